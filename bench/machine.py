@@ -1,0 +1,50 @@
+"""What the header of a report says about the machine, the commit and the day."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def facts(threads: int, versions: dict[str, str]) -> dict[str, str]:
+    """Return what is to be known besides the numbers, in the order it is printed."""
+    return {
+        "machine": f"{processor()}, {cpus()} CPUs, {platform.system()}",
+        "threads": str(threads),
+        "load": " ".join(f"{load:.2f}" for load in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown",
+        "python": platform.python_version(),
+        **versions,
+        "commit": commit(),
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def cpus() -> int:
+    """The CPUs this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The model name of the CPU."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """The short hash of the commit, marked where tracked files differ from it."""
+    try:
+        git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

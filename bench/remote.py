@@ -1,0 +1,97 @@
+"""The bench's end of a worker: the face of a contender, spoken over pipes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from bench.cases import Case
+from bench.timing import Pace, Turn
+from bench.wire import receive, send
+
+Array = npt.NDArray[Any]
+ROOT = Path(__file__).parents[1]
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class WorkerError(Exception):
+    """A worker reported an exception or died."""
+
+
+class Remote:
+    """A contender in a process of its own.
+
+    Parameters
+    ----------
+    name : str
+        A key of `bench.rivals.CONTENDERS`.
+    threads : int
+        How many threads it may use.
+    """
+
+    def __init__(self, name: str, threads: int) -> None:
+        self.name, self.threads = name, threads
+        self.losses: list[float] = []
+        self.loss = float("nan")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker", name, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))},
+        )
+        self.versions: dict[str, str] = self._ask("versions")[0]["versions"]
+
+    def _ask(self, do: str, *arrays: Array, **fields: Any) -> tuple[dict[str, Any], list[Array]]:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        try:
+            send(self.process.stdin, {"do": do, **fields}, arrays)
+            reply, out = receive(self.process.stdout)
+        except (BrokenPipeError, EOFError):
+            self.process.kill()
+            status = self.process.wait()
+            raise WorkerError(f"the worker of `{self.name}` died during `{do}` with status {status}") from None
+        if "error" in reply:
+            raise WorkerError(f"the worker of `{self.name}` failed in `{do}`: {reply['error']}")
+        return reply, out
+
+    def prepare(self, case: Case, weights: list[Array], X: Array, y: Array) -> None:
+        """Start anew; later turns start from here too."""
+        self._ask("prepare", *weights, X, y, case=asdict(case))
+
+    def follow(self, steps: int) -> None:
+        """Train on the batches in their order and keep the losses."""
+        self.losses = self._ask("follow", steps=steps)[0]["losses"]
+
+    def run(self, steps: int) -> None:
+        """Train as in a timed turn."""
+        self.loss = self._ask("run", steps=steps)[0]["loss"]
+
+    def parameters(self) -> list[Array]:
+        """Return [W, b, W, b, ...]."""
+        return self._ask("parameters")[1]
+
+    def pace(self) -> Pace:
+        """Find how many steps fill a portion."""
+        return Pace(**self._ask("pace")[0])
+
+    def turn(self, steps: int) -> Turn:
+        """Take one timed turn from the prepared weights."""
+        return Turn(**self._ask("turn", steps=steps)[0])
+
+    def close(self) -> None:
+        """Let the worker end."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()

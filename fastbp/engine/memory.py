@@ -1,0 +1,64 @@
+"""Memory that compiled code writes: aligned to lines, never moved, freed with its owner."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.kernels.vector import LINE
+
+HUGE = 1 << 21  # a large page; asked for where the arena is at least this big
+SLAB = 1 << 16
+
+
+class Arena:
+    """Hands out zeroed, line-aligned blocks by address and keeps them alive.
+
+    Small blocks share slabs; large ones begin at different lines of a page, because operands whose addresses differ by
+    a multiple of 4 KiB fight for the same places in L1.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[Any] = []
+        self._views: list[NDArray[np.uint8]] = []
+        self._at = self._end = 0
+        self.bytes = 0
+
+    def _map(self, size: int) -> int:
+        huge = size >= HUGE
+        block = mmap.mmap(-1, size + (HUGE if huge else 0))
+        if huge and hasattr(mmap, "MADV_HUGEPAGE"):
+            block.madvise(mmap.MADV_HUGEPAGE)
+        view = np.frombuffer(block, np.uint8)
+        self._blocks.append(block)
+        self._views.append(view)
+        address = int(view.ctypes.data)
+        return address + -address % (HUGE if huge else LINE)
+
+    def take(self, size: int) -> int:
+        """Return the address of `size` zeroed bytes."""
+        lines = -(-max(size, 1) // LINE)
+        size = (lines + 4 + lines % 2) * LINE
+        self.bytes += size
+        if size > SLAB // 2:
+            stagger = 5 * len(self._blocks) % 64 * LINE
+            return self._map(size + stagger) + stagger
+        if self._at + size > self._end:
+            self._at = self._map(SLAB)
+            self._end = self._at + SLAB
+        address = self._at
+        self._at += size
+        return address
+
+
+def view(address: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """An array over memory that an arena owns; the caller keeps the arena alive."""
+    import ctypes
+
+    kind = np.dtype(dtype)
+    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    raw = (ctypes.c_char * max(size, 1)).from_address(address)
+    return np.frombuffer(raw, np.uint8, count=size).view(kind).reshape(shape)

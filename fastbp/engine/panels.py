@@ -1,0 +1,81 @@
+"""Numbers that belong to parameters, in panels: the parameters themselves, moments, gradients.
+
+One block of memory holds one number for each. A weight of I inputs and O outputs is O / P panels of I lines (I rounded up
+to whole P x P blocks), a bias one line a panel; what pads them is zero and stays zero. All blocks of a network are laid
+out alike, so one offset serves for all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.engine.memory import Arena, view
+from fastbp.kernels.vector import LINE
+
+
+class Slot:
+    """Where one parameter lies: its offset in bytes, its panels, and the lines of a panel."""
+
+    def __init__(self, shape: tuple[int, ...], offset: int, in_line: int) -> None:
+        self.shape = shape
+        self.offset = offset
+        self.panels = -(-shape[-1] // in_line)
+        rows = shape[0] if len(shape) == 2 else 1
+        self.lines = -(-rows // in_line) * in_line if len(shape) == 2 else 1
+        self.stride = self.lines * LINE
+        self.bytes = self.panels * self.stride
+
+
+class Block:
+    """Memory for one number per parameter, with natural arrays going in and out."""
+
+    def __init__(self, slots: dict[str, Slot], dtype: np.dtype[Any]) -> None:
+        self.slots = slots
+        self.dtype = dtype
+        self.size = sum(slot.bytes for slot in slots.values())
+        self._arena = Arena()
+        self.address = self._arena.take(self.size)
+        in_line = LINE // dtype.itemsize
+        self._panels = {
+            name: view(self.address + slot.offset, (slot.panels, slot.lines, in_line), dtype)
+            for name, slot in slots.items()
+        }
+
+    def read(self, name: str) -> NDArray[Any]:
+        """A natural copy of one parameter's numbers."""
+        slot = self.slots[name]
+        panels = self._panels[name]
+        flat = panels.transpose(1, 0, 2).reshape(slot.lines, -1)
+        if len(slot.shape) == 1:
+            return flat[0, : slot.shape[0]].copy()
+        return np.ascontiguousarray(flat[: slot.shape[0], : slot.shape[1]])
+
+    def write(self, name: str, values: NDArray[Any]) -> None:
+        """Put one parameter's numbers in their places."""
+        slot = self.slots[name]
+        panels = self._panels[name]
+        padded = np.zeros((slot.lines, slot.panels * panels.shape[2]), self.dtype)
+        padded[: slot.shape[0] if len(slot.shape) == 2 else 1, : slot.shape[-1]] = values
+        panels[...] = padded.reshape(slot.lines, slot.panels, -1).transpose(1, 0, 2)
+
+    def clear(self) -> None:
+        """Set everything to zero."""
+        view(self.address, (self.size,), np.uint8)[...] = 0
+
+    def copy_from(self, other: Block) -> None:
+        """Take all numbers of a block that is laid out alike."""
+        target = view(self.address, (self.size,), np.uint8)
+        target[...] = view(other.address, (self.size,), np.uint8)
+
+
+def slots_of(shapes: dict[str, tuple[int, ...]], dtype: np.dtype[Any]) -> dict[str, Slot]:
+    """Places for parameters of these shapes, one behind the other."""
+    out: dict[str, Slot] = {}
+    offset = 0
+    for name, shape in shapes.items():
+        out[name] = Slot(shape, offset, LINE // dtype.itemsize)
+        offset += out[name].bytes
+    return out

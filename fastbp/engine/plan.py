@@ -1,0 +1,117 @@
+"""The plan: a table of ops and phases over an arena of buffers, ready to run.
+
+A network is data to compiled code: whoever lowers one (`model.lowering`) hands its records over as words, and the plan puts
+them where the sweeps look for them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastbp.engine import threads as team
+from fastbp.engine.compiler import kernel_address, sweep
+from fastbp.engine.memory import Arena, view
+from fastbp.engine.panels import Block
+from fastbp.kernels import layout as at
+from fastbp.kernels.vector import LINE
+
+Record = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Table:
+    """Records of int64 words in memory that does not move."""
+
+    def __init__(self, arena: Arena, records: int, words: int) -> None:
+        self.address = arena.take(max(records, 1) * words * at.WORD)
+        self.records: Record = view(self.address, (max(records, 1), words), np.int64)
+        self.words = words
+
+    def address_of(self, index: int) -> int:
+        return self.address + index * self.words * at.WORD
+
+
+def double(value: float) -> int:
+    """The bits of a float64 as a word."""
+    return int(np.float64(value).view(np.int64))
+
+
+Words = dict[int, int]
+
+
+class Plan:
+    """Records that compiled code can run, and the words Python sets between calls.
+
+    Parameters
+    ----------
+    parameters : Block
+        What the ops read and the weight sweep writes.
+    workers : int
+        The most threads that may run it.
+    """
+
+    def __init__(self, parameters: Block, workers: int) -> None:
+        self.parameters = parameters
+        self.real = parameters.dtype.name
+        self.workers = workers
+        self.arena = Arena()
+        self.head_address = self.arena.take(at.HEAD_WORDS * at.WORD)
+        self.head: Record = view(self.head_address, (at.HEAD_WORDS,), np.int64)
+        self.zero = parameters.dtype.type(0)
+        self._version = -1
+
+    def finish(self, ops: list[Words], layers: list[Words], phases: list[Words]) -> None:
+        """Write the table: head, workers, phases, ops and layers."""
+        head = self.head
+        itemsize = self.parameters.dtype.itemsize
+        workers = Table(self.arena, self.workers, at.WORKER_WORDS)
+        tile = (at.TILE_INPUTS * at.TILE_PANELS + at.TILE_PANELS) * LINE
+        self.ops = Table(self.arena, len(ops), at.OP_WORDS)
+        self.layers = Table(self.arena, len(layers), at.LAYER_WORDS)
+        self.phases = Table(self.arena, len(phases), at.PHASE_WORDS)
+        for i in range(self.workers):
+            workers.records[i, at.HEAD] = self.head_address
+            workers.records[i, at.SCRATCH] = self.arena.take(tile) if layers else 0
+        for table, rows in ((self.ops, ops), (self.layers, layers), (self.phases, phases)):
+            for i, words in enumerate(rows):
+                for word, value in words.items():
+                    table.records[i, word] = value
+        for i, words in enumerate(phases):
+            if words[at.PHASE_KIND] == at.ROW_PHASE:
+                self.phases.records[i, at.PHASE_OPS] = self.ops.address
+                self.phases.records[i, at.PHASE_OP_COUNT] = len(ops)
+                self.phases.records[i, at.PHASE_GROUPS] = 1
+        limit = 1e37 if itemsize == 4 else 1e300
+        head[at.THREADS] = 1
+        head[at.WORKERS] = workers.address
+        head[at.PHASES], head[at.PHASE_COUNT] = self.phases.address, len(phases)
+        head[at.OPS], head[at.OP_COUNT] = self.ops.address, len(ops)
+        head[at.LAYERS], head[at.LAYER_COUNT] = self.layers.address, len(layers)
+        head[at.WORK] = kernel_address("work", self.real)
+        head[at.BEGIN] = kernel_address("begin", self.real)
+        head[at.LIMIT] = double(limit)
+        head[at.FINITE] = 0x7F800000 if itemsize == 4 else 0x7FF0000000000000
+        head[at.PARAMETERS] = self.parameters.address
+
+    def refresh(self, version: int) -> None:
+        """Make the transposed weights anew if parameters were written since this plan last ran."""
+        if version == self._version:
+            return
+        invoke = sweep("invoke", self.real)
+        transpose = kernel_address("transpose_weights", self.real)
+        worker = int(self.head[at.WORKERS])
+        for i in range(int(self.head[at.LAYER_COUNT])):
+            panels = int(self.layers.records[i, at.LAYER_PANELS])
+            invoke(transpose, self.layers.address_of(i), worker, 0, panels, self.zero)
+        self._version = version
+
+    def keep_version(self, version: int) -> None:
+        """Note that the transposed weights belong to this version of the parameters: this plan wrote both."""
+        self._version = version
+
+    def run(self, threads: int) -> None:
+        """Run what the head asks for on this many threads, at most `workers`."""
+        threads = min(threads, self.workers)
+        self.head[at.THREADS] = threads
+        team.run(self.head_address, self.zero, threads, self.real)

@@ -1,0 +1,367 @@
+"""The loops that walk a plan: row sweep, weight sweep, and what happens between them.
+
+A plan is a list of phases, a phase a list of independent tasks. Each thread runs `work`: it takes the tasks of the phase
+that are its own, then those of threads that are late; the one that completes the last task ends the phase and
+announces the next. So a chunk of steps is one parallel region whatever the number of steps, a barrier costs two cache
+lines between cores instead of a launch, and a thread that never arrives only means that the others do its tasks: the
+loops are right under every threading layer, also where tasks of a region run one after another.
+
+Every task owns what it writes, and each sum has one order, so no bit depends on who did what.
+"""
+
+from __future__ import annotations
+
+from numba import prange, types
+
+from fastbp.kernels.flags import inlined, kernel
+from fastbp.kernels.layout import *  # noqa: F403  (the table's words, all of them)
+from fastbp.kernels.memory import (
+    atomic_add,
+    atomic_load,
+    atomic_store,
+    atomic_swap,
+    bytes_of,
+    call_kernel,
+    flush_subnormals,
+    get,
+    get_double,
+    get_index,
+    get_real,
+    give_way,
+    put,
+    put_double,
+    restore_rounding,
+    spin_hint,
+)
+from fastbp.kernels.philox import shuffle
+
+PATIENCE = 4000  # looks at a word before a waiting thread offers its core to others, about 50 µs
+
+
+@inlined
+def worker_of(head, t):
+    return get(head, WORKERS) + t * (WORKER_WORDS * WORD)
+
+
+@inlined
+def run_task(head, phase, t, task, z):
+    """One task of a phase, on worker t."""
+    me = worker_of(head, t)
+    if get(phase, PHASE_KIND) == WEIGHT_PHASE:
+        tile = get(head, TILES) + task * (TILE_WORDS * WORD)
+        call_kernel(get(phase, PHASE_OPS), tile, me, 0, get(head, ROWS), z)
+        return
+    groups = get(phase, PHASE_GROUPS)
+    size = get(phase, PHASE_BLOCK)
+    block = task // groups
+    group = task - block * groups
+    r0 = block * size
+    r1 = min(r0 + size, get(head, ROWS))
+    if get(phase, PHASE_LOCAL) != 0:
+        put(me, SHIFT, r0 - t * size)
+        r1 -= r0 - t * size
+        r0 = t * size
+    if r0 >= r1:
+        return
+    count = get(phase, PHASE_OP_COUNT)
+    op = get(phase, PHASE_OPS) + group * count * (OP_WORDS * WORD)
+    for _ in range(count):
+        call_kernel(get(op, KERNEL), op, me, r0, r1, z)
+        op += OP_WORDS * WORD
+
+
+@inlined
+def largest_of(head, op):
+    """The largest magnitude that an op wrote in this batch, over all workers, as bits."""
+    top = 0
+    for t in range(get(head, THREADS)):
+        top = max(top, get(worker_of(head, t), MAGNITUDES + op))
+    return top
+
+
+@inlined
+def number_of(bits, head, z):
+    """The magnitude whose bits these are; infinity for all that is not finite."""
+    if bits >= get(head, FINITE):
+        return 1e400
+    scratch = head + (TICKETS - 1) * WORD
+    put(scratch, 0, bits)
+    return float(get_real(scratch, z))
+
+
+@inlined
+def sum_loss(head, z):
+    """Add up the rows' losses in row order; returns and keeps their mean."""
+    item = bytes_of(z)
+    total = 0.0
+    for r in range(get(head, ROWS)):
+        total += float(get_real(get(head, ROW_LOSS) + r * item, z))
+    loss = total * get_double(head, INVERSE_ROWS)
+    put_double(head, LOSS, loss)
+    return loss
+
+
+@inlined
+def end_backward(head, z):
+    """Take the loss and see whether every gradient is certain to be finite.
+
+    |dW| <= B max|x| max|dz|, so two magnitudes that were gathered on the way bound a layer's gradient. Only where the bound is
+    too large to tell are the gradients themselves looked at before any is applied.
+    """
+    rows = get(head, ROWS)
+    loss = sum_loss(head, z)
+    certain = loss - loss == 0.0
+    limit = get_double(head, LIMIT)
+    for i in range(get(head, LAYER_COUNT)):
+        layer = get(head, LAYERS) + i * (LAYER_WORDS * WORD)
+        source = get(layer, LAYER_X_OP)
+        bits = get(head, INPUT_MAX) if source < 0 else largest_of(head, source)
+        x = (2.0 * number_of(bits, head, z) + 2.0) * get_double(layer, LAYER_X_SCALE)
+        d = 2.0 * number_of(largest_of(head, get(layer, LAYER_D_OP)), head, z)
+        if not rows * x * d < limit:
+            certain = False
+    return certain
+
+
+@inlined
+def first_bad_layer(head):
+    """1 + the first layer that any worker found not finite; 0 if none did."""
+    bad = 0
+    for t in range(get(head, THREADS)):
+        found = get(worker_of(head, t), BAD_LAYER)
+        if found > 0 and (bad == 0 or found < bad):
+            bad = found
+    return bad
+
+
+@inlined
+def first_bad_output(head):
+    """1 + the first layer whose output was not finite; 0 if the loss alone was not."""
+    for i in range(1, get(head, LAYER_COUNT)):
+        layer = get(head, LAYERS) + i * (LAYER_WORDS * WORD)
+        source = get(layer, LAYER_X_OP)
+        if source >= 0 and largest_of(head, source) >= get(head, FINITE):
+            return get(layer - LAYER_WORDS * WORD, LAYER_NODE) + 1
+    last = get(head, LAYERS) + (get(head, LAYER_COUNT) - 1) * (LAYER_WORDS * WORD)
+    return get(last, LAYER_NODE) + 1
+
+
+@inlined
+def begin_batch(head, z):
+    """Point at the next batch, shuffling first where a pass begins, and prepare the optimiser's factors."""
+    total = get(head, TOTAL)
+    cursor = get(head, CURSOR)
+    order = get(head, ORDER)
+    if cursor == 0 and get(head, SHUFFLE) != 0:
+        shuffle(order, total, get(head, SEED), get(head, EPOCH))
+    rows = min(get(head, BATCH), total - cursor)
+    put(head, ROWS, rows)
+    put_double(head, INVERSE_ROWS, 1.0 / rows)
+    put(head, INDEX, order + 4 * cursor if order != 0 else 0)
+    put(head, CHECKING, 0)
+    for t in range(get(head, THREADS)):
+        me = worker_of(head, t)
+        put(me, SHIFT, 0)
+        put(me, BAD_LAYER, 0)
+        for op in range(get(head, OP_COUNT)):
+            put(me, MAGNITUDES + op, 0)
+    put_double(head, FACTORS, get_double(get(head, RATES), get(head, RATE_AT)))
+    call_kernel(get(head, OPTIMIZER_PLAN), head, 0, 0, 0, z)
+
+
+@inlined
+def end_step(head):
+    """Count the step; say whether the call goes on."""
+    rows = get(head, ROWS)
+    put(head, STEP, get(head, STEP) + 1)
+    put(head, STEPS_LEFT, get(head, STEPS_LEFT) - 1)
+    put(head, RATE_AT, get(head, RATE_AT) + 1)
+    put_double(head, PASS_LOSS, get_double(head, PASS_LOSS) + get_double(head, LOSS) * rows)
+    put(head, PASS_ROWS, get(head, PASS_ROWS) + rows)
+    cursor = get(head, CURSOR) + rows
+    if cursor >= get(head, TOTAL):
+        cursor = 0
+        put(head, EPOCH, get(head, EPOCH) + 1)
+        at = get(head, PASS_AT)
+        put_double(get(head, PASSES), at, get_double(head, PASS_LOSS) / get(head, PASS_ROWS))
+        put(head, PASS_AT, at + 1)
+        put_double(head, PASS_LOSS, 0.0)
+        put(head, PASS_ROWS, 0)
+    put(head, CURSOR, cursor)
+    return get(head, STEPS_LEFT) > 0 and get(head, PASS_AT) < get(head, PASS_LIMIT)
+
+
+@inlined
+def task_count(head, phase):
+    """Tasks of a phase: row blocks times column groups, or weight tiles."""
+    if get(phase, PHASE_KIND) == WEIGHT_PHASE:
+        return get(head, TILE_COUNT)
+    size = get(phase, PHASE_BLOCK)
+    return (get(head, ROWS) + size - 1) // size * get(phase, PHASE_GROUPS)
+
+
+@inlined
+def next_phase(head, index, z):
+    """End phase `index`; return the index of the one that follows, or STOPPED."""
+    phase = get(head, PHASES) + index * (PHASE_WORDS * WORD)
+    end = get(phase, PHASE_END)
+    if end == END_BACKWARD:
+        if end_backward(head, z):
+            return index + 2  # past the phase that checks
+        put(head, CHECKING, 1)
+        return index + 1
+    if end == END_CHECK:
+        loss = get_double(head, LOSS)
+        bad = first_bad_layer(head)
+        if loss - loss != 0.0:
+            bad = first_bad_output(head)
+        if bad != 0:
+            put(head, STATUS, bad)
+            return STOPPED
+        put(head, CHECKING, 0)
+        return index + 1
+    if end == END_LOSS:
+        sum_loss(head, z)
+    if end == END_STEP or end == END_LOSS:
+        if not end_step(head):
+            return STOPPED
+        begin_batch(head, z)
+        return 0
+    return index + 1 if index + 1 < get(head, PHASE_COUNT) else STOPPED
+
+
+@inlined
+def announcement(head, serial, index):
+    """All that a thread must know of a phase in one word: its serial number, its number of tasks, its index."""
+    if index == STOPPED:
+        return STOPPED
+    phase = get(head, PHASES) + index * (PHASE_WORDS * WORD)
+    return (serial << 32) | (task_count(head, phase) << 8) | index
+
+
+@inlined
+def take(ticket, serial, count):
+    """Take one of the `count` tasks behind this ticket in phase `serial`; -1 when there are none left.
+
+    A ticket holds serial * 2**24 + tasks taken. One with an older serial has not been touched in this phase.
+    """
+    while True:
+        seen = atomic_load(ticket)
+        taken = seen & 0xFFFFFF
+        if seen >> 24 != serial:
+            if seen >> 24 > serial:
+                return -1
+            taken = 0
+        if taken >= count:
+            return -1
+        if atomic_swap(ticket, seen, (serial << 24) + taken + 1):
+            return taken
+
+
+@kernel
+def work(head, t, r0, r1, z):
+    """Be worker t until the plan has run out of steps; r0 and r1 are not used."""
+    state = flush_subnormals()
+    threads = get(head, THREADS)
+    now = atomic_load(head + NOW * WORD)
+    while now != STOPPED:
+        serial = now >> 32
+        total = (now >> 8) & 0xFFFFFF
+        index = now & 0xFF
+        phase = get(head, PHASES) + index * (PHASE_WORDS * WORD)
+        finished = 0
+        if threads == 1:
+            for task in range(total):
+                run_task(head, phase, 0, task, z)
+            finished = total
+        else:
+            for k in range(threads):
+                owner = t + k
+                if owner >= threads:
+                    owner -= threads
+                first = owner * total // threads
+                count = (owner + 1) * total // threads - first
+                ticket = head + (TICKETS + 8 * owner) * WORD
+                task = take(ticket, serial, count)
+                while task >= 0:
+                    run_task(head, phase, t, first + task, z)
+                    finished += 1
+                    task = take(ticket, serial, count)
+        last = False
+        if finished > 0:
+            last = atomic_add(head + DONE * WORD, finished) + finished == total
+        if last:
+            put(head, DONE, 0)
+            following = next_phase(head, index, z)
+            now = announcement(head, serial + 1, following)
+            atomic_store(head + NOW * WORD, now)
+        else:
+            looks = 0
+            seen = atomic_load(head + NOW * WORD)
+            while seen == now:
+                looks += 1
+                if looks > PATIENCE:
+                    give_way()
+                else:
+                    spin_hint()
+                seen = atomic_load(head + NOW * WORD)
+            now = seen
+    restore_rounding(state)
+
+
+@kernel
+def begin(head, me, r0, r1, z):
+    """Announce the first phase; only `head` is used."""
+    for t in range(get(head, THREADS)):
+        put(head, TICKETS + 8 * t, 0)
+    put(head, DONE, 0)
+    put(head, STATUS, 0)
+    put(head, PASS_AT, 0)
+    put(head, RATE_AT, 0)
+    if get(head, TRAINING) != 0:
+        begin_batch(head, z)
+    atomic_store(head + NOW * WORD, announcement(head, 1, 0))
+
+
+# The entries that Python calls. They are small: all that takes long to compile is behind an address.
+
+
+def invoke(function, op, me, r0, r1, z):
+    """Call any kernel."""
+    call_kernel(function, op, me, r0, r1, z)
+
+
+def run_serial(head, z):
+    """Run the plan at `head` on the calling thread."""
+    call_kernel(get(head, BEGIN), head, 0, 0, 0, z)
+    call_kernel(get(head, WORK), head, 0, 0, 0, z)
+
+
+def run_parallel(head, z):
+    """Run the plan at `head` on its threads: one parallel region, one iteration a worker."""
+    call_kernel(get(head, BEGIN), head, 0, 0, 0, z)
+    function = get(head, WORK)
+    for t in prange(get(head, THREADS)):
+        call_kernel(function, head, t, 0, 0, z)
+
+
+def predict_rows(head, x, y, z):
+    """Run a plan of row phases on the calling thread, from the rows of x to the rows of y."""
+    gather = get(head, OPS)
+    scatter = gather + (get(head, OP_COUNT) - 1) * (OP_WORDS * WORD)
+    put(gather, A, x.ctypes.data)
+    put(scatter, C, y.ctypes.data)
+    put(head, ROWS, x.shape[0])
+    call_kernel(get(head, BEGIN), head, 0, 0, 0, z)
+    call_kernel(get(head, WORK), head, 0, 0, 0, z)
+
+
+def signature(name, real):
+    """The Numba signature of an entry."""
+    number = types.float32 if real == "float32" else types.float64
+    if name == "invoke":
+        return types.void(*[types.int64] * 5, number)
+    if name == "predict_rows":
+        rows = types.Array(number, 2, "C", readonly=True)
+        return types.void(types.int64, rows, types.Array(number, 2, "C"), number)
+    return types.void(types.int64, number)

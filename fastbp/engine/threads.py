@@ -1,0 +1,138 @@
+"""How many threads, and getting them to run a plan.
+
+Compiled code is started in one parallel region per call. What makes that safe: a lock where Numba's own thread pool cannot
+be entered twice (`workqueue`), a clear error in a process that was forked after the pool had started, and never more
+threads than there are processors for this process, unless somebody asks for more.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastbp.errors import ConfigError, ConfigTypeError, ForkError
+from fastbp.kernels.layout import MAX_THREADS
+
+_state = {"regions": False, "forked": False}
+_entry = threading.RLock()
+
+
+def _after_fork() -> None:
+    if _state["regions"]:
+        _state["forked"] = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def check_fork() -> None:
+    """Raise where the threads of compiled code did not survive a fork."""
+    if _state["forked"]:
+        raise ForkError(
+            "this process was forked after fastbp had started its threads, so its kernels cannot run here\n"
+            'hint: start workers with multiprocessing.get_context("spawn") or "forkserver"'
+        )
+
+
+def quota(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup") -> float:
+    """Processors that a control group allows this process; infinity where there is no limit."""
+    limit = float("inf")
+    try:
+        entries = [line.split(":", 2) for line in Path(own).read_text().splitlines()]
+    except OSError:
+        return limit
+    for _, controllers, path in entries:
+        if controllers == "":
+            place = Path(root) / path.strip("/")
+            while True:
+                limit = min(limit, _ratio(place / "cpu.max"))
+                if place == Path(root) or Path(root) not in place.parents:
+                    break
+                place = place.parent
+        elif "cpu" in controllers.split(","):
+            for base in (Path(root) / "cpu", Path(root) / controllers):
+                for place in (base / path.strip("/"), base):
+                    limit = min(limit, _old_ratio(place))
+    return limit
+
+
+def _ratio(file: Path) -> float:
+    try:
+        allowed, period = file.read_text().split()
+        return float("inf") if allowed == "max" else int(allowed) / int(period)
+    except (OSError, ValueError):
+        return float("inf")
+
+
+def _old_ratio(folder: Path) -> float:
+    try:
+        allowed = int((folder / "cpu.cfs_quota_us").read_text())
+        period = int((folder / "cpu.cfs_period_us").read_text())
+        return allowed / period if allowed > 0 else float("inf")
+    except (OSError, ValueError):
+        return float("inf")
+
+
+def processors() -> int:
+    """Processors this process may use: its affinity mask, cut to its control group's quota."""
+    mask = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = quota()
+    return max(1, min(mask, int(limit)) if limit != float("inf") else mask)
+
+
+def _whole(where: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigTypeError(f"`{where}` must be a whole number, got `{value!r}`")
+    if not 1 <= value <= MAX_THREADS:
+        raise ConfigError(f"`{where}` must be between 1 and {MAX_THREADS}, got `{value}`")
+    return value
+
+
+@cache
+def default_threads() -> int:
+    """`FASTBP_NUM_THREADS`, or as many threads as there are processors for this process."""
+    text = os.environ.get("FASTBP_NUM_THREADS", "").strip()
+    if not text:
+        return min(processors(), MAX_THREADS)
+    if not text.isdecimal():
+        raise ConfigTypeError(f"`FASTBP_NUM_THREADS` must be a whole number, got `{text}`")
+    return _whole("FASTBP_NUM_THREADS", int(text))
+
+
+def chosen(threads: int | None) -> int:
+    """The number of threads asked for, or the default."""
+    return default_threads() if threads is None else _whole("threads", threads)
+
+
+@cache
+def _layer_lock() -> Any:
+    """What to hold while a region runs: Numba's workqueue aborts when two threads enter it."""
+    import numba
+
+    return _entry if numba.threading_layer() == "workqueue" else nullcontext()
+
+
+def run(head: int, zero: Any, threads: int, real: str) -> None:
+    """Run the plan at `head` on its threads, whose number stands in its head already."""
+    from fastbp.engine.compiler import sweep
+
+    check_fork()
+    if threads == 1:
+        sweep("run_serial", real)(head, zero)
+        return
+    import numba
+
+    entry = sweep("run_parallel", real)
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    if not _state["regions"]:
+        with _entry:
+            entry(head, zero)  # the layer is chosen by the first region
+            _state["regions"] = True
+        return
+    with _layer_lock():
+        entry(head, zero)

@@ -1,0 +1,109 @@
+"""The errors fastbp raises on purpose: one class for each party whose problem it is.
+
+    FastbpError
+    ├── ConfigError        (ValueError)            a setting: an argument, a config key, layers that clash
+    │   └── ConfigTypeError    (TypeError)         ... of the wrong type
+    ├── DataError          (ValueError)            an array or a data file
+    │   ├── DataTypeError      (TypeError)         ... whose elements are of the wrong type
+    │   └── ShapeError                             ... of the wrong shape
+    ├── CheckpointError    (ValueError)            a saved network or run: damaged, or of another network
+    ├── DivergedError      (FloatingPointError)    the run itself: a loss or gradient that is not finite
+    └── ForkError          (RuntimeError)          the process: forked after the threads had started
+
+Each is also the built-in error in brackets, so `except ValueError` catches what a Python user expects it to.
+A shape error is a data error because what is wrong is an array handed in. Layer sizes that clash are
+settings: they raise `ConfigError`.
+
+A message is one sentence without a full stop that says where, what is required and what was found, values in
+backquotes, and may have a second line that starts with ``hint:``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "ConfigTypeError",
+    "DataError",
+    "DataTypeError",
+    "DivergedError",
+    "FastbpError",
+    "ForkError",
+    "ShapeError",
+    "not_one_of",
+]
+
+
+class FastbpError(Exception):
+    """Root of every error that fastbp raises on purpose."""
+
+
+class ConfigError(FastbpError, ValueError):
+    """A setting has a value that is not allowed."""
+
+
+class ConfigTypeError(ConfigError, TypeError):
+    """A setting has a value of the wrong type."""
+
+
+class DataError(FastbpError, ValueError):
+    """An array or a data file is not what the network can use."""
+
+
+class DataTypeError(DataError, TypeError):
+    """The elements of an array are of a type that cannot be used."""
+
+
+class ShapeError(DataError):
+    """An array has the wrong shape."""
+
+
+class CheckpointError(FastbpError, ValueError):
+    """A saved network or run cannot be read, or belongs to another network."""
+
+
+class DivergedError(FastbpError, FloatingPointError):
+    """The loss or a gradient was not finite; the parameters are those before that step.
+
+    Parameters
+    ----------
+    message : str
+        The sentence to show.
+    step : int
+        The optimiser step that was stopped, counted from 0.
+    layer : str
+        The first layer with a value that was not finite, such as ``"2"``, or ``"loss"``.
+    """
+
+    def __init__(self, message: str, step: int, layer: str) -> None:
+        super().__init__(message)
+        self.step = step
+        self.layer = layer
+
+    def __reduce__(self) -> tuple[type[DivergedError], tuple[str, int, str]]:
+        # The default rebuilds from the message alone, so the error could not come back from a worker process.
+        return type(self), (str(self), self.step, self.layer)
+
+
+class ForkError(FastbpError, RuntimeError):
+    """Compiled code was called in a process that was forked after its threads had started."""
+
+
+def not_one_of(where: str, value: object, allowed: Iterable[str]) -> ConfigError:
+    """Return the error for a `value` that is none of the `allowed` names, with a hint where one is close.
+
+    Examples
+    --------
+    >>> print(not_one_of("activation", "rleu", ["relu", "tanh"]))
+    `activation` must be one of `relu`, `tanh`, got `rleu`
+    hint: did you mean `relu`?
+    """
+    names = list(allowed)
+    message = f"`{where}` must be one of {', '.join(f'`{name}`' for name in names)}, got `{value}`"
+    close = difflib.get_close_matches(str(value).lower(), names, n=1)
+    if close:
+        message += f"\nhint: did you mean `{close[0]}`?"
+    return ConfigError(message)

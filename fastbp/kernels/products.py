@@ -1,0 +1,137 @@
+"""The linear layer's product, for rows: z = x W + b, and with other operands everything else that has its shape.
+
+    forward   z  = x W + b       A = x,  B = W panels,                 start at b
+    vjp       dx = dz Wᵀ         A = dz, B = panels of Wᵀ,             start at 0
+    jvp       tz = tx W          A = tx, B = W panels,                 start at 0
+
+The Jacobian of z in x is Wᵀ for every row, so a cotangent goes back through W and a tangent forward through it. One kernel
+does all three: the op's record says which operands. The other half of the vjp, dW = xᵀ dz, is in `weights.py`.
+
+An epilogue is applied while the tile is in registers: relu (forward), or the mask of a relu whose output was saved (vjp).
+"""
+
+from __future__ import annotations
+
+from fastbp.kernels.flags import inlined, kernel
+from fastbp.kernels.layout import (
+    A_STRIDE,
+    B_STRIDE,
+    BIAS,
+    C_STRIDE,
+    EPILOGUE,
+    EPILOGUE_NONE,
+    LARGEST_LINE,
+    MAGNITUDES,
+    NUMBER,
+    PANELS,
+    WIDTH,
+    WORD,
+    Y_STRIDE,
+    ZERO_LINE,
+    A,
+    B,
+    C,
+    Y,
+)
+from fastbp.kernels.memory import bytes_of, get, load_bits, put, store, zero_bits
+from fastbp.kernels.tile import ROWS, TILE_M, TILE_N, tile
+from fastbp.kernels.vector import LINE, V, vector_function
+
+# Terms of a sum done in one go: 256 lines of two weight panels are 32 KiB and stay in L1 while the rows pass by.
+DEPTH = 256
+
+
+@vector_function(scalar=True)
+def largest_lane(line: V) -> V:
+    """The largest of a line's integers."""
+    return line.reduce(lambda a, b: a.umax(b))
+
+
+@inlined
+def note_magnitude(op, me, z):
+    """Keep the magnitude gathered in the worker's line as this op's largest, and clear the line."""
+    # The line holds the bits of |x|: ordered as integers they are ordered as magnitudes, NaN and inf above all.
+    line = me + LARGEST_LINE * WORD
+    top = largest_lane(load_bits(line, z))
+    slot = MAGNITUDES + get(op, NUMBER)
+    if top > get(me, slot):
+        put(me, slot, top)
+    store(line, zero_bits(z))
+
+
+@inlined
+def product_rows(n, op, me, r0, r1, panel, k0, count, z):
+    """Rows r0 to r1 of n panels, `count` terms from k0 on."""
+    # A: (rows, WIDTH) in   B: (panels, WIDTH) lines in   C: (rows, panels) out
+    depth = get(op, WIDTH)
+    a_stride = get(op, A_STRIDE)
+    b_stride = get(op, B_STRIDE)
+    c_stride = get(op, C_STRIDE)
+    in_line = LINE // bytes_of(z)
+    a = get(op, A) + k0 // in_line * a_stride
+    b = get(op, B) + panel * b_stride + k0 * LINE
+    c = get(op, C) + panel * c_stride
+    y_stride = get(op, Y_STRIDE)
+    y = get(op, Y) + panel * y_stride
+    largest = me + LARGEST_LINE * WORD
+    start = me + ZERO_LINE * WORD
+    start_row = 0
+    start_panel = 0
+    start_step = 0
+    if k0 > 0:
+        start = c
+        start_row = LINE
+        start_panel = c_stride
+        start_step = LINE
+    elif get(op, BIAS) != 0:
+        start = get(op, BIAS) + panel * LINE
+        start_panel = LINE
+    epilogue = EPILOGUE_NONE
+    if k0 + count == depth:
+        epilogue = get(op, EPILOGUE)
+    r = r0
+    while r + TILE_M <= r1:
+        o = r * LINE
+        tile(
+            z, TILE_M, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
+            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest,
+        )  # fmt: skip
+        r += TILE_M
+    if TILE_M > 4 and r + 4 <= r1:
+        o = r * LINE
+        tile(
+            z, 4, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
+            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest,
+        )  # fmt: skip
+        r += 4
+    if r + 2 <= r1:
+        o = r * LINE
+        tile(
+            z, 2, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
+            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest,
+        )  # fmt: skip
+        r += 2
+    if r < r1:
+        o = r * LINE
+        tile(
+            z, 1, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
+            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest,
+        )  # fmt: skip
+
+
+@kernel
+def product(op, me, r0, r1, z):
+    """C = epilogue(start + A B) for rows r0 to r1."""
+    depth = get(op, WIDTH)
+    panels = get(op, PANELS)
+    panel = 0
+    while panel < panels:
+        pair = TILE_N > 1 and panel + TILE_N <= panels
+        for k0 in range(0, depth, DEPTH):
+            count = min(DEPTH, depth - k0)
+            if pair:
+                product_rows(TILE_N, op, me, r0, r1, panel, k0, count, z)
+            else:
+                product_rows(1, op, me, r0, r1, panel, k0, count, z)
+        panel += TILE_N if pair else 1
+    note_magnitude(op, me, z)

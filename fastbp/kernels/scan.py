@@ -1,0 +1,38 @@
+"""Looking at whole arrays before anything is trained on them: one pass at the speed of memory."""
+
+from __future__ import annotations
+
+from fastbp.kernels.flags import kernel
+from fastbp.kernels.memory import bytes_of, get, load, load_first, put, zero_bits
+from fastbp.kernels.products import largest_lane
+from fastbp.kernels.vector import LINE
+from fastbp.kernels.weights import magnitude_bits
+
+
+@kernel
+def scan_reals(array, result, r0, r1, z):
+    """Write the bits of the largest magnitude among numbers r0 to r1 of `array` to `result`; NaN and inf are largest."""
+    item = bytes_of(z)
+    in_line = LINE // item
+    first = zero_bits(z)
+    second = zero_bits(z)
+    i = r0
+    while i + 2 * in_line <= r1:
+        first = magnitude_bits(first, load(array + i * item, z))
+        second = magnitude_bits(second, load(array + i * item + LINE, z))
+        i += 2 * in_line
+    while i < r1:
+        first = magnitude_bits(first, load_first(array + i * item, min(in_line, r1 - i), z))
+        i += in_line
+    put(result, 0, max(largest_lane(first), largest_lane(second)))
+
+
+@kernel
+def scan_labels(labels, result, r0, r1, z):
+    """Write the index of the first of the r0 `labels` that is not in 0 .. r1 - 1 to `result`; -1 if there is none."""
+    put(result, 0, -1)
+    for i in range(r0):
+        label = get(labels, i)
+        if label < 0 or label >= r1:
+            put(result, 0, i)
+            return

@@ -1,0 +1,246 @@
+"""The weight half of the linear layer's vjp: dW = xᵀ dz and db = Σ_b dz, tile by tile, with the update behind it.
+
+    vjp   dW[i, o] = Σ_b x[b, i] dz[b, o]        the outer products u xᵀ of all rows, added in row order
+          db[o]    = Σ_b dz[b, o]
+
+z = x W + b depends on W[i, o] only through z[b, o], with derivative x[b, i]. A task owns a tile of W (and the biases above
+it): it reduces the whole batch into its worker's scratch, hands the finished lines to the optimiser's kernel while they
+are in cache, and renews the transposed copy of that tile, which the next step's dz Wᵀ reads.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fastbp.kernels.flags import inlined, kernel
+from fastbp.kernels.layout import (
+    BAD_LAYER,
+    CHECKING,
+    EPILOGUE_NONE,
+    HEAD,
+    LARGEST_LINE,
+    LAYER_BIAS,
+    LAYER_D,
+    LAYER_D_STRIDE,
+    LAYER_INPUTS,
+    LAYER_NODE,
+    LAYER_OFFSET,
+    LAYER_STRIDE,
+    LAYER_TRANSPOSED,
+    LAYER_TRANSPOSED_STRIDE,
+    LAYER_X,
+    LAYER_X_STRIDE,
+    OPTIMIZER,
+    PARAMETERS,
+    RUNS,
+    SCRATCH,
+    TILE_I0,
+    TILE_I1,
+    TILE_LAYER,
+    TILE_P0,
+    TILE_P1,
+    WORD,
+    ZERO_LINE,
+)
+from fastbp.kernels.memory import bytes_of, call_kernel, fill, get, load, load_bits, load_from, put, store, store_to, zero_bits
+from fastbp.kernels.products import largest_lane
+from fastbp.kernels.tile import COLUMNS, TILE_M, TILE_N, tile
+from fastbp.kernels.vector import LINE, I32, I64, V, VectorType, vector_function
+
+# Rows of the batch reduced in one go: 256 lines of one input panel and two cotangent panels are 48 KiB, about L1.
+DEPTH = 256
+
+
+@vector_function
+def add_lines(a: V, b: V) -> V:
+    return a + b
+
+
+@vector_function
+def magnitude_bits(seen: V, line: V) -> V:
+    mask = (1 << (seen.kind.element.width - 1)) - 1
+    return seen.umax(line.bits() & mask)
+
+
+@intrinsic
+def transpose_block(typing_context, source, target, z):
+    """Write the transpose of the P x P block of lines at `source` to the lines at `target`."""
+    line = VectorType(z).llvm()
+
+    def generate(context, builder, signature, args):
+        lanes = line.count
+        rows = [load_from(builder, builder.add(args[0], ir.Constant(I64, LINE * i)), line) for i in range(lanes)]
+        # Log2 P rounds: round s swaps the off-diagonal s x s blocks of every 2s x 2s block.
+        size = lanes // 2
+        while size:
+            swapped = list(rows)
+            low = [j if not j & size else j - size + lanes for j in range(lanes)]
+            high = [j + size if not j & size else j + lanes for j in range(lanes)]
+            for i in range(lanes):
+                if not i & size:
+                    pair = rows[i], rows[i + size]
+                    for at, order in ((i, low), (i + size, high)):
+                        indices = ir.Constant(ir.VectorType(I32, lanes), order)
+                        swapped[at] = builder.shuffle_vector(*pair, indices)
+            rows = swapped
+            size //= 2
+        for i, row in enumerate(rows):
+            store_to(builder, builder.add(args[1], ir.Constant(I64, LINE * i)), row)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, z), generate
+
+
+@inlined
+def reduce_panels(n, layer, me, i0, i1, panel, out, out_stride, b0, count, z):
+    """n panels of dW for inputs i0 to i1: `count` rows from b0 on are added to the lines at `out`."""
+    # x: (B, I) in   dz: (B, panels) in   out: (n, i1 - i0) lines in and out
+    x_stride = get(layer, LAYER_X_STRIDE)
+    d_stride = get(layer, LAYER_D_STRIDE)
+    item = bytes_of(z)
+    in_line = LINE // item
+    x = get(layer, LAYER_X) + b0 * LINE
+    d = get(layer, LAYER_D) + panel * d_stride + b0 * LINE
+    largest = me + LARGEST_LINE * WORD
+    start = me + ZERO_LINE * WORD
+    start_row = 0
+    start_panel = 0
+    start_step = 0
+    if b0 > 0:
+        start = out
+        start_row = LINE
+        start_panel = out_stride
+        start_step = LINE
+    i = i0
+    while i + TILE_M <= i1:
+        a = x + i // in_line * x_stride + i % in_line * item
+        o = (i - i0) * LINE
+        tile(
+            z, TILE_M, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
+            start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest,
+        )  # fmt: skip
+        i += TILE_M
+    if TILE_M > 4 and i + 4 <= i1:
+        a = x + i // in_line * x_stride + i % in_line * item
+        o = (i - i0) * LINE
+        tile(
+            z, 4, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
+            start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest,
+        )  # fmt: skip
+        i += 4
+    if i + 2 <= i1:
+        a = x + i // in_line * x_stride + i % in_line * item
+        o = (i - i0) * LINE
+        tile(
+            z, 2, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
+            start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest,
+        )  # fmt: skip
+        i += 2
+    if i < i1:
+        a = x + i // in_line * x_stride + i % in_line * item
+        o = (i - i0) * LINE
+        tile(
+            z, 1, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
+            start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest,
+        )  # fmt: skip
+
+
+@inlined
+def reduce_bias(d, rows, out, largest, z):
+    """One line of db: the sum of `rows` lines, top to bottom."""
+    total = fill(z)
+    for b in range(rows):
+        total = add_lines(total, load(d + b * LINE, z))
+    store(largest, magnitude_bits(load_bits(largest, z), total))
+    store(out, total)
+
+
+@inlined
+def hand_over(head, me, gradients, offset, lines, z):
+    """Give finished gradient lines to the optimiser: the parameters they belong to begin at `offset`."""
+    put(me, RUNS, gradients)
+    call_kernel(get(head, OPTIMIZER), head, me, offset, lines, z)
+
+
+@kernel
+def weights(task, me, r0, r1, z):
+    """One tile of one layer: reduce rows r0 = 0 to r1 = B, then update, or only look for what is not finite."""
+    head = get(me, HEAD)
+    layer = get(task, TILE_LAYER)
+    i0 = get(task, TILE_I0)
+    i1 = get(task, TILE_I1)
+    p0 = get(task, TILE_P0)
+    p1 = get(task, TILE_P1)
+    inputs = i1 - i0
+    stride = inputs * LINE
+    scratch = get(me, SCRATCH)
+    largest = me + LARGEST_LINE * WORD
+    for b0 in range(0, r1, DEPTH):
+        count = min(DEPTH, r1 - b0)
+        panel = p0
+        while panel < p1:
+            out = scratch + (panel - p0) * stride
+            if TILE_N > 1 and panel + TILE_N <= p1:
+                reduce_panels(TILE_N, layer, me, i0, i1, panel, out, stride, b0, count, z)
+                panel += TILE_N
+            else:
+                reduce_panels(1, layer, me, i0, i1, panel, out, stride, b0, count, z)
+                panel += 1
+    biased = i0 == 0 and get(layer, LAYER_BIAS) >= 0
+    biases = scratch + (p1 - p0) * stride
+    if biased:
+        for panel in range(p0, p1):
+            d = get(layer, LAYER_D) + panel * get(layer, LAYER_D_STRIDE)
+            reduce_bias(d, r1, biases + (panel - p0) * LINE, largest, z)
+    top = largest_lane(load_bits(largest, z))
+    store(largest, zero_bits(z))
+    if get(head, CHECKING) != 0:
+        bad = get(me, BAD_LAYER)
+        node = get(layer, LAYER_NODE) + 1
+        if not_finite(top, z) and (bad == 0 or node < bad):
+            put(me, BAD_LAYER, node)
+        return
+    first = get(layer, LAYER_OFFSET)
+    panel_bytes = get(layer, LAYER_STRIDE)
+    for panel in range(p0, p1):
+        offset = first + panel * panel_bytes + i0 * LINE
+        hand_over(head, me, scratch + (panel - p0) * stride, offset, inputs, z)
+    if biased:
+        hand_over(head, me, biases, get(layer, LAYER_BIAS) + p0 * LINE, p1 - p0, z)
+    if get(layer, LAYER_TRANSPOSED) != 0:
+        transpose_tile(head, layer, i0, i1, p0, p1, z)
+
+
+@intrinsic
+def not_finite(typing_context, bits, z):
+    """Whether the bits of a magnitude are those of an infinity or a NaN."""
+
+    def generate(context, builder, signature, args):
+        first = 0x7F800000 if z.bitwidth == 32 else 0x7FF0000000000000
+        return builder.icmp_signed(">=", args[0], ir.Constant(I64, first))
+
+    return types.boolean(types.int64, z), generate
+
+
+@inlined
+def transpose_tile(head, layer, i0, i1, p0, p1, z):
+    """Renew the transposed copy of one tile; i0 is a multiple of P."""
+    in_line = LINE // bytes_of(z)
+    source = get(head, PARAMETERS) + get(layer, LAYER_OFFSET)
+    target = get(layer, LAYER_TRANSPOSED)
+    for panel in range(p0, p1):
+        for i in range(i0, i1, in_line):
+            transpose_block(
+                source + panel * get(layer, LAYER_STRIDE) + i * LINE,
+                target + i // in_line * get(layer, LAYER_TRANSPOSED_STRIDE) + panel * in_line * LINE,
+                z,
+            )
+
+
+@kernel
+def transpose_weights(layer, me, r0, r1, z):
+    """Renew the transposed copy of one whole layer, after somebody has written its weights."""
+    if get(layer, LAYER_TRANSPOSED) != 0:
+        transpose_tile(get(me, HEAD), layer, 0, get(layer, LAYER_INPUTS), r0, r1, z)

@@ -1,0 +1,123 @@
+"""The edge: whatever NumPy can read comes in here, is checked once, and leaves as the kernels want it.
+
+A float32 array in C order passes through untouched, read-only and memory-mapped ones too; everything else is converted
+once. What cannot be used raises one sentence that names it, before any kernel runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.engine.compiler import kernel_address, sweep
+from fastbp.errors import DataError, DataTypeError, ShapeError
+
+
+def as_array(name: str, value: Any) -> NDArray[Any]:
+    """Any array of real numbers."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"`{name}` must be an array of numbers, got {_short(value)} ({error})") from None
+    if array.dtype.kind not in "fiub":
+        raise DataTypeError(f"`{name}` must be real numbers, got dtype `{array.dtype}`")
+    return array
+
+
+def _short(value: Any) -> str:
+    return f"`{type(value).__name__}`"
+
+
+def to_dtype(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The same numbers in C order, aligned, in native byte order; the array itself where it is so already."""
+    with np.errstate(over="ignore"):  # what becomes infinite is reported by whoever needs finite numbers
+        return np.require(array, dtype, ["C", "A"])
+
+
+def rows(name: str, value: Any, width: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A matrix of `width` columns; one row may come as a vector."""
+    if type(value) is np.ndarray and value.dtype == dtype and value.ndim == 2:
+        flags = value.flags
+        if value.shape[1] == width and flags.c_contiguous and flags.aligned and dtype.isnative:
+            return value
+    array = as_array(name, value)
+    if array.ndim == 1 and array.shape[0] == width:
+        array = array[None]
+    if array.ndim != 2 or array.shape[1] != width:
+        raise ShapeError(f"`{name}` must have shape `(rows, {width})`, got `{array.shape}`")
+    return to_dtype(array, dtype)
+
+
+def largest(name: str, array: NDArray[Any]) -> int:
+    """Bits of the largest magnitude in an array that must be finite."""
+    result = np.zeros(1, np.int64)
+    real = array.dtype.name
+    scan = kernel_address("scan_reals", real)
+    sweep("invoke", real)(scan, array.ctypes.data, result.ctypes.data, 0, array.size, array.dtype.type(0))
+    bits = int(result[0])
+    if bits >= (0x7F800000 if array.dtype.itemsize == 4 else 0x7FF0000000000000):
+        where = np.argwhere(~np.isfinite(array))[0]
+        at = ", ".join(str(int(i)) for i in where)
+        raise DataError(f"`{name}` must be finite, got `{array[tuple(where)]}` at `[{at}]`")
+    return bits
+
+
+def training_rows(name: str, value: Any, width: int, dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:
+    """A matrix to train on: at least one row, all finite; and the bits of its largest magnitude."""
+    array = rows(name, value, width, dtype)
+    if array.shape[0] == 0:
+        raise ShapeError(f"`{name}` must have at least one row, got shape `{array.shape}`")
+    return array, largest(name, array)
+
+
+def labels(name: str, value: Any, count: int, classes: int, dtype: np.dtype[Any]) -> NDArray[np.int64]:
+    """One class a row, 0 to classes - 1."""
+    array = as_array(name, value)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.shape != (count,):
+        raise ShapeError(f"`{name}` must have shape `({count},)`, one class a row, got `{array.shape}`")
+    if array.dtype.kind == "f":
+        whole = np.isfinite(array) & (array == np.floor(array))
+        if not whole.all():
+            at = int(np.argmin(whole))
+            raise DataError(f"`{name}` must be class numbers, got `{array[at]}` at `[{at}]`")
+    out = to_dtype(array, np.dtype(np.int64))
+    bad = _first_bad_label(out, classes, dtype.name)
+    if bad >= 0:
+        raise DataError(
+            f"`{name}` must be between 0 and {classes - 1}, the network's outputs, got `{out[bad]}` at `[{bad}]`"
+        )
+    return out
+
+
+def _first_bad_label(array: NDArray[np.int64], classes: int, real: str) -> int:
+    result = np.zeros(1, np.int64)
+    scan = kernel_address("scan_labels", real)
+    zero = np.dtype(real).type(0)
+    sweep("invoke", real)(scan, array.ctypes.data, result.ctypes.data, len(array), classes, zero)
+    return int(result[0])
+
+
+def targets(name: str, value: Any, count: int, width: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """One row of numbers for each row of X; a vector will do where there is one output."""
+    array = as_array(name, value)
+    if array.ndim == 1 and width == 1:
+        array = array[:, None]
+    if array.shape != (count, width):
+        raise ShapeError(f"`{name}` must have shape `({count}, {width})`, got `{array.shape}`")
+    out = to_dtype(array, dtype)
+    largest(name, out)
+    return out
+
+
+def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The caller's own buffer for results."""
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
+        got = f"`{out.shape}` of `{out.dtype}`" if isinstance(out, np.ndarray) else _short(out)
+        raise ShapeError(f"`out` must be an array of shape `{shape}` of `{dtype}`, got {got}")
+    if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
+        raise DataError("`out` must be writeable, aligned and in C order")
+    return out

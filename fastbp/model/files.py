@@ -1,0 +1,86 @@
+"""One file a network: safetensors, natural arrays under their names, the layers as JSON in the header."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastbp.errors import CheckpointError, FastbpError
+from fastbp.model.graph import from_data, to_data
+from fastbp.model.network import Network
+
+FORMAT = "fastbp-network-1"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put a file in its place in one move, so that nobody, not even a crash, ever sees half of it."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def save(net: Network, path: Any) -> None:
+    """Write a network to `path`."""
+    from safetensors.numpy import save as to_bytes
+
+    header = {
+        "format": FORMAT,
+        "network": json.dumps(to_data(net.graph)),
+        "dtype": net.dtype.name,
+        "seed": str(net.seed),
+    }
+    write_whole(Path(path), to_bytes(dict(net.parameters.items()), metadata=header))
+
+
+def load(path: Any) -> Network:
+    """Read a network that `Network.save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    CheckpointError
+        Where the file is no network of fastbp, or is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"`{file}` must be a file that `Network.save` wrote, and is not there")
+    try:
+        with safe_open(str(file), framework="numpy") as content:
+            header = content.metadata() or {}
+            found = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"`{file}` must be a safetensors file, got one that cannot be read ({error})") from None
+    if header.get("format") != FORMAT:
+        raise CheckpointError(f"`{file}` must be a network of fastbp, got format `{header.get('format')}`")
+    try:
+        graph = from_data(json.loads(header["network"]))
+        net = Network._from_graph(graph, int(header["seed"]), header["dtype"])
+    except (KeyError, TypeError, ValueError, FastbpError) as error:
+        raise CheckpointError(f"`{file}` describes no network that this version knows ({error})") from None
+    if set(found) != set(net.parameters):
+        raise CheckpointError(f"`{file}` must hold {sorted(net.parameters)}, got {sorted(found)}")
+    for name, array in found.items():
+        if array.shape != net.parameters.block.slots[name].shape or not np.isfinite(array).all():
+            raise CheckpointError(f"`{file}` holds a damaged `{name}`: shape `{array.shape}`, or not finite")
+        net.parameters[name] = array
+    return net

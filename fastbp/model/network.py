@@ -1,0 +1,327 @@
+"""The network: a graph, its parameters, and everything that can be asked of it without training."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastbp.engine import threads as team
+from fastbp.engine.panels import Block
+from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, not_one_of
+from fastbp.model import arrays
+from fastbp.model.graph import Graph, chain
+from fastbp.model.initial import initialise
+from fastbp.model.layers import ACTIVATIONS, Dropout, Layer, Linear, whole
+from fastbp.model.losses import LOSSES, loss_named
+from fastbp.model.parameters import Parameters
+from fastbp.model.plans import BatchPlan, RowPlan, Update
+
+Array = NDArray[Any]
+
+EVALUATION_ROWS = 512  # rows that `evaluate` takes at a time
+
+
+class Network:
+    """A multi-layer perceptron.
+
+    Parameters
+    ----------
+    layers : list of layers
+        Such as ``[fb.Linear(128), fb.ReLU(), fb.Dropout(0.1), fb.Linear(10)]``. They count from 0, activations too.
+    inputs : int, >= 1
+        Features of a row of X.
+    seed : int
+        What the initial parameters, and by default dropout and the order of batches, are drawn from.
+    dtype : {"float32", "float64"}
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> net = fb.Network([fb.Linear(16), fb.Tanh(), fb.Linear(1)], inputs=2, seed=0)
+    >>> net.predict([[0.0, 0.0], [0.5, -0.5]]).shape
+    (2, 1)
+    >>> net.parameters
+    Parameters({'0.weight': (2, 16), '0.bias': (16,), '2.weight': (16, 1), '2.bias': (1,)})
+    """
+
+    def __init__(self, layers: Sequence[Layer], inputs: int, seed: int = 0, dtype: DTypeLike = "float32") -> None:
+        self._set_up(chain(layers, inputs), seed, dtype)
+        initialise(self.graph, self._parameters, self.seed)
+
+    def _set_up(self, graph: Graph, seed: int, dtype: DTypeLike) -> None:
+        self.graph = graph
+        self.seed = whole("seed", seed, 0)
+        self.dtype = _dtype(dtype)
+        self._parameters = Parameters(graph.parameters(), self.dtype)
+        self._plans: dict[Any, Any] = {}
+        self._lock = threading.RLock()
+        self._predict_plan: RowPlan | None = None
+
+    @classmethod
+    def _from_graph(cls, graph: Graph, seed: int, dtype: DTypeLike) -> Network:
+        """A network whose parameters somebody else will write."""
+        net = cls.__new__(cls)
+        net._set_up(graph, seed, dtype)
+        return net
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (self.graph, self.seed, self.dtype.name, self.flat)
+
+    def __repr__(self) -> str:
+        layers = ", ".join(repr(node.layer) for node in self.graph.nodes)
+        return f"Network([{layers}], inputs={self.inputs}, dtype={self.dtype.name!r})"
+
+    @property
+    def inputs(self) -> int:
+        """Features that go in."""
+        return self.graph.inputs
+
+    @property
+    def outputs(self) -> int:
+        """Features that come out."""
+        return self.graph.outputs
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, as they were given."""
+        return [node.layer for node in self.graph.nodes]
+
+    @property
+    def parameters(self) -> Parameters:
+        """Parameters by name, as natural (in, out) arrays: reading copies, assignment writes."""
+        return self._parameters
+
+    @property
+    def flat(self) -> Array:
+        """Every parameter as one vector, a copy; assignment writes it back."""
+        return self._parameters.flat()
+
+    @flat.setter
+    def flat(self, vector: Any) -> None:
+        self._parameters.set_flat(vector)
+
+    # What a network computes.
+
+    def predict(self, X: Any, out: Array | None = None, threads: int | None = None) -> Array:
+        """Outputs of the network for the rows of X; dropout does nothing here.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs), or (inputs,) for one row
+        out : array, shape (rows, outputs), optional
+            Written and returned instead of a new array.
+        threads : int, optional
+            By default those of `fastbp.threads()`; few rows are done by one.
+        """
+        dtype = self.dtype
+        x = X
+        if (
+            type(X) is not np.ndarray
+            or X.dtype != dtype
+            or X.ndim != 2
+            or X.shape[1] != self.graph.inputs
+            or not X.flags.c_contiguous
+        ):
+            x = arrays.rows("X", X, self.graph.inputs, dtype)
+        elif not X.flags.aligned:
+            x = arrays.to_dtype(X, dtype)
+        one = x is not X and np.ndim(X) == 1
+        shape = (x.shape[0], self.graph.outputs)
+        if out is None:
+            y = np.empty(shape, dtype)
+        elif one:
+            y = arrays.output(out, shape[1:], dtype)[None]
+        else:
+            y = arrays.output(out, shape, dtype)
+        with self._lock:
+            plan = self._predict_plan
+            if plan is None:
+                plan = self._predict_plan = self._row_plan("predict")
+            plan(x, y, plan.workers if threads is None else team.chosen(threads))
+        if one:
+            return out if out is not None else y[0]
+        return y if out is None else out
+
+    def loss_and_gradients(self, X: Any, y: Any, loss: str = "cross_entropy") -> tuple[float, dict[str, Array]]:
+        """Mean loss over the rows of X, and its gradient in every parameter; dropout does nothing here.
+
+        Returns
+        -------
+        loss : float
+        gradients : dict
+            Name to array, shaped like `parameters`.
+        """
+        name = loss_named(loss)
+        x, top = arrays.training_rows("X", X, self.inputs, self.dtype)
+        t = LOSSES[name]("y", y, len(x), self.outputs, self.dtype)
+        with self._lock:
+            plan = self._plans.get(("gradients", name))
+            if plan is None or plan.batch < len(x):
+                update = Update("keep_gradients", gradients=Block(self._parameters.block.slots, self.dtype))
+                plan = self._plans["gradients", name] = self._batch_plan(len(x), name, update)
+            plan.refresh(self._parameters.version)
+            plan.bind(x, t, top)
+            plan.steps(1, 1, plan.workers)
+            gradients = plan.update.gradients
+            return plan.loss, {name: gradients.read(name) for name in gradients.slots}
+
+    def evaluate(self, X: Any, y: Any, loss: str = "cross_entropy") -> float:
+        """Mean loss over the rows of X; dropout does nothing here."""
+        name = loss_named(loss)
+        x, top = arrays.training_rows("X", X, self.inputs, self.dtype)
+        t = LOSSES[name]("y", y, len(x), self.outputs, self.dtype)
+        with self._lock:
+            plan = self._plans.get(("evaluate", name))
+            if plan is None:
+                plan = self._plans["evaluate", name] = self._batch_plan(EVALUATION_ROWS, name, None)
+            plan.bind(x, t, top)
+            loss_of_pass: float
+            (loss_of_pass,) = plan.steps(len(x), 1, plan.workers)
+            return loss_of_pass
+
+    def _batch_plan(self, rows: int, loss: str, update: Update | None) -> BatchPlan:
+        return BatchPlan(
+            self.graph,
+            self._parameters.block,
+            team.default_threads(),
+            batch=rows,
+            loss=loss,
+            update=update,
+            dropout=False,
+        )
+
+    def vjp(self, X: Any, u: Any) -> Array:
+        """uᵀ J for every row: the cotangent of X, where J is the Jacobian of the row's outputs in its inputs.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs) or (inputs,)
+        u : array, shape (rows, outputs) or (outputs,)
+            Cotangents of the outputs.
+
+        Returns
+        -------
+        array, shape of X
+        """
+        return self._product("vjp", X, "u", u, self.outputs, self.inputs)
+
+    def jvp(self, X: Any, v: Any) -> Array:
+        """J v for every row: the tangent of the outputs, where J is the Jacobian of the row's outputs in its inputs.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs) or (inputs,)
+        v : array, shape (rows, inputs) or (inputs,)
+            Tangents of the inputs.
+
+        Returns
+        -------
+        array, shape (rows, outputs) or (outputs,)
+        """
+        return self._product("jvp", X, "v", v, self.inputs, self.outputs)
+
+    def jacobian(self, X: Any, mode: str = "auto") -> Array:
+        """The Jacobian of the outputs in the inputs, at every row of X.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs) or (inputs,)
+        mode : {"auto", "forward", "reverse"}
+            Columns by jvp, rows by vjp, or whichever are fewer.
+
+        Returns
+        -------
+        array, shape (rows, outputs, inputs) or (outputs, inputs)
+        """
+        if mode not in ("auto", "forward", "reverse"):
+            raise not_one_of("mode", mode, ("auto", "forward", "reverse"))
+        x = arrays.rows("X", X, self.inputs, self.dtype)
+        forward = mode == "forward" or (mode == "auto" and self.inputs < self.outputs)
+        size = self.inputs if forward else self.outputs
+        repeated = np.repeat(x, size, axis=0)
+        basis = np.tile(np.eye(size, dtype=self.dtype), (len(x), 1))
+        product = self.jvp(repeated, basis) if forward else self.vjp(repeated, basis)
+        out = product.reshape(len(x), size, -1)
+        if forward:
+            out = np.ascontiguousarray(out.transpose(0, 2, 1))
+        return out[0] if np.ndim(X) == 1 else out
+
+    def _product(self, kind: str, X: Any, name: str, other: Any, other_width: int, width: int) -> Array:
+        x = arrays.rows("X", X, self.inputs, self.dtype)
+        w = arrays.rows(name, other, other_width, self.dtype)
+        if len(x) != len(w):
+            raise ShapeError(f"`{name}` must have as many rows as `X`, `{len(x)}`, got `{len(w)}`")
+        y = np.empty((len(x), width), self.dtype)
+        with self._lock:
+            plan = self._plans.get(kind)
+            if plan is None:
+                plan = self._plans[kind] = self._row_plan(kind)
+            plan.refresh(self._parameters.version)
+            plan(x, y, plan.workers, w)
+        return y[0] if np.ndim(X) == 1 else y
+
+    def _row_plan(self, kind: str) -> RowPlan:
+        return RowPlan(self.graph, self._parameters.block, team.default_threads(), kind)
+
+    def save(self, path: Any) -> None:
+        """Write the network to one safetensors file that `fastbp.load` reads."""
+        from fastbp.model.files import save
+
+        save(self, path)
+
+
+def _dtype(dtype: Any) -> np.dtype[Any]:
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        raise not_one_of("dtype", dtype, ("float32", "float64")) from None
+    if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise not_one_of("dtype", kind.name, ("float32", "float64"))
+    return np.dtype(kind.name)
+
+
+def _rebuild(graph: Graph, seed: int, dtype: str, flat: Array) -> Network:
+    net = Network._from_graph(graph, seed, dtype)
+    net.flat = flat
+    return net
+
+
+def mlp(
+    sizes: Sequence[int],
+    activation: str = "relu",
+    seed: int = 0,
+    dtype: DTypeLike = "float32",
+    dropout: float = 0.0,
+) -> Network:
+    """A chain of Linear layers with an activation, and dropout if asked for, between each two.
+
+    Parameters
+    ----------
+    sizes : list of int
+        Inputs, the hidden widths, outputs: at least two numbers.
+    activation : {"relu", "tanh", "sigmoid", "identity"}
+    dropout : float, 0 <= dropout < 1
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> fb.mlp([64, 128, 10], activation="tanh")
+    Network([Linear(features=128, bias=True), Tanh(), Linear(features=10, bias=True)], inputs=64, dtype='float32')
+    """
+    if isinstance(sizes, str) or not hasattr(sizes, "__len__"):
+        raise ConfigTypeError(f"`sizes` must be a list of whole numbers, got `{sizes!r}`")
+    if len(sizes) < 2:
+        raise ConfigError(f"`sizes` must hold inputs and outputs at least, got `{list(sizes)}`")
+    if activation not in ACTIVATIONS:
+        raise not_one_of("activation", activation, ACTIVATIONS)
+    widths = [whole(f"sizes[{i}]", size, 1) for i, size in enumerate(sizes)]
+    layers: list[Layer] = []
+    for width in widths[1:-1]:
+        layers += [Linear(width), ACTIVATIONS[activation]()]
+        if dropout:
+            layers.append(Dropout(dropout))
+    return Network([*layers, Linear(widths[-1])], inputs=widths[0], seed=seed, dtype=dtype)

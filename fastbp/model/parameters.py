@@ -1,0 +1,80 @@
+"""The parameters of a network, as natural (in, out) arrays for everybody but the kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.engine.panels import Block, slots_of
+from fastbp.errors import ConfigError, DataError, ShapeError
+
+
+class Parameters(MutableMapping[str, NDArray[Any]]):
+    """The parameters of a network by name, as natural arrays.
+
+    Reading gives a copy; assignment writes into the network. Names cannot be added or deleted.
+    """
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]], dtype: np.dtype[Any]) -> None:
+        self.block = Block(slots_of(shapes, dtype), dtype)
+        self.version = 0  # counts writes from Python, after which transposed copies are stale
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        self._known(name)
+        return self.block.read(name)
+
+    def __setitem__(self, name: str, values: Any) -> None:
+        self._known(name)
+        shape = self.block.slots[name].shape
+        array = np.asarray(values)
+        if array.shape != shape:
+            raise ShapeError(f"`parameters[{name!r}]` must have shape `{shape}`, got `{array.shape}`")
+        if array.dtype.kind not in "fiub":
+            raise DataError(f"`parameters[{name!r}]` must be real numbers, got dtype `{array.dtype}`")
+        if not np.isfinite(array).all():
+            raise DataError(f"`parameters[{name!r}]` must be finite, got NaN or infinity")
+        self.block.write(name, array)
+        self.version += 1
+
+    def __delitem__(self, name: str) -> None:
+        raise ConfigError(f"`parameters[{name!r}]` cannot be deleted")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.block.slots)
+
+    def __len__(self) -> int:
+        return len(self.block.slots)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name!r}: {slot.shape}" for name, slot in self.block.slots.items())
+        return f"Parameters({{{inside}}})"
+
+    def _known(self, name: str) -> None:
+        if name not in self.block.slots:
+            names = ", ".join(f"`{known}`" for known in self.block.slots)
+            raise KeyError(f"`parameters` has no `{name}`, only {names}")
+
+    @property
+    def count(self) -> int:
+        """How many numbers there are."""
+        return sum(int(np.prod(slot.shape)) for slot in self.block.slots.values())
+
+    def flat(self, block: Block | None = None) -> NDArray[Any]:
+        """All numbers as one vector, parameter after parameter, each row by row."""
+        source = block or self.block
+        parts = [source.read(name).ravel() for name in source.slots]
+        return np.concatenate(parts) if parts else np.empty(0, self.block.dtype)
+
+    def set_flat(self, vector: Any) -> None:
+        """Write all numbers from one vector."""
+        array = np.asarray(vector)
+        if array.shape != (self.count,):
+            raise ShapeError(f"`flat` must have shape `({self.count},)`, got `{array.shape}`")
+        at = 0
+        for name, slot in self.block.slots.items():
+            size = int(np.prod(slot.shape))
+            self[name] = array[at : at + size].reshape(slot.shape)
+            at += size

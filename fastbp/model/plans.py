@@ -1,0 +1,252 @@
+"""The plans of a network, all made of the same ops:
+
+    predict   gather, forward ops, scatter                                    one phase, a block of rows at a time
+    vjp       predict's, then the cotangents' way back to the input           one phase, a block of rows at a time
+    jvp       each forward op beside its tangent's                            one phase, a block of rows at a time
+    evaluate  gather, forward, loss                                           one phase over a batch, again and again
+    train     gather, forward, loss, cotangents back | check | weights        three phases over a batch, again and again
+
+Nothing here depends on the number of threads in a way that changes a bit: blocks and tiles only say who does what.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastbp.engine import threads as team
+from fastbp.engine.compiler import kernel_address, sweep
+from fastbp.engine.memory import view
+from fastbp.engine.panels import Block
+from fastbp.engine.plan import Plan, Table, Words, double
+from fastbp.errors import DivergedError
+from fastbp.kernels import layout as at
+from fastbp.model.graph import Graph
+from fastbp.model.lowering import Lowering, transposed_copies
+
+# Rows that go through a row plan together. Their activations stay in L2, and 64 rows use a weight often enough.
+ROW_BLOCK = 64
+# Multiplications below which waking a second thread (1 to 2 µs a region) costs more than it saves.
+SERIAL_WORK = 200_000
+
+
+class RowPlan(Plan):
+    """A plan whose rows are independent: predictions, vector-Jacobian and Jacobian-vector products.
+
+    Parameters
+    ----------
+    kind : {"predict", "vjp", "jvp"}
+    """
+
+    def __init__(self, graph: Graph, parameters: Block, workers: int, kind: str) -> None:
+        super().__init__(parameters, workers)
+        copies = transposed_copies(graph, parameters, self.arena, to_input=True) if kind == "vjp" else {}
+        lowering = Lowering(graph, parameters, copies, ROW_BLOCK * workers, self.arena)
+        x = lowering.gather(graph.inputs)
+        second = None
+        if kind == "predict":
+            values = lowering.forward(x, training=False)
+            out = values[-1].buffer
+        elif kind == "vjp":
+            values = lowering.forward(x, training=False)
+            second = len(lowering.ops)
+            out = lowering.backward(values, x, lowering.gather(graph.outputs), to_input=True)
+        else:
+            second = len(lowering.ops)
+            out = lowering.tangents(x, lowering.gather(graph.inputs))
+        lowering.scatter(out)
+        phase = {
+            at.PHASE_KIND: at.ROW_PHASE,
+            at.PHASE_BLOCK: ROW_BLOCK,
+            at.PHASE_LOCAL: 1,
+            at.PHASE_END: at.END_NOTHING,
+        }
+        self.finish(lowering.ops, lowering.layers, [phase])
+        self._second = second
+        self.work = sum(shape[0] * shape[-1] for shape in graph.parameters().values() if len(shape) == 2)
+        self._predict = sweep("predict_rows", self.real)
+
+    def __call__(self, x: Any, y: Any, threads: int, other: Any = None) -> None:
+        """From rows `x` (and `other`, cotangents or tangents) to rows `y`; C-contiguous arrays of the plan's dtype."""
+        if other is not None:
+            self.ops.records[self._second, at.A] = other.ctypes.data
+        rows = x.shape[0]
+        if threads == 1 or rows <= ROW_BLOCK or rows * self.work < SERIAL_WORK:
+            team.check_fork()
+            self.head[at.THREADS] = 1
+            self._predict(self.head_address, x, y, self.zero)
+            return
+        self.ops.records[0, at.A] = x.ctypes.data
+        self.ops.records[int(self.head[at.OP_COUNT]) - 1, at.C] = y.ctypes.data
+        self.head[at.ROWS] = rows
+        self.run(min(threads, -(-rows // ROW_BLOCK)))
+
+
+@dataclass(frozen=True)
+class Update:
+    """What is done with gradients: an optimiser's kernel and what it needs.
+
+    `settings` are its numbers, `moments` the blocks it keeps, `gradients` where `keep_gradients` puts them.
+    """
+
+    kernel: str
+    settings: tuple[float, ...] = ()
+    moments: tuple[Block, ...] = ()
+    gradients: Block | None = None
+
+
+class BatchPlan(Plan):
+    """Steps over batches of a data set: with an optimiser a row sweep and a weight sweep each, without one the loss alone.
+
+    Parameters
+    ----------
+    batch : int
+        Rows of a full batch.
+    loss : str
+        Name of the loss's kernel.
+    update : Update, optional
+        What is done with gradients; None only takes the loss.
+    dropout : bool
+        Whether dropout drops.
+    """
+
+    CALL = 8192  # the most steps, and the most passes, of one call
+
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Block,
+        workers: int,
+        *,
+        batch: int,
+        loss: str,
+        update: Update | None,
+        dropout: bool,
+    ) -> None:
+        super().__init__(parameters, workers)
+        self.graph = graph
+        self.batch = batch
+        self.update = update
+        copies = transposed_copies(graph, parameters, self.arena, to_input=False) if update else {}
+        lowering = Lowering(graph, parameters, copies, batch, self.arena)
+        x = lowering.gather(graph.inputs)
+        values = lowering.forward(x, training=dropout)
+        d = lowering.buffer(graph.outputs)
+        row_bytes = (batch + 16) * parameters.dtype.itemsize
+        scratch = self.arena.take(row_bytes)
+        self._loss_op = lowering.op(loss, values[-1].buffer, d, sums=scratch)
+        rows = {at.PHASE_KIND: at.ROW_PHASE, at.PHASE_BLOCK: self._block(batch, workers)}
+        phases = [rows | {at.PHASE_END: at.END_LOSS}]
+        if update:
+            lowering.backward(values, x, replace(d, wrote=self._loss_op), to_input=False)
+            weights = {at.PHASE_KIND: at.WEIGHT_PHASE, at.PHASE_OPS: kernel_address("weights", self.real)}
+            phases = [
+                rows | {at.PHASE_END: at.END_BACKWARD},
+                weights | {at.PHASE_END: at.END_CHECK},
+                weights | {at.PHASE_END: at.END_STEP},
+            ]
+        self.finish(lowering.ops, lowering.layers, phases)
+        head = self.head
+        head[at.TRAINING] = 1
+        head[at.BATCH] = batch
+        head[at.ROW_LOSS] = self.arena.take(row_bytes)
+        self.rates = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
+        self._passes = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
+        head[at.RATES], head[at.PASSES] = self.rates.ctypes.data, self._passes.ctypes.data
+        kernel = update.kernel if update else "keep_gradients"
+        head[at.OPTIMIZER] = kernel_address(kernel, self.real)
+        head[at.OPTIMIZER_PLAN] = kernel_address(f"{kernel}_factors", self.real)
+        if update:
+            for i, value in enumerate(update.settings):
+                head[at.SETTINGS + i] = double(value)
+            for word, block in zip((at.MOMENT_1, at.MOMENT_2), update.moments, strict=False):
+                head[word] = block.address
+            head[at.GRADIENTS] = update.gradients.address if update.gradients else 0
+        self._tile(lowering.layers)
+        self._order = np.zeros(0, np.uint32)
+        self._data: Any = None
+        shapes = graph.parameters().values()
+        self.work = batch * sum(shape[0] * shape[1] for shape in shapes if len(shape) == 2)
+
+    @staticmethod
+    def _block(batch: int, workers: int) -> int:
+        """Rows of a task: enough tasks for all workers, blocks that stay in L2, whole lines of losses."""
+        return min(128, max(16, -(-batch // workers // 16) * 16))
+
+    def _tile(self, layers: list[Words]) -> None:
+        """Cut every layer's weights into tasks, about four for each worker where there is enough to do."""
+        lines = sum(layer[at.LAYER_INPUTS] * layer[at.LAYER_PANELS] for layer in layers)
+        wanted = max(256, lines // (4 * self.workers)) if self.workers > 1 else lines
+        tiles = []
+        for i, layer in enumerate(layers):
+            panels = min(at.TILE_PANELS, layer[at.LAYER_PANELS])
+            inputs = min(at.TILE_INPUTS, max(16, -(-wanted // panels // 16) * 16))
+            for p0 in range(0, layer[at.LAYER_PANELS], panels):
+                for i0 in range(0, layer[at.LAYER_INPUTS], inputs):
+                    i1 = min(i0 + inputs, layer[at.LAYER_INPUTS])
+                    p1 = min(p0 + panels, layer[at.LAYER_PANELS])
+                    tiles.append((self.layers.address_of(i), i0, i1, p0, p1))
+        table = Table(self.arena, len(tiles), at.TILE_WORDS)
+        for record, words in zip(table.records, tiles, strict=False):
+            record[:5] = words
+        self.head[at.TILES], self.head[at.TILE_COUNT] = table.address, len(tiles)
+
+    def bind(self, x: Any, y: Any, top: int, *, shuffled: bool = False) -> None:
+        """Take batches from these arrays, as the kernels read them; `top` is the largest magnitude in x, as bits.
+
+        Shuffled data of as many rows as before goes on where the last call stopped in its pass.
+        """
+        head, loss = self.head, self.ops.records[self._loss_op]
+        self._data = x, y  # kept alive while the plan knows their addresses
+        self.ops.records[0, at.A] = x.ctypes.data
+        loss[at.TARGETS] = y.ctypes.data
+        loss[at.TARGETS_STRIDE] = y.strides[0]
+        head[at.INPUT_MAX] = top
+        if not (shuffled and len(x) == len(self._order)):
+            self.new_pass()
+            if shuffled:
+                self._order = np.zeros(len(x), np.uint32)
+        head[at.TOTAL] = len(x)
+        head[at.SHUFFLE] = int(shuffled)
+        head[at.ORDER] = self._order.ctypes.data if shuffled else 0
+
+    def new_pass(self) -> None:
+        """Leave a pass that was begun, so that the next batch is the first of another."""
+        head = self.head
+        if head[at.CURSOR]:
+            head[at.EPOCH] += 1
+        head[at.CURSOR] = head[at.PASS_ROWS] = head[at.PASS_LOSS] = 0
+
+    def steps(self, count: int, passes: int, threads: int) -> list[float]:
+        """Do up to `count` steps, ending after `passes` passes; return the mean losses of the passes that ended."""
+        head = self.head
+        head[at.STEPS_LEFT], head[at.PASS_LIMIT] = count, passes
+        self.run(threads if self.work >= SERIAL_WORK else 1)
+        self._check()
+        return [float(v) for v in self._passes[: int(head[at.PASS_AT])]]
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the last batch, before its update."""
+        return float(self.head[at.LOSS : at.LOSS + 1].view(np.float64)[0])
+
+    @property
+    def pass_loss(self) -> float:
+        """Mean loss so far of the pass that has begun; NaN at its start."""
+        rows = int(self.head[at.PASS_ROWS])
+        total = float(self.head[at.PASS_LOSS : at.PASS_LOSS + 1].view(np.float64)[0])
+        return total / rows if rows else float("nan")
+
+    def _check(self) -> None:
+        status = int(self.head[at.STATUS])
+        if status:
+            node = self.graph.nodes[status - 1]
+            step = int(self.head[at.STEP])
+            raise DivergedError(
+                f"loss or gradients must be finite, got `{self.loss}` as loss at step `{step}`,"
+                f" first in layer `{node.index}` ({node.layer}); the parameters are those before that step",
+                step,
+                str(node.index),
+            )

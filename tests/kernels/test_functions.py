@@ -1,0 +1,208 @@
+"""exp, log, tanh and sigmoid on the NumPy twin of the vectors, against decimal arithmetic and float64."""
+
+import decimal
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from fastbp.kernels import functions
+from tests.numpy_lanes import Lanes, fused_multiply_add
+
+NAMES = ["exp", "log", "tanh", "sigmoid"]
+DTYPES = ["float32", "float64"]
+INF, NAN = math.inf, math.nan
+
+# The largest errors allowed, in units of the last place; `functions` says which are the largest ever seen.
+ULPS = {
+    "float32": {"exp": 0.90, "log": 0.96, "tanh": 1.75, "sigmoid": 2.45},
+    "float64": {"exp": 0.90, "log": 1.20, "tanh": 1.90, "sigmoid": 2.50},
+}
+RANGES = {
+    "float32": {"exp": (-87.33, 88.72), "log": (2.0**-126, 3e38), "tanh": (-10, 10), "sigmoid": (-87.33, 20)},
+    "float64": {"exp": (-708.3, 709.7), "log": (2.0**-1022, 1e308), "tanh": (-20, 20), "sigmoid": (-708.3, 40)},
+}
+NUMPY = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x))}
+SPECIAL = {
+    "exp": {0.0: 1.0, -0.0: 1.0, INF: INF, -INF: 0.0, 1e30: INF, -1e30: 0.0},
+    "log": {1.0: 0.0, 0.0: -INF, -0.0: -INF, INF: INF, -INF: NAN, -1.0: NAN, -1e-30: NAN},
+    "tanh": {0.0: 0.0, -0.0: -0.0, INF: 1.0, -INF: -1.0, 25.0: 1.0, -1e30: -1.0, 1e-30: 1e-30},
+    "sigmoid": {0.0: 0.5, -0.0: 0.5, INF: 1.0, -INF: 0.0, 1e30: 1.0, -1e30: 0.0, 45.0: 1.0},
+}
+
+
+def on_lanes(name, x, flush=False):
+    return getattr(functions, name)(Lanes(x, flush)).array
+
+
+BACKENDS = {"numpy": on_lanes}
+
+every_function = pytest.mark.parametrize("name", NAMES)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+every_backend = pytest.mark.parametrize("run", BACKENDS.values(), ids=BACKENDS)
+
+
+def tiny(dtype):
+    return np.finfo(dtype).tiny
+
+
+def bits(x):
+    return x.view(f"u{x.itemsize}")
+
+
+def in_decimal(name, x):
+    """The exact value to 50 digits; tanh to as many by its series where the quotient would cancel."""
+    d = decimal.Decimal(x)
+    if name == "log":
+        return d.ln()
+    if name == "tanh" and abs(d) < decimal.Decimal("1e-8"):
+        return d - d**3 / 3
+    e = (2 * d if name == "tanh" else d).exp()
+    return {"exp": e, "tanh": (e - 1) / (e + 1), "sigmoid": e / (1 + e)}[name]
+
+
+def exact(name, x):
+    """The exact values as high + low: float64 for float32 arguments, two float64 from decimals for float64 ones."""
+    if x.dtype == np.float32:
+        return NUMPY[name](x.astype(np.float64)), np.zeros(x.shape)
+    with decimal.localcontext(prec=50):
+        values = [in_decimal(name, v) for v in x.tolist()]
+        high = [float(v) for v in values]
+        return np.array(high), np.array([float(v - decimal.Decimal(h)) for v, h in zip(values, high, strict=True)])
+
+
+def ulp_errors(y, high, low):
+    """|y - (high + low)| in units of the last place of y's dtype at high."""
+    exponent = np.frexp(high)[1] - 1
+    return np.abs((y.astype(np.float64) - high) - low) / np.ldexp(1.0, exponent - np.finfo(y.dtype).nmant)
+
+
+def samples(name, dtype):
+    """Uniform, logarithmic and around the steps of the range reduction, kept inside the range of normal results."""
+    rng = np.random.default_rng(1)
+    low, high = RANGES[dtype][name]
+    n = 200_000 if dtype == "float32" else 2_000
+    least, most = -100 if dtype == "float32" else -300, np.log2(high)
+    if name == "log":
+        low, least = 0.4, np.log2(low)
+        uniform = rng.uniform(low, 2.5, n)
+        steps = np.sqrt(0.5) * 2.0 ** np.arange(-8, 9)
+        logarithmic = 2.0 ** rng.uniform(least, most, n)
+    else:
+        uniform = rng.uniform(low, high, n)
+        steps = np.arange(-60, 61) * (np.log(2.0) / 8)
+        logarithmic = 2.0 ** rng.uniform(least, most, n) * rng.choice([-1.0, 1.0], n)
+    near = np.concatenate([steps * (1 + k * np.finfo(dtype).eps) for k in range(-2, 3)])
+    x = np.concatenate([uniform, logarithmic, near])
+    low, high = RANGES[dtype][name]
+    return x[(x >= low) & (x <= high) & (np.abs(x) > 2.0**least)].astype(dtype)
+
+
+@every_backend
+@every_dtype
+@every_function
+def test_error_stays_within_its_bound(name, dtype, run):
+    x = samples(name, dtype)
+    errors = ulp_errors(run(name, x), *exact(name, x))
+    worst = int(np.argmax(errors))
+    assert errors[worst] <= ULPS[dtype][name], f"{name}({x[worst]!r})"
+
+
+@every_dtype
+def test_error_measure_sees_a_unit(dtype):
+    exact_value = np.array([1.5, 0.3], dtype)
+    next_value = np.nextafter(exact_value, np.array(9, dtype))
+    np.testing.assert_array_equal(ulp_errors(next_value, exact_value.astype(np.float64), np.zeros(2)), [1.0, 1.0])
+
+
+@every_backend
+@every_dtype
+@every_function
+def test_special_values_are_exact(name, dtype, run):
+    x = np.array(list(SPECIAL[name]), dtype)
+    expected = np.array(list(SPECIAL[name].values()), dtype)
+    y = run(name, x)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(np.signbit(y[expected == 0]), np.signbit(expected[expected == 0]))
+
+
+@every_backend
+@every_dtype
+@every_function
+def test_nan_travels_whatever_its_payload(name, dtype, run):
+    payloads = np.random.default_rng(2).integers(1, 2**22, 1000, dtype=np.uint64)
+    if dtype == "float32":
+        nans = (0x7FC00000 | payloads).astype(np.uint32).view(dtype)
+    else:
+        nans = (0x7FF8000000000000 | payloads).view(dtype)
+    assert np.isnan(run(name, np.concatenate([nans, -nans]))).all()
+
+
+@every_backend
+@every_dtype
+def test_exp_has_the_full_range(dtype, run):
+    f = functions.FLOAT32 if dtype == "float32" else functions.FLOAT64
+    ends = np.array([f.exp_least, f.exp_most], dtype)
+    inside, outside = run("exp", ends), run("exp", np.nextafter(ends, np.array([-INF, INF], dtype)))
+    assert inside[0] >= tiny(dtype)
+    assert inside[1] < INF
+    np.testing.assert_array_equal(outside, [0.0, INF])
+    np.testing.assert_array_equal(run("sigmoid", ends[:1]), inside[:1])
+
+
+@every_backend
+@every_dtype
+def test_tanh_is_odd_and_at_most_one(dtype, run):
+    x = np.abs(samples("tanh", dtype))
+    y = run("tanh", x)
+    assert y.max() == 1.0
+    np.testing.assert_array_equal(bits(run("tanh", -x)), bits(-y))
+
+
+@every_backend
+@every_dtype
+def test_tanh_is_its_argument_where_that_is_small(dtype, run):
+    x = np.geomspace(tiny(dtype), np.finfo(dtype).eps, 1000).astype(dtype)
+    np.testing.assert_array_equal(run("tanh", x), x)
+
+
+@every_dtype
+@every_function
+def test_flushing_subnormals_changes_only_subnormals(name, dtype):
+    x = np.concatenate([samples(name, dtype), np.array([*SPECIAL[name], 1, -1], dtype) * tiny(dtype) * 0.75])
+    x = np.concatenate([x, np.array([*SPECIAL[name], -88.5, -87.5, -710, -708.5], dtype)])
+    y, flushed = on_lanes(name, x), on_lanes(name, x, flush=True)
+    subnormal = np.abs(y) < tiny(dtype)
+    np.testing.assert_array_equal(flushed[~subnormal], y[~subnormal])
+    np.testing.assert_array_equal(np.abs(flushed[subnormal]), 0.0)
+
+
+@every_backend
+@every_dtype
+def test_subnormals_have_the_logarithm_of_zero(dtype, run):
+    x = np.array([tiny(dtype) / 2, -tiny(dtype) / 2], dtype)
+    np.testing.assert_array_equal(run("log", x), [-INF, -INF])
+
+
+@pytest.mark.parametrize("format", [functions.FLOAT32, functions.FLOAT64], ids=DTYPES)
+def test_constants_are_numbers_of_their_dtype(format):
+    dtype = np.dtype("float32" if format.digits == 23 else "float64")
+    constants = np.array([c for c in format if isinstance(c, float)] + [*format.E, *format.T, *format.L])
+    np.testing.assert_array_equal(constants.astype(dtype).astype(np.float64), constants)
+    assert np.array(math.sqrt(0.5), dtype).view(f"u{dtype.itemsize}") == format.sqrt_half
+
+
+@every_dtype
+def test_emulated_fma_rounds_once(dtype):
+    rng = np.random.default_rng(3)
+    a, b = rng.uniform(0.5, 2, (2, 3000)).astype(dtype)
+    cancelling = -(a * b) * (1 + rng.integers(-1, 2, 3000) * np.finfo(dtype).eps).astype(dtype)
+    c = np.where(rng.random(3000) < 0.5, cancelling, (rng.normal(size=3000) * 2.0 ** rng.integers(-30, 30, 3000)))
+    c = c.astype(dtype)
+    d = fused_multiply_add(a, b, c)
+    for ai, bi, ci, di in zip(a.tolist(), b.tolist(), c.tolist(), d, strict=True):
+        value = Fraction(ai) * Fraction(bi) + Fraction(ci)
+        error = abs(Fraction(float(di)) - value)
+        for neighbour in (np.nextafter(di, np.array(-INF, dtype)), np.nextafter(di, np.array(INF, dtype))):
+            assert error <= abs(Fraction(float(neighbour)) - value)
