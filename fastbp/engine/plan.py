@@ -88,8 +88,8 @@ class Plan:
         head[at.PHASES], head[at.PHASE_COUNT] = self.phases.address, len(phases)
         head[at.OPS], head[at.OP_COUNT] = self.ops.address, len(ops)
         head[at.LAYERS], head[at.LAYER_COUNT] = self.layers.address, len(layers)
-        head[at.WORK] = kernel_address("work", self.real)
-        head[at.BEGIN] = kernel_address("begin", self.real)
+        for word, kernel in ((at.BEGIN, "begin"), (at.BEGIN_BATCH, "begin_batch"), (at.WORK, "work")):
+            head[word] = kernel_address(kernel, self.real)
         head[at.LIMIT] = double(limit)
         head[at.FINITE] = 0x7F800000 if itemsize == 4 else 0x7FF0000000000000
         head[at.PARAMETERS] = self.parameters.address

@@ -146,8 +146,8 @@ def first_bad_output(head):
     return get(last, LAYER_NODE) + 1
 
 
-@inlined
-def begin_batch(head, z):
+@kernel
+def begin_batch(head, me, r0, r1, z):
     """Point at the next batch, shuffling first where a pass begins, and prepare the optimiser's factors."""
     total = get(head, TOTAL)
     cursor = get(head, CURSOR)
@@ -225,7 +225,7 @@ def next_phase(head, index, z):
     if end == END_STEP or end == END_LOSS:
         if not end_step(head):
             return STOPPED
-        begin_batch(head, z)
+        call_kernel(get(head, BEGIN_BATCH), head, 0, 0, 0, z)
         return 0
     return index + 1 if index + 1 < get(head, PHASE_COUNT) else STOPPED
 
@@ -319,7 +319,7 @@ def begin(head, me, r0, r1, z):
     put(head, PASS_AT, 0)
     put(head, RATE_AT, 0)
     if get(head, TRAINING) != 0:
-        begin_batch(head, z)
+        call_kernel(get(head, BEGIN_BATCH), head, 0, 0, 0, z)
     atomic_store(head + NOW * WORD, announcement(head, 1, 0))
 
 

@@ -15,7 +15,8 @@ from fastbp.engine.plan import Words, double
 from fastbp.kernels import layout as at
 from fastbp.kernels.vector import LINE
 from fastbp.model.graph import INPUT, Graph, Node
-from fastbp.model.layers import Dropout, Identity, Linear, ReLU
+from fastbp.model.layers import Dropout, Identity, Layer, Linear, ReLU
+from fastbp.model.registry import OPS
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Value:
 class Lowering:
     """Writes the op records of one plan."""
 
-    def __init__(self, graph: Graph, parameters: Block, transposed: dict[int, int], rows: int, arena: Arena) -> None:
+    def __init__(self, graph: Graph, parameters: Block, transposed: dict[int, int], rows: int, arena: Arena, *, dropping: bool = False) -> None:
         self.graph = graph
         self.parameters = parameters
         self.transposed = transposed
@@ -49,6 +50,7 @@ class Lowering:
         self.in_line = LINE // parameters.dtype.itemsize
         self.arena = arena
         self.rows = rows
+        self.dropping = dropping
         self.ops: list[Words] = []
         self.layers: list[Words] = []
 
@@ -98,22 +100,26 @@ class Lowering:
 
     # Forward.
 
-    def forward(self, x: Buffer, *, training: bool) -> list[Value]:
+    def does_nothing(self, layer: Layer) -> bool:
+        """Whether a layer hands its input on as it is."""
+        return isinstance(layer, Identity) or (isinstance(layer, Dropout) and not self.dropping)
+
+    def forward(self, x: Buffer) -> list[Value]:
         """Ops of every node in order; returns what each puts out."""
         values: list[Value] = []
         for node in self.graph.nodes:
             source = Value(x) if node.sources[0] == INPUT else values[node.sources[0]]
-            values.append(self.forward_node(node, source, training))
+            values.append(self.forward_node(node, source))
         return values
 
-    def forward_node(self, node: Node, source: Value, training: bool) -> Value:
+    def forward_node(self, node: Node, source: Value) -> Value:
         layer = node.layer
         if isinstance(layer, Linear):
             out = self.buffer(node.outputs)
             b, b_stride = self.weight(node)
             number = self.op("product", source.buffer, out, b=b, b_stride=b_stride, bias=self.bias(node))
             return Value(replace(out, wrote=number), free=True)
-        if isinstance(layer, Identity) or (isinstance(layer, Dropout) and not training):
+        if self.does_nothing(layer):
             return source
         if isinstance(layer, Dropout):
             out = self.buffer(node.outputs)
@@ -126,7 +132,7 @@ class Lowering:
             return Value(source.buffer)
         out = source.buffer if source.free else self.buffer(node.outputs)
         out = replace(out, wrote=source.buffer.wrote, scale=source.buffer.scale)
-        self.op(f"{layer.kind}_forward", source.buffer, out)
+        self.op(OPS[layer.kind].forward, source.buffer, out)
         return Value(out)
 
     def dropout(self, node: Node, source: Buffer, target: Buffer) -> None:
@@ -156,14 +162,14 @@ class Lowering:
                 if node.index == first:
                     break
                 d = self.backward_linear(node, values, d, masked)
-            elif values[node.index].buffer is source or node.index in masked:
-                continue  # nothing was done on the way there, or the product before has undone it
+            elif node.index in masked or self.does_nothing(layer):
+                continue  # the product before has done it, or there is nothing to do
             elif isinstance(layer, Dropout):
                 self.dropout(node, d, d)
                 d = replace(d, scale=d.scale / (1.0 - layer.p))
             else:
                 y = values[node.index].buffer
-                self.op(f"{layer.kind}_vjp", d, d, y=y.address, y_stride=y.stride)
+                self.op(OPS[layer.kind].vjp, d, d, y=y.address, y_stride=y.stride)
         return d
 
     def backward_linear(self, node: Node, values: list[Value], d: Buffer, masked: set[int]) -> Buffer:
@@ -172,7 +178,7 @@ class Lowering:
         lines = -(-node.outputs // self.in_line) * self.in_line
         words = {"b": self.transposed[node.index], "b_stride": lines * LINE}
         origin = node.sources[0]
-        while origin != INPUT and isinstance(self.graph.nodes[origin].layer, Identity):
+        while origin != INPUT and self.does_nothing(self.graph.nodes[origin].layer):
             origin = self.graph.nodes[origin].sources[0]
         if origin != INPUT and isinstance(self.graph.nodes[origin].layer, ReLU):
             masked.add(origin)
@@ -213,15 +219,15 @@ class Lowering:
         for node in self.graph.nodes:
             source = Value(x) if node.sources[0] == INPUT else values[node.sources[0]]
             layer = node.layer
-            values.append(self.forward_node(node, source, training=False))
+            values.append(self.forward_node(node, source))
             if isinstance(layer, Linear):
                 out = self.buffer(node.outputs)
                 b, b_stride = self.weight(node)
                 self.op("product", t, out, b=b, b_stride=b_stride)
                 t = out
-            elif not isinstance(layer, Identity | Dropout):  # dropout is for training alone
+            elif not self.does_nothing(layer):
                 y = values[-1].buffer
-                self.op(f"{layer.kind}_vjp", t, t, y=y.address, y_stride=y.stride)
+                self.op(OPS[layer.kind].jvp, t, t, y=y.address, y_stride=y.stride)
         return t
 
 

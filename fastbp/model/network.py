@@ -57,6 +57,7 @@ class Network:
         self.seed = whole("seed", seed, 0)
         self.dtype = _dtype(dtype)
         self._parameters = Parameters(graph.parameters(), self.dtype)
+        self._inputs, self._outputs = graph.inputs, graph.outputs
         self._plans: dict[Any, Any] = {}
         self._lock = threading.RLock()
         self._predict_plan: RowPlan | None = None
@@ -117,34 +118,36 @@ class Network:
         threads : int, optional
             By default those of `fastbp.threads()`; few rows are done by one.
         """
-        dtype = self.dtype
-        x = X
-        if (
-            type(X) is not np.ndarray
-            or X.dtype != dtype
-            or X.ndim != 2
-            or X.shape[1] != self.graph.inputs
-            or not X.flags.c_contiguous
-        ):
-            x = arrays.rows("X", X, self.graph.inputs, dtype)
-        elif not X.flags.aligned:
-            x = arrays.to_dtype(X, dtype)
-        one = x is not X and np.ndim(X) == 1
-        shape = (x.shape[0], self.graph.outputs)
-        if out is None:
-            y = np.empty(shape, dtype)
-        elif one:
-            y = arrays.output(out, shape[1:], dtype)[None]
-        else:
-            y = arrays.output(out, shape, dtype)
+        plan = self._predict_plan
+        if plan is None:
+            with self._lock:
+                plan = self._predict_plan = self._predict_plan or self._row_plan("predict")
+        count = plan.workers if threads is None else team.chosen(threads)
+        if type(X) is np.ndarray:
+            # The common call, in few steps: what compiled code refuses (TypeError) is converted or explained below.
+            size = X.shape
+            if len(size) == 2 and size[1] == self._inputs and out is None:
+                y = np.empty((size[0], self._outputs), self.dtype)
+                with self._lock:
+                    try:
+                        plan(X, y, count)
+                        return y
+                    except TypeError:
+                        pass
+            elif type(out) is np.ndarray and out.shape == (size[0], self._outputs) and size[1:] == (self._inputs,):
+                with self._lock:
+                    try:
+                        plan(X, out, count)
+                        return out
+                    except TypeError:
+                        pass
+        x = arrays.rows("X", X, self.inputs, self.dtype)
+        one = np.ndim(X) == 1
+        shape = (self.outputs,) if one else (len(x), self.outputs)
+        result = np.empty(shape, self.dtype) if out is None else arrays.output(out, shape, self.dtype)
         with self._lock:
-            plan = self._predict_plan
-            if plan is None:
-                plan = self._predict_plan = self._row_plan("predict")
-            plan(x, y, plan.workers if threads is None else team.chosen(threads))
-        if one:
-            return out if out is not None else y[0]
-        return y if out is None else out
+            plan(x, result[None] if one else result, count)
+        return result
 
     def loss_and_gradients(self, X: Any, y: Any, loss: str = "cross_entropy") -> tuple[float, dict[str, Array]]:
         """Mean loss over the rows of X, and its gradient in every parameter; dropout does nothing here.

@@ -47,10 +47,10 @@ class RowPlan(Plan):
         x = lowering.gather(graph.inputs)
         second = None
         if kind == "predict":
-            values = lowering.forward(x, training=False)
+            values = lowering.forward(x)
             out = values[-1].buffer
         elif kind == "vjp":
-            values = lowering.forward(x, training=False)
+            values = lowering.forward(x)
             second = len(lowering.ops)
             out = lowering.backward(values, x, lowering.gather(graph.outputs), to_input=True)
         else:
@@ -65,6 +65,7 @@ class RowPlan(Plan):
         }
         self.finish(lowering.ops, lowering.layers, [phase])
         self._second = second
+        self._threads = 0
         self.work = sum(shape[0] * shape[-1] for shape in graph.parameters().values() if len(shape) == 2)
         self._predict = sweep("predict_rows", self.real)
 
@@ -73,11 +74,16 @@ class RowPlan(Plan):
         if other is not None:
             self.ops.records[self._second, at.A] = other.ctypes.data
         rows = x.shape[0]
-        if threads == 1 or rows <= ROW_BLOCK or rows * self.work < SERIAL_WORK:
-            team.check_fork()
-            self.head[at.THREADS] = 1
+        if rows <= ROW_BLOCK or threads == 1 or rows * self.work < SERIAL_WORK:
+            if self._threads != 1:
+                self._threads = self.head[at.THREADS] = 1
             self._predict(self.head_address, x, y, self.zero)
             return
+        self._threads = 0
+        if not (x.flags.c_contiguous and x.flags.aligned and x.dtype == y.dtype == self.parameters.dtype):
+            raise TypeError("rows must be in C order")  # as the compiled entry does
+        if not (y.flags.c_contiguous and y.flags.aligned and y.flags.writeable):
+            raise TypeError("results must be in C order")
         self.ops.records[0, at.A] = x.ctypes.data
         self.ops.records[int(self.head[at.OP_COUNT]) - 1, at.C] = y.ctypes.data
         self.head[at.ROWS] = rows
@@ -130,9 +136,9 @@ class BatchPlan(Plan):
         self.batch = batch
         self.update = update
         copies = transposed_copies(graph, parameters, self.arena, to_input=False) if update else {}
-        lowering = Lowering(graph, parameters, copies, batch, self.arena)
+        lowering = Lowering(graph, parameters, copies, batch, self.arena, dropping=dropout)
         x = lowering.gather(graph.inputs)
-        values = lowering.forward(x, training=dropout)
+        values = lowering.forward(x)
         d = lowering.buffer(graph.outputs)
         row_bytes = (batch + 16) * parameters.dtype.itemsize
         scratch = self.arena.take(row_bytes)
