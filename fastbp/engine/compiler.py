@@ -80,7 +80,7 @@ def kernel_address(name: str, real: str) -> int:
 
 
 def sweep(name: str, real: str) -> Any:
-    """A compiled entry of `engine.sweeps`: `invoke`, `run_serial`, `run_parallel` or `predict_rows`."""
+    """A compiled entry of `engine.sweeps`: `invoke`, `run_serial`, `run_parallel`, `predict_rows`, `step_batch`."""
     from numba import njit
 
     from fastbp.engine import sweeps

@@ -356,12 +356,58 @@ def predict_rows(head, x, y, z):
     call_kernel(get(head, WORK), head, 0, 0, 0, z)
 
 
+USED, NOT_FINITE, BAD_TARGETS, DIVERGED = 0, 1, 2, 3
+
+
+def step_batch(head, x, y, rate, step, seed, z):
+    """One training step on the rows of x, on the calling thread; y is one int64 a row, or rows of numbers.
+
+    Says what became of it. The first problem ends it before anything is written but words of the plan.
+    """
+    rows = x.shape[0]
+    result = head + (TICKETS - 1) * WORD
+    call_kernel(get(head, SCAN), x.ctypes.data, result, 0, x.size, z)
+    top = get(result, 0)
+    if top >= get(head, FINITE):
+        return NOT_FINITE
+    first, last, least = 0, y.size, get(head, FINITE)
+    if y.ndim == 1:
+        first, last, least = rows, get(head, CLASSES), 0
+    call_kernel(get(head, SCAN_TARGETS), y.ctypes.data, result, first, last, z)
+    if get(result, 0) >= least:
+        return BAD_TARGETS
+    put(get(head, OPS), A, x.ctypes.data)
+    put(get(head, LOSS_OP), TARGETS, y.ctypes.data)
+    put(head, INPUT_MAX, top)
+    put(head, TOTAL, rows)
+    put(head, ORDER, 0)
+    put(head, SHUFFLE, 0)
+    put(head, CURSOR, 0)
+    put(head, STEP, step)
+    put(head, SEED, seed)
+    put(head, STEPS_LEFT, 1)
+    put(head, PASS_LIMIT, 1)
+    put(head, THREADS, 1)
+    put_double(get(head, RATES), 0, rate)
+    call_kernel(get(head, BEGIN), head, 0, 0, 0, z)
+    call_kernel(get(head, WORK), head, 0, 0, 0, z)
+    return DIVERGED if get(head, STATUS) != 0 else USED
+
+
 def signature(name, real):
     """The Numba signature of an entry."""
     number = types.float32 if real == "float32" else types.float64
+    rows = types.Array(number, 2, "C", readonly=True)
     if name == "invoke":
         return types.void(*[types.int64] * 5, number)
     if name == "predict_rows":
-        rows = types.Array(number, 2, "C", readonly=True)
         return types.void(types.int64, rows, types.Array(number, 2, "C"), number)
+    if name == "step_batch":
+        return types.int64(types.int64, rows, rows, types.float64, types.int64, types.int64, number)
+    if name == "step_batch_labels":
+        labels = types.Array(types.int64, 1, "C", readonly=True)
+        return types.int64(types.int64, rows, labels, types.float64, types.int64, types.int64, number)
     return types.void(types.int64, number)
+
+
+step_batch_labels = step_batch

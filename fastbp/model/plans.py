@@ -20,6 +20,7 @@ from fastbp.engine import threads as team
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.memory import view
 from fastbp.engine.panels import Block
+from fastbp.engine.sweeps import DIVERGED, USED
 from fastbp.engine.plan import Plan, Table, Words, double
 from fastbp.errors import DivergedError
 from fastbp.kernels import layout as at
@@ -155,8 +156,15 @@ class BatchPlan(Plan):
             ]
         self.finish(lowering.ops, lowering.layers, phases)
         head = self.head
+        self._numbers = head.view(np.float64)
         head[at.TRAINING] = 1
         head[at.BATCH] = batch
+        head[at.CLASSES] = graph.outputs
+        head[at.LOSS_OP] = self.ops.address_of(self._loss_op)
+        of_labels = loss == "cross_entropy"
+        head[at.SCAN] = kernel_address("scan_reals", self.real)
+        head[at.SCAN_TARGETS] = kernel_address("scan_labels" if of_labels else "scan_reals", self.real)
+        self._step_entry = sweep("step_batch_labels" if of_labels else "step_batch", self.real)
         head[at.ROW_LOSS] = self.arena.take(row_bytes)
         self.rates = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
         self._passes = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
@@ -233,16 +241,30 @@ class BatchPlan(Plan):
         self._check()
         return [float(v) for v in self._passes[: int(head[at.PASS_AT])]]
 
+    def step(self, x: Any, y: Any, rate: float, step: int, seed: int) -> bool:
+        """One step on these rows, checked and done in one call of compiled code, on the calling thread.
+
+        False where the arrays are not as the kernels read them or hold what they must not: nothing has been done then.
+        """
+        self._data = x, y
+        try:
+            status = self._step_entry(self.head_address, x, y, rate, step, seed, self.zero)
+        except TypeError:
+            return False
+        if status == DIVERGED:
+            self._check()
+        return bool(status == USED)
+
     @property
     def loss(self) -> float:
         """Mean loss of the last batch, before its update."""
-        return float(self.head[at.LOSS : at.LOSS + 1].view(np.float64)[0])
+        return float(self._numbers[at.LOSS])
 
     @property
     def pass_loss(self) -> float:
         """Mean loss so far of the pass that has begun; NaN at its start."""
         rows = int(self.head[at.PASS_ROWS])
-        total = float(self.head[at.PASS_LOSS : at.PASS_LOSS + 1].view(np.float64)[0])
+        total = float(self._numbers[at.PASS_LOSS])
         return total / rows if rows else float("nan")
 
     def _check(self) -> None:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from fastbp.engine import threads as team
 from fastbp.engine.panels import Block
 from fastbp.errors import ConfigTypeError, ShapeError
@@ -14,7 +16,7 @@ from fastbp.model import arrays
 from fastbp.model.layers import whole
 from fastbp.model.losses import LOSSES, loss_named
 from fastbp.model.network import Network
-from fastbp.model.plans import BatchPlan, Update
+from fastbp.model.plans import SERIAL_WORK, BatchPlan, Update
 from fastbp.train.callbacks import Callback, callback
 from fastbp.train.history import History
 from fastbp.train.optimizers import Adam, Optimizer
@@ -78,6 +80,8 @@ class Trainer:
         self._update = Update(optimizer.kernel, tuple(optimizer.settings()), moments)
         self._batch_plan: BatchPlan | None = None
         self._step_plan: BatchPlan | None = None
+        self._small = False
+        self._of_labels = self.loss == "cross_entropy"
         self._seconds_per_step = 0.0
 
     def __repr__(self) -> str:
@@ -117,13 +121,34 @@ class Trainer:
 
     def step(self, X: Any, y: Any) -> float:
         """One optimiser step on this batch, however many rows it has; returns its loss before the step."""
-        x, t, top = self._checked(X, y)
         plan = self._step_plan
+        if plan is not None and self._small and self._step_at_once(plan, X, y):
+            return plan.loss
+        x, t, top = self._checked(X, y)
         if plan is None or plan.batch < len(x):
             plan = self._step_plan = self._plan(max(len(x), self.batch_size))
+            self._small = self.threads == 1 or plan.work < SERIAL_WORK
         plan.bind(x, t, top)
         self._call(plan, 1, 1)
         return plan.loss
+
+    def _step_at_once(self, plan: BatchPlan, X: Any, y: Any) -> bool:
+        """A step in one call, where the work is small and the arrays need no conversion; says whether it was one."""
+        if type(X) is not np.ndarray or type(y) is not np.ndarray:
+            return False
+        size = X.shape
+        if len(size) != 2 or size[1] != self.net.inputs or not 0 < size[0] <= plan.batch:
+            return False
+        if y.shape != ((size[0],) if self._of_labels else (size[0], self.net.outputs)):
+            return False
+        parameters = self.net.parameters
+        plan.refresh(parameters.version)
+        if not plan.step(X, y, self.optimizer.lr, self.steps_done, self.seed):
+            return False
+        self.steps_done += 1
+        parameters.version += 1
+        plan.keep_version(parameters.version)
+        return True
 
     def run(self, X: Any, y: Any, steps: int) -> History:
         """That many steps over shuffled batches, in compiled code; the next `run` goes on in the same pass.
