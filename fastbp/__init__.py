@@ -31,7 +31,34 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = ["data", "errors", "reference"]
 
-__all__ = [*_HOME, *_ROOMS]  # noqa: PLE0604
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Callback",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "DivergedError",
+    "Dropout",
+    "EarlyStopping",
+    "FastbpError",
+    "ForkError",
+    "History",
+    "Identity",
+    "Linear",
+    "Network",
+    "ReLU",
+    "ShapeError",
+    "Sigmoid",
+    "Tanh",
+    "Trainer",
+    "data",
+    "errors",
+    "load",
+    "mlp",
+    "reference",
+]
 
 if TYPE_CHECKING:
     from fastbp import data, errors, reference

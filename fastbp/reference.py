@@ -462,9 +462,7 @@ class MLP:
         self.steps_done += 1
         return loss
 
-    def run(
-        self, X: Array, y: Array, steps: int, batch_size: int, seed: int, optimizer: Optimizer
-    ) -> list[float]:
+    def run(self, X: Array, y: Array, steps: int, batch_size: int, seed: int, optimizer: Optimizer) -> list[float]:
         """Take `steps` steps over shuffled batches and return their losses.
 
         Step t trains on batch t mod S of epoch t // S, S = ceil(rows / batch_size); the last batch of an

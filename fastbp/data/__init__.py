@@ -17,9 +17,7 @@ __all__ = ["digits"]
 _PARTS = {"train": (0, 1197), "validation": (1197, 1497), "test": (1497, 1797)}
 
 
-def digits(
-    split: str | None = None, *, seed: SupportsIndex = 0
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def digits(split: str | None = None, *, seed: SupportsIndex = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Load 1797 images of handwritten digits, 8 by 8 pixels, and what each one shows.
 
     Parameters

@@ -1,9 +1,9 @@
 """The compile cache: machine code that is found again, and never the wrong one.
 
 One file a function, in a folder whose name is a hash of all that the code depends on: every source file of `kernels/`,
-the sweeps, the versions of Python, Numba and llvmlite, the processor and the width of its registers. A file begins with the
-SHA-256 of the rest, so one that was cut short or damaged is seen, dropped and made again. Whatever goes wrong here costs a
-compilation and one warning, never an error.
+the sweeps, the versions of Python, Numba and llvmlite, the processor and the width of its registers. A file begins
+with the SHA-256 of the rest, so one that was cut short or damaged is seen, dropped and made again. Whatever goes
+wrong here costs a compilation and one warning, never an error.
 """
 
 from __future__ import annotations

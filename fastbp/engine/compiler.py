@@ -69,9 +69,7 @@ def kernel_address(name: str, real: str) -> int:
 
     def make(store: Any) -> Any:
         signature = SIGNATURES[real]
-        out = CFunc(
-            _kernels()[name], (signature.args, signature.return_type), locals={}, options=dict(OPTIONS)
-        )
+        out: Any = CFunc(_kernels()[name], (signature.args, signature.return_type), locals={}, options=dict(OPTIONS))
         out._cache = store
         out.compile()
         return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 from typing import Any
 
@@ -56,9 +57,8 @@ class Arena:
 
 def view(address: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     """An array over memory that an arena owns; the caller keeps the arena alive."""
-    import ctypes
-
     kind = np.dtype(dtype)
     size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
     raw = (ctypes.c_char * max(size, 1)).from_address(address)
-    return np.frombuffer(raw, np.uint8, count=size).view(kind).reshape(shape)
+    out: NDArray[Any] = np.frombuffer(raw, np.uint8, count=size).view(kind).reshape(shape)
+    return out

@@ -1,8 +1,8 @@
 """Numbers that belong to parameters, in panels: the parameters themselves, moments, gradients.
 
-One block of memory holds one number for each. A weight of I inputs and O outputs is O / P panels of I lines (I rounded up
-to whole P x P blocks), a bias one line a panel; what pads them is zero and stays zero. All blocks of a network are laid
-out alike, so one offset serves for all.
+One block of memory holds one number for each. A weight of I inputs and O outputs is O / P panels of I lines (I
+rounded up to whole P x P blocks), a bias one line a panel; what pads them is zero and stays zero. All blocks of a
+network are laid out alike, so one offset serves for all.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The plan: a table of ops and phases over an arena of buffers, ready to run.
 
-A network is data to compiled code: whoever lowers one (`model.lowering`) hands its records over as words, and the plan puts
-them where the sweeps look for them.
+A network is data to compiled code: whoever lowers one (`model.lowering`) hands its records over as words, and the
+plan puts them where the sweeps look for them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The loops that walk a plan: row sweep, weight sweep, and what happens between them.
 
-A plan is a list of phases, a phase a list of independent tasks. Each thread runs `work`: it takes the tasks of the phase
-that are its own, then those of threads that are late; the one that completes the last task ends the phase and
+A plan is a list of phases, a phase a list of independent tasks. Each thread runs `work`: it takes the tasks of the
+phase that are its own, then those of threads that are late; the one that completes the last task ends the phase and
 announces the next. So a chunk of steps is one parallel region whatever the number of steps, a barrier costs two cache
 lines between cores instead of a launch, and a thread that never arrives only means that the others do its tasks: the
 loops are right under every threading layer, also where tasks of a region run one after another.
@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from numba import prange, types
 
+from fastbp.kernels import layout as at
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import *  # noqa: F403  (the table's words, all of them)
 from fastbp.kernels.memory import (
     atomic_add,
     atomic_load,
@@ -25,7 +25,6 @@ from fastbp.kernels.memory import (
     flush_subnormals,
     get,
     get_double,
-    get_index,
     get_real,
     give_way,
     put,
@@ -40,51 +39,51 @@ PATIENCE = 4000  # looks at a word before a waiting thread offers its core to ot
 
 @inlined
 def worker_of(head, t):
-    return get(head, WORKERS) + t * (WORKER_WORDS * WORD)
+    return get(head, at.WORKERS) + t * (at.WORKER_WORDS * at.WORD)
 
 
 @inlined
 def run_task(head, phase, t, task, z):
     """One task of a phase, on worker t."""
     me = worker_of(head, t)
-    if get(phase, PHASE_KIND) == WEIGHT_PHASE:
-        tile = get(head, TILES) + task * (TILE_WORDS * WORD)
-        call_kernel(get(phase, PHASE_OPS), tile, me, 0, get(head, ROWS), z)
+    if get(phase, at.PHASE_KIND) == at.WEIGHT_PHASE:
+        tile = get(head, at.TILES) + task * (at.TILE_WORDS * at.WORD)
+        call_kernel(get(phase, at.PHASE_OPS), tile, me, 0, get(head, at.ROWS), z)
         return
-    groups = get(phase, PHASE_GROUPS)
-    size = get(phase, PHASE_BLOCK)
+    groups = get(phase, at.PHASE_GROUPS)
+    size = get(phase, at.PHASE_BLOCK)
     block = task // groups
     group = task - block * groups
     r0 = block * size
-    r1 = min(r0 + size, get(head, ROWS))
-    if get(phase, PHASE_LOCAL) != 0:
-        put(me, SHIFT, r0 - t * size)
+    r1 = min(r0 + size, get(head, at.ROWS))
+    if get(phase, at.PHASE_LOCAL) != 0:
+        put(me, at.SHIFT, r0 - t * size)
         r1 -= r0 - t * size
         r0 = t * size
     if r0 >= r1:
         return
-    count = get(phase, PHASE_OP_COUNT)
-    op = get(phase, PHASE_OPS) + group * count * (OP_WORDS * WORD)
+    count = get(phase, at.PHASE_OP_COUNT)
+    op = get(phase, at.PHASE_OPS) + group * count * (at.OP_WORDS * at.WORD)
     for _ in range(count):
-        call_kernel(get(op, KERNEL), op, me, r0, r1, z)
-        op += OP_WORDS * WORD
+        call_kernel(get(op, at.KERNEL), op, me, r0, r1, z)
+        op += at.OP_WORDS * at.WORD
 
 
 @inlined
 def largest_of(head, op):
     """The largest magnitude that an op wrote in this batch, over all workers, as bits."""
     top = 0
-    for t in range(get(head, THREADS)):
-        top = max(top, get(worker_of(head, t), MAGNITUDES + op))
+    for t in range(get(head, at.THREADS)):
+        top = max(top, get(worker_of(head, t), at.MAGNITUDES + op))
     return top
 
 
 @inlined
 def number_of(bits, head, z):
     """The magnitude whose bits these are; infinity for all that is not finite."""
-    if bits >= get(head, FINITE):
+    if bits >= get(head, at.FINITE):
         return 1e400
-    scratch = head + (TICKETS - 1) * WORD
+    scratch = head + (at.TICKETS - 1) * at.WORD
     put(scratch, 0, bits)
     return float(get_real(scratch, z))
 
@@ -94,10 +93,10 @@ def sum_loss(head, z):
     """Add up the rows' losses in row order; returns and keeps their mean."""
     item = bytes_of(z)
     total = 0.0
-    for r in range(get(head, ROWS)):
-        total += float(get_real(get(head, ROW_LOSS) + r * item, z))
-    loss = total * get_double(head, INVERSE_ROWS)
-    put_double(head, LOSS, loss)
+    for r in range(get(head, at.ROWS)):
+        total += float(get_real(get(head, at.ROW_LOSS) + r * item, z))
+    loss = total * get_double(head, at.INVERSE_ROWS)
+    put_double(head, at.LOSS, loss)
     return loss
 
 
@@ -105,19 +104,19 @@ def sum_loss(head, z):
 def end_backward(head, z):
     """Take the loss and see whether every gradient is certain to be finite.
 
-    |dW| <= B max|x| max|dz|, so two magnitudes that were gathered on the way bound a layer's gradient. Only where the bound is
-    too large to tell are the gradients themselves looked at before any is applied.
+    |dW| <= B max|x| max|dz|, so two magnitudes that were gathered on the way bound a layer's gradient. Only where the
+    bound is too large to tell are the gradients themselves looked at before any is applied.
     """
-    rows = get(head, ROWS)
+    rows = get(head, at.ROWS)
     loss = sum_loss(head, z)
     certain = loss - loss == 0.0
-    limit = get_double(head, LIMIT)
-    for i in range(get(head, LAYER_COUNT)):
-        layer = get(head, LAYERS) + i * (LAYER_WORDS * WORD)
-        source = get(layer, LAYER_X_OP)
-        bits = get(head, INPUT_MAX) if source < 0 else largest_of(head, source)
-        x = (2.0 * number_of(bits, head, z) + 2.0) * get_double(layer, LAYER_X_SCALE)
-        d = 2.0 * number_of(largest_of(head, get(layer, LAYER_D_OP)), head, z)
+    limit = get_double(head, at.LIMIT)
+    for i in range(get(head, at.LAYER_COUNT)):
+        layer = get(head, at.LAYERS) + i * (at.LAYER_WORDS * at.WORD)
+        source = get(layer, at.LAYER_X_OP)
+        bits = get(head, at.INPUT_MAX) if source < 0 else largest_of(head, source)
+        x = (2.0 * number_of(bits, head, z) + 2.0) * get_double(layer, at.LAYER_X_SCALE)
+        d = 2.0 * number_of(largest_of(head, get(layer, at.LAYER_D_OP)), head, z)
         if not rows * x * d < limit:
             certain = False
     return certain
@@ -127,8 +126,8 @@ def end_backward(head, z):
 def first_bad_layer(head):
     """1 + the first layer that any worker found not finite; 0 if none did."""
     bad = 0
-    for t in range(get(head, THREADS)):
-        found = get(worker_of(head, t), BAD_LAYER)
+    for t in range(get(head, at.THREADS)):
+        found = get(worker_of(head, t), at.BAD_LAYER)
         if found > 0 and (bad == 0 or found < bad):
             bad = found
     return bad
@@ -137,105 +136,105 @@ def first_bad_layer(head):
 @inlined
 def first_bad_output(head):
     """1 + the first layer whose output was not finite; 0 if the loss alone was not."""
-    for i in range(1, get(head, LAYER_COUNT)):
-        layer = get(head, LAYERS) + i * (LAYER_WORDS * WORD)
-        source = get(layer, LAYER_X_OP)
-        if source >= 0 and largest_of(head, source) >= get(head, FINITE):
-            return get(layer - LAYER_WORDS * WORD, LAYER_NODE) + 1
-    last = get(head, LAYERS) + (get(head, LAYER_COUNT) - 1) * (LAYER_WORDS * WORD)
-    return get(last, LAYER_NODE) + 1
+    for i in range(1, get(head, at.LAYER_COUNT)):
+        layer = get(head, at.LAYERS) + i * (at.LAYER_WORDS * at.WORD)
+        source = get(layer, at.LAYER_X_OP)
+        if source >= 0 and largest_of(head, source) >= get(head, at.FINITE):
+            return get(layer - at.LAYER_WORDS * at.WORD, at.LAYER_NODE) + 1
+    last = get(head, at.LAYERS) + (get(head, at.LAYER_COUNT) - 1) * (at.LAYER_WORDS * at.WORD)
+    return get(last, at.LAYER_NODE) + 1
 
 
 @kernel
 def begin_batch(head, me, r0, r1, z):
     """Point at the next batch, shuffling first where a pass begins, and prepare the optimiser's factors."""
-    total = get(head, TOTAL)
-    cursor = get(head, CURSOR)
-    order = get(head, ORDER)
-    if cursor == 0 and get(head, SHUFFLE) != 0:
-        shuffle(order, total, get(head, SEED), get(head, EPOCH))
-    rows = min(get(head, BATCH), total - cursor)
-    put(head, ROWS, rows)
-    put_double(head, INVERSE_ROWS, 1.0 / rows)
-    put(head, INDEX, order + 4 * cursor if order != 0 else 0)
-    put(head, CHECKING, 0)
-    for t in range(get(head, THREADS)):
+    total = get(head, at.TOTAL)
+    cursor = get(head, at.CURSOR)
+    order = get(head, at.ORDER)
+    if cursor == 0 and get(head, at.SHUFFLE) != 0:
+        shuffle(order, total, get(head, at.SEED), get(head, at.EPOCH))
+    rows = min(get(head, at.BATCH), total - cursor)
+    put(head, at.ROWS, rows)
+    put_double(head, at.INVERSE_ROWS, 1.0 / rows)
+    put(head, at.INDEX, order + 4 * cursor if order != 0 else 0)
+    put(head, at.CHECKING, 0)
+    for t in range(get(head, at.THREADS)):
         me = worker_of(head, t)
-        put(me, SHIFT, 0)
-        put(me, BAD_LAYER, 0)
-        for op in range(get(head, OP_COUNT)):
-            put(me, MAGNITUDES + op, 0)
-    put_double(head, FACTORS, get_double(get(head, RATES), get(head, RATE_AT)))
-    call_kernel(get(head, OPTIMIZER_PLAN), head, 0, 0, 0, z)
+        put(me, at.SHIFT, 0)
+        put(me, at.BAD_LAYER, 0)
+        for op in range(get(head, at.OP_COUNT)):
+            put(me, at.MAGNITUDES + op, 0)
+    put_double(head, at.FACTORS, get_double(get(head, at.RATES), get(head, at.RATE_AT)))
+    call_kernel(get(head, at.OPTIMIZER_PLAN), head, 0, 0, 0, z)
 
 
 @inlined
 def end_step(head):
     """Count the step; say whether the call goes on."""
-    rows = get(head, ROWS)
-    put(head, STEP, get(head, STEP) + 1)
-    put(head, STEPS_LEFT, get(head, STEPS_LEFT) - 1)
-    put(head, RATE_AT, get(head, RATE_AT) + 1)
-    put_double(head, PASS_LOSS, get_double(head, PASS_LOSS) + get_double(head, LOSS) * rows)
-    put(head, PASS_ROWS, get(head, PASS_ROWS) + rows)
-    cursor = get(head, CURSOR) + rows
-    if cursor >= get(head, TOTAL):
+    rows = get(head, at.ROWS)
+    put(head, at.STEP, get(head, at.STEP) + 1)
+    put(head, at.STEPS_LEFT, get(head, at.STEPS_LEFT) - 1)
+    put(head, at.RATE_AT, get(head, at.RATE_AT) + 1)
+    put_double(head, at.PASS_LOSS, get_double(head, at.PASS_LOSS) + get_double(head, at.LOSS) * rows)
+    put(head, at.PASS_ROWS, get(head, at.PASS_ROWS) + rows)
+    cursor = get(head, at.CURSOR) + rows
+    if cursor >= get(head, at.TOTAL):
         cursor = 0
-        put(head, EPOCH, get(head, EPOCH) + 1)
-        at = get(head, PASS_AT)
-        put_double(get(head, PASSES), at, get_double(head, PASS_LOSS) / get(head, PASS_ROWS))
-        put(head, PASS_AT, at + 1)
-        put_double(head, PASS_LOSS, 0.0)
-        put(head, PASS_ROWS, 0)
-    put(head, CURSOR, cursor)
-    return get(head, STEPS_LEFT) > 0 and get(head, PASS_AT) < get(head, PASS_LIMIT)
+        put(head, at.EPOCH, get(head, at.EPOCH) + 1)
+        ended = get(head, at.PASS_AT)
+        put_double(get(head, at.PASSES), ended, get_double(head, at.PASS_LOSS) / get(head, at.PASS_ROWS))
+        put(head, at.PASS_AT, ended + 1)
+        put_double(head, at.PASS_LOSS, 0.0)
+        put(head, at.PASS_ROWS, 0)
+    put(head, at.CURSOR, cursor)
+    return get(head, at.STEPS_LEFT) > 0 and get(head, at.PASS_AT) < get(head, at.PASS_LIMIT)
 
 
 @inlined
 def task_count(head, phase):
     """Tasks of a phase: row blocks times column groups, or weight tiles."""
-    if get(phase, PHASE_KIND) == WEIGHT_PHASE:
-        return get(head, TILE_COUNT)
-    size = get(phase, PHASE_BLOCK)
-    return (get(head, ROWS) + size - 1) // size * get(phase, PHASE_GROUPS)
+    if get(phase, at.PHASE_KIND) == at.WEIGHT_PHASE:
+        return get(head, at.TILE_COUNT)
+    size = get(phase, at.PHASE_BLOCK)
+    return (get(head, at.ROWS) + size - 1) // size * get(phase, at.PHASE_GROUPS)
 
 
 @inlined
 def next_phase(head, index, z):
     """End phase `index`; return the index of the one that follows, or STOPPED."""
-    phase = get(head, PHASES) + index * (PHASE_WORDS * WORD)
-    end = get(phase, PHASE_END)
-    if end == END_BACKWARD:
+    phase = get(head, at.PHASES) + index * (at.PHASE_WORDS * at.WORD)
+    end = get(phase, at.PHASE_END)
+    if end == at.END_BACKWARD:
         if end_backward(head, z):
             return index + 2  # past the phase that checks
-        put(head, CHECKING, 1)
+        put(head, at.CHECKING, 1)
         return index + 1
-    if end == END_CHECK:
-        loss = get_double(head, LOSS)
+    if end == at.END_CHECK:
+        loss = get_double(head, at.LOSS)
         bad = first_bad_layer(head)
         if loss - loss != 0.0:
             bad = first_bad_output(head)
         if bad != 0:
-            put(head, STATUS, bad)
-            return STOPPED
-        put(head, CHECKING, 0)
+            put(head, at.STATUS, bad)
+            return at.STOPPED
+        put(head, at.CHECKING, 0)
         return index + 1
-    if end == END_LOSS:
+    if end == at.END_LOSS:
         sum_loss(head, z)
-    if end == END_STEP or end == END_LOSS:
+    if end == at.END_STEP or end == at.END_LOSS:
         if not end_step(head):
-            return STOPPED
-        call_kernel(get(head, BEGIN_BATCH), head, 0, 0, 0, z)
+            return at.STOPPED
+        call_kernel(get(head, at.BEGIN_BATCH), head, 0, 0, 0, z)
         return 0
-    return index + 1 if index + 1 < get(head, PHASE_COUNT) else STOPPED
+    return index + 1 if index + 1 < get(head, at.PHASE_COUNT) else at.STOPPED
 
 
 @inlined
 def announcement(head, serial, index):
     """All that a thread must know of a phase in one word: its serial number, its number of tasks, its index."""
-    if index == STOPPED:
-        return STOPPED
-    phase = get(head, PHASES) + index * (PHASE_WORDS * WORD)
+    if index == at.STOPPED:
+        return at.STOPPED
+    phase = get(head, at.PHASES) + index * (at.PHASE_WORDS * at.WORD)
     return (serial << 32) | (task_count(head, phase) << 8) | index
 
 
@@ -262,13 +261,13 @@ def take(ticket, serial, count):
 def work(head, t, r0, r1, z):
     """Be worker t until the plan has run out of steps; r0 and r1 are not used."""
     state = flush_subnormals()
-    threads = get(head, THREADS)
-    now = atomic_load(head + NOW * WORD)
-    while now != STOPPED:
+    threads = get(head, at.THREADS)
+    now = atomic_load(head + at.NOW * at.WORD)
+    while now != at.STOPPED:
         serial = now >> 32
         total = (now >> 8) & 0xFFFFFF
         index = now & 0xFF
-        phase = get(head, PHASES) + index * (PHASE_WORDS * WORD)
+        phase = get(head, at.PHASES) + index * (at.PHASE_WORDS * at.WORD)
         finished = 0
         if threads == 1:
             for task in range(total):
@@ -281,7 +280,7 @@ def work(head, t, r0, r1, z):
                     owner -= threads
                 first = owner * total // threads
                 count = (owner + 1) * total // threads - first
-                ticket = head + (TICKETS + 8 * owner) * WORD
+                ticket = head + (at.TICKETS + 8 * owner) * at.WORD
                 task = take(ticket, serial, count)
                 while task >= 0:
                     run_task(head, phase, t, first + task, z)
@@ -289,22 +288,22 @@ def work(head, t, r0, r1, z):
                     task = take(ticket, serial, count)
         last = False
         if finished > 0:
-            last = atomic_add(head + DONE * WORD, finished) + finished == total
+            last = atomic_add(head + at.DONE * at.WORD, finished) + finished == total
         if last:
-            put(head, DONE, 0)
+            put(head, at.DONE, 0)
             following = next_phase(head, index, z)
             now = announcement(head, serial + 1, following)
-            atomic_store(head + NOW * WORD, now)
+            atomic_store(head + at.NOW * at.WORD, now)
         else:
             looks = 0
-            seen = atomic_load(head + NOW * WORD)
+            seen = atomic_load(head + at.NOW * at.WORD)
             while seen == now:
                 looks += 1
                 if looks > PATIENCE:
                     give_way()
                 else:
                     spin_hint()
-                seen = atomic_load(head + NOW * WORD)
+                seen = atomic_load(head + at.NOW * at.WORD)
             now = seen
     restore_rounding(state)
 
@@ -312,15 +311,15 @@ def work(head, t, r0, r1, z):
 @kernel
 def begin(head, me, r0, r1, z):
     """Announce the first phase; only `head` is used."""
-    for t in range(get(head, THREADS)):
-        put(head, TICKETS + 8 * t, 0)
-    put(head, DONE, 0)
-    put(head, STATUS, 0)
-    put(head, PASS_AT, 0)
-    put(head, RATE_AT, 0)
-    if get(head, TRAINING) != 0:
-        call_kernel(get(head, BEGIN_BATCH), head, 0, 0, 0, z)
-    atomic_store(head + NOW * WORD, announcement(head, 1, 0))
+    for t in range(get(head, at.THREADS)):
+        put(head, at.TICKETS + 8 * t, 0)
+    put(head, at.DONE, 0)
+    put(head, at.STATUS, 0)
+    put(head, at.PASS_AT, 0)
+    put(head, at.RATE_AT, 0)
+    if get(head, at.TRAINING) != 0:
+        call_kernel(get(head, at.BEGIN_BATCH), head, 0, 0, 0, z)
+    atomic_store(head + at.NOW * at.WORD, announcement(head, 1, 0))
 
 
 # The entries that Python calls. They are small: all that takes long to compile is behind an address.
@@ -333,27 +332,27 @@ def invoke(function, op, me, r0, r1, z):
 
 def run_serial(head, z):
     """Run the plan at `head` on the calling thread."""
-    call_kernel(get(head, BEGIN), head, 0, 0, 0, z)
-    call_kernel(get(head, WORK), head, 0, 0, 0, z)
+    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
+    call_kernel(get(head, at.WORK), head, 0, 0, 0, z)
 
 
 def run_parallel(head, z):
     """Run the plan at `head` on its threads: one parallel region, one iteration a worker."""
-    call_kernel(get(head, BEGIN), head, 0, 0, 0, z)
-    function = get(head, WORK)
-    for t in prange(get(head, THREADS)):
+    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
+    function = get(head, at.WORK)
+    for t in prange(get(head, at.THREADS)):
         call_kernel(function, head, t, 0, 0, z)
 
 
 def predict_rows(head, x, y, z):
     """Run a plan of row phases on the calling thread, from the rows of x to the rows of y."""
-    gather = get(head, OPS)
-    scatter = gather + (get(head, OP_COUNT) - 1) * (OP_WORDS * WORD)
-    put(gather, A, x.ctypes.data)
-    put(scatter, C, y.ctypes.data)
-    put(head, ROWS, x.shape[0])
-    call_kernel(get(head, BEGIN), head, 0, 0, 0, z)
-    call_kernel(get(head, WORK), head, 0, 0, 0, z)
+    gather = get(head, at.OPS)
+    scatter = gather + (get(head, at.OP_COUNT) - 1) * (at.OP_WORDS * at.WORD)
+    put(gather, at.A, x.ctypes.data)
+    put(scatter, at.C, y.ctypes.data)
+    put(head, at.ROWS, x.shape[0])
+    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
+    call_kernel(get(head, at.WORK), head, 0, 0, 0, z)
 
 
 USED, NOT_FINITE, BAD_TARGETS, DIVERGED = 0, 1, 2, 3
@@ -365,47 +364,47 @@ def step_batch(head, x, y, rate, step, seed, z):
     Says what became of it. The first problem ends it before anything is written but words of the plan.
     """
     rows = x.shape[0]
-    result = head + (TICKETS - 1) * WORD
-    call_kernel(get(head, SCAN), x.ctypes.data, result, 0, x.size, z)
+    result = head + (at.TICKETS - 1) * at.WORD
+    call_kernel(get(head, at.SCAN), x.ctypes.data, result, 0, x.size, z)
     top = get(result, 0)
-    if top >= get(head, FINITE):
+    if top >= get(head, at.FINITE):
         return NOT_FINITE
-    first, last, least = 0, y.size, get(head, FINITE)
+    first, last, least = 0, y.size, get(head, at.FINITE)
     if y.ndim == 1:
-        first, last, least = rows, get(head, CLASSES), 0
-    call_kernel(get(head, SCAN_TARGETS), y.ctypes.data, result, first, last, z)
+        first, last, least = rows, get(head, at.CLASSES), 0
+    call_kernel(get(head, at.SCAN_TARGETS), y.ctypes.data, result, first, last, z)
     if get(result, 0) >= least:
         return BAD_TARGETS
-    put(get(head, OPS), A, x.ctypes.data)
-    put(get(head, LOSS_OP), TARGETS, y.ctypes.data)
-    put(head, INPUT_MAX, top)
-    put(head, TOTAL, rows)
-    put(head, ORDER, 0)
-    put(head, SHUFFLE, 0)
-    put(head, CURSOR, 0)
-    put(head, STEP, step)
-    put(head, SEED, seed)
-    put(head, STEPS_LEFT, 1)
-    put(head, PASS_LIMIT, 1)
-    put(head, THREADS, 1)
-    put_double(get(head, RATES), 0, rate)
-    call_kernel(get(head, BEGIN), head, 0, 0, 0, z)
-    call_kernel(get(head, WORK), head, 0, 0, 0, z)
-    return DIVERGED if get(head, STATUS) != 0 else USED
+    put(get(head, at.OPS), at.A, x.ctypes.data)
+    put(get(head, at.LOSS_OP), at.TARGETS, y.ctypes.data)
+    put(head, at.INPUT_MAX, top)
+    put(head, at.TOTAL, rows)
+    put(head, at.ORDER, 0)
+    put(head, at.SHUFFLE, 0)
+    put(head, at.CURSOR, 0)
+    put(head, at.STEP, step)
+    put(head, at.SEED, seed)
+    put(head, at.STEPS_LEFT, 1)
+    put(head, at.PASS_LIMIT, 1)
+    put(head, at.THREADS, 1)
+    put_double(get(head, at.RATES), 0, rate)
+    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
+    call_kernel(get(head, at.WORK), head, 0, 0, 0, z)
+    return DIVERGED if get(head, at.STATUS) != 0 else USED
 
 
 def signature(name, real):
     """The Numba signature of an entry."""
     number = types.float32 if real == "float32" else types.float64
-    rows = types.Array(number, 2, "C", readonly=True)
+    rows = types.Array(number, 2, "at.C", readonly=True)
     if name == "invoke":
         return types.void(*[types.int64] * 5, number)
     if name == "predict_rows":
-        return types.void(types.int64, rows, types.Array(number, 2, "C"), number)
+        return types.void(types.int64, rows, types.Array(number, 2, "at.C"), number)
     if name == "step_batch":
         return types.int64(types.int64, rows, rows, types.float64, types.int64, types.int64, number)
     if name == "step_batch_labels":
-        labels = types.Array(types.int64, 1, "C", readonly=True)
+        labels = types.Array(types.int64, 1, "at.C", readonly=True)
         return types.int64(types.int64, rows, labels, types.float64, types.int64, types.int64, number)
     return types.void(types.int64, number)
 

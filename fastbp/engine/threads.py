@@ -1,8 +1,8 @@
 """How many threads, and getting them to run a plan.
 
-Compiled code is started in one parallel region per call. What makes that safe: a lock where Numba's own thread pool cannot
-be entered twice (`workqueue`), a clear error in a process that was forked after the pool had started, and never more
-threads than there are processors for this process, unless somebody asks for more.
+Compiled code is started in one parallel region per call. What makes that safe: a lock where Numba's own thread pool
+cannot be entered twice (`workqueue`), a clear error in a process that was forked after the pool had started, and
+never more threads than there are processors for this process, unless somebody asks for more.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import threading
 from contextlib import nullcontext
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +113,7 @@ def chosen(threads: int | None) -> int:
 @cache
 def _layer_lock() -> Any:
     """What to hold while a region runs: Numba's workqueue aborts when two threads enter it."""
-    import numba
-
+    numba: Any = import_module("numba")
     return _entry if numba.threading_layer() == "workqueue" else nullcontext()
 
 
@@ -125,8 +125,7 @@ def run(head: int, zero: Any, threads: int, real: str) -> None:
     if threads == 1:
         sweep("run_serial", real)(head, zero)
         return
-    import numba
-
+    numba: Any = import_module("numba")
     entry = sweep("run_parallel", real)
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     if not _state["regions"]:

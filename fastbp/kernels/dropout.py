@@ -4,7 +4,8 @@
     vjp       dx = m ∘ dy s          diagonal, and the mask does not depend on x
     jvp       ty = m ∘ tx s
 
-The mask is a pure function of (seed, step, layer, row, column): four Philox words k make the key of a layer and step, and
+The mask is a pure function of (seed, step, layer, row, column): four Philox words k make the key of a layer and step,
+and
 
     bits(r, c) = mix(mix(r ^ k0) ^ k1 ^ c)
 

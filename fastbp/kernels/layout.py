@@ -106,7 +106,9 @@ PHASE_BLOCK = next(_word)  # rows of a block
 PHASE_TASKS = next(_word)
 PHASE_LOCAL = next(_word)  # 1: buffers hold one block a worker instead of the whole batch
 PHASE_END = next(_word)  # what happens when its last task is done
-PHASE_SPLIT = next(_word)  # then THREADS + 1 words: thread t does tasks SPLIT[t] to SPLIT[t + 1] unless somebody is late
+PHASE_SPLIT = next(
+    _word
+)  # then THREADS + 1 words: thread t does tasks SPLIT[t] to SPLIT[t + 1] unless somebody is late
 PHASE_WORDS = 8 + MAX_THREADS + 1 + 7
 
 ROW_PHASE, WEIGHT_PHASE = 0, 1

@@ -1,11 +1,11 @@
-"""Losses, each fused with its own gradient: one pass over a row takes the loss and leaves dz where the backward pass begins.
+"""Losses, each fused with its gradient: one pass over a row takes the loss and leaves dz for the backward pass.
 
     cross_entropy   L_b = log Σ_k exp(z_k) - z_y          dz = (p - y) / B,  p = softmax(z), y the one-hot label
     mse             L_b = Σ_n (z_n - t_n)² / N            dz = 2 (z - t) / (B N)
 
-∂L/∂z_k = exp(z_k) / Σ exp - [k = y] is the whole Jacobian row of the composition softmax, then -log; the exponentials are
-taken after the row's maximum m is subtracted, so they are in [0, 1], and the loss is log Σ exp(z - m) + m - z_y. The step's
-loss is the mean over the batch; B is the number of rows of this batch, so a short one is scaled by its own.
+∂L/∂z_k = exp(z_k) / Σ exp - [k = y] is the whole Jacobian row of softmax followed by -log; the exponentials are taken
+after the row's maximum m is subtracted, so they are in [0, 1], and the loss is log Σ exp(z - m) + m - z_y. The
+step's loss is the mean over the batch; B is the number of rows of this batch, so a short one is scaled by its own.
 """
 
 from __future__ import annotations

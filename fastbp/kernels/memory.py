@@ -250,9 +250,7 @@ def bytes_of(typing_context: Any, z: Any) -> Any:
 
 
 @intrinsic
-def call_kernel(
-    typing_context: Any, function: Any, op: Any, me: Any, r0: Any, r1: Any, z: Any
-) -> Any:
+def call_kernel(typing_context: Any, function: Any, op: Any, me: Any, r0: Any, r1: Any, z: Any) -> Any:
     """Call the kernel whose machine code stands at `function`."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -378,5 +376,3 @@ def restore_rounding(typing_context: Any, state: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64), generate
-
-

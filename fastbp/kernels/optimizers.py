@@ -5,9 +5,10 @@
             v ← β2 v + (1 - β2) g²               λ = 0 for Adam, the decoupled decay for AdamW
     keep_gradients                               the gradient goes to GRADIENTS and nothing is updated
 
-A kernel gets the head as its record, `r0` as the offset of the first line inside PARAMETERS (and inside the moments, which
-are laid out alike) and `r1` as the number of lines; their gradients lie at the worker's RUNS. Beside each stands its
-`<name>_factors(head, rate)`, which turns SETTINGS and the step's number into what every line is multiplied with, once a step.
+A kernel gets the head as its record, `r0` as the offset of the first line inside PARAMETERS (and inside the moments,
+which are laid out alike) and `r1` as the number of lines; their gradients lie at the worker's RUNS. Beside each
+stands its `<name>_factors(head, rate)`, which turns SETTINGS and the step's number into what every line is multiplied
+with, once a step.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def descend(p: V, g: V, rate: V) -> V:
 
 
 @vector_function(count=3)
-def adam_line(p: V, g: V, m: V, v: V, keep: V, step: V, rate_1: V, beta_2: V, rate_2: V, root: V, eps: V) -> tuple[V, V, V]:
+def adam_line(
+    p: V, g: V, m: V, v: V, keep: V, step: V, rate_1: V, beta_2: V, rate_2: V, root: V, eps: V
+) -> tuple[V, V, V]:
     m = (g - m).fma(rate_1, m)
     v = (g * g).fma(rate_2, v * beta_2)
     denominator = v.sqrt().fma(root, eps)

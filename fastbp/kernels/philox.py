@@ -1,7 +1,8 @@
 """Philox4x32-10: four random 32-bit words as a pure function of a counter and a key.
 
-Ten rounds of two 32 x 32 -> 64 bit products; the key grows by the golden ratio and √3 - 1 each round (Salmon, Moraes, Dror
-and Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011). Words are held in int64, so that no sign gets in the way.
+Ten rounds of two 32 x 32 -> 64 bit products; the key grows by the golden ratio and √3 - 1 each round (Salmon, Moraes,
+Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011). Words are held in int64, so that no sign gets in
+the way.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@
     vjp       dx = dz Wᵀ         A = dz, B = panels of Wᵀ,             start at 0
     jvp       tz = tx W          A = tx, B = W panels,                 start at 0
 
-The Jacobian of z in x is Wᵀ for every row, so a cotangent goes back through W and a tangent forward through it. One kernel
-does all three: the op's record says which operands. The other half of the vjp, dW = xᵀ dz, is in `weights.py`.
+The Jacobian of z in x is Wᵀ for every row, so a cotangent goes back through W and a tangent forward through it. One
+kernel does all three: the op's record says which operands. The other half of the vjp, dW = xᵀ dz, is in `weights.py`.
 
-An epilogue is applied while the tile is in registers: relu (forward), or the mask of a relu whose output was saved (vjp).
+An epilogue is applied while the tile is in registers: relu (forward), or the mask of a relu whose output was saved
+(vjp).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from fastbp.kernels.weights import magnitude_bits
 
 @kernel
 def scan_reals(array, result, r0, r1, z):
-    """Write the bits of the largest magnitude among numbers r0 to r1 of `array` to `result`; NaN and inf are largest."""
+    """Write the bits of the largest magnitude in numbers r0 to r1 of `array` to `result`; NaN and inf are largest."""
     item = bytes_of(z)
     in_line = LINE // item
     first = zero_bits(z)

@@ -2,16 +2,17 @@
 
     c[m, n, :] += Σ_k a[m, k] b[n, k, :]
 
-`b[n, k, :]` is a line, `a[m, k]` one number that is repeated in every lane, so vectors run along columns of C only and each
-element is one chain of fused multiply-adds in the order of k, on every machine. A is read in one of two ways:
+`b[n, k, :]` is a line, `a[m, k]` one number that is repeated in every lane, so vectors run along columns of C only
+and each element is one chain of fused multiply-adds in the order of k, on every machine. A is read in one of two
+ways:
 
     ROWS     a[m, k] stands m lines down and k numbers along: activations times weights (forward), cotangents times
              transposed weights (δ Wᵀ)
     COLUMNS  a[m, k] stands m numbers along and k lines down: inputs transposed times cotangents (xᵀ δ)
 
-Which M and N fit depends on the registers: `REGISTERS` of them, each of which holds `LANES` float32. With 32 registers of
-a whole line, 8 x 2 lines of C, 2 of B and one of A are 19, and 16 chains hide the latency of an FMA twice over;
-12 x 2, 14 x 2, 8 x 3 and 6 x 4 measured within 4 % of it on Zen 5 (all at 200 to 236 GFLOP/s, one core).
+Which M and N fit depends on the registers: `REGISTERS` of them, each of which holds `LANES` float32. With 32
+registers of a whole line, 8 x 2 lines of C, 2 of B and one of A are 19, and 16 chains hide the latency of an FMA
+twice over; 12 x 2, 14 x 2, 8 x 3 and 6 x 4 measured within 4 % of it on Zen 5 (all at 200 to 236 GFLOP/s, one core).
 """
 
 from __future__ import annotations
@@ -121,9 +122,7 @@ class Emitter:
         next_k = builder.add(k, self.number(1))
         if mode == ROWS:
             in_line = LINE // self.itemsize
-            wraps = builder.icmp_signed(
-                "==", builder.and_(next_k, self.number(in_line - 1)), self.number(0)
-            )
+            wraps = builder.icmp_signed("==", builder.and_(next_k, self.number(in_line - 1)), self.number(0))
             jump = builder.sub(a_stride, self.number(LINE - self.itemsize))
             forward = builder.select(wraps, jump, self.number(self.itemsize))
         else:
@@ -205,8 +204,8 @@ def tile(
 ) -> Any:
     """One tile: m, n and mode are constants, `count` >= 1 terms are added to the lines at `start`.
 
-    `start_row` and `start_panel` are the strides of `start`: the tile of C itself, one line of biases a panel (row stride
-    0), or a line of zeros (both 0). `epilogue` and `y` are those of the op. `largest` is a line of integers.
+    `start_row` and `start_panel` are the strides of `start`: the tile of C itself, one line of biases a panel (row
+    stride 0), or a line of zeros (both 0). `epilogue` and `y` are those of the op. `largest` is a line of integers.
     """
     sizes = m.literal_value, n.literal_value, mode.literal_value
 

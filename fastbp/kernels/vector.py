@@ -234,8 +234,8 @@ class V:
 def vector_function(formula: Callable[..., Any] | None = None, *, count: int = 1, scalar: bool = False) -> Any:
     """Make a formula over `V` callable from compiled code.
 
-    Vectors arrive as they are; scalars are repeated in every lane, integers as 32 bits. The result has the type of the first
-    argument: one vector, a tuple of `count`, or with `scalar` the number in lane 0.
+    Vectors arrive as they are; scalars are repeated in every lane, integers as 32 bits. The result has the type of
+    the first argument: one vector, a tuple of `count`, or with `scalar` the number in lane 0.
     """
     if formula is None:
         return lambda f: vector_function(f, count=count, scalar=scalar)

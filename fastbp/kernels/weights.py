@@ -3,9 +3,9 @@
     vjp   dW[i, o] = Σ_b x[b, i] dz[b, o]        the outer products u xᵀ of all rows, added in row order
           db[o]    = Σ_b dz[b, o]
 
-z = x W + b depends on W[i, o] only through z[b, o], with derivative x[b, i]. A task owns a tile of W (and the biases above
-it): it reduces the whole batch into its worker's scratch, hands the finished lines to the optimiser's kernel while they
-are in cache, and renews the transposed copy of that tile, which the next step's dz Wᵀ reads.
+z = x W + b depends on W[i, o] only through z[b, o], with derivative x[b, i]. A task owns a tile of W (and the biases
+above it): it reduces the whole batch into its worker's scratch, hands the finished lines to the optimiser's kernel
+while they are in cache, and renews the transposed copy of that tile, which the next step's dz Wᵀ reads.
 """
 
 from __future__ import annotations
@@ -44,10 +44,22 @@ from fastbp.kernels.layout import (
     WORD,
     ZERO_LINE,
 )
-from fastbp.kernels.memory import bytes_of, call_kernel, fill, get, load, load_bits, load_from, put, store, store_to, zero_bits
+from fastbp.kernels.memory import (
+    bytes_of,
+    call_kernel,
+    fill,
+    get,
+    load,
+    load_bits,
+    load_from,
+    put,
+    store,
+    store_to,
+    zero_bits,
+)
 from fastbp.kernels.products import largest_lane
 from fastbp.kernels.tile import COLUMNS, TILE_M, TILE_N, tile
-from fastbp.kernels.vector import LINE, I32, I64, V, VectorType, vector_function
+from fastbp.kernels.vector import I32, I64, LINE, V, VectorType, vector_function
 
 # Rows of the batch reduced in one go: 256 lines of one input panel and two cotangent panels are 48 KiB, about L1.
 DEPTH = 256

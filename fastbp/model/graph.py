@@ -1,7 +1,7 @@
 """The network as data: a static graph of layers, its shapes inferred and checked once.
 
-Nodes stand in an order in which every node comes after its inputs, and say which nodes those are, so what reads the graph
-need not know that today each node has one input, the node before.
+Nodes stand in an order in which every node comes after its inputs, and say which nodes those are, so what reads the
+graph need not know that today each node has one input, the node before.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Graph:
         return out
 
 
-def chain(layers: Sequence[Layer], inputs: int) -> Graph:
+def chain(layers: Any, inputs: Any) -> Graph:
     """Graph of layers that each read the one before."""
-    if isinstance(layers, Layer | str) or not isinstance(layers, Sequence):
+    if isinstance(layers, str) or not isinstance(layers, Sequence):
         raise ConfigTypeError(f"`layers` must be a list of layers, got `{layers!r}`")
     if not layers:
         raise ConfigError("`layers` must hold at least one layer, got `[]`")
@@ -79,7 +79,7 @@ def to_data(graph: Graph) -> dict[str, Any]:
 
 def from_data(data: dict[str, Any]) -> Graph:
     """The graph that a file describes."""
-    layers = []
+    layers: list[Layer] = []
     for entry in data["layers"]:
         settings = dict(entry)
         kind = settings.pop("kind")

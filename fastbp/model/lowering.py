@@ -1,7 +1,7 @@
 """Lowering: from the graph's nodes to op records over buffers.
 
-`Lowering` walks the nodes once forwards and, where a plan goes backwards, once more in reverse, and appends an op for each.
-It decides what shares a buffer and what a product does in its epilogue; it runs nothing.
+`Lowering` walks the nodes once forwards and, where a plan goes backwards, once more in reverse, and appends an op for
+each. It decides what shares a buffer and what a product does in its epilogue; it runs nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,16 @@ class Value:
 class Lowering:
     """Writes the op records of one plan."""
 
-    def __init__(self, graph: Graph, parameters: Block, transposed: dict[int, int], rows: int, arena: Arena, *, dropping: bool = False) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Block,
+        transposed: dict[int, int],
+        rows: int,
+        arena: Arena,
+        *,
+        dropping: bool = False,
+    ) -> None:
         self.graph = graph
         self.parameters = parameters
         self.transposed = transposed
@@ -146,8 +155,8 @@ class Lowering:
     def backward(self, values: list[Value], x: Buffer, d: Buffer, *, to_input: bool) -> Buffer:
         """Ops that bring the cotangent `d` of the output back through every node, in reverse.
 
-        Each layer's input and cotangent are noted for the weight sweep. With `to_input` the way ends at the network's input,
-        otherwise at the first layer that has weights.
+        Each layer's input and cotangent are noted for the weight sweep. With `to_input` the way ends at the network's
+        input, otherwise at the first layer that has weights.
         """
         linear = [node.index for node in self.graph.nodes if isinstance(node.layer, Linear)]
         first = INPUT if to_input else (linear[0] if linear else len(self.graph.nodes))

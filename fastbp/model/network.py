@@ -58,7 +58,7 @@ class Network:
         self.dtype = _dtype(dtype)
         self._parameters = Parameters(graph.parameters(), self.dtype)
         self._inputs, self._outputs = graph.inputs, graph.outputs
-        self._plans: dict[Any, Any] = {}
+        self._plans: dict[Any, Any] = {}  # by kind: row plans, and batch plans by (what for, loss)
         self._lock = threading.RLock()
         self._predict_plan: RowPlan | None = None
 
@@ -162,15 +162,15 @@ class Network:
         x, top = arrays.training_rows("X", X, self.inputs, self.dtype)
         t = LOSSES[name]("y", y, len(x), self.outputs, self.dtype)
         with self._lock:
-            plan = self._plans.get(("gradients", name))
+            plan: Any = self._plans.get(("gradients", name))
             if plan is None or plan.batch < len(x):
                 update = Update("keep_gradients", gradients=Block(self._parameters.block.slots, self.dtype))
                 plan = self._plans["gradients", name] = self._batch_plan(len(x), name, update)
             plan.refresh(self._parameters.version)
             plan.bind(x, t, top)
             plan.steps(1, 1, plan.workers)
-            gradients = plan.update.gradients
-            return plan.loss, {name: gradients.read(name) for name in gradients.slots}
+            block = plan.update.gradients
+            return plan.loss, {name: block.read(name) for name in block.slots}
 
     def evaluate(self, X: Any, y: Any, loss: str = "cross_entropy") -> float:
         """Mean loss over the rows of X; dropout does nothing here."""
@@ -284,7 +284,8 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
         raise not_one_of("dtype", dtype, ("float32", "float64")) from None
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise not_one_of("dtype", kind.name, ("float32", "float64"))
-    return np.dtype(kind.name)
+    out: np.dtype[Any] = np.dtype(kind.name)
+    return out
 
 
 def _rebuild(graph: Graph, seed: int, dtype: str, flat: Array) -> Network:
@@ -294,7 +295,7 @@ def _rebuild(graph: Graph, seed: int, dtype: str, flat: Array) -> Network:
 
 
 def mlp(
-    sizes: Sequence[int],
+    sizes: Any,
     activation: str = "relu",
     seed: int = 0,
     dtype: DTypeLike = "float32",

@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.engine import threads as team
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.memory import view
 from fastbp.engine.panels import Block
-from fastbp.engine.sweeps import DIVERGED, USED
 from fastbp.engine.plan import Plan, Table, Words, double
+from fastbp.engine.sweeps import DIVERGED, USED
 from fastbp.errors import DivergedError
 from fastbp.kernels import layout as at
 from fastbp.model.graph import Graph
@@ -75,6 +74,8 @@ class RowPlan(Plan):
         if other is not None:
             self.ops.records[self._second, at.A] = other.ctypes.data
         rows = x.shape[0]
+        if rows == 0:
+            return
         if rows <= ROW_BLOCK or threads == 1 or rows * self.work < SERIAL_WORK:
             if self._threads != 1:
                 self._threads = self.head[at.THREADS] = 1
@@ -105,7 +106,8 @@ class Update:
 
 
 class BatchPlan(Plan):
-    """Steps over batches of a data set: with an optimiser a row sweep and a weight sweep each, without one the loss alone.
+    """Steps over batches of a data set: with an optimiser a row sweep and a weight sweep each, without one the loss
+    alone.
 
     Parameters
     ----------
@@ -146,7 +148,7 @@ class BatchPlan(Plan):
         self._loss_op = lowering.op(loss, values[-1].buffer, d, sums=scratch)
         rows = {at.PHASE_KIND: at.ROW_PHASE, at.PHASE_BLOCK: self._block(batch, workers)}
         phases = [rows | {at.PHASE_END: at.END_LOSS}]
-        if update:
+        if update and parameters.slots:
             lowering.backward(values, x, replace(d, wrote=self._loss_op), to_input=False)
             weights = {at.PHASE_KIND: at.WEIGHT_PHASE, at.PHASE_OPS: kernel_address("weights", self.real)}
             phases = [

@@ -1,7 +1,7 @@
 """Every op there is, one line each: what a user calls it, its kernels, its twin in NumPy, its formula.
 
-The lowering takes kernel names from here, and so do the tests, which climb the whole ladder for every line. A kernel that no
-line names is plumbing and stands in PLUMBING.
+The lowering takes kernel names from here, and so do the tests, which climb the whole ladder for every line. A kernel
+that no line names is plumbing and stands in PLUMBING.
 """
 
 from __future__ import annotations
@@ -34,11 +34,23 @@ class Op:
 
 OPS: dict[str, Op] = {
     "linear": Op(
-        "linear", "product", "product weights", "product", "z = x W + b", "dx = dz Wᵀ, dW = xᵀ dz, db = Σ dz", "linear"
+        "linear",
+        "product",
+        "product weights",
+        "product",
+        "z = x W + b",
+        "dx = dz Wᵀ, dW = xᵀ dz, db = Σ dz",
+        "linear",
     ),
     "identity": Op("elementwise", "", "", "", "y = z", "dz = dy", "identity"),
     "relu": Op(
-        "elementwise", "relu_forward", "relu_vjp", "relu_vjp", "y = 0 if z <= 0 else z", "dz = dy H(z)", "relu"
+        "elementwise",
+        "relu_forward",
+        "relu_vjp",
+        "relu_vjp",
+        "y = 0 if z <= 0 else z",
+        "dz = dy H(z)",
+        "relu",
     ),
     "tanh": Op("elementwise", "tanh_forward", "tanh_vjp", "tanh_vjp", "y = tanh z", "dz = dy (1 - y²)", "tanh"),
     "sigmoid": Op(
@@ -52,7 +64,13 @@ OPS: dict[str, Op] = {
     ),
     "dropout": Op("noise", "dropout", "dropout", "dropout", "y = m x / (1 - p)", "dx = m dy / (1 - p)", "dropout"),
     "cross_entropy": Op(
-        "loss", "cross_entropy", "cross_entropy", "", "L = log Σ exp(z) - z_y", "dz = (p - y) / B", "cross_entropy"
+        "loss",
+        "cross_entropy",
+        "cross_entropy",
+        "",
+        "L = log Σ exp(z) - z_y",
+        "dz = (p - y) / B",
+        "cross_entropy",
     ),
     "mse": Op("loss", "mse", "mse", "", "L = Σ (z - t)² / N", "dz = 2 (z - t) / (B N)", "mse"),
     "sgd": Op("optimizer", "sgd", "", "", "m ← μ m + g, p ← p - η m", "", "sgd"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastbp.engine import threads as team
 from fastbp.engine.panels import Block
-from fastbp.errors import ConfigTypeError, ShapeError
+from fastbp.errors import ConfigError, ConfigTypeError, ShapeError
 from fastbp.kernels import layout as at
 from fastbp.model import arrays
 from fastbp.model.layers import whole
@@ -67,6 +67,8 @@ class Trainer:
             optimizer = Adam()
         if not isinstance(optimizer, Optimizer):
             raise ConfigTypeError(f"`optimizer` must be an optimiser such as `fb.Adam(lr=1e-3)`, got `{optimizer!r}`")
+        if not net.parameters:
+            raise ConfigError("`net` must have parameters to train, got a network without `Linear` layers")
         self.net = net
         self.loss = loss_named(loss)
         self.optimizer = optimizer
@@ -274,5 +276,3 @@ def _rows_of(steps: int, rows: int, batch: int) -> int:
     per_pass = -(-rows // batch)
     passes, rest = divmod(steps, per_pass)
     return passes * rows + min(rest * batch, rows)
-
-
