@@ -396,15 +396,15 @@ def step_batch(head, x, y, rate, step, seed, z):
 def signature(name, real):
     """The Numba signature of an entry."""
     number = types.float32 if real == "float32" else types.float64
-    rows = types.Array(number, 2, "at.C", readonly=True)
+    rows = types.Array(number, 2, "C", readonly=True)
     if name == "invoke":
         return types.void(*[types.int64] * 5, number)
     if name == "predict_rows":
-        return types.void(types.int64, rows, types.Array(number, 2, "at.C"), number)
+        return types.void(types.int64, rows, types.Array(number, 2, "C"), number)
     if name == "step_batch":
         return types.int64(types.int64, rows, rows, types.float64, types.int64, types.int64, number)
     if name == "step_batch_labels":
-        labels = types.Array(types.int64, 1, "at.C", readonly=True)
+        labels = types.Array(types.int64, 1, "C", readonly=True)
         return types.int64(types.int64, rows, labels, types.float64, types.int64, types.int64, number)
     return types.void(types.int64, number)
 
