@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--threads", type=positive, default=machine.cpus(), help="threads (default: every CPU)")
     options.add_argument("--rounds", type=positive, default=7, help="turns of each contender (default: 7)")
     options.add_argument("--rivals", type=rivals, help="some of torch, jax, numpy (default: those installed)")
-    options.add_argument("--json", type=Path, metavar="FILE", help="also write everything there")
+    options.add_argument("--json", type=writable, metavar="FILE", help="also write everything there")
     return options
 
 
@@ -45,6 +45,13 @@ def rivals(text: str) -> list[str]:
     return [name for name in RIVALS if name in names(text)]
 
 
+def writable(text: str) -> Path:
+    """A file in a folder that exists, because learning otherwise at the end costs every measurement."""
+    if not Path(text).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"must be in a folder that exists, got `{text}`")
+    return Path(text)
+
+
 def positive(text: str) -> int:
     """An integer of at least 1."""
     if not text.isdecimal() or int(text) < 1:
@@ -53,12 +60,12 @@ def positive(text: str) -> int:
 
 
 def main(arguments: list[str] | None = None, ours: str = "fastbp") -> int:
-    """Run the bench; return 1 if a case was refused or a worker failed."""
+    """Run the bench, `ours` against its rivals; return 1 if a case was refused or a worker failed."""
     options = parser().parse_args(arguments)
     chosen = cases.named(options.cases)
     if not chosen:
         parser().error(f"`--cases` matches none of {', '.join(f'`{case.name}`' for case in cases.CASES)}")
-    opponents = options.rivals or [name for name in RIVALS if CONTENDERS[name].available()]
+    opponents = options.rivals or [name for name in RIVALS if name != ours and CONTENDERS[name].available()]
     if not opponents:
         parser().error("there is no rival to compare with: install `torch` or `jax`")
     results, refused = [], []
@@ -70,9 +77,11 @@ def main(arguments: list[str] | None = None, ours: str = "fastbp") -> int:
             for case in chosen:
                 try:
                     result = session.measure(case)
-                except RefusedError as refusal:
-                    refused.append(str(refusal))
-                    print(refusal, file=sys.stderr, flush=True)
+                except (RefusedError, WorkerError) as problem:
+                    refused.append(str(problem))
+                    print(problem, file=sys.stderr, flush=True)
+                    if isinstance(problem, WorkerError):
+                        break
                     continue
                 results.append(result)
                 print(report.ratio_row(result, opponents), flush=True)

@@ -99,7 +99,7 @@ def named(substrings: Sequence[str]) -> list[Case]:
 
 
 def initial_weights(case: Case, seed: int = 0) -> list[Array]:
-    """Return [W, b, W, b, ...], float32, W in its natural (I, O) shape, uniform in ±1/sqrt(I) as in PyTorch."""
+    """Return [W, b, W, b, ...], float32, W (I, O), uniform in ±1/sqrt(I) as in PyTorch."""
     random = np.random.default_rng([seed, 1])
     weights: list[Array] = []
     for i, o in case.layers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from bench.wire import receive, send
 
 Array = npt.NDArray[Any]
 ROOT = Path(__file__).parents[1]
+# The pools of OpenBLAS would spin for 100 ms, into the turn of the next; 2**22 clock ticks are 4 ms.
+OPENBLAS_PATIENCE = "22"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -44,12 +47,18 @@ class Remote:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
-            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))},
+            start_new_session=True,  # Ctrl-C is for the bench, which then closes the pipes
+            env={
+                **os.environ,
+                **dict.fromkeys(THREAD_VARIABLES, str(threads)),
+                "OPENBLAS_THREAD_TIMEOUT": OPENBLAS_PATIENCE,
+            },
         )
         self.versions: dict[str, str] = self._ask("versions")[0]["versions"]
 
     def _ask(self, do: str, *arrays: Array, **fields: Any) -> tuple[dict[str, Any], list[Array]]:
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         try:
             send(self.process.stdin, {"do": do, **fields}, arrays)
             reply, out = receive(self.process.stdout)
@@ -87,8 +96,10 @@ class Remote:
 
     def close(self) -> None:
         """Let the worker end."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.close()
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:

@@ -13,7 +13,7 @@ def header(facts: dict[str, str]) -> str:
 
 def ratio_head(ours: str, rivals: list[str]) -> str:
     """The head of the main table."""
-    return row([f"net, batch", f"{ours} µs", "GFLOP/s", *[f"{rival}/{ours}" for rival in rivals]], head=True)
+    return row(["net, batch", f"{ours} µs", "GFLOP/s", *[f"{rival}/{ours}" for rival in rivals]], head=True)
 
 
 def ratio_row(result: Result, rivals: list[str]) -> str:
@@ -27,7 +27,16 @@ def ratio_row(result: Result, rivals: list[str]) -> str:
 
 def details(results: list[Result]) -> str:
     """Every contender in every case, with its losses, which must look alike."""
-    names = ["net, batch", "contender", "threads", "µs a step", "GFLOP/s", "loss compared", "loss timed", "steps timed"]
+    names = [
+        "net, batch",
+        "contender",
+        "threads",
+        "µs a step",
+        "GFLOP/s",
+        "loss compared",
+        "loss timed",
+        "steps timed",
+    ]
     lines = [row(names, head=True)]
     for result in results:
         for entry in result.entries:

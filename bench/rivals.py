@@ -93,7 +93,11 @@ class Fastbp(Contender):
         for name, weight in zip(self.names, weights, strict=True):
             self.net.parameters[name] = weight
         self.trainer = fb.Trainer(
-            self.net, loss=case.loss, optimizer=fb.Adam(lr=case.lr), batch_size=case.batch, threads=self.threads
+            self.net,
+            loss=case.loss,
+            optimizer=fb.Adam(lr=case.lr),
+            batch_size=case.batch,
+            threads=self.threads,
         )
         self.X, self.y, self.batch = X, y, case.batch
 
@@ -227,7 +231,12 @@ class Jax(Contender):
         self.X = jnp.asarray(X.reshape(-1, case.batch, X.shape[1]))
         self.y = jnp.asarray(y.reshape(-1, case.batch, *y.shape[1:]))
         p = [jnp.array(weight) for weight in weights]
-        self.state = (p, [jnp.zeros_like(a) for a in p], [jnp.zeros_like(a) for a in p], jnp.array(0, jnp.int32))
+        self.state = (
+            p,
+            [jnp.zeros_like(a) for a in p],
+            [jnp.zeros_like(a) for a in p],
+            jnp.array(0, jnp.int32),
+        )
 
     def _loss(self, p: list[Any], x: Any, y: Any, kind: str) -> Any:
         jax, jnp = self.jax, self.jnp

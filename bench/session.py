@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -58,17 +59,26 @@ class Session:
     threads : the threads ours uses, and the most a rival is tried with
     rounds : turns of each contender in a duel
     ours : the contender that the rivals are compared with
+    start : makes the worker of a contender with so many threads
     """
 
-    def __init__(self, rivals: Sequence[str], threads: int, rounds: int, ours: str = "fastbp") -> None:
+    def __init__(
+        self,
+        rivals: Sequence[str],
+        threads: int,
+        rounds: int,
+        ours: str = "fastbp",
+        start: Callable[[str, int], Remote] = Remote,
+    ) -> None:
         self.rounds = rounds
+        self.start = start
         self._workers: list[Remote] = []
         self.ours = self._start(ours, threads)
         self.rivals = {name: [self._start(name, t) for t in timing.thread_counts(threads)] for name in rivals}
 
     def _start(self, name: str, threads: int) -> Remote:
         try:
-            self._workers.append(Remote(name, threads))
+            self._workers.append(self.start(name, threads))
         except BaseException:
             self.close()
             raise
@@ -82,7 +92,8 @@ class Session:
     def measure(self, case: Case) -> Result:
         """Tune the rivals' threads, compare all outputs, and only then time; RefusedError if they differ."""
         weights, (X, y) = cases.initial_weights(case), cases.data(case)
-        chosen, steps = [self.ours], {}
+        chosen = [self.ours]
+        steps: dict[str, int] = {}
         for candidates in [[self.ours], *self.rivals.values()]:
             paces = []
             for worker in candidates:
@@ -95,18 +106,19 @@ class Session:
         agreed = check.compare({worker.name: worker for worker in chosen}, case, weights, X, y)
         for worker in chosen:
             worker.prepare(case, weights, X, y)
-        duels, last = {}, {}
+        last: dict[str, float] = {}
 
-        def turn(worker: Remote) -> timing.Turn:
-            last[worker.name] = worker.turn(steps[worker.name])
-            return last[worker.name]
+        def turn(worker: Remote) -> float:
+            taken = worker.turn(steps[worker.name])
+            last[worker.name] = taken.loss
+            return taken.seconds
 
-        for rival in chosen[1:]:
-            duels[rival.name] = timing.duel(lambda: turn(self.ours), lambda rival=rival: turn(rival), self.rounds)
+        ours = partial(turn, self.ours)
+        duels = {w.name: timing.duel(ours, partial(turn, w), self.rounds) for w in chosen[1:]}
         micros = {name: d.theirs for name, d in duels.items()}
         micros[self.ours.name] = [t for d in duels.values() for t in d.ours]
         entries = [
-            Entry(w.name, w.threads, steps[w.name], micros[w.name], agreed[w.name], last[w.name].loss) for w in chosen
+            Entry(w.name, w.threads, steps[w.name], micros[w.name], agreed[w.name], last[w.name]) for w in chosen
         ]
         return Result(case, entries, duels)
 
@@ -118,5 +130,7 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

@@ -9,7 +9,7 @@ import io
 import json
 import struct
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 LENGTHS = struct.Struct("<QQ")
 
 
-def send(stream: BinaryIO, header: dict[str, Any], arrays: Sequence[Array] = ()) -> None:
+def send(stream: IO[bytes], header: dict[str, Any], arrays: Sequence[Array] = ()) -> None:
     """Write one message and flush it."""
     text = json.dumps(header).encode()
     packed = io.BytesIO()
@@ -29,7 +29,7 @@ def send(stream: BinaryIO, header: dict[str, Any], arrays: Sequence[Array] = ())
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[Array]]:
+def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[Array]]:
     """Read one message; raise EOFError when the other side has gone."""
     text, packed = LENGTHS.unpack(exactly(stream, LENGTHS.size))
     header: dict[str, Any] = json.loads(exactly(stream, text))
@@ -37,7 +37,7 @@ def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[Array]]:
         return header, [file[f"arr_{k}"] for k in range(len(file.files))]
 
 
-def exactly(stream: BinaryIO, count: int) -> bytes:
+def exactly(stream: IO[bytes], count: int) -> bytes:
     """Read exactly `count` bytes."""
     chunk = stream.read(count)
     if len(chunk) < count:

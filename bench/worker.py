@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy.typing as npt
 
@@ -58,7 +58,7 @@ class Desk:
         return {"seconds": seconds, "loss": self.contender.loss}, []
 
 
-def serve(desk: Desk, inbox: BinaryIO, outbox: BinaryIO) -> None:
+def serve(desk: Desk, inbox: IO[bytes], outbox: IO[bytes]) -> None:
     """Answer requests until the other side closes; an exception is an answer too."""
     while True:
         try:

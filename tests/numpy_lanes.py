@@ -1,7 +1,7 @@
-"""The vector interface of the kernels' formulas over NumPy arrays: the slow twin of `fastbp.kernels.vector.V`.
+"""The vectors of the kernels' formulas as NumPy arrays: the slow twin of `fastbp.kernels.vector.V`.
 
-Every operation is rounded once, `fma` included, so a formula has the bits here that it has when compiled. With `flush`
-each operation reads subnormals as zeros and gives zeros for them, as the processor does inside a sweep.
+Every operation is rounded once, `fma` included, so a formula has the bits here that it has when compiled.
+With `flush`, subnormals are read and written as zeros, as the processor does inside a sweep.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def two_product(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def odd_sum(a: Array, b: Array) -> Array:
-    """a + b in float64; where that is not exact, the neighbour whose last bit is 1 (a later rounding then errs no more)."""
+    """a + b in float64, or where that is inexact the neighbour ending in 1, safe to round again."""
     s, lost = two_sum(a, b)
     even = (s.view(np.uint64) & np.uint64(1)) == 0
     towards = np.where(lost > 0, np.inf, -np.inf)
@@ -54,7 +54,7 @@ def fused_multiply_add(a: Array, b: Array, c: Array) -> Array:
 
 
 class Lanes:
-    """One vector: a float32, float64, uint32 or uint64 array, or a mask. Wraps, shifts and compares as `V` does."""
+    """One vector: an array of float32, float64, uint32 or uint64, or a mask."""
 
     def __init__(self, array: Array, flush: bool = False) -> None:
         self.flush = flush
@@ -65,7 +65,8 @@ class Lanes:
     def _flushed(array: Array) -> Array:
         if array.dtype.kind != "f":
             return array
-        return np.where(np.abs(array) < np.finfo(array.dtype).tiny, np.copysign(array.dtype.type(0), array), array)
+        zeros = np.copysign(array.dtype.type(0), array)
+        return np.where(np.abs(array) < np.finfo(array.dtype).tiny, zeros, array)
 
     def _of(self, other: Any) -> Array:
         """The array of another vector, or a number in this vector's dtype."""

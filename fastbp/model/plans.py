@@ -194,7 +194,7 @@ class BatchPlan(Plan):
     def _tile(self, layers: list[Words]) -> None:
         """Cut every layer's weights into tasks, about four for each worker where there is enough to do."""
         lines = sum(layer[at.LAYER_INPUTS] * layer[at.LAYER_PANELS] for layer in layers)
-        wanted = max(256, lines // (4 * self.workers)) if self.workers > 1 else lines
+        wanted = max(256, lines // (16 * self.workers)) if self.workers > 1 else lines
         tiles = []
         for i, layer in enumerate(layers):
             panels = min(at.TILE_PANELS, layer[at.LAYER_PANELS])
