@@ -62,10 +62,11 @@ class Plan:
         self._version = -1
 
     def finish(self, ops: list[Words], layers: list[Words], phases: list[Words]) -> None:
-        """Write the table: head, workers, phases, ops and layers."""
+        """Write the table: head, workers, phases, ops and layers. PHASE_OPS of a row phase is the index of its first op."""
         head = self.head
         itemsize = self.parameters.dtype.itemsize
-        workers = Table(self.arena, self.workers, at.WORKER_WORDS)
+        numbers = 1 + max(op[at.NUMBER] for op in ops)
+        workers = Table(self.arena, self.workers, -(-(at.MAGNITUDES + numbers) // 8) * 8)
         tile = (at.TILE_INPUTS * at.TILE_PANELS + at.TILE_PANELS) * LINE
         self.ops = Table(self.arena, len(ops), at.OP_WORDS)
         self.layers = Table(self.arena, len(layers), at.LAYER_WORDS)
@@ -79,12 +80,11 @@ class Plan:
                     table.records[i, word] = value
         for i, words in enumerate(phases):
             if words[at.PHASE_KIND] == at.ROW_PHASE:
-                self.phases.records[i, at.PHASE_OPS] = self.ops.address
-                self.phases.records[i, at.PHASE_OP_COUNT] = len(ops)
-                self.phases.records[i, at.PHASE_GROUPS] = 1
+                self.phases.records[i, at.PHASE_OPS] = self.ops.address_of(words[at.PHASE_OPS])
         limit = 1e37 if itemsize == 4 else 1e300
         head[at.THREADS] = 1
-        head[at.WORKERS] = workers.address
+        head[at.WORKERS], head[at.WORKER_BYTES] = workers.address, workers.words * at.WORD
+        head[at.MAGNITUDE_COUNT] = numbers
         head[at.PHASES], head[at.PHASE_COUNT] = self.phases.address, len(phases)
         head[at.OPS], head[at.OP_COUNT] = self.ops.address, len(ops)
         head[at.LAYERS], head[at.LAYER_COUNT] = self.layers.address, len(layers)

@@ -39,7 +39,7 @@ PATIENCE = 4000  # looks at a word before a waiting thread offers its core to ot
 
 @inlined
 def worker_of(head, t):
-    return get(head, at.WORKERS) + t * (at.WORKER_WORDS * at.WORD)
+    return get(head, at.WORKERS) + t * get(head, at.WORKER_BYTES)
 
 
 @inlined
@@ -162,7 +162,7 @@ def begin_batch(head, me, r0, r1, z):
         me = worker_of(head, t)
         put(me, at.SHIFT, 0)
         put(me, at.BAD_LAYER, 0)
-        for op in range(get(head, at.OP_COUNT)):
+        for op in range(get(head, at.MAGNITUDE_COUNT)):
             put(me, at.MAGNITUDES + op, 0)
     put_double(head, at.FACTORS, get_double(get(head, at.RATES), get(head, at.RATE_AT)))
     call_kernel(get(head, at.OPTIMIZER_PLAN), head, 0, 0, 0, z)
@@ -257,6 +257,13 @@ def take(ticket, serial, count):
             return taken
 
 
+@inlined
+def first_task(phase, t, total, threads):
+    """The first of the tasks that belong to thread t; those of t - 1 end there."""
+    split = get(phase, at.PHASE_SPLIT)
+    return get(split, t) if split != 0 else t * total // threads
+
+
 @kernel
 def work(head, t, r0, r1, z):
     """Be worker t until the plan has run out of steps; r0 and r1 are not used."""
@@ -278,8 +285,8 @@ def work(head, t, r0, r1, z):
                 owner = t + k
                 if owner >= threads:
                     owner -= threads
-                first = owner * total // threads
-                count = (owner + 1) * total // threads - first
+                first = first_task(phase, owner, total, threads)
+                count = first_task(phase, owner + 1, total, threads) - first
                 ticket = head + (at.TICKETS + 8 * owner) * at.WORD
                 task = take(ticket, serial, count)
                 while task >= 0:

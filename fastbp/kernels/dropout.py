@@ -19,6 +19,7 @@ from fastbp.kernels.layout import (
     A_STRIDE,
     C_STRIDE,
     CHANCE,
+    FIRST_PANEL,
     HEAD,
     NODE,
     PANELS,
@@ -67,12 +68,13 @@ def dropout(op, me, r0, r1, z):
     chance = get(op, CHANCE)
     scale = as_real(get_double(op, SCALE), z)
     in_line = LINE // bytes_of(z)
+    first = get(op, FIRST_PANEL) * in_line
     for r in range(r0, r1):
         row = mix(((r + get(me, SHIFT)) & LOW) ^ k0) ^ k1
         source = get(op, A) + r * LINE
         target = get(op, C) + r * LINE
         for panel in range(get(op, PANELS)):
-            kept = masked(load(source, z), scale, row, panel * in_line, chance)
+            kept = masked(load(source, z), scale, row, first + panel * in_line, chance)
             store(target, kept)
             source += get(op, A_STRIDE)
             target += get(op, C_STRIDE)

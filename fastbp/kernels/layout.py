@@ -21,6 +21,8 @@ CLASSES = next(_word)  # outputs of the network
 LOSS_OP = next(_word)  # address of the loss's record
 THREADS = next(_word)
 WORKERS = next(_word)  # address of the first worker's block
+WORKER_BYTES = next(_word)  # from one worker's block to the next
+MAGNITUDE_COUNT = next(_word)  # numbers that ops go by, column groups of one op by the same
 PHASES = next(_word)  # address of the first phase's record
 PHASE_COUNT = next(_word)
 OPS = next(_word)  # address of the first op's record
@@ -82,7 +84,6 @@ HEAD_WORDS = TICKETS + 8 * MAX_THREADS
 STOPPED = -1
 MAX_PHASES = 256
 MAX_TASKS = 1 << 24
-MAX_OPS = 512
 
 # A worker's block.
 _word = count(0)
@@ -94,7 +95,6 @@ BAD_LAYER = next(_word)  # 1 + the first layer of this worker whose gradient was
 LARGEST_LINE = 8  # a line: running maximum of magnitudes, as bits
 ZERO_LINE = 16  # a line that stays zero
 MAGNITUDES = 24  # then, a word an op: the largest magnitude that it wrote in this batch, as bits
-WORKER_WORDS = MAGNITUDES + MAX_OPS
 
 # A phase.
 _word = count(0)
@@ -103,7 +103,6 @@ PHASE_OPS = next(_word)  # address of its first op's record
 PHASE_OP_COUNT = next(_word)  # ops of one task
 PHASE_GROUPS = next(_word)  # column groups: task = row block * groups + group
 PHASE_BLOCK = next(_word)  # rows of a block
-PHASE_TASKS = next(_word)
 PHASE_LOCAL = next(_word)  # 1: buffers hold one block a worker instead of the whole batch
 PHASE_END = next(_word)  # what happens when its last task is done
 PHASE_SPLIT = next(
@@ -136,6 +135,8 @@ SUMS = next(_word)  # a loss's own scratch, one real a row
 CHANCE = next(_word)  # dropout: a value is dropped if its 32 random bits are below this
 SCALE = next(_word)  # dropout: what the kept values are multiplied with, float64
 NODE = next(_word)  # dropout: the layer's index, part of its key
+FIRST_PANEL = next(_word)  # dropout: which of the layer's panels is the first of this op
+ELEMENTWISE = next(_word)  # 1: each number of C depends on the number of A in its place alone
 OP_WORDS = 32
 
 EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP = 0, 1, 2

@@ -141,14 +141,22 @@ class Lowering:
             return Value(source.buffer)
         out = source.buffer if source.free else self.buffer(node.outputs)
         out = replace(out, wrote=source.buffer.wrote, scale=source.buffer.scale)
-        self.op(OPS[layer.kind].forward, source.buffer, out)
+        self.op(OPS[layer.kind].forward, source.buffer, out, elementwise=1)
         return Value(out)
 
     def dropout(self, node: Node, source: Buffer, target: Buffer) -> None:
         layer = node.layer
         assert isinstance(layer, Dropout)
         chance = min(round(layer.p * 2**32), 2**32 - 1)
-        self.op("dropout", source, target, chance=chance, scale=double(1.0 / (1.0 - layer.p)), node=node.index)
+        self.op(
+            "dropout",
+            source,
+            target,
+            chance=chance,
+            scale=double(1.0 / (1.0 - layer.p)),
+            node=node.index,
+            elementwise=1,
+        )
 
     # Backward.
 
@@ -178,7 +186,7 @@ class Lowering:
                 d = replace(d, scale=d.scale / (1.0 - layer.p))
             else:
                 y = values[node.index].buffer
-                self.op(OPS[layer.kind].vjp, d, d, y=y.address, y_stride=y.stride)
+                self.op(OPS[layer.kind].vjp, d, d, y=y.address, y_stride=y.stride, elementwise=1)
         return d
 
     def backward_linear(self, node: Node, values: list[Value], d: Buffer, masked: set[int]) -> Buffer:

@@ -25,6 +25,7 @@ from fastbp.errors import DivergedError
 from fastbp.kernels import layout as at
 from fastbp.model.graph import Graph
 from fastbp.model.lowering import Lowering, transposed_copies
+from fastbp.model.phases import row_phases, weight_tiles
 
 # Rows that go through a row plan together. Their activations stay in L2, and 64 rows use a weight often enough.
 ROW_BLOCK = 64
@@ -59,6 +60,9 @@ class RowPlan(Plan):
         lowering.scatter(out)
         phase = {
             at.PHASE_KIND: at.ROW_PHASE,
+            at.PHASE_OPS: 0,
+            at.PHASE_OP_COUNT: len(lowering.ops),
+            at.PHASE_GROUPS: 1,
             at.PHASE_BLOCK: ROW_BLOCK,
             at.PHASE_LOCAL: 1,
             at.PHASE_END: at.END_NOTHING,
@@ -145,18 +149,20 @@ class BatchPlan(Plan):
         d = lowering.buffer(graph.outputs)
         row_bytes = (batch + 16) * parameters.dtype.itemsize
         scratch = self.arena.take(row_bytes)
-        self._loss_op = lowering.op(loss, values[-1].buffer, d, sums=scratch)
-        rows = {at.PHASE_KIND: at.ROW_PHASE, at.PHASE_BLOCK: self._block(batch, workers)}
-        phases = [rows | {at.PHASE_END: at.END_LOSS}]
-        if update and parameters.slots:
-            lowering.backward(values, x, replace(d, wrote=self._loss_op), to_input=False)
+        number = lowering.op(loss, values[-1].buffer, d, sums=scratch)
+        loss_op = lowering.ops[number]
+        training = update is not None and bool(parameters.slots)
+        if training:
+            lowering.backward(values, x, replace(d, wrote=number), to_input=False)
+        ops, phases = row_phases(lowering.ops, batch, workers)
+        for phase in phases[:-1]:
+            phase[at.PHASE_END] = at.END_NOTHING
+        phases[-1][at.PHASE_END] = at.END_BACKWARD if training else at.END_LOSS
+        if training:
             weights = {at.PHASE_KIND: at.WEIGHT_PHASE, at.PHASE_OPS: kernel_address("weights", self.real)}
-            phases = [
-                rows | {at.PHASE_END: at.END_BACKWARD},
-                weights | {at.PHASE_END: at.END_CHECK},
-                weights | {at.PHASE_END: at.END_STEP},
-            ]
-        self.finish(lowering.ops, lowering.layers, phases)
+            phases += [weights | {at.PHASE_END: at.END_CHECK}, weights | {at.PHASE_END: at.END_STEP}]
+        self.finish(ops, lowering.layers, phases)
+        self._loss_op = next(i for i, op in enumerate(ops) if op is loss_op)
         head = self.head
         self._numbers = head.view(np.float64)
         head[at.TRAINING] = 1
@@ -186,28 +192,17 @@ class BatchPlan(Plan):
         shapes = graph.parameters().values()
         self.work = batch * sum(shape[0] * shape[1] for shape in shapes if len(shape) == 2)
 
-    @staticmethod
-    def _block(batch: int, workers: int) -> int:
-        """Rows of a task: enough tasks for all workers, blocks that stay in L2, whole lines of losses."""
-        return min(128, max(16, -(-batch // workers // 16) * 16))
-
     def _tile(self, layers: list[Words]) -> None:
-        """Cut every layer's weights into tasks, about four for each worker where there is enough to do."""
-        lines = sum(layer[at.LAYER_INPUTS] * layer[at.LAYER_PANELS] for layer in layers)
-        wanted = max(256, lines // (16 * self.workers)) if self.workers > 1 else lines
-        tiles = []
-        for i, layer in enumerate(layers):
-            panels = min(at.TILE_PANELS, layer[at.LAYER_PANELS])
-            inputs = min(at.TILE_INPUTS, max(16, -(-wanted // panels // 16) * 16))
-            for p0 in range(0, layer[at.LAYER_PANELS], panels):
-                for i0 in range(0, layer[at.LAYER_INPUTS], inputs):
-                    i1 = min(i0 + inputs, layer[at.LAYER_INPUTS])
-                    p1 = min(p0 + panels, layer[at.LAYER_PANELS])
-                    tiles.append((self.layers.address_of(i), i0, i1, p0, p1))
+        """Put the weight tiles into the table, those of each worker together."""
+        shares = weight_tiles(layers, self.workers)
+        tiles = [tile for share in shares for tile in share]
         table = Table(self.arena, len(tiles), at.TILE_WORDS)
-        for record, words in zip(table.records, tiles, strict=False):
-            record[:5] = words
+        for record, (layer, *extent) in zip(table.records, tiles, strict=False):
+            record[:5] = self.layers.address_of(layer), *extent
         self.head[at.TILES], self.head[at.TILE_COUNT] = table.address, len(tiles)
+        splits = Table(self.arena, 1, self.workers + 1)
+        splits.records[0] = np.cumsum([0, *(len(share) for share in shares)])
+        self._splits = splits.address
 
     def bind(self, x: Any, y: Any, top: int, *, shuffled: bool = False) -> None:
         """Take batches from these arrays, as the kernels read them; `top` is the largest magnitude in x, as bits.
@@ -239,7 +234,10 @@ class BatchPlan(Plan):
         """Do up to `count` steps, ending after `passes` passes; return the mean losses of the passes that ended."""
         head = self.head
         head[at.STEPS_LEFT], head[at.PASS_LIMIT] = count, passes
-        self.run(threads if self.work >= SERIAL_WORK else 1)
+        threads = min(threads, self.workers) if self.work >= SERIAL_WORK else 1
+        weight_phases = self.phases.records[:, at.PHASE_KIND] == at.WEIGHT_PHASE
+        self.phases.records[weight_phases, at.PHASE_SPLIT] = self._splits if threads == self.workers else 0
+        self.run(threads)
         self._check()
         return [float(v) for v in self._passes[: int(head[at.PASS_AT])]]
 
