@@ -62,7 +62,7 @@ class Plan:
         self._version = -1
 
     def finish(self, ops: list[Words], layers: list[Words], phases: list[Words]) -> None:
-        """Write the table: head, workers, phases, ops and layers. PHASE_OPS of a row phase is the index of its first op."""
+        """Write the table; PHASE_OPS of a row phase comes as the index of its first op."""
         head = self.head
         itemsize = self.parameters.dtype.itemsize
         numbers = 1 + max(op[at.NUMBER] for op in ops)

@@ -35,8 +35,8 @@ def descend(p: V, g: V, rate: V) -> V:
 def quotient(a: V, b: V) -> V:
     """a / b for b > 0, to about one unit in the last place.
 
-    In float32 by multiplications: the bits of b taken from a constant are 1 / b to 6 %, one cubic and one quadratic Newton
-    step make that 1e-7. The divider, which the square root keeps busy, is the narrowest part of Adam's line.
+    In float32 by multiplications: the bits of b taken from a constant are 1 / b to 6 %, one cubic and one quadratic
+    Newton step make that 1e-7. The divider, which the square root keeps busy, is the narrowest part of Adam's line.
     """
     if not b.is_float32:
         return a / b

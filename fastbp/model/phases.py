@@ -5,8 +5,8 @@
     layered   each layer is a phase of its own, cut by rows and by columns: for batches with fewer row blocks than
               threads, and for weights that outweigh the activations
 
-The weight sweep gives each thread the same columns of weights in every step. In layered phases the thread that updated a
-column also multiplies with it, so that activations cross between cores instead of weights.
+The weight sweep gives each thread the same columns of weights in every step. In layered phases the thread that updated
+a column also multiplies with it, so that activations cross between cores instead of weights.
 
 Either way every number is computed by the same chain of operations: what is chosen here changes no bit.
 """
@@ -17,8 +17,8 @@ from fastbp.engine.plan import Words
 from fastbp.kernels import layout as at
 from fastbp.kernels.vector import LINE
 
-# Where weights are this many times the activations, layered phases won: 784-128-10 at batch 64 took 74 instead of 84 µs,
-# 784-512-256-10 at 128 769 instead of 831, and below they lost (17-64-64-6 at 64, 100-256-256-256-10 at 256).
+# Where weights are this many times the activations, layered phases won: 784-128-10 at batch 64 took 74 instead of
+# 84 µs, 784-512-256-10 at 128 769 instead of 831; below they lost (17-64-64-6 at 64, 100-256-256-256-10 at 256).
 HEAVY = 3.0
 LEAST_PANELS = 2  # of a column group: a product is fastest on pairs of panels
 MOST_ROWS = 128  # of a block: its activations and the weights that pass by share L2
@@ -106,7 +106,7 @@ Tile = tuple[int, int, int, int, int]  # layer, first input, last input, first p
 def weight_tiles(layers: list[Words], workers: int) -> list[list[Tile]]:
     """Every layer's weights cut into tiles, and each worker's share of them.
 
-    Shares are columns where there are enough of them, then blocks of inputs, and differ by a tile at most in each layer.
+    Shares are columns where there are enough of them, else blocks of inputs; they differ by a tile at most.
     """
     shares: list[list[Tile]] = [[] for _ in range(workers)]
     for index, layer in enumerate(layers):

@@ -23,6 +23,11 @@ DTYPES = ("float32", "float64")
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33)
 # Terms of a sum: either side of the kernels' DEPTH, and more than two of it.
 DEPTHS = (1, 3, 16, 17, 255, 256, 257, 600)
+# (rows, width): every size once as rows and once as a width, no rows at all, one number, and sums longer than DEPTH.
+SHAPES = (
+    *zip(SIZES, SIZES[5:] + SIZES[:5], strict=True),
+    *((0, 17), (1, 1), (33, 33), (257, 3), (6, 257), (129, 600)),
+)
 
 # The largest error allowed, as a part of the sum of the terms' magnitudes. `sum` is for products, the reduction over
 # the batch and the losses, `value` for what is computed element by element, `update` for optimisers after several steps;
@@ -148,7 +153,7 @@ class Machine:
         self.buffers: list[Buffer] = []
         self.called: list[str] = []
         self.head = self.record(at.HEAD_WORDS, **words)
-        self.worker = self.record(at.WORKER_WORDS, head=self.address_of(self.head))
+        self.worker = self.record(at.MAGNITUDES + 8, head=self.address_of(self.head))
 
     # Memory.
 

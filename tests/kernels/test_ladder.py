@@ -5,15 +5,10 @@ import pytest
 
 from fastbp.model.registry import OPS
 from tests.kernels.climbs import CLIMBS
-from tests.kernels.harness import DTYPES, SIZES, TOLERANCE, assert_close
+from tests.kernels.harness import DTYPES, SHAPES, TOLERANCE, assert_close
 
 DIFFERENTIABLE = [name for name, op in OPS.items() if op.family != "optimizer"]
 PUSHED = [name for name in DIFFERENTIABLE if OPS[name].family != "loss"]
-# Every size once as rows and once as a width, no rows at all, one number, and sums longer than the kernels' DEPTH.
-SHAPES = [
-    *zip(SIZES, SIZES[5:] + SIZES[:5], strict=True),
-    *((0, 17), (1, 1), (33, 33), (257, 3), (6, 257), (129, 600)),
-]
 
 every_op = pytest.mark.parametrize("name", DIFFERENTIABLE)
 every_pushed_op = pytest.mark.parametrize("name", PUSHED)
