@@ -75,7 +75,7 @@ def load(path: Any) -> Network:
     try:
         graph = from_data(json.loads(header["network"]))
         net = Network._from_graph(graph, int(header["seed"]), header["dtype"])
-    except (KeyError, TypeError, ValueError, FastbpError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, FastbpError) as error:
         raise CheckpointError(f"`{file}` describes no network that this version knows ({error})") from None
     if set(found) != set(net.parameters):
         raise CheckpointError(f"`{file}` must hold {sorted(net.parameters)}, got {sorted(found)}")

@@ -18,7 +18,7 @@ from fastbp.model.initial import initialise
 from fastbp.model.layers import ACTIVATIONS, Dropout, Layer, Linear, whole
 from fastbp.model.losses import LOSSES, loss_named
 from fastbp.model.parameters import Parameters
-from fastbp.model.plans import BatchPlan, RowPlan, Update
+from fastbp.model.plans import CALL_WORK, BatchPlan, RowPlan, Update
 
 Array = NDArray[Any]
 
@@ -116,7 +116,7 @@ class Network:
         out : array, shape (rows, outputs), optional
             Written and returned instead of a new array.
         threads : int, optional
-            By default those of `fastbp.threads()`; few rows are done by one.
+            By default as many as there are processors for this process; few rows are done by one.
         """
         plan = self._predict_plan
         if plan is None:
@@ -182,9 +182,11 @@ class Network:
             if plan is None:
                 plan = self._plans["evaluate", name] = self._batch_plan(EVALUATION_ROWS, name, None)
             plan.bind(x, t, top)
-            loss_of_pass: float
-            (loss_of_pass,) = plan.steps(len(x), 1, plan.workers)
-            return loss_of_pass
+            batches = max(1, CALL_WORK // max(plan.work, 1))  # so that Ctrl-C is answered between calls
+            ended: list[float] = []
+            while not ended:
+                ended = plan.steps(batches, 1, plan.workers)
+            return ended[0]
 
     def _batch_plan(self, rows: int, loss: str, update: Update | None) -> BatchPlan:
         return BatchPlan(

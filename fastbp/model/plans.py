@@ -31,6 +31,8 @@ from fastbp.model.phases import row_phases, weight_tiles
 ROW_BLOCK = 64
 # Multiplications below which waking a second thread (1 to 2 µs a region) costs more than it saves.
 SERIAL_WORK = 200_000
+# Multiplications of a call that Ctrl-C can wait for: 50 ms on one slow core.
+CALL_WORK = 2_000_000_000
 
 
 class RowPlan(Plan):
@@ -75,11 +77,18 @@ class RowPlan(Plan):
 
     def __call__(self, x: Any, y: Any, threads: int, other: Any = None) -> None:
         """From rows `x` (and `other`, cotangents or tangents) to rows `y`; C-contiguous arrays of the plan's dtype."""
-        if other is not None:
-            self.ops.records[self._second, at.A] = other.ctypes.data
         rows = x.shape[0]
         if rows == 0:
             return
+        if rows * self.work > CALL_WORK and rows > ROW_BLOCK:
+            # Cut, so that Ctrl-C is answered between the pieces.
+            size = max(ROW_BLOCK, int(CALL_WORK // self.work) // ROW_BLOCK * ROW_BLOCK)
+            for r in range(0, rows, size):
+                part = slice(r, r + size)
+                self(x[part], y[part], threads, None if other is None else other[part])
+            return
+        if other is not None:
+            self.ops.records[self._second, at.A] = other.ctypes.data
         if rows <= ROW_BLOCK or threads == 1 or rows * self.work < SERIAL_WORK:
             if self._threads != 1:
                 self._threads = self.head[at.THREADS] = 1

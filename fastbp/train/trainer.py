@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,12 +17,15 @@ from fastbp.model import arrays
 from fastbp.model.layers import whole
 from fastbp.model.losses import LOSSES, loss_named
 from fastbp.model.network import Network
-from fastbp.model.plans import SERIAL_WORK, BatchPlan, Update
+from fastbp.model.plans import BatchPlan, Update
 from fastbp.train.callbacks import Callback, callback
 from fastbp.train.history import History
 from fastbp.train.optimizers import Adam, Optimizer
 
 CALL_SECONDS = 0.05  # how long compiled code runs before Python may answer Ctrl-C and draw
+# Multiplications below which one step is fastest in one call on one thread: starting a region and what Python does
+# around it cost about 40 µs a call, which only `run` and `fit` spread over many steps.
+ONE_CALL_WORK = 3_000_000
 GROWTH = 4  # how much longer a call may be than the one before, while their time is being learned
 
 
@@ -85,6 +89,7 @@ class Trainer:
         self._small = False
         self._of_labels = self.loss == "cross_entropy"
         self._seconds_per_step = 0.0
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         return (
@@ -123,13 +128,17 @@ class Trainer:
 
     def step(self, X: Any, y: Any) -> float:
         """One optimiser step on this batch, however many rows it has; returns its loss before the step."""
+        with self._lock:
+            return self._step(X, y)
+
+    def _step(self, X: Any, y: Any) -> float:
         plan = self._step_plan
         if plan is not None and self._small and self._step_at_once(plan, X, y):
             return plan.loss
         x, t, top = self._checked(X, y)
         if plan is None or plan.batch < len(x):
             plan = self._step_plan = self._plan(max(len(x), self.batch_size))
-            self._small = self.threads == 1 or plan.work < SERIAL_WORK
+            self._small = self.threads == 1 or plan.work < ONE_CALL_WORK
         plan.bind(x, t, top)
         self._call(plan, 1, 1)
         return plan.loss
@@ -160,7 +169,10 @@ class Trainer:
         History
             Its `loss` has one mean for each pass over X, the last of the steps done in a pass that is not complete.
         """
-        steps = whole("steps", steps, 0)
+        with self._lock:
+            return self._run(X, y, whole("steps", steps, 0))
+
+    def _run(self, X: Any, y: Any, steps: int) -> History:
         history = History()
         x, t, top = self._checked(X, y)
         plan = self._bound(x, t, top)
@@ -196,8 +208,11 @@ class Trainer:
         callbacks : list
             `fb.EarlyStopping(...)`, other callbacks, or functions f(trainer, history) called after each epoch.
         """
-        epochs = whole("epochs", epochs, 0)
-        hooks: list[Callback] = [callback(c) for c in callbacks]
+        hooks = [callback(c) for c in callbacks]
+        with self._lock:
+            return self._fit(X, y, whole("epochs", epochs, 0), validation, hooks)
+
+    def _fit(self, X: Any, y: Any, epochs: int, validation: Any, hooks: list[Callback]) -> History:
         x, t, top = self._checked(X, y)
         held_out = self._validation(validation)
         self.validating = held_out is not None
