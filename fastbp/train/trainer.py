@@ -11,7 +11,7 @@ import numpy as np
 
 from fastbp.engine import threads as team
 from fastbp.engine.panels import Block
-from fastbp.errors import ConfigError, ConfigTypeError, ShapeError
+from fastbp.errors import ConfigError, ConfigTypeError, DataError
 from fastbp.kernels import layout as at
 from fastbp.model import arrays
 from fastbp.model.layers import whole
@@ -251,8 +251,8 @@ class Trainer:
             raise ConfigTypeError(f"`validation` must be a pair (X, y), got `{type(validation).__name__}`")
         try:
             x, t, _ = self._checked(*validation)
-        except ShapeError as error:
-            raise ShapeError(f"validation: {error}") from None
+        except DataError as error:
+            raise type(error)(f"validation: {error}") from None
         return x, t
 
     def _bound(self, x: Any, t: Any, top: int) -> BatchPlan:

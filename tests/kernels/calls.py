@@ -30,14 +30,22 @@ def elementwise(
 
 
 def dropout(
-    m: Machine, x: Array, p: float, node: int = 0, r0: int = 0, r1: int | None = None, shift: int = 0, over: bool = False
+    m: Machine,
+    x: Array,
+    p: float,
+    node: int = 0,
+    r0: int = 0,
+    r1: int | None = None,
+    shift: int = 0,
+    first_panel: int = 0,
+    over: bool = False,
 ) -> Panels:
-    """x times its mask and 1 / (1 - p); the machine's head holds SEED and STEP."""
+    """x times its mask and 1 / (1 - p); the machine's head holds SEED and STEP, the first panel is a layer's own."""
     source = m.given("a", x)
     target = source if over else m.panels("c", *x.shape)
     m.set(m.worker, shift=shift)
     words = {"chance": round(p * 2**32), "scale": double(1.0 / (1.0 - p)), "node": node}
-    m.op("dropout", source, target, r0, len(x) if r1 is None else r1, **words)
+    m.op("dropout", source, target, r0, len(x) if r1 is None else r1, first_panel=first_panel, **words)
     return target
 
 
@@ -144,6 +152,9 @@ class Optimizer:
     kernel: str
     settings: tuple[float, ...] = ()
     moments: int = 0
+
+    def __str__(self) -> str:
+        return "-".join([self.kernel, *(f"{value:g}" for value in self.settings)])
 
     def prepare(self, m: Machine, lr: float, step: int) -> None:
         """Set the head as `begin_batch` does before each step."""

@@ -1,0 +1,263 @@
+"""A network on disk: bit for bit what it was, or an error that says why not, and never half a file."""
+
+import json
+import os
+import stat
+import struct
+
+import numpy as np
+import pytest
+from safetensors.numpy import save as safetensors
+
+import fastbp as fb
+from fastbp.errors import CheckpointError
+from tests.model.chains import CODES, DTYPES, build, data
+
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+LAYERS = {"inputs": 2, "layers": [{"kind": "linear", "features": 1, "bias": True}]}
+ARRAYS = {"0.bias": np.ones(1, np.float32), "0.weight": np.ones((2, 1), np.float32)}
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "net.safetensors"
+
+
+def write(file, layers=LAYERS, arrays=ARRAYS, **header):
+    """A file as `Network.save` writes them, but for what is to be wrong with it."""
+    described = layers if isinstance(layers, str) else json.dumps(layers)
+    whole = {"format": "fastbp-network-1", "network": described, "dtype": "float32", "seed": "0", **header}
+    file.write_bytes(safetensors(arrays, metadata={key: text for key, text in whole.items() if text is not None}))
+
+
+@every_dtype
+@pytest.mark.parametrize("code", CODES)
+def test_a_network_is_loaded_bit_for_bit(code, dtype, file):
+    net = build(code, 4, dtype)
+    net.save(file)
+    again = fb.load(file)
+    assert again.layers == net.layers
+    assert (again.inputs, again.seed, again.dtype) == (net.inputs, net.seed, net.dtype)
+    assert list(again.parameters) == list(net.parameters)
+    assert again.flat.tobytes() == net.flat.tobytes()
+    X, _ = data(net, 65)
+    assert again.predict(X).tobytes() == net.predict(X).tobytes()
+
+
+@every_dtype
+def test_the_smallest_numbers_and_the_signs_of_zeros_are_kept(dtype, file):
+    net = fb.Network([fb.Linear(3)], inputs=1, dtype=dtype)
+    kind = np.finfo(dtype)
+    net.flat = [kind.smallest_subnormal, -0.0, kind.max, kind.tiny, -kind.smallest_subnormal, 0.0]
+    net.save(file)
+    assert fb.load(file).flat.tobytes() == net.flat.tobytes()
+
+
+def test_a_trained_network_goes_on_from_its_file_as_in_memory(file):
+    net = fb.mlp([5, 9, 3], dropout=0.3, seed=2**40 + 1)
+    X, y = data(net, 30)
+    fb.Trainer(net).fit(X, y)
+    net.save(file)
+    again = fb.load(str(file))
+    for each in (net, again):
+        fb.Trainer(each).fit(X, y, epochs=2)
+    assert again.flat.tobytes() == net.flat.tobytes()
+
+
+def test_other_programs_read_natural_arrays_under_their_names(file):
+    from safetensors.numpy import load_file
+
+    net = fb.mlp([5, 17, 3])
+    net.save(file)
+    arrays = load_file(file)
+    assert set(arrays) == set(net.parameters)
+    for name, array in arrays.items():
+        assert np.array_equal(array, net.parameters[name])
+
+
+def test_the_test_file_itself_is_a_good_one(file):
+    write(file)
+    assert fb.load(file).predict([[1.0, 2.0]]).tolist() == [[4.0]]
+
+
+# Files that are none
+
+
+def refused(file):
+    with pytest.raises(CheckpointError) as info:
+        fb.load(file)
+    return str(info.value)
+
+
+def test_a_file_that_is_not_there_is_not_found(file):
+    with pytest.raises(FileNotFoundError) as info:
+        fb.load(file)
+    assert str(info.value) == f"`{file}` must be a file that `Network.save` wrote, and is not there"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"x", b"GIF89a" * 100, b"\0" * 64, b"\x80\x04K\x01."], ids=["empty", "short", "text", "zeros", "pickle"]
+)
+def test_a_file_of_something_else_is_refused(content, file):
+    file.write_bytes(content)
+    message = refused(file)
+    assert message.startswith(f"`{file}` must be a safetensors file, got one that cannot be read (")
+    assert message.endswith(")")
+
+
+@pytest.mark.parametrize("kept", [0.02, 0.3, 0.6, 0.999])
+def test_a_file_that_was_cut_short_is_refused(kept, file):
+    fb.mlp([9, 17, 3]).save(file)
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * kept)])
+    assert refused(file).startswith(f"`{file}` must be a safetensors file, got one that cannot be read (")
+
+
+def test_safetensors_of_another_program_are_refused(file):
+    file.write_bytes(safetensors(ARRAYS))
+    assert refused(file) == f"`{file}` must be a network of fastbp, got format `None`"
+    file.write_bytes(safetensors(ARRAYS, metadata={"format": "pt"}))
+    assert refused(file) == f"`{file}` must be a network of fastbp, got format `pt`"
+
+
+def nested(depth):
+    return "[" * depth + "]" * depth
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"network": None}, "'network'"),
+        ({"seed": None}, "'seed'"),
+        ({"seed": "-1"}, "`seed` must be at least 0, got `-1`"),
+        ({"dtype": "int8"}, "`dtype` must be one of `float32`, `float64`, got `int8`"),
+        ({"layers": "{"}, "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ({"layers": {"inputs": 2, "layers": []}}, "`layers` must hold at least one layer, got `[]`"),
+        ({"layers": {"inputs": 2}}, "'layers'"),
+        (
+            {"layers": {"inputs": 2, "layers": [{"kind": "conv"}]}},
+            "`layers[0].kind` must be a layer of this version, got `conv`",
+        ),
+        (
+            {"layers": {"inputs": 2, "layers": [{"kind": "linear", "features": 1.5}]}},
+            "`Linear.features` must be a whole number, got `1.5`",
+        ),
+        ({"layers": "null"}, None),
+        ({"layers": {"inputs": 2, "layers": [{"kind": ["linear"]}]}}, None),
+        ({"layers": {"inputs": 2, "layers": [{"kind": "relu", "slope": 1}]}}, None),
+        ({"layers": {"inputs": 2, "layers": "relu"}}, None),
+        ({"layers": nested(100_000)}, None),
+        ({"layers": {**LAYERS, "inputs": 10**12}}, None),
+        ({"layers": {**LAYERS, "inputs": 10**30}}, None),
+    ],
+    ids=[
+        "no-network", "no-seed", "seed", "dtype", "no-json", "no-layers", "layers-missing", "kind", "features", "null",
+        "kind-list", "setting", "layers-text", "nested", "large", "larger",
+    ],
+)  # fmt: skip
+def test_a_description_of_no_network_is_refused(wrong, why, file):
+    write(file, **{key: value for key, value in wrong.items() if key == "layers"})
+    if "layers" not in wrong:
+        write(file, **wrong)
+    message = refused(file)
+    assert message.startswith(f"`{file}` ")
+    if why is not None:
+        assert message == f"`{file}` describes no network that this version knows ({why})"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"0.bias": ARRAYS["0.bias"]}, "must hold ['0.bias', '0.weight'], got ['0.bias']"),
+        (
+            {**ARRAYS, "2.bias": ARRAYS["0.bias"]},
+            "must hold ['0.bias', '0.weight'], got ['0.bias', '0.weight', '2.bias']",
+        ),
+        (
+            {**ARRAYS, "0.bias": np.ones((1, 1), np.float32)},
+            "holds a damaged `0.bias`: shape `(1, 1)`, or not finite",
+        ),
+        (
+            {**ARRAYS, "0.weight": np.array([[1.0], [np.nan]], np.float32)},
+            "holds a damaged `0.weight`: shape `(2, 1)`, or not finite",
+        ),
+    ],
+    ids=["missing", "more", "shape", "nan"],
+)
+def test_arrays_that_do_not_fit_the_description_are_refused(arrays, message, file):
+    write(file, arrays=arrays)
+    assert refused(file) == f"`{file}` {message}"
+
+
+def test_numbers_that_are_too_large_for_the_dtype_are_refused(file):
+    write(file, arrays={**ARRAYS, "0.weight": np.array([[1.0], [1e39]])})
+    assert refused(file).startswith(f"`{file}` ")
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("BF16", 2), ("F8_E4M3", 1)])
+def test_numbers_of_a_type_that_numpy_lacks_are_refused(dtype, size, file):
+    header = {
+        "__metadata__": {"format": "fastbp-network-1", "network": json.dumps(LAYERS), "dtype": "float32", "seed": "0"},
+        "0.bias": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+        "0.weight": {"dtype": dtype, "shape": [2, 1], "data_offsets": [4, 4 + 2 * size]},
+    }
+    text = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(text)) + text + bytes(4 + 2 * size))
+    assert refused(file).startswith(f"`{file}` ")
+
+
+# Writing in one move
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace", "chmod"])
+def test_a_file_is_written_whole_or_not_at_all(step, file, monkeypatch):
+    old, new = fb.mlp([2, 3, 1], seed=1), fb.mlp([2, 3, 1], seed=2)
+    old.save(file)
+    content = file.read_bytes()
+
+    def fail(*args, **kwargs):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(OSError, match="no space left on device"):
+        new.save(file)
+    monkeypatch.undo()
+    assert file.read_bytes() == content
+    assert os.listdir(file.parent) == [file.name]
+    new.save(file)
+    assert file.read_bytes() != content
+    assert os.listdir(file.parent) == [file.name]
+
+
+def test_the_content_is_on_disk_before_it_takes_the_place_of_the_old(file, monkeypatch):
+    done = []
+    for step in ("fsync", "replace"):
+        monkeypatch.setattr(os, step, lambda *a, do=getattr(os, step), step=step: (done.append(step), do(*a)))
+    fb.mlp([2, 3, 1]).save(file)
+    assert done[:2] == ["fsync", "replace"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_file_has_the_permissions_that_others_get(mask, file):
+    before = os.umask(mask)
+    try:
+        fb.mlp([2, 3, 1]).save(file)
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o666 & ~mask
+
+
+def test_saving_where_there_is_no_folder_is_refused(file):
+    with pytest.raises(FileNotFoundError):
+        fb.mlp([2, 3, 1]).save(file.parent / "missing" / "net.safetensors")
+
+
+def test_loading_runs_no_code_of_the_file(file, monkeypatch):
+    import pickle
+
+    monkeypatch.setattr(pickle, "loads", lambda *a, **k: pytest.fail("something was unpickled"))
+    monkeypatch.setattr(pickle, "load", lambda *a, **k: pytest.fail("something was unpickled"))
+    fb.mlp([2, 3, 1]).save(file)
+    assert fb.load(file).flat.size == 13
