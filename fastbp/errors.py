@@ -103,7 +103,7 @@ def not_one_of(where: str, value: object, allowed: Iterable[str]) -> ConfigError
     """
     names = list(allowed)
     message = f"`{where}` must be one of {', '.join(f'`{name}`' for name in names)}, got `{value}`"
-    close = difflib.get_close_matches(str(value).lower(), names, n=1)
+    close = difflib.get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
     if close:
         message += f"\nhint: did you mean `{close[0]}`?"
     return ConfigError(message)

@@ -30,7 +30,10 @@ class Arena:
 
     def _map(self, size: int) -> int:
         huge = size >= HUGE
-        block = mmap.mmap(-1, size + (HUGE if huge else 0))
+        try:
+            block = mmap.mmap(-1, size + (HUGE if huge else 0))
+        except (OSError, OverflowError, ValueError):
+            raise MemoryError(f"there is no room for `{size}` bytes of buffers") from None
         if huge and hasattr(mmap, "MADV_HUGEPAGE"):
             block.madvise(mmap.MADV_HUGEPAGE)
         view = np.frombuffer(block, np.uint8)

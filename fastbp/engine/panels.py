@@ -51,7 +51,7 @@ class Block:
         flat = panels.transpose(1, 0, 2).reshape(slot.lines, -1)
         if len(slot.shape) == 1:
             return flat[0, : slot.shape[0]].copy()
-        return np.ascontiguousarray(flat[: slot.shape[0], : slot.shape[1]])
+        return flat[: slot.shape[0], : slot.shape[1]].copy()
 
     def write(self, name: str, values: NDArray[Any]) -> None:
         """Put one parameter's numbers in their places."""

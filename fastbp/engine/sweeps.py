@@ -160,7 +160,7 @@ def begin_batch(head, me, r0, r1, z):
     put(head, at.CHECKING, 0)
     for t in range(get(head, at.THREADS)):
         me = worker_of(head, t)
-        put(me, at.SHIFT, 0)
+        put(me, at.SHIFT, 0 if order != 0 else cursor)
         put(me, at.BAD_LAYER, 0)
         for op in range(get(head, at.MAGNITUDE_COUNT)):
             put(me, at.MAGNITUDES + op, 0)

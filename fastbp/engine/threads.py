@@ -7,6 +7,7 @@ never more threads than there are processors for this process, unless somebody a
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 from contextlib import nullcontext
@@ -87,11 +88,15 @@ def processors() -> int:
 
 
 def _whole(where: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigTypeError(f"`{where}` must be a whole number, got `{value!r}`")
-    if not 1 <= value <= MAX_THREADS:
-        raise ConfigError(f"`{where}` must be between 1 and {MAX_THREADS}, got `{value}`")
-    return value
+    try:
+        number = operator.index(value)
+        if isinstance(value, bool):
+            raise TypeError
+    except TypeError:
+        raise ConfigTypeError(f"`{where}` must be a whole number, got `{value!r}`") from None
+    if not 1 <= number <= MAX_THREADS:
+        raise ConfigError(f"`{where}` must be between 1 and {MAX_THREADS}, got `{number}`")
+    return number
 
 
 @cache

@@ -19,15 +19,15 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
     """Any array of real numbers."""
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"`{name}` must be an array of numbers, got {_short(value)} ({error})") from None
+    except (ValueError, TypeError):
+        raise DataError(
+            f"`{name}` must be an array of numbers, got a `{type(value).__name__}` that NumPy cannot read as one"
+        ) from None
     if array.dtype.kind not in "fiub":
         raise DataTypeError(f"`{name}` must be real numbers, got dtype `{array.dtype}`")
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise DataError(f"`{name}` must have no masked values, got {int(np.ma.getmaskarray(value).sum())}")
     return array
-
-
-def _short(value: Any) -> str:
-    return f"`{type(value).__name__}`"
 
 
 def to_dtype(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -50,17 +50,20 @@ def rows(name: str, value: Any, width: int, dtype: np.dtype[Any]) -> NDArray[Any
     return to_dtype(array, dtype)
 
 
-def largest(name: str, array: NDArray[Any]) -> int:
-    """Bits of the largest magnitude in an array that must be finite."""
+def largest(name: str, array: NDArray[Any], original: Any = None) -> int:
+    """Bits of the largest magnitude in an array that must be finite; `original` is what it was made from."""
     result = np.zeros(1, np.int64)
     real = array.dtype.name
     scan = kernel_address("scan_reals", real)
     sweep("invoke", real)(scan, array.ctypes.data, result.ctypes.data, 0, array.size, array.dtype.type(0))
     bits = int(result[0])
     if bits >= (0x7F800000 if array.dtype.itemsize == 4 else 0x7FF0000000000000):
-        where = np.argwhere(~np.isfinite(array))[0]
+        where = tuple(np.argwhere(~np.isfinite(array))[0])
         at = ", ".join(str(int(i)) for i in where)
-        raise DataError(f"`{name}` must be finite, got `{array[tuple(where)]}` at `[{at}]`")
+        source = array if original is None else np.asarray(original).reshape(array.shape)
+        if np.isfinite(source[where]):
+            raise DataError(f"`{name}` must fit into `{array.dtype}`, got `{source[where]}` at `[{at}]`")
+        raise DataError(f"`{name}` must be finite, got `{source[where]}` at `[{at}]`")
     return bits
 
 
@@ -69,7 +72,7 @@ def training_rows(name: str, value: Any, width: int, dtype: np.dtype[Any]) -> tu
     array = rows(name, value, width, dtype)
     if array.shape[0] == 0:
         raise ShapeError(f"`{name}` must have at least one row, got shape `{array.shape}`")
-    return array, largest(name, array)
+    return array, largest(name, array, value)
 
 
 def labels(name: str, value: Any, count: int, classes: int, dtype: np.dtype[Any]) -> NDArray[np.int64]:
@@ -84,13 +87,18 @@ def labels(name: str, value: Any, count: int, classes: int, dtype: np.dtype[Any]
         if not whole.all():
             at = int(np.argmin(whole))
             raise DataError(f"`{name}` must be class numbers, got `{array[at]}` at `[{at}]`")
-    out = to_dtype(array, np.dtype(np.int64))
-    bad = _first_bad_label(out, classes, dtype.name)
-    if bad >= 0:
-        raise DataError(
-            f"`{name}` must be between 0 and {classes - 1}, the network's outputs, got `{out[bad]}` at `[{bad}]`"
-        )
-    return out
+    bad = -1
+    if array.dtype.kind in "fu":  # what is too large for int64 must not wrap around
+        outside = (array < 0) | (array >= classes)
+        bad = int(np.argmax(outside)) if outside.any() else -1
+    if bad < 0:
+        out = to_dtype(array, np.dtype(np.int64))
+        bad = _first_bad_label(out, classes, dtype.name)
+        if bad < 0:
+            return out
+    raise DataError(
+        f"`{name}` must be between 0 and {classes - 1}, the network's outputs, got `{array[bad]}` at `[{bad}]`"
+    )
 
 
 def _first_bad_label(array: NDArray[np.int64], classes: int, real: str) -> int:
@@ -109,15 +117,20 @@ def targets(name: str, value: Any, count: int, width: int, dtype: np.dtype[Any])
     if array.shape != (count, width):
         raise ShapeError(f"`{name}` must have shape `({count}, {width})`, got `{array.shape}`")
     out = to_dtype(array, dtype)
-    largest(name, out)
+    largest(name, out, array)
     return out
 
 
 def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The caller's own buffer for results."""
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
-        got = f"`{out.shape}` of `{out.dtype}`" if isinstance(out, np.ndarray) else _short(out)
+        got = f"`{out.shape}` of `{out.dtype}`" if isinstance(out, np.ndarray) else f"`{type(out).__name__}`"
         raise ShapeError(f"`out` must be an array of shape `{shape}` of `{dtype}`, got {got}")
-    if not (out.flags.c_contiguous and out.flags.writeable and out.flags.aligned):
-        raise DataError("`out` must be writeable, aligned and in C order")
+    for fits, what in (
+        (out.flags.c_contiguous, "not in C order"),
+        (out.flags.writeable, "read-only"),
+        (out.flags.aligned, "not aligned"),
+    ):
+        if not fits:
+            raise DataError(f"`out` must be writeable, aligned and in C order, got one that is {what}")
     return out

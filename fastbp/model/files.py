@@ -8,8 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fastbp.errors import CheckpointError, FastbpError
 from fastbp.model.graph import from_data, to_data
 from fastbp.model.network import Network
@@ -62,25 +60,28 @@ def load(path: Any) -> Network:
     from safetensors import SafetensorError, safe_open
 
     file = Path(path)
+    if file.is_dir():
+        raise IsADirectoryError(f"`{file}` must be a file that `Network.save` wrote, got a folder")
     if not file.is_file():
         raise FileNotFoundError(f"`{file}` must be a file that `Network.save` wrote, and is not there")
     try:
         with safe_open(str(file), framework="numpy") as content:
             header = content.metadata() or {}
             found = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"`{file}` must be a safetensors file, got one that cannot be read ({error})") from None
     if header.get("format") != FORMAT:
         raise CheckpointError(f"`{file}` must be a network of fastbp, got format `{header.get('format')}`")
     try:
         graph = from_data(json.loads(header["network"]))
         net = Network._from_graph(graph, int(header["seed"]), header["dtype"])
-    except (KeyError, TypeError, ValueError, RecursionError, FastbpError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, MemoryError, FastbpError) as error:
         raise CheckpointError(f"`{file}` describes no network that this version knows ({error})") from None
     if set(found) != set(net.parameters):
         raise CheckpointError(f"`{file}` must hold {sorted(net.parameters)}, got {sorted(found)}")
     for name, array in found.items():
-        if array.shape != net.parameters.block.slots[name].shape or not np.isfinite(array).all():
-            raise CheckpointError(f"`{file}` holds a damaged `{name}`: shape `{array.shape}`, or not finite")
-        net.parameters[name] = array
+        try:
+            net.parameters[name] = array
+        except FastbpError:
+            raise CheckpointError(f"`{file}` holds a damaged `{name}`: shape `{array.shape}`, or not finite") from None
     return net

@@ -58,7 +58,7 @@ def chain(layers: Any, inputs: Any) -> Graph:
     features = first = whole("inputs", inputs, 1)
     nodes = []
     for index, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
+        if not isinstance(layer, Layer) or LAYERS.get(layer.kind) is not type(layer):
             hint = ""
             if isinstance(layer, type) and issubclass(layer, Layer):
                 hint = f"\nhint: did you mean `{layer.__name__}()`?"

@@ -26,12 +26,40 @@ def whole(where: str, value: Any, least: int) -> int:
 
 def real(where: str, value: Any) -> float:
     """Check a finite number."""
-    if isinstance(value, bool | str | bytes) or not hasattr(value, "__float__"):
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")
+    scalar = getattr(value, "ndim", 0) == 0 and not isinstance(value, bool | str | bytes | type)
+    if not scalar or kind not in "fiu" or not hasattr(value, "__float__"):
         raise ConfigTypeError(f"`{where}` must be a number, got `{value!r}`")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = float("inf") if value > 0 else float("-inf")
     if number != number or number in (float("inf"), float("-inf")):
         raise ConfigError(f"`{where}` must be finite, got `{number}`")
     return number
+
+
+def chance(where: str, value: Any) -> float:
+    """Check a probability below 1."""
+    number = real(where, value)
+    if not 0.0 <= number < 1.0:
+        raise ConfigError(f"`{where}` must be at least 0 and below 1, got `{number}`")
+    return number
+
+
+def seed_of(value: Any) -> int:
+    """Check a seed: 64 bits."""
+    number = whole("seed", value, 0)
+    if number >= 2**64:
+        raise ConfigError(f"`seed` must be below 2**64, got `{number}`")
+    return number
+
+
+def flag(where: str, value: Any) -> bool:
+    """Check a switch."""
+    if not isinstance(value, bool):
+        raise ConfigTypeError(f"`{where}` must be True or False, got `{value!r}`")
+    return value
 
 
 @dataclass(frozen=True)
@@ -74,8 +102,7 @@ class Linear(Layer):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", whole("Linear.features", self.features, 1))
-        if not isinstance(self.bias, bool):
-            raise ConfigTypeError(f"`Linear.bias` must be True or False, got `{self.bias!r}`")
+        flag("Linear.bias", self.bias)
 
     def outputs(self, inputs: int) -> int:
         return self.features
@@ -122,10 +149,7 @@ class Dropout(Layer):
     p: float = 0.5
 
     def __post_init__(self) -> None:
-        p = real("Dropout.p", self.p)
-        if not 0.0 <= p < 1.0:
-            raise ConfigError(f"`Dropout.p` must be at least 0 and below 1, got `{p}`")
-        object.__setattr__(self, "p", p)
+        object.__setattr__(self, "p", chance("Dropout.p", self.p))
 
 
 ACTIVATIONS = {"identity": Identity, "relu": ReLU, "sigmoid": Sigmoid, "tanh": Tanh}

@@ -187,6 +187,7 @@ class Lowering:
             else:
                 y = values[node.index].buffer
                 self.op(OPS[layer.kind].vjp, d, d, y=y.address, y_stride=y.stride, elementwise=1)
+        self.layers.reverse()  # noted from the last to the first
         return d
 
     def backward_linear(self, node: Node, values: list[Value], d: Buffer, masked: set[int]) -> Buffer:

@@ -15,10 +15,10 @@ from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, not_one_of
 from fastbp.model import arrays
 from fastbp.model.graph import Graph, chain
 from fastbp.model.initial import initialise
-from fastbp.model.layers import ACTIVATIONS, Dropout, Layer, Linear, whole
+from fastbp.model.layers import ACTIVATIONS, Dropout, Layer, Linear, chance, seed_of, whole
 from fastbp.model.losses import LOSSES, loss_named
 from fastbp.model.parameters import Parameters
-from fastbp.model.plans import CALL_WORK, BatchPlan, RowPlan, Update
+from fastbp.model.plans import CALL_WORK, ROW_BLOCK, BatchPlan, RowPlan, Update
 
 Array = NDArray[Any]
 
@@ -54,7 +54,7 @@ class Network:
 
     def _set_up(self, graph: Graph, seed: int, dtype: DTypeLike) -> None:
         self.graph = graph
-        self.seed = whole("seed", seed, 0)
+        self.seed = seed_of(seed)
         self.dtype = _dtype(dtype)
         self._parameters = Parameters(graph.parameters(), self.dtype)
         self._inputs, self._outputs = graph.inputs, graph.outputs
@@ -123,30 +123,29 @@ class Network:
             with self._lock:
                 plan = self._predict_plan = self._predict_plan or self._row_plan("predict")
         count = plan.workers if threads is None else team.chosen(threads)
-        if type(X) is np.ndarray:
+        if type(X) is np.ndarray and X.ndim == 2 and X.shape[1] == self._inputs:
             # The common call, in few steps: what compiled code refuses (TypeError) is converted or explained below.
-            size = X.shape
-            if len(size) == 2 and size[1] == self._inputs and out is None:
-                y = np.empty((size[0], self._outputs), self.dtype)
+            rows = X.shape[0]
+            y = np.empty((rows, self._outputs), self.dtype) if out is None else out
+            # Within a block of rows all are read before any is written, so `out` may lie over X.
+            if out is None or (type(out) is np.ndarray and out.shape == (rows, self._outputs) and rows <= ROW_BLOCK):
                 with self._lock:
                     try:
                         plan(X, y, count)
                         return y
                     except TypeError:
                         pass
-            elif type(out) is np.ndarray and out.shape == (size[0], self._outputs) and size[1:] == (self._inputs,):
-                with self._lock:
-                    try:
-                        plan(X, out, count)
-                        return out
-                    except TypeError:
-                        pass
         x = arrays.rows("X", X, self.inputs, self.dtype)
         one = np.ndim(X) == 1
         shape = (self.outputs,) if one else (len(x), self.outputs)
         result = np.empty(shape, self.dtype) if out is None else arrays.output(out, shape, self.dtype)
+        apart = result
+        if out is not None and len(x) > ROW_BLOCK and np.may_share_memory(x, out):
+            apart = np.empty_like(out)
         with self._lock:
-            plan(x, result[None] if one else result, count)
+            plan(x, apart[None] if one else apart, count)
+        if apart is not result:
+            result[...] = apart
         return result
 
     def loss_and_gradients(self, X: Any, y: Any, loss: str = "cross_entropy") -> tuple[float, dict[str, Array]]:
@@ -182,7 +181,7 @@ class Network:
             if plan is None:
                 plan = self._plans["evaluate", name] = self._batch_plan(EVALUATION_ROWS, name, None)
             plan.bind(x, t, top)
-            batches = max(1, CALL_WORK // max(plan.work, 1))  # so that Ctrl-C is answered between calls
+            batches = min(plan.CALL, max(1, CALL_WORK // max(plan.work, 1)))  # so that Ctrl-C is answered between calls
             ended: list[float] = []
             while not ended:
                 ended = plan.steps(batches, 1, plan.workers)
@@ -242,7 +241,7 @@ class Network:
         -------
         array, shape (rows, outputs, inputs) or (outputs, inputs)
         """
-        if mode not in ("auto", "forward", "reverse"):
+        if not isinstance(mode, str) or mode not in ("auto", "forward", "reverse"):
             raise not_one_of("mode", mode, ("auto", "forward", "reverse"))
         x = arrays.rows("X", X, self.inputs, self.dtype)
         forward = mode == "forward" or (mode == "auto" and self.inputs < self.outputs)
@@ -250,7 +249,7 @@ class Network:
         repeated = np.repeat(x, size, axis=0)
         basis = np.tile(np.eye(size, dtype=self.dtype), (len(x), 1))
         product = self.jvp(repeated, basis) if forward else self.vjp(repeated, basis)
-        out = product.reshape(len(x), size, -1)
+        out = product.reshape(len(x), size, self.outputs if forward else self.inputs)
         if forward:
             out = np.ascontiguousarray(out.transpose(0, 2, 1))
         return out[0] if np.ndim(X) == 1 else out
@@ -283,9 +282,9 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
     try:
         kind = np.dtype(dtype)
     except TypeError:
-        raise not_one_of("dtype", dtype, ("float32", "float64")) from None
-    if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise not_one_of("dtype", kind.name, ("float32", "float64"))
+        kind = np.dtype(object)
+    if dtype is None or kind not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise not_one_of("dtype", getattr(dtype, "__name__", dtype), ("float32", "float64"))
     out: np.dtype[Any] = np.dtype(kind.name)
     return out
 
@@ -318,16 +317,18 @@ def mlp(
     >>> fb.mlp([64, 128, 10], activation="tanh")
     Network([Linear(features=128, bias=True), Tanh(), Linear(features=10, bias=True)], inputs=64, dtype='float32')
     """
-    if isinstance(sizes, str) or not hasattr(sizes, "__len__"):
+    listed = isinstance(sizes, Sequence) and not isinstance(sizes, str | bytes)
+    if not listed and getattr(sizes, "ndim", 0) != 1:
         raise ConfigTypeError(f"`sizes` must be a list of whole numbers, got `{sizes!r}`")
     if len(sizes) < 2:
         raise ConfigError(f"`sizes` must hold inputs and outputs at least, got `{list(sizes)}`")
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise not_one_of("activation", activation, ACTIVATIONS)
+    p = chance("dropout", dropout)
     widths = [whole(f"sizes[{i}]", size, 1) for i, size in enumerate(sizes)]
     layers: list[Layer] = []
     for width in widths[1:-1]:
         layers += [Linear(width), ACTIVATIONS[activation]()]
-        if dropout:
-            layers.append(Dropout(dropout))
+        if p:
+            layers.append(Dropout(p))
     return Network([*layers, Linear(widths[-1])], inputs=widths[0], seed=seed, dtype=dtype)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.engine.panels import Block, slots_of
-from fastbp.errors import ConfigError, DataError, ShapeError
+from fastbp.errors import ConfigError, DataError, DataTypeError, ShapeError
 
 
 class Parameters(MutableMapping[str, NDArray[Any]]):
@@ -28,15 +28,8 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
 
     def __setitem__(self, name: str, values: Any) -> None:
         self._known(name)
-        shape = self.block.slots[name].shape
-        array = np.asarray(values)
-        if array.shape != shape:
-            raise ShapeError(f"`parameters[{name!r}]` must have shape `{shape}`, got `{array.shape}`")
-        if array.dtype.kind not in "fiub":
-            raise DataError(f"`parameters[{name!r}]` must be real numbers, got dtype `{array.dtype}`")
-        if not np.isfinite(array).all():
-            raise DataError(f"`parameters[{name!r}]` must be finite, got NaN or infinity")
-        self.block.write(name, array)
+        slot = self.block.slots[name]
+        self.block.write(name, _checked(f"parameters[{name!r}]", values, slot.shape, self.block.dtype))
         self.version += 1
 
     def __delitem__(self, name: str) -> None:
@@ -70,11 +63,29 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
 
     def set_flat(self, vector: Any) -> None:
         """Write all numbers from one vector."""
-        array = np.asarray(vector)
-        if array.shape != (self.count,):
-            raise ShapeError(f"`flat` must have shape `({self.count},)`, got `{array.shape}`")
+        array = _checked("flat", vector, (self.count,), self.block.dtype)
         at = 0
         for name, slot in self.block.slots.items():
             size = int(np.prod(slot.shape))
-            self[name] = array[at : at + size].reshape(slot.shape)
+            self.block.write(name, array[at : at + size].reshape(slot.shape))
             at += size
+        self.version += 1
+
+
+def _checked(where: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Numbers of this shape that are finite in this dtype."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError):
+        raise DataError(
+            f"`{where}` must be an array of numbers, got a `{type(values).__name__}` that NumPy cannot read as one"
+        ) from None
+    if array.shape != shape:
+        raise ShapeError(f"`{where}` must have shape `{shape}`, got `{array.shape}`")
+    if array.dtype.kind not in "fiub":
+        raise DataTypeError(f"`{where}` must be real numbers, got dtype `{array.dtype}`")
+    with np.errstate(over="ignore"):
+        array = array.astype(dtype)
+    if not np.isfinite(array).all():
+        raise DataError(f"`{where}` must be finite, got NaN or infinity")
+    return array

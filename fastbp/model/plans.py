@@ -222,7 +222,8 @@ class BatchPlan(Plan):
         self._data = x, y  # kept alive while the plan knows their addresses
         self.ops.records[0, at.A] = x.ctypes.data
         loss[at.TARGETS] = y.ctypes.data
-        loss[at.TARGETS_STRIDE] = y.strides[0]
+        # Not y.strides: one row of a wider table counts as contiguous whatever its stride says.
+        loss[at.TARGETS_STRIDE] = y.itemsize * (y.shape[1] if y.ndim == 2 else 1)
         head[at.INPUT_MAX] = top
         if not (shuffled and len(x) == len(self._order)):
             self.new_pass()
@@ -263,6 +264,16 @@ class BatchPlan(Plan):
         if status == DIVERGED:
             self._check()
         return bool(status == USED)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Passes done and rows of the one that has begun."""
+        return int(self.head[at.EPOCH]), int(self.head[at.CURSOR])
+
+    def rows_since(self, place: tuple[int, int]) -> int:
+        """Rows trained on since the plan was at that place."""
+        passes, rows = self.place
+        return (passes - place[0]) * int(self.head[at.TOTAL]) + rows - place[1]
 
     @property
     def loss(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
-from fastbp.model.layers import real, whole
+from fastbp.model.layers import flag, real, whole
 
 if TYPE_CHECKING:
     from fastbp.train.history import History
@@ -60,10 +60,10 @@ class EarlyStopping(Callback):
         self.min_delta = real("EarlyStopping.min_delta", min_delta)
         if self.min_delta < 0.0:
             raise ConfigError(f"`EarlyStopping.min_delta` must be at least 0, got `{self.min_delta}`")
-        if monitor not in ("val_loss", "loss"):
+        if not isinstance(monitor, str) or monitor not in ("val_loss", "loss"):
             raise not_one_of("EarlyStopping.monitor", monitor, ("val_loss", "loss"))
         self.monitor = monitor
-        self.restore_best = restore_best
+        self.restore_best = flag("EarlyStopping.restore_best", restore_best)
 
     def begin(self, trainer: Trainer, history: History) -> None:
         if self.monitor == "val_loss" and not trainer.validating:
@@ -78,7 +78,7 @@ class EarlyStopping(Callback):
     def epoch(self, trainer: Trainer, history: History) -> None:
         value = history[self.monitor][-1]
         at = len(history.loss) - 1
-        if value < self.best - self.min_delta or self.best_epoch < 0:
+        if value < self.best - self.min_delta:
             self.best, self.best_epoch = value, at
             if self.restore_best:
                 self._kept = trainer.snapshot(self._kept)
@@ -86,7 +86,7 @@ class EarlyStopping(Callback):
             history.stopped = f"`{self.monitor}` did not improve for {at - self.best_epoch} epochs"
 
     def end(self, trainer: Trainer, history: History) -> None:
-        if self.restore_best and self._kept is not None and self.best_epoch != len(history.loss) - 1:
+        if self._kept is not None:
             trainer.restore(self._kept)
 
 

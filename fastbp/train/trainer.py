@@ -14,7 +14,7 @@ from fastbp.engine.panels import Block
 from fastbp.errors import ConfigError, ConfigTypeError, DataError
 from fastbp.kernels import layout as at
 from fastbp.model import arrays
-from fastbp.model.layers import whole
+from fastbp.model.layers import seed_of, whole
 from fastbp.model.losses import LOSSES, loss_named
 from fastbp.model.network import Network
 from fastbp.model.plans import BatchPlan, Update
@@ -78,7 +78,7 @@ class Trainer:
         self.optimizer = optimizer
         self.batch_size = whole("batch_size", batch_size, 1)
         self.threads = team.chosen(threads)
-        self.seed = net.seed if seed is None else whole("seed", seed, 0)
+        self.seed = net.seed if seed is None else seed_of(seed)
         self.steps_done = 0
         self.validating = False
         slots = net.parameters.block.slots
@@ -118,7 +118,7 @@ class Trainer:
         plan.refresh(parameters.version)
         plan.rates[:count] = self.optimizer.lr
         plan.head[at.STEP] = self.steps_done
-        plan.head[at.SEED] = self.seed
+        plan.head[at.SEED] = _signed(self.seed)
         try:
             return plan.steps(count, passes, self.threads)
         finally:
@@ -154,7 +154,7 @@ class Trainer:
             return False
         parameters = self.net.parameters
         plan.refresh(parameters.version)
-        if not plan.step(X, y, self.optimizer.lr, self.steps_done, self.seed):
+        if not plan.step(X, y, self.optimizer.lr, self.steps_done, _signed(self.seed)):
             return False
         self.steps_done += 1
         parameters.version += 1
@@ -176,6 +176,7 @@ class Trainer:
         history = History()
         x, t, top = self._checked(X, y)
         plan = self._bound(x, t, top)
+        start = plan.place
         begun = time.perf_counter()
         first = self.steps_done
         while self.steps_done - first < steps:
@@ -184,7 +185,7 @@ class Trainer:
             history.loss.append(plan.pass_loss)
         history.seconds = time.perf_counter() - begun
         history.steps = steps
-        history.samples = _rows_of(steps, len(x), self.batch_size)
+        history.samples = plan.rows_since(start)
         return history
 
     def fit(
@@ -208,6 +209,8 @@ class Trainer:
         callbacks : list
             `fb.EarlyStopping(...)`, other callbacks, or functions f(trainer, history) called after each epoch.
         """
+        if not isinstance(callbacks, list | tuple):
+            raise ConfigTypeError(f"`callbacks` must be a list of callbacks, got `{callbacks!r}`")
         hooks = [callback(c) for c in callbacks]
         with self._lock:
             return self._fit(X, y, whole("epochs", epochs, 0), validation, hooks)
@@ -286,8 +289,6 @@ class Trainer:
         self.net.parameters.version += 1
 
 
-def _rows_of(steps: int, rows: int, batch: int) -> int:
-    """Rows in so many batches of passes over `rows` rows, counted from the start of a pass."""
-    per_pass = -(-rows // batch)
-    passes, rest = divmod(steps, per_pass)
-    return passes * rows + min(rest * batch, rows)
+def _signed(seed: int) -> int:
+    """The 64 bits of a seed as the signed word that a plan holds."""
+    return seed - 2**64 if seed >= 2**63 else seed

@@ -1,6 +1,6 @@
 """One function a kernel: natural arrays in, a `Machine` between, results out.
 
-Each takes the machine first. `r0` and `r1` are the rows to do where a kernel works on a block; without them it does all.
+Each takes the machine first. `r0` and `r1` are the rows to do where a kernel works on a block; all by default.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from fastbp.engine.compiler import kernel_address
 from fastbp.kernels import layout as at
 from fastbp.kernels.vector import LINE
-from tests.kernels.harness import Array, Buffer, Machine, Panels, double
+from tests.kernels.harness import Array, Machine, Panels, double
 
 
 def elementwise(

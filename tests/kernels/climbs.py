@@ -1,8 +1,9 @@
 """What the ladder asks of an op, for each family of the registry: a point to stand on, kernels, twins.
 
-An op maps `wrt`, the arrays that it is differentiated in, to one output. The twins are `fastbp.reference` in float64, whatever
-the kernels' dtype, so that what is compared is the kernels' error alone. `terms`, `pulled_terms` and `pushed_terms` are the
-sums of the magnitudes of what makes up each element of the output, the cotangents and the tangent: errors are parts of them.
+An op maps `wrt`, the arrays that it is differentiated in, to one output. The twins are `fastbp.reference` in float64,
+whatever the kernels' dtype, so that what is compared is the kernels' error alone. `terms`, `pulled_terms` and
+`pushed_terms` are the sums of the magnitudes of what makes up each element of the output, the cotangents and the
+tangent: errors are measured as parts of them.
 """
 
 from __future__ import annotations
@@ -182,9 +183,7 @@ class Linear(Climb):
     def jvp(self, t: Arrays) -> Array:
         x, W, _ = self.wrt
         tx, tW, tb = t
-        return np.asarray(
-            calls.product(self.machine(), tx, W).read() + calls.product(self.machine(), x, tW, tb).read()
-        )
+        return np.asarray(calls.product(self.machine(), tx, W).read() + calls.product(self.machine(), x, tW, tb).read())
 
     def twin_forward(self) -> Array:
         return np.asarray(reference.linear_forward(*exact(*self.wrt)))
@@ -250,9 +249,8 @@ class Loss(Climb):
 
     def pulled_terms(self, dy: Array) -> Arrays:
         z = np.abs(self.wrt[0].astype(np.float64))
-        rows, width = z.shape
         if self.labelled:
-            return (np.full(z.shape, 1.0 / max(rows, 1)) * np.abs(dy),)
+            return (np.full(z.shape, 1.0 / max(len(z), 1)) * np.abs(dy),)
         return (2.0 * (z + np.abs(self.targets)) / max(z.size, 1) * np.abs(dy),)
 
 

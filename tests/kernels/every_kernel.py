@@ -1,7 +1,7 @@
 """Every kernel at every tail: the cases behind the tests of buffers, guard pages and vector widths.
 
-`python -m tests.kernels.every_kernel` prints the lanes of this process, a digest of all that the kernels compute and one of
-two networks that the sweeps have trained.
+`python -m tests.kernels.every_kernel` prints the lanes of this process, a digest of all that the kernels compute and
+one of networks that the sweeps have trained.
 """
 
 from __future__ import annotations
@@ -137,10 +137,22 @@ def trained() -> str:
     import fastbp as fb
 
     out = hashlib.sha256()
-    layers = [fb.Linear(33), fb.ReLU(), fb.Dropout(0.2), fb.Linear(17), fb.Tanh(), fb.Linear(9), fb.Sigmoid(), fb.Linear(5)]
+    layers = [
+        fb.Linear(33),
+        fb.ReLU(),
+        fb.Dropout(0.2),
+        fb.Linear(17),
+        fb.Tanh(),
+        fb.Linear(9),
+        fb.Sigmoid(),
+        fb.Linear(5),
+    ]
     for dtype in DTYPES:
         x, t = normal(dtype, 100, 7), normal(dtype, 100, 5)
-        for loss, y, optimizer in (("cross_entropy", t.argmax(1), fb.AdamW()), ("mse", t, fb.SGD(lr=0.1, momentum=0.9))):
+        for loss, y, optimizer in (
+            ("cross_entropy", t.argmax(1), fb.AdamW()),
+            ("mse", t, fb.SGD(lr=0.1, momentum=0.9)),
+        ):
             net = fb.Network(layers, inputs=7, seed=1, dtype=dtype)
             trainer = fb.Trainer(net, loss=loss, optimizer=optimizer, batch_size=32, threads=1)
             out.update(np.array(trainer.run(x, y, steps=10).loss).tobytes())

@@ -1,7 +1,8 @@
 """A bench for single kernels: buffers laid out as a plan lays them out, one record, one worker, and no plan.
 
-Buffers begin as poison, 0xFF in every byte, which is NaN in both dtypes and a bit pattern no kernel computes. A `Machine`
-knows which elements of each buffer a call must write and which it may, so it can name what was left out or overrun.
+Buffers begin as poison, 0xFF in every byte, which is NaN in both dtypes and a bit pattern no kernel computes. A
+`Machine` knows which elements of each buffer a call must write and which it may, so it can name what was left out or
+overrun.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ SHAPES = (
 )
 
 # The largest error allowed, as a part of the sum of the terms' magnitudes. `sum` is for products, the reduction over
-# the batch and the losses, `value` for what is computed element by element, `update` for optimisers after several steps;
+# the batch and the losses, `value` for what is computed element by element, `update` for optimisers, several steps on;
 # `differences` of central differences with a step of 1e-5; `adjoint` of two inner products that must be equal.
 TOLERANCE = {
     "float32": {"sum": 1e-6, "value": 5e-7, "update": 2e-6, "adjoint": 1e-6},
@@ -62,7 +63,7 @@ def same_bits(a: Array, b: Array) -> bool:
 
 
 class Memory:
-    """Where a machine's buffers lie: an arena's lines, with poison behind every panel, and users' arrays off the lines."""
+    """Where buffers lie: an arena's lines, with poison behind every panel, and users' arrays off the lines."""
 
     spare = SPARE
 

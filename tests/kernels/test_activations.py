@@ -43,5 +43,7 @@ def test_a_saturated_output_pulls_back_nothing(name, dtype):
 
 @every_dtype
 def test_the_slope_at_zero_is_the_steepest(dtype):
-    np.testing.assert_array_equal(run("tanh_vjp", dtype, [8.0, -8.0], run("tanh_forward", dtype, [0.0, -0.0])), [8.0, -8.0])
+    np.testing.assert_array_equal(
+        run("tanh_vjp", dtype, [8.0, -8.0], run("tanh_forward", dtype, [0.0, -0.0])), [8.0, -8.0]
+    )
     np.testing.assert_array_equal(run("sigmoid_vjp", dtype, [8.0], run("sigmoid_forward", dtype, [0.0])), [2.0])

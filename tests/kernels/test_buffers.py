@@ -1,6 +1,7 @@
 """Every kernel writes all of what is its own and nothing else: outputs begin as NaN, inputs keep their bytes."""
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from tests.kernels.every_kernel import SEED, STEP, SWEEPS, cases, normal
 from tests.kernels.harness import DTYPES, SHAPES, Machine, same_bits
 
 KERNELS = sorted(set(_kernels()) - set(SWEEPS))
-ELEMENTWISE = sorted({k for op in OPS.values() if op.family == "elementwise" for k in (op.forward, op.vjp, op.jvp) if k})
+ELEMENTWISE = sorted(
+    {k for op in OPS.values() if op.family == "elementwise" for k in (op.forward, op.vjp, op.jvp) if k}
+)
 # Kernels that take a block of rows, as a function of (machine, x, y, r0, r1) to lines of panels.
 BLOCKWISE = {
     **{
@@ -96,7 +99,7 @@ def test_an_input_that_is_written_is_seen(dtype):
 def test_rows_have_the_same_bits_in_any_block(kernel, dtype, blocks):
     x, y = normal(dtype, 21, 300), normal(dtype, 300, 21).T.copy()
     whole = BLOCKWISE[kernel](machine(dtype), x, y, 0, 21)
-    for r0, r1 in zip(blocks, blocks[1:], strict=False):
+    for r0, r1 in pairwise(blocks):
         m = machine(dtype)
         assert same_bits(BLOCKWISE[kernel](m, x, y, r0, r1)[r0:r1], whole[r0:r1])
         assert (m.unwritten(), m.overrun()) == ([], [])

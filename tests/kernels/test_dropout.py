@@ -63,6 +63,18 @@ def test_the_extreme_chances_have_the_references_mask(dtype, p):
 
 
 @every_dtype
+def test_a_draw_equal_to_the_chance_is_kept(dtype):
+    # The draws of a row are known where p is swept, so find the one of element (3, 20) by bisection of the twin.
+    least, most = 0, 2**32
+    while most - least > 1:
+        middle = (least + most) // 2
+        drawn = reference.dropout_mask(4, 21, middle / 2**32, 0, 0, 0)[3, 20]
+        least, most = (middle, most) if drawn else (least, middle)
+    assert kept(dtype, (4, 21), least / 2**32)[3, 20]
+    assert not kept(dtype, (4, 21), (least + 1) / 2**32)[3, 20]
+
+
+@every_dtype
 def test_what_is_dropped_is_zero_whatever_it_was(dtype):
     mask = reference.dropout_mask(9, 33, 0.5, 0, 0, 0)
     for value in (np.nan, np.inf, -1e4):

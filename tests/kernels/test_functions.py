@@ -1,13 +1,18 @@
-"""exp, log, tanh and sigmoid on the NumPy twin of the vectors, against decimal arithmetic and float64."""
+"""exp, log, tanh and sigmoid, compiled and on the NumPy twin of the vectors, against decimals and float64."""
 
 import decimal
 import math
 from fractions import Fraction
+from functools import cache
 
+import numba
 import numpy as np
 import pytest
 
 from fastbp.kernels import functions
+from fastbp.kernels.flags import OPTIONS
+from fastbp.kernels.memory import load, store
+from fastbp.kernels.vector import LINE, vector_function
 from tests.numpy_lanes import Lanes, fused_multiply_add
 
 NAMES = ["exp", "log", "tanh", "sigmoid"]
@@ -41,7 +46,28 @@ def on_lanes(name, x, flush=False):
     return getattr(functions, name)(Lanes(x, flush)).array
 
 
-BACKENDS = {"numpy": on_lanes}
+@cache
+def loop(name):
+    """A compiled loop over `count` lines: `source`, `target`, `count` and a zero of the dtype."""
+    function = vector_function(getattr(functions, name))
+
+    def over_lines(source, target, count, z):
+        for o in range(0, count * LINE, LINE):
+            store(target + o, function(load(source + o, z)))
+
+    return numba.njit(**OPTIONS)(over_lines)
+
+
+def compiled(name, x):
+    in_line = LINE // x.itemsize
+    lines = -(-x.size // in_line)
+    padded, y = np.zeros((2, lines * in_line), x.dtype)
+    padded[: x.size] = x
+    loop(name)(padded.ctypes.data, y.ctypes.data, lines, x.dtype.type(0))
+    return y[: x.size].copy()
+
+
+BACKENDS = {"numpy": on_lanes, "compiled": compiled}
 
 every_function = pytest.mark.parametrize("name", NAMES)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -127,6 +153,15 @@ def test_special_values_are_exact(name, dtype, run):
     y = run(name, x)
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(np.signbit(y[expected == 0]), np.signbit(expected[expected == 0]))
+
+
+@every_dtype
+@every_function
+def test_compiled_functions_have_the_bits_of_the_twin(name, dtype):
+    x = np.concatenate([samples(name, dtype), np.array([x for x, _ in SPECIAL[name]], dtype)])
+    y, twin = compiled(name, x), on_lanes(name, x)
+    assert (np.isnan(y) == np.isnan(twin)).all()
+    np.testing.assert_array_equal(bits(y[~np.isnan(y)]), bits(twin[~np.isnan(y)]))
 
 
 @every_backend

@@ -60,9 +60,7 @@ def test_jvp_is_the_twin(name, dtype, shape):
 def test_vjp_matches_central_differences(name, shape):
     op = climb(name, "float64", shape)
     t, dy = op.direction(), op.cotangent()
-    ahead, behind = (
-        op.forward(*(a + sign * STEP * b for a, b in zip(op.wrt, t, strict=True))) for sign in (1, -1)
-    )
+    ahead, behind = (op.forward(*(a + sign * STEP * b for a, b in zip(op.wrt, t, strict=True))) for sign in (1, -1))
     difference, terms = inner([dy], [(ahead - behind) / (2.0 * STEP)])
     pulled, pulled_terms = inner(op.vjp(dy), t)
     assert abs(pulled - difference) <= TOLERANCE["float64"]["differences"] * (terms + pulled_terms)

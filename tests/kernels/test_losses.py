@@ -43,7 +43,9 @@ def test_every_class_can_be_the_label(dtype, classes):
     z = np.tile(3.0 * normal(dtype, 1, classes), (classes, 1))
     out = calls.loss(Machine(dtype), "cross_entropy", z, np.arange(classes))
     _, dz = reference.cross_entropy(z.astype(np.float64), np.arange(classes))
-    assert_close(out.rows, reference.cross_entropy_rows(z.astype(np.float64), np.arange(classes)), row_terms(z), "sum", dtype)
+    assert_close(
+        out.rows, reference.cross_entropy_rows(z.astype(np.float64), np.arange(classes)), row_terms(z), "sum", dtype
+    )
     assert_close(out.dz.read(), dz, 1.0 / classes, "sum", dtype)
 
 

@@ -15,7 +15,9 @@ shifted = pytest.mark.parametrize("shift", [0, 3])
 def special(dtype):
     """Numbers whose bits arithmetic would not keep."""
     info = np.finfo(dtype)
-    nan = np.array([0x7FC12345 if dtype == "float32" else 0x7FF8123456789ABC], bits(np.zeros(1, dtype)).dtype).view(dtype)[0]
+    nan = np.array([0x7FC12345 if dtype == "float32" else 0x7FF8123456789ABC], bits(np.zeros(1, dtype)).dtype).view(
+        dtype
+    )[0]
     return np.array([[nan, -np.inf, -0.0, info.smallest_subnormal, info.max]], dtype)
 
 

@@ -1,7 +1,7 @@
 """Chains of layers made from a code and a seed, and their twins in `fastbp.reference`.
 
-A code is one letter a layer: L linear, r relu, t tanh, s sigmoid, i identity, d dropout. The seed chooses widths, biases
-and dropout's p; widths lie on both sides of a line of lanes.
+A code is one letter a layer: L linear, r relu, t tanh, s sigmoid, i identity, d dropout. The seed chooses widths,
+biases and dropout's p; widths lie on both sides of a line of lanes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ WIDTHS = [1, 2, 3, 5, 7, 8, 9, 13, 16, 17, 31, 33]
 
 # Beside the usual: activations first, last and twice, layers that do nothing in between, one layer alone.
 CODES = [
-    "L", "LL", "LrL", "LtL", "LsL", "LiL", "LrLtLsL", "rL", "tLrL", "sLLt", "dLrL", "iLi", "LrLr", "LtLs", "LrrL", "LrtL",
-    "LtsrL", "LirL", "LriL", "LtitL", "LrdL", "LdrL", "LridL", "LdL", "LtLd", "ddLsL", "LLrLL", "rrLLi", "LrLrLrL", "sitrL",
+    "L", "LL", "LrL", "LtL", "LsL", "LiL", "LrLtLsL", "rL", "tLrL", "sLLt", "dLrL", "iLi", "LrLr", "LtLs", "LrrL",
+    "LrtL", "LtsrL", "LirL", "LriL", "LtitL", "LrdL", "LdrL", "LridL", "LdL", "LtLd", "ddLsL", "LLrLL", "rrLLi",
+    "LrLrLrL", "sitrL",
 ]  # fmt: skip
 
 # (relative, absolute) errors against the twin, whose sums run in another order.

@@ -96,7 +96,9 @@ def test_a_file_that_is_not_there_is_not_found(file):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"x", b"GIF89a" * 100, b"\0" * 64, b"\x80\x04K\x01."], ids=["empty", "short", "text", "zeros", "pickle"]
+    "content",
+    [b"", b"x", b"GIF89a" * 100, b"\0" * 64, b"\x80\x04K\x01."],
+    ids=["empty", "short", "text", "zeros", "pickle"],
 )
 def test_a_file_of_something_else_is_refused(content, file):
     file.write_bytes(content)
@@ -231,8 +233,9 @@ def test_a_file_is_written_whole_or_not_at_all(step, file, monkeypatch):
 
 def test_the_content_is_on_disk_before_it_takes_the_place_of_the_old(file, monkeypatch):
     done = []
-    for step in ("fsync", "replace"):
-        monkeypatch.setattr(os, step, lambda *a, do=getattr(os, step), step=step: (done.append(step), do(*a)))
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda *a: (done.append("fsync"), fsync(*a)))
+    monkeypatch.setattr(os, "replace", lambda *a: (done.append("replace"), replace(*a)))
     fb.mlp([2, 3, 1]).save(file)
     assert done[:2] == ["fsync", "replace"]
 

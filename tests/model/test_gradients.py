@@ -85,7 +85,9 @@ def test_gradients_match_central_differences(code, seed, loss):
 @every_dtype
 def test_dropout_does_nothing_outside_training(dtype):
     dropping = build("dLrdLd", 3, dtype, p=0.5)
-    plain = fb.Network([fb.Identity() if isinstance(a, fb.Dropout) else a for a in dropping.layers], dropping.inputs, dtype=dtype)
+    plain = fb.Network(
+        [fb.Identity() if isinstance(a, fb.Dropout) else a for a in dropping.layers], dropping.inputs, dtype=dtype
+    )
     plain.flat = dropping.flat
     X, y = data(plain, 65)
     loss, gradients = dropping.loss_and_gradients(X, y)

@@ -105,7 +105,8 @@ def test_a_row_has_the_same_bits_alone_and_among_others(dtype):
 
 def in_time(code):
     """What a process prints that is ended should it never answer."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
 
@@ -173,7 +174,6 @@ def test_anything_numpy_can_read_is_predicted_alike():
         "read-only": read_only,
         "unaligned": unaligned,
         "strided": wide[::2, ::2],
-        "matrix": np.ma.masked_array(X),
     }
     for threads in (1, 2):
         for name, form in forms.items():

@@ -34,10 +34,24 @@ CASES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small networks are slow on many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def in_torch(net):
     """The same network as a torch.nn.Sequential; torch's weights are (out, in)."""
     layers, inputs = [], net.inputs
-    kinds = {fb.ReLU: torch.nn.ReLU, fb.Tanh: torch.nn.Tanh, fb.Sigmoid: torch.nn.Sigmoid, fb.Identity: torch.nn.Identity}
+    kinds = {
+        fb.ReLU: torch.nn.ReLU,
+        fb.Tanh: torch.nn.Tanh,
+        fb.Sigmoid: torch.nn.Sigmoid,
+        fb.Identity: torch.nn.Identity,
+    }
     for node, layer in enumerate(net.layers):
         if isinstance(layer, fb.Linear):
             linear = torch.nn.Linear(inputs, layer.features, layer.bias, dtype=getattr(torch, net.dtype.name))

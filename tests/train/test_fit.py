@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.errors import ConfigError, ConfigTypeError, DivergedError, ShapeError
+from fastbp.errors import DivergedError
 from tests.model.chains import DTYPES, data
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -233,7 +233,7 @@ def test_an_early_stopping_may_be_used_again(monkeypatch):
 
 
 def test_a_fit_that_diverges_right_after_its_best_epoch_goes_back_to_it_too():
-    trainer, X, y, held_out = setting("float32", optimizer=fb.SGD(1e-2))
+    trainer, X, y, _ = setting("float32", optimizer=fb.SGD(1e-2))
     recorder = Recorder()
 
     def break_off(trainer, history):
@@ -245,70 +245,3 @@ def test_a_fit_that_diverges_right_after_its_best_epoch_goes_back_to_it_too():
         trainer.fit(X, y, epochs=9, callbacks=callbacks)
     assert len(recorder.weights) == 2
     assert np.array_equal(trainer.net.flat, recorder.weights[1])
-
-
-# What a fit refuses
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (
-            lambda trainer, X, y: trainer.fit(X, y, validation=X),
-            ConfigTypeError,
-            "`validation` must be a pair (X, y), got `ndarray`",
-        ),
-        (
-            lambda trainer, X, y: trainer.fit(X, y, validation=(X[:, :2], y)),
-            ShapeError,
-            "validation: `X` must have shape `(rows, 5)`, got `(40, 2)`",
-        ),
-        (
-            lambda trainer, X, y: trainer.fit(X, y, callbacks=[3]),
-            ConfigTypeError,
-            "`callbacks` must hold callbacks or functions f(trainer, history), got `3`",
-        ),
-        (
-            lambda trainer, X, y: trainer.fit(X, y, callbacks=[fb.EarlyStopping]),
-            ConfigTypeError,
-            f"`callbacks` must hold callbacks or functions f(trainer, history), got `{fb.EarlyStopping!r}`",
-        ),
-        (
-            lambda trainer, X, y: trainer.fit(X, y, callbacks=[fb.EarlyStopping()]),
-            ConfigError,
-            "`EarlyStopping.monitor` is `val_loss`, so `fit` must be given `validation`\n"
-            'hint: EarlyStopping(monitor="loss") watches the training loss',
-        ),
-        (lambda trainer, X, y: trainer.fit(X, y, epochs=-1), ConfigError, "`epochs` must be at least 0, got `-1`"),
-        (lambda trainer, X, y: trainer.run(X, y, steps=-1), ConfigError, "`steps` must be at least 0, got `-1`"),
-        (
-            lambda trainer, X, y: fb.EarlyStopping(monitor="los"),
-            ConfigError,
-            "`EarlyStopping.monitor` must be one of `val_loss`, `loss`, got `los`\nhint: did you mean `loss`?",
-        ),
-        (
-            lambda trainer, X, y: fb.EarlyStopping(patience=-1),
-            ConfigError,
-            "`EarlyStopping.patience` must be at least 0, got `-1`",
-        ),
-        (lambda trainer, X, y: fb.SGD(0), ConfigError, "`SGD.lr` must be above 0, got `0.0`"),
-        (
-            lambda trainer, X, y: fb.SGD(0.1, momentum=1),
-            ConfigError,
-            "`SGD.momentum` must be at least 0 and below 1, got `1.0`",
-        ),
-        (
-            lambda trainer, X, y: fb.Adam(betas=0.9),
-            ConfigTypeError,
-            "`Adam.betas` must be two numbers, got `0.9`",
-        ),
-        (lambda trainer, X, y: fb.AdamW(eps=0), ConfigError, "`AdamW.eps` must be above 0, got `0.0`"),
-    ],
-)  # fmt: skip
-def test_what_a_fit_cannot_use_is_explained_and_nothing_is_done(call, error, message):
-    trainer, X, y, _ = setting()
-    before = trainer.net.flat
-    with pytest.raises(error) as info:
-        call(trainer, X, y)
-    assert str(info.value) == message
-    assert np.array_equal(trainer.net.flat, before)

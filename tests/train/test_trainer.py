@@ -8,7 +8,6 @@ import pytest
 import fastbp as fb
 from fastbp import reference
 from fastbp.engine import threads as team
-from fastbp.errors import ConfigError, ConfigTypeError, DataError, ShapeError
 from tests.model.chains import DTYPES, build, data, flat, held, twin
 
 # After 120 steps, absolute.
@@ -299,80 +298,3 @@ def test_training_leaves_its_data_alone():
     trainer.fit(X, y)
     assert np.array_equal(X, kept[0])
     assert np.array_equal(y, kept[1])
-
-
-# What cannot be trained
-
-
-def refuse(call, error, message):
-    with pytest.raises(error) as info:
-        call()
-    assert str(info.value) == message
-
-
-@pytest.mark.parametrize(
-    ("settings", "error", "message"),
-    [
-        ({"net": "net"}, ConfigTypeError, "`net` must be a fastbp Network, got `str`"),
-        (
-            {"loss": "cross-entropy"},
-            ConfigError,
-            "`loss` must be one of `cross_entropy`, `mse`, got `cross-entropy`\nhint: did you mean `cross_entropy`?",
-        ),
-        ({"loss": None}, ConfigTypeError, "`loss` must be the name of a loss, got `None`"),
-        (
-            {"optimizer": "adam"},
-            ConfigTypeError,
-            "`optimizer` must be an optimiser such as `fb.Adam(lr=1e-3)`, got `'adam'`",
-        ),
-        ({"batch_size": 0}, ConfigError, "`batch_size` must be at least 1, got `0`"),
-        ({"batch_size": 8.0}, ConfigTypeError, "`batch_size` must be a whole number, got `8.0`"),
-        ({"threads": 0}, ConfigError, "`threads` must be between 1 and 256, got `0`"),
-        ({"seed": -1}, ConfigError, "`seed` must be at least 0, got `-1`"),
-    ],
-)  # fmt: skip
-def test_a_trainer_that_cannot_be_is_refused(settings, error, message):
-    refuse(lambda: fb.Trainer(**{"net": fb.mlp([2, 3]), **settings}), error, message)
-
-
-@pytest.mark.parametrize("call", ["step", "fast step", "run", "fit"])
-@pytest.mark.parametrize(
-    ("loss", "wrong", "error", "message"),
-    [
-        ("mse", ("X", np.inf), DataError, "`X` must be finite, got `inf` at `[1, 1]`"),
-        ("mse", ("y", np.nan), DataError, "`y` must be finite, got `nan` at `[1, 1]`"),
-        (
-            "cross_entropy",
-            ("y", 3),
-            DataError,
-            "`y` must be between 0 and 2, the network's outputs, got `3` at `[1]`",
-        ),
-        (
-            "cross_entropy",
-            ("y", -1),
-            DataError,
-            "`y` must be between 0 and 2, the network's outputs, got `-1` at `[1]`",
-        ),
-        ("mse", ("rows", 0), ShapeError, "`X` must have at least one row, got shape `(0, 2)`"),
-        ("mse", ("rows", 3), ShapeError, "`y` must have shape `(3, 3)`, got `(4, 3)`"),
-    ],
-    ids=["X", "targets", "label-high", "label-low", "no-rows", "rows"],
-)
-def test_data_that_cannot_be_trained_on_changes_nothing(loss, wrong, error, message, call):
-    net = fb.mlp([2, 3], dtype="float32")
-    trainer = fb.Trainer(net, loss=loss, batch_size=4)
-    X, y = data(net, 4, loss)
-    if call == "fast step":
-        trainer.step(X, y)
-    before, steps = net.flat, trainer.steps_done
-    what, value = wrong
-    if what == "rows":
-        X = X[:value]
-    elif what == "X":
-        X[1, 1] = value
-    else:
-        y[(1, 1)[: y.ndim]] = value
-    calls = {"run": lambda: trainer.run(X, y, steps=1), "fit": lambda: trainer.fit(X, y)}
-    refuse(calls.get(call, lambda: trainer.step(X, y)), error, message)
-    assert np.array_equal(net.flat, before)
-    assert trainer.steps_done == steps

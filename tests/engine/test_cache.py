@@ -1,0 +1,360 @@
+"""The compile cache: whatever happens to its files or its folder, the results are right and nothing is in the way.
+
+Everything runs in processes of its own, on a folder of its own. The program below uses three compiled functions, so that
+a process that finds none takes little time.
+"""
+
+import hashlib
+import os
+import pickle
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastbp.engine import cache
+from fastbp.kernels.tile import LANES
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = {"invoke-float32", "scan_labels-float32", "scan_reals-float32"}
+PROGRAM = """
+import fastbp as fb
+from fastbp.engine.compiler import compilations
+net = fb.mlp([4, 8, 3])
+for X, y in ([[1, 2, 3, 4], [5, 6, float("nan"), 8]], [0, 1]), ([[1, 2, 3, 4], [5, 6, 7, 8]], [2, 3]):
+    try:
+        net.loss_and_gradients(X, y)
+    except fb.DataError as error:
+        print(error)
+print("compiled", *sorted(compilations()))
+"""
+RIGHT = [
+    "`X` must be finite, got `nan` at `[1, 2]`",
+    "`y` must be between 0 and 2, the network's outputs, got `3` at `[1]`",
+]
+COLD = "fastbp: compiling kernels for this machine, once (a few seconds)"
+
+
+def environment(folder, **variables):
+    """This process's, with a cache folder of its own; a variable that is None is taken out."""
+    out = {**os.environ, "FASTBP_CACHE_DIR": str(folder), "FASTBP_QUIET": "1", **variables}
+    return {key: value for key, value in out.items() if value is not None}
+
+
+def start(code=PROGRAM, folder="", cwd=ROOT, **variables):
+    return subprocess.Popen(
+        [sys.executable, "-W", "always::RuntimeWarning", "-c", code],
+        cwd=cwd,
+        env=environment(folder, **variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return out.splitlines(), errors.splitlines()
+
+
+def run(*args, **kwargs):
+    return finish(start(*args, **kwargs))
+
+
+def compiled(out):
+    """The functions that the program had to compile; its results must be right."""
+    assert out[:-1] == RIGHT
+    return set(out[-1].split()[1:])
+
+
+def files(folder):
+    (inner,) = folder.iterdir()
+    return {file.name: file for file in inner.iterdir()}
+
+
+def is_whole(file):
+    content = file.read_bytes()
+    return len(content) > 1000 and hashlib.sha256(content[32:]).digest() == content[:32]
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("warm")
+    assert compiled(run(folder=folder)[0]) == FUNCTIONS
+    return folder
+
+
+@pytest.fixture
+def folder(warm, tmp_path):
+    """A copy of a warm cache."""
+    return Path(shutil.copytree(warm, tmp_path / "cache"))
+
+
+# What it is for
+
+
+def test_a_second_process_compiles_nothing_and_says_nothing(folder):
+    out, errors = run(folder=folder, FASTBP_QUIET=None)
+    assert compiled(out) == set()
+    assert errors == []
+    assert set(files(folder)) == {f"{name}.bin" for name in FUNCTIONS}
+    assert all(map(is_whole, files(folder).values()))
+
+
+TRAINING = """
+import numpy as np, fastbp as fb
+from fastbp.engine.compiler import compilations
+X, y = np.ones((64, 64), np.float32), np.arange(64) % 10
+net = fb.mlp([64, 300, 10], dropout=0.1)
+trainer = fb.Trainer(net, batch_size=64, threads=2)
+trainer.step(X, y), trainer.run(X, y, 2), trainer.fit(X, y, validation=(X, y)), net.predict(X), net.jacobian(X[:2])
+print("compiled", *compilations())
+"""
+
+
+def test_a_second_process_that_trains_and_predicts_compiles_nothing():
+    own = os.environ.get("FASTBP_CACHE_DIR") or str(cache.user_folder())
+    run(TRAINING, own)
+    assert run(TRAINING, own)[0] == ["compiled"]
+
+
+# What it says
+
+
+@pytest.mark.parametrize(("quiet", "lines"), [(None, [COLD]), ("0", [COLD]), ("1", [])])
+def test_a_cold_start_says_one_line_unless_it_is_to_be_quiet(quiet, lines, tmp_path):
+    out, errors = run(folder=tmp_path / "new", FASTBP_QUIET=quiet)
+    assert compiled(out) == FUNCTIONS
+    assert errors == lines
+
+
+# Damaged files: what becomes of one whose content is given
+
+
+def signed(value):
+    payload = pickle.dumps(value)
+    return hashlib.sha256(payload).digest() + payload
+
+
+DAMAGE = {
+    "empty": lambda content: b"",
+    "one-byte": lambda content: content[:1],
+    "part-of-the-hash": lambda content: content[:31],
+    "hash-alone": lambda content: content[:32],
+    "one-byte-more": lambda content: content[:33],
+    "half": lambda content: content[: len(content) // 2],
+    "last-byte-missing": lambda content: content[:-1],
+    "longer": lambda content: content + b"\0",
+    "a-bit-flipped": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
+    "zeros": lambda content: bytes(len(content)),
+    "text": lambda content: b"<!DOCTYPE html>" * 100,
+    "pickle": lambda content: pickle.dumps({"a": 1}),
+    "foreign-pickle": lambda content: signed({"a": 1}),
+    "foreign-number": lambda content: signed(7),
+    "pickle-of-nothing-there": lambda content: signed(b"")[:32] + b"cnowhere\nnothing\n.",
+}
+
+
+THREE = [list(DAMAGE)[i : i + 3] for i in range(0, len(DAMAGE), 3)]
+
+
+@pytest.mark.parametrize("three", THREE, ids="+".join)
+def test_damaged_files_are_compiled_again_and_replaced(three, folder):
+    damaged = [files(folder)[f"{name}.bin"] for name in sorted(FUNCTIONS)]
+    for how, file in zip(three, damaged, strict=True):
+        file.write_bytes(DAMAGE[how](file.read_bytes()))
+    out, errors = run(folder=folder)
+    assert compiled(out) == FUNCTIONS
+    assert errors == []
+    assert all(map(is_whole, damaged))
+    assert set(files(folder)) == {file.name for file in damaged}
+
+
+def test_a_healed_cache_compiles_nothing(folder):
+    for file in files(folder).values():
+        file.write_bytes(b"")
+    assert compiled(run(folder=folder)[0]) == FUNCTIONS
+    assert compiled(run(folder=folder)[0]) == set()
+
+
+def test_a_missing_file_is_made_again(folder):
+    files(folder)["scan_reals-float32.bin"].unlink()
+    assert compiled(run(folder=folder)[0]) == {"scan_reals-float32"}
+    assert is_whole(files(folder)["scan_reals-float32.bin"])
+
+
+def test_a_file_under_the_name_of_another_function_is_not_believed(folder):
+    shutil.copy(files(folder)["scan_reals-float32.bin"], files(folder)["scan_labels-float32.bin"])
+    assert compiled(run(folder=folder)[0]) == {"scan_labels-float32"}
+    assert compiled(run(folder=folder)[0]) == set()
+
+
+# No place to keep anything
+
+
+def warns_once(lines, problem):
+    warned = [line for line in lines if "RuntimeWarning" in line]
+    assert len(warned) == 1
+    assert warned[0].endswith(f"RuntimeWarning: fastbp cannot keep its compiled kernels: {problem}")
+
+
+def inner(folder):
+    return folder / cache.fingerprint()
+
+
+def test_a_folder_in_the_place_of_a_file_costs_one_warning(folder):
+    file = files(folder)["scan_labels-float32.bin"]
+    file.unlink()
+    file.mkdir()
+    out, errors = run(folder=folder)
+    assert compiled(out) == {"scan_labels-float32"}
+    warns_once(errors, f"{file}: Is a directory")
+
+
+@pytest.mark.parametrize("part", ["cache", "cache/deeper"])
+def test_a_file_in_the_place_of_the_folder_costs_one_warning(part, tmp_path):
+    (tmp_path / "cache").write_text("not a folder")
+    out, errors = run(folder=tmp_path / part)
+    assert compiled(out) == FUNCTIONS
+    warns_once(errors, f"{inner(tmp_path / part)}: Not a directory")
+
+
+def test_a_file_in_the_place_of_the_inner_folder_costs_one_warning(tmp_path):
+    inner(tmp_path).write_text("not a folder")
+    out, errors = run(folder=tmp_path)
+    assert compiled(out) == FUNCTIONS
+    warns_once(errors, f"{inner(tmp_path)}: File exists")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="nothing can be made in /proc")
+def test_a_home_that_cannot_be_written_costs_one_warning():
+    out, errors = run(FASTBP_CACHE_DIR=None, XDG_CACHE_HOME=None, HOME="/proc/nobody")
+    assert compiled(out) == FUNCTIONS
+    warns_once(errors, f"{inner(Path('/proc/nobody/.cache/fastbp'))}: No such file or directory")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind root")
+def test_a_folder_that_is_read_only_costs_one_warning(tmp_path):
+    tmp_path.chmod(0o500)
+    out, errors = run(folder=tmp_path / "cache")
+    assert compiled(out) == FUNCTIONS
+    warns_once(errors, f"{inner(tmp_path / 'cache')}: Permission denied")
+
+
+def test_a_user_without_a_home_gets_one_warning():
+    nobody = """
+from pathlib import Path
+def home():
+    raise RuntimeError("Could not determine home directory.")
+Path.home = home
+"""
+    out, errors = run(nobody + PROGRAM, FASTBP_CACHE_DIR=None, XDG_CACHE_HOME=None)
+    assert compiled(out) == FUNCTIONS
+    warns_once(errors, "Could not determine home directory")
+
+
+FULL = """
+import errno, os
+def full(*args, **kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+os.{} = full
+"""
+
+
+@pytest.mark.parametrize("step", ["replace", "fsync", "fdopen"])
+def test_a_full_disk_costs_one_warning_and_leaves_nothing_behind(step, tmp_path):
+    out, errors = run(FULL.format(step) + PROGRAM, tmp_path)
+    assert compiled(out) == FUNCTIONS
+    assert len([line for line in errors if "RuntimeWarning" in line]) == 1
+    assert any(line.endswith(".bin: No space left on device") for line in errors)
+    assert files(tmp_path) == {}
+
+
+# Its folder
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.parametrize("before", [None, 0o777, 0o500])
+def test_the_folder_is_the_users_alone(before, warm, tmp_path):
+    folder = tmp_path / "cache"
+    if before is not None:
+        shutil.copytree(warm, folder)
+        inner(folder).chmod(before)
+    mask = os.umask(0)
+    try:
+        out, errors = run(folder=folder)
+    finally:
+        os.umask(mask)
+    assert compiled(out) == (FUNCTIONS if before is None else set())
+    assert errors == []
+    assert stat.S_IMODE(inner(folder).stat().st_mode) == 0o700
+    if before is None:
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files(folder).values()} == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({"FASTBP_CACHE_DIR": "/a", "XDG_CACHE_HOME": "/b", "HOME": "/c"}, "/a"),
+        ({"XDG_CACHE_HOME": "/b", "HOME": "/c"}, "/b/fastbp"),
+        ({"FASTBP_CACHE_DIR": "", "XDG_CACHE_HOME": "", "HOME": "/c"}, "/c/.cache/fastbp"),
+    ],
+    ids=["chosen", "xdg", "home"],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="other platforms have other places")
+def test_the_folder_is_where_it_was_asked_for(variables, place, monkeypatch):
+    for name in ("FASTBP_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert cache.user_folder() == Path(place)
+
+
+# Its key
+
+EDITS = """
+import pathlib
+from fastbp.engine.cache import fingerprint
+print(fingerprint.__wrapped__())
+root = pathlib.Path("fastbp")
+for file in [*sorted(root.glob("kernels/*.py")), root / "engine/sweeps.py", root / "engine/compiler.py", root / "model/network.py"]:
+    content = file.read_text()
+    file.write_text(content + "# a remark\\n")
+    print(file, fingerprint.__wrapped__())
+    file.write_text(content)
+print(fingerprint.__wrapped__())
+"""
+
+
+def test_the_key_changes_with_any_source_that_is_compiled_and_with_no_other(tmp_path):
+    shutil.copytree(ROOT / "fastbp", tmp_path / "fastbp", ignore=shutil.ignore_patterns("__pycache__"))
+    first, *edited, last = run(EDITS, tmp_path, cwd=tmp_path)[0]
+    assert first == last == cache.fingerprint()
+    keys = dict(line.split() for line in edited)
+    assert keys.pop("fastbp/model/network.py") == first
+    assert len(keys) > 10
+    assert len({first, *keys.values()}) == 1 + len(keys)
+
+
+@pytest.mark.parametrize("variable", [{"FASTBP_LANES": "4"}, {"NUMBA_OPT": "1"}], ids=list)
+def test_the_key_changes_with_what_is_compiled_for(variable, tmp_path):
+    if "FASTBP_LANES" in variable and LANES == 4:
+        pytest.skip("this machine's registers are not wider")
+    key = "from fastbp.engine.cache import fingerprint; print(fingerprint())"
+    assert run(key, tmp_path, **variable)[0] != [cache.fingerprint()]
+
+
+# Together
+
+
+def test_processes_that_compile_at_once_do_not_harm_each_other(tmp_path):
+    for process in [start(folder=tmp_path) for _ in range(2)]:
+        out, errors = finish(process)
+        compiled(out)
+        assert errors == []
+    assert set(files(tmp_path)) == {f"{name}.bin" for name in FUNCTIONS}
+    assert compiled(run(folder=tmp_path)[0]) == set()

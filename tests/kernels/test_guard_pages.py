@@ -1,0 +1,58 @@
+"""No kernel reads or writes a byte beyond its buffers, at any tail: guard pages would kill the process that did."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from fastbp.engine.compiler import _kernels
+from tests.kernels.every_kernel import SWEEPS
+from tests.kernels.harness import DTYPES
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="guard pages are made with mprotect")
+
+ROOT = Path(__file__).parents[2]
+# Kernels that do rows r0 to r1; the others count from 0, and a row before the first means nothing to them.
+FROM_A_ROW = (
+    *("relu_forward", "relu_vjp", "tanh_forward", "tanh_vjp", "sigmoid_forward", "sigmoid_vjp"),
+    *("dropout", "product", "gather", "scatter", "cross_entropy", "mse", "scan_reals"),
+)
+KERNELS = sorted(name for name in set(_kernels()) - set(SWEEPS) if not name.endswith("_factors"))
+DEADLY = {signal.SIGSEGV, signal.SIGBUS}
+
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+@cache
+def guarded(*arguments):
+    """Run `tests.kernels.guarded` and return its process."""
+    environment = os.environ | {"FASTBP_QUIET": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.kernels.guarded", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@every_dtype
+def test_every_kernel_stays_between_its_guard_pages(dtype):
+    process = guarded(dtype)
+    last = process.stderr.strip().rsplit("\n", 1)[-1]
+    assert process.returncode == 0, f"died of signal {-process.returncode} at {last}"
+    runs = json.loads(process.stdout)
+    assert sorted(runs) == KERNELS
+    assert min(runs.values()) > 10
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@every_dtype
+def test_a_row_too_many_kills(kernel, dtype):
+    assert json.loads(guarded(dtype, "more_behind").stdout)[kernel] in DEADLY
+
+
+@pytest.mark.parametrize("kernel", FROM_A_ROW)
+@every_dtype
+def test_a_row_before_the_first_kills(kernel, dtype):
+    assert json.loads(guarded(dtype, "more_before").stdout)[kernel] in DEADLY
