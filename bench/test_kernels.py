@@ -1,7 +1,7 @@
 """The kernels one by one, under pytest-benchmark: `python -m pytest bench --benchmark-enable`.
 
-Each is called as a plan calls it, on one thread, and beside each stands NumPy's time for the same mathematics. Outputs are
-compared before anything is timed; `extra_info` says GFLOP/s or GB/s.
+Each is called as a plan calls it, on one thread. Outputs are compared with NumPy's before anything is timed;
+`extra_info` says GFLOP/s.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class Layer:
         return int(view(first, (1,), np.int64)[0])
 
 
-def time_beside(benchmark: Any, ours: Callable[[], None], flops: float) -> None:
+def timed(benchmark: Any, kernel: Callable[[], None], flops: float) -> None:
     """Time a kernel and note its rate."""
-    benchmark(ours)
+    benchmark(kernel)
     if benchmark.stats:
         benchmark.extra_info["GFLOP/s"] = round(flops / benchmark.stats.stats.median / 1e9, 1)
 
@@ -91,7 +91,7 @@ def test_forward_product(benchmark: Any, shape: tuple[int, int, int]) -> None:
     expected = hidden @ layer.net.parameters["1.weight"] + layer.net.parameters["1.bias"]
     assert np.allclose(layer.net.predict(layer.X), expected, rtol=1e-4, atol=1e-4)
     rows, inputs, outputs = shape
-    time_beside(benchmark, layer.op("product", 1), 2.0 * rows * inputs * outputs)
+    timed(benchmark, layer.op("product", 1), 2.0 * rows * inputs * outputs)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -101,7 +101,7 @@ def test_backward_product(benchmark: Any, shape: tuple[int, int, int]) -> None:
     expected = (u @ layer.net.parameters["1.weight"].T) @ layer.net.parameters["0.weight"].T
     assert np.allclose(layer.net.vjp(layer.X, u), expected, rtol=1e-3, atol=1e-3)
     rows, inputs, outputs = shape
-    time_beside(benchmark, layer.op("product", 2), 2.0 * rows * inputs * outputs)
+    timed(benchmark, layer.op("product", 2), 2.0 * rows * inputs * outputs)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -112,7 +112,7 @@ def test_weight_product_with_adam(benchmark: Any, shape: tuple[int, int, int]) -
     _, dz = reference.mse(layer.net.predict(layer.X), layer.T)
     assert np.allclose(gradients["1.weight"], hidden.T @ dz, rtol=1e-3, atol=1e-5)
     rows, inputs, outputs = shape
-    time_beside(benchmark, layer.tiles(), 2.0 * rows * inputs * outputs)
+    timed(benchmark, layer.tiles(), 2.0 * rows * inputs * outputs)
 
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid"])

@@ -75,7 +75,7 @@ class DivergedError(FastbpError, FloatingPointError):
     step : int
         The optimiser step that was stopped, counted from 0.
     layer : str
-        The first layer with a value that was not finite, such as ``"2"``, or ``"loss"``.
+        The first layer with a value that was not finite, such as ``"2"``; the last where only the loss was not.
     """
 
     def __init__(self, message: str, step: int, layer: str) -> None:

@@ -30,10 +30,7 @@ def test_the_stored_table_is_the_one_of_the_source():
         assert np.lib.format.read_magic(file) == (1, 0)
         assert np.lib.format.read_array_header_1_0(file) == ((1797, 65), False, np.dtype("uint8"))
         table = file.read()
-    assert (
-        hashlib.sha256(table).hexdigest()
-        == "68aea062d35a127749050fa0e52dca09d6569ac08092c925610e0954e172dde2"
-    )
+    assert hashlib.sha256(table).hexdigest() == "68aea062d35a127749050fa0e52dca09d6569ac08092c925610e0954e172dde2"
 
 
 def test_the_notice_names_source_authors_and_licence():

@@ -64,9 +64,7 @@ def test_an_error_is_not_caught_as(cls, not_caught_by):
     assert not issubclass(cls, not_caught_by)
 
 
-@pytest.mark.parametrize(
-    "through", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))], ids=["copy", "pickle"]
-)
+@pytest.mark.parametrize("through", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))], ids=["copy", "pickle"])
 @pytest.mark.parametrize("cls", CLASSES, ids=named)
 def test_an_error_survives_the_way_back_from_a_worker_process(cls, through):
     error = make(cls)

@@ -198,9 +198,7 @@ def test_activations_keep_the_dtype_let_nan_travel_and_survive_extremes(name, dt
         "sigmoid": lambda v: 0.5 + 0.5 * math.tanh(0.5 * v),
     }[name]
     assert y.dtype == vjp(y, y).dtype == dtype
-    assert np.allclose(
-        y[:5], [expected(v) for v in x[:5].tolist()], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype]
-    )
+    assert np.allclose(y[:5], [expected(v) for v in x[:5].tolist()], rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
     assert np.isnan(y[5])
     assert np.isfinite(vjp(np.ones(5, dtype), y[:5])).all()
 
@@ -244,9 +242,7 @@ def test_vjp_and_jvp_of_a_network_are_adjoint_and_match_central_differences(rng,
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
-@pytest.mark.parametrize(
-    "middle", [(("relu",),), (("tanh",), ("dropout", 0.4)), (("dropout", 0.4), ("sigmoid",))]
-)
+@pytest.mark.parametrize("middle", [(("relu",),), (("tanh",), ("dropout", 0.4)), (("dropout", 0.4), ("sigmoid",))])
 def test_gradients_of_a_network_match_central_differences_on_a_random_direction(rng, loss, middle):
     net = mlp("float64", *middle, loss=loss)
     X = rng.standard_normal((6, 5))

@@ -150,9 +150,7 @@ def test_the_exit_status_of_pytest_is_passed_on(checkout):
 
 def test_the_check_runs_each_part_once(checkout):
     checkout.run(".ci/run")
-    ran = re.findall(
-        r"^-m (pytest|ruff check|ruff format --check|mypy)", checkout.log.read_text(), re.MULTILINE
-    )
+    ran = re.findall(r"^-m (pytest|ruff check|ruff format --check|mypy)", checkout.log.read_text(), re.MULTILINE)
     assert ran == ["pytest", "ruff check", "ruff format --check", "mypy"]
 
 

@@ -77,9 +77,9 @@ def fingerprint() -> str:
 @cache
 def folder() -> Path | None:
     """The folder of this fingerprint, made private; None where there can be none."""
-    base = user_folder()
-    path = base / fingerprint()
+    path = Path(fingerprint())
     try:
+        path = user_folder() / path
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.name == "posix":
             owner = path.stat()
@@ -88,8 +88,11 @@ def folder() -> Path | None:
                 return None
             if stat.S_IMODE(owner.st_mode) != 0o700:
                 path.chmod(0o700)
-    except (OSError, RuntimeError) as error:
-        _warn(f"{path}: {getattr(error, 'strerror', None) or error}")
+    except OSError as error:
+        _warn(f"{path}: {error.strerror or error}")
+        return None
+    except RuntimeError as error:  # there is no home
+        _warn(str(error).rstrip("."))
         return None
     return path
 
@@ -144,7 +147,9 @@ class FunctionCache:
         if hashlib.sha256(payload).digest() != digest:
             return None
         try:
-            return CompileResult._rebuild(target_context, *pickle.loads(payload))
+            name, code = pickle.loads(payload)
+            # A file of another function under this name is not believed.
+            return CompileResult._rebuild(target_context, *code) if name == self.name else None
         except Exception:  # a file of another world: compile again and replace it
             return None
 
@@ -154,7 +159,7 @@ class FunctionCache:
         if file is None:
             return
         try:
-            payload = pickle.dumps(compiled._reduce(), protocol=pickle.HIGHEST_PROTOCOL)
+            payload = pickle.dumps((self.name, compiled._reduce()), protocol=pickle.HIGHEST_PROTOCOL)
             handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{self.name}-")
             try:
                 with os.fdopen(handle, "wb") as out:

@@ -13,6 +13,8 @@ from fastbp.kernels.vector import LINE
 
 HUGE = 1 << 21  # a large page; asked for where the arena is at least this big
 SLAB = 1 << 16
+# Private: a forked child must not write into its parent's networks, and only private memory gets large pages.
+PRIVATE: dict[str, int] = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 class Arena:
@@ -31,7 +33,7 @@ class Arena:
     def _map(self, size: int) -> int:
         huge = size >= HUGE
         try:
-            block = mmap.mmap(-1, size + (HUGE if huge else 0))
+            block = mmap.mmap(-1, size + (HUGE if huge else 0), **PRIVATE)
         except (OSError, OverflowError, ValueError):
             raise MemoryError(f"there is no room for `{size}` bytes of buffers") from None
         if huge and hasattr(mmap, "MADV_HUGEPAGE"):

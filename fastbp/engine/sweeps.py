@@ -83,7 +83,7 @@ def number_of(bits, head, z):
     """The magnitude whose bits these are; infinity for all that is not finite."""
     if bits >= get(head, at.FINITE):
         return 1e400
-    scratch = head + (at.TICKETS - 1) * at.WORD
+    scratch = head + at.SPARE * at.WORD
     put(scratch, 0, bits)
     return float(get_real(scratch, z))
 
@@ -104,20 +104,22 @@ def sum_loss(head, z):
 def end_backward(head, z):
     """Take the loss and see whether every gradient is certain to be finite.
 
-    |dW| <= B max|x| max|dz|, so two magnitudes that were gathered on the way bound a layer's gradient. Only where the
-    bound is too large to tell are the gradients themselves looked at before any is applied.
+    |dW| <= B max|x| max|dz|, so two magnitudes that were gathered on the way bound a layer's gradient, and with the
+    learning rate its step. Only where the bound is too large to tell are the gradients themselves looked at before any
+    is applied.
     """
     rows = get(head, at.ROWS)
     loss = sum_loss(head, z)
     certain = loss - loss == 0.0
     limit = get_double(head, at.LIMIT)
+    rate = max(1.0, get_double(head, at.RATE))
     for i in range(get(head, at.LAYER_COUNT)):
         layer = get(head, at.LAYERS) + i * (at.LAYER_WORDS * at.WORD)
         source = get(layer, at.LAYER_X_OP)
         bits = get(head, at.INPUT_MAX) if source < 0 else largest_of(head, source)
         x = (2.0 * number_of(bits, head, z) + 2.0) * get_double(layer, at.LAYER_X_SCALE)
         d = 2.0 * number_of(largest_of(head, get(layer, at.LAYER_D_OP)), head, z)
-        if not rows * x * d < limit:
+        if not rows * x * d * rate < limit:
             certain = False
     return certain
 
@@ -164,7 +166,9 @@ def begin_batch(head, me, r0, r1, z):
         put(me, at.BAD_LAYER, 0)
         for op in range(get(head, at.MAGNITUDE_COUNT)):
             put(me, at.MAGNITUDES + op, 0)
-    put_double(head, at.FACTORS, get_double(get(head, at.RATES), get(head, at.RATE_AT)))
+    rate = get_double(get(head, at.RATES), get(head, at.RATE_AT))
+    put_double(head, at.RATE, rate)
+    put_double(head, at.FACTORS, rate)
     call_kernel(get(head, at.OPTIMIZER_PLAN), head, 0, 0, 0, z)
 
 
@@ -371,7 +375,7 @@ def step_batch(head, x, y, rate, step, seed, z):
     Says what became of it. The first problem ends it before anything is written but words of the plan.
     """
     rows = x.shape[0]
-    result = head + (at.TICKETS - 1) * at.WORD
+    result = head + at.SPARE * at.WORD
     call_kernel(get(head, at.SCAN), x.ctypes.data, result, 0, x.size, z)
     top = get(result, 0)
     if top >= get(head, at.FINITE):

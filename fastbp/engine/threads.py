@@ -19,7 +19,7 @@ from typing import Any
 from fastbp.errors import ConfigError, ConfigTypeError, ForkError
 from fastbp.kernels.layout import MAX_THREADS
 
-_state = {"regions": False, "forked": False}
+_state = {"regions": False, "layer": False, "forked": False}
 _entry = threading.RLock()
 
 
@@ -50,22 +50,23 @@ def quota(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup") -> float
         return limit
     for _, controllers, path in entries:
         if controllers == "":
-            place = Path(root) / path.strip("/")
-            while True:
-                limit = min(limit, _ratio(place / "cpu.max"))
-                if place == Path(root) or Path(root) not in place.parents:
-                    break
-                place = place.parent
+            tops, ratio = [Path(root)], _ratio
         elif "cpu" in controllers.split(","):
-            for base in (Path(root) / "cpu", Path(root) / controllers):
-                for place in (base / path.strip("/"), base):
-                    limit = min(limit, _old_ratio(place))
+            tops, ratio = [Path(root) / "cpu", Path(root) / controllers], _old_ratio
+        else:
+            continue
+        for top in tops:
+            place = top / path.strip("/")
+            for folder in (place, *place.parents):  # a group is bound by those above it
+                limit = min(limit, ratio(folder))
+                if folder == top:
+                    break
     return limit
 
 
-def _ratio(file: Path) -> float:
+def _ratio(folder: Path) -> float:
     try:
-        allowed, period = file.read_text().split()
+        allowed, period = (folder / "cpu.max").read_text().split()
         return float("inf") if allowed == "max" else int(allowed) / int(period)
     except (OSError, ValueError):
         return float("inf")
@@ -105,7 +106,7 @@ def default_threads() -> int:
     text = os.environ.get("FASTBP_NUM_THREADS", "").strip()
     if not text:
         return min(processors(), MAX_THREADS)
-    if not text.isdecimal():
+    if not text.lstrip("+-").isdecimal():
         raise ConfigTypeError(f"`FASTBP_NUM_THREADS` must be a whole number, got `{text}`")
     return _whole("FASTBP_NUM_THREADS", int(text))
 
@@ -132,11 +133,16 @@ def run(head: int, zero: Any, threads: int, real: str) -> None:
         return
     numba: Any = import_module("numba")
     entry = sweep("run_parallel", real)
+    before = numba.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    if not _state["regions"]:
-        with _entry:
-            entry(head, zero)  # the layer is chosen by the first region
-            _state["regions"] = True
-        return
-    with _layer_lock():
-        entry(head, zero)
+    try:
+        _state["regions"] = True
+        if not _state["layer"]:
+            with _entry:
+                entry(head, zero)  # the first region chooses the layer
+                _state["layer"] = True
+        else:
+            with _layer_lock():
+                entry(head, zero)
+    finally:
+        numba.set_num_threads(before)

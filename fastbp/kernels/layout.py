@@ -12,7 +12,8 @@ from itertools import count
 WORD = 8
 
 # Head. The first three parts are contended between threads and have lines of their own.
-NOW = 0  # which phase is on: its serial number * MAX_PHASES + its index; STOPPED when the plan has run out of steps
+# Which phase is on: serial number << 32 | tasks << 8 | index; STOPPED when the plan has run out of steps.
+NOW = 0
 DONE = 8  # tasks of this phase that are complete
 _word = count(16)
 SCAN = next(_word)  # addresses of the kernels that look at inputs and at targets before a step
@@ -44,6 +45,7 @@ STEP = next(_word)  # optimiser steps done
 STEPS_LEFT = next(_word)
 RATES = next(_word)  # address of the learning rate of each step of this call, as float64
 RATE_AT = next(_word)
+RATE = next(_word)  # of this step, float64
 STATUS = next(_word)  # 0, or 1 + the index of the first layer that was not finite
 CHECKING = next(_word)  # 1 while weight tiles only look for numbers that are not finite
 BEGIN = next(_word)  # addresses of the kernels of `engine.sweeps`
@@ -77,13 +79,13 @@ SETTING_COUNT = 8
 for _ in range(SETTING_COUNT - 1):
     next(_word)
 OPTIMIZER_PLAN = next(_word)  # address of the function that turns SETTINGS into FACTORS
+SPARE = next(_word)  # for a number on its way from one type to another
 TICKETS = -(-next(_word) // 8) * 8  # then, a line a thread: serial number and how many of its tasks are taken
 MAX_THREADS = 256
 HEAD_WORDS = TICKETS + 8 * MAX_THREADS
 
 STOPPED = -1
 MAX_PHASES = 256
-MAX_TASKS = 1 << 24
 
 # A worker's block.
 _word = count(0)

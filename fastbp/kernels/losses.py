@@ -48,6 +48,7 @@ from fastbp.kernels.vector import LINE, V, vector_function
 from fastbp.kernels.weights import magnitude_bits
 
 MINUS_INFINITY = float("-inf")
+NOT_A_NUMBER = float("nan")
 
 
 @vector_function
@@ -136,12 +137,17 @@ def cross_entropy(op, me, r0, r1, z):
             store(biggest, magnitude_bits(load_bits(biggest, z), p))
             store(at, p)
         label = get(get(op, TARGETS), row_of(head, me, r))
+        if label < 0 or label >= classes:  # checked before, but the array is the user's
+            put_real(row_loss + r * item, as_real(NOT_A_NUMBER, z))
+            put_real(sums + r * item, s)
+            continue
         within = label // in_line, label % in_line * item
         hit = target + within[0] * get(op, C_STRIDE) + within[1]
         put_real(hit, get_real(hit, z) - scale)
         chosen = get_real(source + within[0] * get(op, A_STRIDE) + within[1], z)
         put_real(row_loss + r * item, m - chosen)
         put_real(sums + r * item, s)
+    store(biggest, magnitude_bits(load_bits(biggest, z), fill(scale)))  # what p - y can be at the label
     for r in range(r0, r1, in_line):
         at = row_loss + r * item
         store(at, log_plus(load(sums + r * item, z), load(at, z)))

@@ -32,8 +32,11 @@ def descend(p: V, g: V, rate: V) -> V:
     return p - rate * g
 
 
+LARGE = 1e37  # beyond it 1 / b is about to be subnormal
+
+
 def quotient(a: V, b: V) -> V:
-    """a / b for b > 0, to about one unit in the last place.
+    """a / b for b > 0, to about one unit in the last place; 0 for b beyond 1e37 and for infinity.
 
     In float32 by multiplications: the bits of b taken from a constant are 1 / b to 6 %, one cubic and one quadratic
     Newton step make that 1e-7. The divider, which the square root keeps busy, is the narrowest part of Adam's line.
@@ -45,7 +48,7 @@ def quotient(a: V, b: V) -> V:
     r = r.fma(e.fma(e, e), r)
     e = (-b).fma(r, 1.0)
     r = r.fma(e, r)
-    return a * r
+    return b.ge(LARGE).select(0.0, a * r)
 
 
 @vector_function(count=3)

@@ -34,6 +34,7 @@ from fastbp.kernels.layout import (
     LAYER_X_STRIDE,
     OPTIMIZER,
     PARAMETERS,
+    RATE,
     RUNS,
     SCRATCH,
     TILE_I0,
@@ -45,10 +46,13 @@ from fastbp.kernels.layout import (
     ZERO_LINE,
 )
 from fastbp.kernels.memory import (
+    as_real,
     bytes_of,
     call_kernel,
     fill,
     get,
+    get_double,
+    get_real,
     load,
     load_bits,
     load_from,
@@ -211,7 +215,7 @@ def weights(task, me, r0, r1, z):
     if get(head, CHECKING) != 0:
         bad = get(me, BAD_LAYER)
         node = get(layer, LAYER_NODE) + 1
-        if not_finite(top, z) and (bad == 0 or node < bad):
+        if too_large(top, head, me, z) and (bad == 0 or node < bad):
             put(me, BAD_LAYER, node)
         return
     first = get(layer, LAYER_OFFSET)
@@ -225,15 +229,12 @@ def weights(task, me, r0, r1, z):
         transpose_tile(head, layer, i0, i1, p0, p1, z)
 
 
-@intrinsic
-def not_finite(typing_context, bits, z):
-    """Whether the bits of a magnitude are those of an infinity or a NaN."""
-
-    def generate(context, builder, signature, args):
-        first = 0x7F800000 if z.bitwidth == 32 else 0x7FF0000000000000
-        return builder.icmp_signed(">=", args[0], ir.Constant(I64, first))
-
-    return types.boolean(types.int64, z), generate
+@inlined
+def too_large(bits, head, me, z):
+    """Whether the magnitude with these bits, or the step that the learning rate makes of it, is not finite."""
+    put(me, RUNS, bits)  # from an integer to a real by way of memory
+    step = get_real(me + RUNS * WORD, z) * as_real(max(1.0, get_double(head, RATE)), z)
+    return not step - step == 0.0
 
 
 @inlined

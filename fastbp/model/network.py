@@ -59,7 +59,7 @@ class Network:
         self._parameters = Parameters(graph.parameters(), self.dtype)
         self._inputs, self._outputs = graph.inputs, graph.outputs
         self._plans: dict[Any, Any] = {}  # by kind: row plans, and batch plans by (what for, loss)
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()  # held while compiled code works on this network's plans
         self._predict_plan: RowPlan | None = None
 
     @classmethod
@@ -120,16 +120,19 @@ class Network:
         """
         plan = self._predict_plan
         if plan is None:
-            with self._lock:
+            with self.lock:
                 plan = self._predict_plan = self._predict_plan or self._row_plan("predict")
         count = plan.workers if threads is None else team.chosen(threads)
+        if count > plan.workers:
+            with self.lock:
+                plan = self._predict_plan = self._row_plan("predict", count)
         if type(X) is np.ndarray and X.ndim == 2 and X.shape[1] == self._inputs:
             # The common call, in few steps: what compiled code refuses (TypeError) is converted or explained below.
             rows = X.shape[0]
             y = np.empty((rows, self._outputs), self.dtype) if out is None else out
             # Within a block of rows all are read before any is written, so `out` may lie over X.
             if out is None or (type(out) is np.ndarray and out.shape == (rows, self._outputs) and rows <= ROW_BLOCK):
-                with self._lock:
+                with self.lock:
                     try:
                         plan(X, y, count)
                         return y
@@ -142,7 +145,7 @@ class Network:
         apart = result
         if out is not None and len(x) > ROW_BLOCK and np.may_share_memory(x, out):
             apart = np.empty_like(out)
-        with self._lock:
+        with self.lock:
             plan(x, apart[None] if one else apart, count)
         if apart is not result:
             result[...] = apart
@@ -160,7 +163,7 @@ class Network:
         name = loss_named(loss)
         x, top = arrays.training_rows("X", X, self.inputs, self.dtype)
         t = LOSSES[name]("y", y, len(x), self.outputs, self.dtype)
-        with self._lock:
+        with self.lock:
             plan: Any = self._plans.get(("gradients", name))
             if plan is None or plan.batch < len(x):
                 update = Update("keep_gradients", gradients=Block(self._parameters.block.slots, self.dtype))
@@ -176,7 +179,7 @@ class Network:
         name = loss_named(loss)
         x, top = arrays.training_rows("X", X, self.inputs, self.dtype)
         t = LOSSES[name]("y", y, len(x), self.outputs, self.dtype)
-        with self._lock:
+        with self.lock:
             plan = self._plans.get(("evaluate", name))
             if plan is None:
                 plan = self._plans["evaluate", name] = self._batch_plan(EVALUATION_ROWS, name, None)
@@ -260,7 +263,7 @@ class Network:
         if len(x) != len(w):
             raise ShapeError(f"`{name}` must have as many rows as `X`, `{len(x)}`, got `{len(w)}`")
         y = np.empty((len(x), width), self.dtype)
-        with self._lock:
+        with self.lock:
             plan = self._plans.get(kind)
             if plan is None:
                 plan = self._plans[kind] = self._row_plan(kind)
@@ -268,8 +271,8 @@ class Network:
             plan(x, y, plan.workers, w)
         return y[0] if np.ndim(X) == 1 else y
 
-    def _row_plan(self, kind: str) -> RowPlan:
-        return RowPlan(self.graph, self._parameters.block, team.default_threads(), kind)
+    def _row_plan(self, kind: str, workers: int = 0) -> RowPlan:
+        return RowPlan(self.graph, self._parameters.block, workers or team.default_threads(), kind)
 
     def save(self, path: Any) -> None:
         """Write the network to one safetensors file that `fastbp.load` reads."""

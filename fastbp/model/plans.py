@@ -21,7 +21,7 @@ from fastbp.engine.memory import view
 from fastbp.engine.panels import Block
 from fastbp.engine.plan import Plan, Table, Words, double
 from fastbp.engine.sweeps import DIVERGED, USED
-from fastbp.errors import DivergedError
+from fastbp.errors import DataError, DivergedError
 from fastbp.kernels import layout as at
 from fastbp.model.graph import Graph
 from fastbp.model.lowering import Lowering, transposed_copies
@@ -73,6 +73,9 @@ class RowPlan(Plan):
         self._second = second
         self._threads = 0
         self.work = sum(shape[0] * shape[-1] for shape in graph.parameters().values() if len(shape) == 2)
+        # What a row costs beside its products: a few operations a number on its way in, through and out.
+        cost = self.work + 16 * (graph.inputs + sum(node.outputs for node in graph.nodes))
+        self.most_rows = max(ROW_BLOCK, CALL_WORK // cost // ROW_BLOCK * ROW_BLOCK)
         self._predict = sweep("predict_rows", self.real)
 
     def __call__(self, x: Any, y: Any, threads: int, other: Any = None) -> None:
@@ -80,9 +83,8 @@ class RowPlan(Plan):
         rows = x.shape[0]
         if rows == 0:
             return
-        if rows * self.work > CALL_WORK and rows > ROW_BLOCK:
-            # Cut, so that Ctrl-C is answered between the pieces.
-            size = max(ROW_BLOCK, int(CALL_WORK // self.work) // ROW_BLOCK * ROW_BLOCK)
+        if rows > self.most_rows:  # cut, so that Ctrl-C is answered between the pieces
+            size = self.most_rows
             for r in range(0, rows, size):
                 part = slice(r, r + size)
                 self(x[part], y[part], threads, None if other is None else other[part])
@@ -190,8 +192,7 @@ class BatchPlan(Plan):
         head[at.OPTIMIZER] = kernel_address(kernel, self.real)
         head[at.OPTIMIZER_PLAN] = kernel_address(f"{kernel}_factors", self.real)
         if update:
-            for i, value in enumerate(update.settings):
-                head[at.SETTINGS + i] = double(value)
+            self.set_optimizer(update)
             for word, block in zip((at.MOMENT_1, at.MOMENT_2), update.moments, strict=False):
                 head[word] = block.address
             head[at.GRADIENTS] = update.gradients.address if update.gradients else 0
@@ -200,6 +201,11 @@ class BatchPlan(Plan):
         self._data: Any = None
         shapes = graph.parameters().values()
         self.work = batch * sum(shape[0] * shape[1] for shape in shapes if len(shape) == 2)
+
+    def set_optimizer(self, update: Update) -> None:
+        """Take the settings of an optimiser; its kernel and moments stay."""
+        for i, value in enumerate(update.settings):
+            self.head[at.SETTINGS + i] = double(value)
 
     def _tile(self, layers: list[Words]) -> None:
         """Put the weight tiles into the table, those of each worker together."""
@@ -218,6 +224,8 @@ class BatchPlan(Plan):
 
         Shuffled data of as many rows as before goes on where the last call stopped in its pass.
         """
+        if len(x) >= 2**32:
+            raise DataError(f"`X` must have fewer than 2**32 rows, got `{len(x)}`")
         head, loss = self.head, self.ops.records[self._loss_op]
         self._data = x, y  # kept alive while the plan knows their addresses
         self.ops.records[0, at.A] = x.ctypes.data

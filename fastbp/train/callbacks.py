@@ -45,7 +45,7 @@ class EarlyStopping(Callback):
     Parameters
     ----------
     patience : int, >= 0
-        Epochs without improvement that are allowed.
+        The fit ends after so many epochs without improvement; 0 ends it as 1 does.
     min_delta : float, >= 0
         How much lower counts as improvement.
     monitor : {"val_loss", "loss"}

@@ -43,7 +43,8 @@ class History:
     @property
     def best_epoch(self) -> int | None:
         values = self.val_loss or self.loss
-        return min(range(len(values)), key=values.__getitem__) if values else None
+        known = [epoch for epoch, value in enumerate(values) if value == value]  # NaN is never the best
+        return min(known, key=values.__getitem__) if known else None
 
     @property
     def samples_per_second(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,12 +74,12 @@ class Trainer:
             raise ConfigTypeError(f"`optimizer` must be an optimiser such as `fb.Adam(lr=1e-3)`, got `{optimizer!r}`")
         if not net.parameters:
             raise ConfigError("`net` must have parameters to train, got a network without `Linear` layers")
-        self.net = net
-        self.loss = loss_named(loss)
-        self.optimizer = optimizer
-        self.batch_size = whole("batch_size", batch_size, 1)
-        self.threads = team.chosen(threads)
-        self.seed = net.seed if seed is None else seed_of(seed)
+        self._net = net
+        self._loss = loss_named(loss)
+        self._optimizer = optimizer
+        self._batch_size = whole("batch_size", batch_size, 1)
+        self._threads = team.chosen(threads)
+        self._seed = net.seed if seed is None else seed_of(seed)
         self.steps_done = 0
         self.validating = False
         slots = net.parameters.block.slots
@@ -96,6 +97,48 @@ class Trainer:
             f"Trainer(loss={self.loss!r}, optimizer={self.optimizer}, batch_size={self.batch_size},"
             f" threads={self.threads}, seed={self.seed})"
         )
+
+    @property
+    def net(self) -> Network:
+        """The network that is trained."""
+        return self._net
+
+    @property
+    def loss(self) -> str:
+        """Name of the loss."""
+        return self._loss
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a full batch."""
+        return self._batch_size
+
+    @property
+    def threads(self) -> int:
+        """Threads that steps may use."""
+        return self._threads
+
+    @property
+    def seed(self) -> int:
+        """Of dropout and of the order of batches."""
+        return self._seed
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimiser; one of the same kind with other settings may be assigned, and keeps its moments."""
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer) -> None:
+        old = self._optimizer
+        if type(optimizer) is not type(old) or optimizer.moments != old.moments:
+            raise ConfigError(f"`optimizer` must stay the same kind as `{old!r}`, got `{optimizer!r}`")
+        with self._lock:
+            self._optimizer = optimizer
+            self._update = replace(self._update, settings=tuple(optimizer.settings()))
+            for plan in (self._batch_plan, self._step_plan):
+                if plan is not None:
+                    plan.set_optimizer(self._update)
 
     def _plan(self, rows: int) -> BatchPlan:
         return BatchPlan(
@@ -115,16 +158,18 @@ class Trainer:
     def _call(self, plan: BatchPlan, count: int, passes: int) -> list[float]:
         """One call of compiled code, and the bookkeeping around it."""
         parameters = self.net.parameters
-        plan.refresh(parameters.version)
-        plan.rates[:count] = self.optimizer.lr
-        plan.head[at.STEP] = self.steps_done
-        plan.head[at.SEED] = _signed(self.seed)
-        try:
-            return plan.steps(count, passes, self.threads)
-        finally:
-            self.steps_done = int(plan.head[at.STEP])
+        with self.net.lock:
+            plan.refresh(parameters.version)
+            plan.rates[:count] = self.optimizer.lr
+            plan.head[at.STEP] = self.steps_done
+            plan.head[at.SEED] = _signed(self.seed)
+            # First: should Ctrl-C come between two lines here, every plan makes its transposed weights anew.
             parameters.version += 1
-            plan.keep_version(parameters.version)
+            try:
+                return plan.steps(count, passes, self.threads)
+            finally:
+                self.steps_done = int(plan.head[at.STEP])
+                plan.keep_version(parameters.version)
 
     def step(self, X: Any, y: Any) -> float:
         """One optimiser step on this batch, however many rows it has; returns its loss before the step."""
@@ -153,13 +198,15 @@ class Trainer:
         if y.shape != ((size[0],) if self._of_labels else (size[0], self.net.outputs)):
             return False
         parameters = self.net.parameters
-        plan.refresh(parameters.version)
-        if not plan.step(X, y, self.optimizer.lr, self.steps_done, _signed(self.seed)):
-            return False
-        self.steps_done += 1
-        parameters.version += 1
-        plan.keep_version(parameters.version)
-        return True
+        with self.net.lock:
+            plan.refresh(parameters.version)
+            parameters.version += 1
+            plan.head[at.STEP] = self.steps_done
+            try:
+                return plan.step(X, y, self.optimizer.lr, self.steps_done, _signed(self.seed))
+            finally:
+                self.steps_done = int(plan.head[at.STEP])
+                plan.keep_version(parameters.version)
 
     def run(self, X: Any, y: Any, steps: int) -> History:
         """That many steps over shuffled batches, in compiled code; the next `run` goes on in the same pass.
@@ -228,6 +275,7 @@ class Trainer:
             hook.begin(self, history)
         try:
             for _ in range(epochs):
+                self._bound(x, t, top)  # a callback may have trained on other rows meanwhile
                 ended: list[float] = []
                 while not ended:
                     ended = self._chunk(plan, len(x), 1)
@@ -259,10 +307,14 @@ class Trainer:
         return x, t
 
     def _bound(self, x: Any, t: Any, top: int) -> BatchPlan:
-        if self._batch_plan is None:
-            self._batch_plan = self._plan(self.batch_size)
-        self._batch_plan.bind(x, t, top, shuffled=True)
-        return self._batch_plan
+        plan, rows = self._batch_plan, min(self.batch_size, len(x))
+        if plan is None or plan.batch < rows:
+            epoch = plan.place[0] + 1 if plan else 0
+            plan = self._batch_plan = self._plan(rows)
+            plan.head[at.EPOCH] = epoch
+        plan.head[at.BATCH] = rows
+        plan.bind(x, t, top, shuffled=True)
+        return plan
 
     def _chunk(self, plan: BatchPlan, steps: int, passes: int) -> list[float]:
         """As many of `steps` as fit into one call."""

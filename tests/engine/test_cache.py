@@ -1,7 +1,7 @@
 """The compile cache: whatever happens to its files or its folder, the results are right and nothing is in the way.
 
-Everything runs in processes of its own, on a folder of its own. The program below uses three compiled functions, so that
-a process that finds none takes little time.
+Everything runs in processes of its own, on a folder of its own. The program below uses three compiled functions, so
+that a process that finds none takes little time.
 """
 
 import hashlib
@@ -321,7 +321,8 @@ import pathlib
 from fastbp.engine.cache import fingerprint
 print(fingerprint.__wrapped__())
 root = pathlib.Path("fastbp")
-for file in [*sorted(root.glob("kernels/*.py")), root / "engine/sweeps.py", root / "engine/compiler.py", root / "model/network.py"]:
+others = [root / name for name in ("engine/sweeps.py", "engine/compiler.py", "model/network.py")]
+for file in [*sorted(root.glob("kernels/*.py")), *others]:
     content = file.read_text()
     file.write_text(content + "# a remark\\n")
     print(file, fingerprint.__wrapped__())

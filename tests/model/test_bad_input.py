@@ -1,7 +1,7 @@
 """Arrays that cannot be used: one sentence each, before anything is computed, and nothing has changed afterwards.
 
-What trains has a way of its own for arrays that need no conversion, taken from the second step on, so everything is tried on
-a trainer that has taken a step and on one that has not.
+What trains has a way of its own for arrays that need no conversion, taken from the second step on, so everything is
+tried on a trainer that has taken a step and on one that has not.
 """
 
 import numpy as np

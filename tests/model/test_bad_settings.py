@@ -129,7 +129,9 @@ def test_a_number_outside_its_domain_is_refused(where, value):
     refused(ConfigError, lambda: make(value), f"`{where}` {must}, got `{value}`")
 
 
-@pytest.mark.parametrize("kind", [float, np.float16, np.float64, np.array], ids=["float", "float16", "float64", "array"])
+@pytest.mark.parametrize(
+    "kind", [float, np.float16, np.float64, np.array], ids=["float", "float16", "float64", "array"]
+)
 @pytest.mark.parametrize("where", REAL)
 def test_a_number_of_any_type_will_do(where, kind):
     REAL[where][0](kind(0.5))

@@ -1,7 +1,7 @@
 """Arrays that are odd but good: what NumPy can read gives the same bits as a float32 array in C order does.
 
-What trains has a way of its own for arrays that need no conversion, taken from the second step on, so each form is tried on
-a trainer that has taken a step and on one that has not.
+What trains has a way of its own for arrays that need no conversion, taken from the second step on, so each form is
+tried on a trainer that has taken a step and on one that has not.
 """
 
 import array

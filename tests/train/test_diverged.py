@@ -10,7 +10,7 @@ from fastbp.errors import DivergedError
 from fastbp.kernels import layout as at
 from fastbp.model import plans
 from fastbp.train import trainer as trainers
-from tests.model.chains import DTYPES, data
+from tests.model.chains import DTYPES, assert_close, data, twin
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 # The square of HALF is finite, HALF times MORE is not.
@@ -200,6 +200,17 @@ def test_an_overflow_by_dropout_that_a_relu_hides_is_found(dtype):
 
 
 @every_dtype
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_step_that_overflows_under_a_finite_gradient_is_not_taken(momentum, dtype):
+    net = fb.Network([fb.Linear(1)], inputs=1, dtype=dtype)
+    before = net.flat
+    trainer = fb.Trainer(net, loss="mse", optimizer=fb.SGD(float(np.finfo(dtype).max), momentum))
+    error = diverge(lambda: trainer.step([[10.0]], [[100.0]]))
+    assert (error.step, error.layer) == (0, "0")
+    assert net.flat.tobytes() == before.tobytes()
+
+
+@every_dtype
 def test_evaluating_tells_what_the_loss_is_and_raises_nothing(dtype):
     net = no_bias(dtype, 1.0, MORE[dtype])
     assert net.evaluate([[1.0]], [[0.0]], loss="mse") == np.inf
@@ -274,3 +285,19 @@ def test_one_weight_at_large_values_has_the_bits_of_the_twin(dtype):
         assert trainer.step(X, y) == expected
         assert net.flat[0] == slow.theta[0]
     assert net.flat[0] == 1 - 0.75**8
+
+
+@every_dtype
+@pytest.mark.parametrize("optimizer", [fb.Adam, fb.AdamW])
+def test_a_gradient_whose_square_overflows_leaves_adam_where_the_twin_is(optimizer, dtype):
+    """v = ∞, so that m / (√v + ε) = 0."""
+    net = fb.Network([fb.Linear(1)], inputs=1, dtype=dtype)
+    rule = {fb.Adam: reference.adam, fb.AdamW: reference.adamw}[optimizer]
+    slow = twin(net, "mse")
+    trainer = fb.Trainer(net, loss="mse", optimizer=optimizer(0.1))
+    X, y = np.full((1, 1), HALF[dtype] ** 0.5, dtype), np.full((1, 1), HALF[dtype], dtype)
+    for _ in range(3):
+        with np.errstate(over="ignore"):
+            expected = slow.step(X, y, lambda *now: rule(*now, lr=0.1))
+        assert_close(trainer.step(X, y), expected, dtype)
+        assert_close(net.flat, slow.theta, dtype)

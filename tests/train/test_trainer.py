@@ -180,13 +180,15 @@ def test_fit_begins_a_new_pass(dtype):
     trainer, slow, rule = pair("LtL", dtype)
     X, y = data(trainer.net, 50)
     trainer.run(X, y, steps=2)
-    trainer.fit(X, y, epochs=2)
+    history = trainer.fit(X, y, epochs=2)
+    losses = []
     for epoch, batches in ((0, 2), (1, 4), (2, 4)):
         order = reference.permutation(50, trainer.seed, epoch)
         for i in range(batches):
             rows = order[16 * i : 16 * i + 16]
-            slow.step(X[rows], y[rows], rule)
+            losses.append(slow.step(X[rows], y[rows], rule))
     assert_follows(trainer, slow)
+    assert_losses(history.loss, pass_means(losses[2:], 50, 16), dtype)
 
 
 def test_other_rows_begin_a_new_pass():

@@ -1,0 +1,304 @@
+"""The package as a whole: what it costs to import, what it shows, and the rules that every file keeps."""
+
+import ast
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastbp as fb
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "fastbp"
+LONGEST = 400  # lines of a file
+
+
+def run(code, **variables):
+    environment = {**os.environ, "FASTBP_QUIET": "1", **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+# What it costs
+
+IMPORT = """
+import sys, time
+begun = time.perf_counter()
+import fastbp
+seconds = time.perf_counter() - begun
+print(seconds, *sorted({"numba", "numpy", "llvmlite", "safetensors"} & set(sys.modules)))
+"""
+
+
+def test_importing_takes_no_time_and_loads_nothing_heavy():
+    found = [run(IMPORT) for _ in range(5)]
+    assert min(float(seconds) for seconds, *_ in found) < 0.15
+    assert all(loaded == [] for _, *loaded in found)
+
+
+FIRST_STEP = """
+import time
+import numpy as np, fastbp as fb
+net = fb.mlp([64, 128, 64, 10])
+fb.Trainer(net, batch_size=64).run(np.ones((256, 64)), np.arange(256) % 10, steps=1)
+from fastbp.engine.compiler import compilations
+print(time.process_time(), len(compilations()))
+"""
+
+
+def test_a_first_step_that_compiles_takes_less_than_12_seconds(tmp_path):
+    seconds, compiled = run(FIRST_STEP, FASTBP_CACHE_DIR=str(tmp_path))
+    assert int(compiled) > 10
+    assert float(seconds) < 12.0  # of this process's own work, however busy the machine is
+
+
+# What it shows
+
+SHOWN = {
+    "Linear": "(features, bias=True)",
+    "ReLU": "()",
+    "Tanh": "()",
+    "Sigmoid": "()",
+    "Identity": "()",
+    "Dropout": "(p=0.5)",
+    "SGD": "(lr=0.001, momentum=0.0)",
+    "Adam": "(lr=0.001, betas=(0.9, 0.999), eps=1e-08)",
+    "AdamW": "(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01)",
+    "Network": "(layers, inputs, seed=0, dtype='float32')",
+    "mlp": "(sizes, activation='relu', seed=0, dtype='float32', dropout=0.0)",
+    "load": "(path)",
+    "Trainer": "(net, loss='cross_entropy', optimizer=None, batch_size=32, threads=None, seed=None)",
+    "EarlyStopping": "(patience=5, min_delta=0.0, monitor='val_loss', restore_best=True)",
+    "Network.predict": "(self, X, out=None, threads=None)",
+    "Network.loss_and_gradients": "(self, X, y, loss='cross_entropy')",
+    "Network.evaluate": "(self, X, y, loss='cross_entropy')",
+    "Network.vjp": "(self, X, u)",
+    "Network.jvp": "(self, X, v)",
+    "Network.jacobian": "(self, X, mode='auto')",
+    "Network.save": "(self, path)",
+    "Trainer.step": "(self, X, y)",
+    "Trainer.run": "(self, X, y, steps)",
+    "Trainer.fit": "(self, X, y, epochs=1, validation=None, callbacks=())",
+}
+
+
+def named(path):
+    found = fb
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+@pytest.mark.parametrize("path", SHOWN)
+def test_what_is_promised_is_there_with_its_defaults(path):
+    signature = inspect.signature(named(path))
+    bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+    assert str(inspect.Signature(bare)) == SHOWN[path]
+
+
+@pytest.mark.parametrize("path", ["Network.parameters", "Network.flat"])
+def test_parameters_are_properties(path):
+    assert isinstance(named(path), property)
+
+
+@pytest.mark.parametrize(
+    "name", ["FastbpError", "ConfigError", "DataError", "ShapeError", "CheckpointError", "DivergedError"]
+)
+def test_errors_are_caught_by_their_names(name):
+    assert issubclass(getattr(fb, name), fb.FastbpError)
+
+
+def test_every_public_name_is_there_and_listed():
+    assert all(hasattr(fb, name) for name in fb.__all__)
+    assert set(fb.__all__) <= set(dir(fb))
+    assert {path for path in SHOWN if "." not in path} <= set(fb.__all__)
+
+
+@pytest.mark.parametrize("name", ["Lstm", "network", "__path_of__"])
+def test_a_name_that_is_not_there_is_an_attribute_error(name):
+    with pytest.raises(AttributeError) as info:
+        getattr(fb, name)
+    assert str(info.value) == f"module `fastbp` has no attribute `{name}`"
+
+
+def test_every_public_name_says_what_it_is():
+    assert [name for name in fb.__all__ if not (getattr(fb, name).__doc__ or "").strip()] == []
+
+
+def test_the_version_is_that_of_the_project():
+    assert f'version = "{fb.__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert (PACKAGE / "py.typed").exists()
+
+
+# Rules that every file keeps: each check returns what breaks it, and has a test in which something does
+
+
+def sources(package):
+    return {file.relative_to(package).as_posix(): file.read_text() for file in sorted(package.rglob("*.py"))}
+
+
+def package(folder, **files):
+    """A package that breaks rules; `__` stands for the slash in a name."""
+    for name, text in files.items():
+        file = folder / (name.replace("__", "/") + ".py")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return folder
+
+
+FLAGS_LIVE_IN = {"kernels/flags.py", "engine/compiler.py"}
+COMPILERS = {"njit", "jit", "cfunc", "CFunc", "vectorize", "guvectorize", "stencil", "jitclass", "generated_jit"}
+FLAGS = {"fastmath", "error_model", "boundscheck", "forceinline", "nogil"}
+
+
+def compiles_by_itself(package):
+    """Files that choose how Numba compiles, other than the two that may."""
+    broken = []
+    for name, text in sources(package).items():
+        if name in FLAGS_LIVE_IN:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            words = set()
+            if isinstance(node, ast.Name):
+                words = {node.id} & COMPILERS
+            elif isinstance(node, ast.Attribute):
+                words = {node.attr} & COMPILERS
+            elif isinstance(node, ast.alias):
+                words = {node.name.split(".")[-1]} & COMPILERS
+            elif isinstance(node, ast.keyword):
+                words = {node.arg} & FLAGS
+            elif isinstance(node, ast.Constant):
+                words = {node.value} & FLAGS if isinstance(node.value, str) else set()
+            broken += [f"{name}:{node.lineno} {word}" for word in sorted(words)]
+    return broken
+
+
+def test_numba_is_told_how_to_compile_in_one_place():
+    assert compiles_by_itself(PACKAGE) == []
+
+
+def test_numba_is_told_to_keep_every_bit_and_to_see_every_nan():
+    from fastbp.kernels.flags import OPTIONS
+
+    assert OPTIONS["fastmath"] is False
+    assert OPTIONS["error_model"] == "numpy"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("from numba import njit", "njit"),
+        ("from numba import njit as quick", "njit"),
+        ("import numba\n@numba.jit\ndef f(): pass", "jit"),
+        ("import numba\nf = numba.njit(lambda: 0)", "njit"),
+        ("f = make(fastmath=True)", "fastmath"),
+        ("options = {'fastmath': {'nnan'}}", "fastmath"),
+        ("from numba.core.ccallback import CFunc", "CFunc"),
+    ],
+)
+def test_the_check_sees_who_compiles_by_himself(text, found, tmp_path):
+    broken = compiles_by_itself(package(tmp_path, kernels__flags="njit(fastmath=True)", kernels__new=text))
+    assert broken
+    assert all(line.startswith("kernels/new.py:") and line.endswith(f" {found}") for line in broken)
+
+
+ROOMS = ["cli", "config", "data", "train", "interop", "autodiff", "model", "engine", "kernels", "reference", "errors"]
+DOORS = {"__init__", "__main__"}  # they stand above all rooms
+ELSEWHERE = {"kernels": {"numba", "llvmlite", "numpy"}, "reference": {"numpy"}}
+STANDARD = {"reference": {"__future__", "typing", "collections"}}
+
+
+def imports(name, tree):
+    """Modules that a file imports, wherever it does so: (line, dotted name)."""
+    inside = ["fastbp", *name.removesuffix(".py").split("/")[:-1]]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = inside[: len(inside) - node.level + 1] if node.level else []
+            path = [*base, *(node.module or "").split(".")] if node.module else base
+            whole = path == ["fastbp"]
+            yield from ((node.lineno, ".".join([*path, alias.name] if whole else path)) for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "import_module":
+            yield from ((node.lineno, a.value) for a in node.args if isinstance(a, ast.Constant))
+
+
+def imports_upwards(package):
+    """Imports of a room above, of packages that a room has no business with, and files in no room."""
+    broken = []
+    for name, text in sources(package).items():
+        room = name.removesuffix(".py").split("/")[0]
+        if room in DOORS:
+            continue
+        if room not in ROOMS:
+            broken.append(f"{name} is in no room")
+            continue
+        lower = set(ROOMS[ROOMS.index(room) :]) if room not in ELSEWHERE else {room}
+        for line, module in imports(name, ast.parse(text)):
+            first, _, rest = module.partition(".")
+            if first == "fastbp":
+                good = rest.split(".")[0] in lower
+            elif first in sys.stdlib_module_names:
+                good = first in STANDARD.get(room, {first})
+            else:
+                good = first in ELSEWHERE.get(room, {first})
+            if not good:
+                broken.append(f"{name}:{line} {module}")
+    return broken
+
+
+def test_imports_point_downwards():
+    assert imports_upwards(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "found"),
+    [
+        ("model__network", "from fastbp.train.trainer import Trainer", "fastbp.train.trainer"),
+        ("model__network", "from fastbp import train", "fastbp.train"),
+        ("model__network", "import fastbp.cli.train", "fastbp.cli.train"),
+        ("model__network", "def f():\n    from fastbp.train import trainer", "fastbp.train"),
+        ("model__network", "from ..train import trainer", "fastbp.train"),
+        ("model__network", "from .. import train", "fastbp.train"),
+        ("model__network", "import importlib\nimportlib.import_module('fastbp.train')", "fastbp.train"),
+        ("kernels__new", "from fastbp.engine import plan", "fastbp.engine"),
+        ("kernels__new", "from fastbp.errors import DataError", "fastbp.errors"),
+        ("kernels__new", "import scipy.special", "scipy.special"),
+        ("reference", "from fastbp.errors import DataError", "fastbp.errors"),
+        ("reference", "import numba", "numba"),
+        ("reference", "import os", "os"),
+        ("errors", "from fastbp import reference", "fastbp.reference"),
+    ],
+)
+def test_the_check_sees_an_import_that_points_upwards(file, text, found, tmp_path):
+    (line,) = imports_upwards(package(tmp_path, **{file: text}))
+    assert line.endswith(f" {found}")
+
+
+def test_the_check_sees_a_file_in_no_room_and_lets_good_ones_pass(tmp_path):
+    good = "from fastbp.model import network\nfrom fastbp.errors import DataError\nimport os, scipy"
+    files = {"utils": "", "train__trainer": good, "__init__": "import fastbp.cli"}
+    files["kernels__rows"] = "from numba import types\nfrom fastbp.kernels.vector import V\nimport platform"
+    (tmp_path / "__init__.py").write_text("from fastbp import cli")
+    files.pop("__init__")
+    assert imports_upwards(package(tmp_path, **files)) == ["utils.py is in no room"]
+
+
+def too_long(package):
+    """Files of more lines than one idea takes; the oracle may be longer."""
+    return [name for name, text in sources(package).items() if text.count("\n") > LONGEST and name != "reference.py"]
+
+
+def test_no_file_is_too_long():
+    assert too_long(PACKAGE) == []
+
+
+def test_the_check_sees_a_file_that_is_too_long(tmp_path):
+    long = "\n" * LONGEST
+    assert too_long(package(tmp_path, model__a=long, model__b=long + "\n", reference=2 * long)) == ["model/b.py"]
