@@ -78,16 +78,16 @@ def kernel_address(name: str, real: str) -> int:
 
 
 def sweep(name: str, real: str) -> Any:
-    """A compiled entry of `engine.sweeps`: `invoke`, `run_serial`, `run_parallel`, `predict_rows`, `step_batch`."""
+    """A compiled entry of `engine.entries`: `invoke`, `run_serial`, `run_parallel`, `predict_rows`, `step_batch`."""
     from numba import njit
 
-    from fastbp.engine import sweeps
+    from fastbp.engine import entries
     from fastbp.kernels.flags import OPTIONS
 
     def make(store: Any) -> Any:
-        out = njit(parallel=name == "run_parallel", **OPTIONS)(getattr(sweeps, name))
+        out = njit(parallel=name == "run_parallel", **OPTIONS)(getattr(entries, name))
         out._cache = store
-        out.compile(sweeps.signature(name, real))
+        out.compile(entries.signature(name, real))
         out.disable_compile()
         return out
 

@@ -11,8 +11,6 @@ Every task owns what it writes, and each sum has one order, so no bit depends on
 
 from __future__ import annotations
 
-from numba import prange, types
-
 from fastbp.kernels import layout as at
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.memory import (
@@ -331,93 +329,3 @@ def begin(head, me, r0, r1, z):
     if get(head, at.TRAINING) != 0:
         call_kernel(get(head, at.BEGIN_BATCH), head, 0, 0, 0, z)
     atomic_store(head + at.NOW * at.WORD, announcement(head, 1, 0))
-
-
-# The entries that Python calls. They are small: all that takes long to compile is behind an address.
-
-
-def invoke(function, op, me, r0, r1, z):
-    """Call any kernel."""
-    call_kernel(function, op, me, r0, r1, z)
-
-
-def run_serial(head, z):
-    """Run the plan at `head` on the calling thread."""
-    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
-    call_kernel(get(head, at.WORK), head, 0, 0, 0, z)
-
-
-def run_parallel(head, z):
-    """Run the plan at `head` on its threads: one parallel region, one iteration a worker."""
-    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
-    function = get(head, at.WORK)
-    for t in prange(get(head, at.THREADS)):
-        call_kernel(function, head, t, 0, 0, z)
-
-
-def predict_rows(head, x, y, z):
-    """Run a plan of row phases on the calling thread, from the rows of x to the rows of y."""
-    gather = get(head, at.OPS)
-    scatter = gather + (get(head, at.OP_COUNT) - 1) * (at.OP_WORDS * at.WORD)
-    put(gather, at.A, x.ctypes.data)
-    put(scatter, at.C, y.ctypes.data)
-    put(head, at.ROWS, x.shape[0])
-    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
-    call_kernel(get(head, at.WORK), head, 0, 0, 0, z)
-
-
-USED, NOT_FINITE, BAD_TARGETS, DIVERGED = 0, 1, 2, 3
-
-
-def step_batch(head, x, y, rate, step, seed, z):
-    """One training step on the rows of x, on the calling thread; y is one int64 a row, or rows of numbers.
-
-    Says what became of it. The first problem ends it before anything is written but words of the plan.
-    """
-    rows = x.shape[0]
-    result = head + at.SPARE * at.WORD
-    call_kernel(get(head, at.SCAN), x.ctypes.data, result, 0, x.size, z)
-    top = get(result, 0)
-    if top >= get(head, at.FINITE):
-        return NOT_FINITE
-    first, last, least = 0, y.size, get(head, at.FINITE)
-    if y.ndim == 1:
-        first, last, least = rows, get(head, at.CLASSES), 0
-    call_kernel(get(head, at.SCAN_TARGETS), y.ctypes.data, result, first, last, z)
-    if get(result, 0) >= least:
-        return BAD_TARGETS
-    put(get(head, at.OPS), at.A, x.ctypes.data)
-    put(get(head, at.LOSS_OP), at.TARGETS, y.ctypes.data)
-    put(head, at.INPUT_MAX, top)
-    put(head, at.TOTAL, rows)
-    put(head, at.ORDER, 0)
-    put(head, at.SHUFFLE, 0)
-    put(head, at.CURSOR, 0)
-    put(head, at.STEP, step)
-    put(head, at.SEED, seed)
-    put(head, at.STEPS_LEFT, 1)
-    put(head, at.PASS_LIMIT, 1)
-    put(head, at.THREADS, 1)
-    put_double(get(head, at.RATES), 0, rate)
-    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
-    call_kernel(get(head, at.WORK), head, 0, 0, 0, z)
-    return DIVERGED if get(head, at.STATUS) != 0 else USED
-
-
-def signature(name, real):
-    """The Numba signature of an entry."""
-    number = types.float32 if real == "float32" else types.float64
-    rows = types.Array(number, 2, "C", readonly=True)
-    if name == "invoke":
-        return types.void(*[types.int64] * 5, number)
-    if name == "predict_rows":
-        return types.void(types.int64, rows, types.Array(number, 2, "C"), number)
-    if name == "step_batch":
-        return types.int64(types.int64, rows, rows, types.float64, types.int64, types.int64, number)
-    if name == "step_batch_labels":
-        labels = types.Array(types.int64, 1, "C", readonly=True)
-        return types.int64(types.int64, rows, labels, types.float64, types.int64, types.int64, number)
-    return types.void(types.int64, number)
-
-
-step_batch_labels = step_batch

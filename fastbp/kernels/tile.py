@@ -41,7 +41,9 @@ def _machine_lanes() -> int:
     if all(features.get(f) for f in ("avx512f", "avx512vl", "avx512bw", "avx512dq")):
         widest = 16
     wanted = os.environ.get("FASTBP_LANES", "")
-    return min(widest, int(wanted)) if wanted in ("4", "8", "16") else widest
+    if wanted not in ("", "4", "8", "16"):
+        raise ValueError(f"`FASTBP_LANES` must be one of `4`, `8`, `16`, got `{wanted}`")
+    return min(widest, int(wanted)) if wanted else widest
 
 
 LANES = _machine_lanes()

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from fastbp.engine.compiler import kernel_address, sweep
+from fastbp.engine.entries import DIVERGED, USED
 from fastbp.engine.memory import view
 from fastbp.engine.panels import Block
 from fastbp.engine.plan import Plan, Table, Words, double
-from fastbp.engine.sweeps import DIVERGED, USED
 from fastbp.errors import DataError, DivergedError
 from fastbp.kernels import layout as at
 from fastbp.model.graph import Graph

@@ -266,13 +266,13 @@ class Trainer:
         x, t, top = self._checked(X, y)
         held_out = self._validation(validation)
         self.validating = held_out is not None
+        history = History()
+        for hook in hooks:
+            hook.begin(self, history)  # may refuse, and then nothing has changed
         plan = self._bound(x, t, top)
         plan.new_pass()
-        history = History()
         begun = time.perf_counter()
         first = self.steps_done
-        for hook in hooks:
-            hook.begin(self, history)
         try:
             for _ in range(epochs):
                 self._bound(x, t, top)  # a callback may have trained on other rows meanwhile

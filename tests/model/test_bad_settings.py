@@ -303,9 +303,12 @@ def test_early_stopping_needs_what_it_watches():
         "`EarlyStopping.monitor` is `val_loss`, so `fit` must be given `validation`\n"
         'hint: EarlyStopping(monitor="loss") watches the training loss'
     )
-    training = trainer()
+    training, other = trainer(batch_size=4), trainer(batch_size=4)
+    for each in (training, other):
+        each.run(X, Y, 1)  # stops in the middle of a pass
     refused(ConfigError, lambda: training.fit(X, Y, callbacks=[ES()]), message)
-    assert training.steps_done == 0
+    assert training.run(X, Y, 3).loss == other.run(X, Y, 3).loss
+    assert training.net.flat.tobytes() == other.net.flat.tobytes()
 
 
 def test_a_history_holds_losses_by_name():
