@@ -1,0 +1,48 @@
+"""What the docstrings and the README show is what happens."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastbp
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = [m.name for m in pkgutil.walk_packages(fastbp.__path__, "fastbp.")]
+WITH_EXAMPLES = [
+    name
+    for name in MODULES
+    if any(test.examples for test in doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name)))
+]
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_examples_in_docstrings_print_what_they_say(name):
+    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_there_are_examples_where_users_look_first():
+    assert {"fastbp.model.network", "fastbp.train.trainer", "fastbp.data", "fastbp.reference"} <= set(WITH_EXAMPLES)
+
+
+def test_the_first_program_of_the_readme_prints_what_stands_below_it(capsys):
+    text = (ROOT / "README.md").read_text()
+    program = re.search(r"```python\n(import fastbp.*?)```", text, re.S)[1]
+    shown = re.search(r"```text\n(.*?)```", text, re.S)[1]
+    exec(compile(program, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    seconds = re.compile(r"seconds=[\d.e-]+")
+    history, accuracy = seconds.sub("", printed).split("\n")[:2]
+    shown_history, shown_accuracy = seconds.sub("", shown).split("\n")[:2]
+    assert history == shown_history
+    assert np.isclose(float(accuracy), float(shown_accuracy))
+
+
+def test_nothing_in_the_readme_waits_to_be_filled_in():
+    assert "@@" not in (ROOT / "README.md").read_text()
