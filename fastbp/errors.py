@@ -21,6 +21,7 @@ backquotes, and may have a second line that starts with ``hint:``.
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "ForkError",
     "ShapeError",
     "not_one_of",
+    "whole_number",
 ]
 
 
@@ -107,3 +109,22 @@ def not_one_of(where: str, value: object, allowed: Iterable[str]) -> ConfigError
     if close:
         message += f"\nhint: did you mean `{close[0]}`?"
     return ConfigError(message)
+
+
+def whole_number(where: str, value: object) -> int:
+    """Return a whole number of any type as an int, or raise the error for what is none.
+
+    Examples
+    --------
+    >>> whole_number("epochs", 3)
+    3
+    >>> whole_number("epochs", 2.5)
+    Traceback (most recent call last):
+    fastbp.errors.ConfigTypeError: `epochs` must be a whole number, got `2.5`
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ConfigTypeError(f"`{where}` must be a whole number, got `{value!r}`") from None

@@ -7,7 +7,6 @@ never more threads than there are processors for this process, unless somebody a
 
 from __future__ import annotations
 
-import operator
 import os
 import threading
 from contextlib import nullcontext
@@ -16,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from fastbp.errors import ConfigError, ConfigTypeError, ForkError
+from fastbp.errors import ConfigError, ConfigTypeError, ForkError, whole_number
 from fastbp.kernels.layout import MAX_THREADS
 
 _state = {"regions": False, "layer": False, "forked": False}
@@ -89,12 +88,7 @@ def processors() -> int:
 
 
 def _whole(where: str, value: Any) -> int:
-    try:
-        number = operator.index(value)
-        if isinstance(value, bool):
-            raise TypeError
-    except TypeError:
-        raise ConfigTypeError(f"`{where}` must be a whole number, got `{value!r}`") from None
+    number = whole_number(where, value)
     if not 1 <= number <= MAX_THREADS:
         raise ConfigError(f"`{where}` must be between 1 and {MAX_THREADS}, got `{number}`")
     return number

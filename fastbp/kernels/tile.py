@@ -10,15 +10,15 @@ ways:
              transposed weights (δ Wᵀ)
     COLUMNS  a[m, k] stands m numbers along and k lines down: inputs transposed times cotangents (xᵀ δ)
 
-Which M and N fit depends on the registers: `REGISTERS` of them, each of which holds `LANES` float32. With 32
-registers of a whole line, 8 x 2 lines of C, 2 of B and one of A are 19, and 16 chains hide the latency of an FMA
-twice over; 12 x 2, 14 x 2, 8 x 3 and 6 x 4 measured within 4 % of it on Zen 5 (all at 200 to 236 GFLOP/s, one core).
+Which M and N fit depends on the registers, each of which holds `LANES` float32. With 32 of a whole line, 8 x 2 lines of
+C, 2 of B and one of A are 19, and 16 chains hide the latency of an FMA twice over. On one core of Zen 5 it ran at 201 to
+236 GFLOP/s; 12 x 2, 14 x 2, 8 x 3, 6 x 4, 12 x 1 and 16 x 1 ran at 195 to 229 and were no better on all sizes. With 16
+narrower registers 4 x 1 lines fit.
 """
 
 from __future__ import annotations
 
 import os
-import platform
 from typing import Any
 
 from llvmlite import ir
@@ -47,7 +47,6 @@ def _machine_lanes() -> int:
 
 
 LANES = _machine_lanes()
-REGISTERS = 32 if LANES == 16 or platform.machine() in ("aarch64", "arm64") else 16
 
 # Rows and panels of the largest tile; smaller powers of two serve the tails.
 TILE_M = 8 if LANES == 16 else 4

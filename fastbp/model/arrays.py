@@ -15,14 +15,19 @@ from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.errors import DataError, DataTypeError, ShapeError
 
 
-def as_array(name: str, value: Any) -> NDArray[Any]:
-    """Any array of real numbers."""
+def read(name: str, value: Any) -> NDArray[Any]:
+    """Whatever NumPy can read."""
     try:
-        array = np.asarray(value)
+        return np.asarray(value)
     except (ValueError, TypeError):
         raise DataError(
             f"`{name}` must be an array of numbers, got a `{type(value).__name__}` that NumPy cannot read as one"
         ) from None
+
+
+def as_array(name: str, value: Any) -> NDArray[Any]:
+    """Any array of real numbers."""
+    array = read(name, value)
     if array.dtype.kind not in "fiub":
         raise DataTypeError(f"`{name}` must be real numbers, got dtype `{array.dtype}`")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.errors import ConfigError, ConfigTypeError, whole_number
 
 LAYERS: dict[str, type[Layer]] = {}
 
 
 def whole(where: str, value: Any, least: int) -> int:
     """Check a whole number."""
-    try:
-        number = operator.index(value)
-        if isinstance(value, bool):
-            raise TypeError
-    except TypeError:
-        raise ConfigTypeError(f"`{where}` must be a whole number, got `{value!r}`") from None
+    number = whole_number(where, value)
     if number < least:
         raise ConfigError(f"`{where}` must be at least {least}, got `{number}`")
     return number

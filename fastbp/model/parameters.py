@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastbp.engine.panels import Block, slots_of
 from fastbp.errors import ConfigError, DataError, DataTypeError, ShapeError
+from fastbp.model.arrays import read
 
 
 class Parameters(MutableMapping[str, NDArray[Any]]):
@@ -74,12 +75,7 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
 
 def _checked(where: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Numbers of this shape that are finite in this dtype."""
-    try:
-        array = np.asarray(values)
-    except (ValueError, TypeError):
-        raise DataError(
-            f"`{where}` must be an array of numbers, got a `{type(values).__name__}` that NumPy cannot read as one"
-        ) from None
+    array = read(where, values)
     if array.shape != shape:
         raise ShapeError(f"`{where}` must have shape `{shape}`, got `{array.shape}`")
     if array.dtype.kind not in "fiub":
