@@ -1,7 +1,11 @@
-"""exp, log, tanh and sigmoid, compiled and on the NumPy twin of the vectors, against decimals and float64."""
+"""The functions of one vector, compiled and on the NumPy twin of the vectors, against decimals and float64.
+
+`FASTBP_EXHAUSTIVE=1 pytest tests/kernels/test_functions.py -k every_float32` tries every float32 argument.
+"""
 
 import decimal
 import math
+import os
 from fractions import Fraction
 from functools import cache
 
@@ -15,30 +19,84 @@ from fastbp.kernels.memory import load, store
 from fastbp.kernels.vector import LINE, vector_function
 from tests.numpy_lanes import Lanes, fused_multiply_add
 
-NAMES = ["exp", "log", "tanh", "sigmoid"]
+NAMES = ["exp", "expm1", "log", "log1p", "softplus", "sigmoid", "tanh", "erf"]
 DTYPES = ["float32", "float64"]
 INF, NAN = math.inf, math.nan
 
 # The largest errors allowed, in units of the last place; `functions` says which are the largest ever seen.
 ULPS = {
-    "float32": {"exp": 0.90, "log": 0.96, "tanh": 1.75, "sigmoid": 2.45},
-    "float64": {"exp": 0.90, "log": 1.20, "tanh": 1.90, "sigmoid": 2.50},
-}
-RANGES = {
-    "float32": {"exp": (-87.33, 88.72), "log": (2.0**-126, 3e38), "tanh": (-10, 10), "sigmoid": (-87.33, 20)},
+    "float32": {
+        "exp": 0.90,
+        "expm1": 1.30,
+        "log": 0.96,
+        "log1p": 1.50,
+        "softplus": 1.95,
+        "sigmoid": 2.45,
+        "tanh": 1.75,
+        "erf": 1.15,
+    },
     "float64": {
-        "exp": (-708.3, 709.7),
-        "log": (2.0**-1022, 1e308),
-        "tanh": (-20, 20),
-        "sigmoid": (-708.3, 40),
+        "exp": 0.90,
+        "expm1": 1.45,
+        "log": 1.20,
+        "log1p": 1.85,
+        "softplus": 2.15,
+        "sigmoid": 2.50,
+        "tanh": 1.90,
+        "erf": 1.30,
     },
 }
-NUMPY = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x))}
+RANGES = {
+    "float32": {
+        "exp": (-87.33, 88.72),
+        "expm1": (-30, 88.72),
+        "log": (2.0**-126, 3e38),
+        "log1p": (-1 + 2.0**-24, 3e38),
+        "softplus": (-87.33, 88),
+        "sigmoid": (-87.33, 20),
+        "tanh": (-10, 10),
+        "erf": (-5, 5),
+    },
+    "float64": {
+        "exp": (-708.3, 709.7),
+        "expm1": (-50, 709.7),
+        "log": (2.0**-1022, 1e308),
+        "log1p": (-1 + 2.0**-53, 1e308),
+        "softplus": (-708.3, 100),
+        "sigmoid": (-708.3, 40),
+        "tanh": (-20, 20),
+        "erf": (-7, 7),
+    },
+}
 SPECIAL = {
     "exp": [(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, 0.0), (1e30, INF), (-1e30, 0.0)],
+    "expm1": [(0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -1.0), (1e30, INF), (-1e30, -1.0), (-1e-30, -1e-30)],
     "log": [(1.0, 0.0), (0.0, -INF), (-0.0, -INF), (INF, INF), (-INF, NAN), (-1.0, NAN), (-1e-30, NAN)],
-    "tanh": [(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (25.0, 1.0), (-1e30, -1.0), (1e-30, 1e-30)],
+    "log1p": [(0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, NAN), (-1.5, NAN), (-1.0, -INF), (-1e-30, -1e-30)],
+    "softplus": [(INF, INF), (-INF, 0.0), (1e30, 1e30), (-1e30, 0.0), (45.0, 45.0)],
     "sigmoid": [(0.0, 0.5), (-0.0, 0.5), (INF, 1.0), (-INF, 0.0), (1e30, 1.0), (-1e30, 0.0), (45.0, 1.0)],
+    "tanh": [(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (25.0, 1.0), (-1e30, -1.0), (1e-30, 1e-30)],
+    "erf": [(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (6.0, 1.0), (-6.0, -1.0), (-1e30, -1.0)],
+}
+
+
+def erf_in_float64(x):
+    """math.erf, except where x is so small that two terms of the series do, or so large that the result is ±1."""
+    y = np.where(np.abs(x) < 1e-3, (x - x**3 / 3) * (2 / math.sqrt(math.pi)), np.sign(x))
+    between = (np.abs(x) >= 1e-3) & (np.abs(x) < 6)
+    y[between] = [math.erf(v) for v in x[between].tolist()]
+    return y
+
+
+NUMPY = {
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log1p": np.log1p,
+    "softplus": lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))),
+    "sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
+    "tanh": np.tanh,
+    "erf": erf_in_float64,
 }
 
 
@@ -82,15 +140,44 @@ def bits(x):
     return x.view(f"u{x.itemsize}")
 
 
+SQRT_PI = decimal.Decimal("1.7724538509055160272981674833411451827975494561224")
+
+
+def log1p_in_decimal(d):
+    return d - d**2 / 2 + d**3 / 3 if abs(d) < decimal.Decimal("1e-12") else (1 + d).ln()
+
+
+def erf_in_decimal(d):
+    """2 / √π e^(-d²) (d + 2 d³ / 3 + 4 d⁵ / 15 + ...), whose terms have one sign."""
+    term = total = d
+    n = 1
+    while abs(term) > abs(total) * decimal.Decimal("1e-45"):
+        n += 2
+        term *= 2 * d * d / n
+        total += term
+    return 2 / SQRT_PI * (-d * d).exp() * total
+
+
 def in_decimal(name, x):
-    """The exact value to 50 digits; tanh to as many by its series where the quotient would cancel."""
+    """The exact value to 30 digits and more; by a series where a difference would cancel."""
     d = decimal.Decimal(x)
-    if name == "log":
-        return d.ln()
-    if name == "tanh" and abs(d) < decimal.Decimal("1e-8"):
-        return d - d**3 / 3
-    e = (2 * d if name == "tanh" else d).exp()
-    return {"exp": e, "tanh": (e - 1) / (e + 1), "sigmoid": e / (1 + e)}[name]
+    match name:
+        case "exp":
+            return d.exp()
+        case "expm1":
+            return d + d**2 / 2 + d**3 / 6 if abs(d) < decimal.Decimal("1e-12") else d.exp() - 1
+        case "log":
+            return d.ln()
+        case "log1p":
+            return log1p_in_decimal(d)
+        case "softplus":
+            return max(d, 0) + log1p_in_decimal((-abs(d)).exp())
+        case "sigmoid":
+            return d.exp() / (1 + d.exp())
+        case "tanh":
+            return d - d**3 / 3 if abs(d) < decimal.Decimal("1e-8") else 1 - 2 / ((2 * d).exp() + 1)
+        case "erf":
+            return erf_in_decimal(d)
 
 
 def exact(name, x):
@@ -120,9 +207,14 @@ def samples(name, dtype):
         over_exponents = 2.0 ** rng.uniform(np.log2(low), np.log2(high), n)
         steps = np.sqrt(0.5) * 2.0 ** np.arange(-8, 9)
     else:
-        evenly = rng.uniform(low, high, n)
+        evenly = rng.uniform(low, min(high, 1000), n)
         over_exponents = 2.0 ** rng.uniform(least, np.log2(high), n) * rng.choice([-1.0, 1.0], n)
         steps = np.arange(-60, 61) * (np.log(2.0) / 8)
+    if name == "log1p":
+        evenly = rng.uniform(-1, 2, n)
+        steps = np.sqrt(0.5) * 2.0 ** np.arange(-8, 9) - 1
+    if name == "erf":
+        steps = np.array([-0.875, 0.875])
     near_steps = np.concatenate([steps * (1 + k * np.finfo(dtype).eps) for k in range(-2, 3)])
     x = np.concatenate([evenly, over_exponents, near_steps])
     return x[(x >= low) & (x <= high)].astype(dtype)
@@ -186,22 +278,42 @@ def test_exp_has_the_full_range(dtype, run):
     assert inside[1] < INF
     np.testing.assert_array_equal(outside, [0.0, INF])
     np.testing.assert_array_equal(run("sigmoid", ends[:1]), inside[:1])
+    np.testing.assert_array_equal(run("softplus", ends[:1]), inside[:1])
+    np.testing.assert_array_equal(run("expm1", ends), [-1.0, inside[1]])
+    np.testing.assert_array_equal(run("expm1", np.nextafter(ends, np.array([-INF, INF], dtype))), [-1.0, INF])
 
 
 @every_backend
 @every_dtype
-def test_tanh_is_odd_and_at_most_one(dtype, run):
-    x = np.abs(samples("tanh", dtype))
-    y = run("tanh", x)
+@pytest.mark.parametrize("name", ["tanh", "erf"])
+def test_saturating_functions_are_odd_and_at_most_one(name, dtype, run):
+    x = np.abs(samples(name, dtype))
+    y = run(name, x)
     assert y.max() == 1.0
-    np.testing.assert_array_equal(bits(run("tanh", -x)), bits(-y))
+    np.testing.assert_array_equal(bits(run(name, -x)), bits(-y))
 
 
 @every_backend
 @every_dtype
-def test_tanh_is_its_argument_where_that_is_small(dtype, run):
-    x = np.geomspace(tiny(dtype), np.finfo(dtype).eps, 1000).astype(dtype)
-    np.testing.assert_array_equal(run("tanh", x), x)
+@pytest.mark.parametrize(("name", "most"), [("tanh", 1.0), ("expm1", 0.4), ("log1p", 0.4)])
+def test_result_is_the_argument_where_that_is_small(name, most, dtype, run):
+    x = np.geomspace(tiny(dtype), most * np.finfo(dtype).eps, 1000).astype(dtype)
+    np.testing.assert_array_equal(run(name, x), x)
+    np.testing.assert_array_equal(run(name, -x), -x)
+
+
+@every_backend
+@every_dtype
+def test_log1p_undoes_expm1(dtype, run):
+    x = np.linspace(-0.6, 80, 10_000, dtype=dtype)
+    np.testing.assert_allclose(run("log1p", run("expm1", x)), x, rtol=8 * np.finfo(dtype).eps)
+
+
+@every_backend
+@every_dtype
+def test_softplus_is_its_reflection_and_its_argument(dtype, run):
+    x = np.linspace(0, 80, 10_000, dtype=dtype)
+    np.testing.assert_allclose(run("softplus", -x) + x, run("softplus", x), rtol=2 * np.finfo(dtype).eps)
 
 
 @every_dtype
@@ -209,8 +321,9 @@ def test_tanh_is_its_argument_where_that_is_small(dtype, run):
 def test_flushing_subnormals_changes_only_subnormals(name, dtype):
     special = np.array([x for x, _ in SPECIAL[name]], dtype)
     subnormals = np.array([0.75, -0.75, 0.001], dtype) * tiny(dtype)
+    smallest = np.array([1.0, 1.5, 2.0, 3.5, 4.0, 5.5, 100.0], dtype) * tiny(dtype)
     underflowing = np.array([-87.5, -88.5, -708.5, -710.0], dtype)
-    x = np.concatenate([samples(name, dtype), special, subnormals, underflowing])
+    x = np.concatenate([samples(name, dtype), special, subnormals, smallest, -smallest, underflowing])
     y, flushed = on_lanes(name, x), on_lanes(name, x, flush=True)
     subnormal = np.abs(y) < tiny(dtype)
     np.testing.assert_array_equal(flushed[~subnormal], y[~subnormal])
@@ -227,7 +340,8 @@ def test_subnormals_have_the_logarithm_of_zero(dtype, run):
 @pytest.mark.parametrize("format", [functions.FLOAT32, functions.FLOAT64], ids=DTYPES)
 def test_constants_are_numbers_of_their_dtype(format):
     dtype = np.dtype("float32" if format.digits == 23 else "float64")
-    constants = np.array([c for c in format if isinstance(c, float)] + [*format.E, *format.T, *format.L])
+    polynomials = [*format.E, *format.T, *format.L, *format.S, *format.C]
+    constants = np.array([c for c in format if isinstance(c, float)] + polynomials)
     np.testing.assert_array_equal(constants.astype(dtype).astype(np.float64), constants)
     assert np.array(math.sqrt(0.5), dtype).view(f"u{dtype.itemsize}") == format.sqrt_half
 
@@ -245,3 +359,23 @@ def test_emulated_fma_rounds_once(dtype):
         error = abs(Fraction(float(di)) - value)
         for neighbour in (np.nextafter(di, np.array(-INF, dtype)), np.nextafter(di, np.array(INF, dtype))):
             assert error <= abs(Fraction(float(neighbour)) - value)
+
+
+@pytest.mark.skipif(os.environ.get("FASTBP_EXHAUSTIVE") != "1", reason="FASTBP_EXHAUSTIVE=1 tries every float32")
+@every_function
+def test_error_stays_within_its_bound_at_every_float32(name):
+    largest, chunk = np.finfo(np.float32).max, 1 << 15  # whose arrays stay in the cache
+    for start in range(0, 1 << 32, chunk):
+        x = (np.arange(chunk, dtype=np.uint32) + np.uint32(start)).view(np.float32)
+        y = compiled(name, x)
+        with np.errstate(all="ignore"):
+            high = NUMPY[name](x.astype(np.float64))
+        size = np.abs(high)
+        counts = (np.abs(x) >= tiny("float32")) | (x == 0) | np.isnan(x)  # other arguments may count as zero
+        nan, infinite, small = counts & np.isnan(high), counts & (size > largest), counts & (size < tiny("float32"))
+        assert np.isnan(y[nan]).all()
+        np.testing.assert_array_equal(y[infinite], np.copysign(INF, high[infinite]))
+        assert (np.abs(y[small]) <= tiny("float32")).all()
+        normal = counts & (size >= tiny("float32")) & (size <= largest)
+        errors = ulp_errors(y[normal], high[normal], 0.0)
+        assert errors.max(initial=0.0) <= ULPS["float32"][name], f"{name}({x[normal][errors.argmax()]!r})"
