@@ -17,7 +17,8 @@ from fastbp import reference
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.panels import Block
 from fastbp.kernels import layout as at
-from fastbp.model.plans import BatchPlan, Update
+from fastbp.model.batch_plan import BatchPlan, Update
+from fastbp.model.losses import Targets, loss_of
 
 SHAPES = [(64, 17, 64), (64, 784, 128), (256, 256, 256), (128, 1024, 1024)]  # rows, inputs, outputs
 
@@ -33,18 +34,19 @@ class Layer:
         self.net = fb.Network([fb.Linear(inputs), fb.Linear(outputs)], inputs=inputs, seed=0, dtype=dtype)
         slots = self.net.parameters.block.slots
         moments = (Block(slots, self.net.dtype), Block(slots, self.net.dtype))
-        update = Update("adam", tuple(fb.Adam().settings()), moments)
+        update = Update("adam", "adam_factors", tuple(fb.Adam().numbers()), moments)
         self.plan = BatchPlan(
             self.net.graph,
             self.net.parameters.block,
+            self.net.states.block,
             1,
             batch=rows,
-            loss="mse",
+            loss=loss_of("mse"),
             update=update,
-            dropout=False,
+            training=False,
         )
         self.plan.refresh(self.net.parameters.version)
-        self.plan.bind(self.X, self.T, 0)
+        self.plan.bind(self.X, Targets("mse", self.T), 0)
         self.plan.steps(1, 1, 1)  # fills every buffer
         self.rows, self.zero = rows, self.plan.zero
         self.invoke = sweep("invoke", dtype)
@@ -60,21 +62,15 @@ class Layer:
     def tiles(self) -> Callable[[], None]:
         """Reduce and update every weight tile of the second layer."""
         address = kernel_address("weights", self.net.dtype.name)
-        head = self.plan.head
-        me, first = int(head[at.WORKERS]), int(head[at.TILES])
-        mine = [t for t in range(int(head[at.TILE_COUNT])) if self._layer_of(t) == self.plan.layers.address_of(0)]
+        me, table = int(self.plan.head[at.WORKERS]), self.plan.tasks[0]
+        layers = table.records[: table.count, at.TILE_LAYER]
+        mine = [t for t in range(table.count) if layers[t] == self.plan.layers.address_of(0)]
 
         def run() -> None:
             for t in mine:
-                self.invoke(address, first + t * at.TILE_WORDS * at.WORD, me, 0, self.rows, self.zero)
+                self.invoke(address, table.address_of(t), me, 0, self.rows, self.zero)
 
         return run
-
-    def _layer_of(self, tile: int) -> int:
-        from fastbp.engine.memory import view
-
-        first = int(self.plan.head[at.TILES]) + tile * at.TILE_WORDS * at.WORD
-        return int(view(first, (1,), np.int64)[0])
 
 
 def timed(benchmark: Any, kernel: Callable[[], None], flops: float) -> None:

@@ -11,17 +11,56 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "fastbp.model.layers": ["Dropout", "Identity", "Linear", "ReLU", "Sigmoid", "Tanh"],
-    "fastbp.model.network": ["Network", "mlp"],
+    "fastbp.model.layers": ["BatchNorm", "Dropout", "Embedding", "LayerNorm", "Linear", "RMSNorm", "Scale"],
+    "fastbp.model.activations": [
+        "ELU",
+        "GELU",
+        "SELU",
+        "HardSigmoid",
+        "Hardtanh",
+        "Identity",
+        "LeakyReLU",
+        "LogSoftmax",
+        "Mish",
+        "PReLU",
+        "ReLU",
+        "SiLU",
+        "Sigmoid",
+        "Softmax",
+        "Softplus",
+        "Softsign",
+        "Tanh",
+    ],
+    "fastbp.model.initial": ["Init"],
+    "fastbp.model.class_losses": ["BinaryCrossEntropy", "CrossEntropy", "MultiMargin"],
+    "fastbp.model.number_losses": ["MAE", "MSE", "GaussianNLL", "HalfMSE", "Huber", "LogCosh", "Poisson", "Quantile"],
+    "fastbp.model.network": ["Network"],
+    "fastbp.model.mlp": ["mlp"],
     "fastbp.model.files": ["load"],
-    "fastbp.train.optimizers": ["SGD", "Adam", "AdamW"],
+    "fastbp.train.optimizers": ["SGD", "Adadelta", "Adagrad", "RMSprop"],
+    "fastbp.train.adam": ["Adam", "AdamW", "Lion", "NAdam", "RAdam"],
+    "fastbp.train.schedules": [
+        "Constant",
+        "CosLog4",
+        "Cosine",
+        "CosineRestarts",
+        "Exponential",
+        "FlatCosine",
+        "MultiStep",
+        "OneCycle",
+        "Polynomial",
+        "Step",
+    ],
     "fastbp.train.trainer": ["Trainer"],
     "fastbp.train.history": ["History"],
-    "fastbp.train.callbacks": ["Callback", "EarlyStopping"],
+    "fastbp.train.callbacks": ["Callback", "EarlyStopping", "ReduceLROnPlateau", "TimeBudget"],
+    "fastbp.train.lbfgs": ["LBFGS"],
+    "fastbp.train.writers": ["CSVLogger", "JSONLogger", "ModelCheckpoint"],
     "fastbp.errors": [
         "CheckpointError",
         "ConfigError",
         "DataError",
+        "DependencyError",
         "DivergedError",
         "FastbpError",
         "ForkError",
@@ -29,33 +68,87 @@ _HOMES = {
     ],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-_ROOMS = ["data", "errors", "reference"]
+_ROOMS = {name: f"fastbp.{name}" for name in ("data", "errors", "reference")} | {"metrics": "fastbp.train.metrics"}
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "LBFGS",
+    "MAE",
+    "MSE",
+    "SELU",
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "BatchNorm",
+    "BinaryCrossEntropy",
+    "CSVLogger",
     "Callback",
     "CheckpointError",
     "ConfigError",
+    "Constant",
+    "CosLog4",
+    "Cosine",
+    "CosineRestarts",
+    "CrossEntropy",
     "DataError",
+    "DependencyError",
     "DivergedError",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
+    "Exponential",
     "FastbpError",
+    "FlatCosine",
     "ForkError",
+    "GaussianNLL",
+    "HalfMSE",
+    "HardSigmoid",
+    "Hardtanh",
     "History",
+    "Huber",
     "Identity",
+    "Init",
+    "JSONLogger",
+    "LayerNorm",
+    "LeakyReLU",
     "Linear",
+    "Lion",
+    "LogCosh",
+    "LogSoftmax",
+    "Mish",
+    "ModelCheckpoint",
+    "MultiMargin",
+    "MultiStep",
+    "NAdam",
     "Network",
+    "OneCycle",
+    "PReLU",
+    "Poisson",
+    "Polynomial",
+    "Quantile",
+    "RAdam",
+    "RMSNorm",
+    "RMSprop",
     "ReLU",
+    "ReduceLROnPlateau",
+    "Scale",
     "ShapeError",
+    "SiLU",
     "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Step",
     "Tanh",
+    "TimeBudget",
     "Trainer",
     "data",
     "errors",
     "load",
+    "metrics",
     "mlp",
     "reference",
 ]
@@ -66,25 +159,65 @@ if TYPE_CHECKING:
         CheckpointError,
         ConfigError,
         DataError,
+        DependencyError,
         DivergedError,
         FastbpError,
         ForkError,
         ShapeError,
     )
+    from fastbp.model.activations import (
+        ELU,
+        GELU,
+        SELU,
+        HardSigmoid,
+        Hardtanh,
+        Identity,
+        LeakyReLU,
+        LogSoftmax,
+        Mish,
+        PReLU,
+        ReLU,
+        Sigmoid,
+        SiLU,
+        Softmax,
+        Softplus,
+        Softsign,
+        Tanh,
+    )
+    from fastbp.model.class_losses import BinaryCrossEntropy, CrossEntropy, MultiMargin
     from fastbp.model.files import load
-    from fastbp.model.layers import Dropout, Identity, Linear, ReLU, Sigmoid, Tanh
-    from fastbp.model.network import Network, mlp
-    from fastbp.train.callbacks import Callback, EarlyStopping
+    from fastbp.model.initial import Init
+    from fastbp.model.layers import BatchNorm, Dropout, Embedding, LayerNorm, Linear, RMSNorm, Scale
+    from fastbp.model.mlp import mlp
+    from fastbp.model.network import Network
+    from fastbp.model.number_losses import MAE, MSE, GaussianNLL, HalfMSE, Huber, LogCosh, Poisson, Quantile
+    from fastbp.train import metrics
+    from fastbp.train.adam import Adam, AdamW, Lion, NAdam, RAdam
+    from fastbp.train.callbacks import Callback, EarlyStopping, ReduceLROnPlateau, TimeBudget
     from fastbp.train.history import History
-    from fastbp.train.optimizers import SGD, Adam, AdamW
+    from fastbp.train.lbfgs import LBFGS
+    from fastbp.train.optimizers import SGD, Adadelta, Adagrad, RMSprop
+    from fastbp.train.schedules import (
+        Constant,
+        Cosine,
+        CosineRestarts,
+        CosLog4,
+        Exponential,
+        FlatCosine,
+        MultiStep,
+        OneCycle,
+        Polynomial,
+        Step,
+    )
     from fastbp.train.trainer import Trainer
+    from fastbp.train.writers import CSVLogger, JSONLogger, ModelCheckpoint
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
     elif name in _ROOMS:
-        value = import_module(f"fastbp.{name}")
+        value = import_module(_ROOMS[name])
     else:
         raise AttributeError(f"module `fastbp` has no attribute `{name}`")
     globals()[name] = value

@@ -8,7 +8,8 @@
     │   └── ShapeError                             ... of the wrong shape
     ├── CheckpointError    (ValueError)            a saved network or run: damaged, or of another network
     ├── DivergedError      (FloatingPointError)    the run itself: a loss or gradient that is not finite
-    └── ForkError          (RuntimeError)          the process: forked after the threads had started
+    ├── ForkError          (RuntimeError)          the process: forked after the threads had started
+    └── DependencyError    (ImportError)           a package that an extra would have installed
 
 Each is also the built-in error in brackets, so `except ValueError` catches what a Python user expects it to.
 A shape error is a data error because what is wrong is an array handed in. Layer sizes that clash are
@@ -30,6 +31,7 @@ __all__ = [
     "ConfigTypeError",
     "DataError",
     "DataTypeError",
+    "DependencyError",
     "DivergedError",
     "FastbpError",
     "ForkError",
@@ -92,6 +94,10 @@ class DivergedError(FastbpError, FloatingPointError):
 
 class ForkError(FastbpError, RuntimeError):
     """Compiled code was called in a process that was forked after its threads had started."""
+
+
+class DependencyError(FastbpError, ImportError):
+    """A package is needed that is not installed."""
 
 
 def not_one_of(where: str, value: object, allowed: Iterable[str]) -> ConfigError:

@@ -61,30 +61,98 @@ def test_a_first_step_that_compiles_takes_less_than_12_seconds(tmp_path):
 # What it shows
 
 SHOWN = {
-    "Linear": "(features, bias=True)",
-    "ReLU": "()",
-    "Tanh": "()",
-    "Sigmoid": "()",
-    "Identity": "()",
+    "ELU": "(alpha=1.0)",
+    "GELU": "(approximate='none')",
+    "LBFGS": "(net, loss='cross_entropy', weight_decay=0.0, decay_all=False, memory=10, tolerance=1e-08)",
+    "MAE": "(*, reduction='mean')",
+    "MSE": "(*, reduction='mean')",
+    "SELU": "()",
+    "SGD": "(lr=0.001, momentum=0.0, nesterov=False, weight_decay=0.0, decoupled=False, decay_all=False)",
+    "Adadelta": "(lr=1.0, rho=0.9, eps=1e-06, weight_decay=0.0, decoupled=False, decay_all=False)",
+    "Adagrad": "(lr=0.01, lr_decay=0.0, initial=0.0, eps=1e-10, weight_decay=0.0, decoupled=False, decay_all=False)",
+    "Adam": (
+        "(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, amsgrad=False, decoupled=False, decay_all=False)"
+    ),
+    "AdamW": (
+        "(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01, amsgrad=False, decoupled=True, decay_all=False)"
+    ),
+    "BatchNorm": "(eps=1e-05, momentum=0.1, affine=True)",
+    "BinaryCrossEntropy": "(pos_weight=1.0, *, reduction='mean')",
+    "CSVLogger": "(path, append=False)",
+    "Constant": "(*, warmup=0)",
+    "CosLog4": "(steps=None, *, warmup=0)",
+    "Cosine": "(end=0.0, steps=None, *, warmup=0)",
+    "CosineRestarts": "(first, multiply=1, end=0.0, *, warmup=0)",
+    "CrossEntropy": "(label_smoothing=0.0, class_weights=None, ignore_index=None, *, reduction='mean')",
     "Dropout": "(p=0.5)",
-    "SGD": "(lr=0.001, momentum=0.0)",
-    "Adam": "(lr=0.001, betas=(0.9, 0.999), eps=1e-08)",
-    "AdamW": "(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01)",
+    "EarlyStopping": "(patience=5, min_delta=0.0, monitor='val_loss', restore_best=True, mode='auto')",
+    "Embedding": "(columns, init=Init(name='normal', scale=None))",
+    "Exponential": "(gamma, *, warmup=0)",
+    "FlatCosine": "(flat=0.72, end=0.0, steps=None, *, warmup=0)",
+    "GaussianNLL": "(*, reduction='mean')",
+    "HalfMSE": "(*, reduction='mean')",
+    "HardSigmoid": "()",
+    "Hardtanh": "(min_val=-1.0, max_val=1.0)",
+    "Huber": "(delta=1.0, *, reduction='mean')",
+    "Identity": "()",
+    "JSONLogger": "(path, append=False)",
+    "LayerNorm": "(eps=1e-05, affine=True, bias=True)",
+    "LeakyReLU": "(negative_slope=0.01)",
+    "Linear": "(features, bias=True, init=None, bias_init=None, ntk=False)",
+    "Lion": "(lr=0.0001, betas=(0.9, 0.99), weight_decay=0.0, decay_all=False)",
+    "LogCosh": "(*, reduction='mean')",
+    "LogSoftmax": "()",
+    "Mish": "()",
+    "ModelCheckpoint": "(path, save_best_only=False, every=1, monitor='val_loss', mode='auto')",
+    "MultiMargin": "(p=1, margin=1.0, *, reduction='mean')",
+    "MultiStep": "(milestones, gamma=0.1, *, warmup=0)",
+    "NAdam": (
+        "(lr=0.002, betas=(0.9, 0.999), eps=1e-08, momentum_decay=0.004, weight_decay=0.0, decoupled=False, "
+        "decay_all=False)"
+    ),
     "Network": "(layers, inputs, seed=0, dtype='float32')",
-    "mlp": "(sizes, activation='relu', seed=0, dtype='float32', dropout=0.0)",
+    "OneCycle": "(warm=0.3, div=25.0, final_div=10000.0, steps=None, *, warmup=0)",
+    "PReLU": "(per_feature=False, init=0.25)",
+    "Poisson": "(*, reduction='mean')",
+    "Polynomial": "(power=1.0, end=0.0, steps=None, *, warmup=0)",
+    "Quantile": "(q=0.5, *, reduction='mean')",
+    "RAdam": "(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0, decoupled=False, decay_all=False)",
+    "RMSNorm": "(eps=None, affine=True)",
+    "RMSprop": (
+        "(lr=0.01, alpha=0.99, eps=1e-08, momentum=0.0, centered=False, weight_decay=0.0, decoupled=False, "
+        "decay_all=False)"
+    ),
+    "ReLU": "()",
+    "ReduceLROnPlateau": (
+        "(factor=0.1, patience=10, min_lr=0.0, cooldown=0, min_delta=0.0001, monitor='val_loss', mode='auto')"
+    ),
+    "Scale": "(init=Init(name='ones', scale=None))",
+    "SiLU": "()",
+    "Sigmoid": "()",
+    "Softmax": "()",
+    "Softplus": "(beta=1.0)",
+    "Softsign": "()",
+    "Step": "(every, gamma=0.1, *, warmup=0)",
+    "Tanh": "()",
+    "TimeBudget": "(seconds)",
+    "Trainer": (
+        "(net, loss='cross_entropy', optimizer=None, batch_size=32, threads=None, seed=None, schedule=None, "
+        "clip_norm=None, clip_value=None, accumulate=1, ema=None, lr_factors=None, decay_factors=None, "
+        "frozen=())"
+    ),
     "load": "(path)",
-    "Trainer": "(net, loss='cross_entropy', optimizer=None, batch_size=32, threads=None, seed=None)",
-    "EarlyStopping": "(patience=5, min_delta=0.0, monitor='val_loss', restore_best=True)",
+    "mlp": "(sizes, activation='relu', seed=0, dtype='float32', dropout=0.0)",
     "Network.predict": "(self, X, out=None, threads=None)",
-    "Network.loss_and_gradients": "(self, X, y, loss='cross_entropy')",
-    "Network.evaluate": "(self, X, y, loss='cross_entropy')",
+    "Network.loss_and_gradients": "(self, X, y, loss='cross_entropy', sample_weight=None, training=False)",
+    "Network.evaluate": "(self, X, y, loss='cross_entropy', sample_weight=None)",
     "Network.vjp": "(self, X, u)",
     "Network.jvp": "(self, X, v)",
     "Network.jacobian": "(self, X, mode='auto')",
     "Network.save": "(self, path)",
-    "Trainer.step": "(self, X, y)",
-    "Trainer.run": "(self, X, y, steps)",
-    "Trainer.fit": "(self, X, y, epochs=1, validation=None, callbacks=())",
+    "Trainer.step": "(self, X, y, sample_weight=None)",
+    "Trainer.run": "(self, X, y, steps, sample_weight=None)",
+    "Trainer.fit": "(self, X, y, epochs=1, validation=None, callbacks=(), sample_weight=None, metrics=())",
+    "LBFGS.fit": "(self, X, y, epochs=100, validation=None, callbacks=(), sample_weight=None, metrics=())",
 }
 
 

@@ -54,7 +54,7 @@ def fingerprint() -> str:
 
     digest = hashlib.sha256()
     root = Path(__file__).resolve().parent.parent
-    engine = [root / "engine" / name for name in ("cache.py", "compiler.py", "entries.py", "sweeps.py")]
+    engine = [root / "engine" / name for name in ("cache.py", "compiler.py", "entries.py", "steps.py", "sweeps.py")]
     for source in [*sorted((root / "kernels").glob("*.py")), *engine]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     features = sorted(name for name, on in llvm.get_host_cpu_features().items() if on)

@@ -6,7 +6,9 @@ and the sweeps can call it without knowing it: an op more or a network more comp
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import sys
 import threading
 from collections.abc import Callable
@@ -46,11 +48,13 @@ def _build(name: str, real: str, make: Callable[[Any], Any]) -> Any:
 @cache
 def _kernels() -> dict[str, Callable[..., None]]:
     """Import every kernel and return them by name."""
+    import fastbp.kernels
     from fastbp.engine import sweeps
-    from fastbp.kernels import activations, dropout, losses, optimizers, products, rows, scan, weights
     from fastbp.kernels.flags import KERNELS
 
-    del sweeps, activations, dropout, losses, optimizers, products, rows, scan, weights
+    for module in pkgutil.iter_modules(fastbp.kernels.__path__):
+        importlib.import_module(f"fastbp.kernels.{module.name}")
+    del sweeps
     return KERNELS
 
 

@@ -64,6 +64,8 @@ def step_batch(head, x, y, rate, step, seed, z):
     put(head, at.TOTAL, rows)
     put(head, at.ORDER, 0)
     put(head, at.SHUFFLE, 0)
+    put(head, at.WEIGHTS, 0)
+    put(head, at.NORMALISERS, 0)
     put(head, at.CURSOR, 0)
     put(head, at.STEP, step)
     put(head, at.SEED, seed)

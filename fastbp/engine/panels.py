@@ -65,6 +65,10 @@ class Block:
         """Set everything to zero."""
         view(self.address, (self.size,), np.uint8)[...] = 0
 
+    def fill(self, number: float) -> None:
+        """Set every number, padding too, to one value."""
+        view(self.address, (self.size // self.dtype.itemsize,), self.dtype)[...] = number
+
     def copy_from(self, other: Block) -> None:
         """Take all numbers of a block that is laid out alike."""
         target = view(self.address, (self.size,), np.uint8)
@@ -79,3 +83,22 @@ def slots_of(shapes: dict[str, tuple[int, ...]], dtype: np.dtype[Any]) -> dict[s
         out[name] = Slot(shape, offset, LINE // dtype.itemsize)
         offset += out[name].bytes
     return out
+
+
+class Snapshot:
+    """What several blocks held at one moment."""
+
+    def __init__(self, blocks: list[Block]) -> None:
+        self._pairs = [(block, Block(block.slots, block.dtype)) for block in blocks]
+        self.take()
+
+    def take(self) -> Snapshot:
+        """Copy the blocks as they are now."""
+        for block, copy in self._pairs:
+            copy.copy_from(block)
+        return self
+
+    def put_back(self) -> None:
+        """Give the blocks what they held."""
+        for block, copy in self._pairs:
+            block.copy_from(copy)

@@ -31,4 +31,19 @@ def uniform(count: int, seed: int, tensor: int) -> NDArray[np.float64]:
     counter[2] = tensor
     counter[3] = INIT
     drawn = words(counter, (seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF))
-    return (drawn.T.ravel()[:count].astype(np.float64) + 0.5) * 2.0**-32
+    return _between_0_and_1(drawn.T.ravel()[:count])
+
+
+def uniform_at(index: NDArray[np.int64], seed: int, tensor: int, attempt: int = 0) -> NDArray[np.float64]:
+    """Numbers `index` of a tensor's stream: those of `uniform`, and with an `attempt` above 0 those of another."""
+    counter = np.zeros((4, len(index)), np.uint64)
+    counter[0] = index >> 2
+    counter[1] = attempt
+    counter[2] = tensor
+    counter[3] = INIT
+    drawn = words(counter, (seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF))
+    return _between_0_and_1(drawn[index & 3, np.arange(len(index))])
+
+
+def _between_0_and_1(drawn: NDArray[np.uint64]) -> NDArray[np.float64]:
+    return (drawn.astype(np.float64) + 0.5) * 2.0**-32

@@ -27,6 +27,7 @@ class Table:
         self.address = arena.take(max(records, 1) * words * at.WORD)
         self.records: Record = view(self.address, (max(records, 1), words), np.int64)
         self.words = words
+        self.count = records
 
     def address_of(self, index: int) -> int:
         return self.address + index * self.words * at.WORD
@@ -67,7 +68,9 @@ class Plan:
         itemsize = self.parameters.dtype.itemsize
         numbers = 1 + max(op[at.NUMBER] for op in ops)
         workers = Table(self.arena, self.workers, -(-(at.MAGNITUDES + numbers) // 8) * 8)
-        tile = (at.TILE_INPUTS * at.TILE_PANELS + at.TILE_PANELS) * LINE
+        # A worker's scratch holds a tile of weights with its biases, or two lines for every panel of a layer.
+        widest = max((layer[at.LAYER_PANELS] for layer in layers), default=0)
+        tile = max(at.TILE_INPUTS * at.TILE_PANELS + at.TILE_PANELS, 2 * widest) * LINE
         self.ops = Table(self.arena, len(ops), at.OP_WORDS)
         self.layers = Table(self.arena, len(layers), at.LAYER_WORDS)
         self.phases = Table(self.arena, len(phases), at.PHASE_WORDS)
@@ -102,6 +105,8 @@ class Plan:
         transpose = kernel_address("transpose_weights", self.real)
         worker = int(self.head[at.WORKERS])
         for i in range(int(self.head[at.LAYER_COUNT])):
+            if not self.layers.records[i, at.LAYER_TRANSPOSED]:
+                continue
             panels = int(self.layers.records[i, at.LAYER_PANELS])
             invoke(transpose, self.layers.address_of(i), worker, 0, panels, self.zero)
         self._version = version

@@ -11,6 +11,16 @@ Every task owns what it writes, and each sum has one order, so no bit depends on
 
 from __future__ import annotations
 
+from fastbp.engine.steps import (
+    clip_norm,
+    end_backward,
+    end_batch,
+    end_step,
+    first_bad_layer,
+    first_bad_output,
+    sum_loss,
+    worker_of,
+)
 from fastbp.kernels import layout as at
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.memory import (
@@ -18,35 +28,26 @@ from fastbp.kernels.memory import (
     atomic_load,
     atomic_store,
     atomic_swap,
-    bytes_of,
     call_kernel,
     flush_subnormals,
     get,
     get_double,
-    get_real,
     give_way,
     put,
-    put_double,
     restore_rounding,
     spin_hint,
 )
-from fastbp.kernels.philox import shuffle
 
 PATIENCE = 4000  # looks at a word before a waiting thread offers its core to others, about 50 µs
-
-
-@inlined
-def worker_of(head, t):
-    return get(head, at.WORKERS) + t * get(head, at.WORKER_BYTES)
 
 
 @inlined
 def run_task(head, phase, t, task, z):
     """One task of a phase, on worker t."""
     me = worker_of(head, t)
-    if get(phase, at.PHASE_KIND) == at.WEIGHT_PHASE:
-        tile = get(head, at.TILES) + task * (at.TILE_WORDS * at.WORD)
-        call_kernel(get(phase, at.PHASE_OPS), tile, me, 0, get(head, at.ROWS), z)
+    if get(phase, at.PHASE_KIND) == at.TASK_PHASE:
+        record = get(phase, at.PHASE_TASKS) + task * (at.TILE_WORDS * at.WORD)
+        call_kernel(get(record, at.TILE_KERNEL), record, me, 0, get(head, at.ROWS), z)
         return
     groups = get(phase, at.PHASE_GROUPS)
     size = get(phase, at.PHASE_BLOCK)
@@ -68,135 +69,10 @@ def run_task(head, phase, t, task, z):
 
 
 @inlined
-def largest_of(head, op):
-    """The largest magnitude that an op wrote in this batch, over all workers, as bits."""
-    top = 0
-    for t in range(get(head, at.THREADS)):
-        top = max(top, get(worker_of(head, t), at.MAGNITUDES + op))
-    return top
-
-
-@inlined
-def number_of(bits, head, z):
-    """The magnitude whose bits these are; infinity for all that is not finite."""
-    if bits >= get(head, at.FINITE):
-        return 1e400
-    scratch = head + at.SPARE * at.WORD
-    put(scratch, 0, bits)
-    return float(get_real(scratch, z))
-
-
-@inlined
-def sum_loss(head, z):
-    """Add up the rows' losses in row order; returns and keeps their mean."""
-    item = bytes_of(z)
-    total = 0.0
-    for r in range(get(head, at.ROWS)):
-        total += float(get_real(get(head, at.ROW_LOSS) + r * item, z))
-    loss = total * get_double(head, at.INVERSE_ROWS)
-    put_double(head, at.LOSS, loss)
-    return loss
-
-
-@inlined
-def end_backward(head, z):
-    """Take the loss and see whether every gradient is certain to be finite.
-
-    |dW| <= B max|x| max|dz|, so two magnitudes that were gathered on the way bound a layer's gradient, and with the
-    learning rate its step. Only where the bound is too large to tell are the gradients themselves looked at before any
-    is applied.
-    """
-    rows = get(head, at.ROWS)
-    loss = sum_loss(head, z)
-    certain = loss - loss == 0.0
-    limit = get_double(head, at.LIMIT)
-    rate = max(1.0, get_double(head, at.RATE))
-    for i in range(get(head, at.LAYER_COUNT)):
-        layer = get(head, at.LAYERS) + i * (at.LAYER_WORDS * at.WORD)
-        source = get(layer, at.LAYER_X_OP)
-        bits = get(head, at.INPUT_MAX) if source < 0 else largest_of(head, source)
-        x = (2.0 * number_of(bits, head, z) + 2.0) * get_double(layer, at.LAYER_X_SCALE)
-        d = 2.0 * number_of(largest_of(head, get(layer, at.LAYER_D_OP)), head, z)
-        if not rows * x * d * rate < limit:
-            certain = False
-    return certain
-
-
-@inlined
-def first_bad_layer(head):
-    """1 + the first layer that any worker found not finite; 0 if none did."""
-    bad = 0
-    for t in range(get(head, at.THREADS)):
-        found = get(worker_of(head, t), at.BAD_LAYER)
-        if found > 0 and (bad == 0 or found < bad):
-            bad = found
-    return bad
-
-
-@inlined
-def first_bad_output(head):
-    """1 + the first layer whose output was not finite; 0 if the loss alone was not."""
-    for i in range(1, get(head, at.LAYER_COUNT)):
-        layer = get(head, at.LAYERS) + i * (at.LAYER_WORDS * at.WORD)
-        source = get(layer, at.LAYER_X_OP)
-        if source >= 0 and largest_of(head, source) >= get(head, at.FINITE):
-            return get(layer - at.LAYER_WORDS * at.WORD, at.LAYER_NODE) + 1
-    last = get(head, at.LAYERS) + (get(head, at.LAYER_COUNT) - 1) * (at.LAYER_WORDS * at.WORD)
-    return get(last, at.LAYER_NODE) + 1
-
-
-@kernel
-def begin_batch(head, me, r0, r1, z):
-    """Point at the next batch, shuffling first where a pass begins, and prepare the optimiser's factors."""
-    total = get(head, at.TOTAL)
-    cursor = get(head, at.CURSOR)
-    order = get(head, at.ORDER)
-    if cursor == 0 and get(head, at.SHUFFLE) != 0:
-        shuffle(order, total, get(head, at.SEED), get(head, at.EPOCH))
-    rows = min(get(head, at.BATCH), total - cursor)
-    put(head, at.ROWS, rows)
-    put_double(head, at.INVERSE_ROWS, 1.0 / rows)
-    put(head, at.INDEX, order + 4 * cursor if order != 0 else 0)
-    put(head, at.CHECKING, 0)
-    for t in range(get(head, at.THREADS)):
-        me = worker_of(head, t)
-        put(me, at.SHIFT, 0 if order != 0 else cursor)
-        put(me, at.BAD_LAYER, 0)
-        for op in range(get(head, at.MAGNITUDE_COUNT)):
-            put(me, at.MAGNITUDES + op, 0)
-    rate = get_double(get(head, at.RATES), get(head, at.RATE_AT))
-    put_double(head, at.RATE, rate)
-    put_double(head, at.FACTORS, rate)
-    call_kernel(get(head, at.OPTIMIZER_PLAN), head, 0, 0, 0, z)
-
-
-@inlined
-def end_step(head):
-    """Count the step; say whether the call goes on."""
-    rows = get(head, at.ROWS)
-    put(head, at.STEP, get(head, at.STEP) + 1)
-    put(head, at.STEPS_LEFT, get(head, at.STEPS_LEFT) - 1)
-    put(head, at.RATE_AT, get(head, at.RATE_AT) + 1)
-    put_double(head, at.PASS_LOSS, get_double(head, at.PASS_LOSS) + get_double(head, at.LOSS) * rows)
-    put(head, at.PASS_ROWS, get(head, at.PASS_ROWS) + rows)
-    cursor = get(head, at.CURSOR) + rows
-    if cursor >= get(head, at.TOTAL):
-        cursor = 0
-        put(head, at.EPOCH, get(head, at.EPOCH) + 1)
-        ended = get(head, at.PASS_AT)
-        put_double(get(head, at.PASSES), ended, get_double(head, at.PASS_LOSS) / get(head, at.PASS_ROWS))
-        put(head, at.PASS_AT, ended + 1)
-        put_double(head, at.PASS_LOSS, 0.0)
-        put(head, at.PASS_ROWS, 0)
-    put(head, at.CURSOR, cursor)
-    return get(head, at.STEPS_LEFT) > 0 and get(head, at.PASS_AT) < get(head, at.PASS_LIMIT)
-
-
-@inlined
 def task_count(head, phase):
-    """Tasks of a phase: row blocks times column groups, or weight tiles."""
-    if get(phase, at.PHASE_KIND) == at.WEIGHT_PHASE:
-        return get(head, at.TILE_COUNT)
+    """Tasks of a phase: row blocks times column groups, or records."""
+    if get(phase, at.PHASE_KIND) == at.TASK_PHASE:
+        return get(phase, at.PHASE_TASK_COUNT)
     size = get(phase, at.PHASE_BLOCK)
     return (get(head, at.ROWS) + size - 1) // size * get(phase, at.PHASE_GROUPS)
 
@@ -221,9 +97,17 @@ def next_phase(head, index, z):
             return at.STOPPED
         put(head, at.CHECKING, 0)
         return index + 1
+    if end == at.END_GRADIENTS and get(head, at.MICRO) + 1 < get(head, at.GROUP):
+        end_batch(head)
+        put(head, at.MICRO, get(head, at.MICRO) + 1)
+        call_kernel(get(head, at.BEGIN_BATCH), head, 0, 0, 0, z)
+        return 0
+    if end == at.END_NORM:
+        clip_norm(head)
     if end == at.END_LOSS:
         sum_loss(head, z)
     if end == at.END_STEP or end == at.END_LOSS:
+        end_batch(head)
         if not end_step(head):
             return at.STOPPED
         call_kernel(get(head, at.BEGIN_BATCH), head, 0, 0, 0, z)
@@ -326,6 +210,7 @@ def begin(head, me, r0, r1, z):
     put(head, at.STATUS, 0)
     put(head, at.PASS_AT, 0)
     put(head, at.RATE_AT, 0)
+    put(head, at.MICRO, 0)
     if get(head, at.TRAINING) != 0:
         call_kernel(get(head, at.BEGIN_BATCH), head, 0, 0, 0, z)
     atomic_store(head + at.NOW * at.WORD, announcement(head, 1, 0))

@@ -4,8 +4,8 @@
     vjp       dx = m ∘ dy s          diagonal, and the mask does not depend on x
     jvp       ty = m ∘ tx s
 
-The mask is a pure function of (seed, step, layer, row, column): four Philox words k make the key of a layer and step,
-and
+The mask is a pure function of (seed, step, layer, row, column), a step being one batch: four Philox words k make
+the key of a layer and step, and
 
     bits(r, c) = mix(mix(r ^ k0) ^ k1 ^ c)
 
@@ -19,6 +19,7 @@ from fastbp.kernels.layout import (
     A_STRIDE,
     C_STRIDE,
     CHANCE,
+    DRAW,
     FIRST_PANEL,
     HEAD,
     NODE,
@@ -26,7 +27,6 @@ from fastbp.kernels.layout import (
     SCALE,
     SEED,
     SHIFT,
-    STEP,
     A,
     C,
 )
@@ -62,7 +62,7 @@ def masked(x: V, scale: V, row: V, column: V, chance: V) -> V:
 def dropout(op, me, r0, r1, z):
     """C = A ∘ m s for rows r0 to r1: forward, vjp and jvp are this one product."""
     head = get(me, HEAD)
-    step = get(head, STEP)
+    step = get(head, DRAW)
     seed = get(head, SEED)
     k0, k1, _, _ = philox(step & LOW, (step >> 32) & LOW, get(op, NODE), DROPOUT, seed & LOW, (seed >> 32) & LOW)
     chance = get(op, CHANCE)

@@ -30,8 +30,6 @@ OPS = next(_word)  # address of the first op's record
 OP_COUNT = next(_word)
 LAYERS = next(_word)  # address of the first weight record
 LAYER_COUNT = next(_word)
-TILES = next(_word)  # address of the first weight tile's record
-TILE_COUNT = next(_word)
 ROWS = next(_word)  # rows in this batch, or rows in all for a plan that is no training
 BATCH = next(_word)  # rows of a full batch
 TOTAL = next(_word)  # rows of the data set
@@ -57,8 +55,8 @@ FINITE = next(_word)  # the first bits of a real that is not finite
 INPUT_MAX = next(_word)  # the largest magnitude among the inputs, as bits
 OPTIMIZER = next(_word)  # address of the optimiser's kernel
 ROW_LOSS = next(_word)  # address of the loss of each row of the batch
-LOSS = next(_word)  # mean loss of the last batch, float64
-PASS_LOSS = next(_word)  # sum of the rows' losses in this pass, float64
+LOSS = next(_word)  # loss of the last batch, float64
+PASS_LOSS = next(_word)  # sum of the losses of this pass, each times its batch's weight, float64
 PASS_ROWS = next(_word)
 PASSES = next(_word)  # address of the mean loss of each finished pass of this call, float64
 PASS_AT = next(_word)
@@ -66,8 +64,32 @@ PASS_LIMIT = next(_word)  # the call ends when so many passes are finished
 PARAMETERS = next(_word)  # addresses of the parameters, and of what the optimiser keeps for each, laid out alike
 MOMENT_1 = next(_word)
 MOMENT_2 = next(_word)
+MOMENT_3 = next(_word)
 GRADIENTS = next(_word)
-INVERSE_ROWS = next(_word)  # 1 / ROWS, float64
+AVERAGE = next(_word)  # address of the running average of the parameters; 0: none is kept
+AVERAGE_KEEP = next(_word)  # how much of it stays in each step, float64
+# The loss of a batch is LOSS_SCALE Σ ω ℓ. Weights of rows are float64, one a row of the data set; 0: every one is 1.
+WEIGHTS = next(_word)  # address of the ω
+NORMALISERS = next(_word)  # address of what their sum is taken over, to divide by
+SUMMED = next(_word)  # 1: the loss is a sum, not a mean
+LOSS_SCALE = next(_word)  # float64
+BATCH_WEIGHT = next(_word)  # what this batch counts for in the mean of its pass, float64
+PASS_WEIGHT = next(_word)  # the sum of those, float64
+# Gradients that wait in GRADIENTS before they are applied, because all of them are needed first.
+STAGED = next(_word)  # 1: weight tasks only keep gradients, an update phase applies them
+UPDATE = next(_word)  # address of the optimiser's kernel, for that phase
+ACCUMULATE = next(_word)  # batches of a step
+MICRO = next(_word)  # which of them this is
+GROUP = next(_word)  # how many this step has: fewer at the end of a pass
+GROUP_SCALE = next(_word)  # 1 / GROUP, float64
+DRAW = next(_word)  # batches begun: what dropout's masks are drawn from
+CLIP_VALUE = next(_word)  # no gradient is further from 0 than this, float64; 0: no limit
+CLIP_NORM = next(_word)  # nor all of them together, float64; 0: no limit
+CLIP_SCALE = next(_word)  # what gradients are multiplied with to keep that, float64
+NORMS = next(_word)  # address of the sum of squares of each piece of GRADIENTS, float64
+NORM_COUNT = next(_word)
+RUNNING = next(_word)  # a product that an optimiser carries from step to step, float64
+RUNNING_AT = next(_word)  # the step that it is for
 # What the optimiser multiplies with in this step, float64; the meaning is the optimiser's.
 FACTORS = next(_word)
 FACTOR_COUNT = 8
@@ -94,9 +116,12 @@ SHIFT = next(_word)  # row of the user's array minus row of the buffers
 SCRATCH = next(_word)  # address of this worker's gradient tile
 RUNS = next(_word)  # where an optimiser finds its gradients, and how many lines: see `optimizers.py`
 BAD_LAYER = next(_word)  # 1 + the first layer of this worker whose gradient was not finite
+SLOT_RATE = next(_word)  # what the parameters at hand multiply the learning rate with, float64
+SLOT_DECAY = next(_word)  # and the weight decay
 LARGEST_LINE = 8  # a line: running maximum of magnitudes, as bits
 ZERO_LINE = 16  # a line that stays zero
-MAGNITUDES = 24  # then, a word an op: the largest magnitude that it wrote in this batch, as bits
+WORK_LINES = 24  # four lines for whatever a kernel has to put together
+MAGNITUDES = 56  # then, a word an op: the largest magnitude that it wrote in this batch, as bits
 
 # A phase.
 _word = count(0)
@@ -112,8 +137,12 @@ PHASE_SPLIT = next(
 )  # then THREADS + 1 words: thread t does tasks SPLIT[t] to SPLIT[t + 1] unless somebody is late
 PHASE_WORDS = 8 + MAX_THREADS + 1 + 7
 
-ROW_PHASE, WEIGHT_PHASE = 0, 1
-END_NOTHING, END_LOSS, END_BACKWARD, END_CHECK, END_STEP = range(5)
+PHASE_TASKS = PHASE_GROUPS  # of a task phase: the address of its first task's record
+PHASE_TASK_COUNT = PHASE_BLOCK
+
+ROW_PHASE = 0  # tasks are blocks of rows, or columns of them
+TASK_PHASE = 1  # tasks are records that begin with the address of their kernel
+END_NOTHING, END_LOSS, END_BACKWARD, END_CHECK, END_GRADIENTS, END_NORM, END_STEP = range(7)
 
 # An op.
 _word = count(0)
@@ -129,40 +158,81 @@ WIDTH = next(_word)  # numbers in a row of A
 PANELS = next(_word)  # panels of C
 BIAS = next(_word)  # address of the line a product starts from in each panel; 0 starts from zero
 EPILOGUE = next(_word)
-Y = next(_word)  # saved output of an activation, whose derivative the epilogue or kernel takes
+Y = next(_word)  # what the forward op saved and the vjp reads: an output, an input, or normalised rows
 Y_STRIDE = next(_word)
 TARGETS = next(_word)
 TARGETS_STRIDE = next(_word)
-SUMS = next(_word)  # a loss's own scratch, one real a row
+SUMS = next(_word)  # a loss's own scratch, one real a row; a norm's 1 / σ of each row
 CHANCE = next(_word)  # dropout: a value is dropped if its 32 random bits are below this
 SCALE = next(_word)  # dropout: what the kept values are multiplied with, float64
 NODE = next(_word)  # dropout: the layer's index, part of its key
-FIRST_PANEL = next(_word)  # dropout: which of the layer's panels is the first of this op
+FIRST_PANEL = next(_word)  # which of the layer's panels is the first of this op
 ELEMENTWISE = next(_word)  # 1: each number of C depends on the number of A in its place alone
-OP_WORDS = 32
+COLUMNS = next(_word)  # 1: a number of the result depends on a whole column; all rows are one task
+SETTING_1 = next(_word)  # numbers that the layer or the loss was told, float64
+SETTING_2 = next(_word)
+GAIN = next(_word)  # address of one line a panel to multiply with; 0: none
+SHIFTS = next(_word)  # address of one line a panel to add; 0: none
+MEAN = next(_word)  # batch norm: addresses of one line a panel
+VARIANCE = next(_word)
+SUM_D = next(_word)
+SUM_DX = next(_word)
+SHARED = next(_word)  # 1: the first number of GAIN serves all columns
+TABLES = next(_word)  # embedding: address of the records of its columns
+TABLE_COUNT = next(_word)
+OP_WORDS = 40
 
 EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP = 0, 1, 2
 
-# A layer of weights, as the weight sweep sees it.
+# A column of an embedding's input: a number that is passed on, or a code that chooses a row of a table.
+COLUMN_FROM, COLUMN_TO, COLUMN_TABLE, COLUMN_STRIDE, COLUMN_ROWS, COLUMN_WIDTH = range(6)
+COLUMN_WORDS = 8
+
+# A layer's parameters, as the weight sweep sees them: a matrix and a line a panel beside it, or such lines alone.
 _word = count(0)
 LAYER_NODE = next(_word)  # index in the user's list of layers
 LAYER_X = next(_word)  # panels of its input, over the whole batch
 LAYER_X_STRIDE = next(_word)
 LAYER_D = next(_word)  # panels of the cotangent of its output
 LAYER_D_STRIDE = next(_word)
-LAYER_INPUTS = next(_word)
+LAYER_INPUTS = next(_word)  # lines of a panel of weights
 LAYER_PANELS = next(_word)  # output panels
-LAYER_OFFSET = next(_word)  # where its weights begin, in bytes, inside PARAMETERS and everything laid out alike
+LAYER_OFFSET = next(_word)  # where its weights begin, in bytes, inside PARAMETERS and all laid out alike; -1: none
 LAYER_STRIDE = next(_word)  # bytes from one weight panel to the next
 LAYER_BIAS = next(_word)  # the same for its biases; -1 without
 LAYER_TRANSPOSED = next(_word)  # address of the transposed weights; 0 where no one needs them
 LAYER_TRANSPOSED_STRIDE = next(_word)
 LAYER_X_OP = next(_word)  # the op whose magnitude bounds its input; -1: the user's data
 LAYER_D_OP = next(_word)  # the op whose magnitude bounds its cotangent
-LAYER_X_SCALE = next(_word)  # what lies between that magnitude and the input's, float64
-LAYER_WORDS = 16
+LAYER_X_SCALE = next(_word)  # that bound is 2 (magnitude times this + LAYER_X_OFFSET), both float64
+LAYER_X_OFFSET = next(_word)
+LAYER_OUT_OP = next(_word)  # the op that writes its output
+LAYER_RATE = next(_word)  # what its weights multiply the learning rate with, float64
+LAYER_DECAY = next(_word)  # and the weight decay
+LAYER_BIAS_RATE = next(_word)
+LAYER_BIAS_DECAY = next(_word)
+LAYER_SHARED = next(_word)  # 1: one number serves all columns
+LAYER_SUM_D = next(_word)  # batch norm: addresses of the gradients, one line a panel, that are there already
+LAYER_SUM_DX = next(_word)
+LAYER_MEAN = next(_word)  # ... of this batch's statistics, and of the running ones, which learn from them
+LAYER_VARIANCE = next(_word)
+LAYER_RUNNING_MEAN = next(_word)
+LAYER_RUNNING_VARIANCE = next(_word)
+LAYER_MOMENTUM = next(_word)  # how much they learn, float64
+LAYER_COLUMN = next(_word)  # embedding: the column of the codes
+LAYER_FIRST = next(_word)  # ... the column of the output where its rows begin
+LAYER_WIDTH = next(_word)  # ... numbers in a row of the table
+LAYER_SUMS = next(_word)  # ... address of the gradients of its rows in this batch, laid out as the table
+LAYER_BATCH_LIST = next(_word)  # ... addresses of the lists of rows that occurred in this batch, and in this step
+LAYER_STEP_LIST = next(_word)
+LAYER_WORDS = 48
 
-# A tile of weights.
-TILE_LAYER, TILE_I0, TILE_I1, TILE_P0, TILE_P1 = range(5)
+# A list of rows that have occurred, in order; a row is in it if its stamp is the serial number of the list.
+LIST_SERIAL, LIST_COUNT, LIST_STAMPS, LIST_ROWS = range(4)
+LIST_WORDS = 8
+
+# A tile of parameters, or a piece of GRADIENTS.
+TILE_KERNEL, TILE_LAYER, TILE_I0, TILE_I1, TILE_P0, TILE_P1 = range(6)
+PIECE_NUMBER, PIECE_FROM, PIECE_LINES = 1, 2, 3
 TILE_WORDS = 8
 TILE_INPUTS, TILE_PANELS = 128, 8  # at most; a worker's scratch holds one

@@ -1,33 +1,51 @@
-"""Losses, each fused with its gradient: one pass over a row takes the loss and leaves dz for the backward pass.
+"""Losses of numbers, each fused with its gradient: one pass over a row takes the loss and leaves dz for the way back.
 
-    cross_entropy   L_b = log Σ_k exp(z_k) - z_y          dz = (p - y) / B,  p = softmax(z), y the one-hot label
-    mse             L_b = Σ_n (z_n - t_n)² / N            dz = 2 (z - t) / (B N)
+With e = z - t, t the target; N numbers in a row:
 
-∂L/∂z_k = exp(z_k) / Σ exp - [k = y] is the whole Jacobian row of softmax followed by -log; the exponentials are taken
-after the row's maximum m is subtracted, so they are in [0, 1], and the loss is log Σ exp(z - m) + m - z_y. The
-step's loss is the mean over the batch; B is the number of rows of this batch, so a short one is scaled by its own.
+    mse           ℓ = Σ e² / N                              dz = 2 e / N
+    half_mse      ℓ = ½ Σ e²                                dz = e
+    mae           ℓ = Σ |e| / N                             dz = sign(e) / N
+    huber         ℓ = Σ h(e) / N                            dz = clip(e, ±δ) / N
+                  h = e²/2 if |e| <= δ else δ (|e| - δ/2)   (Huber, 1964)
+    quantile      ℓ = Σ max(-q e, (1 - q) e) / N            dz = (-q if e < 0, 1 - q if e > 0) / N
+    log_cosh      ℓ = Σ log cosh e / N                      dz = tanh(e) / N
+    poisson       ℓ = Σ (exp(z) - t z) / N                  dz = (exp(z) - t) / N
+    binary_cross_entropy                                    with logits, p = σ(z), positives weighted by c:
+                  ℓ = Σ ((1 - t) z + w log(1 + exp(-z))) / N,  w = 1 + (c - 1) t,  dz = ((1 - t) - w (1 - p)) / N
+    gaussian_nll  ℓ = Σ ½ (s + (t - m)² exp(-s)) / N        z = (m, s), s the log variance
+                  dm = (m - t) exp(-s) / N,                 ds = ½ (1 - (t - m)² exp(-s)) / N
+
+The loss of a batch is Σ_b ω_b ℓ_b / Σ_b ω_b, or without the division where it is a sum: every dz is multiplied with
+ω_b LOSS_SCALE, and ROW_LOSS gets ω_b ℓ_b. The ω are 1 unless rows have weights.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from fastbp.kernels import functions
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.layout import (
     A_STRIDE,
     C_STRIDE,
+    GAIN,
     HEAD,
-    INVERSE_ROWS,
     LARGEST_LINE,
+    LOSS_SCALE,
     PANELS,
     ROW_LOSS,
-    SUMS,
+    SETTING_1,
+    SETTING_2,
     TARGETS,
     TARGETS_STRIDE,
+    WEIGHTS,
     WIDTH,
     WORD,
+    WORK_LINES,
     A,
     C,
 )
+from fastbp.kernels.lines import add, note_line, note_magnitude, total, valid_lanes
 from fastbp.kernels.memory import (
     as_real,
     bytes_of,
@@ -37,145 +55,178 @@ from fastbp.kernels.memory import (
     get_real,
     keep_first,
     load,
-    load_bits,
     load_first,
     put_real,
     store,
 )
-from fastbp.kernels.products import note_magnitude
 from fastbp.kernels.rows import row_of
 from fastbp.kernels.vector import LINE, V, vector_function
-from fastbp.kernels.weights import magnitude_bits
 
-MINUS_INFINITY = float("-inf")
-NOT_A_NUMBER = float("nan")
-
-
-@vector_function
-def larger(a: V, b: V) -> V:
-    """Lane by lane the larger; a NaN in either stays."""
-    return a.isnan().select(a, a.ge(b).select(a, b))
-
-
-@vector_function(scalar=True)
-def largest(a: V) -> V:
-    return a.reduce(lambda x, y: x.isnan().select(x, x.ge(y).select(x, y)))
-
-
-@vector_function(scalar=True)
-def total(a: V) -> V:
-    return a.reduce(lambda x, y: x + y)
-
-
-@vector_function
-def exp_after(z: V, top: V) -> V:
-    return functions.exp(z - top)
-
-
-@vector_function
-def add(a: V, b: V) -> V:
-    return a + b
-
-
-@vector_function
-def times(a: V, b: V) -> V:
-    return a * b
-
-
-@vector_function
-def log_plus(total: V, rest: V) -> V:
-    return functions.log(total) + rest
-
-
-@vector_function(count=2)
-def squared_error(z: V, t: V, scale: V) -> tuple[V, V]:
-    """The squared difference and its scaled derivative."""
-    d = z - t
-    return d * d, d * scale
+LOG_2 = 0.6931471805599453
 
 
 @inlined
-def valid_lanes(panel, width, in_line):
-    """How many lanes of this panel hold numbers."""
-    return min(in_line, width - panel * in_line)
+def row_weight(head, me, r):
+    """ω of row r of the buffers."""
+    weights = get(head, WEIGHTS)
+    return get_double(weights, row_of(head, me, r)) if weights != 0 else 1.0
+
+
+def loss(name: str, formula: Callable[[V, V, V], tuple[V, V]]) -> None:
+    """Make the kernel `name` from the loss of one number and its derivative.
+
+    `formula(z, t, a)` gets a line of GAIN as a. SETTING_1 is what the derivatives are multiplied with, SETTING_2 what
+    the sum of a row is.
+    """
+
+    def scaled(z: V, t: V, a: V, factor: V) -> tuple[V, V]:
+        value, slope = formula(z, t, a)
+        return value, slope * factor
+
+    of_line = vector_function(scaled, count=2)
+
+    def of_rows(op, me, r0, r1, z):
+        # A: (rows, N) in   C: (rows, N) out   TARGETS: (·, N) row-major in   ROW_LOSS: (rows,) out
+        head = get(me, HEAD)
+        width = get(op, WIDTH)
+        item = bytes_of(z)
+        in_line = LINE // item
+        slope = get_double(op, SETTING_1) * get_double(head, LOSS_SCALE)
+        row_loss = get(head, ROW_LOSS)
+        biggest = me + LARGEST_LINE * WORD
+        for r in range(r0, r1):
+            weight = row_weight(head, me, r)
+            factor = as_real(slope * weight, z)
+            targets = get(op, TARGETS) + row_of(head, me, r) * get(op, TARGETS_STRIDE)
+            summed = fill(z)
+            for panel in range(get(op, PANELS)):
+                line = load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z)
+                count = valid_lanes(panel, width, in_line)
+                t = load_first(targets + panel * LINE, count, z)
+                a = load(get(op, GAIN) + panel * LINE, z)
+                value, d = of_line(keep_first(line, count, z), t, a, factor)
+                summed = add(summed, keep_first(value, count, z))
+                d = keep_first(d, count, z)
+                note_line(biggest, d, z)
+                store(get(op, C) + panel * get(op, C_STRIDE) + r * LINE, d)
+            put_real(row_loss + r * item, total(summed) * as_real(get_double(op, SETTING_2) * weight, z))
+        note_magnitude(op, me, z)
+
+    of_rows.__name__ = name
+    kernel(of_rows)
+
+
+def squared(z: V, t: V, a: V) -> tuple[V, V]:
+    e = z - t
+    return e * e, e
+
+
+def sign(e: V, above: float | V, below: float | V) -> V:
+    """`above` where e > 0, `below` where e < 0, e itself elsewhere, which is 0 or NaN."""
+    return e.gt(0.0).select(above, e.lt(0.0).select(below, e))
+
+
+def absolute(z: V, t: V, a: V) -> tuple[V, V]:
+    e = z - t
+    return e.abs(), sign(e, 1.0, -1.0)
+
+
+def huber(z: V, t: V, delta: V) -> tuple[V, V]:
+    e = z - t
+    size = e.abs()
+    near = e * e * 0.5
+    far = delta * delta.fma(-0.5, size)
+    slope = e.gt(delta).select(delta, e.lt(-delta).select(-delta, e))
+    return size.gt(delta).select(far, near), slope
+
+
+def quantile(z: V, t: V, q: V) -> tuple[V, V]:
+    e = z - t
+    slope = sign(e, 1.0 - q, -q)
+    return e * slope, slope
+
+
+def log_cosh(z: V, t: V, a: V) -> tuple[V, V]:
+    e = z - t
+    size = e.abs()
+    # log cosh e = |e| + log(1 + exp(-2|e|)) - log 2; below 1/4 by its series, as the sum would cancel
+    square = e * e
+    series = square * square.fma(square.fma(square.fma(-17.0 / 2520.0, 1.0 / 45.0), -1.0 / 12.0), 0.5)
+    far = size + (functions.log1p(functions.exp(size * -2.0)) - LOG_2)
+    return size.lt(LOG_COSH_SERIES if z.is_float32 else 0.0).select(series, far), functions.tanh(e)
+
+
+LOG_COSH_SERIES = 0.25
+
+
+def poisson(z: V, t: V, a: V) -> tuple[V, V]:
+    rate = functions.exp(z)
+    return (-t).fma(z, rate), rate - t
+
+
+def binary_cross_entropy(z: V, t: V, positive: V) -> tuple[V, V]:
+    weight = (positive - 1.0).fma(t, 1.0)
+    value = (1.0 - t).fma(z, weight * functions.softplus(-z))
+    return value, (-weight).fma(functions.sigmoid(-z), 1.0 - t)
+
+
+loss("mse", squared)
+loss("half_mse", squared)
+loss("mae", absolute)
+loss("huber", huber)
+loss("quantile", quantile)
+loss("log_cosh", log_cosh)
+loss("poisson", poisson)
+loss("binary_cross_entropy", binary_cross_entropy)
+
+
+@vector_function(count=3)
+def gaussian(m: V, s: V, t: V, factor: V) -> tuple[V, V, V]:
+    """½ (s + (t - m)² / σ²), and its derivatives in m and s times `factor`."""
+    precision = functions.exp(-s)
+    e = m - t
+    square = e * e * precision
+    return (s + square) * 0.5, e * precision * factor, (1.0 - square) * 0.5 * factor
 
 
 @kernel
-def cross_entropy(op, me, r0, r1, z):
-    """Softmax, -log and p - y for rows r0 to r1, a multiple of P rows apart from the batch's end."""
-    # A: (rows, K) in   C: (rows, K) out   TARGETS: one int64 a row in   ROW_LOSS: (rows,) out
+def gaussian_nll(op, me, r0, r1, z):
+    """Columns n of A are means, columns N + n their log variances."""
+    # A: (rows, 2N) in   C: (rows, 2N) out   TARGETS: (·, N) row-major in   ROW_LOSS: (rows,) out
     head = get(me, HEAD)
-    classes = get(op, WIDTH)
-    panels = get(op, PANELS)
+    numbers = get(op, WIDTH) // 2
     item = bytes_of(z)
     in_line = LINE // item
-    scale = as_real(get_double(head, INVERSE_ROWS), z)
-    row_loss = get(head, ROW_LOSS)
-    sums = get(op, SUMS)
+    slope = get_double(op, SETTING_1) * get_double(head, LOSS_SCALE)
     biggest = me + LARGEST_LINE * WORD
+    lines = me + WORK_LINES * WORD
     for r in range(r0, r1):
-        source = get(op, A) + r * LINE
-        target = get(op, C) + r * LINE
-        top = fill(as_real(MINUS_INFINITY, z))
-        for panel in range(panels):
-            line = load(source + panel * get(op, A_STRIDE), z)
-            count = valid_lanes(panel, classes, in_line)
-            top = larger(top, keep_first(line, count, as_real(MINUS_INFINITY, z)))
-        m = largest(top)
-        summed = fill(z)
-        for panel in range(panels):
-            line = load(source + panel * get(op, A_STRIDE), z)
-            count = valid_lanes(panel, classes, in_line)
-            e = keep_first(exp_after(line, m), count, z)
-            summed = add(summed, e)
-            store(target + panel * get(op, C_STRIDE), e)
-        s = total(summed)
-        factor = scale / s
-        for panel in range(panels):
-            at = target + panel * get(op, C_STRIDE)
-            p = times(load(at, z), factor)
-            store(biggest, magnitude_bits(load_bits(biggest, z), p))
-            store(at, p)
-        label = get(get(op, TARGETS), row_of(head, me, r))
-        if label < 0 or label >= classes:  # checked before, but the array is the user's
-            put_real(row_loss + r * item, as_real(NOT_A_NUMBER, z))
-            put_real(sums + r * item, s)
-            continue
-        within = label // in_line, label % in_line * item
-        hit = target + within[0] * get(op, C_STRIDE) + within[1]
-        put_real(hit, get_real(hit, z) - scale)
-        chosen = get_real(source + within[0] * get(op, A_STRIDE) + within[1], z)
-        put_real(row_loss + r * item, m - chosen)
-        put_real(sums + r * item, s)
-    store(biggest, magnitude_bits(load_bits(biggest, z), fill(scale)))  # what p - y can be at the label
-    for r in range(r0, r1, in_line):
-        at = row_loss + r * item
-        store(at, log_plus(load(sums + r * item, z), load(at, z)))
-    note_magnitude(op, me, z)
-
-
-@kernel
-def mse(op, me, r0, r1, z):
-    """Squared error for rows r0 to r1, averaged over columns."""
-    # A: (rows, N) in   C: (rows, N) out   TARGETS: (·, N) row-major in   ROW_LOSS: (rows,) out
-    head = get(me, HEAD)
-    width = get(op, WIDTH)
-    item = bytes_of(z)
-    in_line = LINE // item
-    inverse = 1.0 / width
-    scale = as_real(2.0 * inverse * get_double(head, INVERSE_ROWS), z)
-    row_loss = get(head, ROW_LOSS)
-    biggest = me + LARGEST_LINE * WORD
-    for r in range(r0, r1):
+        weight = row_weight(head, me, r)
+        factor = as_real(slope * weight, z)
         targets = get(op, TARGETS) + row_of(head, me, r) * get(op, TARGETS_STRIDE)
+        store(get(op, C) + (get(op, PANELS) - 1) * get(op, C_STRIDE) + r * LINE, fill(z))
         summed = fill(z)
-        for panel in range(get(op, PANELS)):
-            line = load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z)
-            count = valid_lanes(panel, width, in_line)
-            t = load_first(targets + panel * LINE, count, z)
-            squares, d = squared_error(keep_first(line, count, z), t, scale)
-            summed = add(summed, squares)
-            store(biggest, magnitude_bits(load_bits(biggest, z), d))
-            store(get(op, C) + panel * get(op, C_STRIDE) + r * LINE, d)
-        put_real(row_loss + r * item, total(summed) * as_real(inverse, z))
+        for first in range(0, numbers, in_line):
+            count = min(in_line, numbers - first)
+            for part in range(2):  # the two halves of a row begin at different lanes, so they are put together
+                store(lines + part * LINE, fill(z))
+                for j in range(count):
+                    column = part * numbers + first + j
+                    at = get(op, A) + column // in_line * get(op, A_STRIDE) + r * LINE + column % in_line * item
+                    put_real(lines + part * LINE + j * item, get_real(at, z))
+            t = load_first(targets + first * item, count, z)
+            value, dm, ds = gaussian(load(lines, z), load(lines + LINE, z), t, factor)
+            summed = add(summed, keep_first(value, count, z))
+            dm, ds = keep_first(dm, count, z), keep_first(ds, count, z)
+            note_line(biggest, dm, z)
+            note_line(biggest, ds, z)
+            store(lines, dm)
+            store(lines + LINE, ds)
+            for part in range(2):
+                for j in range(count):
+                    column = part * numbers + first + j
+                    at = get(op, C) + column // in_line * get(op, C_STRIDE) + r * LINE + column % in_line * item
+                    put_real(at, get_real(lines + part * LINE + j * item, z))
+        row = total(summed) * as_real(get_double(op, SETTING_2) * weight, z)
+        put_real(get(head, ROW_LOSS) + r * item, row)
     note_magnitude(op, me, z)

@@ -1,36 +1,56 @@
 """Optimisers: what a gradient does to its parameters, line by line, while both are in cache.
 
-    sgd     m ← μ m + g                          p ← p - η m
-    adam    m ← m + (1 - β1)(g - m)              p ← p (1 - η λ) - η / (1 - β1ᵗ) · m / (√v / √(1 - β2ᵗ) + ε)
-            v ← β2 v + (1 - β2) g²               λ = 0 for Adam, the decoupled decay for AdamW
-    keep_gradients                               the gradient goes to GRADIENTS and nothing is updated
+    sgd         p ← p k - η g
+    momentum    m ← μ m + g                         p ← p k - η m
+    nesterov    m ← μ m + g                         p ← p k - η (g + μ m)
+    adagrad     s ← s + g²                          p ← p k - η g / (√s + ε)
+    rmsprop     v ← α v + (1 - α) g²                p ← p k - η g / (√v + ε)
+                _momentum: m ← μ m + g / (√v + ε), p ← p k - η m; _centered: √(v - a²), a ← α a + (1 - α) g
+    adam        m ← m + (1 - β1)(g - m)             p ← p k - η / (1 - β1ᵗ) · m / (√v / √(1 - β2ᵗ) + ε)
+                v ← β2 v + (1 - β2) g²              _amsgrad: the largest v so far in the place of v
+    nadam       m, v as for adam                    p ← p k - (η1 g + η2 m) / (√v / √(1 - β2ᵗ) + ε)
+    radam       m, v as for adam                    p ← p k - η r m / (√v + ε), without the root while t is small
+    adadelta    v ← ρ v + (1 - ρ) g²                d = g √(u + ε) / √(v + ε),  p ← p k - η d,  u ← ρ u + (1 - ρ) d²
+    lion        p ← p k - η sign(β1 m + (1 - β1) g)    m ← β2 m + (1 - β2) g
+    keep_gradients                                  the gradient goes to GRADIENTS and nothing is updated
+
+Weight decay λ is either part of the gradient (L2: g + λ p stands for g above, k = 1) or decoupled (k = 1 - η λ). The
+learning rate and λ are multiplied with the factors of the parameters at hand, which the worker holds.
 
 A kernel gets the head as its record, `r0` as the offset of the first line inside PARAMETERS (and inside the moments,
 which are laid out alike) and `r1` as the number of lines; their gradients lie at the worker's RUNS. Beside each
-stands its `<name>_factors(head, rate)`, which turns SETTINGS and the step's number into what every line is multiplied
-with, once a step.
+stands its `<name>_factors`, which turns SETTINGS and the step's number into what every line is multiplied with, once
+a step.
 """
 
 from __future__ import annotations
 
-from math import sqrt
+from collections.abc import Callable
 
-from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import FACTORS, GRADIENTS, MOMENT_1, MOMENT_2, PARAMETERS, RUNS, SETTINGS, STEP
-from fastbp.kernels.memory import as_real, get, get_double, load, put_double, store
-from fastbp.kernels.vector import LINE, V, vector_function
+from numba import types
+from numba.extending import intrinsic
 
+from fastbp.kernels.flags import kernel
+from fastbp.kernels.layout import (
+    FACTORS,
+    GRADIENTS,
+    GROUP_SCALE,
+    MICRO,
+    MOMENT_1,
+    MOMENT_2,
+    MOMENT_3,
+    PARAMETERS,
+    RUNS,
+    SETTINGS,
+    SLOT_DECAY,
+    SLOT_RATE,
+)
+from fastbp.kernels.lines import add_product, times
+from fastbp.kernels.memory import as_real, get, get_double, load, load_from, store, store_to
+from fastbp.kernels.vector import LINE, V, VectorType, splat
 
-@vector_function(count=2)
-def sgd_line(p: V, g: V, m: V, rate: V, momentum: V) -> tuple[V, V]:
-    m = m.fma(momentum, g)
-    return p - rate * m, m
-
-
-@vector_function
-def descend(p: V, g: V, rate: V) -> V:
-    return p - rate * g
-
+DECAY, DECOUPLED = SETTINGS, SETTINGS + 1  # λ, and whether it is decoupled; then what else an optimiser was told
+RATE_A, RATE_B, CONSTANTS = FACTORS + 1, FACTORS + 2, FACTORS + 3  # FACTORS itself: η of this step
 
 LARGE = 1e37  # beyond it 1 / b is about to be subnormal
 
@@ -51,98 +71,166 @@ def quotient(a: V, b: V) -> V:
     return b.ge(LARGE).select(0.0, a * r)
 
 
-@vector_function(count=3)
-def adam_line(
-    p: V, g: V, m: V, v: V, keep: V, step: V, rate_1: V, beta_2: V, rate_2: V, root: V, eps: V
-) -> tuple[V, V, V]:
-    m = (g - m).fma(rate_1, m)
-    v = (g * g).fma(rate_2, v * beta_2)
-    denominator = v.sqrt().fma(root, eps)
-    return p * keep - step * quotient(m, denominator), m, v
+def optimizer(name: str, moments: int, line: Callable[..., tuple[V, ...]]) -> None:
+    """Make the kernel `name` from the formula of one line.
 
+    `line(p, g, *moments, k, a, b, c, d, e, f, h)` returns the new p and moments: L2 decay is in g already, k is
+    1 - η λ, a and b are learning rates, c to h what `<name>_factors` prepared.
+    """
 
-@kernel
-def sgd(head, me, r0, r1, z):
-    rate = as_real(get_double(head, FACTORS), z)
-    momentum = as_real(get_double(head, FACTORS + 1), z)
-    p = get(head, PARAMETERS) + r0
-    g = get(me, RUNS)
-    if get_double(head, FACTORS + 1) == 0.0:
+    @intrinsic
+    def update(typing_context, p, g, m, v, w, l2, k, a, b, c, d, e, f, h):
+        kind = VectorType(l2).llvm()
+
+        def generate(context, builder, signature, args):
+            kept = [args[0], *args[2 : 2 + moments]]
+            p, g, *old = (V(builder, load_from(builder, at, kind)) for at in [kept[0], args[1], *kept[1:]])
+            l2, *rest = (V(builder, splat(builder, number, kind.count)) for number in args[5:])
+            for address, new in zip(kept, line(p, p.fma(l2, g), *old, *rest), strict=True):
+                store_to(builder, address, new.value)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 5, *[l2] * 9), generate
+
+    def over_lines(head, me, r0, r1, z):
+        decay = get_double(head, DECAY) * get_double(me, SLOT_DECAY)
+        decoupled = get_double(head, DECOUPLED)
+        scale = get_double(me, SLOT_RATE)
+        l2 = as_real(decay * (1.0 - decoupled), z)
+        k = as_real(1.0 - get_double(head, FACTORS) * scale * decay * decoupled, z)
+        a = as_real(get_double(head, RATE_A) * scale, z)
+        b = as_real(get_double(head, RATE_B) * scale, z)
+        c = as_real(get_double(head, CONSTANTS), z)
+        d = as_real(get_double(head, CONSTANTS + 1), z)
+        e = as_real(get_double(head, CONSTANTS + 2), z)
+        f = as_real(get_double(head, CONSTANTS + 3), z)
+        h = as_real(get_double(head, CONSTANTS + 4), z)
+        p = get(head, PARAMETERS) + r0
+        m = get(head, MOMENT_1) + r0
+        v = get(head, MOMENT_2) + r0
+        w = get(head, MOMENT_3) + r0
+        g = get(me, RUNS)
         for o in range(0, r1 * LINE, LINE):
-            store(p + o, descend(load(p + o, z), load(g + o, z), rate))
-        return
-    m = get(head, MOMENT_1) + r0
-    for o in range(0, r1 * LINE, LINE):
-        new_p, new_m = sgd_line(load(p + o, z), load(g + o, z), load(m + o, z), rate, momentum)
-        store(p + o, new_p)
-        store(m + o, new_m)
+            update(p + o, g + o, m + o, v + o, w + o, l2, k, a, b, c, d, e, f, h)
+
+    over_lines.__name__ = name
+    kernel(over_lines)
 
 
-@kernel
-def sgd_factors(head, me, r0, r1, z):
-    """FACTORS: η of this step, which stands there already, and μ. SETTINGS: μ."""
-    put_double(head, FACTORS + 1, get_double(head, SETTINGS))
+def mean_line(old: V, g: V, part: V) -> V:
+    """(1 - part) old + part g, without the first product."""
+    return (g - old).fma(part, old)
 
 
-@kernel
-def adam(head, me, r0, r1, z):
-    keep = as_real(get_double(head, FACTORS), z)
-    step = as_real(get_double(head, FACTORS + 1), z)
-    rate_1 = as_real(get_double(head, FACTORS + 2), z)
-    beta_2 = as_real(get_double(head, FACTORS + 3), z)
-    rate_2 = as_real(get_double(head, FACTORS + 4), z)
-    root = as_real(get_double(head, FACTORS + 5), z)
-    eps = as_real(get_double(head, FACTORS + 6), z)
-    p = get(head, PARAMETERS) + r0
-    m = get(head, MOMENT_1) + r0
-    v = get(head, MOMENT_2) + r0
-    g = get(me, RUNS)
-    for o in range(0, r1 * LINE, LINE):
-        new_p, new_m, new_v = adam_line(
-            load(p + o, z), load(g + o, z), load(m + o, z), load(v + o, z),
-            keep, step, rate_1, beta_2, rate_2, root, eps,
-        )  # fmt: skip
-        store(p + o, new_p)
-        store(m + o, new_m)
-        store(v + o, new_v)
+def squares_line(old: V, g: V, keep: V, part: V) -> V:
+    """keep old + part g²."""
+    return (g * g).fma(part, old * keep)
 
 
-@inlined
-def power(base, exponent):
-    """base to a whole power by repeated squaring: the same bits wherever a run is resumed."""
-    out = 1.0
-    while exponent > 0:
-        if exponent & 1:
-            out *= base
-        base *= base
-        exponent >>= 1
-    return out
+def sgd_line(p, g, k, a, b, c, d, e, f, h):
+    return (p * k - a * g,)
 
 
-@kernel
-def adam_factors(head, me, r0, r1, z):
-    """FACTORS: 1 - ηλ, η / (1 - β1ᵗ), 1 - β1, β2, 1 - β2, 1 / √(1 - β2ᵗ), ε. SETTINGS: β1, β2, ε, λ."""
-    rate = get_double(head, FACTORS)
-    beta_1 = get_double(head, SETTINGS)
-    beta_2 = get_double(head, SETTINGS + 1)
-    t = get(head, STEP) + 1
-    put_double(head, FACTORS, 1.0 - rate * get_double(head, SETTINGS + 3))
-    put_double(head, FACTORS + 1, rate / (1.0 - power(beta_1, t)))
-    put_double(head, FACTORS + 2, 1.0 - beta_1)
-    put_double(head, FACTORS + 3, beta_2)
-    put_double(head, FACTORS + 4, 1.0 - beta_2)
-    put_double(head, FACTORS + 5, 1.0 / sqrt(1.0 - power(beta_2, t)))
-    put_double(head, FACTORS + 6, get_double(head, SETTINGS + 2))
+def momentum_line(p, g, m, k, a, b, c, d, e, f, h):
+    m = m.fma(c, g)
+    return p * k - a * m, m
+
+
+def nesterov_line(p, g, m, k, a, b, c, d, e, f, h):
+    m = m.fma(c, g)
+    return p * k - a * m.fma(c, g), m
+
+
+def adagrad_line(p, g, s, k, a, b, c, d, e, f, h):
+    s = g.fma(g, s)
+    return p * k - a * quotient(g, s.sqrt() + c), s
+
+
+# rmsprop: α, 1 - α, ε, μ
+def rmsprop_line(p, g, v, k, a, b, c, d, e, f, h):
+    v = squares_line(v, g, c, d)
+    return p * k - a * quotient(g, v.sqrt() + e), v
+
+
+def rmsprop_momentum_line(p, g, v, m, k, a, b, c, d, e, f, h):
+    v = squares_line(v, g, c, d)
+    m = m.fma(f, quotient(g, v.sqrt() + e))
+    return p * k - a * m, v, m
+
+
+def spread(v: V, mean: V) -> V:
+    """√(v - mean²), 0 where rounding makes that negative."""
+    rest = (-mean).fma(mean, v)
+    return rest.lt(0.0).select(0.0, rest).sqrt()
+
+
+def rmsprop_centered_line(p, g, v, mean, k, a, b, c, d, e, f, h):
+    v, mean = squares_line(v, g, c, d), mean_line(mean, g, d)
+    return p * k - a * quotient(g, spread(v, mean) + e), v, mean
+
+
+def rmsprop_centered_momentum_line(p, g, v, mean, m, k, a, b, c, d, e, f, h):
+    v, mean = squares_line(v, g, c, d), mean_line(mean, g, d)
+    m = m.fma(f, quotient(g, spread(v, mean) + e))
+    return p * k - a * m, v, mean, m
+
+
+# adam, nadam, radam: 1 - β1, β2, 1 - β2, what √v is multiplied with, what is added to that
+def adam_line(p, g, m, v, k, a, b, c, d, e, f, h):
+    m, v = mean_line(m, g, c), squares_line(v, g, d, e)
+    return p * k - a * quotient(m, v.sqrt().fma(f, h)), m, v
+
+
+def adam_amsgrad_line(p, g, m, v, top, k, a, b, c, d, e, f, h):
+    m, v = mean_line(m, g, c), squares_line(v, g, d, e)
+    top = v.gt(top).select(v, top)
+    return p * k - a * quotient(m, top.sqrt().fma(f, h)), m, v, top
+
+
+def nadam_line(p, g, m, v, k, a, b, c, d, e, f, h):
+    m, v = mean_line(m, g, c), squares_line(v, g, d, e)
+    return p * k - quotient(g.fma(a, b * m), v.sqrt().fma(f, h)), m, v
+
+
+# adadelta: ρ, 1 - ρ, ε
+def adadelta_line(p, g, v, u, k, a, b, c, d, e, f, h):
+    v = squares_line(v, g, c, d)
+    move = g * (u + e).sqrt() / (v + e).sqrt()
+    return p * k - a * move, v, squares_line(u, move, c, d)
+
+
+# lion: 1 - β1, 1 - β2
+def lion_line(p, g, m, k, a, b, c, d, e, f, h):
+    way = mean_line(m, g, c)
+    sign = way.gt(0.0).select(way.new(way.like(1.0)), way.lt(0.0).select(way.new(way.like(-1.0)), way * 0.0))
+    return p * k - a * sign, mean_line(m, g, d)
+
+
+optimizer("sgd", 0, sgd_line)
+optimizer("momentum", 1, momentum_line)
+optimizer("nesterov", 1, nesterov_line)
+optimizer("adagrad", 1, adagrad_line)
+optimizer("rmsprop", 1, rmsprop_line)
+optimizer("rmsprop_momentum", 2, rmsprop_momentum_line)
+optimizer("rmsprop_centered", 2, rmsprop_centered_line)
+optimizer("rmsprop_centered_momentum", 3, rmsprop_centered_momentum_line)
+optimizer("adam", 2, adam_line)
+optimizer("adam_amsgrad", 3, adam_amsgrad_line)
+optimizer("nadam", 2, nadam_line)
+optimizer("radam", 2, adam_line)
+optimizer("adadelta", 2, adadelta_line)
+optimizer("lion", 1, lion_line)
 
 
 @kernel
 def keep_gradients(head, me, r0, r1, z):
+    """GRADIENTS = the gradient, or a part of it beside those of the batches before, where a step has several."""
     g = get(me, RUNS)
     out = get(head, GRADIENTS) + r0
+    part = as_real(get_double(head, GROUP_SCALE), z)
+    if get(head, MICRO) == 0:
+        for o in range(0, r1 * LINE, LINE):
+            store(out + o, times(load(g + o, z), part))
+        return
     for o in range(0, r1 * LINE, LINE):
-        store(out + o, load(g + o, z))
-
-
-@kernel
-def keep_gradients_factors(head, me, r0, r1, z):
-    """Nothing to prepare."""
+        store(out + o, add_product(load(out + o, z), load(g + o, z), part))

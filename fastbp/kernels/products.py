@@ -22,8 +22,6 @@ from fastbp.kernels.layout import (
     EPILOGUE,
     EPILOGUE_NONE,
     LARGEST_LINE,
-    MAGNITUDES,
-    NUMBER,
     PANELS,
     WIDTH,
     WORD,
@@ -34,30 +32,13 @@ from fastbp.kernels.layout import (
     C,
     Y,
 )
-from fastbp.kernels.memory import bytes_of, get, load_bits, put, store, zero_bits
+from fastbp.kernels.lines import note_magnitude
+from fastbp.kernels.memory import bytes_of, get
 from fastbp.kernels.tile import ROWS, TILE_M, TILE_N, tile
-from fastbp.kernels.vector import LINE, V, vector_function
+from fastbp.kernels.vector import LINE
 
 # Terms of a sum done in one go: 256 lines of two weight panels are 32 KiB and stay in L1 while the rows pass by.
 DEPTH = 256
-
-
-@vector_function(scalar=True)
-def largest_lane(line: V) -> V:
-    """The largest of a line's integers."""
-    return line.reduce(lambda a, b: a.umax(b))
-
-
-@inlined
-def note_magnitude(op, me, z):
-    """Keep the magnitude gathered in the worker's line as this op's largest, and clear the line."""
-    # The line holds the bits of |x|: ordered as integers they are ordered as magnitudes, NaN and inf above all.
-    line = me + LARGEST_LINE * WORD
-    top = largest_lane(load_bits(line, z))
-    slot = MAGNITUDES + get(op, NUMBER)
-    if top > get(me, slot):
-        put(me, slot, top)
-    store(line, zero_bits(z))
 
 
 @inlined

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from fastbp.kernels.flags import kernel
+from fastbp.kernels.lines import largest_lane, magnitude_bits
 from fastbp.kernels.memory import bytes_of, get, load, load_first, put, zero_bits
-from fastbp.kernels.products import largest_lane
 from fastbp.kernels.vector import LINE
-from fastbp.kernels.weights import magnitude_bits
 
 
 @kernel

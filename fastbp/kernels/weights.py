@@ -16,17 +16,24 @@ from numba.extending import intrinsic
 
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.layout import (
+    AVERAGE,
+    AVERAGE_KEEP,
     BAD_LAYER,
     CHECKING,
+    CLIP_VALUE,
     EPILOGUE_NONE,
     HEAD,
     LARGEST_LINE,
     LAYER_BIAS,
+    LAYER_BIAS_DECAY,
+    LAYER_BIAS_RATE,
     LAYER_D,
     LAYER_D_STRIDE,
+    LAYER_DECAY,
     LAYER_INPUTS,
     LAYER_NODE,
     LAYER_OFFSET,
+    LAYER_RATE,
     LAYER_STRIDE,
     LAYER_TRANSPOSED,
     LAYER_TRANSPOSED_STRIDE,
@@ -37,6 +44,10 @@ from fastbp.kernels.layout import (
     RATE,
     RUNS,
     SCRATCH,
+    SLOT_DECAY,
+    SLOT_RATE,
+    STAGED,
+    STEP,
     TILE_I0,
     TILE_I1,
     TILE_LAYER,
@@ -45,6 +56,7 @@ from fastbp.kernels.layout import (
     WORD,
     ZERO_LINE,
 )
+from fastbp.kernels.lines import add, largest_lane, note_line
 from fastbp.kernels.memory import (
     as_real,
     bytes_of,
@@ -61,7 +73,6 @@ from fastbp.kernels.memory import (
     store_to,
     zero_bits,
 )
-from fastbp.kernels.products import largest_lane
 from fastbp.kernels.tile import COLUMNS, TILE_M, TILE_N, tile
 from fastbp.kernels.vector import I32, I64, LINE, V, VectorType, vector_function
 
@@ -70,14 +81,15 @@ DEPTH = 256
 
 
 @vector_function
-def add_lines(a: V, b: V) -> V:
-    return a + b
+def within(g: V, limit: V) -> V:
+    """g, brought to the nearest of ±limit where it is outside."""
+    return g.gt(limit).select(limit, g.lt(-limit).select(-limit, g))
 
 
 @vector_function
-def magnitude_bits(seen: V, line: V) -> V:
-    mask = (1 << (seen.kind.element.width - 1)) - 1
-    return seen.umax(line.bits() & mask)
+def towards(mean: V, p: V, keep: V) -> V:
+    """keep mean + (1 - keep) p; p itself for keep = 0."""
+    return (mean - p).fma(keep, p)
 
 
 @intrinsic
@@ -168,16 +180,62 @@ def reduce_bias(d, rows, out, largest, z):
     """One line of db: the sum of `rows` lines, top to bottom."""
     total = fill(z)
     for b in range(rows):
-        total = add_lines(total, load(d + b * LINE, z))
-    store(largest, magnitude_bits(load_bits(largest, z), total))
+        total = add(total, load(d + b * LINE, z))
+    note_line(largest, total, z)
     store(out, total)
 
 
 @inlined
-def hand_over(head, me, gradients, offset, lines, z):
-    """Give finished gradient lines to the optimiser: the parameters they belong to begin at `offset`."""
+def hand_over(head, me, rate, decay, gradients, offset, lines, z):
+    """Give finished gradient lines to the optimiser: the parameters they belong to begin at `offset`.
+
+    `rate` and `decay` are the addresses of the factors of these parameters.
+    """
     put(me, RUNS, gradients)
-    call_kernel(get(head, OPTIMIZER), head, me, offset, lines, z)
+    if get(head, STAGED) != 0:
+        call_kernel(get(head, OPTIMIZER), head, me, offset, lines, z)
+    else:
+        apply(get(head, OPTIMIZER), head, me, rate, decay, offset, lines, z)
+
+
+@inlined
+def apply(function, head, me, rate, decay, offset, lines, z):
+    """Update the parameters at `offset` from the gradients at RUNS."""
+    put(me, SLOT_RATE, get(rate, 0))
+    put(me, SLOT_DECAY, get(decay, 0))
+    if get_double(head, CLIP_VALUE) > 0.0:
+        limit = as_real(get_double(head, CLIP_VALUE), z)
+        g = get(me, RUNS)
+        for o in range(0, lines * LINE, LINE):
+            store(g + o, within(load(g + o, z), limit))
+    call_kernel(function, head, me, offset, lines, z)
+    if get(head, AVERAGE) != 0:
+        keep = as_real(get_double(head, AVERAGE_KEEP) if get(head, STEP) > 0 else 0.0, z)
+        for o in range(offset, offset + lines * LINE, LINE):
+            at = get(head, AVERAGE) + o
+            store(at, towards(load(at, z), load(get(head, PARAMETERS) + o, z), keep))
+
+
+@inlined
+def gradient_biases(layer, p0, p1, rows, out, largest, z):
+    """db of panels p0 to p1 to the lines at `out`."""
+    for panel in range(p0, p1):
+        d = get(layer, LAYER_D) + panel * get(layer, LAYER_D_STRIDE)
+        reduce_bias(d, rows, out + (panel - p0) * LINE, largest, z)
+
+
+@inlined
+def found_bad(layer, head, me, largest, z):
+    """While gradients are only looked at: note this layer if one is not finite; says whether that was all."""
+    top = largest_lane(load_bits(largest, z))
+    store(largest, zero_bits(z))
+    if get(head, CHECKING) == 0:
+        return False
+    bad = get(me, BAD_LAYER)
+    node = get(layer, LAYER_NODE) + 1
+    if too_large(top, head, me, z) and (bad == 0 or node < bad):
+        put(me, BAD_LAYER, node)
+    return True
 
 
 @kernel
@@ -207,25 +265,19 @@ def weights(task, me, r0, r1, z):
     biased = i0 == 0 and get(layer, LAYER_BIAS) >= 0
     biases = scratch + (p1 - p0) * stride
     if biased:
-        for panel in range(p0, p1):
-            d = get(layer, LAYER_D) + panel * get(layer, LAYER_D_STRIDE)
-            reduce_bias(d, r1, biases + (panel - p0) * LINE, largest, z)
-    top = largest_lane(load_bits(largest, z))
-    store(largest, zero_bits(z))
-    if get(head, CHECKING) != 0:
-        bad = get(me, BAD_LAYER)
-        node = get(layer, LAYER_NODE) + 1
-        if too_large(top, head, me, z) and (bad == 0 or node < bad):
-            put(me, BAD_LAYER, node)
+        gradient_biases(layer, p0, p1, r1, biases, largest, z)
+    if found_bad(layer, head, me, largest, z):
         return
     first = get(layer, LAYER_OFFSET)
     panel_bytes = get(layer, LAYER_STRIDE)
+    rate, decay = layer + LAYER_RATE * WORD, layer + LAYER_DECAY * WORD
     for panel in range(p0, p1):
         offset = first + panel * panel_bytes + i0 * LINE
-        hand_over(head, me, scratch + (panel - p0) * stride, offset, inputs, z)
+        hand_over(head, me, rate, decay, scratch + (panel - p0) * stride, offset, inputs, z)
     if biased:
-        hand_over(head, me, biases, get(layer, LAYER_BIAS) + p0 * LINE, p1 - p0, z)
-    if get(layer, LAYER_TRANSPOSED) != 0:
+        rate, decay = layer + LAYER_BIAS_RATE * WORD, layer + LAYER_BIAS_DECAY * WORD
+        hand_over(head, me, rate, decay, biases, get(layer, LAYER_BIAS) + p0 * LINE, p1 - p0, z)
+    if get(layer, LAYER_TRANSPOSED) != 0 and get(head, STAGED) == 0:
         transpose_tile(head, layer, i0, i1, p0, p1, z)
 
 

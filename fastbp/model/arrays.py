@@ -126,6 +126,42 @@ def targets(name: str, value: Any, count: int, width: int, dtype: np.dtype[Any])
     return out
 
 
+def within(name: str, array: NDArray[Any], low: float, high: float) -> NDArray[Any]:
+    """Numbers from `low` to `high`, both included."""
+    wrong = (array < low) | (array > high)
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        limit = f"between {low:g} and {high:g}" if high < np.inf else f"at least {low:g}"
+        raise DataError(f"`{name}` must be {limit}, got `{array[at]}` at `[{', '.join(map(str, at))}]`")
+    return array
+
+
+def weights(name: str, value: Any, count: int) -> NDArray[np.float64]:
+    """One number a row, none below 0 and some above it."""
+    array = as_array(name, value)
+    if array.shape != (count,):
+        raise ShapeError(f"`{name}` must have shape `({count},)`, one number a row, got `{array.shape}`")
+    out = np.array(array, np.float64)
+    if not np.isfinite(out).all():
+        at = int(np.argmin(np.isfinite(out)))
+        raise DataError(f"`{name}` must be finite, got `{out[at]}` at `[{at}]`")
+    if not within(name, out, 0.0, np.inf).any():
+        raise DataError(f"`{name}` must have one above 0, got only zeros")
+    return out
+
+
+def codes(name: str, array: NDArray[Any], column: int, count: int) -> None:
+    """Check that a column holds category codes, whole numbers from 0 to count - 1."""
+    values = array[:, column]
+    wrong = ~((values >= 0) & (values < count) & (values == np.floor(values)))
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise DataError(
+            f"`{name}` must hold whole codes between 0 and {count - 1} in column {column},"
+            f" got `{values[at]}` at `[{at}, {column}]`"
+        )
+
+
 def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The caller's own buffer for results."""
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:

@@ -42,7 +42,7 @@ def save(net: Network, path: Any) -> None:
         "dtype": net.dtype.name,
         "seed": str(net.seed),
     }
-    write_whole(Path(path), to_bytes(dict(net.parameters.items()), metadata=header))
+    write_whole(Path(path), to_bytes({**net.parameters, **net.states}, metadata=header))
 
 
 def load(path: Any) -> Network:
@@ -77,11 +77,12 @@ def load(path: Any) -> Network:
         net = Network._from_graph(graph, int(header["seed"]), header["dtype"])
     except (KeyError, TypeError, ValueError, RecursionError, MemoryError, FastbpError) as error:
         raise CheckpointError(f"`{file}` describes no network that this version knows ({error})") from None
-    if set(found) != set(net.parameters):
-        raise CheckpointError(f"`{file}` must hold {sorted(net.parameters)}, got {sorted(found)}")
+    wanted = {*net.parameters, *net.states}
+    if set(found) != wanted:
+        raise CheckpointError(f"`{file}` must hold {sorted(wanted)}, got {sorted(found)}")
     for name, array in found.items():
         try:
-            net.parameters[name] = array
+            (net.parameters if name in net.parameters else net.states)[name] = array
         except FastbpError:
             raise CheckpointError(f"`{file}` holds a damaged `{name}`: shape `{array.shape}`, or not finite") from None
     return net

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastbp.errors import ConfigError, ConfigTypeError
-from fastbp.model.layers import LAYERS, Layer, Linear, whole
+from fastbp.model import activations
+from fastbp.model.checks import whole
+from fastbp.model.initial import Init
+from fastbp.model.layers import LAYERS, Embedding, Layer
 
 INPUT = -1
+del activations  # imported so that LAYERS knows them
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,21 @@ class Graph:
         """Name and natural shape of every parameter, in order."""
         out: dict[str, tuple[int, ...]] = {}
         for node in self.nodes:
-            if isinstance(node.layer, Linear):
-                out[f"{node.index}.weight"] = (node.inputs, node.outputs)
-                if node.layer.bias:
-                    out[f"{node.index}.bias"] = (node.outputs,)
+            for part, (_, shape, _, _) in node.layer.draws(node.inputs).items():
+                out[f"{node.index}.{part}"] = shape
         return out
+
+    def states(self) -> dict[str, tuple[tuple[int, ...], float]]:
+        """Shape and first value of everything that is learned without a gradient."""
+        out: dict[str, tuple[tuple[int, ...], float]] = {}
+        for node in self.nodes:
+            for part, state in node.layer.states(node.inputs).items():
+                out[f"{node.index}.{part}"] = state
+        return out
+
+    def decaying(self) -> set[str]:
+        """Parameters that weight decay is meant for: matrices and tables, no biases, norms or scales."""
+        return {f"{node.index}.{part}" for node in self.nodes for part in node.layer.decays}
 
 
 def chain(layers: Any, inputs: Any) -> Graph:
@@ -63,6 +77,10 @@ def chain(layers: Any, inputs: Any) -> Graph:
             if isinstance(layer, type) and issubclass(layer, Layer):
                 hint = f"\nhint: did you mean `{layer.__name__}()`?"
             raise ConfigTypeError(f"`layers[{index}]` must be a layer such as `fb.Linear(10)`, got `{layer!r}`{hint}")
+        if isinstance(layer, Embedding) and index:
+            raise ConfigError(
+                f"`layers[{index}]` is an Embedding, which must be the first layer, got one behind others"
+            )
         outputs = layer.outputs(features)
         nodes.append(Node(index, layer, (index - 1 if index else INPUT,), features, outputs))
         features = outputs
@@ -73,8 +91,13 @@ def to_data(graph: Graph) -> dict[str, Any]:
     """What a file says about a graph."""
     return {
         "inputs": graph.inputs,
-        "layers": [{"kind": node.layer.kind, **node.layer.settings()} for node in graph.nodes],
+        "layers": [{"kind": node.layer.kind, **_plain(node.layer)} for node in graph.nodes],
     }
+
+
+def _plain(layer: Layer) -> dict[str, Any]:
+    """A layer's settings as JSON can hold them, initialisers as [name, scale]."""
+    return {k: [v.name, v.scale] if isinstance(v, Init) else v for k, v in layer.settings().items()}
 
 
 def from_data(data: dict[str, Any]) -> Graph:
@@ -85,5 +108,8 @@ def from_data(data: dict[str, Any]) -> Graph:
         kind = settings.pop("kind")
         if kind not in LAYERS:
             raise ConfigError(f"`layers[{len(layers)}].kind` must be a layer of this version, got `{kind}`")
+        for name, value in settings.items():
+            if name in ("init", "bias_init") and isinstance(value, list):
+                settings[name] = Init(*value)
         layers.append(LAYERS[kind](**settings))
     return chain(layers, data["inputs"])

@@ -1,29 +1,129 @@
-"""Losses by name: the kernel of each, and what its targets must be."""
+"""Losses as specs: the settings of each, what its targets must be, and what its kernel reads.
+
+The loss of a batch is Σ ω ℓ / Σ ω over its rows, ω their weights, or without the division where `reduction` is "sum".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.errors import ConfigTypeError, not_one_of
+from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
 from fastbp.model import arrays
 
-# (name, value, rows, outputs, dtype) -> the array the kernel reads
-Targets = Callable[[str, Any, int, int, np.dtype[Any]], NDArray[Any]]
-
-LOSSES: dict[str, Targets] = {
-    "cross_entropy": arrays.labels,
-    "mse": arrays.targets,
-}
+LOSSES: dict[str, type[Loss]] = {}
 
 
-def loss_named(name: Any) -> str:
-    """Check the name of a loss."""
-    if not isinstance(name, str):
-        raise ConfigTypeError(f"`loss` must be the name of a loss, got `{name!r}`")
-    if name not in LOSSES:
-        raise not_one_of("loss", name, LOSSES)
-    return name
+@dataclass(frozen=True)
+class Targets:
+    """Targets as a kernel reads them.
+
+    `weights` has an ω for every row, `normalisers` what their sum is taken over to divide by; None where all are 1.
+    """
+
+    kernel: str
+    array: NDArray[Any]
+    weights: NDArray[np.float64] | None = None
+    normalisers: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What all losses have in common.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum"}
+        Over the rows: divided by the sum of their weights, or not.
+    """
+
+    kind: ClassVar[str] = ""
+    of_labels: ClassVar[bool] = False
+    reduction: str = field(default="mean", kw_only=True)
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if cls.kind:
+            LOSSES[cls.kind] = cls
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.reduction, str) or self.reduction not in ("mean", "sum"):
+            raise not_one_of(f"{type(self).__name__}.reduction", self.reduction, ("mean", "sum"))
+
+    def _check(self, name: str, check: Any, *limits: Any) -> None:
+        checked = check(f"{type(self).__name__}.{name}", getattr(self, name), *limits)
+        object.__setattr__(self, name, checked)
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make this loss again."""
+        return dict(self.__dict__)
+
+    def check_outputs(self, outputs: int) -> None:
+        """Refuse a network whose outputs do not fit the settings."""
+
+    @property
+    def simple(self) -> bool:
+        """Whether the targets alone decide what a row counts for, which is 1."""
+        return True
+
+    def constants(self, outputs: int) -> tuple[float, float]:
+        """SETTING_1, what derivatives are multiplied with, and SETTING_2, what the sum of a row is."""
+        return 1.0 / outputs, 1.0 / outputs
+
+    def lines(self, outputs: int) -> tuple[Any, Any]:
+        """GAIN and SHIFTS: a number for each output, where the kernel reads such."""
+        return 0.0, 0.0
+
+    def encode(self, name: str, value: Any, rows: int, outputs: int, dtype: np.dtype[Any]) -> Targets:
+        """Check targets and bring them into the form that the kernel reads."""
+        return Targets(self.kind, arrays.targets(name, value, rows, outputs, dtype))
+
+    def targets(
+        self, name: str, value: Any, rows: int, outputs: int, dtype: np.dtype[Any], sample_weight: Any = None
+    ) -> Targets:
+        """Check targets and the weights of their rows."""
+        self.check_outputs(outputs)
+        found = self.encode(name, value, rows, outputs, dtype)
+        if sample_weight is None:
+            return found
+        weights = arrays.weights("sample_weight", sample_weight, rows)
+        one = found.weights is None and found.normalisers is None
+        of_loss = weights if found.weights is None else weights * found.weights
+        if one or found.normalisers is found.weights:
+            return Targets(found.kernel, found.array, of_loss, of_loss)
+        below = weights if found.normalisers is None else weights * found.normalisers
+        return Targets(found.kernel, found.array, of_loss, below)
+
+
+def number_or_numbers(where: str, value: Any, check: Any) -> float | tuple[float, ...]:
+    """One number, or a tuple of them."""
+    if np.ndim(value) == 0 or isinstance(value, str):
+        number: float = check(where, value)
+        return number
+    if np.ndim(value) != 1 or len(value) == 0:
+        raise ConfigTypeError(f"`{where}` must be a number or a list of numbers, got `{value!r}`")
+    return tuple(check(f"{where}[{i}]", v) for i, v in enumerate(value))
+
+
+def fits(where: str, value: Any, outputs: int) -> None:
+    if isinstance(value, tuple) and len(value) != outputs:
+        raise ConfigError(f"`{where}` must have one number for each of {outputs} outputs, got `{len(value)}`")
+
+
+def loss_of(value: Any) -> Loss:
+    """A loss as it is, or the one of this name with its default settings."""
+    from fastbp.model import class_losses, number_losses  # which fill LOSSES
+
+    del class_losses, number_losses
+    if isinstance(value, Loss) and value.kind:
+        return value
+    if not isinstance(value, str):
+        raise ConfigTypeError(
+            f"`loss` must be the name of a loss, or one such as `fb.Huber(delta=1.0)`, got `{value!r}`"
+        )
+    if value not in LOSSES:
+        raise not_one_of("loss", value, LOSSES)
+    return LOSSES[value]()

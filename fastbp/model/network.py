@@ -11,14 +11,17 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastbp.engine import threads as team
 from fastbp.engine.panels import Block
-from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, not_one_of
+from fastbp.errors import ShapeError, not_one_of
+from fastbp.kernels import layout as at
 from fastbp.model import arrays
+from fastbp.model.batch_plan import KEEP, BatchPlan, Update
+from fastbp.model.checks import flag, seed_of
 from fastbp.model.graph import Graph, chain
 from fastbp.model.initial import initialise
-from fastbp.model.layers import ACTIVATIONS, Dropout, Layer, Linear, chance, seed_of, whole
-from fastbp.model.losses import LOSSES, loss_named
+from fastbp.model.layers import Embedding, Layer
+from fastbp.model.losses import Loss, loss_of
 from fastbp.model.parameters import Parameters
-from fastbp.model.plans import CALL_WORK, ROW_BLOCK, BatchPlan, RowPlan, Update
+from fastbp.model.plans import CALL_WORK, ROW_BLOCK, RowPlan
 
 Array = NDArray[Any]
 
@@ -57,6 +60,11 @@ class Network:
         self.seed = seed_of(seed)
         self.dtype = _dtype(dtype)
         self._parameters = Parameters(graph.parameters(), self.dtype)
+        states = graph.states()
+        self._states = Parameters({name: shape for name, (shape, _) in states.items()}, self.dtype, "states")
+        for name, (shape, first) in states.items():
+            self._states[name] = np.full(shape, first)
+        self._codes = _codes(graph)
         self._inputs, self._outputs = graph.inputs, graph.outputs
         self._plans: dict[Any, Any] = {}  # by kind: row plans, and batch plans by (what for, loss)
         self.lock = threading.RLock()  # held while compiled code works on this network's plans
@@ -69,8 +77,20 @@ class Network:
         net._set_up(graph, seed, dtype)
         return net
 
+    @property
+    def has_codes(self) -> bool:
+        """Whether columns of X are category codes."""
+        return bool(self._codes)
+
+    def sharing(self, block: Block) -> Network:
+        """A network of the same layers and states whose parameters are the numbers of this block."""
+        other = Network._from_graph(self.graph, self.seed, self.dtype)
+        other._parameters.block = block
+        other._states = self._states
+        return other
+
     def __reduce__(self) -> Any:
-        return _rebuild, (self.graph, self.seed, self.dtype.name, self.flat)
+        return _rebuild, (self.graph, self.seed, self.dtype.name, self.flat, self._states.flat())
 
     def __repr__(self) -> str:
         layers = ", ".join(repr(node.layer) for node in self.graph.nodes)
@@ -95,6 +115,11 @@ class Network:
     def parameters(self) -> Parameters:
         """Parameters by name, as natural (in, out) arrays: reading copies, assignment writes."""
         return self._parameters
+
+    @property
+    def states(self) -> Parameters:
+        """Running statistics, learned without a gradient: reading copies, assignment writes."""
+        return self._states
 
     @property
     def flat(self) -> Array:
@@ -126,7 +151,7 @@ class Network:
         if count > plan.workers:
             with self.lock:
                 plan = self._predict_plan = self._row_plan("predict", count)
-        if type(X) is np.ndarray and X.ndim == 2 and X.shape[1] == self._inputs:
+        if type(X) is np.ndarray and X.ndim == 2 and X.shape[1] == self._inputs and not self._codes:
             # The common call, in few steps: what compiled code refuses (TypeError) is converted or explained below.
             rows = X.shape[0]
             y = np.empty((rows, self._outputs), self.dtype) if out is None else out
@@ -138,7 +163,7 @@ class Network:
                         return y
                     except TypeError:
                         pass
-        x = arrays.rows("X", X, self.inputs, self.dtype)
+        x = self._rows(X)
         one = np.ndim(X) == 1
         shape = (self.outputs,) if one else (len(x), self.outputs)
         result = np.empty(shape, self.dtype) if out is None else arrays.output(out, shape, self.dtype)
@@ -151,8 +176,41 @@ class Network:
             result[...] = apart
         return result
 
-    def loss_and_gradients(self, X: Any, y: Any, loss: str = "cross_entropy") -> tuple[float, dict[str, Array]]:
-        """Mean loss over the rows of X, and its gradient in every parameter; dropout does nothing here.
+    def _rows(self, X: Any) -> Array:
+        """Rows as the kernels read them, category codes checked."""
+        x = arrays.rows("X", X, self.inputs, self.dtype)
+        for column, count in self._codes:
+            arrays.codes("X", x, column, count)
+        return x
+
+    def checked(self, X: Any, y: Any, loss: Loss, sample_weight: Any = None) -> tuple[Any, Any, int]:
+        """Rows and targets to train on, as the kernels read them, and the bits of the largest magnitude in the rows."""
+        x, top = arrays.training_rows("X", X, self.inputs, self.dtype)
+        for column, count in self._codes:
+            arrays.codes("X", x, column, count)
+        return x, loss.targets("y", y, len(x), self.outputs, self.dtype, sample_weight), top
+
+    def loss_and_gradients(
+        self,
+        X: Any,
+        y: Any,
+        loss: str | Loss = "cross_entropy",
+        sample_weight: Any = None,
+        training: bool = False,
+    ) -> tuple[float, dict[str, Array]]:
+        """Loss over the rows of X, and its gradient in every parameter.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs)
+        y : array
+            Targets, as the loss wants them.
+        loss : str or Loss
+        sample_weight : array, shape (rows,), optional
+            What each row counts for.
+        training : bool
+            Whether batch norm takes the statistics of X, and dropout drops with the masks of step 0; running statistics
+            stay as they are.
 
         Returns
         -------
@@ -160,29 +218,43 @@ class Network:
         gradients : dict
             Name to array, shaped like `parameters`.
         """
-        name = loss_named(loss)
-        x, top = arrays.training_rows("X", X, self.inputs, self.dtype)
-        t = LOSSES[name]("y", y, len(x), self.outputs, self.dtype)
+        of = loss_of(loss)
+        x, t, top = self.checked(X, y, of, sample_weight)
+        key = "gradients", of, flag("training", training)
         with self.lock:
-            plan: Any = self._plans.get(("gradients", name))
+            plan: Any = self._plans.get(key)
             if plan is None or plan.batch < len(x):
-                update = Update("keep_gradients", gradients=Block(self._parameters.block.slots, self.dtype))
-                plan = self._plans["gradients", name] = self._batch_plan(len(x), name, update)
+                update = Update(KEEP, f"{KEEP}_factors", gradients=Block(self._parameters.block.slots, self.dtype))
+                plan = self._plans[key] = self._batch_plan(len(x), of, update, training)
+            plan.head[at.SEED] = signed(self.seed)
+            plan.head[at.STEP] = 0
             plan.refresh(self._parameters.version)
             plan.bind(x, t, top)
             plan.steps(1, 1, plan.workers)
             block = plan.update.gradients
             return plan.loss, {name: block.read(name) for name in block.slots}
 
-    def evaluate(self, X: Any, y: Any, loss: str = "cross_entropy") -> float:
-        """Mean loss over the rows of X; dropout does nothing here."""
-        name = loss_named(loss)
-        x, top = arrays.training_rows("X", X, self.inputs, self.dtype)
-        t = LOSSES[name]("y", y, len(x), self.outputs, self.dtype)
+    def evaluate(self, X: Any, y: Any, loss: str | Loss = "cross_entropy", sample_weight: Any = None) -> float:
+        """Loss over the rows of X; dropout does nothing here, and batch norm takes its running statistics.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs)
+        y : array
+            Targets, as the loss wants them.
+        loss : str or Loss
+        sample_weight : array, shape (rows,), optional
+            What each row counts for.
+        """
+        of = loss_of(loss)
+        return self.evaluate_checked(of, *self.checked(X, y, of, sample_weight))
+
+    def evaluate_checked(self, loss: Loss, x: Any, t: Any, top: int) -> float:
+        """Loss over rows and targets that `checked` has returned."""
         with self.lock:
-            plan = self._plans.get(("evaluate", name))
+            plan = self._plans.get(("evaluate", loss))
             if plan is None:
-                plan = self._plans["evaluate", name] = self._batch_plan(EVALUATION_ROWS, name, None)
+                plan = self._plans["evaluate", loss] = self._batch_plan(EVALUATION_ROWS, loss, None, False)
             plan.bind(x, t, top)
             batches = min(plan.CALL, max(1, CALL_WORK // max(plan.work, 1)))  # so that Ctrl-C is answered between calls
             ended: list[float] = []
@@ -190,15 +262,16 @@ class Network:
                 ended = plan.steps(batches, 1, plan.workers)
             return ended[0]
 
-    def _batch_plan(self, rows: int, loss: str, update: Update | None) -> BatchPlan:
+    def _batch_plan(self, rows: int, loss: Loss, update: Update | None, training: bool) -> BatchPlan:
         return BatchPlan(
             self.graph,
             self._parameters.block,
+            self._states.block,
             team.default_threads(),
             batch=rows,
             loss=loss,
             update=update,
-            dropout=False,
+            training=training,
         )
 
     def vjp(self, X: Any, u: Any) -> Array:
@@ -246,7 +319,7 @@ class Network:
         """
         if not isinstance(mode, str) or mode not in ("auto", "forward", "reverse"):
             raise not_one_of("mode", mode, ("auto", "forward", "reverse"))
-        x = arrays.rows("X", X, self.inputs, self.dtype)
+        x = self._rows(X)
         forward = mode == "forward" or (mode == "auto" and self.inputs < self.outputs)
         size = self.inputs if forward else self.outputs
         repeated = np.repeat(x, size, axis=0)
@@ -258,7 +331,7 @@ class Network:
         return out[0] if np.ndim(X) == 1 else out
 
     def _product(self, kind: str, X: Any, name: str, other: Any, other_width: int, width: int) -> Array:
-        x = arrays.rows("X", X, self.inputs, self.dtype)
+        x = self._rows(X)
         w = arrays.rows(name, other, other_width, self.dtype)
         if len(x) != len(w):
             raise ShapeError(f"`{name}` must have as many rows as `X`, `{len(x)}`, got `{len(w)}`")
@@ -272,7 +345,7 @@ class Network:
         return y[0] if np.ndim(X) == 1 else y
 
     def _row_plan(self, kind: str, workers: int = 0) -> RowPlan:
-        return RowPlan(self.graph, self._parameters.block, workers or team.default_threads(), kind)
+        return RowPlan(self.graph, self._parameters.block, self._states.block, workers or team.default_threads(), kind)
 
     def save(self, path: Any) -> None:
         """Write the network to one safetensors file that `fastbp.load` reads."""
@@ -292,46 +365,19 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
     return out
 
 
-def _rebuild(graph: Graph, seed: int, dtype: str, flat: Array) -> Network:
+def _codes(graph: Graph) -> tuple[tuple[int, int], ...]:
+    """Columns of X that must hold category codes, and how many categories each has."""
+    first = graph.nodes[0].layer
+    return tuple((c, count) for c, (count, _) in first.columns.items()) if isinstance(first, Embedding) else ()
+
+
+def signed(seed: int) -> int:
+    """The 64 bits of a seed as the signed word that a plan holds."""
+    return seed - 2**64 if seed >= 2**63 else seed
+
+
+def _rebuild(graph: Graph, seed: int, dtype: str, flat: Array, states: Array) -> Network:
     net = Network._from_graph(graph, seed, dtype)
     net.flat = flat
+    net.states.set_flat(states)
     return net
-
-
-def mlp(
-    sizes: Any,
-    activation: str = "relu",
-    seed: int = 0,
-    dtype: DTypeLike = "float32",
-    dropout: float = 0.0,
-) -> Network:
-    """A chain of Linear layers with an activation, and dropout if asked for, between each two.
-
-    Parameters
-    ----------
-    sizes : list of int
-        Inputs, the hidden widths, outputs: at least two numbers.
-    activation : {"relu", "tanh", "sigmoid", "identity"}
-    dropout : float, 0 <= dropout < 1
-
-    Examples
-    --------
-    >>> import fastbp as fb
-    >>> fb.mlp([64, 128, 10], activation="tanh")
-    Network([Linear(features=128, bias=True), Tanh(), Linear(features=10, bias=True)], inputs=64, dtype='float32')
-    """
-    listed = isinstance(sizes, Sequence) and not isinstance(sizes, str | bytes)
-    if not listed and getattr(sizes, "ndim", 0) != 1:
-        raise ConfigTypeError(f"`sizes` must be a list of whole numbers, got `{sizes!r}`")
-    if len(sizes) < 2:
-        raise ConfigError(f"`sizes` must hold inputs and outputs at least, got `{list(sizes)}`")
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise not_one_of("activation", activation, ACTIVATIONS)
-    p = chance("dropout", dropout)
-    widths = [whole(f"sizes[{i}]", size, 1) for i, size in enumerate(sizes)]
-    layers: list[Layer] = []
-    for width in widths[1:-1]:
-        layers += [Linear(width), ACTIVATIONS[activation]()]
-        if p:
-            layers.append(Dropout(p))
-    return Network([*layers, Linear(widths[-1])], inputs=widths[0], seed=seed, dtype=dtype)

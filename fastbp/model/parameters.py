@@ -19,7 +19,8 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     Reading gives a copy; assignment writes into the network. Names cannot be added or deleted.
     """
 
-    def __init__(self, shapes: dict[str, tuple[int, ...]], dtype: np.dtype[Any]) -> None:
+    def __init__(self, shapes: dict[str, tuple[int, ...]], dtype: np.dtype[Any], where: str = "parameters") -> None:
+        self.where = where
         self.block = Block(slots_of(shapes, dtype), dtype)
         self.version = 0  # counts writes from Python, after which transposed copies are stale
 
@@ -30,11 +31,11 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     def __setitem__(self, name: str, values: Any) -> None:
         self._known(name)
         slot = self.block.slots[name]
-        self.block.write(name, _checked(f"parameters[{name!r}]", values, slot.shape, self.block.dtype))
+        self.block.write(name, _checked(f"{self.where}[{name!r}]", values, slot.shape, self.block.dtype))
         self.version += 1
 
     def __delitem__(self, name: str) -> None:
-        raise ConfigError(f"`parameters[{name!r}]` cannot be deleted")
+        raise ConfigError(f"`{self.where}[{name!r}]` cannot be deleted")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.block.slots)
@@ -44,12 +45,12 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{name!r}: {slot.shape}" for name, slot in self.block.slots.items())
-        return f"Parameters({{{inside}}})"
+        return f"{self.where.capitalize()}({{{inside}}})"
 
     def _known(self, name: str) -> None:
         if name not in self.block.slots:
             names = ", ".join(f"`{known}`" for known in self.block.slots)
-            raise KeyError(f"`parameters` has no `{name}`, only {names}")
+            raise KeyError(f"`{self.where}` has no `{name}`, only {names}")
 
     @property
     def count(self) -> int:

@@ -14,6 +14,7 @@ Either way every number is computed by the same chain of operations: what is cho
 from __future__ import annotations
 
 from fastbp.engine.plan import Words
+from fastbp.errors import ConfigError
 from fastbp.kernels import layout as at
 from fastbp.kernels.vector import LINE
 
@@ -31,14 +32,48 @@ def row_block(batch: int, workers: int) -> int:
 
 
 def row_phases(ops: list[Words], batch: int, workers: int) -> tuple[list[Words], list[Words]]:
-    """The ops, cut where that is called for, and the row phases that run them; PHASE_OPS counts ops."""
+    """The ops, cut where that is called for, and the row phases that run them; PHASE_OPS counts ops.
+
+    An op that needs whole columns is a phase by itself, cut by columns: the rows before and behind it wait for it.
+    """
+    out: list[Words] = []
+    phases: list[Words] = []
+    at_op = 0
+    while at_op < len(ops):
+        run = [ops[at_op]]
+        if at.COLUMNS in run[0]:
+            groups = max(1, min(workers, run[0][at.PANELS]))
+            cut = [_columns(run[0], *_share(run[0][at.PANELS], group, groups)) for group in range(groups)]
+            found = [_phase(0, 1, groups, batch)]
+        else:
+            while at_op + len(run) < len(ops) and at.COLUMNS not in ops[at_op + len(run)]:
+                run.append(ops[at_op + len(run)])
+            cut, found = _rows(run, batch, workers)
+        phases += [phase | {at.PHASE_OPS: phase[at.PHASE_OPS] + len(out)} for phase in found]
+        out += cut
+        at_op += len(run)
+    if len(phases) > MOST_PHASES:
+        raise ConfigError(f"`layers` must need at most {MOST_PHASES} phases of rows and columns, got `{len(phases)}`")
+    return out, phases
+
+
+MOST_PHASES = at.MAX_PHASES - 6  # those that are left are the weights'
+
+
+def _share(panels: int, group: int, groups: int) -> tuple[int, int]:
+    """The first panel of a group of columns, and the first behind it."""
+    return panels * group // groups, panels * (group + 1) // groups
+
+
+def _rows(ops: list[Words], batch: int, workers: int) -> tuple[list[Words], list[Words]]:
+    """Phases of ops whose rows do not depend on each other: fused or layered."""
     products = [op for op in ops if at.B in op]
     weights = sum(op[at.WIDTH] * op[at.PANELS] for op in products)
     outputs = batch * sum(op[at.PANELS] for op in products)
     too_few_blocks = -(-batch // row_block(batch, workers)) < workers
     if workers > 1 and (too_few_blocks or weights > HEAVY * outputs):
         cut = layered(ops, batch, workers)
-        if len(cut[1]) < at.MAX_PHASES - 2:
+        if len(cut[1]) < MOST_PHASES // 4:
             return cut
     return ops, [_phase(0, len(ops), 1, row_block(batch, workers))]
 
@@ -69,8 +104,7 @@ def layered(ops: list[Words], batch: int, workers: int) -> tuple[list[Words], li
             groups = max(1, min(-(-workers // blocks), panels // LEAST_PANELS))
             phases.append(_phase(len(out), len(together), groups, block))
             for group in range(groups):
-                p0, p1 = panels * group // groups, panels * (group + 1) // groups
-                out += [_columns(op, p0, p1) for op in together]
+                out += [_columns(op, *_share(panels, group, groups)) for op in together]
         else:
             phases.append(_phase(len(out), 1, 1, row_block(batch, workers)))
             out.append(ops[at_op])
@@ -93,10 +127,11 @@ def _columns(op: Words, p0: int, p1: int) -> Words:
         cut[at.Y] += p0 * op[at.Y_STRIDE]
     if at.B in op:
         cut[at.B] += p0 * op[at.B_STRIDE]
-        if op.get(at.BIAS, 0):
-            cut[at.BIAS] += p0 * LINE
     else:
         cut[at.A] += p0 * op[at.A_STRIDE]
+    for word in (at.BIAS, at.MEAN, at.VARIANCE, at.SUM_D, at.SUM_DX):
+        if op.get(word, 0):
+            cut[word] += p0 * LINE
     return cut
 
 
@@ -111,6 +146,9 @@ def weight_tiles(layers: list[Words], workers: int) -> list[list[Tile]]:
     shares: list[list[Tile]] = [[] for _ in range(workers)]
     for index, layer in enumerate(layers):
         inputs, panels = layer[at.LAYER_INPUTS], layer[at.LAYER_PANELS]
+        if layer.get(at.LAYER_SHARED, 0) or at.LAYER_COLUMN in layer:  # in one piece
+            shares[index % workers].append((index, 0, inputs, 0, panels))
+            continue
         # As many column groups as workers, in pairs of panels where that leaves nobody without; then rows to match.
         wide = min(at.TILE_PANELS, max(1, panels // workers))
         wide -= wide % 2 if wide > 1 else 0

@@ -1,7 +1,7 @@
-"""Every op there is, one line each: what a user calls it, its kernels, its twin in NumPy, its formula.
+"""Every op there is, one line each: its family, its kernels, its twin in NumPy, its formula and its derivative.
 
-The lowering takes kernel names from here, and so do the tests, which climb the whole ladder for every line. A kernel
-that no line names is plumbing and stands in PLUMBING.
+The lowering takes kernel names from here, and so do the tests, which climb the whole ladder for every line, and
+`docs/ops.md`, which is written from it. A kernel that no line names is plumbing and stands in PLUMBING.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ class Op:
 
     Attributes
     ----------
-    family : {"linear", "elementwise", "noise", "loss", "optimizer"}
+    family : str
+        What lowers it: a rule of `model.rules`, or "loss" or "optimizer".
     forward, vjp, jvp : str
         Names of kernels; a loss has its vjp in its forward kernel, an optimiser has neither vjp nor jvp.
     formula, derivative : str
     twin : str
         Prefix of the functions in `fastbp.reference`.
+    saves : {"output", "input"}
+        What an elementwise op's vjp reads.
     """
 
     family: str
@@ -30,53 +33,168 @@ class Op:
     formula: str
     derivative: str
     twin: str
+    saves: str = "output"
 
 
 OPS: dict[str, Op] = {
     "linear": Op(
         "linear",
-        "product",
-        "product weights",
-        "product",
+        "product multiply_forward",
+        "product weights columns multiply_forward",
+        "product multiply_forward",
         "z = x W + b",
         "dx = dz Wᵀ, dW = xᵀ dz, db = Σ dz",
         "linear",
     ),
-    "identity": Op("elementwise", "", "", "", "y = z", "dz = dy", "identity"),
-    "relu": Op(
-        "elementwise",
-        "relu_forward",
-        "relu_vjp",
-        "relu_vjp",
-        "y = 0 if z <= 0 else z",
-        "dz = dy H(z)",
-        "relu",
-    ),
-    "tanh": Op("elementwise", "tanh_forward", "tanh_vjp", "tanh_vjp", "y = tanh z", "dz = dy (1 - y²)", "tanh"),
-    "sigmoid": Op(
-        "elementwise",
-        "sigmoid_forward",
-        "sigmoid_vjp",
-        "sigmoid_vjp",
-        "y = 1 / (1 + exp(-z))",
-        "dz = dy y (1 - y)",
-        "sigmoid",
-    ),
-    "dropout": Op("noise", "dropout", "dropout", "dropout", "y = m x / (1 - p)", "dx = m dy / (1 - p)", "dropout"),
-    "cross_entropy": Op(
-        "loss",
-        "cross_entropy",
-        "cross_entropy",
-        "",
-        "L = log Σ exp(z) - z_y",
-        "dz = (p - y) / B",
-        "cross_entropy",
-    ),
-    "mse": Op("loss", "mse", "mse", "", "L = Σ (z - t)² / N", "dz = 2 (z - t) / (B N)", "mse"),
-    "sgd": Op("optimizer", "sgd", "", "", "m ← μ m + g, p ← p - η m", "", "sgd"),
-    "adam": Op("optimizer", "adam", "", "", "p ← p - η m̂ / (√v̂ + ε)", "", "adam"),
-    "adamw": Op("optimizer", "adam", "", "", "p ← p (1 - η λ) - η m̂ / (√v̂ + ε)", "", "adamw"),
+    "identity": Op("identity", "", "", "", "y = z", "dz = dy", "identity"),
 }
+
+
+def _activation(name: str, saves: str, formula: str, derivative: str) -> None:
+    pull = f"{name}_vjp"
+    OPS[name] = Op("elementwise", f"{name}_forward", pull, pull, formula, derivative, name, saves)
+
+
+_activation("relu", "output", "y = 0 if z <= 0 else z", "dz = dy H(z)")
+_activation("leaky_relu", "output", "y = z if z > 0 else a z", "dz = dy (1 if z > 0 else a)")
+_activation("elu", "input", "y = z if z > 0 else a (exp(z) - 1)", "dz = dy (1 if z > 0 else a exp(z))")
+_activation("selu", "input", "y = λ (z if z > 0 else a (exp(z) - 1))", "dz = dy λ (1 if z > 0 else a exp(z))")
+_activation("gelu", "input", "y = z Φ(z)", "dz = dy (Φ(z) + z exp(-z²/2) / √(2π))")
+_activation(
+    "gelu_tanh",
+    "input",
+    "y = z (1 + tanh u) / 2, u = √(2/π) (z + 0.044715 z³)",
+    "dz = dy (1 + tanh u + z (1 - tanh² u) u') / 2",
+)
+_activation("silu", "input", "y = z σ(z)", "dz = dy σ(z) (1 + z (1 - σ(z)))")
+_activation("mish", "input", "y = z τ, τ = tanh(log(1 + exp(z)))", "dz = dy (τ + z σ(z) (1 - τ²))")
+_activation("softplus", "output", "y = log(1 + exp(β z)) / β", "dz = dy (1 - exp(-β y))")
+_activation("softsign", "input", "y = z / (1 + |z|)", "dz = dy / (1 + |z|)²")
+_activation("sigmoid", "output", "y = 1 / (1 + exp(-z))", "dz = dy y (1 - y)")
+_activation("hard_sigmoid", "output", "y = min(max(z + 3, 0), 6) / 6", "dz = dy / 6 if 0 < y < 1 else 0")
+_activation("tanh", "output", "y = tanh z", "dz = dy (1 - y²)")
+_activation("hardtanh", "output", "y = min(max(z, low), high)", "dz = dy if low < y < high else 0")
+
+OPS |= {
+    "prelu": Op(
+        "prelu",
+        "prelu",
+        "prelu prelu_columns",
+        "prelu",
+        "y = z if z > 0 else a z",
+        "dz = dy (1 if z > 0 else a), da = Σ dy min(z, 0)",
+        "prelu",
+    ),
+    "softmax": Op(
+        "softmax",
+        "softmax_forward",
+        "softmax_vjp",
+        "softmax_vjp",
+        "y = exp(z) / Σ exp(z)",
+        "dz = y (dy - Σ dy y)",
+        "softmax",
+    ),
+    "log_softmax": Op(
+        "softmax",
+        "log_softmax_forward",
+        "log_softmax_vjp",
+        "log_softmax_jvp",
+        "y = z - log Σ exp(z)",
+        "dz = dy - exp(y) Σ dy",
+        "log_softmax",
+    ),
+    "scale": Op("scale", "scale", "scale columns", "scale", "y = s x", "dx = dy s, ds = Σ dy x", "scale"),
+    "dropout": Op("noise", "dropout", "dropout", "dropout", "y = m x / (1 - p)", "dx = m dy / (1 - p)", "dropout"),
+    "layer_norm": Op(
+        "row_norm",
+        "layer_norm_forward",
+        "layer_norm_vjp columns",
+        "layer_norm_jvp",
+        "y = γ n + β, n = (x - mean x) r, r = 1 / √(var x + ε)",
+        "dx = r (u - mean u - n mean(u n)), u = dy γ, dγ = Σ dy n, dβ = Σ dy",
+        "layer_norm",
+    ),
+    "rms_norm": Op(
+        "row_norm",
+        "rms_norm_forward",
+        "rms_norm_vjp columns",
+        "rms_norm_jvp",
+        "y = γ n, n = x r, r = 1 / √(mean x² + ε)",
+        "dx = r (u - n mean(u n)), u = dy γ, dγ = Σ dy n",
+        "rms_norm",
+    ),
+    "batch_norm": Op(
+        "batch_norm",
+        "batch_norm_statistics batch_norm_forward",
+        "batch_norm_sums batch_norm_vjp batch_norm_slope batch_norm_columns columns",
+        "batch_norm_slope",
+        "y = γ n + β, n = (x - mean) r, r = 1 / √(var + ε), over the batch",
+        "dx = γ r (dy - (dβ + n dγ) / B), dγ = Σ dy n, dβ = Σ dy",
+        "batch_norm",
+    ),
+    "embedding": Op(
+        "embedding",
+        "embedding_forward",
+        "embedding_vjp embedding_rows embedding_update",
+        "embedding_jvp",
+        "y = [x of other columns, T[codes]]",
+        "dT[v] = Σ dy of the rows with code v",
+        "embedding",
+    ),
+}
+
+
+def _loss(name: str, formula: str, derivative: str, kernels: str = "") -> None:
+    OPS[name] = Op("loss", kernels or name, kernels or name, "", formula, derivative, name)
+
+
+_loss(
+    "cross_entropy",
+    "ℓ = Σ q (log Σ exp(z) - z), q the target",
+    "dz = p Σ q - q, p = softmax(z)",
+    "cross_entropy cross_entropy_smoothed cross_entropy_probabilities",
+)
+_loss(
+    "binary_cross_entropy",
+    "ℓ = Σ ((1 - t) z + w log(1 + exp(-z))) / N, w = 1 + (c - 1) t",
+    "dz = ((1 - t) - w σ(-z)) / N",
+)
+_loss("mse", "ℓ = Σ (z - t)² / N", "dz = 2 (z - t) / N")
+_loss("half_mse", "ℓ = ½ Σ (z - t)²", "dz = z - t")
+_loss("mae", "ℓ = Σ |z - t| / N", "dz = sign(z - t) / N")
+_loss("huber", "ℓ = Σ (e²/2 if |e| <= δ else δ (|e| - δ/2)) / N, e = z - t", "dz = clip(e, ±δ) / N")
+_loss("quantile", "ℓ = Σ max(q (t - z), (q - 1) (t - z)) / N", "dz = (-q if z < t, 1 - q if z > t, 0 else) / N")
+_loss("log_cosh", "ℓ = Σ log cosh(z - t) / N", "dz = tanh(z - t) / N")
+_loss("poisson", "ℓ = Σ (exp(z) - t z) / N", "dz = (exp(z) - t) / N")
+_loss(
+    "gaussian_nll",
+    "ℓ = Σ ½ (s + (t - m)² exp(-s)) / N, z = (m, s)",
+    "dm = (m - t) exp(-s) / N, ds = ½ (1 - (t - m)² exp(-s)) / N",
+)
+_loss(
+    "multi_margin",
+    "ℓ = Σ max(0, μ - z_y + z_k)ᵉ / K over k ≠ y",
+    "dz_k = e max(0, μ - z_y + z_k)ᵉ⁻¹ / K, dz_y = -Σ dz_k",
+)
+
+
+def _optimizer(name: str, formula: str, kernels: str = "") -> None:
+    OPS[name] = Op("optimizer", kernels or name, "", "", formula, "", name)
+
+
+_optimizer("sgd", "m ← μ m + g, p ← p - η m; Nesterov: p ← p - η (g + μ m)", "sgd momentum nesterov")
+_optimizer("adagrad", "s ← s + g², p ← p - η g / (√s + ε)")
+_optimizer(
+    "rmsprop",
+    "v ← α v + (1 - α) g², m ← μ m + g / (√v + ε), p ← p - η m",
+    "rmsprop rmsprop_momentum rmsprop_centered rmsprop_centered_momentum",
+)
+_optimizer("adam", "p ← p - η m̂ / (√v̂ + ε)", "adam adam_amsgrad")
+_optimizer("adamw", "p ← p (1 - η λ) - η m̂ / (√v̂ + ε)", "adam adam_amsgrad")
+_optimizer("nadam", "p ← p - η (μ' m / (1 - Π μ') + (1 - μ) g / (1 - Π μ)) / (√v̂ + ε)")
+_optimizer("radam", "p ← p - η r m̂ / (√v̂ + ε), r the rectification; p ← p - η m̂ while it is not defined")
+_optimizer("adadelta", "d = g √(u + ε) / √(v + ε), p ← p - η d, u ← ρ u + (1 - ρ) d²")
+_optimizer("lion", "p ← p - η sign(β1 m + (1 - β1) g), m ← β2 m + (1 - β2) g")
 
 PLUMBING = (
     "begin",  # the sweeps themselves
@@ -85,7 +203,10 @@ PLUMBING = (
     "gather",  # between the user's rows and panels
     "scatter",
     "transpose_weights",
-    "keep_gradients",  # in the place of an optimiser, when a user asks for gradients
+    "keep_gradients",  # in the place of an optimiser, where gradients have to wait
+    "norm",  # of those
+    "update",
     "scan_reals",  # looks at arrays before they are used
     "scan_labels",
+    "orthonormalise",  # for an initialiser
 )

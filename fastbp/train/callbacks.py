@@ -1,11 +1,13 @@
-"""What runs between epochs."""
+"""What runs between epochs, and between the calls of compiled code that make one up."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
-from fastbp.model.layers import flag, real, whole
+from fastbp.model.checks import flag, from_zero, positive, whole
 
 if TYPE_CHECKING:
     from fastbp.train.history import History
@@ -13,14 +15,17 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Something to do when a fit begins, after each epoch, and when it ends; each does nothing unless overridden.
+    """Something to do when a fit begins, in it, after each epoch, and when it ends; nothing unless overridden.
 
     A plain function `f(trainer, history)` may stand for a callback that acts after each epoch. To end the fit, set
     `history.stopped` to the reason.
     """
 
     def begin(self, trainer: Trainer, history: History) -> None:
-        """Before the first epoch."""
+        """Before the first epoch; `history.metrics` has the names that will be measured."""
+
+    def chunk(self, trainer: Trainer, history: History) -> None:
+        """After each call of compiled code, about 20 times a second."""
 
     def epoch(self, trainer: Trainer, history: History) -> None:
         """After an epoch and its validation."""
@@ -39,6 +44,56 @@ class Function(Callback):
         self.function(trainer, history)
 
 
+class Monitor:
+    """Watches one list of the history and says whether its last number is the best so far.
+
+    `mode` is "min", "max" or "auto": the way that is better for a metric, down for a loss.
+    """
+
+    def __init__(self, where: str, name: Any, mode: Any, min_delta: Any = 0.0) -> None:
+        if not isinstance(name, str):
+            raise ConfigTypeError(f"`{where}.monitor` must be a name such as `val_loss`, got `{name!r}`")
+        if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
+            raise not_one_of(f"{where}.mode", mode, ("auto", "min", "max"))
+        self.where = where
+        self.name = name
+        self.mode = mode
+        self.min_delta = from_zero(f"{where}.min_delta", min_delta)
+        self.best: float | None = None
+        self._sign = 1.0
+
+    def begin(self, trainer: Trainer, history: History) -> None:
+        """Forget what was best; refuse a name that will not be measured."""
+        known = ["loss", *(["val_loss"] if trainer.validating else []), *history.metrics]
+        if self.name == "val_loss" and not trainer.validating:
+            raise ConfigError(
+                f"`{self.where}.monitor` is `val_loss`, so `fit` must be given `validation`\n"
+                f'hint: {self.where}(monitor="loss") watches the training loss'
+            )
+        if self.name not in known:
+            raise not_one_of(f"{self.where}.monitor", self.name, known)
+        self.best = None
+        self._sign = -1.0 if self._higher() else 1.0
+
+    def _higher(self) -> bool:
+        if self.mode != "auto":
+            return bool(self.mode == "max")
+        if self.name in ("loss", "val_loss"):
+            return False
+        from fastbp.train.metrics import metric_named
+
+        return metric_named(self.name.removeprefix("val_")).higher_is_better
+
+    def improved(self, history: History) -> bool:
+        """Whether the last number is better than the best by more than `min_delta`; NaN never is."""
+        value = history[self.name][-1]
+        limit = float("inf") if self.best is None else self._sign * self.best - self.min_delta
+        better = self._sign * value < limit
+        if better:
+            self.best = value
+        return better
+
+
 class EarlyStopping(Callback):
     """End the fit when what it watches has not improved for some epochs, and go back to the best parameters.
 
@@ -47,47 +102,132 @@ class EarlyStopping(Callback):
     patience : int, >= 0
         The fit ends after so many epochs without improvement; 0 ends it as 1 does.
     min_delta : float, >= 0
-        How much lower counts as improvement.
-    monitor : {"val_loss", "loss"}
+        How much better counts as improvement.
+    monitor : str
+        "val_loss", "loss", or a metric of the fit such as "val_accuracy".
     restore_best : bool
         Whether the parameters of the best epoch are put back when the fit ends, also when it ends otherwise.
+    mode : {"auto", "min", "max"}
+        Which way is better.
     """
 
     def __init__(
-        self, patience: int = 5, min_delta: float = 0.0, monitor: str = "val_loss", restore_best: bool = True
+        self,
+        patience: int = 5,
+        min_delta: float = 0.0,
+        monitor: str = "val_loss",
+        restore_best: bool = True,
+        mode: str = "auto",
     ) -> None:
         self.patience = whole("EarlyStopping.patience", patience, 0)
-        self.min_delta = real("EarlyStopping.min_delta", min_delta)
-        if self.min_delta < 0.0:
-            raise ConfigError(f"`EarlyStopping.min_delta` must be at least 0, got `{self.min_delta}`")
-        if not isinstance(monitor, str) or monitor not in ("val_loss", "loss"):
-            raise not_one_of("EarlyStopping.monitor", monitor, ("val_loss", "loss"))
-        self.monitor = monitor
         self.restore_best = flag("EarlyStopping.restore_best", restore_best)
+        self._monitor = Monitor("EarlyStopping", monitor, mode, min_delta)
+        self.best_epoch = -1
+
+    @property
+    def best(self) -> float | None:
+        """What was watched, at its best."""
+        return self._monitor.best
 
     def begin(self, trainer: Trainer, history: History) -> None:
-        if self.monitor == "val_loss" and not trainer.validating:
-            raise ConfigError(
-                "`EarlyStopping.monitor` is `val_loss`, so `fit` must be given `validation`\n"
-                'hint: EarlyStopping(monitor="loss") watches the training loss'
-            )
-        self.best = float("inf")
+        self._monitor.begin(trainer, history)
         self.best_epoch = -1
         self._kept: Any = None
 
     def epoch(self, trainer: Trainer, history: History) -> None:
-        value = history[self.monitor][-1]
         at = len(history.loss) - 1
-        if value < self.best - self.min_delta:
-            self.best, self.best_epoch = value, at
+        if self._monitor.improved(history):
+            self.best_epoch = at
             if self.restore_best:
                 self._kept = trainer.snapshot(self._kept)
         elif at - self.best_epoch > self.patience - (self.patience > 0):
-            history.stopped = f"`{self.monitor}` did not improve for {at - self.best_epoch} epochs"
+            history.stopped = f"`{self._monitor.name}` did not improve for {at - self.best_epoch} epochs"
 
     def end(self, trainer: Trainer, history: History) -> None:
         if self._kept is not None:
             trainer.restore(self._kept)
+
+
+class ReduceLROnPlateau(Callback):
+    """Multiply the learning rate with a factor when what it watches has not improved for some epochs.
+
+    The optimiser keeps the smaller rate after the fit. A schedule's factor, if there is one, comes on top.
+
+    Parameters
+    ----------
+    factor : float, 0 < factor < 1
+    patience : int, >= 0
+        Epochs without improvement that are waited for; 0 waits as long as 1 does.
+    min_lr : float, >= 0
+        The rate is not made smaller than this.
+    cooldown : int, >= 0
+        Epochs after a reduction that are not counted.
+    min_delta : float, >= 0
+        How much better counts as improvement.
+    monitor, mode : as for EarlyStopping
+    """
+
+    def __init__(
+        self,
+        factor: float = 0.1,
+        patience: int = 10,
+        min_lr: float = 0.0,
+        cooldown: int = 0,
+        min_delta: float = 1e-4,
+        monitor: str = "val_loss",
+        mode: str = "auto",
+    ) -> None:
+        self.factor = positive("ReduceLROnPlateau.factor", factor)
+        if self.factor >= 1.0:
+            raise ConfigError(f"`ReduceLROnPlateau.factor` must be above 0 and below 1, got `{self.factor}`")
+        self.patience = whole("ReduceLROnPlateau.patience", patience, 0)
+        self.min_lr = from_zero("ReduceLROnPlateau.min_lr", min_lr)
+        self.cooldown = whole("ReduceLROnPlateau.cooldown", cooldown, 0)
+        self._monitor = Monitor("ReduceLROnPlateau", monitor, mode, min_delta)
+
+    def begin(self, trainer: Trainer, history: History) -> None:
+        if not hasattr(trainer, "optimizer"):
+            raise ConfigError(f"`ReduceLROnPlateau` needs a learning rate, which `{type(trainer).__name__}` has not")
+        self._monitor.begin(trainer, history)
+        self._waited = self._cooling = 0
+
+    def epoch(self, trainer: Trainer, history: History) -> None:
+        if self._monitor.improved(history):
+            self._waited = 0
+        elif self._cooling == 0:
+            self._waited += 1
+        if self._cooling:
+            self._cooling -= 1
+            self._waited = 0
+        if self._waited >= max(self.patience, 1):
+            lr = trainer.optimizer.lr
+            lower = max(lr * self.factor, self.min_lr)
+            if lower < lr:
+                trainer.optimizer = replace(trainer.optimizer, lr=lower)
+            self._cooling, self._waited = self.cooldown, 0
+
+
+class TimeBudget(Callback):
+    """End the fit when its time is over, in the middle of an epoch if need be.
+
+    What was trained of that epoch is validated and reported as an epoch of its own.
+
+    Parameters
+    ----------
+    seconds : float, > 0
+        From the beginning of the fit; a fit goes over it by one call of compiled code, 50 ms or a step if that takes
+        longer, and what validation takes.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = positive("TimeBudget.seconds", seconds)
+
+    def begin(self, trainer: Trainer, history: History) -> None:
+        self._deadline = time.perf_counter() + self.seconds
+
+    def chunk(self, trainer: Trainer, history: History) -> None:
+        if time.perf_counter() >= self._deadline and not history.stopped:
+            history.stopped = f"the time budget of {self.seconds:g} seconds is spent"
 
 
 def callback(value: Any) -> Callback:

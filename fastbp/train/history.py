@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 
 @dataclass
 class History:
-    """Losses of a run, pass by pass.
+    """Losses and metrics of a run, pass by pass.
 
     Attributes
     ----------
     loss : list of float
-        Mean training loss of each pass over the data; of `run`, the last entry may be of a pass that is not complete.
+        Training loss of each pass over the data; of `run`, the last entry may be of a pass that is not complete.
     val_loss : list of float
         Loss on the validation rows after each epoch; empty without validation.
+    lr : list of float
+        Learning rate of the last step of each epoch.
+    metrics : dict of list
+        Metrics on the validation rows after each epoch, by names such as "val_accuracy".
     steps : int
         Optimiser steps done.
     seconds : float
@@ -29,16 +33,26 @@ class History:
 
     loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
     steps: int = 0
     seconds: float = 0.0
     samples: int = 0
     stopped: str = ""
 
+    @property
+    def names(self) -> list[str]:
+        """What was measured."""
+        return ["loss", *(["val_loss"] if self.val_loss else []), *self.metrics]
+
     def __getitem__(self, name: str) -> list[float]:
-        if name not in ("loss", "val_loss"):
-            raise KeyError(f"a history has `loss` and `val_loss`, got `{name}`")
-        values: list[float] = getattr(self, name)
-        return values
+        if name in ("loss", "val_loss", "lr"):
+            values: list[float] = getattr(self, name)
+            return values
+        if name not in self.metrics:
+            known = ", ".join(f"`{n}`" for n in ("loss", "val_loss", "lr", *self.metrics))
+            raise KeyError(f"a history has {known}, got `{name}`")
+        return self.metrics[name]
 
     @property
     def best_epoch(self) -> int | None:
@@ -55,4 +69,5 @@ class History:
         last = f", loss={self.loss[-1]:.6g}" if self.loss else ""
         if self.val_loss:
             last += f", val_loss={self.val_loss[-1]:.6g}"
+        last += "".join(f", {name}={values[-1]:.6g}" for name, values in self.metrics.items() if values)
         return f"History(passes={len(self.loss)}, steps={self.steps}{last}, seconds={self.seconds:.3g})"

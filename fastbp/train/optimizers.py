@@ -1,4 +1,9 @@
-"""Optimisers as settings; their kernels are in `kernels/optimizers.py`."""
+"""Optimisers as settings; their kernels are in `kernels/optimizers.py`.
+
+All of them take `weight_decay`, λ, in one of two ways: coupled, as a part of the gradient (L2: g + λ p), or decoupled
+(p ← p (1 - η λ) before the step). It goes to matrices of weights and tables of embeddings; biases, norms, scales and
+slopes are left alone unless `decay_all` says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -6,42 +11,78 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastbp.errors import ConfigError, ConfigTypeError
-from fastbp.model.layers import real
+from fastbp.model.checks import flag, from_zero, positive
 
-
-def _positive(where: str, value: Any) -> float:
-    number = real(where, value)
-    if number <= 0.0:
-        raise ConfigError(f"`{where}` must be above 0, got `{number}`")
-    return number
-
-
-def _from_zero(where: str, value: Any, below: float | None = None) -> float:
-    number = real(where, value)
-    if number < 0.0 or (below is not None and number >= below):
-        limit = f" and below {below:g}" if below is not None else ""
-        raise ConfigError(f"`{where}` must be at least 0{limit}, got `{number}`")
-    return number
+OPTIMIZERS: dict[str, type[Optimizer]] = {}
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What all optimisers have in common: a kernel, settings it reads, and numbers it keeps for each parameter."""
+    """What all optimisers have in common."""
 
-    kernel: ClassVar[str]
+    kind: ClassVar[str] = ""
     lr: float
 
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if cls.kind:
+            OPTIMIZERS[cls.kind] = cls
 
-    def settings(self) -> list[float]:
-        """What the kernel's SETTINGS hold."""
-        raise TypeError(f"{type(self).__name__} is no optimiser")
+    def _check(self, name: str, check: Any, *limits: Any) -> None:
+        checked = check(f"{type(self).__name__}.{name}", getattr(self, name), *limits)
+        object.__setattr__(self, name, checked)
+
+    def _check_betas(self) -> None:
+        name = type(self).__name__
+        try:
+            first, second = self.betas  # type: ignore[attr-defined]
+        except (TypeError, ValueError):
+            got = self.betas  # type: ignore[attr-defined]
+            raise ConfigTypeError(f"`{name}.betas` must be two numbers, got `{got!r}`") from None
+        betas = from_zero(f"{name}.betas[0]", first, 1.0), from_zero(f"{name}.betas[1]", second, 1.0)
+        object.__setattr__(self, "betas", betas)
+
+    def _check_decay(self) -> None:
+        self._check("lr", positive)
+        for name, check in (("weight_decay", from_zero), ("decoupled", flag), ("decay_all", flag)):
+            if hasattr(self, name):
+                self._check(name, check)
+
+    @property
+    def kernel(self) -> str:
+        """The kernel that updates lines."""
+        return self.kind
+
+    @property
+    def factors(self) -> str:
+        """The kernel that prepares its factors, once a step."""
+        return f"{self.kind}_factors"
 
     @property
     def moments(self) -> int:
         """Numbers kept for each parameter."""
-        raise TypeError(f"{type(self).__name__} is no optimiser")
+        return 0
+
+    def first_moments(self) -> float:
+        """What those are at first."""
+        return 0.0
+
+    def own(self) -> list[float]:
+        """What the optimiser's own SETTINGS hold."""
+        return []
+
+    def numbers(self) -> list[float]:
+        """What SETTINGS hold: the weight decay, whether it is decoupled, and what is the optimiser's own."""
+        return [getattr(self, "weight_decay", 0.0), float(self.is_decoupled), *self.own()]
+
+    @property
+    def is_decoupled(self) -> bool:
+        """Whether weight decay is no part of the gradient."""
+        return bool(getattr(self, "decoupled", True))
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make this optimiser again."""
+        return dict(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -54,83 +95,163 @@ class SGD(Optimizer):
         η.
     momentum : float, 0 <= momentum < 1
         μ; with 0, p ← p - η g.
+    nesterov : bool
+        Whether the step is η (g + μ m), the momentum of the next step looked ahead at; needs momentum.
+    weight_decay : float, >= 0
+        λ.
+    decoupled : bool
+        Whether λ is no part of the gradient.
+    decay_all : bool
+        Whether biases, norms and scales decay too.
     """
 
-    kernel: ClassVar[str] = "sgd"
+    kind: ClassVar[str] = "sgd"
     lr: float = 1e-3
     momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    decoupled: bool = False
+    decay_all: bool = False
 
     def __post_init__(self) -> None:
-        self._set("lr", _positive("SGD.lr", self.lr))
-        self._set("momentum", _from_zero("SGD.momentum", self.momentum, 1.0))
+        self._check_decay()
+        self._check("momentum", from_zero, 1.0)
+        self._check("nesterov", flag)
+        if self.nesterov and not self.momentum:
+            raise ConfigError("`SGD.momentum` must be above 0 with `nesterov`, got `0.0`")
 
-    def settings(self) -> list[float]:
-        return [self.momentum]
+    @property
+    def kernel(self) -> str:
+        return "nesterov" if self.nesterov else "momentum" if self.momentum else "sgd"
+
+    @property
+    def factors(self) -> str:
+        return "momentum_factors" if self.momentum else "sgd_factors"
 
     @property
     def moments(self) -> int:
         return 1 if self.momentum else 0
 
+    def own(self) -> list[float]:
+        return [self.momentum]
+
 
 @dataclass(frozen=True)
-class Adam(Optimizer):
-    """Adam: steps of the size η, whatever the gradient's scale (Kingma and Ba, 2015).
-
-    m ← β1 m + (1 - β1) g,  v ← β2 v + (1 - β2) g²,  p ← p - η m̂ / (√v̂ + ε), with m̂ = m / (1 - β1ᵗ), v̂ = v / (1 - β2ᵗ).
+class Adagrad(Optimizer):
+    """Steps that shrink with what was seen so far: s ← s + g², p ← p - η g / (√s + ε) (Duchi et al., 2011).
 
     Parameters
     ----------
     lr : float, > 0
-    betas : (float, float), each 0 <= β < 1
+    lr_decay : float, >= 0
+        δ; η is divided by 1 + (t - 1) δ in step t.
+    initial : float, >= 0
+        What s is at first.
     eps : float, > 0
+    weight_decay, decoupled, decay_all : as for SGD
     """
 
-    kernel: ClassVar[str] = "adam"
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
+    kind: ClassVar[str] = "adagrad"
+    lr: float = 1e-2
+    lr_decay: float = 0.0
+    initial: float = 0.0
+    eps: float = 1e-10
+    weight_decay: float = 0.0
+    decoupled: bool = False
+    decay_all: bool = False
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        self._set("lr", _positive(f"{name}.lr", self.lr))
-        try:
-            first, second = self.betas
-        except (TypeError, ValueError):
-            raise ConfigTypeError(f"`{name}.betas` must be two numbers, got `{self.betas!r}`") from None
-        betas = _from_zero(f"{name}.betas[0]", first, 1.0), _from_zero(f"{name}.betas[1]", second, 1.0)
-        self._set("betas", betas)
-        self._set("eps", _positive(f"{name}.eps", self.eps))
+        self._check_decay()
+        self._check("lr_decay", from_zero)
+        self._check("initial", from_zero)
+        self._check("eps", positive)
 
     @property
-    def decay(self) -> float:
-        """Decoupled weight decay."""
-        return 0.0
+    def moments(self) -> int:
+        return 1
 
-    def settings(self) -> list[float]:
-        return [*self.betas, self.eps, self.decay]
+    def first_moments(self) -> float:
+        return self.initial
+
+    def own(self) -> list[float]:
+        return [self.eps, self.lr_decay]
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """The gradient divided by its running size: v ← α v + (1 - α) g², p ← p - η g / (√v + ε) (Hinton, 2012).
+
+    Parameters
+    ----------
+    lr : float, > 0
+    alpha : float, 0 <= α < 1
+    eps : float, > 0
+    momentum : float, 0 <= μ < 1
+        With it m ← μ m + g / (√v + ε), p ← p - η m.
+    centered : bool
+        Whether v is the variance: the running mean of g, squared, is taken away.
+    weight_decay, decoupled, decay_all : as for SGD
+    """
+
+    kind: ClassVar[str] = "rmsprop"
+    lr: float = 1e-2
+    alpha: float = 0.99
+    eps: float = 1e-8
+    momentum: float = 0.0
+    centered: bool = False
+    weight_decay: float = 0.0
+    decoupled: bool = False
+    decay_all: bool = False
+
+    def __post_init__(self) -> None:
+        self._check_decay()
+        self._check("alpha", from_zero, 1.0)
+        self._check("eps", positive)
+        self._check("momentum", from_zero, 1.0)
+        self._check("centered", flag)
+
+    @property
+    def kernel(self) -> str:
+        return "rmsprop" + "_centered" * self.centered + "_momentum" * bool(self.momentum)
+
+    @property
+    def moments(self) -> int:
+        return 1 + self.centered + bool(self.momentum)
+
+    def own(self) -> list[float]:
+        return [self.alpha, self.eps, self.momentum]
+
+
+@dataclass(frozen=True)
+class Adadelta(Optimizer):
+    """Steps in the units of the parameters: d = g √(u + ε) / √(v + ε), p ← p - η d (Zeiler, 2012).
+
+    v and u are the running means of g² and d².
+
+    Parameters
+    ----------
+    lr : float, > 0
+    rho : float, 0 <= ρ < 1
+    eps : float, > 0
+    weight_decay, decoupled, decay_all : as for SGD
+    """
+
+    kind: ClassVar[str] = "adadelta"
+    lr: float = 1.0
+    rho: float = 0.9
+    eps: float = 1e-6
+    weight_decay: float = 0.0
+    decoupled: bool = False
+    decay_all: bool = False
+
+    def __post_init__(self) -> None:
+        self._check_decay()
+        self._check("rho", from_zero, 1.0)
+        self._check("eps", positive)
 
     @property
     def moments(self) -> int:
         return 2
 
-
-@dataclass(frozen=True)
-class AdamW(Adam):
-    """Adam with decoupled weight decay: p ← p (1 - η λ) before each step, biases too (Loshchilov and Hutter, 2019).
-
-    Parameters
-    ----------
-    lr, betas, eps : as for Adam
-    weight_decay : float, >= 0
-        λ.
-    """
-
-    weight_decay: float = 0.01
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set("weight_decay", _from_zero("AdamW.weight_decay", self.weight_decay))
-
-    @property
-    def decay(self) -> float:
-        return self.weight_decay
+    def own(self) -> list[float]:
+        return [self.rho, self.eps]

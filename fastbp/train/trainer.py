@@ -11,23 +11,25 @@ from typing import Any
 import numpy as np
 
 from fastbp.engine import threads as team
-from fastbp.engine.panels import Block
-from fastbp.errors import ConfigError, ConfigTypeError, DataError
+from fastbp.engine.panels import Snapshot
+from fastbp.errors import ConfigError, ConfigTypeError
 from fastbp.kernels import layout as at
-from fastbp.model import arrays
-from fastbp.model.layers import seed_of, whole
-from fastbp.model.losses import LOSSES, loss_named
-from fastbp.model.network import Network
-from fastbp.model.plans import BatchPlan, Update
+from fastbp.model.batch_plan import BatchPlan
+from fastbp.model.checks import seed_of, whole
+from fastbp.model.losses import Loss
+from fastbp.model.network import Network, signed
+from fastbp.train.adam import Adam
 from fastbp.train.callbacks import Callback, callback
+from fastbp.train.calls import Pace, Rates
+from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
-from fastbp.train.optimizers import Adam, Optimizer
+from fastbp.train.optimizers import Optimizer
+from fastbp.train.schedules import Constant, Schedule
+from fastbp.train.treatment import loss_for, treatment_of, update_of
 
-CALL_SECONDS = 0.05  # how long compiled code runs before Python may answer Ctrl-C and draw
 # Multiplications below which one step is fastest in one call on one thread: starting a region and what Python does
 # around it cost about 40 µs a call, which only `run` and `fit` spread over many steps.
 ONE_CALL_WORK = 3_000_000
-GROWTH = 4  # how much longer a call may be than the one before, while their time is being learned
 
 
 class Trainer:
@@ -36,15 +38,31 @@ class Trainer:
     Parameters
     ----------
     net : Network
-    loss : {"cross_entropy", "mse"}
-        Of integer classes, or of rows of numbers; the mean over the batch, `mse` over all elements.
-    optimizer : SGD, Adam or AdamW
+    loss : str or Loss
+        A name such as "cross_entropy", "mse" or "huber", or a loss with settings such as ``fb.Huber(delta=0.5)``.
+    optimizer : Optimizer
         By default ``fb.Adam(lr=1e-3)``.
     batch_size : int, >= 1
     threads : int, optional
         By default as many as there are processors for this process. The bits do not depend on it.
     seed : int, optional
         Of dropout and of the order of batches; by default the network's.
+    schedule : Schedule, optional
+        What multiplies the optimiser's learning rate, step by step; one that is not told its `steps` ends with the
+        `fit` or `run` it is used in.
+    clip_norm : float, > 0, optional
+        Limit of the norm of all gradients together.
+    clip_value : float, > 0, optional
+        Limit of the magnitude of each gradient.
+    accumulate : int, >= 1
+        Batches whose mean gradients are averaged for one step of `run` and `fit`; what is left at the end of a pass is
+        a step too.
+    ema : float, 0 <= ema < 1, optional
+        How much of a running average of the parameters stays in each step; validation uses it, and `averaged` has it.
+    lr_factors, decay_factors : dict of str to float, optional
+        Layer or parameter, "2" or "2.bias", to what multiplies its learning rate, or its weight decay.
+    frozen : list of str
+        Layers or parameters that are not trained.
 
     Examples
     --------
@@ -60,11 +78,19 @@ class Trainer:
     def __init__(
         self,
         net: Network,
-        loss: str = "cross_entropy",
+        loss: str | Loss = "cross_entropy",
         optimizer: Optimizer | None = None,
         batch_size: int = 32,
         threads: int | None = None,
         seed: int | None = None,
+        schedule: Schedule | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
+        ema: float | None = None,
+        lr_factors: dict[str, float] | None = None,
+        decay_factors: dict[str, float] | None = None,
+        frozen: Sequence[str] = (),
     ) -> None:
         if not isinstance(net, Network):
             raise ConfigTypeError(f"`net` must be a fastbp Network, got `{type(net).__name__}`")
@@ -72,24 +98,35 @@ class Trainer:
             optimizer = Adam()
         if not isinstance(optimizer, Optimizer):
             raise ConfigTypeError(f"`optimizer` must be an optimiser such as `fb.Adam(lr=1e-3)`, got `{optimizer!r}`")
-        if not net.parameters:
-            raise ConfigError("`net` must have parameters to train, got a network without `Linear` layers")
+        if schedule is not None and not isinstance(schedule, Schedule):
+            raise ConfigTypeError(f"`schedule` must be a schedule such as `fb.Cosine()`, got `{schedule!r}`")
         self._net = net
-        self._loss = loss_named(loss)
+        self._loss = loss_for(net, loss)
+        self._given_loss = loss
         self._optimizer = optimizer
+        self._rates = Rates(schedule or Constant())
         self._batch_size = whole("batch_size", batch_size, 1)
         self._threads = team.chosen(threads)
         self._seed = net.seed if seed is None else seed_of(seed)
         self.steps_done = 0
         self.validating = False
-        slots = net.parameters.block.slots
-        moments = tuple(Block(slots, net.dtype) for _ in range(optimizer.moments))
-        self._update = Update(optimizer.kernel, tuple(optimizer.settings()), moments)
+        self._update = update_of(
+            net,
+            optimizer,
+            clip_norm,
+            clip_value,
+            accumulate,
+            ema,
+            treatment_of(net, lr_factors, decay_factors, frozen, optimizer),
+        )
+        self._averaged: Network | None = None
+        if self._update.average is not None:
+            self._update.average.copy_from(net.parameters.block)
         self._batch_plan: BatchPlan | None = None
         self._step_plan: BatchPlan | None = None
         self._small = False
-        self._of_labels = self.loss == "cross_entropy"
-        self._seconds_per_step = 0.0
+        self._of_labels = self._loss.of_labels
+        self._pace = Pace()
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -104,9 +141,9 @@ class Trainer:
         return self._net
 
     @property
-    def loss(self) -> str:
-        """Name of the loss."""
-        return self._loss
+    def loss(self) -> str | Loss:
+        """The loss, as it was given."""
+        return self._given_loss
 
     @property
     def batch_size(self) -> int:
@@ -131,11 +168,12 @@ class Trainer:
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
         old = self._optimizer
-        if type(optimizer) is not type(old) or optimizer.moments != old.moments:
+        same = type(optimizer) is type(old) and optimizer.kernel == old.kernel
+        if not same or getattr(optimizer, "decay_all", False) != getattr(old, "decay_all", False):
             raise ConfigError(f"`optimizer` must stay the same kind as `{old!r}`, got `{optimizer!r}`")
         with self._lock:
             self._optimizer = optimizer
-            self._update = replace(self._update, settings=tuple(optimizer.settings()))
+            self._update = replace(self._update, settings=tuple(optimizer.numbers()))
             for plan in (self._batch_plan, self._step_plan):
                 if plan is not None:
                     plan.set_optimizer(self._update)
@@ -144,25 +182,37 @@ class Trainer:
         return BatchPlan(
             self.net.graph,
             self.net.parameters.block,
+            self.net.states.block,
             self.threads,
             batch=rows,
-            loss=self.loss,
+            loss=self._loss,
             update=self._update,
-            dropout=True,
+            training=True,
         )
 
-    def _checked(self, X: Any, y: Any) -> tuple[Any, Any, int]:
-        x, top = arrays.training_rows("X", X, self.net.inputs, self.net.dtype)
-        return x, LOSSES[self.loss]("y", y, len(x), self.net.outputs, self.net.dtype), top
+    @property
+    def averaged(self) -> Network:
+        """A network with the running average of the parameters, which goes on with the training."""
+        if self._update.average is None:
+            raise ConfigError("`averaged` needs a Trainer with `ema`, got one without")
+        if self._averaged is None:
+            self._averaged = self.net.sharing(self._update.average)
+        self._averaged.parameters.version += 1
+        return self._averaged
+
+    @property
+    def evaluated(self) -> Network:
+        """The network that validation looks at: `averaged` with an `ema`, otherwise `net`."""
+        return self.net if self._update.average is None else self.averaged
 
     def _call(self, plan: BatchPlan, count: int, passes: int) -> list[float]:
         """One call of compiled code, and the bookkeeping around it."""
         parameters = self.net.parameters
         with self.net.lock:
             plan.refresh(parameters.version)
-            plan.rates[:count] = self.optimizer.lr
+            plan.rates[:count] = self._rates.of(self.optimizer.lr, self.steps_done, count)
             plan.head[at.STEP] = self.steps_done
-            plan.head[at.SEED] = _signed(self.seed)
+            plan.head[at.SEED] = signed(self.seed)
             # First: should Ctrl-C come between two lines here, every plan makes its transposed weights anew.
             parameters.version += 1
             try:
@@ -171,31 +221,34 @@ class Trainer:
                 self.steps_done = int(plan.head[at.STEP])
                 plan.keep_version(parameters.version)
 
-    def step(self, X: Any, y: Any) -> float:
+    def step(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """One optimiser step on this batch, however many rows it has; returns its loss before the step."""
         with self._lock:
-            return self._step(X, y)
+            return self._step(X, y, sample_weight)
 
-    def _step(self, X: Any, y: Any) -> float:
+    def _step(self, X: Any, y: Any, sample_weight: Any) -> float:
         plan = self._step_plan
-        if plan is not None and self._small and self._step_at_once(plan, X, y):
+        self._rates.total = 0
+        lr = self._rates.one(self.optimizer.lr, self.steps_done)
+        if plan is not None and self._small and sample_weight is None and self._step_at_once(plan, X, y, lr):
             return plan.loss
-        x, t, top = self._checked(X, y)
+        x, t, top = self.net.checked(X, y, self._loss, sample_weight)
         if plan is None or plan.batch < len(x):
             plan = self._step_plan = self._plan(max(len(x), self.batch_size))
-            self._small = self.threads == 1 or plan.work < ONE_CALL_WORK
+            small = self.threads == 1 or plan.work < ONE_CALL_WORK
+            self._small = small and self._loss.simple and not self.net.has_codes
         plan.bind(x, t, top)
         self._call(plan, 1, 1)
         return plan.loss
 
-    def _step_at_once(self, plan: BatchPlan, X: Any, y: Any) -> bool:
+    def _step_at_once(self, plan: BatchPlan, X: Any, y: Any, lr: float) -> bool:
         """A step in one call, where the work is small and the arrays need no conversion; says whether it was one."""
         if type(X) is not np.ndarray or type(y) is not np.ndarray:
             return False
         size = X.shape
         if len(size) != 2 or size[1] != self.net.inputs or not 0 < size[0] <= plan.batch:
             return False
-        if y.shape != ((size[0],) if self._of_labels else (size[0], self.net.outputs)):
+        if y.shape != ((size[0],) if self._of_labels else (size[0], self.net.outputs)) or self._of_range:
             return False
         parameters = self.net.parameters
         with self.net.lock:
@@ -203,12 +256,17 @@ class Trainer:
             parameters.version += 1
             plan.head[at.STEP] = self.steps_done
             try:
-                return plan.step(X, y, self.optimizer.lr, self.steps_done, _signed(self.seed))
+                return plan.step(X, y, lr, self.steps_done, signed(self.seed))
             finally:
                 self.steps_done = int(plan.head[at.STEP])
                 plan.keep_version(parameters.version)
 
-    def run(self, X: Any, y: Any, steps: int) -> History:
+    @property
+    def _of_range(self) -> bool:
+        """Whether targets have limits of their own, which the call for small steps does not look at."""
+        return self._loss.kind in ("binary_cross_entropy", "poisson", "gaussian_nll")
+
+    def run(self, X: Any, y: Any, steps: int, sample_weight: Any = None) -> History:
         """That many steps over shuffled batches, in compiled code; the next `run` goes on in the same pass.
 
         Returns
@@ -217,11 +275,12 @@ class Trainer:
             Its `loss` has one mean for each pass over X, the last of the steps done in a pass that is not complete.
         """
         with self._lock:
-            return self._run(X, y, whole("steps", steps, 0))
+            return self._run(X, y, whole("steps", steps, 0), sample_weight)
 
-    def _run(self, X: Any, y: Any, steps: int) -> History:
+    def _run(self, X: Any, y: Any, steps: int, sample_weight: Any) -> History:
         history = History()
-        x, t, top = self._checked(X, y)
+        x, t, top = self.net.checked(X, y, self._loss, sample_weight)
+        self._rates.total = self.steps_done + steps
         plan = self._bound(x, t, top)
         start = plan.place
         begun = time.perf_counter()
@@ -242,6 +301,8 @@ class Trainer:
         epochs: int = 1,
         validation: tuple[Any, Any] | None = None,
         callbacks: Sequence[Any] = (),
+        sample_weight: Any = None,
+        metrics: Sequence[str] = (),
     ) -> History:
         """Train for that many passes over shuffled rows.
 
@@ -249,24 +310,32 @@ class Trainer:
         ----------
         X : array, shape (rows, inputs)
         y : array
-            Classes, shape (rows,), or numbers, shape (rows, outputs).
+            Targets, as the loss wants them: classes, shape (rows,), or numbers, shape (rows, outputs).
         epochs : int, >= 0
-        validation : (X, y), optional
-            Rows on which the loss is taken after each epoch.
+        validation : (X, y) or (X, y, sample_weight), optional
+            Rows on which loss and metrics are taken after each epoch.
         callbacks : list
             `fb.EarlyStopping(...)`, other callbacks, or functions f(trainer, history) called after each epoch.
+        sample_weight : array, shape (rows,), optional
+            What each row counts for.
+        metrics : list of str
+            Names such as "accuracy" or "r2", taken on the validation rows: `history["val_accuracy"]`.
         """
         if not isinstance(callbacks, list | tuple):
             raise ConfigTypeError(f"`callbacks` must be a list of callbacks, got `{callbacks!r}`")
         hooks = [callback(c) for c in callbacks]
         with self._lock:
-            return self._fit(X, y, whole("epochs", epochs, 0), validation, hooks)
+            return self._fit(X, y, whole("epochs", epochs, 0), validation, hooks, sample_weight, metrics)
 
-    def _fit(self, X: Any, y: Any, epochs: int, validation: Any, hooks: list[Callback]) -> History:
-        x, t, top = self._checked(X, y)
-        held_out = self._validation(validation)
+    def _fit(
+        self, X: Any, y: Any, epochs: int, validation: Any, hooks: list[Callback], sample_weight: Any, metrics: Any
+    ) -> History:
+        x, t, top = self.net.checked(X, y, self._loss, sample_weight)
+        held_out = held_out_of(self.net, self._loss, validation, metrics)
+        history = History(metrics={f"val_{name}": [] for name in metrics})
         self.validating = held_out is not None
-        history = History()
+        batches = -(-len(x) // min(self.batch_size, len(x)))
+        self._rates.total = self.steps_done + epochs * -(-batches // self._update.accumulate)
         for hook in hooks:
             hook.begin(self, history)  # may refuse, and then nothing has changed
         plan = self._bound(x, t, top)
@@ -275,36 +344,29 @@ class Trainer:
         first = self.steps_done
         try:
             for _ in range(epochs):
+                if history.stopped:
+                    break
                 self._bound(x, t, top)  # a callback may have trained on other rows meanwhile
+                start = plan.place
                 ended: list[float] = []
-                while not ended:
+                while not ended and not history.stopped:
                     ended = self._chunk(plan, len(x), 1)
-                history.loss += ended
+                    for hook in hooks:
+                        hook.chunk(self, history)
+                history.loss += ended or [plan.pass_loss]
+                history.lr.append(float(plan.rates[int(plan.head[at.RATE_AT]) - 1]))
                 if held_out is not None:
-                    history.val_loss.append(self.net.evaluate(*held_out, loss=self.loss))
+                    held_out.measure(self.evaluated, history)
                 history.steps = self.steps_done - first
-                history.samples += len(x)
+                history.samples += plan.rows_since(start)
                 history.seconds = time.perf_counter() - begun
                 for hook in hooks:
                     hook.epoch(self, history)
-                if history.stopped:
-                    break
         finally:
             for hook in hooks:
                 hook.end(self, history)
         history.seconds = time.perf_counter() - begun
         return history
-
-    def _validation(self, validation: Any) -> tuple[Any, Any] | None:
-        if validation is None:
-            return None
-        if not isinstance(validation, tuple | list) or len(validation) != 2:
-            raise ConfigTypeError(f"`validation` must be a pair (X, y), got `{type(validation).__name__}`")
-        try:
-            x, t, _ = self._checked(*validation)
-        except DataError as error:
-            raise type(error)(f"validation: {error}") from None
-        return x, t
 
     def _bound(self, x: Any, t: Any, top: int) -> BatchPlan:
         plan, rows = self._batch_plan, min(self.batch_size, len(x))
@@ -318,29 +380,19 @@ class Trainer:
 
     def _chunk(self, plan: BatchPlan, steps: int, passes: int) -> list[float]:
         """As many of `steps` as fit into one call."""
-        fits = 1 if not self._seconds_per_step else max(1, int(CALL_SECONDS / self._seconds_per_step))
-        count = min(steps, fits, BatchPlan.CALL)
+        count = min(steps, self._pace.steps(), BatchPlan.CALL)
         before, begun = self.steps_done, time.perf_counter()
         ended = self._call(plan, count, passes)
-        done = self.steps_done - before
-        measured = (time.perf_counter() - begun) / max(done, 1)
-        # The first call may be slow for reasons of its own: never believe more than a few times the last estimate.
-        limit = self._seconds_per_step / GROWTH
-        self._seconds_per_step = max(measured, limit)
+        self._pace.learn(self.steps_done - before, time.perf_counter() - begun)
         return ended
 
-    def snapshot(self, into: Block | None = None) -> Block:
-        """A copy of the network's parameters, to be given to `restore`."""
-        block = into or Block(self.net.parameters.block.slots, self.net.dtype)
-        block.copy_from(self.net.parameters.block)
-        return block
+    def snapshot(self, into: Snapshot | None = None) -> Snapshot:
+        """A copy of the parameters, running statistics and running average, to be given to `restore`."""
+        average = self._update.average
+        blocks = [self.net.parameters.block, self.net.states.block, *([] if average is None else [average])]
+        return Snapshot(blocks) if into is None else into.take()
 
-    def restore(self, block: Block) -> None:
-        """Put the parameters of a snapshot back."""
-        self.net.parameters.block.copy_from(block)
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put back what `snapshot` copied."""
+        snapshot.put_back()
         self.net.parameters.version += 1
-
-
-def _signed(seed: int) -> int:
-    """The 64 bits of a seed as the signed word that a plan holds."""
-    return seed - 2**64 if seed >= 2**63 else seed

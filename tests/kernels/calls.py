@@ -6,24 +6,33 @@ Each takes the machine first. `r0` and `r1` are the rows to do where a kernel wo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fastbp.engine.compiler import kernel_address
 from fastbp.kernels import layout as at
 from fastbp.kernels.vector import LINE
+from fastbp.model.losses import loss_of
+from fastbp.model.registry import OPS
 from tests.kernels.harness import Array, Machine, Panels, double
 
 
 def elementwise(
-    m: Machine, kernel: str, a: Array, y: Array | None = None, r0: int = 0, r1: int | None = None, over: bool = False
+    m: Machine,
+    kernel: str,
+    a: Array,
+    y: Array | None = None,
+    r0: int = 0,
+    r1: int | None = None,
+    over: bool = False,
+    **words: int,
 ) -> Panels:
     """An activation's kernel: C = f(A) or f(A, Y); with `over` C is A."""
     source = m.given("a", a)
-    words = {}
     if y is not None:
         saved = m.given("y", y)
-        words = {"y": saved.address, "y_stride": saved.stride}
+        words |= {"y": saved.address, "y_stride": saved.stride}
     target = source if over else m.panels("c", *a.shape)
     m.op(kernel, source, target, r0, len(a) if r1 is None else r1, **words)
     return target
@@ -44,6 +53,7 @@ def dropout(
     source = m.given("a", x)
     target = source if over else m.panels("c", *x.shape)
     m.set(m.worker, shift=shift)
+    m.set(m.head, draw=int(m.head[at.STEP]))
     words = {"chance": round(p * 2**32), "scale": double(1.0 / (1.0 - p)), "node": node}
     m.op("dropout", source, target, r0, len(x) if r1 is None else r1, first_panel=first_panel, **words)
     return target
@@ -139,9 +149,14 @@ def loss(
         buffer.must[:] = buffer.may[:] = False
         buffer.may[r0 : r0 + -(-(r1 - r0) // m.in_line) * m.in_line] = True
     row_loss.must[r0:r1] = True
-    m.set(m.head, row_loss=row_loss.address, inverse_rows=double(1.0 / max(batch or rows, 1)))
+    m.set(m.head, row_loss=row_loss.address, loss_scale=double(1.0 / max(batch or rows, 1)))
     stride = targets.strides[0] if targets.size else 0
-    m.op(kernel, source, target, r0, r1, targets=wanted.address, targets_stride=stride, sums=sums.address)
+    spec = loss_of(next(name for name, op in OPS.items() if op.family == "loss" and kernel in op.forward.split()))
+    numbers = [np.broadcast_to(np.asarray(a, m.dtype), z.shape[1]) for a in spec.lines(z.shape[1])]
+    gain, shifts = (m.line_numbers(name, a).address for name, a in zip(("gain", "shifts"), numbers, strict=True))
+    first, second = (double(number) for number in spec.constants(z.shape[1]))
+    words = {"gain": gain, "shifts": shifts, "setting_1": first, "setting_2": second, "sums": sums.address}
+    m.op(kernel, source, target, r0, r1, targets=wanted.address, targets_stride=stride, **words)
     return Loss(row_loss.numbers()[r0:r1], target)
 
 
@@ -152,6 +167,7 @@ class Optimizer:
     kernel: str
     settings: tuple[float, ...] = ()
     moments: int = 0
+    factors: str = ""
 
     def __str__(self) -> str:
         return "-".join([self.kernel, *(f"{value:g}" for value in self.settings)])
@@ -161,11 +177,18 @@ class Optimizer:
         m.set(m.head, step=step, factors=double(lr))
         for i, value in enumerate(self.settings):
             m.head[at.SETTINGS + i] = double(value)
-        m.call(f"{self.kernel}_factors", m.address_of(m.head), 0, 0)
+        m.set(m.head, group_scale=double(1.0))
+        m.set(m.worker, slot_rate=double(1.0), slot_decay=double(1.0))
+        m.call(self.factors or f"{self.kernel}_factors", m.address_of(m.head), 0, 0)
+
+
+def optimizer_of(made: Any) -> Optimizer:
+    """What a user's optimiser makes the kernels do."""
+    return Optimizer(made.kernel, tuple(made.numbers()), made.moments, made.factors)
 
 
 KEEP = Optimizer("keep_gradients")
-STATE = ("parameters", "moment_1", "moment_2")
+STATE = ("parameters", "moment_1", "moment_2", "moment_3")
 
 
 def update(
@@ -284,6 +307,7 @@ def sweep_weights(
         layer_bias=layer.panels * layer.lines * LINE if layer.biased else -1,
         layer_transposed=transposed.address,
         layer_transposed_stride=transposed.stride,
+        **dict.fromkeys(("layer_rate", "layer_decay", "layer_bias_rate", "layer_bias_decay"), double(1.0)),
     )
     for i0, i1, p0, p1 in tiles or [(0, layer.inputs, 0, layer.panels)]:
         scratch = m.memory.lines((i1 - i0 + 1) * (p1 - p0))
@@ -311,6 +335,18 @@ def transpose(m: Machine, W: Array) -> Panels:
     )
     m.call("transpose_weights", m.address_of(record), 0, layer.panels)
     return target
+
+
+def orthonormalise(m: Machine, matrix: Array) -> Array:
+    """The matrix with orthonormal rows, padding too."""
+    rows, width = matrix.shape
+    lines = -(-width // m.in_line)
+    padded = np.zeros((rows, lines * m.in_line), m.dtype)
+    padded[:, :width] = matrix
+    buffer = m.line_numbers("matrix", padded)
+    m.writes(buffer, 0, padded.size, over=True)
+    m.call("orthonormalise", buffer.address, lines, rows)
+    return buffer.numbers().reshape(padded.shape)
 
 
 def scan_reals(m: Machine, array: Array) -> float:

@@ -8,16 +8,18 @@ tangent: errors are measured as parts of them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastbp import reference
+from fastbp.model.losses import LOSSES, loss_of
 from fastbp.model.registry import OPS
 from tests.kernels import calls
-from tests.kernels.harness import Array, Machine
+from tests.kernels.harness import Array, Machine, double
 
 Arrays = tuple[Array, ...]
+loss_of("mse")  # fills LOSSES
 
 
 def exact(*arrays: Array) -> Arrays:
@@ -90,6 +92,10 @@ class Climb:
         raise NotImplementedError
 
 
+# Activations with a sum inside, whose terms cancel, and slopes up to 1.8.
+SUMS = ("gelu", "gelu_tanh", "silu", "mish", "selu", "elu", "softplus")
+
+
 class Elementwise(Climb):
     """y = f(z), derivatives from y. An op without kernels hands on what it gets."""
 
@@ -98,32 +104,52 @@ class Elementwise(Climb):
         z = 3.0 * self.rng.normal(size=(rows, width))
         return ((z + np.copysign(0.01, z)).astype(self.dtype),)
 
+    # What twins and kernels are told beside their operands.
+    settings: ClassVar[dict[str, tuple[float, ...]]] = {
+        "leaky_relu": (0.25,),
+        "elu": (1.5,),
+        "softplus": (0.5,),
+        "hardtanh": (-0.75, 2.0),
+    }
+
     def call(self, kernel: str, a: Array, y: Array | None = None) -> Array:
-        return calls.elementwise(self.machine(), kernel, a, y).read() if kernel else a
+        first, second = (*self.settings.get(self.op.twin, ()), 0.0, 0.0)[:2]
+        words = {"setting_1": double(first), "setting_2": double(second)}
+        return calls.elementwise(self.machine(), kernel, a, y, **words).read() if kernel else a
+
+    def of_twin(self, part: str, *operands: Array) -> Array:
+        return np.asarray(self.twin(part)(*operands, *self.settings.get(self.op.twin, ())))
+
+    def saved(self) -> Array:
+        return self.wrt[0] if self.op.saves == "input" else self.forward()
+
+    def twin_saved(self) -> Array:
+        return exact(*self.wrt)[0] if self.op.saves == "input" else self.twin_forward()
 
     def forward(self, *wrt: Array) -> Array:
         return self.call(self.op.forward, *(wrt or self.wrt))
 
     def vjp(self, dy: Array) -> Arrays:
-        return (self.call(self.op.vjp, dy, self.forward()),)
+        return (self.call(self.op.vjp, dy, self.saved()),)
 
     def jvp(self, t: Arrays) -> Array:
-        return self.call(self.op.jvp, t[0], self.forward())
+        return self.call(self.op.jvp, t[0], self.saved())
 
     def twin_forward(self) -> Array:
-        return np.asarray(self.twin("_forward")(*exact(*self.wrt)))
+        return self.of_twin("_forward", *exact(*self.wrt))
 
     def twin_vjp(self, dy: Array) -> Arrays:
-        return (self.twin("_vjp")(dy.astype(np.float64), self.twin_forward()),)
+        return (self.of_twin("_vjp", dy.astype(np.float64), self.twin_saved()),)
 
     def twin_jvp(self, t: Arrays) -> Array:
-        return np.asarray(self.twin("_jvp")(t[0].astype(np.float64), self.twin_forward()))
+        return self.of_twin("_jvp", t[0].astype(np.float64), self.twin_saved())
 
     def terms(self) -> Array:
-        return np.abs(self.twin_forward())
+        y = np.abs(self.twin_forward())
+        return np.maximum(y, np.abs(self.wrt[0])) if self.op.twin in SUMS else y
 
     def pulled_terms(self, dy: Array) -> Arrays:
-        return (np.abs(dy),)
+        return (np.abs(dy) * (2.0 if self.op.twin in SUMS else 1.0),)
 
     def pushed_terms(self, t: Arrays) -> Array:
         return self.pulled_terms(t[0])[0]
@@ -216,13 +242,17 @@ class Loss(Climb):
     kind = "sum"
 
     def point(self, rows: int, width: int) -> Arrays:
-        self.labelled = self.op.forward == "cross_entropy"
+        self.labelled = LOSSES[self.op.twin].of_labels
         classes = self.rng.integers(0, width, rows)
         self.targets = classes if self.labelled else normal(self.rng, self.dtype, rows, width)
+        if self.op.twin == "binary_cross_entropy":
+            self.targets = self.rng.random((rows, width)).astype(self.dtype)
+        if self.op.twin == "gaussian_nll":
+            width *= 2  # means and log variances
         return ((3.0 * self.rng.normal(size=(rows, width))).astype(self.dtype),)
 
     def call(self, z: Array) -> calls.Loss:
-        return calls.loss(self.machine(), self.op.forward, z, self.targets)
+        return calls.loss(self.machine(), self.op.forward.split()[0], z, self.targets)
 
     def forward(self, *wrt: Array) -> Array:
         rows = self.call(*(wrt or self.wrt)).rows
@@ -245,13 +275,42 @@ class Loss(Climb):
         z = np.abs(self.wrt[0])
         if self.labelled:
             return np.array([2.0 * z.max(initial=0.0) + np.log(z.shape[1])])
-        return self.twin_forward()
+        if self.op.twin in ("mse", "half_mse"):
+            return self.twin_forward()
+        return np.array([self.sizes().sum(axis=1).mean() if len(z) else 0.0])
+
+    def sizes(self) -> Array:
+        """About the largest number on the way to each element of the loss or of dz."""
+        z = np.abs(self.wrt[0].astype(np.float64))
+        t = np.abs(self.targets.astype(np.float64))
+        if self.op.twin == "gaussian_nll":
+            m, s = np.split(z, 2, axis=1)
+            e = np.exp(np.minimum(-np.split(self.wrt[0].astype(np.float64), 2, axis=1)[1], 700.0))
+            return np.tile((1.0 + s + (1.0 + m + t) ** 2 * e) / t.shape[1], 2)
+        with np.errstate(over="ignore"):
+            grows = np.exp(self.wrt[0].astype(np.float64)) if self.op.twin == "poisson" else 0.0
+        return np.asarray((1.0 + (1.0 + z) * (1.0 + t) + grows) / z.shape[1])
 
     def pulled_terms(self, dy: Array) -> Arrays:
         z = np.abs(self.wrt[0].astype(np.float64))
         if self.labelled:
-            return (np.full(z.shape, 1.0 / max(len(z), 1)) * np.abs(dy),)
-        return (2.0 * (z + np.abs(self.targets)) / max(z.size, 1) * np.abs(dy),)
+            rounded = 4.0 if self.op.twin == "multi_margin" else 1.0  # what the label gets is the sum over its rivals
+            return (np.full(z.shape, rounded / max(len(z), 1)) * np.abs(dy),)
+        if self.op.twin not in ("mse", "half_mse"):
+            return (self.sizes() / max(len(z), 1) * np.abs(dy),)
+        return (
+            2.0
+            * (z.shape[1] if self.op.twin == "half_mse" else 1.0)
+            * (z + np.abs(self.targets))
+            / max(z.size, 1)
+            * np.abs(dy),
+        )
 
 
-CLIMBS: dict[str, type[Climb]] = {"linear": Linear, "elementwise": Elementwise, "noise": Noise, "loss": Loss}
+CLIMBS: dict[str, type[Climb]] = {
+    "linear": Linear,
+    "identity": Elementwise,
+    "elementwise": Elementwise,
+    "noise": Noise,
+    "loss": Loss,
+}

@@ -12,21 +12,49 @@ from typing import NamedTuple
 
 import numpy as np
 
+import fastbp as fb
 from fastbp.kernels import layout as at
 from fastbp.model.registry import OPS
 from tests.kernels import calls
-from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine
+from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine, double
 
 # Compiled loops that need a whole plan; the tests of the engine run them.
 SWEEPS = ("begin_batch", "begin", "work")
+# Kernels that read a layer's or a column's records, which only a whole plan makes: `trained` runs networks with them.
+IN_NETWORKS = (
+    *("columns", "prelu_columns", "norm", "update"),
+    *("batch_norm_statistics", "batch_norm_forward", "batch_norm_sums", "batch_norm_vjp", "batch_norm_slope"),
+    *("batch_norm_columns", "embedding_forward", "embedding_vjp", "embedding_jvp", "embedding_rows"),
+    *("embedding_update", "scale", "prelu", "layer_norm_forward", "layer_norm_vjp", "layer_norm_jvp"),
+    *("rms_norm_forward", "rms_norm_vjp", "rms_norm_jvp", "softmax_forward", "softmax_vjp"),
+    *("log_softmax_forward", "log_softmax_vjp", "log_softmax_jvp", "cross_entropy_smoothed"),
+    "cross_entropy_probabilities",
+)
 OPTIMIZERS = (
     calls.KEEP,
-    calls.Optimizer("sgd", (0.0,)),
-    calls.Optimizer("sgd", (0.9,), moments=1),
-    calls.Optimizer("adam", (0.9, 0.999, 1e-8, 0.0), moments=2),
-    calls.Optimizer("adam", (0.9, 0.999, 1e-8, 0.1), moments=2),
+    *(
+        calls.optimizer_of(made)
+        for made in (
+            fb.SGD(),
+            fb.SGD(momentum=0.9),
+            fb.Adam(),
+            fb.AdamW(weight_decay=0.1),
+            fb.SGD(momentum=0.9, nesterov=True, weight_decay=0.1),
+            fb.Adam(amsgrad=True, weight_decay=0.1),
+            fb.Adagrad(),
+            fb.RMSprop(),
+            fb.RMSprop(momentum=0.9),
+            fb.RMSprop(centered=True, eps=1e-2),
+            fb.RMSprop(centered=True, momentum=0.9, eps=1e-2),
+            fb.NAdam(),
+            fb.RAdam(),
+            fb.Adadelta(),
+            fb.Lion(),
+        )
+    ),
 )
 SEED, STEP = 2**35 + 1, 2**32 + 3
+TWO = {"setting_1": double(0.25), "setting_2": double(1.5)}  # of a layer
 
 
 class Case(NamedTuple):
@@ -49,9 +77,13 @@ def row_cases(dtype: str) -> Iterator[Case]:
     for shape in SHAPES:
         x, y = normal(dtype, *shape), normal(dtype, *shape[::-1]).reshape(shape)
         for kernel in forward:
-            yield Case(kernel, shape, lambda m, k=kernel, x=x: [calls.elementwise(m, k, x).lines()])
+            yield Case(kernel, shape, lambda m, k=kernel, x=x: [calls.elementwise(m, k, x, **TWO).lines()])
         for kernel in pulled:
-            yield Case(kernel, shape, lambda m, k=kernel, x=x, y=y: [calls.elementwise(m, k, x, y).lines()])
+            yield Case(kernel, shape, lambda m, k=kernel, x=x, y=y: [calls.elementwise(m, k, x, y, **TWO).lines()])
+        yield Case(
+            "multiply_forward", shape, lambda m, x=x: [calls.elementwise(m, "multiply_forward", x, **TWO).lines()]
+        )
+        yield Case("multiply_vjp", shape, lambda m, x=x: [calls.elementwise(m, "multiply_vjp", x, x, **TWO).lines()])
         yield Case("dropout", shape, lambda m, x=x: [calls.dropout(m, x, 0.3, node=4).lines()])
 
 
@@ -79,9 +111,12 @@ def user_cases(dtype: str) -> Iterator[Case]:
         yield Case("scatter", (rows, width), lambda m, x=x: [calls.scatter(m, x)])
         labels = np.random.default_rng(rows).integers(0, width, rows)
         targets = normal(dtype, rows, width, 1)[:, :, 0]
-        for kernel, wanted in (("cross_entropy", labels), ("mse", targets)):
+        by_number = ("mse", "half_mse", "mae", "huber", "quantile", "log_cosh", "poisson", "binary_cross_entropy")
+        pairs = [("cross_entropy", labels), ("multi_margin", labels), *((kernel, targets) for kernel in by_number)]
+        for kernel, wanted in [*pairs, ("gaussian_nll", targets)]:
+            scores = np.hstack([x, x[:, ::-1]]) if kernel == "gaussian_nll" else x
             for chosen in (None, index):
-                run = lambda m, k=kernel, x=x, t=wanted, i=chosen: whole_loss(calls.loss(m, k, x, t, i))  # noqa: E731
+                run = lambda m, k=kernel, x=scores, t=wanted, i=chosen: whole_loss(calls.loss(m, k, x, t, i))  # noqa: E731
                 yield Case(kernel, (rows, width), run)
         yield Case("scan_reals", (rows, width), lambda m, x=x: [np.array([calls.scan_reals(m, x)])])
         yield Case("scan_labels", (rows,), lambda m, t=labels, w=width: [np.array([calls.scan_labels(m, t, w)])])
@@ -96,7 +131,7 @@ def parameter_cases(dtype: str) -> Iterator[Case]:
     for size in (*SIZES, 600):
         p, g, m1 = normal(dtype, size), normal(dtype, size, 1)[:, 0], normal(dtype, 1, size)[0]
         for how in OPTIMIZERS:
-            state = [p, m1, m1 * m1][: 1 + how.moments]
+            state = [p, m1 * m1, m1 * m1, m1 * m1][: 1 + how.moments]
             run = lambda m, o=how, s=state, g=g: calls.update(m, o, s, g, step=4)  # noqa: E731
             yield Case(how.kernel, (size,), run)
     shapes = [(1 + (3 * i + o) % 11, i, o) for i in SIZES for o in SIZES]
@@ -104,11 +139,14 @@ def parameter_cases(dtype: str) -> Iterator[Case]:
     for number, (rows, inputs, outputs) in enumerate(shapes):
         x, dz, W = normal(dtype, rows, inputs), normal(dtype, rows, outputs), normal(dtype, inputs, outputs)
         b = normal(dtype, outputs) if number % 2 else None
-        how = OPTIMIZERS[number % 3]
+        how = OPTIMIZERS[number % len(OPTIMIZERS)]
         state = [(np.abs(W), None if b is None else np.abs(b))] * how.moments
         run = lambda m, a=(x, dz, W, b, how, state): whole_sweep(calls.sweep_weights(m, *a))  # noqa: E731
         yield Case("weights", (rows, inputs, outputs), run)
         yield Case("transpose_weights", (inputs, outputs), lambda m, W=W: [calls.transpose(m, W).lines()])
+    for rows, width in ((1, 1), (16, 33), (17, 600), (70, 257), *zip(SIZES, (*SIZES[2:], 40, 47), strict=True)):
+        W = normal(dtype, rows, width)
+        yield Case("orthonormalise", (rows, width), lambda m, W=W: [calls.orthonormalise(m, W)])
 
 
 def whole_sweep(swept: calls.Swept) -> list[Array]:
@@ -134,8 +172,6 @@ def digest() -> str:
 
 def trained() -> str:
     """SHA-256 over the parameters and losses of a small classifier and a small regression."""
-    import fastbp as fb
-
     out = hashlib.sha256()
     layers = [
         fb.Linear(33),
@@ -158,7 +194,40 @@ def trained() -> str:
             out.update(np.array(trainer.run(x, y, steps=10).loss).tobytes())
             for array in net.parameters.values():
                 out.update(array.tobytes())
+        out.update(of_all_layers(dtype))
     return out.hexdigest()
+
+
+def of_all_layers(dtype: str) -> bytes:
+    """SHA-256 over networks of the layers and losses whose kernels no case calls, with gradients that wait and not."""
+    out = hashlib.sha256()
+    x, t = normal(dtype, 70, 7), normal(dtype, 70, 6)
+    x[:, 2] = np.arange(70) % 4
+    p = np.exp(t) / np.exp(t).sum(1, keepdims=True)
+    body = [
+        fb.Embedding({2: (4, 3)}),
+        fb.Linear(33, ntk=True),
+        fb.BatchNorm(),
+        fb.PReLU(),
+        fb.Linear(20),
+        fb.LayerNorm(),
+    ]
+    body += [fb.GELU(), fb.Linear(19), fb.RMSNorm(), fb.PReLU(per_feature=True), fb.Scale(), fb.BatchNorm(affine=False)]
+    smooth = fb.CrossEntropy(label_smoothing=0.1, class_weights=[1, 2, 3, 4, 5, 6])
+    for tail, loss, y in (
+        ([fb.Linear(6)], smooth, t.argmax(1)),
+        ([fb.Linear(6), fb.LogSoftmax()], fb.CrossEntropy(), p),
+        ([fb.Linear(6), fb.Softmax()], fb.MSE(reduction="sum"), p),
+    ):
+        for words in ({}, {"clip_norm": 0.1, "accumulate": 2, "ema": 0.9}, {"clip_value": 1e-3, "frozen": ["4"]}):
+            net = fb.Network([*body, *tail], inputs=7, seed=1, dtype=dtype)
+            trainer = fb.Trainer(net, loss=loss, optimizer=fb.AdamW(), batch_size=32, threads=1, **words)
+            out.update(np.array(trainer.run(x, y, steps=6, sample_weight=np.arange(1.0, 71.0)).loss).tobytes())
+            for array in (net.flat, net.states.flat(), net.vjp(x, t), net.jvp(x, x), net.predict(x)):
+                out.update(array.tobytes())
+            if "ema" in words:
+                out.update(trainer.averaged.flat.tobytes())
+    return out.digest()
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from fastbp.engine.compiler import _kernels
 from fastbp.kernels import layout as at
 from fastbp.model.registry import OPS
 from tests.kernels import calls
-from tests.kernels.every_kernel import SEED, STEP, SWEEPS, cases, normal
+from tests.kernels.every_kernel import IN_NETWORKS, SEED, STEP, SWEEPS, cases, normal
 from tests.kernels.harness import DTYPES, SHAPES, Machine, same_bits
 
-KERNELS = sorted(set(_kernels()) - set(SWEEPS))
+KERNELS = sorted(set(_kernels()) - {*SWEEPS, *IN_NETWORKS})
 ELEMENTWISE = sorted(
     {k for op in OPS.values() if op.family == "elementwise" for k in (op.forward, op.vjp, op.jvp) if k}
 )

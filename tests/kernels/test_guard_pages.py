@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from fastbp.engine.compiler import _kernels
-from tests.kernels.every_kernel import SWEEPS
+from fastbp.model.registry import OPS
+from tests.kernels.every_kernel import IN_NETWORKS, SWEEPS
 from tests.kernels.harness import DTYPES
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="guard pages are made with mprotect")
@@ -19,10 +20,12 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="guard pages are made
 ROOT = Path(__file__).parents[2]
 # Kernels that do rows r0 to r1; the others count from 0, and a row before the first means nothing to them.
 FROM_A_ROW = (
-    *("relu_forward", "relu_vjp", "tanh_forward", "tanh_vjp", "sigmoid_forward", "sigmoid_vjp"),
-    *("dropout", "product", "gather", "scatter", "cross_entropy", "mse", "scan_reals"),
+    *sorted({k for op in OPS.values() if op.family == "elementwise" for k in (op.forward, op.vjp, op.jvp) if k}),
+    *("dropout", "product", "gather", "scatter", "scan_reals", "multiply_forward", "multiply_vjp"),
+    *("cross_entropy", "multi_margin", "binary_cross_entropy", "mse", "half_mse", "mae", "huber", "quantile"),
+    *("log_cosh", "poisson", "gaussian_nll"),
 )
-KERNELS = sorted(name for name in set(_kernels()) - set(SWEEPS) if not name.endswith("_factors"))
+KERNELS = sorted(name for name in set(_kernels()) - {*SWEEPS, *IN_NETWORKS} if not name.endswith("_factors"))
 DEADLY = {signal.SIGSEGV, signal.SIGBUS}
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)

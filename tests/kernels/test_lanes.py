@@ -12,7 +12,7 @@ import pytest
 
 from fastbp.engine.compiler import _kernels
 from tests.kernels import calls, every_kernel
-from tests.kernels.every_kernel import SWEEPS
+from tests.kernels.every_kernel import IN_NETWORKS, SWEEPS
 from tests.kernels.harness import Machine
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def test_the_digest_covers_every_kernel(monkeypatch):
 
     monkeypatch.setattr(every_kernel, "Machine", Watched)
     every_kernel.digest()
-    assert set(_kernels()) - called == set(SWEEPS)
+    assert set(_kernels()) - called == {*SWEEPS, *IN_NETWORKS}
 
 
 def test_the_digest_sees_one_bit(monkeypatch):

@@ -7,19 +7,26 @@ import pytest
 from fastbp import reference
 from fastbp.engine.compiler import _kernels
 from fastbp.kernels.flags import KERNELS
-from fastbp.model.layers import LAYERS
-from fastbp.model.losses import LOSSES
+from fastbp.model.graph import LAYERS
+from fastbp.model.losses import LOSSES, loss_of
 from fastbp.model.registry import OPS, PLUMBING
-from fastbp.train.optimizers import Optimizer
-from tests.kernels.climbs import CLIMBS
+from fastbp.model.rules import RULES
+from fastbp.train import adam
+from fastbp.train.optimizers import OPTIMIZERS
 from tests.kernels.test_ladder import DIFFERENTIABLE
+from tests.model.layer_cases import LAYER_CASES
 
+assert adam
+loss_of("mse")  # fills LOSSES
 every_op = pytest.mark.parametrize("name", OPS)
 
 # The functions of `fastbp.reference` that an op of each family must have, behind its `twin`.
 TWINS = {
     "linear": ("_forward", "_vjp", "_jvp"),
     "elementwise": ("_forward", "_vjp", "_jvp"),
+    **dict.fromkeys(
+        ("identity", "scale", "prelu", "row_norm", "batch_norm", "softmax", "embedding"), ("_forward", "_vjp", "_jvp")
+    ),
     "noise": ("_forward", "_vjp", "_jvp", "_mask"),
     "loss": ("", "_rows"),
     "optimizer": ("",),
@@ -29,17 +36,16 @@ TWINS = {
 def named():
     """Every kernel that the registry accounts for."""
     names = {kernel for op in OPS.values() for kernel in f"{op.forward} {op.vjp} {op.jvp}".split()}
-    updates = {op.forward for op in OPS.values() if op.family == "optimizer"} | {"keep_gradients"}
-    return names | {f"{update}_factors" for update in updates} | set(PLUMBING)
+    factors = {kind(**ENOUGH.get(name, {})).factors for name, kind in OPTIMIZERS.items()}
+    factors |= {"momentum_factors", "keep_gradients_factors"}
+    return names | factors | {"multiply_vjp"} | set(PLUMBING)
+
+
+ENOUGH: dict[str, dict] = {}  # settings without a default
 
 
 def unknown_kernels():
     return sorted(set(_kernels()) - named())
-
-
-def optimizers(of=Optimizer):
-    """Every class of optimisers below this one."""
-    return [c for child in of.__subclasses__() for c in (child, *optimizers(child))]
 
 
 def test_every_kernel_is_named_by_an_op_or_is_plumbing():
@@ -58,7 +64,7 @@ def test_every_name_in_the_registry_is_a_kernel():
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_every_layer_has_an_op(kind):
-    assert OPS[kind].family in ("linear", "elementwise", "noise")
+    assert OPS[kind].family in RULES
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -66,15 +72,16 @@ def test_every_loss_has_an_op(name):
     assert OPS[name].family == "loss"
 
 
-@pytest.mark.parametrize("kind", optimizers(), ids=lambda kind: kind.__name__)
-def test_every_optimizer_has_an_op_with_its_kernel(kind):
-    op = OPS[kind.__name__.lower()]
-    assert (op.family, op.forward) == ("optimizer", kind.kernel)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_has_an_op_with_its_kernel(name):
+    op = OPS[name]
+    assert op.family == "optimizer"
+    assert OPTIMIZERS[name]().kernel in op.forward.split()
 
 
 @every_op
 def test_every_op_is_something_a_user_can_name(name):
-    assert name in {*LAYERS, *LOSSES, *(kind.__name__.lower() for kind in optimizers())}
+    assert name in {*LAYERS, *LOSSES, *OPTIMIZERS, "gelu_tanh"}
 
 
 @every_op
@@ -96,10 +103,12 @@ def test_the_derivation_of_every_kernel_stands_in_its_module(name):
     op = OPS[name]
     for kernel in f"{op.forward} {op.vjp} {op.jvp}".split():
         text = inspect.getdoc(inspect.getmodule(_kernels()[kernel])) or ""
-        words = ("←",) if op.family == "optimizer" else ("dz =",) if op.family == "loss" else ("vjp",)
+        words = ("←",) if op.family == "optimizer" else ("dz",) if op.family == "loss" else ("vjp",)
         assert all(word in text for word in words)
 
 
 @every_op
 def test_every_op_climbs_or_is_an_optimizer(name):
-    assert (name in DIFFERENTIABLE and OPS[name].family in CLIMBS) != (OPS[name].family == "optimizer")
+    in_networks = OPS[name].family in ("scale", "prelu", "row_norm", "batch_norm", "softmax", "embedding")
+    assert (name in DIFFERENTIABLE) + (OPS[name].family == "optimizer") + in_networks == 1
+    assert in_networks == (name in LAYER_CASES)

@@ -9,7 +9,7 @@ import pytest
 
 import fastbp as fb
 from fastbp.errors import ConfigTypeError, DataError, DataTypeError, FastbpError, ShapeError
-from fastbp.model.plans import BatchPlan
+from fastbp.model.batch_plan import BatchPlan
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((6, 4)).astype(np.float32)
@@ -162,7 +162,7 @@ NO_LIST = "`y` must be an array of numbers, got a `list` that NumPy cannot read 
 TARGETS = {
     "short": ("cross_entropy", CLASSES[:5], ShapeError, ONE_A_ROW.format((5,))),
     "long": ("cross_entropy", np.zeros(7, int), ShapeError, ONE_A_ROW.format((7,))),
-    "one-hot": ("cross_entropy", np.eye(3)[CLASSES], ShapeError, ONE_A_ROW.format((6, 3))),
+    "one-hot": ("cross_entropy", np.eye(4)[CLASSES], ShapeError, ONE_A_ROW.format((6, 4))),
     "lying": ("cross_entropy", CLASSES[None], ShapeError, ONE_A_ROW.format((1, 6))),
     "deep": ("cross_entropy", CLASSES[:, None, None], ShapeError, ONE_A_ROW.format((6, 1, 1))),
     "scalar": ("cross_entropy", 1, ShapeError, ONE_A_ROW.format(())),
@@ -269,10 +269,18 @@ WRONG_VALIDATION = {
         "validation: `X` must be finite, got `nan` at `[1, 1]`",
     ),
     "text": ((X, list("abcabc")), DataTypeError, "validation: `y` must be real numbers, got dtype `<U1`"),
-    "rows-only": (X, ConfigTypeError, "`validation` must be a pair (X, y), got `ndarray`"),
-    "three": ((X, X, CLASSES), ConfigTypeError, "`validation` must be a pair (X, y), got `tuple`"),
-    "string": ("xy", ConfigTypeError, "`validation` must be a pair (X, y), got `str`"),
-    "dict": ({"X": X, "y": CLASSES}, ConfigTypeError, "`validation` must be a pair (X, y), got `dict`"),
+    "rows-only": (X, ConfigTypeError, "`validation` must be (X, y) or (X, y, sample_weight), got `ndarray`"),
+    "four": (
+        (X, CLASSES, np.ones(6), 3),
+        ConfigTypeError,
+        "`validation` must be (X, y) or (X, y, sample_weight), got `tuple` of 4",
+    ),
+    "string": ("xy", ConfigTypeError, "`validation` must be (X, y) or (X, y, sample_weight), got `str`"),
+    "dict": (
+        {"X": X, "y": CLASSES},
+        ConfigTypeError,
+        "`validation` must be (X, y) or (X, y, sample_weight), got `dict`",
+    ),
 }
 
 

@@ -158,12 +158,23 @@ def test_what_must_be_true_or_false_is_nothing_else(where, make, value):
 
 # Names: (make one of this name, the names there are)
 
+ACTIVATIONS = (
+    "`identity`, `relu`, `leaky_relu`, `prelu`, `elu`, `selu`, `gelu`, `gelu_tanh`, "
+    "`silu`, `mish`, `softplus`, `softsign`, `sigmoid`, `hard_sigmoid`, `tanh`, `hardtanh`"
+)
+LOSSES = (
+    "`cross_entropy`, `binary_cross_entropy`, `multi_margin`, `mse`, `half_mse`, "
+    "`mae`, `huber`, `quantile`, `log_cosh`, `poisson`, `gaussian_nll`"
+)
 NAMED = {
-    "activation": (lambda v: fb.mlp([4, 8, 3], activation=v), "`identity`, `relu`, `sigmoid`, `tanh`"),
+    "activation": (lambda v: fb.mlp([4, 8, 3], activation=v), ACTIVATIONS),
     "dtype": (lambda v: net(dtype=v), "`float32`, `float64`"),
-    "loss": (lambda v: trainer(loss=v), "`cross_entropy`, `mse`"),
+    "loss": (lambda v: trainer(loss=v), LOSSES),
     "mode": (lambda v: net().jacobian(X, mode=v), "`auto`, `forward`, `reverse`"),
-    "EarlyStopping.monitor": (lambda v: ES(monitor=v), "`val_loss`, `loss`"),
+    "EarlyStopping.monitor": (
+        lambda v: trainer().fit(X, Y, validation=(X, Y), callbacks=[ES(monitor=v)]),
+        "`loss`, `val_loss`",
+    ),
 }
 
 
@@ -186,10 +197,14 @@ def test_a_name_that_is_nearly_right_comes_with_a_hint(where, value, meant):
     refused(ConfigError, lambda: make(value), message)
 
 
-@pytest.mark.parametrize("value", ["swish", "", ">f4", 3, None, ["relu"]], ids=repr)
+@pytest.mark.parametrize("value", ["nothing", "", ">f4", 3, None, ["relu"]], ids=repr)
 @pytest.mark.parametrize("where", [w for w in NAMED if w != "loss"])
 def test_a_name_that_there_is_not_comes_with_those_that_there_are(where, value):
     make, names = NAMED[where]
+    if where == "EarlyStopping.monitor" and not isinstance(value, str):
+        message = f"`{where}` must be a name such as `val_loss`, got `{value!r}`"
+        refused(ConfigTypeError, lambda: make(value), message)
+        return
     refused(ConfigError, lambda: make(value), f"`{where}` must be one of {names}, got `{value}`")
 
 
@@ -204,7 +219,8 @@ def test_a_name_that_there_is_not_comes_with_those_that_there_are(where, value):
     ids=["trainer", "loss_and_gradients", "evaluate"],
 )
 def test_a_loss_is_a_name(make, value):
-    refused(ConfigTypeError, lambda: make(value), f"`loss` must be the name of a loss, got `{value!r}`")
+    message = f"`loss` must be the name of a loss, or one such as `fb.Huber(delta=1.0)`, got `{value!r}`"
+    refused(ConfigTypeError, lambda: make(value), message)
 
 
 # What is made of other things
@@ -314,4 +330,4 @@ def test_early_stopping_needs_what_it_watches():
 def test_a_history_holds_losses_by_name():
     with pytest.raises(KeyError) as info:
         trainer().run(X, Y, 1)["los"]
-    assert info.value.args == ("a history has `loss` and `val_loss`, got `los`",)
+    assert info.value.args == ("a history has `loss`, `val_loss`, `lr`, got `los`",)

@@ -9,7 +9,7 @@ import pytest
 import fastbp as fb
 from fastbp import reference
 from fastbp.engine import threads as team
-from fastbp.model import plans
+from fastbp.model import batch_plan, plans
 from tests.model.chains import CODES, DTYPES, assert_close, build, data, twin
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -239,6 +239,6 @@ def test_evaluate_keeps_inside_its_tables_however_many_rows_there_are(monkeypatc
 
     monkeypatch.setattr(network, "EVALUATION_ROWS", 1)  # so that few rows make many batches
     net = fb.mlp([1, 1])
-    X, y = data(net, plans.BatchPlan.CALL + 100, "mse")
+    X, y = data(net, batch_plan.BatchPlan.CALL + 100, "mse")
     assert_close(net.evaluate(X, y, loss="mse"), reference.mse(twin(net).forward(X), y)[0], "float32")
-    assert net._plans["evaluate", "mse"].head[at.RATE_AT] <= plans.BatchPlan.CALL
+    assert net._plans["evaluate", fb.MSE()].head[at.RATE_AT] <= batch_plan.BatchPlan.CALL

@@ -38,7 +38,7 @@ def layers(name: str) -> list[Any]:
 TRAINING = {
     "small": ("cross_entropy", fb.Adam(1e-2)),
     "wide": ("mse", fb.SGD(0.1, momentum=0.9)),
-    "heavy": ("cross_entropy", fb.AdamW(1e-3)),
+    "heavy": ("cross_entropy", fb.AdamW(1e-3, decay_all=True)),
 }
 
 

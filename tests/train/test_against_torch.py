@@ -16,7 +16,7 @@ OPTIMIZERS = {
     "sgd": (fb.SGD(0.1), lambda p: torch.optim.SGD(p, lr=0.1)),
     "momentum": (fb.SGD(0.02, momentum=0.9), lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9)),
     "adam": (fb.Adam(2e-3), lambda p: torch.optim.Adam(p, lr=2e-3)),
-    "adamw": (fb.AdamW(2e-3), lambda p: torch.optim.AdamW(p, lr=2e-3)),
+    "adamw": (fb.AdamW(2e-3, decay_all=True), lambda p: torch.optim.AdamW(p, lr=2e-3)),
 }
 CASES = [
     ("L", "sgd", "cross_entropy"),

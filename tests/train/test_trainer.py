@@ -20,7 +20,7 @@ OPTIMIZERS = {
         fb.Adam(2e-3, betas=(0.7, 0.95), eps=1e-4),
         partial(reference.adam, lr=2e-3, betas=(0.7, 0.95), eps=1e-4),
     ),
-    "adamw": (fb.AdamW(2e-3, weight_decay=0.1), partial(reference.adamw, lr=2e-3, weight_decay=0.1)),
+    "adamw": (fb.AdamW(2e-3, weight_decay=0.1, decay_all=True), partial(reference.adamw, lr=2e-3, weight_decay=0.1)),
 }
 TRAINED = ["L", "LrL", "LtdL", "dLsLt", "rLdL", "LridLdL", "tLrL", "LLd", "ddLsLs"]
 

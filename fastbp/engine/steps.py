@@ -1,0 +1,210 @@
+"""What happens between phases: the loss, the check that nothing overflows, where a batch, a step and a pass end."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from fastbp.kernels import layout as at
+from fastbp.kernels.flags import inlined, kernel
+from fastbp.kernels.memory import (
+    bytes_of,
+    call_kernel,
+    get,
+    get_double,
+    get_index,
+    get_real,
+    put,
+    put_double,
+)
+from fastbp.kernels.philox import shuffle
+
+
+@inlined
+def worker_of(head, t):
+    return get(head, at.WORKERS) + t * get(head, at.WORKER_BYTES)
+
+
+@inlined
+def largest_of(head, op):
+    """The largest magnitude that an op wrote in this batch, over all workers, as bits."""
+    top = 0
+    for t in range(get(head, at.THREADS)):
+        top = max(top, get(worker_of(head, t), at.MAGNITUDES + op))
+    return top
+
+
+@inlined
+def number_of(bits, head, z):
+    """The magnitude whose bits these are; infinity for all that is not finite."""
+    if bits >= get(head, at.FINITE):
+        return 1e400
+    scratch = head + at.SPARE * at.WORD
+    put(scratch, 0, bits)
+    return float(get_real(scratch, z))
+
+
+@inlined
+def sum_loss(head, z):
+    """Add up the rows' losses in row order; returns and keeps the loss of the batch."""
+    item = bytes_of(z)
+    total = 0.0
+    for r in range(get(head, at.ROWS)):
+        total += float(get_real(get(head, at.ROW_LOSS) + r * item, z))
+    loss = total * get_double(head, at.LOSS_SCALE)
+    put_double(head, at.LOSS, loss)
+    return loss
+
+
+@inlined
+def end_backward(head, z):
+    """Take the loss and see whether every gradient is certain to be finite.
+
+    |dW| <= B max|x| max|dz|, so two magnitudes that were gathered on the way bound a layer's gradient, and with the
+    learning rate its step. Only where the bound is too large to tell are the gradients themselves looked at before any
+    is applied.
+    """
+    rows = get(head, at.ROWS)
+    loss = sum_loss(head, z)
+    certain = loss - loss == 0.0
+    limit = get_double(head, at.LIMIT)
+    rate = max(1.0, get_double(head, at.RATE))
+    for i in range(get(head, at.LAYER_COUNT)):
+        layer = get(head, at.LAYERS) + i * (at.LAYER_WORDS * at.WORD)
+        source = get(layer, at.LAYER_X_OP)
+        bits = get(head, at.INPUT_MAX) if source < 0 else largest_of(head, source)
+        x = 2.0 * (
+            number_of(bits, head, z) * get_double(layer, at.LAYER_X_SCALE) + get_double(layer, at.LAYER_X_OFFSET)
+        )
+        d = 2.0 * number_of(largest_of(head, get(layer, at.LAYER_D_OP)), head, z)
+        if not rows * x * d * rate < limit:
+            certain = False
+    return certain
+
+
+@inlined
+def first_bad_layer(head):
+    """1 + the first layer that any worker found not finite; 0 if none did."""
+    bad = 0
+    for t in range(get(head, at.THREADS)):
+        found = get(worker_of(head, t), at.BAD_LAYER)
+        if found > 0 and (bad == 0 or found < bad):
+            bad = found
+    return bad
+
+
+@inlined
+def first_bad_output(head):
+    """1 + the first layer whose output was not finite; the last if the loss alone was not."""
+    for i in range(get(head, at.LAYER_COUNT)):
+        layer = get(head, at.LAYERS) + i * (at.LAYER_WORDS * at.WORD)
+        if largest_of(head, get(layer, at.LAYER_OUT_OP)) >= get(head, at.FINITE):
+            return get(layer, at.LAYER_NODE) + 1
+    last = get(head, at.LAYERS) + (get(head, at.LAYER_COUNT) - 1) * (at.LAYER_WORDS * at.WORD)
+    return get(last, at.LAYER_NODE) + 1
+
+
+@inlined
+def scale_loss(head, rows):
+    """Say what the sum of this batch's losses is multiplied with, and what the batch counts for in its pass."""
+    weight = float(rows)
+    normalisers = get(head, at.NORMALISERS)
+    if normalisers != 0:
+        weight = 0.0
+        index, first = get(head, at.INDEX), get(worker_of(head, 0), at.SHIFT)
+        for r in range(rows):
+            row = get_index(index, r + first) if index != 0 else r + first
+            weight += get_double(normalisers, row)
+    if get(head, at.SUMMED) != 0:
+        put_double(head, at.LOSS_SCALE, 1.0)
+        put_double(head, at.BATCH_WEIGHT, 1.0)
+    else:
+        put_double(head, at.LOSS_SCALE, 1.0 / weight if weight > 0.0 else 0.0)
+        put_double(head, at.BATCH_WEIGHT, weight)
+
+
+@kernel
+def begin_batch(head, me, r0, r1, z):
+    """Point at the next batch, shuffling first where a pass begins, and prepare the optimiser's factors."""
+    total = get(head, at.TOTAL)
+    cursor = get(head, at.CURSOR)
+    order = get(head, at.ORDER)
+    if cursor == 0 and get(head, at.SHUFFLE) != 0:
+        shuffle(order, total, get(head, at.SEED), get(head, at.EPOCH))
+    rows = min(get(head, at.BATCH), total - cursor)
+    put(head, at.ROWS, rows)
+    put(head, at.INDEX, order + 4 * cursor if order != 0 else 0)
+    put(head, at.CHECKING, 0)
+    for t in range(get(head, at.THREADS)):
+        me = worker_of(head, t)
+        put(me, at.SHIFT, 0 if order != 0 else cursor)
+        put(me, at.BAD_LAYER, 0)
+        for op in range(get(head, at.MAGNITUDE_COUNT)):
+            put(me, at.MAGNITUDES + op, 0)
+    scale_loss(head, rows)
+    micro = get(head, at.MICRO)
+    put(head, at.DRAW, get(head, at.STEP) * get(head, at.ACCUMULATE) + micro)
+    if micro == 0:
+        begin_step(head, total - cursor, z)
+
+
+@inlined
+def begin_step(head, rows_left, z):
+    """Prepare what all batches of a step share."""
+    batch = get(head, at.BATCH)
+    group = min(get(head, at.ACCUMULATE), (rows_left + batch - 1) // batch)
+    put(head, at.GROUP, group)
+    put_double(head, at.GROUP_SCALE, 1.0 / group)
+    put_double(head, at.CLIP_SCALE, 1.0)
+    rate = get_double(get(head, at.RATES), get(head, at.RATE_AT))
+    put_double(head, at.RATE, rate)
+    put_double(head, at.FACTORS, rate)
+    call_kernel(get(head, at.OPTIMIZER_PLAN), head, 0, 0, 0, z)
+
+
+@inlined
+def end_batch(head):
+    """Account for a batch, and for its pass where that is complete."""
+    rows = get(head, at.ROWS)
+    weight = get_double(head, at.BATCH_WEIGHT)
+    put_double(head, at.PASS_LOSS, get_double(head, at.PASS_LOSS) + get_double(head, at.LOSS) * weight)
+    put_double(head, at.PASS_WEIGHT, get_double(head, at.PASS_WEIGHT) + weight)
+    put(head, at.PASS_ROWS, get(head, at.PASS_ROWS) + rows)
+    cursor = get(head, at.CURSOR) + rows
+    if cursor >= get(head, at.TOTAL):
+        cursor = 0
+        put(head, at.EPOCH, get(head, at.EPOCH) + 1)
+        ended = get(head, at.PASS_AT)
+        put_double(get(head, at.PASSES), ended, pass_loss(head))
+        put(head, at.PASS_AT, ended + 1)
+        put_double(head, at.PASS_LOSS, 0.0)
+        put_double(head, at.PASS_WEIGHT, 0.0)
+        put(head, at.PASS_ROWS, 0)
+    put(head, at.CURSOR, cursor)
+
+
+@inlined
+def pass_loss(head):
+    """The loss so far of the pass: a mean over its weights, or the sum."""
+    weight = get_double(head, at.PASS_WEIGHT)
+    if get(head, at.SUMMED) != 0:
+        weight = 1.0
+    return get_double(head, at.PASS_LOSS) / weight if weight > 0.0 else 0.0
+
+
+@inlined
+def end_step(head):
+    """Count the step; say whether the call goes on."""
+    put(head, at.STEP, get(head, at.STEP) + 1)
+    put(head, at.STEPS_LEFT, get(head, at.STEPS_LEFT) - 1)
+    put(head, at.RATE_AT, get(head, at.RATE_AT) + 1)
+    put(head, at.MICRO, 0)
+    return get(head, at.STEPS_LEFT) > 0 and get(head, at.PASS_AT) < get(head, at.PASS_LIMIT)
+
+
+@inlined
+def clip_norm(head):
+    """From the sums of squares of all pieces to what gradients are multiplied with."""
+    squares = 0.0
+    for i in range(get(head, at.NORM_COUNT)):
+        squares += get_double(get(head, at.NORMS), i)
+    put_double(head, at.CLIP_SCALE, min(1.0, get_double(head, at.CLIP_NORM) / (sqrt(squares) + 1e-6)))

@@ -1,0 +1,279 @@
+"""Losses of classes, each fused with its gradient; z are K scores, p = softmax(z).
+
+    cross_entropy    ℓ = log Σ_k exp(z_k) - z_y                      dz = p - y
+    ..._smoothed     q_k = c_k (a [k = y] + b), a = 1 - ε, b = ε / K
+    ..._probabilities  q_k = c_k (a t_k + b)                         for targets t that are probabilities
+                     ℓ = Σ_k q_k (log Σ exp(z) - z_k)                dz = p Σ q - q
+    multi_margin     ℓ = Σ_{k≠y} max(0, μ - z_y + z_k)ᵉ / K          dz_k = e max(0, ...)ᵉ⁻¹ / K, dz_y = -Σ_{k≠y} dz_k
+
+∂/∂z_k log Σ exp(z) = exp(z_k) / Σ exp(z) = p_k is the whole Jacobian row of softmax followed by -log. The
+exponentials are taken after the row's maximum is subtracted, so they are in [0, 1]. c are weights of classes, ε
+smooths labels; where only c is at work the row's own weight carries c_y. How rows become the
+loss of a batch stands in `losses.py`.
+"""
+
+from __future__ import annotations
+
+from fastbp.kernels import functions
+from fastbp.kernels.flags import inlined, kernel
+from fastbp.kernels.layout import (
+    A_STRIDE,
+    C_STRIDE,
+    GAIN,
+    HEAD,
+    LARGEST_LINE,
+    LOSS_SCALE,
+    PANELS,
+    ROW_LOSS,
+    SETTING_1,
+    SETTING_2,
+    SHIFTS,
+    SUMS,
+    TARGETS,
+    TARGETS_STRIDE,
+    WEIGHTS,
+    WIDTH,
+    WORD,
+    WORK_LINES,
+    A,
+    C,
+)
+from fastbp.kernels.lines import (
+    add,
+    add_product,
+    larger,
+    largest,
+    note_line,
+    note_magnitude,
+    times,
+    total,
+    valid_lanes,
+)
+from fastbp.kernels.losses import row_weight
+from fastbp.kernels.memory import (
+    as_real,
+    bytes_of,
+    fill,
+    get,
+    get_double,
+    get_real,
+    keep_first,
+    load,
+    load_first,
+    put_real,
+    store,
+)
+from fastbp.kernels.rows import row_of
+from fastbp.kernels.softmax import exp_after, log_of
+from fastbp.kernels.vector import LINE, V, vector_function
+
+MINUS_INFINITY = float("-inf")
+NOT_A_NUMBER = float("nan")
+
+
+@vector_function
+def log_plus(total: V, rest: V) -> V:
+    return functions.log(total) + rest
+
+
+@inlined
+def exponentials(op, r, z):
+    """Write exp(z - top) of one row to C; returns top and their sum."""
+    source = get(op, A) + r * LINE
+    target = get(op, C) + r * LINE
+    classes = get(op, WIDTH)
+    in_line = LINE // bytes_of(z)
+    top = fill(as_real(MINUS_INFINITY, z))
+    for panel in range(get(op, PANELS)):
+        line = load(source + panel * get(op, A_STRIDE), z)
+        count = valid_lanes(panel, classes, in_line)
+        top = larger(top, keep_first(line, count, as_real(MINUS_INFINITY, z)))
+    m = largest(top)
+    summed = fill(z)
+    for panel in range(get(op, PANELS)):
+        line = load(source + panel * get(op, A_STRIDE), z)
+        count = valid_lanes(panel, classes, in_line)
+        e = keep_first(exp_after(line, m), count, z)
+        summed = add(summed, e)
+        store(target + panel * get(op, C_STRIDE), e)
+    return m, total(summed)
+
+
+@inlined
+def place(base, stride, r, label, z):
+    """Where a label's number stands in row r."""
+    item = bytes_of(z)
+    in_line = LINE // item
+    return base + label // in_line * stride + r * LINE + label % in_line * item
+
+
+@kernel
+def cross_entropy(op, me, r0, r1, z):
+    """Softmax, -log and p - y for rows r0 to r1, a multiple of P rows apart from the batch's end."""
+    # A: (rows, K) in   C: (rows, K) out   TARGETS: one int64 a row in   ROW_LOSS: (rows,) out
+    head = get(me, HEAD)
+    classes = get(op, WIDTH)
+    item = bytes_of(z)
+    in_line = LINE // item
+    row_loss = get(head, ROW_LOSS)
+    sums = get(op, SUMS)
+    biggest = me + LARGEST_LINE * WORD
+    for r in range(r0, r1):
+        scale = as_real(get_double(head, LOSS_SCALE) * row_weight(head, me, r), z)
+        m, s = exponentials(op, r, z)
+        factor = scale / s
+        for panel in range(get(op, PANELS)):
+            at = get(op, C) + panel * get(op, C_STRIDE) + r * LINE
+            p = times(load(at, z), factor)
+            note_line(biggest, p, z)
+            store(at, p)
+        label = get(get(op, TARGETS), row_of(head, me, r))
+        put_real(sums + r * item, s)
+        if label < 0 or label >= classes:  # checked before, but the array is the user's
+            put_real(row_loss + r * item, as_real(NOT_A_NUMBER, z))
+            continue
+        hit = place(get(op, C), get(op, C_STRIDE), r, label, z)
+        put_real(hit, get_real(hit, z) - scale)
+        put_real(row_loss + r * item, m - get_real(place(get(op, A), get(op, A_STRIDE), r, label, z), z))
+        if get(head, WEIGHTS) != 0:
+            note_line(biggest, fill(scale), z)
+    if get(head, WEIGHTS) == 0:
+        note_line(biggest, fill(as_real(get_double(head, LOSS_SCALE), z)), z)  # what p - y can be at the label
+    for r in range(r0, r1, in_line):
+        at = row_loss + r * item
+        store(at, log_plus(load(sums + r * item, z), load(at, z)))
+    if get(head, WEIGHTS) != 0:
+        for r in range(r0, r1):
+            at = row_loss + r * item
+            put_real(at, get_real(at, z) * as_real(row_weight(head, me, r), z))
+    note_magnitude(op, me, z)
+
+
+@vector_function
+def after(z: V, top: V) -> V:
+    return z - top
+
+
+@vector_function
+def mixed(t: V, weight: V, base: V) -> V:
+    """q = a c t + b c."""
+    return t.fma(weight, base)
+
+
+@vector_function
+def pulled(e: V, q: V, all_q: V, inverse: V, scale: V) -> V:
+    """(p Σq - q) scale, p = e / Σe."""
+    return (e * inverse).fma(all_q, -q) * scale
+
+
+@inlined
+def soft_rows(of_labels, op, me, r0, r1, z):
+    """Cross-entropy against q = GAIN ∘ t + SHIFTS; t is a row of TARGETS, or one at a label."""
+    head = get(me, HEAD)
+    classes = get(op, WIDTH)
+    panels = get(op, PANELS)
+    item = bytes_of(z)
+    in_line = LINE // item
+    biggest = me + LARGEST_LINE * WORD
+    for r in range(r0, r1):
+        weight = row_weight(head, me, r)
+        scale = as_real(get_double(head, LOSS_SCALE) * weight, z)
+        m, s = exponentials(op, r, z)
+        row = row_of(head, me, r)
+        label = get(get(op, TARGETS), row) if of_labels else 0
+        targets = get(op, TARGETS) + row * get(op, TARGETS_STRIDE)
+        if label < 0 or label >= classes:
+            put_real(get(head, ROW_LOSS) + r * item, as_real(NOT_A_NUMBER, z))
+            continue
+        sums, products = fill(z), fill(z)
+        for panel in range(panels):
+            count = valid_lanes(panel, classes, in_line)
+            q = load(get(op, SHIFTS) + panel * LINE, z)
+            if not of_labels:
+                t = load_first(targets + panel * LINE, count, z)
+                q = mixed(t, load(get(op, GAIN) + panel * LINE, z), q)
+            line = keep_first(after(load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z), m), count, z)
+            sums = add(sums, q)
+            products = add_product(products, q, line)
+        all_q, product = total(sums), total(products)
+        extra = z
+        if of_labels:
+            extra = get_real(place(get(op, GAIN), LINE, 0, label, z), z)
+            all_q += extra
+            product += extra * (get_real(place(get(op, A), get(op, A_STRIDE), r, label, z), z) - m)
+        inverse = as_real(1.0, z) / s
+        for panel in range(panels):
+            count = valid_lanes(panel, classes, in_line)
+            q = load(get(op, SHIFTS) + panel * LINE, z)
+            if not of_labels:
+                t = load_first(targets + panel * LINE, count, z)
+                q = mixed(t, load(get(op, GAIN) + panel * LINE, z), q)
+            at = get(op, C) + panel * get(op, C_STRIDE) + r * LINE
+            d = pulled(load(at, z), q, all_q, inverse, scale)
+            note_line(biggest, d, z)
+            store(at, d)
+        if of_labels:
+            hit = place(get(op, C), get(op, C_STRIDE), r, label, z)
+            put_real(hit, get_real(hit, z) - extra * scale)
+        note_line(biggest, fill(all_q * scale), z)
+        value = all_q * log_of(fill(s)) - product
+        put_real(get(head, ROW_LOSS) + r * item, value * as_real(weight, z))
+    note_magnitude(op, me, z)
+
+
+@kernel
+def cross_entropy_smoothed(op, me, r0, r1, z):
+    # A: (rows, K) in   C: (rows, K) out   TARGETS: one int64 a row in   ROW_LOSS: (rows,) out
+    soft_rows(True, op, me, r0, r1, z)
+
+
+@kernel
+def cross_entropy_probabilities(op, me, r0, r1, z):
+    # A: (rows, K) in   C: (rows, K) out   TARGETS: (·, K) row-major in   ROW_LOSS: (rows,) out
+    soft_rows(False, op, me, r0, r1, z)
+
+
+@vector_function(count=2)
+def margin_line(z: V, below: V, square: V, factor: V) -> tuple[V, V]:
+    """max(0, z - below)ᵉ and its derivative times `factor`; e is 2 where `square` is 1, else 1."""
+    over = z - below
+    over = over.le(0.0).select(0.0, over)
+    slope = over.gt(0.0).select(square.gt(0.0).select(over + over, 1.0), over)
+    return square.gt(0.0).select(over * over, over), slope * factor
+
+
+@kernel
+def multi_margin(op, me, r0, r1, z):
+    """SETTING_1 is μ, SETTING_2 is 1 for the square."""
+    # A: (rows, K) in   C: (rows, K) out   TARGETS: one int64 a row in   ROW_LOSS: (rows,) out
+    head = get(me, HEAD)
+    classes = get(op, WIDTH)
+    item = bytes_of(z)
+    in_line = LINE // item
+    biggest = me + LARGEST_LINE * WORD
+    margin, square = as_real(get_double(op, SETTING_1), z), as_real(get_double(op, SETTING_2), z)
+    for r in range(r0, r1):
+        weight = row_weight(head, me, r)
+        factor = as_real(get_double(head, LOSS_SCALE) * weight / classes, z)
+        label = get(get(op, TARGETS), row_of(head, me, r))
+        if label < 0 or label >= classes:
+            put_real(get(head, ROW_LOSS) + r * item, as_real(NOT_A_NUMBER, z))
+            continue
+        chosen = get_real(place(get(op, A), get(op, A_STRIDE), r, label, z), z)
+        below = chosen - margin
+        work = me + WORK_LINES * WORD
+        summed, slopes = fill(z), fill(z)
+        for panel in range(get(op, PANELS)):
+            count = valid_lanes(panel, classes, in_line)
+            store(work, load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z))
+            if label // in_line == panel:
+                put_real(work + label % in_line * item, below)  # the label is no rival of itself
+            value, d = margin_line(load(work, z), below, square, factor)
+            value, d = keep_first(value, count, z), keep_first(d, count, z)
+            summed, slopes = add(summed, value), add(slopes, d)
+            store(get(op, C) + panel * get(op, C_STRIDE) + r * LINE, d)
+        slope = total(slopes)
+        put_real(place(get(op, C), get(op, C_STRIDE), r, label, z), -slope)
+        note_line(biggest, fill(slope), z)
+        put_real(get(head, ROW_LOSS) + r * item, total(summed) * as_real(weight / classes, z))
+    note_magnitude(op, me, z)

@@ -1,0 +1,176 @@
+"""Parameters of one number a column: a learned scale s, the slope a of a prelu, the γ and β of norms.
+
+    scale   forward  y = s ∘ x                     vjp  dx = dy ∘ s,                   ds = Σ_b dy ∘ x
+            jvp      ty = s ∘ tx
+    prelu   forward  y = x if x > 0 else a x       vjp  dx = dy ∘ (1 if x > 0 else a), da = Σ_b dy ∘ min(x, 0)
+            jvp      ty = tx ∘ (1 if x > 0 else a)
+    γ, β    forward  y = γ ∘ n + β                 vjp  dγ = Σ_b dy ∘ n,               dβ = Σ_b dy
+
+y[b, n] depends on a parameter of its own column alone, so the vjp is a sum down a column, added in row order. Where one
+number serves all columns the columns' sums are added too, panel by panel. The input is saved: both halves need it.
+"""
+
+from __future__ import annotations
+
+from fastbp.kernels.flags import inlined, kernel
+from fastbp.kernels.layout import (
+    A_STRIDE,
+    C_STRIDE,
+    GAIN,
+    HEAD,
+    LARGEST_LINE,
+    LAYER_BIAS,
+    LAYER_BIAS_DECAY,
+    LAYER_BIAS_RATE,
+    LAYER_D,
+    LAYER_D_STRIDE,
+    LAYER_DECAY,
+    LAYER_OFFSET,
+    LAYER_RATE,
+    LAYER_SHARED,
+    LAYER_X,
+    LAYER_X_STRIDE,
+    PANELS,
+    SCRATCH,
+    SHARED,
+    TILE_LAYER,
+    TILE_P0,
+    TILE_P1,
+    WORD,
+    Y_STRIDE,
+    A,
+    C,
+    Y,
+)
+from fastbp.kernels.lines import add, add_product, note_line, note_magnitude, times, total
+from fastbp.kernels.memory import fill, get, get_real, keep_first, load, store
+from fastbp.kernels.vector import LINE, V, vector_function
+from fastbp.kernels.weights import found_bad, gradient_biases, hand_over
+
+
+@vector_function
+def bent(dy: V, x: V, a: V) -> V:
+    """dy where x is above zero, a dy elsewhere."""
+    return x.gt(0.0).select(dy, dy * a)
+
+
+@vector_function
+def add_negative(total: V, d: V, x: V) -> V:
+    return d.fma(x.gt(0.0).select(0.0, x), total)
+
+
+@inlined
+def gain_of(op, panel, z):
+    """This panel's line of GAIN."""
+    if get(op, SHARED) != 0:
+        return fill(get_real(get(op, GAIN), z))
+    return load(get(op, GAIN) + panel * LINE, z)
+
+
+@kernel
+def scale(op, me, r0, r1, z):
+    """C = A ∘ GAIN: forward, vjp and jvp are this one product."""
+    # A: (rows, N) in   C: (rows, N) out, may be A
+    largest = me + LARGEST_LINE * WORD
+    for panel in range(get(op, PANELS)):
+        source = get(op, A) + panel * get(op, A_STRIDE)
+        target = get(op, C) + panel * get(op, C_STRIDE)
+        gain = gain_of(op, panel, z)
+        for o in range(r0 * LINE, r1 * LINE, LINE):
+            y = times(load(source + o, z), gain)
+            note_line(largest, y, z)
+            store(target + o, y)
+    note_magnitude(op, me, z)
+
+
+@kernel
+def prelu(op, me, r0, r1, z):
+    """C = A bent by GAIN where Y <= 0: forward with Y = A, vjp and jvp with the saved input for Y."""
+    # A, Y: (rows, N) in   C: (rows, N) out, may be A
+    largest = me + LARGEST_LINE * WORD
+    for panel in range(get(op, PANELS)):
+        source = get(op, A) + panel * get(op, A_STRIDE)
+        target = get(op, C) + panel * get(op, C_STRIDE)
+        saved = get(op, Y) + panel * get(op, Y_STRIDE)
+        gain = gain_of(op, panel, z)
+        for o in range(r0 * LINE, r1 * LINE, LINE):
+            y = bent(load(source + o, z), load(saved + o, z), gain)
+            note_line(largest, y, z)
+            store(target + o, y)
+    note_magnitude(op, me, z)
+
+
+@inlined
+def one_number(out, panels, z):
+    """Bring the sums of all columns at `out` together in the first number of the first line."""
+    summed = fill(z)
+    for panel in range(panels):
+        summed = add(summed, load(out + panel * LINE, z))
+    store(out, keep_first(fill(total(summed)), 1, z))
+
+
+@inlined
+def deliver(layer, head, me, p0, p1, gains, biases, z):
+    """Hand over the finished lines of panels p0 to p1, unless they are only looked at."""
+    largest = me + LARGEST_LINE * WORD
+    if found_bad(layer, head, me, largest, z):
+        return
+    if get(layer, LAYER_OFFSET) >= 0:
+        count = 1 if get(layer, LAYER_SHARED) != 0 else p1 - p0
+        rate, decay = layer + LAYER_RATE * WORD, layer + LAYER_DECAY * WORD
+        hand_over(head, me, rate, decay, gains, get(layer, LAYER_OFFSET) + p0 * LINE, count, z)
+    if get(layer, LAYER_BIAS) >= 0:
+        rate, decay = layer + LAYER_BIAS_RATE * WORD, layer + LAYER_BIAS_DECAY * WORD
+        hand_over(head, me, rate, decay, biases, get(layer, LAYER_BIAS) + p0 * LINE, p1 - p0, z)
+
+
+@kernel
+def columns(task, me, r0, r1, z):
+    """Σ_b d ∘ x, and Σ_b d where there are biases, for some panels; then the update."""
+    # LAYER_X, LAYER_D: (B, N) in
+    head = get(me, HEAD)
+    layer = get(task, TILE_LAYER)
+    p0 = get(task, TILE_P0)
+    p1 = get(task, TILE_P1)
+    largest = me + LARGEST_LINE * WORD
+    gains = get(me, SCRATCH)
+    biases = gains + (p1 - p0) * LINE
+    if get(layer, LAYER_OFFSET) >= 0:
+        for panel in range(p0, p1):
+            x = get(layer, LAYER_X) + panel * get(layer, LAYER_X_STRIDE)
+            d = get(layer, LAYER_D) + panel * get(layer, LAYER_D_STRIDE)
+            summed = fill(z)
+            for o in range(0, r1 * LINE, LINE):
+                summed = add_product(summed, load(d + o, z), load(x + o, z))
+            store(gains + (panel - p0) * LINE, summed)
+            note_line(largest, summed, z)
+        if get(layer, LAYER_SHARED) != 0:
+            one_number(gains, p1 - p0, z)
+            note_line(largest, load(gains, z), z)
+    if get(layer, LAYER_BIAS) >= 0:
+        gradient_biases(layer, p0, p1, r1, biases, largest, z)
+    deliver(layer, head, me, p0, p1, gains, biases, z)
+
+
+@kernel
+def prelu_columns(task, me, r0, r1, z):
+    """Σ_b d ∘ min(x, 0) for some panels; then the update."""
+    # LAYER_X, LAYER_D: (B, N) in
+    head = get(me, HEAD)
+    layer = get(task, TILE_LAYER)
+    p0 = get(task, TILE_P0)
+    p1 = get(task, TILE_P1)
+    largest = me + LARGEST_LINE * WORD
+    gains = get(me, SCRATCH)
+    for panel in range(p0, p1):
+        x = get(layer, LAYER_X) + panel * get(layer, LAYER_X_STRIDE)
+        d = get(layer, LAYER_D) + panel * get(layer, LAYER_D_STRIDE)
+        summed = fill(z)
+        for o in range(0, r1 * LINE, LINE):
+            summed = add_negative(summed, load(d + o, z), load(x + o, z))
+        store(gains + (panel - p0) * LINE, summed)
+        note_line(largest, summed, z)
+    if get(layer, LAYER_SHARED) != 0:
+        one_number(gains, p1 - p0, z)
+        note_line(largest, load(gains, z), z)
+    deliver(layer, head, me, p0, p1, gains, gains, z)

@@ -1,0 +1,198 @@
+"""Norms over the features of one row.
+
+    layer_norm    n = (x - mean x) r,  r = 1 / √(var x + ε)     y = γ ∘ n + β
+                  vjp  dx = r (u - mean u - n mean(u ∘ n)),     u = dy ∘ γ
+                  jvp  ty = γ ∘ r (tx - mean tx - n mean(tx ∘ n))
+    rms_norm      n = x r,  r = 1 / √(mean x² + ε)              y = γ ∘ n
+                  vjp  dx = r (u - n mean(u ∘ n))
+                  jvp  ty = γ ∘ r (tx - n mean(tx ∘ n))
+
+Moving x by dx moves its mean by mean dx and r by -r n mean(n ∘ dx), whence the Jacobian r (1 - 11ᵀ/N - n nᵀ/N): it is
+symmetric, so vjp and jvp differ only in the side on which γ stands. Saved are n and r; γ and β get their gradients from
+`columns.py`. Sums go over the panels in order and then through one tree.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from fastbp.kernels.flags import inlined, kernel
+from fastbp.kernels.layout import (
+    A_STRIDE,
+    C_STRIDE,
+    GAIN,
+    LARGEST_LINE,
+    PANELS,
+    SETTING_1,
+    SHIFTS,
+    SUMS,
+    WIDTH,
+    WORD,
+    Y_STRIDE,
+    A,
+    C,
+    Y,
+)
+from fastbp.kernels.lines import (
+    add,
+    add_product,
+    line_of,
+    note_line,
+    note_magnitude,
+    subtract,
+    times,
+    total,
+    valid_lanes,
+)
+from fastbp.kernels.memory import (
+    as_real,
+    bytes_of,
+    fill,
+    get,
+    get_double,
+    get_real,
+    keep_first,
+    load,
+    put_real,
+    store,
+)
+from fastbp.kernels.vector import LINE, V, vector_function
+
+
+@vector_function
+def centred(x: V, mean: V, r: V) -> V:
+    return (x - mean) * r
+
+
+@vector_function
+def gained(n: V, gain: V, shift: V) -> V:
+    return n.fma(gain, shift)
+
+
+@vector_function
+def projected(u: V, n: V, mean: V, part: V, r: V) -> V:
+    """r (u - mean - n part)."""
+    return ((-n).fma(part, u - mean)) * r
+
+
+@inlined
+def sum_of_row(op, base, stride, r, z):
+    summed = fill(z)
+    for panel in range(get(op, PANELS)):
+        summed = add(summed, line_of(op, base, stride, r, panel, z))
+    return total(summed)
+
+
+@inlined
+def affine(op, panel, n, z):
+    """γ ∘ n + β, as far as there are such."""
+    gain, shifts = get(op, GAIN), get(op, SHIFTS)
+    if gain != 0:
+        if shifts != 0:
+            return gained(n, load(gain + panel * LINE, z), load(shifts + panel * LINE, z))
+        return times(n, load(gain + panel * LINE, z))
+    if shifts != 0:
+        return add(n, load(shifts + panel * LINE, z))
+    return n
+
+
+@inlined
+def norm_rows(centre, op, me, r0, r1, z):
+    """C = γ ∘ n + β and Y = n; 1 / σ of each row goes to SUMS."""
+    # A: (rows, N) in   C: (rows, N) out, may be A   Y: (rows, N) out, may be C where there are no γ and β
+    item = bytes_of(z)
+    in_line = LINE // item
+    width = get(op, WIDTH)
+    inverse = as_real(1.0 / width, z)
+    a_stride, y_stride, c_stride = get(op, A_STRIDE), get(op, Y_STRIDE), get(op, C_STRIDE)
+    biggest = me + LARGEST_LINE * WORD
+    for r in range(r0, r1):
+        mean = z
+        if centre:
+            mean = sum_of_row(op, get(op, A), a_stride, r, z) * inverse
+        squares = fill(z)
+        for panel in range(get(op, PANELS)):
+            count = valid_lanes(panel, width, in_line)
+            d = keep_first(subtract(load(get(op, A) + panel * a_stride + r * LINE, z), mean), count, z)
+            squares = add_product(squares, d, d)
+        variance = float(total(squares)) / width + get_double(op, SETTING_1)
+        inverse_sigma = as_real(1.0 / sqrt(variance), z)
+        put_real(get(op, SUMS) + r * item, inverse_sigma)
+        for panel in range(get(op, PANELS)):
+            count = valid_lanes(panel, width, in_line)
+            n = centred(load(get(op, A) + panel * a_stride + r * LINE, z), mean, inverse_sigma)
+            n = keep_first(n, count, z)
+            note_line(biggest, n, z)  # the gradient of γ is bounded by it
+            store(get(op, Y) + panel * y_stride + r * LINE, n)
+            y = affine(op, panel, n, z)
+            note_line(biggest, y, z)
+            store(get(op, C) + panel * c_stride + r * LINE, y)
+    note_magnitude(op, me, z)
+
+
+@inlined
+def pull_rows(centre, before, op, me, r0, r1, z):
+    """C = r (u - mean u - n mean(u ∘ n)); u is A ∘ γ with `before`, else the result is multiplied with γ."""
+    # A: (rows, N) in   Y: n in   SUMS: r in   C: (rows, N) out, may be A
+    item = bytes_of(z)
+    width = get(op, WIDTH)
+    inverse = as_real(1.0 / width, z)
+    gain = get(op, GAIN)
+    a_stride, y_stride, c_stride = get(op, A_STRIDE), get(op, Y_STRIDE), get(op, C_STRIDE)
+    biggest = me + LARGEST_LINE * WORD
+    for r in range(r0, r1):
+        sums, products = fill(z), fill(z)
+        for panel in range(get(op, PANELS)):
+            u = line_of(op, get(op, A), a_stride, r, panel, z)
+            if before and gain != 0:
+                u = times(u, load(gain + panel * LINE, z))
+            n = load(get(op, Y) + panel * y_stride + r * LINE, z)
+            sums = add(sums, u)
+            products = add_product(products, u, n)
+        mean = z
+        if centre:
+            mean = total(sums) * inverse
+        part = total(products) * inverse
+        inverse_sigma = get_real(get(op, SUMS) + r * item, z)
+        for panel in range(get(op, PANELS)):
+            u = line_of(op, get(op, A), a_stride, r, panel, z)
+            if before and gain != 0:
+                u = times(u, load(gain + panel * LINE, z))
+            n = load(get(op, Y) + panel * y_stride + r * LINE, z)
+            out = projected(u, n, mean, part, inverse_sigma)
+            if not before and gain != 0:
+                out = times(out, load(gain + panel * LINE, z))
+            out = keep_first(out, valid_lanes(panel, width, LINE // item), z)
+            note_line(biggest, out, z)
+            store(get(op, C) + panel * c_stride + r * LINE, out)
+    note_magnitude(op, me, z)
+
+
+@kernel
+def layer_norm_forward(op, me, r0, r1, z):
+    norm_rows(True, op, me, r0, r1, z)
+
+
+@kernel
+def layer_norm_vjp(op, me, r0, r1, z):
+    pull_rows(True, True, op, me, r0, r1, z)
+
+
+@kernel
+def layer_norm_jvp(op, me, r0, r1, z):
+    pull_rows(True, False, op, me, r0, r1, z)
+
+
+@kernel
+def rms_norm_forward(op, me, r0, r1, z):
+    norm_rows(False, op, me, r0, r1, z)
+
+
+@kernel
+def rms_norm_vjp(op, me, r0, r1, z):
+    pull_rows(False, True, op, me, r0, r1, z)
+
+
+@kernel
+def rms_norm_jvp(op, me, r0, r1, z):
+    pull_rows(False, False, op, me, r0, r1, z)

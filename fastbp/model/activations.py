@@ -1,0 +1,278 @@
+"""Activations as layer specs, and what is known of their size: where a gradient can overflow is judged by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from typing import Any, ClassVar
+
+from fastbp.errors import ConfigError, not_one_of
+from fastbp.model.checks import flag, from_zero, positive, real
+from fastbp.model.initial import Init
+from fastbp.model.layers import Draws, Layer
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """y = φ(z), number by number.
+
+    `growth`, `offset` and `slope` bound it: |φ(z)| <= growth |z| + offset and |φ'| <= slope.
+    """
+
+    growth: ClassVar[float] = 1.0
+    offset: ClassVar[float] = 1.0
+    slope: ClassVar[float] = 1.2
+
+    def constants(self) -> tuple[float, float]:
+        """The two settings that its kernels read."""
+        return 0.0, 0.0
+
+
+@dataclass(frozen=True)
+class Identity(Activation):
+    """y = z."""
+
+    kind: ClassVar[str] = "identity"
+
+
+@dataclass(frozen=True)
+class ReLU(Activation):
+    """y = 0 if z <= 0 else z."""
+
+    kind: ClassVar[str] = "relu"
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Activation):
+    """y = z if z > 0 else a z.
+
+    Parameters
+    ----------
+    negative_slope : float, >= 0
+        a.
+    """
+
+    kind: ClassVar[str] = "leaky_relu"
+    negative_slope: float = 0.01
+
+    def __post_init__(self) -> None:
+        self._check("negative_slope", from_zero)
+
+    def constants(self) -> tuple[float, float]:
+        return self.negative_slope, 0.0
+
+    @property
+    def growth(self) -> float:  # type: ignore[override]
+        return max(1.0, self.negative_slope)
+
+    slope = growth
+
+
+@dataclass(frozen=True)
+class PReLU(Layer):
+    """y = z if z > 0 else a z, and a is learned (He et al., 2015).
+
+    Parameters
+    ----------
+    per_feature : bool
+        Whether every feature has an a of its own; otherwise all share one.
+    init : float
+        What a is at first.
+    """
+
+    kind: ClassVar[str] = "prelu"
+    per_feature: bool = False
+    init: float = 0.25
+
+    def __post_init__(self) -> None:
+        self._check("per_feature", flag)
+        self._check("init", real)
+
+    def draws(self, inputs: int) -> Draws:
+        count = inputs if self.per_feature else 1
+        return {"weight": (Init("constant", self.init), (count,), inputs, inputs)}
+
+
+@dataclass(frozen=True)
+class ELU(Activation):
+    """y = z if z > 0 else a (exp(z) - 1) (Clevert et al., 2016).
+
+    Parameters
+    ----------
+    alpha : float, >= 0
+        a.
+    """
+
+    kind: ClassVar[str] = "elu"
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._check("alpha", from_zero)
+
+    def constants(self) -> tuple[float, float]:
+        return self.alpha, 0.0
+
+    @property
+    def offset(self) -> float:  # type: ignore[override]
+        return max(1.0, self.alpha)
+
+    slope = offset
+
+
+@dataclass(frozen=True)
+class SELU(Activation):
+    """y = λ elu(z) with the λ and a that keep mean 0 and variance 1 from layer to layer (Klambauer et al., 2017)."""
+
+    kind: ClassVar[str] = "selu"
+    growth: ClassVar[float] = 1.1
+    offset: ClassVar[float] = 2.0
+    slope: ClassVar[float] = 2.0
+
+
+@dataclass(frozen=True)
+class GELU(Activation):
+    """y = z Φ(z), Φ the distribution of the standard normal (Hendrycks and Gimpel, 2016).
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        With "tanh" y = z (1 + tanh(√(2/π) (z + 0.044715 z³))) / 2, as in many published networks.
+    """
+
+    kind: ClassVar[str] = "gelu"
+    approximate: str = "none"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.approximate, str) or self.approximate not in ("none", "tanh"):
+            raise not_one_of("GELU.approximate", self.approximate, ("none", "tanh"))
+
+    @property
+    def op(self) -> str:
+        return "gelu" if self.approximate == "none" else "gelu_tanh"
+
+
+@dataclass(frozen=True)
+class SiLU(Activation):
+    """y = z / (1 + exp(-z)), also called swish."""
+
+    kind: ClassVar[str] = "silu"
+
+
+@dataclass(frozen=True)
+class Mish(Activation):
+    """y = z tanh(log(1 + exp(z))) (Misra, 2019)."""
+
+    kind: ClassVar[str] = "mish"
+
+
+@dataclass(frozen=True)
+class Softplus(Activation):
+    """y = log(1 + exp(β z)) / β.
+
+    Parameters
+    ----------
+    beta : float, > 0
+    """
+
+    kind: ClassVar[str] = "softplus"
+    beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._check("beta", positive)
+
+    def constants(self) -> tuple[float, float]:
+        return self.beta, 0.0
+
+    @property
+    def offset(self) -> float:  # type: ignore[override]
+        return max(1.0, log(2.0) / self.beta)
+
+
+@dataclass(frozen=True)
+class Softsign(Activation):
+    """y = z / (1 + |z|)."""
+
+    kind: ClassVar[str] = "softsign"
+
+
+@dataclass(frozen=True)
+class Sigmoid(Activation):
+    """y = 1 / (1 + exp(-z))."""
+
+    kind: ClassVar[str] = "sigmoid"
+
+
+@dataclass(frozen=True)
+class HardSigmoid(Activation):
+    """y = min(max(z + 3, 0), 6) / 6."""
+
+    kind: ClassVar[str] = "hard_sigmoid"
+
+
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """y = tanh(z)."""
+
+    kind: ClassVar[str] = "tanh"
+
+
+@dataclass(frozen=True)
+class Hardtanh(Activation):
+    """y = min(max(z, low), high).
+
+    Parameters
+    ----------
+    min_val, max_val : float, min_val < max_val
+    """
+
+    kind: ClassVar[str] = "hardtanh"
+    min_val: float = -1.0
+    max_val: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._check("min_val", real)
+        self._check("max_val", real)
+        if self.min_val >= self.max_val:
+            raise ConfigError(f"`Hardtanh.max_val` must be above `min_val`, {self.min_val}, got `{self.max_val}`")
+
+    def constants(self) -> tuple[float, float]:
+        return self.min_val, self.max_val
+
+    @property
+    def offset(self) -> float:  # type: ignore[override]
+        return max(1.0, abs(self.min_val), abs(self.max_val))
+
+
+@dataclass(frozen=True)
+class Softmax(Layer):
+    """y = exp(z) / Σ exp(z) over the features of a row: probabilities, for a loss other than cross-entropy."""
+
+    kind: ClassVar[str] = "softmax"
+
+
+@dataclass(frozen=True)
+class LogSoftmax(Layer):
+    """y = z - log Σ exp(z) over the features of a row."""
+
+    kind: ClassVar[str] = "log_softmax"
+
+
+# What `activation=` may say, and in a file: each a layer with its default settings.
+ACTIVATIONS: dict[str, Any] = {
+    "identity": Identity,
+    "relu": ReLU,
+    "leaky_relu": LeakyReLU,
+    "prelu": PReLU,
+    "elu": ELU,
+    "selu": SELU,
+    "gelu": GELU,
+    "gelu_tanh": lambda: GELU("tanh"),
+    "silu": SiLU,
+    "mish": Mish,
+    "softplus": Softplus,
+    "softsign": Softsign,
+    "sigmoid": Sigmoid,
+    "hard_sigmoid": HardSigmoid,
+    "tanh": Tanh,
+    "hardtanh": Hardtanh,
+}

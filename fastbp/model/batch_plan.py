@@ -1,0 +1,339 @@
+"""The plans that walk over batches of a data set, and what becomes of their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastbp.engine.compiler import kernel_address, sweep
+from fastbp.engine.entries import DIVERGED, USED
+from fastbp.engine.memory import view
+from fastbp.engine.panels import Block
+from fastbp.engine.plan import Plan, Table, double
+from fastbp.errors import DataError, DivergedError
+from fastbp.kernels import layout as at
+from fastbp.kernels.vector import LINE
+from fastbp.model import plans
+from fastbp.model.graph import Graph
+from fastbp.model.losses import Loss, Targets
+from fastbp.model.lowering import Lowering
+from fastbp.model.phases import row_phases, weight_tiles
+from fastbp.model.records import Treatment
+
+
+@dataclass(frozen=True)
+class Update:
+    """What is done with gradients: an optimiser's kernel and what it needs.
+
+    Attributes
+    ----------
+    kernel, factors : str
+        Names of the kernel that updates lines, and of the one that prepares its factors.
+    settings : numbers that those read
+    moments : blocks that the kernel keeps
+    gradients : Block, optional
+        Where gradients wait, if they have to: for a user, for their norm, for those of other batches.
+    average : Block, optional
+        A running average of the parameters, of which a part `average_keep` stays in each step.
+    clip_value, clip_norm : float
+        Limits; 0 where there are none.
+    accumulate : int
+        Batches of a step.
+    treatment : mapping, optional
+        Which parameters are trained, and the factors of their learning rate and weight decay.
+    """
+
+    kernel: str
+    factors: str
+    settings: tuple[float, ...] = ()
+    moments: tuple[Block, ...] = ()
+    gradients: Block | None = None
+    average: Block | None = None
+    average_keep: float = 0.0
+    clip_value: float = 0.0
+    clip_norm: float = 0.0
+    accumulate: int = 1
+    treatment: Treatment | None = None
+
+    @property
+    def only_keeps(self) -> bool:
+        """Whether gradients are all that is wanted."""
+        return self.kernel == KEEP
+
+
+KEEP = "keep_gradients"
+PIECE_LINES = 512  # of GRADIENTS whose squares are summed together
+
+
+class BatchPlan(Plan):
+    """Steps over batches of a data set: with an optimiser a row sweep and a weight sweep each, without one the loss
+    alone.
+
+    Parameters
+    ----------
+    batch : int
+        Rows of a full batch.
+    loss : Loss
+    update : Update, optional
+        What is done with gradients; None only takes the loss.
+    training : bool
+        Whether dropout drops and batch norm takes the batch's statistics.
+    """
+
+    CALL = 8192  # the most steps, and the most passes, of one call
+
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Block,
+        states: Block,
+        workers: int,
+        *,
+        batch: int,
+        loss: Loss,
+        update: Update | None,
+        training: bool,
+    ) -> None:
+        super().__init__(parameters, workers)
+        self.graph = graph
+        self.batch = batch
+        self.loss_spec = loss
+        self.update = update
+        lowering = Lowering(
+            graph,
+            parameters,
+            states,
+            batch,
+            self.arena,
+            training=training,
+            keeping=update is not None,
+            treatment=update.treatment if update else None,
+        )
+        if update:
+            lowering.transpose(to_input=False)
+        x = lowering.gather(graph.inputs)
+        values = lowering.forward(x)
+        d = lowering.buffer(graph.outputs)
+        gain, shifts = (self._lines(numbers, d.panels) for numbers in loss.lines(graph.outputs))
+        first, second = loss.constants(graph.outputs)
+        words = {"gain": gain, "shifts": shifts, "setting_1": double(first), "setting_2": double(second)}
+        number = lowering.op(loss.kind, values[-1].buffer, d, sums=lowering.row_numbers(), **words)
+        loss_op = lowering.ops[number]
+        if update:
+            lowering.backward(values, x, replace(d, wrote=number), to_input=False)
+            if update.only_keeps:  # running statistics learn from steps alone
+                for layer in lowering.layers:
+                    layer[at.LAYER_MOMENTUM] = double(0.0)
+        ops, phases = row_phases(lowering.ops, batch, workers)
+        for phase in phases[:-1]:
+            phase[at.PHASE_END] = at.END_NOTHING
+        phases[-1][at.PHASE_END] = at.END_BACKWARD if lowering.layers else at.END_LOSS
+        self.tasks: list[Table] = []
+        rows = len(phases)
+        if lowering.layers:
+            phases += [{at.PHASE_KIND: at.TASK_PHASE, at.PHASE_END: end} for end in self._ends(update)]
+        self.finish(ops, lowering.layers, phases)
+        if lowering.layers:
+            assert update
+            self._add_tasks(rows, lowering, update)
+        self._loss_op = next(i for i, op in enumerate(ops) if op is loss_op)
+        head = self.head
+        self._numbers = head.view(np.float64)
+        head[at.TRAINING] = 1
+        head[at.BATCH] = batch
+        head[at.CLASSES] = graph.outputs
+        head[at.LOSS_OP] = self.ops.address_of(self._loss_op)
+        head[at.SUMMED] = loss.reduction == "sum"
+        head[at.SCAN] = kernel_address("scan_reals", self.real)
+        head[at.SCAN_TARGETS] = kernel_address("scan_labels" if loss.of_labels else "scan_reals", self.real)
+        self._step_entry = sweep("step_batch_labels" if loss.of_labels else "step_batch", self.real)
+        head[at.ROW_LOSS] = lowering.row_numbers()
+        self.rates = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
+        self._passes = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
+        head[at.RATES], head[at.PASSES] = self.rates.ctypes.data, self._passes.ctypes.data
+        self._set_up_update(update or Update(KEEP, f"{KEEP}_factors"))
+        self._order = np.zeros(0, np.uint32)
+        self._data: Any = None
+        shapes = graph.parameters().values()
+        self.work = batch * sum(shape[0] * shape[1] for shape in shapes if len(shape) == 2)
+
+    def _lines(self, numbers: Any, panels: int) -> int:
+        """The numbers of all outputs, one or one each, in lines."""
+        in_line = LINE // self.parameters.dtype.itemsize
+        address = self.arena.take(panels * LINE)
+        lines = view(address, (panels * in_line,), self.parameters.dtype)
+        width = self.graph.outputs
+        lines[:width] = numbers
+        return address
+
+    @staticmethod
+    def _ends(update: Update | None) -> list[int]:
+        """How the phases of tasks end: looking for what is not finite, the weight sweep, and if need be the update."""
+        assert update
+        if update.gradients is None or update.only_keeps:
+            return [at.END_CHECK, at.END_STEP]
+        norm = [at.END_NORM] if update.clip_norm else []
+        return [at.END_CHECK, at.END_GRADIENTS, *norm, at.END_STEP]
+
+    def _add_tasks(self, first: int, lowering: Lowering, update: Update) -> None:
+        """Tables of the tasks of the phases from `first` on: weight tiles by worker, and pieces."""
+        shares = weight_tiles(lowering.layers, self.workers)
+        tiles = [tile for share in shares for tile in share]
+        splits = Table(self.arena, 1, self.workers + 1)
+        splits.records[0] = np.cumsum([0, *(len(share) for share in shares)])
+        self._splits = splits.address
+        reduce = [kernel_address(name, self.real) for name in lowering.reducers]
+        weights = self._task_table([(reduce[i], self.layers.address_of(i), *extent) for i, *extent in tiles])
+        self._set_tasks(first, weights)
+        self._set_tasks(first + 1, weights)
+        self._split_phases = [first, first + 1]
+        last = len(self.phases.records) - 1
+        if last == first + 1:
+            return
+        names = ["embedding_update" if name == "embedding_rows" else "update" for name in lowering.reducers]
+        apply = [kernel_address(name, self.real) for name in names]
+        self._set_tasks(
+            last, self._task_table([(apply[i], self.layers.address_of(i), *extent) for i, *extent in tiles])
+        )
+        self._split_phases.append(last)
+        if update.clip_norm:
+            lines = self.parameters.size // LINE
+            pieces = range(0, lines, PIECE_LINES)
+            norm = kernel_address("norm", self.real)
+            records = [(norm, i, o * LINE, min(PIECE_LINES, lines - o)) for i, o in enumerate(pieces)]
+            self._set_tasks(last - 1, self._task_table(records))
+            self.head[at.NORMS] = self.arena.take(len(pieces) * at.WORD)
+            self.head[at.NORM_COUNT] = len(pieces)
+
+    def _task_table(self, tasks: Sequence[tuple[int, ...]]) -> Table:
+        table = Table(self.arena, len(tasks), at.TILE_WORDS)
+        for record, task in zip(table.records, tasks, strict=False):
+            record[: len(task)] = task
+        table.count = len(tasks)
+        self.tasks.append(table)
+        return table
+
+    def _set_tasks(self, phase: int, table: Table) -> None:
+        self.phases.records[phase, at.PHASE_TASKS] = table.address
+        self.phases.records[phase, at.PHASE_TASK_COUNT] = table.count
+
+    def _set_up_update(self, update: Update) -> None:
+        """Point at what the update reads and writes."""
+        head = self.head
+        staged = update.gradients is not None
+        kernel = kernel_address(update.kernel, self.real)
+        head[at.STAGED] = staged
+        head[at.OPTIMIZER] = kernel_address(KEEP, self.real) if staged else kernel
+        head[at.UPDATE] = kernel
+        head[at.OPTIMIZER_PLAN] = kernel_address(update.factors, self.real)
+        for word, block in zip((at.MOMENT_1, at.MOMENT_2, at.MOMENT_3), update.moments, strict=False):
+            head[word] = block.address
+        head[at.GRADIENTS] = update.gradients.address if update.gradients else 0
+        head[at.AVERAGE] = update.average.address if update.average else 0
+        head[at.AVERAGE_KEEP] = double(update.average_keep)
+        head[at.ACCUMULATE] = update.accumulate
+        head[at.CLIP_VALUE], head[at.CLIP_NORM] = double(update.clip_value), double(update.clip_norm)
+        self.set_optimizer(update)
+
+    def set_optimizer(self, update: Update) -> None:
+        """Take the settings of an optimiser; its kernel and moments stay."""
+        for i, value in enumerate(update.settings):
+            self.head[at.SETTINGS + i] = double(value)
+        self.head[at.RUNNING_AT] = 0  # what is carried from step to step belongs to the old settings
+
+    def bind(self, x: Any, y: Targets, top: int, *, shuffled: bool = False) -> None:
+        """Take batches from these arrays, as the kernels read them; `top` is the largest magnitude in x, as bits.
+
+        Shuffled data of as many rows as before goes on where the last call stopped in its pass.
+        """
+        if len(x) >= 2**32:
+            raise DataError(f"`X` must have fewer than 2**32 rows, got `{len(x)}`")
+        head, loss = self.head, self.ops.records[self._loss_op]
+        self._data = x, y  # kept alive while the plan knows their addresses
+        self.ops.records[0, at.A] = x.ctypes.data
+        loss[at.KERNEL] = kernel_address(y.kernel, self.real)
+        loss[at.TARGETS] = y.array.ctypes.data
+        # Not the array's strides: one row of a wider table counts as contiguous whatever its stride says.
+        loss[at.TARGETS_STRIDE] = y.array.itemsize * (y.array.shape[1] if y.array.ndim == 2 else 1)
+        head[at.WEIGHTS] = y.weights.ctypes.data if y.weights is not None else 0
+        head[at.NORMALISERS] = y.normalisers.ctypes.data if y.normalisers is not None else 0
+        head[at.INPUT_MAX] = top
+        if not (shuffled and len(x) == len(self._order)):
+            self.new_pass()
+            if shuffled:
+                self._order = np.zeros(len(x), np.uint32)
+        head[at.TOTAL] = len(x)
+        head[at.SHUFFLE] = int(shuffled)
+        head[at.ORDER] = self._order.ctypes.data if shuffled else 0
+
+    def new_pass(self) -> None:
+        """Leave a pass that was begun, so that the next batch is the first of another."""
+        head = self.head
+        if head[at.CURSOR]:
+            head[at.EPOCH] += 1
+        head[at.CURSOR] = head[at.PASS_ROWS] = head[at.PASS_LOSS] = head[at.PASS_WEIGHT] = 0
+
+    def steps(self, count: int, passes: int, threads: int) -> list[float]:
+        """Do up to `count` steps, ending after `passes` passes; return the mean losses of the passes that ended."""
+        head = self.head
+        head[at.STEPS_LEFT], head[at.PASS_LIMIT] = count, passes
+        threads = min(threads, self.workers) if self.work >= plans.SERIAL_WORK else 1
+        if self.tasks:
+            self.phases.records[self._split_phases, at.PHASE_SPLIT] = self._splits if threads == self.workers else 0
+        self.run(threads)
+        self._check()
+        return [float(v) for v in self._passes[: int(head[at.PASS_AT])]]
+
+    def step(self, x: Any, y: Any, rate: float, step: int, seed: int) -> bool:
+        """One step on these rows, checked and done in one call of compiled code, on the calling thread.
+
+        Only for losses whose rows all count the same.
+
+        False where the arrays are not as the kernels read them or hold what they must not: nothing has been done then.
+        """
+        self._data = x, y
+        try:
+            status = self._step_entry(self.head_address, x, y, rate, step, seed, self.zero)
+        except TypeError:
+            return False
+        if status == DIVERGED:
+            self._check()
+        return bool(status == USED)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Passes done and rows of the one that has begun."""
+        return int(self.head[at.EPOCH]), int(self.head[at.CURSOR])
+
+    def rows_since(self, place: tuple[int, int]) -> int:
+        """Rows trained on since the plan was at that place."""
+        passes, rows = self.place
+        return (passes - place[0]) * int(self.head[at.TOTAL]) + rows - place[1]
+
+    @property
+    def loss(self) -> float:
+        """Loss of the last batch, before its update."""
+        return float(self._numbers[at.LOSS])
+
+    @property
+    def pass_loss(self) -> float:
+        """Loss so far of the pass that has begun; NaN at its start."""
+        if not self.head[at.PASS_ROWS]:
+            return float("nan")
+        total, weight = float(self._numbers[at.PASS_LOSS]), float(self._numbers[at.PASS_WEIGHT])
+        return total if self.head[at.SUMMED] else total / weight if weight else 0.0
+
+    def _check(self) -> None:
+        status = int(self.head[at.STATUS])
+        if status:
+            node = self.graph.nodes[status - 1]
+            step = int(self.head[at.STEP])
+            raise DivergedError(
+                f"loss or gradients must be finite, got `{self.loss}` as loss at step `{step}`,"
+                f" first in layer `{node.index}` ({node.layer}); the parameters are those before that step",
+                step,
+                str(node.index),
+            )

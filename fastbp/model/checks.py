@@ -1,0 +1,78 @@
+"""Checks of single settings: each returns the value in its right type, or raises one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastbp.errors import ConfigError, ConfigTypeError, whole_number
+
+
+def whole(where: str, value: Any, least: int) -> int:
+    """Check a whole number."""
+    number = whole_number(where, value)
+    if number < least:
+        raise ConfigError(f"`{where}` must be at least {least}, got `{number}`")
+    return number
+
+
+def real(where: str, value: Any) -> float:
+    """Check a finite number."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")
+    scalar = getattr(value, "ndim", 0) == 0 and not isinstance(value, bool | str | bytes | type)
+    if not scalar or kind not in "fiu" or not hasattr(value, "__float__"):
+        raise ConfigTypeError(f"`{where}` must be a number, got `{value!r}`")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = float("inf") if value > 0 else float("-inf")
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ConfigError(f"`{where}` must be finite, got `{number}`")
+    return number
+
+
+def chance(where: str, value: Any) -> float:
+    """Check a probability below 1."""
+    number = real(where, value)
+    if not 0.0 <= number < 1.0:
+        raise ConfigError(f"`{where}` must be at least 0 and below 1, got `{number}`")
+    return number
+
+
+def seed_of(value: Any) -> int:
+    """Check a seed: 64 bits."""
+    number = whole("seed", value, 0)
+    if number >= 2**64:
+        raise ConfigError(f"`seed` must be below 2**64, got `{number}`")
+    return number
+
+
+def flag(where: str, value: Any) -> bool:
+    """Check a switch."""
+    if not isinstance(value, bool):
+        raise ConfigTypeError(f"`{where}` must be True or False, got `{value!r}`")
+    return value
+
+
+def positive(where: str, value: Any) -> float:
+    """Check a number above 0."""
+    number = real(where, value)
+    if number <= 0.0:
+        raise ConfigError(f"`{where}` must be above 0, got `{number}`")
+    return number
+
+
+def from_zero(where: str, value: Any, below: float | None = None) -> float:
+    """Check a number that is at least 0, and below a limit if there is one."""
+    number = real(where, value)
+    if number < 0.0 or (below is not None and number >= below):
+        limit = f" and below {below:g}" if below is not None else ""
+        raise ConfigError(f"`{where}` must be at least 0{limit}, got `{number}`")
+    return number
+
+
+def between(where: str, value: Any, low: float, high: float) -> float:
+    """Check a number from `low` to `high`, both included."""
+    number = real(where, value)
+    if not low <= number <= high:
+        raise ConfigError(f"`{where}` must be between {low:g} and {high:g}, got `{number}`")
+    return number

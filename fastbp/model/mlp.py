@@ -1,0 +1,54 @@
+"""The network most people mean, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import DTypeLike
+
+from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
+from fastbp.model.activations import ACTIVATIONS
+from fastbp.model.checks import chance, whole
+from fastbp.model.layers import Dropout, Layer, Linear
+from fastbp.model.network import Network
+
+
+def mlp(
+    sizes: Any,
+    activation: str = "relu",
+    seed: int = 0,
+    dtype: DTypeLike = "float32",
+    dropout: float = 0.0,
+) -> Network:
+    """A chain of Linear layers with an activation, and dropout if asked for, between each two.
+
+    Parameters
+    ----------
+    sizes : list of int
+        Inputs, the hidden widths, outputs: at least two numbers.
+    activation : str
+        "relu", "gelu", "silu", "tanh" or another of `fastbp.model.activations.ACTIVATIONS`.
+    dropout : float, 0 <= dropout < 1
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> fb.mlp([64, 128, 10], activation="tanh")
+    Network([Linear(features=128, bias=True), Tanh(), Linear(features=10, bias=True)], inputs=64, dtype='float32')
+    """
+    listed = isinstance(sizes, Sequence) and not isinstance(sizes, str | bytes)
+    if not listed and getattr(sizes, "ndim", 0) != 1:
+        raise ConfigTypeError(f"`sizes` must be a list of whole numbers, got `{sizes!r}`")
+    if len(sizes) < 2:
+        raise ConfigError(f"`sizes` must hold inputs and outputs at least, got `{list(sizes)}`")
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+        raise not_one_of("activation", activation, ACTIVATIONS)
+    p = chance("dropout", dropout)
+    widths = [whole(f"sizes[{i}]", size, 1) for i, size in enumerate(sizes)]
+    layers: list[Layer] = []
+    for width in widths[1:-1]:
+        layers += [Linear(width), ACTIVATIONS[activation]()]
+        if p:
+            layers.append(Dropout(p))
+    return Network([*layers, Linear(widths[-1])], inputs=widths[0], seed=seed, dtype=dtype)

@@ -1,0 +1,134 @@
+"""Losses of numbers: regression, quantiles, counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastbp.errors import ConfigError
+from fastbp.model import arrays
+from fastbp.model.checks import positive, real
+from fastbp.model.losses import Loss, Targets, fits, number_or_numbers
+
+
+@dataclass(frozen=True)
+class MSE(Loss):
+    """Squared error, averaged over outputs: ℓ = Σ_n (z_n - t_n)² / N."""
+
+    kind: ClassVar[str] = "mse"
+
+    def constants(self, outputs: int) -> tuple[float, float]:
+        inverse = 1.0 / outputs
+        return 2.0 * inverse, inverse
+
+
+@dataclass(frozen=True)
+class HalfMSE(Loss):
+    """Half the squared distance, the literature's ½ ‖t - z‖²: summed over outputs, so that dz is z - t."""
+
+    kind: ClassVar[str] = "half_mse"
+
+    def constants(self, outputs: int) -> tuple[float, float]:
+        return 1.0, 0.5
+
+
+@dataclass(frozen=True)
+class MAE(Loss):
+    """Absolute error, averaged over outputs: ℓ = Σ_n |z_n - t_n| / N."""
+
+    kind: ClassVar[str] = "mae"
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """Squared near the target, absolute far from it: e²/2 up to δ, then δ (|e| - δ/2) (Huber, 1964).
+
+    Parameters
+    ----------
+    delta : float, > 0
+    reduction : {"mean", "sum"}
+    """
+
+    kind: ClassVar[str] = "huber"
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("delta", positive)
+
+    def lines(self, outputs: int) -> tuple[Any, Any]:
+        return self.delta, 0.0
+
+
+def _quantile(where: str, value: Any) -> float:
+    number = real(where, value)
+    if not 0.0 < number < 1.0:
+        raise ConfigError(f"`{where}` must be above 0 and below 1, got `{number}`")
+    return number
+
+
+@dataclass(frozen=True)
+class Quantile(Loss):
+    """Pinball loss, whose best constant is the q-quantile: q (t - z) above z, (1 - q) (z - t) below it.
+
+    Parameters
+    ----------
+    q : float or list of floats, 0 < q < 1
+        One number, or one for each output.
+    reduction : {"mean", "sum"}
+    """
+
+    kind: ClassVar[str] = "quantile"
+    q: Any = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("q", number_or_numbers, _quantile)
+
+    def check_outputs(self, outputs: int) -> None:
+        fits("Quantile.q", self.q, outputs)
+
+    def lines(self, outputs: int) -> tuple[Any, Any]:
+        return self.q, 0.0
+
+
+@dataclass(frozen=True)
+class LogCosh(Loss):
+    """Smooth between squared and absolute: ℓ = Σ_n log cosh(z_n - t_n) / N."""
+
+    kind: ClassVar[str] = "log_cosh"
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """Counts: exp(z) is the expected number, ℓ = Σ_n (exp(z_n) - t_n z_n) / N. Targets are at least 0."""
+
+    kind: ClassVar[str] = "poisson"
+
+    def encode(self, name: str, value: Any, rows: int, outputs: int, dtype: np.dtype[Any]) -> Targets:
+        array = arrays.targets(name, value, rows, outputs, dtype)
+        return Targets(self.kind, arrays.within(name, array, 0.0, float("inf")))
+
+
+@dataclass(frozen=True)
+class GaussianNLL(Loss):
+    """A mean and a log variance for each target: ℓ = Σ_n ½ (s_n + (t_n - m_n)² exp(-s_n)) / N.
+
+    The network has 2N outputs, N means and then N log variances; targets have N columns (Nix and Weigend, 1994).
+    """
+
+    kind: ClassVar[str] = "gaussian_nll"
+
+    def check_outputs(self, outputs: int) -> None:
+        if outputs % 2:
+            raise ConfigError(
+                f"`loss` gaussian_nll must have an even number of outputs, means and log variances, got `{outputs}`"
+            )
+
+    def constants(self, outputs: int) -> tuple[float, float]:
+        return 2.0 / outputs, 2.0 / outputs
+
+    def encode(self, name: str, value: Any, rows: int, outputs: int, dtype: np.dtype[Any]) -> Targets:
+        return Targets(self.kind, arrays.targets(name, value, rows, outputs // 2, dtype))

@@ -1,0 +1,184 @@
+"""What lowering writes: buffers, op records over them, and records of layers for the weight sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fastbp.engine.compiler import kernel_address
+from fastbp.engine.memory import Arena
+from fastbp.engine.panels import Block
+from fastbp.engine.plan import Words, double
+from fastbp.kernels import layout as at
+from fastbp.kernels.vector import LINE
+from fastbp.model.graph import Graph, Node
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A panel matrix, and what is known of the magnitudes in it: at most scale times what an op noted, plus offset."""
+
+    address: int
+    stride: int
+    width: int
+    panels: int
+    wrote: int = -1  # number of that op; -1: the user's data
+    scale: float = 1.0
+    offset: float = 1.0
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a node puts out: its buffer, whether a later op may overwrite that (no vjp reads it), and what its own vjp
+    needs beside input and output: a buffer, and addresses by name.
+    """
+
+    buffer: Buffer
+    free: bool = False
+    saved: Buffer | None = None
+    places: dict[str, int] = field(default_factory=dict)
+
+
+# Parameter -> what it multiplies the learning rate and the weight decay with; None: it is not trained.
+Treatment = Mapping[str, tuple[float, float] | None]
+
+
+class Records:
+    """Writes the records of one plan.
+
+    Parameters
+    ----------
+    parameters, states : Block
+    rows : int
+        Rows of a buffer.
+    training : bool
+        Whether dropout drops and batch norm takes the batch's statistics.
+    keeping : bool
+        Whether a vjp or jvp will read what the forward ops leave.
+    treatment : mapping, optional
+        By default every parameter is trained.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Block,
+        states: Block,
+        rows: int,
+        arena: Arena,
+        *,
+        training: bool = False,
+        keeping: bool = True,
+        treatment: Treatment | None = None,
+    ) -> None:
+        self.graph = graph
+        self.parameters = parameters
+        self.states = states
+        self.real = parameters.dtype.name
+        self.itemsize = parameters.dtype.itemsize
+        self.in_line = LINE // self.itemsize
+        self.arena = arena
+        self.rows = rows
+        self.training = training
+        self.keeping = keeping
+        self.treatment = treatment if treatment is not None else dict.fromkeys(parameters.slots, (1.0, 0.0))
+        self.transposed: dict[int, int] = {}
+        self.ops: list[Words] = []
+        self.layers: list[Words] = []
+        self.reducers: list[str] = []  # the kernel of each that takes its gradients
+        self.masked: set[int] = set()  # relus whose mask the product behind them has applied
+
+    # Buffers and records.
+
+    def buffer(self, width: int) -> Buffer:
+        """A new panel matrix; an odd number of lines a panel spreads panels over all of L1."""
+        panels = -(-width // self.in_line)
+        stride = (self.rows | 1) * LINE
+        return Buffer(self.arena.take(panels * stride), stride, width, panels)
+
+    def row_numbers(self) -> int:
+        """Room for one number a row, in whole lines."""
+        return self.arena.take((self.rows + 16) * self.itemsize)
+
+    def lines(self, panels: int) -> int:
+        """Room for one line a panel."""
+        return self.arena.take(panels * LINE)
+
+    def op(self, kernel: str, source: Buffer, target: Buffer, **words: int) -> int:
+        """Append an op that reads `source` and writes `target`; return its number."""
+        record = {
+            at.KERNEL: kernel_address(kernel, self.real),
+            at.NUMBER: len(self.ops),
+            at.A: source.address,
+            at.A_STRIDE: source.stride,
+            at.WIDTH: source.width,
+            at.C: target.address,
+            at.C_STRIDE: target.stride,
+            at.PANELS: target.panels,
+        }
+        record.update({getattr(at, name.upper()): value for name, value in words.items()})
+        self.ops.append(record)
+        return len(self.ops) - 1
+
+    def gather(self, width: int) -> Buffer:
+        """Bring rows of a user's array in; their address is set for each call."""
+        out = self.buffer(width)
+        user = Buffer(0, width * self.itemsize, width, out.panels)
+        self.op("gather", user, out)
+        return out
+
+    def scatter(self, source: Buffer) -> None:
+        """Bring rows out to a user's array."""
+        stride = source.width * self.itemsize
+        self.op("scatter", source, Buffer(0, stride, source.width, source.panels))
+
+    def place(self, node: Node, part: str) -> int:
+        """Address of a parameter or a state; 0 where the layer has none of that name."""
+        name = f"{node.index}.{part}"
+        for block in (self.parameters, self.states):
+            if name in block.slots:
+                return block.address + block.slots[name].offset
+        return 0
+
+    def record(
+        self, node: Node, kernel: str, x: Buffer, d: Buffer, parts: tuple[str, str], out: Buffer, **words: int
+    ) -> None:
+        """Note a layer for the weight sweep: parameters and those beside them, as far as they are trained."""
+        first, second = (f"{node.index}.{part}" for part in parts)
+        slots = self.parameters.slots
+        weight = slots[first] if first in slots and self.treatment[first] is not None else None
+        bias = slots[second] if second in slots and self.treatment[second] is not None else None
+        shape = weight or bias
+        rate, decay = self.treatment[first] or (1.0, 0.0) if first in slots else (1.0, 0.0)
+        bias_rate, bias_decay = self.treatment[second] or (1.0, 0.0) if second in slots else (1.0, 0.0)
+        record = {
+            at.LAYER_NODE: node.index,
+            at.LAYER_X: x.address,
+            at.LAYER_X_STRIDE: x.stride,
+            at.LAYER_D: d.address,
+            at.LAYER_D_STRIDE: d.stride,
+            at.LAYER_INPUTS: weight.shape[0] if weight and len(weight.shape) == 2 else 1,
+            at.LAYER_PANELS: max(d.panels, shape.panels if shape else 0),
+            at.LAYER_OFFSET: weight.offset if weight else -1,
+            at.LAYER_STRIDE: weight.stride if weight else LINE,
+            at.LAYER_BIAS: bias.offset if bias else -1,
+            at.LAYER_X_OP: x.wrote,
+            at.LAYER_D_OP: d.wrote,
+            at.LAYER_X_SCALE: double(x.scale * d.scale),
+            at.LAYER_X_OFFSET: double(max(1.0, x.offset) * d.scale),
+            at.LAYER_OUT_OP: out.wrote,
+            at.LAYER_RATE: double(rate),
+            at.LAYER_DECAY: double(decay),
+            at.LAYER_BIAS_RATE: double(bias_rate),
+            at.LAYER_BIAS_DECAY: double(bias_decay),
+        }
+        record.update({getattr(at, f"LAYER_{name.upper()}"): value for name, value in words.items()})
+        self.layers.append(record)
+        self.reducers.append(kernel)
+
+    def is_trained(self, node: Node) -> bool:
+        """Whether the weight sweep has anything to do for a node."""
+        names = [f"{node.index}.{part}" for part in node.layer.draws(node.inputs)]
+        if self.training and node.layer.states(node.inputs):
+            return True
+        return any(self.treatment[name] is not None for name in names)

@@ -1,0 +1,199 @@
+"""L-BFGS over all rows at once, through SciPy, for small tables and surrogates where a few exact steps beat many."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbp.engine.panels import Snapshot
+from fastbp.errors import ConfigError, ConfigTypeError, DependencyError, DivergedError
+from fastbp.model.checks import flag, from_zero, whole
+from fastbp.model.losses import Loss
+from fastbp.model.network import Network
+from fastbp.train.callbacks import Callback, callback
+from fastbp.train.held_out import held_out_of
+from fastbp.train.history import History
+from fastbp.train.treatment import loss_for
+
+
+class LBFGS:
+    """Trains a network on all of its rows at once with limited-memory BFGS (Liu and Nocedal, 1989).
+
+    Each iteration goes along -H g, with H an estimate of the inverse Hessian from the last few changes of the
+    parameters and of the gradient, as far as a line search for Wolfe's conditions says. It needs no learning rate.
+    SciPy does this part (``pip install "fastbp[lbfgs]"``), so the bits of a run are those of its version on a machine.
+
+    Parameters
+    ----------
+    net : Network
+        Without Dropout and BatchNorm, whose loss is another one at each call. In float64 it gets closer.
+    loss : str or Loss
+    weight_decay : float, >= 0
+        λ: the penalty λ/2 Σ θ² over weight matrices is added to the loss that is minimised.
+    decay_all : bool
+        Whether biases, norms and scales are in the penalty too.
+    memory : int, >= 1
+        How many changes H is made from.
+    tolerance : float, >= 0
+        The run ends where no element of the gradient is larger.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp as fb
+    >>> X = np.linspace(-1, 1, 64)[:, None]
+    >>> net = fb.mlp([1, 8, 1], activation="tanh", seed=0, dtype="float64")
+    >>> history = fb.LBFGS(net, loss="mse").fit(X, np.sin(3 * X), epochs=200)
+    >>> history.loss[-1] < 1e-4
+    True
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        loss: str | Loss = "cross_entropy",
+        weight_decay: float = 0.0,
+        decay_all: bool = False,
+        memory: int = 10,
+        tolerance: float = 1e-8,
+    ) -> None:
+        if not isinstance(net, Network):
+            raise ConfigTypeError(f"`net` must be a fastbp Network, got `{type(net).__name__}`")
+        for node in net.graph.nodes:
+            if node.layer.kind in ("dropout", "batch_norm"):
+                raise ConfigError(
+                    f"`net` must have the same loss at each call for L-BFGS, got one with `{node.layer!r}`"
+                )
+        self.net = net
+        self.loss = loss
+        self._loss = loss_for(net, loss)
+        self.weight_decay = from_zero("LBFGS.weight_decay", weight_decay)
+        self.decay_all = flag("LBFGS.decay_all", decay_all)
+        self.memory = whole("LBFGS.memory", memory, 1)
+        self.tolerance = from_zero("LBFGS.tolerance", tolerance)
+        self.steps_done = 0
+        self.validating = False
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"LBFGS(loss={self.loss!r}, weight_decay={self.weight_decay}, memory={self.memory})"
+
+    @property
+    def evaluated(self) -> Network:
+        """The network that validation looks at."""
+        return self.net
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        epochs: int = 100,
+        validation: Any = None,
+        callbacks: Sequence[Any] = (),
+        sample_weight: Any = None,
+        metrics: Sequence[str] = (),
+    ) -> History:
+        """Train for so many iterations, or until the gradient is small; arguments and result as of `Trainer.fit`.
+
+        An epoch is an iteration, which takes one pass over the rows and now and then a few more. `history.loss` is
+        without the penalty.
+        """
+        try:
+            from scipy.optimize import minimize
+        except ImportError:
+            raise DependencyError(
+                '`LBFGS` needs SciPy, which is not installed\nhint: pip install "fastbp[lbfgs]"'
+            ) from None
+        if not isinstance(callbacks, list | tuple):
+            raise ConfigTypeError(f"`callbacks` must be a list of callbacks, got `{callbacks!r}`")
+        hooks = [callback(c) for c in callbacks]
+        count = whole("epochs", epochs, 0)
+        with self._lock:
+            held_out = held_out_of(self.net, self._loss, validation, metrics)
+            self.net.checked(X, y, self._loss, sample_weight)
+            history = History(metrics={f"val_{name}": [] for name in metrics})
+            self.validating = held_out is not None
+            run = _Run(self, X, y, sample_weight, history, hooks, held_out)
+            for hook in hooks:
+                hook.begin(self, history)  # type: ignore[arg-type]
+            try:
+                if count:
+                    options = {"maxiter": count, "maxcor": self.memory, "gtol": self.tolerance, "ftol": 0.0}
+                    options["maxfun"] = 100 * count
+                    start = self.net.flat.astype(np.float64)
+                    found = minimize(
+                        run.loss, start, jac=True, method="L-BFGS-B", callback=run.iterated, options=options
+                    )
+                    if found.nit < count and not history.stopped:
+                        history.stopped = "the loss cannot be made smaller" if found.status else "the gradient is small"
+            finally:
+                self.net.flat = run.best
+                for hook in hooks:
+                    hook.end(self, history)  # type: ignore[arg-type]
+            history.seconds = time.perf_counter() - run.begun
+        return history
+
+    def snapshot(self, into: Snapshot | None = None) -> Snapshot:
+        """A copy of the network's parameters, to be given to `restore`."""
+        return Snapshot([self.net.parameters.block]) if into is None else into.take()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put back what `snapshot` copied."""
+        snapshot.put_back()
+        self.net.parameters.version += 1
+
+
+class _Run:
+    """One fit, as the two functions that SciPy calls."""
+
+    def __init__(
+        self, of: LBFGS, X: Any, y: Any, weights: Any, history: History, hooks: list[Callback], held_out: Any
+    ) -> None:
+        self.of, self.history, self.hooks, self.held_out = of, history, hooks, held_out
+        self.data = X, y, of._loss, weights
+        self.begun = time.perf_counter()
+        self.best = of.net.flat
+        self.samples = len(np.atleast_2d(X))
+        names = of.net.graph.decaying()
+        sizes = [(name, array.size) for name, array in of.net.parameters.items()]
+        decay = of.weight_decay
+        self.decay = np.concatenate([np.full(n, decay if of.decay_all or name in names else 0.0) for name, n in sizes])
+
+    def loss(self, theta: Any) -> tuple[float, Any]:
+        """The loss with its penalty, and the gradient; infinite where it overflows, so that the search comes back."""
+        net = self.of.net
+        with np.errstate(over="ignore"):
+            small = theta.astype(net.dtype)
+        if not np.isfinite(small).all():
+            return float("inf"), np.zeros_like(theta)
+        net.flat = small
+        X, y, loss, weights = self.data
+        try:
+            value, gradients = net.loss_and_gradients(X, y, loss, weights)
+        except DivergedError:
+            return float("inf"), np.zeros_like(theta)
+        self.history.samples += self.samples
+        flat = np.concatenate([gradients[name].ravel() for name in net.parameters]).astype(np.float64)
+        return value + 0.5 * float(self.decay @ (theta * theta)), flat + self.decay * theta
+
+    def iterated(self, intermediate_result: Any) -> None:
+        """After an iteration: what `fit` does after an epoch."""
+        of, history = self.of, self.history
+        theta = intermediate_result.x
+        of.net.flat = self.best = theta.astype(of.net.dtype)
+        of.steps_done += 1
+        history.loss.append(float(intermediate_result.fun) - 0.5 * float(self.decay @ (theta * theta)))
+        history.lr.append(1.0)
+        if self.held_out is not None:
+            self.held_out.measure(of.net, history)
+        history.steps += 1
+        history.seconds = time.perf_counter() - self.begun
+        for hook in self.hooks:
+            hook.chunk(of, history)  # type: ignore[arg-type]
+        for hook in self.hooks:
+            hook.epoch(of, history)  # type: ignore[arg-type]
+        if history.stopped:
+            raise StopIteration

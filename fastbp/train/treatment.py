@@ -1,0 +1,101 @@
+"""What a step does with gradients: which parameters it moves, how fast, and what becomes of a gradient before that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastbp.engine.panels import Block
+from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.model.batch_plan import Update
+from fastbp.model.checks import chance, from_zero, positive, whole
+from fastbp.model.losses import Loss, loss_of
+from fastbp.model.network import Network
+from fastbp.model.records import Treatment
+from fastbp.train.optimizers import Optimizer
+
+
+def _named(where: str, name: Any, net: Network) -> list[str]:
+    """Parameters of a layer, or the one of this name."""
+    found = [known for known in net.parameters if known == name or known.split(".")[0] == name]
+    if not isinstance(name, str) or not found:
+        names = ", ".join(f"`{known}`" for known in net.parameters)
+        raise ConfigError(f"`{where}` must name layers or parameters, {names}, got `{name}`")
+    return found
+
+
+def _factors(where: str, value: Any, net: Network) -> dict[str, float]:
+    """Factor of every parameter; a parameter's own goes before its layer's."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigTypeError(f"`{where}` must be a dict of layer or parameter to number, got `{value!r}`")
+    out: dict[str, float] = {}
+    for name, factor in sorted(value.items(), key=lambda item: "." in str(item[0])):
+        number = from_zero(f"{where}[{name!r}]", factor)
+        out.update(dict.fromkeys(_named(where, name, net), number))
+    return out
+
+
+def loss_for(net: Network, value: str | Loss) -> Loss:
+    """The loss to train a network with, refused where the two do not fit."""
+    if not net.parameters:
+        raise ConfigError("`net` must have parameters to train, got a network without `Linear` layers")
+    loss = loss_of(value)
+    loss.check_outputs(net.outputs)
+    if loss.kind == "cross_entropy" and net.graph.nodes[-1].layer.kind == "softmax":
+        raise ConfigError(
+            "`loss` cross_entropy takes scores and does the softmax itself, got a network that ends in Softmax\n"
+            "hint: leave Softmax out"
+        )
+    return loss
+
+
+def treatment_of(net: Network, lr_factors: Any, decay_factors: Any, frozen: Any, optimizer: Optimizer) -> Treatment:
+    """What a trainer does with each parameter."""
+    if isinstance(frozen, str) or not isinstance(frozen, Sequence):
+        raise ConfigTypeError(f"`frozen` must be a list of layers or parameters, got `{frozen!r}`")
+    rates = _factors("lr_factors", lr_factors, net)
+    decays = _factors("decay_factors", decay_factors, net)
+    still = {known for name in frozen for known in _named("frozen", name, net)}
+    if still == set(net.parameters):
+        raise ConfigError("`frozen` must leave a parameter to train, got all of them")
+    decaying = set(net.parameters) if getattr(optimizer, "decay_all", False) else net.graph.decaying()
+    out: dict[str, tuple[float, float] | None] = {}
+    for name in net.parameters:
+        decay = decays.get(name, 1.0) if name in decaying or name in decays else 0.0
+        out[name] = None if name in still else (rates.get(name, 1.0), decay)
+    return out
+
+
+def update_of(
+    net: Network,
+    optimizer: Optimizer,
+    clip_norm: float | None,
+    clip_value: float | None,
+    accumulate: int,
+    ema: float | None,
+    treatment: Treatment,
+) -> Update:
+    """What a step does with gradients, and the memory that it needs for that."""
+    slots = net.parameters.block.slots
+    limit = 0.0 if clip_norm is None else positive("clip_norm", clip_norm)
+    batches = whole("accumulate", accumulate, 1)
+    update = Update(
+        optimizer.kernel,
+        optimizer.factors,
+        tuple(optimizer.numbers()),
+        tuple(Block(slots, net.dtype) for _ in range(optimizer.moments)),
+        gradients=Block(slots, net.dtype) if limit or batches > 1 else None,
+        average=None if ema is None else Block(slots, net.dtype),
+        average_keep=0.0 if ema is None else chance("ema", ema),
+        clip_norm=limit,
+        clip_value=0.0 if clip_value is None else positive("clip_value", clip_value),
+        accumulate=batches,
+        treatment=treatment,
+    )
+    for block in update.moments:
+        block.fill(optimizer.first_moments())
+    if update.average is not None:
+        update.average.copy_from(net.parameters.block)
+    return update

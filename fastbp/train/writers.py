@@ -1,0 +1,154 @@
+"""Callbacks that write files: networks, and what was measured."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from abc import ABC, abstractmethod
+from pathlib import Path
+from string import Formatter
+from typing import TYPE_CHECKING, Any, TextIO
+
+from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.model.checks import flag, whole
+from fastbp.train.callbacks import Callback, Monitor
+
+if TYPE_CHECKING:
+    from fastbp.train.history import History
+    from fastbp.train.trainer import Trainer
+
+
+def _path(where: str, value: Any) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ConfigTypeError(f"`{where}` must be a path, got `{value!r}`")
+    return Path(value)
+
+
+def _row(trainer: Trainer, history: History) -> dict[str, Any]:
+    """What is known of the epoch that has just ended, by name."""
+    names = ["loss", *(["val_loss"] if trainer.validating else []), *history.metrics, "lr"]
+    row = {name: history[name][-1] for name in names}
+    return {"epoch": len(history.loss) - 1, "step": trainer.steps_done, **row, "seconds": history.seconds}
+
+
+class ModelCheckpoint(Callback):
+    """Save the network after epochs, whole or not at all: a crash leaves the file of the epoch before.
+
+    With an `ema` it is the network of averaged parameters that is saved.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to; names in braces are filled in: ``"{epoch:03d}-{val_loss:.4f}.safetensors"``. Folders are made.
+    save_best_only : bool
+        Whether only an epoch that is the best so far is saved.
+    every : int, >= 1
+        Epochs from one save to the next.
+    monitor : str
+        "val_loss", "loss" or a metric of the fit; used with `save_best_only`.
+    mode : {"auto", "min", "max"}
+        Which way is better.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        save_best_only: bool = False,
+        every: int = 1,
+        monitor: str = "val_loss",
+        mode: str = "auto",
+    ) -> None:
+        self.path = _path("ModelCheckpoint.path", path)
+        self.save_best_only = flag("ModelCheckpoint.save_best_only", save_best_only)
+        self.every = whole("ModelCheckpoint.every", every, 1)
+        self._monitor = Monitor("ModelCheckpoint", monitor, mode)
+        self.saved: Path | None = None
+
+    def begin(self, trainer: Trainer, history: History) -> None:
+        if self.save_best_only:
+            self._monitor.begin(trainer, history)
+        known = ["epoch", "step", "loss", *(["val_loss"] if trainer.validating else []), *history.metrics, "lr"]
+        try:
+            for _, name, _, _ in Formatter().parse(str(self.path)):
+                if name is not None and name not in known:
+                    listed = ", ".join(f"`{n}`" for n in known)
+                    raise ConfigError(f"`ModelCheckpoint.path` may name {listed} in braces, got `{name}`")
+            str(self.path).format(**dict.fromkeys(known, 0))
+        except (ValueError, IndexError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(
+                f"`ModelCheckpoint.path` must be a path with names in braces, got `{self.path}`"
+            ) from None
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def epoch(self, trainer: Trainer, history: History) -> None:
+        row = _row(trainer, history)
+        if len(history.loss) % self.every == 0 and (not self.save_best_only or self._monitor.improved(history)):
+            self.saved = Path(str(self.path).format(**row))
+            trainer.evaluated.save(self.saved)
+
+
+class _Log(Callback, ABC):
+    """A text file with one line an epoch, each there as soon as the epoch has ended."""
+
+    def __init__(self, path: str | Path, append: bool = False) -> None:
+        self.path = _path(f"{type(self).__name__}.path", path)
+        self.append = flag(f"{type(self).__name__}.append", append)
+        self._file: TextIO | None = None
+
+    def begin(self, trainer: Trainer, history: History) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        goes_on = self.append and self.path.exists() and self.path.stat().st_size > 0
+        self._file = open(self.path, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115
+        self._headed = goes_on
+
+    def epoch(self, trainer: Trainer, history: History) -> None:
+        assert self._file is not None
+        self._write(self._file, _row(trainer, history))
+        self._file.flush()
+
+    def end(self, trainer: Trainer, history: History) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    @abstractmethod
+    def _write(self, file: TextIO, row: dict[str, Any]) -> None:
+        """Add the line of one epoch."""
+
+
+class CSVLogger(_Log):
+    """A table of the epochs: epoch, step, loss, val_loss, metrics, lr, seconds.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folders are made.
+    append : bool
+        Whether a file that is there goes on, without a second header; otherwise it is replaced.
+    """
+
+    def _write(self, file: TextIO, row: dict[str, Any]) -> None:
+        out = csv.writer(file, lineterminator="\n")
+        if not self._headed:
+            out.writerow(row)
+            self._headed = True
+        out.writerow(row.values())
+
+
+class JSONLogger(_Log):
+    """One JSON object a line for each epoch, with the columns of `CSVLogger`; what is not finite becomes null.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folders are made.
+    append : bool
+        Whether a file that is there goes on; otherwise it is replaced.
+    """
+
+    def _write(self, file: TextIO, row: dict[str, Any]) -> None:
+        finite = {k: v if math.isfinite(v) else None for k, v in row.items()}
+        file.write(json.dumps(finite) + "\n")

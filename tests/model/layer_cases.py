@@ -1,0 +1,84 @@
+"""Layers with parameters of their own or rows that hang together: how each is made, and its twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastbp as fb
+from fastbp import reference
+
+Array = np.ndarray[Any, Any]
+Gradients = dict[str, Array]
+
+
+class Case(NamedTuple):
+    """A layer, and its twin: (parameters, x, dy) to (y, dx, gradients by part)."""
+
+    layer: Any
+    twin: Callable[[Any, Array, Array], tuple[Array, Array, Gradients]]
+
+
+def scale(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+    dx, ds = reference.scale_vjp(dy, x, p["weight"])
+    return reference.scale_forward(x, p["weight"]), dx, {"weight": ds}
+
+
+def prelu(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+    dx, da = reference.prelu_vjp(dy, x, p["weight"])
+    return reference.prelu_forward(x, p["weight"]), dx, {"weight": da}
+
+
+def layer_norm(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+    g, b = p.get("weight"), p.get("bias")
+    dx, dg, db = reference.layer_norm_vjp(dy, x, g)
+    return reference.layer_norm_forward(x, g, b), dx, {"weight": dg, "bias": db}
+
+
+def rms_norm(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+    dx, dg = reference.rms_norm_vjp(dy, x, p.get("weight"), 1e-5)
+    return reference.rms_norm_forward(x, p.get("weight"), 1e-5), dx, {"weight": dg}
+
+
+def batch_norm(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+    """Of inference: the running statistics are constants, so the layer is a scale and a shift."""
+    g = p.get("weight", 1.0)
+    n = (x - p["running_mean"]) / np.sqrt(p["running_var"] + 1e-5)
+    y = reference.batch_norm_inference(x, p.get("weight"), p.get("bias"), p["running_mean"], p["running_var"])
+    dx = dy * g / np.sqrt(p["running_var"] + 1e-5)
+    return y, dx, {"weight": (dy * n).sum(0), "bias": dy.sum(0)}
+
+
+def softmax(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+    y = reference.softmax_forward(x)
+    return y, reference.softmax_vjp(dy, y), {}
+
+
+def log_softmax(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+    y = reference.log_softmax_forward(x)
+    return y, reference.log_softmax_vjp(dy, y), {}
+
+
+def embedding(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+    tables = {int(part.removeprefix("column")): table for part, table in p.items()}
+    dx, found = reference.embedding_vjp(dy, x, tables)
+    return reference.embedding_forward(x, tables), dx, {f"column{column}": d for column, d in found.items()}
+
+
+# By the name of the op; codes for the embedding are in columns 0 and, if there is one, 2.
+LAYER_CASES: dict[str, list[Case]] = {
+    "scale": [Case(fb.Scale(), scale)],
+    "prelu": [Case(fb.PReLU(), prelu), Case(fb.PReLU(per_feature=True, init=-0.5), prelu)],
+    "layer_norm": [
+        Case(fb.LayerNorm(), layer_norm),
+        Case(fb.LayerNorm(bias=False), layer_norm),
+        Case(fb.LayerNorm(affine=False), layer_norm),
+    ],
+    "rms_norm": [Case(fb.RMSNorm(eps=1e-5), rms_norm), Case(fb.RMSNorm(eps=1e-5, affine=False), rms_norm)],
+    "batch_norm": [Case(fb.BatchNorm(), batch_norm), Case(fb.BatchNorm(affine=False), batch_norm)],
+    "softmax": [Case(fb.Softmax(), softmax)],
+    "log_softmax": [Case(fb.LogSoftmax(), log_softmax)],
+    "embedding": [Case(fb.Embedding({0: (5, 3)}), embedding)],
+}
