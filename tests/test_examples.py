@@ -46,3 +46,18 @@ def test_the_first_program_of_the_readme_prints_what_stands_below_it(capsys):
 
 def test_nothing_in_the_readme_waits_to_be_filled_in():
     assert "@@" not in (ROOT / "README.md").read_text()
+
+
+def test_the_program_with_everything_in_it_runs(tmp_path, monkeypatch, capsys):
+    text = (ROOT / "README.md").read_text()
+    program = re.search(r"```python\n(net = fb.Network\(\n    \[\n        fb.Embedding.*?)```", text, re.S)[1]
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 8))
+    X[:, 3] = rng.integers(0, 12, 90)
+    y = rng.integers(0, 3, 90)
+    names = {"fb": fastbp, "X": X, "y": y, "w": rng.random(90), "X_val": X[:30], "y_val": y[:30]}
+    exec(compile(program, "README.md", "exec"), names)
+    assert len(capsys.readouterr().out.split()) == len(names["history"].loss) > 1
+    assert len((tmp_path / "runs" / "history.csv").read_text().splitlines()) == len(names["history"].loss) + 1
+    assert fastbp.load("runs/best.safetensors").predict(X).shape == (90, 3)

@@ -1,0 +1,139 @@
+"""Writes docs/ops.md from the registry: python scripts/docs.py"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from fastbp.model.activations import ACTIVATIONS
+from fastbp.model.initial import INITIALISERS
+from fastbp.model.layers import LAYERS
+from fastbp.model.losses import LOSSES, loss_of
+from fastbp.model.registry import OPS
+from fastbp.train import adam, callbacks, writers
+from fastbp.train.lbfgs import LBFGS
+from fastbp.train.metrics import METRICS
+from fastbp.train.optimizers import OPTIMIZERS
+from fastbp.train.schedules import SCHEDULES
+
+PAGE = Path(__file__).parents[1] / "docs" / "ops.md"
+CALLBACKS = (
+    callbacks.EarlyStopping,
+    callbacks.ReduceLROnPlateau,
+    callbacks.TimeBudget,
+    writers.ModelCheckpoint,
+    writers.CSVLogger,
+    writers.JSONLogger,
+)
+
+ABOUT = """# Everything there is
+
+Written from `fastbp/model/registry.py` and the classes behind it by `scripts/docs.py`; a test fails where this page is
+not what that writes. *Name* is what files and `loss="..."` or `activation="..."` use; the class behind it is in
+`fastbp`, and its settings are its arguments and its keys in files, with their defaults.
+
+In formulas x goes into a layer and y comes out, z goes into an activation or a loss, t are targets, dx is the gradient
+of the loss in x; B rows, N outputs, K classes; g is a gradient, p a parameter, η the learning rate, λ the decay."""
+
+
+def show(value: Any) -> str:
+    """A default as files have it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "none"
+    name = getattr(value, "name", None)
+    if name is not None and hasattr(value, "scale"):
+        return str(name)
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
+
+
+def settings(cls: type) -> str:
+    """Settings of a class with their defaults, in the order of its arguments."""
+    found = sorted(fields(cls), key=lambda field: field.kw_only)  # type: ignore[arg-type]
+    return ", ".join(f"`{f.name}`" + ("" if f.default is MISSING else f" {show(f.default)}") for f in found)
+
+
+def arguments(cls: type) -> str:
+    """The same for a class that is no dataclass."""
+    found = inspect.signature(cls).parameters.values()
+    return ", ".join(f"`{a.name}`" + ("" if a.default is a.empty else f" {show(a.default)}") for a in found)
+
+
+def summary(cls: type) -> str:
+    """The first sentence of a docstring."""
+    return " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
+
+
+def table(*rows: Iterable[str]) -> str:
+    head, *body = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def differentiable(classes: dict[str, type]) -> str:
+    rows = [
+        (f"`{name}`", f"`{cls.__name__}`", settings(cls), OPS[name].formula, OPS[name].derivative)
+        for name, cls in classes.items()
+    ]
+    return table(("name", "class", "settings", "forward", "derivative"), *rows)
+
+
+def sections() -> Iterator[str]:
+    """The page, part by part."""
+    loss_of("mse")  # fills LOSSES
+    assert adam  # which fills OPTIMIZERS
+    yield ABOUT
+    yield "## Layers\n\n`embedding` can only be the first layer. In training m is a mask of zeros and ones."
+    yield differentiable(
+        {name: cls for name, cls in LAYERS.items() if name not in ACTIVATIONS and OPS[name].family != "softmax"}
+    )
+    yield "## Activations\n\n`softmax` and `log_softmax` are for the last layer."
+    shown = {name: cls for name, cls in LAYERS.items() if name in ACTIVATIONS or OPS[name].family == "softmax"}
+    yield differentiable(shown)
+    tanh = OPS["gelu_tanh"]
+    yield f'`gelu` with `approximate` "tanh", as an activation also `gelu_tanh`: {tanh.formula}; {tanh.derivative}.'
+    yield ("## Losses\n\nOf one row; a batch has Σ ω ℓ / Σ ω, ω the sample weights, or Σ ω ℓ with `reduction` sum.")
+    yield differentiable(dict(LOSSES))
+    yield (
+        "## Optimisers\n\nWeight decay is L2, g + λ p in the place of g, or decoupled, p (1 - η λ) before the step;"
+        " it goes to weights of\n`linear` and to tables of `embedding`, and to everything with `decay_all`."
+    )
+    rows = [(f"`{name}`", f"`{cls.__name__}`", settings(cls), OPS[name].formula) for name, cls in OPTIMIZERS.items()]
+    rows.append(
+        (
+            "`lbfgs`",
+            "`LBFGS`",
+            arguments(LBFGS),
+            "p ← p - a H g over all rows, H from the last changes, a by line search",
+        )
+    )
+    yield table(("name", "class", "settings", "update"), *rows)
+    yield "## Schedules\n\nWhat multiplies the learning rate at step t, after a linear warm-up of `warmup` steps."
+    rows3 = [(f"`{name}`", f"`{cls.__name__}`", settings(cls), summary(cls)) for name, cls in SCHEDULES.items()]
+    yield table(("name", "class", "settings", "factor"), *rows3)
+    yield "## Initialisers\n\n`fb.Init(name, scale)`; I is the fan in, O the fan out, c the scale."
+    rows3 = [(f"`{name}`", i.formula, i.scale or "none", show(i.default)) for name, i in INITIALISERS.items()]
+    yield table(("name", "drawn", "scale", "default"), *rows3)
+    yield "## Metrics\n\nOf `fit(metrics=[...])`, on validation rows, and of `fastbp.metrics`."
+    rows3 = [
+        (f"`{name}`", metric.formula, metric.kind, "up" if metric.higher_is_better else "down")
+        for name, metric in METRICS.items()
+    ]
+    yield table(("name", "formula", "of", "better"), *rows3)
+    yield "## Callbacks"
+    yield table(
+        ("class", "settings", "what it does"), *((f"`{c.__name__}`", arguments(c), summary(c)) for c in CALLBACKS)
+    )
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n\n".join(sections()) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,54 @@
+"""The documentation is what the code says."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+import fastbp as fb
+from fastbp.model.initial import INITIALISERS
+from fastbp.model.registry import OPS
+from fastbp.train.callbacks import Callback
+from fastbp.train.metrics import METRICS
+from fastbp.train.schedules import SCHEDULES
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def docs():
+    spec = importlib.util.spec_from_file_location("docs", ROOT / "scripts" / "docs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_ops_is_what_the_registry_says(docs):
+    assert docs.PAGE.read_text(encoding="utf-8") == docs.page(), "run `python scripts/docs.py`"
+
+
+@pytest.mark.parametrize("name", [*OPS, *SCHEDULES, *INITIALISERS, *METRICS])
+def test_everything_with_a_name_is_on_the_page(docs, name):
+    assert f"`{name}`" in docs.PAGE.read_text(encoding="utf-8")
+
+
+def test_every_class_of_the_package_is_on_the_page_or_is_no_op(docs):
+    page = docs.PAGE.read_text(encoding="utf-8")
+    classes = {name for name in fb.__all__ if isinstance(getattr(fb, name), type)}
+    classes -= {name for name in classes if issubclass(getattr(fb, name), Exception)}
+    assert {name for name in classes if f"`{name}`" not in page} == {
+        *("Callback", "History", "Init", "Network", "Trainer"),
+    }
+
+
+def test_no_callback_is_left_out(docs):
+    shown = set(docs.CALLBACKS)
+    public = {getattr(fb, name) for name in fb.__all__ if isinstance(getattr(fb, name), type)}
+    assert {cls for cls in public if issubclass(cls, Callback)} - {Callback} == shown
+
+
+def test_links_of_the_readme_lead_somewhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("http") or (ROOT / target).exists(), target

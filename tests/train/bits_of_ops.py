@@ -1,0 +1,139 @@
+"""Trains one small network for every op there is, in a process of its own, and prints digests of what came out as JSON.
+
+`python -m tests.train.bits_of_ops` prints {op: {threads: digest}} for the lanes of its process; every op is trained in
+both dtypes, with gradients that are applied at once and with such as wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import fastbp as fb
+from fastbp.kernels.tile import LANES
+from fastbp.model import plans
+from tests.train.bits import fractions
+
+ROWS, INPUTS, BATCH, STEPS = 90, 7, 41, 5
+THREADS = (1, 2, 3)
+
+LAYERS = {
+    "linear": [fb.Linear(19, bias=False), fb.Linear(18, ntk=True, init="he_normal", bias_init="normal")],
+    "identity": [fb.Identity()],
+    "relu": [fb.ReLU()],
+    "leaky_relu": [fb.LeakyReLU(0.25)],
+    "prelu": [fb.PReLU(), fb.Linear(21), fb.PReLU(per_feature=True)],
+    "elu": [fb.ELU(1.5)],
+    "selu": [fb.SELU()],
+    "gelu": [fb.GELU()],
+    "gelu_tanh": [fb.GELU(approximate="tanh")],
+    "silu": [fb.SiLU()],
+    "mish": [fb.Mish()],
+    "softplus": [fb.Softplus(2.0)],
+    "softsign": [fb.Softsign()],
+    "sigmoid": [fb.Sigmoid()],
+    "hard_sigmoid": [fb.HardSigmoid()],
+    "tanh": [fb.Tanh()],
+    "hardtanh": [fb.Hardtanh(-0.5, 0.25)],
+    "softmax": [fb.Linear(6), fb.Softmax()],
+    "log_softmax": [fb.Linear(6), fb.LogSoftmax()],
+    "scale": [fb.Scale()],
+    "dropout": [fb.Dropout(0.3)],
+    "layer_norm": [fb.LayerNorm(), fb.Linear(20), fb.LayerNorm(affine=False)],
+    "rms_norm": [fb.RMSNorm(), fb.Linear(20), fb.RMSNorm(affine=False)],
+    "batch_norm": [fb.BatchNorm(), fb.Linear(20), fb.BatchNorm(affine=False)],
+    "embedding": [fb.Embedding({1: (4, 3), 4: (6, 9)})],
+}
+LOSSES = {
+    "cross_entropy": [
+        fb.CrossEntropy(),
+        fb.CrossEntropy(label_smoothing=0.25, class_weights={1: 3.0, 2: 0.5}, ignore_index=0),
+    ],
+    "binary_cross_entropy": [fb.BinaryCrossEntropy(pos_weight=[1.0, 2.0, 3.0, 0.5, 1.5, 2.5])],
+    "multi_margin": [fb.MultiMargin(), fb.MultiMargin(p=2, margin=0.5)],
+    "mse": [fb.MSE()],
+    "half_mse": [fb.HalfMSE(reduction="sum")],
+    "mae": [fb.MAE()],
+    "huber": [fb.Huber(0.5)],
+    "quantile": [fb.Quantile([0.1, 0.25, 0.5, 0.75, 0.9, 0.95])],
+    "log_cosh": [fb.LogCosh()],
+    "poisson": [fb.Poisson()],
+    "gaussian_nll": [fb.GaussianNLL()],
+}
+OPTIMIZERS = {
+    "sgd": [fb.SGD(0.05), fb.SGD(0.05, momentum=0.5), fb.SGD(0.05, momentum=0.5, nesterov=True, weight_decay=0.1)],
+    "adagrad": [fb.Adagrad(lr_decay=0.1)],
+    "rmsprop": [
+        fb.RMSprop(),
+        fb.RMSprop(momentum=0.5),
+        fb.RMSprop(centered=True, eps=1e-2),
+        fb.RMSprop(centered=True, momentum=0.5, eps=1e-2),
+    ],
+    "adam": [fb.Adam(), fb.Adam(amsgrad=True, weight_decay=0.1)],
+    "adamw": [fb.AdamW(weight_decay=0.1)],
+    "nadam": [fb.NAdam()],
+    "radam": [fb.RAdam(betas=(0.9, 0.9))],
+    "adadelta": [fb.Adadelta()],
+    "lion": [fb.Lion(1e-3)],
+}
+
+
+def cases() -> Iterator[tuple[str, list[Any], Any, Any]]:
+    """Op, layers, loss, optimiser."""
+    base = [fb.Linear(37), fb.Tanh(), fb.Linear(6)]
+    for name, layers in LAYERS.items():
+        last = name in ("softmax", "log_softmax")
+        whole = [*layers, *base] if name == "embedding" else [fb.Linear(37), *layers, *([] if last else [fb.Linear(6)])]
+        yield name, whole, fb.MSE() if last else fb.CrossEntropy(), fb.Adam(1e-2)
+    for name, losses in LOSSES.items():
+        for loss in losses:
+            outputs = 12 if name == "gaussian_nll" else 6
+            yield name, [*base[:2], fb.Linear(outputs)], loss, fb.Adam(1e-2)
+    for name, optimizers in OPTIMIZERS.items():
+        for optimizer in optimizers:
+            yield name, base, fb.CrossEntropy(), optimizer
+
+
+def data(loss: Any) -> tuple[Any, Any]:
+    X = fractions(ROWS * INPUTS, 0).reshape(ROWS, INPUTS)
+    X[:, 1], X[:, 4] = np.arange(ROWS) % 4, np.arange(ROWS) % 6
+    t = fractions(ROWS * 6, 1).reshape(ROWS, 6)
+    if loss.of_labels:
+        return X, t.argmax(axis=1)
+    return X, np.abs(t) if loss.kind in ("binary_cross_entropy", "poisson") else t
+
+
+def digest(layers: list[Any], loss: Any, optimizer: Any, threads: int) -> bytes:
+    """SHA-256 of all that training such a network leaves behind, losses and outputs too."""
+    out = hashlib.sha256()
+    X, y = data(loss)
+    weights = 1.0 + np.arange(ROWS) % 3
+    for dtype in ("float32", "float64"):
+        for words in ({}, {"clip_norm": 0.5, "accumulate": 2, "ema": 0.75}):
+            net = fb.Network(layers, inputs=INPUTS, seed=5, dtype=dtype)
+            trainer = fb.Trainer(net, loss=loss, optimizer=optimizer, batch_size=BATCH, threads=threads, **words)
+            history = trainer.run(X, y, STEPS, sample_weight=weights)
+            kept = [np.array(history.loss), net.flat, net.states.flat(), trainer.evaluated.flat]
+            kept += [net.predict(X, threads=threads), net.vjp(X, np.ones((ROWS, net.outputs))), net.jvp(X, X)]
+            for array in kept:
+                out.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    return out.digest()
+
+
+def digests() -> dict[str, dict[str, str]]:
+    plans.SERIAL_WORK = 0  # so that even these use the threads that they are given
+    found: dict[str, dict[str, str]] = {}
+    for threads in THREADS:
+        for name, *case in cases():
+            before = found.setdefault(name, {}).get(str(threads), "")
+            found[name][str(threads)] = hashlib.sha256(before.encode() + digest(*case, threads)).hexdigest()
+    return found
+
+
+if __name__ == "__main__":
+    json.dump({"lanes": LANES, "digests": digests()}, sys.stdout)
