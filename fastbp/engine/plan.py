@@ -62,7 +62,7 @@ class Plan:
         self.zero = parameters.dtype.type(0)
         self._version = -1
 
-    def finish(self, ops: list[Words], layers: list[Words], phases: list[Words]) -> None:
+    def finish(self, ops: list[Words], layers: list[Words], phases: list[Words], transposes: list[Words]) -> None:
         """Write the table; PHASE_OPS of a row phase comes as the index of its first op."""
         head = self.head
         itemsize = self.parameters.dtype.itemsize
@@ -74,10 +74,12 @@ class Plan:
         self.ops = Table(self.arena, len(ops), at.OP_WORDS)
         self.layers = Table(self.arena, len(layers), at.LAYER_WORDS)
         self.phases = Table(self.arena, len(phases), at.PHASE_WORDS)
+        self.transposes = Table(self.arena, len(transposes), at.LAYER_WORDS)
         for i in range(self.workers):
             workers.records[i, at.HEAD] = self.head_address
             workers.records[i, at.SCRATCH] = self.arena.take(tile) if layers else 0
-        for table, rows in ((self.ops, ops), (self.layers, layers), (self.phases, phases)):
+        parts = (self.ops, ops), (self.layers, layers), (self.phases, phases), (self.transposes, transposes)
+        for table, rows in parts:
             for i, words in enumerate(rows):
                 for word, value in words.items():
                     table.records[i, word] = value
@@ -104,11 +106,8 @@ class Plan:
         invoke = sweep("invoke", self.real)
         transpose = kernel_address("transpose_weights", self.real)
         worker = int(self.head[at.WORKERS])
-        for i in range(int(self.head[at.LAYER_COUNT])):
-            if not self.layers.records[i, at.LAYER_TRANSPOSED]:
-                continue
-            panels = int(self.layers.records[i, at.LAYER_PANELS])
-            invoke(transpose, self.layers.address_of(i), worker, 0, panels, self.zero)
+        for i, record in enumerate(self.transposes.records):
+            invoke(transpose, self.transposes.address_of(i), worker, 0, int(record[at.LAYER_PANELS]), self.zero)
         self._version = version
 
     def keep_version(self, version: int) -> None:

@@ -209,11 +209,18 @@ def apply(function, head, me, rate, decay, offset, lines, z):
         for o in range(0, lines * LINE, LINE):
             store(g + o, within(load(g + o, z), limit))
     call_kernel(function, head, me, offset, lines, z)
-    if get(head, AVERAGE) != 0:
-        keep = as_real(get_double(head, AVERAGE_KEEP) if get(head, STEP) > 0 else 0.0, z)
-        for o in range(offset, offset + lines * LINE, LINE):
-            at = get(head, AVERAGE) + o
-            store(at, towards(load(at, z), load(get(head, PARAMETERS) + o, z), keep))
+    average(head, offset, lines, z)
+
+
+@inlined
+def average(head, offset, lines, z):
+    """Move the running average of the parameters at `offset`, if one is kept, towards them."""
+    if get(head, AVERAGE) == 0:
+        return
+    keep = as_real(get_double(head, AVERAGE_KEEP) if get(head, STEP) > 0 else 0.0, z)
+    for o in range(offset, offset + lines * LINE, LINE):
+        at = get(head, AVERAGE) + o
+        store(at, towards(load(at, z), load(get(head, PARAMETERS) + o, z), keep))
 
 
 @inlined

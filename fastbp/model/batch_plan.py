@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.entries import DIVERGED, USED
@@ -65,6 +66,8 @@ class Update:
 
 
 KEEP = "keep_gradients"
+PLACE_WORDS = {"epoch": at.EPOCH, "cursor": at.CURSOR, "pass_rows": at.PASS_ROWS}
+PLACE_NUMBERS = {"pass_loss": at.PASS_LOSS, "pass_weight": at.PASS_WEIGHT}
 PIECE_LINES = 512  # of GRADIENTS whose squares are summed together
 
 
@@ -135,7 +138,7 @@ class BatchPlan(Plan):
         rows = len(phases)
         if lowering.layers:
             phases += [{at.PHASE_KIND: at.TASK_PHASE, at.PHASE_END: end} for end in self._ends(update)]
-        self.finish(ops, lowering.layers, phases)
+        self.finish(ops, lowering.layers, phases, lowering.transposes)
         if lowering.layers:
             assert update
             self._add_tasks(rows, lowering, update)
@@ -307,6 +310,22 @@ class BatchPlan(Plan):
     def place(self) -> tuple[int, int]:
         """Passes done and rows of the one that has begun."""
         return int(self.head[at.EPOCH]), int(self.head[at.CURSOR])
+
+    def position(self) -> tuple[dict[str, int | float], NDArray[np.uint32]]:
+        """Where the plan stands in its passes, as numbers, and the order of the rows of a pass that has begun."""
+        head, numbers = self.head, self._numbers
+        found: dict[str, int | float] = {name: int(head[word]) for name, word in PLACE_WORDS.items()}
+        found |= {name: float(numbers[word]) for name, word in PLACE_NUMBERS.items()}
+        return found, self._order.copy() if head[at.CURSOR] else np.zeros(0, np.uint32)
+
+    def set_position(self, numbers: dict[str, Any], order: NDArray[np.uint32]) -> None:
+        """Go back to where `position` was taken, on the same rows."""
+        for name, word in PLACE_WORDS.items():
+            self.head[word] = numbers[name]
+        for name, word in PLACE_NUMBERS.items():
+            self._numbers[word] = numbers[name]
+        if len(order):
+            self._order[:] = order
 
     def rows_since(self, place: tuple[int, int]) -> int:
         """Rows trained on since the plan was at that place."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,12 +28,15 @@ def _class_weights(where: str, value: Any) -> tuple[tuple[int, float], ...] | No
         pairs = list(listed)
     else:
         raise ConfigTypeError(f"`{where}` must be a list of numbers or a dict of class to number, got `{value!r}`")
-    out = []
+    out: list[tuple[int, float]] = []
     for key, weight in pairs:
         number = real(f"{where}[{key}]", weight)
         if number < 0.0:
             raise ConfigError(f"`{where}[{key}]` must be at least 0, got `{number}`")
-        out.append((whole(where, key, 0), number))
+        label = whole(where, key, 0)
+        if label in dict(out):
+            raise ConfigError(f"`{where}` must name a class once, got `{label}` twice")
+        out.append((label, number))
     return tuple(sorted(out))
 
 
@@ -60,10 +63,14 @@ class CrossEntropy(Loss):
     label_smoothing: float = 0.0
     class_weights: Any = None
     ignore_index: int | None = None
+    _listed: ClassVar[bool] = False  # whether weights came as a list, one a class
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("label_smoothing", between, 0.0, 1.0)
+        given = self.class_weights
+        listed = isinstance(given, Sequence | np.ndarray) and not all(isinstance(v, tuple) for v in given)
+        object.__setattr__(self, "_listed", listed)
         self._check("class_weights", _class_weights)
         if self.class_weights is not None and not any(weight for _, weight in self.class_weights):
             raise ConfigError("`CrossEntropy.class_weights` must have one above 0, got none")
@@ -71,7 +78,7 @@ class CrossEntropy(Loss):
             self._check("ignore_index", whole, -(2**63))
 
     def settings(self) -> dict[str, Any]:
-        out = dict(self.__dict__)
+        out = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.class_weights is not None:
             out["class_weights"] = {str(k): v for k, v in self.class_weights}
         return out
@@ -83,6 +90,11 @@ class CrossEntropy(Loss):
                     f"`CrossEntropy.class_weights` must name classes below {outputs}, the network's outputs,"
                     f" got `{label}`"
                 )
+        if self._listed and len(self.class_weights) != outputs:
+            raise ConfigError(
+                f"`CrossEntropy.class_weights` must have one number for each of {outputs} outputs,"
+                f" got `{len(self.class_weights)}`"
+            )
 
     @property
     def simple(self) -> bool:

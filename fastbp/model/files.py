@@ -42,6 +42,8 @@ def save(net: Network, path: Any) -> None:
         "dtype": net.dtype.name,
         "seed": str(net.seed),
     }
+    if net.about:
+        header["about"] = json.dumps(net.about)
     write_whole(Path(path), to_bytes({**net.parameters, **net.states}, metadata=header))
 
 
@@ -75,6 +77,7 @@ def load(path: Any) -> Network:
     try:
         graph = from_data(json.loads(header["network"]))
         net = Network._from_graph(graph, int(header["seed"]), header["dtype"])
+        net.about = json.loads(header.get("about", "{}"))
     except (KeyError, TypeError, ValueError, RecursionError, MemoryError, FastbpError) as error:
         raise CheckpointError(f"`{file}` describes no network that this version knows ({error})") from None
     wanted = {*net.parameters, *net.states}

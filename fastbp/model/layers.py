@@ -269,6 +269,8 @@ class Embedding(Layer):
             # keys of a file are strings
             digits = isinstance(key, str) and key.isdecimal()
             column = whole("Embedding.columns", int(key) if digits else key, 0)
+            if column in columns:
+                raise ConfigError(f"`Embedding.columns` must name a column once, got `{column}` twice")
             where = f"Embedding.columns[{column}]"
             if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
                 raise ConfigTypeError(f"`{where}` must be (categories, width), got `{value!r}`")

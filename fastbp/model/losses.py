@@ -5,6 +5,7 @@ The loss of a batch is Σ ω ℓ / Σ ω over its rows, ω their weights, or wit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -100,10 +101,10 @@ class Loss:
 
 def number_or_numbers(where: str, value: Any, check: Any) -> float | tuple[float, ...]:
     """One number, or a tuple of them."""
-    if np.ndim(value) == 0 or isinstance(value, str):
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str | bytes) or getattr(value, "ndim", 1) == 0:
         number: float = check(where, value)
         return number
-    if np.ndim(value) != 1 or len(value) == 0:
+    if not len(value) or any(isinstance(v, Sequence | np.ndarray) and not isinstance(v, str) for v in value):
         raise ConfigTypeError(f"`{where}` must be a number or a list of numbers, got `{value!r}`")
     return tuple(check(f"{where}[{i}]", v) for i, v in enumerate(value))
 

@@ -6,6 +6,7 @@ layer's rule (`rules.py`) for ops. It runs nothing.
 
 from __future__ import annotations
 
+from fastbp.kernels import layout as at
 from fastbp.kernels.vector import LINE
 from fastbp.model.graph import INPUT, Node
 from fastbp.model.records import Buffer, Records, Value
@@ -64,4 +65,16 @@ class Lowering(Records):
             if node.layer.kind == "linear" and node.index > first:
                 panels = -(-node.inputs // self.in_line)
                 lines = -(-node.outputs // self.in_line) * self.in_line
-                self.transposed[node.index] = self.arena.take(panels * lines * LINE)
+                place = self.arena.take(panels * lines * LINE)
+                slot = self.parameters.slots[f"{node.index}.weight"]
+                self.transposed[node.index] = place
+                self.transposes.append(
+                    {
+                        at.LAYER_INPUTS: node.inputs,
+                        at.LAYER_PANELS: slot.panels,
+                        at.LAYER_OFFSET: slot.offset,
+                        at.LAYER_STRIDE: slot.stride,
+                        at.LAYER_TRANSPOSED: place,
+                        at.LAYER_TRANSPOSED_STRIDE: slot.panels * self.in_line * LINE,
+                    }
+                )

@@ -65,6 +65,7 @@ class Network:
         for name, (shape, first) in states.items():
             self._states[name] = np.full(shape, first)
         self._codes = _codes(graph)
+        self.about: dict[str, Any] = {}  # what else its file says, as JSON can hold it
         self._inputs, self._outputs = graph.inputs, graph.outputs
         self._plans: dict[Any, Any] = {}  # by kind: row plans, and batch plans by (what for, loss)
         self.lock = threading.RLock()  # held while compiled code works on this network's plans

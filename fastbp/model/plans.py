@@ -66,7 +66,7 @@ class RowPlan(Plan):
             at.PHASE_LOCAL: 1,
             at.PHASE_END: at.END_NOTHING,
         }
-        self.finish(lowering.ops, lowering.layers, [phase])
+        self.finish(lowering.ops, lowering.layers, [phase], lowering.transposes)
         self._second = second
         self._threads = 0
         self.work = sum(shape[0] * shape[-1] for shape in graph.parameters().values() if len(shape) == 2)

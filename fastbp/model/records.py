@@ -82,7 +82,8 @@ class Records:
         self.training = training
         self.keeping = keeping
         self.treatment = treatment if treatment is not None else dict.fromkeys(parameters.slots, (1.0, 0.0))
-        self.transposed: dict[int, int] = {}
+        self.transposed: dict[int, int] = {}  # node -> address of its transposed weights
+        self.transposes: list[dict[int, int]] = []  # a layer record for each, frozen ones too, to fill it from
         self.ops: list[Words] = []
         self.layers: list[Words] = []
         self.reducers: list[str] = []  # the kernel of each that takes its gradients

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
-from fastbp.model.checks import flag, from_zero, positive, whole
+from fastbp.model.checks import flag, from_zero, positive, real, whole
 
 if TYPE_CHECKING:
     from fastbp.train.history import History
@@ -32,6 +34,13 @@ class Callback:
 
     def end(self, trainer: Trainer, history: History) -> None:
         """After the last epoch, however it came about."""
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers from epoch to epoch, as JSON can hold it, so that a fit can go on in another process."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Remember what `state` returned."""
 
 
 class Function(Callback):
@@ -74,6 +83,11 @@ class Monitor:
             raise not_one_of(f"{self.where}.monitor", self.name, known)
         self.best = None
         self._sign = -1.0 if self._higher() else 1.0
+
+    @property
+    def upwards(self) -> bool:
+        """Whether more is better; known once a fit has begun."""
+        return self._sign < 0.0
 
     def _higher(self) -> bool:
         if self.mode != "auto":
@@ -147,6 +161,12 @@ class EarlyStopping(Callback):
         if self._kept is not None:
             trainer.restore(self._kept)
 
+    def state(self) -> dict[str, Any]:
+        return {"best": self._monitor.best, "best_epoch": self.best_epoch}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self._monitor.best, self.best_epoch = state["best"], state["best_epoch"]
+
 
 class ReduceLROnPlateau(Callback):
     """Multiply the learning rate with a factor when what it watches has not improved for some epochs.
@@ -177,8 +197,8 @@ class ReduceLROnPlateau(Callback):
         monitor: str = "val_loss",
         mode: str = "auto",
     ) -> None:
-        self.factor = positive("ReduceLROnPlateau.factor", factor)
-        if self.factor >= 1.0:
+        self.factor = real("ReduceLROnPlateau.factor", factor)
+        if not 0.0 < self.factor < 1.0:
             raise ConfigError(f"`ReduceLROnPlateau.factor` must be above 0 and below 1, got `{self.factor}`")
         self.patience = whole("ReduceLROnPlateau.patience", patience, 0)
         self.min_lr = from_zero("ReduceLROnPlateau.min_lr", min_lr)
@@ -198,13 +218,18 @@ class ReduceLROnPlateau(Callback):
             self._waited += 1
         if self._cooling:
             self._cooling -= 1
-            self._waited = 0
         if self._waited >= max(self.patience, 1):
             lr = trainer.optimizer.lr
             lower = max(lr * self.factor, self.min_lr)
             if lower < lr:
                 trainer.optimizer = replace(trainer.optimizer, lr=lower)
             self._cooling, self._waited = self.cooldown, 0
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self._monitor.best, "waited": self._waited, "cooling": self._cooling}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self._monitor.best, self._waited, self._cooling = state["best"], state["waited"], state["cooling"]
 
 
 class TimeBudget(Callback):
@@ -228,6 +253,15 @@ class TimeBudget(Callback):
     def chunk(self, trainer: Trainer, history: History) -> None:
         if time.perf_counter() >= self._deadline and not history.stopped:
             history.stopped = f"the time budget of {self.seconds:g} seconds is spent"
+
+
+@contextmanager
+def ended(hooks: Sequence[Callback], trainer: Any, history: History) -> Iterator[None]:
+    """Every callback ends, in order, whatever happens inside and whatever the others do."""
+    with ExitStack() as stack:
+        for hook in reversed(hooks):
+            stack.callback(hook.end, trainer, history)
+        yield
 
 
 def callback(value: Any) -> Callback:

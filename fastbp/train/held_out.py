@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fastbp.errors import ConfigError, ConfigTypeError, DataError
 from fastbp.model.losses import Loss
 from fastbp.model.network import Network
@@ -15,23 +17,40 @@ from fastbp.train.metrics import evaluate, metric_named
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Validation rows: `checked` as the loss takes them, `y` and `weights` as they came."""
+    """Validation rows: `checked` as the loss takes them, `y` and `weights` as they came.
+
+    Metrics are taken of spread · numbers + center, with `units` = (center, spread), where targets were scaled.
+    """
 
     loss: Loss
     checked: Any
     y: Any
     weights: Any
+    units: tuple[Any, Any] | None = None
 
     def measure(self, net: Network, history: History) -> None:
         """Add loss and metrics of `net` to the history."""
         history.val_loss.append(net.evaluate_checked(self.loss, *self.checked))
         if history.metrics:
-            outputs = net.predict(self.checked[0])
+            found = self.metrics(net, [name.removeprefix("val_") for name in history.metrics])
             for name, values in history.metrics.items():
-                values.append(evaluate(name.removeprefix("val_"), outputs, self.y, self.weights, loss=self.loss.kind))
+                values.append(found[name.removeprefix("val_")])
+
+    def metrics(self, net: Network, names: Sequence[str]) -> dict[str, float]:
+        """Metrics of `net` by name."""
+        outputs, y, weights = net.predict(self.checked[0]), np.asarray(self.y), self.weights
+        ignored = getattr(self.loss, "ignore_index", None)
+        if ignored is not None and y.size == len(outputs):
+            kept = y.reshape(-1) != ignored
+            outputs, y = outputs[kept], y.reshape(-1)[kept]
+            weights = None if weights is None else np.asarray(weights)[kept]
+        if self.units is not None:
+            center, spread = self.units
+            outputs, y = outputs * spread + center, y * spread + center
+        return {name: evaluate(name, outputs, y, weights, loss=self.loss.kind) for name in names}
 
 
-def held_out_of(net: Network, loss: Loss, validation: Any, metrics: Any) -> HeldOut | None:
+def held_out_of(net: Network, loss: Loss, validation: Any, metrics: Any, units: Any = None) -> HeldOut | None:
     """Check what `fit` was told to validate on; None where it was not."""
     if isinstance(metrics, str) or not isinstance(metrics, Sequence):
         raise ConfigTypeError(f"`metrics` must be a list of names, got `{metrics!r}`")
@@ -49,6 +68,8 @@ def held_out_of(net: Network, loss: Loss, validation: Any, metrics: Any) -> Held
     X, y, *rest = validation
     weights = rest[0] if rest else None
     try:
-        return HeldOut(loss, net.checked(X, y, loss, weights), y, weights)
-    except DataError as error:
+        held_out = HeldOut(loss, net.checked(X, y, loss, weights), y, weights, units)
+        held_out.metrics(net, metrics)  # one that cannot be taken of these rows says so before anything is trained
+    except (DataError, ConfigError) as error:
         raise type(error)(f"validation: {error}") from None
+    return held_out

@@ -27,6 +27,8 @@ class History:
         Rows trained on.
     best_epoch : int or None
         Index of the epoch with the lowest `val_loss`, or `loss` without validation.
+    first_step : int
+        Optimiser steps that the trainer had done before.
     stopped : str
         Why the run ended before its last epoch; empty if it did not.
     """
@@ -38,6 +40,7 @@ class History:
     steps: int = 0
     seconds: float = 0.0
     samples: int = 0
+    first_step: int = 0
     stopped: str = ""
 
     @property

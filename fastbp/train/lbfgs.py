@@ -14,7 +14,7 @@ from fastbp.errors import ConfigError, ConfigTypeError, DependencyError, Diverge
 from fastbp.model.checks import flag, from_zero, whole
 from fastbp.model.losses import Loss
 from fastbp.model.network import Network
-from fastbp.train.callbacks import Callback, callback
+from fastbp.train.callbacks import Callback, callback, ended
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
 from fastbp.train.treatment import loss_for
@@ -76,6 +76,7 @@ class LBFGS:
         self.tolerance = from_zero("LBFGS.tolerance", tolerance)
         self.steps_done = 0
         self.validating = False
+        self.units: Any = None  # (center, spread) of targets that were scaled, which metrics undo
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -112,29 +113,29 @@ class LBFGS:
         hooks = [callback(c) for c in callbacks]
         count = whole("epochs", epochs, 0)
         with self._lock:
-            held_out = held_out_of(self.net, self._loss, validation, metrics)
+            held_out = held_out_of(self.net, self._loss, validation, metrics, self.units)
             self.net.checked(X, y, self._loss, sample_weight)
             history = History(metrics={f"val_{name}": [] for name in metrics})
             self.validating = held_out is not None
             run = _Run(self, X, y, sample_weight, history, hooks, held_out)
             for hook in hooks:
                 hook.begin(self, history)  # type: ignore[arg-type]
-            try:
-                if count:
-                    options = {"maxiter": count, "maxcor": self.memory, "gtol": self.tolerance, "ftol": 0.0}
-                    options["maxfun"] = 100 * count
-                    start = self.net.flat.astype(np.float64)
-                    found = minimize(
-                        run.loss, start, jac=True, method="L-BFGS-B", callback=run.iterated, options=options
-                    )
-                    if found.nit < count and not history.stopped:
-                        history.stopped = "the loss cannot be made smaller" if found.status else "the gradient is small"
-            finally:
-                self.net.flat = run.best
-                for hook in hooks:
-                    hook.end(self, history)  # type: ignore[arg-type]
+            with ended(hooks, self, history):
+                try:
+                    if count:
+                        self._minimise(minimize, run, count)
+                finally:
+                    self.net.flat = run.best
             history.seconds = time.perf_counter() - run.begun
         return history
+
+    def _minimise(self, minimize: Any, run: _Run, count: int) -> None:
+        options = {"maxiter": count, "maxcor": self.memory, "gtol": self.tolerance, "ftol": 0.0, "maxfun": 100 * count}
+        start = self.net.flat.astype(np.float64)
+        found = minimize(run.loss, start, jac=True, method="L-BFGS-B", callback=run.iterated, options=options)
+        if found.nit < count and not run.history.stopped:
+            small = np.abs(found.jac).max() <= self.tolerance
+            run.history.stopped = "the gradient is small" if small else "the loss cannot be made smaller"
 
     def snapshot(self, into: Snapshot | None = None) -> Snapshot:
         """A copy of the network's parameters, to be given to `restore`."""
@@ -156,6 +157,7 @@ class _Run:
         self.data = X, y, of._loss, weights
         self.begun = time.perf_counter()
         self.best = of.net.flat
+        self.begun_well = False  # whether the loss was finite at the start
         self.samples = len(np.atleast_2d(X))
         names = of.net.graph.decaying()
         sizes = [(name, array.size) for name, array in of.net.parameters.items()]
@@ -174,7 +176,10 @@ class _Run:
         try:
             value, gradients = net.loss_and_gradients(X, y, loss, weights)
         except DivergedError:
+            if not self.begun_well:
+                raise
             return float("inf"), np.zeros_like(theta)
+        self.begun_well = True
         self.history.samples += self.samples
         flat = np.concatenate([gradients[name].ravel() for name in net.parameters]).astype(np.float64)
         return value + 0.5 * float(self.decay @ (theta * theta)), flat + self.decay * theta

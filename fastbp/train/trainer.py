@@ -19,7 +19,7 @@ from fastbp.model.checks import seed_of, whole
 from fastbp.model.losses import Loss
 from fastbp.model.network import Network, signed
 from fastbp.train.adam import Adam
-from fastbp.train.callbacks import Callback, callback
+from fastbp.train.callbacks import Callback, callback, ended
 from fastbp.train.calls import Pace, Rates
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
@@ -30,6 +30,8 @@ from fastbp.train.treatment import loss_for, treatment_of, update_of
 # Multiplications below which one step is fastest in one call on one thread: starting a region and what Python does
 # around it cost about 40 µs a call, which only `run` and `fit` spread over many steps.
 ONE_CALL_WORK = 3_000_000
+# Losses whose targets have limits of their own, which the call for small steps does not look at.
+RANGED = ("binary_cross_entropy", "poisson", "gaussian_nll")
 
 
 class Trainer:
@@ -110,6 +112,7 @@ class Trainer:
         self._seed = net.seed if seed is None else seed_of(seed)
         self.steps_done = 0
         self.validating = False
+        self.units: Any = None  # (center, spread) of targets that were scaled, which metrics undo
         self._update = update_of(
             net,
             optimizer,
@@ -126,6 +129,7 @@ class Trainer:
         self._step_plan: BatchPlan | None = None
         self._small = False
         self._of_labels = self._loss.of_labels
+        self._position: Any = None  # where a fit is to go on
         self._pace = Pace()
         self._lock = threading.RLock()
 
@@ -248,7 +252,7 @@ class Trainer:
         size = X.shape
         if len(size) != 2 or size[1] != self.net.inputs or not 0 < size[0] <= plan.batch:
             return False
-        if y.shape != ((size[0],) if self._of_labels else (size[0], self.net.outputs)) or self._of_range:
+        if y.shape != ((size[0],) if self._of_labels else (size[0], self.net.outputs)) or self._loss.kind in RANGED:
             return False
         parameters = self.net.parameters
         with self.net.lock:
@@ -261,11 +265,6 @@ class Trainer:
                 self.steps_done = int(plan.head[at.STEP])
                 plan.keep_version(parameters.version)
 
-    @property
-    def _of_range(self) -> bool:
-        """Whether targets have limits of their own, which the call for small steps does not look at."""
-        return self._loss.kind in ("binary_cross_entropy", "poisson", "gaussian_nll")
-
     def run(self, X: Any, y: Any, steps: int, sample_weight: Any = None) -> History:
         """That many steps over shuffled batches, in compiled code; the next `run` goes on in the same pass.
 
@@ -274,25 +273,23 @@ class Trainer:
         History
             Its `loss` has one mean for each pass over X, the last of the steps done in a pass that is not complete.
         """
+        count = whole("steps", steps, 0)
         with self._lock:
-            return self._run(X, y, whole("steps", steps, 0), sample_weight)
-
-    def _run(self, X: Any, y: Any, steps: int, sample_weight: Any) -> History:
-        history = History()
-        x, t, top = self.net.checked(X, y, self._loss, sample_weight)
-        self._rates.total = self.steps_done + steps
-        plan = self._bound(x, t, top)
-        start = plan.place
-        begun = time.perf_counter()
-        first = self.steps_done
-        while self.steps_done - first < steps:
-            history.loss += self._chunk(plan, steps - (self.steps_done - first), BatchPlan.CALL)
-        if plan.head[at.PASS_ROWS]:
-            history.loss.append(plan.pass_loss)
-        history.seconds = time.perf_counter() - begun
-        history.steps = steps
-        history.samples = plan.rows_since(start)
-        return history
+            history = History()
+            x, t, top = self.net.checked(X, y, self._loss, sample_weight)
+            self._rates.total = self.steps_done + count
+            plan = self._bound(x, t, top)
+            start = plan.place
+            begun = time.perf_counter()
+            first = self.steps_done
+            while self.steps_done - first < count:
+                history.loss += self._chunk(plan, count - (self.steps_done - first), BatchPlan.CALL)
+            if plan.head[at.PASS_ROWS]:
+                history.loss.append(plan.pass_loss)
+            history.seconds = time.perf_counter() - begun
+            history.steps = count
+            history.samples = plan.rows_since(start)
+            return history
 
     def fit(
         self,
@@ -303,6 +300,7 @@ class Trainer:
         callbacks: Sequence[Any] = (),
         sample_weight: Any = None,
         metrics: Sequence[str] = (),
+        history: History | None = None,
     ) -> History:
         """Train for that many passes over shuffled rows.
 
@@ -320,53 +318,54 @@ class Trainer:
             What each row counts for.
         metrics : list of str
             Names such as "accuracy" or "r2", taken on the validation rows: `history["val_accuracy"]`.
+        history : History, optional
+            Of a fit that goes on, on the same rows, after its state has come back by `load_state`; `epochs` counts
+            those that are done.
         """
         if not isinstance(callbacks, list | tuple):
             raise ConfigTypeError(f"`callbacks` must be a list of callbacks, got `{callbacks!r}`")
-        hooks = [callback(c) for c in callbacks]
+        hooks, count = [callback(c) for c in callbacks], whole("epochs", epochs, 0)
         with self._lock:
-            return self._fit(X, y, whole("epochs", epochs, 0), validation, hooks, sample_weight, metrics)
-
-    def _fit(
-        self, X: Any, y: Any, epochs: int, validation: Any, hooks: list[Callback], sample_weight: Any, metrics: Any
-    ) -> History:
-        x, t, top = self.net.checked(X, y, self._loss, sample_weight)
-        held_out = held_out_of(self.net, self._loss, validation, metrics)
-        history = History(metrics={f"val_{name}": [] for name in metrics})
-        self.validating = held_out is not None
-        batches = -(-len(x) // min(self.batch_size, len(x)))
-        self._rates.total = self.steps_done + epochs * -(-batches // self._update.accumulate)
-        for hook in hooks:
-            hook.begin(self, history)  # may refuse, and then nothing has changed
-        plan = self._bound(x, t, top)
-        plan.new_pass()
-        begun = time.perf_counter()
-        first = self.steps_done
-        try:
-            for _ in range(epochs):
-                if history.stopped:
-                    break
-                self._bound(x, t, top)  # a callback may have trained on other rows meanwhile
-                start = plan.place
-                ended: list[float] = []
-                while not ended and not history.stopped:
-                    ended = self._chunk(plan, len(x), 1)
-                    for hook in hooks:
-                        hook.chunk(self, history)
-                history.loss += ended or [plan.pass_loss]
-                history.lr.append(float(plan.rates[int(plan.head[at.RATE_AT]) - 1]))
-                if held_out is not None:
-                    held_out.measure(self.evaluated, history)
-                history.steps = self.steps_done - first
-                history.samples += plan.rows_since(start)
-                history.seconds = time.perf_counter() - begun
-                for hook in hooks:
-                    hook.epoch(self, history)
-        finally:
+            x, t, top = self.net.checked(X, y, self._loss, sample_weight)
+            held_out = held_out_of(self.net, self._loss, validation, metrics, self.units)
+            self.validating = held_out is not None
+            going_on = history is not None
+            if history is None:
+                history = History(metrics={f"val_{name}": [] for name in metrics}, first_step=self.steps_done)
+            batches = -(-len(x) // min(self.batch_size, len(x)))
+            self._rates.total = history.first_step + count * -(-batches // self._update.accumulate)
             for hook in hooks:
-                hook.end(self, history)
-        history.seconds = time.perf_counter() - begun
-        return history
+                hook.begin(self, history)  # may refuse, and then nothing has changed
+            plan = self._bound(x, t, top)
+            if going_on and self._position is not None:
+                plan.set_position(*self._position)
+            else:
+                plan.new_pass()
+            self._position = None
+            begun = time.perf_counter() - history.seconds
+            with ended(hooks, self, history):
+                while len(history.loss) < count and not history.stopped:
+                    self._bound(x, t, top)  # a callback may have trained on other rows meanwhile
+                    self._epoch(plan, len(x), hooks, history)
+                    if held_out is not None:
+                        held_out.measure(self.evaluated, history)
+                    history.seconds = time.perf_counter() - begun
+                    for hook in hooks:
+                        hook.epoch(self, history)
+            history.seconds = time.perf_counter() - begun
+            return history
+
+    def _epoch(self, plan: BatchPlan, rows: int, hooks: list[Callback], history: History) -> None:
+        """One pass, or what of it is done before a hook ends the fit."""
+        losses: list[float] = []
+        while not losses and not history.stopped:
+            losses = self._chunk(plan, rows, 1)
+            for hook in hooks:
+                hook.chunk(self, history)
+        history.samples += rows if losses else int(plan.head[at.PASS_ROWS])
+        history.loss += losses or [plan.pass_loss]
+        history.lr.append(float(plan.rates[int(plan.head[at.RATE_AT]) - 1]))
+        history.steps = self.steps_done - history.first_step
 
     def _bound(self, x: Any, t: Any, top: int) -> BatchPlan:
         plan, rows = self._batch_plan, min(self.batch_size, len(x))

@@ -69,24 +69,24 @@ class ModelCheckpoint(Callback):
         if self.save_best_only:
             self._monitor.begin(trainer, history)
         known = ["epoch", "step", "loss", *(["val_loss"] if trainer.validating else []), *history.metrics, "lr"]
+        fits: dict[str, float] = {name: 0 if name in ("epoch", "step") else 0.5 for name in known}
         try:
             for _, name, _, _ in Formatter().parse(str(self.path)):
                 if name is not None and name not in known:
                     listed = ", ".join(f"`{n}`" for n in known)
                     raise ConfigError(f"`ModelCheckpoint.path` may name {listed} in braces, got `{name}`")
-            str(self.path).format(**dict.fromkeys(known, 0))
-        except (ValueError, IndexError) as error:
+            str(self.path).format(**fits)
+        except (ValueError, IndexError, KeyError) as error:
             if isinstance(error, ConfigError):
                 raise
-            raise ConfigError(
-                f"`ModelCheckpoint.path` must be a path with names in braces, got `{self.path}`"
-            ) from None
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+            message = f"`ModelCheckpoint.path` must be a path with names in braces, got `{self.path}`"
+            raise ConfigError(message) from None
 
     def epoch(self, trainer: Trainer, history: History) -> None:
         row = _row(trainer, history)
         if len(history.loss) % self.every == 0 and (not self.save_best_only or self._monitor.improved(history)):
             self.saved = Path(str(self.path).format(**row))
+            self.saved.parent.mkdir(parents=True, exist_ok=True)
             trainer.evaluated.save(self.saved)
 
 
@@ -98,14 +98,11 @@ class _Log(Callback, ABC):
         self.append = flag(f"{type(self).__name__}.append", append)
         self._file: TextIO | None = None
 
-    def begin(self, trainer: Trainer, history: History) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        goes_on = self.append and self.path.exists() and self.path.stat().st_size > 0
-        self._file = open(self.path, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115
-        self._headed = goes_on
-
     def epoch(self, trainer: Trainer, history: History) -> None:
-        assert self._file is not None
+        if self._file is None:  # not before, for another callback may refuse the fit
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._headed = self.append and self.path.exists() and self.path.stat().st_size > 0
+            self._file = open(self.path, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115
         self._write(self._file, _row(trainer, history))
         self._file.flush()
 
