@@ -96,3 +96,17 @@ def sweep(name: str, real: str) -> Any:
         return out
 
     return _build(name, real, make)
+
+
+ENTRIES = ("invoke", "run_serial", "run_parallel", "predict_rows", "step_batch", "step_batch_labels")
+
+
+def compile_all() -> int:
+    """Compile everything in both precisions into the cache; returns how many functions that are."""
+    names = sorted(_kernels())
+    for real in ("float32", "float64"):
+        for name in names:
+            kernel_address(name, real)
+        for name in ENTRIES:
+            sweep(name, real)
+    return 2 * (len(names) + len(ENTRIES))

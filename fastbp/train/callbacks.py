@@ -27,7 +27,7 @@ class Callback:
         """Before the first epoch; `history.metrics` has the names that will be measured."""
 
     def chunk(self, trainer: Trainer, history: History) -> None:
-        """After each call of compiled code, about 20 times a second."""
+        """After each call of compiled code inside an epoch, about 20 times a second, but for the last."""
 
     def epoch(self, trainer: Trainer, history: History) -> None:
         """After an epoch and its validation."""
@@ -251,6 +251,9 @@ class TimeBudget(Callback):
         self._deadline = time.perf_counter() + self.seconds
 
     def chunk(self, trainer: Trainer, history: History) -> None:
+        self.epoch(trainer, history)
+
+    def epoch(self, trainer: Trainer, history: History) -> None:
         if time.perf_counter() >= self._deadline and not history.stopped:
             history.stopped = f"the time budget of {self.seconds:g} seconds is spent"
 

@@ -197,8 +197,6 @@ class _Run:
         history.steps += 1
         history.seconds = time.perf_counter() - self.begun
         for hook in self.hooks:
-            hook.chunk(of, history)  # type: ignore[arg-type]
-        for hook in self.hooks:
             hook.epoch(of, history)  # type: ignore[arg-type]
         if history.stopped:
             raise StopIteration

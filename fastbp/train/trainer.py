@@ -360,7 +360,7 @@ class Trainer:
         losses: list[float] = []
         while not losses and not history.stopped:
             losses = self._chunk(plan, rows, 1)
-            for hook in hooks:
+            for hook in hooks if not losses else ():  # at its end the epoch has to be noted first
                 hook.chunk(self, history)
         history.samples += rows if losses else int(plan.head[at.PASS_ROWS])
         history.loss += losses or [plan.pass_loss]

@@ -258,7 +258,7 @@ def test_a_reason_to_stop_stays_the_first(monkeypatch):
     training, X, y, _ = setting()
 
     class Enough(fb.Callback):
-        def chunk(self, trainer, history):
+        def epoch(self, trainer, history):
             history.stopped = history.stopped or "enough"
 
     assert training.fit(X, y, 9, callbacks=[Enough(), fb.TimeBudget(1)]).stopped == "enough"
@@ -291,7 +291,7 @@ def test_callbacks_are_called_in_the_order_of_their_list(monkeypatch):
     function = lambda *_: calls.append(("f", "epoch"))  # noqa: E731
     training.fit(X, y, epochs=2, callbacks=[Noting("a", calls), function, Noting("b", calls)])
     both = lambda what: [("a", what), ("b", what)]  # noqa: E731
-    epoch = both("chunk") * 2 + [("a", "epoch"), ("f", "epoch"), ("b", "epoch")]
+    epoch = [*both("chunk"), ("a", "epoch"), ("f", "epoch"), ("b", "epoch")]
     assert calls == both("begin") + epoch * 2 + both("end")
 
 

@@ -1,0 +1,42 @@
+"""`fastbp check`."""
+
+from __future__ import annotations
+
+import click
+
+from fastbp.cli.options import config_options, output_options, print_json, read_config, table
+
+
+@click.command("check")
+@config_options
+@click.option("--print-config", is_flag=True, help="Print the configuration with every default as well.")
+@output_options
+def command(
+    config: str | None,
+    more: tuple[str, ...],
+    overrides: tuple[str, ...],
+    print_config: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Validate CONFIG and read its data, without compiling; shows layers, shapes, parameters and memory."""
+    from fastbp.config.build import plan_of
+    from fastbp.config.text import as_yaml
+    from fastbp.runs.outline import outline
+
+    found = outline(plan_of(read_config(config, more, overrides)))
+    if as_json:
+        print_json(found.data())
+        return
+    if print_config:
+        click.echo(as_yaml(found.resolved))
+    if quiet:
+        return
+    rows = [["layer", "in", "out", "parameters"]]
+    rows += [[f"{i} {name}", str(a), str(b), f"{n:,}"] for i, name, a, b, n in found.layers]
+    click.echo(table(rows))
+    click.echo("")
+    click.echo(f"{found.task}: {', '.join(found.targets[:8])}{', ...' if len(found.targets) > 8 else ''}")
+    click.echo(", ".join(f"{name} {count:,} rows" for name, count in found.rows.items()))
+    click.echo(f"{found.parameters:,} parameters, {found.steps:,} steps an epoch, about {found.memory / 2**20:.1f} MiB")

@@ -1,0 +1,47 @@
+"""`fastbp evaluate`."""
+
+from __future__ import annotations
+
+import click
+
+from fastbp.cli.options import output_options, print_json, table
+
+
+@click.command("evaluate")
+@click.argument("model")
+@click.argument("files", nargs=-1)
+@click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help="By default those of the run.")
+@click.option("--delimiter", help="Between the fields of a .csv file; by default as in training.")
+@output_options
+def command(
+    model: str,
+    files: tuple[str, ...],
+    metrics: tuple[str, ...],
+    delimiter: str | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Loss and metrics of MODEL, a network or a run's folder, on FILES.
+
+    Without FILES a run is evaluated on its own training, validation and test rows.
+    """
+    from fastbp.runs.prediction import Model, settings_of
+    from fastbp.runs.training import METRICS, own_scores
+
+    found = Model.load(model)
+    settings, loss, own = settings_of(model)
+    names = list(metrics) or (own if own is not None else METRICS[found.recipe.outputs.task])
+    if files:
+        if delimiter:
+            settings["delimiter"] = delimiter
+        scores = {"files": found.evaluate(found.read(files, settings), names, loss)}
+    else:
+        scores = own_scores(model, found, names)
+    if as_json:
+        print_json({"model": str(found.path), "metrics": scores})
+        return
+    from fastbp.runs.progress import number
+
+    columns = list(next(iter(scores.values())))
+    click.echo(table([["", *columns], *([s, *(number(v) for v in values.values())] for s, values in scores.items())]))

@@ -1,0 +1,29 @@
+"""`fastbp init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("init")
+@click.argument("data")
+@click.option("-t", "--target", help="Column to predict; by default the last one, or `y`.")
+@click.option(
+    "-o", "--output", default="config.yaml", show_default=True, metavar="FILE", help="Where to; `-` is stdout."
+)
+@click.option("--delimiter", default=",", show_default=True, help="Between the fields of a .csv file.")
+def command(data: str, target: str | None, output: str, delimiter: str) -> None:
+    """Read DATA, a table, and write a commented configuration to start from."""
+    from fastbp.runs.starter import starter
+
+    text = starter(data, target, delimiter)
+    if output == "-":
+        click.echo(text, nl=False)
+        return
+    path = Path(output)
+    if path.exists():
+        raise click.UsageError(f"`--output` must be a file that is not there, got `{output}`")
+    path.write_text(text, encoding="utf-8")
+    click.echo(f"wrote {output}; `fastbp check {output}` looks at it, `fastbp train {output}` runs it", err=True)

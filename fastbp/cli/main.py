@@ -1,0 +1,107 @@
+"""`fastbp`: finds the command, runs it, and turns errors into one sentence and an exit code.
+
+0 done    1 the run failed    2 usage or configuration    3 data    4 diverged
+75 stopped, can be resumed    130, 143 ended by SIGINT, SIGTERM
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+# Command -> what it is for. Its module, of the same name, is imported when it is used.
+COMMANDS = {
+    "train": "Train a network as a configuration says.",
+    "evaluate": "Loss and metrics of a saved network on a table.",
+    "predict": "Predictions of a saved network for the rows of a table.",
+    "check": "Validate a configuration; shows network, shapes, parameters and memory.",
+    "gradcheck": "Compare the gradients of a configuration's network with numerical ones.",
+    "init": "Write a commented configuration for a table.",
+    "show": "Tell of a run: epochs, metrics, curves.",
+    "bench": "Time training steps against plain NumPy.",
+    "warmup": "Compile everything into the cache, for images.",
+    "doctor": "Tell what fastbp sees of this machine.",
+    "schema": "Print the JSON schema of configurations, for editors.",
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"fastbp.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        import difflib
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"\nhint: did you mean `{close[0]}`?" if close else ""
+            known = ", ".join(f"`{name}`" for name in COMMANDS)
+            raise click.UsageError(f"a command must be one of {known}, got `{args[0]}`{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(sys.modules["fastbp"].__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Multi-layer perceptrons on CPUs: fast, and with the same bits on every machine."""
+
+
+def code_of(error: BaseException) -> int:
+    """What the process exits with."""
+    from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError
+
+    for kind, code in ((ConfigError, 2), (CheckpointError, 2), (DataError, 3), (DivergedError, 4)):
+        if isinstance(error, kind):
+            return code
+    return 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    from fastbp.errors import FastbpError
+
+    try:
+        result = cli.main(arguments, prog_name="fastbp", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        _say(error.format_message())
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(f"try `{error.ctx.command_path} --help`", err=True)
+        return 2
+    except FastbpError as error:
+        _say(str(error))
+        return code_of(error)
+    except MemoryError:
+        _say("there must be memory for this, got too little")
+        return 1
+    except BrokenPipeError:  # the reader of what we print has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        _say("stopped")
+        return 130
+
+
+def _say(message: str) -> None:
+    click.echo(f"fastbp: {message}", err=True)
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,18 @@
+"""`fastbp schema`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("schema")
+def command() -> None:
+    """Print the JSON schema of configurations.
+
+    With the YAML extension of an editor: `# yaml-language-server: $schema=fastbp.schema.json` as the first line.
+    """
+    from fastbp.config.describe import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,52 @@
+"""`fastbp show`."""
+
+from __future__ import annotations
+
+import shutil
+
+import click
+
+from fastbp.cli.options import output_options, print_json, table
+
+
+@click.command("show")
+@click.argument("run")
+@click.option("--epochs", default=10, show_default=True, help="How many of the last epochs the table has.")
+@output_options
+def command(run: str, epochs: int, as_json: bool, quiet: bool, verbose: bool) -> None:
+    """Tell of RUN, a run's folder: its curve, its last epochs, and what it came to."""
+    from fastbp.runs.folder import RunFolder
+    from fastbp.runs.plot import plot
+    from fastbp.runs.prediction import result_of
+    from fastbp.runs.progress import number
+
+    folder = RunFolder.old(run)
+    rows = folder.rows()
+    result = result_of(folder.path)
+    if as_json:
+        print_json({"run_dir": str(folder.path), "epochs": rows, "result": result or None})
+        return
+    if not rows:
+        click.echo("no epoch is done yet")
+        return
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    click.echo(plot(rows, [n for n in rows[0] if n in ("loss", "val_loss")], width, 14))
+    names = list(rows[0])
+    best = result.get("best_epoch")
+    if best is None:
+        values = [(r.get("val_loss", r["loss"]), r["epoch"]) for r in rows if r["loss"] is not None]
+        best = min(values)[1] if values else None
+    shown = rows[-epochs:] if epochs else []
+    if best is not None and not any(r["epoch"] == best for r in shown):
+        shown = [rows[best], *shown]
+    lines = [[*names, ""]]
+    for row in shown:
+        mark = "best" if row["epoch"] == best else ""
+        lines.append([str(row["epoch"] + 1), *(number(row[n]) for n in names[1:]), mark])
+    click.echo("\n" + table(lines))
+    if result:
+        from fastbp.cli.train import summary
+
+        click.echo("\n" + summary(result))
+    else:
+        click.echo(f"\n{len(rows)} epochs done, not finished: `fastbp train --resume {folder.path}` goes on")

@@ -1,0 +1,117 @@
+"""`fastbp train`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fastbp.cli.options import config_options, output_options, print_json, read_config, table
+
+
+@click.command("train")
+@config_options
+@click.option("--run-dir", metavar="DIR", help="The run's folder; by default a new one below `run.folder`.")
+@click.option("--resume", metavar="RUN", help="Go on with this run, or with the newest one: `auto`.")
+@click.option("--time-limit", metavar="TIME", help="Stop after this time, such as 10m; the run can be resumed.")
+@click.option("--print-config", is_flag=True, help="Print the configuration with every default, and do nothing else.")
+@output_options
+def command(
+    config: str | None,
+    more: tuple[str, ...],
+    overrides: tuple[str, ...],
+    run_dir: str | None,
+    resume: str | None,
+    time_limit: str | None,
+    print_config: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Train a network as CONFIG says.
+
+    The run's folder gets the resolved configuration, the epochs' metrics, the best and the last network, and a
+    checkpoint that `--resume` goes on from, to the same bits as if nothing had happened.
+    """
+    from fastbp.config.build import plan_of
+    from fastbp.config.text import merge, override, read
+    from fastbp.errors import DivergedError
+    from fastbp.runs.folder import RunFolder
+    from fastbp.runs.progress import Progress
+    from fastbp.runs.stopping import Signals, Stopped
+    from fastbp.runs.training import Training
+
+    if time_limit is not None:
+        overrides = (*overrides, f"trainer.time_limit={time_limit}")
+    folder = None
+    if resume is not None:
+        if run_dir is not None:
+            raise click.UsageError("`--resume` must not be given beside `--run-dir`, got both")
+        folder = RunFolder.old(resume)
+        text = read(folder.config)
+        if config or more:
+            text = merge(text, read_config(config, more, ()))
+        for expression in overrides:
+            text = merge(text, override(expression))
+    else:
+        text = read_config(config, more, overrides)
+    plan = plan_of(text)
+    if print_config:
+        from fastbp.runs.training import resolved_config
+
+        click.echo(resolved_config(plan), nl=False)
+        return 0
+    if folder is not None:
+        before = plan_of(read(folder.config))
+        from fastbp.runs.training import refuse_changes
+
+        refuse_changes(before, plan)
+    signals = Signals()
+    progress = Progress(quiet=quiet or (as_json and not verbose))
+    made = folder
+    if made is None:
+        made = RunFolder.new(plan.config.run.folder, plan.config.name, run_dir)
+    try:
+        training = Training(plan, made, progress, signals, going_on=folder is not None)
+        if verbose:
+            click.echo(f"run folder {made.path}", err=True)
+            click.echo(repr(training.net), err=True)
+        result = training.go()
+    except (Stopped, KeyboardInterrupt) as stop:
+        code = stop.code if isinstance(stop, Stopped) else 130
+        reason = str(stop) or "stopped at once"
+        click.echo(f"fastbp: {reason}\nhint: go on with `fastbp train --resume {made.path}`", err=True)
+        return code
+    except DivergedError as error:
+        hint = "a smaller learning rate or `trainer.clip_norm` may help"
+        click.echo(f"fastbp: {error}\nhint: {hint}; the best network so far is in {made.path}", err=True)
+        return 4
+    except Exception:
+        made.discard()
+        raise
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(summary(result))
+    return 0
+
+
+def summary(result: dict[str, Any]) -> str:
+    """What is printed at the end."""
+    from fastbp.runs.progress import clock, number, rate
+
+    splits = list(result["metrics"])
+    names = list(result["metrics"][splits[0]])
+    rows = [["", *names], *([s, *(number(result["metrics"][s][n]) for n in names)] for s in splits)]
+    lines = [table(rows), ""]
+    lines.append(f"best epoch {result['best_epoch'] + 1} of {result['epochs']}" + _why(result["stopped"]))
+    speed = f"{rate(result['samples_per_second'])} samples/s, {result['gflops']:.1f} GFLOP/s"
+    if result.get("share_of_peak"):
+        speed += f", {result['share_of_peak']:.0%} of this machine's peak"
+    lines.append(f"{clock(result['seconds'])} for {result['steps']} steps, {speed}")
+    lines.append(f"run folder {result['run_dir']}")
+    return "\n".join(lines)
+
+
+def _why(stopped: str) -> str:
+    return f", stopped because {stopped}" if stopped else ""

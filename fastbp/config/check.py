@@ -1,0 +1,175 @@
+"""From a text to a checked `Config`: every message says where, what is required and what was found."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from typing import Any
+
+import msgspec
+
+from fastbp.config.schema import SECTIONS, Config
+from fastbp.config.places import Path_
+from fastbp.config.text import Text, dotted, visible
+from fastbp.errors import ConfigError, not_one_of
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a string",
+    "bool": "`true` or `false`",
+    "array": "a list",
+    "object": "a map of keys to values",
+    "null": "null",
+}
+_WHERE = re.compile(r"(.*) - at `\$?\.?(.*?)`", re.DOTALL)
+_OFTEN = {"lr": "lr", "learning_rate": "lr", "momentum": "momentum", "betas": "betas", "weight_decay": "weight_decay"}
+
+
+def checked(text: Text) -> Config:
+    """The configuration that a text means.
+
+    Raises
+    ------
+    ConfigError
+        One sentence with file, line, path, requirement and value.
+    """
+    _sound(text)
+    _known(text)
+    try:
+        return msgspec.convert(text.data, Config)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), text) from None
+
+
+def fail(text: Text, path: Path_, message: str) -> ConfigError:
+    """The error for the value at a path; `message` begins with what it must be."""
+    return ConfigError(f"{text.place(path)}`{dotted(path)}` {message}")
+
+
+def show(value: Any) -> str:
+    """A value in a message."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "a map"
+    return f"`{visible(str(value))}`" if value != "" else "an empty string"
+
+
+def unknown(text: Text, path: Path_, key: str, known: Any) -> ConfigError:
+    """The error for a key that there is not, with the nearest that there is, here or in another section."""
+    names = sorted(known)
+    close = difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.6)
+    elsewhere = [f"{s}.{key}".lstrip(".") for s, cls in SECTIONS.items() if key in cls.__struct_fields__]
+    if dotted(path) == "trainer" and key in _OFTEN:
+        elsewhere = [f"trainer.optimizer.{_OFTEN[key]}"]
+    if close and close[0] == key.lower():
+        hint = f"did you mean `{close[0]}`?"
+    elif elsewhere and dotted(path) in SECTIONS:
+        hint = f"did you mean `{elsewhere[0]}`?"
+    else:
+        hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(f'`{n}`' for n in names)}"
+    where = f"`{dotted(path)}`" if path else "a config"
+    return ConfigError(f"{text.place((*path, key))}{where} must have known keys only, got {show(key)}\nhint: {hint}")
+
+
+def _sound(text: Text) -> None:
+    """Refuse numbers that are not finite or huge, and texts that no file can hold, wherever they stand."""
+
+    def walk(value: Any, path: Path_) -> None:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise fail(text, path, f"must be finite, got `{value}`")
+        if isinstance(value, int) and abs(value) >= 2**64:
+            raise fail(text, path, f"must be below 2**64, got a number of {value.bit_length()} bits")
+        if isinstance(value, str) and not _is_unicode(value):
+            raise fail(text, path, "must be Unicode, got half of a surrogate pair")
+        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for part, child in items:
+            if isinstance(part, str) and not _is_unicode(part):
+                raise fail(text, path, "must have keys in Unicode, got half of a surrogate pair")
+            walk(child, (*path, part))
+
+    walk(text.data, ())
+
+
+def _is_unicode(value: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def _path(where: str) -> Path_:
+    parts: list[str | int] = []
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+|\.\.\.)\]", where):
+        parts.append(name or (int(index) if index != "..." else "..."))
+    return tuple(parts)
+
+
+def _at(data: Any, path: Path_) -> Any:
+    for part in path:
+        data = data[part]
+    return data
+
+
+def _known(text: Text) -> None:
+    """Refuse keys that there are not."""
+    for name, section in SECTIONS.items():
+        path = _path(name)
+        try:
+            keys = _at(text.data, path)
+        except (KeyError, TypeError, IndexError):
+            continue
+        for key in keys if isinstance(keys, dict) else ():
+            if key not in section.__struct_fields__:
+                raise unknown(text, path, key, section.__struct_fields__)
+
+
+def _explained(message: str, text: Text) -> ConfigError:
+    """The sentence for what msgspec says."""
+    found = _WHERE.fullmatch(message)
+    what, path = (found[1], _path(found[2])) if found else (message, ())
+    if "..." in path:  # a value of a map, whose key msgspec does not tell
+        path = path[: path.index("...")]
+        values = _at(text.data, path)
+        path = (*path, next(k for k, v in values.items() if not isinstance(v, int | float) or isinstance(v, bool)))
+    value = _at(text.data, path)
+    section = SECTIONS.get(dotted(path[:-1]))
+    names = choices(section, str(path[-1])) if section is not None else []
+    if names:
+        shown = visible(value) if isinstance(value, str) else show(value).strip("`")
+        return ConfigError(text.place(path) + str(not_one_of(dotted(path), shown, names)))
+    return fail(text, path, f"must {_requirement(what)}, got {show(value)}")
+
+
+def _requirement(what: str) -> str:
+    """What msgspec expected, in words."""
+    limit = re.fullmatch(r"Expected `(int|float)` (>=|<=|>|<) (\S+)", what)
+    if limit:
+        words = {">=": "at least", "<=": "at most", ">": "above", "<": "below"}[limit[2]]
+        return f"be {words} {float(limit[3]):.10g}"
+    if what.startswith("Expected `str` of length"):
+        return "be one character"
+    if "matching regex" in what:
+        return "be at most 64 letters, digits, `.`, `_` and `-`, the first a letter or a digit"
+    kinds = re.match(r"Expected `([^`]*)`", what)
+    assert kinds, what
+    listed = [_KINDS.get(kind.strip(), kind) for kind in kinds[1].split("|")]
+    return "be " + " or ".join([*(kind for kind in listed if kind != "null"), *(["null"] if "null" in listed else [])])
+
+
+def choices(section: type, name: str) -> list[str]:
+    """The names that a key may have."""
+    info = msgspec.inspect.type_info(section)
+    assert isinstance(info, msgspec.inspect.StructType)
+    type_ = next(f.type for f in info.fields if f.name == name)
+    parts = type_.types if isinstance(type_, msgspec.inspect.UnionType) else (type_,)
+    out: list[str] = []
+    for part in parts:
+        while isinstance(part, msgspec.inspect.Metadata):
+            part = part.type
+        kinds = part.types if isinstance(part, msgspec.inspect.UnionType) else (part,)
+        for kind in kinds:
+            if isinstance(kind, msgspec.inspect.LiteralType):
+                out += [str(v) for v in kind.values]
+    return out

@@ -1,0 +1,157 @@
+"""The schema in other forms: JSON schema for editors, and the rows of the reference page."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import msgspec
+
+from fastbp.config.build import LBFGSSettings
+from fastbp.config.schema import SECTIONS, Config
+
+
+def tables() -> dict[str, dict[str, Any]]:
+    """What a key that takes a name, or a map with `name`, may name: path -> name -> class."""
+    from fastbp.model.activations import ACTIVATIONS
+    from fastbp.model.initial import INITIALISERS
+    from fastbp.model.layers import LAYERS
+    from fastbp.model.losses import LOSSES, loss_of
+    from fastbp.train import adam
+    from fastbp.train.optimizers import OPTIMIZERS
+    from fastbp.train.schedules import SCHEDULES
+
+    assert adam  # whose import fills OPTIMIZERS
+    loss_of("mse")  # fills LOSSES
+    activations = {k: v if isinstance(v, type) else type(v()) for k, v in ACTIVATIONS.items()}
+    return {
+        "network.activation": activations,
+        "network.layers": {**activations, **LAYERS},
+        "network.init": dict.fromkeys(INITIALISERS),
+        "trainer.loss": dict(LOSSES),
+        "trainer.optimizer": {**OPTIMIZERS, "lbfgs": LBFGSSettings},
+        "trainer.schedule": dict(SCHEDULES),
+    }
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema, the settings of layers, losses, optimisers and schedules included."""
+    schema: dict[str, Any] = msgspec.json.schema(Config)
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "fastbp configuration"
+    parts = schema["$defs"]
+    for path, table in tables().items():
+        section, key = path.split(".")
+        target = parts[SECTIONS[section].__name__]["properties"][key]
+        found = {"anyOf": [*_variants(table), *([{"type": "null"}] if target.get("default", 0) is None else [])]}
+        if key == "layers":
+            found = {"anyOf": [{"type": "array", "items": found}, {"type": "null"}]}
+        for word in ("description", "default"):
+            if word in target:
+                found[word] = target[word]
+        parts[SECTIONS[section].__name__]["properties"][key] = found
+    return schema
+
+
+def _variants(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """A bare name where nothing must be set, and a map for each."""
+    bare: list[str] = []
+    maps: list[dict[str, Any]] = []
+    for name, cls in table.items():
+        if cls is None:
+            bare.append(name)
+            scaled: dict[str, Any] = {"name": {"const": name}, "scale": {"type": ["number", "null"]}}
+            maps.append({"type": "object", "properties": scaled, "required": ["name"]})
+            continue
+        fields = [f for f in dataclasses.fields(cls) if f.init]
+        needed = [f.name for f in fields if f.default is dataclasses.MISSING]
+        if not needed:
+            bare.append(name)
+        properties: dict[str, Any] = {"name": {"const": name}, **{f.name: _field(f) for f in fields}}
+        entry: dict[str, Any] = {"type": "object", "properties": properties, "required": ["name", *needed]}
+        maps.append({**entry, "additionalProperties": False})
+    names: dict[str, Any] = {"enum": bare}
+    return [names, *maps]
+
+
+def _field(field: Any) -> dict[str, Any]:
+    if field.default is dataclasses.MISSING:
+        return {}
+    default = field.default
+    if dataclasses.is_dataclass(default):
+        default = default.name  # type: ignore[union-attr]
+    kinds = {bool: "boolean", int: "number", float: "number", str: "string"}
+    if type(default) in kinds and not isinstance(default, str):
+        return {"type": kinds[type(default)], "default": default}
+    return {"default": list(default) if isinstance(default, tuple) else default}
+
+
+class Key(NamedTuple):
+    """One key of the reference page."""
+
+    path: str
+    must: str
+    default: str
+    about: str
+
+
+def keys() -> list[Key]:
+    """Every key of every section, in order."""
+    out = []
+    for path, section in SECTIONS.items():
+        info: Any = msgspec.inspect.type_info(section)
+        for field in info.fields:
+            full = f"{path}.{field.name}" if path else field.name
+            if full in SECTIONS and full != "":
+                continue
+            about, type_ = _about(field.type)
+            out.append(Key(full, _words(type_, full), _default(field), about))
+    return out
+
+
+def _about(type_: Any) -> tuple[str, Any]:
+    text = ""
+    while isinstance(type_, msgspec.inspect.Metadata):
+        text = (type_.extra_json_schema or {}).get("description", text)
+        type_ = type_.type
+    return text, type_
+
+
+def _default(field: Any) -> str:
+    if field.default is not msgspec.NODEFAULT:
+        value = field.default
+    elif field.default_factory is not msgspec.NODEFAULT:
+        value = field.default_factory()
+    else:
+        return ""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else f"`{value}`" if value != "" else ""
+
+
+def _words(type_: Any, path: str) -> str:
+    """What a value must be."""
+    if path in tables() or path == "network.layers":
+        return "a list of names or maps" if path == "network.layers" else "a name, or a map with `name`"
+    _, type_ = _about(type_)
+    i = msgspec.inspect
+    if isinstance(type_, i.UnionType):
+        return " or ".join(_words(t, path) for t in type_.types)
+    if isinstance(type_, i.LiteralType):
+        return ", ".join(f"`{v}`" for v in type_.values)
+    if isinstance(type_, i.NoneType):
+        return "null"
+    if isinstance(type_, i.BoolType):
+        return "true or false"
+    if isinstance(type_, i.StrType):
+        return "one character" if type_.max_length == 1 else "text"
+    if isinstance(type_, i.IntType | i.FloatType):
+        kind = "a whole number" if isinstance(type_, i.IntType) else "a number"
+        limits = [("at least", type_.ge), ("above", type_.gt), ("at most", type_.le), ("below", type_.lt)]
+        return ", ".join([kind, *(f"{word} {limit:g}" for word, limit in limits if limit is not None)])
+    if isinstance(type_, i.ListType):
+        inner = _words(type_.item_type, path).removeprefix("a ").replace("whole number", "whole numbers")
+        return f"a list of {inner}"
+    if isinstance(type_, i.DictType):
+        return "a map"
+    return "anything"

@@ -1,0 +1,172 @@
+"""Where values stand in TOML and JSON, whose parsers do not say.
+
+Both are read once more, token by token, for the lines of their keys; what the values are is the parsers' business.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NamedTuple
+
+from fastbp.errors import ConfigError
+
+Path_ = tuple[str | int, ...]
+
+DEEPEST = 32
+
+_TOKEN = re.compile(
+    r"""
+      (?P<text> \"{3}(?:[^\\]|\\.)*?(?:\"{3,5}|\Z) | '{3}.*?(?:'{3,5}|\Z) | \"(?:[^\"\\\n]|\\.)*\"? | '[^'\n]*'? )
+    | (?P<note> \#[^\n]* )
+    | (?P<line> \n )
+    | (?P<sign> [][{}=:,.] )
+    | (?P<word> [^][{}=:,.\s\"'#]+ )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class Token(NamedTuple):
+    """A piece of a file and its line, counted from 1."""
+
+    kind: str
+    text: str
+    line: int
+
+
+def tokens(content: str, name: str) -> list[Token]:
+    """The pieces of a TOML or JSON file; refuses brackets in brackets in brackets before a parser sees them."""
+    out: list[Token] = []
+    line, depth = 1, 0
+    for found in _TOKEN.finditer(content):
+        kind, text = found.lastgroup or "", found[0]
+        if kind != "note":
+            out.append(Token(kind, text, line))
+        line += text.count("\n")
+        depth += (text in ("[", "{")) - (text in ("]", "}"))
+        if depth > DEEPEST:
+            raise too_deep(name, line)
+    return out
+
+
+def too_deep(name: str, line: int) -> ConfigError:
+    """The error for a value inside too many others."""
+    return ConfigError(f"{name}:{line}: a config must be nested at most {DEEPEST} deep, got more")
+
+
+class Lines:
+    """Walks through the tokens of a file that its parser has accepted; `places` has the line of every path."""
+
+    def __init__(self, found: list[Token], name: str) -> None:
+        self.tokens, self.name, self.at = [*found, Token("end", "", 1)], name, 0
+        self.places: dict[Path_, int] = {(): 1}
+        self.again: tuple[Path_, int, int] | None = None  # a key that JSON has twice: path, first line, second line
+
+    @property
+    def now(self) -> Token:
+        return self.tokens[self.at]
+
+    def skip(self, *texts: str) -> None:
+        while self.now.text in texts and self.now.kind != "end":
+            self.at += 1
+
+    def json(self) -> None:
+        """A JSON file."""
+        self.skip("\n")
+        self.value(())
+
+    def toml(self) -> None:
+        """A TOML file: keys with values, below headers."""
+        table: Path_ = ()
+        last: dict[Path_, int] = {}  # [[tables]] so far
+        self.skip("\n")
+        while self.now.kind != "end":
+            if self.now.text == "[" and self.now.kind == "sign":
+                line, many = self.now.line, self.tokens[self.at + 1].text == "["
+                self.skip("[")
+                keys = self.keys()
+                self.skip("]")
+                table = ()
+                for i, key in enumerate(keys):
+                    table = self.place((*table, key), line)
+                    if many and i == len(keys) - 1:
+                        last[table] = last.get(table, -1) + 1
+                    if table in last:
+                        table = self.place((*table, last[table]), line)
+            else:
+                self.pair(table)
+            self.skip("\n")
+
+    def pair(self, table: Path_) -> None:
+        """A key, which may have dots, and its value."""
+        line = self.now.line
+        for key in self.keys():
+            table = self.place((*table, key), line)
+        self.skip("=", "\n")
+        self.value(table)
+
+    def place(self, path: Path_, line: int) -> Path_:
+        if len(path) > DEEPEST:
+            raise too_deep(self.name, line)
+        self.places.setdefault(path, line)
+        return path
+
+    def keys(self) -> list[str]:
+        """The parts of a key."""
+        out = []
+        while self.now.kind in ("text", "word") or self.now.text == ".":
+            if self.now.text != ".":
+                out.append(_plain(self.now.text))
+            self.at += 1
+        return out
+
+    def value(self, path: Path_) -> None:
+        """Anything that stands behind a key."""
+        opened = self.now.text if self.now.kind == "sign" else ""
+        if opened in ("[", "{") and len(path) >= DEEPEST:
+            raise too_deep(self.name, self.now.line)
+        if opened == "[":
+            self.at += 1
+            count = 0
+            self.skip("\n", ",")
+            while self.now.text != "]" and self.now.kind != "end":
+                self.value(self.place((*path, count), self.now.line))
+                count += 1
+                self.skip("\n", ",")
+            self.at += 1
+        elif opened == "{":
+            self.at += 1
+            self.skip("\n", ",")
+            while self.now.text != "}" and self.now.kind != "end":
+                self.member(path)
+                self.skip("\n", ",")
+            self.at += 1
+        else:
+            while self.now.kind not in ("line", "end") and self.now.text not in (",", "]", "}"):
+                self.at += 1
+
+    def member(self, path: Path_) -> None:
+        """A key of a map in braces, behind which JSON has a colon."""
+        if self.now.kind == "text" and self.tokens[self.at + 1].text != "=":
+            following = next((t.text for t in self.tokens[self.at + 1 :] if t.kind != "line"), "")
+            if following == ":":
+                key, line = (*path, json.loads(self.now.text, strict=False)), self.now.line
+                if key in self.places and self.again is None:
+                    self.again = key, self.places[key], line
+                self.at += 1
+                self.skip("\n", ":")
+                self.value(self.place(key, line))
+                return
+        self.pair(path)
+
+
+def _plain(text: str) -> str:
+    """A key of TOML without its quotes."""
+    if text[0] == "'":
+        return text[1:-1]
+    if text[0] == '"':
+        import tomllib
+
+        return next(iter(tomllib.loads(f"{text} = 0")))
+    return text

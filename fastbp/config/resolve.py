@@ -1,0 +1,61 @@
+"""A configuration with every default filled in, as a file that runs again to the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import msgspec
+
+from fastbp.config.build import Plan
+
+# What may differ when a run goes on.
+FREE = (("trainer", "epochs"), ("trainer", "time_limit"), ("trainer", "early_stopping"))
+
+
+def resolved(plan: Plan, loss: Any, metrics: list[str], task: str) -> dict[str, Any]:
+    """Everything that was said and every default."""
+    data: dict[str, Any] = msgspec.to_builtins(plan.config)
+    data["data"]["task"] = task
+    trainer, network = data["trainer"], data["network"]
+    trainer["loss"] = _spec(loss)
+    trainer["optimizer"] = _spec(plan.optimizer)
+    trainer["schedule"] = None if plan.schedule is None else _spec(plan.schedule)
+    trainer["metrics"] = metrics
+    if plan.layers is not None:
+        data["network"] = {"layers": [_spec(layer) for layer in plan.layers]}
+    else:
+        network["hidden"] = network["hidden"] if network["hidden"] is not None else [128]
+        del network["layers"]
+    return data
+
+
+def _spec(value: Any) -> dict[str, Any]:
+    """An object as a map with its name and all settings."""
+    settings = value.settings() if hasattr(value, "settings") else dataclasses.asdict(value)
+    return {"name": value.kind, **{k: _plain(v) for k, v in settings.items()}}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {k: v for k, v in dataclasses.asdict(value).items() if v is not None}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return value
+
+
+def changes(old: dict[str, Any], new: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Paths at which two resolved configurations differ, but for those that may."""
+    found: list[tuple[str, ...]] = []
+    for key in {**old, **new}:
+        here = (*path, key)
+        if here in FREE:
+            continue
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += changes(a, b, here)
+        elif a != b:
+            found.append(here)
+    return found

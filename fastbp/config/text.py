@@ -1,0 +1,335 @@
+"""Configuration files as data: YAML by the rules of version 1.2, TOML and JSON, and where in a file each value stands.
+
+What YAML files may hold is what JSON can: `yes`, `no` and `on` are strings, `1e-3` is a number, keys are strings and
+occur once. Aliases, tags, several documents, more than 1 MiB and nesting beyond 32 are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastbp.config.places import DEEPEST, Lines, Path_, tokens
+from fastbp.errors import ConfigError, DependencyError
+
+MOST_BYTES = 1 << 20
+
+_INT = re.compile(r"[-+]?[0-9]+")
+_OCT = re.compile(r"0o[0-7]+")
+_HEX = re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL = {".nan": math.nan, ".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf}
+
+
+@dataclass
+class Text:
+    """A configuration: its data, and where each part of it was written.
+
+    Attributes
+    ----------
+    data : dict
+    places : dict of path to (file, line)
+        Paths are tuples of keys and indices; lines count from 1.
+    """
+
+    data: dict[str, Any] = field(default_factory=dict)
+    places: dict[Path_, tuple[str, int]] = field(default_factory=dict)
+
+    def place(self, path: Path_) -> str:
+        """`file:line: ` of a value, of what encloses it where the value itself was never written, or nothing."""
+        for size in range(len(path), -1, -1):
+            if path[:size] in self.places:
+                file, line = self.places[path[:size]]
+                return f"{file}:{line}: " if line else f"{file}: "
+        return ""
+
+
+def dotted(path: Path_) -> str:
+    """A path as messages show it.
+
+    Examples
+    --------
+    >>> dotted(("network", "layers", 1, "p"))
+    'network.layers[1].p'
+    """
+    out = ""
+    for part in path:
+        out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else str(part)
+    return out
+
+
+def scalar(text: str) -> Any:
+    """What a plain YAML scalar means.
+
+    Examples
+    --------
+    >>> [scalar(t) for t in ("1e-3", "no", "0x1F", "null", "true", "1_000", "010")]
+    [0.001, 'no', 31, None, True, '1_000', 10]
+    """
+    if text in ("", "~", "null", "Null", "NULL"):
+        return None
+    if text in ("true", "True", "TRUE"):
+        return True
+    if text in ("false", "False", "FALSE"):
+        return False
+    if _INT.fullmatch(text):
+        if len(text) > 400:
+            return math.copysign(math.inf, -1 if text[0] == "-" else 1)
+        return int(text)
+    if _OCT.fullmatch(text):
+        return int(text[2:], 8)
+    if _HEX.fullmatch(text):
+        return int(text[2:], 16)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return _SPECIAL.get(text.lower(), text)
+
+
+def read(path: str | Path) -> Text:
+    """Read a configuration file; what it is follows from its ending: .yaml, .yml, .toml or .json."""
+    name = str(path)
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".yaml", ".yml", ".toml", ".json"):
+        raise ConfigError(f"{name}: a config must end in `.yaml`, `.yml`, `.toml` or `.json`, got `{suffix}`")
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{name}: a config must be a file that can be read, got `{error.strerror}`") from None
+    if len(raw) > MOST_BYTES:
+        raise ConfigError(f"{name}: a config must have at most 1 MiB, got more")
+    try:
+        content = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{name}:{line}: a config must be UTF-8, got byte `0x{raw[error.start]:02x}`") from None
+    return parse(content, name, suffix)
+
+
+def parse(content: str, name: str = "config", suffix: str = ".yaml") -> Text:
+    """Parse a configuration."""
+    if suffix == ".toml":
+        out = _toml(content, name)
+    elif suffix == ".json":
+        out = _json(content, name)
+    else:
+        out = _yaml(content, name)
+    return out
+
+
+def _must_be_keys(data: Any, name: str, line: int) -> None:
+    if not isinstance(data, dict):
+        got = "nothing" if data is None else "a list" if isinstance(data, list) else f"`{visible(str(data))}`"
+        raise ConfigError(f"{name}:{line}: a config must be keys with values, got {got}")
+
+
+def visible(text: str) -> str:
+    """A text as one line of a message: what cannot be seen is escaped, and the end of a long one left out.
+
+    Examples
+    --------
+    >>> visible("two\\nlines")
+    'two\\\\nlines'
+    """
+    short = text if len(text) <= 60 else text[:57] + "..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+
+
+def _broken(kind: str, name: str, line: int, problem: str) -> ConfigError:
+    """The error for what a parser refused."""
+    if "'\\t'" in problem:
+        return ConfigError(f"{name}:{line}: a config in {kind} must be indented with spaces, got a tab")
+    said = re.sub(r"'([^']*)'", r"`\1`", problem.replace("\n", " "))
+    return ConfigError(f"{name}:{line}: a config must be {kind}, got an error: {said[:1].lower()}{said[1:]}")
+
+
+def _twice(name: str, line: int, path: Path_, first: int) -> ConfigError:
+    return ConfigError(f"{name}:{line}: `{visible(dotted(path))}` must be given once, got it on line {first} too")
+
+
+# YAML
+
+
+def _yaml(content: str, name: str) -> Text:
+    import yaml
+
+    out = Text()
+
+    def fail(mark: Any, message: str) -> ConfigError:
+        return ConfigError(f"{name}:{mark.line + 1 if mark else 1}: {message}")
+
+    try:
+        # Depth and aliases are looked at in the events, before anything is built out of them.
+        depth = 0
+        for event in yaml.parse(content, Loader=yaml.SafeLoader):
+            mark = event.start_mark
+            if isinstance(event, yaml.AliasEvent):
+                raise fail(mark, f"a config must have no aliases, got `*{event.anchor}`")
+            if getattr(event, "anchor", None):
+                raise fail(mark, f"a config must have no anchors, got `&{event.anchor}`")
+            if getattr(event, "tag", None):
+                raise fail(mark, f"a config must have no tags, got `{event.tag}`")
+            if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+                depth += 1
+                if depth > DEEPEST:
+                    raise fail(mark, f"a config must be nested at most {DEEPEST} deep, got more")
+            elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+                depth -= 1
+        root = yaml.compose(content, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        if "single document" in str(error.context) or "but found another document" in str(error.problem):
+            raise fail(mark, "a config must be one document, got another after `---`") from None
+        raise _broken("YAML", name, mark.line + 1 if mark else 1, error.problem or "it ends too early") from None
+    except yaml.YAMLError as error:
+        at = content[: getattr(error, "position", 0)].count("\n") + 1
+        raise ConfigError(f"{name}:{at}: a config must be YAML, got a character that it may not have") from None
+
+    def build(node: Any, path: Path_) -> Any:
+        out.places.setdefault(path, (name, node.start_mark.line + 1))
+        if isinstance(node, yaml.ScalarNode):
+            return scalar(node.value) if node.style is None else node.value
+        if isinstance(node, yaml.SequenceNode):
+            return [build(item, (*path, i)) for i, item in enumerate(node.value)]
+        found: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                where = f"`{dotted(path)}`" if path else "a config"
+                got = "a map" if isinstance(key, yaml.MappingNode) else "a list"
+                raise fail(key.start_mark, f"{where} must have strings for keys, got {got}")
+            if key.value in found:
+                first = out.places[(*path, key.value)][1]
+                raise _twice(name, key.start_mark.line + 1, (*path, key.value), first)
+            out.places[(*path, key.value)] = (name, key.start_mark.line + 1)
+            found[key.value] = build(value, (*path, key.value))
+        return found
+
+    data: Any = build(root, ()) if root is not None else None
+    _must_be_keys(data, name, root.start_mark.line + 1 if root is not None else 1)
+    out.data = data
+    return out
+
+
+# TOML and JSON
+
+
+def _toml(content: str, name: str) -> Text:
+    try:
+        import tomllib
+    except ImportError:
+        raise DependencyError(f"{name}: a config in TOML needs Python 3.11 or newer\nhint: write it in YAML") from None
+    content = content.replace("\r\n", "\n")
+    lines = Lines(tokens(content, name), name)
+    try:
+        data = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r" \(at (?:line (\d+).*|end of document)\)$", str(error))
+        line = (found and found[1]) or content.count("\n") + (not content.endswith("\n"))
+        raise _broken("TOML", name, int(line), str(error)[: found.start() if found else None]) from None
+    except ValueError:  # Python reads no numbers of more than 4,300 digits
+        raise ConfigError(f"{name}: a config must have numbers of at most 4300 digits, got more") from None
+    lines.toml()
+    return Text(data, {path: (name, line) for path, line in lines.places.items()})
+
+
+def _json(content: str, name: str) -> Text:
+    lines = Lines(tokens(content, name), name)
+    try:
+        data = json.loads(content)
+    except json.JSONDecodeError as error:
+        raise _broken("JSON", name, error.lineno, error.msg) from None
+    except ValueError:
+        raise ConfigError(f"{name}: a config must have numbers of at most 4300 digits, got more") from None
+    first = len(content) - len(content.lstrip())
+    _must_be_keys(data, name, content.count("\n", 0, first) + 1)
+    lines.json()
+    if lines.again is not None:
+        path, before, line = lines.again
+        raise _twice(name, line, path, before)
+    return Text(data, {path: (name, line) for path, line in lines.places.items()})
+
+
+# Several of them
+
+
+def merge(below: Text, above: Text) -> Text:
+    """Lay one configuration over another: maps are merged key by key, everything else is replaced.
+
+    Where both name a kind, such as ``optimizer: {name: ...}``, another name leaves nothing of the map below.
+    """
+    places = dict(below.places)
+
+    def lay(under: Any, over: Any, path: Path_) -> Any:
+        if isinstance(under, dict) and isinstance(over, dict):
+            if "name" in over and path and over["name"] != under.get("name") and "name" in under:
+                forget(path)
+                return over
+            out = dict(under)
+            for key, value in over.items():
+                out[key] = lay(under[key], value, (*path, key)) if key in under else value
+            return out
+        forget(path)
+        return over
+
+    def forget(path: Path_) -> None:
+        for known in [p for p in places if p[: len(path)] == path]:
+            del places[known]
+
+    data = lay(below.data, above.data, ())
+    places.update(above.places)
+    return Text(data, places)
+
+
+def override(expression: str) -> Text:
+    """The configuration that ``--set a.b=value`` means; the value is read as YAML.
+
+    Examples
+    --------
+    >>> override("trainer.epochs=5").data
+    {'trainer': {'epochs': 5}}
+    """
+    where = f"--set {expression}"
+    path, sign, content = expression.partition("=")
+    keys = path.strip().split(".")
+    if not sign or not all(keys):
+        raise ConfigError(f"`--set` must be a path and a value, such as `trainer.epochs=5`, got `{expression}`")
+    try:
+        value = parse(f"value: {content}" if content.strip() else "value: ''", where).data["value"]
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(f"{where}:1: a config", f"`--set {path}`")) from None
+    out: Any = value
+    for key in reversed(keys):
+        out = {key: out}
+    places: dict[Path_, tuple[str, int]] = {tuple(keys[: i + 1]): (where, 0) for i in range(len(keys))}
+    return Text(out, places)
+
+
+def as_yaml(data: dict[str, Any]) -> str:
+    """Write a configuration so that reading it gives the same data."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc]
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
+            return super().increase_indent(flow, False)
+
+    def string(dumper: Any, value: str) -> Any:
+        plain = scalar(value) == value and isinstance(scalar(value), str)
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
+
+    def number(dumper: Any, value: float) -> Any:
+        mantissa, e, exponent = repr(value).partition("e")
+        whole = mantissa if "." in mantissa else f"{mantissa}.0"  # PyYAML would tag a float without a point
+        return dumper.represent_scalar("tag:yaml.org,2002:float", whole + e + exponent)
+
+    def listed(dumper: Any, value: list[Any]) -> Any:
+        flat = all(not isinstance(v, list | dict) for v in value)
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=flat)
+
+    Dumper.add_representer(str, string)
+    Dumper.add_representer(float, number)
+    Dumper.add_representer(list, listed)
+    return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110))

@@ -1,0 +1,151 @@
+"""Rows as they come out of files: numbers and texts, before anything is learned of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.errors import DataError
+
+Array = NDArray[Any]
+
+# What stands for a number or category that is not there.
+MISSING = frozenset(("", "NA", "N/A", "na", "n/a", "NaN", "nan", "NAN", "null", "NULL", "None", "?"))
+
+
+@dataclass
+class Column:
+    """One column: numbers (float64, NaN where missing) or texts (objects, None where missing).
+
+    `places` says where a row stands in its file, for messages.
+    """
+
+    name: str
+    values: Array
+
+    @property
+    def is_text(self) -> bool:
+        return self.values.dtype.kind == "O"
+
+
+@dataclass
+class Frame:
+    """A table. `matrix` is a block of numbers without names of their own, as array files hold; columns stand beside it.
+
+    Attributes
+    ----------
+    matrix : float array, shape (rows, features), or None
+    columns : dict of name to Column
+    origin : str
+        The file, for messages.
+    lines : int array, shape (rows,), or None
+        Line of each row in the file.
+    """
+
+    matrix: Array | None = None
+    columns: dict[str, Column] = field(default_factory=dict)
+    origin: str = ""
+    lines: Array | None = None
+
+    def __len__(self) -> int:
+        if self.matrix is not None:
+            return len(self.matrix)
+        return len(next(iter(self.columns.values())).values) if self.columns else 0
+
+    def take(self, rows: Array) -> Frame:
+        """Some of the rows, in that order."""
+        return Frame(
+            None if self.matrix is None else self.matrix[rows],
+            {name: Column(name, column.values[rows]) for name, column in self.columns.items()},
+            self.origin,
+            None if self.lines is None else self.lines[rows],
+        )
+
+    def place(self, row: int) -> str:
+        """Where a row stands, as messages begin."""
+        return f"{self.origin}:{self.lines[row]}: " if self.lines is not None else f"{self.origin}: row {row}: "
+
+    def column(self, name: str) -> Column:
+        """The column of that name."""
+        if name not in self.columns:
+            raise missing_column(self, name)
+        return self.columns[name]
+
+    def numbers(self, name: str) -> Array:
+        """A column as numbers, NaN where it is missing."""
+        column = self.column(name)
+        if not column.is_text:
+            return column.values
+        out, bad = as_numbers(column.values)
+        if bad >= 0:
+            raise DataError(f"{self.place(bad)}column `{name}` must be a number, got `{column.values[bad]}`")
+        return out
+
+    def texts(self, name: str) -> Array:
+        """A column as texts, None where it is missing; numbers that are whole lose their point."""
+        column = self.column(name)
+        return column.values if column.is_text else as_texts(column.values)
+
+
+def missing_column(frame: Frame, name: str) -> DataError:
+    """The error for a column that a file has not."""
+    import difflib
+
+    names = list(frame.columns)
+    close = difflib.get_close_matches(name, names, n=1)
+    shown = ", ".join(f"`{n}`" for n in names[:12]) + (", ..." if len(names) > 12 else "")
+    hint = f"\nhint: did you mean `{close[0]}`?" if close else ""
+    return DataError(f"{frame.origin}: there must be a column `{name}`, got {shown or 'no named columns'}{hint}")
+
+
+def as_numbers(values: Array) -> tuple[Array, int]:
+    """Texts as numbers, and the first row that is none, or -1."""
+    gone = np.array([v is None for v in values], bool)
+    out = np.full(len(values), np.nan)
+    try:
+        out[~gone] = values[~gone].astype(np.float64)
+        return out, -1
+    except (ValueError, TypeError):
+        for row, value in enumerate(values):
+            if value is not None:
+                try:
+                    float(value)
+                except (ValueError, TypeError):
+                    return out, row
+        raise
+
+
+def as_texts(values: Array) -> Array:
+    """Numbers as texts."""
+    out = np.empty(len(values), object)
+    for i, v in enumerate(values.tolist()):
+        out[i] = None if v != v else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)
+    return out
+
+
+def joined(frames: Sequence[Frame]) -> Frame:
+    """Frames of the same columns below each other; places in files are those of the first where there is one."""
+    if len(frames) == 1:
+        return frames[0]
+    first = frames[0]
+    for other in frames[1:]:
+        if list(other.columns) != list(first.columns):
+            theirs, ours = (", ".join(f"`{n}`" for n in f.columns) or "none" for f in (other, first))
+            raise DataError(f"{other.origin}: columns must be those of {first.origin}, {ours}, got {theirs}")
+        width, wanted = (0 if f.matrix is None else f.matrix.shape[1] for f in (other, first))
+        if width != wanted:
+            raise DataError(f"{other.origin}: rows must have {wanted} features as in {first.origin}, got {width}")
+    columns = {}
+    for name, column in first.columns.items():
+        parts = [f.columns[name] for f in frames]
+        if any(p.is_text for p in parts):
+            columns[name] = Column(name, np.concatenate([p.values if p.is_text else as_texts(p.values) for p in parts]))
+        else:
+            columns[name] = Column(name, np.concatenate([p.values for p in parts]))
+        del column
+    matrix = None if first.matrix is None else np.concatenate([f.matrix for f in frames])
+    return Frame(matrix, columns, f"{first.origin} and {len(frames) - 1} more")

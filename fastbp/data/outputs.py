@@ -1,0 +1,108 @@
+"""What a network is to predict, from columns to targets and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.data.frame import Frame
+from fastbp.errors import DataError
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Outputs:
+    """What is predicted: classes by name, several labels at once, or numbers, which may be scaled.
+
+    Attributes
+    ----------
+    task : {"classes", "labels", "numbers"}
+    names : list of str
+        Of the classes, the labels, or the columns of numbers.
+    columns : list of str
+        Target columns; empty where targets are arrays.
+    """
+
+    task: str
+    columns: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    center: Array = field(default_factory=lambda: np.zeros(0))
+    spread: Array = field(default_factory=lambda: np.ones(0))
+
+    def fit(self, frame: Frame, scaled: bool) -> None:
+        """Learn classes, or the scale of numbers."""
+        if self.task == "classes":
+            values = frame.texts(self.columns[0])
+            self._all_there(values, frame, self.columns[0])
+            numeric = not frame.column(self.columns[0]).is_text
+            seen = set(values.tolist())
+            self.names = sorted(seen, key=(lambda v: float(v)) if numeric else None)
+            if len(self.names) < 2:
+                raise DataError(
+                    f"{frame.origin}: target `{self.columns[0]}` must have two classes at least, got"
+                    f" {'only ' + repr(self.names[0]).replace(chr(39), '`') if self.names else 'none'}"
+                )
+            return
+        self.names = list(self.columns)
+        self.center, self.spread = np.zeros(len(self.names)), np.ones(len(self.names))
+        for i, name in enumerate(self.columns):
+            values = frame.numbers(name)
+            self._all_there(values, frame, name)
+            if self.task == "numbers" and scaled:
+                self.center[i] = values.mean()
+                deviation = np.sqrt(np.square(values - self.center[i]).mean())
+                self.spread[i] = deviation if deviation > 0 else 1.0
+
+    @staticmethod
+    def _all_there(values: Array, frame: Frame, name: str) -> None:
+        gone = np.array([v is None or v != v for v in values.tolist()], bool)
+        if gone.any():
+            raise DataError(f"{frame.place(int(np.argmax(gone)))}target `{name}` must have a value, got none")
+
+    def targets(self, frame: Frame, dtype: Any) -> Array:
+        """Targets as the loss takes them."""
+        if self.task == "classes":
+            name = self.columns[0]
+            values = frame.texts(name)
+            self._all_there(values, frame, name)
+            place = {value: i for i, value in enumerate(self.names)}
+            out = np.array([place.get(value, -1) for value in values.tolist()], np.int64)
+            if (out < 0).any():
+                row = int(np.argmax(out < 0))
+                raise DataError(
+                    f"{frame.place(row)}target `{name}` must be a class seen in training, got `{values[row]}`"
+                )
+            return out
+        parts = []
+        for i, name in enumerate(self.columns):
+            values = frame.numbers(name)
+            self._all_there(values, frame, name)
+            if self.task == "labels" and not np.isin(values, (0.0, 1.0)).all():
+                row = int(np.argmin(np.isin(values, (0.0, 1.0))))
+                raise DataError(f"{frame.place(row)}label `{name}` must be 0 or 1, got `{values[row]:g}`")
+            parts.append((values - self.center[i]) / self.spread[i])
+        return np.ascontiguousarray(np.stack(parts, axis=1).astype(dtype))
+
+    @property
+    def width(self) -> int:
+        """Outputs of the network."""
+        return len(self.names)
+
+    def unscaled(self, numbers: Array) -> Array:
+        """Predicted numbers in the units of the table."""
+        if self.task != "numbers" or numbers.shape[1] != len(self.names):
+            return numbers
+        return np.asarray(numbers * self.spread.astype(numbers.dtype) + self.center.astype(numbers.dtype))
+
+    def to_data(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"task": self.task, "columns": self.columns, "names": self.names}
+        return {**out, "center": self.center.tolist(), "spread": self.spread.tolist()}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Outputs:
+        words = {k: data[k] for k in ("task", "columns", "names")}
+        return cls(**words, center=np.array(data["center"], float), spread=np.array(data["spread"], float))

@@ -1,0 +1,265 @@
+"""From what a configuration says of its data to matrices: rows are divided, columns fitted and applied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.data import _PARTS as DIGITS
+from fastbp.data import digits
+from fastbp.data.files import TARGET, read_paths
+from fastbp.data.frame import Column, Frame, as_texts, missing_column
+from fastbp.data.inputs import FILLS, SCALES, Category, Inputs, Numbers
+from fastbp.data.outputs import Outputs
+from fastbp.data.recipe import Recipe
+from fastbp.data.splits import PARTS, split
+from fastbp.data.synthetic import SYNTHETIC
+from fastbp.errors import ConfigError, DataError, not_one_of
+
+Array = NDArray[Any]
+TYPES = ("number", "category", "ignore", "target", "weight")
+LOSS_OF = {"classes": "cross_entropy", "labels": "binary_cross_entropy", "numbers": "mse"}
+UNSCALED = ("poisson",)  # losses whose targets have a zero of their own
+
+
+@dataclass
+class Part:
+    """One part of the rows, as the network takes them."""
+
+    X: Array
+    y: Array
+    weight: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+
+@dataclass
+class Prepared:
+    """All parts, and what was learned from the training rows."""
+
+    parts: dict[str, Part]
+    recipe: Recipe
+
+
+def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
+    """Read, divide, fit and apply what the section `data` says; `loss` is None where the task decides."""
+    frames, columns, task = _frames(data, seed)
+    train = frames["train"]
+    kind = LOSS_OF[task] if loss is None else loss.kind
+    _fits(task, kind, columns)
+    outputs = Outputs(task, columns)
+    outputs.fit(train, data.scale_target and kind not in UNSCALED)
+    inputs, weight = column_plan(train, data, columns)
+    inputs.fit(train)
+    recipe = Recipe(inputs, outputs, kind, weight)
+    return Prepared({name: part_of(recipe, frame, dtype) for name, frame in frames.items()}, recipe)
+
+
+def part_of(recipe: Recipe, frame: Frame, dtype: Any) -> Part:
+    """Rows with targets as the network takes them."""
+    weight = None
+    if recipe.weight is not None:
+        weight = frame.numbers(recipe.weight)
+        bad = ~(weight >= 0.0)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise DataError(f"{frame.place(row)}weight `{recipe.weight}` must be at least 0, got `{weight[row]}`")
+    return Part(recipe.matrix(frame, np.dtype(dtype)), recipe.outputs.targets(frame, dtype), weight)
+
+
+def _fits(task: str, loss: str, columns: Sequence[str]) -> None:
+    """Refuse a loss that is not for such targets."""
+    of_classes = ("cross_entropy", "multi_margin")
+    wrong = (
+        (task == "classes" and loss not in of_classes)
+        or (task == "labels" and loss != "binary_cross_entropy")
+        or (task == "numbers" and loss in of_classes)
+    )
+    if wrong:
+        known = [name for name in LOSS_OF.values() if name == LOSS_OF[task]]
+        raise ConfigError(
+            f"`trainer.loss` must be one for {task}, such as `{known[0]}`, as target `{columns[0]}` is, got `{loss}`\n"
+            "hint: `data.task` says what the target is, where a look at it does not"
+        )
+
+
+def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str]:
+    """The parts of the rows, target columns and task."""
+    if data.source == "digits":
+        X, y = digits()
+        frame = Frame(X, {TARGET: Column(TARGET, y.astype(np.float64))}, "digits")
+        if data.split == type(data.split)():
+            parts = {name: digits(name) for name in DIGITS}
+            found = {
+                n: Frame(a, {TARGET: Column(TARGET, b.astype(np.float64))}, "digits") for n, (a, b) in parts.items()
+            }
+            return found, [TARGET], "classes"
+        return divided(frame, data, seed, [TARGET], "classes"), [TARGET], "classes"
+    if data.source in SYNTHETIC:
+        X, y = SYNTHETIC[data.source](data.rows, data.noise, data.classes, seed)
+        frame = Frame(X, {TARGET: Column(TARGET, np.asarray(y, np.float64))}, data.source)
+        task = "numbers" if data.source == "friedman" else "classes"
+        return divided(frame, data, seed, [TARGET], task), [TARGET], task
+    if data.path is not None:
+        frame = read_paths(data.path, data)
+        columns = target_columns(frame, data)
+        task = task_of(frame, columns, data.task)
+        return divided(frame, data, seed, columns, task), columns, task
+    given = {name: read_paths(getattr(data, name), data) for name in PARTS if getattr(data, name) is not None}
+    frame = given["train"]
+    columns = target_columns(frame, data)
+    task = task_of(frame, columns, data.task)
+    if "validation" not in given and data.split.validation > 0.0:
+        said = type(data.split)(**{f: getattr(data.split, f) for f in data.split.__struct_fields__})
+        said.test = 0.0
+        apart = divided(frame, data, seed, columns, task, said)
+        given = {**apart, **{name: f for name, f in given.items() if name != "train"}}
+    return given, columns, task
+
+
+def column_plan(frame: Frame, data: Any, targets: Sequence[str]) -> tuple[Inputs, str | None]:
+    """Which column goes in how, and the one with weights."""
+    parts: list[Numbers | Category] = []
+    weight = None
+    if frame.matrix is not None:
+        parts.append(Numbers(None, data.scale, data.missing, 0.0, data.indicator))
+    settings = {name: column_settings(name, value) for name, value in data.columns.items()}
+    for name in settings:
+        if name not in frame.columns:
+            raise missing_column(frame, name)
+    for name, column in frame.columns.items():
+        own = settings.get(name, {})
+        kind = own.get("type", "category" if column.is_text else "number")
+        if name in targets or kind in ("ignore", "target") or name in (data.split.group, data.split.column):
+            continue
+        if frame.matrix is not None and name not in settings:
+            continue  # beside a matrix only columns that are asked for go in
+        if kind == "weight":
+            weight = name
+        elif kind == "number":
+            scale, missing = own.get("scale", data.scale), own.get("missing", data.missing)
+            value = own.get("value", 0.0)
+            parts.append(Numbers(name, scale, missing, float(value), own.get("indicator", data.indicator)))
+        else:
+            parts.append(Category(name, own.get("encode", data.encode), own.get("rare", data.rare), own.get("size")))
+    return Inputs(parts), weight
+
+
+CHOICES = {
+    "type": TYPES,
+    "scale": SCALES,
+    "missing": FILLS,
+    "encode": ("one_hot", "embedding"),
+}
+
+
+def column_settings(name: str, value: Any) -> dict[str, Any]:
+    """What `data.columns` says of one column."""
+    where = f"data.columns.{name}"
+    given = {"type": value} if isinstance(value, str) else value
+    if not isinstance(given, dict):
+        raise ConfigError(f"`{where}` must be a type or a map with `type`, got `{value}`")
+    for key, setting in given.items():
+        if key in CHOICES:
+            if setting not in CHOICES[key]:
+                raise not_one_of(f"{where}.{key}" if isinstance(value, dict) else where, setting, CHOICES[key])
+        elif key == "indicator":
+            if not isinstance(setting, bool):
+                raise ConfigError(f"`{where}.indicator` must be `true` or `false`, got `{setting}`")
+        elif key in ("value", "size", "rare"):
+            if isinstance(setting, bool) or not isinstance(setting, int | float) or (key != "value" and setting < 1):
+                raise ConfigError(f"`{where}.{key}` must be a number, got `{setting}`")
+            if key != "value" and int(setting) != setting:
+                raise ConfigError(f"`{where}.{key}` must be a whole number, got `{setting}`")
+        else:
+            raise not_one_of(where, key, (*CHOICES, "indicator", "value", "size", "rare"))
+    return given
+
+
+def target_columns(frame: Frame, data: Any) -> list[str]:
+    """The columns to predict."""
+    if data.target is not None:
+        names = [data.target] if isinstance(data.target, str) else list(data.target)
+    else:
+        names = [n for n, v in data.columns.items() if (v if isinstance(v, str) else v.get("type")) == "target"]
+    if not names:
+        if frame.matrix is not None and len(frame.columns) == 1:
+            return list(frame.columns)
+        if "y" in frame.columns and frame.matrix is not None:
+            return ["y"]
+        shown = ", ".join(f"`{n}`" for n in frame.columns) or "no named columns"
+        raise ConfigError(f"`data.target` must name what to predict in {frame.origin}, got nothing; there are {shown}")
+    many = [c for name in names for c in ([name] if name in frame.columns else _numbered(frame, name))]
+    return many
+
+
+def _numbered(frame: Frame, name: str) -> list[str]:
+    """The columns y0, y1, ... of an array y that has several."""
+    found = [c for c in frame.columns if c.startswith(name) and c[len(name) :].isdecimal()]
+    if not found:
+        raise missing_column(frame, name)
+    return found
+
+
+def task_of(frame: Frame, columns: Sequence[str], task: str | None) -> str:
+    """What the target is: classes where it is text or few whole numbers, labels where it is several of 0 and 1."""
+    if task is not None:
+        if task == "classes" and len(columns) > 1:
+            raise ConfigError(f"`data.task` `classes` must have one target column, got {len(columns)}")
+        return task
+    if len(columns) > 1:
+        every = [frame.columns[c] for c in columns]
+        if any(c.is_text for c in every):
+            raise ConfigError("`data.target` must be one column of classes or several of numbers, got several of texts")
+        return "labels" if all(np.isin(c.values, (0.0, 1.0)).all() for c in every) else "numbers"
+    column = frame.columns[columns[0]]
+    if column.is_text:
+        return "classes"
+    values = column.values[~np.isnan(column.values)]
+    whole = bool((values == np.floor(values)).all())
+    return "classes" if whole and len(np.unique(values)) <= max(2, min(100, len(values) // 10)) else "numbers"
+
+
+def divided(
+    frame: Frame, data: Any, seed: int, columns: Sequence[str], task: str, said: Any = None
+) -> dict[str, Frame]:
+    """The parts of a table that has all rows."""
+    said = said or data.split
+    if said.column is not None:
+        values = frame.texts(said.column)
+        found = {name: np.flatnonzero(values == name) for name in PARTS}
+        strange = [v for v in values.tolist() if v not in PARTS]
+        if strange:
+            row = next(i for i, v in enumerate(values.tolist()) if v not in PARTS)
+            raise DataError(
+                f"{frame.place(row)}column `{said.column}` must be `train`, `validation` or `test`, got `{strange[0]}`"
+            )
+        if not len(found["train"]):
+            raise DataError(f"{frame.origin}: column `{said.column}` must say `train` for some rows, got none")
+    else:
+        stratified = task == "classes" if said.stratify is None else said.stratify
+        if stratified and task != "classes":
+            raise ConfigError(f"`data.split.stratify` must be false where targets are {task}, got true")
+        found = split(
+            len(frame),
+            seed if said.seed is None else said.seed,
+            said.validation,
+            said.test,
+            classes=as_text_array(frame, columns[0]) if stratified and said.group is None else None,
+            groups=as_text_array(frame, said.group) if said.group is not None else None,
+            folds=said.folds,
+            fold=said.fold,
+        )
+    return {name: frame.take(rows) for name, rows in found.items() if len(rows)}
+
+
+def as_text_array(frame: Frame, name: str) -> Array:
+    """A column as an array of strings that NumPy can sort."""
+    column = frame.column(name)
+    values = column.values if column.is_text else as_texts(column.values)
+    return np.array(["" if v is None else v for v in values.tolist()])

@@ -1,0 +1,78 @@
+"""Which rows are trained on, validated on and tested on: a pure function of the seed and the number of rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.engine.philox import words
+from fastbp.errors import DataError
+
+Array = NDArray[Any]
+PARTS = ("train", "validation", "test")
+
+
+SPLIT = 8  # purpose of the random numbers, as INIT is of others
+
+
+def shuffled(rows: int, seed: int) -> Array:
+    """Row numbers in random order."""
+    counter = np.zeros((4, rows), np.uint64)
+    counter[0] = np.arange(rows)
+    counter[3] = SPLIT
+    drawn = words(counter, (seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF))
+    return np.argsort(drawn[0] << np.uint64(32) | drawn[1], kind="stable")
+
+
+def split(
+    rows: int,
+    seed: int,
+    validation: float,
+    test: float,
+    *,
+    classes: Array | None = None,
+    groups: Array | None = None,
+    folds: int | None = None,
+    fold: int = 0,
+) -> dict[str, Array]:
+    """Divide rows, each part in ascending order.
+
+    Parameters
+    ----------
+    validation, test : float, 0 to 1
+        Parts of the rows; their sum must be below 1.
+    classes : array, optional
+        Every class gets the same share in each part.
+    groups : array, optional
+        Equal values stay together.
+    folds, fold : int
+        Divide what is not test into so many folds and validate on one.
+    """
+    units, of_row = np.unique(groups, return_inverse=True) if groups is not None else (None, None)
+    count = rows if units is None else len(units)
+    order = shuffled(count, seed)
+    # A place from 0 to 1 for every unit; within a class, where the parts are to have the same share of each.
+    place = np.empty(count)
+    if classes is None or groups is not None:
+        place[order] = (np.arange(count) + 0.5) / count
+    else:
+        for value in np.unique(classes):
+            members = order[classes[order] == value]
+            place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    held = place >= 1.0 - test
+    if folds is not None:
+        rest = place / (1.0 - test)
+        chosen = (np.floor(rest * folds) == fold) & ~held
+    else:
+        chosen = (place >= 1.0 - test - validation) & ~held
+    part = np.where(held, 2, np.where(chosen, 1, 0))
+    if of_row is not None:
+        part = part[of_row]
+    found = {name: np.flatnonzero(part == i) for i, name in enumerate(PARTS)}
+    wanted = {"train": 1.0, "validation": validation if folds is None else 1.0, "test": test}
+    for name, rows_of in found.items():
+        if wanted[name] > 0 and not len(rows_of):
+            raise DataError(f"the split must leave rows in every part, got none for `{name}` out of {rows}")
+    return found

@@ -1,0 +1,199 @@
+"""The folder of a run.
+
+config.yaml             everything that was said and every default
+environment.json        machine, versions, command
+metrics.jsonl           a line an epoch; history.csv has the same as a table
+best.safetensors        the network of the best epoch; `fastbp predict` and `fb.load` take it
+last.safetensors        the network of the last epoch
+checkpoint.safetensors  what a resumed run goes on from
+curves.svg              loss and metrics by epoch
+result.json             what the run ended with
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime
+import io
+import json
+import math
+import os
+import platform
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fastbp.errors import CheckpointError, ConfigError
+from fastbp.model.files import write_whole
+from fastbp.train.history import History
+
+
+class RunFolder:
+    """Paths and files of one run."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.environment = self.path / "environment.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.history = self.path / "history.csv"
+        self.best = self.path / "best.safetensors"
+        self.last = self.path / "last.safetensors"
+        self.checkpoint = self.path / "checkpoint.safetensors"
+        self.curves = self.path / "curves.svg"
+        self.result = self.path / "result.json"
+
+    @classmethod
+    def new(cls, base: str, name: str, exact: str | None = None) -> RunFolder:
+        """Make a folder that was not there before: `base`/name-date-time-xxxx, or `exact`."""
+        if exact is not None:
+            folder = Path(exact)
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise ConfigError(f"`--run-dir` must be a folder that is not there or empty, got `{folder}`")
+        else:
+            now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+            folder = Path(base) / f"{name}-{now}-{secrets.token_hex(2)}"
+        try:
+            folder.mkdir(parents=True, exist_ok=exact is not None)
+        except OSError as error:
+            raise ConfigError(f"`run.folder` must be where folders can be made, got `{error}`") from None
+        return cls(folder)
+
+    @classmethod
+    def old(cls, path: str, base: str = "runs") -> RunFolder:
+        """A run that is there; "auto" is the newest one below `base` that can be resumed."""
+        if path == "auto":
+            found = [p.parent for p in Path(base).glob("*/checkpoint.safetensors")]
+            if not found:
+                raise CheckpointError(f"`--resume auto` must find a run in `{base}`, got none with a checkpoint")
+            path = str(max(found, key=lambda p: ((p / "checkpoint.safetensors").stat().st_mtime_ns, p.name)))
+        folder = cls(path)
+        if not folder.config.is_file():
+            raise CheckpointError(f"`{path}` must be the folder of a run, got one without `config.yaml`")
+        return folder
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else works on this run meanwhile; a process that was killed leaves a lock of nobody."""
+        lock = self.path / ".lock"
+        other = 0
+        with contextlib.suppress(OSError, ValueError):
+            other = int(lock.read_text())
+        if other not in (0, os.getpid()) and _lives(other):
+            raise CheckpointError(f"`{self.path}` must be a run that nobody works on, got one of process `{other}`")
+        lock.write_text(str(os.getpid()))
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                lock.unlink()
+
+    def discard(self) -> None:
+        """Remove the folder where nothing was written into it yet."""
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a file in one move."""
+        write_whole(path, text.encode())
+
+    def write_history(self, rows: list[dict[str, Any]]) -> None:
+        """Both files of the epochs, as a whole."""
+        self.write(self.metrics, "".join(line(row) for row in rows))
+        self.write(self.history, table(rows))
+
+    def append(self, row: dict[str, Any], first: bool) -> None:
+        """One epoch more in both files."""
+        with open(self.metrics, "a", encoding="utf-8") as file:
+            file.write(line(row))
+        with open(self.history, "a", encoding="utf-8", newline="") as file:
+            file.write(table([row], head=first))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The epochs that `metrics.jsonl` tells of; half a line at its end, which a crash may leave, is none."""
+        if not self.metrics.is_file():
+            return []
+        found = []
+        for text in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                found.append(json.loads(text))
+            except json.JSONDecodeError:
+                break
+        return found
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def epoch_row(history: History, at: int, steps_of: int | None = None) -> dict[str, Any]:
+    """What is told of an epoch."""
+    row: dict[str, Any] = {"epoch": at, "loss": history.loss[at]}
+    if history.val_loss:
+        row["val_loss"] = history.val_loss[at]
+    row |= {name: values[at] for name, values in history.metrics.items()}
+    return {**row, "lr": history.lr[at]}
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row as a line of JSON; what is not finite is null."""
+    return json.dumps({k: _finite(v) for k, v in row.items()}) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def table(rows: list[dict[str, Any]], head: bool = True) -> str:
+    """Rows as CSV."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    if head and rows:
+        writer.writerow(rows[0])
+    for row in rows:
+        writer.writerow(row.values())
+    return out.getvalue()
+
+
+def environment(threads: int) -> dict[str, Any]:
+    """Machine, versions and command."""
+    from importlib.metadata import version
+
+    return {
+        "fastbp": version_of_fastbp(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numba", "llvmlite", "numpy", "safetensors")},
+        "platform": platform.platform(),
+        "processor": processor(),
+        "processors": os.cpu_count(),
+        "threads": threads,
+        "command": sys.argv,
+        "folder": os.getcwd(),
+        "began": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def version_of_fastbp() -> str:
+    """The package's own version, installed or not."""
+    return str(sys.modules["fastbp"].__version__)
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            for text in file:
+                if text.startswith("model name"):
+                    return text.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

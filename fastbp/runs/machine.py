@@ -1,0 +1,79 @@
+"""What fastbp sees of the machine it runs on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from fastbp.runs.folder import processor, version_of_fastbp
+
+FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512vl", "amx-tile", "neon", "sve")
+
+
+def findings() -> dict[str, Any]:
+    """Processor, vector width, threads and why, cache, peak, versions."""
+    from llvmlite import binding as llvm
+
+    from fastbp.engine import cache, threads
+    from fastbp.kernels.tile import LANES
+
+    features = llvm.get_host_cpu_features()
+    count, reason = threads.default_threads(), why_threads()
+    found: dict[str, Any] = {
+        "processor": processor(),
+        "features": " ".join(name for name in FEATURES if features.get(name)),
+        "lanes": f"{LANES} of float32, {LANES // 2} of float64",
+        "processors": os.cpu_count(),
+        "threads": f"{count}, {reason}",
+        "cache_folder": str(cache.folder()),
+    }
+    one, many = peak(1), peak(count)
+    import numba
+
+    found["threading_layer"] = numba.threading_layer()  # type: ignore[attr-defined]
+    found["peak_gflops"] = f"{one:.0f} on one thread, {many:.0f} on {count}"
+    found["python"] = platform.python_version()
+    found["fastbp"] = version_of_fastbp()
+    for name in ("numba", "llvmlite", "numpy", "safetensors", "msgspec"):
+        found[name] = version(name)
+    for name in ("scipy", "polars", "matplotlib"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def why_threads() -> str:
+    """What the default number of threads comes from."""
+    from fastbp.engine import threads
+
+    if os.environ.get("FASTBP_NUM_THREADS"):
+        return "from FASTBP_NUM_THREADS"
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = threads.quota()
+    if quota < affinity:
+        return f"from the container's quota of {quota:g} processors"
+    if affinity < (os.cpu_count() or 1):
+        return f"from the process's affinity to {affinity} processors"
+    return "one for each processor"
+
+
+def peak(threads: int) -> float:
+    """Billions of operations a second that a forward pass of wide layers reaches, the best of several tries."""
+    from fastbp.model.mlp import mlp
+
+    net = mlp([512, 512, 512])
+    X = np.zeros((1024 * threads, 512), np.float32)
+    out = np.empty_like(X)
+    best = float("inf")
+    for _ in range(12):
+        begun = time.perf_counter()
+        net.predict(X, out=out, threads=threads)
+        best = min(best, time.perf_counter() - begun)
+    return 2.0 * 2 * 512 * 512 * len(X) / best / 1e9

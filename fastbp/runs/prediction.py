@@ -1,0 +1,102 @@
+"""Saved networks on raw tables: predictions and scores."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fastbp.config.schema import Data
+from fastbp.data.files import TARGET, read_paths
+from fastbp.data.frame import Column, Frame
+from fastbp.data.prepare import part_of
+from fastbp.data.recipe import Recipe
+from fastbp.errors import CheckpointError, DataError
+from fastbp.model.files import load
+from fastbp.model.losses import loss_of
+from fastbp.model.network import Network
+
+
+@dataclass
+class Model:
+    """A network and the recipe that raw tables go through."""
+
+    net: Network
+    recipe: Recipe
+    path: Path
+
+    @classmethod
+    def load(cls, path: str) -> Model:
+        """Read a model: a file, or a run's folder, whose best network is taken."""
+        file = Path(path)
+        if file.is_dir():
+            file = file / "best.safetensors"
+            if not file.is_file():
+                raise CheckpointError(f"`{path}` must be a network or the folder of a run, got one without a network")
+        try:
+            net = load(file)
+        except OSError as error:
+            raise CheckpointError(str(error)) from None
+        recipe = net.about.get("recipe")
+        if recipe is None:
+            raise CheckpointError(
+                f"`{file}` must hold how tables become inputs, got a network alone\n"
+                "hint: `fb.load` and `predict` in Python take it; `fastbp train` writes networks with it"
+            )
+        return cls(net, Recipe.from_data(recipe), file)
+
+    def read(self, files: tuple[str, ...], settings: dict[str, Any]) -> Frame:
+        """Rows of files, read as the training rows were."""
+        data = msgspec.convert({**settings, "path": list(files)}, Data)
+        targets = self.recipe.outputs.columns
+        data.target = targets[0] if len(targets) == 1 else None
+        frame = read_paths(list(files), data)
+        alone = frame.matrix is not None and self._wants_a_matrix()
+        if alone and len(targets) == 1 and targets[0] not in frame.columns and TARGET in frame.columns:
+            frame.columns[targets[0]] = Column(targets[0], frame.columns[TARGET].values)
+        return frame
+
+    def _wants_a_matrix(self) -> bool:
+        return any(getattr(part, "name", None) is None for part in self.recipe.inputs.parts)
+
+    def predict(self, frame: Frame, probabilities: bool = False) -> dict[str, Any]:
+        """Columns of predictions for the rows of a frame."""
+        X = self.recipe.matrix(frame, self.net.dtype)
+        return self.recipe.predictions(self.net.predict(X), probabilities)
+
+    def evaluate(self, frame: Frame, metrics: list[str], loss: Any = None) -> dict[str, float]:
+        """Loss and metrics on a frame that has the targets."""
+        from fastbp.runs.training import score
+
+        missing = [name for name in self.recipe.outputs.columns if name not in frame.columns]
+        if missing:
+            raise DataError(f"{frame.origin}: there must be a column `{missing[0]}` to evaluate on, got none")
+        if self.recipe.weight is not None and self.recipe.weight not in frame.columns:
+            frame.columns[self.recipe.weight] = Column(self.recipe.weight, np.ones(len(frame)))
+        part = part_of(self.recipe, frame, self.net.dtype)
+        return score(self.net, part, loss_of(self.recipe.loss) if loss is None else loss, metrics, self.recipe)
+
+
+def settings_of(path: str) -> tuple[dict[str, Any], Any, list[str] | None]:
+    """How a run read its files, its loss, and its metrics; nothing for a network that is no run's."""
+    from fastbp.config.build import plan_of
+    from fastbp.config.text import read
+
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    config = folder / "config.yaml"
+    if not config.is_file() or not (folder / "environment.json").is_file():
+        return {}, None, None
+    plan = plan_of(read(config))
+    data = plan.config.data
+    return {"delimiter": data.delimiter, "header": data.header}, plan.loss, plan.config.trainer.metrics
+
+
+def result_of(path: Path) -> dict[str, Any]:
+    """What a run came to, if it is done."""
+    file = path / "result.json"
+    found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    return found

@@ -1,0 +1,54 @@
+"""Ways in which a run ends before its last epoch, each with a checkpoint to go on from."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+TIME_IS_UP = 75  # exit code: stopped, and can be resumed
+
+
+class Stopped(Exception):
+    """The run ends here; nothing is lost.
+
+    Parameters
+    ----------
+    reason : str
+    code : int
+        What the process exits with.
+    """
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Signals:
+    """Turns the first SIGINT or SIGTERM into a flag that the run looks at between chunks; the second ends at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        for each in self._before:
+            signal.signal(each, signal.SIG_DFL if each == signal.SIGTERM else signal.default_int_handler)
+
+    def check(self) -> None:
+        """Raise where a signal has come."""
+        if self.received is not None:
+            name = signal.Signals(self.received).name
+            raise Stopped(f"stopped by {name}", 128 + self.received)

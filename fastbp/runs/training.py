@@ -1,0 +1,315 @@
+"""A training run from its configuration to its result."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastbp.config.build import LBFGSSettings, Plan, network_of, plan_of, trainer_of
+from fastbp.config.check import fail, show
+from fastbp.config.resolve import changes, resolved
+from fastbp.config.text import as_yaml, read
+from fastbp.data.prepare import LOSS_OF, Part, Prepared, prepare
+from fastbp.errors import CheckpointError, ConfigError, DivergedError
+from fastbp.model.losses import loss_of
+from fastbp.model.network import Network
+from fastbp.runs.checkpoint import Checkpoint
+from fastbp.runs.curves import curves
+from fastbp.runs.folder import RunFolder, environment, epoch_row
+from fastbp.runs.machine import peak
+from fastbp.runs.progress import Progress
+from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
+from fastbp.train.callbacks import Callback, EarlyStopping, Monitor, ReduceLROnPlateau
+from fastbp.train.checkpoints import load_state, state_of
+from fastbp.train.history import History
+from fastbp.train.metrics import evaluate, metric_named
+
+METRICS = {"classes": ["accuracy"], "labels": ["accuracy"], "numbers": ["r2", "rmse"]}
+
+
+class Training(Callback):
+    """One run: it is the callback that keeps files, the best network and checkpoints."""
+
+    def __init__(self, plan: Plan, folder: RunFolder, progress: Progress, signals: Signals, going_on: bool) -> None:
+        self.plan, self.folder, self.progress, self.signals = plan, folder, progress, signals
+        self.begun = time.perf_counter()
+        said = plan.config.trainer
+        prepared = prepare(plan.config.data, plan.config.seed, plan.config.dtype, plan.loss)
+        self.prepared: Prepared = prepared
+        recipe = prepared.recipe
+        self.task = recipe.outputs.task
+        self.loss = plan.loss if plan.loss is not None else loss_of(LOSS_OF[self.task])
+        self.metrics = list(said.metrics) if said.metrics is not None else METRICS[self.task]
+        for name in self.metrics:
+            metric_named(name, self.loss.kind, self.task == "labels")
+        width = recipe.outputs.width * (2 if self.loss.kind == "gaussian_nll" else 1)
+        self.net: Network = network_of(plan, recipe.inputs.width, width, recipe.inputs.embeddings())
+        self.net.about = {"recipe": recipe.to_data()}
+        self.trainer: Any = trainer_of(plan, self.net, self.loss)
+        if self.task == "numbers" and (recipe.outputs.spread != 1.0).any():
+            self.trainer.units = recipe.outputs.center, recipe.outputs.spread
+        held_out = "validation" in prepared.parts
+        name = said.monitor or ("val_loss" if held_out else "loss")
+        self.monitor = Monitor("trainer", name, said.mode)
+        self.others: dict[str, Callback] = {}
+        if said.early_stopping is not None:
+            early = said.early_stopping
+            self.others["early_stopping"] = EarlyStopping(early.patience, early.min_delta, name, False, said.mode)
+        if said.reduce_lr is not None:
+            if isinstance(plan.optimizer, LBFGSSettings):
+                raise ConfigError("`trainer.reduce_lr` needs a learning rate, which `lbfgs` has not")
+            r = said.reduce_lr
+            self.others["reduce_lr"] = ReduceLROnPlateau(
+                r.factor, r.patience, r.min_lr, r.cooldown, r.min_delta, name, said.mode
+            )
+        self.resolved = resolved(plan, self.loss, self.metrics, self.task)
+        going_on = going_on and folder.checkpoint.is_file()  # one that was killed before its first begins again
+        self.checkpoint: Checkpoint | None = Checkpoint.load(folder.checkpoint) if going_on else None
+        self.patience_before = plan_of(read(folder.config)).config.trainer.early_stopping if going_on else None
+        self.spent = self.checkpoint.seconds if self.checkpoint else 0.0
+        self.best: dict[str, Any] = {"value": None, "epoch": -1}
+        self.best_arrays: dict[str, Any] = {}
+        self.resumable = not isinstance(plan.optimizer, LBFGSSettings)
+        if going_on and not self.resumable:
+            raise CheckpointError("`--resume` needs an optimiser with steps, and `lbfgs` has none to go on from")
+
+    # What the fit calls
+
+    def begin(self, trainer: Any, history: History) -> None:
+        self.monitor.begin(trainer, history)
+        self.started = time.perf_counter()
+        if self.checkpoint is not None:
+            for name, other in self.others.items():
+                other.load_state(self.checkpoint.callbacks[name])
+            self.best, self.best_arrays = best_of(self.checkpoint)
+            self.monitor.best = self.best["value"]
+        self.saved = time.perf_counter()
+        self.progress.begin(self, history)
+
+    def chunk(self, trainer: Any, history: History) -> None:
+        self.progress.chunk(self, history)
+        if self.resumable:
+            self._look_up(history, 4.0)
+
+    def _look_up(self, history: History, patience: float) -> None:
+        """Save a checkpoint where one is due, and stop where that is wanted."""
+        now = time.perf_counter()
+        limit = self.plan.time_limit
+        try:
+            if limit is not None and now - self.begun >= limit:
+                raise Stopped(f"the time limit of {limit:g} seconds is reached", TIME_IS_UP)
+            self.signals.check()
+        except Stopped:
+            self.save(history)
+            raise
+        if now - self.saved >= self.plan.config.run.checkpoint_seconds * patience:
+            self.save(history)
+
+    def epoch(self, trainer: Any, history: History) -> None:
+        at = len(history.loss) - 1
+        improved = self.monitor.improved(history)
+        if improved or not self.best_arrays:
+            self.best = {"value": self.monitor.best, "epoch": at}
+            evaluated = trainer.evaluated
+            self.best_arrays = {"flat": evaluated.flat, "states": evaluated.states.flat()}
+        row = epoch_row(history, at)
+        self.folder.append(row, first=at == 0)
+        self.progress.epoch(self, history, row, improved)
+        if self.resumable:
+            self._look_up(history, 1.0)
+
+    # Files
+
+    def save(self, history: History, done: bool = False) -> None:
+        """A checkpoint, and the networks of the last and of the best epoch."""
+        arrays, numbers = state_of(self.trainer)
+        arrays = {**arrays, **{f"best/{name}": array for name, array in self.best_arrays.items()}}
+        states = {name: other.state() for name, other in self.others.items()}
+        seconds = self.spent + time.perf_counter() - self.started
+        Checkpoint(arrays, numbers, history, states, self.best, seconds, done).save(self.folder.checkpoint)
+        self.save_networks()
+        self.saved = time.perf_counter()
+
+    def save_networks(self) -> None:
+        """`last.safetensors` and `best.safetensors`."""
+        last = self.trainer.evaluated
+        last.about = self.net.about
+        last.save(self.folder.last)
+        self.best_network().save(self.folder.best)
+
+    def best_network(self) -> Network:
+        """The network of the best epoch."""
+        net = Network._from_graph(self.net.graph, self.net.seed, self.net.dtype)
+        net.about = self.net.about
+        arrays = self.best_arrays or {"flat": self.net.flat, "states": self.net.states.flat()}
+        net.flat = arrays["flat"]
+        if len(arrays["states"]):
+            net.states.set_flat(arrays["states"])
+        return net
+
+    # The run
+
+    def go(self) -> dict[str, Any]:
+        """Train to the end; what the run came to."""
+        with self.folder.held():
+            if self._complete():
+                return self._finished(self.checkpoint.history)  # type: ignore[union-attr]
+            return self._train()
+
+    def _complete(self) -> bool:
+        """Whether the run that is to go on has nothing left to do."""
+        found, said = self.checkpoint, self.plan.config.trainer
+        if found is None or not found.done:
+            return False
+        if found.history.stopped and said.early_stopping == self.patience_before:
+            return True
+        return len(found.history.loss) >= said.epochs
+
+    def _train(self) -> dict[str, Any]:
+        folder, said = self.folder, self.plan.config.trainer
+        history = None
+        if self.checkpoint is not None:
+            history = self.checkpoint.history
+            history.stopped = ""
+            load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)
+        folder.write(folder.config, as_yaml(self.resolved))
+        folder.write_history([epoch_row(history, i) for i in range(len(history.loss))] if history else [])
+        if not folder.environment.is_file():
+            threads = getattr(self.trainer, "threads", 0)
+            folder.write(folder.environment, json.dumps(environment(threads), indent=2) + "\n")
+        parts = self.prepared.parts
+        train = parts["train"]
+        validation = parts.get("validation")
+        held_out = None
+        if validation is not None:
+            held_out = (
+                (validation.X, validation.y)
+                if validation.weight is None
+                else (validation.X, validation.y, validation.weight)
+            )
+        words: dict[str, Any] = {} if not self.resumable else {"history": history}
+        self.history = history if history is not None else History()
+        try:
+            with self.signals:
+                found = self.trainer.fit(
+                    train.X,
+                    train.y,
+                    epochs=said.epochs,
+                    validation=held_out,
+                    callbacks=[*self.others.values(), self],
+                    sample_weight=train.weight,
+                    metrics=self.metrics if held_out is not None else [],
+                    **words,
+                )
+        except (Stopped, KeyboardInterrupt):
+            self.progress.end()
+            raise
+        except DivergedError:
+            self.progress.end()
+            if self.best_arrays:
+                self.save_networks()
+            raise
+        self.progress.end()
+        return self._finished(found)
+
+    def _finished(self, history: History) -> dict[str, Any]:
+        folder = self.folder
+        if self._complete():
+            load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)  # type: ignore[union-attr]
+            self.best, self.best_arrays = best_of(self.checkpoint)
+        elif self.resumable:
+            self.save(history, done=True)
+        else:
+            self.save_networks()
+        net = self.best_network()
+        metrics = {name: scores(net, part, self) for name, part in self.prepared.parts.items()}
+        seconds = history.seconds
+        result = {
+            "run_dir": str(folder.path),
+            "metrics": metrics,
+            "best_epoch": self.best["epoch"],
+            "epochs": len(history.loss),
+            "steps": history.steps,
+            "stopped": history.stopped,
+            "seconds": seconds,
+            "samples_per_second": history.samples / seconds if seconds else 0.0,
+            "gflops": gflops(net, history),
+            "share_of_peak": gflops(net, history) / peak(getattr(self.trainer, "threads", 1)),
+        }
+        folder.write(folder.result, json.dumps(result, indent=2) + "\n")
+        folder.write(folder.curves, curves([epoch_row(history, i) for i in range(len(history.loss))]))
+        return result
+
+
+def best_of(checkpoint: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Value and epoch of the best, and its arrays."""
+    arrays = {k.removeprefix("best/"): v for k, v in checkpoint.arrays.items() if k.startswith("best/")}
+    return checkpoint.best, arrays
+
+
+def scores(net: Network, part: Part, run: Any) -> dict[str, float]:
+    """Loss and metrics of a network on rows, in the units of the table."""
+    return score(net, part, run.loss, run.metrics, run.prepared.recipe)
+
+
+def score(net: Network, part: Part, loss: Any, metrics: list[str], recipe: Any) -> dict[str, float]:
+    """Loss and metrics of a network on rows, in the units of the table."""
+    found = {"loss": net.evaluate(part.X, part.y, loss, part.weight)}
+    raw, y = net.predict(part.X), part.y
+    if recipe.outputs.task == "numbers":
+        if raw.shape[1] == y.shape[1]:
+            raw, y = recipe.outputs.unscaled(raw.astype(np.float64)), recipe.outputs.unscaled(y.astype(np.float64))
+        else:  # means and logarithms of variances
+            center, spread = recipe.outputs.center, recipe.outputs.spread
+            means = raw[:, : y.shape[1]] * spread + center
+            raw, y = np.hstack([means, raw[:, y.shape[1] :]]), y * spread + center
+    for name in metrics:
+        found[name] = float(evaluate(name, raw, y, part.weight, loss=loss.kind))
+    return found
+
+
+def own_scores(path: str, model: Any, metrics: list[str]) -> dict[str, dict[str, float]]:
+    """Scores of a run's network on the rows that the run had."""
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    config = folder / "config.yaml"
+    if not config.is_file():
+        raise ConfigError(f"`{path}` must be a run's folder where no files are given, got a network alone")
+    plan = plan_of(read(config))
+    prepared = prepare(plan.config.data, plan.config.seed, plan.config.dtype, plan.loss)
+    return {name: score(model.net, part, plan.loss, metrics, model.recipe) for name, part in prepared.parts.items()}
+
+
+def gflops(net: Network, history: History) -> float:
+    """Billions of multiplications and additions a second: 6 a weight and row, 2 forward and 4 backward."""
+    weights = sum(shape[0] * shape[1] for shape in net.graph.parameters().values() if len(shape) == 2)
+    return 6.0 * weights * history.samples / history.seconds / 1e9 if history.seconds else 0.0
+
+
+def resolved_config(plan: Plan) -> str:
+    """The configuration with every default, for which the data are looked at."""
+    prepared = prepare(plan.config.data, plan.config.seed, plan.config.dtype, plan.loss)
+    task = prepared.recipe.outputs.task
+    loss = plan.loss if plan.loss is not None else loss_of(LOSS_OF[task])
+    metrics = plan.config.trainer.metrics
+    return as_yaml(resolved(plan, loss, METRICS[task] if metrics is None else list(metrics), task))
+
+
+def refuse_changes(before: Plan, after: Plan) -> None:
+    """Refuse to go on with a run whose settings are others."""
+    task = before.config.data.task or "numbers"
+    pair = [resolved(p, p.loss, list(p.config.trainer.metrics or ()), task) for p in (before, after)]
+    found = changes(pair[0], pair[1])
+    if found:
+        path = found[0]
+        values = []
+        for data in pair:
+            value: Any = data
+            for key in path:
+                value = value.get(key) if isinstance(value, dict) else None
+            values.append(show(value))
+        may = "where epochs, time limit and patience may change"
+        raise fail(after.text, path, f"must stay {values[0]} when a run goes on, {may}, got {values[1]}")

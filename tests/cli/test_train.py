@@ -1,0 +1,318 @@
+"""`fastbp train` from the outside: files, output, exit codes, stopping and going on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import fastbp as fb
+from fastbp.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+CONFIG = """
+name: small
+data: {source: spirals, rows: 400}
+network: {hidden: [16], activation: tanh, dropout: 0.1}
+trainer: {epochs: 6, batch_size: 16, optimizer: {name: adam, lr: 0.01}}
+run: {checkpoint_seconds: 0}
+"""
+FILES = {
+    *("config.yaml", "environment.json", "metrics.jsonl", "history.csv", "best.safetensors", "last.safetensors"),
+    *("checkpoint.safetensors", "curves.svg", "result.json"),
+}
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    return str(path)
+
+
+def bits(path):
+    return {name: array.tobytes() for name, array in load_file(path).items()}
+
+
+def process(*arguments, **variables):
+    environment = {**os.environ, "FASTBP_QUIET": "1", "PYTHONPATH": str(ROOT), **variables}
+    command = [sys.executable, "-m", "fastbp", *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+# What a run leaves behind
+
+
+def test_a_run_leaves_everything_in_its_folder(config, tmp_path, capsys):
+    assert main(["train", config, "--run-dir", "run"]) == 0
+    out, err = capsys.readouterr()
+    assert {p.name for p in Path("run").iterdir()} == FILES
+    lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(6))
+    assert list(lines[0]) == ["epoch", "loss", "val_loss", "val_accuracy", "lr"]
+    assert Path("run/history.csv").read_text().splitlines()[0] == ",".join(lines[0])
+    assert len(Path("run/history.csv").read_text().splitlines()) == 7
+    assert err.count("epoch ") == 6
+    assert "epoch 6/6 loss=" in err
+    result = json.loads(Path("run/result.json").read_text())
+    best = min(range(6), key=lambda i: lines[i]["val_loss"])
+    assert result["best_epoch"] == best
+    assert f"best epoch {best + 1} of 6" in out
+    assert "run folder run" in out
+    assert Path("run/curves.svg").read_text().startswith("<svg")
+    environment = json.loads(Path("run/environment.json").read_text())
+    assert environment["fastbp"] == fb.__version__
+
+
+def test_the_best_network_is_the_one_of_the_best_epoch(config):
+    assert main(["train", config, "--run-dir", "run", "-q", "--set", "trainer.optimizer.lr=1.0"]) == 0
+    lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    result = json.loads(Path("run/result.json").read_text())
+    best = result["best_epoch"]
+    assert best < 5  # the rate is so large that the last epoch is not the best
+    assert result["metrics"]["validation"]["loss"] == lines[best]["val_loss"]
+    assert bits("run/best.safetensors") != bits("run/last.safetensors")
+
+
+def test_json_is_one_object_with_what_it_came_to(config, capsys):
+    assert main(["train", config, "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert err == ""
+    assert set(found["metrics"]) == {"train", "validation", "test"}
+    assert set(found["metrics"]["test"]) == {"loss", "accuracy"}
+    assert Path(found["run_dir"]).parent.name == "runs"
+    assert found["seconds"] > 0
+    assert found["samples_per_second"] > 0
+
+
+def test_a_run_folder_has_a_name_a_date_and_four_digits_and_is_never_written_over(config, capsys):
+    names = []
+    for _ in range(2):
+        assert main(["train", config, "-q", "--json", "--set", "trainer.epochs=1"]) == 0
+        names.append(Path(json.loads(capsys.readouterr().out)["run_dir"]).name)
+    assert names[0] != names[1]
+    for name in names:
+        stem, day, clock, code = name.split("-")
+        assert (stem, len(day), len(clock), len(code)) == ("small", 8, 6, 4)
+    assert main(["train", config, "--run-dir", f"runs/{names[0]}"]) == 2
+    folder = Path("runs") / names[0]
+    assert f"`--run-dir` must be a folder that is not there or empty, got `{folder}`" in capsys.readouterr().err
+
+
+def test_the_resolved_configuration_runs_again_to_the_same_bits(config):
+    main(["train", config, "--run-dir", "one", "-q", "--set", "trainer.epochs=3"])
+    main(["train", "one/config.yaml", "--run-dir", "two", "-q"])
+    assert bits("one/best.safetensors") == bits("two/best.safetensors")
+    assert Path("one/config.yaml").read_text() == Path("two/config.yaml").read_text()
+    assert Path("one/metrics.jsonl").read_text() == Path("two/metrics.jsonl").read_text()
+
+
+def test_what_is_set_wins_over_files_and_later_files_over_earlier(config, tmp_path, capsys):
+    Path("more.yaml").write_text("trainer: {epochs: 2, batch_size: 50}\n")
+    assert main(["train", config, "-c", "more.yaml", "--set", "trainer.epochs=3", "--print-config"]) == 0
+    printed = capsys.readouterr().out
+    assert "  epochs: 3\n" in printed
+    assert "  batch_size: 50\n" in printed
+    assert "lr: 0.01\n" in printed
+
+
+def test_quiet_says_nothing_on_stderr(config, capsys):
+    main(["train", config, "-q"])
+    assert capsys.readouterr().err == ""
+
+
+# The end of a run
+
+
+def test_early_stopping_ends_it_and_says_so(config, capsys):
+    settings = ["--set", "trainer.optimizer.lr=2.0", "--set", "trainer.epochs=80"]
+    settings += ["--set", "trainer.early_stopping={patience: 2}"]
+    assert main(["train", config, "--run-dir", "run", "-q", *settings]) == 0
+    result = json.loads(Path("run/result.json").read_text())
+    assert result["epochs"] == result["best_epoch"] + 3 < 80
+    assert result["stopped"] == "`val_loss` did not improve for 2 epochs"
+
+
+def test_a_run_that_diverges_keeps_the_best_network_and_exits_with_4(config, capsys):
+    code = main(
+        [
+            "train",
+            config,
+            "--run-dir",
+            "run",
+            "-q",
+            "--set",
+            "trainer.optimizer={name: sgd, lr: 1e30}",
+            "--set",
+            "network.activation=relu",
+        ]
+    )
+    err = capsys.readouterr().err
+    assert code == 4
+    assert "loss or gradients must be finite" in err
+    assert "first in layer" in err
+    assert "hint: a smaller learning rate" in err
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        ("trainer.epochs=0", 2, "`trainer.epochs` must be at least 1, got `0`"),
+        ("trainer.optimizer.lr=-1", 2, "`trainer.optimizer.lr` must be above 0, got `-1.0`"),
+        ("trainer.lr_factors={nope: 2.0}", 2, "`trainer.lr_factors` must name layers or parameters"),
+        ("trainer.loss=mse", 2, "`trainer.loss` must be one for classes, such as `cross_entropy`"),
+        ("data={source: files, path: none.csv, target: y}", 3, "none.csv: must be a file, got none of that name"),
+        (
+            "network={hidden: null, dropout: 0, layers: [{name: linear, features: 7}]}",
+            2,
+            "`network.layers` must have 3 outputs",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_its_exit_code_and_leaves_no_folder(config, change, code, message, capsys):
+    assert main(["train", config, "--run-dir", "run", "--set", change]) == code
+    out, err = capsys.readouterr()
+    assert err.startswith("fastbp: ")
+    assert message in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert not Path("run").exists()
+
+
+# Going on
+
+
+def whole_run(config, name="whole"):
+    assert main(["train", config, "--run-dir", name, "-q"]) == 0
+    return bits(f"{name}/checkpoint.safetensors"), Path(f"{name}/metrics.jsonl").read_text()
+
+
+LONG = (
+    CONFIG.replace("epochs: 6", "epochs: 300")
+    .replace("rows: 400", "rows: 2000")
+    .replace("batch_size: 16", "batch_size: 8, schedule: cosine, ema: 0.9, accumulate: 2, reduce_lr: {patience: 5}")
+)
+
+
+@pytest.fixture
+def long(config):
+    Path(config).write_text(LONG)
+    return config
+
+
+def wait_for(path, child):
+    for _ in range(600):
+        if Path(path).exists() and Path(path).stat().st_size:
+            return
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.02)
+    raise AssertionError(f"no {path}")
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_bits_with_other_threads(long):
+    expected = whole_run(long)
+    rng = np.random.default_rng(0)
+    kills = 0
+    for i in range(4):
+        arguments = ["--resume", "cut"] if i else [long, "--run-dir", "cut"]
+        child = process("train", *arguments, "-q", FASTBP_NUM_THREADS=str(1 + i % 2))
+        wait_for("cut/config.yaml", child)
+        time.sleep(rng.uniform(0.05, 0.3))
+        child.kill()
+        child.communicate()
+        kills += 1
+    assert kills == 4
+    child = process("train", "--resume", "cut", "-q")
+    assert child.communicate()[1] == ""
+    assert child.returncode == 0
+    assert (bits("cut/checkpoint.safetensors"), Path("cut/metrics.jsonl").read_text()) == expected
+    assert bits("cut/best.safetensors") == bits("whole/best.safetensors")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_after_the_chunk_with_a_checkpoint_in_mid_epoch(long, number, code):
+    expected = whole_run(long)
+    child = process("train", long, "--run-dir", "cut", "-q")
+    wait_for("cut/metrics.jsonl", child)
+    child.send_signal(number)
+    out, err = child.communicate(timeout=30)
+    assert child.returncode == code
+    assert out == ""
+    assert err == f"fastbp: stopped by {number.name}\nhint: go on with `fastbp train --resume cut`\n"
+    assert main(["train", "--resume", "cut", "-q"]) == 0
+    assert (bits("cut/checkpoint.safetensors"), Path("cut/metrics.jsonl").read_text()) == expected
+
+
+def test_a_time_limit_stops_it_and_a_later_call_goes_on(long, capsys):
+    expected = whole_run(long)
+    assert main(["train", long, "--run-dir", "cut", "-q", "--time-limit", "0.15s"]) == 75
+    assert "the time limit of 0.15 seconds is reached" in capsys.readouterr().err
+    assert not Path("cut/result.json").exists()
+    assert main(["train", "--resume", "auto", "-q", "--set", "trainer.time_limit=null", "--set", "run.folder=."]) in (
+        0,
+        2,
+    )
+    assert main(["train", "--resume", "cut", "-q", "--set", "trainer.time_limit=null"]) == 0
+    assert (bits("cut/checkpoint.safetensors"), Path("cut/metrics.jsonl").read_text()) == expected
+
+
+def test_more_epochs_go_on_from_the_last(config):
+    main(["train", config, "--run-dir", "run", "-q", "--set", "trainer.epochs=2"])
+    assert main(["train", "--resume", "run", "-q", "--set", "trainer.epochs=6"]) == 0
+    whole = whole_run(config)
+    assert bits("run/checkpoint.safetensors") == whole[0]
+    assert Path("run/metrics.jsonl").read_text() == whole[1]
+
+
+def test_a_complete_run_says_again_what_it_came_to(config, capsys):
+    main(["train", config, "--run-dir", "run", "-q"])
+    before = bits("run/checkpoint.safetensors")
+    first = capsys.readouterr().out
+    assert main(["train", "--resume", "run", "-q"]) == 0
+    again = capsys.readouterr().out
+    assert again.splitlines()[:4] == first.splitlines()[:4]
+    assert bits("run/checkpoint.safetensors") == before
+
+
+def test_only_epochs_time_and_patience_may_change(config, capsys):
+    main(["train", config, "--run-dir", "run", "-q"])
+    capsys.readouterr()
+    assert main(["train", "--resume", "run", "--set", "trainer.batch_size=8"]) == 2
+    message = (
+        "fastbp: --set trainer.batch_size=8: `trainer.batch_size` must stay `16` when a run goes on,"
+        " where epochs, time limit and patience may change, got `8`\n"
+    )
+    assert capsys.readouterr().err == message
+
+
+def test_what_is_no_run_cannot_go_on(config, capsys):
+    assert main(["train", "--resume", "nothing"]) == 2
+    assert capsys.readouterr().err == "fastbp: `nothing` must be the folder of a run, got one without `config.yaml`\n"
+    assert main(["train", "--resume", "auto"]) == 2
+    message = "fastbp: `--resume auto` must find a run in `runs`, got none with a checkpoint\n"
+    assert capsys.readouterr().err == message
+
+
+def test_a_damaged_checkpoint_is_refused(config, capsys):
+    main(["train", config, "--run-dir", "run", "-q"])
+    path = Path("run/checkpoint.safetensors")
+    path.write_bytes(path.read_bytes()[:1000])
+    capsys.readouterr()
+    assert main(["train", "--resume", "run"]) == 2
+    assert "must be a checkpoint, got a file that cannot be read" in capsys.readouterr().err
+
+
+def test_two_processes_do_not_work_on_one_run(config, capsys):
+    main(["train", config, "--run-dir", "run", "-q"])
+    Path("run/.lock").write_text("1")
+    capsys.readouterr()
+    assert main(["train", "--resume", "run", "--set", "trainer.epochs=9"]) == 2
+    assert capsys.readouterr().err == "fastbp: `run` must be a run that nobody works on, got one of process `1`\n"
