@@ -1,4 +1,4 @@
-"""Writes docs/ops.md from the registry: python scripts/docs.py"""
+"""Writes docs/ops.md from the registry and docs/config.md from the schema: python scripts/docs.py"""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from fastbp.config.describe import keys
+from fastbp.config.schema import SECTIONS
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.initial import INITIALISERS
 from fastbp.model.layers import LAYERS
@@ -20,6 +22,7 @@ from fastbp.train.optimizers import OPTIMIZERS
 from fastbp.train.schedules import SCHEDULES
 
 PAGE = Path(__file__).parents[1] / "docs" / "ops.md"
+CONFIG_PAGE = PAGE.with_name("config.md")
 CALLBACKS = (
     callbacks.EarlyStopping,
     callbacks.ReduceLROnPlateau,
@@ -44,7 +47,7 @@ def show(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
-        return "none"
+        return "null"
     name = getattr(value, "name", None)
     if name is not None and hasattr(value, "scale"):
         return str(name)
@@ -96,7 +99,10 @@ def sections() -> Iterator[str]:
     yield differentiable(shown)
     tanh = OPS["gelu_tanh"]
     yield f'`gelu` with `approximate` "tanh", as an activation also `gelu_tanh`: {tanh.formula}; {tanh.derivative}.'
-    yield ("## Losses\n\nOf one row; a batch has Σ ω ℓ / Σ ω, ω the sample weights, or Σ ω ℓ with `reduction` sum.")
+    yield (
+        "## Losses\n\nOf one row; a batch has Σ ω ℓ / Σ ω, ω the sample weights, or Σ ω ℓ with `reduction` sum,"
+        " in which ℓ is\nstill a mean over outputs where it says / N."
+    )
     yield differentiable(dict(LOSSES))
     yield (
         "## Optimisers\n\nWeight decay is L2, g + λ p in the place of g, or decoupled, p (1 - η λ) before the step;"
@@ -135,5 +141,68 @@ def page() -> str:
     return "\n\n".join(sections()) + "\n"
 
 
+ABOUT_CONFIG = """# Configurations
+
+Written from `fastbp/config/schema.py` by `scripts/docs.py`; a test fails where this page is not what that writes.
+
+A configuration is a .yaml, .toml or .json file. This one has all that must be in one, and two keys more:
+
+```yaml
+data:
+  source: digits
+network:
+  hidden: [256, 128]
+trainer:
+  optimizer: {name: adamw, lr: 0.002}
+```
+
+`fastbp check FILE` says whether it can be run, `fastbp train FILE --print-config` prints it with every default, and
+`fastbp schema` prints a JSON schema for editors. `fastbp init TABLE` writes one for a table.
+
+`-c FILE` lays a further file over those before it, from left to right, and `--set trainer.epochs=5` sets one key over
+all of them: maps are merged key by key, everything else is replaced, and another `name` leaves nothing of the settings
+of the one below.
+
+YAML is read by the rules of version 1.2 and holds what JSON can: `1e-3` is a number, `no` and `on` are strings, and a
+key stands once. Files have at most 1 MiB and 32 levels. Aliases, tags and numbers that are not finite are refused, as
+is every key that is not below."""
+
+NAMED = """## What has a name
+
+These keys take a name, or a map with `name` and settings, such as `{name: sgd, momentum: 0.9}`. Names, settings and
+their defaults are on the page of [everything there is](ops.md)."""
+PLACES = {
+    "network.activation": "Activations",
+    "network.layers": "Layers",
+    "network.init": "Initialisers",
+    "trainer.loss": "Losses",
+    "trainer.optimizer": "Optimisers",
+    "trainer.schedule": "Schedules",
+    "trainer.metrics": "Metrics",
+}
+
+
+def config_sections() -> Iterator[str]:
+    """The page of configurations, part by part."""
+    yield ABOUT_CONFIG
+    for path, section in SECTIONS.items():
+        yield f"## {f'`{path}`' if path else 'At the top'}\n\n{inspect.getdoc(section)}"
+        rows = []
+        for key in keys():
+            parent, _, name = key.path.rpartition(".")
+            if parent == path:
+                rows.append((f"`{name}`", key.must, key.default, key.about))
+        yield table(("key", "must be", "default", "what it means"), *rows)
+    yield NAMED
+    listed = ((f"`{key}`", f"[{title.lower()}](ops.md#{title.lower()})") for key, title in PLACES.items())
+    yield table(("key", "names"), *listed)
+
+
+def config_page() -> str:
+    """The whole page of configurations."""
+    return "\n\n".join(config_sections()) + "\n"
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    CONFIG_PAGE.write_text(config_page(), encoding="utf-8")

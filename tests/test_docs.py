@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 import fastbp as fb
+from fastbp.config.build import plan_of
+from fastbp.config.schema import SECTIONS
+from fastbp.config.text import parse
 from fastbp.model.initial import INITIALISERS
 from fastbp.model.registry import OPS
 from fastbp.train.callbacks import Callback
@@ -46,6 +49,34 @@ def test_no_callback_is_left_out(docs):
     shown = set(docs.CALLBACKS)
     public = {getattr(fb, name) for name in fb.__all__ if isinstance(getattr(fb, name), type)}
     assert {cls for cls in public if issubclass(cls, Callback)} - {Callback} == shown
+
+
+def test_the_page_of_configurations_is_what_the_schema_says(docs):
+    assert docs.CONFIG_PAGE.read_text(encoding="utf-8") == docs.config_page(), "run `python scripts/docs.py`"
+
+
+def test_every_key_is_on_the_page_of_configurations(docs):
+    sections = docs.CONFIG_PAGE.read_text(encoding="utf-8").split("\n## ")[1:]
+    shown = {}
+    for section in sections:
+        title, _, body = section.partition("\n")
+        shown[title.strip("`")] = set(re.findall(r"^\| `(\w+)` \|", body, re.MULTILINE))
+    always = {"data", "network", "trainer", "run", "split"}
+    for path, section in SECTIONS.items():
+        assert shown[path or "At the top"] == set(section.__struct_fields__) - always
+
+
+def test_the_example_on_the_page_of_configurations_can_be_run(docs):
+    found = re.search(r"```yaml\n(.*?)```", docs.config_page(), re.DOTALL)
+    assert plan_of(parse(found[1])).config.network.hidden == [256, 128]
+
+
+def test_links_of_the_pages_lead_somewhere(docs):
+    for page in (docs.PAGE, docs.CONFIG_PAGE):
+        for target, anchor in re.findall(r"\]\(([^)#]+)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+            linked = page.parent / target
+            titles = re.findall(r"^## (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            assert not anchor or anchor in [title.lower() for title in titles], (target, anchor)
 
 
 def test_links_of_the_readme_lead_somewhere():

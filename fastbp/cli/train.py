@@ -80,7 +80,10 @@ def command(
     except (Stopped, KeyboardInterrupt) as stop:
         code = stop.code if isinstance(stop, Stopped) else 130
         reason = str(stop) or "stopped at once"
-        click.echo(f"fastbp: {reason}\nhint: go on with `fastbp train --resume {made.path}`", err=True)
+        hint = f"go on with `fastbp train --resume {made.path}`"
+        if isinstance(stop, Stopped) and not stop.resumable:
+            hint = f"the networks so far are in {made.path}, and lbfgs cannot go on from them"
+        click.echo(f"fastbp: {reason}\nhint: {hint}", err=True)
         return code
     except DivergedError as error:
         hint = "a smaller learning rate or `trainer.clip_norm` may help"

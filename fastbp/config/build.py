@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastbp.config.check import checked, fail, show, unknown
-from fastbp.config.schema import Config
+from fastbp.config import rules
+from fastbp.config.check import checked, fail, one_of, show, unknown
 from fastbp.config.places import Path_
+from fastbp.config.schema import Config
 from fastbp.config.text import Text, dotted, visible
-from fastbp.errors import ConfigError, not_one_of
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+from fastbp.errors import ConfigError
 
 
 @dataclass
@@ -44,6 +43,7 @@ def plan_of(text: Text) -> Plan:
     assert adam  # whose import fills OPTIMIZERS
     loss_of("mse")  # fills LOSSES
     config = checked(text)
+    rules.together(text, config)
     trainer, network = config.trainer, config.network
     loss = None if trainer.loss is None else named(text, ("trainer", "loss"), trainer.loss, LOSSES)
     optimizer = named(text, ("trainer", "optimizer"), trainer.optimizer, {**OPTIMIZERS, "lbfgs": LBFGSSettings})
@@ -52,20 +52,15 @@ def plan_of(text: Text) -> Plan:
         schedule = named(text, ("trainer", "schedule"), trainer.schedule, SCHEDULES)
     layers = None
     if network.layers is not None:
-        given = [key for key in ("hidden", "norm", "dropout", "init") if getattr(network, key)]
-        if given:
-            raise fail(text, ("network", given[0]), "must not be given beside `network.layers`, got both")
-        if not network.layers:
-            raise fail(text, ("network", "layers"), "must hold a layer at least, got an empty list")
         table = {**ACTIVATIONS, **LAYERS}
         layers = [named(text, ("network", "layers", i), value, table) for i, value in enumerate(network.layers)]
     hidden = _hidden(text, config)
     for i, name in enumerate(trainer.metrics or ()):
         located(text, ("trainer", "metrics", i), lambda name=name: metric_named(name), "metric")
-    if config.seed >= 2**64:
-        raise fail(text, ("seed",), f"must be below 2**64, got `{config.seed}`")
-    _check_data(text, config)
-    return Plan(text, config, loss, optimizer, schedule, layers, hidden, _seconds(text, config))
+    if isinstance(optimizer, LBFGSSettings):
+        rules.without_steps(text, trainer)
+    rules.of_target(text, config.data, loss)
+    return Plan(text, config, loss, optimizer, schedule, layers, hidden, rules.seconds(text, trainer))
 
 
 @dataclass(frozen=True)
@@ -98,9 +93,10 @@ def named(text: Text, path: Path_, value: Any, table: Mapping[str, Any]) -> Any:
     else:
         name, at = value, path
     if not isinstance(name, str):
-        raise fail(text, at, f"must be a name, got {show(name)}")
+        must = "must be a name" if at != path else "must be a name, or a map with `name`"
+        raise fail(text, at, f"{must}, got {show(name)}")
     if name not in table:
-        raise ConfigError(text.place(at) + str(not_one_of(dotted(at), name, table)))
+        raise one_of(text, at, name, table)
     cls = table[name]
     if not isinstance(cls, type):
         cls = type(cls())
@@ -130,14 +126,19 @@ def named(text: Text, path: Path_, value: Any, table: Mapping[str, Any]) -> Any:
 
 
 def _init(text: Text, path: Path_, value: dict[str, Any]) -> Any:
-    from fastbp.model.initial import Init
+    from fastbp.model.initial import INITIALISERS, Init
 
     for key in value:
         if key not in ("name", "scale"):
             raise unknown(text, path, key, ("name", "scale"))
+    name, scale = value.get("name"), value.get("scale")
     if "name" not in value:
-        raise fail(text, path, "must have `name`, got a map without")
-    return Init(value["name"], value.get("scale"))
+        raise fail(text, path, "must be a name, or a map with `name`, got a map without")
+    if not isinstance(name, str):
+        raise fail(text, (*path, "name"), f"must be a name, got {show(name)}")
+    if name not in INITIALISERS:
+        raise one_of(text, (*path, "name"), name, INITIALISERS)
+    return Init(name, scale)
 
 
 def located(text: Text, path: Path_, make: Any, inner: str) -> Any:
@@ -146,30 +147,71 @@ def located(text: Text, path: Path_, make: Any, inner: str) -> Any:
         return make()
     except ConfigError as error:
         message = str(error)
-        found = re.match(rf"`{inner}(?:\.([A-Za-z_]+))?", message)
+        found = re.match(rf"`{inner}((?:\.[A-Za-z_]+|\[[A-Za-z0-9_]+\])*)`", message)
         if not found:
             raise type(error)(f"{text.place(path)}`{dotted(path)}`: {message}") from None
-        whole = (*path, found[1]) if found[1] else path
-        message = re.sub(rf"`{inner}(?=[.\[`])", f"`{dotted(path)}", message)
-        raise type(error)(text.place(whole) + _as_in_files(message)) from None
+        parts = [int(i) if i else name for name, i in re.findall(r"\.([A-Za-z_]+)|\[(\d+)\]", found[1])]
+        whole = (*path, *parts)
+        message = f"`{dotted(path)}{message[len(inner) + 1 :]}"
+        raise type(error)(text.place(whole) + _as_in_files(message, text, whole)) from None
 
 
-def _as_in_files(message: str) -> str:
-    return message.replace("got `None`", "got `null`").replace("True or False", "`true` or `false`")
+def _as_in_files(message: str, text: Text, path: Path_) -> str:
+    """A message about an argument as one about a file."""
+    for ours, theirs in (
+        ("True or False", "`true` or `false`"),
+        ("a dict of", "a map of"),
+        ("(categories, width)", "[categories, width]"),
+        ("an initialiser or a `fb.Init`", "an initialiser, or a map with `name`"),
+        ("must have a value where", "must have `scale` where"),
+        ("got `None`", "got `null`"),
+    ):
+        message = message.replace(ours, theirs)
+    value: Any = text.data
+    for part in path:
+        if isinstance(value, dict):
+            value = value.get(str(part))
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            return message
+    if isinstance(value, str):
+        message = message.replace(f"`{value}`", f"`{visible(value)}`")
+    if isinstance(value, dict) and "must be a whole number" in message:  # said of a key
+        return re.sub(
+            r"must be a whole number, got `'?(.*?)'?`$", r"must have whole numbers for keys, got `\1`", message
+        )
+    shown = f", got `{value!r}`"
+    numbers = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+    if numbers or not message.endswith(shown):
+        return message
+    return f"{message.removesuffix(shown)}, got {show(value)}"
+
+
+def activation_of(text: Text, config: Config) -> Any:
+    """What `network.activation` names."""
+    from fastbp.model.activations import ACTIVATIONS
+
+    return named(text, ("network", "activation"), config.network.activation, ACTIVATIONS)
+
+
+def init_of(text: Text, config: Config) -> Any:
+    """What `network.init` names, or None."""
+    from fastbp.model.initial import init_spec
+
+    path, init = ("network", "init"), config.network.init
+    if init is None:
+        return None
+    init = _init(text, path, init) if isinstance(init, dict) else init
+    return located(text, path, lambda: init_spec("init", init), "init")
 
 
 def _hidden(text: Text, config: Config) -> list[Any]:
     """The hidden layers of `network.hidden`, without the last Linear."""
-    from fastbp.model.activations import ACTIVATIONS
-    from fastbp.model.initial import init_spec
     from fastbp.model.layers import LAYERS, Dropout, Linear
 
     network = config.network
-    activation = named(text, ("network", "activation"), network.activation, ACTIVATIONS)
-    init = network.init
-    if init is not None:
-        init = _init(text, ("network", "init"), init) if isinstance(init, dict) else init
-        init = located(text, ("network", "init"), lambda: init_spec("init", init), "init")
+    activation, init = activation_of(text, config), init_of(text, config)
     layers: list[Any] = []
     for width in network.hidden if network.hidden is not None else [128]:
         layers.append(Linear(width, init=init))
@@ -179,56 +221,6 @@ def _hidden(text: Text, config: Config) -> list[Any]:
         if network.dropout:
             layers.append(Dropout(network.dropout))
     return layers
-
-
-def _check_data(text: Text, config: Config) -> None:
-    data = config.data
-    given = [key for key in ("path", "train") if getattr(data, key) is not None]
-    if data.source in (None, "files"):
-        if not given:
-            raise fail(text, ("data",), "must have `source`, `path` or `train`, got none of them")
-        if len(given) == 2:
-            raise fail(text, ("data", "train"), "must not be given beside `data.path`, got both")
-        if data.path is not None and (data.validation is not None or data.test is not None):
-            key = "validation" if data.validation is not None else "test"
-            raise fail(text, ("data", key), "must stand beside `data.train`, got it beside `data.path`")
-    elif given:
-        raise fail(text, ("data", given[0]), f"must not be given with `source` {data.source}, got both")
-    split = data.split
-    if split.validation + split.test >= 1.0:
-        where = ("data", "split")
-        total = f"{split.validation + split.test:g}"
-        raise fail(text, where, f"must leave rows to train on, got {total} for validation and test together")
-    if split.folds is not None and split.fold >= split.folds:
-        raise fail(text, ("data", "split", "fold"), f"must be below `folds`, {split.folds}, got `{split.fold}`")
-    if split.group is not None and split.column is not None:
-        raise fail(text, ("data", "split", "group"), "must not be given beside `column`, got both")
-    from fastbp.data.prepare import column_settings
-
-    for name, value in data.columns.items():
-        path = ("data", "columns", name)
-        try:
-            column_settings(name, value)
-        except ConfigError as error:
-            raise ConfigError(text.place(path) + str(error)) from None
-
-
-def _seconds(text: Text, config: Config) -> float | None:
-    """`trainer.time_limit` in seconds."""
-    value = config.trainer.time_limit
-    if value is None:
-        return None
-    path = ("trainer", "time_limit")
-    if isinstance(value, int | float):
-        seconds = float(value)
-    else:
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", value)
-        if not found:
-            raise fail(text, path, f"must be seconds, or a number with s, m, h or d such as `10m`, got `{value}`")
-        seconds = float(found[1]) * _UNITS[found[2]]
-    if seconds <= 0.0:
-        raise fail(text, path, f"must be above 0, got `{value}`")
-    return seconds
 
 
 def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple[int, int]]) -> Any:
@@ -244,7 +236,13 @@ def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple
     if embeddings and not isinstance(layers[0], Embedding):
         layers = [Embedding(embeddings), *layers]
     path: Path_ = ("network", "layers") if plan.layers is not None else ("network",)
+    if plan.layers is not None and isinstance(layers[0], Embedding):
+        located(text, (*path, 0), lambda: layers[0].outputs(inputs), "Embedding")
     graph = located(text, path, lambda: chain(layers, inputs), "layers")
+    rules.of_parameters(text, plan.config.trainer, list(graph.parameters()))
+    loss = plan.loss
+    if loss is not None:
+        located(text, ("trainer", "loss"), lambda: loss.check_outputs(outputs), type(loss).__name__)
     if graph.outputs != outputs:
         message = f"must have {outputs} outputs, as many as the target has, got `{graph.outputs}`"
         raise fail(text, ("network", "layers"), message)

@@ -5,23 +5,24 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from fastbp.config.schema import SECTIONS, Config
 from fastbp.config.places import Path_
-from fastbp.config.text import Text, dotted, visible
+from fastbp.config.schema import SECTIONS, Config
+from fastbp.config.text import Text, dotted, scalar, visible
 from fastbp.errors import ConfigError, not_one_of
 
 _KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "a string",
-    "bool": "`true` or `false`",
-    "array": "a list",
-    "object": "a map of keys to values",
-    "null": "null",
+    "int": ["a whole number"],
+    "float": ["a number"],
+    "str": ["a string"],
+    "bool": ["`true`", "`false`"],
+    "array": ["a list"],
+    "object": ["a map of keys to values"],
+    "null": ["`null`"],
 }
 _WHERE = re.compile(r"(.*) - at `\$?\.?(.*?)`", re.DOTALL)
 _OFTEN = {"lr": "lr", "learning_rate": "lr", "momentum": "momentum", "betas": "betas", "weight_decay": "weight_decay"}
@@ -51,12 +52,23 @@ def fail(text: Text, path: Path_, message: str) -> ConfigError:
 def show(value: Any) -> str:
     """A value in a message."""
     if value is None:
-        return "null"
+        return "`null`"
     if isinstance(value, bool):
-        return str(value).lower()
+        return f"`{str(value).lower()}`"
     if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "a map"
-    return f"`{visible(str(value))}`" if value != "" else "an empty string"
+        return f"{'a' if value else 'an empty'} {'list' if isinstance(value, list) else 'map'}"
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"a number of {value.bit_length()} bits"
+    if isinstance(value, str) and scalar(value) != value:
+        return f"the string `{visible(value)}`" if value else "an empty string"
+    return f"`{visible(str(value))}`"
+
+
+def one_of(text: Text, path: Path_, value: Any, names: Iterable[str]) -> ConfigError:
+    """The error for what is none of the names, with the nearest."""
+    if isinstance(value, str):
+        return ConfigError(text.place(path) + str(not_one_of(dotted(path), visible(value), names)))
+    return fail(text, path, f"must be one of {', '.join(f'`{n}`' for n in names)}, got {show(value)}")
 
 
 def unknown(text: Text, path: Path_, key: str, known: Any) -> ConfigError:
@@ -71,7 +83,8 @@ def unknown(text: Text, path: Path_, key: str, known: Any) -> ConfigError:
     elif elsewhere and dotted(path) in SECTIONS:
         hint = f"did you mean `{elsewhere[0]}`?"
     else:
-        hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(f'`{n}`' for n in names)}"
+        there = f"there {'are' if len(names) > 1 else 'is'} {', '.join(f'`{n}`' for n in names)}"
+        hint = f"did you mean `{close[0]}`?" if close else there
     where = f"`{dotted(path)}`" if path else "a config"
     return ConfigError(f"{text.place((*path, key))}{where} must have known keys only, got {show(key)}\nhint: {hint}")
 
@@ -83,7 +96,7 @@ def _sound(text: Text) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise fail(text, path, f"must be finite, got `{value}`")
         if isinstance(value, int) and abs(value) >= 2**64:
-            raise fail(text, path, f"must be below 2**64, got a number of {value.bit_length()} bits")
+            raise fail(text, path, f"must be {'below 2**64' if value > 0 else 'above -2**64'}, got {show(value)}")
         if isinstance(value, str) and not _is_unicode(value):
             raise fail(text, path, "must be Unicode, got half of a surrogate pair")
         items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -137,8 +150,7 @@ def _explained(message: str, text: Text) -> ConfigError:
     section = SECTIONS.get(dotted(path[:-1]))
     names = choices(section, str(path[-1])) if section is not None else []
     if names:
-        shown = visible(value) if isinstance(value, str) else show(value).strip("`")
-        return ConfigError(text.place(path) + str(not_one_of(dotted(path), shown, names)))
+        return one_of(text, path, value, names)
     return fail(text, path, f"must {_requirement(what)}, got {show(value)}")
 
 
@@ -154,8 +166,8 @@ def _requirement(what: str) -> str:
         return "be at most 64 letters, digits, `.`, `_` and `-`, the first a letter or a digit"
     kinds = re.match(r"Expected `([^`]*)`", what)
     assert kinds, what
-    listed = [_KINDS.get(kind.strip(), kind) for kind in kinds[1].split("|")]
-    return "be " + " or ".join([*(kind for kind in listed if kind != "null"), *(["null"] if "null" in listed else [])])
+    listed = [word for kind, words in _KINDS.items() if kind in kinds[1].split(" | ") for word in words]
+    return f"be {', '.join(listed[:-1])} or {listed[-1]}" if len(listed) > 1 else f"be {listed[0]}"
 
 
 def choices(section: type, name: str) -> list[str]:

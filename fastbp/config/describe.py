@@ -74,16 +74,28 @@ def _variants(table: dict[str, Any]) -> list[dict[str, Any]]:
     return [names, *maps]
 
 
+_TYPES: dict[str, dict[str, Any]] = {
+    "bool": {"type": "boolean"},
+    "int": {"type": "integer"},
+    "float": {"type": "number"},
+    "str": {"type": "string"},
+    "tuple[float, float]": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+    "Sequence[int]": {"type": "array", "items": {"type": "integer"}},
+}
+
+
 def _field(field: Any) -> dict[str, Any]:
-    if field.default is dataclasses.MISSING:
-        return {}
-    default = field.default
-    if dataclasses.is_dataclass(default):
-        default = default.name  # type: ignore[union-attr]
-    kinds = {bool: "boolean", int: "number", float: "number", str: "string"}
-    if type(default) in kinds and not isinstance(default, str):
-        return {"type": kinds[type(default)], "default": default}
-    return {"default": list(default) if isinstance(default, tuple) else default}
+    """What a setting must be, as far as its annotation says, and its default."""
+    kind, _, null = str(field.type).partition(" | ")
+    out = dict(_TYPES.get(kind, {}))
+    if out and null:
+        out["type"] = [out["type"], "null"]
+    if field.default is not dataclasses.MISSING:
+        default = field.default
+        if dataclasses.is_dataclass(default):
+            default = default.name  # type: ignore[union-attr]
+        out["default"] = list(default) if isinstance(default, tuple) else default
+    return out
 
 
 class Key(NamedTuple):
@@ -102,8 +114,8 @@ def keys() -> list[Key]:
         info: Any = msgspec.inspect.type_info(section)
         for field in info.fields:
             full = f"{path}.{field.name}" if path else field.name
-            if full in SECTIONS and full != "":
-                continue
+            if full in SECTIONS and field.default is not None:
+                continue  # always there, and described by its own keys
             about, type_ = _about(field.type)
             out.append(Key(full, _words(type_, full), _default(field), about))
     return out
@@ -136,7 +148,9 @@ def _words(type_: Any, path: str) -> str:
     _, type_ = _about(type_)
     i = msgspec.inspect
     if isinstance(type_, i.UnionType):
-        return " or ".join(_words(t, path) for t in type_.types)
+        parts = [_words(t, path) for t in type_.types]
+        comma = "," if len(parts) > 2 or "," in parts[0] else ""
+        return f"{', '.join(parts[:-1])}{comma} or {parts[-1]}".replace("true or false or", "true, false or")
     if isinstance(type_, i.LiteralType):
         return ", ".join(f"`{v}`" for v in type_.values)
     if isinstance(type_, i.NoneType):
@@ -148,10 +162,10 @@ def _words(type_: Any, path: str) -> str:
     if isinstance(type_, i.IntType | i.FloatType):
         kind = "a whole number" if isinstance(type_, i.IntType) else "a number"
         limits = [("at least", type_.ge), ("above", type_.gt), ("at most", type_.le), ("below", type_.lt)]
-        return ", ".join([kind, *(f"{word} {limit:g}" for word, limit in limits if limit is not None)])
+        return ", ".join([kind, *(f"{word} {limit:.10g}" for word, limit in limits if limit is not None)])
     if isinstance(type_, i.ListType):
         inner = _words(type_.item_type, path).removeprefix("a ").replace("whole number", "whole numbers")
         return f"a list of {inner}"
-    if isinstance(type_, i.DictType):
+    if isinstance(type_, i.DictType | i.StructType):
         return "a map"
     return "anything"

@@ -7,14 +7,16 @@ from typing import Any
 
 import msgspec
 
-from fastbp.config.build import Plan
+from fastbp.config.build import Plan, activation_of, init_of
+from fastbp.config.rules import of_task
 
 # What may differ when a run goes on.
 FREE = (("trainer", "epochs"), ("trainer", "time_limit"), ("trainer", "early_stopping"))
 
 
 def resolved(plan: Plan, loss: Any, metrics: list[str], task: str) -> dict[str, Any]:
-    """Everything that was said and every default."""
+    """Everything that was said and every default; refuses what is not for this loss and task."""
+    of_task(plan.text, plan.layers, loss, metrics, task, plan.config.trainer.monitor)
     data: dict[str, Any] = msgspec.to_builtins(plan.config)
     data["data"]["task"] = task
     trainer, network = data["trainer"], data["network"]
@@ -26,6 +28,9 @@ def resolved(plan: Plan, loss: Any, metrics: list[str], task: str) -> dict[str, 
         data["network"] = {"layers": [_spec(layer) for layer in plan.layers]}
     else:
         network["hidden"] = network["hidden"] if network["hidden"] is not None else [128]
+        network["activation"] = _spec(activation_of(plan.text, plan.config))
+        init = init_of(plan.text, plan.config)
+        network["init"] = None if init is None else _plain(init)
         del network["layers"]
     return data
 

@@ -33,7 +33,8 @@ class Split(Section):
     validation: Annotated[Fraction, about("Part of the rows to validate on.")] = 0.15
     test: Annotated[Fraction, about("Part of the rows to test on, once, at the end.")] = 0.15
     stratify: Annotated[
-        bool | None, about("Whether every class has the same share in each part; only for classes.")
+        bool | None,
+        about("Whether every class has the same share in each part; by default it has, where there are classes."),
     ] = None
     group: Annotated[str | None, about("Column whose equal values stay in one part.")] = None
     column: Annotated[str | None, about("Column that says `train`, `validation` or `test` for each row.")] = None
@@ -42,7 +43,7 @@ class Split(Section):
         about("Divide into this many folds instead; `fold` is the one to validate on."),
     ] = None
     fold: Annotated[FromZero, about("Which fold is validated on, from 0.")] = 0
-    seed: Annotated[Seed | None, about("Of the division; by default the run's.")] = None
+    seed: Annotated[Seed | None, about("Seed of the division; by default the `seed` of the run.")] = None
 
 
 class Data(Section):
@@ -50,7 +51,7 @@ class Data(Section):
 
     source: Annotated[
         Literal["digits", "spirals", "moons", "blobs", "friedman", "files"] | None,
-        about("`digits`, a synthetic set, or `files`."),
+        about("`digits`, which come with fastbp, a synthetic set, or `files`, which is the default."),
     ] = None
     rows: Annotated[Annotated[int, Meta(ge=1, le=100_000_000)], about("Rows of a synthetic set.")] = 1000
     noise: Annotated[NotNegative, about("Noise of a synthetic set.")] = 0.1
@@ -70,9 +71,13 @@ class Data(Section):
     ] = None
     columns: Annotated[
         dict[str, Any],
-        about("Column -> type, or a map with `type`, `scale`, `missing`, `value`, `indicator`, `encode`, `size`."),
+        about(
+            "Column -> type, or a map with `type`, `scale`, `missing`, `value`, `indicator`, `encode`, `rare`, `size`."
+        ),
     ] = field(default_factory=dict)
-    scale: Annotated[Literal["standard", "robust", "quantile", "none"], about("Of columns of numbers.")] = "standard"
+    scale: Annotated[Literal["standard", "robust", "quantile", "none"], about("How columns of numbers are scaled.")] = (
+        "standard"
+    )
     missing: Annotated[
         Literal["mean", "median", "constant", "refuse"],
         about("What a missing number becomes; `refuse` makes it an error."),
@@ -86,7 +91,7 @@ class Data(Section):
         bool, about("Whether numbers to predict are standardised; predictions are scaled back.")
     ] = True
     delimiter: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=1)], about("Between the fields of a .csv file.")
+        Annotated[str, Meta(min_length=1, max_length=1)], about("What stands between the fields of a .csv file.")
     ] = ","
     header: Annotated[bool, about("Whether the first line of a .csv file names its columns.")] = True
     split: Annotated[Split, about("How rows are divided.")] = field(default_factory=Split)
@@ -96,14 +101,19 @@ class Network(Section):
     """The layers."""
 
     hidden: Annotated[
-        list[Whole] | None, about("Widths of hidden layers; a last Linear with the right width follows by itself.")
+        list[Whole] | None,
+        about("Widths of hidden layers, by default one of 128; a last Linear of the right width follows."),
     ] = None
-    activation: Annotated[Named, about("After each hidden layer.")] = "relu"
+    activation: Annotated[Named, about("What follows each hidden layer.")] = "relu"
     norm: Annotated[
-        Literal["batch_norm", "layer_norm", "rms_norm"] | None, about("Between each hidden Linear and its activation.")
+        Literal["batch_norm", "layer_norm", "rms_norm"] | None,
+        about("What stands between each hidden Linear and its activation."),
     ] = None
-    dropout: Annotated[Annotated[float, Meta(ge=0, lt=1)], about("After each activation.")] = 0.0
-    init: Annotated[Named, about("Initialiser of the weights.")] = None
+    dropout: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)],
+        about("Part of the features that is dropped after each activation while training."),
+    ] = 0.0
+    init: Annotated[Named, about("How weights are drawn; by default as `torch` does.")] = None
     layers: Annotated[
         list[Any] | None, about("All layers, in the place of the keys above: names, or maps with `name` and settings.")
     ] = None
@@ -134,11 +144,13 @@ class Trainer(Section):
     loss: Annotated[
         Named, about("By default `cross_entropy` for classes, `binary_cross_entropy` for labels, `mse` for numbers.")
     ] = None
-    optimizer: Annotated[Named, about("A name, or a map with `name` and settings.")] = "adam"
-    schedule: Annotated[Named, about("Of the learning rate.")] = None
+    optimizer: Annotated[Named, about("What makes steps out of gradients.")] = "adam"
+    schedule: Annotated[
+        Named, about("What multiplies the learning rate from step to step; by default nothing does.")
+    ] = None
     clip_norm: Annotated[Positive | None, about("Limit of the norm of all gradients together.")] = None
     clip_value: Annotated[Positive | None, about("Limit of the magnitude of each gradient.")] = None
-    accumulate: Annotated[Whole, about("Batches of one step.")] = 1
+    accumulate: Annotated[Whole, about("Batches whose gradients make one step.")] = 1
     ema: Annotated[
         Annotated[float, Meta(ge=0, lt=1)] | None,
         about("How much of a running average of the parameters stays in each step; it is what is kept."),
@@ -151,14 +163,16 @@ class Trainer(Section):
     ] = None
     frozen: Annotated[list[str], about("Layers or parameters that are not trained.")] = field(default_factory=list)
     metrics: Annotated[
-        list[str] | None, about("Taken after each epoch; by default accuracy for classes and r2 for numbers.")
+        list[str] | None, about("Taken after each epoch; by default `accuracy`, or `r2` and `rmse` for numbers.")
     ] = None
     monitor: Annotated[
         str | None, about("What says which epoch is the best: `val_loss`, `loss`, or `val_` and a metric.")
     ] = None
-    mode: Annotated[Literal["auto", "min", "max"], about("Which way is better.")] = "auto"
-    early_stopping: Annotated[EarlyStopping | None, about("When to stop.")] = None
-    reduce_lr: Annotated[ReduceLR | None, about("When to lower the learning rate.")] = None
+    mode: Annotated[
+        Literal["auto", "min", "max"], about("Which way the monitor is better; `auto` knows it of every metric.")
+    ] = "auto"
+    early_stopping: Annotated[EarlyStopping | None, about("When to stop; by default only after the last epoch.")] = None
+    reduce_lr: Annotated[ReduceLR | None, about("When to lower the learning rate; by default never.")] = None
     time_limit: Annotated[
         str | float | None, about("Such as `90s`, `10m` or `1.5h`; the run stops and can be resumed.")
     ] = None
@@ -181,10 +195,13 @@ class Config(Section):
     """A training run."""
 
     name: Annotated[
-        Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")], about("Of the run folder.")
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")],
+        about("What the run is called; its folder is named after it."),
     ] = "run"
-    seed: Annotated[Seed, about("Of initial parameters, dropout, the order of rows and the split.")] = 0
-    dtype: Annotated[Literal["float32", "float64"], about("Of parameters and arithmetic.")] = "float32"
+    seed: Annotated[
+        Seed, about("Seed of initial parameters, dropout, the order of rows, the split and synthetic sets.")
+    ] = 0
+    dtype: Annotated[Literal["float32", "float64"], about("Type of parameters and arithmetic.")] = "float32"
     data: Annotated[Data, about("Where rows come from.")] = field(default_factory=Data)
     network: Annotated[Network, about("The layers.")] = field(default_factory=Network)
     trainer: Annotated[Trainer, about("How the network is trained.")] = field(default_factory=Trainer)

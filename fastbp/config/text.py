@@ -17,12 +17,30 @@ from fastbp.config.places import DEEPEST, Lines, Path_, tokens
 from fastbp.errors import ConfigError, DependencyError
 
 MOST_BYTES = 1 << 20
+# What may be a name alone, or a map with `name` and settings.
+NAMED = (
+    ("network", "activation"),
+    ("network", "init"),
+    ("trainer", "loss"),
+    ("trainer", "optimizer"),
+    ("trainer", "schedule"),
+)
 
 _INT = re.compile(r"[-+]?[0-9]+")
 _OCT = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = {".nan": math.nan, ".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf}
+
+
+# What PyYAML says of frequent mistakes, what we say, and whether it is where the mistake began that counts.
+_PROBLEMS = (
+    ("could not find expected ':'", "a key without `:`", True),
+    ("found unexpected end of stream", "a quote that is not closed", True),
+    ("but got '<stream end>'", "a bracket that is not closed", True),
+    ("expected <block end>", "a line that does not fit those above it", False),
+    ("mapping values are not allowed here", "a `:` where there can be none", False),
+)
 
 
 @dataclass
@@ -143,7 +161,8 @@ def _broken(kind: str, name: str, line: int, problem: str) -> ConfigError:
     """The error for what a parser refused."""
     if "'\\t'" in problem:
         return ConfigError(f"{name}:{line}: a config in {kind} must be indented with spaces, got a tab")
-    said = re.sub(r"'([^']*)'", r"`\1`", problem.replace("\n", " "))
+    flat = re.sub(r"\('([^)]*)',?\)", lambda found: "'" + found[1].replace("', '", ".") + "'", problem)
+    said = re.sub(r"'([^']+)'", r"`\1`", flat.replace("\n", " "))
     return ConfigError(f"{name}:{line}: a config must be {kind}, got an error: {said[:1].lower()}{said[1:]}")
 
 
@@ -172,7 +191,8 @@ def _yaml(content: str, name: str) -> Text:
             if getattr(event, "anchor", None):
                 raise fail(mark, f"a config must have no anchors, got `&{event.anchor}`")
             if getattr(event, "tag", None):
-                raise fail(mark, f"a config must have no tags, got `{event.tag}`")
+                tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+                raise fail(mark, f"a config must have no tags, got `{tag}`")
             if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
                 depth += 1
                 if depth > DEEPEST:
@@ -184,7 +204,11 @@ def _yaml(content: str, name: str) -> Text:
         mark = error.problem_mark or error.context_mark
         if "single document" in str(error.context) or "but found another document" in str(error.problem):
             raise fail(mark, "a config must be one document, got another after `---`") from None
-        raise _broken("YAML", name, mark.line + 1 if mark else 1, error.problem or "it ends too early") from None
+        problem = error.problem or ""
+        for part, got, begun in _PROBLEMS:
+            if part in problem:
+                raise fail(error.context_mark if begun else mark, f"a config must be YAML, got {got}") from None
+        raise _broken("YAML", name, mark.line + 1 if mark else 1, problem) from None
     except yaml.YAMLError as error:
         at = content[: getattr(error, "position", 0)].count("\n") + 1
         raise ConfigError(f"{name}:{at}: a config must be YAML, got a character that it may not have") from None
@@ -259,7 +283,8 @@ def _json(content: str, name: str) -> Text:
 def merge(below: Text, above: Text) -> Text:
     """Lay one configuration over another: maps are merged key by key, everything else is replaced.
 
-    Where both name a kind, such as ``optimizer: {name: ...}``, another name leaves nothing of the map below.
+    Where both name a kind, such as ``optimizer: {name: ...}``, another name leaves nothing of the map below, and a map
+    without a name is of the kind that was named.
     """
     places = dict(below.places)
 
@@ -272,6 +297,8 @@ def merge(below: Text, above: Text) -> Text:
             for key, value in over.items():
                 out[key] = lay(under[key], value, (*path, key)) if key in under else value
             return out
+        if isinstance(over, dict) and "name" not in over and isinstance(under, str) and path in NAMED:
+            return {"name": under, **over}
         forget(path)
         return over
 
@@ -298,10 +325,12 @@ def override(expression: str) -> Text:
     if not sign or not all(keys):
         raise ConfigError(f"`--set` must be a path and a value, such as `trainer.epochs=5`, got `{expression}`")
     try:
-        value = parse(f"value: {content}" if content.strip() else "value: ''", where).data["value"]
+        data = parse(f"value: {content}" if content.strip() else "value: ''", where).data
+        if len(data) > 1:
+            raise ConfigError(f"{where}:1: a config must be one value, got several lines")
     except ConfigError as error:
         raise ConfigError(str(error).replace(f"{where}:1: a config", f"`--set {path}`")) from None
-    out: Any = value
+    out: Any = data["value"]
     for key in reversed(keys):
         out = {key: out}
     places: dict[Path_, tuple[str, int]] = {tuple(keys[: i + 1]): (where, 0) for i in range(len(keys))}
@@ -316,11 +345,16 @@ def as_yaml(data: dict[str, Any]) -> str:
         def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
             return super().increase_indent(flow, False)
 
+        def ignore_aliases(self, data: Any) -> bool:
+            return True  # a value that stands in two places is written twice
+
     def string(dumper: Any, value: str) -> Any:
-        plain = scalar(value) == value and isinstance(scalar(value), str)
+        plain = value.isprintable() and scalar(value) == value and isinstance(scalar(value), str)
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
 
     def number(dumper: Any, value: float) -> Any:
+        if not math.isfinite(value):
+            return dumper.represent_float(value)
         mantissa, e, exponent = repr(value).partition("e")
         whole = mantissa if "." in mantissa else f"{mantissa}.0"  # PyYAML would tag a float without a point
         return dumper.represent_scalar("tag:yaml.org,2002:float", whole + e + exponent)

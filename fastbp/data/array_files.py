@@ -6,7 +6,9 @@ import gzip
 import math
 import os
 import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,46 +18,49 @@ from numpy.typing import NDArray
 from fastbp.errors import DataError
 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+IDX_AXES = 32  # the most that every NumPy has
+UNREADABLE = (OSError, EOFError, MemoryError, zlib.error)
+DAMAGED = (*UNREADABLE, ValueError, OverflowError, SyntaxError, tokenize.TokenError)  # from reading a head
+NO_ARCHIVE = (*DAMAGED, zipfile.BadZipFile, KeyError, RuntimeError)  # RuntimeError where there is a password
 
 
 def memory() -> int:
-    """Bytes of memory that arrays may take: what the machine, or the process's container, has free."""
+    """Bytes of memory that arrays may take: what the machine has free, or the limit of a container if that is less."""
+    free = 1 << 32
     try:
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
+            free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:"))
+        with open("/sys/fs/cgroup/memory.max") as file:
+            free = min(free, int(file.read()))
+    except (OSError, ValueError, AttributeError, StopIteration):  # what is not there does not limit
         pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return 1 << 32
+    return free
 
 
 def _fits(name: str, size: int) -> None:
     free = memory()
     if size > free:
-        raise DataError(f"{name}: must fit into memory, {free >> 20} MiB free, got {size >> 20} MiB")
+        raise DataError(f"{name}: must fit into the {free >> 20} MiB of memory that are free, got `{size >> 20} MiB`")
+
+
+def _reason(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error or type(error).__name__).splitlines()[0][:120]
 
 
 def read_npy(path: str | Path) -> NDArray[Any]:
     """An array that stays in its file until it is read."""
     name = str(path)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        what = "one of Python objects" if "allow_pickle" in str(error) or "Object" in str(error) else "something else"
-        raise DataError(f"{name}: must be an array of numbers in NPY format, got {what}") from None
-    except (OSError, EOFError) as error:
-        raise DataError(f"{name}: must be a file that can be read, got `{_reason(error)}`") from None
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{name}: must be one array in NPY format, got an archive of several")
-    return array
-
-
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error or "it ends early")
+        with open(path, "rb") as file:
+            begin = file.read(6)
+        if begin != b"\x93NUMPY":
+            raise DataError(f"{name}: must be in NPY format, got a file that begins with `{begin.hex()}`")
+        return np.lib.format.open_memmap(path, mode="r")
+    except DataError:
+        raise
+    except DAMAGED as error:
+        raise DataError(f"{name}: must be an array of numbers in NPY format, got `{_reason(error)}`") from None
 
 
 def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
@@ -65,22 +70,25 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(path) as archive:
             _fits(name, sum(info.file_size for info in archive.infolist()))
         with np.load(path, allow_pickle=False) as found:
-            return {key: found[key] for key in found.files}
-    except ValueError as error:
-        what = "Python objects" if "allow_pickle" in str(error) or "Object" in str(error) else "something broken"
-        raise DataError(f"{name}: must be arrays of numbers in NPZ format, got {what}") from None
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError, zipfile.error) as error:
-        raise DataError(f"{name}: must be an archive in NPZ format, got `{_reason(error)}`") from None
+            arrays = {key: found[key] for key in found.files}
+    except DataError:
+        raise
+    except NO_ARCHIVE as error:
+        raise DataError(f"{name}: must be arrays of numbers in NPZ format, got `{_reason(error)}`") from None
+    for key, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise DataError(f"{name}: must hold arrays only, got something else called `{key}`")
+    return arrays
 
 
 def read_idx(path: str | Path) -> NDArray[Any]:
     """An array in IDX format, two bytes of zero, its type, its number of axes and their lengths first."""
     name = str(path)
-    opened: Any = gzip.open if name.endswith(".gz") else open
+    opened: Any = gzip.open if name.lower().endswith(".gz") else open
     try:
         with opened(path, "rb") as file:
             head = file.read(4)
-            if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in IDX_TYPES or head[3] == 0:
+            if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in IDX_TYPES or not 0 < head[3] <= IDX_AXES:
                 raise DataError(f"{name}: must be in IDX format, got a file that begins with `{head.hex()}`")
             sizes = file.read(4 * head[3])
             if len(sizes) < 4 * head[3]:
@@ -90,10 +98,12 @@ def read_idx(path: str | Path) -> NDArray[Any]:
             size = math.prod(shape) * dtype.itemsize
             _fits(name, size)
             content = file.read(size + 1)
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+    except UNREADABLE as error:
         raise DataError(f"{name}: must be a file that can be read, got `{_reason(error)}`") from None
     if len(content) != size:
-        more = "more" if len(content) > size else f"{len(content)}"
-        raise DataError(f"{name}: must have {size} bytes behind its head, got {more}")
+        found = "more" if len(content) > size else f"{len(content)}"
+        raise DataError(f"{name}: must have {size} bytes behind its head, got {found}")
+    if not size:
+        raise DataError(f"{name}: must hold numbers, got shape `{shape}`")
     array = np.frombuffer(content, dtype).reshape(shape)
-    return array.astype(dtype.newbyteorder("=")) if dtype.itemsize > 1 else array
+    return array.astype(dtype.newbyteorder("="))

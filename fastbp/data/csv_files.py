@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from fastbp.data.frame import MISSING, Column, Frame
-from fastbp.errors import DataError
+from fastbp.data.frame import MISSING, Column, Frame, as_numbers
+from fastbp.errors import ConfigError, DataError
 
 CHUNK = 100_000  # rows turned into columns at once
 
@@ -28,57 +29,85 @@ def read_csv(path: str | Path, delimiter: str = ",", header: bool = True) -> Fra
         Whether the first line names the columns; otherwise they are c0, c1, ...
     """
     name = str(path)
-    opened: Any = gzip.open if name.endswith(".gz") else open
+    if delimiter in ('"', "\r", "\n"):
+        raise ConfigError(f"`data.delimiter` must be neither a quote nor a line end, got `{delimiter!r}`")
+    opened: Any = gzip.open if name.lower().endswith(".gz") else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="", errors="strict") as file:
+        with opened(path, "rt", encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
             return _read(file, name, delimiter, header)
-    except OSError as error:
-        raise DataError(f"{name}: must be a file that can be read, got `{error.strerror or error}`") from None
+    except (OSError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{name}: must be a file that can be read, got `{reason}`") from None
     except EOFError:
         raise DataError(f"{name}: must be a whole gzip file, got one that ends early") from None
 
 
 def _read(file: TextIO, name: str, delimiter: str, header: bool) -> Frame:
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
-    rows = _records(reader, name)
-    first = next(rows, None)
-    if first is None:
+    rows = _records(csv.reader(_lines(file, name), delimiter=delimiter, strict=True), name)
+    line, fields = next(rows, (0, []))
+    if not fields:
         raise DataError(f"{name}: must have rows, got an empty file")
-    names = [part.strip() for part in first[1]] if header else [f"c{i}" for i in range(len(first[1]))]
-    for i, column in enumerate(names):
-        if not column:
-            raise DataError(f"{name}:{first[0]}: every column must have a name, got none for column {i + 1}")
-        if column in names[:i]:
-            raise DataError(f"{name}:{first[0]}: column names must differ, got `{column}` twice")
+    names = _names(fields, f"{name}:{line}") if header else [f"c{i}" for i in range(len(fields))]
     lines: list[int] = []
     chunks: list[list[Any]] = [[] for _ in names]
     block: list[list[str]] = []
 
     def flush() -> None:
         for column, values in zip(chunks, zip(*block, strict=True), strict=True):
-            column.append(np.array([None if v in MISSING or v.strip() in MISSING else v for v in values], object))
+            column.append(np.array([None if v.strip() in MISSING else v for v in values], object))
         block.clear()
 
     if not header:
-        lines.append(first[0])
-        block.append(first[1])
-    for line, record in rows:
-        if len(record) != len(names):
-            raise DataError(f"{name}:{line}: a row must have {len(names)} fields, got {len(record)}")
         lines.append(line)
-        block.append(record)
+        block.append(fields)
+    for line, fields in rows:
+        if len(fields) != len(names):
+            raise DataError(f"{name}:{line}: a row must have {len(names)} fields, got {len(fields)}")
+        lines.append(line)
+        block.append(fields)
         if len(block) == CHUNK:
             flush()
     if block:
         flush()
     if not lines:
         raise DataError(f"{name}: must have rows below its header, got none")
-    columns = {column: _typed(column, np.concatenate(parts)) for column, parts in zip(names, chunks, strict=True)}
+    columns = {}
+    for column, parts in zip(names, chunks, strict=True):
+        values = np.concatenate(parts)
+        numbers, bad = as_numbers(values)
+        columns[column] = Column(column, numbers if bad < 0 else values)
     return Frame(None, columns, name, np.array(lines, np.int64))
 
 
+def _names(fields: list[str], place: str) -> list[str]:
+    """The columns that a header names."""
+    names: dict[str, None] = {}
+    for i, field in enumerate(fields):
+        column = field.strip()
+        if not column:
+            raise DataError(f"{place}: every column must have a name, got none for column {i + 1}")
+        if column in names:
+            raise DataError(f"{place}: column names must differ, got `{column}` twice")
+        names[column] = None
+    return list(names)
+
+
+def _lines(file: TextIO, name: str) -> Iterator[str]:
+    """Lines of a file, each of which must be text."""
+    for number, line in enumerate(file, 1):
+        if not line.isascii():
+            try:
+                line.encode()
+            except UnicodeEncodeError as error:  # bytes that are not UTF-8 were read as 0xdc00 and their value
+                byte = ord(line[error.start]) - 0xDC00
+                raise DataError(f"{name}:{number}: must be UTF-8, got a byte `0x{byte:02x}`") from None
+        if "\0" in line:
+            raise DataError(f"{name}:{number}: must be text, got a byte `0x00`")
+        yield line
+
+
 def _records(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
-    """(line, fields) of each row that is not blank."""
+    """(line where it begins, fields) of each row that is not blank; a lone "" is a row of one empty field."""
     while True:
         line = reader.line_num + 1
         try:
@@ -86,25 +115,6 @@ def _records(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise DataError(f"{name}:{max(line, 1)}: must be CSV, got a row where {str(error)[:80]}") from None
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{name}:{max(line, 1)}: must be UTF-8, got byte `0x{error.object[error.start]:02x}` in what follows"
-            ) from None
-        if record and not (len(record) == 1 and not record[0].strip()):
+            raise DataError(f"{name}:{line}: must be CSV, got a row where `{error}`") from None
+        if record and (len(record) > 1 or not record[0].isspace()):
             yield line, record
-
-
-def _typed(name: str, values: Any) -> Column:
-    """Numbers where all are numbers."""
-    there = np.array([v is not None for v in values], bool)
-    if there.any():
-        try:
-            out = np.full(len(values), np.nan)
-            out[there] = values[there].astype(np.float64)
-            if np.isfinite(out[there]).all():
-                return Column(name, out)
-        except (ValueError, TypeError):
-            pass
-        return Column(name, values)
-    return Column(name, np.full(len(values), np.nan))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastbp.data.array_files import read_idx, read_npy, read_npz
 from fastbp.data.csv_files import read_csv
-from fastbp.data.frame import Column, Frame, joined, missing_column
+from fastbp.data.frame import Column, Frame, joined
 from fastbp.errors import DataError, DependencyError
 
 Array = NDArray[Any]
@@ -26,78 +28,77 @@ def suffix_of(path: str | Path) -> str:
 
 
 def is_idx(path: str | Path) -> bool:
-    """Whether a file's name is one of the MNIST family: ...-idx3-ubyte, with or without .gz."""
-    return "idx" in Path(path).name.lower().removesuffix(".gz").rsplit("-", 1)[0][-5:] or suffix_of(path) in (
-        ".idx",
-        ".idx.gz",
-    )
+    """Whether a file's name is one of the MNIST family: ...-idx3-ubyte or ....idx, with or without .gz."""
+    return re.search(r"(^|[-._])idx\d+-\w+(\.gz)?$|\.idx(\.gz)?$", Path(path).name.lower()) is not None
 
 
 def read_frame(path: str | Path, data: Any) -> Frame:
     """Read a file of any kind."""
     ending = suffix_of(path)
-    if not Path(path).exists():
-        raise DataError(f"{path}: must be a file, got none of that name")
+    _must_exist(path)
     if ending in TABLES:
         tab = "tsv" in ending
         return read_csv(path, "\t" if tab else data.delimiter, data.header)
     if ending == ".npz":
-        return _of_arrays(read_npz(path), str(path), data.target)
-    if ending == ".npy":
-        array = read_npy(path)
-        return Frame(_matrix(array, str(path)), {}, str(path))
-    if is_idx(path):
-        return Frame(_matrix(read_idx(path), str(path)), {}, str(path))
+        return _of_arrays(read_npz(path), str(path))
+    if _is_array(path):
+        return Frame(_matrix(_read_array(path), str(path)), {}, str(path))
     if ending in (".parquet", ".arrow", ".feather", ".ipc"):
         return _read_polars(path, ending)
     known = ", ".join(f"`{e}`" for e in (*TABLES[:2], ".npz", ".npy", ".parquet", ".arrow", "-idx3-ubyte.gz"))
     raise DataError(f"{path}: must end in one of {known}, got `{ending or Path(path).name}`")
 
 
+def _must_exist(path: str | Path) -> None:
+    if not Path(path).exists():
+        raise DataError(f"{path}: must be a file, got none of that name")
+
+
+def _is_array(path: str | Path) -> bool:
+    return is_idx(path) or suffix_of(path) == ".npy"
+
+
+def _read_array(path: str | Path) -> Array:
+    return read_npy(path) if suffix_of(path) == ".npy" else read_idx(path)
+
+
 def _matrix(array: Array, name: str) -> Array:
     """Rows of features: images become rows of their pixels."""
     if array.dtype.kind not in "fiub":
         raise DataError(f"{name}: must hold real numbers, got dtype `{array.dtype}`")
-    if array.ndim == 0:
-        raise DataError(f"{name}: must hold rows, got one number")
+    if array.ndim == 0 or not array.size:
+        raise DataError(f"{name}: must hold rows of numbers, got shape `{array.shape}`")
     return array.reshape(len(array), -1) if array.ndim != 2 else array
 
 
-def _of_arrays(arrays: dict[str, Array], name: str, target: Any) -> Frame:
+def _of_arrays(arrays: dict[str, Array], name: str) -> Frame:
     """X and y of an archive, or arrays of one column each."""
-    wanted = target if isinstance(target, str) else "y"
-    if "X" in arrays or "x" in arrays:
-        X = arrays["X" if "X" in arrays else "x"]
-        frame = Frame(_matrix(X, name), {}, name)
-        for key, array in arrays.items():
-            if key not in ("X", "x"):
-                _beside(frame, key, array)
-        if wanted not in arrays and target is not None:
-            raise missing_column(frame, wanted)
-        return frame
-    frame = Frame(None, {}, name)
+    rows = next((key for key in ("X", "x") if key in arrays), None)
+    frame = Frame(None if rows is None else _matrix(arrays[rows], name), {}, name)
     for key, array in arrays.items():
-        if array.ndim != 1:
+        if array.ndim != 1 and rows is None:
             shown = ", ".join(f"`{k}` {v.shape}" for k, v in arrays.items())
             raise DataError(f"{name}: must hold `X` and `y`, or columns of one axis, got {shown}")
-        _beside(frame, key, array)
+        if key not in ("X", "x"):
+            _beside(frame, key, array)
+    if not len(frame):
+        raise DataError(f"{name}: must have rows, got none")
     return frame
 
 
 def _beside(frame: Frame, key: str, array: Array) -> None:
     """Put an array into a frame as a column, or as one for each of its columns."""
-    if len(frame) and len(array) != len(frame):
-        raise DataError(f"{frame.origin}: `{key}` must have {len(frame)} rows, got {len(array)}")
-    if array.dtype.kind in "US":
-        values = np.array([str(v) for v in array], object)
-        frame.columns[key] = Column(key, values)
-    elif array.dtype.kind not in "fiub":
+    rows = len(array) if array.ndim else 1
+    if (frame.matrix is not None or frame.columns) and rows != len(frame):
+        raise DataError(f"{frame.origin}: `{key}` must have {len(frame)} rows, got {rows}")
+    if array.dtype.kind not in "fiubU":
         raise DataError(f"{frame.origin}: `{key}` must be numbers or texts, got dtype `{array.dtype}`")
-    elif array.ndim == 1:
-        frame.columns[key] = Column(key, array.astype(np.float64))
-    else:
-        for i, column in enumerate(array.reshape(len(array), -1).T):
-            frame.columns[f"{key}{i}"] = Column(f"{key}{i}", column.astype(np.float64))
+    text = array.dtype.kind == "U"
+    wide = array.reshape(rows, math.prod(array.shape[1:]))
+    for i, values in enumerate(wide.T):
+        column = key if array.ndim < 2 else f"{key}{i}"
+        found = np.array(values.tolist(), object) if text else values.astype(np.float64)
+        frame.columns[column] = Column(column, found)
 
 
 def _read_polars(path: str | Path, ending: str) -> Frame:
@@ -115,10 +116,10 @@ def _read_polars(path: str | Path, ending: str) -> Frame:
         ) from None
     frame = Frame(None, {}, str(path))
     for column in table.get_columns():
-        if column.dtype.is_numeric() or column.dtype == polars.Boolean:
-            values = column.cast(polars.Float64).to_numpy().copy()
-            if column.null_count():
-                values[column.is_null().to_numpy()] = np.nan
+        if column.dtype.is_numeric() or column.dtype in (polars.Boolean, polars.Null):
+            values = column.cast(polars.Float64).fill_null(float("nan")).to_numpy().copy()
+        elif column.dtype.is_nested() or column.dtype in (polars.Binary, polars.Object):
+            raise DataError(f"{path}: column `{column.name}` must be numbers or texts, got `{column.dtype}`")
         else:
             values = np.array(column.cast(polars.String).to_list(), object)
         frame.columns[column.name] = Column(column.name, values)
@@ -142,21 +143,36 @@ def read_paths(paths: Any, data: Any) -> Frame:
             files.append(str(path))
     if not files:
         raise DataError("`data.path` must name a file, got an empty list")
-    if all(is_idx(f) or suffix_of(f) == ".npy" for f in files) and len(files) % 2 == 0 and len(files) > 1:
-        return joined([_pair(files[i], files[i + 1], data) for i in range(0, len(files), 2)])
+    if len(files) > 1 and all(_is_array(f) for f in files):
+        return joined(_paired(files, data))
     return joined([read_frame(f, data) for f in files])
 
 
-def _pair(first: str, second: str, data: Any) -> Frame:
-    """Images and their labels, whichever comes first."""
-    frames = [read_frame(f, data) for f in (first, second)]
-    rows, labels = frames if frames[0].matrix.shape[1] >= frames[1].matrix.shape[1] else frames[::-1]  # type: ignore[union-attr]
-    assert labels.matrix is not None
-    if len(rows) != len(labels):
-        raise DataError(f"{labels.origin}: must have {len(rows)} rows as {rows.origin} has, got {len(labels)}")
+def _paired(files: list[str], data: Any) -> list[Frame]:
+    """Frames of rows with the labels beside them, where files are of two kinds.
+
+    Labels are the files with one axis, or with fewer columns; the first of them belongs to the first of the others.
+    """
+    for file in files:
+        _must_exist(file)
+    arrays = [_read_array(file) for file in files]
+    frames = [Frame(_matrix(array, file), {}, file) for array, file in zip(arrays, files, strict=True)]
+    kinds = [(min(array.ndim, 2), math.prod(array.shape[1:])) for array in arrays]
+    if len(set(kinds)) == 1:
+        return frames
+    labels = [frame for frame, kind in zip(frames, kinds, strict=True) if kind == min(kinds)]
+    rows = [frame for frame, kind in zip(frames, kinds, strict=True) if kind != min(kinds)]
+    if len(labels) != len(rows):
+        raise DataError(
+            f"{labels[0].origin}: there must be {len(rows)} files of labels, as many as of rows, got {len(labels)}"
+        )
     name = data.target if isinstance(data.target, str) else TARGET
-    width = labels.matrix.shape[1]
-    names = [name] if width == 1 else [f"{name}{i}" for i in range(width)]
-    for i, column in enumerate(names):
-        rows.columns[column] = Column(column, labels.matrix[:, i].astype(np.float64))
+    for frame, beside in zip(rows, labels, strict=True):
+        if len(frame) != len(beside):
+            raise DataError(f"{beside.origin}: must have {len(frame)} rows as {frame.origin} has, got {len(beside)}")
+        assert isinstance(beside.matrix, np.ndarray)
+        width = beside.matrix.shape[1]
+        for i, values in enumerate(beside.matrix.T):
+            column = name if width == 1 else f"{name}{i}"
+            frame.columns[column] = Column(column, values.astype(np.float64))
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.data.shards import Shards, below, taken
 from fastbp.errors import DataError
 
 Array = NDArray[Any]
@@ -19,10 +21,7 @@ MISSING = frozenset(("", "NA", "N/A", "na", "n/a", "NaN", "nan", "NAN", "null", 
 
 @dataclass
 class Column:
-    """One column: numbers (float64, NaN where missing) or texts (objects, None where missing).
-
-    `places` says where a row stands in its file, for messages.
-    """
+    """One column: numbers (float64, NaN where missing) or texts (objects, None where missing)."""
 
     name: str
     values: Array
@@ -33,23 +32,38 @@ class Column:
 
 
 @dataclass
+class Source:
+    """A file and how many rows it gave; `lines` are where they stand in it, for files that have lines."""
+
+    name: str
+    rows: int
+    lines: Array | None = None
+
+
+@dataclass
 class Frame:
     """A table. `matrix` is a block of numbers without names of their own, as array files hold; columns stand beside it.
 
     Attributes
     ----------
-    matrix : float array, shape (rows, features), or None
+    matrix : float array or Shards, shape (rows, features), or None
     columns : dict of name to Column
     origin : str
         The file, for messages.
-    lines : int array, shape (rows,), or None
-        Line of each row in the file.
+    lines : int array, or None
+        Line of each row of the file.
+    rows : int array, or None
+        Which rows of the files these are; by default all, in order.
+    sources : list of Source
+        The files, where there are several.
     """
 
-    matrix: Array | None = None
+    matrix: Array | Shards | None = None
     columns: dict[str, Column] = field(default_factory=dict)
     origin: str = ""
     lines: Array | None = None
+    rows: Array | None = None
+    sources: list[Source] = field(default_factory=list)
 
     def __len__(self) -> int:
         if self.matrix is not None:
@@ -59,15 +73,22 @@ class Frame:
     def take(self, rows: Array) -> Frame:
         """Some of the rows, in that order."""
         return Frame(
-            None if self.matrix is None else self.matrix[rows],
+            None if self.matrix is None else taken(self.matrix, rows),
             {name: Column(name, column.values[rows]) for name, column in self.columns.items()},
             self.origin,
-            None if self.lines is None else self.lines[rows],
+            self.lines,
+            rows if self.rows is None else self.rows[rows],
+            self.sources,
         )
 
     def place(self, row: int) -> str:
-        """Where a row stands, as messages begin."""
-        return f"{self.origin}:{self.lines[row]}: " if self.lines is not None else f"{self.origin}: row {row}: "
+        """Where a row stands, as messages begin: its line, or its number from 0."""
+        at = row if self.rows is None else int(self.rows[row])
+        for source in self.sources or [Source(self.origin, at + 1, self.lines)]:
+            if at < source.rows:
+                break
+            at -= source.rows
+        return f"{source.name}:{source.lines[at]}: " if source.lines is not None else f"{source.name}: row {at}: "
 
     def column(self, name: str) -> Column:
         """The column of that name."""
@@ -93,8 +114,6 @@ class Frame:
 
 def missing_column(frame: Frame, name: str) -> DataError:
     """The error for a column that a file has not."""
-    import difflib
-
     names = list(frame.columns)
     close = difflib.get_close_matches(name, names, n=1)
     shown = ", ".join(f"`{n}`" for n in names[:12]) + (", ..." if len(names) > 12 else "")
@@ -104,19 +123,25 @@ def missing_column(frame: Frame, name: str) -> DataError:
 
 def as_numbers(values: Array) -> tuple[Array, int]:
     """Texts as numbers, and the first row that is none, or -1."""
-    gone = np.array([v is None for v in values], bool)
+    there = np.array([v is not None for v in values], bool)
     out = np.full(len(values), np.nan)
+    texts = values[there]
     try:
-        out[~gone] = values[~gone].astype(np.float64)
-        return out, -1
-    except (ValueError, TypeError):
-        for row, value in enumerate(values):
-            if value is not None:
-                try:
-                    float(value)
-                except (ValueError, TypeError):
-                    return out, row
-        raise
+        out[there] = texts.astype(np.float64)
+        if "_" not in "\n".join(texts):
+            return out, -1
+    except ValueError:
+        pass
+    return out, next((row for row, value in enumerate(values) if value is not None and not is_number(value)), -1)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number; 1_000, which Python takes for one, is not."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
 
 
 def as_texts(values: Array) -> Array:
@@ -128,24 +153,25 @@ def as_texts(values: Array) -> Array:
 
 
 def joined(frames: Sequence[Frame]) -> Frame:
-    """Frames of the same columns below each other; places in files are those of the first where there is one."""
+    """Frames of the same columns below each other."""
     if len(frames) == 1:
         return frames[0]
     first = frames[0]
     for other in frames[1:]:
-        if list(other.columns) != list(first.columns):
+        if set(other.columns) != set(first.columns):
             theirs, ours = (", ".join(f"`{n}`" for n in f.columns) or "none" for f in (other, first))
             raise DataError(f"{other.origin}: columns must be those of {first.origin}, {ours}, got {theirs}")
         width, wanted = (0 if f.matrix is None else f.matrix.shape[1] for f in (other, first))
         if width != wanted:
             raise DataError(f"{other.origin}: rows must have {wanted} features as in {first.origin}, got {width}")
     columns = {}
-    for name, column in first.columns.items():
+    for name in first.columns:
         parts = [f.columns[name] for f in frames]
         if any(p.is_text for p in parts):
             columns[name] = Column(name, np.concatenate([p.values if p.is_text else as_texts(p.values) for p in parts]))
         else:
             columns[name] = Column(name, np.concatenate([p.values for p in parts]))
-        del column
-    matrix = None if first.matrix is None else np.concatenate([f.matrix for f in frames])
-    return Frame(matrix, columns, f"{first.origin} and {len(frames) - 1} more")
+    matrices = [f.matrix for f in frames if isinstance(f.matrix, np.ndarray)]
+    sources = [Source(f.origin, len(f), f.lines) for f in frames]
+    origin = f"{first.origin} and {len(frames) - 1} more"
+    return Frame(below(matrices) if matrices else None, columns, origin, sources=sources)

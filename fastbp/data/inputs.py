@@ -14,6 +14,7 @@ an embedding, a code: 0 for values not seen and missing ones, then 1, 2, ...
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -21,12 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
-from fastbp.errors import DataError
+from fastbp.data.shards import Shards, blocks, room
+from fastbp.errors import ConfigError, DataError
 
 Array = NDArray[Any]
 QUANTILES = 1000
 SCALES = ("standard", "robust", "quantile", "none")
 FILLS = ("mean", "median", "constant", "refuse")
+SORTED = ("robust", "quantile", "median")  # scales and fillings for which a column is sorted
 
 
 @dataclass
@@ -47,7 +50,7 @@ class Numbers:
     knots: Array = field(default_factory=lambda: np.zeros((0, 0)))
     holes: Array = field(default_factory=lambda: np.zeros(0, bool))  # columns with an indicator
 
-    def raw(self, frame: Frame) -> Array:
+    def raw(self, frame: Frame) -> Array | Shards:
         """The column or the matrix as it stands in a frame."""
         if self.name is not None:
             return frame.numbers(self.name)[:, None]
@@ -56,101 +59,145 @@ class Numbers:
         return frame.matrix
 
     def fit(self, frame: Frame) -> None:
+        """Learn from training rows, in two passes over blocks of them."""
         x = self.raw(frame)
-        width = x.shape[1]
-        if self.name is None and self.scale == "none":
-            self._refuse_missing(x, frame)
-            self.fill = np.zeros(width)
-            self.center, self.spread = np.zeros(width), np.ones(width)
-            self.holes = np.zeros(width, bool)
-            return
-        x = np.asarray(x, np.float64)
-        gone = np.isnan(x)
-        if self.missing == "refuse":
-            self._refuse_missing(x, frame)
-        self.holes = np.asarray(gone.any(axis=0) & self.indicator)
-        self.fill, self.center, self.spread = np.zeros(width), np.zeros(width), np.ones(width)
-        knots = []
-        for i in range(width):
-            column = x[~gone[:, i], i]
-            column = column[np.isfinite(column)]
-            ordered = np.sort(column)
-            if self.missing == "constant":
-                self.fill[i] = self.value
-            elif column.size:
-                self.fill[i] = column.mean() if self.missing == "mean" else _quantile(ordered, 0.5)
-            filled = np.where(np.isnan(x[:, i]), self.fill[i], x[:, i])
+        self._refuse_sorting(x, frame)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+            low, high, mean = self._fill(x, frame)
+            self.center, self.spread = np.zeros_like(mean), np.ones_like(mean)
             if self.scale == "standard":
-                self.center[i] = filled.mean()
-                self.spread[i] = np.sqrt(np.square(filled - self.center[i]).mean())
-            elif self.scale == "robust":
-                ordered = np.sort(filled)
-                low, self.center[i], high = (_quantile(ordered, q) for q in (0.25, 0.5, 0.75))
-                self.spread[i] = high - low if high > low else (ordered[-1] - ordered[0]) / 2.0
-            elif self.scale == "quantile":
-                ordered = np.sort(filled)
-                parts = np.linspace(0.0, 1.0, min(QUANTILES, len(ordered)))
-                knots.append(np.array([_quantile(ordered, q) for q in parts]))
-        self.spread[~(self.spread > 0.0)] = 1.0  # a constant column becomes zeros
-        if knots:
-            self.knots = np.stack(knots, axis=1)
+                self.center = np.where(low == high, low, mean)
+                squares = np.zeros_like(mean)
+                for _, block in blocks(x):
+                    squares += np.square(np.where(np.isnan(block), self.fill, block) - self.center).sum(axis=0)
+                self.spread = np.sqrt(squares / len(x))
+            elif self.scale in SORTED:
+                self._sort(x)
+        self.spread[self.spread == 0.0] = 1.0  # a constant column becomes zeros
+        fits = np.isfinite(self.center) & np.isfinite(self.spread) & np.isfinite(self.fill)
+        fits &= np.isfinite(self.knots).all(axis=0) if self.scale == "quantile" else True
+        if not fits.all():
+            i = int(np.argmin(fits))
+            most = max(low[i], high[i], key=abs)
+            raise DataError(
+                f"{frame.origin}: column {self._called(i)} must have numbers whose spread is finite, got `{most:g}`"
+            )
 
-    def _refuse_missing(self, x: Array, frame: Frame) -> None:
-        if x.dtype.kind == "f" and np.isnan(x).any():
-            row, column = (int(i) for i in np.argwhere(np.isnan(x))[0])
-            name = f"`{self.name}`" if self.name is not None else f"{column}"
-            raise DataError(f"{frame.place(row)}column {name} must have a number, got none")
+    def _fill(self, x: Array | Shards, frame: Frame) -> tuple[Array, Array, Array]:
+        """Learn what stands for missing numbers; smallest, largest and mean of each column that is filled with it."""
+        rows, width = x.shape
+        there, sums = np.zeros(width, np.int64), np.zeros(width)
+        low, high = np.full(width, np.inf), np.full(width, -np.inf)
+        for first, block in blocks(x):
+            self._check(block, first, frame)
+            gone = np.isnan(block)
+            there += len(block) - np.count_nonzero(gone, axis=0)
+            sums += np.where(gone, 0.0, block).sum(axis=0)
+            low, high = np.fmin(low, np.fmin.reduce(block)), np.fmax(high, np.fmax.reduce(block))
+        self.holes = (there < rows) & self.indicator
+        if self.missing == "constant":
+            self.fill = np.full(width, self.value)
+        elif self.missing == "median":
+            assert isinstance(x, np.ndarray)
+            ordered = (np.sort(np.asarray(x[:, i], np.float64)) for i in range(width))  # NaN last
+            self.fill = np.array([_quantile(o[:n], 0.5) if n else 0.0 for o, n in zip(ordered, there, strict=True)])
+        else:
+            self.fill = sums / np.maximum(there, 1)
+        extra = np.where(there < rows, self.fill, np.nan)
+        return np.fmin(low, extra), np.fmax(high, extra), (sums + (rows - there) * self.fill) / rows
+
+    def _refuse_sorting(self, x: Array | Shards, frame: Frame) -> None:
+        if isinstance(x, Shards):
+            for key, value, known in (
+                ("scale", self.scale, "`standard` or `none`"),
+                ("missing", self.missing, "`mean`, `constant` or `refuse`"),
+            ):
+                if value in SORTED:
+                    raise ConfigError(
+                        f"`data.{key}` must be {known} where rows do not fit into memory, as in {frame.origin},"
+                        f" got `{value}`"
+                    )
+
+    def _sort(self, x: Array | Shards) -> None:
+        """Learn from the order of the numbers in each column."""
+        assert isinstance(x, np.ndarray)
+        knots = []
+        for i in range(x.shape[1]):
+            column = np.asarray(x[:, i], np.float64)
+            ordered = np.sort(np.where(np.isnan(column), self.fill[i], column))
+            if self.scale == "robust":
+                first, self.center[i], last = (_quantile(ordered, q) for q in (0.25, 0.5, 0.75))
+                self.spread[i] = last - first if last > first else (ordered[-1] - ordered[0]) / 2.0
+            else:
+                parts = np.linspace(0.0, 1.0, min(QUANTILES, len(ordered)))
+                knots.append([_quantile(ordered, q) for q in parts])
+        if knots:
+            self.knots = np.array(knots).T
+
+    def _called(self, i: int) -> str:
+        return f"`{i if self.name is None else self.name}`"
+
+    def _check(self, block: Array, first: int, frame: Frame) -> None:
+        """Refuse infinite numbers, and missing ones where they are to be refused; `first` is the block's first row."""
+        strange = np.isinf(block) | (np.isnan(block) if self.missing == "refuse" else False)
+        if strange.any():
+            row, i = (int(at) for at in np.argwhere(strange)[0])
+            place = f"{frame.place(first + row)}column {self._called(i)} must"
+            if np.isnan(block[row, i]):
+                raise DataError(f"{place} have a number, got none")
+            raise DataError(f"{place} be finite, got `{block[row, i]}`")
 
     @property
     def width(self) -> int:
         """Columns that it becomes."""
         return len(self.fill) + int(self.holes.sum())
 
-    def names(self) -> list[str]:
-        """What the columns it becomes are called."""
-        base = [self.name] if self.name is not None else [f"x{i}" for i in range(len(self.fill))]
-        return base + [f"{name} is missing" for name, hole in zip(base, self.holes, strict=True) if hole]
-
     def apply(self, frame: Frame, out: Array) -> None:
         """Write the columns it becomes."""
         x = self.raw(frame)
-        if x.shape[1] != len(self.fill):
-            raise DataError(f"{frame.origin}: rows must have {len(self.fill)} features, got {x.shape[1]}")
-        if self.name is None and self.scale == "none":
-            self._refuse_missing(x, frame)
-            out[...] = x
-            return
-        if self.missing == "refuse":
-            self._refuse_missing(np.asarray(x, np.float64), frame)
         width = len(self.fill)
-        for i in range(width):
-            column = np.asarray(x[:, i], np.float64)
-            gone = np.isnan(column)
-            if np.isinf(column).any():
-                row = int(np.argmax(np.isinf(column)))
-                what = f"`{self.name}`" if self.name is not None else f"{i}"
-                raise DataError(f"{frame.place(row)}column {what} must be finite, got `{column[row]}`")
-            out[:, i] = self._scaled(np.where(gone, self.fill[i], column), i)
-        for at, hole in enumerate(np.flatnonzero(self.holes)):
-            out[:, width + at] = np.isnan(np.asarray(x[:, hole], np.float64))
+        if x.shape[1] != width:
+            raise DataError(f"{frame.origin}: rows must have {width} features, got {x.shape[1]}")
+        for first, block in blocks(x):
+            self._check(block, first, frame)
+            gone = np.isnan(block)
+            to = out[first : first + len(block)]
+            with np.errstate(over="ignore"):
+                to[:, :width] = self._scaled(np.where(gone, self.fill, block))
+            to[:, width:] = gone[:, self.holes]
+            if not np.isfinite(to).all():
+                row, i = (int(at) for at in np.argwhere(~np.isfinite(to))[0])
+                what = f"column {self._called(i)} must fit into `{out.dtype}` when it is scaled"
+                raise DataError(f"{frame.place(first + row)}{what}, got `{block[row, i]}`")
 
-    def _scaled(self, x: Array, i: int) -> Array:
+    def as_it_stands(self, frame: Frame, dtype: Any) -> Array | None:
+        """The frame's matrix, in its file or in memory, where nothing is to be done to it."""
+        x = frame.matrix
+        if self.name is not None or self.scale != "none" or self.holes.any() or not isinstance(x, np.ndarray):
+            return None
+        if x.dtype != dtype or x.shape[1] != self.width or not x.flags.c_contiguous:
+            return None
+        return x if all(np.isfinite(block).all() for _, block in blocks(x)) else None
+
+    def _scaled(self, x: Array) -> Array:
         if self.scale == "none":
             return x
         if self.scale == "quantile":
-            knots = self.knots[:, i]
-            normal = NormalDist()
-            steps = len(knots)
-            ends = (np.arange(steps) + 0.5) / steps
-            values = np.array([normal.inv_cdf(float(q)) for q in ends])
-            if knots[0] == knots[-1]:
-                return np.zeros(len(x))
-            # Equal knots are one place with the mean of their values.
-            unique, where = np.unique(knots, return_inverse=True)
-            levels = np.bincount(where, weights=values) / np.bincount(where)
-            return np.asarray(np.interp(x, unique, levels))
-        c = (x - self.center[i]) / self.spread[i]
-        return np.asarray(c / np.sqrt(1.0 + np.square(c / 3.0)) if self.scale == "robust" else c)
+            return np.stack([self._levels(x[:, i], self.knots[:, i]) for i in range(x.shape[1])], axis=1)
+        c = (x - self.center) / self.spread
+        if self.scale == "robust":
+            c = np.clip(c, -1e100, 1e100)  # so that its square is finite
+            c /= np.sqrt(1.0 + np.square(c / 3.0))
+        return np.asarray(c)
+
+    @staticmethod
+    def _levels(x: Array, knots: Array) -> Array:
+        if knots[0] == knots[-1]:
+            return np.zeros(len(x))
+        # Equal knots are one place with the mean of their values.
+        unique, where = np.unique(knots, return_inverse=True)
+        levels = np.bincount(where, weights=_normal(len(knots))) / np.bincount(where)
+        return np.asarray(np.interp(x, unique, levels))
 
     def to_data(self) -> dict[str, Any]:
         out: dict[str, Any] = {"name": self.name, "scale": self.scale, "missing": self.missing, "value": self.value}
@@ -192,10 +239,6 @@ class Category:
         """Columns that it becomes."""
         return len(self.values) if self.encode == "one_hot" else 1
 
-    def names(self) -> list[str]:
-        """What the columns it becomes are called."""
-        return [f"{self.name} = {value}" for value in self.values] if self.encode == "one_hot" else [self.name]
-
     def apply(self, frame: Frame, out: Array) -> None:
         """Write the columns it becomes."""
         place = {value: i + 1 for i, value in enumerate(self.values)}
@@ -233,10 +276,6 @@ class Inputs:
         """Columns of the matrix."""
         return sum(part.width for part in self.parts)
 
-    def names(self) -> list[str]:
-        """What the columns of the matrix are."""
-        return [name for part in self.parts for name in part.names()]
-
     def embeddings(self) -> dict[int, tuple[int, int]]:
         """Column -> (categories, numbers in a row), for `fb.Embedding`."""
         out, at = {}, 0
@@ -250,12 +289,10 @@ class Inputs:
     def matrix(self, frame: Frame, dtype: Any = np.float32) -> Array:
         """The rows as the network takes them."""
         if len(self.parts) == 1 and isinstance(self.parts[0], Numbers):
-            only = self.parts[0]
-            if only.name is None and only.scale == "none" and frame.matrix is not None and frame.matrix.dtype == dtype:
-                only._refuse_missing(frame.matrix, frame)
-                if frame.matrix.shape[1] == only.width:
-                    return frame.matrix  # as it stands in its file
-        out = np.empty((len(frame), self.width), dtype)
+            found = self.parts[0].as_it_stands(frame, dtype)
+            if found is not None:
+                return found
+        out = room((len(frame), self.width), dtype)
         at = 0
         for part in self.parts:
             part.apply(frame, out[:, at : at + part.width])
@@ -277,3 +314,10 @@ def _quantile(ordered: Array, q: float) -> float:
     low = int(at)
     high = min(low + 1, len(ordered) - 1)
     return float(ordered[low] + (ordered[high] - ordered[low]) * (at - low))
+
+
+@lru_cache
+def _normal(steps: int) -> Array:
+    """Φ⁻¹ in the middle of each of so many equal steps from 0 to 1."""
+    normal = NormalDist()
+    return np.array([normal.inv_cdf((i + 0.5) / steps) for i in range(steps)])

@@ -38,13 +38,11 @@ class Outputs:
         if self.task == "classes":
             values = frame.texts(self.columns[0])
             self._all_there(values, frame, self.columns[0])
-            numeric = not frame.column(self.columns[0]).is_text
-            seen = set(values.tolist())
-            self.names = sorted(seen, key=(lambda v: float(v)) if numeric else None)
+            self.names = _ordered(set(values.tolist()))
             if len(self.names) < 2:
                 raise DataError(
-                    f"{frame.origin}: target `{self.columns[0]}` must have two classes at least, got"
-                    f" {'only ' + repr(self.names[0]).replace(chr(39), '`') if self.names else 'none'}"
+                    f"{frame.origin}: target `{self.columns[0]}` must have at least two classes,"
+                    f" got only `{self.names[0]}`"
                 )
             return
         self.names = list(self.columns)
@@ -53,15 +51,16 @@ class Outputs:
             values = frame.numbers(name)
             self._all_there(values, frame, name)
             if self.task == "numbers" and scaled:
-                self.center[i] = values.mean()
-                deviation = np.sqrt(np.square(values - self.center[i]).mean())
-                self.spread[i] = deviation if deviation > 0 else 1.0
+                self.center[i], self.spread[i] = _scale(values, frame, name)
 
     @staticmethod
     def _all_there(values: Array, frame: Frame, name: str) -> None:
         gone = np.array([v is None or v != v for v in values.tolist()], bool)
         if gone.any():
             raise DataError(f"{frame.place(int(np.argmax(gone)))}target `{name}` must have a value, got none")
+        if values.dtype.kind == "f" and np.isinf(values).any():
+            row = int(np.argmax(np.isinf(values)))
+            raise DataError(f"{frame.place(row)}target `{name}` must be finite, got `{values[row]}`")
 
     def targets(self, frame: Frame, dtype: Any) -> Array:
         """Targets as the loss takes them."""
@@ -93,10 +92,12 @@ class Outputs:
         return len(self.names)
 
     def unscaled(self, numbers: Array) -> Array:
-        """Predicted numbers in the units of the table."""
-        if self.task != "numbers" or numbers.shape[1] != len(self.names):
+        """Predicted numbers in the units of the table; float64 where a centre is so large that float32 would round."""
+        if self.task != "numbers" or not (self.center.any() or (self.spread != 1.0).any()):
             return numbers
-        return np.asarray(numbers * self.spread.astype(numbers.dtype) + self.center.astype(numbers.dtype))
+        found = numbers.astype(np.float64) * self.spread + self.center
+        near = (np.abs(self.center) <= 100.0 * self.spread).all()
+        return np.asarray(found.astype(numbers.dtype) if near else found)
 
     def to_data(self) -> dict[str, Any]:
         out: dict[str, Any] = {"task": self.task, "columns": self.columns, "names": self.names}
@@ -106,3 +107,24 @@ class Outputs:
     def from_data(cls, data: dict[str, Any]) -> Outputs:
         words = {k: data[k] for k in ("task", "columns", "names")}
         return cls(**words, center=np.array(data["center"], float), spread=np.array(data["spread"], float))
+
+
+def _ordered(names: set[str]) -> list[str]:
+    """Numbers by their size, where all are numbers, and texts by their letters."""
+    try:
+        return sorted(names, key=lambda name: (float(name), name))
+    except ValueError:
+        return sorted(names)
+
+
+def _scale(values: Array, frame: Frame, name: str) -> tuple[float, float]:
+    """Mean and standard deviation; 1 for a constant."""
+    if values.min() == values.max():
+        return float(values[0]), 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = values.mean()
+        deviation = np.sqrt(np.square(values - mean).mean())
+    if not np.isfinite(deviation):
+        most = values[np.argmax(np.abs(values))]
+        raise DataError(f"{frame.origin}: target `{name}` must have numbers whose spread is finite, got `{most:g}`")
+    return float(mean), float(deviation) if deviation > 0.0 else 1.0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastbp.data import _PARTS as DIGITS
 from fastbp.data import digits
 from fastbp.data.files import TARGET, read_paths
-from fastbp.data.frame import Column, Frame, as_texts, missing_column
+from fastbp.data.frame import Column, Frame, is_number, missing_column
 from fastbp.data.inputs import FILLS, SCALES, Category, Inputs, Numbers
 from fastbp.data.outputs import Outputs
 from fastbp.data.recipe import Recipe
@@ -23,6 +23,7 @@ from fastbp.errors import ConfigError, DataError, not_one_of
 Array = NDArray[Any]
 TYPES = ("number", "category", "ignore", "target", "weight")
 LOSS_OF = {"classes": "cross_entropy", "labels": "binary_cross_entropy", "numbers": "mse"}
+MISTAKEN = 100  # different numbers from which on a text between them is taken for a mistake
 UNSCALED = ("poisson",)  # losses whose targets have a zero of their own
 
 
@@ -65,25 +66,26 @@ def part_of(recipe: Recipe, frame: Frame, dtype: Any) -> Part:
     weight = None
     if recipe.weight is not None:
         weight = frame.numbers(recipe.weight)
-        bad = ~(weight >= 0.0)
+        bad = ~((weight >= 0.0) & (weight < np.inf))
         if bad.any():
             row = int(np.argmax(bad))
-            raise DataError(f"{frame.place(row)}weight `{recipe.weight}` must be at least 0, got `{weight[row]}`")
+            found = "none" if np.isnan(weight[row]) else f"`{weight[row]}`"
+            raise DataError(f"{frame.place(row)}weight `{recipe.weight}` must be finite and at least 0, got {found}")
     return Part(recipe.matrix(frame, np.dtype(dtype)), recipe.outputs.targets(frame, dtype), weight)
 
 
 def _fits(task: str, loss: str, columns: Sequence[str]) -> None:
     """Refuse a loss that is not for such targets."""
-    of_classes = ("cross_entropy", "multi_margin")
+    of_classes, of_labels = ("cross_entropy", "multi_margin"), ("binary_cross_entropy",)
     wrong = (
         (task == "classes" and loss not in of_classes)
-        or (task == "labels" and loss != "binary_cross_entropy")
-        or (task == "numbers" and loss in of_classes)
+        or (task == "labels" and loss not in of_labels)
+        or (task == "numbers" and loss in of_classes + of_labels)
     )
     if wrong:
-        known = [name for name in LOSS_OF.values() if name == LOSS_OF[task]]
         raise ConfigError(
-            f"`trainer.loss` must be one for {task}, such as `{known[0]}`, as target `{columns[0]}` is, got `{loss}`\n"
+            f"`trainer.loss` must be one for {task}, such as `{LOSS_OF[task]}`,"
+            f" as target `{columns[0]}` is, got `{loss}`\n"
             "hint: `data.task` says what the target is, where a look at it does not"
         )
 
@@ -91,18 +93,11 @@ def _fits(task: str, loss: str, columns: Sequence[str]) -> None:
 def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str]:
     """The parts of the rows, target columns and task."""
     if data.source == "digits":
-        X, y = digits()
-        frame = Frame(X, {TARGET: Column(TARGET, y.astype(np.float64))}, "digits")
         if data.split == type(data.split)():
-            parts = {name: digits(name) for name in DIGITS}
-            found = {
-                n: Frame(a, {TARGET: Column(TARGET, b.astype(np.float64))}, "digits") for n, (a, b) in parts.items()
-            }
-            return found, [TARGET], "classes"
-        return divided(frame, data, seed, [TARGET], "classes"), [TARGET], "classes"
+            return {name: _of_pair(*digits(name), "digits") for name in DIGITS}, [TARGET], "classes"
+        return divided(_of_pair(*digits(), "digits"), data, seed, [TARGET], "classes"), [TARGET], "classes"
     if data.source in SYNTHETIC:
-        X, y = SYNTHETIC[data.source](data.rows, data.noise, data.classes, seed)
-        frame = Frame(X, {TARGET: Column(TARGET, np.asarray(y, np.float64))}, data.source)
+        frame = _of_pair(*SYNTHETIC[data.source](data.rows, data.noise, data.classes, seed), data.source)
         task = "numbers" if data.source == "friedman" else "classes"
         return divided(frame, data, seed, [TARGET], task), [TARGET], task
     if data.path is not None:
@@ -122,6 +117,10 @@ def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str]:
     return given, columns, task
 
 
+def _of_pair(X: Array, y: Array, origin: str) -> Frame:
+    return Frame(X, {TARGET: Column(TARGET, y.astype(np.float64))}, origin)
+
+
 def column_plan(frame: Frame, data: Any, targets: Sequence[str]) -> tuple[Inputs, str | None]:
     """Which column goes in how, and the one with weights."""
     parts: list[Numbers | Category] = []
@@ -134,20 +133,33 @@ def column_plan(frame: Frame, data: Any, targets: Sequence[str]) -> tuple[Inputs
             raise missing_column(frame, name)
     for name, column in frame.columns.items():
         own = settings.get(name, {})
-        kind = own.get("type", "category" if column.is_text else "number")
+        kind = own.get("type", "category" if column.is_text and not mostly_numbers(column.values) else "number")
         if name in targets or kind in ("ignore", "target") or name in (data.split.group, data.split.column):
             continue
         if frame.matrix is not None and name not in settings:
             continue  # beside a matrix only columns that are asked for go in
         if kind == "weight":
+            if weight is not None:
+                raise ConfigError(f"`data.columns` must have one column of weights, got `{weight}` and `{name}`")
             weight = name
         elif kind == "number":
             scale, missing = own.get("scale", data.scale), own.get("missing", data.missing)
             value = own.get("value", 0.0)
             parts.append(Numbers(name, scale, missing, float(value), own.get("indicator", data.indicator)))
         else:
-            parts.append(Category(name, own.get("encode", data.encode), own.get("rare", data.rare), own.get("size")))
+            size = int(own["size"]) if "size" in own else None
+            parts.append(Category(name, own.get("encode", data.encode), int(own.get("rare", data.rare)), size))
     return Inputs(parts), weight
+
+
+def mostly_numbers(values: Array) -> bool:
+    """Whether texts are numbers with a few mistakes among them, rather than names of categories."""
+    there = [v for v in values.tolist() if v is not None]
+    different = set(there)
+    if len(different) <= MISTAKEN:
+        return False
+    numbers = {v for v in different if is_number(v)}
+    return len(numbers) > MISTAKEN and sum(v in numbers for v in there) >= 0.95 * len(there)
 
 
 CHOICES = {
@@ -172,10 +184,11 @@ def column_settings(name: str, value: Any) -> dict[str, Any]:
             if not isinstance(setting, bool):
                 raise ConfigError(f"`{where}.indicator` must be `true` or `false`, got `{setting}`")
         elif key in ("value", "size", "rare"):
-            if isinstance(setting, bool) or not isinstance(setting, int | float) or (key != "value" and setting < 1):
-                raise ConfigError(f"`{where}.{key}` must be a number, got `{setting}`")
-            if key != "value" and int(setting) != setting:
-                raise ConfigError(f"`{where}.{key}` must be a whole number, got `{setting}`")
+            number = isinstance(setting, int | float) and not isinstance(setting, bool) and np.isfinite(setting)
+            if key == "value" and not number:
+                raise ConfigError(f"`{where}.value` must be a finite number, got `{setting}`")
+            if key != "value" and not (number and setting >= 1 and int(setting) == setting):
+                raise ConfigError(f"`{where}.{key}` must be a whole number, at least 1, got `{setting}`")
         else:
             raise not_one_of(where, key, (*CHOICES, "indicator", "value", "size", "rare"))
     return given
@@ -233,16 +246,18 @@ def divided(
     if said.column is not None:
         values = frame.texts(said.column)
         found = {name: np.flatnonzero(values == name) for name in PARTS}
-        strange = [v for v in values.tolist() if v not in PARTS]
-        if strange:
-            row = next(i for i, v in enumerate(values.tolist()) if v not in PARTS)
+        row = next((i for i, v in enumerate(values.tolist()) if v not in PARTS), None)
+        if row is not None:
+            what = "none" if values[row] is None else f"`{values[row]}`"
             raise DataError(
-                f"{frame.place(row)}column `{said.column}` must be `train`, `validation` or `test`, got `{strange[0]}`"
+                f"{frame.place(row)}column `{said.column}` must be `train`, `validation` or `test`, got {what}"
             )
         if not len(found["train"]):
             raise DataError(f"{frame.origin}: column `{said.column}` must say `train` for some rows, got none")
     else:
-        stratified = task == "classes" if said.stratify is None else said.stratify
+        stratified = task == "classes" and said.group is None if said.stratify is None else said.stratify
+        if stratified and said.group is not None:
+            raise ConfigError("`data.split.stratify` must be false where `data.split.group` is given, got true")
         if stratified and task != "classes":
             raise ConfigError(f"`data.split.stratify` must be false where targets are {task}, got true")
         found = split(
@@ -250,7 +265,7 @@ def divided(
             seed if said.seed is None else said.seed,
             said.validation,
             said.test,
-            classes=as_text_array(frame, columns[0]) if stratified and said.group is None else None,
+            classes=as_text_array(frame, columns[0]) if stratified else None,
             groups=as_text_array(frame, said.group) if said.group is not None else None,
             folds=said.folds,
             fold=said.fold,
@@ -260,6 +275,4 @@ def divided(
 
 def as_text_array(frame: Frame, name: str) -> Array:
     """A column as an array of strings that NumPy can sort."""
-    column = frame.column(name)
-    values = column.values if column.is_text else as_texts(column.values)
-    return np.array(["" if v is None else v for v in values.tolist()])
+    return np.array(["" if v is None else v for v in frame.texts(name).tolist()])

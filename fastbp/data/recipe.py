@@ -28,10 +28,6 @@ class Recipe:
         """Rows of a raw table as the network takes them."""
         return self.inputs.matrix(frame, dtype)
 
-    def has_targets(self, frame: Frame) -> bool:
-        """Whether a table has the columns that are predicted."""
-        return all(name in frame.columns for name in self.outputs.columns)
-
     def predictions(self, raw: Array, probabilities: bool = False) -> dict[str, Array]:
         """Columns of predictions from a network's outputs."""
         outputs = self.outputs
@@ -50,7 +46,8 @@ class Recipe:
             found = {name: (raw[:, i] > 0).astype(np.int64) for i, name in enumerate(outputs.names)}
             if probabilities:
                 found |= {
-                    f"{name} probability": 1.0 / (1.0 + np.exp(-raw[:, i])) for i, name in enumerate(outputs.names)
+                    f"{name} probability": np.exp(-np.logaddexp(0.0, -raw[:, i], dtype=raw.dtype))
+                    for i, name in enumerate(outputs.names)
                 }
             return found
         if self.loss == "poisson":
@@ -58,7 +55,7 @@ class Recipe:
         if self.loss == "gaussian_nll":
             half = raw.shape[1] // 2
             means = outputs.unscaled(raw[:, :half])
-            deviations = np.exp(0.5 * raw[:, half:]) * outputs.spread.astype(raw.dtype)
+            deviations = np.exp(0.5 * raw[:, half:]).astype(means.dtype) * outputs.spread.astype(means.dtype)
             found = {name: means[:, i] for i, name in enumerate(outputs.names)}
             return found | {f"{name} deviation": deviations[:, i] for i, name in enumerate(outputs.names)}
         numbers = outputs.unscaled(raw)

@@ -12,8 +12,6 @@ from fastbp.errors import DataError
 
 Array = NDArray[Any]
 PARTS = ("train", "validation", "test")
-
-
 SPLIT = 8  # purpose of the random numbers, as INIT is of others
 
 
@@ -44,7 +42,7 @@ def split(
     validation, test : float, 0 to 1
         Parts of the rows; their sum must be below 1.
     classes : array, optional
-        Every class gets the same share in each part.
+        Every class gets the same share in each part, up to one row, and one for training in any case.
     groups : array, optional
         Equal values stay together.
     folds, fold : int
@@ -53,18 +51,20 @@ def split(
     units, of_row = np.unique(groups, return_inverse=True) if groups is not None else (None, None)
     count = rows if units is None else len(units)
     order = shuffled(count, seed)
-    # A place from 0 to 1 for every unit; within a class, where the parts are to have the same share of each.
-    place = np.empty(count)
-    if classes is None or groups is not None:
-        place[order] = (np.arange(count) + 0.5) / count
-    else:
+    if classes is not None and groups is None:
+        # By the place in the class: equal parts of the order have equal shares of each.
+        within = np.empty(count)
         for value in np.unique(classes):
             members = order[classes[order] == value]
-            place[members] = (np.arange(len(members)) + 0.5) / len(members)
+            within[members] = (np.arange(len(members)) + 0.5) / len(members)
+            if folds is None:
+                within[members[0]] = 0.0  # one to train on in any case
+        order = order[np.argsort(within[order], kind="stable")]
+    place = np.empty(count)
+    place[order] = (np.arange(count) + 0.5) / count
     held = place >= 1.0 - test
     if folds is not None:
-        rest = place / (1.0 - test)
-        chosen = (np.floor(rest * folds) == fold) & ~held
+        chosen = (np.minimum(np.floor(place / (1.0 - test) * folds), folds - 1) == fold) & ~held
     else:
         chosen = (place >= 1.0 - test - validation) & ~held
     part = np.where(held, 2, np.where(chosen, 1, 0))
@@ -74,5 +74,5 @@ def split(
     wanted = {"train": 1.0, "validation": validation if folds is None else 1.0, "test": test}
     for name, rows_of in found.items():
         if wanted[name] > 0 and not len(rows_of):
-            raise DataError(f"the split must leave rows in every part, got none for `{name}` out of {rows}")
+            raise DataError(f"`data.split` must leave rows in every part, got none for `{name}` of {rows} rows")
     return found

@@ -105,6 +105,7 @@ def batch_norm_forward(op, me, r0, r1, z):
     for panel in range(get(op, PANELS)):
         mean = load(get(op, MEAN) + panel * LINE, z)
         r = slope_of(op, panel, z)
+        note_line(largest, load(get(op, VARIANCE) + panel * LINE, z), z)  # which may overflow where n does not
         for o in range(r0 * LINE, r1 * LINE, LINE):
             n = normalised(load(get(op, A) + panel * get(op, A_STRIDE) + o, z), mean, r)
             note_line(largest, n, z)  # the gradient of γ is bounded by it
@@ -182,6 +183,7 @@ def batch_norm_columns(task, me, r0, r1, z):
             line = load(get(layer, source) + panel * LINE, z)
             note_line(largest, line, z)
             store(target + o, line)
+        note_line(largest, times(load(get(layer, LAYER_VARIANCE) + panel * LINE, z), as_real(2.0, z)), z)
     deliver(layer, head, me, p0, p1, gains, biases, z)
     if get(head, CHECKING) != 0:
         return

@@ -158,6 +158,8 @@ def embedding_rows(task, me, r0, r1, z):
     begin_list(seen)
     for b in range(r1):
         code = get_real(place(get(layer, LAYER_X), get(layer, LAYER_X_STRIDE), b, get(layer, LAYER_COLUMN), z), z)
+        if not (code >= 0 and code < get(layer, LAYER_INPUTS)):
+            continue  # the row's outputs are NaN, and with them the loss: nothing of this is applied
         row = int(code)
         if is_new(seen, row):
             for panel in range(panels):

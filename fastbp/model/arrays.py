@@ -19,7 +19,7 @@ def read(name: str, value: Any) -> NDArray[Any]:
     """Whatever NumPy can read."""
     try:
         return np.asarray(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RuntimeError):  # a RuntimeError is what tensors with gradients raise
         raise DataError(
             f"`{name}` must be an array of numbers, got a `{type(value).__name__}` that NumPy cannot read as one"
         ) from None

@@ -61,6 +61,15 @@ def positive(where: str, value: Any) -> float:
     return number
 
 
+def small(where: str, value: Any) -> float:
+    """Check an ε: above 0 and below 1."""
+    number = positive(where, value)
+    if number >= 1.0:
+        hint = "the number of features is not given, it follows from the layer before"
+        raise ConfigError(f"`{where}` must be above 0 and below 1, got `{number}`\nhint: {hint}")
+    return number
+
+
 def from_zero(where: str, value: Any, below: float | None = None) -> float:
     """Check a number that is at least 0, and below a limit if there is one."""
     number = real(where, value)

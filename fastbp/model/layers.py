@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastbp.errors import ConfigError, ConfigTypeError
-from fastbp.model.checks import between, chance, flag, positive, whole
+from fastbp.model.checks import between, chance, flag, small, whole
 from fastbp.model.initial import Init, init_spec
 
 LAYERS: dict[str, type[Layer]] = {}
@@ -160,7 +160,7 @@ class LayerNorm(Layer):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        self._check("eps", positive)
+        self._check("eps", small)
         self._check("affine", flag)
         self._check("bias", flag)
 
@@ -191,7 +191,7 @@ class RMSNorm(Layer):
 
     def __post_init__(self) -> None:
         if self.eps is not None:
-            self._check("eps", positive)
+            self._check("eps", small)
         self._check("affine", flag)
 
     def draws(self, inputs: int) -> Draws:
@@ -219,7 +219,7 @@ class BatchNorm(Layer):
     affine: bool = True
 
     def __post_init__(self) -> None:
-        self._check("eps", positive)
+        self._check("eps", small)
         self._check("momentum", between, 0.0, 1.0)
         self._check("affine", flag)
 

@@ -38,7 +38,8 @@ class Loss:
     Parameters
     ----------
     reduction : {"mean", "sum"}
-        Over the rows: divided by the sum of their weights, or not.
+        Over the rows: divided by the sum of their weights, or not. What a row averages over its outputs it does in
+        both cases, where PyTorch's "sum" adds them up.
     """
 
     kind: ClassVar[str] = ""

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastbp.engine import threads as team
 from fastbp.engine.panels import Block
-from fastbp.errors import ShapeError, not_one_of
+from fastbp.errors import ConfigError, ShapeError, not_one_of
 from fastbp.kernels import layout as at
 from fastbp.model import arrays
 from fastbp.model.batch_plan import KEEP, BatchPlan, Update
@@ -65,6 +65,12 @@ class Network:
         for name, (shape, first) in states.items():
             self._states[name] = np.full(shape, first)
         self._codes = _codes(graph)
+        for column, count in self._codes:
+            if self.dtype.itemsize == 4 and count > 2**24:
+                raise ConfigError(
+                    f"`Embedding.columns[{column}]` must have at most 2**24 categories in float32, got `{count}`\n"
+                    'hint: dtype="float64" holds larger codes'
+                )
         self.about: dict[str, Any] = {}  # what else its file says, as JSON can hold it
         self._inputs, self._outputs = graph.inputs, graph.outputs
         self._plans: dict[Any, Any] = {}  # by kind: row plans, and batch plans by (what for, loss)
@@ -91,7 +97,7 @@ class Network:
         return other
 
     def __reduce__(self) -> Any:
-        return _rebuild, (self.graph, self.seed, self.dtype.name, self.flat, self._states.flat())
+        return _rebuild, (self.graph, self.seed, self.dtype.name, self.flat, self._states.flat(), self.about)
 
     def __repr__(self) -> str:
         layers = ", ".join(repr(node.layer) for node in self.graph.nodes)
@@ -377,8 +383,8 @@ def signed(seed: int) -> int:
     return seed - 2**64 if seed >= 2**63 else seed
 
 
-def _rebuild(graph: Graph, seed: int, dtype: str, flat: Array, states: Array) -> Network:
+def _rebuild(graph: Graph, seed: int, dtype: str, flat: Array, states: Array, about: dict[str, Any]) -> Network:
     net = Network._from_graph(graph, seed, dtype)
-    net.flat = flat
+    net.flat, net.about = flat, dict(about)
     net.states.set_flat(states)
     return net

@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastbp.errors import ConfigError
-from fastbp.model import arrays
+from fastbp.model import arrays, class_losses
 from fastbp.model.checks import positive, real
 from fastbp.model.losses import Loss, Targets, fits, number_or_numbers
+
+del class_losses  # imported so that LOSSES begins with them, whoever is imported first
 
 
 @dataclass(frozen=True)

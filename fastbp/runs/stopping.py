@@ -23,6 +23,7 @@ class Stopped(Exception):
     def __init__(self, reason: str, code: int) -> None:
         super().__init__(reason)
         self.code = code
+        self.resumable = True
 
 
 class Signals:

@@ -36,6 +36,9 @@ class Training(Callback):
 
     def __init__(self, plan: Plan, folder: RunFolder, progress: Progress, signals: Signals, going_on: bool) -> None:
         self.plan, self.folder, self.progress, self.signals = plan, folder, progress, signals
+        self.resumable = not isinstance(plan.optimizer, LBFGSSettings)
+        if going_on and not self.resumable:
+            raise CheckpointError("`--resume` needs an optimiser with steps, and `lbfgs` has none to go on from")
         self.begun = time.perf_counter()
         said = plan.config.trainer
         prepared = prepare(plan.config.data, plan.config.seed, plan.config.dtype, plan.loss)
@@ -73,9 +76,6 @@ class Training(Callback):
         self.spent = self.checkpoint.seconds if self.checkpoint else 0.0
         self.best: dict[str, Any] = {"value": None, "epoch": -1}
         self.best_arrays: dict[str, Any] = {}
-        self.resumable = not isinstance(plan.optimizer, LBFGSSettings)
-        if going_on and not self.resumable:
-            raise CheckpointError("`--resume` needs an optimiser with steps, and `lbfgs` has none to go on from")
 
     # What the fit calls
 
@@ -92,8 +92,7 @@ class Training(Callback):
 
     def chunk(self, trainer: Any, history: History) -> None:
         self.progress.chunk(self, history)
-        if self.resumable:
-            self._look_up(history, 4.0)
+        self._look_up(history, 4.0)
 
     def _look_up(self, history: History, patience: float) -> None:
         """Save a checkpoint where one is due, and stop where that is wanted."""
@@ -103,10 +102,11 @@ class Training(Callback):
             if limit is not None and now - self.begun >= limit:
                 raise Stopped(f"the time limit of {limit:g} seconds is reached", TIME_IS_UP)
             self.signals.check()
-        except Stopped:
-            self.save(history)
+        except Stopped as stop:
+            stop.resumable = self.resumable
+            self.save(history) if self.resumable else self.save_networks()
             raise
-        if now - self.saved >= self.plan.config.run.checkpoint_seconds * patience:
+        if self.resumable and now - self.saved >= self.plan.config.run.checkpoint_seconds * patience:
             self.save(history)
 
     def epoch(self, trainer: Any, history: History) -> None:
@@ -119,8 +119,7 @@ class Training(Callback):
         row = epoch_row(history, at)
         self.folder.append(row, first=at == 0)
         self.progress.epoch(self, history, row, improved)
-        if self.resumable:
-            self._look_up(history, 1.0)
+        self._look_up(history, 1.0)
 
     # Files
 

@@ -259,12 +259,18 @@ class TimeBudget(Callback):
 
 
 @contextmanager
-def ended(hooks: Sequence[Callback], trainer: Any, history: History) -> Iterator[None]:
-    """Every callback ends, in order, whatever happens inside and whatever the others do."""
-    with ExitStack() as stack:
-        for hook in reversed(hooks):
-            stack.callback(hook.end, trainer, history)
+def running(hooks: Sequence[Callback], trainer: Any, history: History) -> Iterator[None]:
+    """Every callback begins, in order, and those that have begun end, whatever happens inside and in the others."""
+    begun: list[Callback] = []
+    try:
+        for hook in hooks:
+            hook.begin(trainer, history)  # may refuse, and then nothing has changed
+            begun.append(hook)
         yield
+    finally:
+        with ExitStack() as stack:
+            for hook in reversed(begun):
+                stack.callback(hook.end, trainer, history)
 
 
 def callback(value: Any) -> Callback:

@@ -14,7 +14,7 @@ from fastbp.errors import ConfigError, ConfigTypeError, DependencyError, Diverge
 from fastbp.model.checks import flag, from_zero, whole
 from fastbp.model.losses import Loss
 from fastbp.model.network import Network
-from fastbp.train.callbacks import Callback, callback, ended
+from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
 from fastbp.train.treatment import loss_for
@@ -118,9 +118,7 @@ class LBFGS:
             history = History(metrics={f"val_{name}": [] for name in metrics})
             self.validating = held_out is not None
             run = _Run(self, X, y, sample_weight, history, hooks, held_out)
-            for hook in hooks:
-                hook.begin(self, history)  # type: ignore[arg-type]
-            with ended(hooks, self, history):
+            with running(hooks, self, history):
                 try:
                     if count:
                         self._minimise(minimize, run, count)

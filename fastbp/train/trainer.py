@@ -19,7 +19,7 @@ from fastbp.model.checks import seed_of, whole
 from fastbp.model.losses import Loss
 from fastbp.model.network import Network, signed
 from fastbp.train.adam import Adam
-from fastbp.train.callbacks import Callback, callback, ended
+from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.calls import Pace, Rates
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
@@ -50,8 +50,8 @@ class Trainer:
     seed : int, optional
         Of dropout and of the order of batches; by default the network's.
     schedule : Schedule, optional
-        What multiplies the optimiser's learning rate, step by step; one that is not told its `steps` ends with the
-        `fit` or `run` it is used in.
+        What multiplies the optimiser's learning rate, step by step, t counting all steps of this trainer; one that is
+        not told its `steps` ends with the `fit` or `run` it is used in.
     clip_norm : float, > 0, optional
         Limit of the norm of all gradients together.
     clip_value : float, > 0, optional
@@ -123,6 +123,7 @@ class Trainer:
             treatment_of(net, lr_factors, decay_factors, frozen, optimizer),
         )
         self._averaged: Network | None = None
+        self._still = [name for name, way in (self._update.treatment or {}).items() if way is None]
         if self._update.average is not None:
             self._update.average.copy_from(net.parameters.block)
         self._batch_plan: BatchPlan | None = None
@@ -201,6 +202,8 @@ class Trainer:
             raise ConfigError("`averaged` needs a Trainer with `ema`, got one without")
         if self._averaged is None:
             self._averaged = self.net.sharing(self._update.average)
+        for name in self._still:  # which no step moves towards its average
+            self._update.average.write(name, self.net.parameters[name])
         self._averaged.parameters.version += 1
         return self._averaged
 
@@ -307,6 +310,7 @@ class Trainer:
         Parameters
         ----------
         X : array, shape (rows, inputs)
+            May be read from where it lies, so it must not change meanwhile; nor may y.
         y : array
             Targets, as the loss wants them: classes, shape (rows,), or numbers, shape (rows, outputs).
         epochs : int, >= 0
@@ -334,16 +338,14 @@ class Trainer:
                 history = History(metrics={f"val_{name}": [] for name in metrics}, first_step=self.steps_done)
             batches = -(-len(x) // min(self.batch_size, len(x)))
             self._rates.total = history.first_step + count * -(-batches // self._update.accumulate)
-            for hook in hooks:
-                hook.begin(self, history)  # may refuse, and then nothing has changed
-            plan = self._bound(x, t, top)
-            if going_on and self._position is not None:
-                plan.set_position(*self._position)
-            else:
-                plan.new_pass()
-            self._position = None
             begun = time.perf_counter() - history.seconds
-            with ended(hooks, self, history):
+            with running(hooks, self, history):
+                plan = self._bound(x, t, top)
+                if going_on and self._position is not None:
+                    plan.set_position(*self._position)
+                else:
+                    plan.new_pass()
+                self._position = None
                 while len(history.loss) < count and not history.stopped:
                     self._bound(x, t, top)  # a callback may have trained on other rows meanwhile
                     self._epoch(plan, len(x), hooks, history)

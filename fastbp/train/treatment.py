@@ -48,6 +48,11 @@ def loss_for(net: Network, value: str | Loss) -> Loss:
             "`loss` cross_entropy takes scores and does the softmax itself, got a network that ends in Softmax\n"
             "hint: leave Softmax out"
         )
+    if loss.kind == "binary_cross_entropy" and net.graph.nodes[-1].layer.kind == "sigmoid":
+        raise ConfigError(
+            "`loss` binary_cross_entropy takes logits and does the sigmoid itself, got a network that ends in Sigmoid\n"
+            "hint: leave Sigmoid out"
+        )
     return loss
 
 

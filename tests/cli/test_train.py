@@ -316,3 +316,24 @@ def test_two_processes_do_not_work_on_one_run(config, capsys):
     capsys.readouterr()
     assert main(["train", "--resume", "run", "--set", "trainer.epochs=9"]) == 2
     assert capsys.readouterr().err == "fastbp: `run` must be a run that nobody works on, got one of process `1`\n"
+
+
+def test_lbfgs_keeps_its_networks_when_its_time_is_up_but_does_not_go_on(config, capsys):
+    settings = [
+        "--set",
+        "trainer.optimizer={name: lbfgs}",
+        "--set",
+        "network.dropout=0",
+        "--set",
+        "trainer.epochs=9000",
+    ]
+    assert main(["train", config, "--run-dir", "run", "-q", "--time-limit", "0.001", *settings]) == 75
+    message = (
+        "fastbp: the time limit of 0.001 seconds is reached\n"
+        "hint: the networks so far are in run, and lbfgs cannot go on from them\n"
+    )
+    assert capsys.readouterr().err == message
+    assert fb.load("run/best.safetensors").inputs == 2
+    assert main(["train", "--resume", "run"]) == 2
+    message = "fastbp: `--resume` needs an optimiser with steps, and `lbfgs` has none to go on from\n"
+    assert capsys.readouterr().err == message

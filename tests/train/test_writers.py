@@ -111,13 +111,13 @@ def test_a_log_is_whole_and_closed_when_a_fit_fails(error, logger, tmp_path):
     opened = []
 
     class Failing(fb.Callback):
-        def chunk(self, trainer, history):
+        def epoch(self, trainer, history):
             opened.append(one._file)
-            if len(history.loss) == 2:
+            if len(history.loss) == 3:
                 raise error
 
     with pytest.raises(error):
-        training.fit(X, y, 9, callbacks=[one, Failing()])
+        training.fit(X, y, 9, callbacks=[Failing(), one])
     assert opened[-1].closed
     assert [row["epoch"] for row in rows_of(path)] == [0, 1]
     training.fit(X, y, 1, callbacks=[one])

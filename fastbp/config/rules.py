@@ -1,0 +1,180 @@
+"""What keys must be beside each other: all that can be said before the data are read, and what the task decides."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from fastbp.config.check import fail, one_of, show, unknown
+from fastbp.config.places import Path_
+from fastbp.config.schema import Config, Data, Split, Trainer
+from fastbp.config.text import Text, visible
+from fastbp.errors import ConfigError
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SOURCES = {"friedman": "numbers", **dict.fromkeys(("digits", "spirals", "moons", "blobs"), "classes")}
+_STEPS = ("schedule", "clip_norm", "clip_value", "accumulate", "ema", "lr_factors", "decay_factors", "frozen")
+
+
+def together(text: Text, config: Config) -> None:
+    """Refuse keys that exclude each other."""
+    network = config.network
+    if network.layers is not None:
+        said = text.data.get("network", {})
+        given = [key for key in ("hidden", "norm", "dropout", "init") if said.get(key) not in (None, 0)]
+        if given:
+            raise fail(text, ("network", given[0]), "must not be given beside `network.layers`, got both")
+        if not network.layers:
+            raise fail(text, ("network", "layers"), "must hold a layer at least, got an empty list")
+    _data(text, config.data)
+    _split(text, config.data.split)
+    _columns(text, config.data)
+    for key in ("lr_factors", "decay_factors"):
+        for name, factor in (getattr(config.trainer, key) or {}).items():
+            if factor < 0.0:
+                raise fail(text, ("trainer", key, name), f"must be at least 0, got `{factor}`")
+
+
+def without_steps(text: Text, trainer: Trainer) -> None:
+    """Refuse what acts on steps beside an optimiser that has none."""
+    plain = Trainer()
+    for key in (*_STEPS, "reduce_lr"):
+        if getattr(trainer, key) != getattr(plain, key):
+            raise fail(text, ("trainer", key), "must not be given with `lbfgs`, which has no steps, got both")
+
+
+def _data(text: Text, data: Data) -> None:
+    """Rows come from one place."""
+    source = data.source or "files"
+    if source == "files":
+        given = [key for key in ("path", "train") if getattr(data, key) is not None]
+        if not given:
+            found = "" if data.source else "`source`, "
+            raise fail(text, ("data",), f"must have {found}`path` or `train`, got none of them")
+        if len(given) == 2:
+            raise fail(text, ("data", "train"), "must not be given beside `data.path`, got both")
+        if data.path is not None and (data.validation is not None or data.test is not None):
+            key = "validation" if data.validation is not None else "test"
+            raise fail(text, ("data", key), "must stand beside `data.train`, got it beside `data.path`")
+    else:
+        for key in ("path", "train", "validation", "test", "target", "columns"):
+            if getattr(data, key):
+                raise fail(text, ("data", key), f"must not be given with `data.source` `{source}`, got both")
+        task = _SOURCES[source]
+        if data.task not in (None, task):
+            raise fail(text, ("data", "task"), f"must be `{task}` with `data.source` `{source}`, got `{data.task}`")
+    if source == "digits":
+        plain = Data()
+        for key in ("rows", "noise", "classes"):
+            if getattr(data, key) != getattr(plain, key):
+                message = f"must be given with a synthetic `data.source` only, got it with `{source}`"
+                raise fail(text, ("data", key), message)
+
+
+def _split(text: Text, split: Split) -> None:
+    here = ("data", "split")
+    if split.validation + split.test >= 1.0:
+        total = f"{split.validation + split.test:g}"
+        raise fail(text, here, f"must leave rows to train on, got `{total}` for validation and test together")
+    if split.folds is None and split.fold:
+        raise fail(text, (*here, "fold"), f"must be given beside `data.split.folds`, got `{split.fold}` alone")
+    if split.folds is not None and split.fold >= split.folds:
+        raise fail(text, (*here, "fold"), f"must be below `data.split.folds`, {split.folds}, got `{split.fold}`")
+    for key, other in (("group", "column"), ("folds", "column"), ("stratify", "column"), ("stratify", "group")):
+        if getattr(split, key) and getattr(split, other) is not None:
+            raise fail(text, (*here, key), f"must not be given beside `data.split.{other}`, got both")
+
+
+def _columns(text: Text, data: Data) -> None:
+    from fastbp.data.prepare import CHOICES, column_settings
+
+    for name, value in data.columns.items():
+        path: Path_ = ("data", "columns", name)
+        for key in value if isinstance(value, dict) else ():
+            if key not in (*CHOICES, "indicator", "value", "size", "rare"):
+                raise unknown(text, path, key, (*CHOICES, "indicator", "value", "size", "rare"))
+        try:
+            settings = column_settings(name, value)
+        except ConfigError as error:
+            message = str(error)
+            if not isinstance(value, str | dict):
+                message = message.replace(f"got `{value}`", f"got {show(value)}")
+            inside = next((k for k in value if f".{k}` must" in message), None) if isinstance(value, dict) else None
+            raise ConfigError(text.place(path if inside is None else (*path, inside)) + message) from None
+        targets = [data.target] if isinstance(data.target, str) else data.target
+        if settings.get("type") == "target" and targets is not None and name not in targets:
+            raise fail(text, path, "must not be a target beside `data.target`, which does not name it, got both")
+
+
+def of_target(text: Text, data: Data, loss: Any) -> None:
+    """Refuse what is not for such targets, where they are known without a look at them."""
+    task = data.task or _SOURCES.get(data.source or "")
+    if task is None:
+        return
+    if data.split.stratify and task != "classes":
+        raise fail(text, ("data", "split", "stratify"), f"must be `false` where targets are {task}, got `true`")
+    if loss is None:
+        return
+    classes, labels = ("cross_entropy", "multi_margin"), ("binary_cross_entropy",)
+    known = {"classes": loss.kind in classes, "labels": loss.kind in labels, "numbers": loss.kind not in classes}
+    if not known[task]:
+        from fastbp.data.prepare import LOSS_OF
+
+        path: Path_ = ("trainer", "loss")
+        raise fail(text, path, f"must be one for {task}, such as `{LOSS_OF[task]}`, got `{loss.kind}`")
+
+
+def seconds(text: Text, trainer: Trainer) -> float | None:
+    """`trainer.time_limit` in seconds."""
+    value = trainer.time_limit
+    if value is None:
+        return None
+    path = ("trainer", "time_limit")
+    if isinstance(value, int | float):
+        found = float(value)
+    else:
+        matched = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]+)?)\s*([smhd])\s*", value)
+        if not matched:
+            message = f"must be seconds, or a number with s, m, h or d such as `10m`, got {show(value)}"
+            raise fail(text, path, message)
+        found = float(matched[1]) * _UNITS[matched[2]]
+    if not 0.0 < found < math.inf:
+        raise fail(text, path, f"must be above 0, got {show(value)}")
+    return found
+
+
+def of_parameters(text: Text, trainer: Trainer, names: list[str]) -> None:
+    """Refuse factors for, and freezing of, what is no layer or parameter of the network."""
+    known = {*names, *(name.split(".")[0] for name in names)}
+    listed = ", ".join(f"`{name}`" for name in names)
+    for key in ("lr_factors", "decay_factors", "frozen"):
+        for i, name in enumerate(getattr(trainer, key) or ()):
+            if name not in known:
+                place = text.place(("trainer", key, i if key == "frozen" else name))
+                must = f"must name layers or parameters, {listed}"
+                raise ConfigError(f"{place}`trainer.{key}` {must}, got `{visible(name)}`")
+    if names and all(name in trainer.frozen or name.split(".")[0] in trainer.frozen for name in names):
+        raise fail(text, ("trainer", "frozen"), "must leave a parameter to train, got all of them")
+
+
+def of_task(
+    text: Text, layers: list[Any] | None, loss: Any, metrics: list[str], task: str, monitor: str | None
+) -> None:
+    """Refuse metrics, a monitor and a last layer that are not for the loss."""
+    from fastbp.train.metrics import fitting, metric_named
+
+    for i, name in enumerate(metrics):
+        try:
+            metric_named(name, loss.kind, task == "labels")
+        except ConfigError:
+            path: Path_ = ("trainer", "metrics", i)
+            names = ", ".join(f"`{fit}`" for fit in fitting(loss.kind, task == "labels"))
+            message = f"must be one of {names} with loss `{loss.kind}` and {task}, got `{name}`"
+            raise fail(text, path, message) from None
+    known = ["val_loss", "loss", *(f"val_{name}" for name in metrics)]
+    if monitor is not None and monitor not in known:
+        raise one_of(text, ("trainer", "monitor"), monitor, known)
+    if layers is not None and layers[-1].kind == "softmax" and loss.kind == "cross_entropy":
+        message = "must not be `softmax` with `cross_entropy`, which does the softmax itself, got both"
+        raise fail(text, ("network", "layers", len(layers) - 1), message)

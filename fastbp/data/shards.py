@@ -1,0 +1,104 @@
+"""Rows that do not fit into memory: read from their files a block at a time, and written to a file that training maps.
+
+    files  --blocks-->  float64 sums  -->  mean and deviation   (Numbers.fit)
+    files  --blocks-->  scaled rows   -->  a temporary file     (Numbers.apply)
+
+A block is so many rows of a part, wherever its files begin and end, and rows in memory are summed in the same
+blocks: no bit depends on how rows are cut into files or on whether they fit.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.data import array_files
+from fastbp.errors import DataError
+
+Array = NDArray[Any]
+SHARE = 0.5  # of the free memory, which one matrix may take
+CELLS = 1 << 20  # numbers in a block, 8 MiB of float64
+
+
+class Shards:
+    """The rows of several arrays below each other, or some of them, which stay in their files until they are read.
+
+    Attributes
+    ----------
+    arrays : list of arrays, shape (rows of a file, features)
+    rows : int array, optional
+        Which of all the rows, in this order; by default every one.
+    """
+
+    def __init__(self, arrays: Sequence[Array], rows: Array | None = None) -> None:
+        self.arrays, self.rows = list(arrays), rows
+        self.ends = np.cumsum([len(a) for a in self.arrays])
+        self.shape = (int(self.ends[-1]) if rows is None else len(rows), self.arrays[0].shape[1])
+        self.dtype = np.result_type(*(a.dtype for a in self.arrays))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def take(self, rows: Array) -> Shards:
+        """Some of the rows, still in their files."""
+        return Shards(self.arrays, rows if self.rows is None else self.rows[rows])
+
+    def read(self, first: int, end: int) -> Array:
+        """The rows from `first` to before `end`, in memory."""
+        end = min(end, len(self))
+        wanted = np.arange(first, end) if self.rows is None else self.rows[first:end]
+        out = np.empty((len(wanted), self.shape[1]), self.dtype)
+        files = np.searchsorted(self.ends, wanted, side="right")
+        for i in np.unique(files):
+            here = files == i
+            out[here] = self.arrays[i][wanted[here] - (self.ends[i] - len(self.arrays[i]))]
+        return out
+
+
+def blocks(x: Array | Shards) -> Iterator[tuple[int, Array]]:
+    """(number of the first row, float64 rows) of each block."""
+    step = max(1, CELLS // max(1, x.shape[1]))
+    for first in range(0, len(x), step):
+        part = x.read(first, first + step) if isinstance(x, Shards) else x[first : first + step]
+        yield first, np.asarray(part, np.float64)
+
+
+def fits(shape: tuple[int, int], dtype: Any = np.float32) -> bool:
+    """Whether a matrix may be held in memory."""
+    return bool(math.prod(shape) * max(4, np.dtype(dtype).itemsize) <= SHARE * array_files.memory())
+
+
+def below(arrays: Sequence[Array]) -> Array | Shards:
+    """Arrays below each other, in memory where they fit."""
+    if len(arrays) == 1:
+        return arrays[0]
+    whole = Shards(arrays)
+    return np.concatenate(arrays) if fits(whole.shape, whole.dtype) else whole
+
+
+def taken(x: Array | Shards, rows: Array) -> Array | Shards:
+    """Some of the rows, in memory where they fit."""
+    if isinstance(x, Shards):
+        return x.take(rows)
+    return x[rows] if fits((len(rows), x.shape[1]), x.dtype) else Shards([x], rows)
+
+
+def room(shape: tuple[int, int], dtype: Any) -> Array:
+    """A matrix to fill: in memory where it fits, otherwise in a temporary file that is gone when the process ends."""
+    if fits(shape, dtype):
+        return np.empty(shape, dtype)
+    folder = tempfile.gettempdir()
+    size, free = math.prod(shape) * np.dtype(dtype).itemsize, shutil.disk_usage(folder).free
+    if size > free:
+        raise DataError(
+            f"{folder}: must have {size >> 20} MiB free for rows that do not fit into memory, got `{free >> 20} MiB`\n"
+            "hint: the environment variable `TMPDIR` may name another folder"
+        )
+    with tempfile.TemporaryFile() as file:  # the mapping keeps it
+        return np.memmap(file, np.dtype(dtype), "w+", shape=shape)

@@ -1,0 +1,69 @@
+"""What broken configurations are made from, and the names that messages list."""
+
+from __future__ import annotations
+
+DIGITS = "data: {source: digits}\n"
+
+ACTIVATIONS = (
+    "`identity`, `relu`, `leaky_relu`, `prelu`, `elu`, `selu`, `gelu`, `gelu_tanh`, `silu`, `mish`, "
+    "`softplus`, `softsign`, `sigmoid`, `hard_sigmoid`, `tanh`, `hardtanh`"
+)
+INITIALISERS = (
+    "`torch`, `he_normal`, `he_uniform`, `glorot_normal`, `glorot_uniform`, `lecun_normal`, "
+    "`lecun_uniform`, `normal`, `uniform`, `truncated_normal`, `orthogonal`, `zeros`, `ones`, `constant`"
+)
+OPTIMIZERS = "`sgd`, `adagrad`, `rmsprop`, `adadelta`, `adam`, `adamw`, `nadam`, `radam`, `lion`, `lbfgs`"
+LOSSES = (
+    "`cross_entropy`, `binary_cross_entropy`, `multi_margin`, `mse`, `half_mse`, `mae`, `huber`, "
+    "`quantile`, `log_cosh`, `poisson`, `gaussian_nll`"
+)
+SCHEDULES = (
+    "`constant`, `step`, `multi_step`, `exponential`, `polynomial`, `cosine`, `cosine_restarts`, "
+    "`one_cycle`, `cos_log4`, `flat_cosine`"
+)
+METRICS = (
+    "`accuracy`, `top_k`, `balanced_accuracy`, `f1_macro`, `f1_micro`, `f1_weighted`, `precision`, "
+    "`recall`, `log_loss`, `roc_auc`, `r2`, `mse`, `rmse`, `mae`, `mape`, `explained_variance`"
+)
+LAYERS = (
+    "`identity`, `relu`, `leaky_relu`, `prelu`, `elu`, `selu`, `gelu`, `gelu_tanh`, `silu`, `mish`, "
+    "`softplus`, `softsign`, `sigmoid`, `hard_sigmoid`, `tanh`, `hardtanh`, `linear`, `dropout`, `scale`, "
+    "`layer_norm`, `rms_norm`, `batch_norm`, `embedding`, `softmax`, `log_softmax`"
+)
+SOURCES = "`blobs`, `digits`, `files`, `friedman`, `moons`, `spirals`"
+
+
+def indented(body: str, by: int) -> str:
+    return "".join(" " * by + line + "\n" for line in body.split("\n"))
+
+
+def data(body: str) -> str:
+    return "data:\n" + indented(body, 2)
+
+
+def split(body: str) -> str:
+    return "data:\n  source: digits\n  split:\n" + indented(body, 4)
+
+
+def network(body: str) -> str:
+    return DIGITS + "network:\n" + indented(body, 2)
+
+
+def layers(*bodies: str) -> str:
+    return network("layers:\n" + "\n".join("  - " + body for body in bodies))
+
+
+def trainer(body: str) -> str:
+    return DIGITS + "trainer:\n" + indented(body, 2)
+
+
+def optimizer(settings: str) -> str:
+    return trainer("optimizer: {" + settings + "}")
+
+
+def loss(settings: str) -> str:
+    return trainer("loss: {" + settings + "}")
+
+
+def schedule(settings: str) -> str:
+    return trainer("schedule: {" + settings + "}")

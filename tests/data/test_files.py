@@ -1,0 +1,254 @@
+"""Files of every kind as frames: archives, pairs of rows and labels, folders, and tables through Polars."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from fastbp.config.schema import Data
+from fastbp.data.files import TARGET, is_idx, read_frame, read_paths, suffix_of
+from fastbp.errors import DataError, DependencyError
+
+X = np.arange(24, dtype=np.float32).reshape(6, 4)
+Y = np.array([0, 1, 2, 0, 1, 2])
+
+
+def message(paths, folder, error=DataError, **words):
+    with pytest.raises(error) as caught:
+        read_paths(paths if isinstance(paths, list) else str(paths), Data(**words))
+    return str(caught.value).replace(f"{folder}/", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("a.CSV", ".csv"), ("a.b.csv.gz", ".csv.gz"), ("a", ""), ("a.gz", ".gz"), ("x/y.z/train.npy", ".npy")],
+)
+def test_the_ending_says_what_a_file_is(name, suffix):
+    assert suffix_of(name) == suffix
+
+
+@pytest.mark.parametrize("name", ["t10k-images-idx3-ubyte", "train-labels.idx1-ubyte.gz", "x.IDX", "x.idx.gz"])
+def test_names_of_the_mnist_family(name):
+    assert is_idx(name)
+
+
+@pytest.mark.parametrize("name", ["row-idx-1.csv", "idx.csv", "my_idx.npy", "x-idx1-y.csv.gz", "widx.npz"])
+def test_names_that_only_hold_the_letters_are_others(name):
+    assert not is_idx(name)
+
+
+@pytest.mark.parametrize("name", ["t.xls", "t", "t.gz"])
+def test_other_endings_are_refused(tmp_path, name):
+    (tmp_path / name).write_text("a\n1\n")
+    ending = suffix_of(name) or name
+    assert message(tmp_path / name, tmp_path) == (
+        f"{name}: must end in one of `.csv`, `.tsv`, `.npz`, `.npy`, `.parquet`, `.arrow`, `-idx3-ubyte.gz`,"
+        f" got `{ending}`"
+    )
+
+
+def test_no_file_an_empty_folder_and_an_empty_list(tmp_path):
+    assert message(tmp_path / "no.csv", tmp_path) == "no.csv: must be a file, got none of that name"
+    assert message([str(tmp_path / f) for f in ("a.npy", "b.npy")], tmp_path) == (
+        "a.npy: must be a file, got none of that name"
+    )
+    (tmp_path / "f").mkdir()
+    assert message(tmp_path / "f", tmp_path) == "f: must have files in it, got an empty folder"
+    assert message([], tmp_path) == "`data.path` must name a file, got an empty list"
+
+
+def test_tsv_is_tabs_whatever_the_delimiter(tmp_path):
+    (tmp_path / "t.tsv").write_text("a\tb\n1\tx\n")
+    assert list(read_paths(str(tmp_path / "t.tsv"), Data(delimiter=";")).columns) == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["X", "x"])
+def test_an_archive_of_rows_and_targets(tmp_path, name):
+    np.savez(tmp_path / "t.npz", **{name: X.reshape(6, 2, 2), "y": Y, "z": X[:, :2]})
+    frame = read_frame(tmp_path / "t.npz", Data())
+    assert np.array_equal(frame.matrix, X)
+    assert list(frame.columns) == ["y", "z0", "z1"]
+    assert frame.columns["y"].values.tolist() == Y.tolist()
+
+
+def test_an_archive_without_targets_is_read_for_predictions(tmp_path):
+    np.savez(tmp_path / "t.npz", X=X)
+    assert len(read_frame(tmp_path / "t.npz", Data(target="y"))) == 6
+
+
+def test_an_archive_of_named_columns(tmp_path):
+    np.savez(tmp_path / "t.npz", a=X[:, 0], job=np.array(list("xyzxyz")), y=Y)
+    frame = read_frame(tmp_path / "t.npz", Data())
+    assert frame.matrix is None
+    assert frame.columns["job"].values.tolist() == list("xyzxyz")
+    assert [c.is_text for c in frame.columns.values()] == [False, True, False]
+
+
+ARCHIVES = {
+    "wide": ({"a": X, "b": Y}, "must hold `X` and `y`, or columns of one axis, got `a` (6, 4), `b` (6,)"),
+    "rows": ({"X": X, "y": Y[:4]}, "`y` must have 6 rows, got 4"),
+    "rows of columns": ({"a": Y, "b": Y[:0]}, "`b` must have 6 rows, got 0"),
+    "rows after none": ({"a": Y[:0], "b": Y}, "`b` must have 0 rows, got 6"),
+    "one number": ({"X": X, "y": np.array(3)}, "`y` must have 6 rows, got 1"),
+    "complex": ({"X": X, "y": Y * 1j}, "`y` must be numbers or texts, got dtype `complex128`"),
+    "bytes": ({"X": X, "y": Y.astype("S1")}, "`y` must be numbers or texts, got dtype `|S1`"),
+    "complex rows": ({"X": X * 1j, "y": Y}, "must hold real numbers, got dtype `complex64`"),
+    "no rows": ({"X": X[:0], "y": Y[:0]}, "must hold rows of numbers, got shape `(0, 4)`"),
+    "no rows of columns": ({"a": Y[:0]}, "must have rows, got none"),
+    "nothing": ({}, "must have rows, got none"),
+}
+
+
+@pytest.mark.parametrize(("arrays", "wanted"), ARCHIVES.values(), ids=ARCHIVES)
+def test_archives_that_are_no_table_are_refused(tmp_path, arrays, wanted):
+    np.savez(tmp_path / "t.npz", **arrays)
+    assert message(tmp_path / "t.npz", tmp_path) == f"t.npz: {wanted}"
+
+
+@pytest.mark.parametrize("array", [np.array(3.0), np.zeros((0, 3)), np.zeros((3, 0, 2))], ids=["scalar", "0", "empty"])
+def test_an_array_without_rows_is_refused(tmp_path, array):
+    np.save(tmp_path / "x.npy", array)
+    assert message(tmp_path / "x.npy", tmp_path) == f"x.npy: must hold rows of numbers, got shape `{array.shape}`"
+
+
+def test_an_array_of_texts_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.array(["a"]))
+    assert message(tmp_path / "x.npy", tmp_path) == "x.npy: must hold real numbers, got dtype `<U1`"
+
+
+def save(folder, **arrays):
+    folder.mkdir(exist_ok=True)
+    for name, array in arrays.items():
+        if name.endswith("ubyte"):
+            array = np.asarray(array, np.uint8)
+            head = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+            (folder / name.replace("_", "-")).write_bytes(head + array.tobytes())
+        else:
+            np.save(folder / f"{name}.npy", array)
+    return str(folder)
+
+
+@pytest.mark.parametrize("order", [("x", "y"), ("y", "x")], ids=["rows-first", "labels-first"])
+@pytest.mark.parametrize("ending", [".npy", "-idx-ubyte"])
+def test_pairs_in_either_order(tmp_path, order, ending):
+    name = "-idx2-ubyte" if ending != ".npy" else ""
+    save(tmp_path, **{f"x{name}".replace("-", "_"): X, f"y{name}".replace("-", "_"): Y})
+    files = [str(tmp_path / f"{n}{name or '.npy'}") for n in order]
+    frame = read_paths(files, Data())
+    assert np.array_equal(frame.matrix, X)
+    assert frame.columns[TARGET].values.tolist() == Y.tolist()
+    assert list(read_paths(files, Data(target="digit")).columns) == ["digit"]
+
+
+def test_rows_of_one_feature_are_told_from_labels_by_their_axes(tmp_path):
+    folder = save(tmp_path, x=X[:, :1], y=Y)
+    frame = read_paths(folder, Data())
+    assert frame.matrix.tolist() == X[:, :1].tolist()
+    assert list(frame.columns) == [TARGET]
+
+
+def test_targets_of_several_columns(tmp_path):
+    frame = read_paths(save(tmp_path, x=X, y=X[:, :2]), Data())
+    assert list(frame.columns) == [f"{TARGET}0", f"{TARGET}1"]
+
+
+NAMES = {
+    "kinds apart": ("X0", "X1", "y0", "y1"),
+    "shards apart": ("0_rows", "1_rows", "0_labels", "1_labels"),
+}
+
+
+@pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
+def test_a_folder_of_shards(tmp_path, names):
+    arrays = (X[:2], X[2:], Y[:2], Y[2:])
+    frame = read_paths(save(tmp_path / "f", **dict(zip(names, arrays, strict=True))), Data())
+    assert np.array_equal(frame.matrix, X)
+    assert frame.columns[TARGET].values.tolist() == Y.tolist()
+    where = frame.place(4).replace(f"{tmp_path}/f/", "")
+    assert where == f"{names[1]}.npy: row 2: "
+
+
+def test_shards_without_labels_are_rows(tmp_path):
+    frame = read_paths(save(tmp_path / "f", a=X[:2], b=X[2:]), Data())
+    assert np.array_equal(frame.matrix, X)
+    assert not frame.columns
+
+
+def test_shards_that_do_not_belong_together_are_refused(tmp_path):
+    folder = save(tmp_path / "a", x0=X, x1=X, y=Y)
+    assert message(folder, f"{tmp_path}/a") == "y.npy: there must be 2 files of labels, as many as of rows, got 1"
+    folder = save(tmp_path / "b", x=X, y=Y[:5])
+    assert message(folder, f"{tmp_path}/b") == "y.npy: must have 6 rows as x.npy has, got 5"
+    folder = save(tmp_path / "c", x0=X, x1=X[:, :3], y0=Y, y1=Y)
+    assert message(folder, f"{tmp_path}/c") == "x1.npy: rows must have 4 features as in x0.npy, got 3"
+
+
+def test_a_folder_of_tables(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,x\n2,y\n")
+    (tmp_path / "b.csv").write_text("b,a\n\nz,3\n5,oops\n")
+    (tmp_path / ".hidden").write_text("")
+    frame = read_paths(str(tmp_path), Data())
+    assert frame.columns["a"].values.tolist() == ["1", "2", "3", "oops"]
+    assert frame.columns["b"].values.tolist() == ["x", "y", "z", "5"]
+    assert frame.origin == f"{tmp_path / 'a.csv'} and 1 more"
+    with pytest.raises(DataError) as caught:
+        frame.take(np.array([3, 1])).numbers("a")
+    assert str(caught.value) == f"{tmp_path / 'b.csv'}:4: column `a` must be a number, got `oops`"
+    (tmp_path / "c.csv").write_text("a\n1\n")
+    assert message(tmp_path, tmp_path) == "c.csv: columns must be those of a.csv, `a`, `b`, got `a`"
+
+
+def test_the_message_without_polars_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "polars", None)
+    (tmp_path / "t.parquet").write_bytes(b"")
+    assert message(tmp_path / "t.parquet", tmp_path, DependencyError) == (
+        't.parquet: Parquet and Arrow files need Polars, which is not installed\nhint: pip install "fastbp[tables]"'
+    )
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow", "feather", "ipc"])
+def test_tables_of_polars(tmp_path, ending):
+    pl = pytest.importorskip("polars")
+    import datetime
+
+    table = pl.DataFrame(
+        {
+            "whole": [1, None, 3],
+            "real": [0.5, float("nan"), 2.0],
+            "text": ["a", None, "b"],
+            "truth": [True, False, None],
+            "day": [datetime.date(2020, 1, 2)] * 3,
+            "kind": pl.Series(["u", "v", "u"], dtype=pl.Categorical),
+            "nothing": [None, None, None],
+        }
+    )
+    path = tmp_path / f"t.{ending}"
+    table.write_parquet(path) if ending == "parquet" else table.write_ipc(path)
+    frame = read_paths(str(path), Data())
+    nan = np.nan
+    for name, values in (
+        ("whole", [1, nan, 3]),
+        ("real", [0.5, nan, 2]),
+        ("truth", [1, 0, nan]),
+        ("nothing", [nan] * 3),
+    ):
+        assert np.array_equal(frame.columns[name].values, values, equal_nan=True)
+        assert frame.columns[name].values.dtype == np.float64
+    assert frame.columns["text"].values.tolist() == ["a", None, "b"]
+    assert frame.columns["day"].values.tolist() == ["2020-01-02"] * 3
+    assert frame.columns["kind"].values.tolist() == ["u", "v", "u"]
+    assert frame.place(1) == f"{path}: row 1: "
+
+
+def test_tables_that_polars_cannot_read_or_that_are_no_table(tmp_path):
+    pl = pytest.importorskip("polars")
+    (tmp_path / "t.parquet").write_bytes(b"nonsense")
+    assert message(tmp_path / "t.parquet", tmp_path).startswith(
+        "t.parquet: must be a table that Polars can read, got `"
+    )
+    pl.DataFrame({"a": [[1, 2], [3]]}).write_parquet(tmp_path / "u.parquet")
+    assert message(tmp_path / "u.parquet", tmp_path) == (
+        "u.parquet: column `a` must be numbers or texts, got `List(Int64)`"
+    )
+    pl.DataFrame({"a": []}).write_parquet(tmp_path / "v.parquet")
+    assert message(tmp_path / "v.parquet", tmp_path) == "v.parquet: must have rows, got none"
