@@ -27,7 +27,8 @@ def command(
     Without FILES a run is evaluated on its own training, validation and test rows.
     """
     from fastbp.runs.prediction import Model, settings_of
-    from fastbp.runs.training import METRICS, own_scores
+    from fastbp.runs.scores import own_scores
+    from fastbp.runs.subject import METRICS
 
     found = Model.load(model)
     settings, loss, own = settings_of(model)
@@ -37,7 +38,7 @@ def command(
             settings["delimiter"] = delimiter
         scores = {"files": found.evaluate(found.read(files, settings), names, loss)}
     else:
-        scores = own_scores(model, found, names)
+        scores = own_scores(model, found.net, names)
     if as_json:
         print_json({"model": str(found.path), "metrics": scores})
         return

@@ -57,7 +57,7 @@ def command(
         text = read_config(config, more, overrides)
     plan = plan_of(text)
     if print_config:
-        from fastbp.runs.training import resolved_config
+        from fastbp.runs.subject import resolved_config
 
         click.echo(resolved_config(plan), nl=False)
         return 0

@@ -112,7 +112,14 @@ def _is_unicode(value: str) -> bool:
     return not any("\ud800" <= c <= "\udfff" for c in value)
 
 
-def _path(where: str) -> Path_:
+def path_of(where: str) -> Path_:
+    """The path that a message shows.
+
+    Examples
+    --------
+    >>> path_of("network.layers[1].p")
+    ('network', 'layers', 1, 'p')
+    """
     parts: list[str | int] = []
     for name, index in re.findall(r"([^.\[\]]+)|\[(\d+|\.\.\.)\]", where):
         parts.append(name or (int(index) if index != "..." else "..."))
@@ -128,7 +135,7 @@ def _at(data: Any, path: Path_) -> Any:
 def _known(text: Text) -> None:
     """Refuse keys that there are not."""
     for name, section in SECTIONS.items():
-        path = _path(name)
+        path = path_of(name)
         try:
             keys = _at(text.data, path)
         except (KeyError, TypeError, IndexError):
@@ -141,7 +148,7 @@ def _known(text: Text) -> None:
 def _explained(message: str, text: Text) -> ConfigError:
     """The sentence for what msgspec says."""
     found = _WHERE.fullmatch(message)
-    what, path = (found[1], _path(found[2])) if found else (message, ())
+    what, path = (found[1], path_of(found[2])) if found else (message, ())
     if "..." in path:  # a value of a map, whose key msgspec does not tell
         path = path[: path.index("...")]
         values = _at(text.data, path)

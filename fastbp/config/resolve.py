@@ -11,7 +11,13 @@ from fastbp.config.build import Plan, activation_of, init_of
 from fastbp.config.rules import of_task
 
 # What may differ when a run goes on.
-FREE = (("trainer", "epochs"), ("trainer", "time_limit"), ("trainer", "early_stopping"))
+FREE = (
+    ("trainer", "epochs"),
+    ("trainer", "time_limit"),
+    ("trainer", "early_stopping"),
+    ("trainer", "threads"),
+    ("run", "checkpoint_seconds"),
+)
 
 
 def resolved(plan: Plan, loss: Any, metrics: list[str], task: str) -> dict[str, Any]:

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.config.build import Plan, network_of
-from fastbp.data.prepare import LOSS_OF, prepare
-from fastbp.model.losses import loss_of
+from fastbp.config.build import Plan
+from fastbp.runs.subject import subject_of
 
 STEPS = (1e-4, 5e-5)  # whose differences are put together so that the cubic error goes: (4 d₂ - d₁) / 3
 
@@ -27,11 +26,8 @@ def gradient_check(plan: Plan, rows: int) -> list[Check]:
     """Check every parameter array along a random direction, in float64, batch norm and dropout as in training."""
     config = plan.config
     config.dtype = "float64"
-    prepared = prepare(config.data, config.seed, "float64", plan.loss)
-    recipe, train = prepared.recipe, prepared.parts["train"]
-    loss = plan.loss if plan.loss is not None else loss_of(LOSS_OF[recipe.outputs.task])
-    width = recipe.outputs.width * (2 if loss.kind == "gaussian_nll" else 1)
-    net = network_of(plan, recipe.inputs.width, width, recipe.inputs.embeddings())
+    subject = subject_of(plan)
+    train, loss, net = subject.parts["train"], subject.loss, subject.network()
     X, y = train.X[:rows], train.y[:rows]
     weight = None if train.weight is None else train.weight[:rows]
     _, gradients = net.loss_and_gradients(X, y, loss, weight, training=True)

@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.config.build import LBFGSSettings, Plan, layers_of
-from fastbp.config.resolve import resolved
-from fastbp.data.prepare import LOSS_OF, prepare
+from fastbp.config.build import LBFGSSettings, Plan
 from fastbp.model.graph import Graph
-from fastbp.model.losses import loss_of
-from fastbp.runs.training import METRICS
+from fastbp.runs.subject import subject_of
 
 
 @dataclass
@@ -47,25 +44,19 @@ class Outline:
 def outline(plan: Plan) -> Outline:
     """Read the data and infer every shape."""
     config = plan.config
-    prepared = prepare(config.data, config.seed, config.dtype, plan.loss)
-    recipe = prepared.recipe
-    loss = plan.loss if plan.loss is not None else loss_of(LOSS_OF[recipe.outputs.task])
-    width = recipe.outputs.width * (2 if loss.kind == "gaussian_nll" else 1)
-    graph = layers_of(plan, recipe.inputs.width, width, recipe.inputs.embeddings())
-    loss.check_outputs(width)
+    subject = subject_of(plan)
+    graph = subject.graph()
     layers = []
     for node in graph.nodes:
         count = sum(prod(shape) for _, shape, _, _ in node.layer.draws(node.inputs).values())
         layers.append((node.index, type(node.layer).__name__, node.inputs, node.outputs, count))
     count = sum(layer[4] for layer in layers)
-    rows = {name: len(part) for name, part in prepared.parts.items()}
+    rows = {name: len(part) for name, part in subject.parts.items()}
     batch = min(config.trainer.batch_size, rows["train"])
-    metrics = config.trainer.metrics
-    names = METRICS[recipe.outputs.task] if metrics is None else list(metrics)
-    memory = _memory(plan, graph, count, batch) + sum(part.X.nbytes + part.y.nbytes for part in prepared.parts.values())
+    memory = _memory(plan, graph, count, batch) + sum(part.X.nbytes + part.y.nbytes for part in subject.parts.values())
     steps = -(-rows["train"] // batch)
-    settings = resolved(plan, loss, names, recipe.outputs.task)
-    return Outline(layers, rows, recipe.outputs.task, recipe.outputs.names, count, steps, memory, settings)
+    names = subject.recipe.outputs.names
+    return Outline(layers, rows, subject.task, names, count, steps, memory, subject.resolved)
 
 
 def _memory(plan: Plan, graph: Graph, parameters: int, batch: int) -> int:

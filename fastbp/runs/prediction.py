@@ -70,7 +70,7 @@ class Model:
 
     def evaluate(self, frame: Frame, metrics: list[str], loss: Any = None) -> dict[str, float]:
         """Loss and metrics on a frame that has the targets."""
-        from fastbp.runs.training import score
+        from fastbp.runs.scores import score
 
         missing = [name for name in self.recipe.outputs.columns if name not in frame.columns]
         if missing:

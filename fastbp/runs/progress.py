@@ -63,7 +63,7 @@ class Progress:
         self._samples_before = history.samples
         self._last: dict[str, Any] = {}
         self._best = ""
-        self._rows = len(run.prepared.parts["train"])
+        self._rows = len(run.subject.parts["train"])
 
     def chunk(self, run: Any, history: History) -> None:
         if self.quiet or not self.live:

@@ -22,13 +22,13 @@ from fastbp.runs.curves import curves
 from fastbp.runs.folder import RunFolder, environment, epoch_row
 from fastbp.runs.machine import peak
 from fastbp.runs.progress import Progress
+from fastbp.runs.scores import gflops, score
 from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
+from fastbp.runs.subject import subject_of
 from fastbp.train.callbacks import Callback, EarlyStopping, Monitor, ReduceLROnPlateau
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.history import History
 from fastbp.train.metrics import evaluate, metric_named
-
-METRICS = {"classes": ["accuracy"], "labels": ["accuracy"], "numbers": ["r2", "rmse"]}
 
 
 class Training(Callback):
@@ -41,21 +41,13 @@ class Training(Callback):
             raise CheckpointError("`--resume` needs an optimiser with steps, and `lbfgs` has none to go on from")
         self.begun = time.perf_counter()
         said = plan.config.trainer
-        prepared = prepare(plan.config.data, plan.config.seed, plan.config.dtype, plan.loss)
-        self.prepared: Prepared = prepared
-        recipe = prepared.recipe
-        self.task = recipe.outputs.task
-        self.loss = plan.loss if plan.loss is not None else loss_of(LOSS_OF[self.task])
-        self.metrics = list(said.metrics) if said.metrics is not None else METRICS[self.task]
-        for name in self.metrics:
-            metric_named(name, self.loss.kind, self.task == "labels")
-        width = recipe.outputs.width * (2 if self.loss.kind == "gaussian_nll" else 1)
-        self.net: Network = network_of(plan, recipe.inputs.width, width, recipe.inputs.embeddings())
-        self.net.about = {"recipe": recipe.to_data()}
-        self.trainer: Any = trainer_of(plan, self.net, self.loss)
-        if self.task == "numbers" and (recipe.outputs.spread != 1.0).any():
-            self.trainer.units = recipe.outputs.center, recipe.outputs.spread
-        held_out = "validation" in prepared.parts
+        self.subject = subject = subject_of(plan)
+        outputs = subject.recipe.outputs
+        self.net: Network = subject.network()
+        self.trainer: Any = trainer_of(plan, self.net, subject.loss)
+        if subject.task == "numbers" and (outputs.spread != 1.0).any():
+            self.trainer.units = outputs.center, outputs.spread
+        held_out = "validation" in subject.parts
         name = said.monitor or ("val_loss" if held_out else "loss")
         self.monitor = Monitor("trainer", name, said.mode)
         self.others: dict[str, Callback] = {}
@@ -69,7 +61,6 @@ class Training(Callback):
             self.others["reduce_lr"] = ReduceLROnPlateau(
                 r.factor, r.patience, r.min_lr, r.cooldown, r.min_delta, name, said.mode
             )
-        self.resolved = resolved(plan, self.loss, self.metrics, self.task)
         going_on = going_on and folder.checkpoint.is_file()  # one that was killed before its first begins again
         self.checkpoint: Checkpoint | None = Checkpoint.load(folder.checkpoint) if going_on else None
         self.patience_before = plan_of(read(folder.config)).config.trainer.early_stopping if going_on else None
@@ -175,12 +166,12 @@ class Training(Callback):
             history = self.checkpoint.history
             history.stopped = ""
             load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)
-        folder.write(folder.config, as_yaml(self.resolved))
+        folder.write(folder.config, as_yaml(self.subject.resolved))
         folder.write_history([epoch_row(history, i) for i in range(len(history.loss))] if history else [])
         if not folder.environment.is_file():
             threads = getattr(self.trainer, "threads", 0)
             folder.write(folder.environment, json.dumps(environment(threads), indent=2) + "\n")
-        parts = self.prepared.parts
+        parts = self.subject.parts
         train = parts["train"]
         validation = parts.get("validation")
         held_out = None
@@ -201,7 +192,7 @@ class Training(Callback):
                     validation=held_out,
                     callbacks=[*self.others.values(), self],
                     sample_weight=train.weight,
-                    metrics=self.metrics if held_out is not None else [],
+                    metrics=self.subject.metrics if held_out is not None else [],
                     **words,
                 )
         except (Stopped, KeyboardInterrupt):
@@ -225,7 +216,10 @@ class Training(Callback):
         else:
             self.save_networks()
         net = self.best_network()
-        metrics = {name: scores(net, part, self) for name, part in self.prepared.parts.items()}
+        metrics = {
+            name: score(net, part, self.subject.loss, self.subject.metrics, self.subject.recipe)
+            for name, part in self.subject.parts.items()
+        }
         seconds = history.seconds
         result = {
             "run_dir": str(folder.path),
@@ -248,53 +242,6 @@ def best_of(checkpoint: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Value and epoch of the best, and its arrays."""
     arrays = {k.removeprefix("best/"): v for k, v in checkpoint.arrays.items() if k.startswith("best/")}
     return checkpoint.best, arrays
-
-
-def scores(net: Network, part: Part, run: Any) -> dict[str, float]:
-    """Loss and metrics of a network on rows, in the units of the table."""
-    return score(net, part, run.loss, run.metrics, run.prepared.recipe)
-
-
-def score(net: Network, part: Part, loss: Any, metrics: list[str], recipe: Any) -> dict[str, float]:
-    """Loss and metrics of a network on rows, in the units of the table."""
-    found = {"loss": net.evaluate(part.X, part.y, loss, part.weight)}
-    raw, y = net.predict(part.X), part.y
-    if recipe.outputs.task == "numbers":
-        if raw.shape[1] == y.shape[1]:
-            raw, y = recipe.outputs.unscaled(raw.astype(np.float64)), recipe.outputs.unscaled(y.astype(np.float64))
-        else:  # means and logarithms of variances
-            center, spread = recipe.outputs.center, recipe.outputs.spread
-            means = raw[:, : y.shape[1]] * spread + center
-            raw, y = np.hstack([means, raw[:, y.shape[1] :]]), y * spread + center
-    for name in metrics:
-        found[name] = float(evaluate(name, raw, y, part.weight, loss=loss.kind))
-    return found
-
-
-def own_scores(path: str, model: Any, metrics: list[str]) -> dict[str, dict[str, float]]:
-    """Scores of a run's network on the rows that the run had."""
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    config = folder / "config.yaml"
-    if not config.is_file():
-        raise ConfigError(f"`{path}` must be a run's folder where no files are given, got a network alone")
-    plan = plan_of(read(config))
-    prepared = prepare(plan.config.data, plan.config.seed, plan.config.dtype, plan.loss)
-    return {name: score(model.net, part, plan.loss, metrics, model.recipe) for name, part in prepared.parts.items()}
-
-
-def gflops(net: Network, history: History) -> float:
-    """Billions of multiplications and additions a second: 6 a weight and row, 2 forward and 4 backward."""
-    weights = sum(shape[0] * shape[1] for shape in net.graph.parameters().values() if len(shape) == 2)
-    return 6.0 * weights * history.samples / history.seconds / 1e9 if history.seconds else 0.0
-
-
-def resolved_config(plan: Plan) -> str:
-    """The configuration with every default, for which the data are looked at."""
-    prepared = prepare(plan.config.data, plan.config.seed, plan.config.dtype, plan.loss)
-    task = prepared.recipe.outputs.task
-    loss = plan.loss if plan.loss is not None else loss_of(LOSS_OF[task])
-    metrics = plan.config.trainer.metrics
-    return as_yaml(resolved(plan, loss, METRICS[task] if metrics is None else list(metrics), task))
 
 
 def refuse_changes(before: Plan, after: Plan) -> None:

@@ -293,3 +293,25 @@ def test_every_configuration_of_the_repository_runs(path, tmp_path, monkeypatch,
     settings = ["--set", "trainer.epochs=1", "--run-dir", str(tmp_path / "run")]
     assert main(["train", str(path), "-q", "--json", *settings]) == 0
     assert json.loads(capsys.readouterr().out)["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [
+        (
+            "data:\n  path: people.csv\n",
+            2,
+            "fastbp: bad.yaml:1: `data.target` must name what to predict in people.csv, got nothing",
+        ),
+        (
+            "data: {path: people.csv, target: answer}\ntrainer:\n  loss: mse\n",
+            2,
+            "fastbp: bad.yaml:3: `trainer.loss` must be one for classes",
+        ),
+        ("data: {path: people.csv, target: answers}\n", 3, "fastbp: people.csv: there must be a column `answers`"),
+    ],
+)
+def test_what_only_the_data_show_to_be_wrong_is_told_with_its_line_too(here, text, code, message, capsys):
+    Path("bad.yaml").write_text(text)
+    assert main(["check", "bad.yaml"]) == code
+    assert capsys.readouterr().err.startswith(message)

@@ -224,7 +224,17 @@ def test_a_table_with_learned_tables_resolves_to_itself(tmp_path, monkeypatch, c
 # What may differ when a run goes on
 
 
-BASE = {"seed": 1, "trainer": {"epochs": 3, "time_limit": None, "early_stopping": None, "optimizer": {"name": "adam"}}}
+BASE = {
+    "seed": 1,
+    "trainer": {
+        "epochs": 3,
+        "time_limit": None,
+        "early_stopping": None,
+        "optimizer": {"name": "adam"},
+        "threads": None,
+    },
+    "run": {"checkpoint_seconds": 5.0},
+}
 
 
 def test_a_config_has_no_changes_to_itself():
@@ -259,5 +269,6 @@ def test_others_may_not(new, path):
 
 
 def test_every_change_is_told():
-    new = {"seed": 2, "trainer": {**BASE["trainer"], "epochs": 9, "optimizer": {"name": "sgd", "lr": 1}}}
+    trainer = {**BASE["trainer"], "epochs": 9, "optimizer": {"name": "sgd", "lr": 1}}
+    new = {**BASE, "seed": 2, "trainer": trainer}
     assert changes(BASE, new) == [("seed",), ("trainer", "optimizer", "name"), ("trainer", "optimizer", "lr")]
