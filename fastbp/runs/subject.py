@@ -1,0 +1,87 @@
+"""What a configuration is about once its data have been looked at: rows, task, loss, metrics, sizes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from fastbp.config.build import Plan, layers_of, network_of
+from fastbp.config.check import path_of
+from fastbp.config.resolve import resolved
+from fastbp.config.text import as_yaml
+from fastbp.data.prepare import LOSS_OF, Part, prepare
+from fastbp.data.recipe import Recipe
+from fastbp.errors import ConfigError
+from fastbp.model.graph import Graph
+from fastbp.model.losses import loss_of
+from fastbp.model.network import Network
+
+METRICS = {"classes": ["accuracy"], "labels": ["accuracy"], "numbers": ["r2", "rmse"]}
+
+
+@dataclass
+class Subject:
+    """A plan with its data.
+
+    Attributes
+    ----------
+    parts : dict of str to Part
+        "train", and "validation" and "test" where there are such rows.
+    recipe : Recipe
+        What was learned from the training rows.
+    loss, metrics
+        As the plan says, or as the task wants them.
+    resolved : dict
+        The configuration with every default.
+    """
+
+    plan: Plan
+    parts: dict[str, Part]
+    recipe: Recipe
+    loss: Any
+    metrics: list[str]
+    resolved: dict[str, Any]
+
+    @property
+    def task(self) -> str:
+        """ "classes", "labels" or "numbers"."""
+        return self.recipe.outputs.task
+
+    @property
+    def _sizes(self) -> tuple[int, int, dict[int, tuple[int, int]]]:
+        inputs, outputs = self.recipe.inputs, self.recipe.outputs.width
+        return inputs.width, outputs * (2 if self.loss.kind == "gaussian_nll" else 1), inputs.embeddings()
+
+    def graph(self) -> Graph:
+        """The layers, nothing compiled or drawn for them."""
+        graph: Graph = layers_of(self.plan, *self._sizes)
+        self.loss.check_outputs(graph.outputs)
+        return graph
+
+    def network(self) -> Network:
+        """The network, which knows how tables become its inputs."""
+        net: Network = network_of(self.plan, *self._sizes)
+        net.about = {"recipe": self.recipe.to_data()}
+        return net
+
+
+def subject_of(plan: Plan) -> Subject:
+    """Read the data; what is wrong with a setting in their light is told with its file and line."""
+    config = plan.config
+    try:
+        prepared = prepare(config.data, config.seed, config.dtype, plan.loss)
+    except ConfigError as error:
+        path = re.match(r"`([\w.\[\]-]+)`", str(error))
+        place = plan.text.place(path_of(path[1])) if path else ""
+        raise type(error)(place + str(error)) from None
+    task = prepared.recipe.outputs.task
+    loss = plan.loss if plan.loss is not None else loss_of(LOSS_OF[task])
+    named = config.trainer.metrics
+    metrics = METRICS[task] if named is None else list(named)
+    return Subject(plan, prepared.parts, prepared.recipe, loss, metrics, resolved(plan, loss, metrics, task))
+
+
+def resolved_config(plan: Plan) -> str:
+    """The configuration with every default, as a file; the data are looked at for some of them."""
+    return as_yaml(subject_of(plan).resolved)
