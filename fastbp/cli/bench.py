@@ -9,7 +9,13 @@ from fastbp.cli.options import print_json, table
 
 @click.command("bench")
 @click.option("--threads", type=click.IntRange(1, 256), help="By default the process's processors.")
-@click.option("--seconds", default=0.3, show_default=True, help="For each case and contender.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.0, 3600.0, min_open=True),
+    default=0.3,
+    show_default=True,
+    help="For each case and contender.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(threads: int | None, seconds: float, as_json: bool) -> None:
     """Time training steps of some networks against the same mathematics in plain NumPy.

@@ -9,7 +9,9 @@ from fastbp.cli.options import config_options, output_options, print_json, read_
 
 @click.command("gradcheck")
 @config_options
-@click.option("--rows", default=32, show_default=True, help="Training rows that the loss is taken over.")
+@click.option(
+    "--rows", type=click.IntRange(1), default=32, show_default=True, help="Training rows that the loss is taken over."
+)
 @click.option("--tolerance", default=1e-6, show_default=True, help="Largest relative difference that passes.")
 @output_options
 def command(

@@ -93,6 +93,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of what we print has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        _say(f"`{error.filename}`: {error.strerror}" if error.filename else str(error.strerror or error))
+        return 1
     except (KeyboardInterrupt, click.Abort):
         _say("stopped")
         return 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from typing import Any
 
 import click
@@ -52,7 +53,7 @@ def command(
 
 
 def _plain(values: Any) -> list[Any]:
-    return [None if v != v else v for v in values.tolist()]
+    return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values.tolist()]
 
 
 def _csv(columns: dict[str, Any]) -> str:

@@ -34,7 +34,8 @@ def command(run: str, epochs: int, as_json: bool, quiet: bool, verbose: bool) ->
     names = list(rows[0])
     best = result.get("best_epoch")
     if best is None:
-        values = [(r.get("val_loss", r["loss"]), r["epoch"]) for r in rows if r["loss"] is not None]
+        values = [(r.get("val_loss", r["loss"]), r["epoch"]) for r in rows]
+        values = [v for v in values if v[0] is not None]
         best = min(values)[1] if values else None
     shown = rows[-epochs:] if epochs else []
     if best is not None and not any(r["epoch"] == best for r in shown):

@@ -41,13 +41,12 @@ def command(
     from fastbp.runs.stopping import Signals, Stopped
     from fastbp.runs.training import Training
 
-    if time_limit is not None:
-        overrides = (*overrides, f"trainer.time_limit={time_limit}")
+    limit = _limit(time_limit)
     folder = None
     if resume is not None:
         if run_dir is not None:
             raise click.UsageError("`--resume` must not be given beside `--run-dir`, got both")
-        folder = RunFolder.old(resume)
+        folder = RunFolder.old(resume, _base(config, more, overrides))
         text = read(folder.config)
         if config or more:
             text = merge(text, read_config(config, more, ()))
@@ -56,6 +55,7 @@ def command(
     else:
         text = read_config(config, more, overrides)
     plan = plan_of(text)
+    plan.time_limit = plan.time_limit if limit is None else limit
     if print_config:
         from fastbp.runs.subject import resolved_config
 
@@ -72,11 +72,12 @@ def command(
     if made is None:
         made = RunFolder.new(plan.config.run.folder, plan.config.name, run_dir)
     try:
-        training = Training(plan, made, progress, signals, going_on=folder is not None)
-        if verbose:
-            click.echo(f"run folder {made.path}", err=True)
-            click.echo(repr(training.net), err=True)
-        result = training.go()
+        with made.held():
+            training = Training(plan, made, progress, signals, going_on=folder is not None)
+            if verbose:
+                click.echo(f"run folder {made.path}", err=True)
+                click.echo(repr(training.net), err=True)
+            result = training.go()
     except (Stopped, KeyboardInterrupt) as stop:
         code = stop.code if isinstance(stop, Stopped) else 130
         reason = str(stop) or "stopped at once"
@@ -87,7 +88,8 @@ def command(
         return code
     except DivergedError as error:
         hint = "a smaller learning rate or `trainer.clip_norm` may help"
-        click.echo(f"fastbp: {error}\nhint: {hint}; the best network so far is in {made.path}", err=True)
+        kept = f"; the best network so far is in {made.path}" if made.best.exists() else ""
+        click.echo(f"fastbp: {error}\nhint: {hint}{kept}", err=True)
         return 4
     except Exception:
         made.discard()
@@ -97,6 +99,33 @@ def command(
     else:
         click.echo(summary(result))
     return 0
+
+
+def _base(config: str | None, more: tuple[str, ...], overrides: tuple[str, ...]) -> str:
+    """Where run folders are, as far as the command line says it."""
+    from fastbp.config.text import Text, merge, override
+
+    text = read_config(config, more, ()) if config or more else Text()
+    for expression in overrides:
+        text = merge(text, override(expression))
+    run = text.data.get("run") if isinstance(text.data, dict) else None
+    folder = run.get("folder") if isinstance(run, dict) else None
+    return folder if isinstance(folder, str) else "runs"
+
+
+def _limit(text: str | None) -> float | None:
+    """Seconds of --time-limit."""
+    from fastbp.config.rules import seconds
+    from fastbp.config.schema import Trainer
+    from fastbp.config.text import override
+
+    if text is None:
+        return None
+    said = override(f"trainer.time_limit={text}")
+    value = said.data["trainer"]["time_limit"]
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise click.UsageError(f"`--time-limit` must be a time such as `10m`, got `{text}`")
+    return seconds(said, Trainer(time_limit=value))
 
 
 def summary(result: dict[str, Any]) -> str:

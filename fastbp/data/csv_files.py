@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,7 +17,7 @@ from fastbp.errors import ConfigError, DataError
 CHUNK = 100_000  # rows turned into columns at once
 
 
-def read_csv(path: str | Path, delimiter: str = ",", header: bool = True) -> Frame:
+def read_csv(path: str | Path, delimiter: str = ",", header: bool = True, texts: Collection[str] = ()) -> Frame:
     """Read a table; a column is numbers where all that is there are numbers, and texts otherwise.
 
     Parameters
@@ -27,6 +27,8 @@ def read_csv(path: str | Path, delimiter: str = ",", header: bool = True) -> Fra
     delimiter : str
     header : bool
         Whether the first line names the columns; otherwise they are c0, c1, ...
+    texts : collection of str
+        Columns that stay as they are written, numbers too.
     """
     name = str(path)
     if delimiter in ('"', "\r", "\n"):
@@ -34,7 +36,7 @@ def read_csv(path: str | Path, delimiter: str = ",", header: bool = True) -> Fra
     opened: Any = gzip.open if name.lower().endswith(".gz") else open
     try:
         with opened(path, "rt", encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
-            return _read(file, name, delimiter, header)
+            return _read(file, name, delimiter, header, texts)
     except (OSError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{name}: must be a file that can be read, got `{reason}`") from None
@@ -42,7 +44,7 @@ def read_csv(path: str | Path, delimiter: str = ",", header: bool = True) -> Fra
         raise DataError(f"{name}: must be a whole gzip file, got one that ends early") from None
 
 
-def _read(file: TextIO, name: str, delimiter: str, header: bool) -> Frame:
+def _read(file: TextIO, name: str, delimiter: str, header: bool, texts: Collection[str]) -> Frame:
     rows = _records(csv.reader(_lines(file, name), delimiter=delimiter, strict=True), name)
     line, fields = next(rows, (0, []))
     if not fields:
@@ -74,7 +76,7 @@ def _read(file: TextIO, name: str, delimiter: str, header: bool) -> Frame:
     columns = {}
     for column, parts in zip(names, chunks, strict=True):
         values = np.concatenate(parts)
-        numbers, bad = as_numbers(values)
+        numbers, bad = (values, 0) if column in texts else as_numbers(values)
         columns[column] = Column(column, numbers if bad < 0 else values)
     return Frame(None, columns, name, np.array(lines, np.int64))
 

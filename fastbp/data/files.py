@@ -38,7 +38,7 @@ def read_frame(path: str | Path, data: Any) -> Frame:
     _must_exist(path)
     if ending in TABLES:
         tab = "tsv" in ending
-        return read_csv(path, "\t" if tab else data.delimiter, data.header)
+        return read_csv(path, "\t" if tab else data.delimiter, data.header, _as_written(data))
     if ending == ".npz":
         return _of_arrays(read_npz(path), str(path))
     if _is_array(path):
@@ -126,6 +126,11 @@ def _read_polars(path: str | Path, ending: str) -> Frame:
     if not len(frame):
         raise DataError(f"{path}: must have rows, got none")
     return frame
+
+
+def _as_written(data: Any) -> set[str]:
+    """Columns of categories, whose values are names even where they look like numbers: "01" is not "1"."""
+    return {n for n, v in data.columns.items() if (v if isinstance(v, str) else v.get("type")) == "category"}
 
 
 def read_paths(paths: Any, data: Any) -> Frame:

@@ -109,9 +109,12 @@ def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str]:
     frame = given["train"]
     columns = target_columns(frame, data)
     task = task_of(frame, columns, data.task)
+    if data.split.column is not None:
+        raise ConfigError("`data.split.column` must stand beside `data.path`, got it beside `data.train`")
     if "validation" not in given and data.split.validation > 0.0:
         said = type(data.split)(**{f: getattr(data.split, f) for f in data.split.__struct_fields__})
-        said.test = 0.0
+        if "test" in given:
+            said.test = 0.0
         apart = divided(frame, data, seed, columns, task, said)
         given = {**apart, **{name: f for name, f in given.items() if name != "train"}}
     return given, columns, task

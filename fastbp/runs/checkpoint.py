@@ -32,6 +32,9 @@ class Checkpoint:
         Monitored value and epoch of the best.
     seconds : float
         Time that the run has taken, over all of its processes.
+    done : bool
+    rows : str
+        What tells the rows apart from others.
     """
 
     arrays: dict[str, Any]
@@ -41,6 +44,7 @@ class Checkpoint:
     best: dict[str, Any]
     seconds: float
     done: bool
+    rows: str
 
     def save(self, path: Path) -> None:
         """Write it."""
@@ -56,6 +60,7 @@ class Checkpoint:
                     "best": self.best,
                     "seconds": self.seconds,
                     "done": self.done,
+                    "rows": self.rows,
                 }
             ),
         }
@@ -78,7 +83,8 @@ class Checkpoint:
             raise CheckpointError(f"`{path}` must be a checkpoint of a run, got format `{header.get('format')}`")
         data = json.loads(header["run"])
         history = History(**data["history"])
-        return cls(arrays, data["numbers"], history, data["callbacks"], data["best"], data["seconds"], data["done"])
+        rest = {key: data[key] for key in ("callbacks", "best", "seconds", "done", "rows")}
+        return cls(arrays, data["numbers"], history, **rest)
 
 
 def _dump(data: Any) -> str:

@@ -24,7 +24,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from fastbp.errors import CheckpointError, ConfigError
 from fastbp.model.files import write_whole
@@ -59,7 +59,8 @@ class RunFolder:
         try:
             folder.mkdir(parents=True, exist_ok=exact is not None)
         except OSError as error:
-            raise ConfigError(f"`run.folder` must be where folders can be made, got `{error}`") from None
+            where = "`run.folder`" if exact is None else "`--run-dir`"
+            raise ConfigError(f"{where} must be where folders can be made, got `{folder}` ({error.strerror})") from None
         return cls(folder)
 
     @classmethod
@@ -67,8 +68,9 @@ class RunFolder:
         """A run that is there; "auto" is the newest one below `base` that can be resumed."""
         if path == "auto":
             found = [p.parent for p in Path(base).glob("*/checkpoint.safetensors")]
+            found = [p for p in found if not (p / "result.json").exists()]
             if not found:
-                raise CheckpointError(f"`--resume auto` must find a run in `{base}`, got none with a checkpoint")
+                raise CheckpointError(f"`--resume auto` must find a run to go on with in `{base}`, got none")
             path = str(max(found, key=lambda p: ((p / "checkpoint.safetensors").stat().st_mtime_ns, p.name)))
         folder = cls(path)
         if not folder.config.is_file():
@@ -77,19 +79,18 @@ class RunFolder:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Nobody else works on this run meanwhile; a process that was killed leaves a lock of nobody."""
+        """Nobody else works on this run meanwhile; a process that is killed lets go of it."""
         lock = self.path / ".lock"
-        other = 0
-        with contextlib.suppress(OSError, ValueError):
-            other = int(lock.read_text())
-        if other not in (0, os.getpid()) and _lives(other):
-            raise CheckpointError(f"`{self.path}` must be a run that nobody works on, got one of process `{other}`")
-        lock.write_text(str(os.getpid()))
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                lock.unlink()
+        with open(lock, "a") as file:
+            try:
+                _lock(file)
+            except OSError:
+                raise CheckpointError(f"`{self.path}` must be a run that nobody works on, got one in use") from None
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    lock.unlink()
 
     def discard(self) -> None:
         """Remove the folder where nothing was written into it yet."""
@@ -125,14 +126,13 @@ class RunFolder:
         return found
 
 
-def _lives(process: int) -> bool:
+def _lock(file: TextIO) -> None:
+    """Hold a file as long as it is open and the process lives, where the system has such locks."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def epoch_row(history: History, at: int, steps_of: int | None = None) -> dict[str, Any]:

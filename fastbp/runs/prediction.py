@@ -13,6 +13,7 @@ import numpy as np
 from fastbp.config.schema import Data
 from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame
+from fastbp.data.inputs import Category
 from fastbp.data.prepare import part_of
 from fastbp.data.recipe import Recipe
 from fastbp.errors import CheckpointError, DataError
@@ -54,6 +55,7 @@ class Model:
         data = msgspec.convert({**settings, "path": list(files)}, Data)
         targets = self.recipe.outputs.columns
         data.target = targets[0] if len(targets) == 1 else None
+        data.columns = {part.name: "category" for part in self.recipe.inputs.parts if isinstance(part, Category)}
         frame = read_paths(list(files), data)
         alone = frame.matrix is not None and self._wants_a_matrix()
         if alone and len(targets) == 1 and targets[0] not in frame.columns and TARGET in frame.columns:
@@ -98,5 +100,8 @@ def settings_of(path: str) -> tuple[dict[str, Any], Any, list[str] | None]:
 def result_of(path: Path) -> dict[str, Any]:
     """What a run came to, if it is done."""
     file = path / "result.json"
-    found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    try:
+        found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    except json.JSONDecodeError:
+        raise CheckpointError(f"`{file}` must be JSON as a run writes it, got something else") from None
     return found

@@ -77,7 +77,7 @@ class Progress:
         self._last = row
         monitor = run.monitor.name
         if best:
-            self._best = f"best {number(row[monitor])} at {row['epoch']}"
+            self._best = f"best {number(row[monitor])} at {row['epoch'] + 1}"
         if self.quiet:
             return
         if self.live:
@@ -85,8 +85,15 @@ class Progress:
             return
         values = " ".join(f"{k}={number(v)}" for k, v in row.items() if k not in ("epoch", "lr"))
         speed = rate(self._speed(history, time.perf_counter()))
-        self.out.write(f"epoch {row['epoch'] + 1}/{run.plan.config.trainer.epochs} {values} {speed}/s{' *' * best}\n")
-        self.out.flush()
+        self._write(f"epoch {row['epoch'] + 1}/{run.plan.config.trainer.epochs} {values} {speed}/s{' *' * best}\n")
+
+    def _write(self, text: str) -> None:
+        """Write where somebody still reads; a run goes on without."""
+        try:
+            self.out.write(text)
+            self.out.flush()
+        except (OSError, ValueError):
+            self.quiet = True
 
     def _speed(self, history: History, now: float, more: int = 0) -> float:
         return (history.samples + more - self._samples_before) / max(now - self._begun, 1e-9)
@@ -102,17 +109,15 @@ class Progress:
         left = clock((now - self._begun) / since * (epochs - done)) if since > 0 else "-"
         values = " ".join(f"{k} {number(v)}" for k, v in self._last.items() if k not in ("epoch", "lr"))
         speed = rate(self._speed(history, now, int(inside * self._rows)))
-        text = f"{int(done)}/{epochs} {values} {self._best} {speed}/s {left} left"
+        text = f"{int(done)}/{epochs} {left} left {values} {self._best} {speed}/s"
         width = shutil.get_terminal_size((100, 24)).columns
         text = " ".join(text.split())[: max(width - BAR - 2, 10)]
         bar = f"\x1b[32m{bar}\x1b[0m" if self.color else bar
-        self.out.write(f"\r\x1b[2K{bar} {text}")
-        self.out.flush()
+        self._write(f"\r\x1b[2K{bar} {text}")
         self._shown = True
 
     def end(self) -> None:
         """Leave the line."""
         if self._shown:
-            self.out.write("\r\x1b[2K")
-            self.out.flush()
+            self._write("\r\x1b[2K")
             self._shown = False

@@ -7,6 +7,7 @@ import threading
 from types import FrameType
 from typing import Any
 
+HANG_UP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # the terminal has gone
 TIME_IS_UP = 75  # exit code: stopped, and can be resumed
 
 
@@ -35,7 +36,7 @@ class Signals:
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, *HANG_UP):
                 self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -46,7 +47,7 @@ class Signals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         for each in self._before:
-            signal.signal(each, signal.SIG_DFL if each == signal.SIGTERM else signal.default_int_handler)
+            signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL)
 
     def check(self) -> None:
         """Raise where a signal has come."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from fastbp.config.build import Plan, layers_of, network_of
 from fastbp.config.check import path_of
@@ -48,6 +54,17 @@ class Subject:
         """ "classes", "labels" or "numbers"."""
         return self.recipe.outputs.task
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells these rows, and what was learned from them, apart from others."""
+        found = zlib.crc32(json.dumps(self.recipe.to_data()).encode())
+        for name, part in self.parts.items():
+            found = zlib.crc32(name.encode(), found)
+            for array in (part.X, part.y, part.weight):
+                if array is not None:
+                    found = zlib.crc32(np.ascontiguousarray(array).data.cast("B"), found)
+        return f"{found:08x}"
+
     @property
     def _sizes(self) -> tuple[int, int, dict[int, tuple[int, int]]]:
         inputs, outputs = self.recipe.inputs, self.recipe.outputs.width
@@ -85,3 +102,13 @@ def subject_of(plan: Plan) -> Subject:
 def resolved_config(plan: Plan) -> str:
     """The configuration with every default, as a file; the data are looked at for some of them."""
     return as_yaml(subject_of(plan).resolved)
+
+
+def absolute(resolved: dict[str, Any]) -> dict[str, Any]:
+    """A resolved configuration whose files are found from every folder."""
+    data = dict(resolved["data"])
+    for key in ("path", "train", "validation", "test"):
+        value = data[key]
+        if value is not None:
+            data[key] = os.path.abspath(value) if isinstance(value, str) else [os.path.abspath(v) for v in value]
+    return {**resolved, "data": data}

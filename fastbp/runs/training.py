@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fastbp.config.build import LBFGSSettings, Plan, network_of, plan_of, trainer_of
+from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.check import fail, show
 from fastbp.config.resolve import changes, resolved
 from fastbp.config.text import as_yaml, read
-from fastbp.data.prepare import LOSS_OF, Part, Prepared, prepare
 from fastbp.errors import CheckpointError, ConfigError, DivergedError
-from fastbp.model.losses import loss_of
 from fastbp.model.network import Network
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.curves import curves
@@ -24,11 +19,10 @@ from fastbp.runs.machine import peak
 from fastbp.runs.progress import Progress
 from fastbp.runs.scores import gflops, score
 from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
-from fastbp.runs.subject import subject_of
+from fastbp.runs.subject import absolute, subject_of
 from fastbp.train.callbacks import Callback, EarlyStopping, Monitor, ReduceLROnPlateau
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.history import History
-from fastbp.train.metrics import evaluate, metric_named
 
 
 class Training(Callback):
@@ -64,6 +58,8 @@ class Training(Callback):
         going_on = going_on and folder.checkpoint.is_file()  # one that was killed before its first begins again
         self.checkpoint: Checkpoint | None = Checkpoint.load(folder.checkpoint) if going_on else None
         self.patience_before = plan_of(read(folder.config)).config.trainer.early_stopping if going_on else None
+        if self.checkpoint is not None and self.checkpoint.rows != subject.fingerprint:
+            raise CheckpointError(f"`{folder.path}` must go on with the rows it began with, got others from its files")
         self.spent = self.checkpoint.seconds if self.checkpoint else 0.0
         self.best: dict[str, Any] = {"value": None, "epoch": -1}
         self.best_arrays: dict[str, Any] = {}
@@ -75,7 +71,8 @@ class Training(Callback):
         self.started = time.perf_counter()
         if self.checkpoint is not None:
             for name, other in self.others.items():
-                other.load_state(self.checkpoint.callbacks[name])
+                if name in self.checkpoint.callbacks:  # patience may be new
+                    other.load_state(self.checkpoint.callbacks[name])
             self.best, self.best_arrays = best_of(self.checkpoint)
             self.monitor.best = self.best["value"]
         self.saved = time.perf_counter()
@@ -120,7 +117,8 @@ class Training(Callback):
         arrays = {**arrays, **{f"best/{name}": array for name, array in self.best_arrays.items()}}
         states = {name: other.state() for name, other in self.others.items()}
         seconds = self.spent + time.perf_counter() - self.started
-        Checkpoint(arrays, numbers, history, states, self.best, seconds, done).save(self.folder.checkpoint)
+        rows = self.subject.fingerprint
+        Checkpoint(arrays, numbers, history, states, self.best, seconds, done, rows).save(self.folder.checkpoint)
         self.save_networks()
         self.saved = time.perf_counter()
 
@@ -145,10 +143,9 @@ class Training(Callback):
 
     def go(self) -> dict[str, Any]:
         """Train to the end; what the run came to."""
-        with self.folder.held():
-            if self._complete():
-                return self._finished(self.checkpoint.history)  # type: ignore[union-attr]
-            return self._train()
+        if self._complete():
+            return self._finished(self.checkpoint.history)  # type: ignore[union-attr]
+        return self._train()
 
     def _complete(self) -> bool:
         """Whether the run that is to go on has nothing left to do."""
@@ -166,7 +163,7 @@ class Training(Callback):
             history = self.checkpoint.history
             history.stopped = ""
             load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)
-        folder.write(folder.config, as_yaml(self.subject.resolved))
+        folder.write(folder.config, as_yaml(absolute(self.subject.resolved)))
         folder.write_history([epoch_row(history, i) for i in range(len(history.loss))] if history else [])
         if not folder.environment.is_file():
             threads = getattr(self.trainer, "threads", 0)

@@ -315,3 +315,40 @@ def test_what_only_the_data_show_to_be_wrong_is_told_with_its_line_too(here, tex
     Path("bad.yaml").write_text(text)
     assert main(["check", "bad.yaml"]) == code
     assert capsys.readouterr().err.startswith(message)
+
+
+def test_names_that_look_like_numbers_stay_as_they_are_written(here, capsys):
+    rows = "".join(f"{c},{'a' if c == '1.0' else 'b'}\n" for c in ("1.0", "2.0", "3.0") * 40)
+    Path("codes.csv").write_text("c,y\n" + rows)
+    Path("codes.yaml").write_text(
+        "data: {path: codes.csv, target: y, columns: {c: category}}\n"
+        "network: {hidden: []}\ntrainer: {epochs: 60, optimizer: {name: adam, lr: 0.1}}\n"
+    )
+    assert main(["train", "codes.yaml", "--run-dir", "codes", "-q"]) == 0
+    Path("some.csv").write_text("c\n1.0\n2.0\n")
+    Path("more.csv").write_text("c\n1.0\n2.0\nx\n")
+    assert [r["y"] for r in predicted(capsys, "codes", "some.csv")] == ["a", "b"]
+    assert [r["y"] for r in predicted(capsys, "codes", "more.csv")][:2] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "run", "people.csv", "-o", "none/x.csv"], "fastbp: `none/x.csv`: No such file or directory\n"),
+        (["init", "people.csv", "-o", "none/x.yaml"], "fastbp: `none/x.yaml`: No such file or directory\n"),
+        (
+            ["train", "config.yaml", "--run-dir", "people.csv/x"],
+            "fastbp: `--run-dir` must be where folders can be made",
+        ),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_a_sentence(here, arguments, message, capsys):
+    assert main(arguments) in (1, 2)
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_gradcheck_passes_where_kinks_lie_near(here):
+    Path("kinks.yaml").write_text(
+        "data: {source: friedman, rows: 400}\nnetwork: {hidden: [64, 64], activation: relu}\n"
+    )
+    assert main(["gradcheck", "kinks.yaml", "--rows", "207", "-q"]) == 0

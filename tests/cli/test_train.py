@@ -256,11 +256,7 @@ def test_a_time_limit_stops_it_and_a_later_call_goes_on(long, capsys):
     assert main(["train", long, "--run-dir", "cut", "-q", "--time-limit", "0.15s"]) == 75
     assert "the time limit of 0.15 seconds is reached" in capsys.readouterr().err
     assert not Path("cut/result.json").exists()
-    assert main(["train", "--resume", "auto", "-q", "--set", "trainer.time_limit=null", "--set", "run.folder=."]) in (
-        0,
-        2,
-    )
-    assert main(["train", "--resume", "cut", "-q", "--set", "trainer.time_limit=null"]) == 0
+    assert main(["train", "--resume", "cut", "-q"]) == 0
     assert (bits("cut/checkpoint.safetensors"), Path("cut/metrics.jsonl").read_text()) == expected
 
 
@@ -297,7 +293,7 @@ def test_what_is_no_run_cannot_go_on(config, capsys):
     assert main(["train", "--resume", "nothing"]) == 2
     assert capsys.readouterr().err == "fastbp: `nothing` must be the folder of a run, got one without `config.yaml`\n"
     assert main(["train", "--resume", "auto"]) == 2
-    message = "fastbp: `--resume auto` must find a run in `runs`, got none with a checkpoint\n"
+    message = "fastbp: `--resume auto` must find a run to go on with in `runs`, got none\n"
     assert capsys.readouterr().err == message
 
 
@@ -311,11 +307,70 @@ def test_a_damaged_checkpoint_is_refused(config, capsys):
 
 
 def test_two_processes_do_not_work_on_one_run(config, capsys):
+    fcntl = pytest.importorskip("fcntl")
+    main(["train", config, "--run-dir", "run", "-q"])
+    capsys.readouterr()
+    with open("run/.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert main(["train", "--resume", "run", "--set", "trainer.epochs=9"]) == 2
+    assert capsys.readouterr().err == "fastbp: `run` must be a run that nobody works on, got one in use\n"
+
+
+def test_a_lock_that_a_dead_process_left_is_nobodys(config):
     main(["train", config, "--run-dir", "run", "-q"])
     Path("run/.lock").write_text("1")
+    assert main(["train", "--resume", "run", "-q", "--set", "trainer.epochs=7"]) == 0
+
+
+def test_auto_finds_the_newest_run_that_is_not_finished(long):
+    settings = ["--set", "run.folder=here"]
+    assert main(["train", long, "-q", "--time-limit", "0.05", *settings]) == 75
+    (cut,) = Path("here").iterdir()
+    assert main(["train", long, "-q", "--set", "trainer.epochs=1", *settings]) == 0
+    assert main(["train", "--resume", "auto", "-q", *settings]) == 0
+    assert (cut / "result.json").exists()
+    assert main(["train", "--resume", "auto", "-q", *settings]) == 2
+
+
+def test_the_limit_of_a_call_is_of_that_call_alone(long):
+    assert main(["train", long, "--run-dir", "cut", "-q", "--time-limit", "0.05"]) == 75
+    assert main(["train", "--resume", "cut", "-q"]) == 0
+
+
+def test_patience_may_be_added_when_a_run_goes_on(config):
+    main(["train", config, "--run-dir", "run", "-q"])
+    settings = ["--set", "trainer.epochs=90", "--set", "trainer.early_stopping.patience=2"]
+    assert main(["train", "--resume", "run", "-q", *settings]) == 0
+    assert len(Path("run/metrics.jsonl").read_text().splitlines()) < 90
+
+
+def test_a_run_does_not_go_on_with_other_rows(config, capsys):
+    Path("t.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(100)))
+    Path("t.yaml").write_text("data: {path: t.csv, target: y}\ntrainer: {epochs: 2}\n")
+    assert main(["train", "t.yaml", "--run-dir", "run", "-q"]) == 0
+    Path("t.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(50)))
     capsys.readouterr()
-    assert main(["train", "--resume", "run", "--set", "trainer.epochs=9"]) == 2
-    assert capsys.readouterr().err == "fastbp: `run` must be a run that nobody works on, got one of process `1`\n"
+    assert main(["train", "--resume", "run", "-q", "--set", "trainer.epochs=3"]) == 2
+    message = "fastbp: `run` must go on with the rows it began with, got others from its files\n"
+    assert capsys.readouterr().err == message
+
+
+def test_a_run_finds_its_files_from_another_folder(config, capsys, monkeypatch, tmp_path):
+    Path("t.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(100)))
+    Path("t.yaml").write_text("data: {path: t.csv, target: y}\ntrainer: {epochs: 2}\n")
+    assert main(["train", "t.yaml", "--run-dir", "run", "-q"]) == 0
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert main(["train", "--resume", "../run", "-q", "--set", "trainer.epochs=3"]) == 0
+    assert main(["evaluate", "../run", "--json"]) == 0
+
+
+def test_training_goes_on_when_nobody_reads_its_lines(long):
+    child = process("train", long, "--run-dir", "run", "--set", "trainer.epochs=50")
+    child.stderr.close()
+    assert child.stdout.read().startswith(" ")
+    child.stdout.close()
+    assert child.wait() == 0
 
 
 def test_lbfgs_keeps_its_networks_when_its_time_is_up_but_does_not_go_on(config, capsys):

@@ -65,8 +65,8 @@ def test_on_a_terminal_one_line_is_drawn_again(monkeypatch):
     assert "\n" not in text
     last = text.split("\r\x1b[2K")[-2]
     assert "\x1b[32m" in last
-    assert "3/3 loss 0.25 val_loss 1 val_accuracy 0.7 best 0.75 at 1" in last
-    assert last.endswith(" left")
+    assert "3/3 0:00 left loss 0.25 val_loss 1 val_accuracy 0.7 best 0.75 at 2 " in last
+    assert last.endswith("/s")
     assert text.endswith("\r\x1b[2K")  # nothing is left of it
 
 
