@@ -32,10 +32,21 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
+def to_bytes(arrays: dict[str, Any], metadata: dict[str, str]) -> bytes:
+    """A safetensors file; the same arrays and words give the same bytes, which the package's own order does not."""
+    from safetensors.numpy import save
+
+    content = save(arrays, metadata=metadata)
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+
 def save(net: Network, path: Any) -> None:
     """Write a network to `path`."""
-    from safetensors.numpy import save as to_bytes
-
     header = {
         "format": FORMAT,
         "network": json.dumps(to_data(net.graph)),
@@ -44,7 +55,7 @@ def save(net: Network, path: Any) -> None:
     }
     if net.about:
         header["about"] = json.dumps(net.about)
-    write_whole(Path(path), to_bytes({**net.parameters, **net.states}, metadata=header))
+    write_whole(Path(path), to_bytes({**net.parameters, **net.states}, header))
 
 
 def load(path: Any) -> Network:

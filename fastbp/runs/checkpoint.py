@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.errors import CheckpointError
-from fastbp.model.files import write_whole
+from fastbp.model.files import to_bytes, write_whole
 from fastbp.train.history import History
 
 FORMAT = "fastbp-run-1"
@@ -48,8 +48,6 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write it."""
-        from safetensors.numpy import save
-
         text = {
             "format": FORMAT,
             "run": _dump(
@@ -64,7 +62,7 @@ class Checkpoint:
                 }
             ),
         }
-        write_whole(path, save(self.arrays, metadata=text))
+        write_whole(path, to_bytes(self.arrays, text))
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:

@@ -264,3 +264,16 @@ def test_loading_runs_no_code_of_the_file(file, monkeypatch):
     monkeypatch.setattr(pickle, "load", lambda *a, **k: pytest.fail("something was unpickled"))
     fb.mlp([2, 3, 1]).save(file)
     assert fb.load(file).flat.size == 13
+
+
+def test_equal_networks_are_equal_files(tmp_path):
+    contents = set()
+    for i in range(12):
+        net = fb.Network([fb.Linear(3), fb.BatchNorm(), fb.Linear(2)], inputs=4, seed=1)
+        net.about = {"recipe": {"names": ["é", "b"]}, "more": 1}
+        net.save(tmp_path / f"{i}.safetensors")
+        contents.add((tmp_path / f"{i}.safetensors").read_bytes())
+    assert len(contents) == 1
+    back = fb.load(tmp_path / "0.safetensors")
+    assert back.about == net.about
+    assert np.array_equal(back.flat, net.flat)
