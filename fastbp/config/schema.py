@@ -188,7 +188,7 @@ class Run(Section):
     folder: Annotated[str, about("Where run folders are made.")] = "runs"
     checkpoint_seconds: Annotated[
         NotNegative, about("Seconds from one checkpoint to the next; there is one at every stop.")
-    ] = 5.0
+    ] = 15.0
 
 
 class Config(Section):

@@ -30,8 +30,6 @@ class Checkpoint:
         State of each, by name.
     best : dict
         Monitored value and epoch of the best.
-    seconds : float
-        Time that the run has taken, over all of its processes.
     done : bool
     rows : str
         What tells the rows apart from others.
@@ -42,7 +40,6 @@ class Checkpoint:
     history: History
     callbacks: dict[str, Any]
     best: dict[str, Any]
-    seconds: float
     done: bool
     rows: str
 
@@ -56,7 +53,6 @@ class Checkpoint:
                     "history": asdict(self.history),
                     "callbacks": self.callbacks,
                     "best": self.best,
-                    "seconds": self.seconds,
                     "done": self.done,
                     "rows": self.rows,
                 }
@@ -81,7 +77,7 @@ class Checkpoint:
             raise CheckpointError(f"`{path}` must be a checkpoint of a run, got format `{header.get('format')}`")
         data = json.loads(header["run"])
         history = History(**data["history"])
-        rest = {key: data[key] for key in ("callbacks", "best", "seconds", "done", "rows")}
+        rest = {key: data[key] for key in ("callbacks", "best", "done", "rows")}
         return cls(arrays, data["numbers"], history, **rest)
 
 

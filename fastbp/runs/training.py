@@ -60,7 +60,6 @@ class Training(Callback):
         self.patience_before = plan_of(read(folder.config)).config.trainer.early_stopping if going_on else None
         if self.checkpoint is not None and self.checkpoint.rows != subject.fingerprint:
             raise CheckpointError(f"`{folder.path}` must go on with the rows it began with, got others from its files")
-        self.spent = self.checkpoint.seconds if self.checkpoint else 0.0
         self.best: dict[str, Any] = {"value": None, "epoch": -1}
         self.best_arrays: dict[str, Any] = {}
 
@@ -68,7 +67,6 @@ class Training(Callback):
 
     def begin(self, trainer: Any, history: History) -> None:
         self.monitor.begin(trainer, history)
-        self.started = time.perf_counter()
         if self.checkpoint is not None:
             for name, other in self.others.items():
                 if name in self.checkpoint.callbacks:  # patience may be new
@@ -80,9 +78,9 @@ class Training(Callback):
 
     def chunk(self, trainer: Any, history: History) -> None:
         self.progress.chunk(self, history)
-        self._look_up(history, 4.0)
+        self._look_up(history)
 
-    def _look_up(self, history: History, patience: float) -> None:
+    def _look_up(self, history: History) -> None:
         """Save a checkpoint where one is due, and stop where that is wanted."""
         now = time.perf_counter()
         limit = self.plan.time_limit
@@ -94,7 +92,7 @@ class Training(Callback):
             stop.resumable = self.resumable
             self.save(history) if self.resumable else self.save_networks()
             raise
-        if self.resumable and now - self.saved >= self.plan.config.run.checkpoint_seconds * patience:
+        if self.resumable and now - self.saved >= self.plan.config.run.checkpoint_seconds:
             self.save(history)
 
     def epoch(self, trainer: Any, history: History) -> None:
@@ -107,7 +105,7 @@ class Training(Callback):
         row = epoch_row(history, at)
         self.folder.append(row, first=at == 0)
         self.progress.epoch(self, history, row, improved)
-        self._look_up(history, 1.0)
+        self._look_up(history)
 
     # Files
 
@@ -116,9 +114,8 @@ class Training(Callback):
         arrays, numbers = state_of(self.trainer)
         arrays = {**arrays, **{f"best/{name}": array for name, array in self.best_arrays.items()}}
         states = {name: other.state() for name, other in self.others.items()}
-        seconds = self.spent + time.perf_counter() - self.started
         rows = self.subject.fingerprint
-        Checkpoint(arrays, numbers, history, states, self.best, seconds, done, rows).save(self.folder.checkpoint)
+        Checkpoint(arrays, numbers, history, states, self.best, done, rows).save(self.folder.checkpoint)
         self.save_networks()
         self.saved = time.perf_counter()
 
@@ -152,17 +149,21 @@ class Training(Callback):
         found, said = self.checkpoint, self.plan.config.trainer
         if found is None or not found.done:
             return False
-        if found.history.stopped and said.early_stopping == self.patience_before:
-            return True
-        return len(found.history.loss) >= said.epochs
+        return self._stays_stopped(found.history) or len(found.history.loss) >= said.epochs
+
+    def _stays_stopped(self, history: History) -> bool:
+        """Whether what ended the fit ends it now, too."""
+        return bool(history.stopped) and self.plan.config.trainer.early_stopping == self.patience_before
 
     def _train(self) -> dict[str, Any]:
         folder, said = self.folder, self.plan.config.trainer
         history = None
         if self.checkpoint is not None:
             history = self.checkpoint.history
-            history.stopped = ""
+            if not self._stays_stopped(history):  # else it was cut off between its last epoch and its end
+                history.stopped = ""
             load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)
+        folder.result.unlink(missing_ok=True)  # of fewer epochs
         folder.write(folder.config, as_yaml(absolute(self.subject.resolved)))
         folder.write_history([epoch_row(history, i) for i in range(len(history.loss))] if history else [])
         if not folder.environment.is_file():
@@ -179,7 +180,6 @@ class Training(Callback):
                 else (validation.X, validation.y, validation.weight)
             )
         words: dict[str, Any] = {} if not self.resumable else {"history": history}
-        self.history = history if history is not None else History()
         try:
             with self.signals:
                 found = self.trainer.fit(

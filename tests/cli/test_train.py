@@ -392,3 +392,24 @@ def test_lbfgs_keeps_its_networks_when_its_time_is_up_but_does_not_go_on(config,
     assert main(["train", "--resume", "run"]) == 2
     message = "fastbp: `--resume` needs an optimiser with steps, and `lbfgs` has none to go on from\n"
     assert capsys.readouterr().err == message
+
+
+def test_a_run_that_is_cut_off_after_its_early_stop_stays_stopped(config, monkeypatch):
+    """Between the last epoch's checkpoint and the end of the run there is nothing left to train."""
+    settings = ["--set", "trainer.optimizer.lr=2.0", "--set", "trainer.epochs=80"]
+    settings += ["--set", "trainer.early_stopping={patience: 2}"]
+    assert main(["train", config, "--run-dir", "whole", "-q", *settings]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("fastbp.runs.training.Training._finished", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert main(["train", config, "--run-dir", "cut", "-q", *settings]) == 130
+    assert main(["train", "--resume", "cut", "-q"]) == 0
+    assert Path("cut/metrics.jsonl").read_text() == Path("whole/metrics.jsonl").read_text()
+    for name in ("checkpoint", "best", "last"):
+        assert bits(f"cut/{name}.safetensors") == bits(f"whole/{name}.safetensors")
+
+
+def test_a_finished_run_that_goes_on_is_unfinished_until_its_end(config):
+    main(["train", config, "--run-dir", "run", "-q"])
+    settings = ["--set", "trainer.epochs=100000", "--time-limit", "0.05"]
+    assert main(["train", "--resume", "run", "-q", *settings]) == 75
+    assert not Path("run/result.json").exists()

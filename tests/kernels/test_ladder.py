@@ -10,6 +10,8 @@ from tests.kernels.harness import DTYPES, SHAPES, TOLERANCE, assert_close
 DIFFERENTIABLE = [name for name, op in OPS.items() if op.family in CLIMBS]
 PUSHED = [name for name in DIFFERENTIABLE if OPS[name].family != "loss"]
 
+INFINITE = ("poisson", "gaussian_nll")  # exp(1e4) is infinite, and so is the loss
+
 every_op = pytest.mark.parametrize("name", DIFFERENTIABLE)
 every_pushed_op = pytest.mark.parametrize("name", PUSHED)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -105,10 +107,8 @@ def test_a_nan_cotangent_travels_back(name, dtype):
 
 @pytest.mark.parametrize("magnitude", [1e4, -1e4])
 @every_dtype
-@every_op
+@pytest.mark.parametrize("name", [name for name in DIFFERENTIABLE if name not in INFINITE])
 def test_large_numbers_stay_finite(name, dtype, magnitude):
-    if name in ("poisson", "gaussian_nll"):
-        return  # exp(1e4) is infinite, and so is the loss
     op = climb(name, dtype, (9, 17))
     op.wrt = tuple(np.full_like(a, magnitude) for a in op.wrt)
     op.wrt[0][::2] *= -1

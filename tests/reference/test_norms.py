@@ -8,7 +8,9 @@ from tests.reference.climb import Op, climb, close, follows_torch
 
 SHAPES = [(1, 1), (1, 7), (2, 3), (7, 1), (6, 13)]  # rows, features
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
-every_norm = pytest.mark.parametrize("name", ["layer", "rms", "batch"])
+NORMS = ("layer", "rms", "batch")
+every_norm = pytest.mark.parametrize("name", NORMS)
+IN_TORCH = [(n, s) for n in NORMS for s in SHAPES if not (n == "batch" and s[0] == 1)]  # torch refuses one row there
 EPS = {"layer": 1e-5, "rms": 1e-3, "batch": 0.1}
 WITH = {"layer": 2, "rms": 1, "batch": 2}  # g and b, or g alone
 
@@ -50,11 +52,8 @@ def test_a_norm_climbs(rng, name, shape):
     climb(norm(name), point(rng, name, shape), rng)
 
 
-@every_norm
-@every_shape
+@pytest.mark.parametrize(("name", "shape"), IN_TORCH, ids=str)
 def test_a_norm_follows_torch(rng, name, shape):
-    if name == "batch" and shape[0] == 1:
-        pytest.skip("torch refuses one row")
     follows_torch(norm(name), point(rng, name, shape), torch_norm(name), rng)
 
 
