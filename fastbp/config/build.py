@@ -13,6 +13,7 @@ from fastbp.config.check import checked, fail, one_of, show, unknown
 from fastbp.config.places import Path_
 from fastbp.config.schema import Config
 from fastbp.config.text import Text, dotted, visible
+from fastbp.config.wiring import Place, placed, wired
 from fastbp.errors import ConfigError
 
 
@@ -26,6 +27,7 @@ class Plan:
     optimizer: Any
     schedule: Any
     layers: list[Any] | None
+    places: list[Place]
     hidden: list[Any]
     time_limit: float | None
 
@@ -51,16 +53,23 @@ def plan_of(text: Text) -> Plan:
     if trainer.schedule is not None:
         schedule = named(text, ("trainer", "schedule"), trainer.schedule, SCHEDULES)
     layers = None
+    places: list[Place] = []
     if network.layers is not None:
         table = {**ACTIVATIONS, **LAYERS}
-        layers = [named(text, ("network", "layers", i), value, table) for i, value in enumerate(network.layers)]
+        places, values = placed(text, network.layers)
+        known: dict[str | None, Any] = {}
+        layers = []
+        for i, (place, value) in enumerate(zip(places, values, strict=True)):
+            shared = known.get(place.share) if place.share is not None else None
+            layers.append(shared or named(text, ("network", "layers", i), value, table))
+            known[place.name] = layers[-1]
     hidden = _hidden(text, config)
     for i, name in enumerate(trainer.metrics or ()):
         located(text, ("trainer", "metrics", i), lambda name=name: metric_named(name), "metric")
     if isinstance(optimizer, LBFGSSettings):
         rules.without_steps(text, trainer)
     rules.of_target(text, config.data, loss)
-    return Plan(text, config, loss, optimizer, schedule, layers, hidden, rules.seconds(text, trainer))
+    return Plan(text, config, loss, optimizer, schedule, layers, places, hidden, rules.seconds(text, trainer))
 
 
 @dataclass(frozen=True)
@@ -233,12 +242,15 @@ def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple
         layers = [*plan.hidden, Linear(outputs, init=plan.hidden[0].init if plan.hidden else None)]
     else:
         layers = list(plan.layers)
-    if embeddings and not isinstance(layers[0], Embedding):
-        layers = [Embedding(embeddings), *layers]
+    first = Embedding(embeddings) if embeddings and not isinstance(layers[0], Embedding) else None
+    chained = layers if first is None else [first, *layers]
     path: Path_ = ("network", "layers") if plan.layers is not None else ("network",)
     if plan.layers is not None and isinstance(layers[0], Embedding):
         located(text, (*path, 0), lambda: layers[0].outputs(inputs), "Embedding")
-    graph = located(text, path, lambda: chain(layers, inputs), "layers")
+    if any(place != Place() for place in plan.places):
+        graph = wired(text, layers, plan.places, inputs, first)
+    else:
+        graph = located(text, path, lambda: chain(chained, inputs), "layers")
     rules.of_parameters(text, plan.config.trainer, list(graph.parameters()))
     loss = plan.loss
     if loss is not None:
@@ -254,8 +266,7 @@ def network_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tupl
     from fastbp.model.network import Network
 
     graph = layers_of(plan, inputs, outputs, embeddings)
-    layers = [node.layer for node in graph.nodes]
-    return Network(layers, inputs=inputs, seed=plan.config.seed, dtype=plan.config.dtype)
+    return Network.of_graph(graph, plan.config.seed, plan.config.dtype)
 
 
 def trainer_of(plan: Plan, net: Any, loss: Any) -> Any:

@@ -45,7 +45,11 @@ def json_schema() -> dict[str, Any]:
         target = parts[SECTIONS[section].__name__]["properties"][key]
         found = {"anyOf": [*_variants(table), *([{"type": "null"}] if target.get("default", 0) is None else [])]}
         if key == "layers":
-            found = {"anyOf": [{"type": "array", "items": found}, {"type": "null"}]}
+            for variant in found["anyOf"]:
+                if "properties" in variant:
+                    variant["properties"] |= _PLACE
+            shared = {"type": "object", "properties": _PLACE, "required": ["share"], "additionalProperties": False}
+            found = {"anyOf": [{"type": "array", "items": {"anyOf": [*found["anyOf"], shared]}}, {"type": "null"}]}
         for word in ("description", "default"):
             if word in target:
                 found[word] = target[word]
@@ -96,6 +100,10 @@ def _field(field: Any) -> dict[str, Any]:
             default = default.name  # type: ignore[union-attr]
         out["default"] = list(default) if isinstance(default, tuple) else default
     return out
+
+
+_NAMES: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_PLACE: dict[str, Any] = {"as": {"type": "string"}, "from": _NAMES, "share": {"type": "string"}}
 
 
 class Key(NamedTuple):

@@ -9,6 +9,7 @@ import msgspec
 
 from fastbp.config.build import Plan, activation_of, init_of
 from fastbp.config.rules import of_task
+from fastbp.config.wiring import Place
 
 # What may differ when a run goes on.
 FREE = (
@@ -31,7 +32,9 @@ def resolved(plan: Plan, loss: Any, metrics: list[str], task: str) -> dict[str, 
     trainer["schedule"] = None if plan.schedule is None else _spec(plan.schedule)
     trainer["metrics"] = metrics
     if plan.layers is not None:
-        data["network"] = {"layers": [_spec(layer) for layer in plan.layers]}
+        data["network"] = {
+            "layers": [_layer(layer, place) for layer, place in zip(plan.layers, plan.places, strict=True)]
+        }
     else:
         network["hidden"] = network["hidden"] if network["hidden"] is not None else [128]
         network["activation"] = _spec(activation_of(plan.text, plan.config))
@@ -45,6 +48,11 @@ def _spec(value: Any) -> dict[str, Any]:
     """An object as a map with its name and all settings."""
     settings = value.settings() if hasattr(value, "settings") else dataclasses.asdict(value)
     return {"name": value.kind, **{k: _plain(v) for k, v in settings.items()}}
+
+
+def _layer(layer: Any, place: Place) -> dict[str, Any]:
+    """A layer with its place, or whose parameters it shares."""
+    return {**({"share": place.share} if place.share is not None else _spec(layer)), **place.keys()}
 
 
 def _plain(value: Any) -> Any:

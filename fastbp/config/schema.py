@@ -115,7 +115,12 @@ class Network(Section):
     ] = 0.0
     init: Annotated[Named, about("How weights are drawn; by default as `torch` does.")] = None
     layers: Annotated[
-        list[Any] | None, about("All layers, in the place of the keys above: names, or maps with `name` and settings.")
+        list[Any] | None,
+        about(
+            "All layers, in the place of the keys above: names, or maps with `name` and settings. In such a map `as`"
+            " names the layer, `from` says which layers it reads, `inputs` being the rows of data and the layer before"
+            " the default, and `share` in the place of `name` whose parameters it has too."
+        ),
     ] = None
 
 

@@ -98,7 +98,7 @@ def sweep(name: str, real: str) -> Any:
     return _build(name, real, make)
 
 
-ENTRIES = ("invoke", "run_serial", "run_parallel", "predict_rows", "step_batch", "step_batch_labels")
+ENTRIES = ("invoke", "run_serial", "run_parallel", "predict_rows", "product_rows", "step_batch", "step_batch_labels")
 
 
 def compile_all() -> int:

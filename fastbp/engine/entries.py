@@ -33,6 +33,18 @@ def predict_rows(head, x, y, z):
     scatter = gather + (get(head, at.OP_COUNT) - 1) * (at.OP_WORDS * at.WORD)
     put(gather, at.A, x.ctypes.data)
     put(scatter, at.C, y.ctypes.data)
+    put(head, at.ROWS, x.shape[0] * get(head, at.REPEATS))
+    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
+    call_kernel(get(head, at.WORK), head, 0, 0, 0, z)
+
+
+def product_rows(head, second, x, other, y, z):
+    """The same for products of Jacobians at the rows of x with the rows of `other`, which the op at `second` reads."""
+    gather = get(head, at.OPS)
+    scatter = gather + (get(head, at.OP_COUNT) - 1) * (at.OP_WORDS * at.WORD)
+    put(gather, at.A, x.ctypes.data)
+    put(second, at.A, other.ctypes.data)
+    put(scatter, at.C, y.ctypes.data)
     put(head, at.ROWS, x.shape[0])
     call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
     call_kernel(get(head, at.WORK), head, 0, 0, 0, z)
@@ -86,6 +98,8 @@ def signature(name, real):
         return types.void(*[types.int64] * 5, number)
     if name == "predict_rows":
         return types.void(types.int64, rows, types.Array(number, 2, "C"), number)
+    if name == "product_rows":
+        return types.void(types.int64, types.int64, rows, rows, types.Array(number, 2, "C"), number)
     if name == "step_batch":
         return types.int64(types.int64, rows, rows, types.float64, types.int64, types.int64, number)
     if name == "step_batch_labels":

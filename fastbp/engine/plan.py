@@ -6,6 +6,7 @@ plan puts them where the sweeps look for them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,21 @@ class Plan:
         self.zero = parameters.dtype.type(0)
         self._version = -1
 
-    def finish(self, ops: list[Words], layers: list[Words], phases: list[Words], transposes: list[Words]) -> None:
-        """Write the table; PHASE_OPS of a row phase comes as the index of its first op."""
+    def finish(
+        self,
+        ops: list[Words],
+        layers: list[Words],
+        phases: list[Words],
+        transposes: list[Words],
+        more: Sequence[tuple[Words, Words]] = (),
+    ) -> None:
+        """Write the table; PHASE_OPS of a row phase comes as the index of its first op.
+
+        `more` are pairs of a layer's record and one of another use of its parameters, which stand behind `layers`.
+        """
+        first = {id(layer): index for index, layer in enumerate(layers)}
+        last = dict(first)  # of the records that are linked to each
+        layers = [*layers, *(words for _, words in more)]
         head = self.head
         itemsize = self.parameters.dtype.itemsize
         numbers = 1 + max(op[at.NUMBER] for op in ops)
@@ -86,8 +100,11 @@ class Plan:
         for i, words in enumerate(phases):
             if words[at.PHASE_KIND] == at.ROW_PHASE:
                 self.phases.records[i, at.PHASE_OPS] = self.ops.address_of(words[at.PHASE_OPS])
+        for index, (layer, _) in enumerate(more, len(first)):
+            self.layers.records[last[id(layer)], at.LAYER_MORE] = self.layers.address_of(index)
+            last[id(layer)] = index
         limit = 1e37 if itemsize == 4 else 1e300
-        head[at.THREADS] = 1
+        head[at.THREADS] = head[at.REPEATS] = 1
         head[at.WORKERS], head[at.WORKER_BYTES] = workers.address, workers.words * at.WORD
         head[at.MAGNITUDE_COUNT] = numbers
         head[at.PHASES], head[at.PHASE_COUNT] = self.phases.address, len(phases)

@@ -25,6 +25,7 @@ from fastbp.kernels.layout import (
     LAYER_D,
     LAYER_D_STRIDE,
     LAYER_DECAY,
+    LAYER_MORE,
     LAYER_OFFSET,
     LAYER_RATE,
     LAYER_SHARED,
@@ -137,11 +138,14 @@ def columns(task, me, r0, r1, z):
     biases = gains + (p1 - p0) * LINE
     if get(layer, LAYER_OFFSET) >= 0:
         for panel in range(p0, p1):
-            x = get(layer, LAYER_X) + panel * get(layer, LAYER_X_STRIDE)
-            d = get(layer, LAYER_D) + panel * get(layer, LAYER_D_STRIDE)
             summed = fill(z)
-            for o in range(0, r1 * LINE, LINE):
-                summed = add_product(summed, load(d + o, z), load(x + o, z))
+            record = layer
+            while record != 0:
+                x = get(record, LAYER_X) + panel * get(record, LAYER_X_STRIDE)
+                d = get(record, LAYER_D) + panel * get(record, LAYER_D_STRIDE)
+                for o in range(0, r1 * LINE, LINE):
+                    summed = add_product(summed, load(d + o, z), load(x + o, z))
+                record = get(record, LAYER_MORE)
             store(gains + (panel - p0) * LINE, summed)
             note_line(largest, summed, z)
         if get(layer, LAYER_SHARED) != 0:
@@ -163,11 +167,14 @@ def prelu_columns(task, me, r0, r1, z):
     largest = me + LARGEST_LINE * WORD
     gains = get(me, SCRATCH)
     for panel in range(p0, p1):
-        x = get(layer, LAYER_X) + panel * get(layer, LAYER_X_STRIDE)
-        d = get(layer, LAYER_D) + panel * get(layer, LAYER_D_STRIDE)
         summed = fill(z)
-        for o in range(0, r1 * LINE, LINE):
-            summed = add_negative(summed, load(d + o, z), load(x + o, z))
+        record = layer
+        while record != 0:
+            x = get(record, LAYER_X) + panel * get(record, LAYER_X_STRIDE)
+            d = get(record, LAYER_D) + panel * get(record, LAYER_D_STRIDE)
+            for o in range(0, r1 * LINE, LINE):
+                summed = add_negative(summed, load(d + o, z), load(x + o, z))
+            record = get(record, LAYER_MORE)
         store(gains + (panel - p0) * LINE, summed)
         note_line(largest, summed, z)
     if get(layer, LAYER_SHARED) != 0:

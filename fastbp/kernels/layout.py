@@ -23,6 +23,7 @@ LOSS_OP = next(_word)  # address of the loss's record
 THREADS = next(_word)
 WORKERS = next(_word)  # address of the first worker's block
 WORKER_BYTES = next(_word)  # from one worker's block to the next
+REPEATS = next(_word)  # rows of the buffers for each row of X: 1, or as many as a Jacobian has rows or columns
 MAGNITUDE_COUNT = next(_word)  # numbers that ops go by, column groups of one op by the same
 PHASES = next(_word)  # address of the first phase's record
 PHASE_COUNT = next(_word)
@@ -180,7 +181,10 @@ SUM_DX = next(_word)
 SHARED = next(_word)  # 1: the first number of GAIN serves all columns
 TABLES = next(_word)  # embedding: address of the records of its columns
 TABLE_COUNT = next(_word)
-OP_WORDS = 40
+COPY_FROM = next(_word)  # columns that are copied: the first of A, the first of C, how many
+COPY_TO = next(_word)
+COPY_COUNT = next(_word)
+OP_WORDS = 48
 
 EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP = 0, 1, 2
 
@@ -225,6 +229,7 @@ LAYER_WIDTH = next(_word)  # ... numbers in a row of the table
 LAYER_SUMS = next(_word)  # ... address of the gradients of its rows in this batch, laid out as the table
 LAYER_BATCH_LIST = next(_word)  # ... addresses of the lists of rows that occurred in this batch, and in this step
 LAYER_STEP_LIST = next(_word)
+LAYER_MORE = next(_word)  # address of a record with another input and cotangent of the same parameters; 0: none
 LAYER_WORDS = 48
 
 # A list of rows that have occurred, in order; a row is in it if its stamp is the serial number of the list.

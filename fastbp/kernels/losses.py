@@ -14,9 +14,13 @@ With e = z - t, t the target; N numbers in a row:
                   ℓ = Σ ((1 - t) z + w log(1 + exp(-z))) / N,  w = 1 + (c - 1) t,  dz = ((1 - t) - w (1 - p)) / N
     gaussian_nll  ℓ = Σ ½ (s + (t - m)² exp(-s)) / N        z = (m, s), s the log variance
                   dm = (m - t) exp(-s) / N,                 ds = ½ (1 - (t - m)² exp(-s)) / N
+    dot           ℓ = Σ z t                                 dz = t
 
 The loss of a batch is Σ_b ω_b ℓ_b / Σ_b ω_b, or without the division where it is a sum: every dz is multiplied with
 ω_b LOSS_SCALE, and ROW_LOSS gets ω_b ℓ_b. The ω are 1 unless rows have weights.
+
+A network with several outputs has a loss for each, and Σ_o w_o ℓ_o of a row is put together behind them; dz_o is
+multiplied with w_o.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.layout import (
     A_STRIDE,
     C_STRIDE,
+    FIRST_PANEL,
     GAIN,
     HEAD,
     LARGEST_LINE,
@@ -36,6 +41,8 @@ from fastbp.kernels.layout import (
     ROW_LOSS,
     SETTING_1,
     SETTING_2,
+    SHARED,
+    SUMS,
     TARGETS,
     TARGETS_STRIDE,
     WEIGHTS,
@@ -170,6 +177,7 @@ def binary_cross_entropy(z: V, t: V, positive: V) -> tuple[V, V]:
     return value, (-weight).fma(functions.sigmoid(-z), 1.0 - t)
 
 
+loss("dot", lambda z, t, a: (z * t, t))
 loss("mse", squared)
 loss("half_mse", squared)
 loss("mae", absolute)
@@ -230,3 +238,18 @@ def gaussian_nll(op, me, r0, r1, z):
         row = total(summed) * as_real(get_double(op, SETTING_2) * weight, z)
         put_real(get(head, ROW_LOSS) + r * item, row)
     note_magnitude(op, me, z)
+
+
+@kernel
+def join_losses(op, me, r0, r1, z):
+    """Add SETTING_1 times each row's loss to what SUMS has; 0 there before the first, to ROW_LOSS after the last."""
+    # ROW_LOSS: (rows,) in and out   SUMS: (rows,) in and out
+    item = bytes_of(z)
+    weight = as_real(get_double(op, SETTING_1), z)
+    row_loss = get(get(me, HEAD), ROW_LOSS)
+    for r in range(r0, r1):
+        before = z if get(op, FIRST_PANEL) == 0 else get_real(get(op, SUMS) + r * item, z)
+        joined = before + weight * get_real(row_loss + r * item, z)
+        put_real(get(op, SUMS) + r * item, joined)
+        if get(op, SHARED) != 0:
+            put_real(row_loss + r * item, joined)

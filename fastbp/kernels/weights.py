@@ -3,6 +3,8 @@
     vjp   dW[i, o] = Σ_b x[b, i] dz[b, o]        the outer products u xᵀ of all rows, added in row order
           db[o]    = Σ_b dz[b, o]
 
+Where several layers share W each has its own x and dz, and dW is the sum over all of them: their records are linked.
+
 z = x W + b depends on W[i, o] only through z[b, o], with derivative x[b, i]. A task owns a tile of W (and the biases
 above it): it reduces the whole batch into its worker's scratch, hands the finished lines to the optimiser's kernel
 while they are in cache, and renews the transposed copy of that tile, which the next step's dz Wᵀ reads.
@@ -31,6 +33,7 @@ from fastbp.kernels.layout import (
     LAYER_D_STRIDE,
     LAYER_DECAY,
     LAYER_INPUTS,
+    LAYER_MORE,
     LAYER_NODE,
     LAYER_OFFSET,
     LAYER_RATE,
@@ -122,8 +125,8 @@ def transpose_block(typing_context, source, target, z):
 
 
 @inlined
-def reduce_panels(n, layer, me, i0, i1, panel, out, out_stride, b0, count, z):
-    """n panels of dW for inputs i0 to i1: `count` rows from b0 on are added to the lines at `out`."""
+def reduce_panels(n, layer, me, i0, i1, panel, out, out_stride, b0, count, begun, z):
+    """n panels of dW for inputs i0 to i1, of `count` rows from b0 on, added to the lines at `out` if they are begun."""
     # x: (B, I) in   dz: (B, panels) in   out: (n, i1 - i0) lines in and out
     x_stride = get(layer, LAYER_X_STRIDE)
     d_stride = get(layer, LAYER_D_STRIDE)
@@ -136,7 +139,7 @@ def reduce_panels(n, layer, me, i0, i1, panel, out, out_stride, b0, count, z):
     start_row = 0
     start_panel = 0
     start_step = 0
-    if b0 > 0:
+    if begun:
         start = out
         start_row = LINE
         start_panel = out_stride
@@ -176,9 +179,9 @@ def reduce_panels(n, layer, me, i0, i1, panel, out, out_stride, b0, count, z):
 
 
 @inlined
-def reduce_bias(d, rows, out, largest, z):
-    """One line of db: the sum of `rows` lines, top to bottom."""
-    total = fill(z)
+def reduce_bias(d, rows, out, begun, largest, z):
+    """One line of db: the sum of `rows` lines, top to bottom, and of what is at `out` where that is begun."""
+    total = load(out, z) if begun else fill(z)
     for b in range(rows):
         total = add(total, load(d + b * LINE, z))
     note_line(largest, total, z)
@@ -226,9 +229,12 @@ def average(head, offset, lines, z):
 @inlined
 def gradient_biases(layer, p0, p1, rows, out, largest, z):
     """db of panels p0 to p1 to the lines at `out`."""
-    for panel in range(p0, p1):
-        d = get(layer, LAYER_D) + panel * get(layer, LAYER_D_STRIDE)
-        reduce_bias(d, rows, out + (panel - p0) * LINE, largest, z)
+    record = layer
+    while record != 0:
+        for panel in range(p0, p1):
+            d = get(record, LAYER_D) + panel * get(record, LAYER_D_STRIDE)
+            reduce_bias(d, rows, out + (panel - p0) * LINE, record != layer, largest, z)
+        record = get(record, LAYER_MORE)
 
 
 @inlined
@@ -258,17 +264,22 @@ def weights(task, me, r0, r1, z):
     stride = inputs * LINE
     scratch = get(me, SCRATCH)
     largest = me + LARGEST_LINE * WORD
-    for b0 in range(0, r1, DEPTH):
-        count = min(DEPTH, r1 - b0)
-        panel = p0
-        while panel < p1:
-            out = scratch + (panel - p0) * stride
-            if TILE_N > 1 and panel + TILE_N <= p1:
-                reduce_panels(TILE_N, layer, me, i0, i1, panel, out, stride, b0, count, z)
-                panel += TILE_N
-            else:
-                reduce_panels(1, layer, me, i0, i1, panel, out, stride, b0, count, z)
-                panel += 1
+    record = layer
+    begun = False
+    while record != 0:  # several where layers share these parameters
+        for b0 in range(0, r1, DEPTH):
+            count = min(DEPTH, r1 - b0)
+            panel = p0
+            while panel < p1:
+                out = scratch + (panel - p0) * stride
+                if TILE_N > 1 and panel + TILE_N <= p1:
+                    reduce_panels(TILE_N, record, me, i0, i1, panel, out, stride, b0, count, begun, z)
+                    panel += TILE_N
+                else:
+                    reduce_panels(1, record, me, i0, i1, panel, out, stride, b0, count, begun, z)
+                    panel += 1
+            begun = True
+        record = get(record, LAYER_MORE)
     biased = i0 == 0 and get(layer, LAYER_BIAS) >= 0
     biases = scratch + (p1 - p0) * stride
     if biased:

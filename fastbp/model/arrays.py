@@ -6,6 +6,7 @@ once. What cannot be used raises one sentence that names it, before any kernel r
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,31 @@ def rows(name: str, value: Any, width: int, dtype: np.dtype[Any]) -> NDArray[Any
     if array.ndim != 2 or array.shape[1] != width:
         raise ShapeError(f"`{name}` must have shape `(rows, {width})`, got `{array.shape}`")
     return to_dtype(array, dtype)
+
+
+def side_by_side(name: str, value: Any, parts: Sequence[tuple[str | None, int]], dtype: np.dtype[Any]) -> Any:
+    """One matrix of several inputs: a tuple or list with an array for each, or a dict of them; others as they are."""
+    widths = [width for _, width in parts]
+    if isinstance(value, Mapping):
+        names = [part or f"input{i}" for i, (part, _) in enumerate(parts)]
+        if set(value) != set(names):
+            raise ShapeError(f"`{name}` must have `{'`, `'.join(names)}`, got `{'`, `'.join(map(str, value))}`")
+        value = tuple(value[part] for part in names)
+    apart = isinstance(value, tuple) or (
+        isinstance(value, list) and [np.shape(v)[-1:] for v in value] == [(w,) for w in widths]
+    )
+    if not apart:
+        return value
+    if len(value) != len(parts):
+        raise ShapeError(f"`{name}` must have an array for each of {len(parts)} inputs, got `{len(value)}`")
+    found = [
+        rows(f"{name}[{i}]", part, width, dtype) for i, (part, width) in enumerate(zip(value, widths, strict=True))
+    ]
+    if len({len(part) for part in found}) > 1:
+        shown = " and ".join(f"`{len(part)}`" for part in found)
+        raise ShapeError(f"`{name}` must have as many rows in every input, got {shown}")
+    joined = np.concatenate(found, axis=1)
+    return joined[0] if all(np.ndim(part) == 1 for part in value) else joined
 
 
 def largest(name: str, array: NDArray[Any], original: Any = None) -> int:

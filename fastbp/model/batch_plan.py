@@ -13,16 +13,18 @@ from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.entries import DIVERGED, USED
 from fastbp.engine.memory import view
 from fastbp.engine.panels import Block
-from fastbp.engine.plan import Plan, Table, double
+from fastbp.engine.plan import Plan, Table, Words, double
 from fastbp.errors import DataError, DivergedError
 from fastbp.kernels import layout as at
 from fastbp.kernels.vector import LINE
 from fastbp.model import plans
+from fastbp.model.gate_rules import added, times
 from fastbp.model.graph import Graph
 from fastbp.model.losses import Loss, Targets
 from fastbp.model.lowering import Lowering
 from fastbp.model.phases import row_phases, weight_tiles
-from fastbp.model.records import Treatment
+from fastbp.model.records import Buffer, Treatment
+from fastbp.model.rule import Use
 
 
 @dataclass(frozen=True)
@@ -118,15 +120,10 @@ class BatchPlan(Plan):
         if update:
             lowering.transpose(to_input=False)
         x = lowering.gather(graph.inputs)
-        values = lowering.forward(x)
-        d = lowering.buffer(graph.outputs)
-        gain, shifts = (self._lines(numbers, d.panels) for numbers in loss.lines(graph.outputs))
-        first, second = loss.constants(graph.outputs)
-        words = {"gain": gain, "shifts": shifts, "setting_1": double(first), "setting_2": double(second)}
-        number = lowering.op(loss.kind, values[-1].buffer, d, sums=lowering.row_numbers(), **words)
-        loss_op = lowering.ops[number]
+        uses = lowering.forward(x, joined=False)
+        loss_ops, seeds = self._losses(lowering, [uses[head] for head in graph.heads])
         if update:
-            lowering.backward(values, x, replace(d, wrote=number), to_input=False)
+            lowering.backward(uses, seeds, to_input=False)
             if update.only_keeps:  # running statistics learn from steps alone
                 for layer in lowering.layers:
                     layer[at.LAYER_MOMENTUM] = double(0.0)
@@ -138,17 +135,17 @@ class BatchPlan(Plan):
         rows = len(phases)
         if lowering.layers:
             phases += [{at.PHASE_KIND: at.TASK_PHASE, at.PHASE_END: end} for end in self._ends(update)]
-        self.finish(ops, lowering.layers, phases, lowering.transposes)
+        self.finish(ops, lowering.layers, phases, lowering.transposes, lowering.more)
         if lowering.layers:
             assert update
             self._add_tasks(rows, lowering, update)
-        self._loss_op = next(i for i, op in enumerate(ops) if op is loss_op)
+        self._loss_ops = [next(i for i, op in enumerate(ops) if op is loss_op) for loss_op in loss_ops]
         head = self.head
         self._numbers = head.view(np.float64)
         head[at.TRAINING] = 1
         head[at.BATCH] = batch
         head[at.CLASSES] = graph.outputs
-        head[at.LOSS_OP] = self.ops.address_of(self._loss_op)
+        head[at.LOSS_OP] = self.ops.address_of(self._loss_ops[0])
         head[at.SUMMED] = loss.reduction == "sum"
         head[at.SCAN] = kernel_address("scan_reals", self.real)
         head[at.SCAN_TARGETS] = kernel_address("scan_labels" if loss.of_labels else "scan_reals", self.real)
@@ -163,12 +160,34 @@ class BatchPlan(Plan):
         shapes = graph.parameters().values()
         self.work = batch * sum(shape[0] * shape[1] for shape in shapes if len(shape) == 2)
 
-    def _lines(self, numbers: Any, panels: int) -> int:
+    def _losses(self, lowering: Lowering, heads: list[Use]) -> tuple[list[Words], dict[int, Buffer]]:
+        """Ops of the loss, of one output or several; returns their records and the cotangents that they begin with."""
+        records: list[Words] = []
+        seeds: dict[int, Buffer] = {}
+        parts = self.loss_spec.parts
+        joint = len(parts) > 1
+        total = lowering.row_numbers() if joint else 0
+        for i, (use, (loss, weight)) in enumerate(zip(heads, parts, strict=True)):
+            outputs = use.node.outputs
+            d = lowering.buffer(outputs)
+            gain, shifts = (self._lines(numbers, outputs, d.panels) for numbers in loss.lines(outputs))
+            first, second = loss.constants(outputs)
+            words = {"gain": gain, "shifts": shifts, "setting_1": double(first), "setting_2": double(second)}
+            number = lowering.op(loss.kind, use.value.buffer, d, sums=lowering.row_numbers(), **words)
+            records.append(lowering.ops[number])
+            d = replace(d, wrote=number)
+            if joint:
+                place = {"sums": total, "first_panel": i, "shared": int(i == len(parts) - 1)}
+                lowering.op("join_losses", d, d, setting_1=double(weight), **place)
+                d = times(lowering, d, weight, d)
+            seeds[use.node.index] = added(lowering, seeds[use.node.index], d) if use.node.index in seeds else d
+        return records, seeds
+
+    def _lines(self, numbers: Any, width: int, panels: int) -> int:
         """The numbers of all outputs, one or one each, in lines."""
         in_line = LINE // self.parameters.dtype.itemsize
         address = self.arena.take(panels * LINE)
         lines = view(address, (panels * in_line,), self.parameters.dtype)
-        width = self.graph.outputs
         lines[:width] = numbers
         return address
 
@@ -254,13 +273,15 @@ class BatchPlan(Plan):
         """
         if len(x) >= 2**32:
             raise DataError(f"`X` must have fewer than 2**32 rows, got `{len(x)}`")
-        head, loss = self.head, self.ops.records[self._loss_op]
+        head = self.head
         self._data = x, y  # kept alive while the plan knows their addresses
         self.ops.records[0, at.A] = x.ctypes.data
-        loss[at.KERNEL] = kernel_address(y.kernel, self.real)
-        loss[at.TARGETS] = y.array.ctypes.data
-        # Not the array's strides: one row of a wider table counts as contiguous whatever its stride says.
-        loss[at.TARGETS_STRIDE] = y.array.itemsize * (y.array.shape[1] if y.array.ndim == 2 else 1)
+        for op, part in zip(self._loss_ops, y.parts or (y,), strict=True):
+            loss = self.ops.records[op]
+            loss[at.KERNEL] = kernel_address(part.kernel, self.real)
+            loss[at.TARGETS] = part.array.ctypes.data
+            # Not the array's strides: one row of a wider table counts as contiguous whatever its stride says.
+            loss[at.TARGETS_STRIDE] = part.array.itemsize * (part.array.shape[1] if part.array.ndim == 2 else 1)
         head[at.WEIGHTS] = y.weights.ctypes.data if y.weights is not None else 0
         head[at.NORMALISERS] = y.normalisers.ctypes.data if y.normalisers is not None else 0
         head[at.INPUT_MAX] = top
@@ -352,7 +373,7 @@ class BatchPlan(Plan):
             step = int(self.head[at.STEP])
             raise DivergedError(
                 f"loss or gradients must be finite, got `{self.loss}` as loss at step `{step}`,"
-                f" first in layer `{node.index}` ({node.layer}); the parameters are those before that step",
+                f" first in layer `{node.name}` ({node.layer}); the parameters are those before that step",
                 step,
-                str(node.index),
+                node.name,
             )

@@ -1,53 +1,103 @@
 """The network as data: a static graph of layers, its shapes inferred and checked once.
 
-Nodes stand in an order in which every node comes after its inputs, and say which nodes those are, so what reads the
-graph need not know that today each node has one input, the node before.
+Nodes stand in an order in which every node comes after its sources, so there are no cycles, and say which those are.
+`chain` makes the graph of a list of layers, `wired` that of signals (`signals.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastbp.errors import ConfigError, ConfigTypeError
-from fastbp.model import activations
+from fastbp.errors import ConfigError, ConfigTypeError, ShapeError
 from fastbp.model.checks import whole
-from fastbp.model.initial import Init
+from fastbp.model.gates import Concat, Slice
 from fastbp.model.layers import LAYERS, Embedding, Layer
+from fastbp.model.signals import Signal, called
 
 INPUT = -1
-del activations  # imported so that LAYERS knows them
 
 
 @dataclass(frozen=True)
 class Node:
-    """One layer in its place: `sources` are the indices of the nodes it reads, INPUT for the network's input."""
+    """One layer in its place.
+
+    Attributes
+    ----------
+    sources : the indices of the nodes it reads, INPUT for the rows of X
+    widths : features of each of them
+    home : the node whose parameters it has: its own name, but for a layer that is used again
+    """
 
     index: int
     layer: Layer
     sources: tuple[int, ...]
-    inputs: int
+    widths: tuple[int, ...]
     outputs: int
+    name: str
+    home: str
+
+    @property
+    def inputs(self) -> int:
+        """Features that go in, of the first source."""
+        return self.widths[0]
+
+    @property
+    def shares(self) -> bool:
+        """Whether its parameters are those of a node before."""
+        return self.home != self.name
+
+    def parameter(self, part: str) -> str:
+        """The name of one of its parameters."""
+        return f"{self.home}.{part}"
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in order, and the number of features that go into the first."""
+    """Nodes in order.
+
+    Attributes
+    ----------
+    inputs : features of X
+    heads : the nodes whose outputs are the network's; where they are several the last node puts them together
+    parts : name, if there is one, and features of each input; X has them side by side
+    """
 
     inputs: int
     nodes: tuple[Node, ...]
+    heads: tuple[int, ...]
+    parts: tuple[tuple[str | None, int], ...]
 
     @property
     def outputs(self) -> int:
         return self.nodes[-1].outputs
+
+    @property
+    def splits(self) -> tuple[int, ...]:
+        """Features of each head."""
+        return tuple(self.nodes[head].outputs for head in self.heads)
+
+    @property
+    def ends(self) -> tuple[Layer, ...]:
+        """The last layer of each output."""
+        return tuple(self.nodes[head].layer for head in self.heads)
+
+    def readers(self) -> list[int]:
+        """How many read what each node puts out."""
+        found = [0] * len(self.nodes)
+        for node in self.nodes:
+            for source in node.sources:
+                if source != INPUT:
+                    found[source] += 1
+        return found
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
         """Name and natural shape of every parameter, in order."""
         out: dict[str, tuple[int, ...]] = {}
         for node in self.nodes:
             for part, (_, shape, _, _) in node.layer.draws(node.inputs).items():
-                out[f"{node.index}.{part}"] = shape
+                out.setdefault(node.parameter(part), shape)
         return out
 
     def states(self) -> dict[str, tuple[tuple[int, ...], float]]:
@@ -55,12 +105,88 @@ class Graph:
         out: dict[str, tuple[tuple[int, ...], float]] = {}
         for node in self.nodes:
             for part, state in node.layer.states(node.inputs).items():
-                out[f"{node.index}.{part}"] = state
+                out[node.parameter(part)] = state
         return out
 
     def decaying(self) -> set[str]:
         """Parameters that weight decay is meant for: matrices and tables, no biases, norms or scales."""
-        return {f"{node.index}.{part}" for node in self.nodes for part in node.layer.decays}
+        return {node.parameter(part) for node in self.nodes for part in node.layer.decays}
+
+    def codes(self) -> tuple[tuple[int, int], ...]:
+        """Columns of X that must hold category codes, and how many categories each has."""
+        found = []
+        for node in self.nodes:
+            if isinstance(node.layer, Embedding):
+                first = 0 if node.sources[0] == INPUT else self.nodes[node.sources[0]].layer.start  # type: ignore[attr-defined]
+                found += [(first + column, count) for column, (count, _) in node.layer.columns.items()]
+        return tuple(found)
+
+
+class Builder:
+    """Adds nodes one by one; every node comes after its sources."""
+
+    def __init__(self, parts: Sequence[tuple[str | None, int]]) -> None:
+        self.parts = tuple(parts)
+        self.inputs = sum(width for _, width in parts)
+        self.nodes: list[Node] = []
+
+    def width(self, source: int) -> int:
+        return self.inputs if source == INPUT else self.nodes[source].outputs
+
+    def title(self, source: int) -> str:
+        if source == INPUT:
+            return "the inputs"
+        node = self.nodes[source]
+        return f"`{node.name}`, {node.layer}"
+
+    def add(self, layer: Layer, sources: Iterable[int], name: str, home: str | None = None) -> int:
+        """Add a node; returns its index."""
+        index, sources = len(self.nodes), tuple(sources)
+        widths = tuple(self.width(s) for s in sources)
+        outputs = layer.of(widths, [self.title(s) for s in sources])
+        if isinstance(layer, Embedding) and not self._is_input(sources[0]):
+            raise ConfigError(
+                f"`layers[{index}]` is an Embedding, which must be the first layer, got one behind others"
+            )
+        names = {node.name: node for node in self.nodes}
+        if name in names:
+            raise ConfigError(f"`name` must be of one layer only, got `{name}` for two")
+        if home is not None:
+            self._check_shared(layer, widths, names[home])
+        self.nodes.append(Node(index, layer, sources, widths, outputs, name, home or name))
+        return index
+
+    def _is_input(self, source: int) -> bool:
+        return source == INPUT or (
+            isinstance(self.nodes[source].layer, Slice) and self.nodes[source].sources[0] == INPUT
+        )
+
+    def _check_shared(self, layer: Layer, widths: tuple[int, ...], first: Node) -> None:
+        if isinstance(layer, Embedding) or layer.states(widths[0]):
+            raise ConfigError(
+                f"`{type(layer).__name__}` must be used once, as it learns of its rows, got it used again"
+            )
+        if widths != first.widths:
+            raise ShapeError(
+                f"`{first.name}`, {layer}, must have signals of the same width wherever it is used,"
+                f" got `{first.inputs}` and `{widths[0]}`"
+            )
+
+    def done(self, heads: Sequence[int]) -> Graph:
+        if len(heads) > 1:
+            self.add(Concat(), heads, "outputs")
+        return Graph(self.inputs, tuple(self.nodes), tuple(heads), self.parts)
+
+
+def graph_of(layers: Any, inputs: Any, outputs: Any) -> Graph:
+    """The graph of a list of layers for so many inputs, or of what lies between input and output signals."""
+    if outputs is None:
+        if layers is None and isinstance(inputs, Signal):
+            raise ConfigError("`outputs` must be given with an `fb.Input`, got none")
+        return chain(layers, inputs)
+    if layers is not None:
+        raise ConfigError("`layers` must not be given together with `outputs`, which say what the layers are")
+    return wired(inputs, outputs)
 
 
 def chain(layers: Any, inputs: Any) -> Graph:
@@ -69,47 +195,125 @@ def chain(layers: Any, inputs: Any) -> Graph:
         raise ConfigTypeError(f"`layers` must be a list of layers, got `{layers!r}`")
     if not layers:
         raise ConfigError("`layers` must hold at least one layer, got `[]`")
-    features = first = whole("inputs", inputs, 1)
-    nodes = []
+    builder = Builder([(None, whole("inputs", inputs, 1))])
     for index, layer in enumerate(layers):
         if not isinstance(layer, Layer) or LAYERS.get(layer.kind) is not type(layer):
             hint = ""
             if isinstance(layer, type) and issubclass(layer, Layer):
                 hint = f"\nhint: did you mean `{layer.__name__}()`?"
             raise ConfigTypeError(f"`layers[{index}]` must be a layer such as `fb.Linear(10)`, got `{layer!r}`{hint}")
-        if isinstance(layer, Embedding) and index:
+        builder.add(layer, (index - 1 if index else INPUT,), str(index))
+    return builder.done([len(layers) - 1])
+
+
+def wired(inputs: Any, outputs: Any) -> Graph:
+    """Graph of all that lies between signals."""
+    ins, outs = _listed("inputs", inputs), _listed("outputs", outputs)
+    for i, signal in enumerate(ins):
+        if signal.layer is not None:
+            raise ConfigError(f"`inputs[{i}]` must be an `fb.Input`, got what comes out of {called(signal)}")
+    if len({id(s) for s in ins}) < len(ins):
+        raise ConfigError("`inputs` must have every input once, got one twice")
+    given = [s.name for s in ins if s.name is not None]
+    if len(set(given)) < len(given):
+        raise ConfigError(f"`inputs` must have different names, got `{', '.join(given)}`")
+    for i, signal in enumerate(outs):
+        if signal.layer is None:
+            raise ConfigError(f"`outputs[{i}]` must come out of a layer, got {called(signal)}")
+    builder = Builder([(s.name, s.features) for s in ins])
+    at: dict[int, int] = {}
+    first = 0
+    for i, signal in enumerate(ins):
+        at[id(signal)] = INPUT
+        if len(ins) > 1:
+            piece = Slice(first, first + signal.features)
+            at[id(signal)] = builder.add(piece, (INPUT,), signal.name or f"input{i}")
+            first += signal.features
+    homes: dict[int, str] = {}
+    for number, signal in enumerate(_between(ins, outs)):
+        layer = signal.layer
+        assert layer is not None
+        home = homes.get(id(layer))
+        name = signal.name or str(number)
+        if home is not None:
+            if signal.name not in (None, home):
+                raise ConfigError(
+                    f"`name` must be one name for a layer that is shared, got `{home}` and `{signal.name}`"
+                )
+            name = str(number)
+        at[id(signal)] = builder.add(layer, [at[id(s)] for s in signal.sources], name, home)
+        if layer.draws(signal.sources[0].features):
+            homes.setdefault(id(layer), name)
+    return builder.done([at[id(s)] for s in outs])
+
+
+def _listed(where: str, value: Any) -> list[Signal]:
+    """One signal or several."""
+    signals = list(value) if isinstance(value, list | tuple) else [value]
+    for i, signal in enumerate(signals):
+        if not isinstance(signal, Signal):
+            place = where if signals == [value] else f"{where}[{i}]"
+            raise ConfigTypeError(f"`{place}` must be a signal such as `fb.Input(64)`, got `{signal!r}`")
+    if not signals:
+        raise ConfigError(f"`{where}` must have at least one signal, got `[]`")
+    return signals
+
+
+def _between(ins: list[Signal], outs: list[Signal]) -> list[Signal]:
+    """The signals that the outputs depend on, in the order in which they were made."""
+    known, found, stack = {id(s) for s in ins}, {}, list(outs)
+    while stack:
+        signal = stack.pop()
+        if id(signal) in known:
+            continue
+        if signal.layer is None:
             raise ConfigError(
-                f"`layers[{index}]` is an Embedding, which must be the first layer, got one behind others"
+                f"`inputs` must have every input that outputs depend on, got them without {called(signal)}"
             )
-        outputs = layer.outputs(features)
-        nodes.append(Node(index, layer, (index - 1 if index else INPUT,), features, outputs))
-        features = outputs
-    return Graph(first, tuple(nodes))
+        known.add(id(signal))
+        found[signal.serial] = signal
+        stack += signal.sources
+    return [found[serial] for serial in sorted(found)]
 
 
 def to_data(graph: Graph) -> dict[str, Any]:
-    """What a file says about a graph."""
-    return {
-        "inputs": graph.inputs,
-        "layers": [{"kind": node.layer.kind, **_plain(node.layer)} for node in graph.nodes],
-    }
+    """What a file says about a graph: a chain is its layers alone."""
+    layers = [{"kind": node.layer.kind, **node.layer.plain()} for node in graph.nodes]
+    data: dict[str, Any] = {"inputs": graph.inputs, "layers": layers}
+    if graph == _chained(graph):
+        return data
+    for node, entry in zip(graph.nodes, layers, strict=True):
+        entry["of"] = {"sources": list(node.sources), "name": node.name, "home": node.home}
+    joined = layers[:-1] if len(graph.heads) > 1 else layers
+    return data | {"layers": joined, "parts": [list(part) for part in graph.parts], "heads": list(graph.heads)}
 
 
-def _plain(layer: Layer) -> dict[str, Any]:
-    """A layer's settings as JSON can hold them, initialisers as [name, scale]."""
-    return {k: [v.name, v.scale] if isinstance(v, Init) else v for k, v in layer.settings().items()}
+def _chained(graph: Graph) -> Graph | None:
+    """The chain of the same layers, where they are one."""
+    if len(graph.heads) > 1 or any(len(node.sources) > 1 for node in graph.nodes):
+        return None
+    try:
+        return chain([node.layer for node in graph.nodes], graph.inputs)
+    except (ConfigError, ShapeError):
+        return None
 
 
 def from_data(data: dict[str, Any]) -> Graph:
     """The graph that a file describes."""
-    layers: list[Layer] = []
+    entries: list[tuple[Layer, dict[str, Any]]] = []
     for entry in data["layers"]:
         settings = dict(entry)
-        kind = settings.pop("kind")
+        kind, place = settings.pop("kind"), settings.pop("of", {})
         if kind not in LAYERS:
-            raise ConfigError(f"`layers[{len(layers)}].kind` must be a layer of this version, got `{kind}`")
-        for name, value in settings.items():
-            if name in ("init", "bias_init") and isinstance(value, list):
-                settings[name] = Init(*value)
-        layers.append(LAYERS[kind](**settings))
-    return chain(layers, data["inputs"])
+            raise ConfigError(f"`layers[{len(entries)}].kind` must be a layer of this version, got `{kind}`")
+        entries.append((LAYERS[kind].from_plain(settings), place))
+    if "parts" not in data:
+        return chain([layer for layer, _ in entries], data["inputs"])
+    builder = Builder([(name, whole("parts", width, 1)) for name, width in data["parts"]])
+    for i, (layer, place) in enumerate(entries):
+        sources = [whole("sources", s, INPUT) for s in place["sources"]]
+        if any(s >= i for s in sources) or not sources:
+            raise ConfigError(f"`layers[{i}].of.sources` must be layers before it, got `{sources}`")
+        home = place["home"] if place["home"] != place["name"] else None
+        builder.add(layer, sources, str(place["name"]), home)
+    return builder.done([range(len(entries))[h] for h in data["heads"]])

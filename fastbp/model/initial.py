@@ -223,7 +223,9 @@ def tensor_of(node: int, part: int) -> int:
 def initialise(graph: Graph, parameters: Parameters, seed: int) -> None:
     """Draw every parameter as its layer says: part number i of node n is tensor 2 n + i."""
     for node in graph.nodes:
+        if node.shares:
+            continue
         for i, (part, (init, shape, fan_in, fan_out)) in enumerate(node.layer.draws(node.inputs).items()):
-            name = f"{node.index}.{part}"
+            name = node.parameter(part)
             if name in parameters:
                 parameters[name] = draw(init, shape, fan_in, fan_out, seed, tensor_of(node.index, i))

@@ -24,6 +24,7 @@ class Layer:
 
     kind: ClassVar[str] = ""
     decays: ClassVar[tuple[str, ...]] = ()  # parameters that weight decay is meant for
+    arity: ClassVar[tuple[int, int | None]] = (1, 1)  # the fewest and the most signals that go in
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
@@ -35,9 +36,36 @@ class Layer:
         """The layer's line in the registry."""
         return self.kind
 
+    def __call__(self, *signals: Any, name: str | None = None) -> Any:
+        """What this layer makes of a signal, such as an `fb.Input`, in a network that is being put together.
+
+        The same layer called again has the same parameters; their gradients add.
+
+        Parameters
+        ----------
+        name : str, optional
+            What the layer's parameters are called by, in the place of its number.
+        """
+        from fastbp.model.signals import applied
+
+        return applied(self, signals, name)
+
     def outputs(self, inputs: int) -> int:
         """Features that come out; may refuse a number that cannot go in."""
         return inputs
+
+    def of(self, widths: Sequence[int], names: Sequence[str]) -> int:
+        """Features that come out for these signals."""
+        self.check_count(widths)
+        return self.outputs(widths[0])
+
+    def check_count(self, signals: Sequence[Any]) -> None:
+        """Refuse more or fewer signals than go in."""
+        least, most = self.arity
+        if len(signals) < least or (most is not None and len(signals) > most):
+            wanted = f"{least}" if most == least else f"at least {least}"
+            word = "signal" if wanted == "1" else "signals"
+            raise ConfigError(f"`{type(self).__name__}` must have {wanted} {word} to go in, got `{len(signals)}`")
 
     def draws(self, inputs: int) -> Draws:
         """Every parameter: how it begins, its natural shape, and the fans its size depends on."""
@@ -50,6 +78,16 @@ class Layer:
     def settings(self) -> dict[str, Any]:
         """The arguments that make this layer again."""
         return dict(self.__dict__)
+
+    def plain(self) -> dict[str, Any]:
+        """Its settings as JSON can hold them, initialisers as [name, scale]."""
+        return {k: [v.name, v.scale] if isinstance(v, Init) else v for k, v in self.settings().items()}
+
+    @classmethod
+    def from_plain(cls, settings: dict[str, Any]) -> Layer:
+        """The layer of settings that `plain` gave."""
+        made = {k: Init(*v) if k in ("init", "bias_init") and isinstance(v, list) else v for k, v in settings.items()}
+        return cls(**made)
 
     def _check(self, name: str, check: Callable[..., Any], *limits: Any) -> None:
         """Replace one argument by what a check makes of it."""

@@ -23,12 +23,14 @@ class Targets:
     """Targets as a kernel reads them.
 
     `weights` has an ω for every row, `normalisers` what their sum is taken over to divide by; None where all are 1.
+    `parts` are those of each output, where there are several.
     """
 
     kernel: str
     array: NDArray[Any]
     weights: NDArray[np.float64] | None = None
     normalisers: NDArray[np.float64] | None = None
+    parts: tuple[Targets, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,12 @@ class Loss:
 
     kind: ClassVar[str] = ""
     of_labels: ClassVar[bool] = False
+    listed: ClassVar[bool] = True  # whether files and `loss="..."` can name it
     reduction: str = field(default="mean", kw_only=True)
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
-        if cls.kind:
+        if cls.kind and cls.listed:
             LOSSES[cls.kind] = cls
 
     def __post_init__(self) -> None:
@@ -62,6 +65,11 @@ class Loss:
     def settings(self) -> dict[str, Any]:
         """The arguments that make this loss again."""
         return dict(self.__dict__)
+
+    @property
+    def parts(self) -> tuple[tuple[Loss, float], ...]:
+        """The loss of each output of the network, and what it counts for."""
+        return ((self, 1.0),)
 
     def check_outputs(self, outputs: int) -> None:
         """Refuse a network whose outputs do not fit the settings."""
@@ -129,3 +137,18 @@ def loss_of(value: Any) -> Loss:
     if value not in LOSSES:
         raise not_one_of("loss", value, LOSSES)
     return LOSSES[value]()
+
+
+def loss_for_outputs(value: Any, splits: Sequence[int]) -> Loss:
+    """The loss of a network with these outputs."""
+    if isinstance(value, list | tuple) and len(splits) > 1:
+        from fastbp.model.joint_loss import JointLoss
+
+        value = JointLoss(value)
+    loss = loss_of(value)
+    if len(loss.parts) != len(splits):
+        wanted = f"a list of {len(splits)} losses, one for each output" if len(splits) > 1 else "one loss"
+        raise ConfigError(f"`loss` must be {wanted}, got `{value!r}`")
+    for (part, _), width in zip(loss.parts, splits, strict=True):
+        part.check_outputs(width)
+    return loss

@@ -1,73 +1,116 @@
 """Lowering: from the graph's nodes to op records over buffers.
 
 `Lowering` walks the nodes once forwards and, where a plan goes backwards, once more in reverse; for each it asks the
-layer's rule (`rules.py`) for ops. It runs nothing.
+layer's rule (`rules.py`) for ops. On the way back a node's cotangent is the sum of what its readers hand to it:
+∂L/∂x = Σ over them. It runs nothing.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastbp.kernels import layout as at
 from fastbp.kernels.vector import LINE
-from fastbp.model.graph import INPUT, Node
+from fastbp.model.gate_rules import added
+from fastbp.model.graph import INPUT, Graph, Node
 from fastbp.model.records import Buffer, Records, Value
+from fastbp.model.rule import Use
 from fastbp.model.rules import rule_of
+
+
+def computing(graph: Graph) -> tuple[Node, ...]:
+    """The nodes without the one that puts several outputs together."""
+    return graph.nodes if len(graph.heads) == 1 else graph.nodes[:-1]
 
 
 class Lowering(Records):
     """Writes the op records of one plan, node by node."""
 
-    def source_of(self, node: Node, x: Buffer, values: list[Value]) -> Value:
-        return Value(x) if node.sources[0] == INPUT else values[node.sources[0]]
+    def forward(self, x: Buffer, *, joined: bool = True) -> list[Use]:
+        """Ops of every node in order; returns what each puts out. Without `joined` several outputs stay apart."""
+        uses: list[Use] = []
+        readers = self.graph.readers()
+        for node in self.graph.nodes if joined else computing(self.graph):
+            uses.append(self._forward(node, x, uses, readers))
+        return uses
 
-    def forward(self, x: Buffer) -> list[Value]:
-        """Ops of every node in order; returns what each puts out."""
-        values: list[Value] = []
-        for node in self.graph.nodes:
-            values.append(rule_of(node.layer).forward(self, node, self.source_of(node, x, values)))
-        return values
+    def _forward(self, node: Node, x: Buffer, uses: list[Use], readers: list[int]) -> Use:
+        use = Use(node, tuple(Value(x) if s == INPUT else uses[s].value for s in node.sources))
+        value = rule_of(node.layer).forward(self, use)
+        # What two read neither may write over.
+        use.value = replace(value, free=value.free and readers[node.index] < 2)
+        return use
 
-    def backward(self, values: list[Value], x: Buffer, d: Buffer, *, to_input: bool) -> Buffer:
-        """Ops that bring the cotangent `d` of the output back through every node, in reverse.
+    def backward(self, uses: list[Use], seeds: dict[int, Buffer], *, to_input: bool) -> Buffer | None:
+        """Ops that bring cotangents of some nodes back through every node, in reverse.
 
         Each layer's input and cotangent are noted for the weight sweep. With `to_input` the way ends at the network's
-        input, otherwise at the first layer that is trained.
+        input, whose cotangent is returned, otherwise at the layers that are trained.
         """
-        trained = [node.index for node in self.graph.nodes if self.is_trained(node)]
-        first = INPUT if to_input else (trained[0] if trained else len(self.graph.nodes))
-        for node in reversed(self.graph.nodes):
-            if node.index < first:
-                break
-            rule = rule_of(node.layer)
-            source, value = self.source_of(node, x, values), values[node.index]
-            if node.index in trained:
-                rule.note(self, node, source, value, d)
-            if node.index != first:
-                d = rule.backward(self, node, source, value, d, values)
+        wanted = self.wanted(to_input)
+        found = dict(seeds)
+        for use in reversed(uses):
+            node, rule = use.node, rule_of(use.layer)
+            d = found.pop(node.index, None)
+            if d is None or not wanted[node.index]:
+                continue
+            if self.is_trained(node):
+                rule.note(self, use, d)
+            use.wanted = tuple(wanted[source] for source in node.sources)
+            if not any(use.wanted):
+                continue
+            if node.layer.kind == "linear":
+                use.mask = self._mask(use, uses)
+            for source, part in zip(node.sources, rule.backward_all(self, use, d), strict=True):
+                if part is not None and wanted[source]:
+                    found[source] = added(self, found[source], part) if source in found else part
         self.layers.reverse()  # noted from the last to the first
         self.reducers.reverse()
-        return d
+        return found.get(INPUT)
+
+    def wanted(self, to_input: bool) -> dict[int, bool]:
+        """Which cotangents have a use: of nodes that are trained, or have one that is behind them."""
+        out = {INPUT: to_input}
+        for node in self.graph.nodes:
+            out[node.index] = self.is_trained(node) or any(out[source] for source in node.sources)
+        return out
+
+    def _mask(self, use: Use, uses: list[Use]) -> Value | None:
+        """What a relu before this product put out, if no other reads it: its slope becomes the product's epilogue."""
+        readers = self.graph.readers()
+        origin = use.node.sources[0]
+        while origin != INPUT and readers[origin] == 1:
+            layer = uses[origin].layer
+            if layer.kind == "relu":
+                self.masked.add(origin)
+                return uses[origin].value
+            if not rule_of(layer).does_nothing(self, layer):
+                return None
+            origin = uses[origin].node.sources[0]
+        return None
 
     def tangents(self, x: Buffer, t: Buffer) -> Buffer:
-        """Forward ops, each followed by the product of its Jacobian with the tangent of its input."""
-        values: list[Value] = []
+        """Forward ops, each followed by the product of its Jacobian with the tangents of its sources."""
+        uses: list[Use] = []
+        readers = self.graph.readers()
+        into = sum(node.sources.count(INPUT) for node in self.graph.nodes)
+        found = {INPUT: replace(t, kept=into > 1)}
         for node in self.graph.nodes:
-            rule = rule_of(node.layer)
-            source = self.source_of(node, x, values)
-            values.append(rule.forward(self, node, source))
-            t = rule.tangent(self, node, source, values[-1], t)
-        return t
+            uses.append(self._forward(node, x, uses, readers))
+            out = rule_of(node.layer).tangent_all(self, uses[-1], [found[source] for source in node.sources])
+            found[node.index] = replace(out, kept=out.kept or readers[node.index] > 1)
+        return found[len(self.graph.nodes) - 1]
 
     def transpose(self, *, to_input: bool) -> None:
         """Make room for the transposed weights of every matrix whose input needs a cotangent."""
-        trained = [node.index for node in self.graph.nodes if self.is_trained(node)]
-        first = INPUT if to_input else (trained[0] if trained else len(self.graph.nodes))
+        wanted = self.wanted(to_input)
         for node in self.graph.nodes:
-            if node.layer.kind == "linear" and node.index > first:
+            if node.layer.kind == "linear" and wanted[node.sources[0]] and node.home not in self.transposed:
                 panels = -(-node.inputs // self.in_line)
                 lines = -(-node.outputs // self.in_line) * self.in_line
                 place = self.arena.take(panels * lines * LINE)
-                slot = self.parameters.slots[f"{node.index}.weight"]
-                self.transposed[node.index] = place
+                slot = self.parameters.slots[node.parameter("weight")]
+                self.transposed[node.home] = place
                 self.transposes.append(
                     {
                         at.LAYER_INPUTS: node.inputs,

@@ -11,15 +11,16 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastbp.engine import threads as team
 from fastbp.engine.panels import Block
-from fastbp.errors import ConfigError, ShapeError, not_one_of
+from fastbp.errors import ConfigError, not_one_of
 from fastbp.kernels import layout as at
 from fastbp.model import arrays
 from fastbp.model.batch_plan import KEEP, BatchPlan, Update
 from fastbp.model.checks import flag, seed_of
-from fastbp.model.graph import Graph, chain
+from fastbp.model.derivatives import Derivatives
+from fastbp.model.graph import Graph, graph_of
 from fastbp.model.initial import initialise
-from fastbp.model.layers import Embedding, Layer
-from fastbp.model.losses import Loss, loss_of
+from fastbp.model.layers import Layer
+from fastbp.model.losses import Loss, loss_for_outputs
 from fastbp.model.parameters import Parameters
 from fastbp.model.plans import CALL_WORK, ROW_BLOCK, RowPlan
 
@@ -28,18 +29,21 @@ Array = NDArray[Any]
 EVALUATION_ROWS = 512  # rows that `evaluate` takes at a time
 
 
-class Network:
-    """A multi-layer perceptron.
+class Network(Derivatives):
+    """A multi-layer perceptron: a list of layers, or all that lies between inputs and outputs.
 
     Parameters
     ----------
     layers : list of layers
-        Such as ``[fb.Linear(128), fb.ReLU(), fb.Dropout(0.1), fb.Linear(10)]``. They count from 0, activations too.
+        Such as ``[fb.Linear(128), fb.ReLU(), fb.Dropout(0.1), fb.Linear(10)]``. They count from 0, activations too; a
+        layer that stands in the list twice has parameters twice.
     inputs : int, >= 1
-        Features of a row of X.
+        Features of a row of X; or, with `outputs`, an `fb.Input` or a list of them.
     seed : int
         What the initial parameters, and by default dropout and the order of batches, are drawn from.
     dtype : {"float32", "float64"}
+    outputs : signal or list of signals, optional
+        What layers have made of the inputs, in the place of `layers`: see `fb.Input`.
 
     Examples
     --------
@@ -51,9 +55,24 @@ class Network:
     Parameters({'0.weight': (2, 16), '0.bias': (16,), '2.weight': (16, 1), '2.bias': (1,)})
     """
 
-    def __init__(self, layers: Sequence[Layer], inputs: int, seed: int = 0, dtype: DTypeLike = "float32") -> None:
-        self._set_up(chain(layers, inputs), seed, dtype)
+    def __init__(
+        self,
+        layers: Sequence[Layer] | None = None,
+        inputs: Any = None,
+        seed: int = 0,
+        dtype: DTypeLike = "float32",
+        *,
+        outputs: Any = None,
+    ) -> None:
+        self._set_up(graph_of(layers, inputs, outputs), seed, dtype)
         initialise(self.graph, self._parameters, self.seed)
+
+    @classmethod
+    def of_graph(cls, graph: Graph, seed: int = 0, dtype: DTypeLike = "float32") -> Network:
+        """A new network of this graph."""
+        net = cls._from_graph(graph, seed, dtype)
+        initialise(graph, net._parameters, net.seed)
+        return net
 
     def _set_up(self, graph: Graph, seed: int, dtype: DTypeLike) -> None:
         self.graph = graph
@@ -64,7 +83,7 @@ class Network:
         self._states = Parameters({name: shape for name, (shape, _) in states.items()}, self.dtype, "states")
         for name, (shape, first) in states.items():
             self._states[name] = np.full(shape, first)
-        self._codes = _codes(graph)
+        self._codes = graph.codes()
         for column, count in self._codes:
             if self.dtype.itemsize == 4 and count > 2**24:
                 raise ConfigError(
@@ -73,6 +92,8 @@ class Network:
                 )
         self.about: dict[str, Any] = {}  # what else its file says, as JSON can hold it
         self._inputs, self._outputs = graph.inputs, graph.outputs
+        self._parts = graph.parts if len(graph.parts) > 1 else None
+        self._splits = list(np.cumsum(graph.splits)[:-1]) if len(graph.heads) > 1 else None
         self._plans: dict[Any, Any] = {}  # by kind: row plans, and batch plans by (what for, loss)
         self.lock = threading.RLock()  # held while compiled code works on this network's plans
         self._predict_plan: RowPlan | None = None
@@ -100,7 +121,12 @@ class Network:
         return _rebuild, (self.graph, self.seed, self.dtype.name, self.flat, self._states.flat(), self.about)
 
     def __repr__(self) -> str:
-        layers = ", ".join(repr(node.layer) for node in self.graph.nodes)
+        graph = self.graph
+        if any(node.sources != (node.index - 1,) for node in graph.nodes):
+            outputs = list(graph.splits) if len(graph.heads) > 1 else graph.outputs
+            inputs = [width for _, width in graph.parts] if len(graph.parts) > 1 else graph.inputs
+            return f"Network(inputs={inputs}, outputs={outputs}, layers={len(graph.nodes)}, dtype={self.dtype.name!r})"
+        layers = ", ".join(repr(node.layer) for node in graph.nodes)
         return f"Network([{layers}], inputs={self.inputs}, dtype={self.dtype.name!r})"
 
     @property
@@ -145,10 +171,15 @@ class Network:
         Parameters
         ----------
         X : array, shape (rows, inputs), or (inputs,) for one row
+            Of several inputs a tuple with an array for each, a dict of them by name, or all side by side.
         out : array, shape (rows, outputs), optional
             Written and returned instead of a new array.
         threads : int, optional
             By default as many as there are processors for this process; few rows are done by one.
+
+        Returns
+        -------
+        array, shape (rows, outputs), or a tuple with one for each output where they are several
         """
         plan = self._predict_plan
         if plan is None:
@@ -167,9 +198,10 @@ class Network:
                 with self.lock:
                     try:
                         plan(X, y, count)
-                        return y
+                        return y if self._splits is None else self._apart(y)
                     except TypeError:
                         pass
+        X = self._side_by_side(X)
         x = self._rows(X)
         one = np.ndim(X) == 1
         shape = (self.outputs,) if one else (len(x), self.outputs)
@@ -181,7 +213,16 @@ class Network:
             plan(x, apart[None] if one else apart, count)
         if apart is not result:
             result[...] = apart
-        return result
+        return result if self._splits is None else self._apart(result)
+
+    def _apart(self, y: Array) -> Any:
+        """The outputs, one array each, of arrays that have them side by side."""
+        assert self._splits
+        return tuple(np.split(y, self._splits, axis=-1))
+
+    def _side_by_side(self, X: Any) -> Any:
+        """One array of all inputs, where they are several and came apart."""
+        return X if self._parts is None else arrays.side_by_side("X", X, self._parts, self.dtype)
 
     def _rows(self, X: Any) -> Array:
         """Rows as the kernels read them, category codes checked."""
@@ -192,10 +233,11 @@ class Network:
 
     def checked(self, X: Any, y: Any, loss: Loss, sample_weight: Any = None) -> tuple[Any, Any, int]:
         """Rows and targets to train on, as the kernels read them, and the bits of the largest magnitude in the rows."""
-        x, top = arrays.training_rows("X", X, self.inputs, self.dtype)
+        x, top = arrays.training_rows("X", self._side_by_side(X), self.inputs, self.dtype)
         for column, count in self._codes:
             arrays.codes("X", x, column, count)
-        return x, loss.targets("y", y, len(x), self.outputs, self.dtype, sample_weight), top
+        widths: Any = self.outputs if self._splits is None else self.graph.splits
+        return x, loss.targets("y", y, len(x), widths, self.dtype, sample_weight), top
 
     def loss_and_gradients(
         self,
@@ -225,7 +267,7 @@ class Network:
         gradients : dict
             Name to array, shaped like `parameters`.
         """
-        of = loss_of(loss)
+        of = loss_for_outputs(loss, self.graph.splits)
         x, t, top = self.checked(X, y, of, sample_weight)
         key = "gradients", of, flag("training", training)
         with self.lock:
@@ -253,7 +295,7 @@ class Network:
         sample_weight : array, shape (rows,), optional
             What each row counts for.
         """
-        of = loss_of(loss)
+        of = loss_for_outputs(loss, self.graph.splits)
         return self.evaluate_checked(of, *self.checked(X, y, of, sample_weight))
 
     def evaluate_checked(self, loss: Loss, x: Any, t: Any, top: int) -> float:
@@ -281,76 +323,6 @@ class Network:
             training=training,
         )
 
-    def vjp(self, X: Any, u: Any) -> Array:
-        """uᵀ J for every row: the cotangent of X, where J is the Jacobian of the row's outputs in its inputs.
-
-        Parameters
-        ----------
-        X : array, shape (rows, inputs) or (inputs,)
-        u : array, shape (rows, outputs) or (outputs,)
-            Cotangents of the outputs.
-
-        Returns
-        -------
-        array, shape of X
-        """
-        return self._product("vjp", X, "u", u, self.outputs, self.inputs)
-
-    def jvp(self, X: Any, v: Any) -> Array:
-        """J v for every row: the tangent of the outputs, where J is the Jacobian of the row's outputs in its inputs.
-
-        Parameters
-        ----------
-        X : array, shape (rows, inputs) or (inputs,)
-        v : array, shape (rows, inputs) or (inputs,)
-            Tangents of the inputs.
-
-        Returns
-        -------
-        array, shape (rows, outputs) or (outputs,)
-        """
-        return self._product("jvp", X, "v", v, self.inputs, self.outputs)
-
-    def jacobian(self, X: Any, mode: str = "auto") -> Array:
-        """The Jacobian of the outputs in the inputs, at every row of X.
-
-        Parameters
-        ----------
-        X : array, shape (rows, inputs) or (inputs,)
-        mode : {"auto", "forward", "reverse"}
-            Columns by jvp, rows by vjp, or whichever are fewer.
-
-        Returns
-        -------
-        array, shape (rows, outputs, inputs) or (outputs, inputs)
-        """
-        if not isinstance(mode, str) or mode not in ("auto", "forward", "reverse"):
-            raise not_one_of("mode", mode, ("auto", "forward", "reverse"))
-        x = self._rows(X)
-        forward = mode == "forward" or (mode == "auto" and self.inputs < self.outputs)
-        size = self.inputs if forward else self.outputs
-        repeated = np.repeat(x, size, axis=0)
-        basis = np.tile(np.eye(size, dtype=self.dtype), (len(x), 1))
-        product = self.jvp(repeated, basis) if forward else self.vjp(repeated, basis)
-        out = product.reshape(len(x), size, self.outputs if forward else self.inputs)
-        if forward:
-            out = np.ascontiguousarray(out.transpose(0, 2, 1))
-        return out[0] if np.ndim(X) == 1 else out
-
-    def _product(self, kind: str, X: Any, name: str, other: Any, other_width: int, width: int) -> Array:
-        x = self._rows(X)
-        w = arrays.rows(name, other, other_width, self.dtype)
-        if len(x) != len(w):
-            raise ShapeError(f"`{name}` must have as many rows as `X`, `{len(x)}`, got `{len(w)}`")
-        y = np.empty((len(x), width), self.dtype)
-        with self.lock:
-            plan = self._plans.get(kind)
-            if plan is None:
-                plan = self._plans[kind] = self._row_plan(kind)
-            plan.refresh(self._parameters.version)
-            plan(x, y, plan.workers, w)
-        return y[0] if np.ndim(X) == 1 else y
-
     def _row_plan(self, kind: str, workers: int = 0) -> RowPlan:
         return RowPlan(self.graph, self._parameters.block, self._states.block, workers or team.default_threads(), kind)
 
@@ -370,12 +342,6 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
         raise not_one_of("dtype", getattr(dtype, "__name__", dtype), ("float32", "float64"))
     out: np.dtype[Any] = np.dtype(kind.name)
     return out
-
-
-def _codes(graph: Graph) -> tuple[tuple[int, int], ...]:
-    """Columns of X that must hold category codes, and how many categories each has."""
-    first = graph.nodes[0].layer
-    return tuple((c, count) for c, (count, _) in first.columns.items()) if isinstance(first, Embedding) else ()
 
 
 def signed(seed: int) -> int:

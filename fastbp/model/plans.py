@@ -3,6 +3,9 @@
     predict   gather, forward ops, scatter                                    one phase, a block of rows at a time
     vjp       predict's, then the cotangents' way back to the input           one phase, a block of rows at a time
     jvp       each forward op beside its tangent's                            one phase, a block of rows at a time
+    rows      vjp of every unit vector: whole Jacobians, by rows              one phase, a block of rows at a time
+    columns   jvp of every unit vector: whole Jacobians, by columns           one phase, a block of rows at a time
+    gradient  vjp of one unit vector                                          one phase, a block of rows at a time
     evaluate  gather, forward, loss                                           one phase over a batch, again and again
     train     gather, forward, loss, cotangents back | check | weights        three phases over a batch, again and again
               ... | check | weights | norm | update                           where gradients have to wait
@@ -35,28 +38,21 @@ class RowPlan(Plan):
 
     Parameters
     ----------
-    kind : {"predict", "vjp", "jvp"}
+    kind : {"predict", "vjp", "jvp", "rows", "columns", "gradient"}
+        The last three are whole Jacobians, by rows or by columns, and one of their rows.
     """
 
     def __init__(self, graph: Graph, parameters: Block, states: Block, workers: int, kind: str) -> None:
         super().__init__(parameters, workers)
         rows = ROW_BLOCK * workers
         lowering = Lowering(graph, parameters, states, rows, self.arena, keeping=kind != "predict")
-        if kind == "vjp":
-            lowering.transpose(to_input=True)
-        x = lowering.gather(graph.inputs)
-        second = None
+        self._second = 0
         if kind == "predict":
-            values = lowering.forward(x)
-            out = values[-1].buffer
-        elif kind == "vjp":
-            values = lowering.forward(x)
-            second = len(lowering.ops)
-            out = lowering.backward(values, x, lowering.gather(graph.outputs), to_input=True)
+            lowering.scatter(lowering.forward(lowering.gather(graph.inputs))[-1].value.buffer)
+        elif kind in ("jvp", "columns"):
+            self._lower_forwards(lowering, graph, whole=kind == "columns")
         else:
-            second = len(lowering.ops)
-            out = lowering.tangents(x, lowering.gather(graph.inputs))
-        lowering.scatter(out)
+            self._lower_backwards(lowering, graph, kind)
         phase = {
             at.PHASE_KIND: at.ROW_PHASE,
             at.PHASE_OPS: 0,
@@ -66,39 +62,76 @@ class RowPlan(Plan):
             at.PHASE_LOCAL: 1,
             at.PHASE_END: at.END_NOTHING,
         }
-        self.finish(lowering.ops, lowering.layers, [phase], lowering.transposes)
-        self._second = second
+        self.finish(lowering.ops, [], [phase], lowering.transposes)
+        self.repeats = {"rows": graph.outputs, "columns": graph.inputs}.get(kind, 1)
+        self.head[at.REPEATS] = self.repeats
+        self._other = self.ops.address_of(self._second)
         self._threads = 0
         self.work = sum(shape[0] * shape[-1] for shape in graph.parameters().values() if len(shape) == 2)
         # What a row costs beside its products: a few operations a number on its way in, through and out.
-        cost = self.work + 16 * (graph.inputs + sum(node.outputs for node in graph.nodes))
+        self.work *= self.repeats
+        cost = self.work + 16 * self.repeats * (graph.inputs + sum(node.outputs for node in graph.nodes))
         self.most_rows = max(ROW_BLOCK, CALL_WORK // cost // ROW_BLOCK * ROW_BLOCK)
         self._predict = sweep("predict_rows", self.real)
+        self._product = sweep("product_rows", self.real) if kind in ("vjp", "jvp") else self._predict
+
+    def _lower_forwards(self, lowering: Lowering, graph: Graph, *, whole: bool) -> None:
+        """The products of the Jacobians with tangents, given or all unit vectors."""
+        if whole:
+            x = lowering.gather_repeated(graph.inputs, graph.inputs)
+            lowering.scatter_columns(lowering.tangents(x, lowering.unit_rows(graph.inputs)), graph.inputs)
+            return
+        x = lowering.gather(graph.inputs)
+        self._second = len(lowering.ops)
+        lowering.scatter(lowering.tangents(x, lowering.gather(graph.inputs)))
+
+    def _lower_backwards(self, lowering: Lowering, graph: Graph, kind: str) -> None:
+        """The products with cotangents: given, all unit vectors, or one."""
+        lowering.transpose(to_input=True)
+        x = lowering.gather_repeated(graph.inputs, graph.outputs) if kind == "rows" else lowering.gather(graph.inputs)
+        uses = lowering.forward(x)
+        self._second = len(lowering.ops)
+        d = lowering.gather(graph.outputs) if kind == "vjp" else lowering.unit_rows(graph.outputs)
+        found = lowering.backward(uses, {uses[-1].node.index: d}, to_input=True)
+        assert found
+        lowering.scatter(found)
+
+    def choose(self, column: int) -> None:
+        """Which output's gradient the kind "gradient" takes."""
+        self.ops.records[self._second, at.COPY_FROM] = column
 
     def __call__(self, x: Any, y: Any, threads: int, other: Any = None) -> None:
-        """From rows `x` (and `other`, cotangents or tangents) to rows `y`; C-contiguous arrays of the plan's dtype."""
+        """From rows `x` (and `other`, cotangents or tangents) to `y`; C-contiguous arrays of the plan's dtype.
+
+        Of whole Jacobians y has all rows one behind the other.
+        """
         rows = x.shape[0]
         if rows == 0:
             return
+        repeats = self.repeats
         if rows > self.most_rows:  # cut, so that Ctrl-C is answered between the pieces
-            size = self.most_rows
+            size, per_row = self.most_rows, len(y) // rows
             for r in range(0, rows, size):
-                part = slice(r, r + size)
-                self(x[part], y[part], threads, None if other is None else other[part])
+                part, out = slice(r, r + size), slice(r * per_row, (r + size) * per_row)
+                self(x[part], y[out], threads, None if other is None else other[part])
             return
-        if other is not None:
-            self.ops.records[self._second, at.A] = other.ctypes.data
-        if rows <= ROW_BLOCK or threads == 1 or rows * self.work < SERIAL_WORK:
+        if rows * repeats <= ROW_BLOCK or threads == 1 or rows * self.work < SERIAL_WORK:
             if self._threads != 1:
                 self._threads = self.head[at.THREADS] = 1
-            self._predict(self.head_address, x, y, self.zero)
+            if other is None:
+                self._predict(self.head_address, x, y, self.zero)
+            else:
+                self._product(self.head_address, self._other, x, other, y, self.zero)
             return
         self._threads = 0
-        if not (x.flags.c_contiguous and x.flags.aligned and x.dtype == y.dtype == self.parameters.dtype):
-            raise TypeError("rows must be in C order")  # as the compiled entry does
-        if not (y.flags.c_contiguous and y.flags.aligned and y.flags.writeable):
-            raise TypeError("results must be in C order")
+        for array in (x, y) if other is None else (x, y, other):
+            if not (array.flags.c_contiguous and array.flags.aligned and array.dtype == self.parameters.dtype):
+                raise TypeError("rows must be in C order")  # as the compiled entries do
+        if not y.flags.writeable:
+            raise TypeError("results must be writeable")
+        if other is not None:
+            self.ops.records[self._second, at.A] = other.ctypes.data
         self.ops.records[0, at.A] = x.ctypes.data
         self.ops.records[int(self.head[at.OP_COUNT]) - 1, at.C] = y.ctypes.data
-        self.head[at.ROWS] = rows
-        self.run(min(threads, -(-rows // ROW_BLOCK)))
+        self.head[at.ROWS] = rows * repeats
+        self.run(min(threads, -(-rows * repeats // ROW_BLOCK)))

@@ -16,7 +16,10 @@ from fastbp.model.graph import Graph, Node
 
 @dataclass(frozen=True)
 class Buffer:
-    """A panel matrix, and what is known of the magnitudes in it: at most scale times what an op noted, plus offset."""
+    """A panel matrix, and what is known of the magnitudes in it: at most scale times what an op noted, plus offset.
+
+    Of a cotangent or a tangent, `kept` says that somebody else reads it too, so nobody may write over it.
+    """
 
     address: int
     stride: int
@@ -25,6 +28,7 @@ class Buffer:
     wrote: int = -1  # number of that op; -1: the user's data
     scale: float = 1.0
     offset: float = 1.0
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,12 @@ class Records:
         self.training = training
         self.keeping = keeping
         self.treatment = treatment if treatment is not None else dict.fromkeys(parameters.slots, (1.0, 0.0))
-        self.transposed: dict[int, int] = {}  # node -> address of its transposed weights
+        self.transposed: dict[str, int] = {}  # home of a node -> address of its transposed weights
         self.transposes: list[dict[int, int]] = []  # a layer record for each, frozen ones too, to fill it from
         self.ops: list[Words] = []
         self.layers: list[Words] = []
         self.reducers: list[str] = []  # the kernel of each that takes its gradients
+        self.more: list[tuple[Words, Words]] = []  # a layer's record, and one of another use of its parameters
         self.masked: set[int] = set()  # relus whose mask the product behind them has applied
 
     # Buffers and records.
@@ -128,14 +133,35 @@ class Records:
         self.op("gather", user, out)
         return out
 
+    def gather_repeated(self, width: int, count: int) -> Buffer:
+        """The same, each row `count` times."""
+        out = self.buffer(width)
+        user = Buffer(0, width * self.itemsize, width, out.panels)
+        self.op("gather_repeated", user, out, copy_count=count)
+        return out
+
+    def unit_rows(self, width: int, column: int = -1) -> Buffer:
+        """Rows with a 1 in one column, the same for all or one after another."""
+        out = self.buffer(width)
+        self.op("unit_rows", out, out, copy_from=column, copy_count=width)
+        return out
+
+    def over(self, d: Buffer, width: int) -> Buffer:
+        """Where an op may write that reads a cotangent or tangent number by number: over it, if no other reads it."""
+        return self.buffer(width) if d.kept or d.width != width else d
+
     def scatter(self, source: Buffer) -> None:
         """Bring rows out to a user's array."""
         stride = source.width * self.itemsize
         self.op("scatter", source, Buffer(0, stride, source.width, source.panels))
 
+    def scatter_columns(self, source: Buffer, columns: int) -> None:
+        """Bring rows out as columns of matrices, `columns` of each."""
+        self.op("scatter_columns", source, Buffer(0, 0, source.width, source.panels), copy_count=columns)
+
     def place(self, node: Node, part: str) -> int:
         """Address of a parameter or a state; 0 where the layer has none of that name."""
-        name = f"{node.index}.{part}"
+        name = node.parameter(part)
         for block in (self.parameters, self.states):
             if name in block.slots:
                 return block.address + block.slots[name].offset
@@ -145,7 +171,7 @@ class Records:
         self, node: Node, kernel: str, x: Buffer, d: Buffer, parts: tuple[str, str], out: Buffer, **words: int
     ) -> None:
         """Note a layer for the weight sweep: parameters and those beside them, as far as they are trained."""
-        first, second = (f"{node.index}.{part}" for part in parts)
+        first, second = (node.parameter(part) for part in parts)
         slots = self.parameters.slots
         weight = slots[first] if first in slots and self.treatment[first] is not None else None
         bias = slots[second] if second in slots and self.treatment[second] is not None else None
@@ -174,12 +200,17 @@ class Records:
             at.LAYER_BIAS_DECAY: double(bias_decay),
         }
         record.update({getattr(at, f"LAYER_{name.upper()}"): value for name, value in words.items()})
+        if shape is not None:
+            for known in self.layers:
+                if (known[at.LAYER_OFFSET], known[at.LAYER_BIAS]) == (record[at.LAYER_OFFSET], record[at.LAYER_BIAS]):
+                    self.more.append((known, record))
+                    return
         self.layers.append(record)
         self.reducers.append(kernel)
 
     def is_trained(self, node: Node) -> bool:
         """Whether the weight sweep has anything to do for a node."""
-        names = [f"{node.index}.{part}" for part in node.layer.draws(node.inputs)]
+        names = [node.parameter(part) for part in node.layer.draws(node.inputs)]
         if self.training and node.layer.states(node.inputs):
             return True
         return any(self.treatment[name] is not None for name in names)

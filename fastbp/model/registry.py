@@ -104,6 +104,53 @@ OPS |= {
         "log_softmax",
     ),
     "scale": Op("scale", "scale", "scale columns", "scale", "y = s x", "dx = dy s, ds = Σ dy x", "scale"),
+    "add": Op("pair", "branch_add", "branch_add", "branch_add", "z = x + y", "dx = dz, dy = dz", "add"),
+    "subtract": Op(
+        "pair",
+        "branch_subtract",
+        "branch_times",
+        "branch_subtract",
+        "z = x - y",
+        "dx = dz, dy = -dz",
+        "subtract",
+    ),
+    "multiply": Op(
+        "pair", "branch_product", "branch_product", "branch_product", "z = x y", "dx = dz y, dy = dz x", "multiply"
+    ),
+    "divide": Op(
+        "pair",
+        "branch_divide",
+        "branch_divide branch_minus_product",
+        "branch_divide",
+        "z = x / y",
+        "dx = dz / y, dy = -dx z",
+        "divide",
+    ),
+    "affine": Op("affine", "branch_affine", "branch_times", "branch_times", "y = a x + b", "dx = a dy", "affine"),
+    "reciprocal": Op(
+        "reciprocal",
+        "branch_over",
+        "branch_over_slope branch_product",
+        "branch_over_slope",
+        "y = a / x",
+        "dx = -a dy / x²",
+        "reciprocal",
+    ),
+    "concat": Op(
+        "concat", "branch_copy", "branch_copy", "branch_copy", "z = [x, y]", "dx, dy = their columns of dz", "concat"
+    ),
+    "slice": Op(
+        "slice",
+        "branch_copy",
+        "branch_clear branch_copy",
+        "branch_copy",
+        "y = x[:, start:stop]",
+        "dx = dy in those columns, 0 in others",
+        "slice",
+    ),
+    "sum": Op("sum", "branch_row_sum", "branch_repeat", "branch_row_sum", "y = Σ x", "dx = dy", "sum"),
+    "mean": Op("sum", "branch_row_sum", "branch_repeat", "branch_row_sum", "y = Σ x / N", "dx = dy / N", "mean"),
+    "repeat": Op("repeat", "branch_repeat", "branch_row_sum", "branch_repeat", "y = x, N times", "dx = Σ dy", "repeat"),
     "dropout": Op("noise", "dropout", "dropout", "dropout", "y = m x / (1 - p)", "dx = m dy / (1 - p)", "dropout"),
     "layer_norm": Op(
         "row_norm",
@@ -202,8 +249,13 @@ PLUMBING = (
     "work",
     "gather",  # between the user's rows and panels
     "scatter",
+    "gather_repeated",  # for whole Jacobians
+    "unit_rows",
+    "scatter_columns",
     "transpose_weights",
     "keep_gradients",  # in the place of an optimiser, where gradients have to wait
+    "join_losses",  # of several outputs
+    "dot",  # a loss whose gradient is what it is told: the parameters' vjp
     "norm",  # of those
     "update",
     "scan_reals",  # looks at arrays before they are used

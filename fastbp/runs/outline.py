@@ -15,9 +15,9 @@ from fastbp.runs.subject import subject_of
 
 @dataclass
 class Outline:
-    """What `fastbp check` shows; a layer is (index, class, inputs, outputs, parameters)."""
+    """What `fastbp check` shows; a layer is (name, class, inputs, outputs, parameters)."""
 
-    layers: list[tuple[int, str, int, int, int]]
+    layers: list[tuple[str, str, int, int, int]]
     rows: dict[str, int]
     task: str
     targets: list[str]
@@ -48,8 +48,9 @@ def outline(plan: Plan) -> Outline:
     graph = subject.graph()
     layers = []
     for node in graph.nodes:
-        count = sum(prod(shape) for _, shape, _, _ in node.layer.draws(node.inputs).values())
-        layers.append((node.index, type(node.layer).__name__, node.inputs, node.outputs, count))
+        draws = {} if node.shares else node.layer.draws(node.inputs)
+        count = sum(prod(shape) for _, shape, _, _ in draws.values())
+        layers.append((node.name, type(node.layer).__name__, node.inputs, node.outputs, count))
     count = sum(layer[4] for layer in layers)
     rows = {name: len(part) for name, part in subject.parts.items()}
     batch = min(config.trainer.batch_size, rows["train"])

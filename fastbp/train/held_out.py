@@ -54,6 +54,8 @@ def held_out_of(net: Network, loss: Loss, validation: Any, metrics: Any, units: 
     """Check what `fit` was told to validate on; None where it was not."""
     if isinstance(metrics, str) or not isinstance(metrics, Sequence):
         raise ConfigTypeError(f"`metrics` must be a list of names, got `{metrics!r}`")
+    if metrics and len(net.graph.heads) > 1:
+        raise ConfigError("`metrics` must be empty for a network with several outputs, whose losses are taken instead")
     several = loss.kind == "binary_cross_entropy" and net.outputs > 1
     for name in metrics:
         metric_named(name, loss.kind, several)

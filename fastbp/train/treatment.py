@@ -9,7 +9,7 @@ from fastbp.engine.panels import Block
 from fastbp.errors import ConfigError, ConfigTypeError
 from fastbp.model.batch_plan import Update
 from fastbp.model.checks import chance, from_zero, positive, whole
-from fastbp.model.losses import Loss, loss_of
+from fastbp.model.losses import Loss, loss_for_outputs
 from fastbp.model.network import Network
 from fastbp.model.records import Treatment
 from fastbp.train.optimizers import Optimizer
@@ -41,18 +41,18 @@ def loss_for(net: Network, value: str | Loss) -> Loss:
     """The loss to train a network with, refused where the two do not fit."""
     if not net.parameters:
         raise ConfigError("`net` must have parameters to train, got a network without `Linear` layers")
-    loss = loss_of(value)
-    loss.check_outputs(net.outputs)
-    if loss.kind == "cross_entropy" and net.graph.nodes[-1].layer.kind == "softmax":
-        raise ConfigError(
-            "`loss` cross_entropy takes scores and does the softmax itself, got a network that ends in Softmax\n"
-            "hint: leave Softmax out"
-        )
-    if loss.kind == "binary_cross_entropy" and net.graph.nodes[-1].layer.kind == "sigmoid":
-        raise ConfigError(
-            "`loss` binary_cross_entropy takes logits and does the sigmoid itself, got a network that ends in Sigmoid\n"
-            "hint: leave Sigmoid out"
-        )
+    loss = loss_for_outputs(value, net.graph.splits)
+    for (part, _), end in zip(loss.parts, net.graph.ends, strict=True):
+        if part.kind == "cross_entropy" and end.kind == "softmax":
+            raise ConfigError(
+                "`loss` cross_entropy takes scores and does the softmax itself, got a network that ends in Softmax\n"
+                "hint: leave Softmax out"
+            )
+        if part.kind == "binary_cross_entropy" and end.kind == "sigmoid":
+            raise ConfigError(
+                "`loss` binary_cross_entropy takes logits and does the sigmoid itself, got a network that ends in"
+                " Sigmoid\nhint: leave Sigmoid out"
+            )
     return loss
 
 

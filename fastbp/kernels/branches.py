@@ -1,0 +1,189 @@
+"""Gates between the branches of a network: what joins two signals into one, and what takes one apart.
+
+Every Jacobian here is diagonal in each of its inputs, a choice of columns, or a row of ones:
+
+    add         z = x + y            vjp  dx = dz, dy = dz                  jvp  tz = tx + ty
+    subtract    z = x - y            vjp  dx = dz, dy = -dz                 jvp  tz = tx - ty
+    product     z = x ∘ y            vjp  dx = dz ∘ y, dy = dz ∘ x          jvp  tz = tx ∘ y + ty ∘ x
+    divide      z = x / y            vjp  dx = dz / y, dy = -(dx ∘ z)       jvp  tz = (tx - z ∘ ty) / y
+    affine      z = a x + b          vjp  dx = a dz                         jvp  tz = a tx
+    over        z = a / x            vjp  dx = -(a / x / x) dz              jvp  the same product
+    concat      z = [x, y]           vjp  dx, dy the columns of dz          jvp  tz = [tx, ty]
+    slice       z = columns of x     vjp  dx = dz in its columns, else 0    jvp  tz = columns of tx
+    row_sum     z = a Σ_n x_n        vjp  dx_n = a dz                       jvp  tz = a Σ_n tx_n
+    repeat      z_n = x              vjp  dx = Σ_n dz_n                     jvp  tz_n = tx
+
+Where a signal goes into several layers its cotangents add: that sum is `branch_add` too. Lanes that are padding are
+written as zero, since 0 / 0 there would be taken for a gradient that is not finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastbp.kernels.flags import kernel
+from fastbp.kernels.layout import (
+    A_STRIDE,
+    C_STRIDE,
+    COPY_COUNT,
+    COPY_FROM,
+    COPY_TO,
+    FIRST_PANEL,
+    MAGNITUDES,
+    NUMBER,
+    PANELS,
+    SETTING_1,
+    SETTING_2,
+    WIDTH,
+    Y_STRIDE,
+    A,
+    C,
+    Y,
+)
+from fastbp.kernels.lines import add, largest_lane, line_of, magnitude_bits, total, valid_lanes
+from fastbp.kernels.memory import (
+    as_real,
+    bytes_of,
+    fill,
+    get,
+    get_double,
+    get_real,
+    keep_first,
+    load,
+    load_first,
+    put,
+    store,
+    store_first,
+    zero_bits,
+)
+from fastbp.kernels.vector import LINE, V, vector_function
+
+
+def of_two(name: str, formula: Callable[[V, V], V]) -> None:
+    """Make the kernel `branch_<name>`: C = formula(A, Y), number by number."""
+    of_line = vector_function(formula)
+
+    def of_rows(op, me, r0, r1, z):
+        # A, Y: (rows, N) in   C: (rows, N) out, may be A or Y
+        in_line = LINE // bytes_of(z)
+        top = zero_bits(z)
+        for panel in range(get(op, PANELS)):
+            first = get(op, A) + panel * get(op, A_STRIDE)
+            second = get(op, Y) + panel * get(op, Y_STRIDE)
+            target = get(op, C) + panel * get(op, C_STRIDE)
+            count = valid_lanes(panel + get(op, FIRST_PANEL), get(op, WIDTH), in_line)
+            for o in range(r0 * LINE, r1 * LINE, LINE):
+                out = keep_first(of_line(load(first + o, z), load(second + o, z)), count, z)
+                top = magnitude_bits(top, out)
+                store(target + o, out)
+        slot = MAGNITUDES + get(op, NUMBER)
+        put(me, slot, max(get(me, slot), largest_lane(top)))
+
+    of_rows.__name__ = f"branch_{name}"
+    kernel(of_rows)
+
+
+def of_one(name: str, formula: Callable[[V, V, V], V]) -> None:
+    """Make the kernel `branch_<name>`: C = formula(A, SETTING_1, SETTING_2), number by number."""
+    of_line = vector_function(formula)
+
+    def of_rows(op, me, r0, r1, z):
+        # A: (rows, N) in   C: (rows, N) out, may be A
+        in_line = LINE // bytes_of(z)
+        a, b = as_real(get_double(op, SETTING_1), z), as_real(get_double(op, SETTING_2), z)
+        top = zero_bits(z)
+        for panel in range(get(op, PANELS)):
+            source = get(op, A) + panel * get(op, A_STRIDE)
+            target = get(op, C) + panel * get(op, C_STRIDE)
+            count = valid_lanes(panel + get(op, FIRST_PANEL), get(op, WIDTH), in_line)
+            for o in range(r0 * LINE, r1 * LINE, LINE):
+                out = keep_first(of_line(load(source + o, z), a, b), count, z)
+                top = magnitude_bits(top, out)
+                store(target + o, out)
+        slot = MAGNITUDES + get(op, NUMBER)
+        put(me, slot, max(get(me, slot), largest_lane(top)))
+
+    of_rows.__name__ = f"branch_{name}"
+    kernel(of_rows)
+
+
+of_two("add", lambda x, y: x + y)
+of_two("subtract", lambda x, y: x - y)
+of_two("product", lambda x, y: x * y)
+of_two("divide", lambda x, y: x / y)
+of_two("minus_product", lambda x, y: -(x * y))
+of_one("affine", lambda x, a, b: x.fma(a, b))
+of_one("times", lambda x, a, b: x * a)
+of_one("over", lambda x, a, b: a / x)
+of_one("over_slope", lambda x, a, b: -(a / x / x))
+
+
+@kernel
+def branch_copy(op, me, r0, r1, z):
+    """COPY_COUNT columns of A, from COPY_FROM on, to C from COPY_TO on; other columns of C stay as they are."""
+    # A: (rows, ·) in   C: (rows, ·) in and out
+    item = bytes_of(z)
+    in_line = LINE // item
+    top = zero_bits(z)
+    at, to = get(op, COPY_FROM), get(op, COPY_TO)
+    left = get(op, COPY_COUNT)
+    while left > 0:  # a run of columns that both sides have in one panel
+        count = min(left, min(in_line - at % in_line, in_line - to % in_line))
+        source = get(op, A) + at // in_line * get(op, A_STRIDE) + at % in_line * item
+        target = get(op, C) + to // in_line * get(op, C_STRIDE) + to % in_line * item
+        for o in range(r0 * LINE, r1 * LINE, LINE):
+            line = load_first(source + o, count, z)
+            top = magnitude_bits(top, line)
+            store_first(target + o, count, line)
+        at += count
+        to += count
+        left -= count
+    slot = MAGNITUDES + get(op, NUMBER)
+    put(me, slot, max(get(me, slot), largest_lane(top)))
+
+
+@kernel
+def branch_clear(op, me, r0, r1, z):
+    """C = 0."""
+    # C: (rows, N) out
+    for panel in range(get(op, PANELS)):
+        target = get(op, C) + panel * get(op, C_STRIDE)
+        for o in range(r0 * LINE, r1 * LINE, LINE):
+            store(target + o, fill(z))
+
+
+@kernel
+def branch_row_sum(op, me, r0, r1, z):
+    """C = SETTING_1 Σ_n A_n, one number a row."""
+    # A: (rows, N) in   C: (rows, 1) out
+    in_line = LINE // bytes_of(z)
+    factor = as_real(get_double(op, SETTING_1), z)
+    panels = (get(op, WIDTH) + in_line - 1) // in_line
+    top = zero_bits(z)
+    for r in range(r0, r1):
+        summed = fill(z)
+        for panel in range(panels):
+            summed = add(summed, line_of(op, get(op, A), get(op, A_STRIDE), r, panel, z))
+        out = keep_first(fill(total(summed) * factor), 1, z)
+        top = magnitude_bits(top, out)
+        store(get(op, C) + r * LINE, out)
+    slot = MAGNITUDES + get(op, NUMBER)
+    put(me, slot, max(get(me, slot), largest_lane(top)))
+
+
+@kernel
+def branch_repeat(op, me, r0, r1, z):
+    """C_n = SETTING_1 A for each of COPY_COUNT columns, A one number a row."""
+    # A: (rows, 1) in   C: (rows, N) out
+    in_line = LINE // bytes_of(z)
+    factor = as_real(get_double(op, SETTING_1), z)
+    top = zero_bits(z)
+    for panel in range(get(op, PANELS)):
+        target = get(op, C) + panel * get(op, C_STRIDE)
+        count = valid_lanes(panel, get(op, COPY_COUNT), in_line)
+        for r in range(r0, r1):
+            out = keep_first(fill(get_real(get(op, A) + r * LINE, z) * factor), count, z)
+            top = magnitude_bits(top, out)
+            store(target + r * LINE, out)
+    slot = MAGNITUDES + get(op, NUMBER)
+    put(me, slot, max(get(me, slot), largest_lane(top)))

@@ -1,0 +1,203 @@
+"""Products with the Jacobian of a network, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.errors import ConfigError, ShapeError, not_one_of
+from fastbp.model import arrays
+from fastbp.model.checks import whole
+from fastbp.model.graph import Graph
+from fastbp.model.parameters import Parameters
+from fastbp.model.plans import RowPlan
+
+Array = NDArray[Any]
+MODES = ("auto", "forward", "reverse")
+
+
+class Derivatives:
+    """What is asked of a network's derivatives in its inputs and parameters.
+
+    Where there are several inputs or outputs, J has them side by side, in their order.
+    """
+
+    graph: Graph
+    dtype: np.dtype[Any]
+    lock: Any
+    inputs: Any
+    outputs: Any
+    _parameters: Parameters
+    _plans: dict[Any, Any]
+    _rows: Callable[[Any], Array]
+    _side_by_side: Callable[[Any], Any]
+    _row_plan: Callable[[str], RowPlan]
+    loss_and_gradients: Callable[..., Any]
+
+    def vjp(self, X: Any, u: Any, out: Array | None = None) -> Array:
+        """uᵀ J for every row: the cotangent of X, where J is the Jacobian of the row's outputs in its inputs.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs) or (inputs,)
+        u : array, shape (rows, outputs) or (outputs,)
+            Cotangents of the outputs.
+        out : array, shape of X, optional
+            Written and returned instead of a new array.
+
+        Returns
+        -------
+        array, shape of X
+        """
+        return self._product("vjp", X, "u", u, self.outputs, self.inputs, out)
+
+    def jvp(self, X: Any, v: Any, out: Array | None = None) -> Array:
+        """J v for every row: the tangent of the outputs, where J is the Jacobian of the row's outputs in its inputs.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs) or (inputs,)
+        v : array, shape (rows, inputs) or (inputs,)
+            Tangents of the inputs.
+        out : array, shape (rows, outputs) or (outputs,), optional
+            Written and returned instead of a new array.
+
+        Returns
+        -------
+        array, shape (rows, outputs) or (outputs,)
+        """
+        return self._product("jvp", X, "v", v, self.inputs, self.outputs, out)
+
+    def jacobian(self, X: Any, mode: str = "auto", out: Array | None = None) -> Array:
+        """The Jacobian of the outputs in the inputs, at every row of X.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs) or (inputs,)
+        mode : {"auto", "forward", "reverse"}
+            Columns by jvp, rows by vjp, or whichever are fewer.
+        out : array, shape (rows, outputs, inputs) or (outputs, inputs), optional
+            Written and returned instead of a new array.
+
+        Returns
+        -------
+        array, shape (rows, outputs, inputs) or (outputs, inputs)
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp as fb
+        >>> net = fb.mlp([3, 8, 2], activation="tanh", seed=0, dtype="float64")
+        >>> J = net.jacobian(np.zeros(3))
+        >>> J.shape, bool(np.allclose(J[0], net.vjp(np.zeros(3), [1.0, 0.0])))
+        ((2, 3), True)
+        """
+        if not isinstance(mode, str) or mode not in MODES:
+            raise not_one_of("mode", mode, MODES)
+        forward = mode == "forward" or (mode == "auto" and self.inputs < self.outputs)
+        plan = self._ready("columns" if forward else "rows")
+        return self._whole(plan, X, (self.outputs, self.inputs), out)
+
+    def input_gradient(self, X: Any, output: int | None = None, out: Array | None = None) -> Array:
+        """The gradient of one output in the inputs, at every row of X: which inputs it hangs on, and how.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs) or (inputs,)
+        output : int
+            Which output, from 0; may be left out where there is only one.
+        out : array, shape of X, optional
+            Written and returned instead of a new array.
+
+        Returns
+        -------
+        array, shape of X
+        """
+        if output is None and self.outputs > 1:
+            raise ConfigError(f"`output` must say which of {self.outputs} outputs the gradient is of, got `None`")
+        column = whole("output", 0 if output is None else output, 0)
+        if column >= self.outputs:
+            raise ConfigError(f"`output` must be below {self.outputs}, the outputs of the network, got `{column}`")
+        with self.lock:
+            plan = self._ready("gradient")
+            plan.choose(column)
+            return self._whole(plan, X, (self.inputs,), out)
+
+    def parameter_vjp(self, X: Any, u: Any) -> dict[str, Array]:
+        """Σ uᵀ J over the rows, where J is the Jacobian of a row's outputs in the parameters.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs)
+        u : array, shape (rows, outputs)
+            Cotangents of the outputs; the gradient of a loss in them makes this its gradient in the parameters.
+
+        Returns
+        -------
+        dict
+            Name to array, shaped like `parameters`.
+        """
+        from fastbp.model.number_losses import Dot
+
+        if len(self.graph.heads) > 1:
+            u = arrays.side_by_side("u", u, [(None, width) for width in self.graph.splits], self.dtype)
+            cuts = np.cumsum(self.graph.splits)[:-1]
+            u = tuple(np.split(arrays.rows("u", u, self.outputs, self.dtype), cuts, axis=1))
+        loss: Any = (
+            [Dot(reduction="sum")] * len(self.graph.heads) if len(self.graph.heads) > 1 else Dot(reduction="sum")
+        )
+        found: dict[str, Array] = self.loss_and_gradients(X, u, loss=loss)[1]
+        return found
+
+    def _ready(self, kind: str) -> RowPlan:
+        """The plan of this kind, its transposed weights as new as the parameters."""
+        plan: RowPlan | None = self._plans.get(kind)
+        if plan is None:
+            with self.lock:
+                plan = self._plans[kind] = self._plans.get(kind) or self._row_plan(kind)
+        return plan
+
+    def _whole(self, plan: RowPlan, X: Any, shape: tuple[int, ...], out: Array | None) -> Array:
+        """Run a plan that needs rows alone; each brings a result of this shape."""
+        one = type(X) is np.ndarray and X.ndim == 1 and X.dtype == self.dtype and X.shape[0] == self.inputs
+        if not one or not X.flags.aligned or not X.flags.c_contiguous:
+            X = self._side_by_side(X)
+            x = self._rows(X)
+            one = np.ndim(X) == 1
+        else:
+            x = X[None]
+        shape = shape if one else (len(x), *shape)
+        result = np.empty(shape, self.dtype) if out is None else arrays.output(out, shape, self.dtype)
+        apart = result if out is None or not np.may_share_memory(x, out) else np.empty_like(result)
+        with self.lock:
+            plan.refresh(self._parameters.version)
+            plan(x, apart.reshape(-1, shape[-1]), plan.workers)
+        if apart is not result:
+            result[...] = apart
+        return result
+
+    def _product(
+        self, kind: str, X: Any, name: str, other: Any, other_width: int, width: int, out: Array | None
+    ) -> Array:
+        X = self._side_by_side(X)
+        x = self._rows(X)
+        if name == "v" or len(self.graph.heads) > 1:
+            parts = self.graph.parts if name == "v" else tuple((None, part) for part in self.graph.splits)
+            other = arrays.side_by_side(name, other, parts, self.dtype) if len(parts) > 1 else other
+        w = arrays.rows(name, other, other_width, self.dtype)
+        if len(x) != len(w):
+            raise ShapeError(f"`{name}` must have as many rows as `X`, `{len(x)}`, got `{len(w)}`")
+        one = np.ndim(X) == 1
+        shape = (width,) if one else (len(x), width)
+        result = np.empty(shape, self.dtype) if out is None else arrays.output(out, shape, self.dtype)
+        shared = out is not None and (np.may_share_memory(x, out) or np.may_share_memory(w, out))
+        apart = np.empty_like(result) if shared else result
+        plan = self._ready(kind)
+        with self.lock:
+            plan.refresh(self._parameters.version)
+            plan(x, apart.reshape(-1, width), plan.workers, w)
+        if apart is not result:
+            result[...] = apart
+        return result

@@ -1,0 +1,88 @@
+"""The loss of a network with several outputs: the weighted sum of one for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastbp.errors import ConfigError, ConfigTypeError, DataTypeError
+from fastbp.model.checks import from_zero
+from fastbp.model.losses import Loss, Targets, loss_of
+
+
+@dataclass(frozen=True)
+class JointLoss(Loss):
+    """ℓ = Σ_o w_o ℓ_o over the outputs of a network.
+
+    Parameters
+    ----------
+    losses : list of str or Loss
+        One for each output, in their order.
+    weights : list of float, >= 0, optional
+        What each counts for, by default 1.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp as fb
+    >>> x = fb.Input(3)
+    >>> h = fb.tanh(fb.Linear(16)(x))
+    >>> net = fb.Network(inputs=x, outputs=[fb.Linear(4)(h), fb.Linear(1)(h)], seed=0)
+    >>> trainer = fb.Trainer(net, loss=fb.JointLoss(["cross_entropy", "mse"], weights=[1.0, 0.5]))
+    >>> X = np.random.default_rng(0).normal(size=(64, 3))
+    >>> classes, numbers = trainer.net.predict(X)
+    >>> classes.shape, numbers.shape
+    ((64, 4), (64, 1))
+    >>> history = trainer.fit(X, (np.arange(64) % 4, X[:, :1]), epochs=2)
+    """
+
+    kind: ClassVar[str] = "joint"
+    listed: ClassVar[bool] = False
+    losses: Any = ()
+    weights: Any = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.losses, str) or not isinstance(self.losses, Sequence) or not self.losses:
+            raise ConfigTypeError(f"`losses` must be a list of losses, one for each output, got `{self.losses!r}`")
+        losses = tuple(loss_of(loss) for loss in self.losses)
+        weights = [1.0] * len(losses) if self.weights is None else self.weights
+        if isinstance(weights, str) or not isinstance(weights, Sequence | np.ndarray) or len(weights) != len(losses):
+            raise ConfigError(f"`weights` must have a number for each of {len(losses)} losses, got `{weights!r}`")
+        for i, loss in enumerate(losses):
+            if isinstance(loss, JointLoss):
+                raise ConfigError(f"`losses[{i}]` must be the loss of one output, got a joint one")
+            if loss.reduction != losses[0].reduction:
+                raise ConfigError(
+                    f"`losses` must all have the same reduction, got `{losses[0].reduction}` and `{loss.reduction}`"
+                )
+        object.__setattr__(self, "losses", losses)
+        object.__setattr__(self, "weights", tuple(from_zero(f"weights[{i}]", w) for i, w in enumerate(weights)))
+        object.__setattr__(self, "reduction", losses[0].reduction)
+
+    @property
+    def parts(self) -> tuple[tuple[Loss, float], ...]:
+        return tuple(zip(self.losses, self.weights, strict=True))
+
+    @property
+    def simple(self) -> bool:
+        return False
+
+    def targets(
+        self, name: str, value: Any, rows: int, outputs: Any, dtype: np.dtype[Any], sample_weight: Any = None
+    ) -> Targets:
+        count = len(self.losses)
+        if not isinstance(value, tuple | list) or len(value) != count:
+            got = f"`{len(value)}`" if isinstance(value, tuple | list) else f"`{type(value).__name__}`"
+            raise DataTypeError(f"`{name}` must be a tuple with the targets of each of {count} outputs, got {got}")
+        found = []
+        for i, (loss, y, width) in enumerate(zip(self.losses, value, outputs, strict=True)):
+            plain = loss.targets(f"{name}[{i}]", y, rows, width, dtype)
+            if plain.weights is not None or plain.normalisers is not None:
+                raise ConfigError(
+                    f"`losses[{i}]` must count all rows alike where there are several outputs, got `{loss!r}`\n"
+                    "hint: give `sample_weight`"
+                )
+            found.append(loss.targets(f"{name}[{i}]", y, rows, width, dtype, sample_weight))
+        return Targets("", found[0].array, found[0].weights, found[0].normalisers, tuple(found))

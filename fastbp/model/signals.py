@@ -1,0 +1,188 @@
+"""Putting a network together by calling layers: what flows along its edges while it is being written down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any
+
+from fastbp.errors import ConfigError, ConfigTypeError, ShapeError
+from fastbp.model import gates
+from fastbp.model.activations import ACTIVATIONS
+from fastbp.model.checks import real, whole
+from fastbp.model.layers import LAYERS, Layer
+
+_SERIAL = count()
+
+
+class Signal:
+    """So many numbers a row, on their way through a network; arithmetic on signals makes gates.
+
+    `+ - * /` take signals of the same width, a signal of width 1, or numbers; `h[:, 2:5]` takes columns; `h.sum()` and
+    `h.mean()` are over the features of a row.
+    """
+
+    __array_ufunc__ = None  # a NumPy number on the left leaves arithmetic to the signal
+
+    def __init__(self, layer: Layer | None, sources: tuple[Signal, ...], features: int, name: str | None) -> None:
+        self.layer, self.sources, self.features, self.name = layer, sources, features, name
+        self.serial = next(_SERIAL)
+
+    def __repr__(self) -> str:
+        return f"Signal(features={self.features}, of={self.layer or 'Input'})"
+
+    def __bool__(self) -> bool:
+        raise ConfigError(
+            "a network must be the same for all rows, so a signal has no truth value\n"
+            "hint: `fb.relu(h)` or a product with `fb.sigmoid(g)` chooses row by row"
+        )
+
+    def _apply(self, name: str) -> Signal:
+        """The activation of this name."""
+        if name not in ACTIVATIONS:
+            raise ConfigError(f"`{name}` must be an activation to be used in a network, got a function that is none")
+        return applied(ACTIVATIONS[name](), (self,))
+
+    def __add__(self, other: Any) -> Signal:
+        return _two(gates.Add, self, other, lambda b: gates.Affine(1.0, b))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Signal:
+        return _two(gates.Subtract, self, other, lambda b: gates.Affine(1.0, -b))
+
+    def __rsub__(self, other: Any) -> Signal:
+        return applied(gates.Affine(-1.0, real("a number beside a signal", other)), (self,))
+
+    def __mul__(self, other: Any) -> Signal:
+        return _two(gates.Multiply, self, other, lambda a: gates.Affine(a, 0.0))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Signal:
+        return _two(gates.Divide, self, other, _inverse)
+
+    def __rtruediv__(self, other: Any) -> Signal:
+        return applied(gates.Reciprocal(real("a number beside a signal", other)), (self,))
+
+    def __neg__(self) -> Signal:
+        return applied(gates.Affine(-1.0, 0.0), (self,))
+
+    def __pow__(self, power: Any) -> Signal:
+        number = whole("a signal's power", power, 1)
+        if number > 16:
+            raise ConfigError(f"`a signal's power` must be at most 16, got `{number}`")
+        out = self
+        for digit in bin(number)[3:]:
+            out = out * out
+            out = out * self if digit == "1" else out
+        return out
+
+    def __getitem__(self, columns: Any) -> Signal:
+        if not isinstance(columns, tuple) or len(columns) != 2 or columns[0] != slice(None):
+            raise ConfigError(f"a signal must be cut as `h[:, 2:5]` or `h[:, 0]`, all rows first, got `h[{columns!r}]`")
+        at = columns[1]
+        if not isinstance(at, slice):
+            index = whole("a column", at, -self.features)
+            if index >= self.features:
+                raise ShapeError(f"a column must be below {self.features}, the width of the signal, got `{index}`")
+            index %= self.features
+            at = slice(index, index + 1)
+        start, stop, step = at.indices(self.features)
+        if step != 1 or stop <= start:
+            raise ConfigError(f"columns must be one behind the other, and at least one, got `{at.start}:{at.stop}`")
+        return applied(gates.Slice(start, stop), (self,))
+
+    def __iter__(self) -> Any:
+        raise ConfigTypeError("a signal must not be iterated over; `h[:, 0]` is its first column")
+
+    def sum(self) -> Signal:
+        """The sum of the features of a row, a signal of width 1."""
+        return applied(gates.Sum(), (self,))
+
+    def mean(self) -> Signal:
+        """The mean of the features of a row, a signal of width 1."""
+        return applied(gates.Mean(), (self,))
+
+
+def Input(features: int, name: str | None = None) -> Signal:
+    """What goes into a network: so many numbers a row.
+
+    Parameters
+    ----------
+    features : int, >= 1
+    name : str, optional
+        What `predict` and the others may call it by, where there are several inputs.
+
+    Examples
+    --------
+    A residual block: the cotangents of both ways add up where they part.
+
+    >>> import fastbp as fb
+    >>> x = fb.Input(64)
+    >>> h = fb.relu(fb.Linear(128)(x))
+    >>> net = fb.Network(inputs=x, outputs=fb.Linear(10)(h + fb.Linear(128)(x)), seed=0)
+    >>> list(net.parameters)
+    ['0.weight', '0.bias', '2.weight', '2.bias', '4.weight', '4.bias']
+    """
+    return Signal(None, (), whole("Input.features", features, 1), checked_name(name))
+
+
+def checked_name(name: Any) -> str | None:
+    """A name of a layer or an input: letters, digits, - and _, a letter first."""
+    if name is not None and (not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name)):
+        raise ConfigError(f"`name` must be of letters, digits, `-` and `_`, a letter first, got `{name}`")
+    return name
+
+
+def applied(layer: Layer, signals: Sequence[Any], name: str | None = None) -> Signal:
+    """What a layer makes of signals; shapes are checked here, where the user wrote it."""
+    if LAYERS.get(layer.kind) is not type(layer):
+        raise ConfigTypeError(f"`{layer!r}` must be a layer of fastbp to be called")
+    if len(signals) == 1 and isinstance(signals[0], list | tuple):
+        signals = signals[0]
+    for signal in signals:
+        if not isinstance(signal, Signal):
+            raise ConfigTypeError(
+                f"`{type(layer).__name__}` must be called with signals such as `fb.Input(64)`,"
+                f" got `{type(signal).__name__}`\nhint: a Network computes with numbers, a layer only says what it does"
+            )
+    widths = [s.features for s in signals]
+    features = layer.of(widths, [called(s) for s in signals])
+    return Signal(layer, tuple(signals), features, checked_name(name))
+
+
+def called(signal: Signal) -> str:
+    """What a signal is called in messages."""
+    of = f"`{signal.name}`, " if signal.name else ""
+    return f"{of}{signal.layer}" if signal.layer is not None else f"{of}Input({signal.features})"
+
+
+def concat(signals: Sequence[Any]) -> Signal:
+    """The features of several signals, one behind the other.
+
+    Parameters
+    ----------
+    signals : list of signals
+    """
+    if not isinstance(signals, list | tuple):
+        raise ConfigTypeError(f"`signals` must be a list of signals, got `{signals!r}`")
+    return applied(gates.Concat(), signals)
+
+
+def _inverse(a: float) -> Layer:
+    if a == 0.0:
+        raise ConfigError("a signal must not be divided by `0.0`")
+    return gates.Affine(1.0 / a, 0.0)
+
+
+def _two(gate: type[Layer], a: Signal, b: Any, with_number: Callable[[float], Layer]) -> Signal:
+    """A gate of two signals, the narrow one repeated, or of a signal and a number."""
+    if not isinstance(b, Signal):
+        return applied(with_number(real("a number beside a signal", b)), (a,))
+    if a.features == 1 < b.features:
+        a = applied(gates.Repeat(b.features), (a,))
+    if b.features == 1 < a.features:
+        b = applied(gates.Repeat(a.features), (b,))
+    return applied(gate(), (a, b))
