@@ -1,0 +1,218 @@
+"""A user's own activation or loss: written as a plain function or as text, differentiated by the gates' table, compiled
+as one formula.
+
+What is kept of a function is the gates it was made of, so it is saved, compared and compiled as data; two that compute
+the same by the same gates have one kernel, whose name is a hash of the formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from fastbp.autodiff.expression import parse
+from fastbp.autodiff.fuse import fused
+from fastbp.autodiff.graph import GATES, Graph
+from fastbp.autodiff.tracer import Tracer, gate, node_of
+from fastbp.autodiff.walk import pull
+from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.kernels import branches, losses
+from fastbp.kernels.flags import KERNELS
+from fastbp.model.activations import Activation
+from fastbp.model.losses import Loss
+
+# ("argument",), ("constant", 0.5) and ("exp", 0), in which numbers are places in the list; the last is the result.
+Gates = tuple[tuple[Any, ...], ...]
+
+
+def formula_of(where: str, given: Any, names: Sequence[str]) -> str | Gates:
+    """A formula as it is kept: text as it stands, a function as the gates that it was made of."""
+    if isinstance(given, str):
+        checked = _gates(where, parse(given, names), names)
+        return given if checked else given
+    if isinstance(given, list | tuple):
+        return _from_data(where, given, len(names))
+    if not callable(given):
+        arguments = ", ".join(names)
+        raise ConfigTypeError(f"`{where}` must be a function of {arguments}, or a formula as text, got `{given!r}`")
+    return _gates(where, given, names)
+
+
+def _gates(where: str, function: Callable[..., Any], names: Sequence[str]) -> Gates:
+    """The gates of a function of numbers."""
+    graph = Graph()
+    arguments = [graph.argument(()) for _ in names]
+    found = function(*(Tracer(graph, a) for a in arguments))
+    if isinstance(found, tuple | list):
+        raise ConfigTypeError(f"`{where}` must give one number, got a {type(found).__name__}")
+    output = node_of(graph, found)
+    if graph.shape(output) != ():
+        raise ConfigError(f"`{where}` must work number by number, got a result of shape `{graph.shape(output)}`")
+    if not graph.depends(output, arguments[0]):
+        raise ConfigError(f"`{where}` must depend on {names[0]}, got what is the same for all of them")
+    order = graph.needed([output])
+    places = {a: i for i, a in enumerate(arguments)}
+    gates: list[tuple[Any, ...]] = [("argument",)] * len(arguments)
+    for number in order:
+        if number in places:
+            continue
+        node = graph.nodes[number]
+        places[number] = len(gates)
+        value = graph.value_of(number)
+        if node.gate == "constant" and value is not None:
+            gates.append(("constant", float(value)))
+        else:
+            gates.append((node.gate, *(places[i] for i in node.inputs)))
+    if places[output] != len(gates) - 1:  # the function of x that is x
+        gates.append(("multiply", places[output], len(gates) + 1))
+        gates.insert(-1, ("constant", 1.0))
+        gates[-1] = ("multiply", places[output], len(gates) - 2)
+    return tuple(gates)
+
+
+def _from_data(where: str, data: Sequence[Any], count: int) -> Gates:
+    """Gates that a file holds."""
+    gates: list[tuple[Any, ...]] = []
+    for i, entry in enumerate(data):
+        name, *rest = entry
+        fine = name == "argument" if i < count else name == "constant" or (name in GATES and GATES[name].elementwise)
+        if fine and name not in ("argument", "constant"):
+            fine = all(isinstance(place, int) and 0 <= place < i for place in rest)
+        if not fine:
+            raise ConfigError(f"`{where}` must be gates of this version, got `{entry}`")
+        gates.append((name, *(float(v) if name == "constant" else v for v in rest)))
+    return tuple(gates)
+
+
+def applied(formula: str | Gates, names: Sequence[str], *values: Any) -> Any:
+    """The formula of traced values."""
+    if isinstance(formula, str):
+        return parse(formula, names)(*values)
+    found = list(values)
+    for name, *rest in formula[len(values) :]:
+        found.append(rest[0] if name == "constant" else gate(name, *(found[i] for i in rest)))
+    return found[-1]
+
+
+def _traced(formula: str | Gates, names: Sequence[str]) -> tuple[Graph, list[int], int]:
+    graph = Graph()
+    arguments = [graph.argument(()) for _ in names]
+    return graph, arguments, node_of(graph, applied(formula, names, *(Tracer(graph, a) for a in arguments)))
+
+
+@lru_cache(maxsize=None)
+def activation_kernels(formula: str | Gates) -> tuple[str, str]:
+    """Names of the kernels y = f(x) and dx = dy f'(x), which are there from now on."""
+    graph, (x,), y = _traced(formula, ("x",))
+    u = graph.argument(())
+    (dx,) = pull(graph, [(y, u)], [x])
+    forward, back = fused(graph, [x], [y]), fused(graph, [u, x], [dx])
+    names = f"custom_{forward.digest}", f"custom_{back.digest}_vjp"
+    if f"branch_{names[0]}" not in KERNELS:
+        branches.of_one(names[0], lambda x, a, b: forward.formula(x))
+    if f"branch_{names[1]}" not in KERNELS:
+        branches.of_two(names[1], back.formula)
+    return names
+
+
+@lru_cache(maxsize=None)
+def loss_kernel(formula: str | Gates) -> str:
+    """Name of the kernel of a loss, which is there from now on."""
+    graph, (z, t), value = _traced(formula, ("z", "t"))
+    (dz,) = pull(graph, [(value, graph.constant(1.0))], [z])
+    both = fused(graph, [z, t], [value, dz])
+    name = f"custom_loss_{both.digest}"
+    if name not in KERNELS:
+        losses.loss(name, lambda z, t, a: both.formula(z, t))
+    return name
+
+
+@dataclass(frozen=True, repr=False)
+class Custom(Activation):
+    """y = f(x), number by number, for a function of the user's; see `fb.activation`.
+
+    Parameters
+    ----------
+    formula : str
+        Such as "x * tanh(log(1 + exp(x)))".
+    """
+
+    kind: ClassVar[str] = "custom"
+    formula: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "formula", formula_of("activation", self.formula, ("x",)))
+
+    def __repr__(self) -> str:
+        shown = repr(self.formula) if isinstance(self.formula, str) else f"<{len(self.formula) - 1} gates>"
+        return f"activation({shown})"
+
+    def plain(self) -> dict[str, Any]:
+        return {"formula": self.formula if isinstance(self.formula, str) else [list(entry) for entry in self.formula]}
+
+    settings = plain
+
+
+@dataclass(frozen=True, repr=False)
+class CustomLoss(Loss):
+    """ℓ = Σ_n f(z_n, t_n) / N for a function of the user's; see `fb.loss`."""
+
+    kind: ClassVar[str] = "custom"
+    listed: ClassVar[bool] = False
+    formula: Any
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "formula", formula_of("loss", self.formula, ("z", "t")))
+
+    def __repr__(self) -> str:
+        shown = repr(self.formula) if isinstance(self.formula, str) else f"<{len(self.formula) - 2} gates>"
+        return f"loss({shown})"
+
+    @property
+    def kernel(self) -> str:
+        return loss_kernel(self.formula)
+
+
+def activation(formula: Callable[[Any], Any] | str) -> Custom:
+    """An activation of your own, differentiated gate by gate and compiled as one formula.
+
+    Parameters
+    ----------
+    formula : callable or str
+        A function of one number x, such as ``lambda x: x * fb.sigmoid(2.0 * x)``, made of arithmetic, NumPy's functions
+        and `fb.sigmoid`, `fb.relu` and the like; or the same as text, "x * sigmoid(2 * x)".
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> mish = fb.activation(lambda x: x * fb.tanh(fb.softplus(x)))
+    >>> net = fb.Network([fb.Linear(8), mish, fb.Linear(1)], inputs=2, seed=0)
+    >>> net.predict([[0.0, 1.0]]).shape
+    (1, 1)
+    """
+    return Custom(formula)
+
+
+def loss(formula: Callable[[Any, Any], Any] | str, reduction: str = "mean") -> CustomLoss:
+    """A loss of your own, differentiated gate by gate and compiled as one formula: the mean over outputs and rows.
+
+    Parameters
+    ----------
+    formula : callable or str
+        A function of two numbers, what the network put out and its target, such as ``lambda z, t: np.abs(z - t) ** 3``;
+        or the same as text, "abs(z - t) ** 3".
+    reduction : {"mean", "sum"}
+        Over the rows, as of other losses.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp as fb
+    >>> quartic = fb.loss(lambda z, t: (z - t) ** 4)
+    >>> net = fb.mlp([2, 8, 1], seed=0)
+    >>> net.evaluate(np.zeros((3, 2)), np.ones((3, 1)), quartic) > 0.0
+    True
+    """
+    return CustomLoss(formula, reduction=reduction)
