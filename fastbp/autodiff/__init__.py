@@ -1,0 +1,1 @@
+"""Functions as graphs of gates: traced once, differentiated by one table, compiled."""
