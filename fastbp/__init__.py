@@ -71,6 +71,8 @@ _HOMES = {
     "fastbp.train.callbacks": ["Callback", "EarlyStopping", "ReduceLROnPlateau", "TimeBudget"],
     "fastbp.train.lbfgs": ["LBFGS"],
     "fastbp.train.writers": ["CSVLogger", "JSONLogger", "ModelCheckpoint"],
+    "fastbp.autodiff.function": ["trace"],
+    "fastbp.autodiff.functions": ["erf", "relu", "sigmoid", "softplus", "tanh"],
     "fastbp.errors": [
         "CheckpointError",
         "ConfigError",
@@ -175,15 +177,23 @@ __all__ = [
     "Trainer",
     "concat",
     "data",
+    "erf",
     "errors",
     "load",
     "metrics",
     "mlp",
     "reference",
+    "relu",
+    "sigmoid",
+    "softplus",
+    "tanh",
+    "trace",
 ]
 
 if TYPE_CHECKING:
     from fastbp import data, errors, reference
+    from fastbp.autodiff.function import trace
+    from fastbp.autodiff.functions import erf, relu, sigmoid, softplus, tanh
     from fastbp.errors import (
         CheckpointError,
         ConfigError,

@@ -82,7 +82,7 @@ def kernel_address(name: str, real: str) -> int:
 
 
 def sweep(name: str, real: str) -> Any:
-    """A compiled entry of `engine.entries`: `invoke`, `run_serial`, `run_parallel`, `predict_rows`, `step_batch`."""
+    """A compiled entry of `engine.entries`, by a name of ENTRIES."""
     from numba import njit
 
     from fastbp.engine import entries
@@ -98,7 +98,10 @@ def sweep(name: str, real: str) -> Any:
     return _build(name, real, make)
 
 
-ENTRIES = ("invoke", "run_serial", "run_parallel", "predict_rows", "product_rows", "step_batch", "step_batch_labels")
+ENTRIES = (
+    *("invoke", "run_serial", "run_parallel", "predict_rows", "product_rows", "step_batch", "step_batch_labels"),
+    "run_groups",
+)
 
 
 def compile_all() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import prange, types
 
 from fastbp.kernels import layout as at
-from fastbp.kernels.memory import call_kernel, get, put, put_double
+from fastbp.kernels.memory import call_kernel, flush_subnormals, get, put, put_double, restore_rounding
 
 
 def invoke(function, op, me, r0, r1, z):
@@ -90,12 +90,29 @@ def step_batch(head, x, y, rate, step, seed, z):
     return DIVERGED if get(head, at.STATUS) != 0 else USED
 
 
+def run_groups(groups, count, me, z):
+    """Run the groups of a traced function, one after another; the ops of a group a block of rows at a time."""
+    state = flush_subnormals()
+    for _ in range(count):
+        ops, rows, block = get(groups, at.GROUP_OPS), get(groups, at.GROUP_ROWS), get(groups, at.GROUP_BLOCK)
+        for r0 in range(0, rows, block):
+            r1 = min(r0 + block, rows)
+            op = ops
+            for _ in range(get(groups, at.GROUP_COUNT)):
+                call_kernel(get(op, at.KERNEL), op, me, r0, r1, z)
+                op += at.OP_WORDS * at.WORD
+        groups += at.GROUP_WORDS * at.WORD
+    restore_rounding(state)
+
+
 def signature(name, real):
     """The Numba signature of an entry."""
     number = types.float32 if real == "float32" else types.float64
     rows = types.Array(number, 2, "C", readonly=True)
     if name == "invoke":
         return types.void(*[types.int64] * 5, number)
+    if name == "run_groups":
+        return types.void(*[types.int64] * 3, number)
     if name == "predict_rows":
         return types.void(types.int64, rows, types.Array(number, 2, "C"), number)
     if name == "product_rows":

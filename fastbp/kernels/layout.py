@@ -184,9 +184,22 @@ TABLE_COUNT = next(_word)
 COPY_FROM = next(_word)  # columns that are copied: the first of A, the first of C, how many
 COPY_TO = next(_word)
 COPY_COUNT = next(_word)
+A_ROW = next(_word)  # gates: bytes from one row of an operand to the next; 0 where one row serves for all
+B_ROW = next(_word)
+Y_ROW = next(_word)
+ROW_BEGIN = next(_word)  # take and place: the first row and column, and how far the next is
+ROW_JUMP = next(_word)
+COLUMN_BEGIN = next(_word)
+COLUMN_JUMP = next(_word)
+PART_ROWS = next(_word)  # ... and how many there are
+PART_WIDTH = next(_word)
 OP_WORDS = 48
 
 EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP = 0, 1, 2
+
+# A group of a traced function's ops: they go over the rows together, a block at a time.
+GROUP_OPS, GROUP_COUNT, GROUP_ROWS, GROUP_BLOCK = range(4)
+GROUP_WORDS = 4
 
 # A column of an embedding's input: a number that is passed on, or a code that chooses a row of a table.
 COLUMN_FROM, COLUMN_TO, COLUMN_TABLE, COLUMN_STRIDE, COLUMN_ROWS, COLUMN_WIDTH = range(6)

@@ -125,15 +125,13 @@ def transpose_block(typing_context, source, target, z):
 
 
 @inlined
-def reduce_panels(n, layer, me, i0, i1, panel, out, out_stride, b0, count, begun, z):
+def reduce_panels(n, x, x_stride, d, d_stride, me, i0, i1, out, out_stride, b0, count, begun, z):
     """n panels of dW for inputs i0 to i1, of `count` rows from b0 on, added to the lines at `out` if they are begun."""
-    # x: (B, I) in   dz: (B, panels) in   out: (n, i1 - i0) lines in and out
-    x_stride = get(layer, LAYER_X_STRIDE)
-    d_stride = get(layer, LAYER_D_STRIDE)
+    # x: (B, I) in   d: (B, n panels) in   out: (n, i1 - i0) lines in and out
     item = bytes_of(z)
     in_line = LINE // item
-    x = get(layer, LAYER_X) + b0 * LINE
-    d = get(layer, LAYER_D) + panel * d_stride + b0 * LINE
+    x += b0 * LINE
+    d += b0 * LINE
     largest = me + LARGEST_LINE * WORD
     start = me + ZERO_LINE * WORD
     start_row = 0
@@ -267,16 +265,18 @@ def weights(task, me, r0, r1, z):
     record = layer
     begun = False
     while record != 0:  # several where layers share these parameters
+        x, x_stride, d_stride = get(record, LAYER_X), get(record, LAYER_X_STRIDE), get(record, LAYER_D_STRIDE)
         for b0 in range(0, r1, DEPTH):
             count = min(DEPTH, r1 - b0)
             panel = p0
             while panel < p1:
                 out = scratch + (panel - p0) * stride
+                d = get(record, LAYER_D) + panel * d_stride
                 if TILE_N > 1 and panel + TILE_N <= p1:
-                    reduce_panels(TILE_N, record, me, i0, i1, panel, out, stride, b0, count, begun, z)
+                    reduce_panels(TILE_N, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun, z)
                     panel += TILE_N
                 else:
-                    reduce_panels(1, record, me, i0, i1, panel, out, stride, b0, count, begun, z)
+                    reduce_panels(1, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun, z)
                     panel += 1
             begun = True
         record = get(record, LAYER_MORE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, ClassVar
 
 from fastbp.autodiff.expression import parse
@@ -102,7 +102,7 @@ def _traced(formula: str | Gates, names: Sequence[str]) -> tuple[Graph, list[int
     return graph, arguments, node_of(graph, applied(formula, names, *(Tracer(graph, a) for a in arguments)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def activation_kernels(formula: str | Gates) -> tuple[str, str]:
     """Names of the kernels y = f(x) and dx = dy f'(x), which are there from now on."""
     graph, (x,), y = _traced(formula, ("x",))
@@ -117,7 +117,7 @@ def activation_kernels(formula: str | Gates) -> tuple[str, str]:
     return names
 
 
-@lru_cache(maxsize=None)
+@cache
 def loss_kernel(formula: str | Gates) -> str:
     """Name of the kernel of a loss, which is there from now on."""
     graph, (z, t), value = _traced(formula, ("z", "t"))

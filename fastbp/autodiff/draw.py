@@ -1,0 +1,164 @@
+"""A traced function as a picture: gates from left to right, on each edge the value above and the adjoint below.
+
+Gates stand in columns, each behind all of its inputs. What leaves a gate has its numbers on a stretch of its own, right
+behind the gate; an edge to a later column passes through a place of its own in every column between, so that no line
+crosses a number. The places of a column are ordered by where their neighbours are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from xml.sax.saxutils import escape
+
+from fastbp.autodiff.explain import Shown, short, steps_of
+from fastbp.autodiff.function import Traced
+from fastbp.autodiff.picture import Picture
+
+SIGNS = {
+    "add": "+",
+    "subtract": "−",
+    "multiply": "×",
+    "divide": "÷",
+    "power": "^",
+    "matmul": "@",
+    "greater": ">",
+    "less": "<",
+    "greater_equal": "≥",
+    "less_equal": "≤",
+    "equal": "=",
+    "not_equal": "≠",
+}
+ROW, GAP, MARGIN, HEIGHT, LETTER = 56, 56, 24, 36, 7
+GREEN, RED, LINE, INK = "#1d7a34", "#b02a1a", "#888", "#222"
+
+
+class Place(NamedTuple):
+    """A gate, or the way of its value through a later column."""
+
+    name: str
+    column: int
+
+
+def label(step: Shown) -> str:
+    """What stands in a gate: its sign, with constants where they are."""
+    if step.gate == "argument":
+        return step.name
+    sign = SIGNS.get(step.gate, step.gate)
+    constant = ["·" if i[:1].isalpha() else i for i in step.inputs]
+    if all(c == "·" for c in constant):
+        return "−·" if step.gate == "negate" else sign
+    return f" {sign} ".join(constant) if step.gate in SIGNS else f"{sign}({', '.join(constant)})"
+
+
+def columns_of(steps: list[Shown]) -> dict[str, int]:
+    """The column of each gate; arguments stand right before their first use."""
+    column: dict[str, int] = {}
+    for s in steps:
+        column[s.name] = 1 + max((column[i] for i in s.inputs if i in column), default=-1)
+    for s in steps:
+        if s.gate == "argument":
+            column[s.name] = max(0, min((column[u.name] for u in steps if s.name in u.inputs), default=1) - 1)
+    return column
+
+
+def ordered(steps: list[Shown], column: dict[str, int]) -> tuple[dict[Place, float], list[tuple[Place, Place]]]:
+    """Every place with its row, and the edges between places of neighbouring columns."""
+    places = [Place(s.name, column[s.name]) for s in steps]
+    edges: list[tuple[Place, Place]] = []
+    for s in steps:
+        for source in dict.fromkeys(i for i in s.inputs if i in column):
+            at = Place(source, column[source])
+            while at.column + 1 < column[s.name]:
+                step = Place(source, at.column + 1)
+                if step not in places:
+                    places.append(step)
+                    edges.append((at, step))
+                at = step
+            edges.append((at, Place(s.name, column[s.name])))
+    rows: dict[Place, float] = {}
+    count = 1 + max(column.values())
+    by_column = [[p for p in places if p.column == c] for c in range(count)]
+    for group in by_column:
+        rows.update({p: i - (len(group) - 1) / 2.0 for i, p in enumerate(group)})
+    for sweep in range(8):
+        ahead = sweep % 2 == 0
+        for group in by_column if ahead else by_column[::-1]:
+            near = {p: [rows[a if ahead else b] for a, b in edges if (b if ahead else a) == p] for p in group}
+            group.sort(key=lambda p: sum(near[p]) / len(near[p]) if near[p] else rows[p])
+            rows.update({p: i - (len(group) - 1) / 2.0 for i, p in enumerate(group)})
+    return rows, edges
+
+
+def draw(function: Traced, args: tuple[Any, ...], named: dict[str, Any]) -> Picture:
+    """The gates of a function at a point."""
+    steps = steps_of(function, args, named)
+    column = columns_of(steps)
+    rows, edges = ordered(steps, column)
+    known = {s.name: s for s in steps}
+    wide = [0.0] * (1 + max(column.values()))  # of the gates of a column, and of the stretches behind them
+    long = wide.copy()
+    for s in steps:
+        c = column[s.name]
+        wide[c] = max(wide[c], HEIGHT, LETTER * len(label(s)) + 16)
+        long[c] = max(long[c], LETTER * max(len(short(s.value)), len(short(s.adjoint))) + 12)
+    left = [MARGIN + sum(wide[:c]) + sum(long[:c]) + GAP * c for c in range(len(wide))]
+    top = MARGIN + HEIGHT / 2.0 - ROW * min(rows.values())
+    width = left[-1] + wide[-1] + long[-1] + MARGIN
+    height = top + ROW * max(rows.values()) + HEIGHT / 2.0 + MARGIN
+
+    def begin(place: Place) -> tuple[float, float]:
+        return left[place.column], top + ROW * rows[place]
+
+    def end(place: Place) -> tuple[float, float]:
+        return left[place.column] + wide[place.column] + long[place.column], top + ROW * rows[place]
+
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}"'
+        f' viewBox="0 0 {width:.0f} {height:.0f}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{width:.0f}" height="{height:.0f}" fill="white"/>',
+    ]
+    for a, b in edges:
+        (x0, y0), (x1, y1) = end(a), begin(b)
+        if b.name in known and column[b.name] == b.column:  # into a gate, which may be narrower than its column
+            x1 += (wide[b.column] - _width(known[b.name])) / 2.0
+        middle = x0 + GAP / 2.0
+        out.append(
+            f'<path d="M{x0:.1f} {y0:.1f} C{middle:.1f} {y0:.1f} {middle:.1f} {y1:.1f} {x0 + GAP:.1f} {y1:.1f}'
+            f' L{x1:.1f} {y1:.1f}" fill="none" stroke="{LINE}"/>'
+        )
+    for place in rows:
+        s, (x0, y), (x1, _) = known[place.name], begin(place), end(place)
+        if column[place.name] != place.column:
+            out.append(_line(x0, x1, y))
+            continue
+        middle = x0 + wide[place.column] / 2.0
+        out += _gate(s, middle, y)
+        out.append(_line(middle + _width(s) / 2.0, x1, y))
+        text = x0 + wide[place.column] + long[place.column] / 2.0
+        out.append(_text(short(s.value), text, y - 5, GREEN))
+        out.append(_text(short(s.adjoint), text, y + 15, RED))
+    return Picture("\n".join([*out, "</svg>"]) + "\n")
+
+
+def _width(step: Shown) -> float:
+    return max(HEIGHT, LETTER * len(label(step)) + 16)
+
+
+def _gate(step: Shown, x: float, y: float) -> list[str]:
+    words = _text(label(step), x, y + 4, INK)
+    if step.gate == "argument":
+        return [words]
+    width = _width(step)
+    return [
+        f'<rect x="{x - width / 2:.1f}" y="{y - HEIGHT / 2:.1f}" width="{width:.1f}" height="{HEIGHT}"'
+        f' rx="{HEIGHT / 2:.0f}" fill="white" stroke="{INK}"/>',
+        words,
+    ]
+
+
+def _line(x0: float, x1: float, y: float) -> str:
+    return f'<path d="M{x0:.1f} {y:.1f} L{x1:.1f} {y:.1f}" fill="none" stroke="{LINE}"/>'
+
+
+def _text(words: str, x: float, y: float, color: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" fill="{color}">{escape(words)}</text>'

@@ -1,0 +1,308 @@
+"""Traced functions: what a plain Python function computes, and its derivatives."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.autodiff.graph import Graph, Shape
+from fastbp.autodiff.program import Program
+from fastbp.autodiff.values import of_shapes, shape_of, values
+from fastbp.autodiff.walk import pull, push
+from fastbp.errors import ConfigTypeError, ShapeError, not_one_of
+
+if TYPE_CHECKING:
+    from fastbp.autodiff.picture import Picture
+
+Array = NDArray[Any]
+Value = Any  # a float or an array
+
+
+@dataclass
+class Traces:
+    """A function for arguments of certain shapes: its graph, and the programs made from it so far."""
+
+    graph: Graph
+    arguments: list[int]
+    outputs: list[int]
+    single: bool
+    programs: dict[str, Program] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """Of the results."""
+        return [self.graph.shape(o) for o in self.outputs]
+
+    def seeds(self, like: list[int]) -> list[int]:
+        """New arguments, one in the shape of each node."""
+        return [self.graph.argument(self.graph.shape(n)) for n in like]
+
+    def program(self, kind: str) -> Program:
+        """The program for "value", "gradient", "vjp", "jvp" or "hessian_vector", made when first asked for."""
+        if kind not in self.programs:
+            g, arguments, outputs = self.graph, self.arguments, self.outputs
+            if kind == "value":
+                inputs, results = arguments, outputs
+            elif kind == "vjp":
+                seeds = self.seeds(outputs)
+                inputs, results = [*arguments, *seeds], pull(g, zip(outputs, seeds, strict=True), arguments)
+            elif kind == "jvp":
+                seeds = self.seeds(arguments)
+                inputs, results = [*arguments, *seeds], push(g, outputs, dict(zip(arguments, seeds, strict=True)))
+            else:
+                gradient = pull(g, [(outputs[0], g.constant(1.0))], arguments)
+                inputs, results = arguments, [outputs[0], *gradient]
+                if kind == "hessian_vector":
+                    seeds = self.seeds(arguments)
+                    inputs = [*arguments, *seeds]
+                    results = push(g, gradient, dict(zip(arguments, seeds, strict=True)))
+            self.programs[kind] = Program(g, inputs, results)
+        return self.programs[kind]
+
+
+class Traced:
+    """A function of numbers and arrays that knows its derivatives; `trace` makes one.
+
+    It is run once on stand-ins for each set of shapes of its arguments, and what it did is kept as a graph of gates.
+    Calls run that graph, so whatever else the function reads is what it was then.
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> F = fb.trace(lambda x, y: (x + fb.sigmoid(y)) / (fb.sigmoid(x) + (x + y) ** 2))
+    >>> round(F(3.0, -4.0), 6)
+    1.545645
+    >>> [round(g, 6) for g in F.gradient(3.0, -4.0)]
+    [2.05957, 1.592233]
+    """
+
+    def __init__(self, function: Callable[..., Any], dtype: str = "float64") -> None:
+        if not callable(function):
+            raise ConfigTypeError(f"`trace` must be given a function, got `{function!r}`")
+        if not isinstance(dtype, str) or dtype not in ("float64", "float32"):
+            raise not_one_of("dtype", dtype, ("float64", "float32"))
+        self.function = function.function if isinstance(function, Traced) else function
+        self.dtype = np.dtype(dtype)
+        self._traces: dict[tuple[Shape, ...], Traces] = {}
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"Traced({getattr(self.function, '__name__', self.function)}, dtype={self.dtype.name!r})"
+
+    def _trace(self, shapes: tuple[Shape, ...]) -> Traces:
+        """The function for arguments of these shapes, traced when they are first met."""
+        from fastbp.autodiff.numpy_names import nodes_of_results
+        from fastbp.autodiff.tracer import Tracer
+
+        self._check_count(len(shapes))
+        with self._lock:
+            if shapes not in self._traces:
+                graph = Graph(self.dtype.name)
+                tracers = [Tracer(graph, graph.argument(shape)) for shape in shapes]
+                outputs, single = nodes_of_results(graph, self.function(*tracers))
+                self._traces[shapes] = Traces(graph, list(graph.arguments), outputs, single)
+            return self._traces[shapes]
+
+    def _check_count(self, count: int) -> None:
+        try:
+            signature = inspect.signature(self.function)
+        except (TypeError, ValueError):  # a function of C, such as a ufunc
+            signature = None
+        if signature is not None:
+            try:
+                signature.bind(*range(count))
+            except TypeError:
+                names = ", ".join(f"`{name}`" for name in signature.parameters)
+                raise ConfigTypeError(f"the traced function must be given {names}, got {count} arguments") from None
+        elif count != getattr(self.function, "nin", count):
+            raise ConfigTypeError(f"the traced function must be given {self.function.nin} arguments, got {count}")
+
+    def _values(self, args: Sequence[Any]) -> tuple[list[Value], Traces]:
+        """The arguments as programs take them, and the function traced for their shapes."""
+        if not isinstance(args, tuple | list):
+            raise ConfigTypeError(f"`args` must be a tuple, one value an argument, got a `{type(args).__name__}`")
+        found = values("argument", args, self.dtype)
+        shapes = tuple([() if type(v) is float else v.shape for v in found])
+        return found, self._traces.get(shapes) or self._trace(shapes)
+
+    def _program(self, traces: Traces, kind: str) -> Program:
+        with self._lock:
+            return traces.program(kind)
+
+    def __call__(self, *args: Any) -> Any:
+        """What the function returns: a float, an array, or a tuple of them."""
+        found, traces = self._values(args)
+        run = traces.programs.get("value") or self._program(traces, "value")
+        results = run(found)
+        return results[0] if traces.single else results
+
+    def value_and_gradient(self, *args: Any) -> tuple[float, tuple[Value, ...]]:
+        """The value of a function whose result is one number, and its derivative in every argument.
+
+        Returns
+        -------
+        value : float
+        gradient : tuple
+            One for each argument, of its shape.
+        """
+        found, traces = self._values(args)
+        run = traces.programs.get("gradient")
+        if run is None:
+            self._check_number("gradient", traces)
+            run = self._program(traces, "gradient")
+        value, *gradient = run(found)
+        return value, tuple(gradient)
+
+    def gradient(self, *args: Any) -> tuple[Value, ...]:
+        """The derivative of a function whose result is one number, in every argument: a tuple, one for each."""
+        return self.value_and_gradient(*args)[1]
+
+    def _check_number(self, what: str, traces: Traces) -> None:
+        if not traces.single or traces.shapes != [()]:
+            shown = ", ".join(f"`{shape}`" for shape in traces.shapes)
+            raise ShapeError(f"`{what}` must be of a function whose result is one number, got shape {shown}")
+
+    def vjp(self, args: Sequence[Any], u: Any) -> tuple[Value, ...]:
+        """uᵀ J in reverse mode: from a cotangent of the result to one of every argument.
+
+        Parameters
+        ----------
+        args : tuple
+            Where to take the Jacobian J.
+        u : float, array or tuple
+            In the shape of the result; a tuple where the function returns several.
+        """
+        found, traces = self._values(args)
+        cotangents = of_shapes("u", u, traces.shapes, traces.single, self.dtype)
+        return self._program(traces, "vjp")([*found, *cotangents])
+
+    def jvp(self, args: Sequence[Any], tangents: Sequence[Any]) -> Value:
+        """J t in forward mode: from tangents of the arguments, a tuple, to that of the result."""
+        found, traces = self._values(args)
+        moved = of_shapes("tangents", tangents, [shape_of(v) for v in found], False, self.dtype)
+        results = self._program(traces, "jvp")([*found, *moved])
+        return results[0] if traces.single else results
+
+    def jacobian(self, *args: Any, mode: str = "auto") -> Any:
+        """∂result/∂argument, in the shape of the result and then the argument.
+
+        Of several arguments a tuple, one for each; of several results a tuple of these.
+
+        Parameters
+        ----------
+        mode : {"auto", "forward", "reverse"}
+            Column by column, a jvp for each number of the arguments; row by row, a vjp for each number of the results;
+            or whichever are fewer.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp as fb
+        >>> fb.trace(lambda x: np.stack([x[0] * x[1], x[0] + x[1]])).jacobian(np.array([2.0, 3.0]))
+        array([[3., 2.],
+               [1., 1.]])
+        """
+        if not isinstance(mode, str) or mode not in ("auto", "forward", "reverse"):
+            raise not_one_of("mode", mode, ("auto", "forward", "reverse"))
+        found, traces = self._values(args)
+        shapes = [shape_of(v) for v in found]
+        columns, rows = (sum(int(np.prod(s)) for s in group) for group in (shapes, traces.shapes))
+        blocks = [[np.empty((*out, *into), self.dtype) for into in shapes] for out in traces.shapes]
+        if mode == "forward" or (mode == "auto" and columns < rows):
+            for which, at, tangents in _units(shapes, self.dtype):
+                moved = self.jvp(found, tangents)
+                for block, part in zip(blocks, [moved] if traces.single else moved, strict=True):
+                    block[which][(..., *at)] = part
+        else:
+            for which, at, units in _units(traces.shapes, self.dtype):
+                for block, part in zip(
+                    blocks[which], self.vjp(found, units[0] if traces.single else units), strict=True
+                ):
+                    block[at] = part
+        found_blocks = [_plain(row) for row in blocks]
+        return found_blocks[0] if traces.single else tuple(found_blocks)
+
+    def hessian_vector(self, args: Sequence[Any], v: Sequence[Any]) -> tuple[Value, ...]:
+        """H v, forward over reverse: how the gradient moves when the arguments move along v (Pearlmutter, 1994).
+
+        Examples
+        --------
+        >>> import fastbp as fb
+        >>> fb.trace(lambda x, y: x * x * y).hessian_vector((3.0, 2.0), (1.0, 0.0))
+        (4.0, 6.0)
+        """
+        found, traces = self._values(args)
+        self._check_number("hessian_vector", traces)
+        moved = of_shapes("v", v, [shape_of(a) for a in found], False, self.dtype)
+        return self._program(traces, "hessian_vector")([*found, *moved])
+
+    def hessian(self, *args: Any) -> Any:
+        """The second derivatives of a function whose result is one number, column by column.
+
+        Of one argument an array, its shape twice; of several a tuple of tuples.
+        """
+        found, traces = self._values(args)
+        self._check_number("hessian", traces)
+        shapes = [shape_of(v) for v in found]
+        blocks = [[np.empty((*row, *column), self.dtype) for column in shapes] for row in shapes]
+        for which, at, units in _units(shapes, self.dtype):
+            for row, part in zip(blocks, self.hessian_vector(found, units), strict=True):
+                row[which][(..., *at)] = part
+        return _plain([_plain(row) for row in blocks])
+
+    def explain(self, *args: Any, **named: Any) -> str:
+        """Every gate with its value, then every adjoint in the order of the backward pass, as a table."""
+        from fastbp.autodiff.explain import explain
+
+        return explain(self, args, named)
+
+    def draw(self, *args: Any, **named: Any) -> Picture:
+        """The gates as a picture, with the value above and the adjoint below each edge."""
+        from fastbp.autodiff.draw import draw
+
+        return draw(self, args, named)
+
+
+def _units(shapes: Sequence[Shape], dtype: np.dtype[Any]) -> Any:
+    """Every unit vector of values of these shapes: which value, where in it, and all values."""
+    values = [np.zeros(shape, dtype) for shape in shapes]
+    for which, value in enumerate(values):
+        for at in np.ndindex(value.shape):
+            value[at] = 1.0
+            yield which, at, values
+            value[at] = 0.0
+
+
+def _plain(blocks: list[Any]) -> Any:
+    """One by itself, numbers as floats, several as a tuple."""
+    found = [float(b) if isinstance(b, np.ndarray) and not b.shape else b for b in blocks]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def trace(function: Callable[..., Any], dtype: str = "float64") -> Traced:
+    """Make a plain function of numbers and arrays one that knows its derivatives.
+
+    The function is run on stand-ins that note each operation: operators, NumPy's functions and those of fastbp. So it
+    may have loops and branches over Python values, but none over what it computes. It can be used as a decorator.
+
+    Parameters
+    ----------
+    function : callable
+        Of numbers, vectors and matrices, to one of them or a tuple.
+    dtype : {"float64", "float32"}
+        What everything is computed in.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp as fb
+    >>> loss = fb.trace(lambda W, x: (np.tanh(W @ x) ** 2).sum())
+    >>> value, (dW, dx) = loss.value_and_gradient(np.ones((2, 3)), np.zeros(3))
+    >>> value, dW.shape, dx.shape
+    (0.0, (2, 3), (3,))
+    """
+    return Traced(function, dtype)

@@ -1,0 +1,182 @@
+"""A traced function: gates in the order they are computed, each once.
+
+Nodes are made through `Graph.gate`, which folds constants and hands back the node that is there already where the same
+gate has the same inputs. Every node has a shape of at most two axes; () is a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.errors import ShapeError
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One gate: its inputs are nodes by number, `note` what else it was told, such as an axis or a shape."""
+
+    number: int
+    gate: str
+    inputs: tuple[int, ...]
+    shape: Shape
+    note: Any = None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What is known of a gate.
+
+    Attributes
+    ----------
+    value : callable
+        (*inputs, note) to value, in NumPy.
+    shape : callable
+        (name, shapes, note) to shape.
+    vjp : callable
+        (graph, node, u) to the cotangent of each input, None where there is none.
+    jvp : callable
+        (graph, node, tangents) to the tangent, None where it does not move; so too the tangents of inputs.
+    kernels : tuple of str
+        What it is lowered to.
+    elementwise : bool
+        Whether all inputs and the output have one shape.
+    exact : bool
+        Whether `value` has the same bits on every machine, so that constants may be folded with it.
+    commutes : bool
+        Whether the order of its inputs does not matter.
+    simplify : callable, optional
+        (graph, inputs, note, shape) to a node that is there already or a simpler one, or None.
+    """
+
+    value: Callable[..., Any]
+    shape: Callable[[str, list[Shape], Any], Shape]
+    vjp: Callable[[Graph, Node, int], list[int | None]]
+    jvp: Callable[[Graph, Node, list[int | None]], int | None]
+    kernels: tuple[str, ...]
+    elementwise: bool = False
+    exact: bool = False
+    commutes: bool = False
+    simplify: Callable[[Graph, tuple[int, ...], Any, Shape], int | None] | None = None
+
+
+GATES: dict[str, Gate] = {}
+
+
+def two_axes(name: str, shape: Iterable[int]) -> Shape:
+    """A shape that values may have."""
+    shape = tuple(int(size) for size in shape)
+    if len(shape) > 2:
+        raise ShapeError(f"`{name}` must have at most two axes, got shape `{shape}`")
+    if 0 in shape:
+        raise ShapeError(f"`{name}` must have no axis of length 0, got shape `{shape}`")
+    return shape
+
+
+def rows_and_width(shape: Shape) -> tuple[int, int]:
+    """The matrix that a value is: a number 1 x 1, a vector one row."""
+    return (1, 1) if not shape else (1, shape[0]) if len(shape) == 1 else (shape[0], shape[1])
+
+
+class Graph:
+    """Nodes in the order they are computed.
+
+    Parameters
+    ----------
+    dtype : {"float64", "float32"}
+        Of constants; the arguments and everything else is computed in it too.
+    """
+
+    def __init__(self, dtype: str = "float64") -> None:
+        self.dtype = np.dtype(dtype)
+        self.nodes: list[Node] = []
+        self.arguments: list[int] = []
+        self._known: dict[Any, int] = {}
+        self._constants: dict[int, Array] = {}
+
+    def argument(self, shape: Shape) -> int:
+        """One more argument of the function."""
+        number = self._add("argument", (), shape, len(self.arguments))
+        self.arguments.append(number)
+        return number
+
+    def constant(self, value: Any) -> int:
+        """A number or an array that does not change."""
+        with np.errstate(all="ignore"):
+            array = np.array(value, self.dtype)
+        number = self._add("constant", (), two_axes("constant", array.shape), array.tobytes())
+        self._constants[number] = array
+        return number
+
+    def value_of(self, number: int) -> Array | None:
+        """The value of a constant, before it was repeated where it was; None for every other node."""
+        node = self.nodes[number]
+        return self._constants.get(node.inputs[0] if node.gate == "spread" else number)
+
+    def number_of(self, number: int) -> float | None:
+        """The one number that a constant holds, once or many times; None for every other node."""
+        value = self.value_of(number)
+        if value is None or not (value == value.flat[0]).all():
+            return None
+        return float(value.flat[0])
+
+    def shape(self, number: int) -> Shape:
+        return self.nodes[number].shape
+
+    def full(self, value: float, shape: Shape) -> int:
+        """A constant of a shape."""
+        return self.spread(self.constant(value), shape)
+
+    def spread(self, x: int, shape: Shape) -> int:
+        """x repeated to a shape."""
+        return x if self.shape(x) == shape else self.gate("spread", x, note=shape)
+
+    def gate(self, name: str, *inputs: int, note: Any = None) -> int:
+        """The node of a gate; what is known already is not made again."""
+        gate = GATES[name]
+        shape = gate.shape(name, [self.shape(i) for i in inputs], note)
+        if gate.commutes:
+            inputs = tuple(sorted(inputs))
+        simpler = gate.simplify(self, inputs, note, shape) if gate.simplify else None
+        if simpler is not None:
+            return simpler
+        if gate.exact:
+            values = [self.value_of(i) if gate.elementwise else self._constants.get(i) for i in inputs]
+            if all(value is not None for value in values):
+                with np.errstate(all="ignore"):
+                    found = self.constant(gate.value(*values, note=note))
+                return self.spread(found, shape)
+        return self._add(name, tuple(inputs), shape, note)
+
+    def _add(self, gate: str, inputs: tuple[int, ...], shape: Shape, note: Any) -> int:
+        key = gate, inputs, shape, note
+        if key not in self._known:
+            self._known[key] = len(self.nodes)
+            self.nodes.append(Node(len(self.nodes), gate, inputs, shape, note))
+        return self._known[key]
+
+    def needed(self, outputs: Iterable[int]) -> list[int]:
+        """The nodes that these depend on, and they themselves, in order."""
+        wanted, stack = set(), list(outputs)
+        while stack:
+            number = stack.pop()
+            if number not in wanted:
+                wanted.add(number)
+                stack += self.nodes[number].inputs
+        return sorted(wanted)
+
+
+def broadcast(name: str, shapes: list[Shape]) -> Shape:
+    """The shape that several have together."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        shown = " and ".join(f"`{s}`" for s in shapes)
+        raise ShapeError(f"`{name}` must have inputs whose shapes fit, got {shown}") from None

@@ -1,0 +1,335 @@
+"""What stands for the arguments while a function is traced: numbers and arrays that note what is done with them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from fastbp.autodiff import structure
+from fastbp.autodiff.graph import GATES, Graph, Shape, broadcast, two_axes
+from fastbp.errors import ConfigError, ConfigTypeError, ShapeError
+
+assert structure  # which fills GATES
+
+BRANCHES = (
+    "a traced function is run once, so what it does may not depend on values\n"
+    "hint: use `np.where(x > 0, a, b)` or `np.maximum(a, b)` in the place of `if`"
+)
+OPERATORS = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "pow": "power",
+}
+COMPARISONS = {
+    "gt": "greater",
+    "lt": "less",
+    "ge": "greater_equal",
+    "le": "less_equal",
+    "eq": "equal",
+    "ne": "not_equal",
+}
+SIGNS = {"floordiv": "//", "mod": "%", "and": "&", "or": "|", "xor": "^", "lshift": "<<", "rshift": ">>"}
+
+
+class Tracer:
+    """A node of a graph that behaves as a NumPy array."""
+
+    __array_priority__ = 1000.0
+    __hash__ = object.__hash__
+
+    def __init__(self, graph: Graph, number: int) -> None:
+        self.graph, self.number = graph, number
+
+    @property
+    def shape(self) -> Shape:
+        return self.graph.shape(self.number)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.graph.dtype
+
+    @property
+    def T(self) -> Tracer:
+        return self.transpose()
+
+    def __repr__(self) -> str:
+        return f"Tracer({self.graph.nodes[self.number].gate}, shape={self.shape})"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a traced value has no attribute `{name}`")
+
+    # What would need a value.
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise ConfigError(f"`{what}` of a traced value must not be asked for: {BRANCHES}")
+
+    def __bool__(self) -> bool:
+        self._refuse("bool")
+
+    def __float__(self) -> float:
+        self._refuse("float")
+
+    def __int__(self) -> int:
+        self._refuse("int")
+
+    def __index__(self) -> int:
+        self._refuse("int")
+
+    def __complex__(self) -> complex:
+        self._refuse("complex")
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise ConfigTypeError("a traced number must not be taken for a list, got `len` of it")
+        return self.shape[0]
+
+    def __iter__(self) -> NoReturn:
+        raise ConfigTypeError("a traced value must not be iterated over; use whole arrays, or `x[0]`, `x[1]` ...")
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise ConfigTypeError(
+            "a traced value must not be assigned to in place; use `np.where`, `np.stack` or `np.concatenate`"
+        )
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        raise ConfigError(
+            "a traced value must not be made into an array: only NumPy's functions that are gates take it"
+        )
+
+    # NumPy's functions.
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+        from fastbp.autodiff.numpy_names import UFUNCS, unknown
+
+        own = UFUNCS.get(ufunc.__name__)
+        if method != "__call__":
+            raise unknown(f"{ufunc.__name__}.{method}")
+        if own is None:
+            raise unknown(ufunc.__name__)
+        if settings:
+            raise ConfigError(f"`np.{ufunc.__name__}` of a traced value must have no `{next(iter(settings))}`")
+        return own(*inputs)
+
+    def __array_function__(self, function: Any, kinds: Any, args: Any, settings: Any) -> Any:
+        from fastbp.autodiff.numpy_names import FUNCTIONS, unknown
+
+        own = FUNCTIONS.get(function.__name__)
+        if own is None:
+            raise unknown(function.__name__)
+        try:
+            return own(*args, **settings)
+        except TypeError as error:
+            raise ConfigTypeError(f"`np.{function.__name__}` of a traced value: {error}") from None
+
+    # Methods and operators that arrays have.
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tracer:
+        return total(self, axis, keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tracer:
+        summed = total(self, axis, keepdims)
+        return gate("divide", summed, self.size / summed.size)
+
+    def dot(self, other: Any) -> Tracer:
+        return matmul(self, other)
+
+    def reshape(self, *shape: Any) -> Tracer:
+        return reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def ravel(self) -> Tracer:
+        return reshape(self, -1)
+
+    flatten = ravel
+
+    def transpose(self) -> Tracer:
+        return Tracer(self.graph, self.graph.gate("transpose", self.number))
+
+    def copy(self) -> Tracer:
+        return self
+
+    def _apply(self, name: str) -> Tracer:
+        """A gate by name; `fastbp.autodiff.functions` asks for it."""
+        return gate(name, self)
+
+    def __getitem__(self, index: Any) -> Tracer:
+        return taken(self, index)
+
+    def __neg__(self) -> Tracer:
+        return gate("negate", self)
+
+    def __pos__(self) -> Tracer:
+        return self
+
+    def __abs__(self) -> Tracer:
+        return gate("abs", self)
+
+    def __matmul__(self, other: Any) -> Tracer:
+        return matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tracer:
+        return matmul(other, self)
+
+
+def _operator(name: str, swapped: bool = False) -> Callable[..., Tracer]:
+    def method(self: Tracer, other: Any) -> Tracer:
+        return gate(name, other, self) if swapped else gate(name, self, other)
+
+    return method
+
+
+def _no_operator(sign: str) -> Callable[..., NoReturn]:
+    def method(self: Tracer, *_: Any) -> NoReturn:
+        raise ConfigTypeError(f"`{sign}` must be a gate, which it is not; there are {listed()}")
+
+    return method
+
+
+for _symbol, _name in OPERATORS.items():
+    setattr(Tracer, f"__{_symbol}__", _operator(_name))
+    setattr(Tracer, f"__r{_symbol}__", _operator(_name, swapped=True))
+for _symbol, _name in COMPARISONS.items():
+    setattr(Tracer, f"__{_symbol}__", _operator(_name))
+for _symbol, _name in SIGNS.items():
+    setattr(Tracer, f"__{_symbol}__", _no_operator(_name))
+    setattr(Tracer, f"__r{_symbol}__", _no_operator(_name))
+setattr(Tracer, "__invert__", _no_operator("~"))  # noqa: B010
+
+
+def listed() -> str:
+    """The names of the gates, for a message."""
+    return ", ".join(f"`{name}`" for name in sorted(GATES))
+
+
+def graph_of(*values: Any) -> Graph:
+    return next(v.graph for v in values if isinstance(v, Tracer))
+
+
+def node_of(graph: Graph, value: Any) -> int:
+    """The node of a value that is traced or constant."""
+    if isinstance(value, Tracer):
+        if value.graph is not graph:
+            raise ConfigError("traced values must be of one function, got some of two")
+        return value.number
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ConfigTypeError(f"a constant must be numbers, got a `{type(value).__name__}` that is no array") from None
+    if array.dtype.kind not in "fiub":
+        raise ConfigTypeError(f"a constant in a traced function must be real numbers, got dtype `{array.dtype}`")
+    return graph.constant(array)
+
+
+def traced(graph: Graph, value: Any) -> Tracer:
+    return value if isinstance(value, Tracer) else Tracer(graph, node_of(graph, value))
+
+
+def gate(name: str, *values: Any) -> Tracer:
+    """A gate of traced values and constants, spread to one shape."""
+    graph = graph_of(*values)
+    numbers = [node_of(graph, v) for v in values]
+    if len(numbers) > 1:
+        shape = broadcast(name, [graph.shape(n) for n in numbers])
+        numbers = [graph.spread(n, shape) for n in numbers]
+    return Tracer(graph, graph.gate(name, *numbers))
+
+
+def total(x: Tracer, axis: Any = None, keepdims: bool = False) -> Tracer:
+    """Σ over some axes."""
+    shape = x.shape
+    axes = tuple(range(len(shape))) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    try:
+        found = tuple(sorted({operator.index(a) % len(shape) if -len(shape) <= a < len(shape) else a for a in axes}))
+    except TypeError:
+        raise ConfigTypeError(f"`axis` must be a whole number, a tuple of them or None, got `{axis!r}`") from None
+    if any(not 0 <= a < len(shape) for a in found):
+        raise ShapeError(f"`axis` must be one of shape `{shape}`, got `{axis}`")
+    out = Tracer(x.graph, x.graph.gate("sum", x.number, note=found))
+    return reshape(out, tuple(1 if i in found else size for i, size in enumerate(shape))) if keepdims else out
+
+
+def reshape(x: Tracer, shape: Any) -> Tracer:
+    """The same numbers in another shape; one length may be -1."""
+    sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    try:
+        wanted = [operator.index(s) for s in sizes]
+    except TypeError:
+        raise ConfigTypeError(f"`shape` must be whole numbers, got `{shape!r}`") from None
+    if wanted.count(-1) == 1:
+        known = int(np.prod([s for s in wanted if s != -1]))
+        wanted = [x.size // max(known, 1) if s == -1 else s for s in wanted]
+    if any(s < 0 for s in wanted):
+        raise ShapeError(f"`reshape` must have at most one length of -1, got `{shape}`")
+    return Tracer(x.graph, x.graph.gate("reshape", x.number, note=tuple(wanted)))
+
+
+def matmul(x: Any, y: Any) -> Tracer:
+    """x y, with NumPy's rules for vectors; of two vectors the sum of their products."""
+    graph = graph_of(x, y)
+    a, b = traced(graph, x), traced(graph, y)
+    if not a.ndim or not b.ndim:
+        raise ShapeError(f"`matmul` must have vectors or matrices, got shapes `{a.shape}` and `{b.shape}`")
+    if a.shape[-1] != b.shape[0]:
+        raise ShapeError(f"`matmul` must have shapes that fit, got `{a.shape}` and `{b.shape}`")
+    if a.ndim == b.ndim == 1:
+        return total(gate("multiply", a, b))
+    left = reshape(a, (1, *a.shape)) if a.ndim == 1 else a
+    right = reshape(b, (*b.shape, 1)) if b.ndim == 1 else b
+    product = Tracer(graph, graph.gate("matmul", left.number, right.number))
+    shape = (*((a.shape[0],) if a.ndim == 2 else ()), *((b.shape[1],) if b.ndim == 2 else ()))
+    return product if product.shape == shape else reshape(product, shape)
+
+
+def _range(which: Any, size: int, axis: int) -> tuple[int, int, int]:
+    """(first, step, count) of what an index picks on an axis."""
+    if isinstance(which, slice):
+        first, stop, step = which.indices(size)
+        count = len(range(first, stop, step))
+        if not count:
+            raise ShapeError(f"an index must pick at least one element, got `{which}` of axis {axis} of length {size}")
+        return first, step, count
+    at = operator.index(which)
+    if not -size <= at < size:
+        raise ShapeError(f"an index must be within axis {axis} of length {size}, got `{at}`")
+    return at % size, 1, 1
+
+
+def taken(x: Tracer, index: Any) -> Tracer:
+    """x[index]: whole numbers, slices, `...` and `np.newaxis`."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    good = (int, np.integer, slice, type(None), type(...))
+    if any(isinstance(p, bool | np.bool_) or not isinstance(p, good) for p in parts):
+        raise ConfigTypeError(f"an index of a traced value must be whole numbers and slices, got `{index!r}`")
+    used = sum(p is not None and p is not ... for p in parts)
+    if used > x.ndim or parts.count(...) > 1:
+        raise ShapeError(f"an index must be of at most {x.ndim} axes, got `{index!r}`")
+    if ... not in parts:
+        parts.append(...)
+    at = parts.index(...)
+    parts[at : at + 1] = [slice(None)] * (x.ndim - used)
+    ranges: list[tuple[int, int, int]] = []
+    shape: list[int] = []
+    for part in parts:
+        if part is None:
+            shape.append(1)
+            continue
+        ranges.append(_range(part, x.shape[len(ranges)], len(ranges)))
+        if isinstance(part, slice):
+            shape.append(ranges[-1][2])
+    wanted = two_axes("index", shape)
+    if ranges == [(0, 1, size) for size in x.shape]:
+        return reshape(x, wanted)
+    note = ((0, 1, 1), *ranges)[-2:]
+    return reshape(Tracer(x.graph, x.graph.gate("take", x.number, note=note)), wanted)

@@ -1,0 +1,64 @@
+"""The edge: what users hand to a traced function comes in here, is checked once, and leaves as programs want it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbp.autodiff.graph import Shape, two_axes
+from fastbp.errors import ConfigTypeError, DataError, DataTypeError, ShapeError
+
+
+def value(where: str, given: Any, dtype: np.dtype[Any]) -> Any:
+    """A float, or an array in C order of the dtype: the array itself where it is so already."""
+    kind = type(given)
+    if kind is float:
+        return given
+    if kind is int or kind is bool:
+        return float(given)
+    if kind is np.ndarray and given.dtype == dtype and given.ndim and given.ndim < 3 and given.size:
+        flags = given.flags
+        if flags.c_contiguous and flags.aligned and dtype.isnative:
+            return given
+    try:
+        array = np.asarray(given)
+    except (ValueError, TypeError, RuntimeError):  # a RuntimeError is what tensors with gradients raise
+        raise DataError(
+            f"{where} must be a number or an array, got a `{kind.__name__}` that NumPy cannot read as one"
+        ) from None
+    if array.dtype.kind not in "fiub":
+        raise DataTypeError(f"{where} must be real numbers, got dtype `{array.dtype}`")
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        raise DataError(f"{where} must have no masked values, got {int(np.ma.getmaskarray(given).sum())}")
+    if array.ndim == 0:
+        return float(array)
+    two_axes(where.strip("`"), array.shape)
+    with np.errstate(over="ignore"):
+        return np.require(array, dtype, ["C", "A"])
+
+
+def values(where: str, given: Sequence[Any], dtype: np.dtype[Any]) -> list[Any]:
+    """One value after another; `where` names them, each with its number."""
+    return [v if type(v) is float else value(f"`{where} {i}`", v, dtype) for i, v in enumerate(given)]
+
+
+def shape_of(given: Any) -> Shape:
+    return () if type(given) is float else given.shape
+
+
+def of_shapes(where: str, given: Any, shapes: Sequence[Shape], single: bool, dtype: np.dtype[Any]) -> list[Any]:
+    """Values that must have these shapes: one by itself where there is only one, else a tuple or list of them."""
+    if single:
+        found = [value(f"`{where}`", given, dtype)]
+    else:
+        if not isinstance(given, tuple | list) or len(given) != len(shapes):
+            got = len(given) if isinstance(given, tuple | list) else f"a `{type(given).__name__}`"
+            raise ConfigTypeError(f"`{where}` must be a tuple of {len(shapes)} values, got {got}")
+        found = values(where, given, dtype)
+    have = [shape_of(v) for v in found]
+    if have != list(shapes):
+        wanted, got = (", ".join(f"`{s}`" for s in group) for group in (shapes, have))
+        raise ShapeError(f"`{where}` must have shape{'' if len(have) == 1 else 's'} {wanted}, got {got}")
+    return found

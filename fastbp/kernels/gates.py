@@ -1,0 +1,121 @@
+"""The gates of traced functions that work number by number: z = f(x), f(x, y) or f(c, x, y).
+
+    forward   z  = f(x, y)           this kernel
+    vjp       dx = dz ∘ ∂f/∂x        more gates of the same kind, on the values that the forward pass has
+    jvp       tz = tx ∘ ∂f/∂x + ...  the same
+
+The vjp and the jvp of every gate stand in one table, `fastbp.autodiff.gates`, in terms of other gates; so a derivative
+is differentiated as a function is, and no gate has a second kernel. Formulas are exact to the bit on every machine:
+NumPy's where IEEE 754 says what comes out, our own `functions`, `trigonometry` and `power` where it does not.
+
+    comparisons   1 where they hold and 0 where not; only `not_equal` holds for NaN
+    maximum       NaN where either is; likewise minimum
+    relu          0 if x <= 0 else x, so NaN travels
+    sign          0 at both zeros
+    where         x where c is not 0, so also where it is NaN
+
+An operand is a panel matrix, or one row or one column or one number that stands for a whole matrix: `A_ROW` is how far
+its next row is, 0 for the same one again, and its stride is 0 where one panel serves for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+
+from fastbp.kernels import functions, power, trigonometry
+from fastbp.kernels.flags import kernel
+from fastbp.kernels.layout import A_ROW, A_STRIDE, B_ROW, B_STRIDE, C_STRIDE, PANELS, Y_ROW, Y_STRIDE, A, B, C, Y
+from fastbp.kernels.memory import get, load, store
+from fastbp.kernels.vector import LINE, V, vector_function
+
+
+def repeated(like: V, number: float) -> V:
+    """A number in every lane."""
+    return like.new(like.like(number))
+
+
+def truth(mask: V, like: V) -> V:
+    return mask.select(repeated(like, 1.0), 0.0)
+
+
+def same(x: V, y: V) -> V:
+    return x.le(y) & x.ge(y)
+
+
+def sign(x: V) -> V:
+    return x.gt(0.0).select(repeated(x, 1.0), x.lt(0.0).select(-1.0, x.isnan().select(x, 0.0)))
+
+
+FORMULAS: dict[str, Callable[..., V]] = {
+    "copy": lambda x: x,
+    "add": lambda x, y: x + y,
+    "subtract": lambda x, y: x - y,
+    "multiply": lambda x, y: x * y,
+    "divide": lambda x, y: x / y,
+    "power": power.power,
+    "negate": lambda x: -x,
+    "exp": functions.exp,
+    "expm1": functions.expm1,
+    "log": functions.log,
+    "log1p": functions.log1p,
+    "sqrt": lambda x: x.sqrt(),
+    "sin": trigonometry.sin,
+    "cos": trigonometry.cos,
+    "tanh": functions.tanh,
+    "sigmoid": functions.sigmoid,
+    "softplus": functions.softplus,
+    "erf": functions.erf,
+    "relu": lambda x: x.le(0.0).select(0.0, x),
+    "abs": lambda x: x.abs(),
+    "sign": sign,
+    "maximum": lambda x, y: x.isnan().select(x, x.ge(y).select(x, y)),
+    "minimum": lambda x, y: x.isnan().select(x, x.le(y).select(x, y)),
+    "greater": lambda x, y: truth(x.gt(y), x),
+    "greater_equal": lambda x, y: truth(x.ge(y), x),
+    "less": lambda x, y: truth(x.lt(y), x),
+    "less_equal": lambda x, y: truth(x.le(y), x),
+    "equal": lambda x, y: truth(same(x, y), x),
+    "not_equal": lambda x, y: same(x, y).select(repeated(x, 0.0), 1.0),
+    "where": lambda c, x, y: same(c, repeated(c, 0.0)).select(y, x),
+}
+
+
+def gate(name: str, formula: Callable[..., V]) -> None:
+    """Make the kernel `gate_<name>`: C = f(A), f(A, B) or f(A, B, Y)."""
+    apply = vector_function(formula)
+
+    def one(op, me, r0, r1, z):
+        a_row = get(op, A_ROW)
+        for panel in range(get(op, PANELS)):
+            a = get(op, A) + panel * get(op, A_STRIDE)
+            c = get(op, C) + panel * get(op, C_STRIDE)
+            for r in range(r0, r1):
+                store(c + r * LINE, apply(load(a + r * a_row, z)))
+
+    def two(op, me, r0, r1, z):
+        a_row, b_row = get(op, A_ROW), get(op, B_ROW)
+        for panel in range(get(op, PANELS)):
+            a = get(op, A) + panel * get(op, A_STRIDE)
+            b = get(op, B) + panel * get(op, B_STRIDE)
+            c = get(op, C) + panel * get(op, C_STRIDE)
+            for r in range(r0, r1):
+                store(c + r * LINE, apply(load(a + r * a_row, z), load(b + r * b_row, z)))
+
+    def three(op, me, r0, r1, z):
+        a_row, b_row, y_row = get(op, A_ROW), get(op, B_ROW), get(op, Y_ROW)
+        for panel in range(get(op, PANELS)):
+            a = get(op, A) + panel * get(op, A_STRIDE)
+            b = get(op, B) + panel * get(op, B_STRIDE)
+            y = get(op, Y) + panel * get(op, Y_STRIDE)
+            c = get(op, C) + panel * get(op, C_STRIDE)
+            for r in range(r0, r1):
+                store(c + r * LINE, apply(load(a + r * a_row, z), load(b + r * b_row, z), load(y + r * y_row, z)))
+
+    function = (one, two, three)[len(signature(formula).parameters) - 1]
+    function.__name__ = f"gate_{name}"
+    kernel(function)
+
+
+for _name, _formula in FORMULAS.items():
+    gate(_name, _formula)
