@@ -173,7 +173,7 @@ class BatchPlan(Plan):
             gain, shifts = (self._lines(numbers, outputs, d.panels) for numbers in loss.lines(outputs))
             first, second = loss.constants(outputs)
             words = {"gain": gain, "shifts": shifts, "setting_1": double(first), "setting_2": double(second)}
-            number = lowering.op(loss.kind, use.value.buffer, d, sums=lowering.row_numbers(), **words)
+            number = lowering.op(loss.kernel, use.value.buffer, d, sums=lowering.row_numbers(), **words)
             records.append(lowering.ops[number])
             d = replace(d, wrote=number)
             if joint:

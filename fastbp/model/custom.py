@@ -30,8 +30,8 @@ Gates = tuple[tuple[Any, ...], ...]
 def formula_of(where: str, given: Any, names: Sequence[str]) -> str | Gates:
     """A formula as it is kept: text as it stands, a function as the gates that it was made of."""
     if isinstance(given, str):
-        checked = _gates(where, parse(given, names), names)
-        return given if checked else given
+        _gates(where, parse(given, names), names)  # which refuses what is no formula of the names
+        return given
     if isinstance(given, list | tuple):
         return _from_data(where, given, len(names))
     if not callable(given):
@@ -50,7 +50,7 @@ def _gates(where: str, function: Callable[..., Any], names: Sequence[str]) -> Ga
     output = node_of(graph, found)
     if graph.shape(output) != ():
         raise ConfigError(f"`{where}` must work number by number, got a result of shape `{graph.shape(output)}`")
-    if not graph.depends(output, arguments[0]):
+    if arguments[0] not in graph.needed([output]):
         raise ConfigError(f"`{where}` must depend on {names[0]}, got what is the same for all of them")
     order = graph.needed([output])
     places = {a: i for i, a in enumerate(arguments)}
@@ -65,10 +65,8 @@ def _gates(where: str, function: Callable[..., Any], names: Sequence[str]) -> Ga
             gates.append(("constant", float(value)))
         else:
             gates.append((node.gate, *(places[i] for i in node.inputs)))
-    if places[output] != len(gates) - 1:  # the function of x that is x
-        gates.append(("multiply", places[output], len(gates) + 1))
-        gates.insert(-1, ("constant", 1.0))
-        gates[-1] = ("multiply", places[output], len(gates) - 2)
+    if places[output] != len(gates) - 1:  # an argument itself
+        gates += [("constant", 1.0), ("multiply", places[output], len(gates))]
     return tuple(gates)
 
 
@@ -113,7 +111,7 @@ def activation_kernels(formula: str | Gates) -> tuple[str, str]:
     if f"branch_{names[0]}" not in KERNELS:
         branches.of_one(names[0], lambda x, a, b: forward.formula(x))
     if f"branch_{names[1]}" not in KERNELS:
-        branches.of_two(names[1], back.formula)
+        branches.of_two(names[1], lambda u, x: back.formula(u, x))
     return names
 
 

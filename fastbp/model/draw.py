@@ -63,12 +63,8 @@ def draw(graph: Graph, gradients: Mapping[str, Any] | None = None) -> Picture:
     out += _box(place[INPUT], "inputs", _inputs(graph), "#ffffff")
     for node in graph.nodes:
         out += _node(node, place[node.index], norms)
-    for head in graph.heads if len(graph.heads) == 1 else graph.heads[:0]:
-        x, y = place[head]
-        out += [
-            _arrow(f"M{x:.0f},{y + HIGH:.0f} V{y + HIGH + 22:.0f}"),
-            _text(x + 6, y + HIGH + 16, str(graph.outputs)),
-        ]
+    x, y = place[graph.nodes[-1].index]
+    out += [_arrow(f"M{x:.0f},{y + HIGH:.0f} V{y + HIGH + 22:.0f}"), _text(x + 6, y + HIGH + 16, str(graph.outputs))]
     return Picture("\n".join([*out, "</svg>"]) + "\n")
 
 

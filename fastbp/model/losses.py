@@ -75,6 +75,11 @@ class Loss:
         """Refuse a network whose outputs do not fit the settings."""
 
     @property
+    def kernel(self) -> str:
+        """The kernel of the loss with its gradient."""
+        return self.kind
+
+    @property
     def simple(self) -> bool:
         """Whether the targets alone decide what a row counts for, which is 1."""
         return True
@@ -89,7 +94,7 @@ class Loss:
 
     def encode(self, name: str, value: Any, rows: int, outputs: int, dtype: np.dtype[Any]) -> Targets:
         """Check targets and bring them into the form that the kernel reads."""
-        return Targets(self.kind, arrays.targets(name, value, rows, outputs, dtype))
+        return Targets(self.kernel, arrays.targets(name, value, rows, outputs, dtype))
 
     def targets(
         self, name: str, value: Any, rows: int, outputs: int, dtype: np.dtype[Any], sample_weight: Any = None

@@ -76,6 +76,7 @@ _activation("tanh", "output", "y = tanh z", "dz = dy (1 - y²)")
 _activation("hardtanh", "output", "y = min(max(z, low), high)", "dz = dy if low < y < high else 0")
 
 OPS |= {
+    "custom": Op("custom", "", "", "", "y = f(x), f a user's", "dx = dy f'(x), from the table of gates", "custom"),
     "prelu": Op(
         "prelu",
         "prelu",

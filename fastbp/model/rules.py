@@ -11,7 +11,18 @@ from typing import Any
 from fastbp.engine.plan import Table, double
 from fastbp.kernels import layout as at
 from fastbp.kernels.vector import LINE
-from fastbp.model.gate_rules import AffineRule, ConcatRule, PairRule, ReciprocalRule, RepeatRule, SliceRule, SumRule
+from fastbp.model.custom import activation_kernels
+from fastbp.model.gate_rules import (
+    AffineRule,
+    ConcatRule,
+    PairRule,
+    ReciprocalRule,
+    RepeatRule,
+    SliceRule,
+    SumRule,
+    known,
+    pair,
+)
 from fastbp.model.graph import Node
 from fastbp.model.layers import Layer
 from fastbp.model.norm_rules import BatchNormRule, RowNormRule, SoftmaxRule
@@ -100,6 +111,22 @@ class ElementwiseRule(Rule):
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
         return self._sloped(lo, use, t, OPS[use.layer.op].jvp)
+
+
+class CustomRule(Rule):
+    """A user's own activation, whose kernels are made when a network first needs them."""
+
+    def forward(self, lo: Records, use: Use) -> Value:
+        out = use.x if use.sources[0].free and not lo.keeping else lo.buffer(use.node.outputs)
+        kernel, _ = activation_kernels(use.layer.formula)
+        return Value(known(out, lo.op(f"branch_{kernel}", use.x, out, elementwise=1)), saved=use.x)
+
+    def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
+        _, kernel = activation_kernels(use.layer.formula)
+        return pair(lo, kernel, d, use.saved, lo.over(d, d.width))
+
+    def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
+        return self.backward(lo, use, t)
 
 
 class DropoutRule(Rule):
@@ -225,6 +252,7 @@ RULES: dict[str, Rule] = {
     "linear": LinearRule(),
     "identity": Rule(),
     "elementwise": ElementwiseRule(),
+    "custom": CustomRule(),
     "noise": DropoutRule(),
     "scale": ScaleRule(),
     "prelu": PReLURule(),
