@@ -48,6 +48,7 @@ _HOMES = {
     "fastbp.model.initial": ["Init"],
     "fastbp.model.class_losses": ["BinaryCrossEntropy", "CrossEntropy", "MultiMargin"],
     "fastbp.model.number_losses": ["MAE", "MSE", "GaussianNLL", "HalfMSE", "Huber", "LogCosh", "Poisson", "Quantile"],
+    "fastbp.model.custom": ["activation", "loss"],
     "fastbp.model.joint_loss": ["JointLoss"],
     "fastbp.model.network": ["Network"],
     "fastbp.model.mlp": ["mlp"],
@@ -175,11 +176,13 @@ __all__ = [
     "Tanh",
     "TimeBudget",
     "Trainer",
+    "activation",
     "concat",
     "data",
     "erf",
     "errors",
     "load",
+    "loss",
     "metrics",
     "mlp",
     "reference",
@@ -224,6 +227,7 @@ if TYPE_CHECKING:
         Tanh,
     )
     from fastbp.model.class_losses import BinaryCrossEntropy, CrossEntropy, MultiMargin
+    from fastbp.model.custom import activation, loss
     from fastbp.model.files import load
     from fastbp.model.gates import (
         Add,

@@ -10,11 +10,18 @@ from fastbp.cli.options import output_options, print_json, table
 
 
 @click.command("show")
-@click.argument("run")
+@click.argument("run", metavar="RUN|CONFIG|MODEL")
+@click.option("--graph", metavar="FILE", help="Draw the network into this SVG file instead.")
 @click.option("--epochs", default=10, show_default=True, help="How many of the last epochs the table has.")
 @output_options
-def command(run: str, epochs: int, as_json: bool, quiet: bool, verbose: bool) -> None:
-    """Tell of RUN, a run's folder: its curve, its last epochs, and what it came to."""
+def command(run: str, graph: str | None, epochs: int, as_json: bool, quiet: bool, verbose: bool) -> None:
+    """Tell of RUN, a run's folder: its curve, its last epochs, and what it came to.
+
+    With --graph draw its network, or that of a CONFIG, with the norms of the first gradients, or of a MODEL.
+    """
+    if graph is not None:
+        _draw(run, graph, as_json, quiet)
+        return
     from fastbp.runs.folder import RunFolder
     from fastbp.runs.plot import plot
     from fastbp.runs.prediction import result_of
@@ -51,3 +58,18 @@ def command(run: str, epochs: int, as_json: bool, quiet: bool, verbose: bool) ->
         click.echo("\n" + summary(result))
     else:
         click.echo(f"\n{len(rows)} epochs done, not finished: `fastbp train --resume {folder.path}` goes on")
+
+
+def _draw(run: str, graph: str, as_json: bool, quiet: bool) -> None:
+    from fastbp.errors import ConfigError
+    from fastbp.runs.drawing import drawing
+
+    picture = drawing(run)
+    try:
+        picture.save(graph)
+    except OSError as error:
+        raise ConfigError(f"`--graph` must be a file that can be written, got `{graph}`: {error.strerror}") from None
+    if as_json:
+        print_json({"graph": graph})
+    elif not quiet:
+        click.echo(f"wrote {graph}")

@@ -7,6 +7,7 @@ the same by the same gates have one kernel, whose name is a hash of the formula.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,10 +18,10 @@ from fastbp.autodiff.fuse import fused
 from fastbp.autodiff.graph import GATES, Graph
 from fastbp.autodiff.tracer import Tracer, gate, node_of
 from fastbp.autodiff.walk import pull
-from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
 from fastbp.kernels import branches, losses
 from fastbp.kernels.flags import KERNELS
-from fastbp.model.activations import Activation
+from fastbp.model.activations import ACTIVATIONS, Activation
 from fastbp.model.losses import Loss
 
 # ("argument",), ("constant", 0.5) and ("exp", 0), in which numbers are places in the list; the last is the result.
@@ -172,6 +173,21 @@ class CustomLoss(Loss):
     @property
     def kernel(self) -> str:
         return loss_kernel(self.formula)
+
+
+def is_formula(text: str) -> bool:
+    """Whether text is meant as a formula and not as a name."""
+    return not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_ -]*", text.strip())
+
+
+def activation_named(where: str, given: Any) -> Activation:
+    """The activation of this name, or that of a formula."""
+    if isinstance(given, str) and given not in ACTIVATIONS and is_formula(given):
+        return Custom(given)
+    if not isinstance(given, str) or given not in ACTIVATIONS:
+        raise not_one_of(where, given, ACTIVATIONS)
+    made: Activation = ACTIVATIONS[given]()
+    return made
 
 
 def activation(formula: Callable[[Any], Any] | str) -> Custom:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastbp.autodiff.picture import Picture
 from fastbp.errors import ConfigError
+from fastbp.model.gates import Slice
 from fastbp.model.graph import INPUT, Graph, Node
 
 BOX, HIGH, APART, BELOW, EDGE = 190, 46, 28, 44, 24  # width and height of a box, the room around it, and the margin
@@ -55,7 +56,8 @@ def draw(graph: Graph, gradients: Mapping[str, Any] | None = None) -> Picture:
     ]
     lane = 0
     for node in graph.nodes:
-        for source, features in zip(node.sources, node.widths, strict=True):
+        widths = (node.outputs,) if isinstance(node.layer, Slice) else node.widths
+        for source, features in zip(node.sources, widths, strict=True):
             long = ranks[node.index] - ranks[source] > 1
             lane += long
             x = width - EDGE - 14 * lane if long else 0.0
@@ -114,9 +116,12 @@ def _node(node: Node, at: Box, norms: dict[str, float] | None) -> list[str]:
     from fastbp.model.registry import OPS
 
     layer = node.layer
-    title = f"{node.name} · {type(layer).__name__}"
+    is_input = isinstance(layer, Slice) and node.sources == (INPUT,)
+    title = f"{node.name} · {'Input' if is_input else type(layer).__name__}"
     shapes = [shape for _, shape, _, _ in layer.draws(node.inputs).values()]
-    parts = [f"{sum(node.widths)} → {node.outputs}"]
+    parts = [f"{', '.join(map(str, node.widths))} → {node.outputs}"]
+    if is_input:
+        parts = [f"{node.outputs} features"]
     if node.shares:
         parts.append(f"as {node.home}")
     elif shapes:
@@ -124,7 +129,7 @@ def _node(node: Node, at: Box, norms: dict[str, float] | None) -> list[str]:
     out = _box(at, title, ", ".join(parts), FAMILIES.get(OPS[layer.op].family, "#f3e2ee"))
     if norms is not None and node.home in norms and not node.shares:
         x, y = at
-        out.append(_text(x + BOX / 2 - 4, y + HIGH + 13, f"‖∇‖ {norms[node.home]:.3g}", "end", "#b02a1a"))
+        out.append(_text(x - BOX / 2 + 4, y + HIGH + 13, f"‖∇‖ {norms[node.home]:.3g}", "start", "#b02a1a"))
     return out
 
 

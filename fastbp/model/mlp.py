@@ -7,16 +7,16 @@ from typing import Any
 
 from numpy.typing import DTypeLike
 
-from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
-from fastbp.model.activations import ACTIVATIONS
+from fastbp.errors import ConfigError, ConfigTypeError
 from fastbp.model.checks import chance, whole
+from fastbp.model.custom import activation_named
 from fastbp.model.layers import Dropout, Layer, Linear
 from fastbp.model.network import Network
 
 
 def mlp(
     sizes: Any,
-    activation: str = "relu",
+    activation: Any = "relu",
     seed: int = 0,
     dtype: DTypeLike = "float32",
     dropout: float = 0.0,
@@ -27,8 +27,9 @@ def mlp(
     ----------
     sizes : list of int
         Inputs, the hidden widths, outputs: at least two numbers.
-    activation : str
-        "relu", "gelu", "silu", "tanh" or another of `fastbp.model.activations.ACTIVATIONS`.
+    activation : str or Layer
+        "relu", "gelu", "silu", "tanh" or another of `fastbp.model.activations.ACTIVATIONS`; a formula such as
+        "x * sigmoid(x)"; or an activation such as ``fb.LeakyReLU(0.1)`` or ``fb.activation(...)``.
     dropout : float, 0 <= dropout < 1
 
     Examples
@@ -42,13 +43,12 @@ def mlp(
         raise ConfigTypeError(f"`sizes` must be a list of whole numbers, got `{sizes!r}`")
     if len(sizes) < 2:
         raise ConfigError(f"`sizes` must hold inputs and outputs at least, got `{list(sizes)}`")
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise not_one_of("activation", activation, ACTIVATIONS)
+    made = activation if isinstance(activation, Layer) else activation_named("activation", activation)
     p = chance("dropout", dropout)
     widths = [whole(f"sizes[{i}]", size, 1) for i, size in enumerate(sizes)]
     layers: list[Layer] = []
     for width in widths[1:-1]:
-        layers += [Linear(width), ACTIVATIONS[activation]()]
+        layers += [Linear(width), made]
         if p:
             layers.append(Dropout(p))
     return Network([*layers, Linear(widths[-1])], inputs=widths[0], seed=seed, dtype=dtype)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -23,6 +23,9 @@ from fastbp.model.layers import Layer
 from fastbp.model.losses import Loss, loss_for_outputs
 from fastbp.model.parameters import Parameters
 from fastbp.model.plans import CALL_WORK, ROW_BLOCK, RowPlan
+
+if TYPE_CHECKING:
+    from fastbp.autodiff.picture import Picture
 
 Array = NDArray[Any]
 
@@ -325,6 +328,23 @@ class Network(Derivatives):
 
     def _row_plan(self, kind: str, workers: int = 0) -> RowPlan:
         return RowPlan(self.graph, self._parameters.block, self._states.block, workers or team.default_threads(), kind)
+
+    def draw(self, gradients: Mapping[str, Any] | None = None) -> Picture:
+        """A picture of the layers: what flows between them, their shapes and parameters.
+
+        Parameters
+        ----------
+        gradients : dict of str to array, optional
+            Such as `loss_and_gradients` returns; each layer then shows the norm of its own.
+
+        Returns
+        -------
+        Picture
+            Notebooks show it, ``picture.save("net.svg")`` writes it.
+        """
+        from fastbp.model.draw import draw
+
+        return draw(self.graph, gradients)
 
     def save(self, path: Any) -> None:
         """Write the network to one safetensors file that `fastbp.load` reads."""

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
+import numpy as np
+
 from fastbp.errors import ConfigError, ConfigTypeError, ShapeError
 from fastbp.model import gates
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.checks import real, whole
+from fastbp.model.custom import Custom
 from fastbp.model.layers import LAYERS, Layer
 
 _SERIAL = count()
+OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "negative": operator.neg,
+}
 
 
 class Signal:
@@ -22,8 +33,6 @@ class Signal:
     `+ - * /` take signals of the same width, a signal of width 1, or numbers; `h[:, 2:5]` takes columns; `h.sum()` and
     `h.mean()` are over the features of a row.
     """
-
-    __array_ufunc__ = None  # a NumPy number on the left leaves arithmetic to the signal
 
     def __init__(self, layer: Layer | None, sources: tuple[Signal, ...], features: int, name: str | None) -> None:
         self.layer, self.sources, self.features, self.name = layer, sources, features, name
@@ -39,10 +48,23 @@ class Signal:
         )
 
     def _apply(self, name: str) -> Signal:
-        """The activation of this name."""
-        if name not in ACTIVATIONS:
-            raise ConfigError(f"`{name}` must be an activation to be used in a network, got a function that is none")
-        return applied(ACTIVATIONS[name](), (self,))
+        """The activation of this name, or the gate."""
+        if name in ACTIVATIONS:
+            return applied(ACTIVATIONS[name](), (self,))
+        return applied(Custom((("argument",), (name, 0))), (self,))
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+        """NumPy's functions: of one signal and numbers."""
+        operation = OPERATORS.get(ufunc.__name__)
+        if method == "__call__" and not settings and operation is not None:
+            return operation(
+                *(v.item() if isinstance(v, np.generic | np.ndarray) and v.ndim == 0 else v for v in inputs)
+            )
+        if method != "__call__" or settings or sum(isinstance(v, Signal) for v in inputs) != 1:
+            raise ConfigError(f"`np.{ufunc.__name__}` must be given one signal, and otherwise numbers")
+        if ufunc.__name__ in ACTIVATIONS:
+            return applied(ACTIVATIONS[ufunc.__name__](), (self,))
+        return applied(Custom(lambda x: ufunc(*(x if isinstance(v, Signal) else v for v in inputs))), (self,))
 
     def __add__(self, other: Any) -> Signal:
         return _two(gates.Add, self, other, lambda b: gates.Affine(1.0, b))
@@ -96,6 +118,9 @@ class Signal:
 
     def __iter__(self) -> Any:
         raise ConfigTypeError("a signal must not be iterated over; `h[:, 0]` is its first column")
+
+    def __abs__(self) -> Signal:
+        return self._apply("abs")
 
     def sum(self) -> Signal:
         """The sum of the features of a row, a signal of width 1."""
