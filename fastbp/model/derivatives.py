@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from fastbp.errors import ConfigError, ShapeError, not_one_of
 from fastbp.model import arrays
 from fastbp.model.checks import whole
 from fastbp.model.graph import Graph
-from fastbp.model.parameters import Parameters
+from fastbp.model.losses import Loss, loss_for_outputs
+from fastbp.model.parameters import Parameters, checked
 from fastbp.model.plans import RowPlan
 
 Array = NDArray[Any]
@@ -31,11 +32,13 @@ class Derivatives:
     inputs: Any
     outputs: Any
     _parameters: Parameters
+    _states: Parameters
     _plans: dict[Any, Any]
     _rows: Callable[[Any], Array]
     _side_by_side: Callable[[Any], Any]
     _row_plan: Callable[[str], RowPlan]
     loss_and_gradients: Callable[..., Any]
+    checked: Callable[..., Any]
 
     def vjp(self, X: Any, u: Any, out: Array | None = None) -> Array:
         """uᵀ J for every row: the cotangent of X, where J is the Jacobian of the row's outputs in its inputs.
@@ -150,6 +153,63 @@ class Derivatives:
         )
         found: dict[str, Array] = self.loss_and_gradients(X, u, loss=loss)[1]
         return found
+
+    def hessian_vector(
+        self, X: Any, y: Any, v: Any, loss: str | Loss = "cross_entropy", sample_weight: Any = None
+    ) -> Any:
+        """H v, where H is the Hessian of the loss over the rows of X in all parameters; H itself is never formed.
+
+        Dropout does nothing, and batch norm takes its running statistics. One thread does it.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs)
+        y : array
+            Targets, as the loss wants them.
+        v : array, shape of `flat`, or dict of str to array, shaped like `parameters`
+        loss : str or Loss
+        sample_weight : array, shape (rows,), optional
+            What each row counts for.
+
+        Returns
+        -------
+        array or dict, as v
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp as fb
+        >>> net = fb.mlp([2, 3, 1], activation="tanh", dtype="float64")
+        >>> X, y, v = np.ones((4, 2)), np.zeros((4, 1)), np.ones(net.flat.shape)
+        >>> Hv = net.hessian_vector(X, y, v, loss="mse")
+        >>> Hv.shape == v.shape
+        True
+        """
+        from fastbp.model.traced import HessianProgram
+
+        of = loss_for_outputs(loss, self.graph.splits)
+        x, targets, _ = self.checked(X, y, of, sample_weight)
+        names = list(self._parameters)
+        shapes = self.graph.parameters()
+        if isinstance(v, Mapping):
+            if set(v) != set(names):
+                raise ShapeError(f"`v` must have the names of the parameters, `{'`, `'.join(names)}`, got others")
+            given = {name: checked(f"v[{name!r}]", v[name], shapes[name], self.dtype) for name in names}
+        else:
+            flat = checked("v", v, (self._parameters.count,), self.dtype)
+            cuts = np.cumsum([int(np.prod(shapes[name])) for name in names])[:-1]
+            given = {n: part.reshape(shapes[n]) for n, part in zip(names, np.split(flat, cuts), strict=True)}
+        with self.lock:
+            key = "hessian", of, len(x)
+            program = self._plans.get(key)
+            if program is None:
+                states = {name: self._states[name].shape for name in self._states}
+                program = HessianProgram(self.graph, shapes, states, of, len(x), self.dtype)
+                self._plans[key] = program
+            states_now = [self._states[name] for name in self._states]
+            found = program([self._parameters[n] for n in names], states_now, x, targets, [given[n] for n in names])
+        if isinstance(v, Mapping):
+            return dict(zip(names, found, strict=True))
+        return np.concatenate([part.reshape(-1) for part in found])
 
     def _ready(self, kind: str) -> RowPlan:
         """The plan of this kind, its transposed weights as new as the parameters."""

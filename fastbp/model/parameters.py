@@ -31,7 +31,7 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     def __setitem__(self, name: str, values: Any) -> None:
         self._known(name)
         slot = self.block.slots[name]
-        self.block.write(name, _checked(f"{self.where}[{name!r}]", values, slot.shape, self.block.dtype))
+        self.block.write(name, checked(f"{self.where}[{name!r}]", values, slot.shape, self.block.dtype))
         self.version += 1
 
     def __delitem__(self, name: str) -> None:
@@ -65,7 +65,7 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
 
     def set_flat(self, vector: Any) -> None:
         """Write all numbers from one vector."""
-        array = _checked("flat", vector, (self.count,), self.block.dtype)
+        array = checked("flat", vector, (self.count,), self.block.dtype)
         at = 0
         for name, slot in self.block.slots.items():
             size = int(np.prod(slot.shape))
@@ -74,7 +74,7 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
         self.version += 1
 
 
-def _checked(where: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def checked(where: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Numbers of this shape that are finite in this dtype."""
     array = read(where, values)
     if array.shape != shape:
