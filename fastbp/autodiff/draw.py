@@ -15,8 +15,18 @@ from fastbp.autodiff.function import Traced
 from fastbp.autodiff.picture import Picture
 
 SIGNS = {
-    **{"add": "+", "subtract": "−", "multiply": "×", "divide": "÷", "power": "^", "matmul": "@"},
-    **{"greater": ">", "less": "<", "greater_equal": "≥", "less_equal": "≤", "equal": "=", "not_equal": "≠"},
+    "add": "+",
+    "subtract": "−",
+    "multiply": "×",
+    "divide": "÷",
+    "power": "^",
+    "matmul": "@",
+    "greater": ">",
+    "less": "<",
+    "greater_equal": "≥",
+    "less_equal": "≤",
+    "equal": "=",
+    "not_equal": "≠",
 }
 ROW, GAP, MARGIN, HEIGHT, LETTER = 56, 56, 24, 36, 7
 GREEN, RED, LINE, INK = "#1d7a34", "#b02a1a", "#888", "#222"
@@ -33,6 +43,8 @@ def label(step: Shown) -> str:
     """What stands in a gate: its sign, with constants where they are."""
     if step.gate == "argument":
         return step.name
+    if step.gate == "multiply" and step.inputs[0] == step.inputs[1]:
+        return "·²"
     sign = SIGNS.get(step.gate, step.gate)
     constant = ["·" if i[:1].isalpha() else i for i in step.inputs]
     if all(c == "·" for c in constant):

@@ -1,8 +1,8 @@
 """Formulas as text, such as `x * tanh(log(1 + exp(x)))`: read by a small grammar, never run as Python.
 
-    numbers, names, + - * / ** and signs     as in Python
-    f(x, y)                                  the gates that work number by number, by their names
-    where(x > 0, a, b)                       comparisons only there, as the first argument
+numbers, names, + - * / ** and signs     as in Python
+f(x, y)                                  the gates that work number by number, by their names
+where(x > 0, a, b)                       comparisons only there, as the first argument
 """
 
 from __future__ import annotations
@@ -29,12 +29,21 @@ CALLS: dict[str, Callable[..., Any]] = {
     "where": np.where,
 }
 COMPARISONS: dict[type, Callable[..., Any]] = {
-    **{ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Lt: operator.lt, ast.LtE: operator.le},
-    **{ast.Eq: operator.eq, ast.NotEq: operator.ne},
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
 }
 OPERATORS: dict[type, Callable[..., Any]] = {
-    **{ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul},
-    **{ast.Div: operator.truediv, ast.Pow: operator.pow, ast.USub: operator.neg, ast.UAdd: operator.pos},
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
 }
 Values = dict[str, Any]
 Part = Callable[[Values], Any]

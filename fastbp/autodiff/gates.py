@@ -44,6 +44,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.autodiff.functions import erf_of_array
 from fastbp.autodiff.graph import GATES, Gate, Graph, Node, Shape, broadcast
 
 Times = Callable[[Graph, Node, int], "int | None"]
@@ -64,7 +65,9 @@ def elementwise(
         return [None if part is None else part(g, node, u) for part in times]
 
     def jvp(g: Graph, node: Node, tangents: list[int | None]) -> int | None:
-        parts = [part(g, node, t) for part, t in zip(times, tangents, strict=True) if part is not None and t is not None]
+        parts = [
+            part(g, node, t) for part, t in zip(times, tangents, strict=True) if part is not None and t is not None
+        ]
         return added(g, parts)
 
     def shape(name: str, shapes: list[Shape], note: Any) -> Shape:
@@ -223,12 +226,8 @@ elementwise("log", np.log, lambda g, n, u: g.gate("divide", u, n.inputs[0]))
 elementwise("log1p", np.log1p, lambda g, n, u: g.gate("divide", u, g.gate("add", one(g, n), n.inputs[0])))
 elementwise("sqrt", np.sqrt, times(lambda g, n: g.gate("divide", g.full(0.5, n.shape), n.number)), exact=True)
 elementwise("sin", np.sin, times(lambda g, n: g.gate("cos", n.inputs[0])))
-elementwise(
-    "cos", np.cos, lambda g, n, u: g.gate("negate", g.gate("multiply", u, g.gate("sin", n.inputs[0])))
-)
-elementwise(
-    "tanh", np.tanh, times(lambda g, n: g.gate("subtract", one(g, n), g.gate("multiply", n.number, n.number)))
-)
+elementwise("cos", np.cos, lambda g, n, u: g.gate("negate", g.gate("multiply", u, g.gate("sin", n.inputs[0]))))
+elementwise("tanh", np.tanh, times(lambda g, n: g.gate("subtract", one(g, n), g.gate("multiply", n.number, n.number))))
 elementwise(
     "sigmoid",
     lambda x: np.exp(-np.logaddexp(0.0, -x)),
@@ -253,14 +252,14 @@ elementwise(
     lambda g, n, u: g.gate("where", n.inputs[0], zero(g, n), u),
     exact=True,
 )
+
+
+def _truth(compare: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, y: compare(x, y).astype(float)
+
+
 for _name in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal"):
-    elementwise(_name, lambda x, y, c=getattr(np, _name): c(x, y).astype(float), None, None, exact=True)
-
-
-def _erf(x: Any) -> Any:
-    from math import erf
-
-    return np.vectorize(erf, otypes=[float])(x)
+    elementwise(_name, _truth(getattr(np, _name)), None, None, exact=True)
 
 
 def _bell(g: Graph, node: Node) -> int:
@@ -270,4 +269,4 @@ def _bell(g: Graph, node: Node) -> int:
     )
 
 
-elementwise("erf", _erf, times(_bell))
+elementwise("erf", erf_of_array, times(_bell))

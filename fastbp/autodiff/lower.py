@@ -190,7 +190,9 @@ class Lowering:
 
     # Steps.
 
-    def _step(self, kernel: str, target: Space | None, views: tuple[View, ...], rows: int, once: bool, **more: Any) -> None:
+    def _step(
+        self, kernel: str, target: Space | None, views: tuple[View, ...], rows: int, once: bool, **more: Any
+    ) -> None:
         named = {"elementwise": more.pop("elementwise", False), "user": more.pop("user", None)}
         self.steps.append(Step(kernel, target, views, rows, words=more, once=once, **named))
 
