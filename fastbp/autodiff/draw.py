@@ -43,6 +43,8 @@ def label(step: Shown) -> str:
     """What stands in a gate: its sign, with constants where they are."""
     if step.gate == "argument":
         return step.name
+    if step.gate == "multiply" and step.inputs[0] == step.inputs[1]:
+        return "·²"
     sign = SIGNS.get(step.gate, step.gate)
     constant = ["·" if i[:1].isalpha() else i for i in step.inputs]
     if all(c == "·" for c in constant):

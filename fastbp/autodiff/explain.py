@@ -85,7 +85,7 @@ def short(value: Any) -> str:
     return f"{'×'.join(map(str, array.shape))}, norm {float(np.sqrt((array * array).sum())):.3g}"
 
 
-def table(rows: list[tuple[str, ...]]) -> list[str]:
+def table(rows: list[tuple[str, str, str, str]]) -> list[str]:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 

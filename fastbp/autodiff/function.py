@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.autodiff.graph import Graph, Shape
+from fastbp.autodiff.numpy_names import nodes_of_results
 from fastbp.autodiff.program import Program
+from fastbp.autodiff.tracer import Tracer
 from fastbp.autodiff.values import of_shapes, shape_of, values
 from fastbp.autodiff.walk import pull, push
 from fastbp.errors import ConfigTypeError, ShapeError, not_one_of
@@ -87,7 +89,7 @@ class Traced:
             raise ConfigTypeError(f"`trace` must be given a function, got `{function!r}`")
         if not isinstance(dtype, str) or dtype not in ("float64", "float32"):
             raise not_one_of("dtype", dtype, ("float64", "float32"))
-        self.function = function.function if isinstance(function, Traced) else function
+        self.function: Callable[..., Any] = function
         self.dtype = np.dtype(dtype)
         self._traces: dict[tuple[Shape, ...], Traces] = {}
         self._lock = threading.RLock()
@@ -97,9 +99,6 @@ class Traced:
 
     def _trace(self, shapes: tuple[Shape, ...]) -> Traces:
         """The function for arguments of these shapes, traced when they are first met."""
-        from fastbp.autodiff.numpy_names import nodes_of_results
-        from fastbp.autodiff.tracer import Tracer
-
         self._check_count(len(shapes))
         with self._lock:
             if shapes not in self._traces:
@@ -120,8 +119,8 @@ class Traced:
             except TypeError:
                 names = ", ".join(f"`{name}`" for name in signature.parameters)
                 raise ConfigTypeError(f"the traced function must be given {names}, got {count} arguments") from None
-        elif count != getattr(self.function, "nin", count):
-            raise ConfigTypeError(f"the traced function must be given {self.function.nin} arguments, got {count}")
+        elif count != (wanted := getattr(self.function, "nin", count)):
+            raise ConfigTypeError(f"the traced function must be given {wanted} arguments, got {count}")
 
     def _values(self, args: Sequence[Any]) -> tuple[list[Value], Traces]:
         """The arguments as programs take them, and the function traced for their shapes."""
@@ -136,7 +135,9 @@ class Traced:
             return traces.program(kind)
 
     def __call__(self, *args: Any) -> Any:
-        """What the function returns: a float, an array, or a tuple of them."""
+        """What the function returns: a float, an array or a tuple of them; while another is traced, its gates."""
+        if Tracer in map(type, args):
+            return self.function(*args)
         found, traces = self._values(args)
         run = traces.programs.get("value") or self._program(traces, "value")
         results = run(found)

@@ -17,6 +17,11 @@ def _sigmoid(x: Any) -> Any:
     return np.where(x >= 0.0, 1.0, w) / (1.0 + w)
 
 
+def erf_of_array(x: Any) -> Any:
+    """The standard library's, number by number."""
+    return np.array([erf_of_number(v) for v in x.ravel().tolist()], x.dtype).reshape(x.shape)
+
+
 def _apply(name: str, x: Any, plain: Callable[[Any], Any]) -> Any:
     """The gate of a traced value, the method of what has one, the value of anything else."""
     own = getattr(type(x), "_apply", None)
@@ -116,4 +121,4 @@ def erf(x: Any) -> Any:
     >>> round(fb.erf(1.0), 12)
     0.842700792950
     """
-    return _apply("erf", x, lambda x: np.vectorize(erf_of_number, otypes=[x.dtype])(x))
+    return _apply("erf", x, erf_of_array)

@@ -44,6 +44,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.autodiff.functions import erf_of_array
 from fastbp.autodiff.graph import GATES, Gate, Graph, Node, Shape, broadcast
 
 Times = Callable[[Graph, Node, int], "int | None"]
@@ -251,14 +252,14 @@ elementwise(
     lambda g, n, u: g.gate("where", n.inputs[0], zero(g, n), u),
     exact=True,
 )
+
+
+def _truth(compare: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, y: compare(x, y).astype(float)
+
+
 for _name in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal"):
-    elementwise(_name, lambda x, y, c=getattr(np, _name): c(x, y).astype(float), None, None, exact=True)
-
-
-def _erf(x: Any) -> Any:
-    from math import erf
-
-    return np.vectorize(erf, otypes=[float])(x)
+    elementwise(_name, _truth(getattr(np, _name)), None, None, exact=True)
 
 
 def _bell(g: Graph, node: Node) -> int:
@@ -268,4 +269,4 @@ def _bell(g: Graph, node: Node) -> int:
     )
 
 
-elementwise("erf", _erf, times(_bell))
+elementwise("erf", erf_of_array, times(_bell))

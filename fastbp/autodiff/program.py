@@ -142,9 +142,9 @@ class Program:
         places = next(words for kernel, words in OPERANDS if kernel in (step.kernel, ""))
         for operand, (address, stride, row) in zip(step.views, places, strict=False):
             record[address] = operand.space.address
-            for word, value in ((stride, operand.stride), (row, operand.row)):
-                if word is not None:
-                    record[word] = value
+            for place, distance in ((stride, operand.stride), (row, operand.row)):
+                if place is not None:
+                    record[place] = distance
         if step.views:
             record[at.WIDTH] = step.views[0].space.width
         if step.target is not None:

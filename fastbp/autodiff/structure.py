@@ -9,8 +9,8 @@
     place      y, but x in some places         (u in these places, u with 0 there)     place(tx, ty)
     matmul     x y                             (u yᵀ, xᵀ u)                            tx y + x ty
 
-All but matmul are linear, so their jvp is the gate itself. z_bo = Σ_i x_bi y_io depends on x_bi through row b of z alone,
-with derivative y_io, which gives u yᵀ; likewise xᵀ u: no Jacobian of a matrix in a matrix is ever formed.
+All but matmul are linear, so their jvp is the gate itself. In matmul, z_bo = Σ_i x_bi y_io depends on x_bi through row
+b of z alone, with derivative y_io, which gives u yᵀ; likewise xᵀ u. No Jacobian of a matrix in a matrix is ever formed.
 
 The places of take and place are two ranges (first, step, count), of rows and of columns.
 """

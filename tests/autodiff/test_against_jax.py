@@ -8,7 +8,10 @@ import fastbp as fb
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
-ONE = ("exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "abs", "negate", "relu", "softplus", "square")
+ONE = (
+    *("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "sigmoid", "abs", "negate", "relu", "softplus"),
+    *("square", "erf"),
+)
 TWO = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "where", "branch")
 SHAPES = ((), (3,), (4, 3))
 
@@ -17,14 +20,19 @@ SHAPES = ((), (3,), (4, 3))
 def doubles():
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
-    yield
+    jax.config.update("jax_disable_most_optimizations", True)  # most of the time goes into compiling
+    with jax.disable_jit():
+        yield
+    jax.config.update("jax_disable_most_optimizations", False)
     jax.config.update("jax_enable_x64", before)
 
 
 def one(name, x, np, own):
     """A gate of one input, kept where it is smooth and bounded."""
-    if name in ("sigmoid", "relu", "softplus"):
+    if name in ("sigmoid", "relu", "softplus", "erf"):
         return own[name](x)
+    if name in ("expm1", "log1p"):
+        return getattr(np, name)(np.tanh(x) * 0.7)
     if name == "log":
         return np.log(1.5 + np.tanh(x))
     if name == "sqrt":
@@ -85,8 +93,13 @@ def function(seed, np, own):
     return f
 
 
-OURS = {"sigmoid": fb.sigmoid, "relu": fb.relu, "softplus": fb.softplus}
-THEIRS = {"sigmoid": jax.nn.sigmoid, "relu": lambda x: jnp.where(x > 0.0, x, 0.0), "softplus": jax.nn.softplus}
+OURS = {name: getattr(fb, name) for name in ("sigmoid", "relu", "softplus", "erf")}
+THEIRS = {
+    "sigmoid": jax.nn.sigmoid,
+    "relu": lambda x: jnp.where(x > 0.0, x, 0.0),
+    "softplus": jax.nn.softplus,
+    "erf": jax.scipy.special.erf,
+}
 
 
 def arguments(seed):
@@ -115,7 +128,7 @@ def test_a_random_function_and_its_derivatives_are_jaxs(seed):
         close(ours, theirs)
     _, moved = jax.jvp(f, tuple(map(jnp.asarray, args)), tuple(map(jnp.asarray, tangents)))
     close(F.jvp(args, tangents), moved)
-    if seed % 5:
+    if seed % 2:
         return
     S, s = fb.trace(lambda *a: (F.function(*a) ** 2).sum() + 0.0), lambda *a: (f(*a) ** 2).sum()
     every = tuple(range(len(args)))

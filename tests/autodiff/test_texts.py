@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.autodiff.explain import steps_of
 
 RNG = np.random.default_rng(0)
 POINTS = [(3.0, -4.0), *(tuple(map(float, RNG.normal(size=2) * 3)) for _ in range(5))]
@@ -59,9 +60,7 @@ def test_every_forward_value_and_every_adjoint_is_the_texts(x, y):
     values, adjoints = staged(x, y)
     assert np.isclose(of_text(x, y), values["f"], rtol=1e-13)
     np.testing.assert_allclose(of_text.gradient(x, y), (adjoints["x"], adjoints["y"]), rtol=1e-11)
-    from fastbp.autodiff.draw import steps_of
-
-    steps = steps_of(of_text, {"x": x, "y": y})
+    steps = steps_of(of_text, (), {"x": x, "y": y})
     for name in values:
         close = [s for s in steps if np.isclose(s.value, values[name], rtol=1e-12)]
         assert any(np.isclose(s.adjoint, adjoints[name], rtol=1e-11) for s in close), name
@@ -95,7 +94,9 @@ def test_a_branch_adds_what_comes_back():
 
 
 def test_inputs_times_1000_make_the_gradient_of_the_weights_times_1000():
-    """For wᵀx, "if you multiplied all input data examples by 1000 ... the gradient on the weights is 1000 times larger"."""
+    """For wᵀx: "if you multiplied all input data examples by 1000 ... the gradient on the weights will be 1000 times
+    larger".
+    """
     F = fb.trace(lambda w, x: np.dot(w, x))
     w, x = RNG.normal(size=5), RNG.normal(size=5)
     np.testing.assert_allclose(F.gradient(w, 1000.0 * x)[0], 1000.0 * F.gradient(w, x)[0], rtol=1e-15)

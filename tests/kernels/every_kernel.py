@@ -15,7 +15,7 @@ import numpy as np
 import fastbp as fb
 from fastbp.kernels import layout as at
 from fastbp.model.registry import OPS
-from tests.kernels import calls
+from tests.kernels import calls, gate_calls
 from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine, double
 
 # Compiled loops that need a whole plan; the tests of the engine run them.
@@ -158,6 +158,8 @@ def cases(dtype: str) -> Iterator[Case]:
     yield from product_cases(dtype)
     yield from user_cases(dtype)
     yield from parameter_cases(dtype)
+    for kernel, shape, run in gate_calls.cases(dtype, normal):
+        yield Case(kernel, shape, run)
 
 
 def digest() -> str:

@@ -9,7 +9,7 @@ import pytest
 from fastbp.engine.compiler import _kernels
 from fastbp.kernels import layout as at
 from fastbp.model.registry import OPS
-from tests.kernels import calls
+from tests.kernels import calls, gate_calls
 from tests.kernels.every_kernel import IN_NETWORKS, SEED, STEP, SWEEPS, cases, normal
 from tests.kernels.harness import DTYPES, SHAPES, Machine, same_bits
 
@@ -17,12 +17,19 @@ KERNELS = sorted(set(_kernels()) - {*SWEEPS, *IN_NETWORKS})
 ELEMENTWISE = sorted(
     {k for op in OPS.values() if op.family == "elementwise" for k in (op.forward, op.vjp, op.jvp) if k}
 )
+GATES = {
+    f"gate_{name}": lambda m, x, y, r0=0, r1=None, over=False, n=name, k=count: gate_calls.elementwise(
+        m, n, [x, y, x][:k], r0, r1, over
+    )
+    for name, count in gate_calls.INPUTS.items()
+}
 # Kernels that take a block of rows, as a function of (machine, x, y, r0, r1) to lines of panels.
 BLOCKWISE = {
     **{
         name: lambda m, x, y, r0, r1, name=name: calls.elementwise(m, name, x, y, r0, r1).lines()
         for name in ELEMENTWISE
     },
+    **{name: lambda m, x, y, r0, r1, run=run: run(m, x, y, r0, r1).lines() for name, run in GATES.items()},
     "dropout": lambda m, x, y, r0, r1: calls.dropout(m, x, 0.3, 4, r0, r1).lines(),
     "product": lambda m, x, y, r0, r1: calls.product(m, x, normal(m.real, x.shape[1], 35), r0=r0, r1=r1).lines(),
     "cross_entropy": lambda m, x, y, r0, r1: calls.loss(m, "cross_entropy", x, y.argmax(1), r0=r0, r1=r1).dz.lines(),
@@ -107,12 +114,14 @@ def test_rows_have_the_same_bits_in_any_block(kernel, dtype, blocks):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape[0]}x{shape[1]}")
 @every_dtype
-@pytest.mark.parametrize("kernel", [*ELEMENTWISE, "dropout"])
+@pytest.mark.parametrize("kernel", [*ELEMENTWISE, *GATES, "dropout"])
 def test_a_result_may_overwrite_its_operand(kernel, dtype, shape):
     x, y = normal(dtype, *shape), normal(dtype, *shape, 1)[:, :, 0]
     apart, over = (
         calls.dropout(machine(dtype), x, 0.3, over=over)
         if kernel == "dropout"
+        else GATES[kernel](machine(dtype), x, y, over=over)
+        if kernel in GATES
         else calls.elementwise(machine(dtype), kernel, x, y, over=over)
         for over in (False, True)
     )

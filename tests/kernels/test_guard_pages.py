@@ -13,6 +13,7 @@ import pytest
 from fastbp.engine.compiler import _kernels
 from fastbp.model.registry import OPS
 from tests.kernels.every_kernel import IN_NETWORKS, SWEEPS
+from tests.kernels.gate_calls import INPUTS
 from tests.kernels.harness import DTYPES
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="guard pages are made with mprotect")
@@ -24,6 +25,7 @@ FROM_A_ROW = (
     *("dropout", "product", "gather", "scatter", "scan_reals", "multiply_forward", "multiply_vjp"),
     *("cross_entropy", "multi_margin", "binary_cross_entropy", "mse", "half_mse", "mae", "huber", "quantile"),
     *("log_cosh", "poisson", "gaussian_nll"),
+    *(f"gate_{name}" for name in INPUTS),
 )
 KERNELS = sorted(name for name in set(_kernels()) - {*SWEEPS, *IN_NETWORKS} if not name.endswith("_factors"))
 DEADLY = {signal.SIGSEGV, signal.SIGBUS}

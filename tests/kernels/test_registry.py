@@ -1,10 +1,13 @@
 """The registry is complete: nothing runs that the ladder does not know of."""
 
 import inspect
+import re
 
 import pytest
 
 from fastbp import reference
+from fastbp.autodiff import gates, structure
+from fastbp.autodiff.structure import GATES
 from fastbp.engine.compiler import _kernels
 from fastbp.kernels.flags import KERNELS
 from fastbp.model.graph import LAYERS
@@ -13,6 +16,7 @@ from fastbp.model.registry import OPS, PLUMBING
 from fastbp.model.rules import RULES
 from fastbp.train import adam
 from fastbp.train.optimizers import OPTIMIZERS
+from tests.autodiff.ladder import COMPARISONS, LADDER
 from tests.kernels.test_ladder import DIFFERENTIABLE
 from tests.model.layer_cases import LAYER_CASES
 
@@ -38,7 +42,8 @@ def named():
     names = {kernel for op in OPS.values() for kernel in f"{op.forward} {op.vjp} {op.jvp}".split()}
     factors = {kind(**ENOUGH.get(name, {})).factors for name, kind in OPTIMIZERS.items()}
     factors |= {"momentum_factors", "keep_gradients_factors"}
-    return names | factors | {"multiply_vjp"} | set(PLUMBING)
+    gates = {kernel for gate in GATES.values() for kernel in gate.kernels}
+    return names | factors | gates | {"multiply_vjp"} | set(PLUMBING)
 
 
 ENOUGH: dict[str, dict] = {}  # settings without a default
@@ -105,6 +110,27 @@ def test_the_derivation_of_every_kernel_stands_in_its_module(name):
         text = inspect.getdoc(inspect.getmodule(_kernels()[kernel])) or ""
         words = ("←",) if op.family == "optimizer" else ("dz",) if op.family == "loss" else ("vjp",)
         assert all(word in text for word in words)
+
+
+def gates_that_do_not_climb():
+    return sorted(set(GATES) ^ set(LADDER))
+
+
+def test_every_gate_climbs():
+    assert gates_that_do_not_climb() == []
+
+
+def test_a_gate_that_does_not_climb_is_found(monkeypatch):
+    monkeypatch.setitem(GATES, "swish", GATES["tanh"])
+    assert gates_that_do_not_climb() == ["swish"]
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_the_derivation_of_every_gate_stands_in_its_table(name):
+    table = inspect.getdoc(gates if GATES[name].elementwise else structure)
+    assert re.search(rf"^\s*(\w+, )*{'greater' if name in COMPARISONS else name}\b", table, re.MULTILINE)
+    for kernel in GATES[name].kernels:
+        assert "vjp" in inspect.getdoc(inspect.getmodule(_kernels()[kernel]))
 
 
 @every_op
