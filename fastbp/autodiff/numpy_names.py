@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.autodiff.graph import Shape
-from fastbp.autodiff.tracer import Tracer, gate, graph_of, listed, matmul, node_of, reshape, total, traced
+from fastbp.autodiff.tracer import Tracer, axes_of, gate, graph_of, listed, matmul, node_of, reshape, total, traced
 from fastbp.errors import ConfigError, ConfigTypeError, ShapeError
 
 
@@ -133,6 +133,23 @@ def mean(a: Tracer, axis: Any = None, keepdims: bool = False) -> Tracer:
     return a.mean(axis, keepdims)
 
 
+def largest(name: str) -> Callable[..., Tracer]:
+    """The largest or smallest along an axis, by halves: about log₂ of its length gates."""
+
+    def reduced(a: Tracer, axis: int | None = None, keepdims: bool = False) -> Tracer:
+        along = axes_of(a.shape, axis)
+        out = a
+        for at in along:
+            while (size := out.shape[at]) > 1:
+                half, cut = size // 2, (slice(None),) * at
+                pair = gate(name, out[(*cut, slice(0, half))], out[(*cut, slice(half, 2 * half))])
+                out = pair if size == 2 * half else concatenate([pair, out[(*cut, slice(2 * half, size))]], axis=at)
+        kept = tuple(1 if i in along else size for i, size in enumerate(a.shape))
+        return reshape(out, kept if keepdims else tuple(s for i, s in enumerate(a.shape) if i not in along))
+
+    return reduced
+
+
 def transpose(a: Tracer) -> Tracer:
     return a.transpose()
 
@@ -178,6 +195,8 @@ def nodes_of_results(graph: Any, found: Any) -> tuple[list[int], bool]:
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sum": total,
     "mean": mean,
+    **dict.fromkeys(("max", "amax"), largest("maximum")),
+    **dict.fromkeys(("min", "amin"), largest("minimum")),
     "dot": dot,
     "vdot": lambda a, b: dot(reshape(a, -1), reshape(b, -1)),
     "outer": outer,

@@ -143,6 +143,12 @@ class Tracer:
         summed = total(self, axis, keepdims)
         return gate("divide", summed, self.size / summed.size)
 
+    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
+        return np.max(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Any:
+        return np.min(self, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+
     def dot(self, other: Any) -> Tracer:
         return matmul(self, other)
 
@@ -246,9 +252,8 @@ def gate(name: str, *values: Any) -> Tracer:
     return Tracer(graph, graph.gate(name, *numbers))
 
 
-def total(x: Tracer, axis: Any = None, keepdims: bool = False) -> Tracer:
-    """Σ over some axes."""
-    shape = x.shape
+def axes_of(shape: Shape, axis: Any) -> tuple[int, ...]:
+    """The axes that are meant, counted from 0 and in order; None means all."""
     axes = tuple(range(len(shape))) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     try:
         found = tuple(sorted({operator.index(a) % len(shape) if -len(shape) <= a < len(shape) else a for a in axes}))
@@ -256,6 +261,12 @@ def total(x: Tracer, axis: Any = None, keepdims: bool = False) -> Tracer:
         raise ConfigTypeError(f"`axis` must be a whole number, a tuple of them or None, got `{axis!r}`") from None
     if any(not 0 <= a < len(shape) for a in found):
         raise ShapeError(f"`axis` must be one of shape `{shape}`, got `{axis}`")
+    return found
+
+
+def total(x: Tracer, axis: Any = None, keepdims: bool = False) -> Tracer:
+    """Σ over some axes."""
+    shape, found = x.shape, axes_of(x.shape, axis)
     out = Tracer(x.graph, x.graph.gate("sum", x.number, note=found))
     return reshape(out, tuple(1 if i in found else size for i, size in enumerate(shape))) if keepdims else out
 
