@@ -15,6 +15,7 @@ from fastbp.config.schema import Config
 from fastbp.config.text import Text, dotted, visible
 from fastbp.config.wiring import Place, placed, wired
 from fastbp.errors import ConfigError
+from fastbp.model.checks import is_formula
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Plan:
 def plan_of(text: Text) -> Plan:
     """Check everything that can be checked without the data."""
     from fastbp.model.activations import ACTIVATIONS
+    from fastbp.model.custom import Custom, CustomLoss
     from fastbp.model.layers import LAYERS
     from fastbp.model.losses import LOSSES, loss_of
     from fastbp.train import adam
@@ -47,7 +49,7 @@ def plan_of(text: Text) -> Plan:
     config = checked(text)
     rules.together(text, config)
     trainer, network = config.trainer, config.network
-    loss = None if trainer.loss is None else named(text, ("trainer", "loss"), trainer.loss, LOSSES)
+    loss = None if trainer.loss is None else named(text, ("trainer", "loss"), trainer.loss, LOSSES, CustomLoss)
     optimizer = named(text, ("trainer", "optimizer"), trainer.optimizer, {**OPTIMIZERS, "lbfgs": LBFGSSettings})
     schedule = None
     if trainer.schedule is not None:
@@ -61,7 +63,7 @@ def plan_of(text: Text) -> Plan:
         layers = []
         for i, (place, value) in enumerate(zip(places, values, strict=True)):
             shared = known.get(place.share) if place.share is not None else None
-            layers.append(shared or named(text, ("network", "layers", i), value, table))
+            layers.append(shared or named(text, ("network", "layers", i), value, table, Custom))
             known[place.name] = layers[-1]
     hidden = _hidden(text, config)
     for i, name in enumerate(trainer.metrics or ()):
@@ -91,8 +93,8 @@ class LBFGSSettings:
         from_zero("LBFGSSettings.tolerance", self.tolerance)
 
 
-def named(text: Text, path: Path_, value: Any, table: Mapping[str, Any]) -> Any:
-    """The object that a name, or a map with `name` and settings, stands for."""
+def named(text: Text, path: Path_, value: Any, table: Mapping[str, Any], formula: Any = None) -> Any:
+    """The object that a name, or a map with `name` and settings, stands for; `formula` makes one of a formula."""
     settings: dict[str, Any] = {}
     if isinstance(value, dict):
         settings = dict(value)
@@ -104,6 +106,17 @@ def named(text: Text, path: Path_, value: Any, table: Mapping[str, Any]) -> Any:
     if not isinstance(name, str):
         must = "must be a name" if at != path else "must be a name, or a map with `name`"
         raise fail(text, at, f"{must}, got {show(name)}")
+    if name not in table and formula is not None and is_formula(name):
+        known = [f.name for f in dataclasses.fields(formula) if f.init and f.name != "formula"]
+        for key in settings:
+            if key not in known:
+                raise (
+                    unknown(text, path, key, known)
+                    if known
+                    else fail(text, (*path, key), f"must not be given beside a formula, got {show(settings[key])}")
+                )
+        what = "loss" if formula.__name__ == "CustomLoss" else "activation"
+        return located(text, path, lambda: formula(name, **settings), what)
     if name not in table:
         raise one_of(text, at, name, table)
     cls = table[name]
@@ -200,8 +213,9 @@ def _as_in_files(message: str, text: Text, path: Path_) -> str:
 def activation_of(text: Text, config: Config) -> Any:
     """What `network.activation` names."""
     from fastbp.model.activations import ACTIVATIONS
+    from fastbp.model.custom import Custom
 
-    return named(text, ("network", "activation"), config.network.activation, ACTIVATIONS)
+    return named(text, ("network", "activation"), config.network.activation, ACTIVATIONS, Custom)
 
 
 def init_of(text: Text, config: Config) -> Any:

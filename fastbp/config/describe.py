@@ -43,7 +43,10 @@ def json_schema() -> dict[str, Any]:
     for path, table in tables().items():
         section, key = path.split(".")
         target = parts[SECTIONS[section].__name__]["properties"][key]
-        found = {"anyOf": [*_variants(table), *([{"type": "null"}] if target.get("default", 0) is None else [])]}
+        formulas = [_FORMULA, _formula_map(key)] if key in ("activation", "layers", "loss") else []
+        found = {
+            "anyOf": [*_variants(table), *formulas, *([{"type": "null"}] if target.get("default", 0) is None else [])]
+        }
         if key == "layers":
             for variant in found["anyOf"]:
                 if "properties" in variant:
@@ -55,6 +58,18 @@ def json_schema() -> dict[str, Any]:
                 found[word] = target[word]
         parts[SECTIONS[section].__name__]["properties"][key] = found
     return schema
+
+
+def _formula_map(key: str) -> dict[str, Any]:
+    """A formula as a map, for settings beside it."""
+    properties: dict[str, Any] = {"name": _FORMULA}
+    if key == "loss":
+        properties["reduction"] = {"enum": ["mean", "sum"]}
+    return {"type": "object", "properties": properties, "required": ["name"], "additionalProperties": False}
+
+
+# What is an activation or a loss besides: a formula.
+_FORMULA = {"type": "string", "maxLength": 1000, "pattern": r"[^A-Za-z0-9_-]"}
 
 
 def _variants(table: dict[str, Any]) -> list[dict[str, Any]]:

@@ -46,6 +46,9 @@ def resolved(plan: Plan, loss: Any, metrics: list[str], task: str) -> dict[str, 
 
 def _spec(value: Any) -> dict[str, Any]:
     """An object as a map with its name and all settings."""
+    if value.kind == "custom":
+        rest = {"reduction": value.reduction} if hasattr(value, "reduction") else {}
+        return {"name": value.formula, **rest}
     settings = value.settings() if hasattr(value, "settings") else dataclasses.asdict(value)
     return {"name": value.kind, **{k: _plain(v) for k, v in settings.items()}}
 

@@ -57,7 +57,7 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
     outputs.fit(train, data.scale_target and kind not in UNSCALED)
     inputs, weight = column_plan(train, data, columns)
     inputs.fit(train)
-    recipe = Recipe(inputs, outputs, kind, weight)
+    recipe = Recipe(inputs, outputs, getattr(loss, "formula", kind), weight)
     return Prepared({name: part_of(recipe, frame, dtype) for name, frame in frames.items()}, recipe)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastbp.errors import ConfigError, ConfigTypeError, whole_number
@@ -85,3 +86,8 @@ def between(where: str, value: Any, low: float, high: float) -> float:
     if not low <= number <= high:
         raise ConfigError(f"`{where}` must be between {low:g} and {high:g}, got `{number}`")
     return number
+
+
+def is_formula(text: str) -> bool:
+    """Whether text is meant as a formula and not as a name."""
+    return bool(text.strip()) and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", text.strip())

@@ -7,7 +7,6 @@ the same by the same gates have one kernel, whose name is a hash of the formula.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +21,7 @@ from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
 from fastbp.kernels import branches, losses
 from fastbp.kernels.flags import KERNELS
 from fastbp.model.activations import ACTIVATIONS, Activation
+from fastbp.model.checks import is_formula
 from fastbp.model.losses import Loss
 
 # ("argument",), ("constant", 0.5) and ("exp", 0), in which numbers are places in the list; the last is the result.
@@ -31,7 +31,7 @@ Gates = tuple[tuple[Any, ...], ...]
 def formula_of(where: str, given: Any, names: Sequence[str]) -> str | Gates:
     """A formula as it is kept: text as it stands, a function as the gates that it was made of."""
     if isinstance(given, str):
-        _gates(where, parse(given, names), names)  # which refuses what is no formula of the names
+        _gates(where, parse(given, names, where), names)  # which refuses what is no formula of the names
         return given
     if isinstance(given, list | tuple):
         return _from_data(where, given, len(names))
@@ -173,11 +173,6 @@ class CustomLoss(Loss):
     @property
     def kernel(self) -> str:
         return loss_kernel(self.formula)
-
-
-def is_formula(text: str) -> bool:
-    """Whether text is meant as a formula and not as a name."""
-    return not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_ -]*", text.strip())
 
 
 def activation_named(where: str, given: Any) -> Activation:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
 from fastbp.model import arrays
+from fastbp.model.checks import is_formula
 
 LOSSES: dict[str, type[Loss]] = {}
 
@@ -139,6 +140,10 @@ def loss_of(value: Any) -> Loss:
         raise ConfigTypeError(
             f"`loss` must be the name of a loss, or one such as `fb.Huber(delta=1.0)`, got `{value!r}`"
         )
+    if value not in LOSSES and is_formula(value):
+        from fastbp.model.custom import CustomLoss
+
+        return CustomLoss(value)
     if value not in LOSSES:
         raise not_one_of("loss", value, LOSSES)
     return LOSSES[value]()
