@@ -311,6 +311,7 @@ def trainer_of(plan: Plan, net: Any, loss: Any) -> Any:
             lr_factors=said.lr_factors,
             decay_factors=said.decay_factors,
             frozen=said.frozen,
+            penalty=said.penalty,
         )
     except ConfigError as error:
         key = re.match(r"`([A-Za-z_]+)", str(error))

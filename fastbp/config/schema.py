@@ -167,6 +167,13 @@ class Trainer(Section):
         dict[str, float] | None, about("Layer or parameter -> what multiplies its weight decay.")
     ] = None
     frozen: Annotated[list[str], about("Layers or parameters that are not trained.")] = field(default_factory=list)
+    penalty: Annotated[
+        str | dict[str, str] | None,
+        about(
+            "Formula of a weight w, such as `1e-4 * abs(w)`, that is trained on beside the loss: for all weights, or by"
+            " layer or parameter."
+        ),
+    ] = None
     metrics: Annotated[
         list[str] | None, about("Taken after each epoch; by default `accuracy`, or `r2` and `rmse` for numbers.")
     ] = None

@@ -36,6 +36,7 @@ from fastbp.kernels.layout import (
     LAYER_MORE,
     LAYER_NODE,
     LAYER_OFFSET,
+    LAYER_PENALTY,
     LAYER_RATE,
     LAYER_STRIDE,
     LAYER_TRANSPOSED,
@@ -193,6 +194,9 @@ def hand_over(head, me, rate, decay, gradients, offset, lines, z):
     `rate` and `decay` are the addresses of the factors of these parameters.
     """
     put(me, RUNS, gradients)
+    penalty = get(decay, LAYER_PENALTY - LAYER_DECAY)
+    if penalty != 0:
+        call_kernel(penalty, head, me, offset, lines, z)
     if get(head, STAGED) != 0:
         call_kernel(get(head, OPTIMIZER), head, me, offset, lines, z)
     else:

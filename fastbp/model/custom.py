@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
+import numpy as np
+
 from fastbp.autodiff.expression import parse
 from fastbp.autodiff.fuse import fused
 from fastbp.autodiff.graph import GATES, Graph
 from fastbp.autodiff.tracer import Tracer, gate, node_of
 from fastbp.autodiff.walk import pull
 from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
-from fastbp.kernels import branches, losses
+from fastbp.kernels import branches, losses, penalties
 from fastbp.kernels.flags import KERNELS
 from fastbp.model.activations import ACTIVATIONS, Activation
 from fastbp.model.checks import is_formula
@@ -126,6 +128,33 @@ def loss_kernel(formula: str | Gates) -> str:
     if name not in KERNELS:
         losses.loss(name, lambda z, t, a: both.formula(z, t))
     return name
+
+
+def penalty_kernel(given: Any) -> str:
+    """Name of the kernel of a penalty, a function of one parameter w, which is there from now on."""
+    formula = formula_of("penalty", given, ("w",))
+    graph, (w,), value = _traced(formula, ("w",))
+    (slope,) = pull(graph, [(value, graph.constant(1.0))], [w])
+    at_zero = _value(graph, slope, {w: np.zeros(())})
+    if at_zero != 0.0:
+        raise ConfigError(f"`penalty` must have a slope of 0 at w = 0, got `{at_zero:g}`")
+    of_slope = fused(graph, [w], [slope])
+    name = f"custom_penalty_{of_slope.digest}"
+    if name not in KERNELS:
+        penalties.penalty(name, lambda p: of_slope.formula(p))
+    return name
+
+
+def _value(graph: Graph, number: int, known: dict[int, Any]) -> float:
+    """The value of a node, by NumPy."""
+    with np.errstate(all="ignore"):
+        for at in graph.needed([number]):
+            node = graph.nodes[at]
+            if at not in known:
+                constant = graph.value_of(at)
+                inputs = (known[i] for i in node.inputs)
+                known[at] = constant if constant is not None else GATES[node.gate].value(*inputs, note=node.note)
+    return float(known[number])
 
 
 @dataclass(frozen=True, repr=False)

@@ -43,8 +43,16 @@ class Value:
     places: dict[str, int] = field(default_factory=dict)
 
 
-# Parameter -> what it multiplies the learning rate and the weight decay with; None: it is not trained.
-Treatment = Mapping[str, tuple[float, float] | None]
+@dataclass(frozen=True)
+class Way:
+    """How a parameter is trained: factors of the learning rate and the weight decay, and a penalty's kernel."""
+
+    rate: float = 1.0
+    decay: float = 0.0
+    penalty: str = ""
+
+
+Treatment = Mapping[str, Way | None]  # by parameter; None: it is not trained
 
 
 class Records:
@@ -85,7 +93,7 @@ class Records:
         self.rows = rows
         self.training = training
         self.keeping = keeping
-        self.treatment = treatment if treatment is not None else dict.fromkeys(parameters.slots, (1.0, 0.0))
+        self.treatment = treatment if treatment is not None else dict.fromkeys(parameters.slots, Way())
         self.transposed: dict[str, int] = {}  # home of a node -> address of its transposed weights
         self.transposes: list[dict[int, int]] = []  # a layer record for each, frozen ones too, to fill it from
         self.ops: list[Words] = []
@@ -176,8 +184,7 @@ class Records:
         weight = slots[first] if first in slots and self.treatment[first] is not None else None
         bias = slots[second] if second in slots and self.treatment[second] is not None else None
         shape = weight or bias
-        rate, decay = self.treatment[first] or (1.0, 0.0) if first in slots else (1.0, 0.0)
-        bias_rate, bias_decay = self.treatment[second] or (1.0, 0.0) if second in slots else (1.0, 0.0)
+        way, bias_way = self.treatment.get(first) or Way(), self.treatment.get(second) or Way()
         record = {
             at.LAYER_NODE: node.index,
             at.LAYER_X: x.address,
@@ -194,10 +201,12 @@ class Records:
             at.LAYER_X_SCALE: double(x.scale * d.scale),
             at.LAYER_X_OFFSET: double(max(1.0, x.offset) * d.scale),
             at.LAYER_OUT_OP: out.wrote,
-            at.LAYER_RATE: double(rate),
-            at.LAYER_DECAY: double(decay),
-            at.LAYER_BIAS_RATE: double(bias_rate),
-            at.LAYER_BIAS_DECAY: double(bias_decay),
+            at.LAYER_RATE: double(way.rate),
+            at.LAYER_DECAY: double(way.decay),
+            at.LAYER_PENALTY: kernel_address(way.penalty, self.real) if way.penalty else 0,
+            at.LAYER_BIAS_RATE: double(bias_way.rate),
+            at.LAYER_BIAS_DECAY: double(bias_way.decay),
+            at.LAYER_BIAS_PENALTY: kernel_address(bias_way.penalty, self.real) if bias_way.penalty else 0,
         }
         record.update({getattr(at, f"LAYER_{name.upper()}"): value for name, value in words.items()})
         if shape is not None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from fastbp.model.losses import Loss
 from fastbp.train.schedules import Constant, Schedule
 
 CALL_SECONDS = 0.05  # how long compiled code runs before Python may answer Ctrl-C and draw
 GROWTH = 4  # how much longer a call may be than the one before, while their time is being learned
 RATES_AHEAD = 256  # steps for which a schedule is asked at once
+# Losses whose targets have limits of their own, which the call for small steps does not look at.
+RANGED = ("binary_cross_entropy", "poisson", "gaussian_nll")
 
 
 class Pace:
@@ -52,3 +57,14 @@ class Rates:
     def one(self, lr: float, step: int) -> float:
         """The rate of one step; refuses a schedule that does not know its end."""
         return lr if self.constant else float(self.of(lr, step, 1)[0])
+
+
+def fits_one_call(X: Any, y: Any, batch: int, inputs: int, loss: Loss, outputs: int) -> bool:
+    """Whether a step on these arrays can be checked and done in compiled code alone."""
+    if type(X) is not np.ndarray or type(y) is not np.ndarray or loss.kind in RANGED:
+        return False
+    size = X.shape
+    if len(size) != 2 or size[1] != inputs or not 0 < size[0] <= batch:
+        return False
+    wanted = (size[0],) if loss.of_labels else (size[0], outputs)
+    return bool(y.shape == wanted)

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from fastbp.engine import threads as team
 from fastbp.engine.panels import Snapshot
 from fastbp.errors import ConfigError, ConfigTypeError
@@ -20,7 +18,7 @@ from fastbp.model.losses import Loss
 from fastbp.model.network import Network, signed
 from fastbp.train.adam import Adam
 from fastbp.train.callbacks import Callback, callback, running
-from fastbp.train.calls import Pace, Rates
+from fastbp.train.calls import Pace, Rates, fits_one_call
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
@@ -30,8 +28,6 @@ from fastbp.train.treatment import loss_for, treatment_of, update_of
 # Multiplications below which one step is fastest in one call on one thread: starting a region and what Python does
 # around it cost about 40 µs a call, which only `run` and `fit` spread over many steps.
 ONE_CALL_WORK = 3_000_000
-# Losses whose targets have limits of their own, which the call for small steps does not look at.
-RANGED = ("binary_cross_entropy", "poisson", "gaussian_nll")
 
 
 class Trainer:
@@ -65,6 +61,9 @@ class Trainer:
         Layer or parameter, "2" or "2.bias", to what multiplies its learning rate, or its weight decay.
     frozen : list of str
         Layers or parameters that are not trained.
+    penalty : callable or str, or dict of str to such, optional
+        A function r(w) such as ``lambda w: 1e-4 * abs(w)``, or "1e-4 * abs(w)"; its sum over the parameters that weight
+        decay is meant for, or over those named in a dict, is trained on beside the loss, which is shown without it.
 
     Examples
     --------
@@ -93,6 +92,7 @@ class Trainer:
         lr_factors: dict[str, float] | None = None,
         decay_factors: dict[str, float] | None = None,
         frozen: Sequence[str] = (),
+        penalty: Any = None,
     ) -> None:
         if not isinstance(net, Network):
             raise ConfigTypeError(f"`net` must be a fastbp Network, got `{type(net).__name__}`")
@@ -120,7 +120,7 @@ class Trainer:
             clip_value,
             accumulate,
             ema,
-            treatment_of(net, lr_factors, decay_factors, frozen, optimizer),
+            treatment_of(net, lr_factors, decay_factors, frozen, penalty, optimizer),
         )
         self._averaged: Network | None = None
         self._still = [name for name, way in (self._update.treatment or {}).items() if way is None]
@@ -129,7 +129,6 @@ class Trainer:
         self._batch_plan: BatchPlan | None = None
         self._step_plan: BatchPlan | None = None
         self._small = False
-        self._of_labels = self._loss.of_labels
         self._position: Any = None  # where a fit is to go on
         self._pace = Pace()
         self._lock = threading.RLock()
@@ -250,12 +249,7 @@ class Trainer:
 
     def _step_at_once(self, plan: BatchPlan, X: Any, y: Any, lr: float) -> bool:
         """A step in one call, where the work is small and the arrays need no conversion; says whether it was one."""
-        if type(X) is not np.ndarray or type(y) is not np.ndarray:
-            return False
-        size = X.shape
-        if len(size) != 2 or size[1] != self.net.inputs or not 0 < size[0] <= plan.batch:
-            return False
-        if y.shape != ((size[0],) if self._of_labels else (size[0], self.net.outputs)) or self._loss.kind in RANGED:
+        if not fits_one_call(X, y, plan.batch, self.net.inputs, self._loss, self.net.outputs):
             return False
         parameters = self.net.parameters
         with self.net.lock:

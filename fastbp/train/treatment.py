@@ -9,9 +9,10 @@ from fastbp.engine.panels import Block
 from fastbp.errors import ConfigError, ConfigTypeError
 from fastbp.model.batch_plan import Update
 from fastbp.model.checks import chance, from_zero, positive, whole
+from fastbp.model.custom import penalty_kernel
 from fastbp.model.losses import Loss, loss_for_outputs
 from fastbp.model.network import Network
-from fastbp.model.records import Treatment
+from fastbp.model.records import Treatment, Way
 from fastbp.train.optimizers import Optimizer
 
 
@@ -37,6 +38,18 @@ def _factors(where: str, value: Any, net: Network) -> dict[str, float]:
     return out
 
 
+def _penalties(value: Any, net: Network) -> dict[str, str]:
+    """The kernel of every parameter's penalty; one for all goes to those that weight decay is meant for."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(net.graph.decaying(), penalty_kernel(value))
+    out: dict[str, str] = {}
+    for name, given in sorted(value.items(), key=lambda item: "." in str(item[0])):
+        out.update(dict.fromkeys(_named("penalty", name, net), penalty_kernel(given)))
+    return out
+
+
 def loss_for(net: Network, value: str | Loss) -> Loss:
     """The loss to train a network with, refused where the two do not fit."""
     if not net.parameters:
@@ -56,7 +69,9 @@ def loss_for(net: Network, value: str | Loss) -> Loss:
     return loss
 
 
-def treatment_of(net: Network, lr_factors: Any, decay_factors: Any, frozen: Any, optimizer: Optimizer) -> Treatment:
+def treatment_of(
+    net: Network, lr_factors: Any, decay_factors: Any, frozen: Any, penalty: Any, optimizer: Optimizer
+) -> Treatment:
     """What a trainer does with each parameter."""
     if isinstance(frozen, str) or not isinstance(frozen, Sequence):
         raise ConfigTypeError(f"`frozen` must be a list of layers or parameters, got `{frozen!r}`")
@@ -66,10 +81,11 @@ def treatment_of(net: Network, lr_factors: Any, decay_factors: Any, frozen: Any,
     if still == set(net.parameters):
         raise ConfigError("`frozen` must leave a parameter to train, got all of them")
     decaying = set(net.parameters) if getattr(optimizer, "decay_all", False) else net.graph.decaying()
-    out: dict[str, tuple[float, float] | None] = {}
+    penalties = _penalties(penalty, net)
+    out: dict[str, Way | None] = {}
     for name in net.parameters:
         decay = decays.get(name, 1.0) if name in decaying or name in decays else 0.0
-        out[name] = None if name in still else (rates.get(name, 1.0), decay)
+        out[name] = None if name in still else Way(rates.get(name, 1.0), decay, penalties.get(name, ""))
     return out
 
 
