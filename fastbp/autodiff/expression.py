@@ -18,7 +18,7 @@ import numpy as np
 from fastbp.autodiff import functions
 from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
 
-LONGEST = 1000
+LONGEST, DEEPEST = 1000, 200
 OWN = ("sigmoid", "softplus", "relu", "erf", "tanh")
 CALLS: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "sign", "power")},
@@ -62,8 +62,17 @@ class Reader:
 
     def __init__(self, where: str, names: Sequence[str]) -> None:
         self.where, self.names = where, names
+        self.depth = 0
 
     def read(self, node: ast.expr) -> Part:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise ConfigError(f"`{self.where}` must be nested at most {DEEPEST} deep, got more")
+        part = self._read(node)
+        self.depth -= 1
+        return part
+
+    def _read(self, node: ast.expr) -> Part:
         match node:
             case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
                 return self.number(number)

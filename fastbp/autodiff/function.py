@@ -17,7 +17,7 @@ from fastbp.autodiff.program import Program
 from fastbp.autodiff.tracer import Tracer
 from fastbp.autodiff.values import of_shapes, shape_of, values
 from fastbp.autodiff.walk import pull, push
-from fastbp.errors import ConfigTypeError, ShapeError, not_one_of
+from fastbp.errors import ConfigTypeError, FastbpError, ShapeError, not_one_of
 
 if TYPE_CHECKING:
     from fastbp.autodiff.picture import Picture
@@ -104,23 +104,28 @@ class Traced:
             if shapes not in self._traces:
                 graph = Graph(self.dtype.name)
                 tracers = [Tracer(graph, graph.argument(shape)) for shape in shapes]
-                outputs, single = nodes_of_results(graph, self.function(*tracers))
+                try:
+                    outputs, single = nodes_of_results(graph, self.function(*tracers))
+                except (TypeError, ValueError) as error:
+                    if isinstance(error.__cause__, FastbpError):  # NumPy hides what a tracer said behind its own words
+                        raise error.__cause__ from None
+                    raise
                 self._traces[shapes] = Traces(graph, list(graph.arguments), outputs, single)
             return self._traces[shapes]
 
     def _check_count(self, count: int) -> None:
+        wanted = getattr(self.function, "nin", count)  # of a function of NumPy's
+        if count != wanted:
+            raise ConfigTypeError(f"the traced function must be given {wanted} arguments, got {count}")
         try:
             signature = inspect.signature(self.function)
-        except (TypeError, ValueError):  # a function of C, such as a ufunc
-            signature = None
-        if signature is not None:
-            try:
-                signature.bind(*range(count))
-            except TypeError:
-                names = ", ".join(f"`{name}`" for name in signature.parameters)
-                raise ConfigTypeError(f"the traced function must be given {names}, got {count} arguments") from None
-        elif count != (wanted := getattr(self.function, "nin", count)):
-            raise ConfigTypeError(f"the traced function must be given {wanted} arguments, got {count}")
+        except (TypeError, ValueError):  # a function of C
+            return
+        try:
+            signature.bind(*range(count))
+        except TypeError:
+            names = ", ".join(f"`{name}`" for name in signature.parameters)
+            raise ConfigTypeError(f"the traced function must be given {names}, got {count} arguments") from None
 
     def _values(self, args: Sequence[Any]) -> tuple[list[Value], Traces]:
         """The arguments as programs take them, and the function traced for their shapes."""

@@ -35,7 +35,9 @@ def logaddexp(x: Any, y: Any) -> Tracer:
 
 
 def hypot(x: Any, y: Any) -> Tracer:
-    return gate("sqrt", gate("add", gate("multiply", x, x), gate("multiply", y, y)))
+    graph = graph_of(x, y)
+    a, b = traced(graph, x), traced(graph, y)
+    return gate("sqrt", gate("add", square(a), square(b)))
 
 
 SAME = (

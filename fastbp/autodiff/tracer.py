@@ -10,7 +10,7 @@ import numpy as np
 
 from fastbp.autodiff import structure
 from fastbp.autodiff.graph import GATES, Graph, Shape, broadcast, two_axes
-from fastbp.errors import ConfigError, ConfigTypeError, ShapeError
+from fastbp.errors import ConfigError, ConfigTypeError, FastbpError, ShapeError
 
 assert structure  # which fills GATES
 
@@ -131,6 +131,8 @@ class Tracer:
             raise unknown(function.__name__)
         try:
             return own(*args, **settings)
+        except FastbpError:
+            raise
         except TypeError as error:
             raise ConfigTypeError(f"`np.{function.__name__}` of a traced value: {error}") from None
 

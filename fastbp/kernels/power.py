@@ -7,8 +7,9 @@ Write |x| = 2ᵏ (1 + g) as `functions.log` does, c = g - log(1 + g), and
     |x| ** y = exp(p) (1 + e)
 
 so that the error does not grow with |p| as that of exp(y log x) does, but only with y g². The largest errors seen, in
-units of the last place, over 10⁷ pairs of each dtype spread over the exponents with a normal result: 59 in float32, 386
-in float64, both with x between 0.7 and 1.4 and results near the ends of the range; for |y| <= 8 they are 4.3 and 4.4.
+units of the last place, over three million float32 and 200,000 float64 pairs with normal results, spread over the exponents
+and around 1: 44 in float32 and 313 in float64, both with x near √2 and results near the ends of the range; 1.9 and 1.7
+for |y| < 8.
 
     x = 1 or y = 0            1, whatever the other is, NaN too
     x = ±0                    0 for y > 0 and ∞ for y < 0, with the sign of x where y is an odd integer

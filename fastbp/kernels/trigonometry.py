@@ -6,21 +6,22 @@ Write x = n π/2 + r with n an integer and |r| <= π/4. Then n says which of the
     sin x     sin r    cos r   -sin r   -cos r           cos r = 1 - r²/2 + r⁴ C(r²)
     cos x     cos r   -sin r   -cos r    sin r
 
+n is x 2/π rounded, and then corrected by what is left, because for large x the product is far from exact. Then
 r = ((x - n P₁) - n P₂) - n P₃, each step one fma, with P₁ + P₂ + P₃ = π/2 to three times the digits of the dtype (Cody
 and Waite). The first step is exact, because its result is a multiple of the last place of P₁ and less than 1; the
 second is rounded once, however much of it cancels; the third adds what is left of π/2. So r is accurate at the
-multiples of π/2 too, as long as n is exact: beyond `most` in magnitude the result is NaN, where the distance between
-neighbouring numbers is about that of a turn of float32 and a thousandth of a turn of float64.
+multiples of π/2 too, as long as n and its last two bits are exact: beyond `most`, 2²² in float32 and 2⁵⁰ in float64, the
+result is NaN. Neighbouring numbers are half a radian and an eighth of one apart there.
 
 S and C are minimax polynomials for the relative error of the result, found in 240-bit arithmetic by Lawson's reweighted
 least squares on 90 Chebyshev nodes, the lowest coefficient rounded first and the others fitted again.
 
-The largest errors seen, in units of the last place, over 10⁷ arguments of each dtype (evenly spread up to 100, spread
-over the exponents up to `most`, and the neighbours of multiples of π/2):
+The largest errors seen, in units of the last place, over 2.5 million float32 and 120,000 float64 (evenly spread up to
+100, spread over the exponents up to `most`, and the neighbours of multiples of π/2):
 
               sin   cos
-    float32   1.18  1.13
-    float64   1.15  1.08
+    float32   1.98  2.11
+    float64   1.50  1.50
 
 NaN travels, and infinities have no sine: they give NaN. Nothing normal passes through a subnormal.
 """

@@ -1,0 +1,252 @@
+"""What cannot be traced or computed raises one sentence, before anything runs."""
+
+import numpy as np
+import pytest
+
+import fastbp as fb
+
+BRANCH = (
+    "a traced function is run once, so what it does may not depend on values\n"
+    "hint: use `np.where(x > 0, a, b)` or `np.maximum(a, b)` in the place of `if`"
+)
+GATES = (
+    "`abs`, `add`, `cos`, `divide`, `equal`, `erf`, `exp`, `expm1`, `greater`, `greater_equal`, `less`, `less_equal`,"
+    " `log`, `log1p`, `matmul`, `maximum`, `minimum`, `multiply`, `negate`, `not_equal`, `place`, `power`, `relu`,"
+    " `reshape`, `sigmoid`, `sign`, `sin`, `softplus`, `spread`, `sqrt`, `subtract`, `sum`, `take`, `tanh`,"
+    " `transpose`, `where`"
+)
+
+
+def assign(x):
+    x[0] = 1.0
+    return x
+
+
+def fill(x):
+    out = np.zeros(3)
+    out[0] = x
+    return out
+
+
+def add_into(x):
+    out = np.zeros(3)
+    out += x
+    return out
+
+
+V, M = np.ones(3), np.ones((2, 3))
+TRACING = [
+    (lambda x: 1.0 if x > 0 else x, 1.0, fb.ConfigError, f"`bool` of a traced value must not be asked for: {BRANCH}"),
+    (lambda x: float(x), 1.0, fb.ConfigError, f"`float` of a traced value must not be asked for: {BRANCH}"),
+    (lambda x: int(x), 1.0, fb.ConfigError, f"`int` of a traced value must not be asked for: {BRANCH}"),
+    (lambda x: [1, 2][x], 1.0, fb.ConfigError, f"`int` of a traced value must not be asked for: {BRANCH}"),
+    (lambda x: complex(x), 1.0, fb.ConfigError, f"`complex` of a traced value must not be asked for: {BRANCH}"),
+    (fill, 1.0, fb.ConfigError, f"`float` of a traced value must not be asked for: {BRANCH}"),
+    (
+        lambda x: sum(v for v in x),
+        V,
+        fb.ConfigError,
+        "a traced value must not be iterated over; use whole arrays, or `x[0]`, `x[1]` ...",
+    ),
+    (
+        assign,
+        V,
+        fb.ConfigError,
+        "a traced value must not be assigned to in place; use `np.where`, `np.stack` or `np.concatenate`",
+    ),
+    (add_into, V, fb.ConfigError, "`np.add` of a traced value must have no `out`"),
+    (
+        lambda x: np.array(x),
+        V,
+        fb.ConfigError,
+        "a traced value must not be made into an array: only NumPy's functions that are gates take it",
+    ),
+    (np.arctan, V, fb.ConfigError, f"`np.arctan` must be a gate or made of gates, which it is not; there are {GATES}"),
+    (np.sort, V, fb.ConfigError, f"`np.sort` must be a gate or made of gates, which it is not; there are {GATES}"),
+    (
+        np.add.reduce,
+        V,
+        fb.ConfigError,
+        f"`np.add.reduce` must be a gate or made of gates, which it is not; there are {GATES}",
+    ),
+    (lambda x: x % 2, V, fb.ConfigError, f"`%` must be a gate, which it is not; there are {GATES}"),
+    (lambda x: 2 // x, V, fb.ConfigError, f"`//` must be a gate, which it is not; there are {GATES}"),
+    (lambda x: ~x, V, fb.ConfigError, f"`~` must be a gate, which it is not; there are {GATES}"),
+    (lambda x: x.argmax(), V, AttributeError, "a traced value has no attribute `argmax`"),
+    (lambda x: len(x), 1.0, fb.ConfigError, "a traced number must not be taken for a list, got `len` of it"),
+    (lambda x: x + np.ones(4), V, fb.ShapeError, "`add` must have inputs whose shapes fit, got `(3,)` and `(4,)`"),
+    (lambda x: x @ np.ones(4), V, fb.ShapeError, "`matmul` must have shapes that fit, got `(3,)` and `(4,)`"),
+    (lambda x: x @ np.ones((2, 3)), M, fb.ShapeError, "`matmul` must have shapes that fit, got `(2, 3)` and `(2, 3)`"),
+    (
+        lambda x: x @ 2.0,
+        V,
+        fb.ShapeError,
+        "`matmul` must have vectors or matrices, got shapes `(3,)` and `()`",
+    ),
+    (
+        lambda x: x.reshape(2, 2),
+        V,
+        fb.ShapeError,
+        "`reshape` must keep the number of elements, got `(3,)` to `(2, 2)`",
+    ),
+    (
+        lambda x: x.reshape(1, 1, 3),
+        V,
+        fb.ShapeError,
+        "`reshape` must have at most two axes, got shape `(1, 1, 3)`",
+    ),
+    (
+        lambda x: x + np.ones((2, 2, 3)),
+        V,
+        fb.ShapeError,
+        "`constant` must have at most two axes, got shape `(2, 2, 3)`",
+    ),
+    (lambda x: x[:, None], M, fb.ShapeError, "`index` must have at most two axes, got shape `(2, 1, 3)`"),
+    (lambda x: x[3], V, fb.ShapeError, "an index must be within axis 0 of length 3, got `3`"),
+    (lambda x: x[0, 0], V, fb.ShapeError, "an index must be of at most 1 axes, got `(0, 0)`"),
+    (
+        lambda x: x[3:],
+        V,
+        fb.ShapeError,
+        "an index must pick at least one element, got `slice(3, None, None)` of axis 0 of length 3",
+    ),
+    (
+        lambda x: x[[0, 1]],
+        V,
+        fb.ConfigError,
+        "an index of a traced value must be whole numbers and slices, got `[0, 1]`",
+    ),
+    (lambda x: x.sum(axis=2), M, fb.ShapeError, "`axis` must be one of shape `(2, 3)`, got `2`"),
+    (
+        lambda x: np.sum(x, axis="rows"),
+        M,
+        fb.ConfigError,
+        "`axis` must be a whole number, a tuple of them or None, got `'rows'`",
+    ),
+    (
+        lambda x: np.stack([x, x[:2]]),
+        V,
+        fb.ShapeError,
+        "`stack` must have arrays of one shape, got `(3,)`, `(2,)`",
+    ),
+    (
+        lambda x: np.concatenate([x, np.ones((2, 2))], axis=0),
+        M,
+        fb.ShapeError,
+        "`concatenate` must have arrays that agree but for axis 0, got `(2, 3)`, `(2, 2)`",
+    ),
+    (
+        lambda x: np.broadcast_to(x, (2, 4)),
+        V,
+        fb.ShapeError,
+        "`broadcast_to` must have a shape that `(3,)` can be repeated to, got `(2, 4)`",
+    ),
+    (
+        lambda x: x * "a",
+        V,
+        fb.ConfigError,
+        "a constant in a traced function must be real numbers, got dtype `<U1`",
+    ),
+    (
+        lambda x: None,
+        V,
+        fb.ConfigError,
+        "a traced function must return numbers, arrays or a tuple of them, got a `NoneType`",
+    ),
+    (
+        lambda x: (x, {"a": x}),
+        V,
+        fb.ConfigError,
+        "a traced function must return numbers, arrays or a tuple of them, got a tuple with a `dict`",
+    ),
+]
+
+
+@pytest.mark.parametrize(("function", "given", "kind", "message"), TRACING, ids=range(len(TRACING)))
+def test_what_cannot_be_traced_raises_one_sentence(function, given, kind, message):
+    with pytest.raises(kind) as info:
+        fb.trace(function)(given)
+    assert str(info.value) == message
+
+
+def outside():
+    kept = []
+    fb.trace(lambda x: (kept.append(x), x)[1])(1.0)
+    return fb.trace(lambda x: x + kept[0])(1.0)
+
+
+F, G = fb.trace(lambda x, y: x * y), fb.trace(lambda x: x * 2.0)
+CALLS = [
+    (lambda: F(1.0), fb.ConfigError, "the traced function must be given `x`, `y`, got 1 arguments"),
+    (lambda: fb.trace(np.sin)(1.0, 2.0), fb.ConfigError, "the traced function must be given 1 arguments, got 2"),
+    (lambda: F("a", 1.0), fb.DataError, "`argument 0` must be real numbers, got dtype `<U1`"),
+    (lambda: F(1.0, 1j), fb.DataError, "`argument 1` must be real numbers, got dtype `complex128`"),
+    (
+        lambda: F([[1.0], [1.0, 2.0]], 1.0),
+        fb.DataError,
+        "`argument 0` must be a number or an array, got a `list` that NumPy cannot read as one",
+    ),
+    (
+        lambda: G(np.ones((2, 2, 2))),
+        fb.ShapeError,
+        "`argument 0` must have at most two axes, got shape `(2, 2, 2)`",
+    ),
+    (lambda: G(np.ones((0, 2))), fb.ShapeError, "`argument 0` must have no axis of length 0, got shape `(0, 2)`"),
+    (
+        lambda: G(np.ma.masked_array([1.0, 2.0], [True, False])),
+        fb.DataError,
+        "`argument 0` must have no masked values, got 1",
+    ),
+    (
+        lambda: G.gradient(V),
+        fb.ShapeError,
+        "`gradient` must be of a function whose result is one number, got shape `(3,)`",
+    ),
+    (
+        lambda: G.hessian(V),
+        fb.ShapeError,
+        "`hessian` must be of a function whose result is one number, got shape `(3,)`",
+    ),
+    (lambda: G.vjp((V,), M), fb.ShapeError, "`u` must have shape `(3,)`, got `(2, 3)`"),
+    (lambda: G.vjp(V, V), fb.ConfigError, "`args` must be a tuple, one value an argument, got a `ndarray`"),
+    (lambda: F.jvp((1.0, V), (V, V)), fb.ShapeError, "`tangents` must have shapes `()`, `(3,)`, got `(3,)`, `(3,)`"),
+    (lambda: F.jvp((1.0, V), (1.0,)), fb.ConfigError, "`tangents` must be a tuple of 2 values, got 1"),
+    (lambda: F.jvp((1.0, V), V), fb.ConfigError, "`tangents` must be a tuple of 2 values, got a `ndarray`"),
+    (
+        lambda: G.jacobian(V, mode="fast"),
+        fb.ConfigError,
+        "`mode` must be one of `auto`, `forward`, `reverse`, got `fast`",
+    ),
+    (lambda: fb.trace(3), fb.ConfigError, "`trace` must be given a function, got `3`"),
+    (
+        lambda: fb.trace(abs, dtype="float16"),
+        fb.ConfigError,
+        "`dtype` must be one of `float64`, `float32`, got `float16`\nhint: did you mean `float64`?",
+    ),
+    (outside, fb.ConfigError, "traced values must be of one function, got some of two"),
+    (lambda: F.explain(x=1.0, z=2.0), fb.ConfigError, "values must be given for `x`, `y`, got `x`, `z`"),
+    (
+        lambda: G.draw(V),
+        fb.ShapeError,
+        "what is shown must be a function whose result is one number, got shape `(3,)`",
+    ),
+    (lambda: fb.sigmoid("a"), fb.ConfigError, "`sigmoid` must be given real numbers, got dtype `<U1`"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), CALLS, ids=range(len(CALLS)))
+def test_a_call_that_cannot_be_raises_one_sentence(call, kind, message):
+    with pytest.raises(kind) as info:
+        call()
+    assert str(info.value) == message
+
+
+def test_a_function_that_failed_can_be_called_again():
+    with pytest.raises(fb.ShapeError):
+        F(V, np.ones(4))
+    np.testing.assert_array_equal(F(V, V), V)
+
+
+def test_nan_is_let_through():
+    assert np.isnan(F(np.nan, 1.0))
+    assert np.isnan(F.gradient(1.0, np.nan)[0])
