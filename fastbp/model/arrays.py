@@ -56,11 +56,16 @@ def rows(name: str, value: Any, width: int, dtype: np.dtype[Any]) -> NDArray[Any
     return to_dtype(array, dtype)
 
 
-def side_by_side(name: str, value: Any, parts: Sequence[tuple[str | None, int]], dtype: np.dtype[Any]) -> Any:
-    """One matrix of several inputs: a tuple or list with an array for each, or a dict of them; others as they are."""
+def side_by_side(
+    name: str, value: Any, parts: Sequence[tuple[str | None, int]], dtype: np.dtype[Any], kind: str = "input"
+) -> Any:
+    """One matrix of several inputs or outputs: a tuple or list with an array for each, or a dict of them.
+
+    Others are returned as they are.
+    """
     widths = [width for _, width in parts]
     if isinstance(value, Mapping):
-        names = [part or f"input{i}" for i, (part, _) in enumerate(parts)]
+        names = [part or f"{kind}{i}" for i, (part, _) in enumerate(parts)]
         if set(value) != set(names):
             raise ShapeError(f"`{name}` must have `{'`, `'.join(names)}`, got `{'`, `'.join(map(str, value))}`")
         value = tuple(value[part] for part in names)
@@ -70,13 +75,13 @@ def side_by_side(name: str, value: Any, parts: Sequence[tuple[str | None, int]],
     if not apart:
         return value
     if len(value) != len(parts):
-        raise ShapeError(f"`{name}` must have an array for each of {len(parts)} inputs, got `{len(value)}`")
+        raise ShapeError(f"`{name}` must have an array for each of {len(parts)} {kind}s, got `{len(value)}`")
     found = [
         rows(f"{name}[{i}]", part, width, dtype) for i, (part, width) in enumerate(zip(value, widths, strict=True))
     ]
     if len({len(part) for part in found}) > 1:
         shown = " and ".join(f"`{len(part)}`" for part in found)
-        raise ShapeError(f"`{name}` must have as many rows in every input, got {shown}")
+        raise ShapeError(f"`{name}` must have as many rows in every {kind}, got {shown}")
     joined = np.concatenate(found, axis=1)
     return joined[0] if all(np.ndim(part) == 1 for part in value) else joined
 

@@ -144,14 +144,14 @@ class Derivatives:
         """
         from fastbp.model.number_losses import Dot
 
-        if len(self.graph.heads) > 1:
-            u = arrays.side_by_side("u", u, [(None, width) for width in self.graph.splits], self.dtype)
-            cuts = np.cumsum(self.graph.splits)[:-1]
-            u = tuple(np.split(arrays.rows("u", u, self.outputs, self.dtype), cuts, axis=1))
-        loss: Any = (
-            [Dot(reduction="sum")] * len(self.graph.heads) if len(self.graph.heads) > 1 else Dot(reduction="sum")
-        )
-        found: dict[str, Array] = self.loss_and_gradients(X, u, loss=loss)[1]
+        x = self._rows(self._side_by_side(X))
+        w, _ = arrays.training_rows("u", self._joined("u", u), self.outputs, self.dtype)
+        if len(x) != len(w):
+            raise ShapeError(f"`u` must have as many rows as `X`, `{len(x)}`, got `{len(w)}`")
+        count = len(self.graph.heads)
+        apart: Any = tuple(np.split(w, np.cumsum(self.graph.splits)[:-1], axis=1)) if count > 1 else w
+        loss: Any = [Dot(reduction="sum")] * count if count > 1 else Dot(reduction="sum")
+        found: dict[str, Array] = self.loss_and_gradients(x, apart, loss=loss)[1]
         return found
 
     def hessian_vector(
@@ -211,6 +211,15 @@ class Derivatives:
             return dict(zip(names, found, strict=True))
         return np.concatenate([part.reshape(-1) for part in found])
 
+    def _joined(self, name: str, value: Any) -> Any:
+        """Tangents of all inputs, or cotangents of all outputs, side by side."""
+        if name == "v":
+            return (
+                arrays.side_by_side(name, value, self.graph.parts, self.dtype) if len(self.graph.parts) > 1 else value
+            )
+        parts = tuple((None, width) for width in self.graph.splits)
+        return arrays.side_by_side(name, value, parts, self.dtype, "output") if len(parts) > 1 else value
+
     def _ready(self, kind: str) -> RowPlan:
         """The plan of this kind, its transposed weights as new as the parameters."""
         plan: RowPlan | None = self._plans.get(kind)
@@ -243,10 +252,7 @@ class Derivatives:
     ) -> Array:
         X = self._side_by_side(X)
         x = self._rows(X)
-        if name == "v" or len(self.graph.heads) > 1:
-            parts = self.graph.parts if name == "v" else tuple((None, part) for part in self.graph.splits)
-            other = arrays.side_by_side(name, other, parts, self.dtype) if len(parts) > 1 else other
-        w = arrays.rows(name, other, other_width, self.dtype)
+        w = arrays.rows(name, self._joined(name, other), other_width, self.dtype)
         if len(x) != len(w):
             raise ShapeError(f"`{name}` must have as many rows as `X`, `{len(x)}`, got `{len(w)}`")
         one = np.ndim(X) == 1

@@ -117,9 +117,22 @@ class Graph:
         found = []
         for node in self.nodes:
             if isinstance(node.layer, Embedding):
-                first = 0 if node.sources[0] == INPUT else self.nodes[node.sources[0]].layer.start  # type: ignore[attr-defined]
+                first = column_of(self.nodes, node.sources[0])
+                assert first is not None
                 found += [(first + column, count) for column, (count, _) in node.layer.columns.items()]
         return tuple(found)
+
+
+def column_of(nodes: Sequence[Node], source: int) -> int | None:
+    """Which column of X is the first of a signal that is cut from X; None where it is computed."""
+    first = 0
+    while source != INPUT:
+        layer = nodes[source].layer
+        if not isinstance(layer, Slice):
+            return None
+        first += layer.start
+        source = nodes[source].sources[0]
+    return first
 
 
 class Builder:
@@ -144,7 +157,7 @@ class Builder:
         index, sources = len(self.nodes), tuple(sources)
         widths = tuple(self.width(s) for s in sources)
         outputs = layer.of(widths, [self.title(s) for s in sources])
-        if isinstance(layer, Embedding) and not self._is_input(sources[0]):
+        if isinstance(layer, Embedding) and column_of(self.nodes, sources[0]) is None:
             raise ConfigError(
                 f"`layers[{index}]` is an Embedding, which must be the first layer, got one behind others"
             )
@@ -155,11 +168,6 @@ class Builder:
             self._check_shared(layer, widths, names[home])
         self.nodes.append(Node(index, layer, sources, widths, outputs, name, home or name))
         return index
-
-    def _is_input(self, source: int) -> bool:
-        return source == INPUT or (
-            isinstance(self.nodes[source].layer, Slice) and self.nodes[source].sources[0] == INPUT
-        )
 
     def _check_shared(self, layer: Layer, widths: tuple[int, ...], first: Node) -> None:
         if isinstance(layer, Embedding) or layer.states(widths[0]):
@@ -174,7 +182,7 @@ class Builder:
 
     def done(self, heads: Sequence[int]) -> Graph:
         if len(heads) > 1:
-            self.add(Concat(), heads, "outputs")
+            self.add(Concat(), heads, "outputs[:]")  # a name that no layer of a user can have
         return Graph(self.inputs, tuple(self.nodes), tuple(heads), self.parts)
 
 
@@ -192,7 +200,8 @@ def graph_of(layers: Any, inputs: Any, outputs: Any) -> Graph:
 def chain(layers: Any, inputs: Any) -> Graph:
     """Graph of layers that each read the one before."""
     if isinstance(layers, str) or not isinstance(layers, Sequence):
-        raise ConfigTypeError(f"`layers` must be a list of layers, got `{layers!r}`")
+        hint = "\nhint: `fb.Network(inputs=x, outputs=h)` takes signals" if isinstance(layers, Signal) else ""
+        raise ConfigTypeError(f"`layers` must be a list of layers, got `{layers!r}`{hint}")
     if not layers:
         raise ConfigError("`layers` must hold at least one layer, got `[]`")
     builder = Builder([(None, whole("inputs", inputs, 1))])
@@ -214,7 +223,7 @@ def wired(inputs: Any, outputs: Any) -> Graph:
             raise ConfigError(f"`inputs[{i}]` must be an `fb.Input`, got what comes out of {called(signal)}")
     if len({id(s) for s in ins}) < len(ins):
         raise ConfigError("`inputs` must have every input once, got one twice")
-    given = [s.name for s in ins if s.name is not None]
+    given = [s.name or f"input{i}" for i, s in enumerate(ins)]
     if len(set(given)) < len(given):
         raise ConfigError(f"`inputs` must have different names, got `{', '.join(given)}`")
     for i, signal in enumerate(outs):
@@ -227,24 +236,42 @@ def wired(inputs: Any, outputs: Any) -> Graph:
         at[id(signal)] = INPUT
         if len(ins) > 1:
             piece = Slice(first, first + signal.features)
-            at[id(signal)] = builder.add(piece, (INPUT,), signal.name or f"input{i}")
+            at[id(signal)] = builder.add(piece, (INPUT,), f"inputs[{i}]")
             first += signal.features
     homes: dict[int, str] = {}
-    for number, signal in enumerate(_between(ins, outs)):
+    signals = _between(ins, outs)
+    names = _names_of_learners(signals)
+    for number, signal in enumerate(signals):
         layer = signal.layer
         assert layer is not None
         home = homes.get(id(layer))
-        name = signal.name or str(number)
-        if home is not None:
-            if signal.name not in (None, home):
-                raise ConfigError(
-                    f"`name` must be one name for a layer that is shared, got `{home}` and `{signal.name}`"
-                )
-            name = str(number)
+        name = str(number)
+        if home is None:
+            name = names.get(id(layer), signal.name) or name
         at[id(signal)] = builder.add(layer, [at[id(s)] for s in signal.sources], name, home)
-        if layer.draws(signal.sources[0].features):
+        if _learns(signal):
             homes.setdefault(id(layer), name)
     return builder.done([at[id(s)] for s in outs])
+
+
+def _learns(signal: Signal) -> bool:
+    """Whether its layer has something that calling it again would share."""
+    width, layer = signal.sources[0].features, signal.layer
+    return layer is not None and bool(layer.draws(width) or layer.states(width))
+
+
+def _names_of_learners(signals: list[Signal]) -> dict[int, str | None]:
+    """The one name of each layer that learns, by its id, whichever of its calls said it."""
+    names: dict[int, str | None] = {}
+    for signal in signals:
+        if _learns(signal):
+            known = names.get(id(signal.layer))
+            if known is not None and signal.name not in (None, known):
+                raise ConfigError(
+                    f"`name` must be one name for a layer that is shared, got `{known}` and `{signal.name}`"
+                )
+            names[id(signal.layer)] = known or signal.name
+    return names
 
 
 def _listed(where: str, value: Any) -> list[Signal]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -40,13 +40,16 @@ class JointLoss(Loss):
 
     kind: ClassVar[str] = "joint"
     listed: ClassVar[bool] = False
-    losses: Any = ()
+    losses: Any
     weights: Any = None
+    reduction: str = field(default="mean", init=False)  # that of all losses
 
     def __post_init__(self) -> None:
-        if isinstance(self.losses, str) or not isinstance(self.losses, Sequence) or not self.losses:
+        if isinstance(self.losses, str) or not isinstance(self.losses, Sequence):
             raise ConfigTypeError(f"`losses` must be a list of losses, one for each output, got `{self.losses!r}`")
-        losses = tuple(loss_of(loss) for loss in self.losses)
+        if len(self.losses) < 2:
+            raise ConfigError(f"`losses` must be at least two, one for each output, got `{self.losses!r}`")
+        losses = tuple(loss_of(loss, f"losses[{i}]") for i, loss in enumerate(self.losses))
         weights = [1.0] * len(losses) if self.weights is None else self.weights
         if isinstance(weights, str) or not isinstance(weights, Sequence | np.ndarray) or len(weights) != len(losses):
             raise ConfigError(f"`weights` must have a number for each of {len(losses)} losses, got `{weights!r}`")
@@ -58,8 +61,14 @@ class JointLoss(Loss):
                     f"`losses` must all have the same reduction, got `{losses[0].reduction}` and `{loss.reduction}`"
                 )
         object.__setattr__(self, "losses", losses)
-        object.__setattr__(self, "weights", tuple(from_zero(f"weights[{i}]", w) for i, w in enumerate(weights)))
+        counts = tuple(from_zero(f"weights[{i}]", w) for i, w in enumerate(weights))
+        if not any(counts):
+            raise ConfigError("`weights` must have one above 0, got only zeros")
+        object.__setattr__(self, "weights", counts)
         object.__setattr__(self, "reduction", losses[0].reduction)
+
+    def settings(self) -> dict[str, Any]:
+        return {"losses": self.losses, "weights": self.weights}
 
     @property
     def parts(self) -> tuple[tuple[Loss, float], ...]:

@@ -129,7 +129,7 @@ def fits(where: str, value: Any, outputs: int) -> None:
         raise ConfigError(f"`{where}` must have one number for each of {outputs} outputs, got `{len(value)}`")
 
 
-def loss_of(value: Any) -> Loss:
+def loss_of(value: Any, where: str = "loss") -> Loss:
     """A loss as it is, or the one of this name with its default settings."""
     from fastbp.model import class_losses, number_losses  # which fill LOSSES
 
@@ -138,27 +138,29 @@ def loss_of(value: Any) -> Loss:
         return value
     if not isinstance(value, str):
         raise ConfigTypeError(
-            f"`loss` must be the name of a loss, or one such as `fb.Huber(delta=1.0)`, got `{value!r}`"
+            f"`{where}` must be the name of a loss, or one such as `fb.Huber(delta=1.0)`, got `{value!r}`"
         )
     if value not in LOSSES and is_formula(value):
         from fastbp.model.custom import CustomLoss
 
         return CustomLoss(value)
     if value not in LOSSES:
-        raise not_one_of("loss", value, LOSSES)
+        raise not_one_of(where, value, LOSSES)
     return LOSSES[value]()
 
 
 def loss_for_outputs(value: Any, splits: Sequence[int]) -> Loss:
     """The loss of a network with these outputs."""
-    if isinstance(value, list | tuple) and len(splits) > 1:
+    several = len(splits) > 1
+    given = value
+    if isinstance(value, list | tuple) and several and len(value) == len(splits):
         from fastbp.model.joint_loss import JointLoss
 
         value = JointLoss(value)
-    loss = loss_of(value)
-    if len(loss.parts) != len(splits):
-        wanted = f"a list of {len(splits)} losses, one for each output" if len(splits) > 1 else "one loss"
-        raise ConfigError(f"`loss` must be {wanted}, got `{value!r}`")
+    listed = isinstance(value, list | tuple)
+    if listed or len((loss := loss_of(value)).parts) != len(splits):
+        wanted = f"a list of {len(splits)} losses, one for each output" if several else "one loss"
+        raise ConfigError(f"`loss` must be {wanted}, got `{given!r}`")
     for (part, _), width in zip(loss.parts, splits, strict=True):
         part.check_outputs(width)
     return loss

@@ -64,8 +64,7 @@ class Lowering(Records):
             for source, part in zip(node.sources, rule.backward_all(self, use, d), strict=True):
                 if part is not None and wanted[source]:
                     found[source] = added(self, found[source], part) if source in found else part
-        self.layers.reverse()  # noted from the last to the first
-        self.reducers.reverse()
+        self.in_order()
         return found.get(INPUT)
 
     def wanted(self, to_input: bool) -> dict[int, bool]:

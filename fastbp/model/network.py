@@ -125,7 +125,7 @@ class Network(Derivatives):
 
     def __repr__(self) -> str:
         graph = self.graph
-        if any(node.sources != (node.index - 1,) for node in graph.nodes):
+        if any(node.sources != (node.index - 1,) or node.shares for node in graph.nodes):
             outputs = list(graph.splits) if len(graph.heads) > 1 else graph.outputs
             inputs = [width for _, width in graph.parts] if len(graph.parts) > 1 else graph.inputs
             return f"Network(inputs={inputs}, outputs={outputs}, layers={len(graph.nodes)}, dtype={self.dtype.name!r})"

@@ -217,6 +217,18 @@ class Records:
         self.layers.append(record)
         self.reducers.append(kernel)
 
+    def in_order(self) -> None:
+        """Bring layers, noted from the last to the first, into their order; of uses that share, the first leads."""
+        uses = {id(record): [record] for record in self.layers}
+        for known, record in self.more:
+            uses[id(known)].insert(0, record)
+        noted = [(uses[id(record)], reducer) for record, reducer in zip(self.layers, self.reducers, strict=True)]
+        noted.reverse()
+        noted.sort(key=lambda pair: pair[0][0][at.LAYER_NODE])
+        self.layers = [records[0] for records, _ in noted]
+        self.reducers = [reducer for _, reducer in noted]
+        self.more = [(records[0], record) for records, _ in noted for record in records[1:]]
+
     def is_trained(self, node: Node) -> bool:
         """Whether the weight sweep has anything to do for a node."""
         names = [node.parameter(part) for part in node.layer.draws(node.inputs)]

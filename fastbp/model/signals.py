@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.errors import ConfigError, ConfigTypeError, ShapeError
+from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, whole_number
 from fastbp.model import gates
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.checks import real, whole
@@ -47,6 +48,11 @@ class Signal:
             "hint: `fb.relu(h)` or a product with `fb.sigmoid(g)` chooses row by row"
         )
 
+    def _compared(self, other: Any) -> bool:
+        return bool(self)
+
+    __lt__ = __le__ = __gt__ = __ge__ = _compared
+
     def _apply(self, name: str) -> Signal:
         """The activation of this name, or the gate."""
         if name in ACTIVATIONS:
@@ -75,7 +81,7 @@ class Signal:
         return _two(gates.Subtract, self, other, lambda b: gates.Affine(1.0, -b))
 
     def __rsub__(self, other: Any) -> Signal:
-        return applied(gates.Affine(-1.0, real("a number beside a signal", other)), (self,))
+        return applied(gates.Affine(-1.0, _number(other)), (self,))
 
     def __mul__(self, other: Any) -> Signal:
         return _two(gates.Multiply, self, other, lambda a: gates.Affine(a, 0.0))
@@ -86,15 +92,15 @@ class Signal:
         return _two(gates.Divide, self, other, _inverse)
 
     def __rtruediv__(self, other: Any) -> Signal:
-        return applied(gates.Reciprocal(real("a number beside a signal", other)), (self,))
+        return applied(gates.Reciprocal(_number(other)), (self,))
 
     def __neg__(self) -> Signal:
         return applied(gates.Affine(-1.0, 0.0), (self,))
 
     def __pow__(self, power: Any) -> Signal:
-        number = whole("a signal's power", power, 1)
-        if number > 16:
-            raise ConfigError(f"`a signal's power` must be at most 16, got `{number}`")
+        number = whole_number("power", power)
+        if not 1 <= number <= 16:
+            raise ConfigError(f"`power` must be between 1 and 16, got `{number}`")
         out = self
         for digit in bin(number)[3:]:
             out = out * out
@@ -106,14 +112,16 @@ class Signal:
             raise ConfigError(f"a signal must be cut as `h[:, 2:5]` or `h[:, 0]`, all rows first, got `h[{columns!r}]`")
         at = columns[1]
         if not isinstance(at, slice):
-            index = whole("a column", at, -self.features)
-            if index >= self.features:
-                raise ShapeError(f"a column must be below {self.features}, the width of the signal, got `{index}`")
+            index = whole_number("column", at)
+            if not -self.features <= index < self.features:
+                raise ShapeError(f"`column` must be one of the {self.features} of its signal, got `{index}`")
             index %= self.features
             at = slice(index, index + 1)
-        start, stop, step = at.indices(self.features)
+        limits = [None if v is None else whole_number("column", v) for v in (at.start, at.stop, at.step)]
+        start, stop, step = slice(*limits).indices(self.features)
         if step != 1 or stop <= start:
-            raise ConfigError(f"columns must be one behind the other, and at least one, got `{at.start}:{at.stop}`")
+            shown = ":".join("" if v is None else str(v) for v in (limits if limits[2] is not None else limits[:2]))
+            raise ConfigError(f"`columns` must be one behind the other, and at least one, got `{shown}`")
         return applied(gates.Slice(start, stop), (self,))
 
     def __iter__(self) -> Any:
@@ -196,16 +204,28 @@ def concat(signals: Sequence[Any]) -> Signal:
     return applied(gates.Concat(), signals)
 
 
+def _number(value: Any) -> float:
+    """A number beside a signal."""
+    try:
+        return real("a number beside a signal", value)
+    except ConfigTypeError:
+        raise ConfigTypeError(
+            f"a signal must be combined with signals and numbers, got `{type(value).__name__}`"
+        ) from None
+    except ConfigError:
+        raise ConfigError(f"a number beside a signal must be finite, got `{value}`") from None
+
+
 def _inverse(a: float) -> Layer:
-    if a == 0.0:
-        raise ConfigError("a signal must not be divided by `0.0`")
+    if a == 0.0 or math.isinf(1.0 / a):
+        raise ConfigError(f"a signal must not be divided by `{a}`")
     return gates.Affine(1.0 / a, 0.0)
 
 
 def _two(gate: type[Layer], a: Signal, b: Any, with_number: Callable[[float], Layer]) -> Signal:
     """A gate of two signals, the narrow one repeated, or of a signal and a number."""
     if not isinstance(b, Signal):
-        return applied(with_number(real("a number beside a signal", b)), (a,))
+        return applied(with_number(_number(b)), (a,))
     if a.features == 1 < b.features:
         a = applied(gates.Repeat(b.features), (a,))
     if b.features == 1 < a.features:

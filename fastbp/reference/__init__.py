@@ -6,6 +6,7 @@ Rows are examples. Letters: B batch rows, I inputs, O outputs, N features, K cla
 
     random           Philox, initial parameters, the order of an epoch, dropout's masks
     layers           linear, scale, PReLU, embedding, dropout: what has weights or a mask
+    gates            sums, products and quotients of signals, columns joined and cut, rows summed
     norms            layer, RMS and batch normalisation
     activations      y = φ(x) element by element, softmax, and the table ACTIVATIONS
     reduction        how the losses of rows become one number
@@ -31,6 +32,7 @@ True
 # Every public name of every file, so that a twin is written in one place.
 from fastbp.reference.activations import *  # noqa: F403
 from fastbp.reference.classification import *  # noqa: F403
+from fastbp.reference.gates import *  # noqa: F403
 from fastbp.reference.layers import *  # noqa: F403
 from fastbp.reference.mlp import *  # noqa: F403
 from fastbp.reference.norms import *  # noqa: F403

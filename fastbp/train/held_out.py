@@ -38,6 +38,8 @@ class HeldOut:
 
     def metrics(self, net: Network, names: Sequence[str]) -> dict[str, float]:
         """Metrics of `net` by name."""
+        if not names:
+            return {}
         outputs, y, weights = net.predict(self.checked[0]), np.asarray(self.y), self.weights
         ignored = getattr(self.loss, "ignore_index", None)
         if ignored is not None and y.size == len(outputs):

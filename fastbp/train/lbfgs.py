@@ -114,10 +114,10 @@ class LBFGS:
         count = whole("epochs", epochs, 0)
         with self._lock:
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units)
-            self.net.checked(X, y, self._loss, sample_weight)
+            rows = len(self.net.checked(X, y, self._loss, sample_weight)[0])
             history = History(metrics={f"val_{name}": [] for name in metrics})
             self.validating = held_out is not None
-            run = _Run(self, X, y, sample_weight, history, hooks, held_out)
+            run = _Run(self, X, y, sample_weight, history, hooks, held_out, rows)
             with running(hooks, self, history):
                 try:
                     if count:
@@ -149,14 +149,14 @@ class _Run:
     """One fit, as the two functions that SciPy calls."""
 
     def __init__(
-        self, of: LBFGS, X: Any, y: Any, weights: Any, history: History, hooks: list[Callback], held_out: Any
+        self, of: LBFGS, X: Any, y: Any, weights: Any, history: History, hooks: list[Callback], held_out: Any, rows: int
     ) -> None:
         self.of, self.history, self.hooks, self.held_out = of, history, hooks, held_out
         self.data = X, y, of._loss, weights
         self.begun = time.perf_counter()
         self.best = of.net.flat
         self.begun_well = False  # whether the loss was finite at the start
-        self.samples = len(np.atleast_2d(X))
+        self.samples = rows
         names = of.net.graph.decaying()
         sizes = [(name, array.size) for name, array in of.net.parameters.items()]
         decay = of.weight_decay

@@ -18,12 +18,14 @@ from fastbp.train import adam
 from fastbp.train.optimizers import OPTIMIZERS
 from tests.autodiff.ladder import COMPARISONS, LADDER
 from tests.kernels.test_ladder import DIFFERENTIABLE
+from tests.model.gate_cases import GATE_CASES
 from tests.model.layer_cases import LAYER_CASES
 
 assert adam
 loss_of("mse")  # fills LOSSES
 every_op = pytest.mark.parametrize("name", OPS)
 
+GATES = ("pair", "affine", "reciprocal", "concat", "slice", "sum", "repeat")  # families
 # The functions of `fastbp.reference` that an op of each family must have, behind its `twin`.
 TWINS = {
     "linear": ("_forward", "_vjp", "_jvp"),
@@ -31,6 +33,7 @@ TWINS = {
     **dict.fromkeys(
         ("identity", "scale", "prelu", "row_norm", "batch_norm", "softmax", "embedding"), ("_forward", "_vjp", "_jvp")
     ),
+    **dict.fromkeys(GATES, ("_forward", "_vjp", "_jvp")),
     "noise": ("_forward", "_vjp", "_jvp", "_mask"),
     "loss": ("", "_rows"),
     "optimizer": ("",),
@@ -136,5 +139,17 @@ def test_the_derivation_of_every_gate_stands_in_its_table(name):
 @every_op
 def test_every_op_climbs_or_is_an_optimizer(name):
     in_networks = OPS[name].family in ("scale", "prelu", "row_norm", "batch_norm", "softmax", "embedding")
-    assert (name in DIFFERENTIABLE) + (OPS[name].family == "optimizer") + in_networks == 1
+    gate = OPS[name].family in GATES
+    assert (name in DIFFERENTIABLE) + (OPS[name].family == "optimizer") + in_networks + gate == 1
     assert in_networks == (name in LAYER_CASES)
+    assert gate == (name in GATE_CASES)
+
+
+def gates_without_a_case():
+    return sorted(name for name, op in OPS.items() if op.family in GATES and not GATE_CASES.get(name))
+
+
+def test_a_gate_without_a_case_is_found(monkeypatch):
+    assert gates_without_a_case() == []
+    monkeypatch.delitem(GATE_CASES, "divide")
+    assert gates_without_a_case() == ["divide"]
