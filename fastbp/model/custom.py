@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from inspect import signature
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from fastbp.autodiff.walk import pull
 from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
 from fastbp.kernels import branches, losses, penalties
 from fastbp.kernels.flags import KERNELS
+from fastbp.kernels.gates import FORMULAS
 from fastbp.model.activations import ACTIVATIONS, Activation
 from fastbp.model.checks import is_formula
 from fastbp.model.losses import Loss
@@ -77,14 +79,26 @@ def _from_data(where: str, data: Sequence[Any], count: int) -> Gates:
     """Gates that a file holds."""
     gates: list[tuple[Any, ...]] = []
     for i, entry in enumerate(data):
-        name, *rest = entry
-        fine = name == "argument" if i < count else name == "constant" or (name in GATES and GATES[name].elementwise)
-        if fine and name not in ("argument", "constant"):
-            fine = all(isinstance(place, int) and 0 <= place < i for place in rest)
-        if not fine:
+        if not _is_gate(entry, i, count):
             raise ConfigError(f"`{where}` must be gates of this version, got `{entry}`")
-        gates.append((name, *(float(v) if name == "constant" else v for v in rest)))
+        gates.append(("constant", float(entry[1])) if entry[0] == "constant" else tuple(entry))
+    if len(gates) <= count:
+        raise ConfigError(f"`{where}` must be gates of this version, got `{data}`")
     return tuple(gates)
+
+
+def _is_gate(entry: Any, index: int, count: int) -> bool:
+    """Whether an entry is an argument, a constant, or a gate of entries before it."""
+    if not isinstance(entry, list | tuple) or not entry or not isinstance(entry[0], str):
+        return False
+    name, *rest = entry
+    if index < count or name == "argument":
+        return index < count and name == "argument" and not rest
+    if name == "constant":
+        return len(rest) == 1 and isinstance(rest[0], int | float)
+    if name not in FORMULAS or name not in GATES or len(rest) != len(signature(FORMULAS[name]).parameters):
+        return False
+    return all(isinstance(place, int) and 0 <= place < index for place in rest)
 
 
 def applied(formula: str | Gates, names: Sequence[str], *values: Any) -> Any:
