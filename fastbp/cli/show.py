@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import click
 
@@ -22,11 +23,15 @@ def command(run: str, graph: str | None, epochs: int, as_json: bool, quiet: bool
     if graph is not None:
         _draw(run, graph, as_json, quiet)
         return
+    from fastbp.errors import ConfigError
     from fastbp.runs.folder import RunFolder
     from fastbp.runs.plot import plot
     from fastbp.runs.prediction import result_of
     from fastbp.runs.progress import number
 
+    if Path(run).is_file():
+        hint = f"hint: `fastbp show {run} --graph net.svg` draws the network of a configuration or a file"
+        raise ConfigError(f"`{run}` must be the folder of a run, got a file\n{hint}")
     folder = RunFolder.old(run)
     rows = folder.rows()
     result = result_of(folder.path)

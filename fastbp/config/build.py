@@ -36,7 +36,7 @@ class Plan:
 def plan_of(text: Text) -> Plan:
     """Check everything that can be checked without the data."""
     from fastbp.model.activations import ACTIVATIONS
-    from fastbp.model.custom import Custom, CustomLoss
+    from fastbp.model.custom import Custom, CustomLoss, penalty_kernel
     from fastbp.model.layers import LAYERS
     from fastbp.model.losses import LOSSES, loss_of
     from fastbp.train import adam
@@ -66,6 +66,11 @@ def plan_of(text: Text) -> Plan:
             layers.append(shared or named(text, ("network", "layers", i), value, table, Custom))
             known[place.name] = layers[-1]
     hidden = _hidden(text, config)
+    by_name = trainer.penalty if isinstance(trainer.penalty, dict) else {None: trainer.penalty}
+    for key, formula in by_name.items():
+        path: Path_ = ("trainer", "penalty") if key is None else ("trainer", "penalty", key)
+        if formula is not None:
+            located(text, path, lambda formula=formula: penalty_kernel(formula), "penalty")
     for i, name in enumerate(trainer.metrics or ()):
         located(text, ("trainer", "metrics", i), lambda name=name: metric_named(name), "metric")
     if isinstance(optimizer, LBFGSSettings):

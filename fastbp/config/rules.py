@@ -125,7 +125,8 @@ def of_target(text: Text, data: Data, loss: Any) -> None:
         from fastbp.data.prepare import LOSS_OF
 
         path: Path_ = ("trainer", "loss")
-        raise fail(text, path, f"must be one for {task}, such as `{LOSS_OF[task]}`, got `{loss.kind}`")
+        said = getattr(loss, "formula", loss.kind)
+        raise fail(text, path, f"must be one for {task}, such as `{LOSS_OF[task]}`, got `{said}`")
 
 
 def seconds(text: Text, trainer: Trainer) -> float | None:
@@ -151,8 +152,9 @@ def of_parameters(text: Text, trainer: Trainer, names: list[str]) -> None:
     """Refuse factors for, and freezing of, what is no layer or parameter of the network."""
     known = {*names, *(name.split(".")[0] for name in names)}
     listed = ", ".join(f"`{name}`" for name in names)
-    for key in ("lr_factors", "decay_factors", "frozen"):
-        for i, name in enumerate(getattr(trainer, key) or ()):
+    for key in ("lr_factors", "decay_factors", "frozen", "penalty"):
+        named = getattr(trainer, key)
+        for i, name in enumerate(named if named and not isinstance(named, str) else ()):
             if name not in known:
                 place = text.place(("trainer", key, i if key == "frozen" else name))
                 must = f"must name layers or parameters, {listed}"

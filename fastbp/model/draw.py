@@ -64,7 +64,7 @@ def draw(graph: Graph, gradients: Mapping[str, Any] | None = None) -> Picture:
             out += _edge(place[source], place[node.index], features, x)
     out += _box(place[INPUT], "inputs", _inputs(graph), "#ffffff")
     for node in graph.nodes:
-        out += _node(node, place[node.index], norms)
+        out += _node(graph, node, place[node.index], norms)
     x, y = place[graph.nodes[-1].index]
     out += [_arrow(f"M{x:.0f},{y + HIGH:.0f} V{y + HIGH + 22:.0f}"), _text(x + 6, y + HIGH + 16, str(graph.outputs))]
     return Picture("\n".join([*out, "</svg>"]) + "\n")
@@ -112,12 +112,12 @@ def _inputs(graph: Graph) -> str:
     return ", ".join(f"{name or f'input{i}'} {width}" for i, (name, width) in enumerate(graph.parts))
 
 
-def _node(node: Node, at: Box, norms: dict[str, float] | None) -> list[str]:
+def _node(graph: Graph, node: Node, at: Box, norms: dict[str, float] | None) -> list[str]:
     from fastbp.model.registry import OPS
 
     layer = node.layer
-    is_input = isinstance(layer, Slice) and node.sources == (INPUT,)
-    title = f"{node.name} · {'Input' if is_input else type(layer).__name__}"
+    is_input = isinstance(layer, Slice) and node.name.startswith("inputs[")
+    title = f"{node.name} · {type(layer).__name__}" if not is_input else graph.parts[node.index][0] or node.name
     shapes = [shape for _, shape, _, _ in layer.draws(node.inputs).values()]
     parts = [f"{', '.join(map(str, node.widths))} → {node.outputs}"]
     if is_input:

@@ -13,6 +13,7 @@ from fastbp.config.schema import SECTIONS
 from tests.config import (
     broken_data,
     broken_files,
+    broken_formulas,
     broken_layers,
     broken_losses,
     broken_network,
@@ -29,6 +30,7 @@ TABLES = (
     broken_data,
     broken_network,
     broken_layers,
+    broken_formulas,
     broken_trainer,
     broken_optimizers,
     broken_losses,
