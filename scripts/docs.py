@@ -1,4 +1,4 @@
-"""Writes docs/ops.md from the registry and docs/config.md from the schema: python scripts/docs.py"""
+"""Writes docs/ops.md from the registry, docs/config.md from the schema, docs/trace.svg: python scripts/docs.py"""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+import fastbp as fb
 from fastbp.config.describe import keys
 from fastbp.config.schema import SECTIONS
 from fastbp.model.activations import ACTIVATIONS
@@ -23,6 +24,7 @@ from fastbp.train.schedules import SCHEDULES
 
 PAGE = Path(__file__).parents[1] / "docs" / "ops.md"
 CONFIG_PAGE = PAGE.with_name("config.md")
+PICTURE = PAGE.with_name("trace.svg")
 CALLBACKS = (
     callbacks.EarlyStopping,
     callbacks.ReduceLROnPlateau,
@@ -203,6 +205,13 @@ def config_page() -> str:
     return "\n\n".join(config_sections()) + "\n"
 
 
+def picture() -> str:
+    """The function of the README, drawn at (3, -4)."""
+    f = fb.trace(lambda x, y: (x + fb.sigmoid(y)) / (fb.sigmoid(x) + (x + y) ** 2))
+    return str(f.draw(x=3, y=-4))
+
+
 if __name__ == "__main__":
+    PICTURE.write_text(picture(), encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")
     CONFIG_PAGE.write_text(config_page(), encoding="utf-8")

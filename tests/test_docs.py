@@ -55,6 +55,10 @@ def test_the_page_of_configurations_is_what_the_schema_says(docs):
     assert docs.CONFIG_PAGE.read_text(encoding="utf-8") == docs.config_page(), "run `python scripts/docs.py`"
 
 
+def test_the_picture_of_the_readme_is_what_is_drawn(docs):
+    assert docs.PICTURE.read_text(encoding="utf-8") == docs.picture(), "run `python scripts/docs.py`"
+
+
 def test_every_key_is_on_the_page_of_configurations(docs):
     sections = docs.CONFIG_PAGE.read_text(encoding="utf-8").split("\n## ")[1:]
     shown = {}

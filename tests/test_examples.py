@@ -61,3 +61,33 @@ def test_the_program_with_everything_in_it_runs(tmp_path, monkeypatch, capsys):
     assert len(capsys.readouterr().out.split()) == len(names["history"].loss) > 1
     assert len((tmp_path / "runs" / "history.csv").read_text().splitlines()) == len(names["history"].loss) + 1
     assert fastbp.load("runs/best.safetensors").predict(X).shape == (90, 3)
+
+
+def programs(beginning):
+    """The programs of the README that begin so, with what is shown below each."""
+    text = (ROOT / "README.md").read_text()
+    return re.findall(rf"```python\n({beginning}.*?)```(?:\n\n```text\n(.*?)```)?", text, re.S)
+
+
+def test_the_network_with_branches_trains_and_is_drawn(tmp_path, monkeypatch):
+    ((program, _),) = programs(r"x = fb\.Input")
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    names = {"X": rng.normal(size=(40, 17)), "actions": rng.integers(0, 6, 40), "returns": rng.normal(size=(40, 1))}
+    exec(compile(program, "README.md", "exec"), {"fb": fastbp, **names})
+    assert (tmp_path / "net.svg").read_text().startswith("<svg")
+
+
+def test_the_formulas_of_the_readme_can_be_trained_on():
+    ((program, _),) = programs(r"net = fb\.mlp\(\[4, 64, 3\], activation=\"")
+    names = {"fb": fastbp, "np": np}
+    exec(compile(program, "README.md", "exec"), names)
+    rng = np.random.default_rng(0)
+    history = names["trainer"].fit(rng.normal(size=(64, 4)), rng.normal(size=(64, 3)), epochs=5)
+    assert history.loss[-1] < history.loss[0]
+
+
+def test_the_traced_function_prints_what_stands_below_it(capsys):
+    ((program, shown),) = programs(r"F = fb\.trace")
+    exec(compile(program, "README.md", "exec"), {"fb": fastbp})
+    assert capsys.readouterr().out == shown
