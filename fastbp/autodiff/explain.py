@@ -59,7 +59,8 @@ def steps_of(function: Traced, args: tuple[Any, ...], named: dict[str, Any]) -> 
         shown = ", ".join(f"`{shape}`" for shape in traces.shapes)
         raise ShapeError(f"what is shown must be a function whose result is one number, got shape {shown}")
     (output,) = traces.outputs
-    found = adjoints(g, [(output, g.constant(1.0))], traces.arguments)
+    with function._lock:
+        found = adjoints(g, [(output, g.constant(1.0))], traces.arguments)
     needed = set(g.needed([output]))
     order = [n for n in sorted({*needed, *traces.arguments}) if g.value_of(n) is None]
     back = [n for n in order if n in found]

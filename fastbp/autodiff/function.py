@@ -294,7 +294,8 @@ def trace(function: Callable[..., Any], dtype: str = "float64") -> Traced:
     """Make a plain function of numbers and arrays one that knows its derivatives.
 
     The function is run on stand-ins that note each operation: operators, NumPy's functions and those of fastbp. So it
-    may have loops and branches over Python values, but none over what it computes. It can be used as a decorator.
+    may have loops and branches over Python values, but none over what it computes. Values have at most two axes, and a
+    result too small to be a normal number may be zero. `trace` can be used as a decorator.
 
     Parameters
     ----------

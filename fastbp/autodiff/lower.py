@@ -21,13 +21,18 @@ from fastbp.kernels.vector import LINE
 
 @dataclass(eq=False)
 class Space:
-    """A panel matrix to be placed; `pinned` ones are nobody else's, before and after."""
+    """A panel matrix to be placed; `pinned` ones are nobody else's, before and after.
+
+    A number may be one line, `at`, of a `whole` space of numbers.
+    """
 
     rows: int
     width: int
     panels: int
     pinned: bool = False
     address: int = 0
+    whole: Space | None = None
+    at: int = 0
 
     @property
     def stride(self) -> int:
@@ -166,7 +171,7 @@ class Lowering:
         which = self._inputs[node.number]
         if node.shape == ():
             at = self.numbers.index(node.number)
-            self._spaces[node.number] = Line(self.arguments, at)
+            self._spaces[node.number] = line(self.arguments, at)
             return
         self._spaces[node.number] = space = self.space(node.shape)
         if space.rows == 1:
@@ -180,7 +185,7 @@ class Lowering:
             source = self.whole(number)
             space = source.space
             if self.graph.shape(number) == ():
-                target = Line(self.results, self.number_outputs.index(i))
+                target = line(self.results, self.number_outputs.index(i))
                 self._step("gate_copy", target, (source,), 1, False, elementwise=True)
             elif space.rows == 1:
                 space.pinned = True
@@ -307,12 +312,9 @@ class Lowering:
         self._spaces[node.number] = space
 
 
-class Line(Space):
+def line(whole: Space, at: int) -> Space:
     """One line of a space of numbers, one a row."""
-
-    def __init__(self, whole: Space, at: int) -> None:
-        super().__init__(1, 1, 1, pinned=True)
-        self.whole, self.at = whole, at
+    return Space(1, 1, 1, pinned=True, whole=whole, at=at)
 
 
 def _places(note: tuple[tuple[int, int, int], tuple[int, int, int]]) -> dict[str, int]:

@@ -1,34 +1,32 @@
-"""A program: the steps of a lowered graph as records in memory, and how values get in and out.
-
-Spaces get addresses step by step; one that no later step reads is used again, so a program takes as much memory as is
-alive at once. Gates that work number by number and follow each other go over blocks of rows together that stay in L1.
-"""
+"""A program: the steps of a lowered graph as records in memory, and how values get in and out."""
 
 from __future__ import annotations
 
 import ctypes
 import struct
 import threading
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.autodiff.graph import Graph, rows_and_width
-from fastbp.autodiff.lower import Line, Lowering, Space, Step
+from fastbp.autodiff.groups import Group, grouped, place, scheduled
+from fastbp.autodiff.lower import Lowering, Space, Step
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.memory import Arena, view
 from fastbp.engine.plan import Table
 from fastbp.kernels import layout as at
 from fastbp.kernels.vector import LINE
 
-L1_LINES = 384  # of a block of rows, over all spaces of a group: 24 KiB
-PRODUCT_ROWS = 64  # rows of a product that stay in L2
-OPERANDS = (
-    ("product", ((at.A, at.A_STRIDE, None), (at.B, at.B_STRIDE, None), (at.BIAS, None, None))),
-    ("", ((at.A, at.A_STRIDE, at.A_ROW), (at.B, at.B_STRIDE, at.B_ROW), (at.Y, at.Y_STRIDE, at.Y_ROW))),
+# Of a product, and of every other kernel: where the record has the address of each operand, how far its next panel is
+# and its next row, and how far back its rows begin.
+PRODUCT = (at.A, at.A_STRIDE, None, None), (at.B, at.B_STRIDE, None, None), (at.BIAS, None, None, None)
+OTHER = (
+    (at.A, at.A_STRIDE, at.A_ROW, at.A_BACK),
+    (at.B, at.B_STRIDE, at.B_ROW, at.B_BACK),
+    (at.Y, at.Y_STRIDE, at.Y_ROW, at.Y_BACK),
 )
 
 
@@ -51,12 +49,14 @@ class Program:
         self._run = sweep("run_groups", self.real)
         self._zero = dtype.type(0)
         self._me = self._worker()
-        self._place(lowered)
-        once = self._records([step for step in lowered.steps if step.once])
-        fill = Step("gate_fill", lowered.arguments, (), len(lowered.numbers), user=-1)
-        steps = ([fill] if lowered.numbers else []) + [step for step in lowered.steps if not step.once]
-        self._groups = self._records(steps)
-        self._connect(graph, inputs, outputs, lowered, steps)
+        fill = [Step("gate_fill", lowered.arguments, (), len(lowered.numbers), user=-1)] if lowered.numbers else []
+        always = fill + scheduled([step for step in lowered.steps if not step.once])
+        first, then = grouped([step for step in lowered.steps if step.once]), grouped(always)
+        pinned = lowered.arguments, lowered.results, *(s for s, _ in lowered.constants)
+        place([*first, *then], (*pinned, *(s for _, s in lowered.vector_inputs)), self.arena)
+        once = self._records(first)
+        self._groups = self._records(then)
+        self._connect(graph, inputs, outputs, lowered, always)
         with np.errstate(all="ignore"):
             for space, value in lowered.constants:
                 self._write(space, value)
@@ -70,41 +70,6 @@ class Program:
         view(me, (at.HEAD + 1,), np.int64)[at.HEAD] = head
         return me
 
-    def _place(self, lowered: Lowering) -> None:
-        """Give every space an address, and one that is read no more to the next of its size."""
-        free: defaultdict[int, list[int]] = defaultdict(list)
-        placed: list[Line] = []
-
-        def put(space: Space) -> None:
-            if isinstance(space, Line):
-                placed.append(space)
-            elif not space.address:
-                found = free[space.lines]
-                take = not space.pinned and found
-                space.address = found.pop() if take else self.arena.take(space.lines * LINE)
-
-        last: dict[int, Step] = {}
-        for step in lowered.steps:
-            for operand in step.views:
-                last[id(operand.space)] = step
-        for space in (lowered.arguments, lowered.results, *(s for s, _ in lowered.constants)):
-            put(space)
-        for _, space in lowered.vector_inputs:
-            put(space)
-        for step in lowered.steps:
-            if step.target is not None and not step.elementwise:
-                put(step.target)
-            for space in {id(v.space): v.space for v in step.views}.values():
-                put(space)
-                if last[id(space)] is step and not space.pinned and not step.once:
-                    free[space.lines].append(space.address)
-            if step.target is not None:
-                put(step.target)
-                if id(step.target) not in last and not step.target.pinned:
-                    free[step.target.lines].append(step.target.address)
-        for line in placed:
-            line.address = line.whole.address + line.at * LINE
-
     def _write(self, space: Space, value: NDArray[Any]) -> None:
         """Write a constant: a number into every lane."""
         rows, width = rows_and_width(value.shape)
@@ -117,39 +82,37 @@ class Program:
 
     # Records.
 
-    def _records(self, steps: list[Step]) -> tuple[int, int]:
-        """Write steps and the groups that they run in; the address of the first group, and how many there are."""
-        groups = list(grouped(steps))
-        ops = Table(self.arena, len(steps), at.OP_WORDS)
+    def _records(self, groups: list[Group]) -> tuple[int, int]:
+        """Write groups and their steps; the address of the first group, and how many there are."""
+        ops = Table(self.arena, sum(len(group.steps) for group in groups), at.OP_WORDS)
         table = Table(self.arena, len(groups), at.GROUP_WORDS)
         number = 0
         for record, group in zip(table.records, groups, strict=False):
-            flat = all(v.flat for step in group for v in step.views) and group[0].elementwise
-            record[at.GROUP_OPS], record[at.GROUP_COUNT] = ops.address_of(number), len(group)
-            record[at.GROUP_ROWS], record[at.GROUP_BLOCK] = _rows_and_block(group, flat)
-            for step in group:
-                self._record(ops.records[number], step, flat)
+            record[at.GROUP_OPS], record[at.GROUP_COUNT] = ops.address_of(number), len(group.steps)
+            record[at.GROUP_ROWS], record[at.GROUP_BLOCK] = group.rows, group.block
+            for step in group.steps:
+                self._record(ops.records[number], step, group)
                 if step.user is not None:
                     step.words["record"] = number
                 number += 1
         self._ops = ops
         return table.address, len(groups)
 
-    def _record(self, record: NDArray[np.int64], step: Step, flat: bool) -> None:
+    def _record(self, record: NDArray[np.int64], step: Step, group: Group) -> None:
         record[at.KERNEL] = kernel_address(step.kernel, self.real)
         for word, value in step.words.items():
             record[getattr(at, word.upper())] = value
-        places = next(words for kernel, words in OPERANDS if kernel in (step.kernel, ""))
-        for operand, (address, stride, row) in zip(step.views, places, strict=False):
-            record[address] = operand.space.address
-            for place, distance in ((stride, operand.stride), (row, operand.row)):
-                if place is not None:
-                    record[place] = distance
+        for operand, words in zip(step.views, PRODUCT if step.kernel == "product" else OTHER, strict=False):
+            address, stride, back = group.place(operand.space)
+            found = address, stride if operand.stride else 0, operand.row, back
+            for word_of, number in zip(words, found, strict=True):
+                if word_of is not None:
+                    record[word_of] = number
         if step.views:
             record[at.WIDTH] = step.views[0].space.width
         if step.target is not None:
-            record[at.C], record[at.C_STRIDE] = step.target.address, step.target.stride
-            record[at.PANELS] = 1 if flat else step.target.panels
+            record[at.C], record[at.C_STRIDE], record[at.C_BACK] = group.place(step.target)
+            record[at.PANELS] = 1 if group.flat else step.target.panels
 
     # Values in and out.
 
@@ -221,31 +184,3 @@ class Program:
             target[...] = values[i].reshape(-1)
         for word, i in self._matrices_in:
             word[0] = values[i].ctypes.data
-
-
-def grouped(steps: list[Step]) -> Iterator[list[Step]]:
-    """Steps that go over blocks of rows together: neighbours that work number by number on matrices of one size."""
-    group: list[Step] = []
-    for step in steps:
-        if group and not (_size(step) == _size(group[0]) is not None):
-            yield group
-            group = []
-        group.append(step)
-    if group:
-        yield group
-
-
-def _size(step: Step) -> tuple[int, int] | None:
-    assert step.target is not None or not step.elementwise
-    return (step.target.rows, step.target.panels) if step.elementwise and step.target is not None else None
-
-
-def _rows_and_block(group: list[Step], flat: bool) -> tuple[int, int]:
-    first = group[0]
-    if not first.elementwise:
-        return first.rows, PRODUCT_ROWS if first.kernel == "product" else first.rows
-    assert first.target is not None
-    spaces = {id(v.space) for step in group for v in step.views} | {id(step.target) for step in group}
-    if flat:
-        return first.target.lines, max(8, L1_LINES // len(spaces))
-    return first.target.rows, max(1, L1_LINES // len(spaces) // first.target.panels)

@@ -15,7 +15,8 @@ NumPy's where IEEE 754 says what comes out, our own `functions`, `trigonometry` 
     where         x where c is not 0, so also where it is NaN
 
 An operand is a panel matrix, or one row or one column or one number that stands for a whole matrix: `A_ROW` is how far
-its next row is, 0 for the same one again, and its stride is 0 where one panel serves for all.
+its next row is, 0 for the same one again, and its stride is 0 where one panel serves for all. One that lives only while
+a block of rows goes through several gates holds one block: `A_BACK` takes the rows before it away.
 """
 
 from __future__ import annotations
@@ -25,7 +26,24 @@ from inspect import signature
 
 from fastbp.kernels import functions, power, trigonometry
 from fastbp.kernels.flags import kernel
-from fastbp.kernels.layout import A_ROW, A_STRIDE, B_ROW, B_STRIDE, C_STRIDE, PANELS, Y_ROW, Y_STRIDE, A, B, C, Y
+from fastbp.kernels.layout import (
+    A_BACK,
+    A_ROW,
+    A_STRIDE,
+    B_BACK,
+    B_ROW,
+    B_STRIDE,
+    C_BACK,
+    C_STRIDE,
+    PANELS,
+    Y_BACK,
+    Y_ROW,
+    Y_STRIDE,
+    A,
+    B,
+    C,
+    Y,
+)
 from fastbp.kernels.memory import get, load, store
 from fastbp.kernels.vector import LINE, V, vector_function
 
@@ -87,28 +105,33 @@ def gate(name: str, formula: Callable[..., V]) -> None:
 
     def one(op, me, r0, r1, z):
         a_row = get(op, A_ROW)
+        a_block, c_block = get(op, A) - r0 * get(op, A_BACK), get(op, C) - r0 * get(op, C_BACK)
         for panel in range(get(op, PANELS)):
-            a = get(op, A) + panel * get(op, A_STRIDE)
-            c = get(op, C) + panel * get(op, C_STRIDE)
+            a = a_block + panel * get(op, A_STRIDE)
+            c = c_block + panel * get(op, C_STRIDE)
             for r in range(r0, r1):
                 store(c + r * LINE, apply(load(a + r * a_row, z)))
 
     def two(op, me, r0, r1, z):
         a_row, b_row = get(op, A_ROW), get(op, B_ROW)
+        a_block, b_block = get(op, A) - r0 * get(op, A_BACK), get(op, B) - r0 * get(op, B_BACK)
+        c_block = get(op, C) - r0 * get(op, C_BACK)
         for panel in range(get(op, PANELS)):
-            a = get(op, A) + panel * get(op, A_STRIDE)
-            b = get(op, B) + panel * get(op, B_STRIDE)
-            c = get(op, C) + panel * get(op, C_STRIDE)
+            a = a_block + panel * get(op, A_STRIDE)
+            b = b_block + panel * get(op, B_STRIDE)
+            c = c_block + panel * get(op, C_STRIDE)
             for r in range(r0, r1):
                 store(c + r * LINE, apply(load(a + r * a_row, z), load(b + r * b_row, z)))
 
     def three(op, me, r0, r1, z):
         a_row, b_row, y_row = get(op, A_ROW), get(op, B_ROW), get(op, Y_ROW)
+        a_block, b_block = get(op, A) - r0 * get(op, A_BACK), get(op, B) - r0 * get(op, B_BACK)
+        y_block, c_block = get(op, Y) - r0 * get(op, Y_BACK), get(op, C) - r0 * get(op, C_BACK)
         for panel in range(get(op, PANELS)):
-            a = get(op, A) + panel * get(op, A_STRIDE)
-            b = get(op, B) + panel * get(op, B_STRIDE)
-            y = get(op, Y) + panel * get(op, Y_STRIDE)
-            c = get(op, C) + panel * get(op, C_STRIDE)
+            a = a_block + panel * get(op, A_STRIDE)
+            b = b_block + panel * get(op, B_STRIDE)
+            y = y_block + panel * get(op, Y_STRIDE)
+            c = c_block + panel * get(op, C_STRIDE)
             for r in range(r0, r1):
                 store(c + r * LINE, apply(load(a + r * a_row, z), load(b + r * b_row, z), load(y + r * y_row, z)))
 

@@ -193,6 +193,10 @@ COLUMN_BEGIN = next(_word)
 COLUMN_JUMP = next(_word)
 PART_ROWS = next(_word)  # ... and how many there are
 PART_WIDTH = next(_word)
+A_BACK = next(_word)  # an operand that holds one block only: bytes back for every row before the block; else 0
+B_BACK = next(_word)
+Y_BACK = next(_word)
+C_BACK = next(_word)
 OP_WORDS = 48
 
 EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP = 0, 1, 2

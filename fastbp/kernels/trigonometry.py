@@ -10,8 +10,8 @@ n is x 2/π rounded, and then corrected by what is left, because for large x the
 r = ((x - n P₁) - n P₂) - n P₃, each step one fma, with P₁ + P₂ + P₃ = π/2 to three times the digits of the dtype (Cody
 and Waite). The first step is exact, because its result is a multiple of the last place of P₁ and less than 1; the
 second is rounded once, however much of it cancels; the third adds what is left of π/2. So r is accurate at the
-multiples of π/2 too, as long as n and its last two bits are exact: beyond `most`, 2²² in float32 and 2⁵⁰ in float64, the
-result is NaN. Neighbouring numbers are half a radian and an eighth of one apart there.
+multiples of π/2 too, as long as n and its last two bits are exact: beyond `most`, 2²² in float32 and 2⁵⁰ in float64,
+the result is NaN. Neighbouring numbers are half a radian and an eighth of one apart there.
 
 S and C are minimax polynomials for the relative error of the result, found in 240-bit arithmetic by Lawson's reweighted
 least squares on 90 Chebyshev nodes, the lowest coefficient rounded first and the others fitted again.

@@ -146,9 +146,9 @@ def steps(monkeypatch):
     seen = []
     records = Program._records
 
-    def watched(self, steps):
-        seen.append([step.kernel for step in steps])
-        return records(self, steps)
+    def watched(self, groups):
+        seen.append([step.kernel for group in groups for step in group.steps])
+        return records(self, groups)
 
     monkeypatch.setattr(Program, "_records", watched)
     return seen

@@ -94,3 +94,21 @@ def test_numbers_fill_their_lines(dtype):
     found = gate_calls.fill(Machine(dtype), values).lines()
     with np.errstate(over="ignore"):
         np.testing.assert_array_equal(found, np.repeat(values.astype(dtype)[:, None], found.shape[1], 1))
+
+
+@every_dtype
+@every_gate
+def test_an_operand_that_holds_one_block_is_read_and_written_from_its_first_row(name, dtype):
+    given = operands(name, dtype, (8, 33))
+    whole = gate_calls.elementwise(Machine(dtype), name, given).read()
+    m = Machine(dtype)
+    block = [v[5:8] for v in given]
+    words = {}
+    for letter, values in zip(gate_calls.OPERANDS, block, strict=False):
+        kept = m.given(letter, values)
+        words |= {letter: kept.address, f"{letter}_stride": kept.stride, f"{letter}_row": 64, f"{letter}_back": 64}
+    target = m.panels("c", 3, 33)
+    m.writes(target, 0, 3)
+    m.run(f"gate_{name}", 5, 8, **words, c=target.address, c_stride=target.stride, c_back=64, panels=target.count)
+    assert same_bits(target.read(), whole[5:8].copy())
+    assert (m.unwritten(), m.overrun()) == ([], [])
