@@ -41,6 +41,8 @@ class Case:
         Rows of a batch.
     loss : {"cross_entropy", "mse"}
     lr : float
+    residual : bool
+        Whether the inner layers are blocks of two, h + W₂ relu(W₁ h): see `residual.py`.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Case:
     batch: int
     loss: str = "cross_entropy"
     lr: float = 1e-3
+    residual: bool = False
 
     @property
     def layers(self) -> list[tuple[int, int]]:
@@ -85,6 +88,7 @@ CASES = (
     Case("784-512-256-10", (784, 512, 256, 10), 128),
     Case("100-256x3-10", (100, 256, 256, 256, 10), 256),
     Case("1024x3-10", (1024, 1024, 1024, 10), 512),
+    Case("100-256x17-10 residual", (100, *[256] * 17, 10), 256, residual=True),
     Case("2048x4-10", (2048, 2048, 2048, 2048, 10), 1024),
 )
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench import residual
 from bench.cases import Case
 
 Array = npt.NDArray[Any]
@@ -87,9 +88,13 @@ class Fastbp(Contender):
 
     def prepare(self, case: Case, weights: list[Array], X: Array, y: Array) -> None:
         fb = importlib.import_module("fastbp")
-        self.net = fb.mlp(list(case.sizes), activation="relu", seed=0)
-        # The activations count as layers too, so the linear ones are numbers 0, 2, 4 ...
-        self.names = [f"{2 * layer}.{kind}" for layer in range(len(case.layers)) for kind in ("weight", "bias")]
+        if case.residual:
+            self.net, layers = residual.of_fastbp(case)
+        else:
+            self.net = fb.mlp(list(case.sizes), activation="relu", seed=0)
+            # The activations count as layers too, so the linear ones are numbers 0, 2, 4 ...
+            layers = [str(2 * layer) for layer in range(len(case.layers))]
+        self.names = [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
         for name, weight in zip(self.names, weights, strict=True):
             self.net.parameters[name] = weight
         self.trainer = fb.Trainer(
@@ -135,7 +140,8 @@ class Numpy(Contender):
         layers: list[Any] = []
         for W, b in zip(weights[::2], weights[1::2], strict=True):
             layers += [("linear", W, b), ("relu",)]
-        self.net = reference.MLP(layers[:-1], loss=case.loss)
+        plain = not case.residual
+        self.net = reference.MLP(layers[:-1], loss=case.loss) if plain else residual.of_numpy(weights, case.loss)
         self.optimizer = functools.partial(reference.adam, lr=case.lr)
         self.X, self.y, self.batch, self.start = X, y, case.batch, 0
 
@@ -176,7 +182,7 @@ class Torch(Contender):
         layers: list[Any] = []
         for inputs, outputs in case.layers:
             layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
-        self.model = torch.nn.Sequential(*layers[:-1])
+        self.model = residual.of_torch(case) if case.residual else torch.nn.Sequential(*layers[:-1])
         with torch.no_grad():
             for parameter, weight in zip(self.model.parameters(), weights, strict=True):
                 parameter.copy_(torch.tensor(weight.T))
@@ -240,10 +246,13 @@ class Jax(Contender):
 
     def _loss(self, p: list[Any], x: Any, y: Any, kind: str) -> Any:
         jax, jnp = self.jax, self.jnp
-        for layer in range(0, len(p), 2):
-            x = x @ p[layer] + p[layer + 1]
-            if layer + 2 < len(p):
-                x = jax.nn.relu(x)
+        if self.case is not None and self.case.residual:
+            x = residual.in_jax(p, x, jax.nn.relu)
+        else:
+            for layer in range(0, len(p), 2):
+                x = x @ p[layer] + p[layer + 1]
+                if layer + 2 < len(p):
+                    x = jax.nn.relu(x)
         if kind == "mse":
             return jnp.mean((x - y) ** 2)
         return jnp.mean(jax.nn.logsumexp(x, axis=1) - jnp.take_along_axis(x, y[:, None], axis=1)[:, 0])
