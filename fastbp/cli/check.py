@@ -33,8 +33,11 @@ def command(
         click.echo(as_yaml(found.resolved))
     if quiet:
         return
-    rows = [["layer", "in", "out", "parameters"]]
-    rows += [[f"{i} {name}", str(a), str(b), f"{n:,}"] for i, name, a, b, n in found.layers]
+    branched = any(row.reads for row in found.layers)
+    rows = [["layer", *(["from"] if branched else []), "in", "out", "parameters"]]
+    for row in found.layers:
+        reads = [", ".join(row.reads)] if branched else []
+        rows.append([f"{row.name} {row.layer}", *reads, str(row.inputs), str(row.outputs), f"{row.parameters:,}"])
     click.echo(table(rows))
     click.echo("")
     click.echo(f"{found.task}: {', '.join(found.targets[:8])}{', ...' if len(found.targets) > 8 else ''}")

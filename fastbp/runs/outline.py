@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from fastbp.config.build import LBFGSSettings, Plan
-from fastbp.model.graph import Graph
+from fastbp.model.graph import INPUT, Graph
 from fastbp.runs.subject import subject_of
 
 
 @dataclass
-class Outline:
-    """What `fastbp check` shows; a layer is (name, class, inputs, outputs, parameters)."""
+class Row:
+    """A layer; `reads` are the names of those before it, empty in a chain."""
 
-    layers: list[tuple[str, str, int, int, int]]
+    index: int
+    name: str
+    layer: str
+    reads: list[str]
+    inputs: int
+    outputs: int
+    parameters: int
+
+
+@dataclass
+class Outline:
+    """What `fastbp check` shows."""
+
+    layers: list[Row]
     rows: dict[str, int]
     task: str
     targets: list[str]
@@ -28,9 +41,8 @@ class Outline:
 
     def data(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        keys = ("index", "layer", "inputs", "outputs", "parameters")
         return {
-            "layers": [dict(zip(keys, layer, strict=True)) for layer in self.layers],
+            "layers": [asdict(layer) for layer in self.layers],
             "rows": self.rows,
             "task": self.task,
             "targets": self.targets,
@@ -47,11 +59,14 @@ def outline(plan: Plan) -> Outline:
     subject = subject_of(plan)
     graph = subject.graph()
     layers = []
+    chained = all(node.sources == (node.index - 1,) for node in graph.nodes)
     for node in graph.nodes:
         draws = {} if node.shares else node.layer.draws(node.inputs)
         count = sum(prod(shape) for _, shape, _, _ in draws.values())
-        layers.append((node.name, type(node.layer).__name__, node.inputs, node.outputs, count))
-    count = sum(layer[4] for layer in layers)
+        reads = [] if chained else ["inputs" if s == INPUT else graph.nodes[s].name for s in node.sources]
+        kind = type(node.layer).__name__
+        layers.append(Row(node.index, node.name, kind, reads, sum(node.widths), node.outputs, count))
+    count = sum(layer.parameters for layer in layers)
     rows = {name: len(part) for name, part in subject.parts.items()}
     batch = min(config.trainer.batch_size, rows["train"])
     memory = _memory(plan, graph, count, batch) + sum(part.X.nbytes + part.y.nbytes for part in subject.parts.values())
