@@ -69,6 +69,7 @@ class Step:
     words: dict[str, int] = field(default_factory=dict)
     once: bool = False  # it depends on constants only, so it runs when the program is made
     user: int | None = None  # its A (of a gather) or C (of a scatter) is the caller's array of this number
+    number: int = 0  # of its record
 
 
 class Lowering:

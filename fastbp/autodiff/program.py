@@ -86,15 +86,14 @@ class Program:
         """Write groups and their steps; the address of the first group, and how many there are."""
         ops = Table(self.arena, sum(len(group.steps) for group in groups), at.OP_WORDS)
         table = Table(self.arena, len(groups), at.GROUP_WORDS)
-        number = 0
+        count = 0
         for record, group in zip(table.records, groups, strict=False):
-            record[at.GROUP_OPS], record[at.GROUP_COUNT] = ops.address_of(number), len(group.steps)
+            record[at.GROUP_OPS], record[at.GROUP_COUNT] = ops.address_of(count), len(group.steps)
             record[at.GROUP_ROWS], record[at.GROUP_BLOCK] = group.rows, group.block
             for step in group.steps:
-                self._record(ops.records[number], step, group)
-                if step.user is not None:
-                    step.words["record"] = number
-                number += 1
+                self._record(ops.records[count], step, group)
+                step.number = count
+                count += 1
         self._ops = ops
         return table.address, len(groups)
 
@@ -127,7 +126,7 @@ class Program:
         for step in steps:
             if step.user is None:
                 continue
-            record = records[step.words.pop("record")]
+            record = records[step.number]
             if step.kernel == "gather":
                 width = record[at.WIDTH] = graph.shape(inputs[step.user])[1]
                 record[at.A_STRIDE] = width * dtype.itemsize

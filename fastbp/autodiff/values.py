@@ -16,8 +16,11 @@ def value(where: str, given: Any, dtype: np.dtype[Any]) -> Any:
     kind = type(given)
     if kind is float:
         return given
-    if kind is int or kind is bool:
-        return float(given)
+    if kind is int:
+        try:
+            return float(given)
+        except OverflowError:
+            raise DataError(f"{where} must fit into `float64`, got a whole number that does not") from None
     if kind is np.ndarray and given.dtype == dtype and given.ndim and given.ndim < 3 and given.size:
         flags = given.flags
         if flags.c_contiguous and flags.aligned and dtype.isnative:

@@ -180,6 +180,7 @@ CALLS = [
     (lambda: F(1.0), fb.ConfigError, "the traced function must be given `x`, `y`, got 1 arguments"),
     (lambda: fb.trace(np.sin)(1.0, 2.0), fb.ConfigError, "the traced function must be given 1 arguments, got 2"),
     (lambda: F("a", 1.0), fb.DataError, "`argument 0` must be real numbers, got dtype `<U1`"),
+    (lambda: F(10**400, 1.0), fb.DataError, "`argument 0` must fit into `float64`, got a whole number that does not"),
     (lambda: F(1.0, 1j), fb.DataError, "`argument 1` must be real numbers, got dtype `complex128`"),
     (
         lambda: F([[1.0], [1.0, 2.0]], 1.0),
