@@ -12,6 +12,7 @@ Every Jacobian here is diagonal in each of its inputs, a choice of columns, or a
     slice       z = columns of x     vjp  dx = dz in its columns, else 0    jvp  tz = columns of tx
     row_sum     z = a Σ_n x_n        vjp  dx_n = a dz                       jvp  tz = a Σ_n tx_n
     repeat      z_n = x              vjp  dx = Σ_n dz_n                     jvp  tz_n = tx
+    custom      y = f(x)             vjp  dx = dy ∘ f'(x), a product        jvp  ty = tx ∘ f'(x)
 
 Where a signal goes into several layers its cotangents add: that sum is `branch_add` too. Lanes that are padding are
 written as zero, since 0 / 0 there would be taken for a gradient that is not finite.
@@ -100,6 +101,32 @@ def of_one(name: str, formula: Callable[[V, V, V], V]) -> None:
                 out = keep_first(of_line(load(source + o, z), a, b), count, z)
                 top = magnitude_bits(top, out)
                 store(target + o, out)
+        slot = MAGNITUDES + get(op, NUMBER)
+        put(me, slot, max(get(me, slot), largest_lane(top)))
+
+    of_rows.__name__ = f"branch_{name}"
+    kernel(of_rows)
+
+
+def with_slope(name: str, formula: Callable[[V], tuple[V, V]]) -> None:
+    """Make the kernel `branch_<name>`: C = f(A) and Y = f'(A), number by number, so that the vjp is one product."""
+    of_line = vector_function(formula, count=2)
+
+    def of_rows(op, me, r0, r1, z):
+        # A: (rows, N) in   C, Y: (rows, N) out, C may be A
+        in_line = LINE // bytes_of(z)
+        top = zero_bits(z)
+        for panel in range(get(op, PANELS)):
+            source = get(op, A) + panel * get(op, A_STRIDE)
+            target = get(op, C) + panel * get(op, C_STRIDE)
+            slopes = get(op, Y) + panel * get(op, Y_STRIDE)
+            count = valid_lanes(panel + get(op, FIRST_PANEL), get(op, WIDTH), in_line)
+            for o in range(r0 * LINE, r1 * LINE, LINE):
+                y, slope = of_line(load(source + o, z))
+                y = keep_first(y, count, z)
+                top = magnitude_bits(top, y)
+                store(target + o, y)
+                store(slopes + o, keep_first(slope, count, z))
         slot = MAGNITUDES + get(op, NUMBER)
         put(me, slot, max(get(me, slot), largest_lane(top)))
 

@@ -197,7 +197,7 @@ A_BACK = next(_word)  # an operand that holds one block only: bytes back for eve
 B_BACK = next(_word)
 Y_BACK = next(_word)
 C_BACK = next(_word)
-OP_WORDS = 48
+OP_WORDS = -(-next(_word) // 8) * 8
 
 EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP = 0, 1, 2
 
@@ -249,7 +249,7 @@ LAYER_SUMS = next(_word)  # ... address of the gradients of its rows in this bat
 LAYER_BATCH_LIST = next(_word)  # ... addresses of the lists of rows that occurred in this batch, and in this step
 LAYER_STEP_LIST = next(_word)
 LAYER_MORE = next(_word)  # address of a record with another input and cotangent of the same parameters; 0: none
-LAYER_WORDS = 48
+LAYER_WORDS = -(-next(_word) // 8) * 8
 
 # A list of rows that have occurred, in order; a row is in it if its stamp is the serial number of the list.
 LIST_SERIAL, LIST_COUNT, LIST_STAMPS, LIST_ROWS = range(4)

@@ -119,16 +119,15 @@ def _traced(formula: str | Gates, names: Sequence[str]) -> tuple[Graph, list[int
 
 @cache
 def activation_kernels(formula: str | Gates) -> tuple[str, str]:
-    """Names of the kernels y = f(x) and dx = dy f'(x), which are there from now on."""
+    """Names of the kernels of y = f(x) alone and with f'(x), which are there from now on."""
     graph, (x,), y = _traced(formula, ("x",))
-    u = graph.argument(())
-    (dx,) = pull(graph, [(y, u)], [x])
-    forward, back = fused(graph, [x], [y]), fused(graph, [u, x], [dx])
-    names = f"custom_{forward.digest}", f"custom_{back.digest}_vjp"
+    (slope,) = pull(graph, [(y, graph.constant(1.0))], [x])
+    alone, both = fused(graph, [x], [y]), fused(graph, [x], [y, slope])
+    names = f"custom_{alone.digest}", f"custom_slope_{both.digest}"
     if f"branch_{names[0]}" not in KERNELS:
-        branches.of_one(names[0], lambda x, a, b: forward.formula(x))
+        branches.of_one(names[0], lambda x, a, b: alone.formula(x))
     if f"branch_{names[1]}" not in KERNELS:
-        branches.of_two(names[1], lambda u, x: back.formula(u, x))
+        branches.with_slope(names[1], lambda x: both.formula(x))
     return names
 
 

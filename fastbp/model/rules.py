@@ -22,6 +22,7 @@ from fastbp.model.gate_rules import (
     SumRule,
     known,
     pair,
+    second,
 )
 from fastbp.model.graph import Node
 from fastbp.model.layers import Layer
@@ -117,13 +118,16 @@ class CustomRule(Rule):
     """A user's own activation, whose kernels are made when a network first needs them."""
 
     def forward(self, lo: Records, use: Use) -> Value:
-        out = use.x if use.sources[0].free and not lo.keeping else lo.buffer(use.node.outputs)
-        kernel, _ = activation_kernels(use.layer.formula)
-        return Value(known(out, lo.op(f"branch_{kernel}", use.x, out, elementwise=1)), saved=use.x)
+        alone, with_slope = activation_kernels(use.layer.formula)
+        out = use.x if use.sources[0].free else lo.buffer(use.node.outputs)
+        if not lo.keeping:
+            return Value(known(out, lo.op(f"branch_{alone}", use.x, out, elementwise=1)))
+        slope = lo.buffer(use.node.outputs)
+        number = lo.op(f"branch_{with_slope}", use.x, out, elementwise=1, **second(slope))
+        return Value(known(out, number), saved=slope)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
-        _, kernel = activation_kernels(use.layer.formula)
-        return pair(lo, kernel, d, use.saved, lo.over(d, d.width))
+        return pair(lo, "product", d, use.saved, lo.over(d, d.width))
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
         return self.backward(lo, use, t)
