@@ -13,6 +13,7 @@ import pytest
 from fastbp.engine.compiler import _kernels
 from fastbp.model.registry import OPS
 from tests.kernels.every_kernel import IN_NETWORKS, SWEEPS
+from tests.kernels.gate_calls import ALONE, PAIRS
 from tests.kernels.harness import DTYPES
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="guard pages are made with mprotect")
@@ -23,7 +24,8 @@ FROM_A_ROW = (
     *sorted({k for op in OPS.values() if op.family == "elementwise" for k in (op.forward, op.vjp, op.jvp) if k}),
     *("dropout", "product", "gather", "scatter", "scan_reals", "multiply_forward", "multiply_vjp"),
     *("cross_entropy", "multi_margin", "binary_cross_entropy", "mse", "half_mse", "mae", "huber", "quantile"),
-    *("log_cosh", "poisson", "gaussian_nll"),
+    *("log_cosh", "poisson", "gaussian_nll", "dot", *PAIRS, *ALONE, "branch_copy", "branch_clear", "branch_row_sum"),
+    *("branch_repeat", "gather_repeated", "unit_rows", "scatter_columns", "join_losses"),
 )
 KERNELS = sorted(name for name in set(_kernels()) - {*SWEEPS, *IN_NETWORKS} if not name.endswith("_factors"))
 DEADLY = {signal.SIGSEGV, signal.SIGBUS}
