@@ -24,7 +24,7 @@ ROWS = (1, 5, 33)
 @pytest.fixture(autouse=True)
 def doubles():
     words = {"jax_enable_x64": True, "jax_disable_most_optimizations": True}  # each network is run once
-    before = {word: getattr(jax.config, word) for word in words}
+    before = {word: jax.config.values[word] for word in words}
     for word, value in words.items():
         jax.config.update(word, value)
     yield
