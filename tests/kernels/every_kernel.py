@@ -15,7 +15,7 @@ import numpy as np
 import fastbp as fb
 from fastbp.kernels import layout as at
 from fastbp.model.registry import OPS
-from tests.kernels import calls, gate_calls
+from tests.kernels import branch_calls, calls, gate_calls
 from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine, double
 
 # Compiled loops that need a whole plan; the tests of the engine run them.
@@ -111,7 +111,17 @@ def user_cases(dtype: str) -> Iterator[Case]:
         yield Case("scatter", (rows, width), lambda m, x=x: [calls.scatter(m, x)])
         labels = np.random.default_rng(rows).integers(0, width, rows)
         targets = normal(dtype, rows, width, 1)[:, :, 0]
-        by_number = ("mse", "half_mse", "mae", "huber", "quantile", "log_cosh", "poisson", "binary_cross_entropy")
+        by_number = (
+            "mse",
+            "half_mse",
+            "mae",
+            "huber",
+            "quantile",
+            "log_cosh",
+            "poisson",
+            "binary_cross_entropy",
+            "dot",
+        )
         pairs = [("cross_entropy", labels), ("multi_margin", labels), *((kernel, targets) for kernel in by_number)]
         for kernel, wanted in [*pairs, ("gaussian_nll", targets)]:
             scores = np.hstack([x, x[:, ::-1]]) if kernel == "gaussian_nll" else x
@@ -120,6 +130,36 @@ def user_cases(dtype: str) -> Iterator[Case]:
                 yield Case(kernel, (rows, width), run)
         yield Case("scan_reals", (rows, width), lambda m, x=x: [np.array([calls.scan_reals(m, x)])])
         yield Case("scan_labels", (rows,), lambda m, t=labels, w=width: [np.array([calls.scan_labels(m, t, w)])])
+
+
+def gate_cases(dtype: str) -> Iterator[Case]:
+    """Kernels between branches, of whole Jacobians and of several losses."""
+    for rows, width in SHAPES:
+        shape, x = (rows, width), normal(dtype, rows, width)
+        y = normal(dtype, width, rows).T + 3.0
+        for kernel in branch_calls.PAIRS:
+            yield Case(kernel, shape, lambda m, k=kernel, x=x, y=y: [calls.elementwise(m, k, x, y).lines()])
+        for kernel in branch_calls.ALONE:
+            yield Case(kernel, shape, lambda m, k=kernel, x=y: [calls.elementwise(m, k, x, **TWO).lines()])
+        for first, to, count, wide in ((0, 0, width, width), (0, 5, width, width + 9), (width // 2, 0, 1, 1)):
+            run = lambda m, x=x, cut=(first, to, count, wide): [branch_calls.copy(m, x, *cut).lines()]  # noqa: E731
+            yield Case("branch_copy", shape, run)
+        yield Case("branch_clear", shape, lambda m, s=shape: [branch_calls.clear(m, *s).lines()])
+        yield Case("branch_row_sum", shape, lambda m, x=x: [branch_calls.row_sum(m, x, 0.3).lines()])
+        run = lambda m, x=x, w=width: [branch_calls.repeat(m, x[:, :1], w, 0.3).lines()]  # noqa: E731
+        yield Case("branch_repeat", shape, run)
+        for count in (1, 3):
+            run = lambda m, x=x, n=count: [branch_calls.gather_repeated(m, x, n, n * len(x)).lines()]  # noqa: E731
+            yield Case("gather_repeated", shape, run)
+        for column in (-1, width - 1):
+            run = lambda m, s=shape, c=column: [branch_calls.unit_rows(m, *s, c).lines()]  # noqa: E731
+            yield Case("unit_rows", shape, run)
+        for count in {1, max(rows, 1)}:
+            run = lambda m, x=x, n=count: [branch_calls.scatter_columns(m, x, n)]  # noqa: E731
+            yield Case("scatter_columns", shape, run)
+        for index, last in ((0, False), (1, False), (2, True)):
+            run = lambda m, x=x, i=index, l=last: [*branch_calls.join_losses(m, x[:, 0], x[:, -1], 0.3, i, l)]  # noqa: E731
+            yield Case("join_losses", shape, run)
 
 
 def whole_loss(loss: calls.Loss) -> list[Array]:
@@ -157,6 +197,7 @@ def cases(dtype: str) -> Iterator[Case]:
     yield from row_cases(dtype)
     yield from product_cases(dtype)
     yield from user_cases(dtype)
+    yield from gate_cases(dtype)
     yield from parameter_cases(dtype)
     for kernel, shape, run in gate_calls.cases(dtype, normal):
         yield Case(kernel, shape, run)

@@ -9,7 +9,7 @@ import pytest
 from fastbp.engine.compiler import _kernels
 from fastbp.kernels import layout as at
 from fastbp.model.registry import OPS
-from tests.kernels import calls, gate_calls
+from tests.kernels import branch_calls, calls, gate_calls
 from tests.kernels.every_kernel import IN_NETWORKS, SEED, STEP, SWEEPS, cases, normal
 from tests.kernels.harness import DTYPES, SHAPES, Machine, same_bits
 
@@ -34,6 +34,15 @@ BLOCKWISE = {
     "product": lambda m, x, y, r0, r1: calls.product(m, x, normal(m.real, x.shape[1], 35), r0=r0, r1=r1).lines(),
     "cross_entropy": lambda m, x, y, r0, r1: calls.loss(m, "cross_entropy", x, y.argmax(1), r0=r0, r1=r1).dz.lines(),
     "mse": lambda m, x, y, r0, r1: calls.loss(m, "mse", x, y, r0=r0, r1=r1).dz.lines(),
+    "dot": lambda m, x, y, r0, r1: calls.loss(m, "dot", x, y, r0=r0, r1=r1).dz.lines(),
+    **{
+        name: lambda m, x, y, r0, r1, name=name: calls.elementwise(m, name, x, y, r0, r1, setting_1=1).lines()
+        for name in (*branch_calls.PAIRS, *branch_calls.ALONE)
+    },
+    "branch_copy": lambda m, x, y, r0, r1: branch_calls.copy(m, x, 7, 2, 250, 270, r0, r1).lines(),
+    "branch_clear": lambda m, x, y, r0, r1: branch_calls.clear(m, *x.shape, r0, r1).lines(),
+    "branch_row_sum": lambda m, x, y, r0, r1: branch_calls.row_sum(m, x, 0.5, r0, r1).lines(),
+    "branch_repeat": lambda m, x, y, r0, r1: branch_calls.repeat(m, x[:, :1], 40, 0.5, r0, r1).lines(),
 }
 
 every_kernel = pytest.mark.parametrize("kernel", KERNELS)
@@ -114,7 +123,7 @@ def test_rows_have_the_same_bits_in_any_block(kernel, dtype, blocks):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape[0]}x{shape[1]}")
 @every_dtype
-@pytest.mark.parametrize("kernel", [*ELEMENTWISE, *GATES, "dropout"])
+@pytest.mark.parametrize("kernel", [*ELEMENTWISE, *GATES, *branch_calls.PAIRS, *branch_calls.ALONE, "dropout"])
 def test_a_result_may_overwrite_its_operand(kernel, dtype, shape):
     x, y = normal(dtype, *shape), normal(dtype, *shape, 1)[:, :, 0]
     apart, over = (

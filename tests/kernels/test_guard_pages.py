@@ -12,6 +12,7 @@ import pytest
 
 from fastbp.engine.compiler import _kernels
 from fastbp.model.registry import OPS
+from tests.kernels.branch_calls import ALONE, PAIRS
 from tests.kernels.every_kernel import IN_NETWORKS, SWEEPS
 from tests.kernels.gate_calls import INPUTS
 from tests.kernels.harness import DTYPES
@@ -24,7 +25,8 @@ FROM_A_ROW = (
     *sorted({k for op in OPS.values() if op.family == "elementwise" for k in (op.forward, op.vjp, op.jvp) if k}),
     *("dropout", "product", "gather", "scatter", "scan_reals", "multiply_forward", "multiply_vjp"),
     *("cross_entropy", "multi_margin", "binary_cross_entropy", "mse", "half_mse", "mae", "huber", "quantile"),
-    *("log_cosh", "poisson", "gaussian_nll"),
+    *("log_cosh", "poisson", "gaussian_nll", "dot", *PAIRS, *ALONE, "branch_copy", "branch_clear", "branch_row_sum"),
+    *("branch_repeat", "gather_repeated", "unit_rows", "scatter_columns", "join_losses"),
     *(f"gate_{name}" for name in INPUTS),
 )
 KERNELS = sorted(name for name in set(_kernels()) - {*SWEEPS, *IN_NETWORKS} if not name.endswith("_factors"))

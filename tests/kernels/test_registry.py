@@ -25,7 +25,7 @@ assert adam
 loss_of("mse")  # fills LOSSES
 every_op = pytest.mark.parametrize("name", OPS)
 
-GATES = ("pair", "affine", "reciprocal", "concat", "slice", "sum", "repeat")  # families
+BRANCHES = ("pair", "affine", "reciprocal", "concat", "slice", "sum", "repeat")  # families
 # The functions of `fastbp.reference` that an op of each family must have, behind its `twin`.
 TWINS = {
     "linear": ("_forward", "_vjp", "_jvp"),
@@ -33,10 +33,11 @@ TWINS = {
     **dict.fromkeys(
         ("identity", "scale", "prelu", "row_norm", "batch_norm", "softmax", "embedding"), ("_forward", "_vjp", "_jvp")
     ),
-    **dict.fromkeys(GATES, ("_forward", "_vjp", "_jvp")),
+    **dict.fromkeys(BRANCHES, ("_forward", "_vjp", "_jvp")),
     "noise": ("_forward", "_vjp", "_jvp", "_mask"),
     "loss": ("", "_rows"),
     "optimizer": ("",),
+    "custom": (),  # the user's own formula is its twin
 }
 
 
@@ -53,7 +54,7 @@ ENOUGH: dict[str, dict] = {}  # settings without a default
 
 
 def unknown_kernels():
-    return sorted(set(_kernels()) - named())
+    return sorted(name for name in set(_kernels()) - named() if "custom_" not in name)  # those of users' formulas
 
 
 def test_every_kernel_is_named_by_an_op_or_is_plumbing():
@@ -138,15 +139,15 @@ def test_the_derivation_of_every_gate_stands_in_its_table(name):
 
 @every_op
 def test_every_op_climbs_or_is_an_optimizer(name):
-    in_networks = OPS[name].family in ("scale", "prelu", "row_norm", "batch_norm", "softmax", "embedding")
-    gate = OPS[name].family in GATES
+    in_networks = OPS[name].family in ("scale", "prelu", "row_norm", "batch_norm", "softmax", "embedding", "custom")
+    gate = OPS[name].family in BRANCHES
     assert (name in DIFFERENTIABLE) + (OPS[name].family == "optimizer") + in_networks + gate == 1
     assert in_networks == (name in LAYER_CASES)
     assert gate == (name in GATE_CASES)
 
 
 def gates_without_a_case():
-    return sorted(name for name, op in OPS.items() if op.family in GATES and not GATE_CASES.get(name))
+    return sorted(name for name, op in OPS.items() if op.family in BRANCHES and not GATE_CASES.get(name))
 
 
 def test_a_gate_without_a_case_is_found(monkeypatch):

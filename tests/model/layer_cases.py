@@ -67,6 +67,10 @@ def embedding(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
     return reference.embedding_forward(x, tables), dx, {f"column{column}": d for column, d in found.items()}
 
 
+def silu(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+    return reference.silu_forward(x), reference.silu_vjp(dy, x), {}
+
+
 # By the name of the op; codes for the embedding are in columns 0 and, if there is one, 2.
 LAYER_CASES: dict[str, list[Case]] = {
     "scale": [Case(fb.Scale(), scale)],
@@ -77,6 +81,7 @@ LAYER_CASES: dict[str, list[Case]] = {
         Case(fb.LayerNorm(affine=False), layer_norm),
     ],
     "rms_norm": [Case(fb.RMSNorm(eps=1e-5), rms_norm), Case(fb.RMSNorm(eps=1e-5, affine=False), rms_norm)],
+    "custom": [Case(fb.activation("x * sigmoid(x)"), silu)],
     "batch_norm": [Case(fb.BatchNorm(), batch_norm), Case(fb.BatchNorm(affine=False), batch_norm)],
     "softmax": [Case(fb.Softmax(), softmax)],
     "log_softmax": [Case(fb.LogSoftmax(), log_softmax)],

@@ -41,7 +41,10 @@ def vjp(net, threads):
     X, u = data(net, 70, "mse")
     net.vjp(X, u)
     net.jvp(X, X)
-    net.jacobian(X[0])
+    for mode in ("forward", "reverse"):
+        net.jacobian(X[0], mode)
+    net.input_gradient(X, 0)
+    net.parameter_vjp(X, u)
 
 
 def gradients(net, threads):
@@ -68,10 +71,21 @@ WORK = [predict, vjp, gradients, train]
 def warm(dtype):
     """Every op once, serial and in threads."""
     layers = [fb.Linear(300), fb.ReLU(), fb.Dropout(0.1), fb.Linear(120), fb.Tanh(), fb.Identity(), fb.Sigmoid()]
-    net = fb.Network([*layers, fb.ReLU(), fb.Linear(3)], inputs=5, dtype=dtype)
-    for work in WORK:
-        for threads in (1, 2):
-            work(net, threads)
+    chain = fb.Network([*layers, fb.ReLU(), fb.Linear(3)], inputs=5, dtype=dtype)
+    x, y = graph(5, 300)
+    for net in (chain, fb.Network(inputs=x, outputs=y, dtype=dtype)):
+        for work in WORK:
+            for threads in (1, 2):
+                work(net, threads)
+    several(5, 40, dtype)
+
+
+def graph(inputs, width):
+    """Every gate, and a layer that is shared."""
+    x, again = fb.Input(inputs), fb.Linear(width)
+    h = again(fb.Softplus()(again(fb.Linear(width)(fb.concat([x, x[:, :1]])))))
+    h = (h - h.mean()) * fb.Repeat(width)(h[:, 1:2]) + fb.Sigmoid()(h) / (h * h + 1.0)
+    return x, fb.Linear(3)(2.0 / (h * h).sum() + h)
 
 
 SHAPES = {
@@ -95,6 +109,36 @@ def test_a_network_of_a_new_shape_compiles_nothing(shape, work, threads, dtype):
     layers, inputs = SHAPES[shape]()
     with nothing_compiled():
         work(fb.Network(layers, inputs=inputs, dtype=dtype), threads)
+
+
+def several(inputs, width, dtype):
+    """Train a network with two inputs and two outputs."""
+    x, z = fb.Input(inputs), fb.Input(2)
+    h = fb.concat([fb.Linear(width)(x), z])
+    net = fb.Network(inputs=[x, z], outputs=[fb.Linear(3)(h), fb.Linear(1)(h)], dtype=dtype)
+    rows, rng = np.ones((70, inputs)), np.random.default_rng(0)
+    X, y = (rows, rng.normal(size=(70, 2))), (np.arange(70) % 3, rng.normal(size=(70, 1)))
+    fb.Trainer(net, ["cross_entropy", "mse"], batch_size=16).fit(X, y, validation=(X, y))
+    net.predict(X)
+    net.jacobian(X)
+
+
+@every_dtype
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("work", WORK)
+@pytest.mark.parametrize("shape", [(1, 2), (17, 33), (40, 500)], ids=str)
+def test_a_new_graph_compiles_nothing(shape, work, threads, dtype):
+    warm(dtype)
+    x, y = graph(*shape)
+    with nothing_compiled():
+        work(fb.Network(inputs=x, outputs=y, dtype=dtype), threads)
+
+
+@every_dtype
+def test_a_network_with_other_inputs_and_outputs_compiles_nothing(dtype):
+    warm(dtype)
+    with nothing_compiled():
+        several(33, 7, dtype)
 
 
 def test_arrays_of_every_kind_compile_nothing():

@@ -1,5 +1,7 @@
 """Random networks with branches against JAX: outputs, gradients, and every product with a Jacobian."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -21,10 +23,13 @@ ROWS = (1, 5, 33)
 
 @pytest.fixture(autouse=True)
 def doubles():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
+    words = {"jax_enable_x64": True, "jax_disable_most_optimizations": True}  # each network is run once
+    before = {word: jax.config.values[word] for word in words}
+    for word, value in words.items():
+        jax.config.update(word, value)
     yield
-    jax.config.update("jax_enable_x64", before)
+    for word, value in before.items():
+        jax.config.update(word, value)
 
 
 def in_jax(seed, parameters, X):
@@ -36,57 +41,89 @@ def joined(seed, parameters, X):
     return jnp.concatenate(in_jax(seed, parameters, X), axis=1)
 
 
+WEIGHTS = (1.0, 0.5, 2.0)
+
+
+@cache
+def theirs(seed):
+    """Data for a network, and all that JAX makes of it, compiled as one."""
+    net, rng = network(seed), np.random.default_rng(seed)
+    rows = ROWS[seed % 3]
+    X, v = rng.normal(size=(2, rows, net.inputs))
+    u = rng.normal(size=(rows, net.outputs))
+    y = tuple(rng.normal(size=(rows, width)) for width in net.graph.splits)
+
+    def loss(parameters, X, y):
+        outputs = in_jax(seed, parameters, X)
+        return sum(w * jnp.mean((z - t) ** 2) for w, z, t in zip(WEIGHTS, outputs, y, strict=False))
+
+    @jax.jit
+    def all_of_it(parameters, X, v, u, y):
+        _, pull = jax.vjp(lambda p, x: joined(seed, p, x), parameters, X)
+        to_parameters, to_input = pull(u)
+        value, gradients = jax.value_and_grad(loss)(parameters, X, y)
+        return {
+            "outputs": in_jax(seed, parameters, X),
+            "parameter_vjp": to_parameters,
+            "vjp": to_input,
+            "jvp": jax.jvp(lambda x: joined(seed, parameters, x), (X,), (v,))[1],
+            "jacobian": jax.jacobian(lambda x: joined(seed, parameters, x[None])[0])(X[0]),
+            "loss": value,
+            "gradients": gradients,
+        }
+
+    parameters = dict(net.parameters.items())
+    return net, (X, v, u, y), jax.tree_util.tree_map(np.asarray, all_of_it(parameters, X, v, u, y))
+
+
 def close(ours, theirs, scale=0.0):
-    theirs = np.asarray(theirs)
     scale = max(float(np.abs(theirs).max(initial=0.0)), scale, 1e-3)
     assert ours.shape == theirs.shape
     assert np.abs(ours - theirs).max(initial=0.0) <= 1e-10 * scale
 
 
-@pytest.mark.parametrize("seed", range(50))
-def test_a_random_network_and_its_derivatives_are_jaxs(seed):
-    net, rng = network(seed), np.random.default_rng(seed)
-    rows = ROWS[seed % 3]
-    X, v = rng.normal(size=(2, rows, net.inputs))
-    u = rng.normal(size=(rows, net.outputs))
-    parameters = {name: jnp.asarray(value) for name, value in net.parameters.items()}
-    outputs = in_jax(seed, parameters, jnp.asarray(X))
+def all_close(ours, theirs):
+    """Gradients by name, beside the largest of them."""
+    largest = max(float(np.abs(g).max()) for g in theirs.values())
+    assert set(ours) == set(theirs)
+    for name, gradient in theirs.items():
+        close(ours[name], gradient, largest)
+
+
+every_network = pytest.mark.parametrize("seed", range(50))
+
+
+@every_network
+def test_outputs_of_a_random_network_are_jaxs(seed):
+    net, (X, *_), expected = theirs(seed)
     ours = net.predict(X)
-    for mine, theirs in zip(ours if isinstance(ours, tuple) else (ours,), outputs, strict=True):
-        close(mine, theirs)
-    _, pull = jax.vjp(lambda p, x: joined(seed, p, x), parameters, jnp.asarray(X))
-    to_parameters, to_input = pull(jnp.asarray(u))
-    close(net.vjp(X, u), to_input)
-    moved = jax.jvp(lambda x: joined(seed, parameters, x), (jnp.asarray(X),), (jnp.asarray(v),))[1]
-    close(net.jvp(X, v), moved)
-    found = net.parameter_vjp(X, u)
-    largest = max(float(np.abs(g).max()) for g in to_parameters.values())
-    for name, gradient in to_parameters.items():
-        close(found[name], gradient, largest)
-    one = jax.jacobian(lambda x: joined(seed, parameters, x[None])[0])(jnp.asarray(X[0]))
-    for mode in ("forward", "reverse", "auto"):
-        close(net.jacobian(X[0], mode), one)
+    for mine, other in zip(ours if isinstance(ours, tuple) else (ours,), expected["outputs"], strict=True):
+        close(mine, other)
 
 
-@pytest.mark.parametrize("seed", range(50))
-def test_the_loss_of_a_random_network_and_its_gradients_are_jaxs(seed):
-    net, rng = network(seed), np.random.default_rng(seed)
-    rows, splits = ROWS[seed % 3], net.graph.splits
-    X = rng.normal(size=(rows, net.inputs))
-    y = tuple(rng.normal(size=(rows, width)) for width in splits)
-    weights = [1.0, 0.5, 2.0][: len(splits)]
-    loss = fb.JointLoss(["mse"] * len(splits), weights) if len(splits) > 1 else "mse"
+@every_network
+def test_products_with_the_jacobian_are_jaxs(seed):
+    net, (X, v, u, _), expected = theirs(seed)
+    close(net.vjp(X, u), expected["vjp"])
+    close(net.jvp(X, v), expected["jvp"])
+    all_close(net.parameter_vjp(X, u), expected["parameter_vjp"])
 
-    def total(parameters):
-        outputs = in_jax(seed, parameters, jnp.asarray(X))
-        return sum(w * jnp.mean((z - t) ** 2) for w, z, t in zip(weights, outputs, y, strict=True))
 
-    value, gradients = net.loss_and_gradients(X, y if len(splits) > 1 else y[0], loss)
-    theirs, expected = jax.value_and_grad(total)({k: jnp.asarray(p) for k, p in net.parameters.items()})
-    assert abs(value - float(theirs)) <= 1e-10 * abs(float(theirs))
-    largest = max(float(np.abs(g).max()) for g in expected.values())
-    for name, gradient in expected.items():
-        close(gradients[name], gradient, largest)
+@pytest.mark.parametrize("mode", ["forward", "reverse", "auto"])
+@every_network
+def test_the_jacobian_is_jaxs(seed, mode):
+    net, (X, *_), expected = theirs(seed)
+    close(net.jacobian(X[0], mode), expected["jacobian"])
+
+
+@every_network
+def test_the_loss_and_its_gradients_are_jaxs(seed):
+    net, (X, _, _, y), expected = theirs(seed)
+    several = len(y) > 1
+    loss = fb.JointLoss(["mse"] * len(y), WEIGHTS[: len(y)]) if several else "mse"
+    value, gradients = net.loss_and_gradients(X, y if several else y[0], loss)
+    assert abs(value - float(expected["loss"])) <= 1e-10 * abs(float(expected["loss"]))
+    all_close(gradients, expected["gradients"])
 
 
 def test_every_kind_is_in_several_of_them():

@@ -35,6 +35,7 @@ LAYERS = {
     "silu": [fb.SiLU()],
     "mish": [fb.Mish()],
     "softplus": [fb.Softplus(2.0)],
+    "custom": [fb.activation("x * tanh(log(1 + exp(x))) + sin(x)")],
     "softsign": [fb.Softsign()],
     "sigmoid": [fb.Sigmoid()],
     "hard_sigmoid": [fb.HardSigmoid()],
@@ -48,6 +49,53 @@ LAYERS = {
     "rms_norm": [fb.RMSNorm(), fb.Linear(20), fb.RMSNorm(affine=False)],
     "batch_norm": [fb.BatchNorm(), fb.Linear(20), fb.BatchNorm(affine=False)],
     "embedding": [fb.Embedding({1: (4, 3), 4: (6, 9)})],
+}
+
+
+def branches(x: Any) -> tuple[Any, Any]:
+    """Two ways from the rows on, both wider than a panel."""
+    return fb.Tanh()(fb.Linear(37)(x)), fb.Sigmoid()(fb.Linear(37)(x))
+
+
+def joined(gate: Any) -> Any:
+    return lambda x: fb.Linear(6)(gate(*branches(x)))
+
+
+def residual(x: Any) -> Any:
+    h = fb.Linear(37)(x)
+    for _ in range(2):
+        h = h + fb.Linear(37)(fb.ReLU()(fb.BatchNorm()(h)))
+    return fb.Linear(6)(fb.Dropout(0.25)(h))
+
+
+def shared(x: Any) -> Any:
+    """Layers of every kind that can be used again."""
+    again = [fb.Linear(19), fb.PReLU(), fb.Scale(), fb.LayerNorm(), fb.PReLU(per_feature=True), fb.RMSNorm()]
+    h = fb.Linear(19)(x)
+    for layer in (*again, *again, fb.Linear(6)):
+        h = layer(h)
+    return h
+
+
+def several(x: Any) -> Any:
+    """Several outputs, of which one is read by others, and one stands there twice."""
+    h, g = branches(x)
+    y = fb.Linear(6)(h + g)
+    return [y, fb.Linear(3)(fb.concat([y, g])), fb.Linear(2)(h), y]
+
+
+GRAPHS = {
+    "add": [joined(fb.Add()), residual, shared, several, lambda x: fb.Linear(6)(fb.Add()(*branches(x), *branches(x)))],
+    "subtract": [joined(fb.Subtract())],
+    "multiply": [joined(fb.Multiply())],
+    "divide": [joined(lambda x, y: x / (y + 1.0))],
+    "affine": [joined(lambda x, y: 2.0 * x + (0.5 - y))],
+    "reciprocal": [joined(lambda x, y: x + 1.0 / (y + 0.5))],
+    "concat": [joined(lambda x, y: fb.concat([x, y[:, :5], x]))],
+    "slice": [joined(lambda x, y: x[:, 3:30] * y[:, 7:34])],
+    "sum": [joined(lambda x, y: x * y.sum() + y)],
+    "mean": [joined(lambda x, y: (x - x.mean()) * y)],
+    "repeat": [joined(lambda x, y: x + fb.Repeat(37)(y[:, 4:5]))],
 }
 LOSSES = {
     "cross_entropy": [
@@ -83,13 +131,17 @@ OPTIMIZERS = {
 }
 
 
-def cases() -> Iterator[tuple[str, list[Any], Any, Any]]:
-    """Op, layers, loss, optimiser."""
+def cases() -> Iterator[tuple[str, Any, Any, Any]]:
+    """Op, layers or what makes outputs of an input, loss, optimiser."""
     base = [fb.Linear(37), fb.Tanh(), fb.Linear(6)]
     for name, layers in LAYERS.items():
         last = name in ("softmax", "log_softmax")
         whole = [*layers, *base] if name == "embedding" else [fb.Linear(37), *layers, *([] if last else [fb.Linear(6)])]
         yield name, whole, fb.MSE() if last else fb.CrossEntropy(), fb.Adam(1e-2)
+    joint = fb.JointLoss(["cross_entropy", "mse", "huber", fb.HalfMSE()], weights=[1.0, 0.5, 0.25, 0.125])
+    for name, graphs in GRAPHS.items():
+        for graph in graphs:
+            yield name, graph, joint if graph is several else fb.CrossEntropy(), fb.Adam(1e-2)
     for name, losses in LOSSES.items():
         for loss in losses:
             outputs = 12 if name == "gaussian_nll" else 6
@@ -103,23 +155,35 @@ def data(loss: Any) -> tuple[Any, Any]:
     X = fractions(ROWS * INPUTS, 0).reshape(ROWS, INPUTS)
     X[:, 1], X[:, 4] = np.arange(ROWS) % 4, np.arange(ROWS) % 6
     t = fractions(ROWS * 6, 1).reshape(ROWS, 6)
+    if loss.kind == "joint":
+        return X, (t.argmax(axis=1), t[:, :3], t[:, 3:5], t)
     if loss.of_labels:
         return X, t.argmax(axis=1)
     return X, np.abs(t) if loss.kind in ("binary_cross_entropy", "poisson") else t
 
 
-def digest(layers: list[Any], loss: Any, optimizer: Any, threads: int) -> bytes:
+def network(layers: Any, dtype: str) -> fb.Network:
+    """Of a list of layers; of anything else with the rows in two inputs."""
+    if isinstance(layers, list):
+        return fb.Network(layers, inputs=INPUTS, seed=5, dtype=dtype)
+    parts = [fb.Input(3), fb.Input(INPUTS - 3)]
+    return fb.Network(inputs=parts, outputs=layers(fb.concat(parts)), seed=5, dtype=dtype)
+
+
+def digest(layers: Any, loss: Any, optimizer: Any, threads: int) -> bytes:
     """SHA-256 of all that training such a network leaves behind, losses and outputs too."""
     out = hashlib.sha256()
     X, y = data(loss)
     weights = 1.0 + np.arange(ROWS) % 3
     for dtype in ("float32", "float64"):
         for words in ({}, {"clip_norm": 0.5, "accumulate": 2, "ema": 0.75}):
-            net = fb.Network(layers, inputs=INPUTS, seed=5, dtype=dtype)
+            net = network(layers, dtype)
             trainer = fb.Trainer(net, loss=loss, optimizer=optimizer, batch_size=BATCH, threads=threads, **words)
             history = trainer.run(X, y, STEPS, sample_weight=weights)
             kept = [np.array(history.loss), net.flat, net.states.flat(), trainer.evaluated.flat]
-            kept += [net.predict(X, threads=threads), net.vjp(X, np.ones((ROWS, net.outputs))), net.jvp(X, X)]
+            outputs = net.predict(X, threads=threads)
+            kept += outputs if isinstance(outputs, tuple) else (outputs,)
+            kept += [net.vjp(X, np.ones((ROWS, net.outputs))), net.jvp(X, X), net.jacobian(X[:3])]
             for array in kept:
                 out.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
     return out.digest()

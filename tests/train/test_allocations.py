@@ -120,7 +120,37 @@ def test_many_predictions_and_products_take_no_memory(dtype):
             net.predict(X, out=out)
             net.vjp(X, out)
 
-    assert_flat(call, per_step=2)
+    assert_flat(call, per_step=2.5)  # two arrays a prediction, three a product
+
+
+def residual(dtype):
+    x = fb.Input(4)
+    h = fb.Linear(8)(x)
+    for _ in range(2):
+        h = h + fb.Linear(8)(fb.ReLU()(fb.LayerNorm()(h)))
+    return fb.Network(inputs=x, outputs=fb.Linear(3)(h), dtype=dtype)
+
+
+@linux
+@every_dtype
+@pytest.mark.parametrize("threads", [1, 2])
+def test_training_a_residual_network_takes_no_memory(threads, dtype, monkeypatch):
+    monkeypatch.setattr(plans, "SERIAL_WORK", 0)
+    trainer = fb.Trainer(residual(dtype), batch_size=8, threads=threads)
+    X, y = data(dtype)
+    assert_flat(lambda steps: trainer.run(X, y, steps=steps))
+
+
+@linux
+@every_dtype
+def test_many_steps_of_several_outputs_take_no_memory(dtype):
+    x = fb.Input(4)
+    h = fb.Tanh()(fb.Linear(8)(x))
+    net = fb.Network(inputs=x, outputs=[fb.Linear(3)(h), fb.Linear(1)(h)], dtype=dtype)
+    trainer = fb.Trainer(net, ["cross_entropy", "mse"], batch_size=8)
+    X, y = data(dtype)
+    numbers = X[:, :1].copy()
+    assert_flat(lambda steps: trainer.run(X, (y, numbers), steps=steps))
 
 
 @linux
