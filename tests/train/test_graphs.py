@@ -167,3 +167,13 @@ def test_a_step_that_would_not_be_finite_names_its_layer_and_changes_nothing(par
     assert message in str(info.value)
     assert info.value.layer == node.name
     assert bits(net) == before
+
+
+def test_gradients_that_overflow_only_where_they_are_added_are_seen():
+    """Each of two hundred uses of a weight has a gradient of 2e36."""
+    x, layer = fb.Input(1), fb.Linear(1, bias=False, init="zeros")
+    net = fb.Network(inputs=x, outputs=fb.Add()(*[layer(x) for _ in range(200)]))
+    trainer = fb.Trainer(net, fb.HalfMSE(reduction="sum"), fb.SGD(1e-3), batch_size=1)
+    with pytest.raises(DivergedError):
+        trainer.step(np.full((1, 1), 1e18), np.full((1, 1), -2e18))
+    assert net.flat.tolist() == [0.0]
