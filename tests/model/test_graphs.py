@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.model import plans
 from tests.model.random_graphs import network
 from tests.model.some_graphs import CLASSES, JOINT, NUMBERS, RNG, X, Z, bits, residual, two_ways
 
@@ -224,6 +225,42 @@ def test_products_take_and_give_inputs_and_outputs_side_by_side():
     assert net.vjp((X, Z), u).tobytes() == net.vjp(np.hstack([X, Z]), np.hstack(u)).tobytes()
     assert net.jvp((X, Z), v).tobytes() == net.jvp(np.hstack([X, Z]), np.hstack(v)).tobytes()
     assert net.jacobian((X, Z)).shape == (90, 6, 10)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_jacobians_of_many_rows_have_the_bits_of_each(mode, monkeypatch):
+    monkeypatch.setattr(plans, "SERIAL_WORK", 0)
+    net = two_ways()
+    whole = net.jacobian((X, Z), mode)
+    for i in (0, 1, 63, 64, 89):
+        assert net.jacobian((X[i], Z[i]), mode).tobytes() == whole[i].tobytes()
+
+
+def test_products_that_are_cut_into_calls_have_the_same_bits(monkeypatch):
+    u, v = RNG.normal(size=(90, 6)), RNG.normal(size=(90, 10))
+    ways = [
+        lambda net: net.jacobian((X, Z), "forward"),
+        lambda net: net.jacobian((X, Z), "reverse"),
+        lambda net: net.input_gradient((X, Z), 4),
+        lambda net: net.vjp((X, Z), u),
+        lambda net: net.jvp((X, Z), v),
+    ]
+    expected = [way(two_ways()).tobytes() for way in ways]
+    monkeypatch.setattr(plans, "CALL_WORK", 1)  # 64 rows a call
+    assert [way(two_ways()).tobytes() for way in ways] == expected
+
+
+def test_results_may_be_written_over_what_they_are_made_of():
+    x = fb.Input(7)
+    net = fb.Network(inputs=x, outputs=fb.Tanh()(fb.Linear(7)(x)) + x, seed=0, dtype="float64")
+    expected = [net.vjp(X, X), net.jvp(X, X), net.input_gradient(X, 3)]
+    for make, wanted in zip((net.vjp, net.jvp), expected[:2], strict=True):
+        rows, other = X.copy(), X.copy()
+        assert make(rows, other, out=rows).tobytes() == wanted.tobytes()
+        rows = X.copy()
+        assert make(rows, other, out=other).tobytes() == wanted.tobytes()
+    rows = X.copy()
+    assert net.input_gradient(rows, 3, out=rows).tobytes() == expected[2].tobytes()
 
 
 def test_targets_of_several_outputs_are_a_tuple_and_their_losses_add():
