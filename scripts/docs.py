@@ -11,6 +11,7 @@ from typing import Any
 import fastbp as fb
 from fastbp.config.describe import keys
 from fastbp.config.schema import SECTIONS
+from fastbp.model import gates
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.initial import INITIALISERS
 from fastbp.model.layers import LAYERS
@@ -42,6 +43,14 @@ not what that writes. *Name* is what files and `loss="..."` or `activation="..."
 
 In formulas x goes into a layer and y comes out, z goes into an activation or a loss, t are targets, dx is the gradient
 of the loss in x; B rows, N outputs, K classes; g is a gradient, p a parameter, η the learning rate, λ the decay."""
+
+
+GATES = """## Gates
+
+What joins the branches of a network that is no chain, or takes a signal apart; x and y are signals of one width, and a
+signal that goes into several layers gets the sum of their cotangents. In Python they are also written `x + y`, `x - y`,
+`x * y`, `x / y`, `2 * x + 1`, `2 / x`, `x**3`, `x[:, 2:5]`, `x.sum()`, `x.mean()` and `fb.concat([x, y])`; in files
+`from` says what they read."""
 
 
 def show(value: Any) -> str:
@@ -93,9 +102,13 @@ def sections() -> Iterator[str]:
     assert adam  # which fills OPTIMIZERS
     yield ABOUT
     yield "## Layers\n\n`embedding` can only be the first layer. In training m is a mask of zeros and ones."
+    joining = {name: cls for name, cls in LAYERS.items() if cls.__module__ == gates.__name__}
+    apart = {*ACTIVATIONS, *joining}
     yield differentiable(
-        {name: cls for name, cls in LAYERS.items() if name not in ACTIVATIONS and OPS[name].family != "softmax"}
+        {name: cls for name, cls in LAYERS.items() if name not in apart and OPS[name].family != "softmax"}
     )
+    yield GATES
+    yield differentiable(joining)
     yield "## Activations\n\n`softmax` and `log_softmax` are for the last layer."
     shown = {name: cls for name, cls in LAYERS.items() if name in ACTIVATIONS or OPS[name].family == "softmax"}
     yield differentiable(shown)
@@ -103,7 +116,9 @@ def sections() -> Iterator[str]:
     yield f'`gelu` with `approximate` "tanh", as an activation also `gelu_tanh`: {tanh.formula}; {tanh.derivative}.'
     yield (
         "## Losses\n\nOf one row; a batch has Σ ω ℓ / Σ ω, ω the sample weights, or Σ ω ℓ with `reduction` sum,"
-        " in which ℓ is\nstill a mean over outputs where it says / N."
+        " in which ℓ is\nstill a mean over outputs where it says / N. `JointLoss` is Σ w ℓ over the outputs of a"
+        ' network that has several:\n`fb.JointLoss(["cross_entropy", "mse"], weights=[1.0, 0.5])`, or a list of'
+        " losses where all count the same."
     )
     yield differentiable(dict(LOSSES))
     yield (

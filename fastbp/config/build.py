@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from fastbp.config.check import checked, fail, one_of, show, unknown
 from fastbp.config.places import Path_
 from fastbp.config.schema import Config
 from fastbp.config.text import Text, dotted, visible
-from fastbp.config.wiring import Place, placed, wired
+from fastbp.config.wiring import KEYS, Place, layer_table, placed, wired
 from fastbp.errors import ConfigError
 from fastbp.model.checks import is_formula
 
@@ -35,9 +36,7 @@ class Plan:
 
 def plan_of(text: Text) -> Plan:
     """Check everything that can be checked without the data."""
-    from fastbp.model.activations import ACTIVATIONS
     from fastbp.model.custom import Custom, CustomLoss, penalty_kernel
-    from fastbp.model.layers import LAYERS
     from fastbp.model.losses import LOSSES, loss_of
     from fastbp.train import adam
     from fastbp.train.metrics import metric_named
@@ -57,13 +56,13 @@ def plan_of(text: Text) -> Plan:
     layers = None
     places: list[Place] = []
     if network.layers is not None:
-        table = {**ACTIVATIONS, **LAYERS}
+        table = layer_table()
         places, values = placed(text, network.layers)
         known: dict[str | None, Any] = {}
         layers = []
         for i, (place, value) in enumerate(zip(places, values, strict=True)):
             shared = known.get(place.share) if place.share is not None else None
-            layers.append(shared or named(text, ("network", "layers", i), value, table, Custom))
+            layers.append(shared or named(text, ("network", "layers", i), value, table, Custom, KEYS))
             known[place.name] = layers[-1]
     hidden = _hidden(text, config)
     by_name = trainer.penalty if isinstance(trainer.penalty, dict) else {None: trainer.penalty}
@@ -98,8 +97,13 @@ class LBFGSSettings:
         from_zero("LBFGSSettings.tolerance", self.tolerance)
 
 
-def named(text: Text, path: Path_, value: Any, table: Mapping[str, Any], formula: Any = None) -> Any:
-    """The object that a name, or a map with `name` and settings, stands for; `formula` makes one of a formula."""
+def named(
+    text: Text, path: Path_, value: Any, table: Mapping[str, Any], formula: Any = None, beside: Sequence[str] = ()
+) -> Any:
+    """The object that a name, or a map with `name` and settings, stands for.
+
+    `formula` makes one of a formula; keys `beside` the settings are of others.
+    """
     settings: dict[str, Any] = {}
     if isinstance(value, dict):
         settings = dict(value)
@@ -130,9 +134,10 @@ def named(text: Text, path: Path_, value: Any, table: Mapping[str, Any], formula
     known = [f.name for f in dataclasses.fields(cls) if f.init]
     for key in settings:
         if key not in known:
+            near = [*known, *difflib.get_close_matches(key.lower(), beside, cutoff=0.75)]
             raise (
-                unknown(text, path, key, known)
-                if known
+                unknown(text, path, key, near)
+                if near
                 else fail(
                     text, (*path, key), f"must not be given, as `{name}` has no settings, got {show(settings[key])}"
                 )
@@ -253,6 +258,7 @@ def _hidden(text: Text, config: Config) -> list[Any]:
 
 def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple[int, int]]) -> Any:
     """The graph for so many inputs and outputs; nothing is compiled or drawn for it."""
+    from fastbp.model import gates
     from fastbp.model.graph import chain
     from fastbp.model.layers import Embedding, Linear
 
@@ -266,7 +272,8 @@ def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple
     path: Path_ = ("network", "layers") if plan.layers is not None else ("network",)
     if plan.layers is not None and isinstance(layers[0], Embedding):
         located(text, (*path, 0), lambda: layers[0].outputs(inputs), "Embedding")
-    if any(place != Place() for place in plan.places):
+    gated = plan.layers is not None and any(type(layer).__module__ == gates.__name__ for layer in layers)
+    if gated or any(place != Place() for place in plan.places):
         graph = wired(text, layers, plan.places, inputs, first)
     else:
         graph = located(text, path, lambda: chain(chained, inputs), "layers")

@@ -9,13 +9,13 @@ import msgspec
 
 from fastbp.config.build import LBFGSSettings
 from fastbp.config.schema import SECTIONS, Config
+from fastbp.config.wiring import layer_table
 
 
 def tables() -> dict[str, dict[str, Any]]:
     """What a key that takes a name, or a map with `name`, may name: path -> name -> class."""
     from fastbp.model.activations import ACTIVATIONS
     from fastbp.model.initial import INITIALISERS
-    from fastbp.model.layers import LAYERS
     from fastbp.model.losses import LOSSES, loss_of
     from fastbp.train import adam
     from fastbp.train.optimizers import OPTIMIZERS
@@ -26,7 +26,7 @@ def tables() -> dict[str, dict[str, Any]]:
     activations = {k: v if isinstance(v, type) else type(v()) for k, v in ACTIVATIONS.items()}
     return {
         "network.activation": activations,
-        "network.layers": {**activations, **LAYERS},
+        "network.layers": {**layer_table(), **activations},
         "network.init": dict.fromkeys(INITIALISERS),
         "trainer.loss": dict(LOSSES),
         "trainer.optimizer": {**OPTIMIZERS, "lbfgs": LBFGSSettings},
@@ -51,7 +51,12 @@ def json_schema() -> dict[str, Any]:
             for variant in found["anyOf"]:
                 if "properties" in variant:
                     variant["properties"] |= _PLACE
-            shared = {"type": "object", "properties": _PLACE, "required": ["share"], "additionalProperties": False}
+            shared = {
+                "type": "object",
+                "properties": _PLACE | {"share": {"type": "string"}},
+                "required": ["share"],
+                "additionalProperties": False,
+            }
             found = {"anyOf": [{"type": "array", "items": {"anyOf": [*found["anyOf"], shared]}}, {"type": "null"}]}
         for word in ("description", "default"):
             if word in target:
@@ -118,7 +123,7 @@ def _field(field: Any) -> dict[str, Any]:
 
 
 _NAMES: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-_PLACE: dict[str, Any] = {"as": {"type": "string"}, "from": _NAMES, "share": {"type": "string"}}
+_PLACE: dict[str, Any] = {"as": {"type": "string"}, "from": _NAMES}
 
 
 class Key(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,16 @@ from fastbp.errors import ConfigError, ShapeError
 
 KEYS = ("as", "from", "share")
 ROWS = "inputs"  # what `from` calls the rows of data
+
+
+def layer_table() -> dict[str, Any]:
+    """All that a list of layers can name: activations first and gates last, whatever was imported first."""
+    from fastbp.model import gates
+    from fastbp.model.activations import ACTIVATIONS
+    from fastbp.model.layers import LAYERS
+
+    known: dict[str, Any] = {**ACTIVATIONS, **LAYERS}
+    return dict(sorted(known.items(), key=lambda item: getattr(item[1], "__module__", "") == gates.__name__))
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,8 @@ def _place(text: Text, path: Path_, value: dict[str, Any], before: list[str], na
 
     name = value.get("as")
     if name is not None:
+        if not isinstance(name, str):
+            raise fail(text, (*path, "as"), f"must be a name, got {show(name)}")
         try:
             checked_name(name)
         except ConfigError as error:
@@ -102,8 +115,10 @@ def wired(text: Text, layers: list[Any], places: list[Place], inputs: int, first
             home = builder.nodes[at[place.share]].home if place.share is not None else None
             last = builder.add(layer, sources, place.name or str(len(builder.nodes)), home)
         except (ConfigError, ShapeError) as error:
-            path: Path_ = ("network", "layers", i)
-            raise ConfigError(f"{text.place(path)}`network.layers[{i}]`: {error}") from None
+            where, message = f"`network.layers[{i}]`", str(error)
+            said = re.sub(r"^`layers\[\d+\]`", where, message)  # what is about a place in the list anyway
+            message = said if said != message else f"{where}: {message}"
+            raise ConfigError(f"{text.place(('network', 'layers', i))}{message}") from None
         if place.name is not None:
             at[place.name] = last
     graph = builder.done([last])

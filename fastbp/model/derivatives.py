@@ -213,12 +213,12 @@ class Derivatives:
 
     def _joined(self, name: str, value: Any) -> Any:
         """Tangents of all inputs, or cotangents of all outputs, side by side."""
+        graph = self.graph
         if name == "v":
-            return (
-                arrays.side_by_side(name, value, self.graph.parts, self.dtype) if len(self.graph.parts) > 1 else value
-            )
-        parts = tuple((None, width) for width in self.graph.splits)
-        return arrays.side_by_side(name, value, parts, self.dtype, "output") if len(parts) > 1 else value
+            return value if len(graph.parts) == 1 else arrays.side_by_side(name, value, graph.parts, self.dtype)
+        if len(graph.heads) == 1:
+            return value
+        return arrays.side_by_side(name, value, [(None, width) for width in graph.splits], self.dtype, "output")
 
     def _ready(self, kind: str) -> RowPlan:
         """The plan of this kind, its transposed weights as new as the parameters."""

@@ -42,7 +42,7 @@ class JointLoss(Loss):
     listed: ClassVar[bool] = False
     losses: Any
     weights: Any = None
-    reduction: str = field(default="mean", init=False)  # that of all losses
+    reduction: str = field(default="mean", init=False, repr=False)  # that of all losses
 
     def __post_init__(self) -> None:
         if isinstance(self.losses, str) or not isinstance(self.losses, Sequence):

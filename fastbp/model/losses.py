@@ -157,7 +157,7 @@ def loss_for_outputs(value: Any, splits: Sequence[int]) -> Loss:
         from fastbp.model.joint_loss import JointLoss
 
         value = JointLoss(value)
-    listed = isinstance(value, list | tuple)
+    listed = isinstance(value, list | tuple) and several
     if listed or len((loss := loss_of(value)).parts) != len(splits):
         wanted = f"a list of {len(splits)} losses, one for each output" if several else "one loss"
         raise ConfigError(f"`loss` must be {wanted}, got `{given!r}`")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import Arena
 from fastbp.engine.panels import Block
@@ -228,6 +230,10 @@ class Records:
         self.layers = [records[0] for records, _ in noted]
         self.reducers = [reducer for _, reducer in noted]
         self.more = [(records[0], record) for records, _ in noted for record in records[1:]]
+        for records, _ in noted:
+            for record in records if len(records) > 1 else ():  # each may bring its part of what their sum may be
+                for word in (at.LAYER_X_SCALE, at.LAYER_X_OFFSET):
+                    record[word] = double(len(records) * float(np.int64(record[word]).view(np.float64)))
 
     def is_trained(self, node: Node) -> bool:
         """Whether the weight sweep has anything to do for a node."""

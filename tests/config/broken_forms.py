@@ -28,7 +28,8 @@ METRICS = (
 LAYERS = (
     "`identity`, `relu`, `leaky_relu`, `prelu`, `elu`, `selu`, `gelu`, `gelu_tanh`, `silu`, `mish`, "
     "`softplus`, `softsign`, `sigmoid`, `hard_sigmoid`, `tanh`, `hardtanh`, `linear`, `dropout`, `scale`, "
-    "`layer_norm`, `rms_norm`, `batch_norm`, `embedding`, `softmax`, `log_softmax`"
+    "`layer_norm`, `rms_norm`, `batch_norm`, `embedding`, `softmax`, `log_softmax`, `add`, `subtract`, `multiply`, "
+    "`divide`, `concat`, `slice`, `sum`, `mean`, `repeat`, `affine`, `reciprocal`"
 )
 SOURCES = "`blobs`, `digits`, `files`, `friedman`, `moons`, `spirals`"
 

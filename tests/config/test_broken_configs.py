@@ -21,6 +21,7 @@ from tests.config import (
     broken_sections,
     broken_toml_json,
     broken_trainer,
+    broken_wiring,
 )
 
 TABLES = (
@@ -34,6 +35,7 @@ TABLES = (
     broken_trainer,
     broken_optimizers,
     broken_losses,
+    broken_wiring,
 )
 CASES = {
     f"{table.__name__.rpartition('.')[2].removeprefix('broken_')}: {name}": case

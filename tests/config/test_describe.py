@@ -215,7 +215,9 @@ def test_every_named_thing_is_in_the_schema_with_its_settings(path):
     section, key = path.split(".")
     entry = SCHEMA["$defs"][SECTIONS[section].__name__]["properties"][key]
     options = entry["anyOf"][0]["items"]["anyOf"] if key == "layers" else entry["anyOf"]
-    maps = {o["properties"]["name"]["const"]: o for o in options if o.get("type") == "object"}
+    named = [o for o in options if "name" in o.get("properties", ())]
+    maps = {o["properties"]["name"]["const"]: o for o in named}
+    place = {"as", "from"} if key == "layers" else set()
     assert set(tables()) == set(EVERY)
     assert set(maps) == set(tables()[path]) == EVERY[path]
     for name, cls in tables()[path].items():
@@ -224,13 +226,32 @@ def test_every_named_thing_is_in_the_schema_with_its_settings(path):
             continue
         fields = [f for f in dataclasses.fields(cls) if f.init]
         needed = [f.name for f in fields if f.default is dataclasses.MISSING]
-        assert set(maps[name]["properties"]) == {"name", *(f.name for f in fields)}
+        assert set(maps[name]["properties"]) == {"name", *(f.name for f in fields), *place}
         assert maps[name]["required"] == ["name", *needed]
         assert (name in options[0]["enum"]) is not bool(needed)
         for f in fields:
             said = maps[name]["properties"][f.name]
             assert ("default" in said) is (f.name not in needed)
             assert "default" not in said or accepts(said, said["default"])
+
+
+@pytest.mark.parametrize(
+    ("layer", "good"),
+    [
+        ("{name: add, from: [a, inputs], as: b}", True),
+        ("{name: relu, from: inputs}", True),
+        ("{share: a}", True),
+        ("{share: a, as: c, from: [b]}", True),
+        ("{share: a, name: relu}", False),
+        ("{share: a, features: 3}", False),
+        ("{as: a}", False),
+        ("{name: relu, as: 3}", False),
+        ("{name: add, from: [1, 2]}", False),
+        ("{name: add, form: a}", False),
+    ],
+)
+def test_the_schema_knows_where_a_layer_may_stand(layer, good):
+    assert accepts(SCHEMA, parse(f"data: {{source: digits}}\nnetwork: {{layers: [{layer}]}}").data) is good
 
 
 # The reference page

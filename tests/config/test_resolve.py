@@ -79,6 +79,15 @@ LAYER_CASES = {
     "softplus": ("", "beta: 2"),
     "hardtanh": ("", "min_val: -2, max_val: 0.5"),
 }
+# Settings of gates, which read a layer of width 1, one or two times.
+GATE_CASES = {
+    **dict.fromkeys(("add", "subtract", "multiply", "divide", "concat"), ("from: [a, a]",)),
+    **dict.fromkeys(("sum", "mean"), ("", "from: inputs")),
+    "affine": ("", "factor: 2, shift: -0.5, from: a"),
+    "reciprocal": ("", "numerator: 0.5"),
+    "slice": ("start: 0, stop: 1", "start: 1, stop: 2, from: inputs"),
+    "repeat": ("features: 5", "features: 1"),
+}
 
 
 TRAINER = """dtype: float64
@@ -109,7 +118,14 @@ def cases():
     for name in SCHEDULES:
         for text in pair(name, *SCHEDULE_CASES[name]):
             yield f"schedule {text}", f"{CLASSES}trainer: {{schedule: {text}}}"
-    for name in {**ACTIVATIONS, **LAYERS}:
+    for name, settings in GATE_CASES.items():
+        for text in pair(name, *settings):
+            first = "{name: linear, features: 1, as: a}, {name: tanh, as: a-1}"
+            yield f"gate {text}", f"{CLASSES}network: {{layers: [{first}, {text}, {{name: linear, features: 3}}]}}"
+    for shared in ("{name: linear, features: 4, as: a}", "{name: layer_norm, as: a}", "{name: prelu, as: a}"):
+        layers = f"{{name: linear, features: 4}}, {shared}, tanh, {{share: a, as: b}}, {{share: a, from: [b]}}"
+        yield f"shared {shared}", f"{CLASSES}network: {{layers: [{layers}, {{name: linear, features: 3}}]}}"
+    for name in [name for name in {**ACTIVATIONS, **LAYERS} if name not in GATE_CASES]:
         for text in pair(name, *LAYER_CASES.get(name, ("",))):
             last = "{name: linear, features: 3, bias_init: zeros}"
             yield f"layer {text}", f"{CLASSES}network: {{layers: [{text}, {last}]}}"

@@ -37,7 +37,8 @@ def trainer(*layers, **settings):
 # Settings by what they must be: "class.setting", and values that are not so.
 
 NEEDED = {
-    "Linear": {"features": 3}, "Embedding": {"columns": {0: (3, 2)}}, "Step": {"every": 2},
+    "Linear": {"features": 3}, "Slice": {"start": 0, "stop": 2}, "Repeat": {"features": 2},
+    "Embedding": {"columns": {0: (3, 2)}}, "Step": {"every": 2},
     "MultiStep": {"milestones": [2]}, "Exponential": {"gamma": 0.5}, "CosineRestarts": {"first": 3},
     "TimeBudget": {"seconds": 1.0}, **{name: {"path": "x"} for name in ("ModelCheckpoint", "CSVLogger", "JSONLogger")},
     "LBFGS": {"net": fb.Network([fb.Linear(3)], inputs=4)}, "Trainer": {"net": fb.Network([fb.Linear(3)], inputs=4)},
@@ -66,7 +67,9 @@ BELOW_1 = [
 ]  # fmt: skip
 UP_TO_1 = ["BatchNorm.momentum", "CrossEntropy.label_smoothing", *having("end")]
 INSIDE = ["Quantile.q"]
-FINITE = ["PReLU.init", "Hardtanh.min_val", "Hardtanh.max_val"]
+FINITE = [
+    "PReLU.init", "Hardtanh.min_val", "Hardtanh.max_val", "Affine.factor", "Affine.shift", "Reciprocal.numerator",
+]  # fmt: skip
 REAL = {
     **dict.fromkeys(ABOVE_0, ("must be above 0", [0.0, -1.0])),
     **dict.fromkeys(FROM_0, ("must be at least 0", [-0.01])),
@@ -77,6 +80,8 @@ REAL = {
     "ReduceLROnPlateau.factor": ("must be above 0 and below 1", [1.0, 2.0]),
 }
 WHOLE = {
+    **dict.fromkeys(["Repeat.features", "Slice.stop"], 1),
+    "Slice.start": 0,
     **dict.fromkeys(["Linear.features", "Step.every", "CosineRestarts.first", "CosineRestarts.multiply"], 1),
     **dict.fromkeys(["MultiMargin.p", "ModelCheckpoint.every", "LBFGS.memory", *having("steps")], 1),
     **dict.fromkeys(["Trainer.batch_size", "Trainer.accumulate"], 1),
@@ -100,6 +105,7 @@ APART = [
     "Embedding.columns", "CrossEntropy.class_weights", "CrossEntropy.ignore_index", "MultiStep.milestones",
     *having("betas"), *(f"Trainer.{name}" for name in ("net", "loss", "optimizer", "threads", "seed", "schedule")),
     *(f"Trainer.{name}" for name in ("lr_factors", "decay_factors", "frozen")), "LBFGS.net", "LBFGS.loss",
+    "JointLoss.losses", "JointLoss.weights",
 ]  # fmt: skip
 
 

@@ -42,6 +42,8 @@ Y = np.arange(6) % 3
 WHOLE = {
     "Linear.features": (fb.Linear, 1),
     "inputs": (lambda v: net(inputs=v), 1),
+    "Input.features": (fb.Input, 1),
+    "Repeat.features": (fb.Repeat, 1),
     "seed": (lambda v: net(seed=v), 0),
     "sizes[0]": (lambda v: fb.mlp([v, 3]), 1),
     "sizes[1]": (lambda v: fb.mlp([4, v, 3]), 1),

@@ -3,10 +3,13 @@
 The differences are those of `test_random_gradients`: extrapolated, and no judge beside a kink.
 """
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 import fastbp as fb
+from tests.model.gate_cases import GATE_CASES
 from tests.model.random_graphs import network
 from tests.model.test_random_gradients import TOLERANCE, slope
 
@@ -112,6 +115,18 @@ def test_jacobians_are_made_of_products(seed):
     assert np.abs(np.einsum("roi,ro->ri", J, u) - net.vjp(X, u)).max() <= scale
     for output in range(net.outputs):
         assert np.abs(net.input_gradient(X, output) - J[:, output]).max() <= scale
+
+
+def test_every_gate_comes_up_in_three_networks_or_more():
+    found = Counter(kind for seed in range(COUNT) for kind in {n.layer.kind for n in network(seed).graph.nodes})
+    assert {name: found[name] for name in GATE_CASES if found[name] < 3} == {}
+
+
+def test_shared_layers_and_several_inputs_and_outputs_come_up_in_three_networks_or_more():
+    graphs = [network(seed).graph for seed in range(COUNT)]
+    assert sum(any(node.shares for node in graph.nodes) for graph in graphs) >= 3
+    assert sum(len(graph.parts) > 1 for graph in graphs) >= 3
+    assert sum(len(graph.heads) > 1 for graph in graphs) >= 3
 
 
 # The checker can fail

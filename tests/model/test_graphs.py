@@ -1,4 +1,4 @@
-"""Networks that are graphs: names and order, shared layers, several inputs and outputs, files, and training."""
+"""Networks that are graphs: names and order, shared layers, several inputs and outputs, files and copies."""
 
 import copy
 import pickle
@@ -7,43 +7,11 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.errors import DivergedError
 from fastbp.model import plans
-from fastbp.train.checkpoints import load_state, state_of
 from tests.model.random_graphs import network
+from tests.model.some_graphs import CLASSES, JOINT, NUMBERS, RNG, X, Z, bits, residual, two_ways
 
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-RNG = np.random.default_rng(0)
-X, Z = RNG.normal(size=(90, 7)), RNG.normal(size=(90, 3))
-CLASSES, NUMBERS = np.arange(90) % 4, RNG.normal(size=(90, 2))
-
-
-def residual(blocks=2, width=19, x=None, tail=4):
-    """Signals of a network with residual blocks."""
-    x = fb.Input(7) if x is None else x
-    h = fb.Linear(width)(x)
-    for _ in range(blocks):
-        h = h + fb.Linear(width)(fb.ReLU()(fb.LayerNorm()(h)))
-    return x, fb.Linear(tail)(h)
-
-
-def two_ways(dtype="float64", seed=3):
-    """Two inputs, two outputs, a shared layer, dropout and batch norm in branches."""
-    x, z = fb.Input(7, name="x"), fb.Input(3, name="z")
-    again = fb.Linear(16)
-    h = again(fb.Tanh()(again(fb.Linear(16)(x), name="again")))
-    g = fb.Dropout(0.2)(fb.ReLU()(fb.BatchNorm()(fb.Linear(16)(z))))
-    both = h * fb.Sigmoid()(g) + h
-    outputs = [fb.Linear(4)(both), fb.Linear(2)(fb.concat([both, g]))]
-    return fb.Network(inputs=[x, z], outputs=outputs, seed=seed, dtype=dtype)
-
-
-JOINT = fb.JointLoss(["cross_entropy", "mse"], weights=[1.0, 0.5])
-
-
-def bits(net):
-    return net.flat.tobytes() + net.states.flat().tobytes()
-
 
 # Names and order
 
@@ -218,23 +186,6 @@ def test_a_frozen_weight_that_is_shared_stays_while_its_bias_learns():
     np.testing.assert_allclose(shared.parameters["0.bias"], before["0.bias"] - 0.5 * found["0.bias"], rtol=1e-12)
 
 
-# Threads
-
-
-@pytest.mark.parametrize("words", [{}, {"clip_norm": 0.5, "accumulate": 2, "ema": 0.5}], ids=["plain", "staged"])
-@every_dtype
-def test_threads_change_no_bit_of_a_graph(dtype, words, monkeypatch):
-    monkeypatch.setattr(plans, "SERIAL_WORK", 0)
-    found = set()
-    for threads in (1, 2, 3):
-        net = two_ways(dtype)
-        trainer = fb.Trainer(net, loss=JOINT, batch_size=41, threads=threads, **words)
-        loss = trainer.run((X, Z), (CLASSES, NUMBERS), steps=7).loss
-        outputs = net.predict((X, Z), threads=threads)
-        found.add(bits(net) + np.array(loss).tobytes() + b"".join(y.tobytes() for y in outputs))
-    assert len(found) == 1
-
-
 # Several inputs and outputs
 
 
@@ -274,6 +225,42 @@ def test_products_take_and_give_inputs_and_outputs_side_by_side():
     assert net.vjp((X, Z), u).tobytes() == net.vjp(np.hstack([X, Z]), np.hstack(u)).tobytes()
     assert net.jvp((X, Z), v).tobytes() == net.jvp(np.hstack([X, Z]), np.hstack(v)).tobytes()
     assert net.jacobian((X, Z)).shape == (90, 6, 10)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_jacobians_of_many_rows_have_the_bits_of_each(mode, monkeypatch):
+    monkeypatch.setattr(plans, "SERIAL_WORK", 0)
+    net = two_ways()
+    whole = net.jacobian((X, Z), mode)
+    for i in (0, 1, 63, 64, 89):
+        assert net.jacobian((X[i], Z[i]), mode).tobytes() == whole[i].tobytes()
+
+
+def test_products_that_are_cut_into_calls_have_the_same_bits(monkeypatch):
+    u, v = RNG.normal(size=(90, 6)), RNG.normal(size=(90, 10))
+    ways = [
+        lambda net: net.jacobian((X, Z), "forward"),
+        lambda net: net.jacobian((X, Z), "reverse"),
+        lambda net: net.input_gradient((X, Z), 4),
+        lambda net: net.vjp((X, Z), u),
+        lambda net: net.jvp((X, Z), v),
+    ]
+    expected = [way(two_ways()).tobytes() for way in ways]
+    monkeypatch.setattr(plans, "CALL_WORK", 1)  # 64 rows a call
+    assert [way(two_ways()).tobytes() for way in ways] == expected
+
+
+def test_results_may_be_written_over_what_they_are_made_of():
+    x = fb.Input(7)
+    net = fb.Network(inputs=x, outputs=fb.Tanh()(fb.Linear(7)(x)) + x, seed=0, dtype="float64")
+    expected = [net.vjp(X, X), net.jvp(X, X), net.input_gradient(X, 3)]
+    for make, wanted in zip((net.vjp, net.jvp), expected[:2], strict=True):
+        rows, other = X.copy(), X.copy()
+        assert make(rows, other, out=rows).tobytes() == wanted.tobytes()
+        rows = X.copy()
+        assert make(rows, other, out=other).tobytes() == wanted.tobytes()
+    rows = X.copy()
+    assert net.input_gradient(rows, 3, out=rows).tobytes() == expected[2].tobytes()
 
 
 def test_targets_of_several_outputs_are_a_tuple_and_their_losses_add():
@@ -391,144 +378,3 @@ def test_a_graph_of_one_seed_is_one_file(tmp_path):
     for name in "ab":
         two_ways().save(tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
-# Training
-
-
-def test_a_graph_learns():
-    x, y = residual(tail=1)
-    net = fb.Network(inputs=x, outputs=y, seed=0)
-    target = np.sin(X[:, :1]) * X[:, 1:2]
-    history = fb.Trainer(net, "mse", fb.Adam(1e-2), batch_size=30).fit(X, target, epochs=150)
-    assert history.loss[-1] < 0.02 * history.loss[0]
-
-
-def test_dropout_in_a_branch_is_one_mask_for_all_who_read_it():
-    x = fb.Input(7)
-    dropped = fb.Dropout(0.5)(fb.Linear(7)(x))
-    net = fb.Network(inputs=x, outputs=dropped - dropped, dtype="float64")
-    assert net.loss_and_gradients(X, 0.0 * X, "mse", training=True)[0] == 0.0
-
-
-def test_dropouts_in_two_branches_have_masks_of_their_own():
-    x, drop = fb.Input(7), fb.Dropout(0.5)
-    h = fb.Linear(7)(x)
-    net = fb.Network(inputs=x, outputs=drop(h) - drop(h), dtype="float64")
-    assert net.loss_and_gradients(X, 0.0 * X, "mse", training=True)[0] > 0.0
-    assert net.loss_and_gradients(X, 0.0 * X, "mse")[0] == 0.0
-
-
-def test_batch_norm_in_a_branch_learns_the_statistics_of_what_it_reads():
-    x = fb.Input(7)
-    net = fb.Network(inputs=x, outputs=fb.Linear(4)(fb.BatchNorm()(2.0 * x, name="norm") + x), dtype="float64")
-    fb.Trainer(net, batch_size=90).step(X, CLASSES)
-    np.testing.assert_allclose(net.states["norm.running_mean"], 0.1 * 2.0 * X.mean(axis=0), rtol=1e-12)
-
-
-def test_fit_validates_and_stops_a_network_with_several_outputs():
-    net = two_ways("float32")
-    trainer = fb.Trainer(net, loss=JOINT, optimizer=fb.Adam(0.05), batch_size=32)
-    held_out = (X[:30], Z[:30]), (CLASSES[:30], NUMBERS[:30])
-    stop = fb.EarlyStopping(patience=3)
-    rows, targets = (X[30:], Z[30:]), (CLASSES[30:], NUMBERS[30:])
-    history = trainer.fit(rows, targets, epochs=200, validation=held_out, callbacks=[stop])
-    assert len(history.val_loss) < 200
-    best = min(history.val_loss)
-    assert abs(net.evaluate(*held_out, JOINT) - best) <= 1e-6 * best
-
-
-def test_run_and_fit_take_the_same_steps():
-    nets = [two_ways(), two_ways()]
-    fb.Trainer(nets[0], loss=JOINT, batch_size=90).run((X, Z), (CLASSES, NUMBERS), steps=3)
-    fb.Trainer(nets[1], loss=JOINT, batch_size=90).fit({"x": X, "z": Z}, (CLASSES, NUMBERS), epochs=3)
-    assert bits(nets[0]) == bits(nets[1])
-
-
-def test_a_step_takes_rows_and_targets_in_every_form():
-    forms = [
-        ((X, Z), (CLASSES, NUMBERS)),
-        (np.hstack([X, Z]), [CLASSES, NUMBERS]),
-        ({"x": X, "z": Z}, (CLASSES, NUMBERS)),
-    ]
-    nets = [two_ways() for _ in forms]
-    for net, (rows, targets) in zip(nets, forms, strict=True):
-        trainer = fb.Trainer(net, loss=JOINT, batch_size=90)
-        for _ in range(3):
-            trainer.step(rows, targets)
-    assert len({bits(net) for net in nets}) == 1
-
-
-def test_a_run_that_was_cut_off_goes_on_to_the_same_bits():
-    whole, cut = two_ways("float32"), two_ways("float32")
-    fb.Trainer(whole, loss=JOINT, batch_size=32).run((X, Z), (CLASSES, NUMBERS), steps=6)
-    first = fb.Trainer(cut, loss=JOINT, batch_size=32)
-    first.run((X, Z), (CLASSES, NUMBERS), steps=3)  # a pass of three batches
-    other = two_ways("float32", seed=9)
-    second = fb.Trainer(other, loss=JOINT, batch_size=32, seed=3)
-    load_state(second, *state_of(first))
-    second.fit((X, Z), (CLASSES, NUMBERS), epochs=2, history=fb.History(loss=[0.0], steps=3))
-    assert bits(other) == bits(whole)
-
-
-def test_lbfgs_minimises_the_loss_of_a_graph():
-    pytest.importorskip("scipy")
-    x, z = fb.Input(7), fb.Input(3)
-    h = fb.Tanh()(fb.Linear(8)(x)) * fb.Linear(8)(z)
-    net = fb.Network(inputs=[x, z], outputs=[fb.Linear(4)(h), fb.Linear(2)(h + 1.0)], seed=0, dtype="float64")
-    history = fb.LBFGS(net, loss=JOINT).fit((X, Z), (CLASSES, NUMBERS), epochs=30)
-    assert history.loss[-1] < 0.8 * history.loss[0]
-    assert history.samples % 90 == 0
-
-
-def test_layers_are_frozen_and_slowed_by_their_names():
-    x = fb.Input(7)
-    h = fb.Linear(5)(x, name="trunk")
-    net = fb.Network(inputs=x, outputs=fb.Linear(4)(h + fb.Linear(5)(x, name="side"), name="head"), dtype="float64")
-    before = dict(net.parameters.items())
-    _, gradients = net.loss_and_gradients(X, CLASSES)
-    factors = {"head": 0.5, "side.bias": 0.25}
-    fb.Trainer(net, optimizer=fb.SGD(1.0), batch_size=90, frozen=["trunk"], lr_factors=factors).step(X, CLASSES)
-    for name, gradient in gradients.items():
-        factor = {"trunk": 0.0, "head": 0.5, "side": 1.0}[name.split(".")[0]] if name != "side.bias" else 0.25
-        np.testing.assert_allclose(net.parameters[name], before[name] - factor * gradient, rtol=1e-12, atol=1e-15)
-
-
-def test_a_hundred_residual_blocks_work():
-    x, y = residual(blocks=100, width=5)
-    net = fb.Network(inputs=x, outputs=y, seed=0, dtype="float64")
-    assert len(net.graph.nodes) == 402
-    trainer = fb.Trainer(net, optimizer=fb.Adam(1e-3), batch_size=30)
-    history = trainer.run(X, CLASSES, steps=30)
-    assert history.loss[-1] < history.loss[0]
-    v, u = RNG.normal(size=X.shape), RNG.normal(size=(90, 4))
-    np.testing.assert_allclose((net.jvp(X, v) * u).sum(), (net.vjp(X, u) * v).sum(), rtol=1e-10)
-
-
-# What is not finite
-
-
-def broken(part, seed=0):
-    """A network of which one layer's outputs overflow."""
-    x = fb.Input(7)
-    again = fb.Linear(5)
-    h = again(fb.Linear(5)(x, name="first"), name="again")
-    g = fb.Linear(5)(h, name="middle")
-    out = fb.Linear(4)(again(g) + fb.Linear(5)(x, name="side"), name="last")
-    net = fb.Network(inputs=x, outputs=out, seed=seed, dtype="float64")
-    weight = net.parameters[f"{part}.weight"]
-    net.parameters[f"{part}.weight"] = np.full_like(weight, 1e308)
-    return net
-
-
-@pytest.mark.parametrize("part", ["first", "again", "middle", "side", "last"])
-def test_a_step_that_would_not_be_finite_names_its_layer_and_changes_nothing(part):
-    net = broken(part)
-    before = bits(net)
-    with pytest.raises(DivergedError) as info:
-        fb.Trainer(net, batch_size=90).step(X, CLASSES)
-    node = next(node for node in net.graph.nodes if node.home == part)
-    message = f"first in layer `{node.name}` ({node.layer}); the parameters are those before that step"
-    assert message in str(info.value)
-    assert info.value.layer == node.name
-    assert bits(net) == before

@@ -58,7 +58,7 @@ def theirs(seed):
         return sum(w * jnp.mean((z - t) ** 2) for w, z, t in zip(WEIGHTS, outputs, y, strict=False))
 
     @jax.jit
-    def all_of_it(parameters, X, v, u, y):
+    def all_of_it(parameters, directions, X, v, u, y):
         _, pull = jax.vjp(lambda p, x: joined(seed, p, x), parameters, X)
         to_parameters, to_input = pull(u)
         value, gradients = jax.value_and_grad(loss)(parameters, X, y)
@@ -70,10 +70,13 @@ def theirs(seed):
             "jacobian": jax.jacobian(lambda x: joined(seed, parameters, x[None])[0])(X[0]),
             "loss": value,
             "gradients": gradients,
+            "hessian_vector": jax.jvp(lambda p: jax.grad(loss)(p, X, y), (parameters,), (directions,))[1],
         }
 
     parameters = dict(net.parameters.items())
-    return net, (X, v, u, y), jax.tree_util.tree_map(np.asarray, all_of_it(parameters, X, v, u, y))
+    directions = {name: rng.normal(size=value.shape) for name, value in parameters.items()}
+    found = jax.tree_util.tree_map(np.asarray, all_of_it(parameters, directions, X, v, u, y))
+    return net, (X, v, u, y, directions), found
 
 
 def close(ours, theirs, scale=0.0):
@@ -103,7 +106,7 @@ def test_outputs_of_a_random_network_are_jaxs(seed):
 
 @every_network
 def test_products_with_the_jacobian_are_jaxs(seed):
-    net, (X, v, u, _), expected = theirs(seed)
+    net, (X, v, u, *_), expected = theirs(seed)
     close(net.vjp(X, u), expected["vjp"])
     close(net.jvp(X, v), expected["jvp"])
     all_close(net.parameter_vjp(X, u), expected["parameter_vjp"])
@@ -118,12 +121,20 @@ def test_the_jacobian_is_jaxs(seed, mode):
 
 @every_network
 def test_the_loss_and_its_gradients_are_jaxs(seed):
-    net, (X, _, _, y), expected = theirs(seed)
+    net, (X, _, _, y, _), expected = theirs(seed)
     several = len(y) > 1
     loss = fb.JointLoss(["mse"] * len(y), WEIGHTS[: len(y)]) if several else "mse"
     value, gradients = net.loss_and_gradients(X, y if several else y[0], loss)
     assert abs(value - float(expected["loss"])) <= 1e-10 * abs(float(expected["loss"]))
     all_close(gradients, expected["gradients"])
+
+
+@every_network
+def test_the_product_with_the_hessian_is_jaxs(seed):
+    net, (X, _, _, y, directions), expected = theirs(seed)
+    several = len(y) > 1
+    loss = fb.JointLoss(["mse"] * len(y), WEIGHTS[: len(y)]) if several else "mse"
+    all_close(net.hessian_vector(X, y if several else y[0], directions, loss), expected["hessian_vector"])
 
 
 def test_every_kind_is_in_several_of_them():
