@@ -126,6 +126,11 @@ class Reader:
         )
 
 
+def shown(text: str) -> str:
+    """Text in one line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def parse(text: str, names: Sequence[str] = ("x",), where: str = "expression") -> Callable[..., Any]:
     """A formula as a function of its names, which takes traced values, numbers and arrays.
 
@@ -154,7 +159,7 @@ def parse(text: str, names: Sequence[str] = ("x",), where: str = "expression") -
     except (SyntaxError, MemoryError, RecursionError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"`{where}` must be a formula such as `x * tanh(x)`, got `{text}`") from None
+        raise ConfigError(f"`{where}` must be a formula such as `x * tanh(x)`, got `{shown(text)}`") from None
 
     def function(*args: Any) -> Any:
         with np.errstate(all="ignore"):

@@ -10,6 +10,7 @@ import msgspec
 from fastbp.config.build import LBFGSSettings
 from fastbp.config.schema import SECTIONS, Config
 from fastbp.config.wiring import layer_table
+from fastbp.model.checks import FORMULA
 
 
 def tables() -> dict[str, dict[str, Any]]:
@@ -74,7 +75,7 @@ def _formula_map(key: str) -> dict[str, Any]:
 
 
 # What is an activation or a loss besides: a formula.
-_FORMULA = {"type": "string", "maxLength": 1000, "pattern": r"[^A-Za-z0-9_-]"}
+_FORMULA = {"type": "string", "maxLength": 1000, "pattern": FORMULA}
 
 
 def _variants(table: dict[str, Any]) -> list[dict[str, Any]]:

@@ -17,11 +17,13 @@ ROWS = "inputs"  # what `from` calls the rows of data
 
 def layer_table() -> dict[str, Any]:
     """All that a list of layers can name: activations first and gates last, whatever was imported first."""
-    from fastbp.model import gates
+    from fastbp.model import custom, gates
     from fastbp.model.activations import ACTIVATIONS
     from fastbp.model.layers import LAYERS
 
     known: dict[str, Any] = {**ACTIVATIONS, **LAYERS}
+    assert custom  # whose import fills LAYERS
+    del known["custom"]  # which is named by its formula
     return dict(sorted(known.items(), key=lambda item: getattr(item[1], "__module__", "") == gates.__name__))
 
 

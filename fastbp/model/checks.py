@@ -88,6 +88,9 @@ def between(where: str, value: Any, low: float, high: float) -> float:
     return number
 
 
+FORMULA = r"[()+*/<>=,%^]|^\s*[-0-9]|\s-\s"  # what no name has
+
+
 def is_formula(text: str) -> bool:
     """Whether text is meant as a formula and not as a name."""
-    return bool(text.strip()) and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", text.strip())
+    return bool(re.search(FORMULA, text))
