@@ -152,7 +152,7 @@ SHOWN = {
     "Trainer": (
         "(net, loss='cross_entropy', optimizer=None, batch_size=32, threads=None, seed=None, schedule=None, "
         "clip_norm=None, clip_value=None, accumulate=1, ema=None, lr_factors=None, decay_factors=None, "
-        "frozen=())"
+        "frozen=(), penalty=None)"
     ),
     "erf": "(x)",
     "load": "(path)",
@@ -162,6 +162,10 @@ SHOWN = {
     "softplus": "(x)",
     "tanh": "(x)",
     "trace": "(function, dtype='float64')",
+    "activation": "(formula)",
+    "loss": "(formula, reduction='mean')",
+    "Network.draw": "(self, gradients=None)",
+    "Network.hessian_vector": "(self, X, y, v, loss='cross_entropy', sample_weight=None)",
     "Network.predict": "(self, X, out=None, threads=None)",
     "Network.loss_and_gradients": "(self, X, y, loss='cross_entropy', sample_weight=None, training=False)",
     "Network.evaluate": "(self, X, y, loss='cross_entropy', sample_weight=None)",

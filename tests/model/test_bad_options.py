@@ -104,7 +104,7 @@ MONITORS = having("monitor")
 APART = [
     "Embedding.columns", "CrossEntropy.class_weights", "CrossEntropy.ignore_index", "MultiStep.milestones",
     *having("betas"), *(f"Trainer.{name}" for name in ("net", "loss", "optimizer", "threads", "seed", "schedule")),
-    *(f"Trainer.{name}" for name in ("lr_factors", "decay_factors", "frozen")), "LBFGS.net", "LBFGS.loss",
+    *(f"Trainer.{name}" for name in ("lr_factors", "decay_factors", "frozen", "penalty")), "LBFGS.net", "LBFGS.loss",
     "JointLoss.losses", "JointLoss.weights",
 ]  # fmt: skip
 
