@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import fastbp as fb
+from fastbp.autodiff.expression import CALLS
 from fastbp.config.describe import keys
 from fastbp.config.schema import SECTIONS
 from fastbp.model import gates
@@ -51,6 +52,12 @@ What joins the branches of a network that is no chain, or takes a signal apart; 
 signal that goes into several layers gets the sum of their cotangents. In Python they are also written `x + y`, `x - y`,
 `x * y`, `x / y`, `2 * x + 1`, `2 / x`, `x**3`, `x[:, 2:5]`, `x.sum()`, `x.mean()` and `fb.concat([x, y])`; in files
 `from` says what they read."""
+
+
+FORMULAS = f"""Any other is a formula, `custom` in the registry: `fb.activation("x * tanh(softplus(x))")`, the text alone where
+a name can stand, or `fb.activation(lambda x: ...)`. Likewise `fb.loss("abs(z - t) ** 3")` of an output z and its target t,
+averaged over outputs, and a penalty of each weight w, `penalty="1e-4 * abs(w)"`. They are made of numbers, `+ - * / **`,
+comparisons inside `where`, and of {", ".join(f"`{name}`" for name in sorted(CALLS))}."""
 
 
 def show(value: Any) -> str:
@@ -103,7 +110,7 @@ def sections() -> Iterator[str]:
     yield ABOUT
     yield "## Layers\n\n`embedding` can only be the first layer. In training m is a mask of zeros and ones."
     joining = {name: cls for name, cls in LAYERS.items() if cls.__module__ == gates.__name__}
-    apart = {*ACTIVATIONS, *joining}
+    apart = {*ACTIVATIONS, *joining, "custom"}
     yield differentiable(
         {name: cls for name, cls in LAYERS.items() if name not in apart and OPS[name].family != "softmax"}
     )
@@ -114,6 +121,7 @@ def sections() -> Iterator[str]:
     yield differentiable(shown)
     tanh = OPS["gelu_tanh"]
     yield f'`gelu` with `approximate` "tanh", as an activation also `gelu_tanh`: {tanh.formula}; {tanh.derivative}.'
+    yield FORMULAS
     yield (
         "## Losses\n\nOf one row; a batch has Σ ω ℓ / Σ ω, ω the sample weights, or Σ ω ℓ with `reduction` sum,"
         " in which ℓ is\nstill a mean over outputs where it says / N. `JointLoss` is Σ w ℓ over the outputs of a"

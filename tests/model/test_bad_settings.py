@@ -199,7 +199,7 @@ def test_a_name_that_is_nearly_right_comes_with_a_hint(where, value, meant):
     refused(ConfigError, lambda: make(value), message)
 
 
-@pytest.mark.parametrize("value", ["nothing", "", "f4", 3, None, ["relu"]], ids=repr)
+@pytest.mark.parametrize("value", ["nothing", "", ".f4", 3, None, ["relu"]], ids=repr)
 @pytest.mark.parametrize("where", [w for w in NAMED if w != "loss"])
 def test_a_name_that_there_is_not_comes_with_those_that_there_are(where, value):
     make, names = NAMED[where]
