@@ -55,9 +55,9 @@ signal that goes into several layers gets the sum of their cotangents. In Python
 
 
 FORMULAS = f"""Any other is a formula, `custom` in the registry: `fb.activation("x * tanh(softplus(x))")`, the text
-alone where a name can stand, or `fb.activation(lambda x: ...)`. Likewise `fb.loss("abs(z - t) ** 3")` of an output z and its
-target t, averaged over outputs, and a penalty of each weight w, `penalty="1e-4 * abs(w)"`. They are made of numbers,
-`+ - * / **`, comparisons inside `where`, and of {", ".join(f"`{name}`" for name in sorted(CALLS))}."""
+alone where a name can stand, or `fb.activation(lambda x: ...)`. Likewise `fb.loss("abs(z - t) ** 3")` of an output z
+and its target t, averaged over outputs, and a penalty of each weight w, `penalty="1e-4 * abs(w)"`. They are made of
+numbers, `+ - * / **`, comparisons inside `where`, and of {", ".join(f"`{name}`" for name in sorted(CALLS))}."""
 
 
 def show(value: Any) -> str:

@@ -144,8 +144,8 @@ class Network(Derivatives):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, as they were given."""
-        return [node.layer for node in self.graph.nodes]
+        """The layers, as they were given; of a graph in the order in which they were called."""
+        return [node.layer for node in self.graph.nodes if not node.name.endswith("]")]
 
     @property
     def parameters(self) -> Parameters:
