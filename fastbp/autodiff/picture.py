@@ -5,6 +5,8 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+from fastbp.errors import ConfigError
+
 
 class Picture:
     """An SVG; `str` is its text, and a notebook shows it.
@@ -31,5 +33,7 @@ class Picture:
         return self._svg
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the picture to a file."""
+        """Write the picture to a file, whose name ends in `.svg`."""
+        if Path(path).suffix.lower() != ".svg":
+            raise ConfigError(f"`path` must end in `.svg`, as that is what a picture is, got `{path}`")
         Path(path).write_text(self._svg, encoding="utf-8")

@@ -69,6 +69,8 @@ def _draw(run: str, graph: str, as_json: bool, quiet: bool) -> None:
     from fastbp.errors import ConfigError
     from fastbp.runs.drawing import drawing
 
+    if not graph.lower().endswith(".svg"):
+        raise ConfigError(f"`--graph` must be a file whose name ends in `.svg`, got `{graph}`")
     picture = drawing(run)
     try:
         picture.save(graph)

@@ -98,6 +98,10 @@ class Snapshot:
             copy.copy_from(block)
         return self
 
+    def has(self, block: Block) -> bool:
+        """Whether this block is one of them."""
+        return any(own is block for own, _ in self._pairs)
+
     def put_back(self) -> None:
         """Give the blocks what they held."""
         for block, copy in self._pairs:

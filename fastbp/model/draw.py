@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from fastbp.autodiff.picture import Picture
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, ConfigTypeError
 from fastbp.model.gates import Slice
 from fastbp.model.graph import INPUT, Graph, Node
 
@@ -73,6 +73,8 @@ def draw(graph: Graph, gradients: Mapping[str, Any] | None = None) -> Picture:
 def _norms(graph: Graph, gradients: Mapping[str, Any]) -> dict[str, float]:
     """The norm of all gradients of each layer that has parameters."""
     known = graph.parameters()
+    if not isinstance(gradients, Mapping):
+        raise ConfigTypeError(f"`gradients` must be a dict of parameter to array, got `{type(gradients).__name__}`")
     for name in gradients:
         if name not in known:
             raise ConfigError(f"`gradients` must be by the names of parameters, got `{name}`")

@@ -52,6 +52,15 @@ class Signal:
         return bool(self)
 
     __lt__ = __le__ = __gt__ = __ge__ = _compared
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: Any) -> bool:
+        return self is other if isinstance(other, Signal) or other is None else bool(self)
+
+    def _product(self, other: Any) -> Any:
+        raise ConfigError("a signal must be multiplied with a matrix by a layer, such as `fb.Linear(10)(h)`, got `@`")
+
+    __matmul__ = __rmatmul__ = _product
 
     def _apply(self, name: str) -> Signal:
         """The activation of this name, or the gate."""
@@ -61,16 +70,31 @@ class Signal:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
         """NumPy's functions: of one signal and numbers."""
-        operation = OPERATORS.get(ufunc.__name__)
-        if method == "__call__" and not settings and operation is not None:
-            return operation(
-                *(v.item() if isinstance(v, np.generic | np.ndarray) and v.ndim == 0 else v for v in inputs)
-            )
-        if method != "__call__" or settings or sum(isinstance(v, Signal) for v in inputs) != 1:
-            raise ConfigError(f"`np.{ufunc.__name__}` must be given one signal, and otherwise numbers")
-        if ufunc.__name__ in ACTIVATIONS:
-            return applied(ACTIVATIONS[ufunc.__name__](), (self,))
-        return applied(Custom(lambda x: ufunc(*(x if isinstance(v, Signal) else v for v in inputs))), (self,))
+        name = ufunc.__name__
+        values = [v if isinstance(v, Signal) else _number(v) for v in inputs]
+        if method == "__call__" and not settings and name in OPERATORS:
+            return OPERATORS[name](*values)
+        if method != "__call__" or settings or sum(isinstance(v, Signal) for v in values) != 1:
+            hint = "\nhint: `h + fb.relu(g - h)` is the larger of two" if name in ("maximum", "fmax") else ""
+            raise ConfigError(f"`np.{name}` must be given one signal, and otherwise numbers{hint}")
+        if name in ACTIVATIONS:
+            return applied(ACTIVATIONS[name](), (self,))
+        return applied(Custom(lambda x: ufunc(*(x if isinstance(v, Signal) else v for v in values))), (self,))
+
+    def __array_function__(self, function: Any, kinds: Any, args: Any, settings: Any) -> Any:
+        """Those of NumPy's functions that are more than number by number."""
+        name = function.__name__
+        if name in ("sum", "mean"):
+            return getattr(args[0], name)(*args[1:], **({"axis": None} | settings if len(args) < 2 else settings))
+        if name == "concatenate" and (args[1:] or (settings.get("axis", 0),))[0] in (1, -1):
+            return concat(args[0])
+        if name == "hstack":
+            return concat(args[0])
+        if name == "clip":
+            low, high = (None if v is None else real("a limit", v) for v in [*args[1:], *settings.values()])
+            return applied(Custom(lambda x: np.clip(x, low, high)), (self,))
+        hint = "\nhint: `fb.concat([h, g])`, or `axis=1`" if name in ("concatenate", "stack", "vstack") else ""
+        raise ConfigError(f"`np.{name}` must be a gate to be used in a network, which it is not{hint}")
 
     def __add__(self, other: Any) -> Signal:
         return _two(gates.Add, self, other, lambda b: gates.Affine(1.0, b))
@@ -107,6 +131,10 @@ class Signal:
             out = out * self if digit == "1" else out
         return out
 
+    def __rpow__(self, base: Any) -> Signal:
+        number = _number(base)
+        return applied(Custom(lambda x: number**x), (self,))
+
     def __getitem__(self, columns: Any) -> Signal:
         if not isinstance(columns, tuple) or len(columns) != 2 or columns[0] != slice(None):
             raise ConfigError(f"a signal must be cut as `h[:, 2:5]` or `h[:, 0]`, all rows first, got `h[{columns!r}]`")
@@ -130,13 +158,20 @@ class Signal:
     def __abs__(self) -> Signal:
         return self._apply("abs")
 
-    def sum(self) -> Signal:
+    def sum(self, axis: int | None = 1, keepdims: bool = True) -> Signal:
         """The sum of the features of a row, a signal of width 1."""
-        return applied(gates.Sum(), (self,))
+        return applied(gates.Sum(), (self._over_features("sum", axis),))
 
-    def mean(self) -> Signal:
+    def mean(self, axis: int | None = 1, keepdims: bool = True) -> Signal:
         """The mean of the features of a row, a signal of width 1."""
-        return applied(gates.Mean(), (self,))
+        return applied(gates.Mean(), (self._over_features("mean", axis),))
+
+    def _over_features(self, what: str, axis: Any) -> Signal:
+        if axis not in (1, -1):
+            raise ConfigError(
+                f"`{what}` of a signal must be over its features, axis 1, as rows do not mix, got `{axis}`"
+            )
+        return self
 
 
 def Input(features: int, name: str | None = None) -> Signal:

@@ -20,7 +20,7 @@ from fastbp.autodiff.tracer import Tracer
 from fastbp.autodiff.walk import pull, push
 from fastbp.kernels.activations import ALPHA, CUBIC, LAMBDA
 from fastbp.model import custom
-from fastbp.model.graph import INPUT, Graph, Node
+from fastbp.model.graph import INPUT, Graph, Node, column_of
 from fastbp.model.losses import Loss, Targets
 from fastbp.model.lowering import computing
 
@@ -120,12 +120,9 @@ PAIRS: dict[str, Callable[[Any, Any], Any]] = {
 def outputs_of(graph: Graph, values: Values, X: Any, chosen: Mapping[int, Any]) -> list[Any]:
     """What the heads of a network put out, in gates; `chosen` has a matrix of ones for each column of codes in X."""
     found: dict[int, Any] = {INPUT: X}
-    first = {INPUT: 0}
     for node in computing(graph):
         xs = [found[source] for source in node.sources]
         layer: Any = node.layer
-        if layer.kind == "slice":
-            first[node.index] = layer.start
 
         def part(name: str, node: Node = node) -> Any:
             return values[node.parameter(name)]
@@ -133,7 +130,7 @@ def outputs_of(graph: Graph, values: Values, X: Any, chosen: Mapping[int, Any]) 
         if layer.op in ACTIVATIONS:
             out = ACTIVATIONS[layer.op](layer, xs[0])
         elif layer.kind == "embedding":
-            at = first[node.sources[0]]
+            at = column_of(graph.nodes, node.sources[0]) or 0
             out = _embedding(node, part, xs[0], {c: chosen[at + c] for c in layer.columns})
         elif layer.kind == "add":
             out = xs[0]

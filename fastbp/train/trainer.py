@@ -389,5 +389,7 @@ class Trainer:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put back what `snapshot` copied."""
+        if not isinstance(snapshot, Snapshot) or not snapshot.has(self.net.parameters.block):
+            raise ConfigError("`snapshot` must be one that this trainer's `snapshot` returned, got another")
         snapshot.put_back()
         self.net.parameters.version += 1

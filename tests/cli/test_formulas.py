@@ -95,6 +95,10 @@ def test_what_was_drawn_is_told_as_json_and_not_at_all(here, capsys):
             "`--graph` must be a file that can be written, got `no/where.svg`: No such file or directory",
         ),
         (
+            ["show", "run", "--graph", "net.png"],
+            "`--graph` must be a file whose name ends in `.svg`, got `net.png`",
+        ),
+        (
             ["show", "none.safetensors", "--graph", "net.svg"],
             "`none.safetensors` must be a file that `Network.save` wrote, and is not there",
         ),

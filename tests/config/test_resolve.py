@@ -125,7 +125,7 @@ def cases():
     for shared in ("{name: linear, features: 4, as: a}", "{name: layer_norm, as: a}", "{name: prelu, as: a}"):
         layers = f"{{name: linear, features: 4}}, {shared}, tanh, {{share: a, as: b}}, {{share: a, from: [b]}}"
         yield f"shared {shared}", f"{CLASSES}network: {{layers: [{layers}, {{name: linear, features: 3}}]}}"
-    for name in [name for name in {**ACTIVATIONS, **LAYERS} if name not in GATE_CASES]:
+    for name in [name for name in {**ACTIVATIONS, **LAYERS} if name not in {*GATE_CASES, "custom"}]:
         for text in pair(name, *LAYER_CASES.get(name, ("",))):
             last = "{name: linear, features: 3, bias_init: zeros}"
             yield f"layer {text}", f"{CLASSES}network: {{layers: [{text}, {last}]}}"

@@ -54,7 +54,8 @@ def test_the_digest_covers_every_kernel(monkeypatch):
 
     monkeypatch.setattr(every_kernel, "Machine", Watched)
     every_kernel.digest()
-    assert set(_kernels()) - called == {*SWEEPS, *IN_NETWORKS}
+    ours = {name for name in _kernels() if "custom_" not in name}  # not those of formulas in other tests
+    assert ours - called == {*SWEEPS, *IN_NETWORKS}
 
 
 def test_the_digest_sees_one_bit(monkeypatch):

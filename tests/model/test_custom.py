@@ -220,11 +220,72 @@ def test_numpys_functions_take_signals():
     assert np.allclose(net.predict(X), np.exp(-np.abs(z)) + 2.0 * np.maximum(z, 0.25), rtol=1e-14, atol=0)
 
 
+def test_numpys_functions_of_features_take_signals():
+    x = fb.Input(4)
+    h = fb.Linear(6)(x)
+    parts = [np.mean(h, axis=1), h.sum(axis=-1), np.clip(h, -0.1, 0.2), np.concatenate([h, x], axis=1), 2.0**x]
+    net = fb.Network(inputs=x, outputs=fb.concat([*parts, np.hstack([x, x])]), dtype="float64")
+    X, _ = data(9, 4)
+    z = X @ net.parameters["0.weight"] + net.parameters["0.bias"]
+    expected = [z.mean(1, keepdims=True), z.sum(1, keepdims=True), np.clip(z, -0.1, 0.2), z, X, 2.0**X, X, X]
+    assert np.allclose(net.predict(X), np.hstack(expected), rtol=1e-13, atol=1e-13)
+
+
+REFUSED = {
+    "rows mixed": (
+        lambda h: np.mean(h),
+        "`mean` of a signal must be over its features, axis 1, as rows do not mix, got `None`",
+    ),
+    "rows summed": (
+        lambda h: h.sum(axis=0),
+        "`sum` of a signal must be over its features, axis 1, as rows do not mix, got `0`",
+    ),
+    "rows joined": (
+        lambda h: np.concatenate([h, h]),
+        "`np.concatenate` must be a gate to be used in a network, which it is not\n"
+        "hint: `fb.concat([h, g])`, or `axis=1`",
+    ),
+    "stacked": (
+        lambda h: np.stack([h, h]),
+        "`np.stack` must be a gate to be used in a network, which it is not\nhint: `fb.concat([h, g])`, or `axis=1`",
+    ),
+    "sorted": (lambda h: np.sort(h), "`np.sort` must be a gate to be used in a network, which it is not"),
+    "a matrix": (
+        lambda h: h @ np.ones((4, 2)),
+        "a signal must be multiplied with a matrix by a layer, such as `fb.Linear(10)(h)`, got `@`",
+    ),
+    "a matrix before": (
+        lambda h: np.ones((2, 4)) @ h,
+        "a signal must be combined with signals and numbers, got `ndarray`",
+    ),
+    "an array": (lambda h: np.ones(4) + h, "a signal must be combined with signals and numbers, got `ndarray`"),
+    "an array in a function": (
+        lambda h: np.maximum(h, np.ones(4)),
+        "a signal must be combined with signals and numbers, got `ndarray`",
+    ),
+    "a comparison": (
+        lambda h: h == 0,
+        "a network must be the same for all rows, so a signal has no truth value\n"
+        "hint: `fb.relu(h)` or a product with `fb.sigmoid(g)` chooses row by row",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_gate_is_refused(name):
+    use, message = REFUSED[name]
+    with pytest.raises(ConfigError) as info:
+        use(fb.Input(4))
+    assert str(info.value) == message
+
+
 def test_a_function_of_two_signals_is_refused():
     x = fb.Input(4)
     with pytest.raises(ConfigError) as info:
         np.maximum(x, fb.Tanh()(x))
-    assert str(info.value) == "`np.maximum` must be given one signal, and otherwise numbers"
+    assert str(info.value) == (
+        "`np.maximum` must be given one signal, and otherwise numbers\nhint: `h + fb.relu(g - h)` is the larger of two"
+    )
 
 
 # What is refused

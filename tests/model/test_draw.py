@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, ConfigTypeError
 from tests.model.random_graphs import network
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -95,6 +95,19 @@ def test_a_picture_is_saved_and_shown_by_notebooks(tmp_path):
     picture.save(tmp_path / "net.svg")
     assert (tmp_path / "net.svg").read_text(encoding="utf-8") == str(picture) == picture._repr_svg_()
     assert re.match(r"<svg xmlns", str(picture))
+
+
+def test_gradients_are_a_dict():
+    with pytest.raises(ConfigTypeError) as info:
+        residual().draw(5)
+    assert str(info.value) == "`gradients` must be a dict of parameter to array, got `int`"
+
+
+def test_a_picture_is_an_svg(tmp_path):
+    with pytest.raises(ConfigError) as info:
+        residual().draw().save(tmp_path / "net.png")
+    assert str(info.value) == f"`path` must end in `.svg`, as that is what a picture is, got `{tmp_path / 'net.png'}`"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_gradients_of_another_network_are_refused():

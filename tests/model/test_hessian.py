@@ -105,6 +105,18 @@ def test_tables_of_an_embedding_have_curvature():
     assert_product(fb.Network(layers, inputs=4, dtype="float64", seed=2), codes, T, "mse")
 
 
+def test_tables_behind_several_cuts_have_curvature():
+    x = fb.Input(6)
+    first = fb.Embedding({0: (4, 3)})(x[:, 1:2])
+    second = fb.Embedding({0: (4, 3)})(x[:, 1:3][:, 1:2])
+    third = fb.Embedding({1: (2, 2)})(x[:, 3:][:, 1:])
+    h = fb.Tanh()(fb.Linear(6)(fb.concat([first, second, third, x[:, 0:1]])))
+    net = fb.Network(inputs=x, outputs=fb.Linear(4)(h), dtype="float64", seed=1)
+    codes = np.random.default_rng(3).normal(size=(9, 6))
+    codes[:, 1], codes[:, 2], codes[:, 5] = np.arange(9) % 4, np.arange(9) // 2 % 4, np.arange(9) % 2
+    assert_product(net, codes, T, "mse")
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("loss", "y"), CASES, ids=lambda v: str(v)[:40] if not isinstance(v, np.ndarray) else "")
 def test_a_loss_has_the_curvature_of_its_gradients(loss, y, weighted):

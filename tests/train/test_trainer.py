@@ -300,3 +300,12 @@ def test_training_leaves_its_data_alone():
     trainer.fit(X, y)
     assert np.array_equal(X, kept[0])
     assert np.array_equal(y, kept[1])
+
+
+def test_a_snapshot_of_another_trainer_is_refused():
+    first, second = (fb.Trainer(fb.mlp([3, 4, 2], seed=seed)) for seed in range(2))
+    before = first.net.flat
+    with pytest.raises(fb.ConfigError) as info:
+        second.restore(first.snapshot())
+    assert str(info.value) == "`snapshot` must be one that this trainer's `snapshot` returned, got another"
+    assert np.array_equal(first.net.flat, before)
