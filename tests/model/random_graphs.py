@@ -10,21 +10,18 @@ import fastbp as fb
 
 KINDS = (
     *("linear", "linear", "linear", "activation", "activation", "norm", "add", "subtract", "multiply", "divide"),
-    *(
-        "concat",
-        "slice",
-        "column",
-        "mean",
-        "sum",
-        "affine",
-        "minus",
-        "reciprocal",
-        "power",
-        "shared",
-        "residual",
-        "gated",
-    ),
+    *("concat", "slice", "column", "mean", "sum", "affine", "minus", "reciprocal", "power", "shared", "residual"),
+    *("gated", "softmax", "dropout", "batch_norm", "batch_norm", "layer_norm", "prelu", "scale"),
 )
+EPS = 0.1  # of norms, so that rows of one number and batches of one row have no slopes of hundreds
+WHOLE = {
+    "softmax": fb.Softmax,
+    "dropout": lambda: fb.Dropout(0.25),
+    "batch_norm": lambda: fb.BatchNorm(eps=EPS),
+    "layer_norm": lambda: fb.LayerNorm(eps=EPS),
+    "prelu": lambda: fb.PReLU(per_feature=True),
+    "scale": lambda: fb.Scale(init="normal"),
+}
 ACTIVATIONS = ("tanh", "sigmoid", "softplus", "relu", "silu", "gelu")
 LAYERS = {
     "tanh": fb.Tanh,
@@ -55,6 +52,9 @@ class OfSignals:
     def norm(self, x: Any) -> Any:
         return fb.LayerNorm(affine=False)(x)
 
+    def layer(self, kind: str, x: Any, name: str) -> Any:
+        return WHOLE[kind]()(x, name=name)
+
     def concat(self, xs: list[Any]) -> Any:
         return fb.concat(xs)
 
@@ -81,9 +81,24 @@ class OfArrays:
     def activation(self, x: Any, kind: str) -> Any:
         return self.activations[kind](x)
 
-    def norm(self, x: Any) -> Any:
+    def layer(self, kind: str, x: Any, name: str) -> Any:
+        """As in inference: nothing is dropped, and running statistics are those of the beginning."""
+        if kind == "softmax":
+            e = self.np.exp(x - x.max(axis=1, keepdims=True))
+            return e / e.sum(axis=1, keepdims=True)
+        if kind == "dropout" or f"{name}.weight" not in self.parameters:
+            return x
+        w = self.parameters[f"{name}.weight"]
+        if kind == "prelu":
+            return self.np.where(x > 0.0, x, w * x)
+        if kind == "scale":
+            return w * x
+        n = self.norm(x, EPS) if kind == "layer_norm" else x / np.sqrt(1.0 + EPS)
+        return n * w + self.parameters[f"{name}.bias"]
+
+    def norm(self, x: Any, eps: float = 1e-5) -> Any:
         centered = x - x.mean(axis=1, keepdims=True)
-        return centered / self.np.sqrt((centered * centered).mean(axis=1, keepdims=True) + 1e-5)
+        return centered / self.np.sqrt((centered * centered).mean(axis=1, keepdims=True) + eps)
 
     def concat(self, xs: list[Any]) -> Any:
         return self.np.concatenate(xs, axis=1)
@@ -106,10 +121,11 @@ def outputs_of(seed: int, world: Any, inputs: list[Any]) -> list[Any]:
     for i in range(6 + seed % 9):
         values.append(_grown(rng, world, values, str(rng.choice(KINDS)), f"n{i}"))
     count = 1 + seed // 3 % 3
-    return [
-        world.linear(world.activation(v, "tanh"), int(rng.integers(1, 6)), f"out{i}")
-        for i, (v, _) in enumerate(values[-count:])
-    ]
+    outputs = []
+    for i, (value, _) in enumerate(values[-count:]):  # some are what others read too
+        wide, as_it_is = int(rng.integers(1, 6)), rng.random() < 0.3
+        outputs.append(value if as_it_is else world.linear(world.activation(value, "tanh"), wide, f"out{i}"))
+    return outputs
 
 
 def _grown(rng: Any, world: Any, values: list[Any], kind: str, name: str) -> Any:
@@ -120,6 +136,8 @@ def _grown(rng: Any, world: Any, values: list[Any], kind: str, name: str) -> Any
         return world.linear(x, wide, name), wide
     if kind == "activation":
         return world.activation(x, str(rng.choice(ACTIVATIONS))), width
+    if kind in WHOLE:
+        return world.layer(kind, x, name), width
     if kind == "norm":
         return world.norm(world.linear(x, wide + 2, name)), wide + 2
     if kind in ("add", "subtract", "multiply", "divide"):

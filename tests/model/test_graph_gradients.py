@@ -43,8 +43,9 @@ def compare(ways, of, derivative, what):
     pytest.fail(f"{what} has a kink wherever it was looked at")
 
 
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
 @every_network
-def test_gradients_of_the_loss_match_central_differences(seed):
+def test_gradients_of_the_loss_match_central_differences(seed, training):
     net, X, t, rng = stand(seed)
     splits = net.graph.splits
     y = tuple(np.split(t, np.cumsum(splits)[:-1], axis=1))
@@ -54,10 +55,10 @@ def test_gradients_of_the_loss_match_central_differences(seed):
     at = net.flat
 
     def both():
-        value, gradients = net.loss_and_gradients(X, y if len(splits) > 1 else y[0], loss, counts)
+        value, gradients = net.loss_and_gradients(X, y if len(splits) > 1 else y[0], loss, counts, training)
         return value, np.concatenate([gradients[name].ravel() for name in net.parameters])
 
-    gradient = both()[1]
+    value, gradient = both()
 
     def moved(change):
         net.flat = at + change
@@ -71,7 +72,8 @@ def test_gradients_of_the_loss_match_central_differences(seed):
     for name, array in net.parameters.items():
         part = np.abs(gradient[first : first + array.size])
         units = [np.eye(1, at.size, first + i)[0] for i in np.argsort(-part)[:ATTEMPTS]]
-        scale = max(part.max(), 1e-3 * np.abs(gradient).max())  # below that differences are rounding
+        # Below that differences are rounding, of gradients and of the loss.
+        scale = max(part.max(), 1e-3 * np.abs(gradient).max(), 1e-3 * abs(value))
         compare([(unit, scale) for unit in units], moved, lambda way: gradient @ way, name)
         first += array.size
 

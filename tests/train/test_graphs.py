@@ -7,6 +7,7 @@ import fastbp as fb
 from fastbp.errors import DivergedError
 from fastbp.model import plans
 from fastbp.train.checkpoints import load_state, state_of
+from tests.model.random_graphs import network
 from tests.model.some_graphs import CLASSES, JOINT, NUMBERS, RNG, X, Z, bits, residual, two_ways
 
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -25,6 +26,25 @@ def test_threads_change_no_bit_of_a_graph(dtype, words, monkeypatch):
         loss = trainer.run((X, Z), (CLASSES, NUMBERS), steps=7).loss
         outputs = net.predict((X, Z), threads=threads)
         found.add(bits(net) + np.array(loss).tobytes() + b"".join(y.tobytes() for y in outputs))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("seed", range(0, 50, 4))
+def test_threads_change_no_bit_of_a_random_graph(seed, monkeypatch):
+    monkeypatch.setattr(plans, "SERIAL_WORK", 0)
+    rng, found = np.random.default_rng(seed), set()
+    rows = None
+    for threads in (1, 2, 3):
+        net = network(seed, "float32")
+        if rows is None:
+            rows = rng.normal(size=(70, net.inputs))
+            y = tuple(rng.normal(size=(70, width)) for width in net.graph.splits)
+        several = len(y) > 1
+        loss = ["mse"] * len(y) if several else "mse"
+        trainer = fb.Trainer(net, loss=loss, optimizer=fb.Adam(1e-3), batch_size=33, threads=threads)
+        history = trainer.run(rows, y if several else y[0], steps=6)
+        u = np.ones((70, net.outputs))
+        found.add(bits(net) + np.array(history.loss).tobytes() + net.vjp(rows, u).tobytes())
     assert len(found) == 1
 
 
