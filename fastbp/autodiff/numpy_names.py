@@ -34,15 +34,9 @@ def logaddexp(x: Any, y: Any) -> Tracer:
     return gate("add", y, gate("softplus", gate("subtract", x, y)))
 
 
-def hypot(x: Any, y: Any) -> Tracer:
-    graph = graph_of(x, y)
-    a, b = traced(graph, x), traced(graph, y)
-    return gate("sqrt", gate("add", square(a), square(b)))
-
-
 SAME = (
     *("add", "subtract", "multiply", "divide", "power", "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh"),
-    *("maximum", "minimum", "sign", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal"),
+    *("hypot", "maximum", "minimum", "sign", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal"),
 )
 UFUNCS: dict[str, Callable[..., Tracer]] = {
     **{name: _gate(name) for name in SAME},
@@ -59,7 +53,6 @@ UFUNCS: dict[str, Callable[..., Tracer]] = {
     "log10": lambda x: gate("divide", gate("log", x), log(10.0)),
     "exp2": lambda x: gate("exp", gate("multiply", x, log(2.0))),
     "logaddexp": logaddexp,
-    "hypot": hypot,
     "deg2rad": lambda x: gate("multiply", x, pi / 180.0),
     "rad2deg": lambda x: gate("multiply", x, 180.0 / pi),
 }
@@ -136,7 +129,10 @@ def mean(a: Tracer, axis: Any = None, keepdims: bool = False) -> Tracer:
 
 
 def largest(name: str) -> Callable[..., Tracer]:
-    """The largest or smallest along an axis, by halves: about log₂ of its length gates."""
+    """The largest or smallest along an axis, by halves: about log₂ of its length gates.
+
+    Equal ones share the derivative evenly, wherever they stand.
+    """
 
     def reduced(a: Tracer, axis: int | None = None, keepdims: bool = False) -> Tracer:
         along = axes_of(a.shape, axis)
@@ -146,8 +142,10 @@ def largest(name: str) -> Callable[..., Tracer]:
                 half, cut = size // 2, (slice(None),) * at
                 pair = gate(name, out[(*cut, slice(0, half))], out[(*cut, slice(half, 2 * half))])
                 out = pair if size == 2 * half else concatenate([pair, out[(*cut, slice(2 * half, size))]], axis=at)
-        kept = tuple(1 if i in along else size for i, size in enumerate(a.shape))
-        return reshape(out, kept if keepdims else tuple(s for i, s in enumerate(a.shape) if i not in along))
+        out = reshape(out, tuple(size for i, size in enumerate(a.shape) if i not in along))
+        if out.size < a.size:
+            out = Tracer(a.graph, a.graph.gate("tied", out.number, a.number, note=along))
+        return reshape(out, tuple(1 if i in along else size for i, size in enumerate(a.shape))) if keepdims else out
 
     return reduced
 

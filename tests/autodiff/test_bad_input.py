@@ -10,10 +10,10 @@ BRANCH = (
     "hint: use `np.where(x > 0, a, b)` or `np.maximum(a, b)` in the place of `if`"
 )
 GATES = (
-    "`abs`, `add`, `cos`, `divide`, `equal`, `erf`, `exp`, `expm1`, `greater`, `greater_equal`, `less`, `less_equal`,"
-    " `log`, `log1p`, `matmul`, `maximum`, `minimum`, `multiply`, `negate`, `not_equal`, `place`, `power`, `relu`,"
-    " `reshape`, `sigmoid`, `sign`, `sin`, `softplus`, `spread`, `sqrt`, `subtract`, `sum`, `take`, `tanh`,"
-    " `transpose`, `where`"
+    "`abs`, `add`, `cos`, `divide`, `equal`, `erf`, `exp`, `expm1`, `greater`, `greater_equal`, `hypot`, `less`,"
+    " `less_equal`, `log`, `log1p`, `matmul`, `maximum`, `minimum`, `multiply`, `negate`, `not_equal`, `place`,"
+    " `power`, `relu`, `reshape`, `sigmoid`, `sign`, `sin`, `softplus`, `spread`, `sqrt`, `subtract`, `sum`, `take`,"
+    " `tanh`, `tied`, `transpose`, `where`"
 )
 
 
