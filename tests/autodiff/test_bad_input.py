@@ -213,6 +213,8 @@ CALLS = [
     (lambda: F.jvp((1.0, V), (V, V)), fb.ShapeError, "`tangents` must have shapes `()`, `(3,)`, got `(3,)`, `(3,)`"),
     (lambda: F.jvp((1.0, V), (1.0,)), fb.ConfigError, "`tangents` must be a tuple of 2 values, got 1"),
     (lambda: F.jvp((1.0, V), V), fb.ConfigError, "`tangents` must be a tuple of 2 values, got a `ndarray`"),
+    (lambda: F.jvp((1.0, V), 3.0), fb.ConfigError, "`tangents` must be a tuple of 2 values, got a `float`"),
+    (lambda: F.vjp(3.0, 3.0), fb.ConfigError, "`args` must be a tuple, one value an argument, got a `float`"),
     (
         lambda: G.jacobian(V, mode="fast"),
         fb.ConfigError,
