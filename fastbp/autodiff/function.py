@@ -275,13 +275,13 @@ class Traced:
                 row[which][(..., *at)] = part
         return _plain([_plain(row) for row in blocks])
 
-    def explain(self, *args: Any, **named: Any) -> str:
+    def explain(self, /, *args: Any, **named: Any) -> str:
         """Every gate with its value, then every adjoint in the order of the backward pass, as a table."""
         from fastbp.autodiff.explain import explain
 
         return explain(self, args, named)
 
-    def draw(self, *args: Any, **named: Any) -> Picture:
+    def draw(self, /, *args: Any, **named: Any) -> Picture:
         """The gates as a picture, with the value above and the adjoint below each edge."""
         from fastbp.autodiff.draw import draw
 
