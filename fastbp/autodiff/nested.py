@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.autodiff.composed import stack
 from fastbp.autodiff.graph import Graph, Shape
-from fastbp.autodiff.numpy_names import nodes_of_results, stack
+from fastbp.autodiff.numpy_names import nodes_of_results
 from fastbp.autodiff.tracer import Tracer, node_of, reshape
 from fastbp.autodiff.walk import pull, push
 from fastbp.errors import ConfigTypeError, ShapeError
