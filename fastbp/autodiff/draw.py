@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 from fastbp.autodiff.explain import Shown, short, steps_of
 from fastbp.autodiff.function import Traced
 from fastbp.autodiff.picture import Picture
+from fastbp.errors import ConfigError
 
 SIGNS = {
     "add": "+",
@@ -29,6 +30,7 @@ SIGNS = {
     "not_equal": "≠",
 }
 ROW, GAP, MARGIN, HEIGHT, LETTER = 56, 56, 24, 36, 7
+LARGEST = 400  # gates, more of which no one can read
 GREEN, RED, LINE, INK = "#1d7a34", "#b02a1a", "#888", "#222"
 
 
@@ -57,15 +59,19 @@ def columns_of(steps: list[Shown]) -> dict[str, int]:
     column: dict[str, int] = {}
     for s in steps:
         column[s.name] = 1 + max((column[i] for i in s.inputs if i in column), default=-1)
+    first: dict[str, int] = {}  # the column that a value is first used in
+    for s in steps:
+        for i in s.inputs:
+            first[i] = min(first.get(i, column[s.name]), column[s.name])
     for s in steps:
         if s.gate == "argument":
-            column[s.name] = max(0, min((column[u.name] for u in steps if s.name in u.inputs), default=1) - 1)
+            column[s.name] = max(0, first.get(s.name, 1) - 1)
     return column
 
 
 def ordered(steps: list[Shown], column: dict[str, int]) -> tuple[dict[Place, float], list[tuple[Place, Place]]]:
     """Every place with its row, and the edges between places of neighbouring columns."""
-    places = [Place(s.name, column[s.name]) for s in steps]
+    places = dict.fromkeys(Place(s.name, column[s.name]) for s in steps)
     edges: list[tuple[Place, Place]] = []
     for s in steps:
         for source in dict.fromkeys(i for i in s.inputs if i in column):
@@ -73,19 +79,26 @@ def ordered(steps: list[Shown], column: dict[str, int]) -> tuple[dict[Place, flo
             while at.column + 1 < column[s.name]:
                 step = Place(source, at.column + 1)
                 if step not in places:
-                    places.append(step)
+                    places[step] = None
                     edges.append((at, step))
                 at = step
             edges.append((at, Place(s.name, column[s.name])))
     rows: dict[Place, float] = {}
     count = 1 + max(column.values())
-    by_column = [[p for p in places if p.column == c] for c in range(count)]
+    by_column: list[list[Place]] = [[] for _ in range(count)]
+    for place in places:
+        by_column[place.column].append(place)
+    before: dict[Place, list[Place]] = {p: [] for p in places}
+    behind: dict[Place, list[Place]] = {p: [] for p in places}
+    for a, b in edges:
+        before[b].append(a)
+        behind[a].append(b)
     for group in by_column:
         rows.update({p: i - (len(group) - 1) / 2.0 for i, p in enumerate(group)})
     for sweep in range(8):
         ahead = sweep % 2 == 0
         for group in by_column if ahead else by_column[::-1]:
-            near = {p: [rows[a if ahead else b] for a, b in edges if (b if ahead else a) == p] for p in group}
+            near = {p: [rows[n] for n in (before if ahead else behind)[p]] for p in group}
             group.sort(key=lambda p: sum(near[p]) / len(near[p]) if near[p] else rows[p])
             rows.update({p: i - (len(group) - 1) / 2.0 for i, p in enumerate(group)})
     return rows, edges
@@ -94,6 +107,11 @@ def ordered(steps: list[Shown], column: dict[str, int]) -> tuple[dict[Place, flo
 def draw(function: Traced, args: tuple[Any, ...], named: dict[str, Any]) -> Picture:
     """The gates of a function at a point."""
     steps = steps_of(function, args, named)
+    if len(steps) > LARGEST:
+        raise ConfigError(
+            f"a picture must be of at most {LARGEST} gates, got {len(steps)}\n"
+            "hint: `explain` shows any number of them, and a function of whole arrays has fewer"
+        )
     column = columns_of(steps)
     rows, edges = ordered(steps, column)
     known = {s.name: s for s in steps}

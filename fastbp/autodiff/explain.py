@@ -29,25 +29,28 @@ class Shown:
     used: bool
 
 
-def names_of(function: Traced) -> list[str]:
-    """The names of the arguments that a function says it has."""
+def known_of(function: Traced) -> dict[str, Any]:
+    """The arguments that a function says it has, each with its default; `inspect.Parameter.empty` where it has none."""
     try:
         kinds = inspect.signature(function.function).parameters.values()
     except (TypeError, ValueError):
-        return []
-    return [p.name for p in kinds if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        return {}
+    return {p.name: p.default for p in kinds if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)}
 
 
 def arguments_of(function: Traced, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[list[str], list[Any]]:
-    """Names and values, however they were given."""
-    names = names_of(function)
+    """Names and values, however they were given; what has a default may be left out."""
+    known = known_of(function)
+    names = list(known)
     if not named:
         return [names[i] if i < len(names) else f"x{i}" for i in range(len(args))], list(args)
     rest = names[len(args) :]
-    if sorted(rest) != sorted(named):
+    last = max((i for i, n in enumerate(rest) if n in named or known[n] is inspect.Parameter.empty), default=-1)
+    used = {n: named.get(n, known[n]) for n in rest[: last + 1]}
+    if not set(named) <= set(rest) or any(v is inspect.Parameter.empty for v in used.values()):
         wanted, got = (", ".join(f"`{n}`" for n in group) or "none" for group in (rest, named))
         raise ConfigTypeError(f"values must be given for {wanted}, got {got}")
-    return names, [*args, *(named[n] for n in rest)]
+    return names[: len(args) + len(used)], [*args, *used.values()]
 
 
 def steps_of(function: Traced, args: tuple[Any, ...], named: dict[str, Any]) -> list[Shown]:
@@ -96,8 +99,13 @@ def explain(function: Traced, args: tuple[Any, ...], named: dict[str, Any]) -> s
     steps = steps_of(function, args, named)
     rows = [("forward", "gate", "of", "value")]
     rows += [(s.name, s.gate, ", ".join(s.inputs), short(s.value)) for s in steps]
-    users = {s.name: ", ".join(u.name for u in steps if s.name in u.inputs) for s in steps}
+    users: dict[str, list[str]] = {s.name: [] for s in steps}
+    for s in steps:
+        for i in dict.fromkeys(s.inputs):
+            users.get(i, []).append(s.name)
     back = [("backward", "gate", "from", "adjoint")]
-    back += [(s.name, s.gate, users[s.name] or "the result", short(s.adjoint)) for s in reversed(steps) if s.used]
+    back += [
+        (s.name, s.gate, ", ".join(users[s.name]) or "the result", short(s.adjoint)) for s in reversed(steps) if s.used
+    ]
     unused = [f"the result does not depend on {s.name}: its gradient is zero" for s in steps if not s.used]
     return "\n".join([*table(rows), "", *table(back), *unused])

@@ -6,17 +6,17 @@ import inspect
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.autodiff.graph import Graph, Shape
+from fastbp.autodiff.nested import OPEN, Inside, inside, results_of, tracing
 from fastbp.autodiff.numpy_names import nodes_of_results
 from fastbp.autodiff.program import Program
 from fastbp.autodiff.tracer import Tracer
 from fastbp.autodiff.values import of_shapes, shape_of, values
-from fastbp.autodiff.walk import pull, push
 from fastbp.errors import ConfigTypeError, FastbpError, ShapeError, not_one_of
 
 if TYPE_CHECKING:
@@ -41,30 +41,13 @@ class Traces:
         """Of the results."""
         return [self.graph.shape(o) for o in self.outputs]
 
-    def seeds(self, like: list[int]) -> list[int]:
-        """New arguments, one in the shape of each node."""
-        return [self.graph.argument(self.graph.shape(n)) for n in like]
-
     def program(self, kind: str) -> Program:
         """The program for "value", "gradient", "vjp", "jvp" or "hessian_vector", made when first asked for."""
         if kind not in self.programs:
-            g, arguments, outputs = self.graph, self.arguments, self.outputs
-            if kind == "value":
-                inputs, results = arguments, outputs
-            elif kind == "vjp":
-                seeds = self.seeds(outputs)
-                inputs, results = [*arguments, *seeds], pull(g, zip(outputs, seeds, strict=True), arguments)
-            elif kind == "jvp":
-                seeds = self.seeds(arguments)
-                inputs, results = [*arguments, *seeds], push(g, outputs, dict(zip(arguments, seeds, strict=True)))
-            else:
-                gradient = pull(g, [(outputs[0], g.constant(1.0))], arguments)
-                inputs, results = arguments, [outputs[0], *gradient]
-                if kind == "hessian_vector":
-                    seeds = self.seeds(arguments)
-                    inputs = [*arguments, *seeds]
-                    results = push(g, gradient, dict(zip(arguments, seeds, strict=True)))
-            self.programs[kind] = Program(g, inputs, results)
+            like = {"vjp": self.outputs, "jvp": self.arguments, "hessian_vector": self.arguments}.get(kind, [])
+            seeds = [self.graph.argument(self.graph.shape(n)) for n in like]
+            results = results_of(kind, self.graph, self.arguments, self.outputs, seeds)
+            self.programs[kind] = Program(self.graph, [*self.arguments, *seeds], results)
         return self.programs[kind]
 
 
@@ -72,7 +55,8 @@ class Traced:
     """A function of numbers and arrays that knows its derivatives; `trace` makes one.
 
     It is run once on stand-ins for each set of shapes of its arguments, and what it did is kept as a graph of gates.
-    Calls run that graph, so whatever else the function reads is what it was then.
+    Calls run that graph, so whatever else the function reads is what it was then. Inside of another function that is
+    traced, calls and derivatives are more of its gates, so derivatives nest.
 
     Examples
     --------
@@ -105,7 +89,8 @@ class Traced:
                 graph = Graph(self.dtype.name)
                 tracers = [Tracer(graph, graph.argument(shape)) for shape in shapes]
                 try:
-                    outputs, single = nodes_of_results(graph, self.function(*tracers))
+                    with tracing(graph):
+                        outputs, single = nodes_of_results(graph, self.function(*tracers))
                 except (TypeError, ValueError) as error:
                     if isinstance(error.__cause__, FastbpError):  # NumPy hides what a tracer said behind its own words
                         raise error.__cause__ from None
@@ -143,10 +128,21 @@ class Traced:
         """What the function returns: a float, an array or a tuple of them; while another is traced, its gates."""
         if Tracer in map(type, args):
             return self.function(*args)
+        if OPEN.graphs and (around := inside(self.function, args)):
+            results = tuple(around.results("value"))
+            return results[0] if around.single else results
         found, traces = self._values(args)
         run = traces.programs.get("value") or self._program(traces, "value")
         results = run(found)
         return results[0] if traces.single else results
+
+    def _around(self, args: Sequence[Any], moved: Any = ()) -> Inside | None:
+        """The function on the graph of the one that is being traced around it, if there is one."""
+        others = moved if isinstance(moved, tuple | list) else (moved,)
+        known = (
+            OPEN.graphs or Tracer in map(type, others) or (isinstance(args, tuple | list) and Tracer in map(type, args))
+        )
+        return inside(self.function, args, others) if known else None
 
     def value_and_gradient(self, *args: Any) -> tuple[float, tuple[Value, ...]]:
         """The value of a function whose result is one number, and its derivative in every argument.
@@ -157,6 +153,10 @@ class Traced:
         gradient : tuple
             One for each argument, of its shape.
         """
+        if around := self._around(args):
+            self._check_number("gradient", around)
+            nodes = around.results("gradient")
+            return cast(Any, nodes[0]), tuple(nodes[1:])
         found, traces = self._values(args)
         run = traces.programs.get("gradient")
         if run is None:
@@ -169,7 +169,7 @@ class Traced:
         """The derivative of a function whose result is one number, in every argument: a tuple, one for each."""
         return self.value_and_gradient(*args)[1]
 
-    def _check_number(self, what: str, traces: Traces) -> None:
+    def _check_number(self, what: str, traces: Traces | Inside) -> None:
         if not traces.single or traces.shapes != [()]:
             shown = ", ".join(f"`{shape}`" for shape in traces.shapes)
             raise ShapeError(f"`{what}` must be of a function whose result is one number, got shape {shown}")
@@ -184,12 +184,17 @@ class Traced:
         u : float, array or tuple
             In the shape of the result; a tuple where the function returns several.
         """
+        if around := self._around(args, u):
+            return tuple(around.results("vjp", around.seeds("u", u, around.shapes, around.single)))
         found, traces = self._values(args)
         cotangents = of_shapes("u", u, traces.shapes, traces.single, self.dtype)
         return self._program(traces, "vjp")([*found, *cotangents])
 
     def jvp(self, args: Sequence[Any], tangents: Sequence[Any]) -> Value:
         """J t in forward mode: from tangents of the arguments, a tuple, to that of the result."""
+        if around := self._around(args, tangents):
+            moving = around.results("jvp", around.seeds("tangents", tangents, around.argument_shapes, False))
+            return moving[0] if around.single else tuple(moving)
         found, traces = self._values(args)
         moved = of_shapes("tangents", tangents, [shape_of(v) for v in found], False, self.dtype)
         results = self._program(traces, "jvp")([*found, *moved])
@@ -215,6 +220,9 @@ class Traced:
         """
         if not isinstance(mode, str) or mode not in ("auto", "forward", "reverse"):
             raise not_one_of("mode", mode, ("auto", "forward", "reverse"))
+        if around := self._around(args):
+            rows_of = [_plain(list(row)) for row in around.jacobian(mode)]
+            return rows_of[0] if around.single else tuple(rows_of)
         found, traces = self._values(args)
         shapes = [shape_of(v) for v in found]
         columns, rows = (sum(int(np.prod(s)) for s in group) for group in (shapes, traces.shapes))
@@ -242,6 +250,9 @@ class Traced:
         >>> fb.trace(lambda x, y: x * x * y).hessian_vector((3.0, 2.0), (1.0, 0.0))
         (4.0, 6.0)
         """
+        if around := self._around(args, v):
+            self._check_number("hessian_vector", around)
+            return tuple(around.results("hessian_vector", around.seeds("v", v, around.argument_shapes, False)))
         found, traces = self._values(args)
         self._check_number("hessian_vector", traces)
         moved = of_shapes("v", v, [shape_of(a) for a in found], False, self.dtype)
@@ -252,6 +263,9 @@ class Traced:
 
         Of one argument an array, its shape twice; of several a tuple of tuples.
         """
+        if around := self._around(args):
+            self._check_number("hessian", around)
+            return _plain([_plain(list(row)) for row in around.hessian()])
         found, traces = self._values(args)
         self._check_number("hessian", traces)
         shapes = [shape_of(v) for v in found]
@@ -261,13 +275,13 @@ class Traced:
                 row[which][(..., *at)] = part
         return _plain([_plain(row) for row in blocks])
 
-    def explain(self, *args: Any, **named: Any) -> str:
+    def explain(self, /, *args: Any, **named: Any) -> str:
         """Every gate with its value, then every adjoint in the order of the backward pass, as a table."""
         from fastbp.autodiff.explain import explain
 
         return explain(self, args, named)
 
-    def draw(self, *args: Any, **named: Any) -> Picture:
+    def draw(self, /, *args: Any, **named: Any) -> Picture:
         """The gates as a picture, with the value above and the adjoint below each edge."""
         from fastbp.autodiff.draw import draw
 

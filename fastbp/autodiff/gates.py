@@ -8,7 +8,7 @@ cotangent u of z and the tangent t of an input are both multiplied with ∂z/∂
     subtract        x - y                   u                       -u
     multiply        x y                     u y                     u x           it swaps its inputs
     divide          x / y                   u / y                   -(u / y) z
-    power           x ** y                  u y x ** (y - 1)        u z log x     0 where x <= 0
+    power           x ** y                  u y x ** (y - 1)        u z log x     0 at x = 0
     negate          -x                      -u
     exp             exp x                   u z
     expm1           exp x - 1               u (z + 1)
@@ -25,6 +25,7 @@ cotangent u of z and the tangent t of an input are both multiplied with ∂z/∂
     sign            -1, 0 or 1              0
     maximum         the larger              u ([x > y] + ½ [x = y]), u ([y > x] + ½ [x = y])
     minimum         the smaller             likewise                where they are equal, each gets half
+    hypot           √(x² + y²)              u (x / z)               u (y / z)     0 at (0, 0)
     where           x if c else y           u if c else 0           0 if c else u
     greater, ...    1 if x > y else 0       0                       0
 
@@ -174,11 +175,11 @@ def _power_by_base(g: Graph, node: Node, u: int) -> int:
 
 
 def _power_by_exponent(g: Graph, node: Node, u: int) -> int | None:
-    """u z log x; 0 ** y does not move with y > 0, and below 0 there is no derivative."""
+    """u z log x; 0 ** y does not move with y > 0, and below 0 there is no derivative, which is NaN."""
     x, y = node.inputs
     if g.value_of(y) is not None:
         return None
-    safe = g.gate("where", g.gate("less_equal", x, zero(g, node)), one(g, node), x)
+    safe = g.gate("where", g.gate("equal", x, zero(g, node)), one(g, node), x)
     return g.gate("multiply", u, g.gate("multiply", node.number, g.gate("log", safe)))
 
 
@@ -244,6 +245,20 @@ elementwise("abs", np.abs, times(lambda g, n: g.gate("sign", n.inputs[0])), exac
 elementwise("sign", np.sign, None, exact=True)
 elementwise("maximum", np.maximum, _share("greater", 0), _share("greater", 1), exact=True)
 elementwise("minimum", np.minimum, _share("less", 0), _share("less", 1), exact=True)
+
+
+def _leg(which: int) -> Times:
+    """u times how much of the whole this leg is."""
+
+    def product(g: Graph, node: Node, u: int) -> int:
+        z = node.number
+        safe = g.gate("where", g.gate("equal", z, zero(g, node)), one(g, node), z)
+        return g.gate("multiply", u, g.gate("divide", node.inputs[which], safe))
+
+    return product
+
+
+elementwise("hypot", np.hypot, _leg(0), _leg(1))
 elementwise(
     "where",
     lambda c, x, y: np.where(c != 0, x, y),

@@ -107,6 +107,10 @@ class Graph:
         self.arguments.append(number)
         return number
 
+    def stand_in(self, shape: Shape) -> int:
+        """A node that nothing else is, to be replaced before anything runs."""
+        return self._add("argument", (), shape, ("stand-in", len(self.nodes)))
+
     def constant(self, value: Any) -> int:
         """A number or an array that does not change."""
         with np.errstate(all="ignore"):
@@ -161,6 +165,15 @@ class Graph:
             self._known[key] = len(self.nodes)
             self.nodes.append(Node(len(self.nodes), gate, inputs, shape, note))
         return self._known[key]
+
+    def replaced(self, nodes: list[int], by: dict[int, int]) -> list[int]:
+        """The same gates, but of other nodes in the place of some."""
+        found = dict(by)
+        for number in self.needed(nodes):
+            node = self.nodes[number]
+            if number not in found and any(i in found for i in node.inputs):
+                found[number] = self.gate(node.gate, *(found.get(i, i) for i in node.inputs), note=node.note)
+        return [found.get(n, n) for n in nodes]
 
     def needed(self, outputs: Iterable[int]) -> list[int]:
         """The nodes that these depend on, and they themselves, in order."""

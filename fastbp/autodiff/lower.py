@@ -133,7 +133,7 @@ class Lowering:
                     self.constants.append((space, self.graph.value_of(number)))
                 case "spread":
                     self._spread_out(node)
-                case "reshape":
+                case "reshape" | "tied":
                     self._spaces[number] = self.whole(node.inputs[0]).space
                 case "transpose":
                     self._transpose(node)
@@ -204,7 +204,7 @@ class Lowering:
 
     def _waits(self, node: Node) -> bool:
         """Whether a node is made only when it is read, or inside the step that reads it."""
-        if node.gate in ("argument", "constant", "spread", "transpose") or node.number in self._biased.values():
+        if node.gate in ("argument", "constant", "spread", "transpose", "tied") or node.number in self._biased.values():
             return True
         return node.gate == "reshape" and self._same_bytes(node)
 

@@ -8,8 +8,12 @@
     take       x in some places                place(u, 0): u there, 0 elsewhere       tx in these places
     place      y, but x in some places         (u in these places, u with 0 there)     place(tx, ty)
     matmul     x y                             (u yᵀ, xᵀ u)                            tx y + x ty
+    tied       m, the extreme of x             (0, u [x = m] / k)                      Σ tx [x = m] / k
 
-All but matmul are linear, so their jvp is the gate itself. In matmul, z_bo = Σ_i x_bi y_io depends on x_bi through row
+All but the last two are linear, so their jvp is the gate itself. `tied` has the value of m and shares its derivative
+evenly among the k numbers of x that are equal to it, wherever they stand; how m was found does not matter.
+
+In matmul, z_bo = Σ_i x_bi y_io depends on x_bi through row
 b of z alone, with derivative y_io, which gives u yᵀ; likewise xᵀ u. No Jacobian of a matrix in a matrix is ever formed.
 
 The places of take and place are two ranges (first, step, count), of rows and of columns.
@@ -64,8 +68,9 @@ def _sum_shape(name: str, shapes: list[Shape], axes: Any) -> Shape:
     return tuple(size for i, size in enumerate(shapes[0]) if i not in axes)
 
 
-def _unsummed(g: Graph, node: Node, u: int) -> int:
-    shape = g.shape(node.inputs[0])
+def _unsummed(g: Graph, node: Node, u: int, like: int) -> int:
+    """u repeated along the axes that were summed, to the shape of another node."""
+    shape = g.shape(like)
     kept = tuple(1 if i in node.note else size for i, size in enumerate(shape))
     return g.spread(g.gate("reshape", u, note=kept), shape)
 
@@ -174,7 +179,7 @@ linear(
     "gate_sum_all gate_sum_rows gate_sum_columns",
     lambda x, note: x.sum(axis=note),
     _sum_shape,
-    _unsummed,
+    lambda g, n, u: _unsummed(g, n, u, n.inputs[0]),
     _of_one,
     exact=False,
 )
@@ -210,3 +215,23 @@ GATES["place"] = Gate(
 GATES["matmul"] = Gate(
     lambda x, y, note: x @ y, _matmul_shape, _matmul_vjp, _matmul_jvp, ("product", "gate_outer", "gate_transpose")
 )
+
+
+def _among(g: Graph, node: Node) -> int:
+    """1 / k where x is m, 0 elsewhere."""
+    m, x = node.inputs
+    found = g.gate("equal", x, _unsummed(g, node, m, x))
+    count = g.gate("sum", found, note=node.note)
+    return g.gate("divide", found, _unsummed(g, node, count, x))
+
+
+def _tied_vjp(g: Graph, node: Node, u: int) -> list[int | None]:
+    return [None, g.gate("multiply", _unsummed(g, node, u, node.inputs[1]), _among(g, node))]
+
+
+def _tied_jvp(g: Graph, node: Node, tangents: list[int | None]) -> int | None:
+    t = tangents[1]
+    return None if t is None else g.gate("sum", g.gate("multiply", t, _among(g, node)), note=node.note)
+
+
+GATES["tied"] = Gate(lambda m, x, note: m, lambda name, shapes, note: shapes[0], _tied_vjp, _tied_jvp, ("gate_copy",))

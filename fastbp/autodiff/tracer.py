@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
 
 from fastbp.autodiff import structure
-from fastbp.autodiff.graph import GATES, Graph, Shape, broadcast, two_axes
-from fastbp.errors import ConfigError, ConfigTypeError, FastbpError, ShapeError
+from fastbp.autodiff.graph import Graph, Shape, broadcast
+from fastbp.errors import ConfigError, ConfigTypeError, ShapeError
 
 assert structure  # which fills GATES
 
-BRANCHES = (
-    "a traced function is run once, so what it does may not depend on values\n"
-    "hint: use `np.where(x > 0, a, b)` or `np.maximum(a, b)` in the place of `if`"
-)
+ONCE = "a traced function is run once, so what it does may not depend on values"
+BRANCHES = "use `np.where(x > 0, a, b)` or `np.maximum(a, b)` in the place of `if`"
+NUMBERS = "use `np.sin(x)` in the place of `math.sin(x)`, and `np.stack` in the place of `out[0] = x`"
 OPERATORS = {
     "add": "add",
     "sub": "subtract",
@@ -33,7 +32,8 @@ COMPARISONS = {
     "eq": "equal",
     "ne": "not_equal",
 }
-SIGNS = {"floordiv": "//", "mod": "%", "and": "&", "or": "|", "xor": "^", "lshift": "<<", "rshift": ">>"}
+LOGIC = {"and": ("&", "logical_and"), "or": ("|", "logical_or"), "xor": ("^", "logical_xor")}
+SIGNS = {"floordiv": "//", "mod": "%", "lshift": "<<", "rshift": ">>"}
 
 
 class Tracer:
@@ -63,7 +63,7 @@ class Tracer:
 
     @property
     def T(self) -> Tracer:
-        return self.transpose()
+        return Tracer(self.graph, self.graph.gate("transpose", self.number))
 
     def __repr__(self) -> str:
         return f"Tracer({self.graph.nodes[self.number].gate}, shape={self.shape})"
@@ -73,14 +73,14 @@ class Tracer:
 
     # What would need a value.
 
-    def _refuse(self, what: str) -> NoReturn:
-        raise ConfigError(f"`{what}` of a traced value must not be asked for: {BRANCHES}")
+    def _refuse(self, what: str, hint: str = BRANCHES) -> NoReturn:
+        raise ConfigError(f"`{what}` of a traced value must not be asked for: {ONCE}\nhint: {hint}")
 
     def __bool__(self) -> bool:
         self._refuse("bool")
 
     def __float__(self) -> float:
-        self._refuse("float")
+        self._refuse("float", NUMBERS)
 
     def __int__(self) -> int:
         self._refuse("int")
@@ -96,8 +96,10 @@ class Tracer:
             raise ConfigTypeError("a traced number must not be taken for a list, got `len` of it")
         return self.shape[0]
 
-    def __iter__(self) -> NoReturn:
-        raise ConfigTypeError("a traced value must not be iterated over; use whole arrays, or `x[0]`, `x[1]` ...")
+    def __iter__(self) -> Iterator[Tracer]:
+        if not self.shape:
+            raise ConfigTypeError("a traced number must not be iterated over")
+        return (self[i] for i in range(self.shape[0]))
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise ConfigTypeError(
@@ -106,53 +108,58 @@ class Tracer:
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise ConfigError(
-            "a traced value must not be made into an array: only NumPy's functions that are gates take it"
+            "a traced value must not be made into an array: NumPy's functions take it as it is\n"
+            "hint: use `np.stack([a, b])` in the place of `np.array([a, b])` or of a list of traced values"
         )
 
     # NumPy's functions.
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
-        from fastbp.autodiff.numpy_names import UFUNCS, unknown
+        from fastbp.autodiff import numpy_names
 
-        own = UFUNCS.get(ufunc.__name__)
-        if method != "__call__":
-            raise unknown(f"{ufunc.__name__}.{method}")
-        if own is None:
-            raise unknown(ufunc.__name__)
-        if settings:
-            raise ConfigError(f"`np.{ufunc.__name__}` of a traced value must have no `{next(iter(settings))}`")
-        return own(*inputs)
+        return numpy_names.ufunc(ufunc, method, inputs, settings)
 
     def __array_function__(self, function: Any, kinds: Any, args: Any, settings: Any) -> Any:
-        from fastbp.autodiff.numpy_names import FUNCTIONS, unknown
+        from fastbp.autodiff import numpy_names
 
-        own = FUNCTIONS.get(function.__name__)
-        if own is None:
-            raise unknown(function.__name__)
-        try:
-            return own(*args, **settings)
-        except FastbpError:
-            raise
-        except TypeError as error:
-            raise ConfigTypeError(f"`np.{function.__name__}` of a traced value: {error}") from None
+        return numpy_names.array_function(function, args, settings)
 
     # Methods and operators that arrays have.
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Tracer:
-        return total(self, axis, keepdims)
+    def _method(self, name: str, args: Any, settings: Any) -> Any:
+        from fastbp.autodiff import numpy_names
 
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Tracer:
-        summed = total(self, axis, keepdims)
-        return gate("divide", summed, self.size / summed.size)
+        return numpy_names.method(name, self, args, settings)
 
-    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
-        return np.max(self, axis=axis, keepdims=keepdims)
+    def sum(self, *args: Any, **settings: Any) -> Any:
+        return self._method("sum", args, settings)
 
-    def min(self, axis: Any = None, keepdims: bool = False) -> Any:
-        return np.min(self, axis=axis, keepdims=keepdims)
+    def mean(self, *args: Any, **settings: Any) -> Any:
+        return self._method("mean", args, settings)
 
-    def dot(self, other: Any) -> Tracer:
-        return matmul(self, other)
+    def var(self, *args: Any, **settings: Any) -> Any:
+        return self._method("var", args, settings)
+
+    def std(self, *args: Any, **settings: Any) -> Any:
+        return self._method("std", args, settings)
+
+    def max(self, *args: Any, **settings: Any) -> Any:
+        return self._method("max", args, settings)
+
+    def min(self, *args: Any, **settings: Any) -> Any:
+        return self._method("min", args, settings)
+
+    def clip(self, *args: Any, **settings: Any) -> Any:
+        return self._method("clip", args, settings)
+
+    def trace(self, *args: Any, **settings: Any) -> Any:
+        return self._method("trace", args, settings)
+
+    def squeeze(self, *args: Any, **settings: Any) -> Any:
+        return self._method("squeeze", args, settings)
+
+    def dot(self, *args: Any, **settings: Any) -> Any:
+        return self._method("dot", args, settings)
 
     def reshape(self, *shape: Any) -> Tracer:
         return reshape(self, shape[0] if len(shape) == 1 else shape)
@@ -162,8 +169,10 @@ class Tracer:
 
     flatten = ravel
 
-    def transpose(self) -> Tracer:
-        return Tracer(self.graph, self.graph.gate("transpose", self.number))
+    def transpose(self, *axes: Any) -> Any:
+        if len(axes) == 1 and not isinstance(axes[0], int):
+            axes = axes[0]
+        return self._method("transpose", (axes,) if axes else (), {})
 
     def copy(self) -> Tracer:
         return self
@@ -173,6 +182,8 @@ class Tracer:
         return gate(name, self)
 
     def __getitem__(self, index: Any) -> Tracer:
+        from fastbp.autodiff.indexing import taken
+
         return taken(self, index)
 
     def __neg__(self) -> Tracer:
@@ -200,7 +211,27 @@ def _operator(name: str, swapped: bool = False) -> Callable[..., Tracer]:
 
 def _no_operator(sign: str) -> Callable[..., NoReturn]:
     def method(self: Tracer, *_: Any) -> NoReturn:
-        raise ConfigTypeError(f"`{sign}` must be a gate, which it is not; there are {listed()}")
+        raise ConfigTypeError(f"`{sign}` must be one of `+`, `-`, `*`, `/`, `**`, `@` and comparisons, which it is not")
+
+    return method
+
+
+def _is_truth(value: Any) -> bool:
+    """Whether a value is made of comparisons."""
+    if not isinstance(value, Tracer):
+        return bool(np.asarray(value).dtype == bool)
+    node = value.graph.nodes[value.number]
+    if node.gate in ("minimum", "maximum", "spread", "reshape", "transpose", "take", "place"):
+        return all(_is_truth(Tracer(value.graph, i)) for i in node.inputs)
+    constant = value.graph.value_of(value.number)
+    return node.gate in COMPARISONS.values() or (constant is not None and bool(np.isin(constant, (0, 1)).all()))
+
+
+def _logic(sign: str, name: str) -> Callable[..., Any]:
+    def method(*values: Any) -> Any:
+        if not all(map(_is_truth, values)):
+            raise ConfigTypeError(f"`{sign}` must be of comparisons such as `x > 0`, got another traced value")
+        return getattr(np, name)(*values)
 
     return method
 
@@ -213,16 +244,17 @@ for _symbol, _name in COMPARISONS.items():
 for _symbol, _name in SIGNS.items():
     setattr(Tracer, f"__{_symbol}__", _no_operator(_name))
     setattr(Tracer, f"__r{_symbol}__", _no_operator(_name))
-setattr(Tracer, "__invert__", _no_operator("~"))  # noqa: B010
-
-
-def listed() -> str:
-    """The names of the gates, for a message."""
-    return ", ".join(f"`{name}`" for name in sorted(GATES))
+for _symbol, (_sign, _name) in LOGIC.items():
+    setattr(Tracer, f"__{_symbol}__", _logic(_sign, _name))
+    setattr(Tracer, f"__r{_symbol}__", _logic(_sign, _name))
+setattr(Tracer, "__invert__", _logic("~", "logical_not"))  # noqa: B010
 
 
 def graph_of(*values: Any) -> Graph:
-    return next(v.graph for v in values if isinstance(v, Tracer))
+    graph = next((v.graph for v in values if isinstance(v, Tracer)), None)
+    if graph is None:
+        raise ConfigTypeError("one of the values must be traced, got none that is")
+    return graph
 
 
 def node_of(graph: Graph, value: Any) -> int:
@@ -258,18 +290,20 @@ def axes_of(shape: Shape, axis: Any) -> tuple[int, ...]:
     """The axes that are meant, counted from 0 and in order; None means all."""
     axes = tuple(range(len(shape))) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     try:
-        found = tuple(sorted({operator.index(a) % len(shape) if -len(shape) <= a < len(shape) else a for a in axes}))
+        found = tuple(sorted(operator.index(a) % len(shape) if -len(shape) <= a < len(shape) else a for a in axes))
     except TypeError:
         raise ConfigTypeError(f"`axis` must be a whole number, a tuple of them or None, got `{axis!r}`") from None
     if any(not 0 <= a < len(shape) for a in found):
         raise ShapeError(f"`axis` must be one of shape `{shape}`, got `{axis}`")
+    if len(set(found)) < len(found):
+        raise ShapeError(f"`axis` must have no axis twice, got `{axis}`")
     return found
 
 
-def total(x: Tracer, axis: Any = None, keepdims: bool = False) -> Tracer:
+def total(a: Tracer, axis: Any = None, *, keepdims: bool = False) -> Tracer:
     """Σ over some axes."""
-    shape, found = x.shape, axes_of(x.shape, axis)
-    out = Tracer(x.graph, x.graph.gate("sum", x.number, note=found))
+    shape, found = a.shape, axes_of(a.shape, axis)
+    out = Tracer(a.graph, a.graph.gate("sum", a.number, note=found))
     return reshape(out, tuple(1 if i in found else size for i, size in enumerate(shape))) if keepdims else out
 
 
@@ -303,46 +337,3 @@ def matmul(x: Any, y: Any) -> Tracer:
     product = Tracer(graph, graph.gate("matmul", left.number, right.number))
     shape = (*((a.shape[0],) if a.ndim == 2 else ()), *((b.shape[1],) if b.ndim == 2 else ()))
     return product if product.shape == shape else reshape(product, shape)
-
-
-def _range(which: Any, size: int, axis: int) -> tuple[int, int, int]:
-    """(first, step, count) of what an index picks on an axis."""
-    if isinstance(which, slice):
-        first, stop, step = which.indices(size)
-        count = len(range(first, stop, step))
-        if not count:
-            raise ShapeError(f"an index must pick at least one element, got `{which}` of axis {axis} of length {size}")
-        return first, step, count
-    at = operator.index(which)
-    if not -size <= at < size:
-        raise ShapeError(f"an index must be within axis {axis} of length {size}, got `{at}`")
-    return at % size, 1, 1
-
-
-def taken(x: Tracer, index: Any) -> Tracer:
-    """x[index]: whole numbers, slices, `...` and `np.newaxis`."""
-    parts = list(index) if isinstance(index, tuple) else [index]
-    good = (int, np.integer, slice, type(None), type(...))
-    if any(isinstance(p, bool | np.bool_) or not isinstance(p, good) for p in parts):
-        raise ConfigTypeError(f"an index of a traced value must be whole numbers and slices, got `{index!r}`")
-    used = sum(p is not None and p is not ... for p in parts)
-    if used > x.ndim or parts.count(...) > 1:
-        raise ShapeError(f"an index must be of at most {x.ndim} axes, got `{index!r}`")
-    if ... not in parts:
-        parts.append(...)
-    at = parts.index(...)
-    parts[at : at + 1] = [slice(None)] * (x.ndim - used)
-    ranges: list[tuple[int, int, int]] = []
-    shape: list[int] = []
-    for part in parts:
-        if part is None:
-            shape.append(1)
-            continue
-        ranges.append(_range(part, x.shape[len(ranges)], len(ranges)))
-        if isinstance(part, slice):
-            shape.append(ranges[-1][2])
-    wanted = two_axes("index", shape)
-    if ranges == [(0, 1, size) for size in x.shape]:
-        return reshape(x, wanted)
-    note = ((0, 1, 1), *ranges)[-2:]
-    return reshape(Tracer(x.graph, x.graph.gate("take", x.number, note=note)), wanted)

@@ -11,6 +11,7 @@ NumPy's where IEEE 754 says what comes out, our own `functions`, `trigonometry` 
     comparisons   1 where they hold and 0 where not; only `not_equal` holds for NaN
     maximum       NaN where either is; likewise minimum
     relu          0 if x <= 0 else x, so NaN travels
+    hypot         infinite where either is, whatever the other
     sign          0 at both zeros
     where         x where c is not 0, so also where it is NaN
 
@@ -25,6 +26,7 @@ from collections.abc import Callable
 from inspect import signature
 
 from fastbp.kernels import functions, power, trigonometry
+from fastbp.kernels.constants import FLOAT32, FLOAT64
 from fastbp.kernels.flags import kernel
 from fastbp.kernels.layout import (
     A_BACK,
@@ -65,6 +67,16 @@ def sign(x: V) -> V:
     return x.gt(0.0).select(repeated(x, 1.0), x.lt(0.0).select(-1.0, x.isnan().select(x, 0.0)))
 
 
+def hypot(x: V, y: V) -> V:
+    """m sqrt(1 + q²), where m is the larger magnitude and q the smaller over it: no square is too large or small."""
+    a, b = x.abs(), y.abs()
+    m = a.ge(b).select(a, b)
+    least, most = FLOAT32 if x.is_float32 else FLOAT64, float("inf")
+    q = m.lt(least.tiny).select(0.0, a.ge(b).select(b, a) / m)
+    z = m * q.fma(q, 1.0).sqrt()
+    return a.ge(most).select(a, b.ge(most).select(b, a.isnan().select(a, z)))
+
+
 FORMULAS: dict[str, Callable[..., V]] = {
     "copy": lambda x: x,
     "add": lambda x, y: x + y,
@@ -95,6 +107,7 @@ FORMULAS: dict[str, Callable[..., V]] = {
     "less_equal": lambda x, y: truth(x.le(y), x),
     "equal": lambda x, y: truth(same(x, y), x),
     "not_equal": lambda x, y: same(x, y).select(repeated(x, 0.0), 1.0),
+    "hypot": hypot,
     "where": lambda c, x, y: same(c, repeated(c, 0.0)).select(y, x),
 }
 

@@ -54,7 +54,7 @@ def power(x: Any, y: Any) -> Any:
     z = p.abs().lt(f.exp_most).select(s.fma(rest, s), s)
     half = y * 0.5
     whole, odd = y - y.rint(), half - half.rint()  # NaN for infinities, which are even
-    is_odd = odd.abs().gt(0.25)
+    is_odd = odd.abs().ge(0.5)  # exactly: a half of any other number is nearer to an integer
     negative = is_odd.select(-z, (whole.abs().gt(0.0) & finite).select(float("nan"), z))
     z = x.lt(0.0).select(negative, z)
     z = magnitude.lt(f.tiny).select(is_odd.select(z.copysign(x), z), z)

@@ -59,6 +59,7 @@ LADDER = {
     "sign": Rung(np.sign, ("apart",)),
     "maximum": Rung(np.maximum, ("apart", "any")),
     "minimum": Rung(np.minimum, ("apart", "any")),
+    "hypot": Rung(np.hypot, ("apart", "any")),
     "where": Rung(lambda c, x, y: np.where(c > 0.0, x, y), ("apart", "any", "any")),
     **{name: Rung(getattr(np, name), ("whole", "whole"), smooth=False) for name in COMPARISONS},
     "sum": Rung(lambda x: np.sum(x, axis=-1) + np.sum(x) + np.sum(x, axis=0).sum()),
@@ -67,6 +68,7 @@ LADDER = {
     "transpose": Rung(lambda x: np.transpose(x) * 2.0),
     "take": Rung(lambda x: x[..., ::-2] * x[..., :1]),
     "place": Rung(lambda x: np.concatenate([x, x[..., -1:] * x], axis=-1)),
+    "tied": Rung(lambda x: np.max(x, axis=-1) * 2.0 + np.min(x, axis=-1) * np.max(x)),
     "matmul": Rung(lambda x: np.matmul(x, np.transpose(x)), matrices=True),
 }
 

@@ -12,7 +12,7 @@ ONE = (
     *("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "sigmoid", "abs", "negate", "relu", "softplus"),
     *("square", "erf"),
 )
-TWO = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "where", "branch")
+TWO = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "whole power", "where", "branch")
 SHAPES = ((), (3,), (4, 3))
 
 
@@ -51,6 +51,8 @@ def two(name, x, y, np):
         return x / (2.0 + np.tanh(y))
     if name == "power":
         return (1.5 + np.tanh(x)) ** np.tanh(y)
+    if name == "whole power":  # known when it runs, of numbers of either sign
+        return (0.2 * np.tanh(x) + np.sign(x)) ** (2.0 * np.sign(y) + 1.0)
     if name == "where":
         return np.where(x > y, x * 2.0, y)
     if name == "branch":
@@ -142,3 +144,13 @@ def test_a_random_function_and_its_derivatives_are_jaxs(seed):
 def test_every_gate_is_in_several_of_them():
     seen = [name for seed in range(200) for name, *_ in recipe(seed)[1]]
     assert min(seen.count(name) for name in (*ONE, *TWO)) > 20
+
+
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_extremes_among_equal_numbers_are_jaxs(name):
+    X = np.round(np.random.default_rng(5).normal(size=(7, 5)))
+    for axis in (None, 0, 1):
+        F = fb.trace(lambda X, axis=axis: (getattr(np, name)(X, axis=axis) ** 2).sum())
+        f = lambda X, axis=axis: (getattr(jnp, name)(X, axis=axis) ** 2).sum()  # noqa: E731
+        close(F.gradient(X)[0], jax.grad(f)(X))
+        close(F.hessian_vector((X,), (X + 0.5,))[0], jax.jvp(jax.grad(f), (X,), (X + 0.5,))[1])

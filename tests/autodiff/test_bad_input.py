@@ -1,20 +1,28 @@
 """What cannot be traced or computed raises one sentence, before anything runs."""
 
+import math
+import operator
+
 import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.autodiff.numpy_names import FUNCTIONS, UFUNCS, listed
 
 BRANCH = (
     "a traced function is run once, so what it does may not depend on values\n"
     "hint: use `np.where(x > 0, a, b)` or `np.maximum(a, b)` in the place of `if`"
 )
-GATES = (
-    "`abs`, `add`, `cos`, `divide`, `equal`, `erf`, `exp`, `expm1`, `greater`, `greater_equal`, `less`, `less_equal`,"
-    " `log`, `log1p`, `matmul`, `maximum`, `minimum`, `multiply`, `negate`, `not_equal`, `place`, `power`, `relu`,"
-    " `reshape`, `sigmoid`, `sign`, `sin`, `softplus`, `spread`, `sqrt`, `subtract`, `sum`, `take`, `tanh`,"
-    " `transpose`, `where`"
+NUMBERS = (
+    "a traced function is run once, so what it does may not depend on values\n"
+    "hint: use `np.sin(x)` in the place of `math.sin(x)`, and `np.stack` in the place of `out[0] = x`"
 )
+NO_ARRAY = (
+    "a traced value must not be made into an array: NumPy's functions take it as it is\n"
+    "hint: use `np.stack([a, b])` in the place of `np.array([a, b])` or of a list of traced values"
+)
+TRACED = f"must be a function that can be traced, which it is not; there are {listed()}"
+NO_SIGN = "must be one of `+`, `-`, `*`, `/`, `**`, `@` and comparisons, which it is not"
 
 
 def assign(x):
@@ -37,17 +45,13 @@ def add_into(x):
 V, M = np.ones(3), np.ones((2, 3))
 TRACING = [
     (lambda x: 1.0 if x > 0 else x, 1.0, fb.ConfigError, f"`bool` of a traced value must not be asked for: {BRANCH}"),
-    (lambda x: float(x), 1.0, fb.ConfigError, f"`float` of a traced value must not be asked for: {BRANCH}"),
+    (lambda x: float(x), 1.0, fb.ConfigError, f"`float` of a traced value must not be asked for: {NUMBERS}"),
+    (lambda x: math.sin(x[0]), V, fb.ConfigError, f"`float` of a traced value must not be asked for: {NUMBERS}"),
     (lambda x: int(x), 1.0, fb.ConfigError, f"`int` of a traced value must not be asked for: {BRANCH}"),
     (lambda x: [1, 2][x], 1.0, fb.ConfigError, f"`int` of a traced value must not be asked for: {BRANCH}"),
     (lambda x: complex(x), 1.0, fb.ConfigError, f"`complex` of a traced value must not be asked for: {BRANCH}"),
-    (fill, 1.0, fb.ConfigError, f"`float` of a traced value must not be asked for: {BRANCH}"),
-    (
-        lambda x: sum(v for v in x),
-        V,
-        fb.ConfigError,
-        "a traced value must not be iterated over; use whole arrays, or `x[0]`, `x[1]` ...",
-    ),
+    (fill, 1.0, fb.ConfigError, f"`float` of a traced value must not be asked for: {NUMBERS}"),
+    (lambda x: sum(v for v in x), 1.0, fb.ConfigError, "a traced number must not be iterated over"),
     (
         assign,
         V,
@@ -55,23 +59,76 @@ TRACING = [
         "a traced value must not be assigned to in place; use `np.where`, `np.stack` or `np.concatenate`",
     ),
     (add_into, V, fb.ConfigError, "`np.add` of a traced value must have no `out`"),
+    (lambda x: np.array(x), V, fb.ConfigError, NO_ARRAY),
+    (lambda x: np.array([x[0], x[1]]), V, fb.ConfigError, NO_ARRAY),
+    (lambda x: np.sum([x[0], x[1]]), V, fb.ConfigError, NO_ARRAY),
+    (np.arccosh, V, fb.ConfigError, f"`np.arccosh` {TRACED}"),
+    (np.sort, V, fb.ConfigError, f"`np.sort` {TRACED}"),
+    (np.linalg.det, M, fb.ConfigError, f"`np.linalg.det` {TRACED}"),
+    (np.add.reduce, V, fb.ConfigError, f"`np.add.reduce` {TRACED}"),
+    (lambda x: x % 2, V, fb.ConfigError, f"`%` {NO_SIGN}"),
+    (lambda x: 2 // x, V, fb.ConfigError, f"`//` {NO_SIGN}"),
+    (lambda x: ~x, V, fb.ConfigError, "`~` must be of comparisons such as `x > 0`, got another traced value"),
     (
-        lambda x: np.array(x),
+        lambda x: (x > 0) & x,
         V,
         fb.ConfigError,
-        "a traced value must not be made into an array: only NumPy's functions that are gates take it",
+        "`&` must be of comparisons such as `x > 0`, got another traced value",
     ),
-    (np.arctan, V, fb.ConfigError, f"`np.arctan` must be a gate or made of gates, which it is not; there are {GATES}"),
-    (np.sort, V, fb.ConfigError, f"`np.sort` must be a gate or made of gates, which it is not; there are {GATES}"),
+    (lambda x: np.sum(x, dtype=np.float32), V, fb.ConfigError, "`np.sum` of a traced value must have no `dtype`"),
+    (lambda x: x.sum(dtype=float), V, fb.ConfigError, "`x.sum` of a traced value must have no `dtype`"),
+    (lambda x: np.max(x, out=np.ones(3)), V, fb.ConfigError, "`np.max` of a traced value must have no `out`"),
     (
-        np.add.reduce,
+        lambda x: np.where(x > 0),
         V,
         fb.ConfigError,
-        f"`np.add.reduce` must be a gate or made of gates, which it is not; there are {GATES}",
+        "`np.where` of a traced value must be given `condition`, `x`, `y`, got 1 values",
     ),
-    (lambda x: x % 2, V, fb.ConfigError, f"`%` must be a gate, which it is not; there are {GATES}"),
-    (lambda x: 2 // x, V, fb.ConfigError, f"`//` must be a gate, which it is not; there are {GATES}"),
-    (lambda x: ~x, V, fb.ConfigError, f"`~` must be a gate, which it is not; there are {GATES}"),
+    (
+        lambda x: x.trace(0, 1),
+        M,
+        fb.ConfigError,
+        "`x.trace` of a traced value must be given `a`, got 3 values",
+    ),
+    (
+        lambda x: np.transpose(x, (0, 0)),
+        M,
+        fb.ShapeError,
+        "`axes` must be every axis of shape `(2, 3)` once, got `(0, 0)`",
+    ),
+    (
+        lambda x: np.roll(x, 1.5),
+        V,
+        fb.ConfigError,
+        "`np.roll` of a traced value must be given what it can trace, got `Tracer`, `float`",
+    ),
+    (lambda x: x.sum(axis=(0, 0)), M, fb.ShapeError, "`axis` must have no axis twice, got `(0, 0)`"),
+    (lambda x: x.sum(axis=(0, -2)), M, fb.ShapeError, "`axis` must have no axis twice, got `(0, -2)`"),
+    (
+        lambda x: np.squeeze(x, axis=0),
+        M,
+        fb.ShapeError,
+        "`squeeze` must be of axes of length 1, got `0` of shape `(2, 3)`",
+    ),
+    (
+        lambda x: np.linalg.norm(x, ord="nuc"),
+        M,
+        fb.ConfigError,
+        "`ord` must be `None` or `fro` of a matrix, got `nuc`",
+    ),
+    (
+        lambda x: x[np.array([True, False])],
+        V,
+        fb.ShapeError,
+        "a mask must have the shape of what it picks from, `(3,)`, got `(2,)`",
+    ),
+    (lambda x: x[[0, 3]], V, fb.ShapeError, "an index must be within axis 0 of length 3, got `3`"),
+    (
+        lambda x: x[x > 5],
+        V,
+        fb.ConfigError,
+        "an index of a traced value must be whole numbers, slices or constant lists, got `Tracer(greater, shape=(3,))`",
+    ),
     (lambda x: x.argmax(), V, AttributeError, "a traced value has no attribute `argmax`"),
     (lambda x: len(x), 1.0, fb.ConfigError, "a traced number must not be taken for a list, got `len` of it"),
     (lambda x: x + np.ones(4), V, fb.ShapeError, "`add` must have inputs whose shapes fit, got `(3,)` and `(4,)`"),
@@ -111,10 +168,10 @@ TRACING = [
         "an index must pick at least one element, got `slice(3, None, None)` of axis 0 of length 3",
     ),
     (
-        lambda x: x[[0, 1]],
+        lambda x: x[[0.5, 1]],
         V,
         fb.ConfigError,
-        "an index of a traced value must be whole numbers and slices, got `[0, 1]`",
+        "an index that is a list must be of whole numbers or truths, got `[0.5, 1]`",
     ),
     (lambda x: x.sum(axis=2), M, fb.ShapeError, "`axis` must be one of shape `(2, 3)`, got `2`"),
     (
@@ -213,6 +270,8 @@ CALLS = [
     (lambda: F.jvp((1.0, V), (V, V)), fb.ShapeError, "`tangents` must have shapes `()`, `(3,)`, got `(3,)`, `(3,)`"),
     (lambda: F.jvp((1.0, V), (1.0,)), fb.ConfigError, "`tangents` must be a tuple of 2 values, got 1"),
     (lambda: F.jvp((1.0, V), V), fb.ConfigError, "`tangents` must be a tuple of 2 values, got a `ndarray`"),
+    (lambda: F.jvp((1.0, V), 3.0), fb.ConfigError, "`tangents` must be a tuple of 2 values, got a `float`"),
+    (lambda: F.vjp(3.0, 3.0), fb.ConfigError, "`args` must be a tuple, one value an argument, got a `float`"),
     (
         lambda: G.jacobian(V, mode="fast"),
         fb.ConfigError,
@@ -251,3 +310,17 @@ def test_a_function_that_failed_can_be_called_again():
 def test_nan_is_let_through():
     assert np.isnan(F(np.nan, 1.0))
     assert np.isnan(F.gradient(1.0, np.nan)[0])
+
+
+def test_scipys_functions_are_named_by_their_own_name():
+    special = pytest.importorskip("scipy.special")
+    with pytest.raises(fb.ConfigError) as info:
+        fb.trace(special.gamma)(V)
+    assert str(info.value) == f"`gamma` {TRACED}"
+    np.testing.assert_allclose(fb.trace(special.expit)(V), special.expit(V), rtol=1e-15)
+    np.testing.assert_allclose(fb.trace(special.erf)(V), special.erf(V), rtol=1e-15)
+
+
+def test_what_is_listed_is_numpys():
+    assert all(callable(operator.attrgetter(name)(np)) for name in (*UFUNCS, *FUNCTIONS))
+    assert "`place`" not in listed()

@@ -179,6 +179,7 @@ def test_subnormals_of_the_caller_are_left_alone():
 
 X = RNG.normal(size=(4, 6))
 x = RNG.normal(size=6)
+MASK = X > 0.1
 MADE = {
     "square": lambda X: np.square(X),
     "reciprocal": lambda X: np.reciprocal(X),
@@ -221,6 +222,39 @@ MADE = {
     "vector and matrix": lambda X: X[0][:4] @ X,
     "matrix and vector": lambda X: X @ X[1],
     "swapped": lambda X: 2.0 - (1.0 / (3.0 ** (X * 1.0))) + np.ones(6) @ X.T @ np.ones((4, 1)),
+    "vstack arrays first": lambda X: np.vstack([np.ones(6), X[0], np.zeros((1, 6)), X]),
+    "hstack arrays first": lambda X: np.hstack([np.ones(2), X[0]]),
+    "hstack numbers": lambda X: np.hstack([X[0, 0], 3.0, X[1, 1]]),
+    "hstack matrices": lambda X: np.hstack([np.ones((4, 2)), X]),
+    "column_stack": lambda X: np.column_stack([np.ones(4), X[:, 0], X]),
+    "sinh and cosh": lambda X: np.sinh(X) * np.cosh(X * 0.5),
+    "std": lambda X: np.std(X, axis=0) + X.std() + X.std(axis=0, ddof=1),
+    "var": lambda X: np.var(X, axis=1, keepdims=True) * X.var() + np.var(X, 1, ddof=1, keepdims=True),
+    "norm": lambda X: np.linalg.norm(X, axis=1) + np.linalg.norm(X) + np.linalg.norm(X[0]),
+    "norms": lambda X: np.linalg.norm(X, 1, axis=0) * np.linalg.norm(X[0], np.inf) + np.linalg.norm(X, "fro"),
+    "inner": lambda X: np.inner(X, X) * np.inner(X[0], X[1]) * np.inner(2.0, X[0, 0]),
+    "trace and diag": lambda X: np.trace(X) * np.diag(X) + np.diag(X[0])[0, 0] + np.diag(X.T @ X).sum() + X.trace(),
+    "flip": lambda X: np.flip(X) * np.flip(X, 0) + np.fliplr(X) * np.flipud(X) + np.flip(X, axis=(0, 1)),
+    "roll": lambda X: np.roll(X, 2) + np.roll(X, -1, axis=1) + np.roll(X, 4, axis=0),
+    "diff": lambda X: np.diff(X, axis=0)[:2, 1:] * np.diff(X)[:2] + np.diff(X, 2, 0)[:, 1:],
+    "clip method": lambda X: X.clip(-0.5, 0.5) + X.clip(max=0.25),
+    "logic": lambda X: np.where((X > 0) & (X < 1) | ~(X > -1), X, X * 2.0),
+    "logic functions": lambda X: np.where(
+        np.logical_or(np.logical_and(X > 0, X < 1), np.logical_not(X > -1)) ^ (X > 5), X, X * 2.0
+    ),
+    "transpose axes": lambda X: np.transpose(X, (1, 0)) @ X.transpose(0, 1) + np.transpose(X, (0, -1)).T @ X,
+    "transposed methods": lambda X: X.transpose((1, 0))[0] * X.transpose(1, 0)[1] * np.matrix_transpose(X)[2],
+    "squeeze axis": lambda X: np.squeeze(X[:1], axis=0) * X[:1].squeeze(0),
+    "expand_dims axes": lambda X: np.expand_dims(X[0, 0], (0, 1)) * X,
+    "full_like": lambda X: np.full_like(X, 2.0) * X + np.isnan(X),
+    "iteration": lambda X: sum(row * i for i, row in enumerate(X)),
+    "unpacking": lambda X: (lambda a, b, *c: a * b + c[1])(*X),
+    "list of rows": lambda X: X[[0, 2, 3, -3]] * 2.0,
+    "list of columns": lambda X: X[1:, [5, 0, 0, 2, 4]] + X[0, [1, 2, 3, 3, 0]],
+    "list and row": lambda X: X[[3, 1], 2],
+    "mask of rows": lambda X: X[np.array([True, False, True, True])],
+    "mask of numbers": lambda X: X[MASK],
+    "pairs": lambda X: X[np.arange(4), [3, 0, 5, 3]] * X[[1, 1, 0, 2], [0, 0, 4, 5]],
     "absolute": lambda X: abs(X) + np.fabs(-X) + +X,
 }
 

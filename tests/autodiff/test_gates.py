@@ -1,5 +1,7 @@
 """Every gate on a ladder: its value is NumPy's, its vjp central differences, its jvp and vjp are adjoint."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -150,3 +152,46 @@ def test_a_power_of_zero_has_its_derivatives():
     assert F.gradient(0.0, 3.0) == (0.0, 0.0)
     assert F.gradient(0.0, 1.0) == (1.0, 0.0)
     assert F.gradient(2.0, 0.0) == (0.0, np.log(2.0))
+
+
+@pytest.mark.parametrize(("dtype", "tiny", "huge"), [("float32", 1e-30, 1e30), ("float64", 1e-200, 1e200)])
+def test_a_hypotenuse_and_its_derivatives_neither_overflow_nor_underflow(dtype, tiny, huge):
+    F = fb.trace(np.hypot, dtype)
+    for size in (tiny, 1.0, huge):
+        np.testing.assert_allclose(F(3.0 * size, -4.0 * size), 5.0 * size, rtol=1e-6)
+        np.testing.assert_allclose(F.gradient(3.0 * size, -4.0 * size), [0.6, -0.8], rtol=1e-6)
+    assert F.gradient(0.0, 0.0) == (0.0, 0.0)
+    assert F(-np.inf, np.nan) == F(np.nan, np.inf) == np.inf
+    assert np.isnan([F(np.nan, 0.0), F(0.0, np.nan)]).all()
+
+
+def test_a_hypotenuse_has_its_second_derivatives_where_both_are_equal():
+    found = np.array(fb.trace(np.hypot).hessian(3.0, 3.0))
+    np.testing.assert_allclose(found, np.array([[1.0, -1.0], [-1.0, 1.0]]) / 72.0**0.5, rtol=1e-14)
+
+
+@pytest.mark.parametrize("reduce", [np.max, np.min])
+@pytest.mark.parametrize("equal", [1, 2, 3, 4, 5])
+def test_equal_extremes_share_the_derivative_evenly_wherever_they_stand(reduce, equal):
+    F = fb.trace(lambda x: reduce(x) ** 2)
+    extreme = 7.0 if reduce is np.max else -7.0
+    for places in itertools.combinations(range(5), equal):
+        x = np.zeros(5)
+        x[list(places)] = extreme
+        share = np.isin(np.arange(5), places) / equal
+        assert F(x) == 49.0
+        np.testing.assert_allclose(F.gradient(x)[0], 2.0 * extreme * share, rtol=1e-15)
+        np.testing.assert_allclose(F.hessian(x), 2.0 * np.outer(share, share), rtol=1e-15)
+        np.testing.assert_allclose(F.jvp((x,), (np.arange(5.0),)), 2.0 * extreme * share @ np.arange(5.0), rtol=1e-14)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, (0, 1)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_extremes_along_an_axis_share_along_it(axis, keepdims):
+    X = np.array([[3.0, 1.0, 3.0], [3.0, 1.0, 2.0]])
+    F = fb.trace(lambda X: np.max(X, axis=axis, keepdims=keepdims) * 1.0)
+    np.testing.assert_array_equal(F(X), np.max(X, axis=axis, keepdims=keepdims))
+    mask = (np.max(X, axis=axis, keepdims=True) == X) * 1.0
+    expected = mask / mask.sum(axis=axis, keepdims=True)
+    np.testing.assert_allclose(F.vjp((X,), np.ones(np.shape(F(X))))[0], expected, rtol=1e-15)
+    assert np.isnan(F(np.where(X > 2.5, np.nan, X))).any()

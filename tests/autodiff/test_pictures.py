@@ -1,6 +1,7 @@
 """Functions shown gate by gate: the table and the picture say what was computed, and no two labels overlap."""
 
 import re
+import time
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -130,3 +131,42 @@ def test_a_picture_is_text_a_file_and_what_notebooks_show(tmp_path):
     picture.save(tmp_path / "f.svg")
     assert (tmp_path / "f.svg").read_text(encoding="utf-8") == str(picture)
     assert [name for name in vars(Picture) if not name.startswith("_")] == ["save"]
+
+
+def chain(count):
+    """A function of that many gates and arguments, whose first value is used in every gate."""
+
+    def f(x):
+        y = x
+        for _ in range(count - 1):
+            y = np.sin(y) if y is x else y * x
+        return y
+
+    return fb.trace(f)
+
+
+def test_a_large_picture_is_made_at_once():
+    begin = time.perf_counter()
+    chain(400).draw(0.5)
+    assert time.perf_counter() - begin < 5.0
+
+
+def test_a_picture_of_too_many_gates_is_refused():
+    with pytest.raises(fb.ConfigError) as info:
+        chain(401).draw(0.5)
+    assert str(info.value) == (
+        "a picture must be of at most 400 gates, got 401\n"
+        "hint: `explain` shows any number of them, and a function of whole arrays has fewer"
+    )
+
+
+def test_what_has_a_default_may_be_left_out():
+    F = fb.trace(lambda x, y=2.0, z=1.0: x * y + z)
+    assert [row.split()[0] for row in F.explain(x=3.0).splitlines()[1:3]] == ["x", "v2"]
+    assert "y " in F.explain(x=3.0, z=4.0)
+    assert F.explain(3.0) == F.explain(x=3.0)
+
+
+def test_an_argument_may_be_called_self():
+    assert "self" in fb.trace(lambda self, other: self * other).explain(self=3.0, other=2.0)
+    assert fb.trace(lambda self: self * 2.0).draw(self=3.0)
