@@ -84,6 +84,9 @@ TRACING = [
         fb.ConfigError,
         "`np.where` of a traced value must be given `condition`, `x`, `y`, got 1 values",
     ),
+    (lambda x: x.reshape(3, order="F"), V, fb.ConfigError, "`x.reshape` of a traced value must have no `order`"),
+    (lambda x: x.ravel("F"), V, fb.ConfigError, "`x.ravel` of a traced value must be given `a`, got 2 values"),
+    (lambda x: round(x[0]), V, fb.ConfigError, f"`round` of a traced value must not be asked for: {NUMBERS}"),
     (
         lambda x: x.trace(0, 1),
         M,
