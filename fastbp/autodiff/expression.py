@@ -1,6 +1,6 @@
 """Formulas as text, such as `x * tanh(log(1 + exp(x)))`: read by a small grammar, never run as Python.
 
-numbers, names, + - * / ** and signs     as in Python
+numbers, names, + - * / ** and signs     as in Python; `pi` and `e` are what they are in `math`
 f(x, y)                                  the gates that work number by number, by their names
 where(x > 0, a, b)                       comparisons only there, as the first argument
 """
@@ -8,6 +8,7 @@ where(x > 0, a, b)                       comparisons only there, as the first ar
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Sequence
 from inspect import signature
@@ -45,6 +46,7 @@ OPERATORS: dict[type, Callable[..., Any]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
+NUMBERS = {"pi": math.pi, "e": math.e}
 Values = dict[str, Any]
 Part = Callable[[Values], Any]
 
@@ -76,6 +78,8 @@ class Reader:
         match node:
             case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
                 return self.number(number)
+            case ast.Name(id=name) if name in NUMBERS and name not in self.names:
+                return self.number(NUMBERS[name])
             case ast.Name(id=name):
                 if name not in self.names:
                     known = ", ".join(f"`{n}`" for n in self.names)
@@ -103,7 +107,9 @@ class Reader:
         try:
             value = np.float64(number)
         except OverflowError:
-            raise ConfigError(f"`{self.where}` must have numbers that fit into `float64`, got a larger one") from None
+            value = np.float64(math.inf)
+        if np.isinf(value):
+            raise ConfigError(f"`{self.where}` must have numbers that fit into `float64`, got a larger one")
         return lambda values: value
 
     def call(self, name: str, args: list[ast.expr]) -> Part:

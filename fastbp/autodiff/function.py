@@ -6,6 +6,7 @@ import inspect
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import MethodType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -68,15 +69,37 @@ class Traced:
     [2.05957, 1.592233]
     """
 
-    def __init__(self, function: Callable[..., Any], dtype: str = "float64") -> None:
+    def __init__(self, function: Callable[..., Any], dtype: Any = "float64") -> None:
         if not callable(function):
             raise ConfigTypeError(f"`trace` must be given a function, got `{function!r}`")
+        if isinstance(dtype, np.dtype) or (isinstance(dtype, type) and issubclass(dtype, np.generic)):
+            dtype = np.dtype(dtype).name
         if not isinstance(dtype, str) or dtype not in ("float64", "float32"):
             raise not_one_of("dtype", dtype, ("float64", "float32"))
-        self.function: Callable[..., Any] = function
-        self.dtype = np.dtype(dtype)
+        self.__setstate__({"function": function, "dtype": np.dtype(dtype)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: programs are made again."""
+        return {"function": self.function, "dtype": self.dtype}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.function: Callable[..., Any] = state["function"]
+        self.dtype: np.dtype[Any] = state["dtype"]
         self._traces: dict[tuple[Shape, ...], Traces] = {}
         self._lock = threading.RLock()
+        self._name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Traced:
+        """A method, traced for each instance, which is what it was when the method was traced."""
+        if instance is None:
+            return self
+        bound = Traced(MethodType(self.function, instance), self.dtype)
+        if self._name and hasattr(instance, "__dict__"):
+            instance.__dict__.setdefault(self._name, bound)
+        return bound
 
     def __repr__(self) -> str:
         return f"Traced({getattr(self.function, '__name__', self.function)}, dtype={self.dtype.name!r})"
@@ -124,8 +147,10 @@ class Traced:
         with self._lock:
             return traces.program(kind)
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **named: Any) -> Any:
         """What the function returns: a float, an array or a tuple of them; while another is traced, its gates."""
+        if named:
+            raise by_position(named)
         if Tracer in map(type, args):
             return self.function(*args)
         if OPEN.graphs and (around := inside(self.function, args)):
@@ -144,7 +169,7 @@ class Traced:
         )
         return inside(self.function, args, others) if known else None
 
-    def value_and_gradient(self, *args: Any) -> tuple[float, tuple[Value, ...]]:
+    def value_and_gradient(self, *args: Any, **named: Any) -> tuple[float, tuple[Value, ...]]:
         """The value of a function whose result is one number, and its derivative in every argument.
 
         Returns
@@ -153,7 +178,9 @@ class Traced:
         gradient : tuple
             One for each argument, of its shape.
         """
-        if around := self._around(args):
+        if named:
+            raise by_position(named)
+        if (OPEN.graphs or Tracer in map(type, args)) and (around := self._around(args)):
             self._check_number("gradient", around)
             nodes = around.results("gradient")
             return cast(Any, nodes[0]), tuple(nodes[1:])
@@ -165,9 +192,9 @@ class Traced:
         value, *gradient = run(found)
         return value, tuple(gradient)
 
-    def gradient(self, *args: Any) -> tuple[Value, ...]:
+    def gradient(self, *args: Any, **named: Any) -> tuple[Value, ...]:
         """The derivative of a function whose result is one number, in every argument: a tuple, one for each."""
-        return self.value_and_gradient(*args)[1]
+        return self.value_and_gradient(*args, **named)[1]
 
     def _check_number(self, what: str, traces: Traces | Inside) -> None:
         if not traces.single or traces.shapes != [()]:
@@ -200,7 +227,7 @@ class Traced:
         results = self._program(traces, "jvp")([*found, *moved])
         return results[0] if traces.single else results
 
-    def jacobian(self, *args: Any, mode: str = "auto") -> Any:
+    def jacobian(self, *args: Any, mode: str = "auto", **named: Any) -> Any:
         """∂result/∂argument, in the shape of the result and then the argument.
 
         Of several arguments a tuple, one for each; of several results a tuple of these.
@@ -218,6 +245,8 @@ class Traced:
         array([[3., 2.],
                [1., 1.]])
         """
+        if named:
+            raise by_position(named)
         if not isinstance(mode, str) or mode not in ("auto", "forward", "reverse"):
             raise not_one_of("mode", mode, ("auto", "forward", "reverse"))
         if around := self._around(args):
@@ -258,11 +287,13 @@ class Traced:
         moved = of_shapes("v", v, [shape_of(a) for a in found], False, self.dtype)
         return self._program(traces, "hessian_vector")([*found, *moved])
 
-    def hessian(self, *args: Any) -> Any:
+    def hessian(self, *args: Any, **named: Any) -> Any:
         """The second derivatives of a function whose result is one number, column by column.
 
         Of one argument an array, its shape twice; of several a tuple of tuples.
         """
+        if named:
+            raise by_position(named)
         if around := self._around(args):
             self._check_number("hessian", around)
             return _plain([_plain(list(row)) for row in around.hessian()])
@@ -288,6 +319,11 @@ class Traced:
         return draw(self, args, named)
 
 
+def by_position(named: dict[str, Any]) -> ConfigTypeError:
+    names = ", ".join(f"`{n}`" for n in named)
+    return ConfigTypeError(f"values of a traced function must be given by position, got {names} by name")
+
+
 def _units(shapes: Sequence[Shape], dtype: np.dtype[Any]) -> Any:
     """Every unit vector of values of these shapes: which value, where in it, and all values."""
     values = [np.zeros(shape, dtype) for shape in shapes]
@@ -304,19 +340,20 @@ def _plain(blocks: list[Any]) -> Any:
     return found[0] if len(found) == 1 else tuple(found)
 
 
-def trace(function: Callable[..., Any], dtype: str = "float64") -> Traced:
+def trace(function: Callable[..., Any], dtype: Any = "float64") -> Traced:
     """Make a plain function of numbers and arrays one that knows its derivatives.
 
     The function is run on stand-ins that note each operation: operators, NumPy's functions and those of fastbp. So it
     may have loops and branches over Python values, but none over what it computes. Values have at most two axes, and a
-    result too small to be a normal number may be zero. `trace` can be used as a decorator.
+    result too small to be a normal number may be zero. `trace` can be used as a decorator, of methods too: what `self`
+    holds is then what it was at the first call.
 
     Parameters
     ----------
     function : callable
         Of numbers, vectors and matrices, to one of them or a tuple.
-    dtype : {"float64", "float32"}
-        What everything is computed in.
+    dtype : {"float64", "float32"} or NumPy's
+        What everything is computed in. `sin` and `cos` are NaN beyond 2⁵⁰ in float64 and 2²² in float32.
 
     Examples
     --------
@@ -325,5 +362,13 @@ def trace(function: Callable[..., Any], dtype: str = "float64") -> Traced:
     >>> value, (dW, dx) = loss.value_and_gradient(np.ones((2, 3)), np.zeros(3))
     >>> value, dW.shape, dx.shape
     (0.0, (2, 3), (3,))
+
+    A gradient is a tuple, of one argument too, so for SciPy it is
+    `minimize(F, x0, jac=lambda x: F.gradient(x)[0])`:
+
+    >>> F = fb.trace(lambda x: np.sum((x - 1.0) ** 4))
+    >>> jac = lambda x: F.gradient(x)[0]
+    >>> jac(np.array([2.0, 1.0]))
+    array([4., 0.])
     """
     return Traced(function, dtype)

@@ -16,6 +16,7 @@ cotangent u of z and the tangent t of an input are both multiplied with ∂z/∂
     log1p           log(1 + x)              u / (1 + x)
     sqrt            √x                      u (½ / z)
     sin, cos        sin x, cos x            u cos x, -(u sin x)
+    arctan          arctan x                u / (x² + 1)
     tanh            tanh x                  u (1 - z²)
     sigmoid         1 / (1 + exp(-x))       u (z (1 - z))
     softplus        log(1 + exp x)          u σ(x)
@@ -183,6 +184,11 @@ def _power_by_exponent(g: Graph, node: Node, u: int) -> int | None:
     return g.gate("multiply", u, g.gate("multiply", node.number, g.gate("log", safe)))
 
 
+def _one_and_square(g: Graph, node: Node) -> int:
+    (x,) = node.inputs
+    return g.gate("add", g.gate("multiply", x, x), one(g, node))
+
+
 def _over(g: Graph, node: Node, u: int) -> int:
     return g.gate("divide", u, node.inputs[1])
 
@@ -228,6 +234,7 @@ elementwise("log1p", np.log1p, lambda g, n, u: g.gate("divide", u, g.gate("add",
 elementwise("sqrt", np.sqrt, times(lambda g, n: g.gate("divide", g.full(0.5, n.shape), n.number)), exact=True)
 elementwise("sin", np.sin, times(lambda g, n: g.gate("cos", n.inputs[0])))
 elementwise("cos", np.cos, lambda g, n, u: g.gate("negate", g.gate("multiply", u, g.gate("sin", n.inputs[0]))))
+elementwise("arctan", np.arctan, lambda g, n, u: g.gate("divide", u, _one_and_square(g, n)))
 elementwise("tanh", np.tanh, times(lambda g, n: g.gate("subtract", one(g, n), g.gate("multiply", n.number, n.number))))
 elementwise(
     "sigmoid",

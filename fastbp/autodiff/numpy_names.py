@@ -19,8 +19,8 @@ def _gate(name: str) -> Callable[..., Tracer]:
 
 
 SAME = (
-    *("add", "subtract", "multiply", "divide", "power", "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh"),
-    *("hypot", "maximum", "minimum", "sign"),
+    *("add", "subtract", "multiply", "divide", "power", "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "arctan"),
+    *("tanh", "hypot", "maximum", "minimum", "sign"),
     *("greater", "greater_equal", "less", "less_equal", "equal", "not_equal"),
 )
 UFUNCS: dict[str, Callable[..., Tracer]] = {

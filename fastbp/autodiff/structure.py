@@ -13,8 +13,8 @@
 All but the last two are linear, so their jvp is the gate itself. `tied` has the value of m and shares its derivative
 evenly among the k numbers of x that are equal to it, wherever they stand; how m was found does not matter.
 
-In matmul, z_bo = Σ_i x_bi y_io depends on x_bi through row
-b of z alone, with derivative y_io, which gives u yᵀ; likewise xᵀ u. No Jacobian of a matrix in a matrix is ever formed.
+In matmul, z_bo = Σ_i x_bi y_io depends on x_bi through row b of z alone, with derivative y_io, which gives u yᵀ;
+likewise xᵀ u. No Jacobian of a matrix in a matrix is ever formed.
 
 The places of take and place are two ranges (first, step, count), of rows and of columns.
 """

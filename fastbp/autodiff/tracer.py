@@ -88,6 +88,9 @@ class Tracer:
     def __index__(self) -> int:
         self._refuse("int")
 
+    def __round__(self, digits: Any = None) -> NoReturn:
+        self._refuse("round", NUMBERS)
+
     def __complex__(self) -> complex:
         self._refuse("complex")
 
@@ -161,11 +164,11 @@ class Tracer:
     def dot(self, *args: Any, **settings: Any) -> Any:
         return self._method("dot", args, settings)
 
-    def reshape(self, *shape: Any) -> Tracer:
-        return reshape(self, shape[0] if len(shape) == 1 else shape)
+    def reshape(self, *shape: Any, **settings: Any) -> Any:
+        return self._method("reshape", (shape[0] if len(shape) == 1 else shape,), settings)
 
-    def ravel(self) -> Tracer:
-        return reshape(self, -1)
+    def ravel(self, *args: Any, **settings: Any) -> Any:
+        return self._method("ravel", args, settings)
 
     flatten = ravel
 

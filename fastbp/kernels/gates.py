@@ -92,6 +92,7 @@ FORMULAS: dict[str, Callable[..., V]] = {
     "sqrt": lambda x: x.sqrt(),
     "sin": trigonometry.sin,
     "cos": trigonometry.cos,
+    "arctan": trigonometry.arctan,
     "tanh": functions.tanh,
     "sigmoid": functions.sigmoid,
     "softplus": functions.softplus,

@@ -1,4 +1,4 @@
-"""Sine and cosine of one vector, of either dtype, without a branch or a call.
+"""Sine, cosine and arctangent of one vector, of either dtype, without a branch or a call.
 
 Write x = n π/2 + r with n an integer and |r| <= π/4. Then n says which of the two functions of r it is, and its sign:
 
@@ -23,6 +23,16 @@ The largest errors seen, in units of the last place, over 2.5 million float32 an
     float32   1.98  2.11
     float64   1.50  1.50
 
+The arctangent of a = |x| is h + arctan t with |t| <= tan π/8, and of t it is t + t³ A(t²):
+
+    a up to tan π/8        t = a                    h = 0
+    a up to tan 3π/8       t = (a - 1) / (a + 1)    h = π/4
+    above                  t = -1 / a               h = π/2
+
+h is in two parts, of which the small one is added first. A interpolates at the Chebyshev nodes of t².
+The largest errors seen are 2.06 in float32, over 2.4 million, and 1.90 in float64, over 80,000, half of them spread
+over the exponents and half evenly up to 4.
+
 NaN travels, and infinities have no sine: they give NaN. Nothing normal passes through a subnormal.
 """
 
@@ -44,6 +54,11 @@ class Circle(NamedTuple):
     P: tuple[float, float, float]
     S: tuple[float, ...]
     C: tuple[float, ...]
+    quarter: tuple[float, float]  # π/4 in two parts
+    A: tuple[float, ...]
+
+
+TAN_EIGHTH, TAN_THREE_EIGHTHS = 0.41421356, 2.41421356  # of π; where the ranges meet need not be exact
 
 
 CIRCLE32 = Circle(
@@ -54,6 +69,8 @@ CIRCLE32 = Circle(
     P=(1.5707963705062866, -4.371138828673793e-08, -1.7151245100058819e-15),
     S=(-0.16666655242443085, 0.008332191966474056, -0.00019518785120453686),
     C=(0.04166664555668831, -0.0013887310633435845, 2.4432563805021346e-05),
+    quarter=(0.7853981852531433, -2.1855694143368964e-08),
+    A=(-0.3333333134651184, 0.19999539852142334, -0.14263950288295746, 0.10743668675422668, -0.06451718509197235),
 )
 
 CIRCLE64 = Circle(
@@ -77,6 +94,20 @@ CIRCLE64 = Circle(
         -2.755731421606343e-07,
         2.0875705232563916e-09,
         -1.13587393826391e-11,
+    ),
+    quarter=(0.7853981633974483, 3.061616997868383e-17),
+    A=(
+        -0.3333333333333333,
+        0.19999999999995516,
+        -0.14285714284665682,
+        0.11111111015187018,
+        -0.0909090457530649,
+        0.07692183125376892,
+        -0.06664510525508936,
+        0.05858140904866328,
+        -0.050854078345894844,
+        0.03923044778479309,
+        -0.019175404711104935,
     ),
 )
 
@@ -115,3 +146,15 @@ def cos(x: Any) -> Any:
     c = circle_of(x)
     n, r = quarter_turns(x, c)
     return of_turn(x, n + 1, r, c)
+
+
+def arctan(x: Any) -> Any:
+    c = circle_of(x)
+    high, low = c.quarter
+    a = x.abs()
+    far, middle = a.gt(TAN_THREE_EIGHTHS), a.gt(TAN_EIGHTH)
+    t = far.select(-1.0, middle.select(a - 1.0, a)) / far.select(a, middle.select(a + 1.0, 1.0))
+    z = t * t
+    y = (t * z).fma(polynomial(z, c.A), t)
+    y = far.select(y + 2.0 * low + 2.0 * high, middle.select(y + low + high, y))
+    return x.isnan().select(x, y.copysign(x))

@@ -50,6 +50,7 @@ LADDER = {
     "sqrt": Rung(np.sqrt, ("positive",)),
     "sin": Rung(np.sin),
     "cos": Rung(np.cos),
+    "arctan": Rung(np.arctan),
     "tanh": Rung(np.tanh),
     "sigmoid": Rung(fb.sigmoid),
     "softplus": Rung(fb.softplus),

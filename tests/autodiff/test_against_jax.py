@@ -10,7 +10,7 @@ jnp = jax.numpy
 
 ONE = (
     *("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh", "sigmoid", "abs", "negate", "relu", "softplus"),
-    *("square", "erf"),
+    *("square", "erf", "arctan", "cosh", "sinh"),
 )
 TWO = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "whole power", "where", "branch")
 SHAPES = ((), (3,), (4, 3))
@@ -37,6 +37,8 @@ def one(name, x, np, own):
         return np.log(1.5 + np.tanh(x))
     if name == "sqrt":
         return np.sqrt(1.0 + x * x)
+    if name in ("cosh", "sinh"):
+        return getattr(np, name)(np.tanh(x))
     if name == "exp":
         return np.exp(np.tanh(x))
     if name == "negate":

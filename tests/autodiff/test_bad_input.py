@@ -84,6 +84,9 @@ TRACING = [
         fb.ConfigError,
         "`np.where` of a traced value must be given `condition`, `x`, `y`, got 1 values",
     ),
+    (lambda x: x.reshape(3, order="F"), V, fb.ConfigError, "`x.reshape` of a traced value must have no `order`"),
+    (lambda x: x.ravel("F"), V, fb.ConfigError, "`x.ravel` of a traced value must be given `a`, got 2 values"),
+    (lambda x: round(x[0]), V, fb.ConfigError, f"`round` of a traced value must not be asked for: {NUMBERS}"),
     (
         lambda x: x.trace(0, 1),
         M,
@@ -233,6 +236,7 @@ def outside():
 
 
 F, G = fb.trace(lambda x, y: x * y), fb.trace(lambda x: x * 2.0)
+BY_NAME = "values of a traced function must be given by position, got `y` by name"
 CALLS = [
     (lambda: F(1.0), fb.ConfigError, "the traced function must be given `x`, `y`, got 1 arguments"),
     (lambda: fb.trace(np.sin)(1.0, 2.0), fb.ConfigError, "the traced function must be given 1 arguments, got 2"),
@@ -280,6 +284,15 @@ CALLS = [
     (lambda: fb.trace(3), fb.ConfigError, "`trace` must be given a function, got `3`"),
     (
         lambda: fb.trace(abs, dtype="float16"),
+        fb.ConfigError,
+        "`dtype` must be one of `float64`, `float32`, got `float16`\nhint: did you mean `float64`?",
+    ),
+    (lambda: F(1.0, y=2.0), fb.ConfigError, BY_NAME),
+    (lambda: F.gradient(1.0, y=2.0), fb.ConfigError, BY_NAME),
+    (lambda: F.hessian(1.0, y=2.0), fb.ConfigError, BY_NAME),
+    (lambda: F.jacobian(1.0, y=2.0), fb.ConfigError, BY_NAME),
+    (
+        lambda: fb.trace(abs, dtype=np.float16),
         fb.ConfigError,
         "`dtype` must be one of `float64`, `float32`, got `float16`\nhint: did you mean `float64`?",
     ),

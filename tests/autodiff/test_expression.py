@@ -17,6 +17,7 @@ GOOD = {
     "add(subtract(x, 1), multiply(2, negate(x)))": lambda x: x - 1 - 2 * x,
     "9 ** 9 ** 9 ** 9 * 0 * x": lambda x: x * np.nan,
     "x / 0": lambda x: x / 0,
+    "sin(pi * x) + e": lambda x: np.sin(np.pi * x) + np.e,
 }
 
 
@@ -26,7 +27,7 @@ def test_a_formula_is_what_it_says(text):
         expected = GOOD[text](X)
     np.testing.assert_allclose(parse(text)(X), expected, rtol=1e-15)
     found = fb.trace(parse(text))(X)
-    np.testing.assert_allclose(found, expected, rtol=1e-14)
+    np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-15)
     assert np.isclose(parse(text)(0.3), parse(text)(np.array([0.3]))[0], equal_nan=True)
 
 
@@ -80,6 +81,8 @@ BAD = {
     "where(0 < x < 1, 1, 2)": "`formula` must give `where` a comparison such as `x > 0` first, got `0 < x < 1`",
     "(x > 0) * x": "`formula` must have comparisons only as the first argument of `where`, got `x > 0`",
     "-" * 250 + "x": "`formula` must be nested at most 200 deep, got more",
+    "1e400 * x": "`formula` must have numbers that fit into `float64`, got a larger one",
+    "inf * x": "`formula` must have no names but `x`, got `inf`",
     "1" + "0" * 400 + " * x": "`formula` must have numbers that fit into `float64`, got a larger one",
 }
 
@@ -99,3 +102,7 @@ def test_a_formula_must_be_text():
 
 def test_long_sums_can_be_said():
     assert parse("+".join(["x"] * 190))(2.0) == 380.0
+
+
+def test_a_name_of_the_formulas_own_goes_before_a_number():
+    assert parse("e * pi", names=("e", "pi"))(2.0, 3.0) == 6.0

@@ -1,5 +1,7 @@
 """What users call: values, gradients, products, Jacobians, Hessians, of numbers and arrays of any kind."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -141,6 +143,37 @@ def test_trace_is_a_decorator_and_takes_numpys_functions():
     assert square(3.0) == 9.0
     assert fb.trace(np.multiply).gradient(3.0, 4.0) == (4.0, 3.0)
     assert repr(square) == "Traced(square, dtype='float64')"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.dtype("float32"), np.dtype(">f4"), "float32"])
+def test_a_dtype_may_be_numpys(dtype):
+    assert repr(fb.trace(np.sin, dtype=dtype)) == "Traced(sin, dtype='float32')"
+
+
+class Spring:
+    def __init__(self, stiffness):
+        self.stiffness = stiffness
+
+    @fb.trace
+    def energy(self, x):
+        return 0.5 * self.stiffness * x * x
+
+
+def test_a_method_is_traced_for_each_instance():
+    soft, hard = Spring(1.0), Spring(10.0)
+    assert (soft.energy(2.0), hard.energy(2.0), soft.energy(4.0)) == (2.0, 20.0, 8.0)
+    assert hard.energy.gradient(2.0) == (20.0,)
+    assert hard.energy is hard.energy
+    assert copy.deepcopy(hard).energy(2.0) == 20.0
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda F: pickle.loads(pickle.dumps(F))])
+def test_a_used_function_can_be_copied(copied):
+    F = fb.trace(np.tanh, dtype="float32")
+    before = F.gradient(0.5)
+    other = copied(F)
+    assert other.gradient(0.5) == F.gradient(0.5) == before
+    assert other.dtype == np.float32
 
 
 def test_a_function_is_run_once_for_each_set_of_shapes():

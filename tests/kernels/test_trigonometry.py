@@ -1,4 +1,4 @@
-"""sin, cos and power, compiled and on the NumPy twin of the vectors, against mpmath and float64."""
+"""sin, cos, arctan and power, compiled and on the NumPy twin of the vectors, against mpmath and float64."""
 
 import math
 
@@ -14,9 +14,12 @@ from tests.numpy_lanes import Lanes
 INF, NAN = math.inf, math.nan
 DTYPES = ["float32", "float64"]
 # The largest errors allowed, in units of the last place.
-ULPS = {"float32": {"sin": 2.2, "cos": 2.2, "power": 46.0}, "float64": {"sin": 1.6, "cos": 1.6, "power": 330.0}}
+ULPS = {
+    "float32": {"sin": 2.2, "cos": 2.2, "power": 46.0, "arctan": 2.2},
+    "float64": {"sin": 1.6, "cos": 1.6, "power": 330.0, "arctan": 2.1},
+}
 MOST = {"float32": 2.0**22, "float64": 2.0**50}
-FORMULAS = {"sin": trigonometry.sin, "cos": trigonometry.cos, "power": power.power}
+FORMULAS = {"sin": trigonometry.sin, "cos": trigonometry.cos, "arctan": trigonometry.arctan, "power": power.power}
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 every_function = pytest.mark.parametrize("name", ["sin", "cos"])
@@ -88,6 +91,28 @@ def test_sine_is_odd_and_cosine_even(dtype, run):
     np.testing.assert_array_equal(run("sin", -x), -run("sin", x))
     np.testing.assert_array_equal(run("cos", -x), run("cos", x))
     assert max(np.abs(run("sin", x)).max(), np.abs(run("cos", x)).max()) <= 1.0
+
+
+@every_backend
+@every_dtype
+def test_error_of_arctangents_stays_within_its_bound(dtype, run):
+    rng = np.random.default_rng(4)
+    n = 50_000 if dtype == "float32" else 3_000
+    ends = [m * (1.0 + k * 1e-7) for m in (np.sqrt(2.0) - 1.0, 1.0, np.sqrt(2.0) + 1.0) for k in range(-20, 21)]
+    x = np.concatenate([2.0 ** rng.uniform(-60, 60, n), rng.uniform(0.0, 4.0, n), ends]).astype(dtype)
+    high, low = (np.arctan(x.astype(float)), 0.0) if dtype == "float32" else exact(mpmath.atan, x)
+    errors = ulp_errors(run("arctan", x), high, low)
+    assert errors.max() <= ULPS[dtype]["arctan"], f"arctan({x[errors.argmax()]!r})"
+    np.testing.assert_array_equal(run("arctan", -x), -run("arctan", x))
+
+
+@every_backend
+@every_dtype
+def test_special_arctangents(dtype, run):
+    x = np.array([0.0, -0.0, 1.0, INF, -INF, NAN, 1e-30, 1e30], dtype)
+    found = run("arctan", x)
+    np.testing.assert_allclose(found, np.arctan(x), rtol=1e-7 if dtype == "float32" else 1e-15)
+    np.testing.assert_array_equal(np.signbit(found[:2]), [False, True])
 
 
 def pairs(dtype):
