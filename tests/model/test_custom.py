@@ -7,6 +7,7 @@ import pytest
 
 import fastbp as fb
 from fastbp import reference
+from fastbp.engine.cache import folder
 from fastbp.engine.compiler import compilations
 from fastbp.errors import ConfigError, ConfigTypeError
 from fastbp.model.custom import activation_kernels, loss_kernel
@@ -168,6 +169,16 @@ def test_a_second_network_with_the_formula_compiles_nothing():
     other = fb.mlp([5, 7, 9, 3], activation="x / (2 + abs(x))", dtype="float64")
     other.loss_and_gradients(X, y, fb.loss(lambda z, t: np.abs(z - t)))
     assert compilations() == before
+
+
+def test_what_was_compiled_is_kept_for_other_processes():
+    X, y = data()
+    net_of(fb.activation("x * tanh(x)")).loss_and_gradients(X, y, "abs(z - t)")
+    place = folder()
+    assert place is not None
+    _, with_slope = activation_kernels("x * tanh(x)")
+    for name in (f"branch_{with_slope}", loss_kernel("abs(z - t)")):
+        assert (place / f"{name}-float64.bin").is_file()
 
 
 @pytest.mark.parametrize("formula", ["x * sigmoid(x)", lambda x: np.where(x > 0, x, 0.5 * np.expm1(x))])
