@@ -10,6 +10,7 @@ from typing import Any
 
 import fastbp as fb
 from fastbp.autodiff.expression import CALLS
+from fastbp.autodiff.numpy_names import listed
 from fastbp.config.describe import keys
 from fastbp.config.schema import SECTIONS
 from fastbp.model import gates
@@ -122,6 +123,11 @@ def sections() -> Iterator[str]:
     tanh = OPS["gelu_tanh"]
     yield f'`gelu` with `approximate` "tanh", as an activation also `gelu_tanh`: {tanh.formula}; {tanh.derivative}.'
     yield FORMULAS
+    yield (
+        "## Traced functions\n\n`fb.trace` takes functions of numbers, vectors and matrices, made of operators,"
+        f" comparisons, indexing and\n{listed()}.\nOf equal numbers each has the same share of the derivative of their"
+        " largest; sin and cos are NaN beyond 2⁵⁰, in float32 2²²."
+    )
     yield (
         "## Losses\n\nOf one row; a batch has Σ ω ℓ / Σ ω, ω the sample weights, or Σ ω ℓ with `reduction` sum,"
         " in which ℓ is\nstill a mean over outputs where it says / N. `JointLoss` is Σ w ℓ over the outputs of a"
