@@ -93,5 +93,7 @@ class JointLoss(Loss):
                     f"`losses[{i}]` must count all rows alike where there are several outputs, got `{loss!r}`\n"
                     "hint: give `sample_weight`"
                 )
-            found.append(loss.targets(f"{name}[{i}]", y, rows, width, dtype, sample_weight))
+            if sample_weight is not None:
+                plain = loss.targets(f"{name}[{i}]", y, rows, width, dtype, sample_weight)
+            found.append(plain)
         return Targets("", found[0].array, found[0].weights, found[0].normalisers, tuple(found))
