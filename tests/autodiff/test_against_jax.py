@@ -132,8 +132,6 @@ def test_a_random_function_and_its_derivatives_are_jaxs(seed):
         close(ours, theirs)
     _, moved = jax.jvp(f, tuple(map(jnp.asarray, args)), tuple(map(jnp.asarray, tangents)))
     close(F.jvp(args, tangents), moved)
-    if seed % 2:
-        return
     S, s = fb.trace(lambda *a: (F.function(*a) ** 2).sum() + 0.0), lambda *a: (f(*a) ** 2).sum()
     every = tuple(range(len(args)))
     for ours, theirs in zip(S.gradient(*args), jax.grad(s, every)(*args), strict=True):
