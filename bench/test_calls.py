@@ -36,12 +36,15 @@ def test_gradient_of_a_traced_function(benchmark):
     assert np.allclose(benchmark(F.gradient, 3.0, -4.0), (2.0595697955721652, 1.5922327514838093))
 
 
-@pytest.mark.parametrize("activation", ["silu", "x * sigmoid(x)", "mish", "x * tanh(softplus(x))"])
+BUILT_IN = {"silu": "silu", "x * sigmoid(x)": "silu", "mish": "mish", "x * tanh(softplus(x))": "mish"}
+
+
+@pytest.mark.parametrize("activation", BUILT_IN)
 @pytest.mark.parametrize("sizes", [SIZES, [100, 256, 256, 10]], ids=["small", "wide"])
 def test_steps_with_a_formula_beside_the_built_in(benchmark, sizes, activation):
     """100 steps of a batch of 64 on one thread."""
     rng = np.random.default_rng(0)
     rows, y = rng.standard_normal((640, sizes[0]), np.float32), rng.integers(0, sizes[-1], 640)
-    trainer = fb.Trainer(fb.mlp(sizes, activation=activation), batch_size=64, threads=1)
-    history = benchmark(trainer.run, rows, y, steps=100)
-    assert history.loss[-1] < 10.0
+    net, same = (fb.mlp(sizes, activation=name) for name in (activation, BUILT_IN[activation]))
+    assert np.allclose(net.predict(rows), same.predict(rows), rtol=1e-4, atol=1e-5)
+    benchmark(fb.Trainer(net, batch_size=64, threads=1).run, rows, y, steps=100)

@@ -30,8 +30,6 @@ from fastbp.kernels.layout import (
     COPY_FROM,
     COPY_TO,
     FIRST_PANEL,
-    MAGNITUDES,
-    NUMBER,
     PANELS,
     SETTING_1,
     SETTING_2,
@@ -41,7 +39,7 @@ from fastbp.kernels.layout import (
     C,
     Y,
 )
-from fastbp.kernels.lines import add, largest_lane, line_of, magnitude_bits, total, valid_lanes
+from fastbp.kernels.lines import add, keep_largest, line_of, magnitude_bits, total, valid_lanes
 from fastbp.kernels.memory import (
     as_real,
     bytes_of,
@@ -52,7 +50,6 @@ from fastbp.kernels.memory import (
     keep_first,
     load,
     load_first,
-    put,
     store,
     store_first,
     zero_bits,
@@ -77,8 +74,7 @@ def of_two(name: str, formula: Callable[[V, V], V]) -> None:
                 out = keep_first(of_line(load(first + o, z), load(second + o, z)), count, z)
                 top = magnitude_bits(top, out)
                 store(target + o, out)
-        slot = MAGNITUDES + get(op, NUMBER)
-        put(me, slot, max(get(me, slot), largest_lane(top)))
+        keep_largest(op, me, top)
 
     of_rows.__name__ = f"branch_{name}"
     kernel(of_rows)
@@ -101,8 +97,7 @@ def of_one(name: str, formula: Callable[[V, V, V], V]) -> None:
                 out = keep_first(of_line(load(source + o, z), a, b), count, z)
                 top = magnitude_bits(top, out)
                 store(target + o, out)
-        slot = MAGNITUDES + get(op, NUMBER)
-        put(me, slot, max(get(me, slot), largest_lane(top)))
+        keep_largest(op, me, top)
 
     of_rows.__name__ = f"branch_{name}"
     kernel(of_rows)
@@ -127,8 +122,7 @@ def with_slope(name: str, formula: Callable[[V], tuple[V, V]]) -> None:
                 top = magnitude_bits(top, y)
                 store(target + o, y)
                 store(slopes + o, keep_first(slope, count, z))
-        slot = MAGNITUDES + get(op, NUMBER)
-        put(me, slot, max(get(me, slot), largest_lane(top)))
+        keep_largest(op, me, top)
 
     of_rows.__name__ = f"branch_{name}"
     kernel(of_rows)
@@ -165,8 +159,7 @@ def branch_copy(op, me, r0, r1, z):
         at += count
         to += count
         left -= count
-    slot = MAGNITUDES + get(op, NUMBER)
-    put(me, slot, max(get(me, slot), largest_lane(top)))
+    keep_largest(op, me, top)
 
 
 @kernel
@@ -194,8 +187,7 @@ def branch_row_sum(op, me, r0, r1, z):
         out = keep_first(fill(total(summed) * factor), 1, z)
         top = magnitude_bits(top, out)
         store(get(op, C) + r * LINE, out)
-    slot = MAGNITUDES + get(op, NUMBER)
-    put(me, slot, max(get(me, slot), largest_lane(top)))
+    keep_largest(op, me, top)
 
 
 @kernel
@@ -212,5 +204,4 @@ def branch_repeat(op, me, r0, r1, z):
             out = keep_first(fill(get_real(get(op, A) + r * LINE, z) * factor), count, z)
             top = magnitude_bits(top, out)
             store(target + r * LINE, out)
-    slot = MAGNITUDES + get(op, NUMBER)
-    put(me, slot, max(get(me, slot), largest_lane(top)))
+    keep_largest(op, me, top)

@@ -84,8 +84,14 @@ def note_line(largest, line, z):
 def note_magnitude(op, me, z):
     """Keep the magnitude gathered in the worker's line as this op's largest, and clear the line."""
     line = me + LARGEST_LINE * WORD
-    top = largest_lane(load_bits(line, z))
+    keep_largest(op, me, load_bits(line, z))
+    store(line, zero_bits(z))
+
+
+@inlined
+def keep_largest(op, me, line):
+    """Keep the largest of a line of magnitudes as this op's, if it is."""
+    top = largest_lane(line)
     slot = MAGNITUDES + get(op, NUMBER)
     if top > get(me, slot):
         put(me, slot, top)
-    store(line, zero_bits(z))

@@ -179,9 +179,10 @@ class Derivatives:
         --------
         >>> import numpy as np, fastbp as fb
         >>> net = fb.mlp([2, 3, 1], activation="tanh", dtype="float64")
-        >>> X, y, v = np.ones((4, 2)), np.zeros((4, 1)), np.ones(net.flat.shape)
-        >>> Hv = net.hessian_vector(X, y, v, loss="mse")
-        >>> Hv.shape == v.shape
+        >>> X, y = np.ones((4, 2)), np.zeros((4, 1))
+        >>> u, v = np.random.default_rng(0).normal(size=(2, net.flat.size))
+        >>> left, right = u @ net.hessian_vector(X, y, v, loss="mse"), v @ net.hessian_vector(X, y, u, loss="mse")
+        >>> bool(np.isclose(left, right))  # H is symmetric
         True
         """
         from fastbp.model.traced import HessianProgram

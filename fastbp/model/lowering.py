@@ -47,7 +47,7 @@ class Lowering(Records):
         Each layer's input and cotangent are noted for the weight sweep. With `to_input` the way ends at the network's
         input, whose cotangent is returned, otherwise at the layers that are trained.
         """
-        wanted = self.wanted(to_input)
+        wanted, readers = self.wanted(to_input), self.graph.readers()
         found = dict(seeds)
         for use in reversed(uses):
             node, rule = use.node, rule_of(use.layer)
@@ -60,7 +60,7 @@ class Lowering(Records):
             if not any(use.wanted):
                 continue
             if node.layer.kind == "linear":
-                use.mask = self._mask(use, uses)
+                use.mask = self._mask(use, uses, readers)
             for source, part in zip(node.sources, rule.backward_all(self, use, d), strict=True):
                 if part is not None and wanted[source]:
                     found[source] = added(self, found[source], part) if source in found else part
@@ -74,9 +74,8 @@ class Lowering(Records):
             out[node.index] = self.is_trained(node) or any(out[source] for source in node.sources)
         return out
 
-    def _mask(self, use: Use, uses: list[Use]) -> Value | None:
+    def _mask(self, use: Use, uses: list[Use], readers: list[int]) -> Value | None:
         """What a relu before this product put out, if no other reads it: its slope becomes the product's epilogue."""
-        readers = self.graph.readers()
         origin = use.node.sources[0]
         while origin != INPUT and readers[origin] == 1:
             layer = uses[origin].layer
