@@ -17,6 +17,14 @@ from fastbp.kernels.vector import I8, I32, I64, VectorType, call_llvm, splat, su
 
 
 def pointer(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+    """The pointer that stands at `address`, in a function for which null is an address like any other.
+
+    LLVM may split an address into a pointer and an offset; where the part that it makes the pointer turns out to be 0,
+    it takes the access for one through null, which is undefined, and drops it: stores vanish without a word. The
+    attribute forbids that conclusion, and a function that is inlined hands it on to its caller.
+    """
+    # llvmlite's own `add` refuses attributes whose names it does not know
+    set.add(builder.function.attributes, "null_pointer_is_valid")
     return builder.inttoptr(address, kind.as_pointer())
 
 
@@ -255,14 +263,10 @@ def call_kernel(typing_context: Any, function: Any, op: Any, me: Any, r0: Any, r
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [I64, I64, I64, I64, context.get_value_type(z)])
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        builder.call(pointer(builder, args[0], kind), args[1:])
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 5, z), generate
-
-
-def _atomic_word(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
-    return builder.inttoptr(address, I64.as_pointer())
 
 
 @intrinsic
@@ -270,7 +274,7 @@ def atomic_load(typing_context: Any, address: Any) -> Any:
     """Read a word; what its writer wrote before it is seen too."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load_atomic(_atomic_word(builder, args[0]), "acquire", 8)
+        return builder.load_atomic(pointer(builder, args[0], I64), "acquire", 8)
 
     return types.int64(types.int64), generate
 
@@ -280,7 +284,7 @@ def atomic_store(typing_context: Any, address: Any, value: Any) -> Any:
     """Publish a word, and with it everything written before."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store_atomic(args[1], _atomic_word(builder, args[0]), "release", 8)
+        builder.store_atomic(args[1], pointer(builder, args[0], I64), "release", 8)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
@@ -291,7 +295,7 @@ def atomic_add(typing_context: Any, address: Any, value: Any) -> Any:
     """Add to a word and return what it held before."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.atomic_rmw("add", _atomic_word(builder, args[0]), args[1], "acq_rel")
+        return builder.atomic_rmw("add", pointer(builder, args[0], I64), args[1], "acq_rel")
 
     return types.int64(types.int64, types.int64), generate
 
@@ -301,7 +305,7 @@ def atomic_swap(typing_context: Any, address: Any, expected: Any, value: Any) ->
     """Replace a word if it still holds `expected`; say whether it did."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        word = _atomic_word(builder, args[0])
+        word = pointer(builder, args[0], I64)
         pair = builder.cmpxchg(word, args[1], args[2], "acq_rel", "acquire")
         return builder.extract_value(pair, 1)
 
