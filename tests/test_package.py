@@ -248,7 +248,7 @@ def package(folder, **files):
     return folder
 
 
-FLAGS_LIVE_IN = {"kernels/flags.py", "engine/compiler.py"}
+FLAGS_LIVE_IN = {"kernels/flags.py", "kernels/target.py"}
 COMPILERS = {"njit", "jit", "cfunc", "CFunc", "vectorize", "guvectorize", "stencil", "jitclass", "generated_jit"}
 FLAGS = {"fastmath", "error_model", "boundscheck", "forceinline", "nogil"}
 

@@ -6,15 +6,21 @@ import click
 
 
 @click.command("warmup")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Processes; by default one for each processor.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing.")
-def command(quiet: bool) -> None:
+def command(jobs: int | None, quiet: bool) -> None:
     """Compile every kernel into the cache, in both precisions, so that nothing is compiled later: for images."""
+    import os
     import time
 
-    from fastbp.engine import cache
-    from fastbp.engine.compiler import compile_all
+    from fastbp.engine import cache, compiler, threads
+    from fastbp.engine.build import compile_missing
 
     begun = time.perf_counter()
-    count = compile_all()
+    if quiet:
+        os.environ["FASTBP_QUIET"] = "1"
+    count = compile_missing(jobs or threads.processors())
     if not quiet:
-        click.echo(f"{count} kernels are in {cache.folder()}, {time.perf_counter() - begun:.1f} s", err=True)
+        spent = time.perf_counter() - begun
+        there = len(compiler.everything())
+        click.echo(f"{there} kernels are in {cache.folder()}, {count} compiled, {spent:.1f} s", err=True)

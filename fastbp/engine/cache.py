@@ -1,32 +1,49 @@
-"""The compile cache: machine code that is found again, and never the wrong one.
+"""Where machine code is kept: in the package, if it came as a wheel, and in the user's cache folder.
 
-One file a function, in a folder whose name is a hash of all that the code depends on: every source file of `kernels/`,
-the sweeps, the versions of Python, Numba and llvmlite, the processor and the width of its registers. A file begins
-with the SHA-256 of the rest, so one that was cut short or damaged is seen, dropped and made again. Whatever goes
-wrong here costs a compilation and one warning, never an error.
+An object is known by its name, its pipeline and a *key*: the hash of every source that is compiled, of the versions of
+Numba and llvmlite, of the level and the platform. It stands behind a SHA-256 of itself and all three, so one that was
+cut short, damaged, or made for another level or from other sources is seen before anything of it runs; it is made
+again, with one warning. Whatever goes wrong here costs a compilation, never an error.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import pickle
 import stat
 import sys
 import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-_warned: list[str] = []
+PACKAGE = Path(__file__).resolve().parent.parent
+SHIPPED = PACKAGE / "engine" / "objects"
+MAGIC = b"fastbp object 1\n"
+# What compiled functions are made from and by, beside all of `kernels/`.
+ENGINE_SOURCES = ("compiler.py", "entries.py", "machine_code.py", "steps.py", "sweeps.py")
+# Settings of Numba's that reach its front end or what it compiles for the user. No object depends on them, but a folder
+# belongs to one choice of them, so that nobody's experiment leaves code to others.
+NUMBA_SETTINGS = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT")
+
+_warned: set[str] = set()
 
 
-def _warn(problem: str) -> None:
-    """Say once per process why nothing is kept."""
-    if not _warned:
-        _warned.append(problem)
-        warnings.warn(f"fastbp cannot keep its compiled kernels: {problem}", RuntimeWarning, stacklevel=2)
+def _warn(kind: str, message: str) -> None:
+    """Say once per process what is wrong with the cache."""
+    if kind not in _warned:
+        _warned.add(kind)
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+def _cannot_keep(problem: str) -> None:
+    _warn("keep", f"fastbp cannot keep its compiled kernels: {problem}")
+
+
+def _damaged(place: str, problem: str) -> None:
+    _warn("damage", f"fastbp compiles what it finds damaged again: {place}: {problem}")
 
 
 def user_folder() -> Path:
@@ -43,35 +60,35 @@ def user_folder() -> Path:
     return Path(base) / "fastbp"
 
 
+def _hash_of(*facts: str) -> str:
+    return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:32]
+
+
 @cache
-def fingerprint() -> str:
-    """Hash of everything that the machine code depends on."""
+def sources() -> str:
+    """Hash of every source file that is compiled or compiles."""
+    digest = hashlib.sha256()
+    engine = [PACKAGE / "engine" / name for name in ENGINE_SOURCES]
+    for source in [*sorted((PACKAGE / "kernels").glob("*.py")), *engine]:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def key() -> str:
+    """What tells the machine code of this process from any other: sources, versions, level, platform."""
     import llvmlite
-    import llvmlite.binding as llvm
     import numba
 
-    from fastbp.kernels.tile import LANES
+    from fastbp.kernels import levels
 
-    digest = hashlib.sha256()
-    root = Path(__file__).resolve().parent.parent
-    engine = [root / "engine" / name for name in ("cache.py", "compiler.py", "entries.py", "steps.py", "sweeps.py")]
-    for source in [*sorted((root / "kernels").glob("*.py")), *engine]:
-        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
-    features = sorted(name for name, on in llvm.get_host_cpu_features().items() if on)
-    facts = [
-        sys.version,
-        numba.__version__,
-        llvmlite.__version__,
-        llvm.get_process_triple(),
-        llvm.get_host_cpu_name(),
-        " ".join(features),
-        os.environ.get("NUMBA_CPU_NAME", ""),
-        os.environ.get("NUMBA_CPU_FEATURES", ""),
-        os.environ.get("NUMBA_OPT", ""),
-        str(LANES),
-    ]
-    digest.update("\0".join(facts).encode())
-    return digest.hexdigest()[:32]
+    return _hash_of(sources(), numba.__version__, llvmlite.__version__, levels.level().name, levels.triple())
+
+
+@cache
+def fingerprint() -> str:
+    """The name of this process's folder: the key and Numba's settings, of which an empty one is not an absent one."""
+    return _hash_of(key(), *(repr(os.environ.get(name)) for name in NUMBA_SETTINGS))
 
 
 @cache
@@ -84,103 +101,158 @@ def folder() -> Path | None:
         if os.name == "posix":
             owner = path.stat()
             if owner.st_uid != os.getuid():
-                _warn(f"{path} belongs to another user")
+                _cannot_keep(f"{path} belongs to another user")
                 return None
             if stat.S_IMODE(owner.st_mode) != 0o700:
                 path.chmod(0o700)
     except OSError as error:
-        _warn(f"{path}: {error.strerror or error}")
+        _cannot_keep(f"{path}: {error.strerror or error}")
         return None
     except RuntimeError as error:  # there is no home
-        _warn(str(error).rstrip("."))
+        _cannot_keep(str(error).rstrip("."))
         return None
     return path
 
 
-class FunctionCache:
-    """What Numba asks for one function's machine code, before it compiles and after.
+# One file
 
-    Parameters
-    ----------
-    name : str
-        The function and its signature; the name of its file.
-    """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.missed = False
+def sealed(name: str, content: bytes) -> bytes:
+    """An object, or whatever else is kept, as it stands in a file."""
+    body = json.dumps({"name": name, "key": key()}).encode() + b"\n" + content
+    return MAGIC + hashlib.sha256(body).digest() + body
 
-    @property
-    def cache_path(self) -> str:
-        place = folder()
-        return str(place) if place else ""
 
-    def _file(self) -> Path | None:
-        place = folder()
-        return place / f"{self.name}.bin" if place else None
+def opened(name: str, stored: bytes, place: str) -> bytes | None:
+    """The content of a file, or None where it is not whole, not ours or not `name` for this key."""
+    start = len(MAGIC) + 32
+    body = stored[start:]
+    if not stored.startswith(MAGIC) or hashlib.sha256(body).digest() != stored[len(MAGIC) : start]:
+        _damaged(place, "its checksum is wrong")
+        return None
+    head, _, content = body.partition(b"\n")
+    if json.loads(head) != {"name": name, "key": key()}:
+        _damaged(place, f"it is not `{name}` of this level and these sources")
+        return None
+    return content
 
-    def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """Return the compiled function, or None where it must be compiled."""
-        target_context.refresh()
-        found = self._load(target_context)
-        self.missed = found is None
-        if self.missed:
-            from fastbp.engine.compiler import announce
 
-            announce()
-        return found
+def read(name: str) -> bytes | None:
+    """What the user's folder holds under a name."""
+    place = folder()
+    if place is None:
+        return None
+    file = place / f"{name}.bin"
+    try:
+        return opened(name, file.read_bytes(), str(file))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _cannot_keep(f"{file}: {error.strerror}")
+        return None
 
-    def _load(self, target_context: Any) -> Any:
-        from numba.core.compiler import CompileResult
 
-        file = self._file()
-        if file is None:
-            return None
+def write(name: str, content: bytes) -> None:
+    """Write beside the place and move there, so that no one sees half of it."""
+    place = folder()
+    if place is None:
+        return
+    file = place / f"{name}.bin"
+    try:
+        handle, temporary = tempfile.mkstemp(dir=place, prefix=f".{name}-")
         try:
-            content = file.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            _warn(f"{file}: {error.strerror}")
-            return None
-        digest, payload = content[:32], content[32:]
-        if hashlib.sha256(payload).digest() != digest:
-            return None
-        try:
-            name, code = pickle.loads(payload)
-            # A file of another function under this name is not believed.
-            return CompileResult._rebuild(target_context, *code) if name == self.name else None
-        except Exception:  # a file of another world: compile again and replace it
-            return None
+            with os.fdopen(handle, "wb") as out:
+                out.write(sealed(name, content))
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(temporary, file)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        _cannot_keep(f"{file}: {error.strerror}")
 
-    def save_overload(self, signature: Any, compiled: Any) -> None:
-        """Write the compiled function beside its place and move it there, so that no one sees half of it."""
-        file = self._file()
-        if file is None:
-            return
-        try:
-            payload = pickle.dumps((self.name, compiled._reduce()), protocol=pickle.HIGHEST_PROTOCOL)
-            handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{self.name}-")
-            try:
-                with os.fdopen(handle, "wb") as out:
-                    out.write(hashlib.sha256(payload).digest() + payload)
-                    out.flush()
-                    os.fsync(out.fileno())
-                os.replace(name, file)
-            except BaseException:
-                os.unlink(name)
-                raise
-        except OSError as error:
-            _warn(f"{file}: {error.strerror}")
 
-    def enable(self) -> None:
-        """Numba's interface; this cache is always on."""
+# What the self-test found
 
-    def disable(self) -> None:
-        """Numba's interface; this cache is always on."""
 
-    def flush(self) -> None:
-        """Forget this function."""
-        file = self._file()
-        if file is not None:
-            file.unlink(missing_ok=True)
+@cache
+def _proof_name() -> str:
+    """Proofs are kept for each kind of processor, since a folder may be shared by several."""
+    import llvmlite.binding as llvm
+
+    features = sorted(name for name, on in llvm.get_host_cpu_features().items() if on)
+    return f"proofs-{_hash_of(llvm.get_host_cpu_name(), *features)}"
+
+
+def proofs() -> dict[str, Any]:
+    """What was found of this key's machine code on this kind of processor."""
+    content = read(_proof_name())
+    return dict(json.loads(content)) if content else {}
+
+
+def keep_proofs(found: dict[str, Any]) -> None:
+    write(_proof_name(), json.dumps(found).encode())
+
+
+# What a wheel brings: one file a level
+
+
+class Shipped(NamedTuple):
+    """The objects of one level: where each lies in the file."""
+
+    file: Path
+    places: dict[str, tuple[int, int]]
+    made: dict[str, Any]
+
+    def read(self, name: str) -> bytes | None:
+        """One object, or None where there is none or it is damaged."""
+        if name not in self.places:
+            return None
+        start, size = self.places[name]
+        with self.file.open("rb") as source:
+            source.seek(start)
+            return opened(name, source.read(size), f"{name} in {self.file}")
+
+
+def pack(file: Path, objects: dict[str, bytes], made: dict[str, Any]) -> None:
+    """Write the objects of this process's level, and what is to be known of how they were made."""
+    blocks, places, end = [], {}, 0
+    for name, content in sorted(objects.items()):
+        blocks.append(sealed(name, content))
+        places[name] = (end, len(blocks[-1]))
+        end += len(blocks[-1])
+    index = sealed("index", json.dumps({"made": made, "places": places}).encode())
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(len(index).to_bytes(8, "little") + index + b"".join(blocks))
+
+
+def unpack(file: Path) -> Shipped | None:
+    """The index of a file of objects; None where it is not there, is damaged or is for other sources or versions."""
+    try:
+        with file.open("rb") as source:
+            size = int.from_bytes(source.read(8), "little")
+            stored = source.read(min(size, 1 << 24))
+    except OSError:
+        return None
+    if not _is_for(stored, key()):
+        return None
+    content = opened("index", stored, str(file))
+    if content is None:
+        return None
+    index = json.loads(content)
+    return Shipped(file, {name: (8 + size + at, long) for name, (at, long) in index["places"].items()}, index["made"])
+
+
+def _is_for(stored: bytes, wanted: str) -> bool:
+    """Whether an index names this key; of another one nothing is wrong, it is just not for us."""
+    head = stored[len(MAGIC) + 32 :].partition(b"\n")[0]
+    return wanted.encode() in head or b'"key"' not in head
+
+
+@cache
+def shipped() -> Shipped | None:
+    """The objects that came with the package for this level, if it came as a wheel and they fit."""
+    from fastbp.kernels import levels
+
+    return unpack(SHIPPED / f"{levels.level().name}.objects")

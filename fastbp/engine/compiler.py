@@ -1,7 +1,10 @@
-"""Machine code for what a plan names: compiled once per machine, kept in a cache, found by name.
+"""Machine code for what a plan names: shipped with a wheel, kept in the user's cache, or compiled here, once.
 
 A kernel is compiled for one of two signatures (float32, float64) as a C function, so that a plan can hold its address
 and the sweeps can call it without knowing it: an op more or a network more compiles nothing else.
+
+Before the first kernel of a precision is handed out on a machine, the self-test runs with the code that is there. Where
+that computes anything but the known answers, every kernel is made again without optimisation.
 """
 
 from __future__ import annotations
@@ -11,13 +14,31 @@ import os
 import pkgutil
 import sys
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from fastbp.engine import cache as store
+from fastbp.engine.machine_code import FAST, PLAIN, Loader, object_of, optimised
+from fastbp.errors import FastbpError
+
 _LOCK = threading.RLock()
 _COMPILED: list[str] = []
-_LOADED: dict[tuple[str, str], Any] = {}
+_LOADED: dict[tuple[str, str, str], Any] = {}
+_ORIGINS: dict[str, str] = {}  # name -> "shipped", "cached" or "compiled"
+_pipeline = [FAST]
+_proved: set[tuple[str, ...]] = set()  # name and precision of kernels whose code gave the known answers here
+
+NOT_ASKED = ("scan_reals", "scan_labels")  # they look at numbers and compute none
+SELF_TEST = "fastbp.train.self_test"  # by name, because it stands above: it trains networks
+
+REALS = ("float32", "float64")
+ENTRIES = (
+    *("invoke", "run_serial", "run_parallel", "predict_rows", "product_rows", "step_batch", "step_batch_labels"),
+    "run_groups",
+)
 
 
 def compilations() -> list[str]:
@@ -25,24 +46,15 @@ def compilations() -> list[str]:
     return list(_COMPILED)
 
 
+def origins() -> dict[str, str]:
+    """Where each function of this process came from: "shipped", "cached" or "compiled"."""
+    return dict(_ORIGINS)
+
+
 def announce() -> None:
     """One line on stderr before this process compiles for the first time."""
     if not _COMPILED and os.environ.get("FASTBP_QUIET", "") in ("", "0"):
         print("fastbp: compiling kernels for this machine, once (a few seconds)", file=sys.stderr, flush=True)
-
-
-def _build(name: str, real: str, make: Callable[[Any], Any]) -> Any:
-    """Load a compiled function from the cache, or compile and keep it."""
-    from fastbp.engine.cache import FunctionCache
-
-    key = (name, real)
-    with _LOCK:
-        if key not in _LOADED:
-            store = FunctionCache(f"{name}-{real}")
-            _LOADED[key] = make(store)
-            if store.missed:
-                _COMPILED.append(f"{name}-{real}")
-        return _LOADED[key]
 
 
 @cache
@@ -58,6 +70,152 @@ def _kernels() -> dict[str, Callable[..., None]]:
     return KERNELS
 
 
+def _lowered(name: str, real: str) -> tuple[Any, str]:
+    """The IR of a kernel or an entry, and its name there."""
+    from fastbp.engine import entries
+    from fastbp.kernels import target
+    from fastbp.kernels.flags import OPTIONS, SIGNATURES
+
+    if name in ENTRIES:
+        options = {"parallel": name == "run_parallel", **OPTIONS}
+        return target.lower(getattr(entries, name), entries.signature(name, real), options, for_python=True)
+    return target.lower(_kernels()[name], SIGNATURES[real], OPTIONS, for_python=False)
+
+
+def _symbol(name: str, real: str) -> str:
+    return f"fastbp_{name}_{real}"
+
+
+def compiled(name: str, real: str, pipeline: str = FAST) -> bytes:
+    """Compile a function into an object, whatever is kept of it."""
+    return object_of(*_lowered(name, real), _symbol(name, real), pipeline)
+
+
+def final_ir(name: str, real: str, pipeline: str = FAST) -> str:
+    """The LLVM IR that a function's machine code is generated from."""
+    return str(optimised(*_lowered(name, real), _symbol(name, real), pipeline))
+
+
+def _object(name: str, real: str, pipeline: str) -> bytes:
+    """A function's object: from the wheel, from the cache, or compiled and kept."""
+    full = f"{name}-{real}" if pipeline == FAST else f"{name}-{real}-{pipeline}"
+    brought = store.shipped()
+    content = brought.read(full) if brought else None
+    _ORIGINS[full] = "shipped"
+    if content is None:
+        content = store.read(full)
+        _ORIGINS[full] = "cached"
+    if content is None:
+        announce()
+        content = compiled(name, real, pipeline)
+        _COMPILED.append(full)
+        _ORIGINS[full] = "compiled"
+        store.write(full, content)
+    return content
+
+
+def everything() -> list[tuple[str, str]]:
+    """Name and precision of every function that there is."""
+    own = sorted(name for name in _kernels() if "custom_" not in name)  # those of formulas are the user's
+    return [(name, real) for name in (*own, *ENTRIES) for real in REALS]
+
+
+def is_kept(name: str, real: str) -> bool:
+    """Whether a function's object is at hand, in the wheel or in the cache."""
+    full, brought = f"{name}-{real}", store.shipped()
+    return bool(brought and full in brought.places) or store.read(full) is not None
+
+
+def keep(name: str, real: str) -> None:
+    """Compile a function into the cache, without loading it."""
+    _object(name, real, FAST)
+
+
+@cache
+def _loader(pipeline: str) -> Loader:
+    return Loader()
+
+
+def _load(name: str, real: str, wrap: Callable[[int], Any]) -> Any:
+    with _LOCK:
+        if name not in ENTRIES and name not in NOT_ASKED and "custom_" not in name:
+            _prove(name, real)
+        key = (name, real, _pipeline[0])
+        if key not in _LOADED:
+            found = _object(*key)
+            _LOADED[key] = wrap(_loader(_pipeline[0]).address(found, _symbol(name, real)))
+        return _LOADED[key]
+
+
+def loaded() -> list[tuple[str, str]]:
+    """Name and precision of every function that this process has loaded."""
+    return [(name, real) for name, real, _ in _LOADED]
+
+
+# The self-test
+
+
+@contextmanager
+def running(pipeline: str) -> Iterator[None]:
+    """What is asked for meanwhile is the code of this pipeline; for checks of one against the other."""
+    with _LOCK:
+        before, _pipeline[0] = _pipeline[0], pipeline
+        try:
+            yield
+        finally:
+            _pipeline[0] = before
+
+
+def _prove(name: str, real: str) -> None:
+    """Make sure that the machine code of a kernel gives the known answers on this processor, once and for all."""
+    if _pipeline[0] == PLAIN or (name, real) in _proved:
+        return
+    if not _proved:
+        _proved.update(tuple(pair) for pair in store.proofs().get("right", ()))
+        wrong = store.proofs().get("wrong")
+        if wrong:
+            _fall_back(wrong)
+            return
+        if (name, real) in _proved:
+            return
+    _proved.add((name, real))  # now, since its case asks for it
+    self_test: Any = importlib.import_module(SELF_TEST)
+    case = self_test.case_of(name)
+    if case is not None:
+        if not self_test.is_right(case, real):
+            _fall_back([name, real, case], fresh=True)
+            return
+        _proved.update((kernel, real) for kernel in self_test.known()[case]["kernels"])
+    store.keep_proofs({"right": sorted(_proved)})
+
+
+def _fall_back(wrong: list[str], fresh: bool = False) -> None:
+    """Use code without optimisation from now on, and say so."""
+    name, real, case = wrong
+    _pipeline[0] = PLAIN
+    warnings.warn(
+        f"fastbp's kernel `{name}` computes wrong numbers on this processor in {real} (self-test `{case}`), so all "
+        "kernels run without optimisation, which is right but slow; please report this with what `fastbp doctor` says",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    if not fresh:
+        return
+    store.keep_proofs({"wrong": wrong})
+    self_test: Any = importlib.import_module(SELF_TEST)
+    if not self_test.is_right(case, real):
+        raise FastbpError(
+            f"the kernel `{name}` computes wrong numbers on this processor in {real} even without optimisation"
+        )
+
+
+def self_test() -> dict[str, list[str]]:
+    """Run every case of the self-test now; returns the wrong ones by precision."""
+    cases: Any = importlib.import_module(SELF_TEST)
+    with _LOCK:
+        return {real: [case for case in cases.known() if not cases.is_right(case, real)] for real in REALS}
+
+
 def kernel_address(name: str, real: str) -> int:
     """Where the machine code of a kernel stands.
 
@@ -67,49 +225,20 @@ def kernel_address(name: str, real: str) -> int:
         A name of `fastbp.kernels.flags.KERNELS`.
     real : {"float32", "float64"}
     """
-    from numba.core.ccallback import CFunc
-
-    from fastbp.kernels.flags import OPTIONS, SIGNATURES
-
-    def make(store: Any) -> Any:
-        signature = SIGNATURES[real]
-        out: Any = CFunc(_kernels()[name], (signature.args, signature.return_type), locals={}, options=dict(OPTIONS))
-        out._cache = store
-        out.compile()
-        return out
-
-    return int(_build(name, real, make).address)
+    return int(_load(name, real, lambda address: address))
 
 
 def sweep(name: str, real: str) -> Any:
-    """A compiled entry of `engine.entries`, by a name of ENTRIES."""
-    from numba import njit
+    """A compiled entry of `engine.entries`, by a name of ENTRIES, to be called with values of its types only."""
 
-    from fastbp.engine import entries
-    from fastbp.kernels.flags import OPTIONS
+    def wrap(address: int) -> Any:
+        from fastbp.engine import entries
+        from fastbp.kernels import target
 
-    def make(store: Any) -> Any:
-        out = njit(parallel=name == "run_parallel", **OPTIONS)(getattr(entries, name))
-        out._cache = store
-        out.compile(entries.signature(name, real))
-        out.disable_compile()
-        return out
+        return target.callable_at(address, getattr(entries, name), entries.signature(name, real))
 
-    return _build(name, real, make)
+    if name == "run_parallel":
+        from numba.np.ufunc.parallel import _launch_threads
 
-
-ENTRIES = (
-    *("invoke", "run_serial", "run_parallel", "predict_rows", "product_rows", "step_batch", "step_batch_labels"),
-    "run_groups",
-)
-
-
-def compile_all() -> int:
-    """Compile everything in both precisions into the cache; returns how many functions that are."""
-    names = sorted(_kernels())
-    for real in ("float32", "float64"):
-        for name in names:
-            kernel_address(name, real)
-        for name in ENTRIES:
-            sweep(name, real)
-    return 2 * (len(names) + len(ENTRIES))
+        _launch_threads()  # which also tells LLVM where the threading layer's functions are
+    return _load(name, real, wrap)

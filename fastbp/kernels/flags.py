@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit, types
+from numba import types
+
+from fastbp.kernels.target import Function
 
 OPTIONS: dict[str, Any] = {
     "nogil": True,
@@ -27,7 +29,7 @@ SIGNATURES = {
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a helper that kernels call; it is always merged into its caller."""
-    return njit(forceinline=True, **OPTIONS)(function)
+    return Function(function, {"nopython": True, "forceinline": True, **OPTIONS})
 
 
 KERNELS: dict[str, Callable[..., None]] = {}

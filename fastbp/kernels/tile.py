@@ -18,35 +18,18 @@ With 16 narrower registers 4 x 1 lines fit.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from fastbp.kernels import levels
 from fastbp.kernels.layout import EPILOGUE_RELU, EPILOGUE_RELU_VJP
 from fastbp.kernels.memory import load_from, size_of, store_to
 from fastbp.kernels.vector import I64, LINE, V, VectorType, call_llvm, splat, suffix
 
-
-def _machine_lanes() -> int:
-    """Float32 lanes of this machine's registers, by its feature flags; `FASTBP_LANES` may ask for fewer."""
-    import llvmlite.binding as llvm
-
-    features = llvm.get_host_cpu_features()
-    widest = 4
-    if features.get("avx2") and features.get("fma"):
-        widest = 8
-    if all(features.get(f) for f in ("avx512f", "avx512vl", "avx512bw", "avx512dq")):
-        widest = 16
-    wanted = os.environ.get("FASTBP_LANES", "")
-    if wanted not in ("", "4", "8", "16"):
-        raise ValueError(f"`FASTBP_LANES` must be one of `4`, `8`, `16`, got `{wanted}`")
-    return min(widest, int(wanted)) if wanted else widest
-
-
-LANES = _machine_lanes()
+LANES = levels.level().lanes
 
 # Rows and panels of the largest tile; smaller powers of two serve the tails.
 TILE_M = 8 if LANES == 16 else 4

@@ -14,6 +14,7 @@ from numba.core import event
 import fastbp as fb
 from fastbp.engine import compiler
 from fastbp.engine.compiler import compilations
+from fastbp.engine.machine_code import Loader
 from tests.model.chains import DTYPES, data
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -182,6 +183,7 @@ def test_the_checker_sees_a_function_that_is_compiled():
 def test_the_checker_sees_a_kernel_that_is_compiled(monkeypatch):
     monkeypatch.setattr("fastbp.engine.cache.folder", lambda: None)  # nothing is found, and nothing kept
     monkeypatch.setattr(compiler, "_LOADED", {})
+    monkeypatch.setattr(compiler, "_loader", lambda pipeline: Loader())
     monkeypatch.setattr(compiler, "_COMPILED", [])
     with pytest.raises(AssertionError, match="scan_labels"), nothing_compiled():
         compiler.kernel_address("scan_labels", "float32")

@@ -1,0 +1,296 @@
+"""The self-test: known answers of every kernel, computed where it will run.
+
+The same sources give the same bits on every machine, so what a kernel must compute is known beforehand, to the last
+bit: `known_answers.json` has, for each case below, a digest of its results in both precisions, and the kernels that it
+vouches for, which are those that no case before it has called. Before a kernel is first used on a machine, its case
+runs (`engine.compiler`); `fastbp doctor` and `fastbp warmup` run all. Inputs are fractions made of whole numbers, rows
+and widths meet every tail of a register tile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.autodiff.function import trace
+from fastbp.autodiff.functions import erf, sigmoid, softplus, tanh
+from fastbp.autodiff.functions import relu as relu_of
+from fastbp.errors import FastbpError
+from fastbp.model.activations import ACTIVATIONS, LogSoftmax, PReLU, Softmax
+from fastbp.model.class_losses import CrossEntropy
+from fastbp.model.gates import Add, Affine, Concat, Divide, Mean, Multiply, Reciprocal, Repeat, Slice, Subtract, Sum
+from fastbp.model.joint_loss import JointLoss
+from fastbp.model.layers import BatchNorm, Dropout, Embedding, LayerNorm, Linear, RMSNorm, Scale
+from fastbp.model.losses import LOSSES
+from fastbp.model.losses import loss_of as loss_named
+from fastbp.model.network import Network
+from fastbp.model.signals import Input
+from fastbp.train import adam
+from fastbp.train.optimizers import OPTIMIZERS, SGD, RMSprop
+from fastbp.train.trainer import Trainer
+
+ANSWERS = Path(__file__).with_name("known_answers.json")
+ROWS = (*range(1, 18), 40)  # every tail of a tile of rows
+SIZES = ((5, 1), (3, 17), (18, 33), (40, 50))  # inputs and outputs: one panel to four, odd and even
+
+Arrays = list[NDArray[Any]]
+
+
+def numbers(dtype: str, *shape: int, salt: int = 0) -> NDArray[Any]:
+    """Fractions between -2 and 2 that every machine makes alike."""
+    index = np.arange(int(np.prod(shape))) + 31 * salt
+    return (((index * 7919 + 104729) % 2003 - 1001) / 512).astype(dtype).reshape(shape)
+
+
+def chain(dtype: str, inputs: int, *layers: Any) -> Network:
+    return Network(list(layers), inputs=inputs, seed=7, dtype=dtype)
+
+
+def products(dtype: str) -> Arrays:
+    """z = x W + b at every tail."""
+    found = []
+    for inputs, outputs in SIZES:
+        net = chain(dtype, inputs, Linear(outputs, bias_init="normal"))
+        found += [net.predict(numbers(dtype, rows, inputs), threads=1) for rows in ROWS]
+    return found
+
+
+def gradients(dtype: str) -> Arrays:
+    """Gradients of weights, biases and inputs at every tail, behind a ReLU."""
+    found: Arrays = []
+    for number, (inputs, outputs) in enumerate(SIZES):
+        net = chain(dtype, inputs, Linear(outputs), *relu(), Linear(inputs))
+        for rows in (1, 2 + number, 6 + number, 17):
+            x, t = numbers(dtype, rows, inputs), numbers(dtype, rows, inputs, salt=1)
+            found += net.loss_and_gradients(x, t, loss="mse")[1].values()
+        found += [net.vjp(x, t), net.jvp(x, t)]
+    return found
+
+
+def relu() -> list[Any]:
+    return [ACTIVATIONS["relu"]()]
+
+
+def trained(dtype: str, loss: Any, y: NDArray[Any], layers: list[Any], optimizer: Any, **settings: Any) -> Arrays:
+    """Parameters and loss after some steps over batches of 8 and a last one of 5."""
+    net = chain(dtype, 6, *layers)
+    x = numbers(dtype, 21, 6)
+    x[:, 2] = np.arange(21) % 4
+    trainer = Trainer(net, loss=loss, optimizer=optimizer, batch_size=8, threads=1, seed=3, **settings)
+    history = trainer.run(x, y, steps=5)
+    return [np.asarray(history.loss), net.flat, net.states.flat(), net.predict(x, threads=1)]
+
+
+def classes() -> NDArray[Any]:
+    return np.arange(21) * 5 % 3
+
+
+def training(dtype: str) -> Arrays:
+    """A classifier, Adam, batches that do not divide the rows."""
+    return trained(dtype, CrossEntropy(), classes(), [Linear(19), *relu(), Linear(3)], adam.Adam(lr=0.01))
+
+
+def products_with_jacobians(dtype: str) -> Arrays:
+    net = chain(dtype, 6, Linear(9), *relu(), Linear(4))
+    x = numbers(dtype, 5, 6)
+    both = [net.jacobian(x, mode) for mode in ("forward", "reverse")]
+    return [*both, net.input_gradient(x, 1), net.parameter_vjp(x, numbers(dtype, 5, 4))["0.weight"]]
+
+
+def layer(made: Callable[[], Any]) -> Callable[[str], Arrays]:
+    """One layer between two others: trained, and its products with tangents and cotangents."""
+
+    def run(dtype: str) -> Arrays:
+        x = numbers(dtype, 7, 6)
+        net = chain(dtype, 6, Linear(19), made(), Linear(3))
+        found = trained(dtype, CrossEntropy(), classes(), [Linear(19), made(), Linear(3)], SGD(lr=0.1))
+        return [*found, net.vjp(x, numbers(dtype, 7, 3)), net.jvp(x, x)]
+
+    return run
+
+
+def embedding(dtype: str) -> Arrays:
+    layers = [Embedding({2: (4, 3)}), Linear(5), Linear(3)]
+    x = numbers(dtype, 7, 6)
+    x[:, 2] = np.arange(7) % 4
+    net = chain(dtype, 6, *layers)
+    found = trained(dtype, CrossEntropy(), classes(), layers, adam.AdamW(lr=0.01))
+    found += trained(dtype, CrossEntropy(), classes(), layers, adam.Adam(lr=0.01), clip_norm=0.1)
+    return [*found, net.vjp(x, numbers(dtype, 7, 3)), net.jvp(x, numbers(dtype, 7, 6))]
+
+
+def last(made: Callable[[], Any]) -> Callable[[str], Arrays]:
+    """A softmax at the end, before a loss that knows nothing of it."""
+
+    def run(dtype: str) -> Arrays:
+        x = numbers(dtype, 7, 6)
+        net = chain(dtype, 6, Linear(3), made())
+        found = trained(dtype, "mse", numbers(dtype, 21, 3), [Linear(3), made()], SGD(lr=0.1))
+        return [*found, net.vjp(x, numbers(dtype, 7, 3)), net.jvp(x, x)]
+
+    return run
+
+
+def probabilities(dtype: str) -> Arrays:
+    """Targets that are a probability for each class."""
+    wanted = np.array([[8, 4, 4], [2, 6, 8], [16, 0, 0]], dtype)[np.arange(21) % 3] / 16
+    return trained(dtype, CrossEntropy(), wanted, [Linear(3)], SGD(lr=0.1))
+
+
+def loss_of(made: Callable[[], Any]) -> Callable[[str], Arrays]:
+    def run(dtype: str) -> Arrays:
+        loss = made()
+        y: NDArray[Any] = classes() if loss.of_labels else np.abs(numbers(dtype, 21, 3)) / 4
+        width = 6 if loss.kind == "gaussian_nll" else 3
+        return trained(dtype, loss, y, [Linear(width)], SGD(lr=0.01))
+
+    return run
+
+
+def optimizer_of(made: Callable[[], Any]) -> Callable[[str], Arrays]:
+    return lambda dtype: trained(dtype, CrossEntropy(), classes(), [Linear(19), Linear(3)], made())
+
+
+def treated(dtype: str) -> Arrays:
+    """Gradients that wait: accumulated, clipped, averaged, with weights and smoothed targets."""
+    loss = CrossEntropy(label_smoothing=0.1, class_weights=[1.0, 2.0, 3.0])
+    layers = [Linear(19, ntk=True), BatchNorm(), PReLU(per_feature=True), Linear(3)]
+    settings = {"clip_norm": 0.1, "accumulate": 2, "ema": 0.9}
+    return trained(dtype, loss, classes(), layers, adam.AdamW(lr=0.01), **settings)
+
+
+def branches(dtype: str) -> Arrays:
+    """Every gate between branches."""
+    x = Input(6)
+    h = Linear(17)(Concat()(x, Slice(1, 4)(x)))
+    h = Subtract()(Add()(h, Repeat(17)(Mean()(h))), Multiply()(h, h))
+    h = Divide()(h, Affine(1.0, 2.0)(Multiply()(h, h)))
+    h = Multiply()(Reciprocal(2.0)(Affine(1.0, 3.0)(Multiply()(h, h))), Repeat(17)(Sum()(h)))
+    net = Network(inputs=x, outputs=Linear(3)(h), seed=7, dtype=dtype)
+    rows, t = numbers(dtype, 7, 6), numbers(dtype, 7, 3)
+    return [*net.loss_and_gradients(rows, t, loss="mse")[1].values(), net.vjp(rows, t), net.jvp(rows, rows)]
+
+
+def gate(function: Callable[..., Any], count: int) -> Callable[[str], Arrays]:
+    """A gate of traced functions: its value and its gradients, of a matrix and of a vector of odd size."""
+
+    def run(dtype: str) -> Arrays:
+        found = []
+        for shape in ((3, 19), (1, 5)):
+            given = [np.abs(numbers(dtype, *shape, salt=i)) + np.asarray(0.25, dtype) for i in range(count)]
+            traced = trace(function, dtype=dtype)
+            value = np.asarray(traced(*given))
+            found += [value, *traced.vjp(given, numbers(dtype, *value.shape, salt=5))]
+        return found
+
+    return run
+
+
+def two_outputs(dtype: str) -> Arrays:
+    """Losses of several outputs, added up."""
+    x = Input(6)
+    h = Linear(17)(x)
+    net = Network(inputs=x, outputs=[Linear(3)(h), Linear(1)(h)], seed=7, dtype=dtype)
+    targets = (np.arange(7) % 3, numbers(dtype, 7, 1))
+    return [
+        *net.loss_and_gradients(numbers(dtype, 7, 6), targets, loss=JointLoss(["cross_entropy", "mse"]))[1].values()
+    ]
+
+
+def orthogonal(dtype: str) -> Arrays:
+    return [chain(dtype, 20, Linear(33, init="orthogonal")).flat]
+
+
+def gates() -> dict[str, tuple[Callable[..., Any], int]]:
+    """A function of one or two arrays for each gate of traced functions."""
+    one = {
+        **{name: getattr(np, name) for name in ("negative", "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos")},
+        **{name: getattr(np, name) for name in ("arctan", "abs", "sign")},
+        "tanh": tanh,
+        "sigmoid": sigmoid,
+        "softplus": softplus,
+        "erf": erf,
+        "relu": relu_of,
+        "sum": lambda x: np.sum(x, axis=-1) * np.sum(x) * np.sum(x, axis=0).sum(),
+        "spread": lambda x: x * np.sum(x, axis=-1, keepdims=True) * np.sum(x, axis=0),
+        "reshape": lambda x: np.exp(np.reshape(x, -1)),
+        "transpose": lambda x: np.exp(np.transpose(x)),
+        "take": lambda x: x[..., ::-2] * x[..., :1],
+        "place": lambda x: np.concatenate([x, x[..., -1:] * x], axis=-1),
+        "tied": lambda x: np.max(x, axis=-1) * np.min(x, axis=-1),
+        "matmul": lambda x: np.matmul(x, np.transpose(x)),
+    }
+    two = {
+        **{name: getattr(np, name) for name in ("add", "subtract", "multiply", "divide", "power", "hypot")},
+        **{name: getattr(np, name) for name in ("maximum", "minimum", "greater", "greater_equal", "less")},
+        **{name: getattr(np, name) for name in ("less_equal", "equal", "not_equal")},
+        "where": lambda x, y: np.where(x > y, x, y * y),
+    }
+    return {**{name: (f, 2) for name, f in two.items()}, **{name: (f, 1) for name, f in one.items()}}
+
+
+@cache
+def cases() -> dict[str, Callable[[str], Arrays]]:
+    """Every case by name; those that most networks need come first."""
+    found: dict[str, Callable[[str], Arrays]] = {"products": products, "gradients": gradients, "training": training}
+    found["jacobians"] = products_with_jacobians
+    found |= {kind: optimizer_of(made) for kind, made in OPTIMIZERS.items()}
+    found |= {kind: layer(made) for kind, made in ACTIVATIONS.items() if kind != "custom"}
+    found["gelu_tanh"] = layer(lambda: ACTIVATIONS["gelu"](approximate="tanh"))
+    norms = {"layer_norm": LayerNorm, "rms_norm": RMSNorm, "batch_norm": BatchNorm, "scale": Scale}
+    found |= {kind: layer(made) for kind, made in norms.items()}
+    found |= {"dropout": layer(lambda: Dropout(0.3)), "embedding": embedding}
+    found |= {"softmax": last(Softmax), "log_softmax": last(LogSoftmax)}
+    loss_named("mse")  # fills LOSSES
+    found |= {kind: loss_of(made) for kind, made in LOSSES.items() if kind != "custom"}
+    found["probabilities"] = probabilities
+    found["plain momentum"] = optimizer_of(lambda: SGD(lr=0.1, momentum=0.9))
+    found["centered"] = optimizer_of(lambda: RMSprop(centered=True, eps=1e-2))
+    found["momentum"] = optimizer_of(lambda: SGD(lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01))
+    found["amsgrad"] = optimizer_of(lambda: adam.Adam(amsgrad=True))
+    found["rmsprop with momentum"] = optimizer_of(lambda: RMSprop(momentum=0.9))
+    found["centered rmsprop"] = optimizer_of(lambda: RMSprop(centered=True, momentum=0.9, eps=1e-2))
+    found |= {"treated": treated, "branches": branches, "orthogonal": orthogonal}
+    found |= {"two outputs": two_outputs}
+    found |= {f"gate {name}": gate(*how) for name, how in gates().items()}
+    return found
+
+
+def digest(case: str, dtype: str) -> str:
+    """What a case gives here: the first half of a SHA-256 over the bits of its results, or the error that it raised."""
+    out = hashlib.sha256()
+    try:
+        for array in cases()[case](dtype):
+            whole = np.ascontiguousarray(array)
+            out.update(whole.astype(whole.dtype.newbyteorder("<")).tobytes())
+    except FastbpError as error:
+        return f"{type(error).__name__}: {error}"
+    return out.hexdigest()[:32]
+
+
+@cache
+def known() -> dict[str, dict[str, Any]]:
+    """The table of answers: case -> digests by precision, and the kernels it vouches for."""
+    return dict(json.loads(ANSWERS.read_text()))
+
+
+@cache
+def _case_of() -> dict[str, str]:
+    return {kernel: case for case, answer in known().items() for kernel in answer["kernels"]}
+
+
+def case_of(kernel: str) -> str | None:
+    """The case that vouches for a kernel; None for what computes no numbers, and for users' formulas."""
+    return _case_of().get(kernel)
+
+
+def is_right(case: str, dtype: str) -> bool:
+    """Run a case and compare."""
+    return bool(digest(case, dtype) == known()[case][dtype])
