@@ -152,8 +152,8 @@ def read(name: str) -> bytes | None:
         return None
 
 
-def write(name: str, content: bytes) -> None:
-    """Write beside the place and move there, so that no one sees half of it."""
+def write(name: str, content: bytes, lasting: bool = True) -> None:
+    """Write beside the place and move there, so that no one sees half of it; on the disk itself where it is to last."""
     place = folder()
     if place is None:
         return
@@ -164,7 +164,8 @@ def write(name: str, content: bytes) -> None:
             with os.fdopen(handle, "wb") as out:
                 out.write(sealed(name, content))
                 out.flush()
-                os.fsync(out.fileno())
+                if lasting:
+                    os.fsync(out.fileno())
             os.replace(temporary, file)
         except BaseException:
             os.unlink(temporary)
@@ -192,7 +193,7 @@ def proofs() -> dict[str, Any]:
 
 
 def keep_proofs(found: dict[str, Any]) -> None:
-    write(_proof_name(), json.dumps(found).encode())
+    write(_proof_name(), json.dumps(found).encode(), lasting=False)
 
 
 # What a wheel brings: one file a level

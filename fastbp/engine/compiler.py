@@ -30,6 +30,7 @@ _LOADED: dict[tuple[str, str, str], Any] = {}
 _ORIGINS: dict[str, str] = {}  # name -> "shipped", "cached" or "compiled"
 _pipeline = [FAST]
 _proved: set[tuple[str, ...]] = set()  # name and precision of kernels whose code gave the known answers here
+_instead: set[str] = set()  # kernels that are taken without optimisation, one after another, to find a wrong one
 
 NOT_ASKED = ("scan_reals", "scan_labels")  # they look at numbers and compute none
 SELF_TEST = "fastbp.train.self_test"  # by name, because it stands above: it trains networks
@@ -140,10 +141,10 @@ def _load(name: str, real: str, wrap: Callable[[int], Any]) -> Any:
     with _LOCK:
         if name not in ENTRIES and name not in NOT_ASKED and "custom_" not in name:
             _prove(name, real)
-        key = (name, real, _pipeline[0])
+        pipeline = PLAIN if name in _instead else _pipeline[0]
+        key = (name, real, pipeline)
         if key not in _LOADED:
-            found = _object(*key)
-            _LOADED[key] = wrap(_loader(_pipeline[0]).address(found, _symbol(name, real)))
+            _LOADED[key] = wrap(_loader(pipeline).address(_object(*key), _symbol(name, real)))
         return _LOADED[key]
 
 
@@ -178,15 +179,25 @@ def _prove(name: str, real: str) -> None:
             return
         if (name, real) in _proved:
             return
-    _proved.add((name, real))  # now, since its case asks for it
-    self_test: Any = importlib.import_module(SELF_TEST)
-    case = self_test.case_of(name)
-    if case is not None:
-        if not self_test.is_right(case, real):
-            _fall_back([name, real, case], fresh=True)
-            return
-        _proved.update((kernel, real) for kernel in self_test.known()[case]["kernels"])
-    store.keep_proofs({"right": sorted(_proved)})
+    cases: Any = importlib.import_module(SELF_TEST)
+    case = cases.case_of(name)
+    tested = cases.known()[case]["kernels"] if case else [name]
+    _proved.update((kernel, real) for kernel in tested)  # now, since the case asks for them
+    if case and not cases.is_right(case, real):
+        wrong = [kernel for kernel in tested if _is_wrong(kernel, real, case)]
+        _fall_back([", ".join(wrong or tested), real, case], fresh=True)
+    elif _pipeline[0] == FAST:  # a case within this one may have found something
+        store.keep_proofs({"right": sorted(_proved)})
+
+
+def _is_wrong(name: str, real: str, case: str) -> bool:
+    """Whether it is this kernel that a case fails for: it passes with this one alone made without optimisation."""
+    cases: Any = importlib.import_module(SELF_TEST)
+    _instead.add(name)
+    try:
+        return bool(cases.is_right(case, real))
+    finally:
+        _instead.discard(name)
 
 
 def _fall_back(wrong: list[str], fresh: bool = False) -> None:
@@ -202,18 +213,23 @@ def _fall_back(wrong: list[str], fresh: bool = False) -> None:
     if not fresh:
         return
     store.keep_proofs({"wrong": wrong})
-    self_test: Any = importlib.import_module(SELF_TEST)
-    if not self_test.is_right(case, real):
+    cases: Any = importlib.import_module(SELF_TEST)
+    if not cases.is_right(case, real):
         raise FastbpError(
             f"the kernel `{name}` computes wrong numbers on this processor in {real} even without optimisation"
         )
 
 
-def self_test() -> dict[str, list[str]]:
-    """Run every case of the self-test now; returns the wrong ones by precision."""
+def self_test() -> dict[str, dict[str, bool]]:
+    """Run the self-test again: precision -> case -> whether it gives its known answer.
+
+    All of its cases where every kernel is at hand, else those that most networks need.
+    """
     cases: Any = importlib.import_module(SELF_TEST)
+    whole = all(is_kept(*one) for one in everything())
+    names = list(cases.known())[: None if whole else cases.COMMON]
     with _LOCK:
-        return {real: [case for case in cases.known() if not cases.is_right(case, real)] for real in REALS}
+        return {real: {case: cases.is_right(case, real) for case in names} for real in REALS}
 
 
 def kernel_address(name: str, real: str) -> int:

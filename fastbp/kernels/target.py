@@ -62,7 +62,6 @@ class Generator(codegen.CPUCodegen):
     _library_class = Library
 
     def __init__(self) -> None:
-        codegen.initialize_llvm()
         self._triple = levels.triple()
         self._rtlinker = codegen.RuntimeLinker()
         self._target_data = machine().target_data
@@ -228,7 +227,8 @@ def lower(
 
 def machine(opt: int = 3) -> Any:
     """LLVM's idea of the processor of this level: the one tuning that its code is made with."""
-    if levels.triple() != llvm.get_process_triple():
+    codegen.initialize_llvm()
+    if levels.level() not in levels.runnable():
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
     target = llvm.Target.from_triple(levels.triple())

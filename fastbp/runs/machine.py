@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import time
@@ -20,17 +21,19 @@ def findings() -> dict[str, Any]:
     from llvmlite import binding as llvm
 
     from fastbp.engine import cache, threads
-    from fastbp.kernels.tile import LANES
+    from fastbp.kernels import levels
 
     features = llvm.get_host_cpu_features()
     count, reason = threads.default_threads(), why_threads()
     found: dict[str, Any] = {
         "processor": processor(),
         "features": " ".join(name for name in FEATURES if features.get(name)),
-        "lanes": f"{LANES} of float32, {LANES // 2} of float64",
+        "level": f"{levels.level().name}, registers of {levels.level().lanes} float32",
         "processors": os.cpu_count(),
         "threads": f"{count}, {reason}",
         "cache_folder": str(cache.folder()),
+        "machine_code": origin_of_code(),
+        **{f"self_test_{real}": found for real, found in self_test().items()},
     }
     one, many = peak(1), peak(count)
     import numba
@@ -47,6 +50,32 @@ def findings() -> dict[str, Any]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def origin_of_code() -> str:
+    """Where compiled functions come from on this machine."""
+    from fastbp.engine import cache, compiler
+
+    count = len(compiler.everything())
+    shipped = cache.shipped()
+    if shipped:
+        return f"{len(shipped.places)} of {count} functions came with the wheel, made by numba {shipped.made['numba']}"
+    kept = sum(compiler.is_kept(*one) for one in compiler.everything())
+    return f"{kept} of {count} functions are in the cache, the others are compiled when they are first used"
+
+
+def self_test() -> dict[str, str]:
+    """What the self-test says now, and one digest over its answers, for each precision."""
+    from fastbp.engine import compiler
+    from fastbp.train import self_test as cases
+
+    said = {}
+    for real, found in compiler.self_test().items():
+        wrong = [case for case, right in found.items() if not right]
+        digest = hashlib.sha256("".join(cases.digest(case, real) for case in found).encode()).hexdigest()[:16]
+        said[real] = f"{len(found) - len(wrong)} of {len(found)} answers right, digest {digest}"
+        said[real] += f", wrong: {', '.join(wrong)}" if wrong else ""
+    return said
 
 
 def why_threads() -> str:

@@ -40,6 +40,8 @@ ANSWERS = Path(__file__).with_name("known_answers.json")
 ROWS = (*range(1, 18), 40)  # every tail of a tile of rows
 SIZES = ((5, 1), (3, 17), (18, 33), (40, 50))  # inputs and outputs: one panel to four, odd and even
 
+COMMON = 3  # of the cases, the first: what most networks need
+
 Arrays = list[NDArray[Any]]
 
 

@@ -1,0 +1,147 @@
+"""Machine code depends on sources and level alone, and leaves the user's own Numba as it was."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastbp.engine import machine_code
+from fastbp.kernels import levels
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(code, **variables):
+    environment = {**os.environ, "FASTBP_QUIET": "1", **variables}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+OBJECTS = """
+import hashlib
+from fastbp.engine import compiler
+names = ["relu_forward", "gather", "run_parallel", "step_batch"]
+if FIRST:
+    compiler.compiled("scan_labels", "float64")  # which moves what Numba counts
+print(*(hashlib.sha256(compiler.compiled(name, "float32")).hexdigest() for name in names))
+"""
+
+
+@pytest.mark.parametrize("lanes", sorted({level.lanes for level in levels.runnable()}))
+def test_objects_of_a_level_are_the_same_bytes_whatever_the_host_is_called(lanes):
+    others = [{"NUMBA_CPU_NAME": name, "PYTHONHASHSEED": "7"} for name in ("haswell", "znver3")]
+    found = {
+        run(OBJECTS.replace("FIRST", str(bool(variables))), FASTBP_LANES=str(lanes), **variables)
+        for variables in ({}, *others)
+    }
+    assert len(found) == 1
+
+
+def test_levels_are_compiled_for_by_name():
+    level = levels.level()
+    assert level in levels.LEVELS.values()
+    asm = machine_code._machine(machine_code.FAST)
+    assert asm.triple == levels.triple()
+
+
+LEVEL = "from fastbp.kernels import levels; print(levels.level().name)"
+
+
+@pytest.mark.skipif(levels.level().machine != "x86_64", reason="other machines have one level")
+def test_lanes_choose_a_level():
+    names = {level.lanes: level.name for level in levels.runnable()}
+    for lanes, name in names.items():
+        assert run(LEVEL, FASTBP_LANES=str(lanes)).strip() == name
+    assert names[4] == "x86-64-v2"
+
+
+def test_a_process_compiles_for_one_level():
+    with pytest.raises(RuntimeError, match="this process compiles for"):
+        levels.build_for("aarch64")
+
+
+USERS = """
+import hashlib, os
+before = dict(os.environ)
+if WITH:
+    import numpy as np, fastbp as fb
+    net = fb.mlp([3, 4, 2])
+    fb.Trainer(net, batch_size=2).run(np.ones((4, 3)), np.zeros(4, int), steps=1)
+from numba import config, njit
+@njit(fastmath=True)
+def mine(x):
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += min(x[i], 2.0) * abs(x[i])
+    return total
+mine.compile("float64(float64[::1])")
+assert before == dict(os.environ)
+settings = {name: repr(getattr(config, name)) for name in dir(config) if name.isupper()}
+print(hashlib.sha256(mine.inspect_asm(mine.signatures[0]).encode()).hexdigest(), sorted(settings.items()))
+"""
+
+
+def test_a_users_function_and_settings_are_as_without_fastbp():
+    assert run(USERS.replace("WITH", "True")) == run(USERS.replace("WITH", "False"))
+
+
+BROKEN = """
+import json, warnings
+import numpy as np, fastbp as fb
+from fastbp.engine import cache, compiler, machine_code
+from fastbp.kernels import flags, target
+
+def nothing(op, me, r0, r1, z):
+    pass
+
+def break_(name, real, pipeline):
+    module, entry = target.lower(nothing, flags.SIGNATURES[real], flags.OPTIONS, for_python=False)
+    content = machine_code.object_of(module, entry, f"fastbp_{name}_{real}", pipeline)
+    cache.write(f"{name}-{real}" + ("" if pipeline == "fast" else "-plain"), content)
+
+BREAK
+net = fb.Network([fb.Linear(3), fb.ReLU(), fb.Linear(2)], inputs=4, seed=0)
+X, y = np.arange(20).reshape(5, 4) / 8, np.arange(10).reshape(5, 2) / 8
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    try:
+        gradient = net.loss_and_gradients(X, y, loss="mse")[1]["0.weight"].tolist()
+    except fb.FastbpError as error:
+        gradient = str(error)
+print(json.dumps([gradient, [str(w.message) for w in caught], compiler._pipeline[0], compiler.compilations()]))
+"""
+WARNING = (
+    "fastbp's kernel `{}` computes wrong numbers on this processor in float32 (self-test `{}`), so all kernels run "
+    "without optimisation, which is right but slow; please report this with what `fastbp doctor` says"
+)
+
+
+def broken(folder, *breaks):
+    code = BROKEN.replace("BREAK", "\n".join(f"break_{one}" for one in breaks))
+    return json.loads(run(code, FASTBP_CACHE_DIR=str(folder)))
+
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory):
+    gradient, warned, pipeline, _ = broken(tmp_path_factory.mktemp("cache"))
+    assert (warned, pipeline) == ([], "fast")
+    return gradient
+
+
+@pytest.mark.parametrize(("kernel", "case"), [("weights", "gradients"), ("relu_vjp", "gradients")])
+def test_a_kernel_that_computes_wrong_numbers_here_is_replaced_with_one_warning(kernel, case, right, tmp_path):
+    gradient, warned, pipeline, _ = broken(tmp_path, (kernel, "float32", "fast"))
+    assert gradient == right
+    assert warned == [WARNING.format(kernel, case)]
+    assert pipeline == "plain"
+    again = broken(tmp_path)  # what was found is kept
+    assert again == [right, warned, "plain", []]
+
+
+def test_a_kernel_that_is_wrong_without_optimisation_too_is_an_error(tmp_path):
+    found, *_ = broken(tmp_path, ("product", "float32", "fast"), ("product", "float32", "plain"))
+    assert "computes wrong numbers on this processor in float32 even without optimisation" in found
