@@ -13,4 +13,16 @@ with zeros. `rows.py` turns the arrays of users into panels and back.
 
 Every kernel has the same signature, `kernel(op, me, r0, r1, z)`: the address of its record (an op of the plan),
 the address of the worker's own block, the rows to do, and a zero whose type says float32 or float64.
+
+Machine code is part of the promise of the same bits, and a compiler can break it. Once, all bias gradients of small
+batches were wrong on half of the processors there are. A helper computed `inttoptr(a + b)`; Numba made machine code of
+it, and on the way LLVM rewrote the sum as an offset `b` from a pointer `a`; Numba then linked the rewritten helper into
+a caller in which `a` was the constant 0. An access through null is undefined, so LLVM dropped the store, without a
+word, and whether a processor's tuning led there was chance. Hence:
+
+    memory.py         every function that makes a pointer of an address says that null is an address like any other
+    target.py         Numba stops after lowering; helpers are linked before anything is optimised or compiled
+    levels.py         code is made for a few named levels, never for the host, so what is tested is what runs
+    engine            one pipeline, objects with checksums, known answers before a kernel's first use (train/self_test.py)
+    tests             optimised against plain code, bit for bit; no undefined operation in the final IR of any kernel
 """

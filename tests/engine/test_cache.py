@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from fastbp.engine import cache
+from fastbp.engine import cache, compiler
+from fastbp.kernels import levels
 from fastbp.kernels.tile import LANES
 
 ROOT = Path(__file__).parents[2]
@@ -387,3 +388,81 @@ def test_processes_that_compile_at_once_do_not_harm_each_other(tmp_path):
         assert errors == []
     assert set(files(tmp_path)) == {f"{name}.bin" for name in FUNCTIONS}
     assert compiled(run(folder=tmp_path)[0]) == set()
+
+
+# What a wheel brings
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A copy of the package with the objects of the program's functions."""
+    place = tmp_path_factory.mktemp("wheel")
+    shutil.copytree(ROOT / "fastbp", place / "fastbp", ignore=shutil.ignore_patterns("__pycache__", "objects"))
+    objects = {name: compiler.compiled(*name.split("-")) for name in FUNCTIONS}
+    cache.pack(shipped(place), objects, {"numba": "of the test"})
+    return place
+
+
+def shipped(place):
+    return place / "fastbp" / "engine" / "objects" / f"{levels.level().name}.objects"
+
+
+def copy_of(wheel, place):
+    shutil.copytree(wheel, place, dirs_exist_ok=True)
+    return place
+
+
+def test_objects_of_a_wheel_are_used_and_nothing_is_compiled_or_kept(wheel, tmp_path):
+    out, errors = run(folder=tmp_path / "cache", cwd=wheel, FASTBP_QUIET=None)
+    assert compiled(out) == set()
+    assert errors == []
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("damage", ["flip-an-object", "flip-the-index", "cut", "empty"])
+def test_damaged_objects_of_a_wheel_cost_one_warning(damage, wheel, tmp_path):
+    place = copy_of(wheel, tmp_path / "wheel")
+    file = shipped(place)
+    content = file.read_bytes()
+    one = content.index(b"\x7fELF") + 700
+    file.write_bytes(
+        {
+            "flip-an-object": content[:one] + bytes([content[one] ^ 1]) + content[one + 1 :],
+            "flip-the-index": content[:200] + bytes([content[200] ^ 1]) + content[201:],
+            "cut": content[:-50],
+            "empty": b"",
+        }[damage]
+    )
+    out, errors = run(folder=tmp_path / "cache", cwd=place)
+    again = compiled(out)
+    assert again == FUNCTIONS if damage in ("flip-the-index", "empty") else len(again) == 1
+    warned = [line for line in errors if "RuntimeWarning" in line]
+    assert len(warned) == 1
+    assert "fastbp compiles what it finds damaged again: " in warned[0]
+    assert warned[0].endswith("its checksum is wrong")
+    assert str(file) in warned[0]
+
+
+@pytest.mark.parametrize("other", ["sources", "level"])
+def test_objects_for_other_sources_or_another_level_are_left_alone(other, wheel, tmp_path):
+    place = copy_of(wheel, tmp_path / "wheel")
+    if other == "sources":
+        with (place / "fastbp" / "kernels" / "scan.py").open("a") as file:
+            file.write("# changed\n")
+    out, errors = run(folder=tmp_path / "cache", cwd=place, **({"FASTBP_LANES": "4"} if other == "level" else {}))
+    assert compiled(out) == FUNCTIONS
+    assert errors == []
+
+
+def test_the_file_of_another_level_under_this_ones_name_is_not_for_us(wheel, tmp_path):
+    place = copy_of(wheel, tmp_path / "wheel")
+    here = levels.level()
+    shipped(place).rename(shipped(place).with_name("x86-64-v2.objects"))
+    out, _ = run(folder=tmp_path / "cache", cwd=place, FASTBP_LANES="4")
+    assert compiled(out) == (set() if here.lanes == 4 else FUNCTIONS)
+
+
+def test_a_file_of_objects_is_the_same_whoever_packs_it(wheel, tmp_path):
+    objects = {name: compiler.compiled(*name.split("-")) for name in sorted(FUNCTIONS, reverse=True)}
+    cache.pack(tmp_path / "again.objects", objects, {"numba": "of the test"})
+    assert (tmp_path / "again.objects").read_bytes() == shipped(wheel).read_bytes()

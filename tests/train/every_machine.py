@@ -1,0 +1,42 @@
+"""One digest of training: the same whatever the processor is called, at every level, on any number of threads.
+
+`python -m tests.train.every_machine` prints the level of this process and a digest for 1, 2 and 3 threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+
+import numpy as np
+
+import fastbp as fb
+from fastbp.model import plans
+
+THREADS = (1, 2, 3)
+
+
+def digest(threads: int) -> str:
+    """Parameters and losses of a classifier and of a regression, in both precisions, with odd batches and rows."""
+    out = hashlib.sha256()
+    for dtype in ("float32", "float64"):
+        rng = np.random.default_rng(5)
+        X, t = rng.normal(size=(83, 19)), rng.normal(size=(83, 7))
+        for loss, y, layers, batch in (
+            ("cross_entropy", t.argmax(1), [fb.Linear(70), fb.ReLU(), fb.Dropout(0.2), fb.Linear(33), fb.Tanh()], 16),
+            ("mse", t, [fb.Linear(37), fb.GELU(), fb.LayerNorm()], 5),
+        ):
+            net = fb.Network([*layers, fb.Linear(7)], inputs=19, seed=2, dtype=dtype)
+            trainer = fb.Trainer(net, loss=loss, optimizer=fb.AdamW(lr=0.01), batch_size=batch, threads=threads)
+            out.update(np.float64(trainer.run(X, y, steps=40).loss).tobytes())
+            out.update(net.flat.astype(net.dtype.newbyteorder("<")).tobytes())
+            out.update(net.predict(X, threads=threads).tobytes())
+    return out.hexdigest()[:32]
+
+
+if __name__ == "__main__":
+    from fastbp.kernels import levels
+
+    plans.SERIAL_WORK = 0  # however small a network is, its threads are used
+    print(levels.level().name, *(digest(threads) for threads in THREADS))
+    sys.exit(0)
