@@ -23,6 +23,6 @@ word, and whether a processor's tuning led there was chance. Hence:
     memory.py         every function that makes a pointer of an address says that null is an address like any other
     target.py         Numba stops after lowering; helpers are linked before anything is optimised or compiled
     levels.py         code is made for a few named levels, never for the host, so what is tested is what runs
-    engine            one pipeline, objects with checksums, known answers before a kernel's first use (train/self_test.py)
+    engine            one pipeline, objects with checksums; known answers (`train.self_test`) before a first use
     tests             optimised against plain code, bit for bit; no undefined operation in the final IR of any kernel
 """
