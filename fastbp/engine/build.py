@@ -22,11 +22,13 @@ from fastbp.errors import FastbpError
 LONG = ("weights", "columns", "product", "work", "run_parallel", "embedding_update", "update", "orthonormalise")
 
 
-def compile_missing(jobs: int, level: str = "") -> int:
+def compile_missing(jobs: int, level: str = "", *, shipped: bool = True) -> int:
     """Compile what is not at hand, in so many processes; return how many functions those were."""
-    from fastbp.engine import compiler
+    from fastbp.engine import cache, compiler
 
-    missing = [one for one in compiler.everything() if not compiler.is_kept(*one)]
+    missing = [one for one in compiler.everything() if not compiler.is_kept(*one, shipped=shipped)]
+    if missing and cache.folder() is None:
+        raise FastbpError("there must be a folder to keep compiled kernels in, see the warning before this")
     missing.sort(key=lambda one: LONG.index(one[0]) if one[0] in LONG else len(LONG))
     if min(jobs, len(missing)) < 2:
         for one in missing:
@@ -39,8 +41,8 @@ def compile_missing(jobs: int, level: str = "") -> int:
         thread.start()
     for thread in threads:
         thread.join()
-    left = [one for one in missing if not compiler.is_kept(*one)]
-    if left:  # there is no cache, or a process died
+    left = [one for one in missing if not compiler.is_kept(*one, shipped=shipped)]
+    if left:  # a process died, or the disk is full
         raise FastbpError(
             f"{len(left)} of {len(missing)} kernels could not be compiled and kept, such as `{left[0][0]}`"
         )
@@ -81,11 +83,14 @@ def pack(level: str, into: Path, jobs: int) -> Path:
 
     from fastbp.engine import cache, compiler
 
-    compile_missing(jobs, level)
+    compile_missing(jobs, level, shipped=False)
     objects = {f"{name}-{real}": cache.read(f"{name}-{real}") for name, real in compiler.everything()}
     made = {"numba": numba.__version__, "llvmlite": llvmlite.__version__, "python": sys.version.split()[0]}
     file = into / f"{level}.objects"
-    cache.pack(file, {name: content for name, content in objects.items() if content is not None}, made)
+    whole = {name: content for name, content in objects.items() if content is not None}
+    if len(whole) < len(objects):
+        raise FastbpError(f"{len(objects) - len(whole)} of {len(objects)} kernels could not be read again")
+    cache.pack(file, whole, made)
     return file
 
 

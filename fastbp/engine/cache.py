@@ -26,7 +26,10 @@ MAGIC = b"fastbp object 1\n"
 ENGINE_SOURCES = ("compiler.py", "entries.py", "machine_code.py", "steps.py", "sweeps.py")
 # Settings of Numba's that reach its front end or what it compiles for the user. No object depends on them, but a folder
 # belongs to one choice of them, so that nobody's experiment leaves code to others.
-NUMBA_SETTINGS = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT")
+NUMBA_SETTINGS = (
+    *("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT", "NUMBA_DEBUGINFO", "NUMBA_BOUNDSCHECK"),
+    *("NUMBA_DEBUG_ARRAY_OPT_RUNTIME", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE"),
+)
 
 _warned: set[str] = set()
 
@@ -193,6 +196,10 @@ def proofs() -> dict[str, Any]:
 
 
 def keep_proofs(found: dict[str, Any]) -> None:
+    """Keep them beside those that other processes have kept meanwhile."""
+    before = proofs()
+    found = {**before, **found}
+    found["right"] = sorted({*map(tuple, before.get("right", ())), *map(tuple, found.get("right", ()))})
     write(_proof_name(), json.dumps(found).encode(), lasting=False)
 
 
@@ -211,9 +218,12 @@ class Shipped(NamedTuple):
         if name not in self.places:
             return None
         start, size = self.places[name]
-        with self.file.open("rb") as source:
-            source.seek(start)
-            return opened(name, source.read(size), f"{name} in {self.file}")
+        try:
+            with self.file.open("rb") as source:
+                source.seek(start)
+                return opened(name, source.read(size), f"{name} in {self.file}")
+        except OSError:  # the package was upgraded or removed meanwhile
+            return None
 
 
 def pack(file: Path, objects: dict[str, bytes], made: dict[str, Any]) -> None:
@@ -225,7 +235,9 @@ def pack(file: Path, objects: dict[str, bytes], made: dict[str, Any]) -> None:
         end += len(blocks[-1])
     index = sealed("index", json.dumps({"made": made, "places": places}).encode())
     file.parent.mkdir(exist_ok=True)
-    file.write_bytes(len(index).to_bytes(8, "little") + index + b"".join(blocks))
+    whole = file.with_suffix(".tmp")
+    whole.write_bytes(len(index).to_bytes(8, "little") + index + b"".join(blocks))
+    whole.replace(file)
 
 
 def unpack(file: Path) -> Shipped | None:
@@ -251,9 +263,18 @@ def _is_for(stored: bytes, wanted: str) -> bool:
     return wanted.encode() in head or b'"key"' not in head
 
 
+def brought() -> bool:
+    """Whether the package came as a wheel with objects for this level, whether or not they fit."""
+    return _brought().exists()
+
+
+def _brought() -> Path:
+    from fastbp.kernels import levels
+
+    return SHIPPED / f"{levels.level().name}.objects"
+
+
 @cache
 def shipped() -> Shipped | None:
     """The objects that came with the package for this level, if it came as a wheel and they fit."""
-    from fastbp.kernels import levels
-
-    return unpack(SHIPPED / f"{levels.level().name}.objects")
+    return unpack(_brought())

@@ -22,6 +22,7 @@ from typing import Any
 
 from fastbp.engine import cache as store
 from fastbp.engine.machine_code import FAST, PLAIN, Loader, object_of, optimised
+from fastbp.engine.threads import check_fork
 from fastbp.errors import FastbpError
 
 _LOCK = threading.RLock()
@@ -29,7 +30,10 @@ _COMPILED: list[str] = []
 _LOADED: dict[tuple[str, str, str], Any] = {}
 _ORIGINS: dict[str, str] = {}  # name -> "shipped", "cached" or "compiled"
 _pipeline = [FAST]
-_proved: set[tuple[str, ...]] = set()  # name and precision of kernels whose code gave the known answers here
+_proving = [True]
+# Name, precision and pipeline of kernels whose code gave the known answers here, and of those whose case has begun.
+_passed: set[tuple[str, ...]] = set()
+_asked: set[tuple[str, ...]] = set()
 _instead: set[str] = set()  # kernels that are taken without optimisation, one after another, to find a wrong one
 
 NOT_ASKED = ("scan_reals", "scan_labels")  # they look at numbers and compute none
@@ -121,15 +125,16 @@ def everything() -> list[tuple[str, str]]:
     return [(name, real) for name in (*own, *ENTRIES) for real in REALS]
 
 
-def is_kept(name: str, real: str) -> bool:
-    """Whether a function's object is at hand, in the wheel or in the cache."""
-    full, brought = f"{name}-{real}", store.shipped()
+def is_kept(name: str, real: str, *, shipped: bool = True) -> bool:
+    """Whether a function's object is at hand: in the cache, or in the wheel where that counts."""
+    full, brought = f"{name}-{real}", store.shipped() if shipped else None
     return bool(brought and full in brought.places) or store.read(full) is not None
 
 
 def keep(name: str, real: str) -> None:
     """Compile a function into the cache, without loading it."""
-    _object(name, real, FAST)
+    _COMPILED.append(f"{name}-{real}")
+    store.write(f"{name}-{real}", compiled(name, real))
 
 
 @cache
@@ -138,6 +143,10 @@ def _loader(pipeline: str) -> Loader:
 
 
 def _load(name: str, real: str, wrap: Callable[[int], Any]) -> Any:
+    if name in ENTRIES:
+        found = _LOADED.get((name, real, _pipeline[0]))
+        if found is not None:
+            return found
     with _LOCK:
         if name not in ENTRIES and name not in NOT_ASKED and "custom_" not in name:
             _prove(name, real)
@@ -153,41 +162,70 @@ def loaded() -> list[tuple[str, str]]:
     return [(name, real) for name, real, _ in _LOADED]
 
 
-# The self-test
-
-
 @contextmanager
 def running(pipeline: str) -> Iterator[None]:
-    """What is asked for meanwhile is the code of this pipeline; for checks of one against the other."""
+    """What is asked for meanwhile is the code of this pipeline, right or wrong; for checks of one against the other."""
     with _LOCK:
-        before, _pipeline[0] = _pipeline[0], pipeline
+        before = _pipeline[0], _proving[0]
+        _pipeline[0], _proving[0] = pipeline, False
         try:
             yield
         finally:
-            _pipeline[0] = before
+            _pipeline[0], _proving[0] = before
+
+
+# The self-test: no kernel is handed out before its case gave the known answer here, with the code that will run
 
 
 def _prove(name: str, real: str) -> None:
-    """Make sure that the machine code of a kernel gives the known answers on this processor, once and for all."""
-    if _pipeline[0] == PLAIN or (name, real) in _proved:
-        return
-    if not _proved:
-        _proved.update(tuple(pair) for pair in store.proofs().get("right", ()))
-        wrong = store.proofs().get("wrong")
-        if wrong:
-            _fall_back(wrong)
-            return
-        if (name, real) in _proved:
-            return
+    """Make sure that the machine code of a kernel gives the known answers on this kind of processor."""
+    pipeline = _pipeline[0]
+    if not _proving[0] or (name, real, pipeline) in _asked:
+        return None
+    check_fork()
+    if not _asked:
+        found = store.proofs()
+        _passed.update(tuple(proof) for proof in found.get("right", ()))
+        _asked.update(_passed)
+        if "wrong" in found:
+            _pipeline[0] = PLAIN
+            _warn_of(*found["wrong"])
+            return _prove(name, real)
+        if (name, real, pipeline) in _asked:
+            return None
     cases: Any = importlib.import_module(SELF_TEST)
     case = cases.case_of(name)
-    tested = cases.known()[case]["kernels"] if case else [name]
-    _proved.update((kernel, real) for kernel in tested)  # now, since the case asks for them
-    if case and not cases.is_right(case, real):
-        wrong = [kernel for kernel in tested if _is_wrong(kernel, real, case)]
-        _fall_back([", ".join(wrong or tested), real, case], fresh=True)
-    elif _pipeline[0] == FAST:  # a case within this one may have found something
-        store.keep_proofs({"right": sorted(_proved)})
+    tested = {(kernel, real, pipeline) for kernel in (cases.known()[case]["kernels"] if case else [name])}
+    if tested <= _asked:
+        return None
+    _asked.update(tested)  # now, since the case asks for them
+    try:
+        right = case is None or cases.is_right(case, real)
+        if _pipeline[0] == pipeline:
+            return _note(name, real, case, tested, right)
+    except BaseException:
+        _asked.difference_update(tested)
+        raise
+    return _prove(name, real)  # a case within this one found something wrong: again, with the code that runs now
+
+
+def _note(name: str, real: str, case: str, tested: set[tuple[str, str, str]], right: bool) -> None:
+    """What follows from a case: a proof that is kept, code without optimisation from now on, or an error."""
+    if right:
+        _passed.update(tested)
+        store.keep_proofs({"right": sorted(_passed)})
+        return
+    if _pipeline[0] == PLAIN:
+        raise FastbpError(
+            f"the kernel `{name}` computes wrong numbers on this processor in {real}, without optimisation too: its "
+            f"self-test is `{case}`"
+        )
+    kernels = sorted(kernel for kernel, _, _ in tested)
+    wrong = [", ".join([k for k in kernels if _is_wrong(k, real, case)] or kernels), real, case]
+    _pipeline[0] = PLAIN
+    _prove(name, real)  # raises where that is no way out
+    store.keep_proofs({"wrong": wrong})
+    _warn_of(*wrong)
 
 
 def _is_wrong(name: str, real: str, case: str) -> bool:
@@ -200,35 +238,24 @@ def _is_wrong(name: str, real: str, case: str) -> bool:
         _instead.discard(name)
 
 
-def _fall_back(wrong: list[str], fresh: bool = False) -> None:
-    """Use code without optimisation from now on, and say so."""
-    name, real, case = wrong
-    _pipeline[0] = PLAIN
+def _warn_of(name: str, real: str, case: str) -> None:
     warnings.warn(
-        f"fastbp's kernel `{name}` computes wrong numbers on this processor in {real} (self-test `{case}`), so all "
-        "kernels run without optimisation, which is right but slow; please report this with what `fastbp doctor` says",
+        f"fastbp's kernel `{name}` computes wrong numbers on this processor in {real} (self-test `{case}`), so kernels "
+        "run without optimisation, which is right but slow; please report this with what `fastbp doctor` says",
         RuntimeWarning,
         stacklevel=2,
     )
-    if not fresh:
-        return
-    store.keep_proofs({"wrong": wrong})
-    cases: Any = importlib.import_module(SELF_TEST)
-    if not cases.is_right(case, real):
-        raise FastbpError(
-            f"the kernel `{name}` computes wrong numbers on this processor in {real} even without optimisation"
-        )
 
 
 def self_test() -> dict[str, dict[str, bool]]:
-    """Run the self-test again: precision -> case -> whether it gives its known answer.
+    """Run the self-test again on the code that ships: precision -> case -> whether it gives its known answer.
 
     All of its cases where every kernel is at hand, else those that most networks need.
     """
     cases: Any = importlib.import_module(SELF_TEST)
     whole = all(is_kept(*one) for one in everything())
     names = list(cases.known())[: None if whole else cases.COMMON]
-    with _LOCK:
+    with running(FAST):
         return {real: {case: cases.is_right(case, real) for case in names} for real in REALS}
 
 

@@ -63,15 +63,11 @@ class Loader:
 
     def __init__(self) -> None:
         import llvmlite.binding as llvm
-        from numba.core.codegen import initialize_llvm
 
-        from fastbp.kernels import levels
+        from fastbp.kernels import levels, target
 
-        initialize_llvm()
+        machine = target.machine(jit=True)
         module = llvm.parse_assembly(f'target triple = "{levels.triple()}"')
-        machine = llvm.Target.from_triple(levels.triple()).create_target_machine(
-            cpu=levels.level().cpu, reloc="pic", codemodel="small", jit=True
-        )
         self._engine = llvm.create_mcjit_compiler(module, machine)
         self._symbols: set[str] = set()
 
@@ -81,7 +77,7 @@ class Loader:
 
         if symbol in self._symbols:
             raise RuntimeError(f"`{symbol}` is loaded already")
-        self._symbols.add(symbol)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(content))
+        self._symbols.add(symbol)
         self._engine.finalize_object()
         return int(self._engine.get_function_address(symbol))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,7 @@ from fastbp.kernels.layout import MAX_THREADS
 
 _state = {"regions": False, "layer": False, "forked": False}
 _entry = threading.RLock()
+_own = threading.local()
 
 
 def _after_fork() -> None:
@@ -105,9 +107,25 @@ def default_threads() -> int:
     return _whole("FASTBP_NUM_THREADS", int(text))
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """What this thread asks for meanwhile runs on it alone, whatever the environment says."""
+    before, _own.alone = _is_alone(), True
+    try:
+        yield
+    finally:
+        _own.alone = before
+
+
+def _is_alone() -> bool:
+    return bool(getattr(_own, "alone", False))
+
+
 def chosen(threads: int | None) -> int:
     """The number of threads asked for, or the default."""
-    return default_threads() if threads is None else _whole("threads", threads)
+    if threads is None:
+        return 1 if _is_alone() else default_threads()
+    return _whole("threads", threads)
 
 
 @cache

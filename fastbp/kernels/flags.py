@@ -18,6 +18,7 @@ OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
     "boundscheck": False,
+    "debug": False,
     "fastmath": False,
 }
 

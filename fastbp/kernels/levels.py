@@ -40,10 +40,9 @@ LEVELS = {
         Level("aarch64", "generic", 4, "aarch64"),
     )
 }
-NEEDS = {
-    "x86-64-v4": ("avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512cd"),
-    "x86-64-v3": ("avx2", "fma", "bmi", "bmi2", "f16c", "movbe", "lzcnt"),
-}
+AVX2 = ("avx2", "fma", "bmi", "bmi2", "f16c", "movbe", "lzcnt")
+AVX512 = ("avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512cd")
+NEEDS = {"x86-64-v4": AVX2 + AVX512, "x86-64-v3": AVX2}
 
 
 def _machine() -> str:

@@ -225,14 +225,22 @@ def lower(
     return library._final_module, names.llvm_cpython_wrapper_name if for_python else names.llvm_cfunc_wrapper_name
 
 
-def machine(opt: int = 3) -> Any:
-    """LLVM's idea of the processor of this level: the one tuning that its code is made with."""
+def machine(opt: int = 3, jit: bool = False) -> Any:
+    """LLVM's idea of the processor of this level: the one tuning that its code is made with.
+
+    On x86-64 an object's code and constants may come to lie anywhere, so addresses are whole words; on Arm the loader
+    puts them next to each other.
+    """
     codegen.initialize_llvm()
     if levels.level() not in levels.runnable():
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
+    anywhere = levels.level().machine == "x86_64"
+    reloc, model = ("static", "large") if anywhere else ("pic", "small")
     target = llvm.Target.from_triple(levels.triple())
-    return target.create_target_machine(cpu=levels.level().cpu, features="", opt=opt, reloc="pic", codemodel="small")
+    return target.create_target_machine(
+        cpu=levels.level().cpu, features="", opt=opt, reloc=reloc, codemodel=model, jit=jit
+    )
 
 
 class Entry(CPUDispatcher):

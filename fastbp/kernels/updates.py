@@ -56,7 +56,7 @@ def norm(task, me, r0, r1, z):
         squares = 0.0
         item = bytes_of(z)
         for o in range(0, get(task, PIECE_LINES) * LINE, item):
-            number = float(get_real(g + o, z))
+            number = 1.0 * get_real(g + o, z)  # a float64; `float` would leave it a float32
             squares += number * number
     put_double(get(head, NORMS), get(task, PIECE_NUMBER), squares)
 

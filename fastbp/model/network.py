@@ -319,7 +319,7 @@ class Network(Derivatives):
             self.graph,
             self._parameters.block,
             self._states.block,
-            team.default_threads(),
+            team.chosen(None),
             batch=rows,
             loss=loss,
             update=update,
@@ -327,7 +327,7 @@ class Network(Derivatives):
         )
 
     def _row_plan(self, kind: str, workers: int = 0) -> RowPlan:
-        return RowPlan(self.graph, self._parameters.block, self._states.block, workers or team.default_threads(), kind)
+        return RowPlan(self.graph, self._parameters.block, self._states.block, workers or team.chosen(None), kind)
 
     def draw(self, gradients: Mapping[str, Any] | None = None) -> Picture:
         """A picture of the layers: what flows between them, their shapes and parameters.

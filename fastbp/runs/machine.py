@@ -57,11 +57,15 @@ def origin_of_code() -> str:
     from fastbp.engine import cache, compiler
 
     count = len(compiler.everything())
+    wrong = cache.proofs().get("wrong")
+    if wrong:
+        return f"without optimisation, since `{wrong[0]}` is wrong here in {wrong[1]} (self-test `{wrong[2]}`)"
     shipped = cache.shipped()
     if shipped:
         return f"{len(shipped.places)} of {count} functions came with the wheel, made by numba {shipped.made['numba']}"
     kept = sum(compiler.is_kept(*one) for one in compiler.everything())
-    return f"{kept} of {count} functions are in the cache, the others are compiled when they are first used"
+    found = f"{kept} of {count} functions are in the cache, the others are compiled when they are first used"
+    return f"{found}; what the wheel brings is for other versions or sources" if cache.brought() else found
 
 
 def self_test() -> dict[str, str]:

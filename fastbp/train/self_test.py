@@ -3,7 +3,7 @@
 The same sources give the same bits on every machine, so what a kernel must compute is known beforehand, to the last
 bit: `known_answers.json` has, for each case below, a digest of its results in both precisions, and the kernels that it
 vouches for, which are those that no case before it has called. Before a kernel is first used on a machine, its case
-runs (`engine.compiler`); `fastbp doctor` and `fastbp warmup` run all. Inputs are fractions made of whole numbers, rows
+runs (`engine.compiler`); `fastbp doctor` runs all. Inputs are fractions made of whole numbers, rows
 and widths meet every tail of a register tile.
 """
 
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from fastbp.autodiff.function import trace
 from fastbp.autodiff.functions import erf, sigmoid, softplus, tanh
 from fastbp.autodiff.functions import relu as relu_of
-from fastbp.errors import FastbpError
+from fastbp.engine.threads import alone
+from fastbp.errors import DataError, DivergedError
 from fastbp.model.activations import ACTIVATIONS, LogSoftmax, PReLU, Softmax
 from fastbp.model.class_losses import CrossEntropy
 from fastbp.model.gates import Add, Affine, Concat, Divide, Mean, Multiply, Reciprocal, Repeat, Slice, Subtract, Sum
@@ -71,9 +72,19 @@ def gradients(dtype: str) -> Arrays:
         net = chain(dtype, inputs, Linear(outputs), *relu(), Linear(inputs))
         for rows in (1, 2 + number, 6 + number, 17):
             x, t = numbers(dtype, rows, inputs), numbers(dtype, rows, inputs, salt=1)
-            found += net.loss_and_gradients(x, t, loss="mse")[1].values()
+            total, gradients = net.loss_and_gradients(x, t, loss="mse")
+            found += [np.asarray(total), *gradients.values()]
         found += [net.vjp(x, t), net.jvp(x, t)]
     return found
+
+
+def behind_a_norm(dtype: str) -> Arrays:
+    """A ReLU that no product can take over."""
+    layers = [Linear(19), LayerNorm(), *relu(), Linear(3)]
+    x = numbers(dtype, 7, 6)
+    net = chain(dtype, 6, *layers)
+    found = trained(dtype, CrossEntropy(), classes(), layers, SGD(lr=0.1))
+    return [*found, net.vjp(x, numbers(dtype, 7, 3)), net.jvp(x, x)]
 
 
 def relu() -> list[Any]:
@@ -102,7 +113,7 @@ def training(dtype: str) -> Arrays:
 def products_with_jacobians(dtype: str) -> Arrays:
     net = chain(dtype, 6, Linear(9), *relu(), Linear(4))
     x = numbers(dtype, 5, 6)
-    both = [net.jacobian(x, mode) for mode in ("forward", "reverse")]
+    both = [net.jacobian(x, mode, out=np.full((5, 4, 6), 7, dtype)) for mode in ("forward", "reverse")]
     return [*both, net.input_gradient(x, 1), net.parameter_vjp(x, numbers(dtype, 5, 4))["0.weight"]]
 
 
@@ -177,7 +188,10 @@ def branches(dtype: str) -> Arrays:
     h = Multiply()(Reciprocal(2.0)(Affine(1.0, 3.0)(Multiply()(h, h))), Repeat(17)(Sum()(h)))
     net = Network(inputs=x, outputs=Linear(3)(h), seed=7, dtype=dtype)
     rows, t = numbers(dtype, 7, 6), numbers(dtype, 7, 3)
-    return [*net.loss_and_gradients(rows, t, loss="mse")[1].values(), net.vjp(rows, t), net.jvp(rows, rows)]
+    found = list(net.loss_and_gradients(rows, t, loss="mse")[1].values())
+    for again in (rows, -rows):  # in buffers that hold other numbers then
+        found += [net.vjp(again, t), net.jvp(again, again)]
+    return found
 
 
 def gate(function: Callable[..., Any], count: int) -> Callable[[str], Arrays]:
@@ -188,6 +202,7 @@ def gate(function: Callable[..., Any], count: int) -> Callable[[str], Arrays]:
         for shape in ((3, 19), (1, 5)):
             given = [np.abs(numbers(dtype, *shape, salt=i)) + np.asarray(0.25, dtype) for i in range(count)]
             traced = trace(function, dtype=dtype)
+            traced(*(2 * x for x in given))  # so that nothing is right because memory was empty
             value = np.asarray(traced(*given))
             found += [value, *traced.vjp(given, numbers(dtype, *value.shape, salt=5))]
         return found
@@ -235,7 +250,7 @@ def gates() -> dict[str, tuple[Callable[..., Any], int]]:
         **{name: getattr(np, name) for name in ("less_equal", "equal", "not_equal")},
         "where": lambda x, y: np.where(x > y, x, y * y),
     }
-    return {**{name: (f, 2) for name, f in two.items()}, **{name: (f, 1) for name, f in one.items()}}
+    return {**{name: (f, 1) for name, f in one.items()}, **{name: (f, 2) for name, f in two.items()}}
 
 
 @cache
@@ -248,6 +263,7 @@ def cases() -> dict[str, Callable[[str], Arrays]]:
     found["gelu_tanh"] = layer(lambda: ACTIVATIONS["gelu"](approximate="tanh"))
     norms = {"layer_norm": LayerNorm, "rms_norm": RMSNorm, "batch_norm": BatchNorm, "scale": Scale}
     found |= {kind: layer(made) for kind, made in norms.items()}
+    found["relu behind a norm"] = behind_a_norm
     found |= {"dropout": layer(lambda: Dropout(0.3)), "embedding": embedding}
     found |= {"softmax": last(Softmax), "log_softmax": last(LogSoftmax)}
     loss_named("mse")  # fills LOSSES
@@ -266,13 +282,14 @@ def cases() -> dict[str, Callable[[str], Arrays]]:
 
 
 def digest(case: str, dtype: str) -> str:
-    """What a case gives here: the first half of a SHA-256 over the bits of its results, or the error that it raised."""
+    """What a case gives here: half of a SHA-256 over the bits of its results, or what wrong numbers led to."""
     out = hashlib.sha256()
     try:
-        for array in cases()[case](dtype):
-            whole = np.ascontiguousarray(array)
-            out.update(whole.astype(whole.dtype.newbyteorder("<")).tobytes())
-    except FastbpError as error:
+        with alone():
+            for array in cases()[case](dtype):
+                whole = np.ascontiguousarray(array)
+                out.update(whole.astype(whole.dtype.newbyteorder("<")).tobytes())
+    except (DataError, DivergedError) as error:
         return f"{type(error).__name__}: {error}"
     return out.hexdigest()[:32]
 

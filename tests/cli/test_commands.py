@@ -268,7 +268,9 @@ def test_doctor_tells_of_the_machine(capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["fastbp"] == fb.__version__
     assert re.match(r"\d+ on one thread, \d+ on \d+$", found["peak_gflops"])
-    assert {"lanes", "threads", "threading_layer", "cache_folder", "numba"} <= set(found)
+    assert {"level", "threads", "threading_layer", "cache_folder", "numba", "machine_code"} <= set(found)
+    for real in ("float32", "float64"):
+        assert re.match(r"(\d+) of \1 answers right, digest [0-9a-f]{16}$", found[f"self_test_{real}"])
 
 
 def test_bench_agrees_before_it_times(capsys):
