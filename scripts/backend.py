@@ -20,9 +20,11 @@ from hatchling.build import (  # noqa: F401
     build_sdist,
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
-    prepare_metadata_for_build_editable,
-    prepare_metadata_for_build_wheel,
 )
+
+if hasattr(hatchling, "prepare_metadata_for_build_wheel"):  # not under pip, which takes metadata from the wheel
+    prepare_metadata_for_build_wheel = hatchling.prepare_metadata_for_build_wheel
+    prepare_metadata_for_build_editable = hatchling.prepare_metadata_for_build_editable
 
 LEVELS = ("x86-64-v4", "x86-64-v3", "aarch64")
 ROOT = Path(__file__).resolve().parent.parent
