@@ -220,8 +220,11 @@ def _note(name: str, real: str, case: str, tested: set[tuple[str, str, str]], ri
             f"the kernel `{name}` computes wrong numbers on this processor in {real}, without optimisation too: its "
             f"self-test is `{case}`"
         )
-    kernels = sorted(kernel for kernel, _, _ in tested)
-    wrong = [", ".join([k for k in kernels if _is_wrong(k, real, case)] or kernels), real, case]
+    # Those of this case, and of cases that wait for it.
+    begun = sorted(kernel for kernel, *rest in _asked - _passed if rest == [real, FAST])
+    found = [kernel for kernel in begun if _is_wrong(kernel, real, case)]
+    cases: Any = importlib.import_module(SELF_TEST)
+    wrong = [", ".join(found or begun), real, (cases.case_of(found[0]) if found else None) or case]
     _pipeline[0] = PLAIN
     _prove(name, real)  # raises where that is no way out
     store.keep_proofs({"wrong": wrong})
