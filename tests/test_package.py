@@ -52,10 +52,10 @@ print(time.process_time(), len(compilations()))
 """
 
 
-def test_a_first_step_that_compiles_takes_less_than_12_seconds(tmp_path):
+def test_a_first_step_that_compiles_takes_less_than_24_seconds(tmp_path):
     seconds, compiled = run(FIRST_STEP, FASTBP_CACHE_DIR=str(tmp_path))
     assert int(compiled) > 10
-    assert float(seconds) < 12.0  # of this process's own work, however busy the machine is
+    assert float(seconds) < 24.0  # of this process's own work: 8 to 11 on a quiet machine, twice that beside others
 
 
 # What it shows
