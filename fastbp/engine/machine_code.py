@@ -63,9 +63,11 @@ class Loader:
 
     def __init__(self) -> None:
         import llvmlite.binding as llvm
+        from numba.core.base import _load_global_helpers
 
         from fastbp.kernels import levels, target
 
+        _load_global_helpers()  # or LLVM ends the process at the first object that names one of them
         machine = target.machine(jit=True)
         module = llvm.parse_assembly(f'target triple = "{levels.triple()}"')
         self._engine = llvm.create_mcjit_compiler(module, machine)
