@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from functools import cache
 
-from fastbp.engine import compiler
+from fastbp.engine import compiler, proof
 from fastbp.engine.machine_code import FAST, Loader, object_of
 from fastbp.kernels import flags, target
 from fastbp.train import self_test
@@ -37,7 +37,7 @@ def nothing(real: str) -> int:
 def notices(case: str, kernel: str, real: str, expected: str) -> bool:
     """Whether a case gives another answer than the expected one when a kernel does nothing."""
     key = (kernel, real, FAST)
-    with compiler.running(FAST):
+    with proof.running(FAST):
         right = compiler._LOADED[key]
         compiler._LOADED[key] = nothing(real)
         try:
@@ -49,7 +49,7 @@ def notices(case: str, kernel: str, real: str, expected: str) -> bool:
 def called(case: str, real: str) -> tuple[str, set[str]]:
     """The digest of a case, and the kernels that it asked for."""
     asked: set[str] = set()
-    with compiler.running(FAST):
+    with proof.running(FAST):
         before = compiler._LOADED
         compiler._LOADED = Noting(before, asked, real)
         try:

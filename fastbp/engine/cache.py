@@ -24,7 +24,7 @@ SHIPPED = PACKAGE / "engine" / "objects"
 MAGIC = b"fastbp object 1\n"
 # What compiled functions are made from and by, beside all of `kernels/`.
 ENGINE_SOURCES = ("compiler.py", "entries.py", "machine_code.py", "steps.py", "sweeps.py")
-# Settings of Numba's that reach its front end or what it compiles for the user. No object depends on them, but a folder
+# Settings of Numba's that reach its front end, such as checks of bounds, or what it compiles for the user. A folder
 # belongs to one choice of them, so that nobody's experiment leaves code to others.
 NUMBA_SETTINGS = (
     *("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT", "NUMBA_DEBUGINFO", "NUMBA_BOUNDSCHECK"),

@@ -3,8 +3,7 @@
 A kernel is compiled for one of two signatures (float32, float64) as a C function, so that a plan can hold its address
 and the sweeps can call it without knowing it: an op more or a network more compiles nothing else.
 
-Before the first kernel of a precision is handed out on a machine, the self-test runs with the code that is there. Where
-that computes anything but the known answers, every kernel is made again without optimisation.
+A kernel is handed out when its code has given the known answers on this kind of processor (`engine.proof`).
 """
 
 from __future__ import annotations
@@ -13,33 +12,19 @@ import importlib
 import os
 import pkgutil
 import sys
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from fastbp.engine import cache as store
-from fastbp.engine.machine_code import FAST, PLAIN, Loader, object_of, optimised
-from fastbp.engine.threads import check_fork
-from fastbp.errors import FastbpError
+from fastbp.engine import proof
+from fastbp.engine.machine_code import FAST, Loader, object_of, optimised
+from fastbp.engine.proof import LOCK, REALS
 
-_LOCK = threading.RLock()
 _COMPILED: list[str] = []
 _LOADED: dict[tuple[str, str, str], Any] = {}
 _ORIGINS: dict[str, str] = {}  # name -> "shipped", "cached" or "compiled"
-_pipeline = [FAST]
-_proving = [True]
-# Name, precision and pipeline of kernels whose code gave the known answers here, and of those whose case has begun.
-_passed: set[tuple[str, ...]] = set()
-_asked: set[tuple[str, ...]] = set()
-_instead: set[str] = set()  # kernels that are taken without optimisation, one after another, to find a wrong one
-
 NOT_ASKED = ("scan_reals", "scan_labels")  # they look at numbers and compute none
-SELF_TEST = "fastbp.train.self_test"  # by name, because it stands above: it trains networks
-
-REALS = ("float32", "float64")
 ENTRIES = (
     *("invoke", "run_serial", "run_parallel", "predict_rows", "product_rows", "step_batch", "step_batch_labels"),
     "run_groups",
@@ -144,16 +129,15 @@ def _loader(pipeline: str) -> Loader:
 
 def _load(name: str, real: str, wrap: Callable[[int], Any]) -> Any:
     if name in ENTRIES:
-        found = _LOADED.get((name, real, _pipeline[0]))
+        found = _LOADED.get((name, real, proof.pipeline()))
         if found is not None:
             return found
-    with _LOCK:
+    with LOCK:
         if name not in ENTRIES and name not in NOT_ASKED and "custom_" not in name:
-            _prove(name, real)
-        pipeline = PLAIN if name in _instead else _pipeline[0]
-        key = (name, real, pipeline)
+            proof.prove(name, real)
+        key = (name, real, proof.pipeline(name))
         if key not in _LOADED:
-            _LOADED[key] = wrap(_loader(pipeline).address(_object(*key), _symbol(name, real)))
+            _LOADED[key] = wrap(_loader(key[2]).address(_object(*key), _symbol(name, real)))
         return _LOADED[key]
 
 
@@ -162,104 +146,9 @@ def loaded() -> list[tuple[str, str]]:
     return [(name, real) for name, real, _ in _LOADED]
 
 
-@contextmanager
-def running(pipeline: str) -> Iterator[None]:
-    """What is asked for meanwhile is the code of this pipeline, right or wrong; for checks of one against the other."""
-    with _LOCK:
-        before = _pipeline[0], _proving[0]
-        _pipeline[0], _proving[0] = pipeline, False
-        try:
-            yield
-        finally:
-            _pipeline[0], _proving[0] = before
-
-
-# The self-test: no kernel is handed out before its case gave the known answer here, with the code that will run
-
-
-def _prove(name: str, real: str) -> None:
-    """Make sure that the machine code of a kernel gives the known answers on this kind of processor."""
-    pipeline = _pipeline[0]
-    if not _proving[0] or (name, real, pipeline) in _asked:
-        return None
-    check_fork()
-    if not _asked:
-        found = store.proofs()
-        _passed.update(tuple(proof) for proof in found.get("right", ()))
-        _asked.update(_passed)
-        if "wrong" in found:
-            _pipeline[0] = PLAIN
-            _warn_of(*found["wrong"])
-            return _prove(name, real)
-        if (name, real, pipeline) in _asked:
-            return None
-    cases: Any = importlib.import_module(SELF_TEST)
-    case = cases.case_of(name)
-    tested = {(kernel, real, pipeline) for kernel in (cases.known()[case]["kernels"] if case else [name])}
-    if tested <= _asked:
-        return None
-    _asked.update(tested)  # now, since the case asks for them
-    try:
-        right = case is None or cases.is_right(case, real)
-        if _pipeline[0] == pipeline:
-            return _note(name, real, case, tested, right)
-    except BaseException:
-        _asked.difference_update(tested)
-        raise
-    return _prove(name, real)  # a case within this one found something wrong: again, with the code that runs now
-
-
-def _note(name: str, real: str, case: str, tested: set[tuple[str, str, str]], right: bool) -> None:
-    """What follows from a case: a proof that is kept, code without optimisation from now on, or an error."""
-    if right:
-        _passed.update(tested)
-        store.keep_proofs({"right": sorted(_passed)})
-        return
-    if _pipeline[0] == PLAIN:
-        raise FastbpError(
-            f"the kernel `{name}` computes wrong numbers on this processor in {real}, without optimisation too: its "
-            f"self-test is `{case}`"
-        )
-    # Those of this case, and of cases that wait for it.
-    begun = sorted(kernel for kernel, *rest in _asked - _passed if rest == [real, FAST])
-    found = [kernel for kernel in begun if _is_wrong(kernel, real, case)]
-    cases: Any = importlib.import_module(SELF_TEST)
-    wrong = [", ".join(found or begun), real, (cases.case_of(found[0]) if found else None) or case]
-    _pipeline[0] = PLAIN
-    _prove(name, real)  # raises where that is no way out
-    store.keep_proofs({"wrong": wrong})
-    _warn_of(*wrong)
-
-
-def _is_wrong(name: str, real: str, case: str) -> bool:
-    """Whether it is this kernel that a case fails for: it passes with this one alone made without optimisation."""
-    cases: Any = importlib.import_module(SELF_TEST)
-    _instead.add(name)
-    try:
-        return bool(cases.is_right(case, real))
-    finally:
-        _instead.discard(name)
-
-
-def _warn_of(name: str, real: str, case: str) -> None:
-    warnings.warn(
-        f"fastbp's kernel `{name}` computes wrong numbers on this processor in {real} (self-test `{case}`), so kernels "
-        "run without optimisation, which is right but slow; please report this with what `fastbp doctor` says",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-
-
 def self_test() -> dict[str, dict[str, bool]]:
-    """Run the self-test again on the code that ships: precision -> case -> whether it gives its known answer.
-
-    All of its cases where every kernel is at hand, else those that most networks need.
-    """
-    cases: Any = importlib.import_module(SELF_TEST)
-    whole = all(is_kept(*one) for one in everything())
-    names = list(cases.known())[: None if whole else cases.COMMON]
-    with running(FAST):
-        return {real: {case: cases.is_right(case, real) for case in names} for real in REALS}
+    """Run the self-test again: all of its cases where every kernel is at hand, else those that most networks need."""
+    return proof.again(whole=all(is_kept(*one) for one in everything()))
 
 
 def kernel_address(name: str, real: str) -> int:

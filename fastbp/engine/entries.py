@@ -95,12 +95,14 @@ def run_groups(groups, count, me, z):
     state = flush_subnormals()
     for _ in range(count):
         ops, rows, block = get(groups, at.GROUP_OPS), get(groups, at.GROUP_ROWS), get(groups, at.GROUP_BLOCK)
-        for r0 in range(0, rows, block):
+        r0 = 0
+        while r0 < rows:  # a range with a step that is not a constant could raise
             r1 = min(r0 + block, rows)
             op = ops
             for _ in range(get(groups, at.GROUP_COUNT)):
                 call_kernel(get(op, at.KERNEL), op, me, r0, r1, z)
                 op += at.OP_WORDS * at.WORD
+            r0 = r1
         groups += at.GROUP_WORDS * at.WORD
     restore_rounding(state)
 

@@ -167,6 +167,14 @@ def batch_norm_slope(op, me, r0, r1, z):
     note_magnitude(op, me, z)
 
 
+@inlined
+def take_over(sums, panel, target, largest, z):
+    """A panel's line of sums goes to `target`."""
+    line = load(sums + panel * LINE, z)
+    note_line(largest, line, z)
+    store(target, line)
+
+
 @kernel
 def batch_norm_columns(task, me, r0, r1, z):
     """Hand dγ and dβ over, which are there already, and teach the running statistics."""
@@ -179,10 +187,8 @@ def batch_norm_columns(task, me, r0, r1, z):
     biases = gains + (p1 - p0) * LINE
     for panel in range(p0, p1):
         o = (panel - p0) * LINE
-        for source, target in ((LAYER_SUM_DX, gains), (LAYER_SUM_D, biases)):
-            line = load(get(layer, source) + panel * LINE, z)
-            note_line(largest, line, z)
-            store(target + o, line)
+        take_over(get(layer, LAYER_SUM_DX), panel, gains + o, largest, z)
+        take_over(get(layer, LAYER_SUM_D), panel, biases + o, largest, z)
         note_line(largest, times(load(get(layer, LAYER_VARIANCE) + panel * LINE, z), as_real(2.0, z)), z)
     deliver(layer, head, me, p0, p1, gains, biases, z)
     if get(head, CHECKING) != 0:

@@ -68,12 +68,15 @@ def sign(x: V) -> V:
 
 
 def hypot(x: V, y: V) -> V:
-    """m sqrt(1 + q²), where m is the larger magnitude and q the smaller over it: no square is too large or small."""
+    """m sqrt(1 + q²), where m is the larger magnitude and q the smaller over it: no square is too large or small.
+
+    A subnormal m gives 0, and says so: of m * 1 it depends on the machine whether that is a product that is flushed.
+    """
     a, b = x.abs(), y.abs()
     m = a.ge(b).select(a, b)
     least, most = FLOAT32 if x.is_float32 else FLOAT64, float("inf")
-    q = m.lt(least.tiny).select(0.0, a.ge(b).select(b, a) / m)
-    z = m * q.fma(q, 1.0).sqrt()
+    q = a.ge(b).select(b, a) / m
+    z = m.lt(least.tiny).select(0.0, m * q.fma(q, 1.0).sqrt())
     return a.ge(most).select(a, b.ge(most).select(b, a.isnan().select(a, z)))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,7 +96,7 @@ def test_a_users_function_and_settings_are_as_without_fastbp():
 BROKEN = """
 import json, warnings
 import numpy as np, fastbp as fb
-from fastbp.engine import cache, compiler, machine_code
+from fastbp.engine import cache, compiler, machine_code, proof
 from fastbp.kernels import flags, target
 
 def nothing(op, me, r0, r1, z):
@@ -116,7 +117,7 @@ with warnings.catch_warnings(record=True) as caught:
             gradient = net.loss_and_gradients(X, y, loss="mse")[1]["0.weight"].tolist()
         except fb.FastbpError as error:
             gradient = str(error)
-print(json.dumps([gradient, [str(w.message) for w in caught], compiler._pipeline[0], compiler.compilations()]))
+print(json.dumps([gradient, [str(w.message) for w in caught], proof.pipeline(), compiler.compilations()]))
 """
 WARNING = (
     "fastbp's kernel `{}` computes wrong numbers on this processor in float32 (self-test `{}`), so kernels run "
@@ -130,26 +131,42 @@ def broken(folder, *breaks):
 
 
 @pytest.fixture(scope="module")
-def right(tmp_path_factory):
-    gradient, warned, pipeline, _ = broken(tmp_path_factory.mktemp("cache"))
+def warm(tmp_path_factory):
+    """A cache in which the program has run."""
+    folder = tmp_path_factory.mktemp("warm")
+    return folder, broken(folder)
+
+
+@pytest.fixture
+def folder(warm, tmp_path):
+    """A copy of it in which nothing is proved."""
+    place = Path(shutil.copytree(warm[0], tmp_path / "cache"))
+    for file in place.glob("*/proofs-*.bin"):
+        file.unlink()
+    return place
+
+
+@pytest.fixture
+def right(warm):
+    gradient, warned, pipeline, _ = warm[1]
     assert (warned, pipeline) == ([], "fast")
     return gradient
 
 
-@pytest.mark.parametrize(("kernel", "case"), [("weights", "gradients"), ("relu_vjp", "gradients")])
-def test_a_kernel_that_computes_wrong_numbers_here_is_replaced_with_one_warning(kernel, case, right, tmp_path):
-    gradient, warned, pipeline, _ = broken(tmp_path, (kernel, "float32", "fast"))
+@pytest.mark.parametrize(("kernel", "case"), [("weights", "gradients"), ("mse", "mse")])
+def test_a_kernel_that_computes_wrong_numbers_here_is_replaced_with_one_warning(kernel, case, right, folder):
+    gradient, warned, pipeline, _ = broken(folder, (kernel, "float32", "fast"))
     assert gradient == right
     assert warned == [WARNING.format(kernel, case)]
     assert pipeline == "plain"
-    again = broken(tmp_path)  # what was found is kept
+    again = broken(folder)  # what was found is kept
     assert again == [right, warned, "plain", []]
 
 
-def test_a_kernel_that_is_wrong_without_optimisation_too_is_an_error_each_time(tmp_path):
+def test_a_kernel_that_is_wrong_without_optimisation_too_is_an_error_each_time(folder):
     breaks = [("weights", "float32", "fast"), ("weights", "float32", "plain")]
     for given in (breaks, ()):  # the second process finds them
-        found, warned, *_ = broken(tmp_path, *given)
+        found, warned, *_ = broken(folder, *given)
         assert "computes wrong numbers on this processor in float32, without optimisation too" in found
         assert warned == []
 
@@ -176,8 +193,8 @@ for function in (interrupted, interrupted, right):
 """
 
 
-def test_a_case_that_was_interrupted_proves_nothing(tmp_path):
-    said = run(INTERRUPTED, FASTBP_CACHE_DIR=str(tmp_path)).splitlines()
+def test_a_case_that_was_interrupted_proves_nothing(folder):
+    said = run(INTERRUPTED, FASTBP_CACHE_DIR=str(folder)).splitlines()
     assert said == ["interrupted False", "interrupted False", "done True"]
 
 
@@ -194,6 +211,21 @@ print(cache.proofs())
 """
 
 
-def test_a_setting_that_cannot_be_used_is_no_fault_of_a_kernel(tmp_path):
-    said = run(SETTING, FASTBP_CACHE_DIR=str(tmp_path), FASTBP_NUM_THREADS="0").splitlines()
+def test_a_setting_that_cannot_be_used_is_no_fault_of_a_kernel(folder):
+    said = run(SETTING, FASTBP_CACHE_DIR=str(folder), FASTBP_NUM_THREADS="0").splitlines()
     assert said == ["`FASTBP_NUM_THREADS` must be between 1 and 256, got `0`", "{}"]
+
+
+FIRST = {
+    "trace": "print(fb.trace(lambda x: np.exp(x) + 1)(np.zeros(3)))",
+    "predict": "print(fb.mlp([2, 3]).predict(np.zeros((2, 2))))",
+    "jacobian": "print(fb.mlp([2, 3]).jacobian(np.zeros(2)))",
+    "parallel": "print(fb.mlp([2, 900, 3]).predict(np.zeros((900, 2)), threads=2).sum())",
+}
+
+
+@pytest.mark.parametrize("first", FIRST)
+def test_whatever_a_process_does_first_finds_what_its_code_refers_to(first, tmp_path):
+    code = "import numpy as np, fastbp as fb\n" + FIRST[first]
+    cold = run(code)
+    assert run(code) == cold  # from the cache, where nothing of Numba's was needed before

@@ -1,0 +1,137 @@
+"""No kernel is handed out before its code gave the known answers here, on this kind of processor.
+
+`train.self_test` has cases: something computed with some kernels, whose result is known to the last bit. A kernel's
+case runs before its first use, and what was found is kept beside the cache. Where an answer is wrong, code without
+optimisation takes the place of all kernels, once it has given the right one; where that is wrong too, an error is
+raised, each time.
+
+Cases call kernels, so they run within each other; one at a time, since a lock is held meanwhile.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastbp.engine import cache as store
+from fastbp.engine.machine_code import FAST, PLAIN
+from fastbp.engine.threads import check_fork
+from fastbp.errors import FastbpError
+
+REALS = ("float32", "float64")
+LOCK = threading.RLock()
+Kernel = tuple[str, str, str]  # name, precision, pipeline
+
+_pipeline = [FAST]
+_proving = [True]
+_passed: set[Kernel] = set()
+_begun: set[Kernel] = set()  # those that passed, and those whose case runs now
+_instead: set[str] = set()  # taken without optimisation, one after another, to find a wrong one
+
+
+def _cases() -> Any:
+    """The self-test, by name, because it stands above this room: it trains networks."""
+    return importlib.import_module("fastbp.train.self_test")
+
+
+def pipeline(name: str = "") -> str:
+    """What code runs now, or is taken for a kernel."""
+    return PLAIN if name in _instead else _pipeline[0]
+
+
+@contextmanager
+def running(chosen: str) -> Iterator[None]:
+    """What is asked for meanwhile is the code of this pipeline, right or wrong; for checks of one against the other."""
+    with LOCK:
+        before = _pipeline[0], _proving[0]
+        _pipeline[0], _proving[0] = chosen, False
+        try:
+            yield
+        finally:
+            _pipeline[0], _proving[0] = before
+
+
+def again(whole: bool) -> dict[str, dict[str, bool]]:
+    """Run all cases, or those that most networks need, on the code that ships: precision -> case -> whether right."""
+    cases = _cases()
+    names = list(cases.known())[: None if whole else cases.COMMON]
+    with running(FAST):
+        return {real: {case: cases.is_right(case, real) for case in names} for real in REALS}
+
+
+def prove(name: str, real: str) -> None:
+    """Make sure that a kernel computes what it should, if that is not known; the lock is held."""
+    runs = _pipeline[0]
+    if not _proving[0] or (name, real, runs) in _begun:
+        return
+    check_fork()
+    if not _begun:
+        _remember(store.proofs())
+        if (name, real, runs) not in _begun:
+            prove(name, real)  # with what is known now, and the code that runs now
+        return
+    case = _cases().case_of(name)
+    tested = {(kernel, real, runs) for kernel in (_cases().known()[case]["kernels"] if case else [name])}
+    _begun.update(tested)  # or the case would ask for itself
+    try:
+        right = case is None or _cases().is_right(case, real)
+        if _pipeline[0] == runs:
+            _conclude(name, real, case, tested, right)
+            return
+    except BaseException:
+        _begun.difference_update(tested)
+        raise
+    prove(name, real)  # a case within this one found something wrong
+
+
+def _remember(found: dict[str, Any]) -> None:
+    """Begin with what was found before."""
+    _begun.add(("", "", ""))  # so that this happens once
+    _passed.update((name, real, runs) for name, real, runs in found.get("right", ()))
+    _begun.update(_passed)
+    if "wrong" in found:
+        _pipeline[0] = PLAIN
+        _warn_of(*found["wrong"])
+
+
+def _conclude(name: str, real: str, case: str, tested: set[Kernel], right: bool) -> None:
+    """What follows from a case: a proof that is kept, code without optimisation from now on, or an error."""
+    if right:
+        _passed.update(tested)
+        store.keep_proofs({"right": sorted(_passed)})
+        return
+    if _pipeline[0] == PLAIN:
+        raise FastbpError(
+            f"the kernel `{name}` computes wrong numbers on this processor in {real}, without optimisation too: its "
+            f"self-test is `{case}`"
+        )
+    # Those of this case, and of cases that wait for it.
+    begun = sorted(kernel for kernel, *rest in _begun - _passed if rest == [real, FAST])
+    found = [kernel for kernel in begun if _is_wrong(kernel, real, case)]
+    wrong = [", ".join(found or begun), real, (_cases().case_of(found[0]) if found else None) or case]
+    _pipeline[0] = PLAIN
+    prove(name, real)  # raises where that is no way out
+    store.keep_proofs({"wrong": wrong})
+    _warn_of(*wrong)
+
+
+def _is_wrong(name: str, real: str, case: str) -> bool:
+    """Whether it is this kernel that a case fails for: it passes with this one alone made without optimisation."""
+    _instead.add(name)
+    try:
+        return bool(_cases().is_right(case, real))
+    finally:
+        _instead.discard(name)
+
+
+def _warn_of(name: str, real: str, case: str) -> None:
+    warnings.warn(
+        f"fastbp's kernel `{name}` computes wrong numbers on this processor in {real} (self-test `{case}`), so kernels "
+        "run without optimisation, which is right but slow; please report this with what `fastbp doctor` says",
+        RuntimeWarning,
+        stacklevel=2,
+    )
