@@ -8,7 +8,13 @@ from fastbp.kernels import layout as at
 from tests.kernels.calls import point
 from tests.kernels.harness import Array, Machine, Panels, double
 
-PAIRS = ("branch_add", "branch_subtract", "branch_product", "branch_divide", "branch_minus_product")
+PAIRS = {
+    "branch_add": lambda x, y: x + y,
+    "branch_subtract": lambda x, y: x - y,
+    "branch_product": lambda x, y: x * y,
+    "branch_divide": lambda x, y: x / y,
+    "branch_minus_product": lambda x, y: -(x * y),
+}
 ALONE = ("branch_affine", "branch_times", "branch_over", "branch_over_slope")
 
 

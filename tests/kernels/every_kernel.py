@@ -14,7 +14,9 @@ import numpy as np
 
 import fastbp as fb
 from fastbp.kernels import layout as at
+from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.registry import OPS
+from fastbp.train import self_test
 from tests.kernels import branch_calls, calls, gate_calls
 from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine, double
 
@@ -273,7 +275,33 @@ def of_all_layers(dtype: str) -> bytes:
     return out.digest()
 
 
+def extremes() -> str:
+    """SHA-256 over gates of traced functions and activations at numbers that are flushed, or next to those, or huge."""
+    out = hashlib.sha256()
+    for dtype in DTYPES:
+        info = np.finfo(dtype)
+        tiny = np.array(
+            [info.tiny, info.tiny / 2, info.smallest_subnormal, np.nextafter(info.tiny, info.dtype.type(1))]
+        )
+        some = np.array([0.0, 1.0, 1.5, 1e-4, info.max, info.max / 2, np.inf, np.nan])
+        x = np.concatenate([tiny, -tiny, some, -some]).astype(dtype)
+        given = [np.repeat(x, len(x)), np.tile(x, len(x))]
+        for function, count in self_test.gates().values():
+            if function(*given[:count]).shape == given[0].shape:
+                out.update(plain(fb.trace(function, dtype=dtype)(*given[:count])))
+        for name, made in ACTIVATIONS.items():
+            if name != "custom":
+                out.update(plain(fb.Network([made()], inputs=len(x), dtype=dtype).predict(np.clip(x, -1e9, 1e9)[None])))
+    return out.hexdigest()
+
+
+def plain(found: Array) -> bytes:
+    """The bits of an array in which every NaN is the same one: its sign is the processor's choice."""
+    return np.where(np.isnan(found), np.array(np.nan, found.dtype), found).tobytes()
+
+
 if __name__ == "__main__":
     from fastbp.kernels.tile import LANES
 
-    print(LANES, digest(), trained())
+    with np.errstate(all="ignore"):
+        print(LANES, digest(), trained(), extremes())

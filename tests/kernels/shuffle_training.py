@@ -1,0 +1,385 @@
+"""A call of each loss and of each kernel that moves parameters between lanes, beside what its twin computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastbp.kernels import layout as at
+from fastbp.kernels import losses
+from fastbp.kernels.vector import LINE
+from tests.kernels import branch_calls, calls, gate_calls, harness
+from tests.kernels.harness import Array, Machine, double
+from tests.kernels.shuffle_rows import exponentials
+from tests.kernels.shuffle_twin import (
+    NAN,
+    Draw,
+    Result,
+    Twin,
+    added,
+    case,
+    cut,
+    exp,
+    filled,
+    fma,
+    joined,
+    line_of,
+    log,
+    masked,
+    noted,
+    op,
+    products,
+    sigmoid,
+    softplus,
+)
+from tests.numpy_lanes import Lanes
+
+
+def call_loss(m: Machine, d: Draw, kernel: str, z: Array, targets: Array, **words: int) -> tuple[Any, ...]:
+    """Call a loss on rows in another order; dz, the losses and the magnitude, then the weights and the scale."""
+    rows, index = len(z), d.rng.permutation(len(z))
+    weight, scale = d.factors(rows).astype(np.float64), d.number()
+    placed, order = np.empty_like(targets), np.empty_like(weight)
+    placed[index], order[index] = targets, weight
+    given = m.user("targets", placed)
+    calls.point(m, index, 0)
+    held = [m.whole(name, m.memory.lines(1), m.in_line, output=True) for name in ("row loss", "sums")]
+    for buffer in held:
+        buffer.must[:] = False
+    held[0].must[:rows] = True
+    m.set(m.head, row_loss=held[0].address, loss_scale=double(scale), weights=m.user("weights", order).address)
+    stride = placed.strides[0] if placed.ndim == 2 else 0
+    out = op(m, kernel, z, None, NAN, targets=given.address, targets_stride=stride, sums=held[1].address, **words)
+    return out, held[0].numbers()[:rows], noted(m), weight, scale
+
+
+def sign(e: Array, above: Any, below: Any) -> Array:
+    return np.where(e > 0.0, above, np.where(e < 0.0, below, e)).astype(e.dtype)
+
+
+def huber(z: Array, t: Array, a: Array) -> tuple[Array, Array]:
+    e = z - t
+    far = a * fma(a, -0.5, np.abs(e))
+    return np.where(np.abs(e) > a, far, e * e * 0.5), np.where(e > a, a, np.where(e < -a, -a, e))
+
+
+def quantile(z: Array, t: Array, a: Array) -> tuple[Array, Array]:
+    slope = sign(z - t, 1.0 - a, -a)
+    return (z - t) * slope, slope
+
+
+def binary_cross_entropy(z: Array, t: Array, a: Array) -> tuple[Array, Array]:
+    weight = fma(a - 1.0, t, 1.0)
+    return fma(1.0 - t, z, weight * softplus(-z)), fma(-weight, sigmoid(-z), 1.0 - t)
+
+
+def by_formula(formula: Any) -> Any:
+    return lambda z, t, a: tuple(out.array for out in formula(Lanes(z), Lanes(t), Lanes(a)))
+
+
+NUMBER_LOSSES = {
+    "dot": lambda z, t, a: (z * t, t),
+    "mse": lambda z, t, a: ((z - t) * (z - t), z - t),
+    "half_mse": lambda z, t, a: ((z - t) * (z - t), z - t),
+    "mae": lambda z, t, a: (np.abs(z - t), sign(z - t, 1.0, -1.0)),
+    "huber": huber,
+    "quantile": quantile,
+    "log_cosh": by_formula(losses.log_cosh),
+    "poisson": by_formula(losses.poisson),
+    "binary_cross_entropy": binary_cross_entropy,
+}
+
+
+@case(*NUMBER_LOSSES)
+def number_loss(m: Machine, d: Draw, name: str) -> Result:
+    z, t, gain = d.scores(), d.scores(), d.factors()
+    words = {"gain": line_of(m, gain), "setting_1": double(0.7), "setting_2": double(1.3)}
+    *actual, weight, scale = call_loss(m, d, name, z, t, **words)
+
+    def expected(twin: Twin) -> tuple[Any, ...]:
+        value, slope = NUMBER_LOSSES[name](cut(z), cut(t), np.broadcast_to(cut(gain[None]), cut(z).shape))
+        dz = masked(slope * (0.7 * scale * weight).astype(d.dtype)[:, None], d.width)
+        sums = twin.total(added(masked(value, d.width)))
+        return joined(dz), sums * (1.3 * weight).astype(d.dtype), twin.magnitude(dz)
+
+    return tuple(actual), expected
+
+
+@case("gaussian_nll")
+def gaussian_nll(m: Machine, d: Draw) -> Result:
+    means, logs, t = d.scores(), d.scores(), d.scores()
+    words = {"setting_1": double(0.7), "setting_2": double(1.3)}
+    *actual, weight, scale = call_loss(m, d, "gaussian_nll", np.hstack([means, logs]), t, **words)
+
+    def expected(twin: Twin) -> tuple[Any, ...]:
+        s, e = cut(logs), cut(means) - cut(t)
+        precision, factor = exp(-s), (0.7 * scale * weight).astype(d.dtype)[:, None]
+        square = e * e * precision
+        value = masked((s + square) * 0.5, d.width)
+        dm = masked(e * precision * factor, d.width)
+        ds = masked((1.0 - square) * 0.5 * factor, d.width)
+        dz = np.hstack([joined(dm)[:, : d.width], joined(ds)[:, : d.width]])
+        row = twin.total(added(value)) * (1.3 * weight).astype(d.dtype)
+        return joined(cut(dz)), row, twin.magnitude(dm, ds)
+
+    return tuple(actual), expected
+
+
+@case("cross_entropy", "cross_entropy_smoothed", "cross_entropy_probabilities")
+def cross_entropy(m: Machine, d: Draw, name: str) -> Result:
+    z, t, gain, shifts = d.scores_or_nan(), d.scores(), d.factors(), d.numbers(1)[0] % 8
+    # targets that nearly cancel, since Σ q is noted as a magnitude too
+    t, shifts = (t - t.mean(axis=1, keepdims=True)) / gain, shifts - shifts.mean()
+    labels, row = d.rng.integers(0, d.width, d.rows), np.arange(d.rows)
+    words = {"gain": line_of(m, gain), "shifts": line_of(m, shifts)}
+    *actual, weight, scale = call_loss(m, d, name, z, t if name.endswith("probabilities") else labels, **words)
+
+    def expected(twin: Twin) -> tuple[Any, ...]:
+        top, e, s = exponentials(twin, z)
+        part, own = (scale * weight).astype(d.dtype), weight.astype(d.dtype)
+        if name == "cross_entropy":
+            dz = e * (part / s)[:, None]
+            seen = twin.magnitude(dz, *(filled(number) for number in part))
+            dz = joined(dz)
+            dz[row, labels] -= part
+            return dz, (log(s) + (top[:, 0] - z[row, labels])) * own, seen
+        q = np.broadcast_to(cut(shifts[None]), e.shape)
+        if name == "cross_entropy_probabilities":
+            q = fma(cut(t), cut(gain[None]), q)
+        all_q = twin.total(added(q))
+        product = twin.total(products(q, masked(cut(z) - top, d.width)))
+        if name == "cross_entropy_smoothed":
+            all_q = all_q + gain[labels]
+            product = product + gain[labels] * (z[row, labels] - top[:, 0])
+        inverse = (d.dtype.type(1.0) / s)[:, None]
+        dz = fma(e * inverse, all_q[:, None], -q) * part[:, None]
+        seen = twin.magnitude(dz, *(filled(number) for number in all_q * part))
+        dz = joined(dz)
+        if name == "cross_entropy_smoothed":
+            dz[row, labels] -= gain[labels] * part
+        return dz, (all_q * log(s) - product) * own, seen
+
+    return tuple(actual), expected
+
+
+@case("multi_margin")
+def multi_margin(m: Machine, d: Draw) -> Result:
+    z, labels, row, square = d.scores(), d.rng.integers(0, d.width, d.rows), np.arange(d.rows), d.below(2)
+    margin = d.number()
+    words = {"setting_1": double(margin), "setting_2": double(square)}
+    *actual, weight, scale = call_loss(m, d, "multi_margin", z, labels, **words)
+
+    def expected(twin: Twin) -> tuple[Any, ...]:
+        least = z[row, labels] - d.dtype.type(margin)
+        rivals = z.copy()
+        rivals[row, labels] = least
+        over = cut(rivals) - least[:, None]
+        over = np.where(over <= 0.0, d.dtype.type(0.0), over)
+        slope = np.where(over > 0.0, over + over if square else d.dtype.type(1.0), over)
+        dz = masked(slope * (scale * weight / d.width).astype(d.dtype)[:, None], d.width)
+        value = masked(over * over if square else over, d.width)
+        slopes = twin.total(added(dz))
+        dz = joined(dz)
+        dz[row, labels] = -slopes
+        seen = twin.magnitude(*(filled(number) for number in slopes))
+        return dz, twin.total(added(value)) * (weight / d.width).astype(d.dtype), seen
+
+    return tuple(actual), expected
+
+
+# Parameters: gradients go to GRADIENTS, and the largest decides whether they are finite times the rate
+
+
+def rates(*noted: Array) -> list[float]:
+    """One that makes the largest of these numbers overflow, and one that just does not."""
+    top = float(max(np.abs(line).max() for line in noted)) or 1.0
+    return [float(np.finfo(noted[0].dtype).max) / top * part for part in (1.5, 0.75)]
+
+
+def bad(twin: Twin, rates: list[float], *noted: Array) -> list[int]:
+    """What BAD_LAYER becomes of layer 0 with each rate."""
+    kind = noted[0].dtype
+    top = twin.magnitude(*noted)[None].view(kind)[0]
+    return [int(not np.isfinite(top * kind.type(max(1.0, rate)))) for rate in rates]
+
+
+def sweep(m: Machine, kernel: str, rates: list[float], own: Array, rows: int, **words: int) -> tuple[list[int], Array]:
+    """Call a kernel of parameters: BAD_LAYER where it only looks, then the lines of gradients that it keeps.
+
+    `own` says of each line whether the kernel writes it.
+    """
+    gradients = m.whole("gradients", m.memory.lines(own.size), own.size * m.in_line, output=True)
+    gradients.must[:] = gradients.may[:] = False
+    m.set(m.head, optimizer=harness.kernel_address("keep_gradients", m.real), gradients=gradients.address)
+    m.set(m.head, group_scale=double(1.0), checking=1)
+    m.set(m.worker, scratch=m.memory.lines(own.size))
+    layer = m.record(at.LAYER_WORDS, **{f"layer_{key}": value for key, value in words.items()})
+    task = m.record(at.TILE_WORDS, tile_layer=m.address_of(layer), tile_p1=words["panels"])
+    found = []
+    for rate in rates:
+        m.set(m.head, rate=double(rate))
+        m.set(m.worker, bad_layer=0)
+        m.call(kernel, m.address_of(task), 0, rows)
+        found.append(int(m.worker[at.BAD_LAYER]))
+        assert m.overrun() == []
+    m.set(m.head, checking=0)
+    gradients.must[:] = gradients.may[:] = np.repeat(own.ravel(), m.in_line)
+    m.call(kernel, m.address_of(task), 0, rows)
+    return found, gradients.numbers().reshape(*own.shape, m.in_line)[own]
+
+
+def operands(m: Machine, x: Array, dy: Array) -> dict[str, int]:
+    given, cotangent = m.given("x", x), m.given("d", dy)
+    words = {"x": given.address, "x_stride": given.stride}
+    return words | {"d": cotangent.address, "d_stride": cotangent.stride, "panels": cotangent.count}
+
+
+@case("columns", "prelu_columns")
+def columns(m: Machine, d: Draw, name: str) -> Result:
+    x, dy, shared, biased = d.numbers(), d.numbers(), int(d.below(5) > 0), name == "columns"
+    factor = x if biased else np.where(x > 0.0, d.dtype.type(0.0), x)
+    summed = products(cut(dy).transpose(1, 0, 2), cut(factor).transpose(1, 0, 2))  # (panels, P)
+    biases = [added(cut(dy).transpose(1, 0, 2))] if biased else []
+
+    def gains(twin: Twin) -> Array:
+        return masked(filled(twin.total(added(summed)))[None, None], 1)[0] if shared else summed
+
+    limits = rates(summed, gains(Twin()), *biases)
+    places = {"offset": 0, "shared": shared, "bias": len(gains(Twin())) * LINE if biased else -1}
+    own = np.ones(len(gains(Twin())) + len(summed) * biased, bool)
+    actual = sweep(m, name, limits, own, d.rows, **operands(m, x, dy), **places)
+
+    def expected(twin: Twin) -> tuple[Any, ...]:
+        return bad(twin, limits, summed, gains(twin), *biases), np.concatenate([gains(twin), *biases])
+
+    return actual, expected
+
+
+@case("batch_norm_columns")
+def batch_norm_columns(m: Machine, d: Draw) -> Result:
+    sum_dx, sum_d, variance, mean, *old = (cut(d.numbers(1))[:, 0] for _ in range(6))
+    part, rows, two = d.factors(1)[0], 2 + d.below(3), d.dtype.type(2.0)
+    limits = rates(sum_dx, sum_d, two * variance)
+    held = [m.line_numbers("running", a) for a in old]
+    for buffer in held:
+        m.writes(buffer, 0, old[0].size, over=True)
+    given = {"sum_dx": sum_dx, "sum_d": sum_d, "variance": variance, "mean": mean}
+    words = {key: line_of(m, a) for key, a in given.items()} | {"momentum": double(float(part))}
+    words |= {"running_mean": held[0].address, "running_variance": held[1].address}
+    words |= {"bias": len(mean) * LINE, "panels": len(mean)}
+    actual = sweep(m, "batch_norm_columns", limits, np.ones(2 * len(mean), bool), rows, **words)
+
+    def expected(twin: Twin) -> tuple[Any, ...]:
+        new = fma(mean, 1.0, -old[0]), fma(variance, d.dtype.type(rows / (rows - 1.0)), -old[1])
+        running = [fma(move, part, start).ravel() for move, start in zip(new, old, strict=True)]
+        return bad(twin, limits, sum_dx, sum_d, two * variance), np.concatenate([sum_dx, sum_d]), *running
+
+    return (*actual, *(buffer.numbers() for buffer in held)), expected
+
+
+@case("embedding_rows")
+def embedding_rows(m: Machine, d: Draw) -> Result:
+    codes = d.rng.permutation(4)[:3][d.rng.integers(0, 3, d.rows)]
+    dy, in_batch = d.numbers(), np.unique(codes)
+    sums = np.zeros((4, d.width), d.dtype)
+    for code, row in zip(codes, dy, strict=True):
+        sums[code] += row
+    limits = rates(sums)
+    table = m.panels("sums", 4, d.width)
+    m.writes(table, 0, 4, over=True)
+    seen = m.record(at.LIST_WORDS, list_stamps=m.memory.lines(1), list_rows=m.memory.lines(1))
+    words = {"sums": table.address, "stride": table.stride, "batch_list": m.address_of(seen)}
+    own = np.zeros((table.count, table.stride // LINE), bool)
+    own[:, in_batch] = True
+    words |= {"width": d.width, "inputs": 4} | operands(m, codes[:, None].astype(d.dtype), dy)
+    actual = sweep(m, "embedding_rows", limits, own, d.rows, **words)
+
+    def expected(twin: Twin) -> tuple[Any, ...]:
+        return bad(twin, limits, cut(sums)), cut(sums)[:, in_batch].reshape(-1, d.in_line)
+
+    return actual, expected
+
+
+@case("product", "gate_outer")
+def product(m: Machine, d: Draw, name: str) -> Result:
+    terms = 1 + d.below(20)
+    x, w, b = d.numbers(width=terms), d.numbers(terms), d.factors()
+    if name == "product":
+        out = calls.product(m, x, w, b, epilogue=at.EPILOGUE_RELU).lines()
+    else:
+        out = gate_calls.outer(m, np.ascontiguousarray(x.T), w).lines()
+
+    def expected(twin: Twin) -> tuple[Any, ...]:
+        z = joined(cut(np.broadcast_to(b if name == "product" else b * 0.0, (d.rows, d.width))))
+        for column, line in zip(x.T, joined(cut(w)), strict=True):
+            z = fma(column[:, None], line, z)
+        shown = np.where(z <= 0.0, d.dtype.type(0.0), z) if name == "product" else z
+        return shown, twin.magnitude(cut(z))
+
+    return (out, noted(m)), expected
+
+
+@case("weights")
+def sweep_weights(m: Machine, d: Draw) -> Result:
+    inputs = 1 + d.below(2 * d.in_line)
+    x, dz, w, b = d.numbers(width=inputs), d.numbers(), d.patterns(inputs, d.width), d.factors()
+    lines_of_dz = joined(cut(dz))
+    dw, db = np.zeros((inputs, lines_of_dz.shape[1]), d.dtype), added(lines_of_dz)
+    for row, line in zip(x, lines_of_dz, strict=True):
+        dw = fma(row[:, None], line, dw)
+    limits = rates(dw, db)
+    looking = [Machine(m.real, rate=double(rate)) for rate in limits]
+    for each in looking:
+        calls.sweep_weights(each, x, dz, w, b, checking=True)
+    swept = calls.sweep_weights(m, x, dz, w, b)
+    found = [int(each.worker[at.BAD_LAYER]) for each in looking]
+    actual = *swept.written["gradients"], swept.transposed.read()[: d.width], found
+    return actual, lambda twin: (dw, db, twin.transposed(w), bad(twin, limits, cut(dw), cut(db[None])))
+
+
+# Numbers that travel
+
+
+@case("transpose_weights", "gate_transpose")
+def transpose(m: Machine, d: Draw, name: str) -> Result:
+    x = d.patterns(1 + d.below(3 * d.in_line), d.width)
+    out = (gate_calls if name == "gate_transpose" else calls).transpose(m, x).read()[: d.width]
+    return (out,), lambda twin: (twin.transposed(x),)
+
+
+@case("gather", "scatter", "gather_repeated")
+def rows_of_users(m: Machine, d: Draw, name: str) -> Result:
+    x, index, shift = d.patterns(9, d.width), d.rng.integers(0, 9, d.rows + 2), d.below(3)
+    if name == "gather":
+        target = calls.gather(m, x, index, d.rows, shift)
+        rows = x[index[shift : shift + d.rows]]
+    elif name == "scatter":
+        return (calls.scatter(m, x, shift)[shift:],), lambda twin: (x,)
+    else:
+        target = branch_calls.gather_repeated(m, x, 2, d.rows, shift)
+        rows = x[(np.arange(d.rows) + shift) // 2]
+    return (target.lines(),), lambda twin: (joined(cut(rows)),)
+
+
+@case("update")
+def update(m: Machine, d: Draw) -> Result:
+    """One tile: gradients are scaled and kept again, and the parameters transposed as they are."""
+    inputs = 1 + d.below(2 * d.in_line)
+    w, g, scale = d.patterns(inputs, d.width), d.numbers(inputs), d.factors(1)[0]
+    place = calls.Layer(inputs, d.width, m.in_line, False)
+    gradients = m.line_numbers("gradients", place.flat(g, None))
+    gradients.may = place.written()
+    transposed = m.panels("transposed", place.panels * m.in_line, inputs)
+    m.writes(transposed, 0, transposed.rows)
+    m.set(m.head, parameters=line_of(m, place.flat(w, None)), gradients=gradients.address)
+    m.set(m.head, update=harness.kernel_address("keep_gradients", m.real))
+    m.set(m.head, clip_scale=double(float(scale)), group_scale=double(1.0))
+    m.set(m.worker, scratch=m.memory.lines(inputs))
+    words = {"stride": place.lines * LINE, "bias": -1, "transposed": transposed.address}
+    words |= {"transposed_stride": transposed.stride}
+    layer = m.record(at.LAYER_WORDS, **{f"layer_{key}": value for key, value in words.items()})
+    task = m.record(at.TILE_WORDS, tile_layer=m.address_of(layer), tile_i1=inputs, tile_p1=place.panels)
+    m.call("update", m.address_of(task), 0, 0)
+    kept = place.natural(gradients.numbers())[0][:, : d.width].copy()
+    return (transposed.read()[: d.width], kept), lambda twin: (twin.transposed(w), g * scale)
