@@ -1,6 +1,7 @@
 """One digest of training: the same whatever the processor is called, at every level, on any number of threads.
 
-`python -m tests.train.every_machine` prints the level of this process and a digest for 1, 2 and 3 threads.
+`python -m tests.train.every_machine [CPU]` prints the level of this process and a digest for 1, 2 and 3 threads. With the
+name of a processor, kernels are made with LLVM's instructions and tuning for that one; this wants a cache of its own.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def digest(threads: int) -> str:
 if __name__ == "__main__":
     from fastbp.kernels import levels
 
+    if sys.argv[1:]:
+        levels._chosen[:] = [levels.level()._replace(cpu=sys.argv[1])]
     plans.SERIAL_WORK = 0  # however small a network is, its threads are used
     print(levels.level().name, *(digest(threads) for threads in THREADS))
-    sys.exit(0)
