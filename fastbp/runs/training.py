@@ -71,7 +71,6 @@ class Training(Callback):
             for name, other in self.others.items():
                 if name in self.checkpoint.callbacks:  # patience may be new
                     other.load_state(self.checkpoint.callbacks[name])
-            self.best, self.best_arrays = best_of(self.checkpoint)
             self.monitor.best = self.best["value"]
         self.saved = time.perf_counter()
         self.progress.begin(self, history)
@@ -140,29 +139,42 @@ class Training(Callback):
 
     def go(self) -> dict[str, Any]:
         """Train to the end; what the run came to."""
-        if self._complete():
-            return self._finished(self.checkpoint.history)  # type: ignore[union-attr]
-        return self._train()
+        if self._is_complete():
+            history = self._restored()
+            self.save_networks()  # they follow the checkpoint, so a process that died in between did not write them
+        else:
+            history = self._train()
+            if self.resumable:
+                self.save(history, done=True)
+            else:
+                self.save_networks()
+        return self._finished(history)
 
-    def _complete(self) -> bool:
-        """Whether the run that is to go on has nothing left to do."""
-        found, said = self.checkpoint, self.plan.config.trainer
+    def _is_complete(self) -> bool:
+        """Whether the run that is to go on had nothing left to do when its checkpoint was written."""
+        found = self.checkpoint
         if found is None or not found.done:
             return False
-        return self._stays_stopped(found.history) or len(found.history.loss) >= said.epochs
+        return self._stays_stopped(found.history) or len(found.history.loss) >= self.plan.config.trainer.epochs
+
+    def _restored(self) -> History:
+        """The trainer as the checkpoint has it, with the best so far; the history of both."""
+        assert self.checkpoint is not None
+        load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)
+        self.best, self.best_arrays = best_of(self.checkpoint)
+        return self.checkpoint.history
 
     def _stays_stopped(self, history: History) -> bool:
         """Whether what ended the fit ends it now, too."""
         return bool(history.stopped) and self.plan.config.trainer.early_stopping == self.patience_before
 
-    def _train(self) -> dict[str, Any]:
+    def _train(self) -> History:
         folder, said = self.folder, self.plan.config.trainer
         history = None
         if self.checkpoint is not None:
-            history = self.checkpoint.history
+            history = self._restored()
             if not self._stays_stopped(history):  # else it was cut off between its last epoch and its end
                 history.stopped = ""
-            load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)
         folder.result.unlink(missing_ok=True)  # of fewer epochs
         folder.write(folder.config, as_yaml(absolute(self.subject.resolved)))
         folder.write_history([epoch_row(history, i) for i in range(len(history.loss))] if history else [])
@@ -182,7 +194,7 @@ class Training(Callback):
         words: dict[str, Any] = {} if not self.resumable else {"history": history}
         try:
             with self.signals:
-                found = self.trainer.fit(
+                found: History = self.trainer.fit(
                     train.X,
                     train.y,
                     epochs=said.epochs,
@@ -201,17 +213,11 @@ class Training(Callback):
                 self.save_networks()
             raise
         self.progress.end()
-        return self._finished(found)
+        return found
 
     def _finished(self, history: History) -> dict[str, Any]:
+        """What the run came to, said in its folder."""
         folder = self.folder
-        if self._complete():
-            load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)  # type: ignore[union-attr]
-            self.best, self.best_arrays = best_of(self.checkpoint)
-        elif self.resumable:
-            self.save(history, done=True)
-        else:
-            self.save_networks()
         net = self.best_network()
         metrics = {
             name: score(net, part, self.subject.loss, self.subject.metrics, self.subject.recipe)

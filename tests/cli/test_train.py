@@ -14,6 +14,8 @@ from safetensors.numpy import load_file
 
 import fastbp as fb
 from fastbp.cli.main import main
+from fastbp.model import files
+from fastbp.runs import folder
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -260,12 +262,52 @@ def test_a_time_limit_stops_it_and_a_later_call_goes_on(long, capsys):
     assert (bits("cut/checkpoint.safetensors"), Path("cut/metrics.jsonl").read_text()) == expected
 
 
-def test_more_epochs_go_on_from_the_last(config):
-    main(["train", config, "--run-dir", "run", "-q", "--set", "trainer.epochs=2"])
+@pytest.mark.parametrize("seconds", [0, 1000])  # a checkpoint at every epoch, or at the end alone
+def test_more_epochs_go_on_from_the_last(config, seconds, capsys):
+    """Everything in the folder, and what is said, is that of one run of all epochs."""
+    rarely = ["-q", "--set", f"run.checkpoint_seconds={seconds}"]
+    assert main(["train", config, "--run-dir", "run", *rarely, "--set", "trainer.epochs=2"]) == 0
+    few = bits("run/best.safetensors")
     assert main(["train", "--resume", "run", "-q", "--set", "trainer.epochs=6"]) == 0
-    whole = whole_run(config)
-    assert bits("run/checkpoint.safetensors") == whole[0]
-    assert Path("run/metrics.jsonl").read_text() == whole[1]
+    capsys.readouterr()
+    assert main(["train", config, "--run-dir", "whole", *rarely]) == 0
+    assert "best epoch 6 of 6" in capsys.readouterr().out
+    same_run("run", "whole")
+    assert bits("run/best.safetensors") != few
+
+
+def same_run(one, other):
+    """Both folders tell of the same training to the last bit."""
+    for name in ("checkpoint", "best", "last"):
+        assert bits(f"{one}/{name}.safetensors") == bits(f"{other}/{name}.safetensors"), name
+    for name in ("metrics.jsonl", "history.csv"):
+        assert Path(one, name).read_text() == Path(other, name).read_text()
+    results = [json.loads(Path(folder, "result.json").read_text()) for folder in (one, other)]
+    for name in ("metrics", "best_epoch", "epochs", "steps", "stopped"):
+        assert results[0][name] == results[1][name], name
+
+
+@pytest.mark.parametrize("moment", ["last", "best", "result"])
+@pytest.mark.parametrize("began", [0, 2])  # at once, or after a first part whose networks are there
+def test_a_run_that_is_cut_off_while_it_writes_its_last_files_ends_when_it_goes_on(config, monkeypatch, moment, began):
+    rarely = ["-q", "--set", "run.checkpoint_seconds=1000"]
+    assert main(["train", config, "--run-dir", "whole", *rarely]) == 0
+    first = ["--resume", "cut", "-q", "--set", "trainer.epochs=6"] if began else [config, "--run-dir", "cut", *rarely]
+    if began:
+        assert main(["train", config, "--run-dir", "cut", *rarely, "--set", f"trainer.epochs={began}"]) == 0
+    real = files.write_whole
+
+    def dies(path, content):
+        if path.stem == moment:
+            raise KeyboardInterrupt
+        real(path, content)
+
+    with monkeypatch.context() as patch:
+        for module in (files, folder):
+            patch.setattr(module, "write_whole", dies)
+        assert main(["train", *first]) == 130
+    assert main(["train", "--resume", "cut", "-q"]) == 0
+    same_run("cut", "whole")
 
 
 def test_a_complete_run_says_again_what_it_came_to(config, capsys):
