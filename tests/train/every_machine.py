@@ -1,7 +1,8 @@
 """One digest of training: the same whatever the processor is called, at every level, on any number of threads.
 
-`python -m tests.train.every_machine [CPU]` prints the level of this process and a digest for 1, 2 and 3 threads. With the
-name of a processor, kernels are made with LLVM's instructions and tuning for that one; this wants a cache of its own.
+`python -m tests.train.every_machine [CPU]` prints the level of this process and a digest for 1, 2 and 3 threads. With
+the name of a processor, kernels are made with LLVM's instructions and tuning for that one; this wants a cache of its
+own.
 """
 
 from __future__ import annotations
