@@ -14,7 +14,7 @@ from fastbp.engine.entries import DIVERGED, USED
 from fastbp.engine.memory import view
 from fastbp.engine.panels import Block
 from fastbp.engine.plan import Plan, Table, Words, double
-from fastbp.errors import DataError, DivergedError
+from fastbp.errors import CheckpointError, DataError, DivergedError
 from fastbp.kernels import layout as at
 from fastbp.kernels.vector import LINE
 from fastbp.model import plans
@@ -339,8 +339,10 @@ class BatchPlan(Plan):
         found |= {name: float(numbers[word]) for name, word in PLACE_NUMBERS.items()}
         return found, self._order.copy() if head[at.CURSOR] else np.zeros(0, np.uint32)
 
-    def set_position(self, numbers: dict[str, Any], order: NDArray[np.uint32]) -> None:
-        """Go back to where `position` was taken, on the same rows."""
+    def set_position(self, numbers: dict[str, Any], order: NDArray[np.uint32], rows: int) -> None:
+        """Go back to where `position` was taken, on the same rows; `order` has each of them once, or is empty."""
+        if len(order) not in (0, rows):
+            raise CheckpointError(f"a fit must go on with the {len(order)} rows of its pass, got {rows}")
         for name, word in PLACE_WORDS.items():
             self.head[word] = numbers[name]
         for name, word in PLACE_NUMBERS.items():

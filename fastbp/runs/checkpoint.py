@@ -1,17 +1,97 @@
-"""The checkpoint of a run: one safetensors file, written to a temporary name and moved, that a run goes on from."""
+"""The checkpoint of a run: one sealed file, written to a temporary name and moved, that a run goes on from.
+
+Nothing that it says is used before all of it was looked at: its checksum, the type of every word (`msgspec`, as for
+configurations), what words say of each other, and what they say of the run that is to go on.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
 
 from fastbp.errors import CheckpointError
-from fastbp.model.files import to_bytes, write_whole
+from fastbp.model.network import Network
+from fastbp.model.sealed import sealed, unsealed, write_whole
 from fastbp.train.history import History
 
-FORMAT = "fastbp-run-1"
+FORMATS = "fastbp-run-2", "fastbp-run-1"  # the second has no checksums
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Place(msgspec.Struct, forbid_unknown_fields=True):
+    """Where a trainer stands in its passes."""
+
+    epoch: Count
+    cursor: Count
+    pass_rows: Count
+    pass_loss: float
+    pass_weight: float
+
+
+class Numbers(msgspec.Struct, forbid_unknown_fields=True):
+    """What a trainer remembers beside its arrays."""
+
+    steps_done: Count
+    lr: float
+    place: Place
+
+
+class Epochs(msgspec.Struct, forbid_unknown_fields=True):
+    """A `History`."""
+
+    loss: list[float]
+    val_loss: list[float]
+    lr: list[float]
+    metrics: dict[str, list[float]]
+    steps: Count
+    seconds: float
+    samples: Count
+    first_step: Count
+    stopped: str
+
+
+class Best(msgspec.Struct, forbid_unknown_fields=True):
+    """What was monitored at its best, and when."""
+
+    value: float | None
+    epoch: Annotated[int, msgspec.Meta(ge=-1)]
+
+
+class EarlyStoppingState(msgspec.Struct, forbid_unknown_fields=True):
+    best: float | None
+    best_epoch: Annotated[int, msgspec.Meta(ge=-1)]
+
+
+class ReduceLRState(msgspec.Struct, forbid_unknown_fields=True):
+    best: float | None
+    waited: Count
+    cooling: Count
+
+
+class Callbacks(msgspec.Struct, forbid_unknown_fields=True):
+    """State of each, where the run has it."""
+
+    early_stopping: EarlyStoppingState | None = None
+    reduce_lr: ReduceLRState | None = None
+
+
+class Words(msgspec.Struct, forbid_unknown_fields=True):
+    """All that a checkpoint says in words."""
+
+    numbers: Numbers
+    history: Epochs
+    callbacks: Callbacks
+    best: Best
+    done: bool
+    rows: str
 
 
 @dataclass
@@ -45,42 +125,86 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write it."""
-        text = {
-            "format": FORMAT,
-            "run": _dump(
-                {
-                    "numbers": self.numbers,
-                    "history": asdict(self.history),
-                    "callbacks": self.callbacks,
-                    "best": self.best,
-                    "done": self.done,
-                    "rows": self.rows,
-                }
-            ),
-        }
-        write_whole(path, to_bytes(self.arrays, text))
+        words = {name: getattr(self, name) for name in Words.__struct_fields__}
+        words["history"] = asdict(self.history)
+        write_whole(path, sealed(self.arrays, {"format": FORMATS[0], "run": json.dumps(words)}))
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
-        """Read one."""
-        from safetensors import SafetensorError, safe_open
-
+        """Read one whose words are what they must be."""
         if not path.is_file():
             raise CheckpointError(f"`{path.parent}` must have a checkpoint to go on from, got a run without one")
-        try:
-            with safe_open(str(path), framework="numpy") as content:
-                header = content.metadata() or {}
-                arrays = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError) as error:
-            raise CheckpointError(f"`{path}` must be a checkpoint, got a file that cannot be read ({error})") from None
-        if header.get("format") != FORMAT:
-            raise CheckpointError(f"`{path}` must be a checkpoint of a run, got format `{header.get('format')}`")
-        data = json.loads(header["run"])
-        history = History(**data["history"])
-        rest = {key: data[key] for key in ("callbacks", "best", "done", "rows")}
-        return cls(arrays, data["numbers"], history, **rest)
+        with unsealed(path, "a checkpoint of a run", FORMATS) as (header, arrays):
+            try:
+                words = msgspec.convert(json.loads(header["run"]), Words)
+            except msgspec.ValidationError as error:
+                raise CheckpointError(f"`{path}` must be a checkpoint, got words that are none: {error}") from None
+            except (KeyError, ValueError, RecursionError) as error:
+                why = str(error) or type(error).__name__
+                raise CheckpointError(f"`{path}` must be a checkpoint, got words that cannot be read ({why})") from None
+            data = msgspec.to_builtins(words)
+        callbacks = {name: state for name, state in data["callbacks"].items() if state is not None}
+        rest = {name: data[name] for name in ("numbers", "best", "done", "rows")}
+        return cls(arrays, history=History(**data["history"]), callbacks=callbacks, **rest)
 
+    def disagreements(self, trainer: Any, rows: int, measured: list[str], monitor: str) -> Iterator[str]:
+        """What does not agree with the rest, or with the run that is to go on: its trainer, rows, and what it measures.
 
-def _dump(data: Any) -> str:
-    """JSON that reads back to the same floats, NaN and infinities too."""
-    return json.dumps(data)
+        `measured` are names such as "val_loss" and "val_accuracy", of which `monitor` is one, or "loss".
+        """
+        history, place = self.history, self.numbers["place"]
+        epochs = len(history.loss)
+        named = {"loss": history.loss, "lr": history.lr, "val_loss": history.val_loss, **history.metrics}
+        for name, values in named.items():
+            wanted = epochs if name in ("loss", "lr", *measured) else 0
+            if len(values) != wanted:
+                yield f"{len(values)} of `{name}`, where there must be {wanted}"
+        if set(history.metrics) != set(measured) - {"val_loss"}:
+            yield f"metrics `{', '.join(history.metrics)}`"
+        for name in ("loss", "lr"):
+            if not all(map(math.isfinite, named[name])):
+                yield f"a `{name}` that is not finite"
+        for name in ("pass_loss", "pass_weight"):
+            if not math.isfinite(place[name]):
+                yield f"a `{name}` that is not finite"
+        if not (math.isfinite(history.seconds) and history.seconds >= 0.0):
+            yield f"`{history.seconds}` seconds"
+        batch = min(trainer.batch_size, rows)
+        group = trainer.accumulate
+        batches = -(-rows // batch)
+        cursor = place["cursor"]
+        if cursor >= rows or cursor % batch or cursor // batch % group:
+            yield f"`{cursor}` rows done of a pass over {rows}"
+        if place["pass_rows"] != cursor or place["epoch"] != epochs:
+            yield f"pass `{place['epoch']}` after {epochs} epochs"
+        steps = -(-batches // group)
+        if history.first_step or history.steps != epochs * steps or history.samples != epochs * rows:
+            yield f"`{history.steps}` steps and `{history.samples}` rows in {epochs} epochs"
+        if self.numbers["steps_done"] != history.steps + cursor // batch // group:
+            yield f"`{self.numbers['steps_done']}` steps in all"
+        if len(self.arrays.get("order", ())) != (rows if cursor else 0):
+            yield "an order of other rows"
+        at, value = self.best["epoch"], self.best["value"]
+        if at >= epochs or (at < 0) != (epochs == 0):
+            yield f"epoch `{at}` as the best of {epochs}"
+        elif value is not None and (at < 0 or value != named[monitor][at]):
+            yield f"`{value}` as the best `{monitor}`"
+        for name, state in self.callbacks.items():
+            if state["best"] is not None and state["best"] not in named[monitor]:
+                yield f"`{state['best']}` as the best of `{name}`"
+            if state.get("best_epoch", -1) >= epochs:
+                yield f"epoch `{state['best_epoch']}` as the best of `{name}`"
+        lr, first = self.numbers["lr"], trainer.optimizer.lr
+        if not (0.0 <= lr <= first if "reduce_lr" in self.callbacks else lr == first):
+            yield f"`{lr}` as the learning rate, which began with `{first}`"
+        yield from self._wrong_best(trainer.net, at >= 0)
+
+    def _wrong_best(self, net: Network, wanted: bool) -> Iterator[str]:
+        for name, block in (("flat", net.parameters), ("states", net.states)):
+            found = self.arrays.get(f"best/{name}")
+            if wanted != (found is not None):
+                yield f"{'no' if wanted else 'a'} `best/{name}`"
+            elif found is not None and (found.shape != (block.count,) or found.dtype != net.dtype):
+                yield f"`best/{name}` of shape `{found.shape}` and dtype `{found.dtype}`"
+            elif found is not None and not np.isfinite(found).all():
+                yield f"`best/{name}` that is not finite"

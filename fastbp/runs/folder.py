@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fastbp.errors import CheckpointError, ConfigError
-from fastbp.model.files import write_whole
+from fastbp.model.sealed import write_whole
 from fastbp.train.history import History
 
 

@@ -58,10 +58,20 @@ class Training(Callback):
         going_on = going_on and folder.checkpoint.is_file()  # one that was killed before its first begins again
         self.checkpoint: Checkpoint | None = Checkpoint.load(folder.checkpoint) if going_on else None
         self.patience_before = plan_of(read(folder.config)).config.trainer.early_stopping if going_on else None
-        if self.checkpoint is not None and self.checkpoint.rows != subject.fingerprint:
-            raise CheckpointError(f"`{folder.path}` must go on with the rows it began with, got others from its files")
+        if self.checkpoint is not None:
+            self._check(self.checkpoint, name)
         self.best: dict[str, Any] = {"value": None, "epoch": -1}
         self.best_arrays: dict[str, Any] = {}
+
+    def _check(self, found: Checkpoint, monitor: str) -> None:
+        """Refuse a checkpoint that is not one of this run."""
+        folder, parts = self.folder, self.subject.parts
+        if found.rows != self.subject.fingerprint:
+            raise CheckpointError(f"`{folder.path}` must go on with the rows it began with, got others from its files")
+        measured = ["val_loss", *(f"val_{name}" for name in self.subject.metrics)] if "validation" in parts else []
+        why = next(found.disagreements(self.trainer, len(parts["train"].X), measured, monitor), None)
+        if why is not None:
+            raise CheckpointError(f"`{folder.checkpoint}` must agree with itself and its run, got {why}")
 
     # What the fit calls
 
@@ -160,7 +170,10 @@ class Training(Callback):
     def _restored(self) -> History:
         """The trainer as the checkpoint has it, with the best so far; the history of both."""
         assert self.checkpoint is not None
-        load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)
+        try:
+            load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)
+        except CheckpointError as error:
+            raise CheckpointError(f"`{self.folder.checkpoint}`: {error}") from None
         self.best, self.best_arrays = best_of(self.checkpoint)
         return self.checkpoint.history
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.engine.panels import Block
+from fastbp.errors import CheckpointError
 from fastbp.train.trainer import Trainer
 
 Arrays = dict[str, Any]
@@ -23,14 +24,40 @@ def state_of(trainer: Trainer) -> tuple[Arrays, Numbers]:
 
 
 def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
-    """Put back what `state_of` returned; a `fit` with its history then goes on where that was taken."""
-    for kind, block in _blocks(trainer).items():
-        for name in block.slots:
-            block.write(name, arrays[f"{kind}/{name}"])
+    """Put back what `state_of` returned; a `fit` with its history then goes on where that was taken.
+
+    Raises
+    ------
+    CheckpointError
+        Where it is not the state of such a trainer; nothing has changed then.
+    """
+    blocks = {f"{kind}/{name}": (block, name) for kind, block in _blocks(trainer).items() for name in block.slots}
+    missing = [name for name in (*blocks, "order") if name not in arrays]
+    if missing:
+        raise CheckpointError(f"the state of a trainer must have `{missing[0]}`, got none")
+    for name, (block, own) in blocks.items():
+        array, slot = arrays[name], block.slots[own]
+        if array.shape != slot.shape or array.dtype != block.dtype:
+            wanted = f"shape `{slot.shape}` and dtype `{block.dtype}`"
+            raise CheckpointError(f"`{name}` must have {wanted}, got `{array.shape}` and `{array.dtype}`")
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"`{name}` must be finite, got NaN or infinity")
+    _check_position(numbers["place"], arrays["order"])
+    for name, (block, own) in blocks.items():
+        block.write(own, arrays[name])
     trainer.net.parameters.version += 1
     trainer.steps_done = numbers["steps_done"]
     trainer.optimizer = replace(trainer.optimizer, lr=numbers["lr"])
     trainer._position = None if numbers["place"] is None else (numbers["place"], arrays["order"])
+
+
+def _check_position(place: Any, order: Any) -> None:
+    """Compiled code follows the order of rows wherever it leads."""
+    rows = order.size
+    if order.dtype != np.uint32 or order.ndim != 1 or (np.sort(order) != np.arange(rows)).any():
+        raise CheckpointError("`order` must have every row of a pass once, got something else")
+    if place is not None and not 0 <= place["cursor"] < max(rows, 1):
+        raise CheckpointError(f"`cursor` must lie in a pass over {rows} rows, got `{place['cursor']}`")
 
 
 def _blocks(trainer: Trainer) -> dict[str, Block]:

@@ -345,7 +345,7 @@ def test_a_damaged_checkpoint_is_refused(config, capsys):
     path.write_bytes(path.read_bytes()[:1000])
     capsys.readouterr()
     assert main(["train", "--resume", "run"]) == 2
-    assert "must be a checkpoint, got a file that cannot be read" in capsys.readouterr().err
+    assert "must be a safetensors file, got one that cannot be read" in capsys.readouterr().err
 
 
 def test_two_processes_do_not_work_on_one_run(config, capsys):

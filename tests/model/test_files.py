@@ -4,6 +4,8 @@ import json
 import os
 import stat
 import struct
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from safetensors.numpy import save as safetensors
 
 import fastbp as fb
 from fastbp.errors import CheckpointError
+from fastbp.model.files import FORMATS
+from fastbp.model.sealed import sealed, sweep_temporaries, write_whole
 from tests.model.chains import CODES, DTYPES, build, data
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -26,8 +30,8 @@ def file(tmp_path):
 def write(file, layers=LAYERS, arrays=ARRAYS, **header):
     """A file as `Network.save` writes them, but for what is to be wrong with it."""
     described = layers if isinstance(layers, str) else json.dumps(layers)
-    whole = {"format": "fastbp-network-1", "network": described, "dtype": "float32", "seed": "0", **header}
-    file.write_bytes(safetensors(arrays, metadata={key: text for key, text in whole.items() if text is not None}))
+    whole = {"format": FORMATS[0], "network": described, "dtype": "float32", "seed": "0", **header}
+    file.write_bytes(sealed(arrays, {key: text for key, text in whole.items() if text is not None}))
 
 
 @every_dtype
@@ -183,8 +187,16 @@ def test_a_description_of_no_network_is_refused(wrong, why, file):
             {**ARRAYS, "0.weight": np.array([[1.0], [np.nan]], np.float32)},
             "holds a damaged `0.weight`: shape `(2, 1)`, or not finite",
         ),
+        (
+            {**ARRAYS, "0.weight": np.array([[1], [2]], np.int32)},
+            "holds a damaged `0.weight`: `int32`, where `float32` must be",
+        ),
+        (
+            {**ARRAYS, "0.weight": np.array([[1.0], [2.0]])},
+            "holds a damaged `0.weight`: `float64`, where `float32` must be",
+        ),
     ],
-    ids=["missing", "more", "shape", "nan"],
+    ids=["missing", "more", "shape", "nan", "whole numbers", "other precision"],
 )
 def test_arrays_that_do_not_fit_the_description_are_refused(arrays, message, file):
     write(file, arrays=arrays)
@@ -208,10 +220,64 @@ def test_numbers_of_a_type_that_numpy_lacks_are_refused(dtype, size, file):
     assert refused(file).startswith(f"`{file}` ")
 
 
+# Checksums
+
+
+def test_a_flipped_bit_of_any_byte_and_any_missing_end_is_seen(file):
+    """Of all bytes of a small file, header and data; nothing that changed is ever believed."""
+    net = fb.Network([fb.Linear(3), fb.BatchNorm(), fb.Linear(2)], inputs=4, seed=1)
+    net.about = {"more": "words"}
+    net.save(file)
+    content = file.read_bytes()
+    for at in range(len(content)):
+        wrong = bytearray(content)
+        wrong[at] ^= 1 << 5 * at % 8
+        file.write_bytes(wrong)
+        refused(file)
+        file.write_bytes(content[:at])
+        refused(file)
+    file.write_bytes(content + b"\0")
+    refused(file)
+    file.write_bytes(content)
+    assert fb.load(file).flat.tobytes() == net.flat.tobytes()
+
+
+@pytest.mark.parametrize("width", [8, 512])  # of which the data are hashed at once, and beside other work
+def test_a_changed_number_is_named_as_damage(width, file):
+    fb.mlp([width, width, 3]).save(file)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert refused(file) == f"`{file}` must be as it was written, got another checksum: the file is damaged"
+
+
+def test_words_of_the_header_are_part_of_its_checksum(file):
+    fb.mlp([2, 3, 1], seed=123).save(file)
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b'"seed":"123"', b'"seed":"124"'))
+    assert refused(file) == f"`{file}` must be as it was written, got another checksum: the file is damaged"
+    file.write_bytes(content.replace(b'"sha256"', b'"sha255"'))
+    assert refused(file) == f"`{file}` must be as it was written, got another checksum: the file is damaged"
+
+
+def test_an_older_file_without_a_checksum_is_loaded_with_a_note(file):
+    words = {"format": FORMATS[1], "network": json.dumps(LAYERS), "dtype": "float32", "seed": "0"}
+    file.write_bytes(safetensors(ARRAYS, metadata=words))
+    with pytest.warns(UserWarning, match="checksum") as seen:
+        net = fb.load(file)
+    assert net.predict([[1.0, 2.0]]).tolist() == [[4.0]]
+    assert [str(note.message) for note in seen] == [
+        f"`{file}` was written by an older version and has no checksum; saving it again adds one"
+    ]
+    assert seen[0].filename == __file__
+    net.save(file)
+    fb.load(file)
+
+
 # Writing in one move
 
 
-@pytest.mark.parametrize("step", ["fsync", "replace", "chmod"])
+@pytest.mark.parametrize("step", ["open", "fsync", "replace"])
 def test_a_file_is_written_whole_or_not_at_all(step, file, monkeypatch):
     old, new = fb.mlp([2, 3, 1], seed=1), fb.mlp([2, 3, 1], seed=2)
     old.save(file)
@@ -277,3 +343,40 @@ def test_equal_networks_are_equal_files(tmp_path):
     back = fb.load(tmp_path / "0.safetensors")
     assert back.about == net.about
     assert np.array_equal(back.flat, net.flat)
+
+
+def test_what_writes_that_were_killed_left_behind_is_swept(file):
+    fb.mlp([2, 3, 1]).save(file)
+    left = file.parent / f".{file.name}-0123abcd.tmp"
+    others = [file.parent / name for name in (".hidden", "a.tmp", f".{file.name}-xyz.tmp", f"{file.name}-0123abcd.tmp")]
+    for path in (left, *others):
+        path.write_bytes(b"half")
+    sweep_temporaries(file.parent)
+    assert sorted(os.listdir(file.parent)) == sorted([file.name, *(path.name for path in others)])
+
+
+def test_nobody_is_given_other_permissions_meanwhile(tmp_path):
+    """The mask of the process stays as it is, for other threads make files too."""
+    before = os.umask(0o077)
+    modes, done = set(), threading.Event()
+
+    def other():
+        for i in range(3000):
+            path = tmp_path / f"{i}"
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
+            modes.add(stat.S_IMODE(path.stat().st_mode))
+            path.unlink()
+        done.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        thread = threading.Thread(target=other)
+        thread.start()
+        while not done.is_set():
+            write_whole(tmp_path / "net", b"content")
+        thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+        os.umask(before)
+    assert modes == {0o600}
