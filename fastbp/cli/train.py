@@ -82,6 +82,9 @@ def command(
         code = stop.code if isinstance(stop, Stopped) else 130
         reason = str(stop) or "stopped at once"
         hint = f"go on with `fastbp train --resume {made.path}`"
+        if not made.config.is_file():
+            made.discard()
+            hint = "nothing was trained yet"
         if isinstance(stop, Stopped) and not stop.resumable:
             hint = f"the networks so far are in {made.path}, and lbfgs cannot go on from them"
         click.echo(f"fastbp: {reason}\nhint: {hint}", err=True)
@@ -91,6 +94,13 @@ def command(
         kept = f"; the best network so far is in {made.path}" if made.best.exists() else ""
         click.echo(f"fastbp: {error}\nhint: {hint}{kept}", err=True)
         return 4
+    except OSError as error:
+        made.discard()
+        if not made.config.is_file() or not error.filename:
+            raise
+        hint = f"go on with `fastbp train --resume {made.path}` when that can be written"
+        click.echo(f"fastbp: `{error.filename}`: {error.strerror}\nhint: {hint}", err=True)
+        return 1
     except Exception:
         made.discard()
         raise

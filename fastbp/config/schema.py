@@ -199,7 +199,8 @@ class Run(Section):
 
     folder: Annotated[str, about("Where run folders are made.")] = "runs"
     checkpoint_seconds: Annotated[
-        NotNegative, about("Seconds from one checkpoint to the next; there is one at every stop.")
+        NotNegative,
+        about("Seconds from one checkpoint to the next, more on slow disks; there is one at every stop."),
     ] = 15.0
 
 

@@ -32,17 +32,22 @@ _SEAL = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 _BESIDE = 1 << 20  # bytes from which on data are hashed beside other work
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Put a file in its place in one move, so that nobody, not even a crash, ever sees half of it."""
+def write_whole(path: Path, content: bytes, lasting: bool = True) -> None:
+    """Put a file in its place in one move, so that nobody, not even a crash, ever sees half of it.
+
+    One that is to be `lasting` outlives a power cut, too, for which the disk is waited for.
+    """
     path = Path(path)
     name = path.parent / f".{path.name}-{secrets.token_hex(4)}.tmp"
     try:
         with open(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666), "wb") as out:
             out.write(content)
             out.flush()
-            os.fsync(out.fileno())
+            if lasting:
+                os.fsync(out.fileno())
         os.replace(name, path)
-        _sync_folder(path.parent)
+        if lasting:
+            _sync_folder(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(name)

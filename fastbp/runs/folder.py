@@ -15,20 +15,25 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
+import errno
 import io
 import json
 import math
 import os
 import platform
 import secrets
+import stat
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from fastbp.errors import CheckpointError, ConfigError
-from fastbp.model.sealed import write_whole
+from fastbp.model.sealed import TEMPORARY, sweep_temporaries, write_whole
 from fastbp.train.history import History
+
+LOCK = ".lock"
 
 
 class RunFolder:
@@ -45,13 +50,15 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.curves = self.path / "curves.svg"
         self.result = self.path / "result.json"
+        self._lines: list[str] = []  # of both files of the epochs, not written yet
+        self._table: list[str] = []
 
     @classmethod
     def new(cls, base: str, name: str, exact: str | None = None) -> RunFolder:
         """Make a folder that was not there before: `base`/name-date-time-xxxx, or `exact`."""
         if exact is not None:
             folder = Path(exact)
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            if os.path.lexists(folder) and not (folder.is_dir() and _is_empty(folder)):
                 raise ConfigError(f"`--run-dir` must be a folder that is not there or empty, got `{folder}`")
         else:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -74,44 +81,59 @@ class RunFolder:
             path = str(max(found, key=lambda p: ((p / "checkpoint.safetensors").stat().st_mtime_ns, p.name)))
         folder = cls(path)
         if not folder.config.is_file():
-            raise CheckpointError(f"`{path}` must be the folder of a run, got one without `config.yaml`")
+            message = f"`{path}` must be the folder of a run, got one without `config.yaml`"
+            if folder.path.is_dir() and _is_empty(folder.path):
+                message += f"\nhint: a run that was stopped before it began is trained by `--run-dir {path}`"
+            raise CheckpointError(message)
         return folder
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Nobody else works on this run meanwhile; a process that is killed lets go of it."""
-        lock = self.path / ".lock"
-        with open(lock, "a") as file:
-            try:
-                _lock(file)
-            except OSError:
-                raise CheckpointError(f"`{self.path}` must be a run that nobody works on, got one in use") from None
-            try:
-                yield
-            finally:
-                with contextlib.suppress(OSError):
-                    lock.unlink()
+        lock = self.path / LOCK
+        handle = _taken(lock)
+        try:
+            sweep_temporaries(self.path)
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                lock.unlink()  # while it is held: who has opened it meanwhile sees that it is gone
+            os.close(handle)
 
     def discard(self) -> None:
         """Remove the folder where nothing was written into it yet."""
         with contextlib.suppress(OSError):
-            self.path.rmdir()
+            if _is_empty(self.path):
+                sweep_temporaries(self.path)
+                self.path.rmdir()
 
-    def write(self, path: Path, text: str) -> None:
+    def write(self, path: Path, text: str, lasting: bool = False) -> None:
         """Write a file in one move."""
-        write_whole(path, text.encode())
+        write_whole(path, text.encode(), lasting)
 
     def write_history(self, rows: list[dict[str, Any]]) -> None:
         """Both files of the epochs, as a whole."""
+        self._lines, self._table = [], []
         self.write(self.metrics, "".join(line(row) for row in rows))
         self.write(self.history, table(rows))
 
     def append(self, row: dict[str, Any], first: bool) -> None:
-        """One epoch more in both files."""
-        with open(self.metrics, "a", encoding="utf-8") as file:
-            file.write(line(row))
-        with open(self.history, "a", encoding="utf-8", newline="") as file:
-            file.write(table([row], head=first))
+        """One epoch more for both files, which get it by `flush`."""
+        self._lines.append(line(row))
+        self._table.append(table([row], head=first))
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether there are epochs for `flush` to write."""
+        return bool(self._lines or self._table)
+
+    def flush(self) -> None:
+        """Write what `append` was given."""
+        for path, texts in ((self.metrics, self._lines), (self.history, self._table)):
+            if texts:
+                with open(path, "a", encoding="utf-8", newline="") as file:
+                    file.write("".join(texts))
+                texts.clear()
 
     def rows(self) -> list[dict[str, Any]]:
         """The epochs that `metrics.jsonl` tells of; half a line at its end, which a crash may leave, is none."""
@@ -126,13 +148,56 @@ class RunFolder:
         return found
 
 
-def _lock(file: TextIO) -> None:
-    """Hold a file as long as it is open and the process lives, where the system has such locks."""
+def _is_empty(folder: Path) -> bool:
+    """Whether nothing is there but what a process that was killed before it began has left."""
+    return all(path.name == LOCK or TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
+
+
+def _taken(lock: Path) -> int:
+    """Hold a file as long as the process lives, where the system has such locks."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    while True:
+        try:
+            handle = os.open(lock, flags, 0o666)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise CheckpointError(f"`{lock}` must be a file of the run alone, got a link") from None
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise CheckpointError(f"`{lock}` must be a file of the run alone, got something else")
+            _lock(handle, lock.parent)
+            if _is_at(handle, lock):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # whoever held it has removed it, so somebody else may hold the next one
+
+
+def _lock(handle: int, run: Path) -> None:
     try:
         import fcntl
     except ImportError:
         return
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CheckpointError(f"`{run}` must be a run that nobody works on, got one in use") from None
+    except OSError as error:
+        warnings.warn(
+            f"`{run}` lies where files cannot be locked ({error.strerror}), so nothing keeps two processes from working"
+            " on it",
+            stacklevel=2,
+        )
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file is the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def epoch_row(history: History, at: int, steps_of: int | None = None) -> dict[str, Any]:

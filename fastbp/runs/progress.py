@@ -57,6 +57,11 @@ class Progress:
         self._drawn = 0.0
         self._shown = False
 
+    def say(self, message: str) -> None:
+        """A line that is to be seen even where everything else is quiet."""
+        self.end()
+        print(f"fastbp: {message}", file=self.out, flush=True)
+
     def begin(self, run: Any, history: History) -> None:
         self._begun = time.perf_counter()
         self._epochs_before = len(history.loss)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
@@ -23,6 +24,10 @@ from fastbp.runs.subject import absolute, subject_of
 from fastbp.train.callbacks import Callback, EarlyStopping, Monitor, ReduceLROnPlateau
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.history import History
+
+WRITING = 0.03  # of a run's time, at most, which checkpoints may take: any older one leads to the same bits
+FLUSH_SECONDS = 0.25  # from one writing of finished epochs to the next
+RETRY_SECONDS = 5.0  # before something that could not be written is tried again
 
 
 class Training(Callback):
@@ -82,7 +87,8 @@ class Training(Callback):
                 if name in self.checkpoint.callbacks:  # patience may be new
                     other.load_state(self.checkpoint.callbacks[name])
             self.monitor.best = self.best["value"]
-        self.saved = time.perf_counter()
+        self.due = time.perf_counter() + self.plan.config.run.checkpoint_seconds
+        self.flush_at = 0.0
         self.progress.begin(self, history)
 
     def chunk(self, trainer: Any, history: History) -> None:
@@ -101,8 +107,19 @@ class Training(Callback):
             stop.resumable = self.resumable
             self.save(history) if self.resumable else self.save_networks()
             raise
-        if self.resumable and now - self.saved >= self.plan.config.run.checkpoint_seconds:
-            self.save(history)
+        if self.resumable and now >= self.due:
+            self._try_to(lambda: self.save(history))
+        if now >= self.flush_at and self.folder.unwritten:
+            self._try_to(self.folder.flush)
+            self.flush_at = time.perf_counter() + FLUSH_SECONDS
+
+    def _try_to(self, write: Callable[[], None]) -> None:
+        """Write, or say why that fails, which is no reason to end a run that is well."""
+        try:
+            write()
+        except OSError as error:
+            self.due = self.flush_at = time.perf_counter() + RETRY_SECONDS
+            self.progress.say(f"`{error.filename}`: {error.strerror}; training goes on, and it is tried again")
 
     def epoch(self, trainer: Any, history: History) -> None:
         at = len(history.loss) - 1
@@ -119,17 +136,20 @@ class Training(Callback):
     # Files
 
     def save(self, history: History, done: bool = False) -> None:
-        """A checkpoint, and the networks of the last and of the best epoch."""
+        """A checkpoint, and the networks of the last and of the best epoch; says when the next one is due."""
+        begun = time.perf_counter()
         arrays, numbers = state_of(self.trainer)
         arrays = {**arrays, **{f"best/{name}": array for name, array in self.best_arrays.items()}}
         states = {name: other.state() for name, other in self.others.items()}
         rows = self.subject.fingerprint
         Checkpoint(arrays, numbers, history, states, self.best, done, rows).save(self.folder.checkpoint)
         self.save_networks()
-        self.saved = time.perf_counter()
+        now = time.perf_counter()
+        self.due = now + max(self.plan.config.run.checkpoint_seconds, (now - begun) / WRITING)
 
     def save_networks(self) -> None:
-        """`last.safetensors` and `best.safetensors`."""
+        """`last.safetensors` and `best.safetensors`, and the epochs so far."""
+        self.folder.flush()
         last = self.trainer.evaluated
         last.about = self.net.about
         last.save(self.folder.last)
@@ -149,16 +169,17 @@ class Training(Callback):
 
     def go(self) -> dict[str, Any]:
         """Train to the end; what the run came to."""
-        if self._is_complete():
-            history = self._restored()
-            self.save_networks()  # they follow the checkpoint, so a process that died in between did not write them
-        else:
-            history = self._train()
-            if self.resumable:
-                self.save(history, done=True)
+        with self.signals:  # one that comes after the last epoch ends nothing
+            if self._is_complete():
+                history = self._restored()
+                self.save_networks()  # they follow the checkpoint, so a process that died in between did not write them
             else:
-                self.save_networks()
-        return self._finished(history)
+                history = self._train()
+                if self.resumable:
+                    self.save(history, done=True)
+                else:
+                    self.save_networks()
+            return self._finished(history)
 
     def _is_complete(self) -> bool:
         """Whether the run that is to go on had nothing left to do when its checkpoint was written."""
@@ -189,7 +210,7 @@ class Training(Callback):
             if not self._stays_stopped(history):  # else it was cut off between its last epoch and its end
                 history.stopped = ""
         folder.result.unlink(missing_ok=True)  # of fewer epochs
-        folder.write(folder.config, as_yaml(absolute(self.subject.resolved)))
+        folder.write(folder.config, as_yaml(absolute(self.subject.resolved)), lasting=True)
         folder.write_history([epoch_row(history, i) for i in range(len(history.loss))] if history else [])
         if not folder.environment.is_file():
             threads = getattr(self.trainer, "threads", 0)
@@ -206,22 +227,22 @@ class Training(Callback):
             )
         words: dict[str, Any] = {} if not self.resumable else {"history": history}
         try:
-            with self.signals:
-                found: History = self.trainer.fit(
-                    train.X,
-                    train.y,
-                    epochs=said.epochs,
-                    validation=held_out,
-                    callbacks=[*self.others.values(), self],
-                    sample_weight=train.weight,
-                    metrics=self.subject.metrics if held_out is not None else [],
-                    **words,
-                )
+            found: History = self.trainer.fit(
+                train.X,
+                train.y,
+                epochs=said.epochs,
+                validation=held_out,
+                callbacks=[*self.others.values(), self],
+                sample_weight=train.weight,
+                metrics=self.subject.metrics if held_out is not None else [],
+                **words,
+            )
         except (Stopped, KeyboardInterrupt):
             self.progress.end()
             raise
         except DivergedError:
             self.progress.end()
+            folder.flush()
             if self.best_arrays:
                 self.save_networks()
             raise
@@ -249,7 +270,7 @@ class Training(Callback):
             "gflops": gflops(net, history),
             "share_of_peak": gflops(net, history) / peak(getattr(self.trainer, "threads", 1)),
         }
-        folder.write(folder.result, json.dumps(result, indent=2) + "\n")
+        folder.write(folder.result, json.dumps(result, indent=2) + "\n", lasting=True)
         folder.write(folder.curves, curves([epoch_row(history, i) for i in range(len(history.loss))]))
         return result
 

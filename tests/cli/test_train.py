@@ -297,10 +297,10 @@ def test_a_run_that_is_cut_off_while_it_writes_its_last_files_ends_when_it_goes_
         assert main(["train", config, "--run-dir", "cut", *rarely, "--set", f"trainer.epochs={began}"]) == 0
     real = files.write_whole
 
-    def dies(path, content):
+    def dies(path, *arguments):
         if path.stem == moment:
             raise KeyboardInterrupt
-        real(path, content)
+        real(path, *arguments)
 
     with monkeypatch.context() as patch:
         for module in (files, folder):
