@@ -50,8 +50,8 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.curves = self.path / "curves.svg"
         self.result = self.path / "result.json"
-        self._lines: list[str] = []  # of both files of the epochs, not written yet
-        self._table: list[str] = []
+        self._told: list[dict[str, Any]] = []  # epochs that both files are to have
+        self._written = 0  # of them; -1 where nobody knows
 
     @classmethod
     def new(cls, base: str, name: str, exact: str | None = None) -> RunFolder:
@@ -98,7 +98,7 @@ class RunFolder:
         finally:
             with contextlib.suppress(OSError):
                 lock.unlink()  # while it is held: who has opened it meanwhile sees that it is gone
-            os.close(handle)
+            _close(handle)
 
     def discard(self) -> None:
         """Remove the folder where nothing was written into it yet."""
@@ -113,27 +113,36 @@ class RunFolder:
 
     def write_history(self, rows: list[dict[str, Any]]) -> None:
         """Both files of the epochs, as a whole."""
-        self._lines, self._table = [], []
-        self.write(self.metrics, "".join(line(row) for row in rows))
-        self.write(self.history, table(rows))
+        self._told, self._written = list(rows), 0
+        self._whole()
 
-    def append(self, row: dict[str, Any], first: bool) -> None:
+    def append(self, row: dict[str, Any]) -> None:
         """One epoch more for both files, which get it by `flush`."""
-        self._lines.append(line(row))
-        self._table.append(table([row], head=first))
+        self._told.append(row)
 
     @property
     def unwritten(self) -> bool:
         """Whether there are epochs for `flush` to write."""
-        return bool(self._lines or self._table)
+        return self._written < len(self._told)
 
     def flush(self) -> None:
-        """Write what `append` was given."""
-        for path, texts in ((self.metrics, self._lines), (self.history, self._table)):
-            if texts:
-                with open(path, "a", encoding="utf-8", newline="") as file:
-                    file.write("".join(texts))
-                texts.clear()
+        """Write the epochs that are not in the files yet; where the last time failed, all of them."""
+        if not self.unwritten:
+            return
+        if self._written < 0:
+            self._whole()
+            return
+        first, new = self._written == 0, self._told[self._written :]
+        self._written = -1
+        _append(self.metrics, "".join(line(row) for row in new))
+        _append(self.history, table(new, head=first))
+        self._written = len(self._told)
+
+    def _whole(self) -> None:
+        self._written = -1
+        self.write(self.metrics, "".join(line(row) for row in self._told))
+        self.write(self.history, table(self._told))
+        self._written = len(self._told)
 
     def rows(self) -> list[dict[str, Any]]:
         """The epochs that `metrics.jsonl` tells of; half a line at its end, which a crash may leave, is none."""
@@ -146,6 +155,14 @@ class RunFolder:
             except json.JSONDecodeError:
                 break
         return found
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with open(path, "a", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from None
 
 
 def _is_empty(folder: Path) -> bool:
@@ -170,9 +187,9 @@ def _taken(lock: Path) -> int:
             if _is_at(handle, lock):
                 return handle
         except BaseException:
-            os.close(handle)
+            _close(handle)
             raise
-        os.close(handle)  # whoever held it has removed it, so somebody else may hold the next one
+        _close(handle)  # whoever held it has removed it, so somebody else may hold the next one
 
 
 def _lock(handle: int, run: Path) -> None:
@@ -190,6 +207,12 @@ def _lock(handle: int, run: Path) -> None:
             " on it",
             stacklevel=2,
         )
+
+
+def _close(handle: int) -> None:
+    """Let go of a file that nothing was written to, so that no error matters."""
+    with contextlib.suppress(OSError):
+        os.close(handle)
 
 
 def _is_at(handle: int, path: Path) -> bool:

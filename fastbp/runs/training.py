@@ -129,7 +129,7 @@ class Training(Callback):
             evaluated = trainer.evaluated
             self.best_arrays = {"flat": evaluated.flat, "states": evaluated.states.flat()}
         row = epoch_row(history, at)
-        self.folder.append(row, first=at == 0)
+        self.folder.append(row)
         self.progress.epoch(self, history, row, improved)
         self._look_up(history)
 
@@ -172,7 +172,9 @@ class Training(Callback):
         with self.signals:  # one that comes after the last epoch ends nothing
             if self._is_complete():
                 history = self._restored()
-                self.save_networks()  # they follow the checkpoint, so a process that died in between did not write them
+                # What follows the last checkpoint: a process that died in between did not write it.
+                self._write_history(history)
+                self.save_networks()
             else:
                 history = self._train()
                 if self.resumable:
@@ -202,6 +204,9 @@ class Training(Callback):
         """Whether what ended the fit ends it now, too."""
         return bool(history.stopped) and self.plan.config.trainer.early_stopping == self.patience_before
 
+    def _write_history(self, history: History | None) -> None:
+        self.folder.write_history([epoch_row(history, i) for i in range(len(history.loss))] if history else [])
+
     def _train(self) -> History:
         folder, said = self.folder, self.plan.config.trainer
         history = None
@@ -211,7 +216,7 @@ class Training(Callback):
                 history.stopped = ""
         folder.result.unlink(missing_ok=True)  # of fewer epochs
         folder.write(folder.config, as_yaml(absolute(self.subject.resolved)), lasting=True)
-        folder.write_history([epoch_row(history, i) for i in range(len(history.loss))] if history else [])
+        self._write_history(history)
         if not folder.environment.is_file():
             threads = getattr(self.trainer, "threads", 0)
             folder.write(folder.environment, json.dumps(environment(threads), indent=2) + "\n")
