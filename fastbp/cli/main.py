@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -76,6 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit code."""
     from fastbp.errors import FastbpError
 
+    formatted = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_: f"fastbp: {message}\n"
     try:
         result = cli.main(arguments, prog_name="fastbp", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -99,6 +102,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         _say("stopped")
         return 130
+    finally:
+        warnings.formatwarning = formatted
 
 
 def _say(message: str) -> None:
