@@ -339,8 +339,9 @@ class BatchPlan(Plan):
         found |= {name: float(numbers[word]) for name, word in PLACE_NUMBERS.items()}
         return found, self._order.copy() if head[at.CURSOR] else np.zeros(0, np.uint32)
 
-    def set_position(self, numbers: dict[str, Any], order: NDArray[np.uint32], rows: int) -> None:
-        """Go back to where `position` was taken, on the same rows; `order` has each of them once, or is empty."""
+    def set_position(self, position: tuple[dict[str, Any], NDArray[np.uint32]], rows: int) -> None:
+        """Go back to where `position` was taken, on the same rows; its order has each of them once, or is empty."""
+        numbers, order = position
         if len(order) not in (0, rows):
             raise CheckpointError(f"a fit must go on with the {len(order)} rows of its pass, got {rows}")
         for name, word in PLACE_WORDS.items():

@@ -16,6 +16,11 @@ FORMATS = "fastbp-network-2", "fastbp-network-1"  # the second has no checksums
 
 def save(net: Network, path: Any) -> None:
     """Write a network to `path`."""
+    write_whole(Path(path), to_bytes(net))
+
+
+def to_bytes(net: Network) -> bytes:
+    """The file of a network."""
     header = {
         "format": FORMATS[0],
         "network": json.dumps(to_data(net.graph)),
@@ -24,7 +29,7 @@ def save(net: Network, path: Any) -> None:
     }
     if net.about:
         header["about"] = json.dumps(net.about)
-    write_whole(Path(path), sealed({**net.parameters, **net.states}, header))
+    return sealed({**net.parameters, **net.states}, header)
 
 
 def load(path: Any) -> Network:
@@ -44,12 +49,7 @@ def load(path: Any) -> Network:
         raise IsADirectoryError(f"`{file}` must be a file that `Network.save` wrote, got a folder")
     if not file.is_file():
         raise FileNotFoundError(f"`{file}` must be a file that `Network.save` wrote, and is not there")
-    with unsealed(file, "a network of fastbp", FORMATS) as (header, found):
-        return _network(file, header, found)
-
-
-def _network(file: Path, header: dict[str, str], found: dict[str, Any]) -> Network:
-    """The network that a file describes, with its numbers."""
+    header, found = unsealed(file, "a network of fastbp", FORMATS)
     try:
         graph = from_data(json.loads(header["network"]))
         net = Network._from_graph(graph, int(header["seed"]), header["dtype"])

@@ -18,7 +18,7 @@ import numpy as np
 
 from fastbp.errors import CheckpointError
 from fastbp.model.network import Network
-from fastbp.model.sealed import sealed, unsealed, write_whole
+from fastbp.model.sealed import sealed, unsealed
 from fastbp.train.history import History
 
 FORMATS = "fastbp-run-2", "fastbp-run-1"  # the second has no checksums
@@ -123,34 +123,35 @@ class Checkpoint:
     done: bool
     rows: str
 
-    def save(self, path: Path) -> None:
-        """Write it."""
+    def to_bytes(self) -> bytes:
+        """Its file."""
         words = {name: getattr(self, name) for name in Words.__struct_fields__}
         words["history"] = asdict(self.history)
-        write_whole(path, sealed(self.arrays, {"format": FORMATS[0], "run": json.dumps(words)}))
+        return sealed(self.arrays, {"format": FORMATS[0], "run": json.dumps(words)})
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
         """Read one whose words are what they must be."""
         if not path.is_file():
             raise CheckpointError(f"`{path.parent}` must have a checkpoint to go on from, got a run without one")
-        with unsealed(path, "a checkpoint of a run", FORMATS) as (header, arrays):
-            try:
-                words = msgspec.convert(json.loads(header["run"]), Words)
-            except msgspec.ValidationError as error:
-                raise CheckpointError(f"`{path}` must be a checkpoint, got words that are none: {error}") from None
-            except (KeyError, ValueError, RecursionError) as error:
-                why = str(error) or type(error).__name__
-                raise CheckpointError(f"`{path}` must be a checkpoint, got words that cannot be read ({why})") from None
-            data = msgspec.to_builtins(words)
+        header, arrays = unsealed(path, "a checkpoint of a run", FORMATS)
+        try:
+            words = msgspec.convert(json.loads(header["run"]), Words)
+        except msgspec.ValidationError as error:
+            raise CheckpointError(f"`{path}` must be a checkpoint, got words that are none: {error}") from None
+        except (KeyError, ValueError, RecursionError) as error:
+            why = str(error) or type(error).__name__
+            raise CheckpointError(f"`{path}` must be a checkpoint, got words that cannot be read ({why})") from None
+        data = msgspec.to_builtins(words)
         callbacks = {name: state for name, state in data["callbacks"].items() if state is not None}
         rest = {name: data[name] for name in ("numbers", "best", "done", "rows")}
         return cls(arrays, history=History(**data["history"]), callbacks=callbacks, **rest)
 
-    def disagreements(self, trainer: Any, rows: int, measured: list[str], monitor: str) -> Iterator[str]:
-        """What does not agree with the rest, or with the run that is to go on: its trainer, rows, and what it measures.
+    def disagreements(self, trainer: Any, rows: int, group: int, measured: list[str], monitor: str) -> Iterator[str]:
+        """What does not agree with the rest, or with the run that is to go on.
 
-        `measured` are names such as "val_loss" and "val_accuracy", of which `monitor` is one, or "loss".
+        That has a trainer, rows, batches of a step, and what it measures: names such as "val_loss" and "val_accuracy",
+        of which `monitor` is one, or "loss".
         """
         history, place = self.history, self.numbers["place"]
         epochs = len(history.loss)
@@ -170,7 +171,6 @@ class Checkpoint:
         if not (math.isfinite(history.seconds) and history.seconds >= 0.0):
             yield f"`{history.seconds}` seconds"
         batch = min(trainer.batch_size, rows)
-        group = trainer.accumulate
         batches = -(-rows // batch)
         cursor = place["cursor"]
         if cursor >= rows or cursor % batch or cursor // batch % group:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
@@ -12,7 +13,9 @@ from fastbp.config.check import fail, show
 from fastbp.config.resolve import changes, resolved
 from fastbp.config.text import as_yaml, read
 from fastbp.errors import CheckpointError, ConfigError, DivergedError
+from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
+from fastbp.model.sealed import write_together
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.curves import curves
 from fastbp.runs.folder import RunFolder, environment, epoch_row
@@ -74,7 +77,8 @@ class Training(Callback):
         if found.rows != self.subject.fingerprint:
             raise CheckpointError(f"`{folder.path}` must go on with the rows it began with, got others from its files")
         measured = ["val_loss", *(f"val_{name}" for name in self.subject.metrics)] if "validation" in parts else []
-        why = next(found.disagreements(self.trainer, len(parts["train"].X), measured, monitor), None)
+        rows, group = len(parts["train"].X), self.plan.config.trainer.accumulate
+        why = next(found.disagreements(self.trainer, rows, group, measured, monitor), None)
         if why is not None:
             raise CheckpointError(f"`{folder.checkpoint}` must agree with itself and its run, got {why}")
 
@@ -87,7 +91,7 @@ class Training(Callback):
                 if name in self.checkpoint.callbacks:  # patience may be new
                     other.load_state(self.checkpoint.callbacks[name])
             self.monitor.best = self.best["value"]
-        self.due = time.perf_counter() + self.plan.config.run.checkpoint_seconds
+        self.due = time.perf_counter() + max(self.plan.config.run.checkpoint_seconds, self.waited / WRITING)
         self.flush_at = 0.0
         self.progress.begin(self, history)
 
@@ -141,19 +145,18 @@ class Training(Callback):
         arrays, numbers = state_of(self.trainer)
         arrays = {**arrays, **{f"best/{name}": array for name, array in self.best_arrays.items()}}
         states = {name: other.state() for name, other in self.others.items()}
-        rows = self.subject.fingerprint
-        Checkpoint(arrays, numbers, history, states, self.best, done, rows).save(self.folder.checkpoint)
-        self.save_networks()
+        found = Checkpoint(arrays, numbers, history, states, self.best, done, self.subject.fingerprint)
+        self.save_networks({self.folder.checkpoint: found.to_bytes()})
         now = time.perf_counter()
         self.due = now + max(self.plan.config.run.checkpoint_seconds, (now - begun) / WRITING)
 
-    def save_networks(self) -> None:
-        """`last.safetensors` and `best.safetensors`, and the epochs so far."""
-        self.folder.flush()
+    def save_networks(self, more: dict[Path, bytes] | None = None) -> None:
+        """`last.safetensors` and `best.safetensors`, what else there is, and the epochs so far."""
         last = self.trainer.evaluated
         last.about = self.net.about
-        last.save(self.folder.last)
-        self.best_network().save(self.folder.best)
+        networks = {self.folder.last: to_bytes(last), self.folder.best: to_bytes(self.best_network())}
+        write_together({**(more or {}), **networks})
+        self.folder.flush()
 
     def best_network(self) -> Network:
         """The network of the best epoch."""
@@ -215,7 +218,9 @@ class Training(Callback):
             if not self._stays_stopped(history):  # else it was cut off between its last epoch and its end
                 history.stopped = ""
         folder.result.unlink(missing_ok=True)  # of fewer epochs
+        begun = time.perf_counter()
         folder.write(folder.config, as_yaml(absolute(self.subject.resolved)), lasting=True)
+        self.waited = time.perf_counter() - begun  # for the disk, as a checkpoint will
         self._write_history(history)
         if not folder.environment.is_file():
             threads = getattr(self.trainer, "threads", 0)
@@ -275,7 +280,7 @@ class Training(Callback):
             "gflops": gflops(net, history),
             "share_of_peak": gflops(net, history) / peak(getattr(self.trainer, "threads", 1)),
         }
-        folder.write(folder.result, json.dumps(result, indent=2) + "\n", lasting=True)
+        folder.write(folder.result, json.dumps(result, indent=2) + "\n")
         folder.write(folder.curves, curves([epoch_row(history, i) for i in range(len(history.loss))]))
         return result
 

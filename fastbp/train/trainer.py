@@ -155,11 +155,6 @@ class Trainer:
         return self._batch_size
 
     @property
-    def accumulate(self) -> int:
-        """Batches of a step of `run` and `fit`."""
-        return self._update.accumulate
-
-    @property
     def threads(self) -> int:
         """Threads that steps may use."""
         return self._threads
@@ -341,8 +336,7 @@ class Trainer:
             with running(hooks, self, history):
                 plan = self._bound(x, t, top)
                 if going_on and self._position is not None:
-                    place, order = self._position
-                    plan.set_position(place, order, len(x))
+                    plan.set_position(self._position, len(x))
                 else:
                     plan.new_pass()
                 self._position = None

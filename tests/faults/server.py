@@ -1,7 +1,7 @@
 """Commands of fastbp in forked processes, below a library that makes the Nth operation on files fail.
 
 `Server` starts one process, which has loaded everything once; each command is a fork of it, so that hundreds take a
-minute. Threads stay one, since a process whose threads have started cannot be forked.
+minute. It uses one thread itself, since a process whose threads have started cannot be forked.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ONCE, FOREVER, KILL, HALF = 1, 2, 3, 4
+
+
+WHOLE = os.environ.get("FASTBP_FAULTS") == "all"  # or a sample
 
 
 def can_run():
@@ -48,20 +51,34 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        self.child.stdin.close()
-        self.child.wait()
+        with self.child:  # closes both ends
+            self.child.stdin.close()
 
-    def run(self, *arguments, below="", mode=0, at=0, code=5, fsync_ms=0, seconds=60, call=""):
+    def run(self, *arguments, below="", mode=0, at=0, code=5, fsync_ms=0, seconds=60.0, threads=1):
         """Exit code (minus the signal that ended it), what was said on stderr, and the operations counted.
 
-        `call` names a function of this module to be called in the place of the command line.
+        The process ends after `seconds` as by kill -9, whatever it does.
         """
-        words = {"arguments": arguments, "below": str(below), "mode": mode, "at": at, "code": code, "call": call}
+        words = {"arguments": arguments, "below": str(below), "mode": mode, "at": at, "code": code, "threads": threads}
         words |= {"fsync_ms": fsync_ms, "seconds": seconds, "folder": str(self.folder)}
         self.child.stdin.write(json.dumps(words) + "\n")
         self.child.stdin.flush()
         answer = json.loads(self.child.stdout.readline())
+        self.syncs = answer["syncs"]  # where they were slow
         return answer["status"], (self.folder / "stderr").read_text(), answer["count"]
+
+
+def told(folder):
+    """All that two runs of the same training must have in common."""
+    from safetensors.numpy import load_file
+
+    arrays = {
+        name: {key: array.tobytes() for key, array in load_file(folder / f"{name}.safetensors").items()}
+        for name in ("checkpoint", "best", "last")
+    }
+    result = json.loads((folder / "result.json").read_text())
+    texts = [(folder / name).read_text() for name in ("metrics.jsonl", "history.csv")]
+    return arrays, texts, [result[name] for name in ("metrics", "best_epoch", "epochs", "steps", "stopped")]
 
 
 def serve():
@@ -69,13 +86,14 @@ def serve():
     for line in sys.stdin:
         words = json.loads(line)
         count = Path(words["folder"], "count")
-        count.write_text("0")
+        for name in ("count", "stderr"):
+            Path(words["folder"], name).write_text("")
         child = os.fork()
         if child == 0:
             os._exit(work(words, count))
-        print(
-            json.dumps({"status": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), "count": int(count.read_text())})
-        )
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        counts = [int(number) for number in count.read_text().split()] or [0, 0]
+        print(json.dumps({"status": status, "count": counts[0], "syncs": counts[1]}))
         sys.stdout.flush()
 
 
@@ -100,23 +118,24 @@ def work(words, count):
     """In the fork: one command with its fault."""
     from fastbp.cli.main import main
 
-    signal.alarm(words["seconds"])
-    out = os.open(Path(words["folder"], "stderr"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    os.environ["FASTBP_NUM_THREADS"] = str(words["threads"])
+    signal.setitimer(signal.ITIMER_REAL, words["seconds"])  # nobody handles it, so it ends the process at once
+    out = os.open(Path(words["folder"], "stderr"), os.O_WRONLY)
     os.dup2(out, 2)
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     library = ctypes.CDLL(None)
-    library.shim_count.restype = ctypes.c_long
+    library.shim_count.restype = library.shim_syncs.restype = ctypes.c_long
     arm = [os.fsencode(words["below"]), words["mode"], ctypes.c_long(words["at"]), words["code"], words["fsync_ms"]]
     library.shim_arm(*arm)
     try:
-        return call(*words["arguments"]) if (call := globals().get(words["call"])) else main(words["arguments"])
+        return main(words["arguments"])
     except BaseException:
         traceback.print_exc()
         return 99
     finally:
-        counted = library.shim_count()
+        counted = f"{library.shim_count()} {library.shim_syncs()}"
         library.shim_arm(b"", 0, ctypes.c_long(0), 0, 0)
-        count.write_text(str(counted))
+        count.write_text(counted)
         sys.stderr.flush()
 
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 static char below[PATH_MAX];
-static long count, at;
+static long count, at, syncs;
 static int mode, code, slow;
 static char tracked[65536];
 
@@ -28,6 +28,8 @@ void shim_arm(const char *folder, int how, long number, int error, int fsync_ms)
 }
 
 long shim_count(void) { return count; }
+
+long shim_syncs(void) { return syncs; }
 
 static int inside(const char *path) {
     char whole[PATH_MAX * 2] = "";
@@ -94,7 +96,7 @@ int close(int fd) {
 
 int fsync(int fd) {
     REAL(fsync);
-    if (slow) usleep(1000 * slow);
+    if (slow) { usleep(1000 * slow); syncs++; }
     if (is_tracked(fd) && fails(0)) return -1;
     return real(fd);
 }

@@ -80,7 +80,7 @@ def test_the_run_goes_on_where_nothing_is_wrong(folder, whole, tmp_path):
     target.mkdir()
     for name, content in contents(folder).items():
         (target / name).write_bytes(content)
-    copy.deepcopy(whole).save(target / "checkpoint.safetensors")
+    (target / "checkpoint.safetensors").write_bytes(whole.to_bytes())
     assert main(["train", "--resume", str(target), "-q"]) == 0
     config = str(folder.parent / "config.yaml")
     assert main(["train", config, "--run-dir", str(tmp_path / "straight"), "-q"]) == 0
@@ -105,8 +105,7 @@ def without_seconds(path):
 def test_damage_anywhere_is_seen(folder, whole, tmp_path):
     """A bit flipped in every 16th byte, and the file cut at every 64th."""
     path = tmp_path / "checkpoint.safetensors"
-    whole.save(path)
-    content = path.read_bytes()
+    content = whole.to_bytes()
     tried = 0
     for at in range(0, len(content), 16):
         wrong = bytearray(content)
@@ -224,7 +223,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_sentence(name, folder,
     change, why = WRONG[name]
     wrong = copy.deepcopy(whole)
     change(wrong)
-    wrong.save(folder / "checkpoint.safetensors")
+    (folder / "checkpoint.safetensors").write_bytes(wrong.to_bytes())
     assert why in refused(folder, capsys)
 
 

@@ -5,18 +5,16 @@ Here a sample; all of them by `scripts/faults`.
 
 import errno
 import json
-import os
 
 import pytest
 
-from tests.faults.server import CONFIG, FOREVER, HALF, KILL, ONCE, Server, can_run
+from tests.faults.server import CONFIG, FOREVER, HALF, KILL, ONCE, WHOLE, Server, can_run, told
 
 pytestmark = pytest.mark.skipif(not can_run(), reason="a compiler builds the library that makes operations fail")
 FILES = {
     *("config.yaml", "environment.json", "metrics.jsonl", "history.csv", "best.safetensors", "last.safetensors"),
     *("checkpoint.safetensors", "curves.svg", "result.json"),
 }
-WHOLE = os.environ.get("FASTBP_FAULTS") == "all"
 RARELY = ["--set", "run.checkpoint_seconds=1000"]
 
 
@@ -35,19 +33,6 @@ def runs(server, tmp_path_factory):
         status, said, _ = server.run("train", str(folder / "config.yaml"), "-q", "--run-dir", str(folder / name), *more)
         assert (status, said) == (0, "")
     return folder
-
-
-def told(folder):
-    """All that two runs of the same training must have in common."""
-    from safetensors.numpy import load_file
-
-    arrays = {
-        name: {key: array.tobytes() for key, array in load_file(folder / f"{name}.safetensors").items()}
-        for name in ("checkpoint", "best", "last")
-    }
-    result = json.loads((folder / "result.json").read_text())
-    texts = [(folder / name).read_text() for name in ("metrics.jsonl", "history.csv")]
-    return arrays, texts, [result[name] for name in ("metrics", "best_epoch", "epochs", "steps", "stopped")]
 
 
 def numbers(total, few):
@@ -97,7 +82,9 @@ def test_training(mode, kind, server, runs, tmp_path):
         if status != 0 or mode == FOREVER:
             recover(server, target, command)
         assert told(target) == expected, where
-        assert {path.name for path in target.iterdir()} == FILES, where
+        left = {path.name for path in target.iterdir()} - FILES
+        assert left <= ({".lock"} if mode == ONCE else set()), where  # an empty one that could not be removed
+        assert {path.name for path in target.iterdir()} >= FILES, where
 
 
 def test_a_slow_disk_takes_no_more_than_its_share(server, tmp_path):
@@ -109,6 +96,5 @@ def test_a_slow_disk_takes_no_more_than_its_share(server, tmp_path):
     status, said, _ = server.run("train", str(config), "-q", "--run-dir", str(target), *more, fsync_ms=50)
     assert (status, said) == (0, "")
     seconds = json.loads((target / "result.json").read_text())["seconds"]
-    slow = tmp_path / "other"
-    assert server.run("train", str(config), "-q", "--run-dir", str(slow), *more)[0] == 0
-    assert seconds < 1.5 * json.loads((slow / "result.json").read_text())["seconds"] + 0.3
+    once = 2 + 4  # the configuration and its folder at first, three files, at once, and their folder in the end
+    assert 0.05 * (server.syncs - once) <= 0.03 * seconds

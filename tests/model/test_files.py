@@ -116,7 +116,8 @@ def test_a_file_that_was_cut_short_is_refused(kept, file):
     fb.mlp([9, 17, 3]).save(file)
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * kept)])
-    assert refused(file).startswith(f"`{file}` must be a safetensors file, got one that cannot be read (")
+    parts = "a safetensors file, got one that cannot be read (", "as it was written, got another checksum"
+    assert refused(file).startswith(tuple(f"`{file}` must be {part}" for part in parts))
 
 
 def test_safetensors_of_another_program_are_refused(file):
@@ -242,9 +243,8 @@ def test_a_flipped_bit_of_any_byte_and_any_missing_end_is_seen(file):
     assert fb.load(file).flat.tobytes() == net.flat.tobytes()
 
 
-@pytest.mark.parametrize("width", [8, 512])  # of which the data are hashed at once, and beside other work
-def test_a_changed_number_is_named_as_damage(width, file):
-    fb.mlp([width, width, 3]).save(file)
+def test_a_changed_number_is_named_as_damage(file):
+    fb.mlp([8, 8, 3]).save(file)
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
@@ -256,7 +256,7 @@ def test_words_of_the_header_are_part_of_its_checksum(file):
     content = file.read_bytes()
     file.write_bytes(content.replace(b'"seed":"123"', b'"seed":"124"'))
     assert refused(file) == f"`{file}` must be as it was written, got another checksum: the file is damaged"
-    file.write_bytes(content.replace(b'"sha256"', b'"sha255"'))
+    file.write_bytes(content.replace(b'"xxh3"', b'"xxh4"'))
     assert refused(file) == f"`{file}` must be as it was written, got another checksum: the file is damaged"
 
 
