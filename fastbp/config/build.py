@@ -13,9 +13,9 @@ from fastbp.config import rules
 from fastbp.config.check import checked, fail, one_of, show, unknown
 from fastbp.config.places import Path_
 from fastbp.config.schema import Config
-from fastbp.config.text import Text, dotted, visible
+from fastbp.config.text import Text, dotted
 from fastbp.config.wiring import KEYS, Place, layer_table, placed, wired
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, visible
 from fastbp.model.checks import is_formula
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.config.places import DEEPEST, Lines, Path_, tokens
-from fastbp.errors import ConfigError, DependencyError
+from fastbp.errors import ConfigError, DependencyError, visible
 
 MOST_BYTES = 1 << 20
 # What may be a name alone, or a map with `name` and settings.
@@ -143,18 +143,6 @@ def _must_be_keys(data: Any, name: str, line: int) -> None:
     if not isinstance(data, dict):
         got = "nothing" if data is None else "a list" if isinstance(data, list) else f"`{visible(str(data))}`"
         raise ConfigError(f"{name}:{line}: a config must be keys with values, got {got}")
-
-
-def visible(text: str) -> str:
-    """A text as one line of a message: what cannot be seen is escaped, and the end of a long one left out.
-
-    Examples
-    --------
-    >>> visible("two\\nlines")
-    'two\\\\nlines'
-    """
-    short = text if len(text) <= 60 else text[:57] + "..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
 
 
 def _broken(kind: str, name: str, line: int, problem: str) -> ConfigError:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.errors import DataError
+from fastbp.errors import DataError, visible
 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 IDX_AXES = 32  # the most that every NumPy has
@@ -77,7 +77,7 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
         raise DataError(f"{name}: must be arrays of numbers in NPZ format, got `{_reason(error)}`") from None
     for key, array in arrays.items():
         if not isinstance(array, np.ndarray):
-            raise DataError(f"{name}: must hold arrays only, got something else called `{key}`")
+            raise DataError(f"{name}: must hold arrays only, got something else called `{visible(key)}`")
     return arrays
 
 

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from fastbp.data.frame import MISSING, Column, Frame, as_numbers
-from fastbp.errors import ConfigError, DataError
+from fastbp.errors import ConfigError, DataError, visible
 
 CHUNK = 100_000  # rows turned into columns at once
 
@@ -89,7 +89,7 @@ def _names(fields: list[str], place: str) -> list[str]:
         if not column:
             raise DataError(f"{place}: every column must have a name, got none for column {i + 1}")
         if column in names:
-            raise DataError(f"{place}: column names must differ, got `{column}` twice")
+            raise DataError(f"{place}: column names must differ, got `{visible(column)}` twice")
         names[column] = None
     return list(names)
 

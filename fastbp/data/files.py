@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastbp.data.array_files import read_idx, read_npy, read_npz
 from fastbp.data.csv_files import read_csv
 from fastbp.data.frame import Column, Frame, joined
-from fastbp.errors import DataError, DependencyError
+from fastbp.errors import DataError, DependencyError, visible
 
 Array = NDArray[Any]
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt")
@@ -77,7 +77,7 @@ def _of_arrays(arrays: dict[str, Array], name: str) -> Frame:
     frame = Frame(None if rows is None else _matrix(arrays[rows], name), {}, name)
     for key, array in arrays.items():
         if array.ndim != 1 and rows is None:
-            shown = ", ".join(f"`{k}` {v.shape}" for k, v in arrays.items())
+            shown = ", ".join(f"`{visible(k)}` {v.shape}" for k, v in arrays.items())
             raise DataError(f"{name}: must hold `X` and `y`, or columns of one axis, got {shown}")
         if key not in ("X", "x"):
             _beside(frame, key, array)
@@ -90,9 +90,9 @@ def _beside(frame: Frame, key: str, array: Array) -> None:
     """Put an array into a frame as a column, or as one for each of its columns."""
     rows = len(array) if array.ndim else 1
     if (frame.matrix is not None or frame.columns) and rows != len(frame):
-        raise DataError(f"{frame.origin}: `{key}` must have {len(frame)} rows, got {rows}")
+        raise DataError(f"{frame.origin}: `{visible(key)}` must have {len(frame)} rows, got {rows}")
     if array.dtype.kind not in "fiubU":
-        raise DataError(f"{frame.origin}: `{key}` must be numbers or texts, got dtype `{array.dtype}`")
+        raise DataError(f"{frame.origin}: `{visible(key)}` must be numbers or texts, got dtype `{array.dtype}`")
     text = array.dtype.kind == "U"
     wide = array.reshape(rows, math.prod(array.shape[1:]))
     for i, values in enumerate(wide.T):
@@ -119,7 +119,7 @@ def _read_polars(path: str | Path, ending: str) -> Frame:
         if column.dtype.is_numeric() or column.dtype in (polars.Boolean, polars.Null):
             values = column.cast(polars.Float64).fill_null(float("nan")).to_numpy().copy()
         elif column.dtype.is_nested() or column.dtype in (polars.Binary, polars.Object):
-            raise DataError(f"{path}: column `{column.name}` must be numbers or texts, got `{column.dtype}`")
+            raise DataError(f"{path}: column `{visible(column.name)}` must be numbers or texts, got `{column.dtype}`")
         else:
             values = np.array(column.cast(polars.String).to_list(), object)
         frame.columns[column.name] = Column(column.name, values)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
 from fastbp.data.shards import Shards, blocks, room
-from fastbp.errors import ConfigError, DataError
+from fastbp.errors import ConfigError, DataError, visible
 
 Array = NDArray[Any]
 QUANTILES = 1000
@@ -135,7 +135,7 @@ class Numbers:
             self.knots = np.array(knots).T
 
     def _called(self, i: int) -> str:
-        return f"`{i if self.name is None else self.name}`"
+        return f"`{i if self.name is None else visible(self.name)}`"
 
     def _check(self, block: Array, first: int, frame: Frame) -> None:
         """Refuse infinite numbers, and missing ones where they are to be refused; `first` is the block's first row."""

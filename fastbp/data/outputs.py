@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
-from fastbp.errors import DataError
+from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
 
@@ -41,8 +41,8 @@ class Outputs:
             self.names = _ordered(set(values.tolist()))
             if len(self.names) < 2:
                 raise DataError(
-                    f"{frame.origin}: target `{self.columns[0]}` must have at least two classes,"
-                    f" got only `{self.names[0]}`"
+                    f"{frame.origin}: target `{visible(self.columns[0])}` must have at least two classes,"
+                    f" got only `{visible(self.names[0])}`"
                 )
             return
         self.names = list(self.columns)
@@ -57,10 +57,10 @@ class Outputs:
     def _all_there(values: Array, frame: Frame, name: str) -> None:
         gone = np.array([v is None or v != v for v in values.tolist()], bool)
         if gone.any():
-            raise DataError(f"{frame.place(int(np.argmax(gone)))}target `{name}` must have a value, got none")
+            raise DataError(f"{frame.place(int(np.argmax(gone)))}target `{visible(name)}` must have a value, got none")
         if values.dtype.kind == "f" and np.isinf(values).any():
             row = int(np.argmax(np.isinf(values)))
-            raise DataError(f"{frame.place(row)}target `{name}` must be finite, got `{values[row]}`")
+            raise DataError(f"{frame.place(row)}target `{visible(name)}` must be finite, got `{values[row]}`")
 
     def targets(self, frame: Frame, dtype: Any) -> Array:
         """Targets as the loss takes them."""
@@ -73,7 +73,8 @@ class Outputs:
             if (out < 0).any():
                 row = int(np.argmax(out < 0))
                 raise DataError(
-                    f"{frame.place(row)}target `{name}` must be a class seen in training, got `{values[row]}`"
+                    f"{frame.place(row)}target `{visible(name)}` must be a class seen in training,"
+                    f" got `{visible(values[row])}`"
                 )
             return out
         parts = []
@@ -82,7 +83,7 @@ class Outputs:
             self._all_there(values, frame, name)
             if self.task == "labels" and not np.isin(values, (0.0, 1.0)).all():
                 row = int(np.argmin(np.isin(values, (0.0, 1.0))))
-                raise DataError(f"{frame.place(row)}label `{name}` must be 0 or 1, got `{values[row]:g}`")
+                raise DataError(f"{frame.place(row)}label `{visible(name)}` must be 0 or 1, got `{values[row]:g}`")
             parts.append((values - self.center[i]) / self.spread[i])
         return np.ascontiguousarray(np.stack(parts, axis=1).astype(dtype))
 
@@ -126,5 +127,7 @@ def _scale(values: Array, frame: Frame, name: str) -> tuple[float, float]:
         deviation = np.sqrt(np.square(values - mean).mean())
     if not np.isfinite(deviation):
         most = values[np.argmax(np.abs(values))]
-        raise DataError(f"{frame.origin}: target `{name}` must have numbers whose spread is finite, got `{most:g}`")
+        raise DataError(
+            f"{frame.origin}: target `{visible(name)}` must have numbers whose spread is finite, got `{most:g}`"
+        )
     return float(mean), float(deviation) if deviation > 0.0 else 1.0

@@ -16,7 +16,7 @@ from fastbp.data.frame import Column, Frame
 from fastbp.data.inputs import Category
 from fastbp.data.prepare import part_of
 from fastbp.data.recipe import Recipe
-from fastbp.errors import CheckpointError, DataError
+from fastbp.errors import CheckpointError, DataError, visible
 from fastbp.model.files import load
 from fastbp.model.losses import loss_of
 from fastbp.model.network import Network
@@ -76,7 +76,7 @@ class Model:
 
         missing = [name for name in self.recipe.outputs.columns if name not in frame.columns]
         if missing:
-            raise DataError(f"{frame.origin}: there must be a column `{missing[0]}` to evaluate on, got none")
+            raise DataError(f"{frame.origin}: there must be a column `{visible(missing[0])}` to evaluate on, got none")
         if self.recipe.weight is not None and self.recipe.weight not in frame.columns:
             frame.columns[self.recipe.weight] = Column(self.recipe.weight, np.ones(len(frame)))
         part = part_of(self.recipe, frame, self.net.dtype)
