@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fastbp.config.places import DEEPEST, Lines, Path_, tokens
-from fastbp.errors import ConfigError, DependencyError, visible
+from fastbp.errors import ConfigError, DependencyError, escaped, visible
 
 MOST_BYTES = 1 << 20
 # What may be a name alone, or a map with `name` and settings.
@@ -307,7 +308,7 @@ def override(expression: str) -> Text:
     >>> override("trainer.epochs=5").data
     {'trainer': {'epochs': 5}}
     """
-    where = f"--set {expression}"
+    where = f"--set {escaped(expression)}"
     path, sign, content = expression.partition("=")
     keys = path.strip().split(".")
     if not sign or not all(keys):
@@ -317,7 +318,7 @@ def override(expression: str) -> Text:
         if len(data) > 1:
             raise ConfigError(f"{where}:1: a config must be one value, got several lines")
     except ConfigError as error:
-        raise ConfigError(str(error).replace(f"{where}:1: a config", f"`--set {path}`")) from None
+        raise ConfigError(str(error).replace(f"{where}:1: a config", f"`--set {escaped(path)}`")) from None
     out: Any = data["value"]
     for key in reversed(keys):
         out = {key: out}
@@ -325,7 +326,18 @@ def override(expression: str) -> Text:
     return Text(out, places)
 
 
-def as_yaml(data: dict[str, Any]) -> str:
+def one_line(value: str) -> str:
+    """A string as it stands in a YAML file, however long it is and whatever is in it.
+
+    Examples
+    --------
+    >>> print(one_line("two\\nlines"), one_line("no"), one_line("plain"))
+    "two\\nlines" "no" plain
+    """
+    return as_yaml({"k": value}, sys.maxsize)[3:].strip()
+
+
+def as_yaml(data: dict[str, Any], width: int = 110) -> str:
     """Write a configuration so that reading it gives the same data."""
     import yaml
 
@@ -354,4 +366,4 @@ def as_yaml(data: dict[str, Any]) -> str:
     Dumper.add_representer(str, string)
     Dumper.add_representer(float, number)
     Dumper.add_representer(list, listed)
-    return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110))
+    return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=width))

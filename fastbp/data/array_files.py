@@ -44,8 +44,10 @@ def _fits(name: str, size: int) -> None:
         raise DataError(f"{name}: must fit into the {free >> 20} MiB of memory that are free, got `{size >> 20} MiB`")
 
 
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error or type(error).__name__).splitlines()[0][:120]
+def reason_of(error: BaseException) -> str:
+    """What an error of a library says, in short."""
+    said = str(getattr(error, "strerror", None) or error).splitlines()
+    return said[0][:120] if said else type(error).__name__
 
 
 def read_npy(path: str | Path) -> NDArray[Any]:
@@ -60,7 +62,7 @@ def read_npy(path: str | Path) -> NDArray[Any]:
     except DataError:
         raise
     except DAMAGED as error:
-        raise DataError(f"{name}: must be an array of numbers in NPY format, got `{_reason(error)}`") from None
+        raise DataError(f"{name}: must be an array of numbers in NPY format, got `{reason_of(error)}`") from None
 
 
 def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
@@ -74,7 +76,7 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
     except DataError:
         raise
     except NO_ARCHIVE as error:
-        raise DataError(f"{name}: must be arrays of numbers in NPZ format, got `{_reason(error)}`") from None
+        raise DataError(f"{name}: must be arrays of numbers in NPZ format, got `{reason_of(error)}`") from None
     for key, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise DataError(f"{name}: must hold arrays only, got something else called `{visible(key)}`")
@@ -99,7 +101,7 @@ def read_idx(path: str | Path) -> NDArray[Any]:
             _fits(name, size)
             content = file.read(size + 1)
     except UNREADABLE as error:
-        raise DataError(f"{name}: must be a file that can be read, got `{_reason(error)}`") from None
+        raise DataError(f"{name}: must be a file that can be read, got `{reason_of(error)}`") from None
     if len(content) != size:
         found = "more" if len(content) > size else f"{len(content)}"
         raise DataError(f"{name}: must have {size} bytes behind its head, got {found}")

@@ -31,6 +31,8 @@ def read_csv(path: str | Path, delimiter: str = ",", header: bool = True, texts:
         Columns that stay as they are written, numbers too.
     """
     name = str(path)
+    if len(delimiter) != 1:
+        raise ConfigError(f"`data.delimiter` must be one character, got `{visible(delimiter)}`")
     if delimiter in ('"', "\r", "\n"):
         raise ConfigError(f"`data.delimiter` must be neither a quote nor a line end, got `{delimiter!r}`")
     opened: Any = gzip.open if name.lower().endswith(".gz") else open
