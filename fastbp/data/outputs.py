@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
+from fastbp.data.stored import Stored
 from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
+TASKS = ("classes", "labels", "numbers")
 
 
 @dataclass
@@ -96,18 +98,37 @@ class Outputs:
         """Predicted numbers in the units of the table; float64 where a centre is so large that float32 would round."""
         if self.task != "numbers" or not (self.center.any() or (self.spread != 1.0).any()):
             return numbers
-        found = numbers.astype(np.float64) * self.spread + self.center
-        near = (np.abs(self.center) <= 100.0 * self.spread).all()
-        return np.asarray(found.astype(numbers.dtype) if near else found)
+        with np.errstate(over="ignore"):  # what is too large for float32 is infinite there
+            found = numbers.astype(np.float64) * self.spread + self.center
+            near = (np.abs(self.center) <= 100.0 * self.spread).all()
+            return np.asarray(found.astype(numbers.dtype) if near else found)
 
     def to_data(self) -> dict[str, Any]:
         out: dict[str, Any] = {"task": self.task, "columns": self.columns, "names": self.names}
         return {**out, "center": self.center.tolist(), "spread": self.spread.tolist()}
 
     @classmethod
-    def from_data(cls, data: dict[str, Any]) -> Outputs:
-        words = {k: data[k] for k in ("task", "columns", "names")}
-        return cls(**words, center=np.array(data["center"], float), spread=np.array(data["spread"], float))
+    def from_data(cls, data: Stored) -> Outputs:
+        """What `to_data` gave, as a file has it."""
+        found = data.keys(*(f.name for f in fields(cls)))
+        task = found["task"].one_of(TASKS)
+        columns, names = found["columns"].texts(), found["names"].texts()
+        if not columns or (task == "classes" and len(columns) > 1):
+            raise found["columns"].fail(f"name {'one column' if task == 'classes' else 'columns'}")
+        if task == "classes" and len(names) < 2:
+            raise found["names"].fail("name two classes at least")
+        if task != "classes" and names != columns:
+            raise found["names"].fail("be those of `outputs.columns`")
+        count = 0 if task == "classes" else len(names)
+        return cls(task, columns, names, found["center"].numbers(count), found["spread"].positive(count))
+
+
+def suits(task: str, loss: str) -> bool:
+    """Whether a kind of loss is for such targets."""
+    of_classes, of_labels = ("cross_entropy", "multi_margin"), ("binary_cross_entropy",)
+    if task == "numbers":
+        return loss not in of_classes + of_labels
+    return loss in (of_classes if task == "classes" else of_labels)
 
 
 def _ordered(names: set[str]) -> list[str]:

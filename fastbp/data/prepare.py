@@ -13,8 +13,8 @@ from fastbp.data import _PARTS as DIGITS
 from fastbp.data import digits
 from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame, is_number, missing_column
-from fastbp.data.inputs import FILLS, SCALES, Category, Inputs, Numbers
-from fastbp.data.outputs import Outputs
+from fastbp.data.inputs import ENCODINGS, FILLS, SCALES, Category, Inputs, Numbers
+from fastbp.data.outputs import Outputs, suits
 from fastbp.data.recipe import Recipe
 from fastbp.data.splits import PARTS, split
 from fastbp.data.synthetic import SYNTHETIC
@@ -78,13 +78,7 @@ def part_of(recipe: Recipe, frame: Frame, dtype: Any) -> Part:
 
 def _fits(task: str, loss: str, columns: Sequence[str]) -> None:
     """Refuse a loss that is not for such targets."""
-    of_classes, of_labels = ("cross_entropy", "multi_margin"), ("binary_cross_entropy",)
-    wrong = (
-        (task == "classes" and loss not in of_classes)
-        or (task == "labels" and loss not in of_labels)
-        or (task == "numbers" and loss in of_classes + of_labels)
-    )
-    if wrong:
+    if not suits(task, loss):
         raise ConfigError(
             f"`trainer.loss` must be one for {task}, such as `{LOSS_OF[task]}`,"
             f" as target `{visible(columns[0])}` is, got `{visible(loss)}`\n"
@@ -173,7 +167,7 @@ CHOICES = {
     "type": TYPES,
     "scale": SCALES,
     "missing": FILLS,
-    "encode": ("one_hot", "embedding"),
+    "encode": ENCODINGS,
 }
 
 

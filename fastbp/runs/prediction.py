@@ -18,6 +18,7 @@ from fastbp.data.prepare import part_of
 from fastbp.data.recipe import Recipe
 from fastbp.errors import CheckpointError, DataError, visible
 from fastbp.model.files import load
+from fastbp.model.layers import Embedding
 from fastbp.model.losses import loss_of
 from fastbp.model.network import Network
 
@@ -42,13 +43,22 @@ class Model:
             net = load(file)
         except OSError as error:
             raise CheckpointError(str(error)) from None
-        recipe = net.about.get("recipe")
-        if recipe is None:
+        about: Any = net.about
+        if not isinstance(about, dict):
+            raise CheckpointError(f"`{file}` must hold an object about its network, got something else")
+        if about.get("recipe") is None:
             raise CheckpointError(
                 f"`{file}` must hold how tables become inputs, got a network alone\n"
                 "hint: `fb.load` and `predict` in Python take it; `fastbp train` writes networks with it"
             )
-        return cls(net, Recipe.from_data(recipe), file)
+        first = net.graph.nodes[0].layer
+        tables = first.columns if isinstance(first, Embedding) else {}
+        try:
+            recipe = Recipe.from_data(about["recipe"])
+            recipe.check(net.inputs, net.outputs, tables)
+        except CheckpointError as error:
+            raise CheckpointError(f"`{file}` holds a damaged recipe: {error}") from None
+        return cls(net, recipe, file)
 
     def read(self, files: tuple[str, ...], settings: dict[str, Any]) -> Frame:
         """Rows of files, read as the training rows were."""
