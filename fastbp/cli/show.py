@@ -27,14 +27,14 @@ def command(run: str, graph: str | None, epochs: int, as_json: bool, quiet: bool
     from fastbp.errors import ConfigError, escaped
     from fastbp.runs.folder import RunFolder
     from fastbp.runs.plot import plot
-    from fastbp.runs.prediction import result_of
     from fastbp.runs.progress import number
+    from fastbp.runs.told import epochs_of, result_of
 
     if Path(run).is_file():
         hint = f"hint: `fastbp show {run} --graph net.svg` draws the network of a configuration or a file"
         raise ConfigError(f"`{run}` must be the folder of a run, got a file\n{hint}")
     folder = RunFolder.old(run)
-    rows = folder.rows()
+    rows = epochs_of(folder)
     result = result_of(folder.path)
     if as_json:
         print_json({"run_dir": str(folder.path), "epochs": rows, "result": result or None})
@@ -51,7 +51,7 @@ def command(run: str, graph: str | None, epochs: int, as_json: bool, quiet: bool
         values = [v for v in values if v[0] is not None]
         best = min(values)[1] if values else None
     shown = rows[-epochs:] if epochs else []
-    if best is not None and not any(r["epoch"] == best for r in shown):
+    if best is not None and 0 <= best < len(rows) and not any(r["epoch"] == best for r in shown):
         shown = [rows[best], *shown]
     lines = [[*names, ""]]
     for row in shown:

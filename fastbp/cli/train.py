@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -35,7 +36,7 @@ def command(
     checkpoint that `--resume` goes on from, to the same bits as if nothing had happened.
     """
     from fastbp.config.build import plan_of
-    from fastbp.config.text import merge, override, read
+    from fastbp.config.text import Text, merge, override, read
     from fastbp.errors import DivergedError, sentence
     from fastbp.runs.folder import RunFolder
     from fastbp.runs.progress import Progress
@@ -53,6 +54,8 @@ def command(
             text = merge(text, read_config(config, more, ()))
         for expression in overrides:
             text = merge(text, override(expression))
+        if resume == "auto":  # where `run.folder` says where to look
+            text = merge(text, Text({"run": {"folder": plan_of(read(folder.config)).config.run.folder}}))
     else:
         text = read_config(config, more, overrides)
     plan = plan_of(text)
@@ -67,6 +70,8 @@ def command(
         from fastbp.runs.training import refuse_changes
 
         refuse_changes(before, plan)
+    if run_dir is not None and os.path.islink(run_dir) and not os.path.exists(run_dir):
+        raise click.UsageError(f"`--run-dir` must be a folder that is not there or empty, got a link, `{run_dir}`")
     signals = Signals()
     progress = Progress(quiet=quiet or (as_json and not verbose))
     made = folder

@@ -1,7 +1,8 @@
 """Configuration files as data: YAML by the rules of version 1.2, TOML and JSON, and where in a file each value stands.
 
 What YAML files may hold is what JSON can: `yes`, `no` and `on` are strings, `1e-3` is a number, keys are strings and
-occur once. Aliases, tags, several documents, more than 1 MiB and nesting beyond 32 are refused.
+occur once. Aliases, tags, several documents, more than 1 MiB or 100,000 keys and values, and nesting beyond 32 are
+refused.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from fastbp.config.places import DEEPEST, Lines, Path_, tokens
 from fastbp.errors import ConfigError, DependencyError, escaped, visible
 
 MOST_BYTES = 1 << 20
+MOST_VALUES = 100_000
+DIGITS = 4300  # of a number, more of which Python does not read
 # What may be a name alone, or a map with `name` and settings.
 NAMED = (
     ("network", "activation"),
@@ -42,6 +45,9 @@ _PROBLEMS = (
     ("expected <block end>", "a line that does not fit those above it", False),
     ("mapping values are not allowed here", "a `:` where there can be none", False),
 )
+
+
+TOO_MANY = f"a config must have at most {MOST_VALUES} keys and values, got more"
 
 
 @dataclass
@@ -96,7 +102,7 @@ def scalar(text: str) -> Any:
     if text in ("false", "False", "FALSE"):
         return False
     if _INT.fullmatch(text):
-        if len(text) > 400:
+        if _too_long(text):
             return math.copysign(math.inf, -1 if text[0] == "-" else 1)
         return int(text)
     if _OCT.fullmatch(text):
@@ -108,6 +114,11 @@ def scalar(text: str) -> Any:
     return _SPECIAL.get(text.lower(), text)
 
 
+def _too_long(text: str) -> bool:
+    """Whether a text is a whole number that Python does not read."""
+    return len(text) > DIGITS and _INT.fullmatch(text) is not None
+
+
 def read(path: str | Path) -> Text:
     """Read a configuration file; what it is follows from its ending: .yaml, .yml, .toml or .json."""
     name = str(path)
@@ -115,6 +126,8 @@ def read(path: str | Path) -> Text:
     if suffix not in (".yaml", ".yml", ".toml", ".json"):
         raise ConfigError(f"{name}: a config must end in `.yaml`, `.yml`, `.toml` or `.json`, got `{suffix}`")
     try:
+        if not Path(path).is_file() and not Path(path).is_dir() and Path(path).exists():  # a pipe would be waited for
+            raise ConfigError(f"{name}: a config must be a file that can be read, got something else")
         with open(path, "rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except OSError as error:
@@ -172,9 +185,14 @@ def _yaml(content: str, name: str) -> Text:
 
     try:
         # Depth and aliases are looked at in the events, before anything is built out of them.
-        depth = 0
+        depth = count = 0
         for event in yaml.parse(content, Loader=yaml.SafeLoader):
             mark = event.start_mark
+            count += isinstance(event, yaml.NodeEvent)
+            if count > MOST_VALUES:
+                raise fail(mark, TOO_MANY)
+            if isinstance(event, yaml.ScalarEvent) and event.style is None and _too_long(event.value):
+                raise fail(mark, f"a config must have numbers of at most {DIGITS} digits, got more")
             if isinstance(event, yaml.AliasEvent):
                 raise fail(mark, f"a config must have no aliases, got `*{event.anchor}`")
             if getattr(event, "anchor", None):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fastbp.errors import DataError, visible
 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+SHARE = 0.5  # of the free memory, which one matrix may take
 IDX_AXES = 32  # the most that every NumPy has
 UNREADABLE = (OSError, EOFError, MemoryError, zlib.error)
 DAMAGED = (*UNREADABLE, ValueError, OverflowError, SyntaxError, tokenize.TokenError)  # from reading a head
@@ -38,10 +39,15 @@ def memory() -> int:
     return free
 
 
+def room_for_a_file() -> int:
+    """Bytes that what is read from one file may take: the rest is for what becomes of it."""
+    return int(SHARE * memory())
+
+
 def _fits(name: str, size: int) -> None:
-    free = memory()
-    if size > free:
-        raise DataError(f"{name}: must fit into the {free >> 20} MiB of memory that are free, got `{size >> 20} MiB`")
+    most = room_for_a_file()
+    if size > most:
+        raise DataError(f"{name}: must fit into the {most >> 20} MiB that a file may take, got `{size >> 20} MiB`")
 
 
 def reason_of(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,13 +104,3 @@ def settings_of(path: str) -> tuple[dict[str, Any], Any, list[str] | None]:
     plan = plan_of(read(config))
     data = plan.config.data
     return {"delimiter": data.delimiter, "header": data.header}, plan.loss, plan.config.trainer.metrics
-
-
-def result_of(path: Path) -> dict[str, Any]:
-    """What a run came to, if it is done."""
-    file = path / "result.json"
-    try:
-        found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    except json.JSONDecodeError:
-        raise CheckpointError(f"`{file}` must be JSON as a run writes it, got something else") from None
-    return found
