@@ -16,7 +16,8 @@ A shape error is a data error because what is wrong is an array handed in. Layer
 settings: they raise `ConfigError`.
 
 A message is one sentence without a full stop that says where, what is required and what was found, values in
-backquotes, and may have a second line that starts with ``hint:``.
+backquotes, and may have a second line that starts with ``hint:``. Values come from files, tables and arguments, so what
+a terminal would act on rather than show is escaped in every message, and a long one loses its middle.
 """
 
 from __future__ import annotations
@@ -36,13 +37,59 @@ __all__ = [
     "FastbpError",
     "ForkError",
     "ShapeError",
+    "escaped",
     "not_one_of",
+    "sentence",
+    "visible",
     "whole_number",
 ]
+
+LONGEST = 2000  # characters of a message's line
+
+
+def escaped(text: str) -> str:
+    """A text with escapes for all that cannot be seen, ends of lines too.
+
+    Examples
+    --------
+    >>> escaped("two\\nlines \\x1b[2J")
+    'two\\\\nlines \\\\x1b[2J'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def visible(text: str, most: int = 60) -> str:
+    """A text as a value of a message: what cannot be seen is escaped, and the end of a long one left out.
+
+    Examples
+    --------
+    >>> visible("two\\nlines")
+    'two\\\\nlines'
+    """
+    return escaped(text if len(text) <= most else text[: most - 3] + "...")
+
+
+def sentence(message: str) -> str:
+    """A message as it may be shown: a line, and a hint below it, each of a length that somebody reads.
+
+    Examples
+    --------
+    >>> print(sentence("`a\\x07` must be `b`\\nhint: none"))
+    `a\\x07` must be `b`
+    hint: none
+    """
+    first, sign, hint = message.rpartition("\nhint: ")
+    lines = (escaped(first), "hint: " + escaped(hint)) if sign else (escaped(message),)
+    return "\n".join(x if len(x) <= LONGEST else f"{x[: LONGEST - 255]} ... {x[-250:]}" for x in lines)
 
 
 class FastbpError(Exception):
     """Root of every error that fastbp raises on purpose."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(sentence(str(message)))
 
 
 class ConfigError(FastbpError, ValueError):
@@ -110,7 +157,7 @@ def not_one_of(where: str, value: object, allowed: Iterable[str]) -> ConfigError
     hint: did you mean `relu`?
     """
     names = list(allowed)
-    message = f"`{where}` must be one of {', '.join(f'`{name}`' for name in names)}, got `{value}`"
+    message = f"`{where}` must be one of {', '.join(f'`{name}`' for name in names)}, got `{visible(str(value))}`"
     close = difflib.get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
     if close:
         message += f"\nhint: did you mean `{close[0]}`?"

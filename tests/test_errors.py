@@ -99,4 +99,21 @@ def test_a_name_that_is_not_allowed_is_answered_with_those_that_are(value, messa
 
 
 def test_the_examples_run():
-    assert doctest.testmod(errors) == doctest.TestResults(failed=0, attempted=3)
+    assert doctest.testmod(errors) == doctest.TestResults(failed=0, attempted=6)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=named)
+def test_no_message_holds_what_a_terminal_acts_on(cls):
+    text = "`\x1b]0;title\x07` must be `a\u202eb`\nx\nhint: \x1b[2J"
+    error = cls(text, 3, "2") if cls is errors.DivergedError else cls(text)
+    assert str(error) == "`\\x1b]0;title\\x07` must be `a\\u202eb`\\nx\nhint: \\x1b[2J"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_a_long_message_keeps_its_beginning_and_its_end():
+    text = str(errors.DataError(f"column `{'a' * 9000}` must be `b`\nhint: {'c' * 9000}"))
+    first, hint = text.split("\n")
+    assert len(first) == len(hint) == errors.LONGEST
+    assert first.startswith("column `aaa")
+    assert first.endswith("aaa` must be `b`")
+    assert str(errors.DataError(text)) == text

@@ -9,3 +9,7 @@ lower       from a graph to op records over buffers
 program     these in memory, and how values get in and out
 function    what users call
 """
+
+from fastbp.engine import check_lanes
+
+check_lanes()

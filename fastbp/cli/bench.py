@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fastbp.cli.options import print_json, table
+from fastbp.cli.output import print_json, say, table
 
 
 @click.command("bench")
@@ -33,4 +33,4 @@ def command(threads: int | None, seconds: float, as_json: bool) -> None:
     for case in found:
         ours, theirs = f"{case.microseconds:.1f}", f"{case.numpy_microseconds:.1f}"
         rows.append([case.name, ours, f"{case.gflops:.0f}", theirs, f"{case.ratio:.1f}"])
-    click.echo(table(rows))
+    say(table(rows))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from fastbp.cli.options import config_options, output_options, print_json, read_config, table
+from fastbp.cli.options import config_options, output_options, read_config
+from fastbp.cli.output import give, print_json, say, table
 
 
 @click.command("check")
@@ -23,6 +24,7 @@ def command(
     """Validate CONFIG and read its data, without compiling; shows layers, shapes, parameters and memory."""
     from fastbp.config.build import plan_of
     from fastbp.config.text import as_yaml
+    from fastbp.errors import visible
     from fastbp.runs.outline import outline
 
     found = outline(plan_of(read_config(config, more, overrides)))
@@ -30,7 +32,7 @@ def command(
         print_json(found.data())
         return
     if print_config:
-        click.echo(as_yaml(found.resolved))
+        give(as_yaml(found.resolved) + "\n")
     if quiet:
         return
     branched = any(row.reads for row in found.layers)
@@ -38,8 +40,9 @@ def command(
     for row in found.layers:
         reads = [", ".join(row.reads)] if branched else []
         rows.append([f"{row.name} {row.layer}", *reads, str(row.inputs), str(row.outputs), f"{row.parameters:,}"])
-    click.echo(table(rows))
-    click.echo("")
-    click.echo(f"{found.task}: {', '.join(found.targets[:8])}{', ...' if len(found.targets) > 8 else ''}")
-    click.echo(", ".join(f"{name} {count:,} rows" for name, count in found.rows.items()))
-    click.echo(f"{found.parameters:,} parameters, {found.steps:,} steps an epoch, about {found.memory / 2**20:.1f} MiB")
+    say(table(rows))
+    say("")
+    targets = [visible(name) for name in found.targets[:8]] + ["..."] * (len(found.targets) > 8)
+    say(f"{found.task}: {', '.join(targets)}")
+    say(", ".join(f"{name} {count:,} rows" for name, count in found.rows.items()))
+    say(f"{found.parameters:,} parameters, {found.steps:,} steps an epoch, about {found.memory / 2**20:.1f} MiB")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fastbp.cli.options import print_json, table
+from fastbp.cli.output import print_json, say, table
 
 
 @click.command("doctor")
@@ -17,4 +17,4 @@ def command(as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    click.echo(table([[name.replace("_", " "), str(value)] for name, value in found.items()], right=False))
+    say(table([[name.replace("_", " "), str(value)] for name, value in found.items()], right=False))

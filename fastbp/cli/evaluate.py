@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from fastbp.cli.options import output_options, print_json, table
+from fastbp.cli.options import output_options
+from fastbp.cli.output import print_json, say, table
 
 
 @click.command("evaluate")
@@ -45,4 +46,4 @@ def command(
     from fastbp.runs.progress import number
 
     columns = list(next(iter(scores.values())))
-    click.echo(table([["", *columns], *([s, *(number(v) for v in values.values())] for s, values in scores.items())]))
+    say(table([["", *columns], *([s, *(number(v) for v in values.values())] for s, values in scores.items())]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from fastbp.cli.options import config_options, output_options, print_json, read_config, table
+from fastbp.cli.options import config_options, output_options, read_config
+from fastbp.cli.output import print_json, say, table
 
 
 @click.command("gradcheck")
@@ -41,6 +42,6 @@ def command(
         for c in found:
             shape = "x".join(map(str, c.shape))
             rows_.append([c.name, shape, f"{c.analytic:.9g}", f"{c.numerical:.9g}", f"{c.error:.2e}"])
-        click.echo(table(rows_))
-        click.echo(f"\nlargest error {worst:.2e}, {'within' if worst <= tolerance else 'beyond'} {tolerance:g}")
+        say(table(rows_))
+        say(f"\nlargest error {worst:.2e}, {'within' if worst <= tolerance else 'beyond'} {tolerance:g}")
     return 0 if worst <= tolerance else 1

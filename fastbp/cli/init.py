@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from fastbp.cli.output import give, say, whole
+
 
 @click.command("init")
 @click.argument("data")
@@ -16,14 +18,16 @@ import click
 @click.option("--delimiter", default=",", show_default=True, help="Between the fields of a .csv file.")
 def command(data: str, target: str | None, output: str, delimiter: str) -> None:
     """Read DATA, a table, and write a commented configuration to start from."""
+    from fastbp.errors import escaped
     from fastbp.runs.starter import starter
 
     text = starter(data, target, delimiter)
     if output == "-":
-        click.echo(text, nl=False)
+        give(text)
         return
-    path = Path(output)
-    if path.exists():
+    if Path(output).exists():
         raise click.UsageError(f"`--output` must be a file that is not there, got `{output}`")
-    path.write_text(text, encoding="utf-8")
-    click.echo(f"wrote {output}; `fastbp check {output}` looks at it, `fastbp train {output}` runs it", err=True)
+    with whole(output) as file:
+        file.write(text.encode())
+    output = escaped(output)
+    say(f"wrote {output}; `fastbp check {output}` looks at it, `fastbp train {output}` runs it", err=True)

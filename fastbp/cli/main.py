@@ -107,7 +107,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _say(message: str) -> None:
-    click.echo(f"fastbp: {message}", err=True)
+    from fastbp.cli.output import say
+    from fastbp.errors import sentence
+
+    say(sentence(f"fastbp: {message}"), err=True)
 
 
 def run() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -48,28 +47,3 @@ def read_config(config: str | None, more: tuple[str, ...], overrides: tuple[str,
     for expression in overrides:
         text = merge(text, override(expression))
     return text
-
-
-def print_json(data: Any) -> None:
-    """One object, numbers that are not finite as null."""
-    from fastbp.runs.folder import _finite
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: clean(v) for k, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [clean(v) for v in value]
-        return _finite(value)
-
-    click.echo(json.dumps(clean(data)))
-
-
-def table(rows: list[list[str]], right: bool = True) -> str:
-    """Columns side by side, the first to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [c.rjust(w) if right else c.ljust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)

@@ -6,9 +6,18 @@ import csv
 import io
 import json
 import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
+
+from fastbp.cli.output import give, whole
+
+KINDS = (".csv", ".jsonl", ".npz")
+CHUNK = 10_000  # rows written at once
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # how texts begin that spreadsheets take for formulas
 
 
 @click.command("predict")
@@ -18,15 +27,29 @@ import click
 @click.option("--probabilities", is_flag=True, help="A column more for the probability of each class.")
 @click.option("--keep", is_flag=True, help="Repeat the table's own columns before the predictions.")
 @click.option("--delimiter", help="Between the fields of a .csv file; by default as in training.")
+@click.option(
+    "--quote-formulas",
+    is_flag=True,
+    help="Put an apostrophe before texts that spreadsheets would run as formulas, in CSV.",
+)
 def command(
-    model: str, files: tuple[str, ...], output: str | None, probabilities: bool, keep: bool, delimiter: str | None
+    model: str,
+    files: tuple[str, ...],
+    output: str | None,
+    probabilities: bool,
+    keep: bool,
+    delimiter: str | None,
+    quote_formulas: bool,
 ) -> None:
     """Predict the rows of FILES with MODEL, a network or a run's folder.
 
-    The tables are raw ones, as the run was trained on; their targets need not be there.
+    The tables are raw ones, as the run was trained on; their targets need not be there. Names of columns and classes
+    are written as the tables have them: where those come from others and the predictions go to a spreadsheet, use
+    --quote-formulas.
     """
     from fastbp.runs.prediction import Model, settings_of
 
+    _check_output(output, (model, *files), quote_formulas)
     found = Model.load(model)
     settings, _, _ = settings_of(model)
     if delimiter:
@@ -36,32 +59,69 @@ def command(
     if keep:
         own = {name: column.values for name, column in frame.columns.items()}
         columns = {**own, **{(f"predicted {k}" if k in own else k): v for k, v in columns.items()}}
-    if output is not None and not output.endswith((".csv", ".jsonl", ".npz")):
-        raise click.UsageError(f"`--output` must end in `.csv`, `.jsonl` or `.npz`, got `{output}`")
-    if output is not None and output.endswith(".npz"):
-        import numpy as np
-
-        arrays: dict[str, Any] = {k: v.astype(str) if v.dtype.kind == "O" else v for k, v in columns.items()}
-        np.savez(output, **arrays)
-        return
-    text = _jsonl(columns) if output is not None and output.endswith(".jsonl") else _csv(columns)
     if output is None:
-        click.echo(text, nl=False)
+        for text in _csv(columns, quote_formulas):
+            give(text)
         return
-    with open(output, "w", encoding="utf-8", newline="") as file:
-        file.write(text)
+    with whole(output) as file:
+        if output.endswith(".npz"):
+            import numpy as np
+
+            arrays: dict[str, Any] = {k: v.astype(str) if v.dtype.kind == "O" else v for k, v in columns.items()}
+            np.savez(file, **arrays)
+            return
+        for text in _jsonl(columns) if output.endswith(".jsonl") else _csv(columns, quote_formulas):
+            file.write(text.encode())
+
+
+def _check_output(output: str | None, read: tuple[str, ...], quote_formulas: bool) -> None:
+    """Refuse what cannot be written, or would be written over what is read."""
+    if output is None:
+        return
+    if not output.endswith(KINDS):
+        raise click.UsageError(f"`--output` must end in `.csv`, `.jsonl` or `.npz`, got `{output}`")
+    if quote_formulas and not output.endswith(".csv"):
+        raise click.UsageError(f"`--quote-formulas` must be given with CSV only, got `--output` `{output}`")
+    paths = [p for path in map(Path, read) for p in (path.iterdir() if path.is_dir() else (path,))]
+    if os.path.exists(output) and any(p.exists() and os.path.samefile(p, output) for p in paths):
+        raise click.UsageError(f"`--output` must be none of the files that are read, got `{output}`")
+
+
+def _chunks(columns: dict[str, Any], values: Any) -> Iterator[Iterator[tuple[Any, ...]]]:
+    """Rows of columns, some at once."""
+    rows = len(next(iter(columns.values())))
+    for first in range(0, rows, CHUNK):
+        yield zip(*(values(v[first : first + CHUNK]) for v in columns.values()), strict=True)
 
 
 def _plain(values: Any) -> list[Any]:
     return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values.tolist()]
 
 
-def _csv(columns: dict[str, Any]) -> str:
+def _csv(columns: dict[str, Any], quote_formulas: bool) -> Iterator[str]:
+    def values(part: Any) -> list[Any]:
+        found = _shortest(part)
+        return [_quoted(v) for v in found] if quote_formulas and part.dtype.kind == "O" else found
+
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*(_shortest(v) for v in columns.values()), strict=True))
-    return out.getvalue()
+    writer.writerow([_quoted(name) for name in columns] if quote_formulas else columns)
+    for rows in _chunks(columns, values):
+        writer.writerows(rows)
+        yield out.getvalue()
+        out.seek(0)
+        out.truncate()
+
+
+def _quoted(value: Any) -> Any:
+    """A text that no spreadsheet takes for a formula; one that is a number stays."""
+    if not isinstance(value, str) or not value.startswith(FORMULAS):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return "'" + value
+    return value
 
 
 def _shortest(values: Any) -> list[Any]:
@@ -71,6 +131,6 @@ def _shortest(values: Any) -> list[Any]:
     return _plain(values)
 
 
-def _jsonl(columns: dict[str, Any]) -> str:
-    rows = zip(*(_plain(v) for v in columns.values()), strict=True)
-    return "".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows)
+def _jsonl(columns: dict[str, Any]) -> Iterator[str]:
+    for rows in _chunks(columns, _plain):
+        yield "".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows)

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from fastbp.cli.output import give
+
 
 @click.command("schema")
 def command() -> None:
@@ -15,4 +17,4 @@ def command() -> None:
     """
     from fastbp.config.describe import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    give(json.dumps(json_schema(), indent=2) + "\n")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from fastbp.cli.options import output_options, print_json, table
+from fastbp.cli.options import output_options
+from fastbp.cli.output import print_json, say, table, whole
 
 
 @click.command("show")
@@ -23,26 +24,26 @@ def command(run: str, graph: str | None, epochs: int, as_json: bool, quiet: bool
     if graph is not None:
         _draw(run, graph, as_json, quiet)
         return
-    from fastbp.errors import ConfigError
+    from fastbp.errors import ConfigError, escaped
     from fastbp.runs.folder import RunFolder
     from fastbp.runs.plot import plot
-    from fastbp.runs.prediction import result_of
     from fastbp.runs.progress import number
+    from fastbp.runs.told import epochs_of, result_of
 
     if Path(run).is_file():
         hint = f"hint: `fastbp show {run} --graph net.svg` draws the network of a configuration or a file"
         raise ConfigError(f"`{run}` must be the folder of a run, got a file\n{hint}")
     folder = RunFolder.old(run)
-    rows = folder.rows()
+    rows = epochs_of(folder)
     result = result_of(folder.path)
     if as_json:
         print_json({"run_dir": str(folder.path), "epochs": rows, "result": result or None})
         return
     if not rows:
-        click.echo("no epoch is done yet")
+        say("no epoch is done yet")
         return
     width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    click.echo(plot(rows, [n for n in rows[0] if n in ("loss", "val_loss")], width, 14))
+    say(plot(rows, [n for n in rows[0] if n in ("loss", "val_loss")], width, 14))
     names = list(rows[0])
     best = result.get("best_epoch")
     if best is None:
@@ -50,33 +51,35 @@ def command(run: str, graph: str | None, epochs: int, as_json: bool, quiet: bool
         values = [v for v in values if v[0] is not None]
         best = min(values)[1] if values else None
     shown = rows[-epochs:] if epochs else []
-    if best is not None and not any(r["epoch"] == best for r in shown):
+    if best is not None and 0 <= best < len(rows) and not any(r["epoch"] == best for r in shown):
         shown = [rows[best], *shown]
     lines = [[*names, ""]]
     for row in shown:
         mark = "best" if row["epoch"] == best else ""
         lines.append([str(row["epoch"] + 1), *(number(row[n]) for n in names[1:]), mark])
-    click.echo("\n" + table(lines))
+    say("\n" + table(lines))
     if result:
         from fastbp.cli.train import summary
 
-        click.echo("\n" + summary(result))
+        say("\n" + summary(result))
     else:
-        click.echo(f"\n{len(rows)} epochs done, not finished: `fastbp train --resume {folder.path}` goes on")
+        again = escaped(f"fastbp train --resume {folder.path}")
+        say(f"\n{len(rows)} epochs done, not finished: `{again}` goes on")
 
 
 def _draw(run: str, graph: str, as_json: bool, quiet: bool) -> None:
-    from fastbp.errors import ConfigError
+    from fastbp.errors import ConfigError, escaped
     from fastbp.runs.drawing import drawing
 
     if not graph.lower().endswith(".svg"):
         raise ConfigError(f"`--graph` must be a file whose name ends in `.svg`, got `{graph}`")
     picture = drawing(run)
     try:
-        picture.save(graph)
+        with whole(graph) as file:
+            file.write(str(picture).encode())
     except OSError as error:
         raise ConfigError(f"`--graph` must be a file that can be written, got `{graph}`: {error.strerror}") from None
     if as_json:
         print_json({"graph": graph})
     elif not quiet:
-        click.echo(f"wrote {graph}")
+        say(escaped(f"wrote {graph}"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
-from fastbp.cli.options import config_options, output_options, print_json, read_config, table
+from fastbp.cli.options import config_options, output_options, read_config
+from fastbp.cli.output import give, print_json, say, table
 
 
 @click.command("train")
@@ -34,8 +36,8 @@ def command(
     checkpoint that `--resume` goes on from, to the same bits as if nothing had happened.
     """
     from fastbp.config.build import plan_of
-    from fastbp.config.text import merge, override, read
-    from fastbp.errors import DivergedError
+    from fastbp.config.text import Text, merge, override, read
+    from fastbp.errors import DivergedError, sentence
     from fastbp.runs.folder import RunFolder
     from fastbp.runs.progress import Progress
     from fastbp.runs.stopping import Signals, Stopped
@@ -52,6 +54,8 @@ def command(
             text = merge(text, read_config(config, more, ()))
         for expression in overrides:
             text = merge(text, override(expression))
+        if resume == "auto":  # where `run.folder` says where to look
+            text = merge(text, Text({"run": {"folder": plan_of(read(folder.config)).config.run.folder}}))
     else:
         text = read_config(config, more, overrides)
     plan = plan_of(text)
@@ -59,13 +63,15 @@ def command(
     if print_config:
         from fastbp.runs.subject import resolved_config
 
-        click.echo(resolved_config(plan), nl=False)
+        give(resolved_config(plan))
         return 0
     if folder is not None:
         before = plan_of(read(folder.config))
         from fastbp.runs.training import refuse_changes
 
         refuse_changes(before, plan)
+    if run_dir is not None and os.path.islink(run_dir) and not os.path.exists(run_dir):
+        raise click.UsageError(f"`--run-dir` must be a folder that is not there or empty, got a link, `{run_dir}`")
     signals = Signals()
     progress = Progress(quiet=quiet or (as_json and not verbose))
     made = folder
@@ -75,8 +81,8 @@ def command(
         with made.held():
             training = Training(plan, made, progress, signals, going_on=folder is not None)
             if verbose:
-                click.echo(f"run folder {made.path}", err=True)
-                click.echo(repr(training.net), err=True)
+                say(f"run folder {made.path}", err=True)
+                say(repr(training.net), err=True)
             result = training.go()
     except (Stopped, KeyboardInterrupt) as stop:
         code = stop.code if isinstance(stop, Stopped) else 130
@@ -87,12 +93,12 @@ def command(
             hint = "nothing was trained yet"
         if isinstance(stop, Stopped) and not stop.resumable:
             hint = f"the networks so far are in {made.path}, and lbfgs cannot go on from them"
-        click.echo(f"fastbp: {reason}\nhint: {hint}", err=True)
+        say(sentence(f"fastbp: {reason}\nhint: {hint}"), err=True)
         return code
     except DivergedError as error:
         hint = "a smaller learning rate or `trainer.clip_norm` may help"
         kept = f"; the best network so far is in {made.path}" if made.best.exists() else ""
-        click.echo(f"fastbp: {error}\nhint: {hint}{kept}", err=True)
+        say(sentence(f"fastbp: {error}\nhint: {hint}{kept}"), err=True)
         return 4
     except OSError as error:
         made.discard()
@@ -107,7 +113,7 @@ def command(
     if as_json:
         print_json(result)
     else:
-        click.echo(summary(result))
+        say(summary(result))
     return 0
 
 
@@ -140,6 +146,7 @@ def _limit(text: str | None) -> float | None:
 
 def summary(result: dict[str, Any]) -> str:
     """What is printed at the end."""
+    from fastbp.errors import escaped
     from fastbp.runs.progress import clock, number, rate
 
     splits = list(result["metrics"])
@@ -151,7 +158,7 @@ def summary(result: dict[str, Any]) -> str:
     if result.get("share_of_peak"):
         speed += f", {result['share_of_peak']:.0%} of this machine's peak"
     lines.append(f"{clock(result['seconds'])} for {result['steps']} steps, {speed}")
-    lines.append(f"run folder {result['run_dir']}")
+    lines.append(escaped(f"run folder {result['run_dir']}"))
     return "\n".join(lines)
 
 

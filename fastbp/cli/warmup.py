@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from fastbp.cli.output import say
+
 
 @click.command("warmup")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes; by default one for each processor.")
@@ -23,4 +25,4 @@ def command(jobs: int | None, quiet: bool) -> None:
     if not quiet:
         spent = time.perf_counter() - begun
         there = len(compiler.everything())
-        click.echo(f"{there} kernels are in {cache.folder()}, {count} compiled, {spent:.1f} s", err=True)
+        say(f"{there} kernels are in {cache.folder()}, {count} compiled, {spent:.1f} s", err=True)

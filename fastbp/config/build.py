@@ -13,9 +13,9 @@ from fastbp.config import rules
 from fastbp.config.check import checked, fail, one_of, show, unknown
 from fastbp.config.places import Path_
 from fastbp.config.schema import Config
-from fastbp.config.text import Text, dotted, visible
+from fastbp.config.text import Text, dotted
 from fastbp.config.wiring import KEYS, Place, layer_table, placed, wired
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, visible
 from fastbp.model.checks import is_formula
 
 
@@ -327,6 +327,8 @@ def trainer_of(plan: Plan, net: Any, loss: Any) -> Any:
         )
     except ConfigError as error:
         key = re.match(r"`([A-Za-z_]+)", str(error))
+        if key and key[1].startswith("FASTBP_"):  # of the environment, not of the file
+            raise
         path = ("trainer", key[1]) if key and hasattr(said, key[1]) else ("trainer",)
         message = re.sub(r"^`([A-Za-z_]+)", r"`trainer.\1", str(error)) if len(path) == 2 else str(error)
         raise ConfigError(plan.text.place(path) + message) from None

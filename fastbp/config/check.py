@@ -12,8 +12,8 @@ import msgspec
 
 from fastbp.config.places import Path_
 from fastbp.config.schema import SECTIONS, Config
-from fastbp.config.text import Text, dotted, scalar, visible
-from fastbp.errors import ConfigError, not_one_of
+from fastbp.config.text import Text, dotted, scalar
+from fastbp.errors import ConfigError, not_one_of, visible
 
 _KINDS = {
     "int": ["a whole number"],

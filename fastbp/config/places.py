@@ -14,6 +14,7 @@ from fastbp.errors import ConfigError
 Path_ = tuple[str | int, ...]
 
 DEEPEST = 32
+MOST_TOKENS = 300_000  # keys, values and the signs between them
 
 _TOKEN = re.compile(
     r"""
@@ -38,15 +39,18 @@ class Token(NamedTuple):
 def tokens(content: str, name: str) -> list[Token]:
     """The pieces of a TOML or JSON file; refuses brackets in brackets in brackets before a parser sees them."""
     out: list[Token] = []
-    line, depth = 1, 0
+    line, depth, dots = 1, 0, 0
     for found in _TOKEN.finditer(content):
         kind, text = found.lastgroup or "", found[0]
         if kind != "note":
             out.append(Token(kind, text, line))
         line += text.count("\n")
         depth += (text in ("[", "{")) - (text in ("]", "}"))
-        if depth > DEEPEST:
+        dots = 0 if text in ("=", ",", "\n") else dots + (text == ".")  # of a key in TOML
+        if max(depth, dots) > DEEPEST:
             raise too_deep(name, line)
+        if len(out) > MOST_TOKENS:
+            raise ConfigError(f"{name}:{line}: a config must have at most 100000 keys and values, got more")
     return out
 
 
@@ -149,8 +153,10 @@ class Lines:
     def member(self, path: Path_) -> None:
         """A key of a map in braces, behind which JSON has a colon."""
         if self.now.kind == "text" and self.tokens[self.at + 1].text != "=":
-            following = next((t.text for t in self.tokens[self.at + 1 :] if t.kind != "line"), "")
-            if following == ":":
+            following = self.at + 1
+            while self.tokens[following].kind == "line":
+                following += 1
+            if self.tokens[following].text == ":":
                 key, line = (*path, json.loads(self.now.text, strict=False)), self.now.line
                 if key in self.places and self.again is None:
                     self.again = key, self.places[key], line

@@ -9,8 +9,8 @@ from typing import Any
 from fastbp.config.check import fail, one_of, show, unknown
 from fastbp.config.places import Path_
 from fastbp.config.schema import Config, Data, Split, Trainer
-from fastbp.config.text import Text, visible
-from fastbp.errors import ConfigError
+from fastbp.config.text import Text
+from fastbp.errors import ConfigError, visible
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SOURCES = {"friedman": "numbers", **dict.fromkeys(("digits", "spirals", "moons", "blobs"), "classes")}

@@ -1,7 +1,8 @@
 """Configuration files as data: YAML by the rules of version 1.2, TOML and JSON, and where in a file each value stands.
 
 What YAML files may hold is what JSON can: `yes`, `no` and `on` are strings, `1e-3` is a number, keys are strings and
-occur once. Aliases, tags, several documents, more than 1 MiB and nesting beyond 32 are refused.
+occur once. Aliases, tags, several documents, more than 1 MiB or 100,000 keys and values, and nesting beyond 32 are
+refused.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fastbp.config.places import DEEPEST, Lines, Path_, tokens
-from fastbp.errors import ConfigError, DependencyError
+from fastbp.errors import ConfigError, DependencyError, escaped, visible
 
 MOST_BYTES = 1 << 20
+MOST_VALUES = 100_000
+DIGITS = 4300  # of a number, more of which Python does not read
 # What may be a name alone, or a map with `name` and settings.
 NAMED = (
     ("network", "activation"),
@@ -41,6 +45,9 @@ _PROBLEMS = (
     ("expected <block end>", "a line that does not fit those above it", False),
     ("mapping values are not allowed here", "a `:` where there can be none", False),
 )
+
+
+TOO_MANY = f"a config must have at most {MOST_VALUES} keys and values, got more"
 
 
 @dataclass
@@ -95,7 +102,7 @@ def scalar(text: str) -> Any:
     if text in ("false", "False", "FALSE"):
         return False
     if _INT.fullmatch(text):
-        if len(text) > 400:
+        if _too_long(text):
             return math.copysign(math.inf, -1 if text[0] == "-" else 1)
         return int(text)
     if _OCT.fullmatch(text):
@@ -107,6 +114,11 @@ def scalar(text: str) -> Any:
     return _SPECIAL.get(text.lower(), text)
 
 
+def _too_long(text: str) -> bool:
+    """Whether a text is a whole number that Python does not read."""
+    return len(text) > DIGITS and _INT.fullmatch(text) is not None
+
+
 def read(path: str | Path) -> Text:
     """Read a configuration file; what it is follows from its ending: .yaml, .yml, .toml or .json."""
     name = str(path)
@@ -114,6 +126,8 @@ def read(path: str | Path) -> Text:
     if suffix not in (".yaml", ".yml", ".toml", ".json"):
         raise ConfigError(f"{name}: a config must end in `.yaml`, `.yml`, `.toml` or `.json`, got `{suffix}`")
     try:
+        if not Path(path).is_file() and not Path(path).is_dir() and Path(path).exists():  # a pipe would be waited for
+            raise ConfigError(f"{name}: a config must be a file that can be read, got something else")
         with open(path, "rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except OSError as error:
@@ -145,18 +159,6 @@ def _must_be_keys(data: Any, name: str, line: int) -> None:
         raise ConfigError(f"{name}:{line}: a config must be keys with values, got {got}")
 
 
-def visible(text: str) -> str:
-    """A text as one line of a message: what cannot be seen is escaped, and the end of a long one left out.
-
-    Examples
-    --------
-    >>> visible("two\\nlines")
-    'two\\\\nlines'
-    """
-    short = text if len(text) <= 60 else text[:57] + "..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
-
-
 def _broken(kind: str, name: str, line: int, problem: str) -> ConfigError:
     """The error for what a parser refused."""
     if "'\\t'" in problem:
@@ -183,9 +185,14 @@ def _yaml(content: str, name: str) -> Text:
 
     try:
         # Depth and aliases are looked at in the events, before anything is built out of them.
-        depth = 0
+        depth = count = 0
         for event in yaml.parse(content, Loader=yaml.SafeLoader):
             mark = event.start_mark
+            count += isinstance(event, yaml.NodeEvent)
+            if count > MOST_VALUES:
+                raise fail(mark, TOO_MANY)
+            if isinstance(event, yaml.ScalarEvent) and event.style is None and _too_long(event.value):
+                raise fail(mark, f"a config must have numbers of at most {DIGITS} digits, got more")
             if isinstance(event, yaml.AliasEvent):
                 raise fail(mark, f"a config must have no aliases, got `*{event.anchor}`")
             if getattr(event, "anchor", None):
@@ -319,7 +326,7 @@ def override(expression: str) -> Text:
     >>> override("trainer.epochs=5").data
     {'trainer': {'epochs': 5}}
     """
-    where = f"--set {expression}"
+    where = f"--set {escaped(expression)}"
     path, sign, content = expression.partition("=")
     keys = path.strip().split(".")
     if not sign or not all(keys):
@@ -329,7 +336,7 @@ def override(expression: str) -> Text:
         if len(data) > 1:
             raise ConfigError(f"{where}:1: a config must be one value, got several lines")
     except ConfigError as error:
-        raise ConfigError(str(error).replace(f"{where}:1: a config", f"`--set {path}`")) from None
+        raise ConfigError(str(error).replace(f"{where}:1: a config", f"`--set {escaped(path)}`")) from None
     out: Any = data["value"]
     for key in reversed(keys):
         out = {key: out}
@@ -337,7 +344,18 @@ def override(expression: str) -> Text:
     return Text(out, places)
 
 
-def as_yaml(data: dict[str, Any]) -> str:
+def one_line(value: str) -> str:
+    """A string as it stands in a YAML file, however long it is and whatever is in it.
+
+    Examples
+    --------
+    >>> print(one_line("two\\nlines"), one_line("no"), one_line("plain"))
+    "two\\nlines" "no" plain
+    """
+    return as_yaml({"k": value}, sys.maxsize)[3:].strip()
+
+
+def as_yaml(data: dict[str, Any], width: int = 110) -> str:
     """Write a configuration so that reading it gives the same data."""
     import yaml
 
@@ -366,4 +384,4 @@ def as_yaml(data: dict[str, Any]) -> str:
     Dumper.add_representer(str, string)
     Dumper.add_representer(float, number)
     Dumper.add_representer(list, listed)
-    return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110))
+    return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=width))

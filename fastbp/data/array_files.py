@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.errors import DataError
+from fastbp.errors import DataError, visible
 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+SHARE = 0.5  # of the free memory, which one matrix may take
 IDX_AXES = 32  # the most that every NumPy has
 UNREADABLE = (OSError, EOFError, MemoryError, zlib.error)
 DAMAGED = (*UNREADABLE, ValueError, OverflowError, SyntaxError, tokenize.TokenError)  # from reading a head
@@ -38,14 +39,21 @@ def memory() -> int:
     return free
 
 
+def room_for_a_file() -> int:
+    """Bytes that what is read from one file may take: the rest is for what becomes of it."""
+    return int(SHARE * memory())
+
+
 def _fits(name: str, size: int) -> None:
-    free = memory()
-    if size > free:
-        raise DataError(f"{name}: must fit into the {free >> 20} MiB of memory that are free, got `{size >> 20} MiB`")
+    most = room_for_a_file()
+    if size > most:
+        raise DataError(f"{name}: must fit into the {most >> 20} MiB that a file may take, got `{size >> 20} MiB`")
 
 
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error or type(error).__name__).splitlines()[0][:120]
+def reason_of(error: BaseException) -> str:
+    """What an error of a library says, in short."""
+    said = str(getattr(error, "strerror", None) or error).splitlines()
+    return said[0][:120] if said else type(error).__name__
 
 
 def read_npy(path: str | Path) -> NDArray[Any]:
@@ -60,7 +68,7 @@ def read_npy(path: str | Path) -> NDArray[Any]:
     except DataError:
         raise
     except DAMAGED as error:
-        raise DataError(f"{name}: must be an array of numbers in NPY format, got `{_reason(error)}`") from None
+        raise DataError(f"{name}: must be an array of numbers in NPY format, got `{reason_of(error)}`") from None
 
 
 def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
@@ -74,10 +82,10 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
     except DataError:
         raise
     except NO_ARCHIVE as error:
-        raise DataError(f"{name}: must be arrays of numbers in NPZ format, got `{_reason(error)}`") from None
+        raise DataError(f"{name}: must be arrays of numbers in NPZ format, got `{reason_of(error)}`") from None
     for key, array in arrays.items():
         if not isinstance(array, np.ndarray):
-            raise DataError(f"{name}: must hold arrays only, got something else called `{key}`")
+            raise DataError(f"{name}: must hold arrays only, got something else called `{visible(key)}`")
     return arrays
 
 
@@ -99,7 +107,7 @@ def read_idx(path: str | Path) -> NDArray[Any]:
             _fits(name, size)
             content = file.read(size + 1)
     except UNREADABLE as error:
-        raise DataError(f"{name}: must be a file that can be read, got `{_reason(error)}`") from None
+        raise DataError(f"{name}: must be a file that can be read, got `{reason_of(error)}`") from None
     if len(content) != size:
         found = "more" if len(content) > size else f"{len(content)}"
         raise DataError(f"{name}: must have {size} bytes behind its head, got {found}")

@@ -11,10 +11,13 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from fastbp.data.array_files import room_for_a_file
 from fastbp.data.frame import MISSING, Column, Frame, as_numbers
-from fastbp.errors import ConfigError, DataError
+from fastbp.errors import ConfigError, DataError, visible
 
 CHUNK = 100_000  # rows turned into columns at once
+LINE = 1 << 26  # characters of the longest line
+FIELD = 64  # bytes that a field takes beside its characters
 
 
 def read_csv(path: str | Path, delimiter: str = ",", header: bool = True, texts: Collection[str] = ()) -> Frame:
@@ -31,6 +34,8 @@ def read_csv(path: str | Path, delimiter: str = ",", header: bool = True, texts:
         Columns that stay as they are written, numbers too.
     """
     name = str(path)
+    if len(delimiter) != 1:
+        raise ConfigError(f"`data.delimiter` must be one character, got `{visible(delimiter)}`")
     if delimiter in ('"', "\r", "\n"):
         raise ConfigError(f"`data.delimiter` must be neither a quote nor a line end, got `{delimiter!r}`")
     opened: Any = gzip.open if name.lower().endswith(".gz") else open
@@ -45,7 +50,7 @@ def read_csv(path: str | Path, delimiter: str = ",", header: bool = True, texts:
 
 
 def _read(file: TextIO, name: str, delimiter: str, header: bool, texts: Collection[str]) -> Frame:
-    rows = _records(csv.reader(_lines(file, name), delimiter=delimiter, strict=True), name)
+    rows = _within(_records(csv.reader(_lines(file, name), delimiter=delimiter, strict=True), name), name)
     line, fields = next(rows, (0, []))
     if not fields:
         raise DataError(f"{name}: must have rows, got an empty file")
@@ -89,14 +94,16 @@ def _names(fields: list[str], place: str) -> list[str]:
         if not column:
             raise DataError(f"{place}: every column must have a name, got none for column {i + 1}")
         if column in names:
-            raise DataError(f"{place}: column names must differ, got `{column}` twice")
+            raise DataError(f"{place}: column names must differ, got `{visible(column)}` twice")
         names[column] = None
     return list(names)
 
 
 def _lines(file: TextIO, name: str) -> Iterator[str]:
-    """Lines of a file, each of which must be text."""
-    for number, line in enumerate(file, 1):
+    """Lines of a file, each of which must be text of a length that is no mistake."""
+    for number, line in enumerate(iter(lambda: file.readline(LINE + 1), ""), 1):
+        if len(line) > LINE:
+            raise DataError(f"{name}:{number}: a line must have at most {LINE >> 20} MiB, got more")
         if not line.isascii():
             try:
                 line.encode()
@@ -106,6 +113,16 @@ def _lines(file: TextIO, name: str) -> Iterator[str]:
         if "\0" in line:
             raise DataError(f"{name}:{number}: must be text, got a byte `0x00`")
         yield line
+
+
+def _within(rows: Iterator[tuple[int, list[str]]], name: str) -> Iterator[tuple[int, list[str]]]:
+    """The same rows, as long as there is memory for them: a small file may unpack to more than there is."""
+    most, taken = room_for_a_file(), 0
+    for line, fields in rows:
+        taken += FIELD * len(fields) + sum(map(len, fields))
+        if taken > most:
+            raise DataError(f"{name}:{line}: rows must fit into the {most >> 20} MiB that a file may take, got more")
+        yield line, fields
 
 
 def _records(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:

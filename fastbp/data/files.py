@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.data.array_files import read_idx, read_npy, read_npz
+from fastbp.data.array_files import read_idx, read_npy, read_npz, reason_of
 from fastbp.data.csv_files import read_csv
 from fastbp.data.frame import Column, Frame, joined
-from fastbp.errors import DataError, DependencyError
+from fastbp.errors import DataError, DependencyError, visible
 
 Array = NDArray[Any]
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt")
@@ -77,7 +82,7 @@ def _of_arrays(arrays: dict[str, Array], name: str) -> Frame:
     frame = Frame(None if rows is None else _matrix(arrays[rows], name), {}, name)
     for key, array in arrays.items():
         if array.ndim != 1 and rows is None:
-            shown = ", ".join(f"`{k}` {v.shape}" for k, v in arrays.items())
+            shown = ", ".join(f"`{visible(k)}` {v.shape}" for k, v in arrays.items())
             raise DataError(f"{name}: must hold `X` and `y`, or columns of one axis, got {shown}")
         if key not in ("X", "x"):
             _beside(frame, key, array)
@@ -90,9 +95,9 @@ def _beside(frame: Frame, key: str, array: Array) -> None:
     """Put an array into a frame as a column, or as one for each of its columns."""
     rows = len(array) if array.ndim else 1
     if (frame.matrix is not None or frame.columns) and rows != len(frame):
-        raise DataError(f"{frame.origin}: `{key}` must have {len(frame)} rows, got {rows}")
+        raise DataError(f"{frame.origin}: `{visible(key)}` must have {len(frame)} rows, got {rows}")
     if array.dtype.kind not in "fiubU":
-        raise DataError(f"{frame.origin}: `{key}` must be numbers or texts, got dtype `{array.dtype}`")
+        raise DataError(f"{frame.origin}: `{visible(key)}` must be numbers or texts, got dtype `{array.dtype}`")
     text = array.dtype.kind == "U"
     wide = array.reshape(rows, math.prod(array.shape[1:]))
     for i, values in enumerate(wide.T):
@@ -108,24 +113,54 @@ def _read_polars(path: str | Path, ending: str) -> Frame:
         raise DependencyError(
             f'{path}: Parquet and Arrow files need Polars, which is not installed\nhint: pip install "fastbp[tables]"'
         ) from None
+    panics = polars.exceptions.PanicException  # of Rust, which is no `Exception`
     try:
-        table = polars.read_parquet(path) if ending == ".parquet" else polars.read_ipc(path)
-    except Exception as error:
-        raise DataError(
-            f"{path}: must be a table that Polars can read, got `{str(error).splitlines()[0][:120]}`"
-        ) from None
+        with _without_panics(panics):
+            table = polars.read_parquet(path) if ending == ".parquet" else polars.read_ipc(path)
+            columns = [_of_polars(column, polars) for column in table.get_columns()]
+    except (Exception, panics) as error:
+        reason = "one that is damaged" if isinstance(error, panics) else f"`{reason_of(error)}`"
+        raise DataError(f"{path}: must be a table that Polars can read, got {reason}") from None
     frame = Frame(None, {}, str(path))
-    for column in table.get_columns():
-        if column.dtype.is_numeric() or column.dtype in (polars.Boolean, polars.Null):
-            values = column.cast(polars.Float64).fill_null(float("nan")).to_numpy().copy()
-        elif column.dtype.is_nested() or column.dtype in (polars.Binary, polars.Object):
-            raise DataError(f"{path}: column `{column.name}` must be numbers or texts, got `{column.dtype}`")
-        else:
-            values = np.array(column.cast(polars.String).to_list(), object)
-        frame.columns[column.name] = Column(column.name, values)
+    for name, values in columns:
+        if isinstance(values, str):
+            raise DataError(f"{path}: column `{visible(name)}` must be numbers or texts, got `{values}`")
+        frame.columns[name] = Column(name, values)
     if not len(frame):
         raise DataError(f"{path}: must have rows, got none")
     return frame
+
+
+def _of_polars(column: Any, polars: Any) -> tuple[str, Array | str]:
+    """The name of a column and its values, or its type where they are neither numbers nor texts."""
+    if column.dtype.is_numeric() or column.dtype in (polars.Boolean, polars.Null):
+        return column.name, column.cast(polars.Float64).fill_null(float("nan")).to_numpy().copy()
+    if column.dtype.is_nested() or column.dtype in (polars.Binary, polars.Object):
+        return column.name, str(column.dtype)
+    return column.name, np.array(column.cast(polars.String).to_list(), object)
+
+
+@contextmanager
+def _without_panics(panics: type[BaseException]) -> Iterator[None]:
+    """Keep what Rust writes to stderr before it raises a panic, where no other thread of Python may write there."""
+    if threading.active_count() > 1:
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        said = True
+        try:
+            yield
+        except panics:
+            said = False
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            if said:
+                os.write(2, held.read())
 
 
 def _as_written(data: Any) -> set[str]:

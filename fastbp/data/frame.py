@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data.shards import Shards, below, taken
-from fastbp.errors import DataError
+from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
 
@@ -103,7 +103,8 @@ class Frame:
             return column.values
         out, bad = as_numbers(column.values)
         if bad >= 0:
-            raise DataError(f"{self.place(bad)}column `{name}` must be a number, got `{column.values[bad]}`")
+            value = visible(column.values[bad])
+            raise DataError(f"{self.place(bad)}column `{visible(name)}` must be a number, got `{value}`")
         return out
 
     def texts(self, name: str) -> Array:
@@ -116,9 +117,11 @@ def missing_column(frame: Frame, name: str) -> DataError:
     """The error for a column that a file has not."""
     names = list(frame.columns)
     close = difflib.get_close_matches(name, names, n=1)
-    shown = ", ".join(f"`{n}`" for n in names[:12]) + (", ..." if len(names) > 12 else "")
-    hint = f"\nhint: did you mean `{close[0]}`?" if close else ""
-    return DataError(f"{frame.origin}: there must be a column `{name}`, got {shown or 'no named columns'}{hint}")
+    shown = ", ".join(f"`{visible(n)}`" for n in names[:12]) + (", ..." if len(names) > 12 else "")
+    hint = f"\nhint: did you mean `{visible(close[0])}`?" if close else ""
+    return DataError(
+        f"{frame.origin}: there must be a column `{visible(name)}`, got {shown or 'no named columns'}{hint}"
+    )
 
 
 def as_numbers(values: Array) -> tuple[Array, int]:
@@ -159,7 +162,7 @@ def joined(frames: Sequence[Frame]) -> Frame:
     first = frames[0]
     for other in frames[1:]:
         if set(other.columns) != set(first.columns):
-            theirs, ours = (", ".join(f"`{n}`" for n in f.columns) or "none" for f in (other, first))
+            theirs, ours = (", ".join(f"`{visible(n)}`" for n in f.columns) or "none" for f in (other, first))
             raise DataError(f"{other.origin}: columns must be those of {first.origin}, {ours}, got {theirs}")
         width, wanted = (0 if f.matrix is None else f.matrix.shape[1] for f in (other, first))
         if width != wanted:

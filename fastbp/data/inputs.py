@@ -13,7 +13,7 @@ an embedding, a code: 0 for values not seen and missing ones, then 1, 2, ...
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
 from fastbp.data.shards import Shards, blocks, room
-from fastbp.errors import ConfigError, DataError
+from fastbp.data.stored import Stored
+from fastbp.errors import ConfigError, DataError, visible
 
 Array = NDArray[Any]
 QUANTILES = 1000
 SCALES = ("standard", "robust", "quantile", "none")
 FILLS = ("mean", "median", "constant", "refuse")
+ENCODINGS = ("one_hot", "embedding")
 SORTED = ("robust", "quantile", "median")  # scales and fillings for which a column is sorted
 
 
@@ -135,7 +137,7 @@ class Numbers:
             self.knots = np.array(knots).T
 
     def _called(self, i: int) -> str:
-        return f"`{i if self.name is None else self.name}`"
+        return f"`{i if self.name is None else visible(self.name)}`"
 
     def _check(self, block: Array, first: int, frame: Frame) -> None:
         """Refuse infinite numbers, and missing ones where they are to be refused; `first` is the block's first row."""
@@ -207,12 +209,30 @@ class Numbers:
         return out
 
     @classmethod
-    def from_data(cls, data: dict[str, Any]) -> Numbers:
-        arrays: dict[str, Any] = {
-            part: np.array(data[part], np.float64) for part in ("fill", "center", "spread", "knots")
-        }
-        words = {k: data[k] for k in ("name", "scale", "missing", "value", "indicator")}
-        return cls(**words, **arrays, holes=np.array(data["holes"], bool))
+    def from_data(cls, data: Stored) -> Numbers:
+        """What `to_data` gave, as a file has it."""
+        found = data.keys("kind", *(f.name for f in fields(cls)))
+        name = None if found["name"].value is None else found["name"].text()
+        fill = found["fill"].numbers(None if name is None else 1)
+        width = len(fill)
+        if not width:
+            raise found["fill"].fail("have a number at least")
+        scale = found["scale"].one_of(SCALES)
+        knots = np.array([row.numbers(width) for row in found["knots"].items()]).reshape(-1, width)
+        if bool(len(knots)) != (scale == "quantile"):
+            raise found["knots"].fail("be a list with rows where `scale` is `quantile`, and empty elsewhere")
+        return cls(
+            name,
+            scale,
+            found["missing"].one_of(FILLS),
+            found["value"].number(),
+            found["indicator"].flag(),
+            fill,
+            found["center"].numbers(width),
+            found["spread"].positive(width),
+            knots if scale == "quantile" else np.zeros((0, 0)),
+            found["holes"].flags(width),
+        )
 
 
 @dataclass
@@ -254,8 +274,12 @@ class Category:
         return {"name": self.name, "encode": self.encode, "rare": self.rare, "size": self.size, "values": self.values}
 
     @classmethod
-    def from_data(cls, data: dict[str, Any]) -> Category:
-        return cls(**data)
+    def from_data(cls, data: Stored) -> Category:
+        """What `to_data` gave, as a file has it."""
+        found = data.keys("kind", *(f.name for f in fields(cls)))
+        encode = found["encode"].one_of(ENCODINGS)
+        size = None if found["size"].value is None and encode == "one_hot" else found["size"].whole()
+        return cls(found["name"].text(), encode, found["rare"].whole(), size, found["values"].texts())
 
 
 @dataclass
@@ -303,9 +327,18 @@ class Inputs:
         return [{"kind": type(part).__name__.lower(), **part.to_data()} for part in self.parts]
 
     @classmethod
-    def from_data(cls, data: list[dict[str, Any]]) -> Inputs:
+    def from_data(cls, data: Stored) -> Inputs:
+        """What `to_data` gave, as a file has it."""
         kinds: dict[str, Any] = {"numbers": Numbers, "category": Category}
-        return cls([kinds[d["kind"]].from_data({k: v for k, v in d.items() if k != "kind"}) for d in data])
+        parts: dict[str | None, Numbers | Category] = {}
+        for item in data.items():
+            said = item.value.get("kind") if isinstance(item.value, dict) else None
+            kind = item.keys("kind")["kind"] if said is None else Stored(said, f"{item.where}.kind")
+            part = kinds[kind.one_of(tuple(kinds))].from_data(item)
+            if part.name in parts:
+                raise Stored(part.name, f"{item.where}.name").fail("differ from those before it")
+            parts[part.name] = part
+        return cls(list(parts.values()))
 
 
 def _quantile(ordered: Array, q: float) -> float:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
-from fastbp.errors import DataError
+from fastbp.data.stored import Stored
+from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
+TASKS = ("classes", "labels", "numbers")
 
 
 @dataclass
@@ -41,8 +43,8 @@ class Outputs:
             self.names = _ordered(set(values.tolist()))
             if len(self.names) < 2:
                 raise DataError(
-                    f"{frame.origin}: target `{self.columns[0]}` must have at least two classes,"
-                    f" got only `{self.names[0]}`"
+                    f"{frame.origin}: target `{visible(self.columns[0])}` must have at least two classes,"
+                    f" got only `{visible(self.names[0])}`"
                 )
             return
         self.names = list(self.columns)
@@ -57,10 +59,10 @@ class Outputs:
     def _all_there(values: Array, frame: Frame, name: str) -> None:
         gone = np.array([v is None or v != v for v in values.tolist()], bool)
         if gone.any():
-            raise DataError(f"{frame.place(int(np.argmax(gone)))}target `{name}` must have a value, got none")
+            raise DataError(f"{frame.place(int(np.argmax(gone)))}target `{visible(name)}` must have a value, got none")
         if values.dtype.kind == "f" and np.isinf(values).any():
             row = int(np.argmax(np.isinf(values)))
-            raise DataError(f"{frame.place(row)}target `{name}` must be finite, got `{values[row]}`")
+            raise DataError(f"{frame.place(row)}target `{visible(name)}` must be finite, got `{values[row]}`")
 
     def targets(self, frame: Frame, dtype: Any) -> Array:
         """Targets as the loss takes them."""
@@ -73,7 +75,8 @@ class Outputs:
             if (out < 0).any():
                 row = int(np.argmax(out < 0))
                 raise DataError(
-                    f"{frame.place(row)}target `{name}` must be a class seen in training, got `{values[row]}`"
+                    f"{frame.place(row)}target `{visible(name)}` must be a class seen in training,"
+                    f" got `{visible(values[row])}`"
                 )
             return out
         parts = []
@@ -82,7 +85,7 @@ class Outputs:
             self._all_there(values, frame, name)
             if self.task == "labels" and not np.isin(values, (0.0, 1.0)).all():
                 row = int(np.argmin(np.isin(values, (0.0, 1.0))))
-                raise DataError(f"{frame.place(row)}label `{name}` must be 0 or 1, got `{values[row]:g}`")
+                raise DataError(f"{frame.place(row)}label `{visible(name)}` must be 0 or 1, got `{values[row]:g}`")
             parts.append((values - self.center[i]) / self.spread[i])
         return np.ascontiguousarray(np.stack(parts, axis=1).astype(dtype))
 
@@ -95,18 +98,37 @@ class Outputs:
         """Predicted numbers in the units of the table; float64 where a centre is so large that float32 would round."""
         if self.task != "numbers" or not (self.center.any() or (self.spread != 1.0).any()):
             return numbers
-        found = numbers.astype(np.float64) * self.spread + self.center
-        near = (np.abs(self.center) <= 100.0 * self.spread).all()
-        return np.asarray(found.astype(numbers.dtype) if near else found)
+        with np.errstate(over="ignore"):  # what is too large for float32 is infinite there
+            found = numbers.astype(np.float64) * self.spread + self.center
+            near = (np.abs(self.center) <= 100.0 * self.spread).all()
+            return np.asarray(found.astype(numbers.dtype) if near else found)
 
     def to_data(self) -> dict[str, Any]:
         out: dict[str, Any] = {"task": self.task, "columns": self.columns, "names": self.names}
         return {**out, "center": self.center.tolist(), "spread": self.spread.tolist()}
 
     @classmethod
-    def from_data(cls, data: dict[str, Any]) -> Outputs:
-        words = {k: data[k] for k in ("task", "columns", "names")}
-        return cls(**words, center=np.array(data["center"], float), spread=np.array(data["spread"], float))
+    def from_data(cls, data: Stored) -> Outputs:
+        """What `to_data` gave, as a file has it."""
+        found = data.keys(*(f.name for f in fields(cls)))
+        task = found["task"].one_of(TASKS)
+        columns, names = found["columns"].texts(), found["names"].texts()
+        if not columns or (task == "classes" and len(columns) > 1):
+            raise found["columns"].fail(f"name {'one column' if task == 'classes' else 'columns'}")
+        if task == "classes" and len(names) < 2:
+            raise found["names"].fail("name two classes at least")
+        if task != "classes" and names != columns:
+            raise found["names"].fail("be those of `outputs.columns`")
+        count = 0 if task == "classes" else len(names)
+        return cls(task, columns, names, found["center"].numbers(count), found["spread"].positive(count))
+
+
+def suits(task: str, loss: str) -> bool:
+    """Whether a kind of loss is for such targets."""
+    of_classes, of_labels = ("cross_entropy", "multi_margin"), ("binary_cross_entropy",)
+    if task == "numbers":
+        return loss not in of_classes + of_labels
+    return loss in (of_classes if task == "classes" else of_labels)
 
 
 def _ordered(names: set[str]) -> list[str]:
@@ -126,5 +148,7 @@ def _scale(values: Array, frame: Frame, name: str) -> tuple[float, float]:
         deviation = np.sqrt(np.square(values - mean).mean())
     if not np.isfinite(deviation):
         most = values[np.argmax(np.abs(values))]
-        raise DataError(f"{frame.origin}: target `{name}` must have numbers whose spread is finite, got `{most:g}`")
+        raise DataError(
+            f"{frame.origin}: target `{visible(name)}` must have numbers whose spread is finite, got `{most:g}`"
+        )
     return float(mean), float(deviation) if deviation > 0.0 else 1.0

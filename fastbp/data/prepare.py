@@ -13,12 +13,12 @@ from fastbp.data import _PARTS as DIGITS
 from fastbp.data import digits
 from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame, is_number, missing_column
-from fastbp.data.inputs import FILLS, SCALES, Category, Inputs, Numbers
-from fastbp.data.outputs import Outputs
+from fastbp.data.inputs import ENCODINGS, FILLS, SCALES, Category, Inputs, Numbers
+from fastbp.data.outputs import Outputs, suits
 from fastbp.data.recipe import Recipe
 from fastbp.data.splits import PARTS, split
 from fastbp.data.synthetic import SYNTHETIC
-from fastbp.errors import ConfigError, DataError, not_one_of
+from fastbp.errors import ConfigError, DataError, not_one_of, visible
 
 Array = NDArray[Any]
 TYPES = ("number", "category", "ignore", "target", "weight")
@@ -70,22 +70,18 @@ def part_of(recipe: Recipe, frame: Frame, dtype: Any) -> Part:
         if bad.any():
             row = int(np.argmax(bad))
             found = "none" if np.isnan(weight[row]) else f"`{weight[row]}`"
-            raise DataError(f"{frame.place(row)}weight `{recipe.weight}` must be finite and at least 0, got {found}")
+            raise DataError(
+                f"{frame.place(row)}weight `{visible(recipe.weight)}` must be finite and at least 0, got {found}"
+            )
     return Part(recipe.matrix(frame, np.dtype(dtype)), recipe.outputs.targets(frame, dtype), weight)
 
 
 def _fits(task: str, loss: str, columns: Sequence[str]) -> None:
     """Refuse a loss that is not for such targets."""
-    of_classes, of_labels = ("cross_entropy", "multi_margin"), ("binary_cross_entropy",)
-    wrong = (
-        (task == "classes" and loss not in of_classes)
-        or (task == "labels" and loss not in of_labels)
-        or (task == "numbers" and loss in of_classes + of_labels)
-    )
-    if wrong:
+    if not suits(task, loss):
         raise ConfigError(
             f"`trainer.loss` must be one for {task}, such as `{LOSS_OF[task]}`,"
-            f" as target `{columns[0]}` is, got `{loss}`\n"
+            f" as target `{visible(columns[0])}` is, got `{visible(loss)}`\n"
             "hint: `data.task` says what the target is, where a look at it does not"
         )
 
@@ -143,7 +139,9 @@ def column_plan(frame: Frame, data: Any, targets: Sequence[str]) -> tuple[Inputs
             continue  # beside a matrix only columns that are asked for go in
         if kind == "weight":
             if weight is not None:
-                raise ConfigError(f"`data.columns` must have one column of weights, got `{weight}` and `{name}`")
+                raise ConfigError(
+                    f"`data.columns` must have one column of weights, got `{visible(weight)}` and `{visible(name)}`"
+                )
             weight = name
         elif kind == "number":
             scale, missing = own.get("scale", data.scale), own.get("missing", data.missing)
@@ -169,13 +167,13 @@ CHOICES = {
     "type": TYPES,
     "scale": SCALES,
     "missing": FILLS,
-    "encode": ("one_hot", "embedding"),
+    "encode": ENCODINGS,
 }
 
 
 def column_settings(name: str, value: Any) -> dict[str, Any]:
     """What `data.columns` says of one column."""
-    where = f"data.columns.{name}"
+    where = f"data.columns.{visible(name)}"
     given = {"type": value} if isinstance(value, str) else value
     if not isinstance(given, dict):
         raise ConfigError(f"`{where}` must be a type or a map with `type`, got `{value}`")
@@ -208,7 +206,7 @@ def target_columns(frame: Frame, data: Any) -> list[str]:
             return list(frame.columns)
         if "y" in frame.columns and frame.matrix is not None:
             return ["y"]
-        shown = ", ".join(f"`{n}`" for n in frame.columns) or "no named columns"
+        shown = ", ".join(f"`{visible(n)}`" for n in frame.columns) or "no named columns"
         raise ConfigError(f"`data.target` must name what to predict in {frame.origin}, got nothing; there are {shown}")
     many = [c for name in names for c in ([name] if name in frame.columns else _numbered(frame, name))]
     return many
@@ -251,12 +249,12 @@ def divided(
         found = {name: np.flatnonzero(values == name) for name in PARTS}
         row = next((i for i, v in enumerate(values.tolist()) if v not in PARTS), None)
         if row is not None:
-            what = "none" if values[row] is None else f"`{values[row]}`"
+            what = "none" if values[row] is None else f"`{visible(values[row])}`"
             raise DataError(
-                f"{frame.place(row)}column `{said.column}` must be `train`, `validation` or `test`, got {what}"
+                f"{frame.place(row)}column `{visible(said.column)}` must be `train`, `validation` or `test`, got {what}"
             )
         if not len(found["train"]):
-            raise DataError(f"{frame.origin}: column `{said.column}` must say `train` for some rows, got none")
+            raise DataError(f"{frame.origin}: column `{visible(said.column)}` must say `train` for some rows, got none")
     else:
         stratified = task == "classes" and said.group is None if said.stratify is None else said.stratify
         if stratified and said.group is not None:

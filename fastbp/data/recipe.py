@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
 from fastbp.data.inputs import Inputs
-from fastbp.data.outputs import Outputs
+from fastbp.data.outputs import Outputs, suits
+from fastbp.data.stored import Stored
+from fastbp.errors import CheckpointError, ConfigError
+from fastbp.model.losses import loss_of
 
 Array = NDArray[Any]
 
@@ -70,5 +74,33 @@ class Recipe:
         }
 
     @classmethod
-    def from_data(cls, data: dict[str, Any]) -> Recipe:
-        return cls(Inputs.from_data(data["inputs"]), Outputs.from_data(data["outputs"]), data["loss"], data["weight"])
+    def from_data(cls, data: Any) -> Recipe:
+        """What `to_data` gave, as a file has it.
+
+        Raises
+        ------
+        CheckpointError
+            Where the file has something else.
+        """
+        found = Stored(data, "recipe").keys(*(f.name for f in fields(cls)))
+        inputs, outputs = Inputs.from_data(found["inputs"]), Outputs.from_data(found["outputs"])
+        loss = found["loss"].text()
+        try:
+            kind = loss_of(loss).kind
+        except ConfigError as error:
+            raise CheckpointError(str(error).partition("\n")[0]) from None
+        if not suits(outputs.task, kind):
+            raise found["loss"].fail(f"be one for {outputs.task}")
+        return cls(inputs, outputs, loss, None if found["weight"].value is None else found["weight"].text())
+
+    def check(self, inputs: int, outputs: int, tables: Mapping[int, tuple[int, int]]) -> None:
+        """Refuse a recipe that is not for a network of so many inputs and outputs, with these tables of embeddings."""
+        if self.inputs.width != inputs:
+            raise CheckpointError(f"`inputs` must become the network's {inputs} columns, got {self.inputs.width}")
+        for column, (categories, _) in self.inputs.embeddings().items():
+            rows = tables.get(column, (categories, 0))[0]
+            if rows < categories:
+                raise CheckpointError(f"`inputs` must have codes below {rows} in column {column}, got {categories - 1}")
+        width = self.outputs.width * (2 if self.loss == "gaussian_nll" else 1)
+        if outputs != width and not (outputs == 1 and self.outputs.task == "classes" and width == 2):
+            raise CheckpointError(f"`outputs` must be the network's {outputs}, got {width}")

@@ -22,7 +22,7 @@ from fastbp.data import array_files
 from fastbp.errors import DataError
 
 Array = NDArray[Any]
-SHARE = 0.5  # of the free memory, which one matrix may take
+SHARE = array_files.SHARE
 CELLS = 1 << 20  # numbers in a block, 8 MiB of float64
 
 

@@ -20,6 +20,7 @@ from fastbp.engine import cache as store
 from fastbp.engine import proof
 from fastbp.engine.machine_code import FAST, Loader, object_of, optimised
 from fastbp.engine.proof import LOCK, REALS
+from fastbp.errors import ConfigError
 
 _COMPILED: list[str] = []
 _LOADED: dict[tuple[str, str, str], Any] = {}
@@ -175,5 +176,9 @@ def sweep(name: str, real: str) -> Any:
     if name == "run_parallel":
         from numba.np.ufunc.parallel import _launch_threads
 
-        _launch_threads()  # which also tells LLVM where the threading layer's functions are
+        try:
+            _launch_threads()  # which also tells LLVM where the threading layer's functions are
+        except ValueError:
+            found = importlib.import_module("numba").config.THREADING_LAYER
+            raise ConfigError(f"`NUMBA_THREADING_LAYER` must be one that Numba can load, got `{found}`") from None
     return _load(name, real, wrap)

@@ -343,4 +343,7 @@ def from_data(data: dict[str, Any]) -> Graph:
             raise ConfigError(f"`layers[{i}].of.sources` must be layers before it, got `{sources}`")
         home = place["home"] if place["home"] != place["name"] else None
         builder.add(layer, sources, str(place["name"]), home)
-    return builder.done([range(len(entries))[h] for h in data["heads"]])
+    heads = [whole("heads", head, 0) for head in data["heads"]]
+    if not heads or any(head >= len(entries) for head in heads):
+        raise ConfigError(f"`heads` must be some of the {len(entries)} layers, got `{heads}`")
+    return builder.done(heads)

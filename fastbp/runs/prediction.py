@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from fastbp.data.frame import Column, Frame
 from fastbp.data.inputs import Category
 from fastbp.data.prepare import part_of
 from fastbp.data.recipe import Recipe
-from fastbp.errors import CheckpointError, DataError
+from fastbp.errors import CheckpointError, DataError, visible
 from fastbp.model.files import load
+from fastbp.model.layers import Embedding
 from fastbp.model.losses import loss_of
 from fastbp.model.network import Network
 
@@ -42,13 +42,22 @@ class Model:
             net = load(file)
         except OSError as error:
             raise CheckpointError(str(error)) from None
-        recipe = net.about.get("recipe")
-        if recipe is None:
+        about: Any = net.about
+        if not isinstance(about, dict):
+            raise CheckpointError(f"`{file}` must hold an object about its network, got something else")
+        if about.get("recipe") is None:
             raise CheckpointError(
                 f"`{file}` must hold how tables become inputs, got a network alone\n"
                 "hint: `fb.load` and `predict` in Python take it; `fastbp train` writes networks with it"
             )
-        return cls(net, Recipe.from_data(recipe), file)
+        first = net.graph.nodes[0].layer
+        tables = first.columns if isinstance(first, Embedding) else {}
+        try:
+            recipe = Recipe.from_data(about["recipe"])
+            recipe.check(net.inputs, net.outputs, tables)
+        except CheckpointError as error:
+            raise CheckpointError(f"`{file}` holds a damaged recipe: {error}") from None
+        return cls(net, recipe, file)
 
     def read(self, files: tuple[str, ...], settings: dict[str, Any]) -> Frame:
         """Rows of files, read as the training rows were."""
@@ -76,7 +85,7 @@ class Model:
 
         missing = [name for name in self.recipe.outputs.columns if name not in frame.columns]
         if missing:
-            raise DataError(f"{frame.origin}: there must be a column `{missing[0]}` to evaluate on, got none")
+            raise DataError(f"{frame.origin}: there must be a column `{visible(missing[0])}` to evaluate on, got none")
         if self.recipe.weight is not None and self.recipe.weight not in frame.columns:
             frame.columns[self.recipe.weight] = Column(self.recipe.weight, np.ones(len(frame)))
         part = part_of(self.recipe, frame, self.net.dtype)
@@ -95,13 +104,3 @@ def settings_of(path: str) -> tuple[dict[str, Any], Any, list[str] | None]:
     plan = plan_of(read(config))
     data = plan.config.data
     return {"delimiter": data.delimiter, "header": data.header}, plan.loss, plan.config.trainer.metrics
-
-
-def result_of(path: Path) -> dict[str, Any]:
-    """What a run came to, if it is done."""
-    file = path / "result.json"
-    try:
-        found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    except json.JSONDecodeError:
-        raise CheckpointError(f"`{file}` must be JSON as a run writes it, got something else") from None
-    return found

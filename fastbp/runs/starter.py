@@ -8,16 +8,23 @@ from typing import Any
 import numpy as np
 
 from fastbp.config.schema import Data
-from fastbp.config.text import as_yaml
+from fastbp.config.text import MOST_BYTES, one_line
 from fastbp.data.files import read_paths
-from fastbp.data.frame import Frame, missing_column
-from fastbp.data.prepare import task_of
+from fastbp.data.frame import Column, Frame, missing_column
+from fastbp.data.prepare import mostly_numbers, task_of
+from fastbp.errors import ConfigError, DataError, visible
 
+WIDEST = 60  # of a key with its type, behind which notes stand below each other
 IDS = 0.95  # a column of texts of which so many differ names rows rather than kinds of them
 
 
 def starter(path: str, target: str | None, delimiter: str) -> str:
-    """The text of a configuration for the table at `path`."""
+    """The text of a configuration for the table at `path`.
+
+    Names and values of the table are in it as strings, or escaped in its notes: no table writes keys.
+    """
+    if any("\ud800" <= c <= "\udfff" for c in path):
+        raise ConfigError(f"a table must have a path in Unicode, as configurations are, got `{path}`")
     data = Data(path=path, delimiter=delimiter)
     frame = read_paths(path, data)
     names = list(frame.columns)
@@ -26,16 +33,13 @@ def starter(path: str, target: str | None, delimiter: str) -> str:
     if target is None or target not in frame.columns:
         raise missing_column(frame, target or "y")
     task = task_of(frame, [target], None)
-    lines = [f"# {len(frame):,} rows of {path}.", f"name: {_slug(path)}", "seed: 0", "", "data:"]
-    lines += [f"  path: {_scalar(path)}"]
+    lines = [f"# {len(frame):,} rows of {visible(path)}.", f"name: {one_line(_slug(path))}", "seed: 0", "", "data:"]
+    lines += [f"  path: {one_line(path)}"]
     if delimiter != ",":
-        lines.append(f"  delimiter: {_scalar(delimiter)}")
-    lines += [f"  target: {_scalar(target)}", f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
-    columns = [(name, *_seen(frame, name)) for name in names if name != target]
-    if columns and frame.matrix is None:
-        lines.append("  columns:  # number, category, ignore or weight")
-        width = max(len(f"{_scalar(name)}: {kind}") for name, kind, _ in columns)
-        lines += [f"    {f'{_scalar(name)}: {kind}'.ljust(width)}  # {about}" for name, kind, about in columns]
+        lines.append(f"  delimiter: {one_line(delimiter)}")
+    lines += [f"  target: {one_line(target)}", f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
+    if frame.matrix is None:
+        lines += _columns(frame, [name for name in names if name != target])
     lines += [
         "  scale: standard  # of numbers; robust and quantile bear outliers, none leaves them alone",
         "  missing: mean  # or median, constant, refuse",
@@ -61,11 +65,31 @@ def starter(path: str, target: str | None, delimiter: str) -> str:
         "  early_stopping:",
         "    patience: 15",
     ]
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    if len(text.encode()) > MOST_BYTES:
+        raise DataError(f"{path}: must have columns whose names fit into a config of 1 MiB, got more")
+    return text
 
 
-def _scalar(value: str) -> str:
-    return as_yaml({"k": value})[3:].strip()
+def _columns(frame: Frame, names: list[str]) -> list[str]:
+    """The lines of `data.columns`; of very many columns only those that are not taken as what they look like."""
+    found = [(name, *_seen(frame, name)) for name in names]
+    head = "  columns:  # number, category, ignore or weight"
+    if sum(len(name) + len(about) + 40 for name, _, about in found) > MOST_BYTES // 2:
+        found = [one for one in found if one[1] != _looks_like(frame.columns[one[0]])]
+        head += "; the others are what they look like"
+    entries = [(_entry(one_line(name), kind), about) for name, kind, about in found]
+    width = max((len(entry) for entry, _ in entries if len(entry) <= WIDEST), default=0)
+    return [head] * bool(entries) + [f"    {entry.ljust(width)}  # {about}" for entry, about in entries]
+
+
+def _entry(key: str, kind: str) -> str:
+    """A key, of which YAML takes 1,024 characters without a question mark, and its value."""
+    return f"{key}: {kind}" if len(key) <= 1000 else f"? {key}\n    : {kind}"
+
+
+def _looks_like(column: Column) -> str:
+    return "category" if column.is_text and not mostly_numbers(column.values) else "number"
 
 
 def _slug(path: str) -> str:
@@ -84,7 +108,7 @@ def _seen(frame: Frame, name: str) -> tuple[str, str]:
         gone = len(values) - len(there)
         if kinds > max(20, IDS * len(there)):
             return "ignore", f"{kinds:,} different texts, most of them once"
-        example = ", ".join(sorted(set(there))[:4]) + (", ..." if kinds > 4 else "")
+        example = ", ".join(visible(text) for text in sorted(set(there))[:4]) + (", ..." if kinds > 4 else "")
         return "category", f"{kinds:,} values: {example}" + _gone(gone)
     there = values[~np.isnan(values)]
     gone = len(values) - len(there)

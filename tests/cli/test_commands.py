@@ -15,6 +15,7 @@ import pytest
 
 import fastbp as fb
 from fastbp.cli.main import COMMANDS, main
+from fastbp.runs.prediction import Model
 
 ROOT = Path(__file__).parents[2]
 
@@ -295,6 +296,7 @@ def test_every_configuration_of_the_repository_runs(path, tmp_path, monkeypatch,
     settings = ["--set", "trainer.epochs=1", "--run-dir", str(tmp_path / "run")]
     assert main(["train", str(path), "-q", "--json", *settings]) == 0
     assert json.loads(capsys.readouterr().out)["epochs"] == 1
+    assert Model.load(str(tmp_path / "run")).recipe.inputs.width  # what was written can be read
 
 
 @pytest.mark.parametrize(
@@ -354,3 +356,36 @@ def test_gradcheck_passes_where_kinks_lie_near(here):
         "data: {source: friedman, rows: 400}\nnetwork: {hidden: [64, 64], activation: relu}\n"
     )
     assert main(["gradcheck", "kinks.yaml", "--rows", "207", "-q"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ("[]", "must hold an object about its network, got something else"),
+        ("null", "must hold an object about its network, got something else"),
+        ('{"recipe": {"inputs": 3}}', "holds a damaged recipe: `recipe` must have `outputs`, got none"),
+        (("inputs", 0, "fill"), "holds a damaged recipe: `inputs[0].fill` must have 1 number, got 2"),
+        (("inputs", 1, "values"), "holds a damaged recipe: `inputs` must become the network's 6 columns, got 5"),
+    ],
+    ids=["list", "null", "keys", "fill", "width"],
+)
+def test_a_damaged_recipe_is_a_sentence_with_its_file(here, about, message, capsys):
+    net = fb.load("run/best.safetensors")
+    if isinstance(about, str):
+        net.about = {"about": True}
+        net.save("odd.safetensors")
+        content = Path("odd.safetensors").read_bytes()
+        size = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + size])
+        header["__metadata__"]["about"] = about
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        Path("odd.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
+    else:
+        part = net.about["recipe"]
+        for key in about[:-1]:
+            part = part[key]
+        part[about[-1]] = [0.0, 0.0] if about[-1] == "fill" else ["cook", "smith"]
+        net.save("odd.safetensors")
+    assert main(["predict", "odd.safetensors", "people.csv"]) == 2
+    assert capsys.readouterr().err == f"fastbp: `odd.safetensors` {message}\n"

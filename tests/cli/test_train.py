@@ -452,3 +452,43 @@ def test_a_finished_run_that_goes_on_is_unfinished_until_its_end(config):
     settings = ["--set", "trainer.epochs=100000", "--time-limit", "0.05"]
     assert main(["train", "--resume", "run", "-q", *settings]) == 75
     assert not Path("run/result.json").exists()
+
+
+def test_auto_goes_on_with_a_run_whose_folder_was_given_beside_the_place_to_look(long):
+    assert main(["train", long, "-q", "--time-limit", "0.05", "--run-dir", "e/x"]) == 75
+    assert main(["train", "--resume", "auto", "-q", "--set", "run.folder=e"]) == 0
+    assert Path("e/x/result.json").exists()
+
+
+def test_a_link_to_nothing_is_no_folder(config, capsys):
+    Path("link").symlink_to("nothing")
+    assert main(["train", config, "--run-dir", "link"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "fastbp: `--run-dir` must be a folder that is not there or empty, got a link, `link`\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("FASTBP_LANES", "7", "`FASTBP_LANES` must be one of `4`, `8`, `16`, got `7`"),
+        ("FASTBP_NUM_THREADS", "abc", "`FASTBP_NUM_THREADS` must be a whole number, got `abc`"),
+        ("NUMBA_THREADING_LAYER", "foo", "`NUMBA_THREADING_LAYER` must be one that Numba can load, got `foo`"),
+    ],
+)
+def test_an_environment_that_cannot_be_is_a_sentence_about_it(config, variable, value, message):
+    command = [sys.executable, "-m", "fastbp", "train", config, "--set", "trainer.epochs=2", "-q"]
+    command += ["--set", "trainer.threads=2"] * (variable == "NUMBA_THREADING_LAYER")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FASTBP_QUIET": "1", variable: value}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].removeprefix("fastbp: ").removeprefix("validation: ") == message
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("call", ["fb.mlp([2, 2])", "fb.trace(lambda x: x)", "fb.Adam()"])
+def test_python_hears_of_a_level_that_there_is_not_as_well(call):
+    code = f"import fastbp as fb\ntry:\n    {call}\nexcept fb.ConfigError as error:\n    print(error)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FASTBP_LANES": "7"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == ("`FASTBP_LANES` must be one of `4`, `8`, `16`, got `7`\n", "")

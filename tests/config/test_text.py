@@ -1,9 +1,12 @@
 """What files mean: YAML by the rules of version 1.2, TOML and JSON, and where in a file each value stands."""
 
 import math
+import os
+import time
 
 import pytest
 
+from fastbp.config.build import plan_of
 from fastbp.config.text import parse, read
 from fastbp.errors import ConfigError
 
@@ -89,12 +92,6 @@ def test_a_scalar_of_yaml_means(written, value):
 
 def test_nan_of_yaml_is_a_number():
     assert math.isnan(parse("x: .NaN").data["x"])
-
-
-@pytest.mark.parametrize("digits", [401, 5000, 100_000])
-def test_a_whole_number_of_many_digits_is_infinite(digits):
-    assert parse(f"x: {'9' * digits}").data["x"] == math.inf
-    assert parse(f"x: -{'9' * digits}").data["x"] == -math.inf
 
 
 def test_keys_of_yaml_are_strings():
@@ -348,3 +345,59 @@ def test_every_value_has_a_place(content, suffix):
 
     walk(text.data, ())
     assert set(text.places) == paths
+
+
+# Sizes
+
+
+def error_of(content, suffix=".yaml"):
+    with pytest.raises(ConfigError) as caught:
+        parse(content, "c" + suffix, suffix)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["a." * 100_000 + "a = 1\n", f"[{'a.' * 100_000}a]\nb = 1\n"], ids=["key", "table"])
+def test_a_key_of_very_many_parts_is_refused_before_it_is_parsed(content):
+    begun = time.perf_counter()
+    assert error_of(content, ".toml") == "c.toml:1: a config must be nested at most 32 deep, got more"
+    assert time.perf_counter() - begun < 2.0
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (".yaml", "a: [" + "1," * 200_000 + "]"),
+        (".json", '{"a": [' + "1," * 200_000 + "1]}"),
+        (".toml", "a = [" + "1," * 200_000 + "1]"),
+    ],
+)
+def test_more_values_than_a_configuration_has_are_error_of(suffix, content):
+    assert error_of(content, suffix) == f"c{suffix}:1: a config must have at most 100000 keys and values, got more"
+
+
+def test_the_time_of_maps_in_json_grows_as_they_do():
+    def seconds(keys):
+        begun = time.process_time()
+        parse("{" + ",".join(f'"k{i}": 1' for i in range(keys)) + "}", "c.json", ".json")
+        return time.process_time() - begun
+
+    seconds(10)
+    assert seconds(40_000) < 20 * seconds(5_000)
+
+
+def test_numbers_of_many_digits_are_numbers_of_many_digits():
+    assert parse("seed: " + "9" * 4300).data["seed"] == int("9" * 4300)
+    assert error_of("a: 1\nseed: " + "9" * 900_000) == (
+        "c.yaml:2: a config must have numbers of at most 4300 digits, got more"
+    )
+    assert parse("name: '" + "9" * 5000 + "'").data["name"] == "9" * 5000
+    with pytest.raises(ConfigError) as caught:
+        plan_of(parse("data: {source: digits}\nseed: " + "9" * 4300))
+    assert str(caught.value) == "config:2: `seed` must be below 2**64, got a number of 14285 bits"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "c.yaml")
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path / "c.yaml")
+    assert str(caught.value) == f"{tmp_path}/c.yaml: a config must be a file that can be read, got something else"

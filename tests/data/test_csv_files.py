@@ -1,10 +1,12 @@
 """Tables: what is read, and the file and line of what is not."""
 
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from fastbp.data import array_files, csv_files
 from fastbp.data.csv_files import CHUNK, read_csv
 from fastbp.errors import ConfigError, DataError
 
@@ -188,3 +190,33 @@ def test_a_million_rows(tmp_path):
     for row in (0, 1, CHUNK - 1, CHUNK, 777_777, rows - 1):
         assert c[row] == "xyz"[row % 3]
         assert frame.place(row) == f"{path}:{row + 2}: "
+
+
+# More than there is memory for
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_rows_that_unpack_to_more_than_memory_are_refused_on_the_way(tmp_path, monkeypatch, header):
+    monkeypatch.setattr(array_files, "memory", lambda: 2 << 20)
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"1,2\n" * 1_000_000))
+    assert path.stat().st_size < 1 << 16
+    with pytest.raises(DataError) as caught:
+        read_csv(path, header=header)
+    line = (1 << 20) // (2 * csv_files.FIELD + 2) + 1
+    assert str(caught.value) == f"{path}:{line}: rows must fit into the 1 MiB that a file may take, got more"
+
+
+def test_a_line_that_does_not_end_is_refused_before_all_of_it_is_read(tmp_path):
+    path = tmp_path / "t.csv.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(b"a\n")
+        for _ in range(40):
+            file.write(b"x" * (1 << 24))
+    tracemalloc.start()
+    with pytest.raises(DataError) as caught:
+        read_csv(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert str(caught.value) == f"{path}:2: a line must have at most 64 MiB, got more"
+    assert peak < 400 << 20

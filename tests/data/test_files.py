@@ -1,6 +1,9 @@
 """Files of every kind as frames: archives, pairs of rows and labels, folders, and tables through Polars."""
 
+import io
+import os
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -252,3 +255,60 @@ def test_tables_that_polars_cannot_read_or_that_are_no_table(tmp_path):
     )
     pl.DataFrame({"a": []}).write_parquet(tmp_path / "v.parquet")
     assert message(tmp_path / "v.parquet", tmp_path) == "v.parquet: must have rows, got none"
+
+
+class Panic(BaseException):
+    """What Rust raises."""
+
+
+class Polars:
+    """A Polars that writes to stderr as Rust does, and panics or reads an empty table."""
+
+    exceptions = type("exceptions", (), {"PanicException": Panic})
+
+    def __init__(self, panics):
+        self.panics = panics
+
+    def read_ipc(self, path):
+        os.write(2, b"thread 'worker' panicked at x.rs:1:1\n")
+        if self.panics:
+            raise Panic("called `Result::unwrap()` on an `Err` value")
+        return type("table", (), {"get_columns": lambda self: []})()
+
+
+@pytest.mark.parametrize(("panics", "found"), [(True, ""), (False, "thread 'worker' panicked at x.rs:1:1\n")])
+def test_a_panic_of_rust_is_one_sentence_and_nothing_on_stderr(tmp_path, monkeypatch, capfd, panics, found):
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    monkeypatch.setitem(sys.modules, "polars", Polars(panics))
+    (tmp_path / "t.arrow").write_bytes(b"")
+    expected = "a table that Polars can read, got one that is damaged" if panics else "rows, got none"
+    must = "be" if panics else "have"
+    assert message(tmp_path / "t.arrow", tmp_path) == f"t.arrow: must {must} {expected}"
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == f"{found}after\n"
+
+
+def test_stderr_stays_where_other_threads_may_write_to_it(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(threading, "active_count", lambda: 2)
+    monkeypatch.setitem(sys.modules, "polars", Polars(True))
+    (tmp_path / "t.arrow").write_bytes(b"")
+    assert message(tmp_path / "t.arrow", tmp_path).endswith("got one that is damaged")
+    assert capfd.readouterr().err == "thread 'worker' panicked at x.rs:1:1\n"
+
+
+@pytest.mark.parametrize("ending", ["arrow", "parquet"])
+def test_damaged_tables_of_polars_are_read_or_refused(tmp_path, ending):
+    pl = pytest.importorskip("polars")
+    content = io.BytesIO()
+    table = pl.DataFrame({"x": [1.0, 2.0, 3.0], "y": ["u", "v", "u"]})
+    (table.write_ipc if ending == "arrow" else table.write_parquet)(content)
+    panics = 0
+    for at in range(0, len(content.getvalue()), 1 if ending == "arrow" else 3):
+        damaged = bytearray(content.getvalue())
+        damaged[at] ^= 0x80
+        (tmp_path / f"t.{ending}").write_bytes(damaged)
+        try:
+            read_frame(tmp_path / f"t.{ending}", None)
+        except DataError as error:
+            panics += str(error).endswith("got one that is damaged")
+    assert panics or ending == "parquet"

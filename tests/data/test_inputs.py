@@ -8,6 +8,7 @@ import pytest
 
 from fastbp.data.frame import Column, Frame
 from fastbp.data.inputs import QUANTILES, SCALES, Category, Inputs, Numbers
+from fastbp.data.stored import Stored
 from fastbp.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -240,7 +241,7 @@ def test_what_was_learned_goes_through_json_bit_for_bit():
     frame, other = mixed(211, np.random.default_rng(1)), mixed(50, np.random.default_rng(2))
     inputs = fitted(frame, *all_parts())
     data = json.loads(json.dumps(inputs.to_data()))
-    again = Inputs.from_data(data)
+    again = Inputs.from_data(Stored(data, "inputs"))
     assert json.dumps(again.to_data()) == json.dumps(data)
     assert names(again) == names(inputs)
     assert again.embeddings() == inputs.embeddings()

@@ -8,6 +8,7 @@ import pytest
 from fastbp.data.frame import Column, Frame
 from fastbp.data.inputs import Inputs, Numbers
 from fastbp.data.outputs import Outputs
+from fastbp.data.prepare import LOSS_OF
 from fastbp.data.recipe import Recipe
 from fastbp.errors import DataError
 
@@ -33,7 +34,9 @@ def message(call, *words):
 
 
 def recipe(outputs, loss):
-    return Recipe(Inputs([Numbers("a", "none", "mean")]), outputs, loss)
+    inputs = Inputs([Numbers("a", "none", "mean")])
+    inputs.fit(table(a=[0.0, 1.0]))
+    return Recipe(inputs, outputs, loss)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ def test_numbers_that_cannot_be_scaled_are_refused():
 def test_what_was_learned_goes_through_json_bit_for_bit(task):
     frame = table(y=[0, 1, 1]) if task != "numbers" else table(y=[0.1, 0.7, 1e9])
     outputs = fitted(frame, task, "y")
-    data = json.loads(json.dumps(recipe(outputs, "mse").to_data()))
+    data = json.loads(json.dumps(recipe(outputs, LOSS_OF[task]).to_data()))
     again = Recipe.from_data(data)
     assert json.dumps(again.to_data()) == json.dumps(data)
     assert again.outputs.targets(frame, np.float64).tobytes() == outputs.targets(frame, np.float64).tobytes()

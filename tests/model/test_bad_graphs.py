@@ -340,3 +340,11 @@ def test_a_damaged_description_is_refused(what):
 
 def test_an_undamaged_description_is_the_graph():
     assert from_data(damaged(lambda data: None)) == net().graph
+
+
+@pytest.mark.parametrize("heads", [[5], [], [-1], ["a"], [1.5]])
+def test_heads_that_are_no_layers_are_refused(heads):
+    data = to_data(fb.Network(inputs=x, outputs=[fb.Linear(2)(x), fb.Linear(3)(x)]).graph)
+    assert from_data(data).heads
+    with pytest.raises(fb.ConfigError):
+        from_data({**data, "heads": heads})

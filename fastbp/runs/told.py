@@ -1,0 +1,64 @@
+"""What the files of a run tell of it, for those who read them later: anybody may have written into them."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fastbp.errors import CheckpointError
+from fastbp.runs.folder import RunFolder
+
+
+class Result(msgspec.Struct):
+    """What `result.json` must have."""
+
+    run_dir: str
+    metrics: dict[str, dict[str, float]]
+    best_epoch: int
+    epochs: int
+    steps: int
+    stopped: str | None
+    seconds: float
+    samples_per_second: float
+    gflops: float
+    share_of_peak: float | None = None
+
+
+def result_of(path: Path) -> dict[str, Any]:
+    """What a run came to, if it is done."""
+    file = path / "result.json"
+    if not file.is_file():
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        said = msgspec.convert(found, Result)
+        names = {tuple(scores) for scores in said.metrics.values()}
+    except (ValueError, RecursionError):  # of JSON, UTF-8 and msgspec
+        names = set()
+    if len(names) != 1:
+        raise CheckpointError(f"`{file}` must be JSON as a run writes it, got something else")
+    return found
+
+
+def epochs_of(folder: RunFolder) -> list[dict[str, Any]]:
+    """The epochs of a run: their number, loss, metrics and learning rate."""
+    try:
+        rows: list[Any] = folder.rows()
+    except (ValueError, RecursionError):
+        rows = [None]
+    for i, row in enumerate(rows):
+        if not (isinstance(row, dict) and row.get("epoch") == i and _are_numbers(row) and [*row] == [*rows[0]]):
+            raise CheckpointError(f"`{folder.metrics}` must be lines as a run writes them, got another as line {i + 1}")
+    return rows
+
+
+def _are_numbers(row: dict[str, Any]) -> bool:
+    """Whether a row has a loss and numbers only, or null for what was not finite."""
+    try:
+        return {"loss", "lr"} <= {*row} and all(v is None or math.isfinite(v) for v in row.values())
+    except (TypeError, OverflowError):
+        return False
