@@ -15,6 +15,8 @@ import pytest
 
 import fastbp as fb
 from fastbp.cli.main import COMMANDS, main
+from fastbp.model.files import FORMATS
+from fastbp.model.sealed import sealed, unsealed
 from fastbp.runs.prediction import Model
 
 ROOT = Path(__file__).parents[2]
@@ -372,15 +374,8 @@ def test_gradcheck_passes_where_kinks_lie_near(here):
 def test_a_damaged_recipe_is_a_sentence_with_its_file(here, about, message, capsys):
     net = fb.load("run/best.safetensors")
     if isinstance(about, str):
-        net.about = {"about": True}
-        net.save("odd.safetensors")
-        content = Path("odd.safetensors").read_bytes()
-        size = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + size])
-        header["__metadata__"]["about"] = about
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)
-        Path("odd.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
+        words, arrays = unsealed(Path("run/best.safetensors"), "a network", FORMATS)
+        Path("odd.safetensors").write_bytes(sealed(arrays, {**words, "about": about}))
     else:
         part = net.about["recipe"]
         for key in about[:-1]:
