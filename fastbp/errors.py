@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 __all__ = [
     "CheckpointError",
@@ -36,6 +36,7 @@ __all__ = [
     "FastbpError",
     "ForkError",
     "ShapeError",
+    "brief",
     "not_one_of",
     "whole_number",
 ]
@@ -100,6 +101,26 @@ class DependencyError(FastbpError, ImportError):
     """A package is needed that is not installed."""
 
 
+def brief(value: object, words: Callable[[object], str] = repr, limit: int = 200) -> str:
+    """Return what a message shows of a value: its repr, cut where it is long, or its type where that raises.
+
+    Examples
+    --------
+    >>> brief([1, 2])
+    '[1, 2]'
+    >>> brief("x" * 1000, limit=20)
+    "'xxxxxxxx…xxxxxxxx'"
+    """
+    try:
+        text = words(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    if len(text) <= limit:
+        return text
+    half = (limit - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
 def not_one_of(where: str, value: object, allowed: Iterable[str]) -> ConfigError:
     """Return the error for a `value` that is none of the `allowed` names, with a hint where one is close.
 
@@ -110,7 +131,7 @@ def not_one_of(where: str, value: object, allowed: Iterable[str]) -> ConfigError
     hint: did you mean `relu`?
     """
     names = list(allowed)
-    message = f"`{where}` must be one of {', '.join(f'`{name}`' for name in names)}, got `{value}`"
+    message = f"`{where}` must be one of {', '.join(f'`{name}`' for name in names)}, got `{brief(value, str)}`"
     close = difflib.get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
     if close:
         message += f"\nhint: did you mean `{close[0]}`?"
@@ -133,4 +154,4 @@ def whole_number(where: str, value: object) -> int:
             raise TypeError
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise ConfigTypeError(f"`{where}` must be a whole number, got `{value!r}`") from None
+        raise ConfigTypeError(f"`{where}` must be a whole number, got `{brief(value)}`") from None
