@@ -88,7 +88,7 @@ class Traced:
         self.function: Callable[..., Any] = state["function"]
         self.dtype: np.dtype[Any] = state["dtype"]
         self._traces: Recent[tuple[Shape, ...], Traces] = Recent(SHAPES)
-        self._lock = lock("traced function")
+        self._lock = lock("this traced function")
         self._name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:

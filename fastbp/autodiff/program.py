@@ -45,7 +45,7 @@ class Program:
         self.real = dtype.name
         self.arena = Arena()
         lowered = Lowering(graph, inputs, outputs, LINE // dtype.itemsize)
-        self._lock = lock("traced function")
+        self._lock = lock("this traced function")
         self._run = sweep("run_groups", self.real)
         self._zero = dtype.type(0)
         self._me = self._worker()

@@ -1,9 +1,9 @@
 """Forks and locks: a child has only the thread that forked, so what the others held it would wait for, for ever.
 
 Locks of the whole process, such as the one that is held while machine code is made, are taken before a fork and given
-back after it on both sides: a fork waits until no thread is in the middle of that. What belongs to one network or
-trainer is not waited for. The child gets a new lock for what another thread was only reading, and `ForkError` for
-what it was writing.
+back after it on both sides: a fork waits for some seconds until no thread is in the middle of that. What belongs to one
+network or trainer is not waited for. The child gets a new lock for what another thread was only reading, and
+`ForkError` for what it was writing.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from typing import Any
 from weakref import WeakSet
 
 from fastbp.errors import ForkError
 
+PATIENCE = 10.0  # seconds that a fork waits
 _RLock: Any = type(threading.RLock())
 _locks: WeakSet[Lock] = WeakSet()
 _taken: list[Any] = []  # before a fork, by the thread that forks
@@ -44,7 +46,7 @@ class Refused(Lock):
 
     def __enter__(self) -> None:
         raise ForkError(
-            f"this process was forked while another thread of its parent worked on this {self.of}, which may be half"
+            f"this process was forked while another thread of its parent worked on {self.of}, which may be half"
             " written here\nhint: fork before such threads start, or start workers with"
             ' multiprocessing.get_context("spawn") or "forkserver"'
         )
@@ -58,23 +60,25 @@ def lock(of: str, writes: bool = False) -> Lock:
     return new
 
 
-CODE = lock("compiler", writes=True)  # held while machine code is made, loaded or proven
-IMPORTS = lock("package", writes=True)  # held while a name of the package loads what it needs; nothing of it takes CODE
+CODE = lock("its machine code", writes=True)  # held while machine code is made, loaded or proven
+IMPORTS = lock(
+    "what the package imports", writes=True
+)  # held while a name of the package loads what it needs; nothing of it takes CODE
 
 
 def _before() -> None:
     """Wait for every lock of the process, in the order in which threads take them."""
     compiler = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
     llvm = getattr(getattr(sys.modules.get("llvmlite.binding.ffi"), "lib", None), "_lock", None)
-    for one in (CODE, IMPORTS, compiler, llvm):
-        if one is not None:
-            one.__enter__()
+    until = time.monotonic() + PATIENCE
+    for one in (CODE, IMPORTS, getattr(compiler, "_lock", None), getattr(llvm, "_lock", None)):
+        if one is not None and one.acquire(timeout=max(0.0, until - time.monotonic())):
             _taken.append(one)
 
 
 def _after() -> None:
     while _taken:
-        _taken.pop().__exit__(None, None, None)
+        _taken.pop().release()
 
 
 def _in_child() -> None:

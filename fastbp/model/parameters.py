@@ -25,7 +25,7 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
         self.where = where
         self.block = Block(slots_of(shapes, dtype), dtype)
         self.version = 0  # counts writes from Python, after which transposed copies are stale
-        self.lock = lock("network")  # the network's, held while somebody reads or writes
+        self.lock = lock("this network")  # the network's, held while somebody reads or writes
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         self._known(name)

@@ -79,7 +79,7 @@ class LBFGS(Snapshots):
         self.steps_done = 0
         self.validating = False
         self.units: Any = None  # (center, spread) of targets that were scaled, which metrics undo
-        self._lock = lock("trainer", writes=True)
+        self._lock = lock("this trainer", writes=True)
 
     def __repr__(self) -> str:
         return f"LBFGS(loss={self.loss!r}, weight_decay={self.weight_decay}, memory={self.memory})"

@@ -131,7 +131,7 @@ class Trainer(Snapshots):
         self._small = False
         self._position: Any = None  # where a fit is to go on
         self._pace = Pace()
-        self._lock = forks.lock("trainer", writes=True)
+        self._lock = forks.lock("this trainer", writes=True)
 
     def __repr__(self) -> str:
         return (

@@ -269,6 +269,34 @@ if __name__ == "__main__":
     assert done.stdout.split() == ["True", "True"]
 
 
+def test_a_fork_does_not_wait_for_ever_and_its_child_has_no_use_for_machine_code_then():
+    code = """
+from fastbp.engine import forks
+forks.PATIENCE = 0.5
+expected = str(train())
+begun, go_on = threading.Event(), threading.Event()
+def compile_long():
+    with forks.CODE:
+        begun.set()
+        go_on.wait()
+thread = threading.Thread(target=compile_long)
+thread.start()
+begun.wait()
+before = time.monotonic()
+print(in_a_child(train).splitlines()[0])
+print(time.monotonic() - before < 10.0)
+go_on.set()
+thread.join()
+print(in_a_child(train) == expected)
+"""
+    assert run(code) == [
+        "ForkError: this process was forked while another thread of its parent worked on its machine code, which may be"
+        " half written here",
+        "True",
+        "True",
+    ]
+
+
 def test_the_checks_of_this_file_see_a_child_that_hangs():
     code = """
 lock = threading.Lock()
