@@ -377,7 +377,7 @@ class Network(Derivatives):
 def _dtype(dtype: Any) -> np.dtype[Any]:
     try:
         kind = np.dtype(dtype)
-    except TypeError:
+    except Exception:  # whatever an object does when NumPy looks at it
         kind = np.dtype(object)
     if dtype is None or kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise not_one_of("dtype", getattr(dtype, "__name__", dtype), ("float32", "float64"))
