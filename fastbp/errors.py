@@ -8,7 +8,7 @@
     │   └── ShapeError                             ... of the wrong shape
     ├── CheckpointError    (ValueError)            a saved network or run: damaged, or of another network
     ├── DivergedError      (FloatingPointError)    the run itself: a loss or gradient that is not finite
-    ├── ForkError          (RuntimeError)          the process: forked after the threads had started
+    ├── ForkError          (RuntimeError)          the process: forked beside threads that it would need
     └── DependencyError    (ImportError)           a package that an extra would have installed
 
 Each is also the built-in error in brackets, so `except ValueError` catches what a Python user expects it to.
@@ -94,7 +94,7 @@ class DivergedError(FastbpError, FloatingPointError):
 
 
 class ForkError(FastbpError, RuntimeError):
-    """Compiled code was called in a process that was forked after its threads had started."""
+    """A process was forked whose threads are missing for this, or had half written what is used."""
 
 
 class DependencyError(FastbpError, ImportError):
