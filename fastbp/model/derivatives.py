@@ -224,11 +224,13 @@ class Derivatives:
 
     def _ready(self, kind: str) -> RowPlan:
         """The plan of this kind."""
-        with self.lock:
-            plan: RowPlan | None = self._plans.find(kind)
-            if plan is None:
-                plan = self._plans[kind] = self._row_plan(kind)
-            return plan
+        plan: RowPlan | None = self._plans.get(kind)
+        if plan is None:
+            with self.lock:
+                plan = self._plans.find(kind)
+                if plan is None:
+                    plan = self._plans[kind] = self._row_plan(kind)
+        return plan
 
     def _whole(self, plan: RowPlan, X: Any, shape: tuple[int, ...], out: Array | None) -> Array:
         """Run a plan that needs rows alone; each brings a result of this shape."""
