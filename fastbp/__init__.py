@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fastbp.engine.forks import IMPORTS
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -272,12 +274,10 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(import_module(_HOME[name]), name)
-    elif name in _ROOMS:
-        value = import_module(_ROOMS[name])
-    else:
+    if name not in _HOME and name not in _ROOMS:
         raise AttributeError(f"module `fastbp` has no attribute `{name}`")
+    with IMPORTS:
+        value = getattr(import_module(_HOME[name]), name) if name in _HOME else import_module(_ROOMS[name])
     globals()[name] = value
     return value
 

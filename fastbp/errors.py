@@ -8,7 +8,7 @@
     │   └── ShapeError                             ... of the wrong shape
     ├── CheckpointError    (ValueError)            a saved network or run: damaged, or of another network
     ├── DivergedError      (FloatingPointError)    the run itself: a loss or gradient that is not finite
-    ├── ForkError          (RuntimeError)          the process: forked after the threads had started
+    ├── ForkError          (RuntimeError)          the process: forked beside threads that it would need
     └── DependencyError    (ImportError)           a package that an extra would have installed
 
 Each is also the built-in error in brackets, so `except ValueError` catches what a Python user expects it to.
@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 __all__ = [
     "CheckpointError",
@@ -37,6 +37,7 @@ __all__ = [
     "FastbpError",
     "ForkError",
     "ShapeError",
+    "brief",
     "escaped",
     "not_one_of",
     "sentence",
@@ -140,11 +141,31 @@ class DivergedError(FastbpError, FloatingPointError):
 
 
 class ForkError(FastbpError, RuntimeError):
-    """Compiled code was called in a process that was forked after its threads had started."""
+    """A process was forked whose threads are missing for this, or had half written what is used."""
 
 
 class DependencyError(FastbpError, ImportError):
     """A package is needed that is not installed."""
+
+
+def brief(value: object, words: Callable[[object], str] = repr, limit: int = 200) -> str:
+    """Return what a message shows of a value: its repr, cut where it is long, or its type where that raises.
+
+    Examples
+    --------
+    >>> brief([1, 2])
+    '[1, 2]'
+    >>> brief("x" * 1000, limit=20)
+    "'xxxxxxxx…xxxxxxxx'"
+    """
+    try:
+        text = words(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    if len(text) <= limit:
+        return text
+    half = (limit - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
 
 
 def not_one_of(where: str, value: object, allowed: Iterable[str]) -> ConfigError:
@@ -157,7 +178,7 @@ def not_one_of(where: str, value: object, allowed: Iterable[str]) -> ConfigError
     hint: did you mean `relu`?
     """
     names = list(allowed)
-    message = f"`{where}` must be one of {', '.join(f'`{name}`' for name in names)}, got `{visible(str(value))}`"
+    message = f"`{where}` must be one of {', '.join(f'`{name}`' for name in names)}, got `{visible(brief(value, str))}`"
     close = difflib.get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
     if close:
         message += f"\nhint: did you mean `{close[0]}`?"
@@ -180,4 +201,4 @@ def whole_number(where: str, value: object) -> int:
             raise TypeError
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise ConfigTypeError(f"`{where}` must be a whole number, got `{value!r}`") from None
+        raise ConfigTypeError(f"`{where}` must be a whole number, got `{brief(value)}`") from None

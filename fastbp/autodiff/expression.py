@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.autodiff import functions
-from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
+from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
 
 LONGEST, DEEPEST = 1000, 200
 OWN = ("sigmoid", "softplus", "relu", "erf", "tanh")
@@ -157,7 +157,7 @@ def parse(text: str, names: Sequence[str] = ("x",), where: str = "expression") -
     0.865098
     """
     if not isinstance(text, str):
-        raise ConfigTypeError(f"`{where}` must be text, got `{text!r}`")
+        raise ConfigTypeError(f"`{where}` must be text, got `{brief(text)}`")
     if len(text) > LONGEST:
         raise ConfigError(f"`{where}` must have at most {LONGEST} characters, got {len(text)}")
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import MethodType
@@ -18,13 +17,16 @@ from fastbp.autodiff.numpy_names import nodes_of_results
 from fastbp.autodiff.program import Program
 from fastbp.autodiff.tracer import Tracer
 from fastbp.autodiff.values import of_shapes, shape_of, values
-from fastbp.errors import ConfigTypeError, FastbpError, ShapeError, not_one_of
+from fastbp.engine.forks import lock
+from fastbp.engine.recent import Recent
+from fastbp.errors import ConfigTypeError, FastbpError, ShapeError, brief, not_one_of
 
 if TYPE_CHECKING:
     from fastbp.autodiff.picture import Picture
 
 Array = NDArray[Any]
 Value = Any  # a float or an array
+SHAPES = 64  # of arguments, that a function keeps programs for, and as many that were used before those
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Traced:
 
     def __init__(self, function: Callable[..., Any], dtype: Any = "float64") -> None:
         if not callable(function):
-            raise ConfigTypeError(f"`trace` must be given a function, got `{function!r}`")
+            raise ConfigTypeError(f"`trace` must be given a function, got `{brief(function)}`")
         if isinstance(dtype, np.dtype) or (isinstance(dtype, type) and issubclass(dtype, np.generic)):
             dtype = np.dtype(dtype).name
         if not isinstance(dtype, str) or dtype not in ("float64", "float32"):
@@ -85,8 +87,8 @@ class Traced:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.function: Callable[..., Any] = state["function"]
         self.dtype: np.dtype[Any] = state["dtype"]
-        self._traces: dict[tuple[Shape, ...], Traces] = {}
-        self._lock = threading.RLock()
+        self._traces: Recent[tuple[Shape, ...], Traces] = Recent(SHAPES)
+        self._lock = lock("this traced function")
         self._name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -108,7 +110,8 @@ class Traced:
         """The function for arguments of these shapes, traced when they are first met."""
         self._check_count(len(shapes))
         with self._lock:
-            if shapes not in self._traces:
+            found = self._traces.find(shapes)
+            if found is None:
                 graph = Graph(self.dtype.name)
                 tracers = [Tracer(graph, graph.argument(shape)) for shape in shapes]
                 try:
@@ -118,8 +121,8 @@ class Traced:
                     if isinstance(error.__cause__, FastbpError):  # NumPy hides what a tracer said behind its own words
                         raise error.__cause__ from None
                     raise
-                self._traces[shapes] = Traces(graph, list(graph.arguments), outputs, single)
-            return self._traces[shapes]
+                found = self._traces[shapes] = Traces(graph, list(graph.arguments), outputs, single)
+            return found
 
     def _check_count(self, count: int) -> None:
         wanted = getattr(self.function, "nin", count)  # of a function of NumPy's

@@ -10,7 +10,7 @@ import numpy as np
 from fastbp.autodiff.composed import concatenate
 from fastbp.autodiff.graph import two_axes
 from fastbp.autodiff.tracer import Tracer, gate, reshape, total
-from fastbp.errors import ConfigTypeError, ShapeError
+from fastbp.errors import ConfigTypeError, ShapeError, brief
 
 
 def _range(which: Any, size: int, axis: int) -> tuple[int, int, int]:
@@ -35,11 +35,11 @@ def taken(x: Tracer, index: Any) -> Tracer:
     good = (int, np.integer, slice, type(None), type(...))
     if any(isinstance(p, bool | np.bool_) or not isinstance(p, good) for p in parts):
         raise ConfigTypeError(
-            f"an index of a traced value must be whole numbers, slices or constant lists, got `{index!r}`"
+            f"an index of a traced value must be whole numbers, slices or constant lists, got `{brief(index)}`"
         )
     used = sum(p is not None and p is not ... for p in parts)
     if used > x.ndim or parts.count(...) > 1:
-        raise ShapeError(f"an index must be of at most {x.ndim} axes, got `{index!r}`")
+        raise ShapeError(f"an index must be of at most {x.ndim} axes, got `{brief(index)}`")
     if ... not in parts:
         parts.append(...)
     at = parts.index(...)
@@ -64,7 +64,7 @@ def _places(given: Any) -> Any:
     """A list or mask as an array of whole numbers or of truths."""
     array = np.asarray(given, None if np.size(given) else np.intp)
     if array.dtype.kind not in "biu" or array.ndim > 2 or (array.ndim == 2 and array.dtype.kind != "b"):
-        raise ConfigTypeError(f"an index that is a list must be of whole numbers or truths, got `{given!r}`")
+        raise ConfigTypeError(f"an index that is a list must be of whole numbers or truths, got `{brief(given)}`")
     return array
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import struct
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from fastbp.autodiff.graph import Graph, rows_and_width
 from fastbp.autodiff.groups import Group, grouped, place, scheduled
 from fastbp.autodiff.lower import Lowering, Space, Step
 from fastbp.engine.compiler import kernel_address, sweep
+from fastbp.engine.forks import lock
 from fastbp.engine.memory import Arena, view
 from fastbp.engine.plan import Table
 from fastbp.kernels import layout as at
@@ -45,7 +45,7 @@ class Program:
         self.real = dtype.name
         self.arena = Arena()
         lowered = Lowering(graph, inputs, outputs, LINE // dtype.itemsize)
-        self._lock = threading.Lock()
+        self._lock = lock("this traced function")
         self._run = sweep("run_groups", self.real)
         self._zero = dtype.type(0)
         self._me = self._worker()

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbp.autodiff import structure
 from fastbp.autodiff.graph import Graph, Shape, broadcast
-from fastbp.errors import ConfigError, ConfigTypeError, ShapeError
+from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
 
 assert structure  # which fills GATES
 
@@ -222,7 +223,7 @@ def _no_operator(sign: str) -> Callable[..., NoReturn]:
 def _is_truth(value: Any) -> bool:
     """Whether a value is made of comparisons."""
     if not isinstance(value, Tracer):
-        return bool(np.asarray(value).dtype == bool)
+        return bool(_constant(value).dtype == bool)
     node = value.graph.nodes[value.number]
     if node.gate in ("minimum", "maximum", "spread", "reshape", "transpose", "take", "place"):
         return all(_is_truth(Tracer(value.graph, i)) for i in node.inputs)
@@ -266,13 +267,17 @@ def node_of(graph: Graph, value: Any) -> int:
         if value.graph is not graph:
             raise ConfigError("traced values must be of one function, got some of two")
         return value.number
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise ConfigTypeError(f"a constant must be numbers, got a `{type(value).__name__}` that is no array") from None
+    array = _constant(value)
     if array.dtype.kind not in "fiub":
         raise ConfigTypeError(f"a constant in a traced function must be real numbers, got dtype `{array.dtype}`")
     return graph.constant(array)
+
+
+def _constant(value: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError):  # a RuntimeError is what tensors with gradients raise
+        raise ConfigTypeError(f"a constant must be numbers, got a `{type(value).__name__}` that is no array") from None
 
 
 def traced(graph: Graph, value: Any) -> Tracer:
@@ -295,7 +300,7 @@ def axes_of(shape: Shape, axis: Any) -> tuple[int, ...]:
     try:
         found = tuple(sorted(operator.index(a) % len(shape) if -len(shape) <= a < len(shape) else a for a in axes))
     except TypeError:
-        raise ConfigTypeError(f"`axis` must be a whole number, a tuple of them or None, got `{axis!r}`") from None
+        raise ConfigTypeError(f"`axis` must be a whole number, a tuple of them or None, got `{brief(axis)}`") from None
     if any(not 0 <= a < len(shape) for a in found):
         raise ShapeError(f"`axis` must be one of shape `{shape}`, got `{axis}`")
     if len(set(found)) < len(found):
@@ -316,7 +321,7 @@ def reshape(x: Tracer, shape: Any) -> Tracer:
     try:
         wanted = [operator.index(s) for s in sizes]
     except TypeError:
-        raise ConfigTypeError(f"`shape` must be whole numbers, got `{shape!r}`") from None
+        raise ConfigTypeError(f"`shape` must be whole numbers, got `{brief(shape)}`") from None
     if wanted.count(-1) == 1:
         known = int(np.prod([s for s in wanted if s != -1]))
         wanted = [x.size // max(known, 1) if s == -1 else s for s in wanted]

@@ -19,6 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fastbp.engine import room
+
 PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = PACKAGE / "engine" / "objects"
 MAGIC = b"fastbp object 1\n"
@@ -32,6 +34,7 @@ NUMBA_SETTINGS = (
 )
 
 _warned: set[str] = set()
+_made_room: list[bool] = []
 
 
 def _warn(kind: str, message: str) -> None:
@@ -147,7 +150,9 @@ def read(name: str) -> bytes | None:
         return None
     file = place / f"{name}.bin"
     try:
-        return opened(name, file.read_bytes(), str(file))
+        content = opened(name, file.read_bytes(), str(file))
+        room.used(file)
+        return content
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -175,6 +180,27 @@ def write(name: str, content: bytes, lasting: bool = True) -> None:
             raise
     except OSError as error:
         _cannot_keep(f"{file}: {error.strerror}")
+        return
+    if "custom_" in name or (lasting and not _made_room):
+        _make_room(place)
+
+
+def _make_room(own: Path) -> None:
+    """Keep to `FASTBP_CACHE_SIZE`, once a process and with every formula."""
+    text = os.environ.get("FASTBP_CACHE_SIZE", "")
+    most = room.limit(text)
+    if most is None:
+        _warn("size", f"`FASTBP_CACHE_SIZE` must be a size such as `512M` or `2G`, got `{text}`")
+        most = room.LIMIT
+    if most:
+        room.make(own.parent, own, most)
+    _made_room.append(True)
+
+
+def clean() -> tuple[int, int]:
+    """Remove what is kept for other versions, levels and settings; how many files and bytes that were."""
+    own = folder()
+    return room.clean(own.parent, own) if own else (0, 0)
 
 
 # What the self-test found

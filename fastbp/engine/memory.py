@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.errors import brief
 from fastbp.kernels.vector import LINE
 
 HUGE = 1 << 21  # a large page; asked for where the arena is at least this big
@@ -35,7 +36,7 @@ class Arena:
         try:
             block = mmap.mmap(-1, size + (HUGE if huge else 0), **PRIVATE)
         except (OSError, OverflowError, ValueError):
-            raise MemoryError(f"there is no room for `{size}` bytes of buffers") from None
+            raise MemoryError(f"there is no room for `{brief(size, limit=40)}` bytes of buffers") from None
         if huge and hasattr(mmap, "MADV_HUGEPAGE"):
             block.madvise(mmap.MADV_HUGEPAGE)
         view = np.frombuffer(block, np.uint8)

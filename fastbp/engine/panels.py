@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.engine.memory import Arena, view
+from fastbp.errors import ConfigTypeError
 from fastbp.kernels.vector import LINE
 
 
@@ -91,6 +92,11 @@ class Snapshot:
     def __init__(self, blocks: list[Block]) -> None:
         self._pairs = [(block, Block(block.slots, block.dtype)) for block in blocks]
         self.take()
+
+    def __reduce__(self) -> Any:
+        raise ConfigTypeError(
+            "a snapshot cannot be pickled or copied, since only the trainer that took it can restore it"
+        )
 
     def take(self) -> Snapshot:
         """Copy the blocks as they are now."""

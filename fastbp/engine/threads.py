@@ -16,10 +16,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from fastbp.engine.forks import CODE
 from fastbp.errors import ConfigError, ConfigTypeError, ForkError, whole_number
 from fastbp.kernels.layout import MAX_THREADS
 
-_state = {"regions": False, "layer": False, "forked": False}
+_state = {"launched": False, "regions": False, "layer": False, "forked": False}
 _entry = threading.RLock()
 _own = threading.local()
 
@@ -37,8 +38,8 @@ def check_fork() -> None:
     """Raise where the threads of compiled code did not survive a fork."""
     if _state["forked"]:
         raise ForkError(
-            "this process was forked after fastbp had started its threads, so its kernels cannot run here\n"
-            'hint: start workers with multiprocessing.get_context("spawn") or "forkserver"'
+            "this process was forked after fastbp had started its threads, so its kernels run on one thread only here\n"
+            'hint: take `threads=1`, or start workers with multiprocessing.get_context("spawn") or "forkserver"'
         )
 
 
@@ -139,16 +140,20 @@ def run(head: int, zero: Any, threads: int, real: str) -> None:
     """Run the plan at `head` on its threads, whose number stands in its head already."""
     from fastbp.engine.compiler import sweep
 
-    check_fork()
     if threads == 1:
         sweep("run_serial", real)(head, zero)
         return
+    check_fork()
+    if not _state["launched"]:
+        with CODE:  # so that no fork finds them half launched
+            _state["regions"] = True
+            sweep("run_parallel", real)
+            _state["launched"] = True
     numba: Any = import_module("numba")
     entry = sweep("run_parallel", real)
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     try:
-        _state["regions"] = True
         if not _state["layer"]:
             with _entry:
                 entry(head, zero)  # the first region chooses the layer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fastbp.errors import ConfigError, ConfigTypeError, whole_number
+from fastbp.errors import ConfigError, ConfigTypeError, brief, whole_number
 
 
 def whole(where: str, value: Any, least: int) -> int:
@@ -21,7 +21,7 @@ def real(where: str, value: Any) -> float:
     kind = getattr(getattr(value, "dtype", None), "kind", "f")
     scalar = getattr(value, "ndim", 0) == 0 and not isinstance(value, bool | str | bytes | type)
     if not scalar or kind not in "fiu" or not hasattr(value, "__float__"):
-        raise ConfigTypeError(f"`{where}` must be a number, got `{value!r}`")
+        raise ConfigTypeError(f"`{where}` must be a number, got `{brief(value)}`")
     try:
         number = float(value)
     except OverflowError:
@@ -50,7 +50,7 @@ def seed_of(value: Any) -> int:
 def flag(where: str, value: Any) -> bool:
     """Check a switch."""
     if not isinstance(value, bool):
-        raise ConfigTypeError(f"`{where}` must be True or False, got `{value!r}`")
+        raise ConfigTypeError(f"`{where}` must be True or False, got `{brief(value)}`")
     return value
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.errors import ConfigError, ConfigTypeError, DataError
+from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief
 from fastbp.model import arrays
 from fastbp.model.checks import between, positive, real, whole
 from fastbp.model.losses import Loss, Targets, fits, number_or_numbers
@@ -27,7 +27,7 @@ def _class_weights(where: str, value: Any) -> tuple[tuple[int, float], ...] | No
         listed = [v if isinstance(v, tuple) and len(v) == 2 else (i, v) for i, v in enumerate(value)]
         pairs = list(listed)
     else:
-        raise ConfigTypeError(f"`{where}` must be a list of numbers or a dict of class to number, got `{value!r}`")
+        raise ConfigTypeError(f"`{where}` must be a list of numbers or a dict of class to number, got `{brief(value)}`")
     out: list[tuple[int, float]] = []
     for key, weight in pairs:
         number = real(f"{where}[{key}]", weight)

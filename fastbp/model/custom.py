@@ -20,7 +20,7 @@ from fastbp.autodiff.fuse import fused
 from fastbp.autodiff.graph import GATES, Graph
 from fastbp.autodiff.tracer import Tracer, gate, node_of
 from fastbp.autodiff.walk import pull
-from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
+from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
 from fastbp.kernels import branches, losses, penalties
 from fastbp.kernels.flags import KERNELS
 from fastbp.kernels.gates import FORMULAS
@@ -41,7 +41,9 @@ def formula_of(where: str, given: Any, names: Sequence[str]) -> str | Gates:
         return _from_data(where, given, len(names))
     if not callable(given):
         arguments = ", ".join(names)
-        raise ConfigTypeError(f"`{where}` must be a function of {arguments}, or a formula as text, got `{given!r}`")
+        raise ConfigTypeError(
+            f"`{where}` must be a function of {arguments}, or a formula as text, got `{brief(given)}`"
+        )
     return _gates(where, given, names)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigError, ShapeError, not_one_of
 from fastbp.model import arrays
 from fastbp.model.checks import whole
@@ -33,7 +34,7 @@ class Derivatives:
     outputs: Any
     _parameters: Parameters
     _states: Parameters
-    _plans: dict[Any, Any]
+    _plans: Recent[Any, Any]
     _rows: Callable[[Any], Array]
     _side_by_side: Callable[[Any], Any]
     _row_plan: Callable[[str], RowPlan]
@@ -201,7 +202,7 @@ class Derivatives:
             given = {n: part.reshape(shapes[n]) for n, part in zip(names, np.split(flat, cuts), strict=True)}
         with self.lock:
             key = "hessian", of, len(x)
-            program = self._plans.get(key)
+            program = self._plans.find(key)
             if program is None:
                 states = {name: self._states[name].shape for name in self._states}
                 program = HessianProgram(self.graph, shapes, states, of, len(x), self.dtype)
@@ -222,11 +223,13 @@ class Derivatives:
         return arrays.side_by_side(name, value, [(None, width) for width in graph.splits], self.dtype, "output")
 
     def _ready(self, kind: str) -> RowPlan:
-        """The plan of this kind, its transposed weights as new as the parameters."""
+        """The plan of this kind."""
         plan: RowPlan | None = self._plans.get(kind)
         if plan is None:
             with self.lock:
-                plan = self._plans[kind] = self._plans.get(kind) or self._row_plan(kind)
+                plan = self._plans.find(kind)
+                if plan is None:
+                    plan = self._plans[kind] = self._row_plan(kind)
         return plan
 
     def _whole(self, plan: RowPlan, X: Any, shape: tuple[int, ...], out: Array | None) -> Array:

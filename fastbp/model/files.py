@@ -29,7 +29,7 @@ def to_bytes(net: Network) -> bytes:
     }
     if net.about:
         header["about"] = json.dumps(net.about)
-    return sealed({**net.parameters, **net.states}, header)
+    return sealed(net.arrays(), header)
 
 
 def load(path: Any) -> Network:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastbp.errors import ConfigError, ConfigTypeError, ShapeError
+from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
 from fastbp.model.checks import whole
 from fastbp.model.gates import Concat, Slice
 from fastbp.model.layers import LAYERS, Embedding, Layer
@@ -201,7 +201,7 @@ def chain(layers: Any, inputs: Any) -> Graph:
     """Graph of layers that each read the one before."""
     if isinstance(layers, str) or not isinstance(layers, Sequence):
         hint = "\nhint: `fb.Network(inputs=x, outputs=h)` takes signals" if isinstance(layers, Signal) else ""
-        raise ConfigTypeError(f"`layers` must be a list of layers, got `{layers!r}`{hint}")
+        raise ConfigTypeError(f"`layers` must be a list of layers, got `{brief(layers)}`{hint}")
     if not layers:
         raise ConfigError("`layers` must hold at least one layer, got `[]`")
     builder = Builder([(None, whole("inputs", inputs, 1))])
@@ -210,7 +210,9 @@ def chain(layers: Any, inputs: Any) -> Graph:
             hint = ""
             if isinstance(layer, type) and issubclass(layer, Layer):
                 hint = f"\nhint: did you mean `{layer.__name__}()`?"
-            raise ConfigTypeError(f"`layers[{index}]` must be a layer such as `fb.Linear(10)`, got `{layer!r}`{hint}")
+            raise ConfigTypeError(
+                f"`layers[{index}]` must be a layer such as `fb.Linear(10)`, got `{brief(layer)}`{hint}"
+            )
         builder.add(layer, (index - 1 if index else INPUT,), str(index))
     return builder.done([len(layers) - 1])
 
@@ -280,7 +282,7 @@ def _listed(where: str, value: Any) -> list[Signal]:
     for i, signal in enumerate(signals):
         if not isinstance(signal, Signal):
             place = where if signals == [value] else f"{where}[{i}]"
-            raise ConfigTypeError(f"`{place}` must be a signal such as `fb.Input(64)`, got `{signal!r}`")
+            raise ConfigTypeError(f"`{place}` must be a signal such as `fb.Input(64)`, got `{brief(signal)}`")
     if not signals:
         raise ConfigError(f"`{where}` must have at least one signal, got `[]`")
     return signals

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.exact import log, turns
 from fastbp.engine.philox import uniform, uniform_at
-from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
+from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
 from fastbp.model.checks import positive, real
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def init_spec(where: str, value: Any) -> Init:
     """
     init = Init(value) if isinstance(value, str) else value
     if not isinstance(init, Init):
-        raise ConfigTypeError(f"`{where}` must be the name of an initialiser or a `fb.Init`, got `{value!r}`")
+        raise ConfigTypeError(f"`{where}` must be the name of an initialiser or a `fb.Init`, got `{brief(value)}`")
     if not isinstance(init.name, str) or init.name not in INITIALISERS:
         raise not_one_of(where, init.name, INITIALISERS)
     known = INITIALISERS[init.name]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastbp.errors import ConfigError, ConfigTypeError, DataTypeError
+from fastbp.errors import ConfigError, ConfigTypeError, DataTypeError, brief
 from fastbp.model.checks import from_zero
 from fastbp.model.losses import Loss, Targets, loss_of
 
@@ -46,13 +46,13 @@ class JointLoss(Loss):
 
     def __post_init__(self) -> None:
         if isinstance(self.losses, str) or not isinstance(self.losses, Sequence):
-            raise ConfigTypeError(f"`losses` must be a list of losses, one for each output, got `{self.losses!r}`")
+            raise ConfigTypeError(f"`losses` must be a list of losses, one for each output, got `{brief(self.losses)}`")
         if len(self.losses) < 2:
-            raise ConfigError(f"`losses` must be at least two, one for each output, got `{self.losses!r}`")
+            raise ConfigError(f"`losses` must be at least two, one for each output, got `{brief(self.losses)}`")
         losses = tuple(loss_of(loss, f"losses[{i}]") for i, loss in enumerate(self.losses))
         weights = [1.0] * len(losses) if self.weights is None else self.weights
         if isinstance(weights, str) or not isinstance(weights, Sequence | np.ndarray) or len(weights) != len(losses):
-            raise ConfigError(f"`weights` must have a number for each of {len(losses)} losses, got `{weights!r}`")
+            raise ConfigError(f"`weights` must have a number for each of {len(losses)} losses, got `{brief(weights)}`")
         for i, loss in enumerate(losses):
             if isinstance(loss, JointLoss):
                 raise ConfigError(f"`losses[{i}]` must be the loss of one output, got a joint one")
@@ -90,7 +90,7 @@ class JointLoss(Loss):
             plain = loss.targets(f"{name}[{i}]", y, rows, width, dtype)
             if plain.weights is not None or plain.normalisers is not None:
                 raise ConfigError(
-                    f"`losses[{i}]` must count all rows alike where there are several outputs, got `{loss!r}`\n"
+                    f"`losses[{i}]` must count all rows alike where there are several outputs, got `{brief(loss)}`\n"
                     "hint: give `sample_weight`"
                 )
             if sample_weight is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.model.checks import between, chance, flag, small, whole
 from fastbp.model.initial import Init, init_spec
 
@@ -300,7 +300,7 @@ class Embedding(Layer):
     def __post_init__(self) -> None:
         if not isinstance(self.columns, Mapping) or not self.columns:
             raise ConfigTypeError(
-                f"`Embedding.columns` must be a dict of column to (categories, width), got `{self.columns!r}`"
+                f"`Embedding.columns` must be a dict of column to (categories, width), got `{brief(self.columns)}`"
             )
         columns: dict[int, tuple[int, int]] = {}
         for key, value in self.columns.items():
@@ -311,7 +311,7 @@ class Embedding(Layer):
                 raise ConfigError(f"`Embedding.columns` must name a column once, got `{column}` twice")
             where = f"Embedding.columns[{column}]"
             if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-                raise ConfigTypeError(f"`{where}` must be (categories, width), got `{value!r}`")
+                raise ConfigTypeError(f"`{where}` must be (categories, width), got `{brief(value)}`")
             columns[column] = whole(f"{where}[0]", value[0], 1), whole(f"{where}[1]", value[1], 1)
         object.__setattr__(self, "columns", columns)
         self._check("init", init_spec)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
+from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
 from fastbp.model import arrays
 from fastbp.model.checks import is_formula
 
@@ -120,7 +120,7 @@ def number_or_numbers(where: str, value: Any, check: Any) -> float | tuple[float
         number: float = check(where, value)
         return number
     if not len(value) or any(isinstance(v, Sequence | np.ndarray) and not isinstance(v, str) for v in value):
-        raise ConfigTypeError(f"`{where}` must be a number or a list of numbers, got `{value!r}`")
+        raise ConfigTypeError(f"`{where}` must be a number or a list of numbers, got `{brief(value)}`")
     return tuple(check(f"{where}[{i}]", v) for i, v in enumerate(value))
 
 
@@ -138,7 +138,7 @@ def loss_of(value: Any, where: str = "loss") -> Loss:
         return value
     if not isinstance(value, str):
         raise ConfigTypeError(
-            f"`{where}` must be the name of a loss, or one such as `fb.Huber(delta=1.0)`, got `{value!r}`"
+            f"`{where}` must be the name of a loss, or one such as `fb.Huber(delta=1.0)`, got `{brief(value)}`"
         )
     if value not in LOSSES and is_formula(value):
         from fastbp.model.custom import CustomLoss
@@ -160,7 +160,7 @@ def loss_for_outputs(value: Any, splits: Sequence[int]) -> Loss:
     listed = isinstance(value, list | tuple) and several
     if listed or len((loss := loss_of(value)).parts) != len(splits):
         wanted = f"a list of {len(splits)} losses, one for each output" if several else "one loss"
-        raise ConfigError(f"`loss` must be {wanted}, got `{given!r}`")
+        raise ConfigError(f"`loss` must be {wanted}, got `{brief(given)}`")
     for (part, _), width in zip(loss.parts, splits, strict=True):
         part.check_outputs(width)
     return loss

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import DTypeLike
 
-from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.model.checks import chance, whole
 from fastbp.model.custom import activation_named
 from fastbp.model.layers import Dropout, Layer, Linear
@@ -40,7 +40,7 @@ def mlp(
     """
     listed = isinstance(sizes, Sequence) and not isinstance(sizes, str | bytes)
     if not listed and getattr(sizes, "ndim", 0) != 1:
-        raise ConfigTypeError(f"`sizes` must be a list of whole numbers, got `{sizes!r}`")
+        raise ConfigTypeError(f"`sizes` must be a list of whole numbers, got `{brief(sizes)}`")
     if len(sizes) < 2:
         raise ConfigError(f"`sizes` must hold inputs and outputs at least, got `{list(sizes)}`")
     made = activation if isinstance(activation, Layer) else activation_named("activation", activation)

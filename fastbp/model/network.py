@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastbp.engine import threads as team
+from fastbp.engine.forks import Lock
 from fastbp.engine.panels import Block
+from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigError, not_one_of
 from fastbp.kernels import layout as at
 from fastbp.model import arrays
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+PLANS = 8  # that a network keeps, and as many that were used before those
 EVALUATION_ROWS = 512  # rows that `evaluate` takes at a time
 
 
@@ -97,8 +99,8 @@ class Network(Derivatives):
         self._inputs, self._outputs = graph.inputs, graph.outputs
         self._parts = graph.parts if len(graph.parts) > 1 else None
         self._splits = list(np.cumsum(graph.splits)[:-1]) if len(graph.heads) > 1 else None
-        self._plans: dict[Any, Any] = {}  # by kind: row plans, and batch plans by (what for, loss)
-        self.lock = threading.RLock()  # held while compiled code works on this network's plans
+        self._plans: Recent[Any, Any] = Recent(PLANS)  # by kind: row plans, and batch plans by (what for, loss)
+        self._share_lock(self._parameters.lock)
         self._predict_plan: RowPlan | None = None
 
     @classmethod
@@ -118,10 +120,23 @@ class Network(Derivatives):
         other = Network._from_graph(self.graph, self.seed, self.dtype)
         other._parameters.block = block
         other._states = self._states
+        other._share_lock(self.lock)
         return other
 
+    def _share_lock(self, lock: Lock) -> None:
+        """Take the lock that is held while parameters, states or plans are read or written, by compiled code too."""
+        self.lock = self._parameters.lock = self._states.lock = lock
+        lock.readers.add(self)
+
+    def _forget(self) -> None:
+        """Drop all plans, which are made again when they are needed."""
+        self._plans.clear()
+        self._predict_plan = None
+
     def __reduce__(self) -> Any:
-        return _rebuild, (self.graph, self.seed, self.dtype.name, self.flat, self._states.flat(), self.about)
+        with self.lock:
+            numbers = self.flat, self._states.flat()
+        return _rebuild, (self.graph, self.seed, self.dtype.name, *numbers, self.about)
 
     def __repr__(self) -> str:
         graph = self.graph
@@ -165,6 +180,11 @@ class Network(Derivatives):
     @flat.setter
     def flat(self, vector: Any) -> None:
         self._parameters.set_flat(vector)
+
+    def arrays(self) -> dict[str, Array]:
+        """All parameters and running statistics by name, as they are at one moment."""
+        with self.lock:
+            return {**self._parameters, **self._states}
 
     # What a network computes.
 
@@ -274,7 +294,7 @@ class Network(Derivatives):
         x, t, top = self.checked(X, y, of, sample_weight)
         key = "gradients", of, flag("training", training)
         with self.lock:
-            plan: Any = self._plans.get(key)
+            plan: Any = self._plans.find(key)
             if plan is None or plan.batch < len(x):
                 update = Update(KEEP, f"{KEEP}_factors", gradients=Block(self._parameters.block.slots, self.dtype))
                 plan = self._plans[key] = self._batch_plan(len(x), of, update, training)
@@ -304,7 +324,7 @@ class Network(Derivatives):
     def evaluate_checked(self, loss: Loss, x: Any, t: Any, top: int) -> float:
         """Loss over rows and targets that `checked` has returned."""
         with self.lock:
-            plan = self._plans.get(("evaluate", loss))
+            plan = self._plans.find(("evaluate", loss))
             if plan is None:
                 plan = self._plans["evaluate", loss] = self._batch_plan(EVALUATION_ROWS, loss, None, False)
             plan.bind(x, t, top)
@@ -356,7 +376,7 @@ class Network(Derivatives):
 def _dtype(dtype: Any) -> np.dtype[Any]:
     try:
         kind = np.dtype(dtype)
-    except TypeError:
+    except Exception:  # whatever an object does when NumPy looks at it
         kind = np.dtype(object)
     if dtype is None or kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise not_one_of("dtype", getattr(dtype, "__name__", dtype), ("float32", "float64"))

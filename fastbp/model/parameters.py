@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.engine.forks import lock
 from fastbp.engine.panels import Block, slots_of
 from fastbp.errors import ConfigError, DataError, DataTypeError, ShapeError
 from fastbp.model.arrays import read
@@ -23,16 +25,23 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
         self.where = where
         self.block = Block(slots_of(shapes, dtype), dtype)
         self.version = 0  # counts writes from Python, after which transposed copies are stale
+        self.lock = lock("this network")  # the network's, held while somebody reads or writes
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         self._known(name)
-        return self.block.read(name)
+        with self.lock:
+            return self.block.read(name)
 
     def __setitem__(self, name: str, values: Any) -> None:
         self._known(name)
         slot = self.block.slots[name]
-        self.block.write(name, checked(f"{self.where}[{name!r}]", values, slot.shape, self.block.dtype))
-        self.version += 1
+        array = checked(f"{self.where}[{name!r}]", values, slot.shape, self.block.dtype)
+        with self.changing():
+            self.block.write(name, array)
+
+    def __reduce__(self) -> Any:
+        shapes = {name: slot.shape for name, slot in self.block.slots.items()}
+        return _rebuild, (shapes, self.block.dtype.name, self.where, self.flat())
 
     def __delitem__(self, name: str) -> None:
         raise ConfigError(f"`{self.where}[{name!r}]` cannot be deleted")
@@ -50,7 +59,18 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     def _known(self, name: str) -> None:
         if name not in self.block.slots:
             names = ", ".join(f"`{known}`" for known in self.block.slots)
-            raise KeyError(f"`{self.where}` has no `{name}`, only {names}")
+            raise KeyError(f"`{self.where}` has no `{name}`, {f'only {names}' if names else 'and no other'}")
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the lock to write to the block; a fork meanwhile leaves the child without this network."""
+        with self.lock:
+            self.version += 1  # first, so that nothing that stops the writing can leave a copy stale
+            self.lock.writes = True
+            try:
+                yield
+            finally:
+                self.lock.writes = False
 
     @property
     def count(self) -> int:
@@ -60,18 +80,25 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     def flat(self, block: Block | None = None) -> NDArray[Any]:
         """All numbers as one vector, parameter after parameter, each row by row."""
         source = block or self.block
-        parts = [source.read(name).ravel() for name in source.slots]
+        with self.lock:
+            parts = [source.read(name).ravel() for name in source.slots]
         return np.concatenate(parts) if parts else np.empty(0, self.block.dtype)
 
     def set_flat(self, vector: Any) -> None:
         """Write all numbers from one vector."""
         array = checked("flat", vector, (self.count,), self.block.dtype)
         at = 0
-        for name, slot in self.block.slots.items():
-            size = int(np.prod(slot.shape))
-            self.block.write(name, array[at : at + size].reshape(slot.shape))
-            at += size
-        self.version += 1
+        with self.changing():
+            for name, slot in self.block.slots.items():
+                size = int(np.prod(slot.shape))
+                self.block.write(name, array[at : at + size].reshape(slot.shape))
+                at += size
+
+
+def _rebuild(shapes: dict[str, tuple[int, ...]], dtype: str, where: str, flat: NDArray[Any]) -> Parameters:
+    made = Parameters(shapes, np.dtype(dtype), where)
+    made.set_flat(flat)
+    return made
 
 
 def checked(where: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

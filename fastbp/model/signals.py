@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, whole_number
+from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief, whole_number
 from fastbp.model import gates
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.checks import real, whole
@@ -137,7 +137,9 @@ class Signal:
 
     def __getitem__(self, columns: Any) -> Signal:
         if not isinstance(columns, tuple) or len(columns) != 2 or columns[0] != slice(None):
-            raise ConfigError(f"a signal must be cut as `h[:, 2:5]` or `h[:, 0]`, all rows first, got `h[{columns!r}]`")
+            raise ConfigError(
+                f"a signal must be cut as `h[:, 2:5]` or `h[:, 0]`, all rows first, got `h[{brief(columns)}]`"
+            )
         at = columns[1]
         if not isinstance(at, slice):
             index = whole_number("column", at)
@@ -235,7 +237,7 @@ def concat(signals: Sequence[Any]) -> Signal:
     signals : list of signals
     """
     if not isinstance(signals, list | tuple):
-        raise ConfigTypeError(f"`signals` must be a list of signals, got `{signals!r}`")
+        raise ConfigTypeError(f"`signals` must be a list of signals, got `{brief(signals)}`")
     return applied(gates.Concat(), signals)
 
 

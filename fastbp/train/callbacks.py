@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
+from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
 from fastbp.model.checks import flag, from_zero, positive, real, whole
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Monitor:
 
     def __init__(self, where: str, name: Any, mode: Any, min_delta: Any = 0.0) -> None:
         if not isinstance(name, str):
-            raise ConfigTypeError(f"`{where}.monitor` must be a name such as `val_loss`, got `{name!r}`")
+            raise ConfigTypeError(f"`{where}.monitor` must be a name such as `val_loss`, got `{brief(name)}`")
         if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
             raise not_one_of(f"{where}.mode", mode, ("auto", "min", "max"))
         self.where = where
@@ -279,4 +279,4 @@ def callback(value: Any) -> Callback:
         return value
     if callable(value) and not isinstance(value, type):
         return Function(value)
-    raise ConfigTypeError(f"`callbacks` must hold callbacks or functions f(trainer, history), got `{value!r}`")
+    raise ConfigTypeError(f"`callbacks` must hold callbacks or functions f(trainer, history), got `{brief(value)}`")

@@ -10,6 +10,10 @@ from fastbp.model.losses import Loss
 from fastbp.train.schedules import Constant, Schedule
 
 CALL_SECONDS = 0.05  # how long compiled code runs before Python may answer Ctrl-C and draw
+# Multiplications below which one step is fastest in one call on one thread: starting a region and what Python does
+# around it cost about 40 µs a call, which only `run` and `fit` spread over many steps.
+ONE_CALL_WORK = 3_000_000
+MOST_STEPS = 2**63 - 1  # that compiled code can count
 GROWTH = 4  # how much longer a call may be than the one before, while their time is being learned
 RATES_AHEAD = 256  # steps for which a schedule is asked at once
 # Losses whose targets have limits of their own, which the call for small steps does not look at.

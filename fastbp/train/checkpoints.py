@@ -17,10 +17,13 @@ Numbers = dict[str, Any]
 
 def state_of(trainer: Trainer) -> tuple[Arrays, Numbers]:
     """Everything that the next step depends on, but for settings and data."""
-    arrays = {f"{kind}/{name}": block.read(name) for kind, block in _blocks(trainer).items() for name in block.slots}
-    plan = trainer._batch_plan
-    place, order = plan.position() if plan is not None else (None, np.zeros(0, np.uint32))
-    return {**arrays, "order": order}, {"steps_done": trainer.steps_done, "lr": trainer.optimizer.lr, "place": place}
+    with trainer._lock, trainer.net.lock:
+        blocks = _blocks(trainer)
+        arrays = {f"{kind}/{name}": block.read(name) for kind, block in blocks.items() for name in block.slots}
+        plan = trainer._batch_plan
+        place, order = plan.position() if plan is not None else (None, np.zeros(0, np.uint32))
+        numbers = {"steps_done": trainer.steps_done, "lr": trainer.optimizer.lr, "place": place}
+    return {**arrays, "order": order}, numbers
 
 
 def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
@@ -43,12 +46,12 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
         if not np.isfinite(array).all():
             raise CheckpointError(f"`{name}` must be finite, got NaN or infinity")
     _check_position(numbers["place"], arrays["order"])
-    for name, (block, own) in blocks.items():
-        block.write(own, arrays[name])
-    trainer.net.parameters.version += 1
-    trainer.steps_done = numbers["steps_done"]
-    trainer.optimizer = replace(trainer.optimizer, lr=numbers["lr"])
-    trainer._position = None if numbers["place"] is None else (numbers["place"], arrays["order"])
+    with trainer._lock, trainer.net.parameters.changing():
+        for name, (block, own) in blocks.items():
+            block.write(own, arrays[name])
+        trainer.steps_done = numbers["steps_done"]
+        trainer.optimizer = replace(trainer.optimizer, lr=numbers["lr"])
+        trainer._position = None if numbers["place"] is None else (numbers["place"], arrays["order"])
 
 
 def _check_position(place: Any, order: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.errors import ConfigError, ConfigTypeError, DataError
+from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief
 from fastbp.model.losses import Loss
 from fastbp.model.network import Network
 from fastbp.train.history import History
@@ -55,7 +55,7 @@ class HeldOut:
 def held_out_of(net: Network, loss: Loss, validation: Any, metrics: Any, units: Any = None) -> HeldOut | None:
     """Check what `fit` was told to validate on; None where it was not."""
     if isinstance(metrics, str) or not isinstance(metrics, Sequence):
-        raise ConfigTypeError(f"`metrics` must be a list of names, got `{metrics!r}`")
+        raise ConfigTypeError(f"`metrics` must be a list of names, got `{brief(metrics)}`")
     if metrics and len(net.graph.heads) > 1:
         raise ConfigError("`metrics` must be empty for a network with several outputs, whose losses are taken instead")
     several = loss.kind == "binary_cross_entropy" and net.outputs > 1

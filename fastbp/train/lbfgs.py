@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from fastbp.engine.panels import Snapshot
-from fastbp.errors import ConfigError, ConfigTypeError, DependencyError, DivergedError
+from fastbp.engine.forks import lock
+from fastbp.errors import ConfigError, ConfigTypeError, DependencyError, DivergedError, brief
 from fastbp.model.checks import flag, from_zero, whole
 from fastbp.model.losses import Loss
 from fastbp.model.network import Network
 from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
+from fastbp.train.snapshots import Snapshots
 from fastbp.train.treatment import loss_for
 
 
-class LBFGS:
+class LBFGS(Snapshots):
     """Trains a network on all of its rows at once with limited-memory BFGS (Liu and Nocedal, 1989).
 
     Each iteration goes along -H g, with H an estimate of the inverse Hessian from the last few changes of the
@@ -51,6 +51,8 @@ class LBFGS:
     True
     """
 
+    net: Network
+
     def __init__(
         self,
         net: Network,
@@ -77,10 +79,15 @@ class LBFGS:
         self.steps_done = 0
         self.validating = False
         self.units: Any = None  # (center, spread) of targets that were scaled, which metrics undo
-        self._lock = threading.RLock()
+        self._lock = lock("this trainer", writes=True)
 
     def __repr__(self) -> str:
         return f"LBFGS(loss={self.loss!r}, weight_decay={self.weight_decay}, memory={self.memory})"
+
+    def __reduce__(self) -> Any:
+        with self._lock:
+            settings = self.net, self.loss, self.weight_decay, self.decay_all, self.memory, self.tolerance
+            return LBFGS, settings, {name: getattr(self, name) for name in ("steps_done", "validating", "units")}
 
     @property
     def evaluated(self) -> Network:
@@ -109,7 +116,7 @@ class LBFGS:
                 '`LBFGS` needs SciPy, which is not installed\nhint: pip install "fastbp[lbfgs]"'
             ) from None
         if not isinstance(callbacks, list | tuple):
-            raise ConfigTypeError(f"`callbacks` must be a list of callbacks, got `{callbacks!r}`")
+            raise ConfigTypeError(f"`callbacks` must be a list of callbacks, got `{brief(callbacks)}`")
         hooks = [callback(c) for c in callbacks]
         count = whole("epochs", epochs, 0)
         with self._lock:
@@ -134,15 +141,6 @@ class LBFGS:
         if found.nit < count and not run.history.stopped:
             small = np.abs(found.jac).max() <= self.tolerance
             run.history.stopped = "the gradient is small" if small else "the loss cannot be made smaller"
-
-    def snapshot(self, into: Snapshot | None = None) -> Snapshot:
-        """A copy of the network's parameters, to be given to `restore`."""
-        return Snapshot([self.net.parameters.block]) if into is None else into.take()
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Put back what `snapshot` copied."""
-        snapshot.put_back()
-        self.net.parameters.version += 1
 
 
 class _Run:
@@ -169,10 +167,11 @@ class _Run:
             small = theta.astype(net.dtype)
         if not np.isfinite(small).all():
             return float("inf"), np.zeros_like(theta)
-        net.flat = small
         X, y, loss, weights = self.data
         try:
-            value, gradients = net.loss_and_gradients(X, y, loss, weights)
+            with net.lock:
+                net.flat = small
+                value, gradients = net.loss_and_gradients(X, y, loss, weights)
         except DivergedError:
             if not self.begun_well:
                 raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.model.checks import flag, from_zero, positive
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {}
@@ -38,7 +38,7 @@ class Optimizer:
             first, second = self.betas  # type: ignore[attr-defined]
         except (TypeError, ValueError):
             got = self.betas  # type: ignore[attr-defined]
-            raise ConfigTypeError(f"`{name}.betas` must be two numbers, got `{got!r}`") from None
+            raise ConfigTypeError(f"`{name}.betas` must be two numbers, got `{brief(got)}`") from None
         betas = from_zero(f"{name}.betas[0]", first, 1.0), from_zero(f"{name}.betas[1]", second, 1.0)
         object.__setattr__(self, "betas", betas)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.engine.exact import cos_turns, log2, power
-from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.model.checks import between, chance, positive, whole
 
 Array = NDArray[np.float64]
@@ -45,7 +45,7 @@ def _part(where: str, value: Any) -> float:
 
 def _ascending(where: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        raise ConfigTypeError(f"`{where}` must be a list of whole numbers, got `{value!r}`")
+        raise ConfigTypeError(f"`{where}` must be a list of whole numbers, got `{brief(value)}`")
     numbers = tuple(_count(f"{where}[{i}]", number) for i, number in enumerate(value))
     if any(a >= b for a, b in pairwise(numbers)):
         raise ConfigError(f"`{where}` must be ascending, got `{list(numbers)}`")

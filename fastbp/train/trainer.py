@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from fastbp.engine import forks
 from fastbp.engine import threads as team
-from fastbp.engine.panels import Snapshot
-from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.kernels import layout as at
 from fastbp.model.batch_plan import BatchPlan
 from fastbp.model.checks import seed_of, whole
@@ -18,19 +18,16 @@ from fastbp.model.losses import Loss
 from fastbp.model.network import Network, signed
 from fastbp.train.adam import Adam
 from fastbp.train.callbacks import Callback, callback, running
-from fastbp.train.calls import Pace, Rates, fits_one_call
+from fastbp.train.calls import MOST_STEPS, ONE_CALL_WORK, Pace, Rates, fits_one_call
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.schedules import Constant, Schedule
-from fastbp.train.treatment import loss_for, treatment_of, update_of
-
-# Multiplications below which one step is fastest in one call on one thread: starting a region and what Python does
-# around it cost about 40 µs a call, which only `run` and `fit` spread over many steps.
-ONE_CALL_WORK = 3_000_000
+from fastbp.train.snapshots import Snapshots
+from fastbp.train.treatment import loss_for, penalty_data, treatment_of, update_of
 
 
-class Trainer:
+class Trainer(Snapshots):
     """Trains one network.
 
     Parameters
@@ -99,9 +96,11 @@ class Trainer:
         if optimizer is None:
             optimizer = Adam()
         if not isinstance(optimizer, Optimizer):
-            raise ConfigTypeError(f"`optimizer` must be an optimiser such as `fb.Adam(lr=1e-3)`, got `{optimizer!r}`")
+            raise ConfigTypeError(
+                f"`optimizer` must be an optimiser such as `fb.Adam(lr=1e-3)`, got `{brief(optimizer)}`"
+            )
         if schedule is not None and not isinstance(schedule, Schedule):
-            raise ConfigTypeError(f"`schedule` must be a schedule such as `fb.Cosine()`, got `{schedule!r}`")
+            raise ConfigTypeError(f"`schedule` must be a schedule such as `fb.Cosine()`, got `{brief(schedule)}`")
         self._net = net
         self._loss = loss_for(net, loss)
         self._given_loss = loss
@@ -122,22 +121,28 @@ class Trainer:
             ema,
             treatment_of(net, lr_factors, decay_factors, frozen, penalty, optimizer),
         )
+        factors = copy.copy(lr_factors), copy.copy(decay_factors)
+        self._given = threads, *factors, list(frozen), penalty_data(penalty)
+        self._average = self._update.average
         self._averaged: Network | None = None
         self._still = [name for name, way in (self._update.treatment or {}).items() if way is None]
-        if self._update.average is not None:
-            self._update.average.copy_from(net.parameters.block)
         self._batch_plan: BatchPlan | None = None
         self._step_plan: BatchPlan | None = None
         self._small = False
         self._position: Any = None  # where a fit is to go on
         self._pace = Pace()
-        self._lock = threading.RLock()
+        self._lock = forks.lock("this trainer", writes=True)
 
     def __repr__(self) -> str:
         return (
             f"Trainer(loss={self.loss!r}, optimizer={self.optimizer}, batch_size={self.batch_size},"
             f" threads={self.threads}, seed={self.seed})"
         )
+
+    def __reduce__(self) -> Any:
+        from fastbp.train.pickled import parts
+
+        return parts(self)
 
     @property
     def net(self) -> Network:
@@ -174,7 +179,7 @@ class Trainer:
         old = self._optimizer
         same = type(optimizer) is type(old) and optimizer.kernel == old.kernel
         if not same or getattr(optimizer, "decay_all", False) != getattr(old, "decay_all", False):
-            raise ConfigError(f"`optimizer` must stay the same kind as `{old!r}`, got `{optimizer!r}`")
+            raise ConfigError(f"`optimizer` must stay the same kind as `{old!r}`, got `{brief(optimizer)}`")
         with self._lock:
             self._optimizer = optimizer
             self._update = replace(self._update, settings=tuple(optimizer.numbers()))
@@ -197,24 +202,27 @@ class Trainer:
     @property
     def averaged(self) -> Network:
         """A network with the running average of the parameters, which goes on with the training."""
-        if self._update.average is None:
+        if self._average is None:
             raise ConfigError("`averaged` needs a Trainer with `ema`, got one without")
-        if self._averaged is None:
-            self._averaged = self.net.sharing(self._update.average)
-        for name in self._still:  # which no step moves towards its average
-            self._update.average.write(name, self.net.parameters[name])
-        self._averaged.parameters.version += 1
-        return self._averaged
+        with self.net.lock:
+            found = self._averaged or self.net.sharing(self._average)
+            self._averaged = found
+            with found.parameters.changing():
+                for name in self._still:  # which no step moves towards its average
+                    self._average.write(name, self.net.parameters[name])
+            return found
 
     @property
     def evaluated(self) -> Network:
         """The network that validation looks at: `averaged` with an `ema`, otherwise `net`."""
-        return self.net if self._update.average is None else self.averaged
+        return self.net if self._average is None else self.averaged
 
     def _call(self, plan: BatchPlan, count: int, passes: int) -> list[float]:
         """One call of compiled code, and the bookkeeping around it."""
-        parameters = self.net.parameters
-        with self.net.lock:
+        if not 0 <= self.steps_done <= MOST_STEPS - count:
+            raise ConfigError(f"`steps_done` must stay at least 0 and below 2**63, got `{self.steps_done}`")
+        parameters, lock = self.net.parameters, self.net.lock
+        with lock:
             plan.refresh(parameters.version)
             plan.rates[:count] = self._rates.of(self.optimizer.lr, self.steps_done, count)
             plan.head[at.STEP] = self.steps_done
@@ -222,10 +230,12 @@ class Trainer:
             # First: should Ctrl-C come between two lines here, every plan makes its transposed weights anew.
             parameters.version += 1
             try:
+                lock.writes = True
                 return plan.steps(count, passes, self.threads)
             finally:
                 self.steps_done = int(plan.head[at.STEP])
                 plan.keep_version(parameters.version)
+                lock.writes = False
 
     def step(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """One optimiser step on this batch, however many rows it has; returns its loss before the step."""
@@ -236,7 +246,8 @@ class Trainer:
         plan = self._step_plan
         self._rates.total = 0
         lr = self._rates.one(self.optimizer.lr, self.steps_done)
-        if plan is not None and self._small and sample_weight is None and self._step_at_once(plan, X, y, lr):
+        small = self._small and sample_weight is None and 0 <= self.steps_done < MOST_STEPS
+        if plan is not None and small and self._step_at_once(plan, X, y, lr):
             return plan.loss
         x, t, top = self.net.checked(X, y, self._loss, sample_weight)
         if plan is None or plan.batch < len(x):
@@ -251,16 +262,18 @@ class Trainer:
         """A step in one call, where the work is small and the arrays need no conversion; says whether it was one."""
         if not fits_one_call(X, y, plan.batch, self.net.inputs, self._loss, self.net.outputs):
             return False
-        parameters = self.net.parameters
-        with self.net.lock:
+        parameters, lock = self.net.parameters, self.net.lock
+        with lock:
             plan.refresh(parameters.version)
             parameters.version += 1
             plan.head[at.STEP] = self.steps_done
             try:
+                lock.writes = True
                 return plan.step(X, y, lr, self.steps_done, signed(self.seed))
             finally:
                 self.steps_done = int(plan.head[at.STEP])
                 plan.keep_version(parameters.version)
+                lock.writes = False
 
     def run(self, X: Any, y: Any, steps: int, sample_weight: Any = None) -> History:
         """That many steps over shuffled batches, in compiled code; the next `run` goes on in the same pass.
@@ -321,7 +334,9 @@ class Trainer:
             those that are done.
         """
         if not isinstance(callbacks, list | tuple):
-            raise ConfigTypeError(f"`callbacks` must be a list of callbacks, got `{callbacks!r}`")
+            raise ConfigTypeError(f"`callbacks` must be a list of callbacks, got `{brief(callbacks)}`")
+        if history is not None and not isinstance(history, History):
+            raise ConfigTypeError(f"`history` must be a History that `fit` returned, got `{brief(history)}`")
         hooks, count = [callback(c) for c in callbacks], whole("epochs", epochs, 0)
         with self._lock:
             x, t, top = self.net.checked(X, y, self._loss, sample_weight)
@@ -380,16 +395,3 @@ class Trainer:
         ended = self._call(plan, count, passes)
         self._pace.learn(self.steps_done - before, time.perf_counter() - begun)
         return ended
-
-    def snapshot(self, into: Snapshot | None = None) -> Snapshot:
-        """A copy of the parameters, running statistics and running average, to be given to `restore`."""
-        average = self._update.average
-        blocks = [self.net.parameters.block, self.net.states.block, *([] if average is None else [average])]
-        return Snapshot(blocks) if into is None else into.take()
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Put back what `snapshot` copied."""
-        if not isinstance(snapshot, Snapshot) or not snapshot.has(self.net.parameters.block):
-            raise ConfigError("`snapshot` must be one that this trainer's `snapshot` returned, got another")
-        snapshot.put_back()
-        self.net.parameters.version += 1

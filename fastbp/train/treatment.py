@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastbp.engine.panels import Block
-from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.model.batch_plan import Update
 from fastbp.model.checks import chance, from_zero, positive, whole
-from fastbp.model.custom import penalty_kernel
+from fastbp.model.custom import formula_of, penalty_kernel
 from fastbp.model.losses import Loss, loss_for_outputs
 from fastbp.model.network import Network
 from fastbp.model.records import Treatment, Way
@@ -30,7 +30,7 @@ def _factors(where: str, value: Any, net: Network) -> dict[str, float]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise ConfigTypeError(f"`{where}` must be a dict of layer or parameter to number, got `{value!r}`")
+        raise ConfigTypeError(f"`{where}` must be a dict of layer or parameter to number, got `{brief(value)}`")
     out: dict[str, float] = {}
     for name, factor in sorted(value.items(), key=lambda item: "." in str(item[0])):
         number = from_zero(f"{where}[{name!r}]", factor)
@@ -48,6 +48,15 @@ def _penalties(value: Any, net: Network) -> dict[str, str]:
     for name, given in sorted(value.items(), key=lambda item: "." in str(item[0])):
         out.update(dict.fromkeys(_named("penalty", name, net), penalty_kernel(given)))
     return out
+
+
+def penalty_data(value: Any) -> Any:
+    """A penalty with functions as the gates that they were made of, so that it can be stored."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        return {name: formula_of("penalty", given, ("w",)) for name, given in value.items()}
+    return formula_of("penalty", value, ("w",))
 
 
 def loss_for(net: Network, value: str | Loss) -> Loss:
@@ -74,7 +83,7 @@ def treatment_of(
 ) -> Treatment:
     """What a trainer does with each parameter."""
     if isinstance(frozen, str) or not isinstance(frozen, Sequence):
-        raise ConfigTypeError(f"`frozen` must be a list of layers or parameters, got `{frozen!r}`")
+        raise ConfigTypeError(f"`frozen` must be a list of layers or parameters, got `{brief(frozen)}`")
     rates = _factors("lr_factors", lr_factors, net)
     decays = _factors("decay_factors", decay_factors, net)
     still = {known for name in frozen for known in _named("frozen", name, net)}
@@ -118,5 +127,6 @@ def update_of(
     for block in update.moments:
         block.fill(optimizer.first_moments())
     if update.average is not None:
-        update.average.copy_from(net.parameters.block)
+        with net.lock:
+            update.average.copy_from(net.parameters.block)
     return update

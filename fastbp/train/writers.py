@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Any, TextIO
 
-from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.model.checks import flag, whole
 from fastbp.train.callbacks import Callback, Monitor
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _path(where: str, value: Any) -> Path:
     if not isinstance(value, str | Path) or not str(value):
-        raise ConfigTypeError(f"`{where}` must be a path, got `{value!r}`")
+        raise ConfigTypeError(f"`{where}` must be a path, got `{brief(value)}`")
     return Path(value)
 
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.errors import ConfigError, ConfigTypeError, DataError, ShapeError, not_one_of
+from fastbp.errors import ConfigError, ConfigTypeError, DataError, ShapeError, brief, not_one_of
 from fastbp.model.arrays import as_array
 from fastbp.train.metrics import inputs
 from fastbp.train.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, f1, precision, recall
@@ -136,7 +136,7 @@ def metric_named(name: Any, loss: str | None = None, several: bool = False) -> M
 with loss `mse`, got `accuracy`
     """
     if not isinstance(name, str):
-        raise ConfigTypeError(f"`metric` must be the name of a metric, got `{name!r}`")
+        raise ConfigTypeError(f"`metric` must be the name of a metric, got `{brief(name)}`")
     numbered = re.fullmatch(r"top_([1-9][0-9]*)", name)
     if name not in METRICS and numbered is None:
         raise not_one_of("metric", name, METRICS)

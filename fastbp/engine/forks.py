@@ -1,0 +1,99 @@
+"""Forks and locks: a child has only the thread that forked, so what the others held it would wait for, for ever.
+
+Locks of the whole process, such as the one that is held while machine code is made, are taken before a fork and given
+back after it on both sides: a fork waits for some seconds until no thread is in the middle of that. What belongs to one
+network or trainer is not waited for. The child gets a new lock for what another thread was only reading, and
+`ForkError` for what it was writing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import Any
+from weakref import WeakSet
+
+from fastbp.errors import ForkError
+
+PATIENCE = 10.0  # seconds that a fork waits
+_RLock: Any = type(threading.RLock())
+_locks: WeakSet[Lock] = WeakSet()
+_taken: list[Any] = []  # before a fork, by the thread that forks
+
+
+class Lock(_RLock):  # type: ignore[misc]
+    """What one thread at a time holds, again and again if it likes.
+
+    Attributes
+    ----------
+    of : str
+        What it belongs to, in a message.
+    writes : bool
+        Whether who holds it now is in the middle of something that a child could not use.
+    readers : set
+        Objects whose `_forget` the child calls where another thread was reading.
+    """
+
+    of: str
+    writes: bool
+    readers: WeakSet[Any]
+
+
+class Refused(Lock):
+    """The lock, in a child, of what a thread of its parent had half written."""
+
+    def __enter__(self) -> None:
+        raise ForkError(
+            f"this process was forked while another thread of its parent worked on {self.of}, which may be half"
+            " written here\nhint: fork before such threads start, or start workers with"
+            ' multiprocessing.get_context("spawn") or "forkserver"'
+        )
+
+
+def lock(of: str, writes: bool = False) -> Lock:
+    """A new lock; `writes` is for what nobody holds only to read."""
+    new = Lock()
+    new.of, new.writes, new.readers = of, writes, WeakSet()
+    _locks.add(new)
+    return new
+
+
+CODE = lock("its machine code", writes=True)  # held while machine code is made, loaded or proven
+IMPORTS = lock(
+    "what the package imports", writes=True
+)  # held while a name of the package loads what it needs; nothing of it takes CODE
+
+
+def _before() -> None:
+    """Wait for every lock of the process, in the order in which threads take them."""
+    compiler = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
+    llvm = getattr(getattr(sys.modules.get("llvmlite.binding.ffi"), "lib", None), "_lock", None)
+    until = time.monotonic() + PATIENCE
+    for one in (CODE, IMPORTS, getattr(compiler, "_lock", None), getattr(llvm, "_lock", None)):
+        if one is not None and one.acquire(timeout=max(0.0, until - time.monotonic())):
+            _taken.append(one)
+
+
+def _after() -> None:
+    while _taken:
+        _taken.pop().release()
+
+
+def _in_child() -> None:
+    _after()
+    for one in list(_locks):
+        if one.acquire(blocking=False):  # free, or held by the thread that forked, which goes on here
+            one.release()
+            continue
+        one._at_fork_reinit()
+        if one.writes:
+            one.__class__ = Refused
+        else:
+            for reader in list(one.readers):
+                reader._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_in_child)

@@ -1,0 +1,46 @@
+"""A trainer as pickle, joblib and worker processes carry it: its settings, and the state that a checkpoint has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastbp.model.network import Network
+from fastbp.train.checkpoints import load_state, state_of
+from fastbp.train.trainer import Trainer
+
+
+def parts(trainer: Trainer) -> Any:
+    """What `Trainer.__reduce__` returns, all of one moment."""
+    with trainer._lock, trainer.net.lock:
+        update = trainer._update
+        threads, lr_factors, decay_factors, frozen, penalty = trainer._given
+        settings = {
+            "loss": trainer.loss,
+            "optimizer": trainer.optimizer,
+            "batch_size": trainer.batch_size,
+            "seed": trainer.seed,
+            "schedule": trainer._rates.schedule,
+            "threads": threads,
+            "clip_norm": update.clip_norm or None,
+            "clip_value": update.clip_value or None,
+            "accumulate": update.accumulate,
+            "ema": None if update.average is None else update.average_keep,
+            "lr_factors": lr_factors,
+            "decay_factors": decay_factors,
+            "frozen": frozen,
+            "penalty": penalty,
+        }
+        batch = trainer._batch_plan.batch if trainer._batch_plan else 0
+        more = {name: getattr(trainer, name) for name in ("validating", "units", "_position")}
+        return _rebuild, (trainer.net, settings, *state_of(trainer), batch, more)
+
+
+def _rebuild(net: Network, settings: Any, arrays: Any, numbers: Any, batch: int, more: dict[str, Any]) -> Trainer:
+    trainer = Trainer(net, **settings)
+    load_state(trainer, arrays, numbers)
+    if batch:  # `run` goes on in its pass
+        plan = trainer._batch_plan = trainer._plan(batch)
+        plan._order = arrays["order"].copy()
+        plan.set_position((numbers["place"], plan._order), len(plan._order))
+    vars(trainer).update(more)
+    return trainer
