@@ -14,8 +14,10 @@ from __future__ import annotations
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.layout import (
     A_STRIDE,
+    ATTEMPT,
     AVERAGE,
     C_STRIDE,
+    CHECKING,
     COLUMN_FROM,
     COLUMN_ROWS,
     COLUMN_STRIDE,
@@ -49,6 +51,7 @@ from fastbp.kernels.layout import (
     LIST_STAMPS,
     MICRO,
     PANELS,
+    RUNS,
     STAGED,
     TABLE_COUNT,
     TABLES,
@@ -58,7 +61,19 @@ from fastbp.kernels.layout import (
     C,
 )
 from fastbp.kernels.lines import add_product, note_line, note_magnitude, times
-from fastbp.kernels.memory import as_real, bytes_of, fill, get, get_double, get_real, load, put, put_real, store
+from fastbp.kernels.memory import (
+    as_real,
+    bytes_of,
+    call_kernel,
+    fill,
+    get,
+    get_double,
+    get_real,
+    load,
+    put,
+    put_real,
+    store,
+)
 from fastbp.kernels.updates import apply_kept
 from fastbp.kernels.vector import LINE
 from fastbp.kernels.weights import average, found_bad, hand_over
@@ -183,18 +198,23 @@ def embedding_rows(task, me, r0, r1, z):
         for panel in range(panels):
             o = panel * stride + get(get(seen, LIST_ROWS), i) * LINE
             hand_over(head, me, rate, decay, sums + o, get(layer, LAYER_OFFSET) + o, 1, z)
-    average_rest(head, layer, seen, z)
+    average_rest(head, me, layer, seen, z)
 
 
 @inlined
-def average_rest(head, layer, seen, z):
+def average_rest(head, me, layer, seen, z):
     """The running average goes on for the rows that did not occur, whose parameters stay as they are."""
     if get(head, AVERAGE) == 0:
         return
     for row in range(get(layer, LAYER_INPUTS)):
         if get(get(seen, LIST_STAMPS), row) != get(seen, LIST_SERIAL):
             for panel in range(get(layer, LAYER_PANELS)):
-                average(head, get(layer, LAYER_OFFSET) + panel * get(layer, LAYER_STRIDE) + row * LINE, 1, z)
+                o = get(layer, LAYER_OFFSET) + panel * get(layer, LAYER_STRIDE) + row * LINE
+                if get(head, CHECKING) != 0:
+                    put(me, RUNS, 0)
+                    call_kernel(get(head, ATTEMPT), head, me, o, 1, z)
+                else:
+                    average(head, o, 1, z)
 
 
 @inlined
@@ -232,4 +252,4 @@ def embedding_update(task, me, r0, r1, z):
         for panel in range(get(layer, LAYER_PANELS)):
             o = panel * get(layer, LAYER_STRIDE) + get(get(step, LIST_ROWS), i) * LINE
             apply_kept(head, me, rate, decay, get(layer, LAYER_OFFSET) + o, 1, z)
-    average_rest(head, layer, step, z)
+    average_rest(head, me, layer, step, z)
