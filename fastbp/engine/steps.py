@@ -87,13 +87,14 @@ def end_backward(head, z):
 def update_is_certain(head, z):
     """Whether all that the update writes is certain to be finite; where not even the bounds are known they are taken.
 
-    A plan that updates nothing has nothing to fear.
+    A plan that updates nothing has nothing to fear. Slopes of penalties are known only where gradients wait.
     """
     if get(head, at.BOUND) == 0:
         return True
     limit = get_double(head, at.LIMIT)
     certain = False
-    if get(head, at.PENALISED) == 0 and get_double(head, at.GRADIENT) < 1e400:
+    known = get(head, at.PENALISED) == 0 or get(head, at.STAGED) != 0
+    if known and get_double(head, at.GRADIENT) < 1e400:
         call_kernel(get(head, at.BOUND), head, 0, 0, 0, z)
         certain = get_double(head, at.WORST) < limit
         if not certain:
@@ -104,6 +105,15 @@ def update_is_certain(head, z):
         put_double(head, at.BOUNDS + i, get_double(head, at.NEXT_BOUNDS + i) if certain else 1e400)
     put(head, at.TRIED, get(head, at.TRIED) + (0 if certain else 1))
     return certain
+
+
+@inlined
+def note_penalties(head, z):
+    """Let GRADIENT bound the gradients to which penalties were added, too."""
+    top = 0
+    for t in range(get(head, at.THREADS)):
+        top = max(top, get(worker_of(head, t), at.STEEPEST))
+    put_double(head, at.GRADIENT, max(get_double(head, at.GRADIENT), number_of(top, head, z)))
 
 
 @inlined
@@ -208,6 +218,7 @@ def begin_batch(head, me, r0, r1, z):
         put(me, at.SHIFT, 0 if order != 0 else cursor)
         put(me, at.BAD_LAYER, 0)
         put(me, at.BAD_PLACE, 0)
+        put(me, at.STEEPEST, 0)
         for op in range(get(head, at.MAGNITUDE_COUNT)):
             put(me, at.MAGNITUDES + op, 0)
     scale_loss(head, rows)

@@ -16,6 +16,7 @@ from fastbp.engine.steps import (
     end_backward,
     end_batch,
     end_step,
+    note_penalties,
     problem,
     put_back,
     sum_loss,
@@ -99,6 +100,8 @@ def next_phase(head, index, z):
             return at.STOPPED
         put(head, at.CHECKING, 0)
         return index + 1
+    if end == at.END_GRADIENTS:
+        note_penalties(head, z)
     if end == at.END_GRADIENTS and get(head, at.MICRO) + 1 < get(head, at.GROUP):
         end_batch(head)
         put(head, at.MICRO, get(head, at.MICRO) + 1)

@@ -76,7 +76,7 @@ from fastbp.kernels.memory import (
 )
 from fastbp.kernels.updates import apply_kept
 from fastbp.kernels.vector import LINE
-from fastbp.kernels.weights import average, found_bad, hand_over
+from fastbp.kernels.weights import add_penalty, average, found_bad, hand_over
 
 NOT_A_NUMBER = float("nan")
 
@@ -190,10 +190,10 @@ def embedding_rows(task, me, r0, r1, z):
             note_line(largest, load(sums + panel * stride + row * LINE, z), z)
     if found_bad(layer, head, me, largest, z):
         return
-    if get(head, STAGED) != 0:
-        keep_rows(head, layer, seen, z)
-        return
     rate, decay = layer + LAYER_RATE * WORD, layer + LAYER_DECAY * WORD
+    if get(head, STAGED) != 0:
+        keep_rows(head, me, layer, decay, seen, z)
+        return
     for i in range(get(seen, LIST_COUNT)):
         for panel in range(panels):
             o = panel * stride + get(get(seen, LIST_ROWS), i) * LINE
@@ -218,8 +218,8 @@ def average_rest(head, me, layer, seen, z):
 
 
 @inlined
-def keep_rows(head, layer, seen, z):
-    """Add the batch's rows to GRADIENTS, in which all rows are zero that have not occurred in this step."""
+def keep_rows(head, me, layer, decay, seen, z):
+    """Add the batch's rows and their penalties to GRADIENTS, in which rows are zero that did not occur in this step."""
     step = get(layer, LAYER_STEP_LIST)
     gradients = get(head, GRADIENTS) + get(layer, LAYER_OFFSET)
     stride = get(layer, LAYER_STRIDE)
@@ -234,6 +234,7 @@ def keep_rows(head, layer, seen, z):
         first = is_new(step, row)
         for panel in range(get(layer, LAYER_PANELS)):
             o = panel * stride + row * LINE
+            add_penalty(head, me, decay, get(layer, LAYER_SUMS) + o, get(layer, LAYER_OFFSET) + o, 1, z)
             g = load(get(layer, LAYER_SUMS) + o, z)
             if first:
                 store(gradients + o, times(g, part))

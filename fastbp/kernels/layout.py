@@ -81,7 +81,7 @@ REST = next(_word)  # address of the kernel that takes the last of them; 0: the 
 RULE = next(_word)  # which formula it uses
 TOP_RATE = next(_word)  # the largest factor of the learning rate, and of the weight decay, float64
 TOP_DECAY = next(_word)
-PENALISED = next(_word)  # 1: there are penalties, whose slopes have no bound
+PENALISED = next(_word)  # 1: there are penalties, whose slopes have no bound until they are taken
 PARAMETER_COUNT = next(_word)  # numbers in PARAMETERS, padding too
 ATTEMPT = next(_word)  # address of the kernel that tries an update
 RENEWED = next(_word)  # steps that had to look at all parameters for their bounds, and those that tried their update
@@ -148,6 +148,8 @@ LARGEST_LINE = 8  # a line: running maximum of magnitudes, as bits
 ZERO_LINE = 16  # a line that stays zero
 WORK_LINES = 24  # four lines for whatever a kernel has to put together
 SHADOW = 56  # address of this worker's copy of the head and of what it tries an update on
+STEEPEST = 57  # the largest gradient with a penalty that this worker has handed over in this batch, as bits
+SCANNED = 58  # where SCAN leaves what it found
 MAGNITUDES = 64  # then, a word an op: the largest magnitude that it wrote in this batch, as bits
 
 # A phase.

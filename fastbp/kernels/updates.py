@@ -1,4 +1,5 @@
-"""The update as a phase of its own, where all gradients are needed before the first is applied.
+"""The update as a phase of its own, where all gradients are needed before the first is applied, or penalties are known
+only with them.
 
     norm      s = Σ g²  over a piece of GRADIENTS, then  c = min(1, limit / (√Σ s + 1e-6))    (Pascanu et al., 2013)
     update    g ← c g, then the optimiser, tile by tile

@@ -48,10 +48,13 @@ from fastbp.kernels.layout import (
     OPTIMIZER,
     PARAMETERS,
     RUNS,
+    SCAN,
+    SCANNED,
     SCRATCH,
     SLOT_DECAY,
     SLOT_RATE,
     STAGED,
+    STEEPEST,
     STEP,
     TILE_I0,
     TILE_I1,
@@ -189,15 +192,23 @@ def reduce_bias(d, rows, out, begun, largest, z):
 
 
 @inlined
+def add_penalty(head, me, decay, gradients, offset, lines, z):
+    """Point RUNS at gradient lines and add the slope of their penalty, if there is one; note the largest then."""
+    put(me, RUNS, gradients)
+    penalty = get(decay, LAYER_PENALTY - LAYER_DECAY)
+    if penalty != 0:
+        call_kernel(penalty, head, me, offset, lines, z)
+        call_kernel(get(head, SCAN), gradients, me + SCANNED * WORD, 0, lines * LINE // bytes_of(z), z)
+        put(me, STEEPEST, max(get(me, STEEPEST), get(me, SCANNED)))
+
+
+@inlined
 def hand_over(head, me, rate, decay, gradients, offset, lines, z):
     """Give finished gradient lines to the optimiser: the parameters they belong to begin at `offset`.
 
     `rate` and `decay` are the addresses of the factors of these parameters.
     """
-    put(me, RUNS, gradients)
-    penalty = get(decay, LAYER_PENALTY - LAYER_DECAY)
-    if penalty != 0:
-        call_kernel(penalty, head, me, offset, lines, z)
+    add_penalty(head, me, decay, gradients, offset, lines, z)
     if get(head, STAGED) != 0:
         call_kernel(get(head, OPTIMIZER), head, me, offset, lines, z)
     else:

@@ -39,7 +39,7 @@ class Update:
     settings : numbers that those read
     moments : blocks that the kernel keeps
     gradients : Block, optional
-        Where gradients wait, if they have to: for a user, for their norm, for those of other batches.
+        Where gradients wait, if they have to: for a user, for their norm or penalty, for those of other batches.
     average : Block, optional
         A running average of the parameters, of which a part `average_keep` stays in each step.
     clip_value, clip_norm : float

@@ -8,14 +8,12 @@ import pytest
 import fastbp as fb
 from fastbp import reference
 from fastbp.engine.compiler import kernel_address
-from fastbp.engine.plan import double
 from fastbp.errors import DivergedError
 from fastbp.kernels import layout as at
 from fastbp.model import plans
 from fastbp.model.batch_plan import BatchPlan
 from fastbp.train import trainer as trainers
-from fastbp.train.checkpoints import load_state, state_of
-from fastbp.train.optimizers import OPTIMIZERS as KINDS
+from fastbp.train.checkpoints import state_of
 from tests.model.chains import DTYPES
 
 RNG = np.random.default_rng(0)
@@ -311,94 +309,3 @@ def test_numbers_near_the_largest_are_updated_as_long_as_they_stay_finite(dtype)
     assert net.parameters["0.bias"] == top
     assert "an update of `0.bias` at step `2`" in str(diverge(run))
     assert net.parameters["0.bias"] == top
-
-
-# Bounds
-
-
-def bounds(trainer):
-    return trainer._batch_plan.head[at.BOUNDS : at.BOUNDS + at.BOUND_COUNT].view(np.float64)
-
-
-def counts(trainer):
-    return tuple(int(trainer._batch_plan.head[word]) for word in (at.RENEWED, at.TRIED))
-
-
-ORDINARY = [kind() for kind in KINDS.values()]
-
-
-@every_dtype
-@pytest.mark.parametrize("optimizer", [*ORDINARY, fb.Adam(weight_decay=0.01), fb.SGD(0.1, 0.9)], ids=str)
-@pytest.mark.parametrize("words", [{}, WORDS["all"]], ids=["plain", "all"])
-def test_ordinary_training_never_looks_at_an_update(words, optimizer, dtype):
-    trainer = training(dtype, optimizer, batch=64, **words)
-    trainer.run(X, Y, steps=2000)
-    renewed, tried = counts(trainer)
-    assert tried == 0
-    assert renewed <= (1 if optimizer.kind != "adadelta" else 30)
-
-
-@every_dtype
-def test_every_number_is_within_the_bounds_that_are_carried_along(dtype):
-    trainer = normed(dtype, ema=0.9, clip_norm=1e3, optimizer=fb.Adam(0.1, amsgrad=True, weight_decay=0.1))
-    for _ in range(30):
-        trainer.run(X, Y, steps=10)
-        arrays, _ = state_of(trainer)
-        for i, kind in enumerate(("parameters", "moment 0", "moment 1", "moment 2")):
-            tops = [np.abs(array).max() for name, array in arrays.items() if name.startswith(kind)]
-            assert max(tops) <= bounds(trainer)[i]
-        assert max(np.abs(a).max() for name, a in arrays.items() if name.startswith("average")) <= bounds(trainer)[0]
-        gradient = trainer._batch_plan.head[at.GRADIENT : at.GRADIENT + 1].view(np.float64)[0]
-        kept = trainer._update.gradients
-        assert max(np.abs(kept.read(name)).max() for name in kept.slots) <= gradient
-    assert counts(trainer) == (1, 0)
-
-
-WRITERS = {
-    "flat": lambda net, trainer, large: setattr(net, "flat", large),
-    "one": lambda net, trainer, large: net.parameters.update({"0.bias": large[:16]}),
-    "state": lambda net, trainer, large: load_state(trainer, *trained_state(trainer, large)),
-    "another": lambda net, trainer, large: another(net, large),
-}
-
-
-def trained_state(trainer, large):
-    arrays, numbers = state_of(trainer)
-    arrays["moment 0/0.bias"] = large[:16]
-    return arrays, numbers
-
-
-def another(net, large):
-    """Another trainer of the same network, whose steps are large."""
-    fb.Trainer(net, optimizer=fb.SGD(float(np.abs(large).max())), batch_size=64).run(X, Y, steps=1)
-
-
-@every_dtype
-@pytest.mark.parametrize("way", WRITERS)
-def test_bounds_are_taken_anew_after_parameters_were_written(way, dtype):
-    trainer = training(dtype, fb.Adam())
-    trainer.run(X, Y, steps=2)
-    trainer.step(X, Y)
-    trainer.run(X, Y, steps=2)
-    renewed, _ = counts(trainer)
-    large = np.full(trainer.net.flat.size, 1e6, dtype)
-    WRITERS[way](trainer.net, trainer, large)
-    trainer.run(X, Y, steps=1)
-    assert counts(trainer) == (renewed + 1, 0)
-    assert bounds(trainer)[:2].max() > 1e5
-
-
-@every_dtype
-@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_trying_every_update_changes_no_bit(name, words, dtype):
-    found = []
-    for limit in (0.0, np.inf):
-        calm = {"weight_decay": 0.01, "lr": 0.01}
-        trainer = training(dtype, replace(OPTIMIZERS[name], **calm), threads=2, **words)
-        trainer.run(X, Y, steps=1)
-        trainer._batch_plan.head[at.LIMIT] = double(limit)
-        losses = trainer.run(X, Y, steps=30).loss
-        found.append((losses, state(trainer)))
-        assert counts(trainer)[1] == (30 if limit == 0.0 else 0)
-    assert found[0] == found[1]
