@@ -7,7 +7,7 @@
     │   ├── DataTypeError      (TypeError)         ... whose elements are of the wrong type
     │   └── ShapeError                             ... of the wrong shape
     ├── CheckpointError    (ValueError)            a saved network or run: damaged, or of another network
-    ├── DivergedError      (FloatingPointError)    the run itself: a loss or gradient that is not finite
+    ├── DivergedError      (FloatingPointError)    the run itself: a loss, gradient or update that is not finite
     ├── ForkError          (RuntimeError)          the process: forked beside threads that it would need
     └── DependencyError    (ImportError)           a package that an extra would have installed
 
@@ -118,7 +118,7 @@ class CheckpointError(FastbpError, ValueError):
 
 
 class DivergedError(FastbpError, FloatingPointError):
-    """The loss or a gradient was not finite; the parameters are those before that step.
+    """The loss or a gradient was not finite, or an update would not be; all is as it was before that step.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class DivergedError(FastbpError, FloatingPointError):
     step : int
         The optimiser step that was stopped, counted from 0.
     layer : str
-        The first layer with a value that was not finite, such as ``"2"``; the last where only the loss was not.
+        The first layer with a value that is not finite, such as ``"2"``; the last where only the loss is not.
     """
 
     def __init__(self, message: str, step: int, layer: str) -> None:

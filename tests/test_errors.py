@@ -99,7 +99,7 @@ def test_a_name_that_is_not_allowed_is_answered_with_those_that_are(value, messa
 
 
 def test_the_examples_run():
-    assert doctest.testmod(errors) == doctest.TestResults(failed=0, attempted=7)
+    assert doctest.testmod(errors) == doctest.TestResults(failed=0, attempted=8)
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=named)

@@ -25,7 +25,7 @@ from fastbp.errors import ConfigError
 _COMPILED: list[str] = []
 _LOADED: dict[tuple[str, str, str], Any] = {}
 _ORIGINS: dict[str, str] = {}  # name -> "shipped", "cached" or "compiled"
-NOT_ASKED = ("scan_reals", "scan_labels")  # they look at numbers and compute none
+NOT_ASKED = ("scan_reals", "scan_labels", "bounds", "rest", "attempt")  # they look at numbers and compute none
 ENTRIES = (
     *("invoke", "run_serial", "run_parallel", "predict_rows", "product_rows", "step_batch", "step_batch_labels"),
     "run_groups",

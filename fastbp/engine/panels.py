@@ -62,6 +62,10 @@ class Block:
         padded[: slot.shape[0] if len(slot.shape) == 2 else 1, : slot.shape[-1]] = values
         panels[...] = padded.reshape(slot.lines, slot.panels, -1).transpose(1, 0, 2)
 
+    def name_at(self, offset: int) -> str:
+        """The parameter whose numbers lie at this byte."""
+        return next(name for name, slot in self.slots.items() if slot.offset <= offset < slot.offset + slot.bytes)
+
     def clear(self) -> None:
         """Set everything to zero."""
         view(self.address, (self.size,), np.uint8)[...] = 0

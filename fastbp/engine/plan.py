@@ -92,6 +92,7 @@ class Plan:
         for i in range(self.workers):
             workers.records[i, at.HEAD] = self.head_address
             workers.records[i, at.SCRATCH] = self.arena.take(tile) if layers else 0
+            workers.records[i, at.SHADOW] = self.arena.take(at.SHADOW_LINES * LINE) if layers else 0
         parts = (self.ops, ops), (self.layers, layers), (self.phases, phases), (self.transposes, transposes)
         for table, rows in parts:
             for i, words in enumerate(rows):
@@ -117,9 +118,10 @@ class Plan:
         head[at.PARAMETERS] = self.parameters.address
 
     def refresh(self, version: int) -> None:
-        """Make the transposed weights anew if parameters were written since this plan last ran."""
+        """Make the transposed weights anew if parameters were written since this plan last ran; their bounds too."""
         if version == self._version:
             return
+        self.head[at.BOUNDS] = double(np.inf)
         invoke = sweep("invoke", self.real)
         transpose = kernel_address("transpose_weights", self.real)
         worker = int(self.head[at.WORKERS])

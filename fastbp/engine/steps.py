@@ -59,15 +59,14 @@ def sum_loss(head, z):
 def end_backward(head, z):
     """Take the loss and see whether every gradient is certain to be finite.
 
-    |dW| <= B max|x| max|dz|, so two magnitudes that were gathered on the way bound a layer's gradient, and with the
-    learning rate its step. Only where the bound is too large to tell are the gradients themselves looked at before any
-    is applied.
+    |dW| <= B max|x| max|dz|, so two magnitudes that were gathered on the way bound a layer's gradient. Only where the
+    bound is too large to tell are the gradients themselves looked at before any is applied.
     """
     rows = get(head, at.ROWS)
     loss = sum_loss(head, z)
     certain = loss - loss == 0.0
     limit = get_double(head, at.LIMIT)
-    rate = max(1.0, get_double(head, at.RATE))
+    top = get_double(head, at.GRADIENT)
     for i in range(get(head, at.LAYER_COUNT)):
         layer = get(head, at.LAYERS) + i * (at.LAYER_WORDS * at.WORD)
         source = get(layer, at.LAYER_X_OP)
@@ -76,9 +75,68 @@ def end_backward(head, z):
             number_of(bits, head, z) * get_double(layer, at.LAYER_X_SCALE) + get_double(layer, at.LAYER_X_OFFSET)
         )
         d = 2.0 * number_of(largest_of(head, get(layer, at.LAYER_D_OP)), head, z)
-        if not rows * x * d * rate < limit:
+        bound = rows * x * d
+        if not bound < limit:
             certain = False
+        top = max(top, bound)
+    put_double(head, at.GRADIENT, top if certain else 1e400)
     return certain
+
+
+@inlined
+def update_is_certain(head, z):
+    """Whether all that the update writes is certain to be finite; where not even the bounds are known they are taken.
+
+    A plan that updates nothing has nothing to fear. Slopes of penalties are known only where gradients wait.
+    """
+    if get(head, at.BOUND) == 0:
+        return True
+    limit = get_double(head, at.LIMIT)
+    certain = False
+    known = get(head, at.PENALISED) == 0 or get(head, at.STAGED) != 0
+    if known and get_double(head, at.GRADIENT) < 1e400:
+        call_kernel(get(head, at.BOUND), head, 0, 0, 0, z)
+        certain = get_double(head, at.WORST) < limit
+        if not certain:
+            renew_bounds(head, z)
+            call_kernel(get(head, at.BOUND), head, 0, 0, 0, z)
+            certain = get_double(head, at.WORST) < limit
+    for i in range(at.BOUND_COUNT):
+        put_double(head, at.BOUNDS + i, get_double(head, at.NEXT_BOUNDS + i) if certain else 1e400)
+    put(head, at.TRIED, get(head, at.TRIED) + (0 if certain else 1))
+    return certain
+
+
+@inlined
+def note_penalties(head, z):
+    """Let GRADIENT bound the gradients to which penalties were added, too."""
+    top = 0
+    for t in range(get(head, at.THREADS)):
+        top = max(top, get(worker_of(head, t), at.STEEPEST))
+    put_double(head, at.GRADIENT, max(get_double(head, at.GRADIENT), number_of(top, head, z)))
+
+
+@inlined
+def renew_bounds(head, z):
+    """Look at all parameters and moments for their bounds."""
+    put(head, at.RENEWED, get(head, at.RENEWED) + 1)
+    for i in range(4):  # the addresses of the moments stand behind that of the parameters
+        put_double(head, at.BOUNDS + i, largest_in(get(head, at.PARAMETERS + i), head, z))
+    average = largest_in(get(head, at.AVERAGE), head, z)
+    put_double(head, at.BOUNDS, max(average, get_double(head, at.BOUNDS)))
+    put_double(head, at.BOUNDS + 4, 0.0)
+    if get(head, at.REST) != 0:
+        call_kernel(get(head, at.REST), head, 0, 0, 0, z)
+
+
+@inlined
+def largest_in(block, head, z):
+    """The largest magnitude in a block laid out as the parameters; 0 where there is none."""
+    if block == 0:
+        return 0.0
+    found = head + at.SPARE * at.WORD
+    call_kernel(get(head, at.SCAN), block, found, 0, get(head, at.PARAMETER_COUNT), z)
+    return number_of(get(found, 0), head, z)
 
 
 @inlined
@@ -90,6 +148,27 @@ def first_bad_layer(head):
         if found > 0 and (bad == 0 or found < bad):
             bad = found
     return bad
+
+
+@inlined
+def first_bad_place(head):
+    """1 + where the first parameter is that any worker's update would spoil; 0 if none would."""
+    bad = 0
+    for t in range(get(head, at.THREADS)):
+        found = get(worker_of(head, t), at.BAD_PLACE)
+        if found > 0 and (bad == 0 or found < bad):
+            bad = found
+    return bad
+
+
+@inlined
+def problem(head):
+    """What STATUS says of this step, now that gradients or its update were looked at."""
+    loss = get_double(head, at.LOSS)
+    if loss - loss != 0.0:
+        return first_bad_output(head)
+    bad = first_bad_layer(head)
+    return bad if bad != 0 else -first_bad_place(head)
 
 
 @inlined
@@ -138,6 +217,8 @@ def begin_batch(head, me, r0, r1, z):
         me = worker_of(head, t)
         put(me, at.SHIFT, 0 if order != 0 else cursor)
         put(me, at.BAD_LAYER, 0)
+        put(me, at.BAD_PLACE, 0)
+        put(me, at.STEEPEST, 0)
         for op in range(get(head, at.MAGNITUDE_COUNT)):
             put(me, at.MAGNITUDES + op, 0)
     scale_loss(head, rows)
@@ -155,10 +236,37 @@ def begin_step(head, rows_left, z):
     put(head, at.GROUP, group)
     put_double(head, at.GROUP_SCALE, 1.0 / group)
     put_double(head, at.CLIP_SCALE, 1.0)
+    put_double(head, at.GRADIENT, 0.0)
+    keep_place(head)
     rate = get_double(get(head, at.RATES), get(head, at.RATE_AT))
-    put_double(head, at.RATE, rate)
     put_double(head, at.FACTORS, rate)
     call_kernel(get(head, at.OPTIMIZER_PLAN), head, 0, 0, 0, z)
+
+
+@inlined
+def copy_lines(source, target, size):
+    for o in range(0, size, at.WORD):
+        put(target + o, 0, get(source + o, 0))
+
+
+@inlined
+def keep_place(head):
+    """Note what a step changes before it is known that it is taken: its place, and running statistics."""
+    put(head, at.PLACE_KEPT, get(head, at.CURSOR))
+    put(head, at.PLACE_KEPT + 1, get(head, at.PASS_ROWS))
+    put(head, at.PLACE_KEPT + 2, get(head, at.PASS_LOSS))
+    put(head, at.PLACE_KEPT + 3, get(head, at.PASS_WEIGHT))
+    copy_lines(get(head, at.STATES), get(head, at.STATES_KEPT), get(head, at.STATE_BYTES))
+
+
+@inlined
+def put_back(head):
+    """Undo that, since the step is not taken."""
+    put(head, at.CURSOR, get(head, at.PLACE_KEPT))
+    put(head, at.PASS_ROWS, get(head, at.PLACE_KEPT + 1))
+    put(head, at.PASS_LOSS, get(head, at.PLACE_KEPT + 2))
+    put(head, at.PASS_WEIGHT, get(head, at.PLACE_KEPT + 3))
+    copy_lines(get(head, at.STATES_KEPT), get(head, at.STATES), get(head, at.STATE_BYTES))
 
 
 @inlined

@@ -16,9 +16,11 @@ from fastbp.engine.steps import (
     end_backward,
     end_batch,
     end_step,
-    first_bad_layer,
-    first_bad_output,
+    note_penalties,
+    problem,
+    put_back,
     sum_loss,
+    update_is_certain,
     worker_of,
 )
 from fastbp.kernels import layout as at
@@ -31,7 +33,6 @@ from fastbp.kernels.memory import (
     call_kernel,
     flush_subnormals,
     get,
-    get_double,
     give_way,
     put,
     restore_rounding,
@@ -83,20 +84,24 @@ def next_phase(head, index, z):
     phase = get(head, at.PHASES) + index * (at.PHASE_WORDS * at.WORD)
     end = get(phase, at.PHASE_END)
     if end == at.END_BACKWARD:
-        if end_backward(head, z):
+        certain = end_backward(head, z)
+        staged = get(head, at.STAGED) != 0
+        if not staged:
+            certain = update_is_certain(head, z) and certain
+        if certain:
             return index + 2  # past the phase that checks
-        put(head, at.CHECKING, 1)
+        put(head, at.CHECKING, at.LOOKING if staged else at.TRYING)
         return index + 1
     if end == at.END_CHECK:
-        loss = get_double(head, at.LOSS)
-        bad = first_bad_layer(head)
-        if loss - loss != 0.0:
-            bad = first_bad_output(head)
-        if bad != 0:
-            put(head, at.STATUS, bad)
+        status = problem(head)
+        if status != 0:
+            put(head, at.STATUS, status)
+            put_back(head)
             return at.STOPPED
         put(head, at.CHECKING, 0)
         return index + 1
+    if end == at.END_GRADIENTS:
+        note_penalties(head, z)
     if end == at.END_GRADIENTS and get(head, at.MICRO) + 1 < get(head, at.GROUP):
         end_batch(head)
         put(head, at.MICRO, get(head, at.MICRO) + 1)
@@ -104,6 +109,10 @@ def next_phase(head, index, z):
         return 0
     if end == at.END_NORM:
         clip_norm(head)
+    if end == at.END_NORM or (end == at.END_GRADIENTS and get(head, at.NORM_COUNT) == 0):
+        if update_is_certain(head, z):
+            return index + 2  # past the phase that tries the update
+        put(head, at.CHECKING, at.TRYING)
     if end == at.END_LOSS:
         sum_loss(head, z)
     if end == at.END_STEP or end == at.END_LOSS:

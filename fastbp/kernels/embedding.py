@@ -14,8 +14,10 @@ from __future__ import annotations
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.layout import (
     A_STRIDE,
+    ATTEMPT,
     AVERAGE,
     C_STRIDE,
+    CHECKING,
     COLUMN_FROM,
     COLUMN_ROWS,
     COLUMN_STRIDE,
@@ -49,6 +51,7 @@ from fastbp.kernels.layout import (
     LIST_STAMPS,
     MICRO,
     PANELS,
+    RUNS,
     STAGED,
     TABLE_COUNT,
     TABLES,
@@ -58,10 +61,22 @@ from fastbp.kernels.layout import (
     C,
 )
 from fastbp.kernels.lines import add_product, note_line, note_magnitude, times
-from fastbp.kernels.memory import as_real, bytes_of, fill, get, get_double, get_real, load, put, put_real, store
+from fastbp.kernels.memory import (
+    as_real,
+    bytes_of,
+    call_kernel,
+    fill,
+    get,
+    get_double,
+    get_real,
+    load,
+    put,
+    put_real,
+    store,
+)
 from fastbp.kernels.updates import apply_kept
 from fastbp.kernels.vector import LINE
-from fastbp.kernels.weights import average, found_bad, hand_over
+from fastbp.kernels.weights import add_penalty, average, found_bad, hand_over
 
 NOT_A_NUMBER = float("nan")
 
@@ -175,31 +190,36 @@ def embedding_rows(task, me, r0, r1, z):
             note_line(largest, load(sums + panel * stride + row * LINE, z), z)
     if found_bad(layer, head, me, largest, z):
         return
-    if get(head, STAGED) != 0:
-        keep_rows(head, layer, seen, z)
-        return
     rate, decay = layer + LAYER_RATE * WORD, layer + LAYER_DECAY * WORD
+    if get(head, STAGED) != 0:
+        keep_rows(head, me, layer, decay, seen, z)
+        return
     for i in range(get(seen, LIST_COUNT)):
         for panel in range(panels):
             o = panel * stride + get(get(seen, LIST_ROWS), i) * LINE
             hand_over(head, me, rate, decay, sums + o, get(layer, LAYER_OFFSET) + o, 1, z)
-    average_rest(head, layer, seen, z)
+    average_rest(head, me, layer, seen, z)
 
 
 @inlined
-def average_rest(head, layer, seen, z):
+def average_rest(head, me, layer, seen, z):
     """The running average goes on for the rows that did not occur, whose parameters stay as they are."""
     if get(head, AVERAGE) == 0:
         return
     for row in range(get(layer, LAYER_INPUTS)):
         if get(get(seen, LIST_STAMPS), row) != get(seen, LIST_SERIAL):
             for panel in range(get(layer, LAYER_PANELS)):
-                average(head, get(layer, LAYER_OFFSET) + panel * get(layer, LAYER_STRIDE) + row * LINE, 1, z)
+                o = get(layer, LAYER_OFFSET) + panel * get(layer, LAYER_STRIDE) + row * LINE
+                if get(head, CHECKING) != 0:
+                    put(me, RUNS, 0)
+                    call_kernel(get(head, ATTEMPT), head, me, o, 1, z)
+                else:
+                    average(head, o, 1, z)
 
 
 @inlined
-def keep_rows(head, layer, seen, z):
-    """Add the batch's rows to GRADIENTS, in which all rows are zero that have not occurred in this step."""
+def keep_rows(head, me, layer, decay, seen, z):
+    """Add the batch's rows and their penalties to GRADIENTS, in which rows are zero that did not occur in this step."""
     step = get(layer, LAYER_STEP_LIST)
     gradients = get(head, GRADIENTS) + get(layer, LAYER_OFFSET)
     stride = get(layer, LAYER_STRIDE)
@@ -214,6 +234,7 @@ def keep_rows(head, layer, seen, z):
         first = is_new(step, row)
         for panel in range(get(layer, LAYER_PANELS)):
             o = panel * stride + row * LINE
+            add_penalty(head, me, decay, get(layer, LAYER_SUMS) + o, get(layer, LAYER_OFFSET) + o, 1, z)
             g = load(get(layer, LAYER_SUMS) + o, z)
             if first:
                 store(gradients + o, times(g, part))
@@ -232,4 +253,4 @@ def embedding_update(task, me, r0, r1, z):
         for panel in range(get(layer, LAYER_PANELS)):
             o = panel * get(layer, LAYER_STRIDE) + get(get(step, LIST_ROWS), i) * LINE
             apply_kept(head, me, rate, decay, get(layer, LAYER_OFFSET) + o, 1, z)
-    average_rest(head, layer, step, z)
+    average_rest(head, me, layer, step, z)

@@ -44,14 +44,13 @@ STEP = next(_word)  # optimiser steps done
 STEPS_LEFT = next(_word)
 RATES = next(_word)  # address of the learning rate of each step of this call, as float64
 RATE_AT = next(_word)
-RATE = next(_word)  # of this step, float64
-STATUS = next(_word)  # 0, or 1 + the index of the first layer that was not finite
-CHECKING = next(_word)  # 1 while weight tiles only look for numbers that are not finite
+STATUS = next(_word)  # 0; 1 + the first layer that was not finite; or -1 - where the first parameter is that would be
+CHECKING = next(_word)  # LOOKING or TRYING while tiles of parameters write none
 BEGIN = next(_word)  # addresses of the kernels of `engine.sweeps`
 BEGIN_BATCH = next(_word)
 WORK = next(_word)
 TRAINING = next(_word)  # 1: steps over batches; 0: one walk over the phases
-LIMIT = next(_word)  # a product of magnitudes below which no gradient can overflow, as float64
+LIMIT = next(_word)  # a bound on magnitudes below which nothing can overflow, as float64
 FINITE = next(_word)  # the first bits of a real that is not finite
 INPUT_MAX = next(_word)  # the largest magnitude among the inputs, as bits
 OPTIMIZER = next(_word)  # address of the optimiser's kernel
@@ -69,6 +68,30 @@ MOMENT_3 = next(_word)
 GRADIENTS = next(_word)
 AVERAGE = next(_word)  # address of the running average of the parameters; 0: none is kept
 AVERAGE_KEEP = next(_word)  # how much of it stays in each step, float64
+# Bounds on magnitudes, float64, from which a step knows that what it updates stays finite: see `bounds.py`.
+BOUNDS = next(_word)  # of parameters and their average, of each moment, of the rest of means; infinity: not known
+next(_word), next(_word), next(_word), next(_word)
+NEXT_BOUNDS = next(_word)  # the same after the step
+next(_word), next(_word), next(_word), next(_word)
+BOUND_COUNT = 5
+WORST = next(_word)  # the sum of all that the step may make
+GRADIENT = next(_word)  # of the gradients of this step, and what all its batches have had so far
+BOUND = next(_word)  # address of the kernel that takes them; 0: nothing is updated
+REST = next(_word)  # address of the kernel that takes the last of them; 0: the optimiser has none
+RULE = next(_word)  # which formula it uses
+TOP_RATE = next(_word)  # the largest factor of the learning rate, and of the weight decay, float64
+TOP_DECAY = next(_word)
+PENALISED = next(_word)  # 1: there are penalties, whose slopes have no bound until they are taken
+PARAMETER_COUNT = next(_word)  # numbers in PARAMETERS, padding too
+ATTEMPT = next(_word)  # address of the kernel that tries an update
+RENEWED = next(_word)  # steps that had to look at all parameters for their bounds, and those that tried their update
+TRIED = next(_word)
+# What a step that is not taken puts back: running statistics, which its batches have taught, and where it began.
+STATES = next(_word)  # addresses of those and of their copy
+STATES_KEPT = next(_word)
+STATE_BYTES = next(_word)
+PLACE_KEPT = next(_word)  # CURSOR, PASS_ROWS, PASS_LOSS, PASS_WEIGHT
+next(_word), next(_word), next(_word)
 # The loss of a batch is LOSS_SCALE Σ ω ℓ. Weights of rows are float64, one a row of the data set; 0: every one is 1.
 WEIGHTS = next(_word)  # address of the ω
 NORMALISERS = next(_word)  # address of what their sum is taken over, to divide by
@@ -108,6 +131,7 @@ MAX_THREADS = 256
 HEAD_WORDS = TICKETS + 8 * MAX_THREADS
 
 STOPPED = -1
+LOOKING, TRYING = 1, 2  # for gradients that are not finite; and at what the update makes of copies
 MAX_PHASES = 256
 
 # A worker's block.
@@ -119,10 +143,14 @@ RUNS = next(_word)  # where an optimiser finds its gradients, and how many lines
 BAD_LAYER = next(_word)  # 1 + the first layer of this worker whose gradient was not finite
 SLOT_RATE = next(_word)  # what the parameters at hand multiply the learning rate with, float64
 SLOT_DECAY = next(_word)  # and the weight decay
+BAD_PLACE = next(_word)  # 1 + where this worker's first parameter is that its update would spoil
 LARGEST_LINE = 8  # a line: running maximum of magnitudes, as bits
 ZERO_LINE = 16  # a line that stays zero
 WORK_LINES = 24  # four lines for whatever a kernel has to put together
-MAGNITUDES = 56  # then, a word an op: the largest magnitude that it wrote in this batch, as bits
+SHADOW = 56  # address of this worker's copy of the head and of what it tries an update on
+STEEPEST = 57  # the largest gradient with a penalty that this worker has handed over in this batch, as bits
+SCANNED = 58  # where SCAN leaves what it found
+MAGNITUDES = 64  # then, a word an op: the largest magnitude that it wrote in this batch, as bits
 
 # A phase.
 _word = count(0)
@@ -260,3 +288,7 @@ TILE_KERNEL, TILE_LAYER, TILE_I0, TILE_I1, TILE_P0, TILE_P1 = range(6)
 PIECE_NUMBER, PIECE_FROM, PIECE_LINES = 1, 2, 3
 TILE_WORDS = 8
 TILE_INPUTS, TILE_PANELS = 128, 8  # at most; a worker's scratch holds one
+
+# A worker's shadow: the head up to TICKETS, then copies of TRIAL_LINES lines of parameters, moments and average.
+TRIAL_LINES = 32
+SHADOW_LINES = -(-TICKETS // 8) + 5 * TRIAL_LINES

@@ -1,4 +1,5 @@
-"""The update as a phase of its own, where all gradients are needed before the first is applied.
+"""The update as a phase of its own, where all gradients are needed before the first is applied, or penalties are known
+only with them.
 
     norm      s = Σ g²  over a piece of GRADIENTS, then  c = min(1, limit / (√Σ s + 1e-6))    (Pascanu et al., 2013)
     update    g ← c g, then the optimiser, tile by tile
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.layout import (
+    CHECKING,
     CLIP_SCALE,
     GRADIENTS,
     HEAD,
@@ -75,7 +77,7 @@ def apply_kept(head, me, rate, decay, offset, lines, z):
 
 @kernel
 def update(task, me, r0, r1, z):
-    """Apply the gradients of one tile, and renew its transposed copy."""
+    """Apply the gradients of one tile, and renew its transposed copy; or only try to."""
     head = get(me, HEAD)
     layer = get(task, TILE_LAYER)
     i0 = get(task, TILE_I0)
@@ -92,5 +94,5 @@ def update(task, me, r0, r1, z):
     if i0 == 0 and get(layer, LAYER_BIAS) >= 0:
         rate, decay = layer + LAYER_BIAS_RATE * WORD, layer + LAYER_BIAS_DECAY * WORD
         apply_kept(head, me, rate, decay, get(layer, LAYER_BIAS) + p0 * LINE, p1 - p0, z)
-    if get(layer, LAYER_TRANSPOSED) != 0:
+    if get(layer, LAYER_TRANSPOSED) != 0 and get(head, CHECKING) == 0:
         transpose_tile(head, layer, i0, i1, p0, p1, z)

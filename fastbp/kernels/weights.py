@@ -18,12 +18,14 @@ from numba.extending import intrinsic
 
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.layout import (
+    ATTEMPT,
     AVERAGE,
     AVERAGE_KEEP,
     BAD_LAYER,
     CHECKING,
     CLIP_VALUE,
     EPILOGUE_NONE,
+    FINITE,
     HEAD,
     LARGEST_LINE,
     LAYER_BIAS,
@@ -45,18 +47,21 @@ from fastbp.kernels.layout import (
     LAYER_X_STRIDE,
     OPTIMIZER,
     PARAMETERS,
-    RATE,
     RUNS,
+    SCAN,
+    SCANNED,
     SCRATCH,
     SLOT_DECAY,
     SLOT_RATE,
     STAGED,
+    STEEPEST,
     STEP,
     TILE_I0,
     TILE_I1,
     TILE_LAYER,
     TILE_P0,
     TILE_P1,
+    TRYING,
     WORD,
     ZERO_LINE,
 )
@@ -68,7 +73,6 @@ from fastbp.kernels.memory import (
     fill,
     get,
     get_double,
-    get_real,
     load,
     load_bits,
     load_from,
@@ -188,15 +192,23 @@ def reduce_bias(d, rows, out, begun, largest, z):
 
 
 @inlined
+def add_penalty(head, me, decay, gradients, offset, lines, z):
+    """Point RUNS at gradient lines and add the slope of their penalty, if there is one; note the largest then."""
+    put(me, RUNS, gradients)
+    penalty = get(decay, LAYER_PENALTY - LAYER_DECAY)
+    if penalty != 0:
+        call_kernel(penalty, head, me, offset, lines, z)
+        call_kernel(get(head, SCAN), gradients, me + SCANNED * WORD, 0, lines * LINE // bytes_of(z), z)
+        put(me, STEEPEST, max(get(me, STEEPEST), get(me, SCANNED)))
+
+
+@inlined
 def hand_over(head, me, rate, decay, gradients, offset, lines, z):
     """Give finished gradient lines to the optimiser: the parameters they belong to begin at `offset`.
 
     `rate` and `decay` are the addresses of the factors of these parameters.
     """
-    put(me, RUNS, gradients)
-    penalty = get(decay, LAYER_PENALTY - LAYER_DECAY)
-    if penalty != 0:
-        call_kernel(penalty, head, me, offset, lines, z)
+    add_penalty(head, me, decay, gradients, offset, lines, z)
     if get(head, STAGED) != 0:
         call_kernel(get(head, OPTIMIZER), head, me, offset, lines, z)
     else:
@@ -205,7 +217,7 @@ def hand_over(head, me, rate, decay, gradients, offset, lines, z):
 
 @inlined
 def apply(function, head, me, rate, decay, offset, lines, z):
-    """Update the parameters at `offset` from the gradients at RUNS."""
+    """Update the parameters at `offset` from the gradients at RUNS, or copies of them while it is only tried."""
     put(me, SLOT_RATE, get(rate, 0))
     put(me, SLOT_DECAY, get(decay, 0))
     if get_double(head, CLIP_VALUE) > 0.0:
@@ -213,6 +225,9 @@ def apply(function, head, me, rate, decay, offset, lines, z):
         g = get(me, RUNS)
         for o in range(0, lines * LINE, LINE):
             store(g + o, within(load(g + o, z), limit))
+    if get(head, CHECKING) != 0:
+        call_kernel(get(head, ATTEMPT), head, me, offset, lines, z)
+        return
     call_kernel(function, head, me, offset, lines, z)
     average(head, offset, lines, z)
 
@@ -241,21 +256,22 @@ def gradient_biases(layer, p0, p1, rows, out, largest, z):
 
 @inlined
 def found_bad(layer, head, me, largest, z):
-    """While gradients are only looked at: note this layer if one is not finite; says whether that was all."""
+    """While nothing is written: note this layer if a gradient is not finite; says whether that was all."""
     top = largest_lane(load_bits(largest, z))
     store(largest, zero_bits(z))
     if get(head, CHECKING) == 0:
         return False
     bad = get(me, BAD_LAYER)
     node = get(layer, LAYER_NODE) + 1
-    if too_large(top, head, me, z) and (bad == 0 or node < bad):
+    finite = top < get(head, FINITE)
+    if not finite and (bad == 0 or node < bad):
         put(me, BAD_LAYER, node)
-    return True
+    return not (finite and get(head, CHECKING) == TRYING)
 
 
 @kernel
 def weights(task, me, r0, r1, z):
-    """One tile of one layer: reduce rows r0 = 0 to r1 = B, then update, or only look for what is not finite."""
+    """One tile of one layer: reduce rows r0 = 0 to r1 = B, then update, or only look for what would not be finite."""
     head = get(me, HEAD)
     layer = get(task, TILE_LAYER)
     i0 = get(task, TILE_I0)
@@ -299,16 +315,8 @@ def weights(task, me, r0, r1, z):
     if biased:
         rate, decay = layer + LAYER_BIAS_RATE * WORD, layer + LAYER_BIAS_DECAY * WORD
         hand_over(head, me, rate, decay, biases, get(layer, LAYER_BIAS) + p0 * LINE, p1 - p0, z)
-    if get(layer, LAYER_TRANSPOSED) != 0 and get(head, STAGED) == 0:
+    if get(layer, LAYER_TRANSPOSED) != 0 and get(head, STAGED) == 0 and get(head, CHECKING) == 0:
         transpose_tile(head, layer, i0, i1, p0, p1, z)
-
-
-@inlined
-def too_large(bits, head, me, z):
-    """Whether the magnitude with these bits, or the step that the learning rate makes of it, is not finite."""
-    put(me, RUNS, bits)  # from an integer to a real by way of memory
-    step = get_real(me + RUNS * WORD, z) * as_real(max(1.0, get_double(head, RATE)), z)
-    return not step - step == 0.0
 
 
 @inlined

@@ -14,16 +14,17 @@ from fastbp.engine.entries import DIVERGED, USED
 from fastbp.engine.memory import view
 from fastbp.engine.panels import Block
 from fastbp.engine.plan import Plan, Table, Words, double
-from fastbp.errors import CheckpointError, DataError, DivergedError
+from fastbp.errors import CheckpointError, DataError
 from fastbp.kernels import layout as at
 from fastbp.kernels.vector import LINE
 from fastbp.model import plans
+from fastbp.model.divergence import error_of, guard, keep_states
 from fastbp.model.gate_rules import added, times
 from fastbp.model.graph import Graph
 from fastbp.model.losses import Loss, Targets
 from fastbp.model.lowering import Lowering
 from fastbp.model.phases import row_phases, weight_tiles
-from fastbp.model.records import Buffer, Treatment
+from fastbp.model.records import Buffer, Treatment, Way
 from fastbp.model.rule import Use
 
 
@@ -38,7 +39,7 @@ class Update:
     settings : numbers that those read
     moments : blocks that the kernel keeps
     gradients : Block, optional
-        Where gradients wait, if they have to: for a user, for their norm, for those of other batches.
+        Where gradients wait, if they have to: for a user, for their norm or penalty, for those of other batches.
     average : Block, optional
         A running average of the parameters, of which a part `average_keep` stays in each step.
     clip_value, clip_norm : float
@@ -104,6 +105,7 @@ class BatchPlan(Plan):
     ) -> None:
         super().__init__(parameters, workers)
         self.graph = graph
+        self._states = states
         self.batch = batch
         self.loss_spec = loss
         self.update = update
@@ -193,12 +195,14 @@ class BatchPlan(Plan):
 
     @staticmethod
     def _ends(update: Update | None) -> list[int]:
-        """How the phases of tasks end: looking for what is not finite, the weight sweep, and if need be the update."""
+        """How the phases of tasks end: looking for what is not finite, the weight sweep, and if need be the update,
+        which then is tried first.
+        """
         assert update
         if update.gradients is None or update.only_keeps:
             return [at.END_CHECK, at.END_STEP]
         norm = [at.END_NORM] if update.clip_norm else []
-        return [at.END_CHECK, at.END_GRADIENTS, *norm, at.END_STEP]
+        return [at.END_CHECK, at.END_GRADIENTS, *norm, at.END_CHECK, at.END_STEP]
 
     def _add_tasks(self, first: int, lowering: Lowering, update: Update) -> None:
         """Tables of the tasks of the phases from `first` on: weight tiles by worker, and pieces."""
@@ -217,16 +221,16 @@ class BatchPlan(Plan):
             return
         names = ["embedding_update" if name == "embedding_rows" else "update" for name in lowering.reducers]
         apply = [kernel_address(name, self.real) for name in names]
-        self._set_tasks(
-            last, self._task_table([(apply[i], self.layers.address_of(i), *extent) for i, *extent in tiles])
-        )
-        self._split_phases.append(last)
+        updates = self._task_table([(apply[i], self.layers.address_of(i), *extent) for i, *extent in tiles])
+        for phase in (last - 1, last):  # which tries, and which does
+            self._set_tasks(phase, updates)
+            self._split_phases.append(phase)
         if update.clip_norm:
             lines = self.parameters.size // LINE
             pieces = range(0, lines, PIECE_LINES)
             norm = kernel_address("norm", self.real)
             records = [(norm, i, o * LINE, min(PIECE_LINES, lines - o)) for i, o in enumerate(pieces)]
-            self._set_tasks(last - 1, self._task_table(records))
+            self._set_tasks(last - 2, self._task_table(records))
             self.head[at.NORMS] = self.arena.take(len(pieces) * at.WORD)
             self.head[at.NORM_COUNT] = len(pieces)
 
@@ -259,12 +263,17 @@ class BatchPlan(Plan):
         head[at.ACCUMULATE] = update.accumulate
         head[at.CLIP_VALUE], head[at.CLIP_NORM] = double(update.clip_value), double(update.clip_norm)
         self.set_optimizer(update)
+        if not update.only_keeps:
+            guard(head, update.kernel, (update.treatment or {"": Way()}).values(), self.parameters)
+            if staged:
+                keep_states(head, self._states, self.arena)
 
     def set_optimizer(self, update: Update) -> None:
         """Take the settings of an optimiser; its kernel and moments stay."""
         for i, value in enumerate(update.settings):
             self.head[at.SETTINGS + i] = double(value)
         self.head[at.RUNNING_AT] = 0  # what is carried from step to step belongs to the old settings
+        self.head[at.BOUNDS] = double(np.inf)
 
     def bind(self, x: Any, y: Targets, top: int, *, shuffled: bool = False) -> None:
         """Take batches from these arrays, as the kernels read them; `top` is the largest magnitude in x, as bits.
@@ -370,13 +379,6 @@ class BatchPlan(Plan):
         return total if self.head[at.SUMMED] else total / weight if weight else 0.0
 
     def _check(self) -> None:
-        status = int(self.head[at.STATUS])
-        if status:
-            node = self.graph.nodes[status - 1]
-            step = int(self.head[at.STEP])
-            raise DivergedError(
-                f"loss or gradients must be finite, got `{self.loss}` as loss at step `{step}`,"
-                f" first in layer `{node.name}` ({node.layer}); the parameters are those before that step",
-                step,
-                node.name,
-            )
+        error = error_of(self.head, self.graph, self.parameters, self.loss)
+        if error is not None:
+            raise error

@@ -259,6 +259,9 @@ PLUMBING = (
     "dot",  # a loss whose gradient is what it is told: the parameters' vjp
     "norm",  # of those
     "update",
+    "bounds",  # whether it stays finite
+    "rest",
+    "attempt",
     "scan_reals",  # looks at arrays before they are used
     "scan_labels",
     "orthonormalise",  # for an initialiser

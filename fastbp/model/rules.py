@@ -190,6 +190,8 @@ class PReLURule(Rule):
 
     def note(self, lo: Records, use: Use, d: Buffer) -> None:
         shared = int(not use.layer.per_feature)
+        if shared:  # its gradient is the sum over all columns
+            d = replace(d, scale=d.scale * use.node.outputs)
         lo.record(use.node, "prelu_columns", use.x, d, ("weight", ""), use.value.buffer, shared=shared)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:

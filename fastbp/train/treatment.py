@@ -111,12 +111,13 @@ def update_of(
     slots = net.parameters.block.slots
     limit = 0.0 if clip_norm is None else positive("clip_norm", clip_norm)
     batches = whole("accumulate", accumulate, 1)
+    penalised = any(way is not None and way.penalty for way in treatment.values())
     update = Update(
         optimizer.kernel,
         optimizer.factors,
         tuple(optimizer.numbers()),
         tuple(Block(slots, net.dtype) for _ in range(optimizer.moments)),
-        gradients=Block(slots, net.dtype) if limit or batches > 1 else None,
+        gradients=Block(slots, net.dtype) if limit or batches > 1 or penalised else None,
         average=None if ema is None else Block(slots, net.dtype),
         average_keep=0.0 if ema is None else chance("ema", ema),
         clip_norm=limit,

@@ -294,7 +294,7 @@ def sweep_weights(
         block.must = block.may if optimizer is KEEP else np.zeros_like(block.may)
     if not checking:
         m.writes(transposed, 0, transposed.rows)
-    m.set(m.head, optimizer=kernel_address(optimizer.kernel, m.real), checking=int(checking))
+    m.set(m.head, optimizer=kernel_address(optimizer.kernel, m.real), checking=at.LOOKING * checking)
     m.set(m.head, **{name: block.address for name, block in blocks.items()})
     optimizer.prepare(m, lr, step)
     record = m.record(

@@ -21,7 +21,7 @@ from tests.kernels import branch_calls, calls, gate_calls
 from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine, double
 
 # Compiled loops that need a whole plan; the tests of the engine run them.
-SWEEPS = ("begin_batch", "begin", "work")
+SWEEPS = ("begin_batch", "begin", "work", "bounds", "rest", "attempt")
 # Kernels that read a layer's or a column's records, which only a whole plan makes: `trained` runs networks with them.
 IN_NETWORKS = (
     *("columns", "prelu_columns", "norm", "update"),

@@ -153,7 +153,8 @@ class Machine:
         self.in_line = LINE // self.dtype.itemsize
         self.buffers: list[Buffer] = []
         self.called: list[str] = []
-        self.head = self.record(at.HEAD_WORDS, **words)
+        finite = int(bits(np.array([np.inf], dtype))[0])
+        self.head = self.record(at.HEAD_WORDS, **{"finite": finite, **words})
         self.worker = self.record(at.MAGNITUDES + 8, head=self.address_of(self.head))
 
     # Memory.

@@ -188,23 +188,22 @@ def multi_margin(m: Machine, d: Draw) -> Result:
     return tuple(actual), expected
 
 
-# Parameters: gradients go to GRADIENTS, and the largest decides whether they are finite times the rate
+# Parameters: gradients go to GRADIENTS, and the largest decides whether they are finite
 
 
-def rates(*noted: Array) -> list[float]:
-    """One that makes the largest of these numbers overflow, and one that just does not."""
-    top = float(max(np.abs(line).max() for line in noted)) or 1.0
-    return [float(np.finfo(noted[0].dtype).max) / top * part for part in (1.5, 0.75)]
+def ends(*noted: Array) -> list[int]:
+    """The first bits that are taken for infinite: those of the largest of these numbers, and those above it."""
+    top = max(np.abs(line).max() for line in noted)
+    bits = int(harness.bits(np.array([top], noted[0].dtype))[0])
+    return [bits, bits + 1]
 
 
-def bad(twin: Twin, rates: list[float], *noted: Array) -> list[int]:
-    """What BAD_LAYER becomes of layer 0 with each rate."""
-    kind = noted[0].dtype
-    top = twin.magnitude(*noted)[None].view(kind)[0]
-    return [int(not np.isfinite(top * kind.type(max(1.0, rate)))) for rate in rates]
+def bad(twin: Twin, ends: list[int], *noted: Array) -> list[int]:
+    """What BAD_LAYER becomes of layer 0 with each end of what is finite."""
+    return [int(int(twin.magnitude(*noted)) >= end) for end in ends]
 
 
-def sweep(m: Machine, kernel: str, rates: list[float], own: Array, rows: int, **words: int) -> tuple[list[int], Array]:
+def sweep(m: Machine, kernel: str, ends: list[int], own: Array, rows: int, **words: int) -> tuple[list[int], Array]:
     """Call a kernel of parameters: BAD_LAYER where it only looks, then the lines of gradients that it keeps.
 
     `own` says of each line whether the kernel writes it.
@@ -212,13 +211,13 @@ def sweep(m: Machine, kernel: str, rates: list[float], own: Array, rows: int, **
     gradients = m.whole("gradients", m.memory.lines(own.size), own.size * m.in_line, output=True)
     gradients.must[:] = gradients.may[:] = False
     m.set(m.head, optimizer=harness.kernel_address("keep_gradients", m.real), gradients=gradients.address)
-    m.set(m.head, group_scale=double(1.0), checking=1)
+    m.set(m.head, group_scale=double(1.0), checking=at.LOOKING)
     m.set(m.worker, scratch=m.memory.lines(own.size))
     layer = m.record(at.LAYER_WORDS, **{f"layer_{key}": value for key, value in words.items()})
     task = m.record(at.TILE_WORDS, tile_layer=m.address_of(layer), tile_p1=words["panels"])
     found = []
-    for rate in rates:
-        m.set(m.head, rate=double(rate))
+    for end in ends:
+        m.set(m.head, finite=end)
         m.set(m.worker, bad_layer=0)
         m.call(kernel, m.address_of(task), 0, rows)
         found.append(int(m.worker[at.BAD_LAYER]))
@@ -245,7 +244,7 @@ def columns(m: Machine, d: Draw, name: str) -> Result:
     def gains(twin: Twin) -> Array:
         return masked(filled(twin.total(added(summed)))[None, None], 1)[0] if shared else summed
 
-    limits = rates(summed, gains(Twin()), *biases)
+    limits = ends(summed, gains(Twin()), *biases)
     places = {"offset": 0, "shared": shared, "bias": len(gains(Twin())) * LINE if biased else -1}
     own = np.ones(len(gains(Twin())) + len(summed) * biased, bool)
     actual = sweep(m, name, limits, own, d.rows, **operands(m, x, dy), **places)
@@ -260,7 +259,7 @@ def columns(m: Machine, d: Draw, name: str) -> Result:
 def batch_norm_columns(m: Machine, d: Draw) -> Result:
     sum_dx, sum_d, variance, mean, *old = (cut(d.numbers(1))[:, 0] for _ in range(6))
     part, rows, two = d.factors(1)[0], 2 + d.below(3), d.dtype.type(2.0)
-    limits = rates(sum_dx, sum_d, two * variance)
+    limits = ends(sum_dx, sum_d, two * variance)
     held = [m.line_numbers("running", a) for a in old]
     for buffer in held:
         m.writes(buffer, 0, old[0].size, over=True)
@@ -285,7 +284,7 @@ def embedding_rows(m: Machine, d: Draw) -> Result:
     sums = np.zeros((4, d.width), d.dtype)
     for code, row in zip(codes, dy, strict=True):
         sums[code] += row
-    limits = rates(sums)
+    limits = ends(sums)
     table = m.panels("sums", 4, d.width)
     m.writes(table, 0, 4, over=True)
     seen = m.record(at.LIST_WORDS, list_stamps=m.memory.lines(1), list_rows=m.memory.lines(1))
@@ -328,8 +327,8 @@ def sweep_weights(m: Machine, d: Draw) -> Result:
     dw, db = np.zeros((inputs, lines_of_dz.shape[1]), d.dtype), added(lines_of_dz)
     for row, line in zip(x, lines_of_dz, strict=True):
         dw = fma(row[:, None], line, dw)
-    limits = rates(dw, db)
-    looking = [Machine(m.real, rate=double(rate)) for rate in limits]
+    limits = ends(dw, db)
+    looking = [Machine(m.real, finite=end) for end in limits]
     for each in looking:
         calls.sweep_weights(each, x, dz, w, b, checking=True)
     swept = calls.sweep_weights(m, x, dz, w, b)

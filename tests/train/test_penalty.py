@@ -125,3 +125,15 @@ def test_what_is_no_penalty_is_refused(penalty, kind, message):
     with pytest.raises(kind) as info:
         fb.Trainer(net_of(), loss="mse", penalty=penalty)
     assert str(info.value) == message
+
+
+@pytest.mark.parametrize("stage", [{"clip_norm": 1e9}, {"accumulate": 2}], ids=str)
+def test_rows_of_a_table_feel_it_also_where_gradients_wait(stage):
+    rows = np.random.default_rng(0).normal(size=(8, 3))
+    rows[:, 0] = np.arange(8) % 2
+    found = []
+    for words in ({}, stage):
+        net = fb.Network([fb.Embedding({0: (3, 2)}), fb.Linear(2)], inputs=3, dtype="float64")
+        fb.Trainer(net, "mse", fb.SGD(0.1), 8, penalty={"0": "w*w"}, **words).run(rows, rows[:, 1:], steps=3)
+        found.append(net.flat)
+    assert np.array_equal(*found)
