@@ -15,6 +15,3 @@ def check_lanes() -> None:
     if wanted not in ("", *LANES):
         known = ", ".join(f"`{lanes}`" for lanes in LANES)
         raise ConfigError(f"`FASTBP_LANES` must be one of {known}, got `{wanted}`")
-
-
-check_lanes()

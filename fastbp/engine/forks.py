@@ -8,6 +8,8 @@ network or trainer is not waited for. The child gets a new lock for what another
 
 from __future__ import annotations
 
+import _imp
+import importlib
 import os
 import sys
 import threading
@@ -61,22 +63,41 @@ def lock(of: str, writes: bool = False) -> Lock:
 
 
 CODE = lock("its machine code", writes=True)  # held while machine code is made, loaded or proven
-IMPORTS = lock(
-    "what the package imports", writes=True
-)  # held while a name of the package loads what it needs; nothing of it takes CODE
+# Held while a name of the package loads what it needs; nothing of it takes CODE.
+IMPORTS = lock("what the package imports", writes=True)
+
+
+def _others_import() -> bool:
+    """Whether another thread is in the middle of importing a module, which the child could never import then."""
+    locks = getattr(importlib._bootstrap, "_module_locks", {})
+    for name, module in list(sys.modules.items()):
+        if getattr(getattr(module, "__spec__", None), "_initializing", False):
+            held = locks.get(name)
+            owner = getattr(held() if held else None, "owner", None)
+            if owner is not None and owner != threading.get_ident():
+                return True
+    return False
 
 
 def _before() -> None:
-    """Wait for every lock of the process, in the order in which threads take them."""
+    """Wait for every lock of the process, in the order in which threads take them, and for imports."""
     compiler = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
     llvm = getattr(getattr(sys.modules.get("llvmlite.binding.ffi"), "lib", None), "_lock", None)
+    wanted = [CODE, IMPORTS, getattr(compiler, "_lock", None), getattr(llvm, "_lock", None)]
     until = time.monotonic() + PATIENCE
-    for one in (CODE, IMPORTS, getattr(compiler, "_lock", None), getattr(llvm, "_lock", None)):
-        if one is not None and one.acquire(timeout=max(0.0, until - time.monotonic())):
-            _taken.append(one)
+    while True:
+        for one in wanted:
+            if one is not None and one.acquire(timeout=max(0.0, until - time.monotonic())):
+                _taken.append(one)
+        _imp.acquire_lock()  # no import begins
+        if not _others_import() or time.monotonic() >= until:
+            return
+        _after()  # for what is imported may want them
+        time.sleep(0.001)
 
 
 def _after() -> None:
+    _imp.release_lock()
     while _taken:
         _taken.pop().release()
 
