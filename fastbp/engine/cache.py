@@ -109,8 +109,10 @@ def folder() -> Path | None:
             if owner.st_uid != os.getuid():
                 _cannot_keep(f"{path} belongs to another user")
                 return None
-            if stat.S_IMODE(owner.st_mode) != 0o700:
-                path.chmod(0o700)
+            if owner.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                _cannot_keep(f"{path} could be written by others, so what it holds is not to be run; remove it")
+                return None
+            path.chmod(0o700)
     except OSError as error:
         _cannot_keep(f"{path}: {error.strerror or error}")
         return None

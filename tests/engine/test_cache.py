@@ -300,7 +300,7 @@ def test_a_full_disk_costs_one_warning_and_leaves_nothing_behind(step, tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
-@pytest.mark.parametrize("before", [None, 0o777, 0o500])
+@pytest.mark.parametrize("before", [None, 0o755, 0o500])
 def test_the_folder_is_the_users_alone(before, warm, tmp_path):
     folder = tmp_path / "cache"
     if before is not None:
@@ -316,6 +316,19 @@ def test_the_folder_is_the_users_alone(before, warm, tmp_path):
     assert stat.S_IMODE(inner(folder).stat().st_mode) == 0o700
     if before is None:
         assert {stat.S_IMODE(file.stat().st_mode) for file in files(folder).values()} == {0o600}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_what_others_could_have_written_is_not_run(mode, warm, tmp_path):
+    folder = tmp_path / "cache"
+    shutil.copytree(warm, folder)
+    before = files(folder)
+    inner(folder).chmod(mode)
+    out, errors = run(folder=folder)
+    assert compiled(out) == FUNCTIONS
+    warns_once(errors, f"{inner(folder)} could be written by others, so what it holds is not to be run; remove it")
+    assert files(folder).keys() == before.keys()
 
 
 @pytest.mark.parametrize(
