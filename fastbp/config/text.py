@@ -350,7 +350,7 @@ def one_line(value: str) -> str:
     Examples
     --------
     >>> print(one_line("two\\nlines"), one_line("no"), one_line("plain"))
-    "two\\nlines" "no" plain
+    "two\\nlines" 'no' plain
     """
     return as_yaml({"k": value}, sys.maxsize)[3:].strip()
 

@@ -134,7 +134,7 @@ def compiled():
     numba.njit(lambda x: x * 2 + 1)(3)
 expected = str(train())
 with Beside(compiled) as beside:
-    found = [in_a_child(lambda: (train(), compiled())[0]) for _ in range(4)]
+    found = [in_a_child(train) for _ in range(4)]
 print(set(found) == {expected}, set(found), beside.count > 0)
 """
     found = run(code)
