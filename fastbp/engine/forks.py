@@ -9,11 +9,13 @@ network or trainer is not waited for. The child gets a new lock for what another
 from __future__ import annotations
 
 import _imp
+import contextlib
 import importlib
 import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 from weakref import WeakSet
 
@@ -79,15 +81,48 @@ def _others_import() -> bool:
     return False
 
 
+def _acquired(one: Any, until: float) -> bool:
+    """Take a lock, looking again and again: who waits for one that a thread takes anew at once never wakes in time."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        while not one.acquire(blocking=False):
+            if time.monotonic() > until:
+                return False
+        return True
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def _before() -> None:
     """Wait for every lock of the process, in the order in which threads take them, and for imports."""
     compiler = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
     llvm = getattr(getattr(sys.modules.get("llvmlite.binding.ffi"), "lib", None), "_lock", None)
     wanted = [CODE, IMPORTS, getattr(compiler, "_lock", None), getattr(llvm, "_lock", None)]
     until = time.monotonic() + PATIENCE
+    with _logging():
+        _wait(wanted, until)
+
+
+@contextlib.contextmanager
+def _logging() -> Iterator[None]:
+    """Let go of the lock that logging's own hook may have taken already: an import that is waited for may want it."""
+    lock: Any = getattr(sys.modules.get("logging"), "_lock", None)
+    held = 0
+    while lock is not None and lock._is_owned():
+        lock.release()
+        held += 1
+    try:
+        yield
+    finally:
+        for _ in range(held):
+            lock.acquire()
+
+
+def _wait(wanted: list[Any], until: float) -> None:
     while True:
         for one in wanted:
-            if one is not None and one.acquire(timeout=max(0.0, until - time.monotonic())):
+            if one is not None and _acquired(one, until):
                 _taken.append(one)
         _imp.acquire_lock()  # no import begins
         if not _others_import() or time.monotonic() >= until:
