@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from fastbp.errors import CheckpointError, FastbpError
+from fastbp.errors import CheckpointError, ConfigTypeError, FastbpError, brief
 from fastbp.model.graph import from_data, to_data
 from fastbp.model.network import Network
 from fastbp.model.sealed import sealed, unsealed, write_whole
@@ -44,6 +45,8 @@ def load(path: Any) -> Network:
     CheckpointError
         Where the file is no network of fastbp, or is damaged.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigTypeError(f"`path` must be a path, got `{brief(path)}`")
     file = Path(path)
     if file.is_dir():
         raise IsADirectoryError(f"`{file}` must be a file that `Network.save` wrote, got a folder")

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save as safetensors
 
 import fastbp as fb
-from fastbp.errors import CheckpointError
+from fastbp.errors import CheckpointError, ConfigTypeError
 from fastbp.model.files import FORMATS
 from fastbp.model.sealed import sealed, sweep_temporaries, write_whole
 from tests.model.chains import CODES, DTYPES, build, data
@@ -97,6 +97,13 @@ def test_a_file_that_is_not_there_is_not_found(file):
     with pytest.raises(FileNotFoundError) as info:
         fb.load(file)
     assert str(info.value) == f"`{file}` must be a file that `Network.save` wrote, and is not there"
+
+
+@pytest.mark.parametrize("path", [3, None, b"net.safetensors"])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(ConfigTypeError) as info:
+        fb.load(path)
+    assert str(info.value) == f"`path` must be a path, got `{path!r}`"
 
 
 @pytest.mark.parametrize(
