@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
@@ -64,9 +64,11 @@ def table(rows: list[list[str]], right: bool = True) -> str:
 @contextlib.contextmanager
 def whole(path: str) -> Iterator[BinaryIO]:
     """A file to write, which takes its place in one move; where anything goes wrong, what was there stays."""
+    from fastbp.model.sealed import temporary
+
     place = os.path.realpath(path)  # a link stays a link
     special = os.path.exists(place) and not os.path.isfile(place)  # a pipe, say
-    name = place if special else os.path.join(os.path.dirname(place), f".fastbp-{secrets.token_hex(8)}")
+    name = place if special else str(temporary(Path(place)))
     try:
         with open(name, "wb" if special else "xb") as file:
             yield file

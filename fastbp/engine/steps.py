@@ -140,22 +140,11 @@ def largest_in(block, head, z):
 
 
 @inlined
-def first_bad_layer(head):
-    """1 + the first layer that any worker found not finite; 0 if none did."""
+def first_bad(head, word):
+    """The first layer, or place, that any worker noted in this word, counted from 1; 0 if none did."""
     bad = 0
     for t in range(get(head, at.THREADS)):
-        found = get(worker_of(head, t), at.BAD_LAYER)
-        if found > 0 and (bad == 0 or found < bad):
-            bad = found
-    return bad
-
-
-@inlined
-def first_bad_place(head):
-    """1 + where the first parameter is that any worker's update would spoil; 0 if none would."""
-    bad = 0
-    for t in range(get(head, at.THREADS)):
-        found = get(worker_of(head, t), at.BAD_PLACE)
+        found = get(worker_of(head, t), word)
         if found > 0 and (bad == 0 or found < bad):
             bad = found
     return bad
@@ -167,8 +156,8 @@ def problem(head):
     loss = get_double(head, at.LOSS)
     if loss - loss != 0.0:
         return first_bad_output(head)
-    bad = first_bad_layer(head)
-    return bad if bad != 0 else -first_bad_place(head)
+    bad = first_bad(head, at.BAD_LAYER)
+    return bad if bad != 0 else -first_bad(head, at.BAD_PLACE)
 
 
 @inlined

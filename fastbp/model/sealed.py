@@ -19,9 +19,8 @@ import secrets
 import stat
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from xxhash import xxh3_128_hexdigest
 
@@ -42,39 +41,66 @@ def write_whole(path: Path, content: bytes, lasting: bool = True) -> None:
 
 
 def write_together(files: dict[Path, bytes], lasting: bool = True) -> None:
-    """As `write_whole` for several files of one folder: all or, where one cannot be written, none; one wait for all."""
-    names = {path: path.parent / f".{path.name}-{secrets.token_hex(4)}.tmp" for path in files}
+    """As `write_whole` for several files of one folder: none is moved before all are written, with one wait for all."""
+    names = {path: temporary(path) for path in files}
+    written: dict[Path, BinaryIO] = {}
     try:
         for path, content in files.items():
             with _saying(path):
-                _write(names[path], content)
+                written[path] = _new(names[path])
+                written[path].write(content)
+                written[path].flush()
         if lasting:
-            with ThreadPoolExecutor(len(files)) as pool:
-                list(pool.map(_sync, files, names.values()))
+            _sync(written)
+        for path, file in written.items():
+            with _saying(path):
+                file.close()
         for path, name in names.items():
             with _saying(path):
                 os.replace(name, path)
         if lasting:
             for folder in {path.parent for path in files}:
-                with contextlib.suppress(OSError):  # the moves outlast a power cut where folders can be synchronised
-                    _sync(folder, folder)
+                _sync_folder(folder)
     except BaseException:
+        for file in written.values():
+            with contextlib.suppress(OSError):
+                file.close()
         for name in names.values():
             with contextlib.suppress(OSError):
                 os.unlink(name)
         raise
 
 
-def _write(name: Path, content: bytes) -> None:
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-    with open(os.open(name, flags, 0o666), "wb") as out:
-        out.write(content)
+def temporary(path: Path) -> Path:
+    """The name under which a file is written before it takes its place."""
+    return path.parent / f".{path.name}-{secrets.token_hex(4)}.tmp"
 
 
-def _sync(path: Path, name: Path) -> None:
-    """Wait until a file, or a folder, is on its disk."""
-    with _saying(path):
-        handle = os.open(name, os.O_RDONLY if name is path else os.O_RDWR)
+def _new(name: Path) -> BinaryIO:
+    """A file that was not there, with the permissions that new files get."""
+    return open(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666), "wb")
+
+
+def _sync(files: dict[Path, BinaryIO]) -> None:
+    """Wait until files are on their disk, for several at once."""
+
+    def one(path: Path) -> None:
+        with _saying(path):
+            os.fsync(files[path].fileno())
+
+    if len(files) == 1:  # without threads, of which Python starts none while it ends
+        one(*files)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(files)) as pool:
+        list(pool.map(one, files))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let moves outlast a power cut, where folders can be synchronised."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save as safetensors
 
 from fastbp.cli.main import main
@@ -89,16 +90,31 @@ def test_the_run_goes_on_where_nothing_is_wrong(folder, whole, tmp_path):
         assert without_seconds(ours) == without_seconds(theirs), name
 
 
-def without_seconds(path):
-    from safetensors import safe_open
+def test_a_checkpoint_of_an_older_version_goes_on_with_a_note(folder, whole, tmp_path):
+    target = tmp_path / "run"
+    target.mkdir()
+    for name, content in contents(folder).items():
+        (target / name).write_bytes(content)
+    path = tmp_path / "new"
+    path.write_bytes(whole.to_bytes())
+    with safe_open(str(path), framework="numpy") as file:
+        words = {"format": FORMATS[1], "run": file.metadata()["run"]}
+    (target / "checkpoint.safetensors").write_bytes(safetensors(whole.arrays, words))
+    with pytest.warns(UserWarning, match="has no checksum"):
+        assert main(["train", "--resume", str(target), "-q"]) == 0
+    assert main(["train", str(folder.parent / "config.yaml"), "--run-dir", str(tmp_path / "straight"), "-q"]) == 0
+    for name in ("checkpoint", "best", "last"):
+        ours, theirs = (p / f"{name}.safetensors" for p in (target, tmp_path / "straight"))
+        assert without_seconds(ours) == without_seconds(theirs), name
 
+
+def without_seconds(path):
     with safe_open(str(path), framework="numpy") as file:
         arrays = {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
         words = file.metadata()
-    if "run" in words:
+    if "run" in words:  # but for the time that it took, and so for the checksum of that
         words = json.loads(words["run"])
         words["history"].pop("seconds")
-        return arrays, words
     return arrays, words
 
 

@@ -4,8 +4,10 @@ import json
 import os
 import stat
 import struct
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from fastbp.model.files import FORMATS
 from fastbp.model.sealed import sealed, sweep_temporaries, write_whole
 from tests.model.chains import CODES, DTYPES, build, data
 
+ROOT = Path(__file__).parents[2]
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 LAYERS = {"inputs": 2, "layers": [{"kind": "linear", "features": 1, "bias": True}]}
 ARRAYS = {"0.bias": np.ones(1, np.float32), "0.weight": np.ones((2, 1), np.float32)}
@@ -387,3 +390,12 @@ def test_nobody_is_given_other_permissions_meanwhile(tmp_path):
         sys.setswitchinterval(interval)
         os.umask(before)
     assert modes == {0o600}
+
+
+def test_a_network_is_saved_while_python_ends(file):
+    """Where no thread can be started any more."""
+    code = f"import atexit, fastbp as fb; net = fb.mlp([2, 3, 1]); atexit.register(net.save, {str(file)!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert fb.load(file).flat.size == 13
+    assert os.listdir(file.parent) == [file.name]
