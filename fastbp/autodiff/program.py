@@ -17,17 +17,16 @@ from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.forks import lock
 from fastbp.engine.memory import Arena, view
 from fastbp.engine.plan import Table
-from fastbp.kernels import layout as at
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.fields import LINE, WORD
+from fastbp.kernels.records import GateOp, Head, Matrix, Op, Operand, OpGroup, ProductOp, RowsOp, TakeOp, Worker
 
-# Of a product, and of every other kernel: where the record has the address of each operand, how far its next panel is
-# and its next row, and how far back its rows begin.
-PRODUCT = (at.A, at.A_STRIDE, None, None), (at.B, at.B_STRIDE, None, None), (at.BIAS, None, None, None)
-OTHER = (
-    (at.A, at.A_STRIDE, at.A_ROW, at.A_BACK),
-    (at.B, at.B_STRIDE, at.B_ROW, at.B_BACK),
-    (at.Y, at.Y_STRIDE, at.Y_ROW, at.Y_BACK),
-)
+RECORDS: dict[str, type[Op]] = {
+    "product": ProductOp,
+    "gather": RowsOp,
+    "scatter": RowsOp,
+    "gate_take": TakeOp,
+    "gate_place": TakeOp,
+}  # of all other kernels: Gate
 
 
 class Program:
@@ -65,10 +64,10 @@ class Program:
     # Memory.
 
     def _worker(self) -> int:
-        head = self.arena.take((at.INDEX + 1) * at.WORD)
-        me = self.arena.take((at.MAGNITUDES + 8) * at.WORD)
-        view(me, (at.HEAD + 1,), np.int64)[at.HEAD] = head
-        return me
+        """One that gates and products can have: its head takes rows as they come."""
+        workers = Table(self.arena, Worker, 1)
+        workers.records[0].head = Table(self.arena, Head, 1).address
+        return workers.address
 
     def _write(self, space: Space, value: NDArray[Any]) -> None:
         """Write a constant: a number into every lane."""
@@ -84,34 +83,37 @@ class Program:
 
     def _records(self, groups: list[Group]) -> tuple[int, int]:
         """Write groups and their steps; the address of the first group, and how many there are."""
-        ops = Table(self.arena, sum(len(group.steps) for group in groups), at.OP_WORDS)
-        table = Table(self.arena, len(groups), at.GROUP_WORDS)
-        count = 0
-        for record, group in zip(table.records, groups, strict=False):
-            record[at.GROUP_OPS], record[at.GROUP_COUNT] = ops.address_of(count), len(group.steps)
-            record[at.GROUP_ROWS], record[at.GROUP_BLOCK] = group.rows, group.block
-            for step in group.steps:
-                self._record(ops.records[count], step, group)
+        steps = [(step, group) for group in groups for step in group.steps]
+        self._ops = Table.of(self.arena, Op, [self._record(step, group) for step, group in steps])
+        records, count = [], 0
+        for group in groups:
+            address = self._ops.address_of(count)
+            records.append(OpGroup(ops=address, count=len(group.steps), rows=group.rows, block=group.block))
+            for count, step in enumerate(group.steps, count):
                 step.number = count
-                count += 1
-        self._ops = ops
-        return table.address, len(groups)
+            count += 1
+        return Table.of(self.arena, OpGroup, records).address, len(groups)
 
-    def _record(self, record: NDArray[np.int64], step: Step, group: Group) -> None:
-        record[at.KERNEL] = kernel_address(step.kernel, self.real)
-        for word, value in step.words.items():
-            record[getattr(at, word.upper())] = value
-        for operand, words in zip(step.views, PRODUCT if step.kernel == "product" else OTHER, strict=False):
+    def _record(self, step: Step, group: Group) -> Any:
+        kind = RECORDS.get(step.kernel, GateOp)
+        record: Any = kind(name=step.kernel, kernel=kernel_address(step.kernel, self.real), **step.words)
+        for name, operand in zip(("a", "b", "bias" if kind is ProductOp else "y"), step.views, strict=False):
             address, stride, back = group.place(operand.space)
-            found = address, stride if operand.stride else 0, operand.row, back
-            for word_of, number in zip(words, found, strict=True):
-                if word_of is not None:
-                    record[word_of] = number
+            stride = stride if operand.stride else 0
+            if name == "bias":
+                record.bias = address
+            elif issubclass(kind, GateOp):
+                setattr(record, name, Operand(start=address, stride=stride, row=operand.row, back=back))
+            else:
+                setattr(record, name, Matrix(start=address, stride=stride))
         if step.views:
-            record[at.WIDTH] = step.views[0].space.width
+            record.width = step.views[0].space.width
         if step.target is not None:
-            record[at.C], record[at.C_STRIDE], record[at.C_BACK] = group.place(step.target)
-            record[at.PANELS] = 1 if group.flat else step.target.panels
+            address, stride, back = group.place(step.target)
+            record.panels = 1 if group.flat else step.target.panels
+            c = Matrix(start=address, stride=stride)
+            record.c = Operand(start=address, stride=stride, back=back) if issubclass(kind, GateOp) else c
+        return record
 
     # Values in and out.
 
@@ -128,14 +130,14 @@ class Program:
                 continue
             record = records[step.number]
             if step.kernel == "gather":
-                width = record[at.WIDTH] = graph.shape(inputs[step.user])[1]
-                record[at.A_STRIDE] = width * dtype.itemsize
-                self._matrices_in.append((record[at.A : at.A + 1], step.user))
+                record.width = graph.shape(inputs[step.user])[1]
+                record.a.stride = record.width * dtype.itemsize
+                self._matrices_in.append((record.a.words, step.user))
             elif step.kernel == "scatter":
-                record[at.C_STRIDE] = record[at.WIDTH] * dtype.itemsize
-                self._matrices_out.append((record[at.C : at.C + 1], step.user))
+                record.c.stride = record.width * dtype.itemsize
+                self._matrices_out.append((record.c.words, step.user))
             else:
-                record[at.A] = self._stage = self.arena.take(len(lowered.numbers) * at.WORD)
+                record.a.start = self._stage = self.arena.take(len(lowered.numbers) * WORD)
         self._vectors_in = [(self._vector(s, s.width, dtype), i) for i, s in lowered.vector_inputs]
         self._vectors_out = [(self._vector(s, s.width, dtype), i) for i, s in lowered.vector_outputs.items()]
         numbers = [i for i, n in enumerate(inputs) if graph.shape(n) == ()]

@@ -65,12 +65,12 @@ def _lowered(name: str, real: str) -> tuple[Any, str]:
     """The IR of a kernel or an entry, and its name there."""
     from fastbp.engine import entries
     from fastbp.kernels import target
-    from fastbp.kernels.flags import OPTIONS, SIGNATURES
+    from fastbp.kernels.flags import OPTIONS, signature
 
     if name in ENTRIES:
         options = {"parallel": name == "run_parallel", **OPTIONS}
         return target.lower(getattr(entries, name), entries.signature(name, real), options, for_python=True)
-    return target.lower(_kernels()[name], SIGNATURES[real], OPTIONS, for_python=False)
+    return target.lower(_kernels()[name], signature(name, real), OPTIONS, for_python=False)
 
 
 def _symbol(name: str, real: str) -> str:

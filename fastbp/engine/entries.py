@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from numba import prange, types
 
-from fastbp.kernels import layout as at
-from fastbp.kernels.memory import call_kernel, flush_subnormals, get, put, put_double, restore_rounding
+from fastbp.kernels.memory import call_kernel, flush_subnormals, restore_rounding
+from fastbp.kernels.records import Head, OpGroup, RowsOp
+from fastbp.kernels.words import at
+
+head_at, rows_at, group_at = at(Head), at(RowsOp), at(OpGroup)
 
 
 def invoke(function, op, me, r0, r1, z):
@@ -13,97 +16,101 @@ def invoke(function, op, me, r0, r1, z):
     call_kernel(function, op, me, r0, r1, z)
 
 
-def run_serial(head, z):
-    """Run the plan at `head` on the calling thread."""
-    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
-    call_kernel(get(head, at.WORK), head, 0, 0, 0, z)
+def run_serial(plan, z):
+    """Run the plan at this address on the calling thread."""
+    head = head_at(plan)
+    call_kernel(head.team.begin, head, 0, 0, 0, z)
+    call_kernel(head.team.work, head, 0, 0, 0, z)
 
 
-def run_parallel(head, z):
-    """Run the plan at `head` on its threads: one parallel region, one iteration a worker."""
-    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
-    function = get(head, at.WORK)
-    for t in prange(get(head, at.THREADS)):
-        call_kernel(function, head, t, 0, 0, z)
+def run_parallel(plan, z):
+    """Run the plan at this address on its threads: one parallel region, one iteration a worker."""
+    head = head_at(plan)
+    call_kernel(head.team.begin, head, 0, 0, 0, z)
+    function, threads = head.team.work, head.team.threads
+    for t in prange(threads):
+        call_kernel(function, plan, t, 0, 0, z)
 
 
-def predict_rows(head, x, y, z):
+def predict_rows(plan, x, y, z):
     """Run a plan of row phases on the calling thread, from the rows of x to the rows of y."""
-    gather = get(head, at.OPS)
-    scatter = gather + (get(head, at.OP_COUNT) - 1) * (at.OP_WORDS * at.WORD)
-    put(gather, at.A, x.ctypes.data)
-    put(scatter, at.C, y.ctypes.data)
-    put(head, at.ROWS, x.shape[0] * get(head, at.REPEATS))
-    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
-    call_kernel(get(head, at.WORK), head, 0, 0, 0, z)
+    head = head_at(plan)
+    gather, scatter = rows_at(head.ops), rows_at(head.ops[head.op_count - 1])
+    gather.a.start = x.ctypes.data
+    scatter.c.start = y.ctypes.data
+    head.data.rows = x.shape[0] * head.data.repeats
+    call_kernel(head.team.begin, head, 0, 0, 0, z)
+    call_kernel(head.team.work, head, 0, 0, 0, z)
 
 
-def product_rows(head, second, x, other, y, z):
+def product_rows(plan, second, x, other, y, z):
     """The same for products of Jacobians at the rows of x with the rows of `other`, which the op at `second` reads."""
-    gather = get(head, at.OPS)
-    scatter = gather + (get(head, at.OP_COUNT) - 1) * (at.OP_WORDS * at.WORD)
-    put(gather, at.A, x.ctypes.data)
-    put(second, at.A, other.ctypes.data)
-    put(scatter, at.C, y.ctypes.data)
-    put(head, at.ROWS, x.shape[0])
-    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
-    call_kernel(get(head, at.WORK), head, 0, 0, 0, z)
+    head = head_at(plan)
+    gather, scatter = rows_at(head.ops), rows_at(head.ops[head.op_count - 1])
+    gather.a.start = x.ctypes.data
+    rows_at(second).a.start = other.ctypes.data
+    scatter.c.start = y.ctypes.data
+    head.data.rows = x.shape[0]
+    call_kernel(head.team.begin, head, 0, 0, 0, z)
+    call_kernel(head.team.work, head, 0, 0, 0, z)
 
 
 USED, NOT_FINITE, BAD_TARGETS, DIVERGED = 0, 1, 2, 3
 
 
-def step_batch(head, x, y, rate, step, seed, z):
+def step_batch(plan, x, y, rate, step, seed, z):
     """One training step on the rows of x, on the calling thread; y is one int64 a row, or rows of numbers.
 
     Says what became of it. The first problem ends it before anything is written but words of the plan.
     """
+    head = head_at(plan)
     rows = x.shape[0]
-    result = head + at.SPARE * at.WORD
-    call_kernel(get(head, at.SCAN), x.ctypes.data, result, 0, x.size, z)
-    top = get(result, 0)
-    if top >= get(head, at.FINITE):
+    result = head.spare
+    call_kernel(head.data.scan, x.ctypes.data, result, 0, x.size, z)
+    top = result[0]
+    if top >= head.step.finite:
         return NOT_FINITE
-    first, last, least = 0, y.size, get(head, at.FINITE)
+    first, last, least = 0, y.size, head.step.finite
     if y.ndim == 1:
-        first, last, least = rows, get(head, at.CLASSES), 0
-    call_kernel(get(head, at.SCAN_TARGETS), y.ctypes.data, result, first, last, z)
-    if get(result, 0) >= least:
+        first, last, least = rows, head.data.outputs, 0
+    call_kernel(head.data.scan_targets, y.ctypes.data, result, first, last, z)
+    if result[0] >= least:
         return BAD_TARGETS
-    put(get(head, at.OPS), at.A, x.ctypes.data)
-    put(get(head, at.LOSS_OP), at.TARGETS, y.ctypes.data)
-    put(head, at.INPUT_MAX, top)
-    put(head, at.TOTAL, rows)
-    put(head, at.ORDER, 0)
-    put(head, at.SHUFFLE, 0)
-    put(head, at.WEIGHTS, 0)
-    put(head, at.NORMALISERS, 0)
-    put(head, at.CURSOR, 0)
-    put(head, at.STEP, step)
-    put(head, at.SEED, seed)
-    put(head, at.STEPS_LEFT, 1)
-    put(head, at.PASS_LIMIT, 1)
-    put(head, at.THREADS, 1)
-    put_double(get(head, at.RATES), 0, rate)
-    call_kernel(get(head, at.BEGIN), head, 0, 0, 0, z)
-    call_kernel(get(head, at.WORK), head, 0, 0, 0, z)
-    return DIVERGED if get(head, at.STATUS) != 0 else USED
+    rows_at(head.ops).a.start = x.ctypes.data
+    head.loss_op.targets.start = y.ctypes.data
+    head.data.largest = top
+    head.data.total = rows
+    head.data.order = 0
+    head.data.shuffle = 0
+    head.data.weights = 0
+    head.data.normalisers = 0
+    head.data.cursor = 0
+    head.step.number = step
+    head.data.seed = seed
+    head.step.left = 1
+    head.step.epochs = 1
+    head.team.threads = 1
+    head.step.rates[0] = rate
+    call_kernel(head.team.begin, head, 0, 0, 0, z)
+    call_kernel(head.team.work, head, 0, 0, 0, z)
+    return DIVERGED if head.step.status != 0 else USED
 
 
-def run_groups(groups, count, me, z):
+def run_groups(first, count, me, z):
     """Run the groups of a traced function, one after another; the ops of a group a block of rows at a time."""
     state = flush_subnormals()
+    groups = group_at(first)
     for _ in range(count):
-        ops, rows, block = get(groups, at.GROUP_OPS), get(groups, at.GROUP_ROWS), get(groups, at.GROUP_BLOCK)
+        ops, rows, block = groups.ops, groups.rows, groups.block
         r0 = 0
         while r0 < rows:  # a range with a step that is not a constant could raise
             r1 = min(r0 + block, rows)
             op = ops
-            for _ in range(get(groups, at.GROUP_COUNT)):
-                call_kernel(get(op, at.KERNEL), op, me, r0, r1, z)
-                op += at.OP_WORDS * at.WORD
+            for _ in range(groups.count):
+                call_kernel(op.kernel, op, me, r0, r1, z)
+                op = op[1]
             r0 = r1
-        groups += at.GROUP_WORDS * at.WORD
+        groups = groups[1]
     restore_rounding(state)
 
 

@@ -1,7 +1,7 @@
 """The plan: a table of ops and phases over an arena of buffers, ready to run.
 
-A network is data to compiled code: whoever lowers one (`model.lowering`) hands its records over as words, and the
-plan puts them where the sweeps look for them.
+A network is data to compiled code: whoever lowers one (`model.lowering`) hands its records over, and the plan
+puts them where the sweeps look for them.
 """
 
 from __future__ import annotations
@@ -11,35 +11,44 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.engine import threads as team
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.memory import Arena, view
 from fastbp.engine.panels import Block
-from fastbp.kernels import layout as at
-from fastbp.kernels.vector import LINE
-
-Record = np.ndarray[Any, np.dtype[np.int64]]
+from fastbp.engine.threads import run as run_team
+from fastbp.kernels.fields import LINE, LINE_WORDS, WORD, Record
+from fastbp.kernels.records import (
+    ROW_PHASE,
+    SHADOW_BYTES,
+    TILE_INPUTS,
+    TILE_PANELS,
+    Head,
+    Op,
+    Phase,
+    Trained,
+    Worker,
+)
 
 
 class Table:
-    """Records of int64 words in memory that does not move."""
+    """Records side by side, in memory that does not move: `records` are windows on it."""
 
-    def __init__(self, arena: Arena, records: int, words: int) -> None:
-        self.address = arena.take(max(records, 1) * words * at.WORD)
-        self.records: Record = view(self.address, (max(records, 1), words), np.int64)
-        self.words = words
-        self.count = records
+    def __init__(self, arena: Arena, kind: type[Record], count: int) -> None:
+        self.size = kind.size * WORD
+        self.address = arena.take(max(count, 1) * self.size)
+        self.words = view(self.address, (max(count, 1), kind.size), np.int64)
+        self.records: list[Any] = [kind(self.words[i]) for i in range(count)]
+
+    @classmethod
+    def of(cls, arena: Arena, kind: type[Record], records: Sequence[Record]) -> Table:
+        """Write these records; those of the table are of the same classes."""
+        out = cls(arena, kind, len(records))
+        for i, record in enumerate(records):
+            out.words[i] = record.words
+            out.records[i] = record.at(out.words[i])
+        return out
 
     def address_of(self, index: int) -> int:
-        return self.address + index * self.words * at.WORD
-
-
-def double(value: float) -> int:
-    """The bits of a float64 as a word."""
-    return int(np.float64(value).view(np.int64))
-
-
-Words = dict[int, int]
+        return self.address + index * self.size
 
 
 class Plan:
@@ -58,75 +67,79 @@ class Plan:
         self.real = parameters.dtype.name
         self.workers = workers
         self.arena = Arena()
-        self.head_address = self.arena.take(at.HEAD_WORDS * at.WORD)
-        self.head: Record = view(self.head_address, (at.HEAD_WORDS,), np.int64)
+        self._table = Table(self.arena, Head, 1)
+        self.head_address = self._table.address
+        self.head: Any = self._table.records[0]
         self.zero = parameters.dtype.type(0)
         self._version = -1
 
     def finish(
         self,
-        ops: list[Words],
-        layers: list[Words],
-        phases: list[Words],
-        transposes: list[Words],
-        more: Sequence[tuple[Words, Words]] = (),
+        ops: Sequence[Op],
+        layers: Sequence[Trained],
+        phases: Sequence[Phase],
+        transposes: Sequence[Trained],
+        more: Sequence[tuple[Trained, Trained]] = (),
     ) -> None:
-        """Write the table; PHASE_OPS of a row phase comes as the index of its first op.
+        """Write the tables; the ops of row phases stand one phase behind the other.
 
         `more` are pairs of a layer's record and one of another use of its parameters, which stand behind `layers`.
         """
-        first = {id(layer): index for index, layer in enumerate(layers)}
-        last = dict(first)  # of the records that are linked to each
-        layers = [*layers, *(words for _, words in more)]
-        head = self.head
-        itemsize = self.parameters.dtype.itemsize
-        numbers = 1 + max(op[at.NUMBER] for op in ops)
-        workers = Table(self.arena, self.workers, -(-(at.MAGNITUDES + numbers) // 8) * 8)
-        # A worker's scratch holds a tile of weights with its biases, or two lines for every panel of a layer.
-        widest = max((layer[at.LAYER_PANELS] for layer in layers), default=0)
-        tile = max(at.TILE_INPUTS * at.TILE_PANELS + at.TILE_PANELS, 2 * widest) * LINE
-        self.ops = Table(self.arena, len(ops), at.OP_WORDS)
-        self.layers = Table(self.arena, len(layers), at.LAYER_WORDS)
-        self.phases = Table(self.arena, len(phases), at.PHASE_WORDS)
-        self.transposes = Table(self.arena, len(transposes), at.LAYER_WORDS)
-        for i in range(self.workers):
-            workers.records[i, at.HEAD] = self.head_address
-            workers.records[i, at.SCRATCH] = self.arena.take(tile) if layers else 0
-            workers.records[i, at.SHADOW] = self.arena.take(at.SHADOW_LINES * LINE) if layers else 0
-        parts = (self.ops, ops), (self.layers, layers), (self.phases, phases), (self.transposes, transposes)
-        for table, rows in parts:
-            for i, words in enumerate(rows):
-                for word, value in words.items():
-                    table.records[i, word] = value
-        for i, words in enumerate(phases):
-            if words[at.PHASE_KIND] == at.ROW_PHASE:
-                self.phases.records[i, at.PHASE_OPS] = self.ops.address_of(words[at.PHASE_OPS])
-        for index, (layer, _) in enumerate(more, len(first)):
-            self.layers.records[last[id(layer)], at.LAYER_MORE] = self.layers.address_of(index)
+        numbers = 1 + max(op.number for op in ops)
+        self.ops = Table.of(self.arena, Op, ops)
+        self.layers = Table.of(self.arena, Trained, [*layers, *(other for _, other in more)])
+        self.phases = Table.of(self.arena, Phase, phases)
+        self.transposes = Table.of(self.arena, Trained, transposes)
+        at_op = 0
+        for phase in self.phases.records:
+            if phase.kind == ROW_PHASE:
+                phase.ops = self.ops.address_of(at_op)
+                at_op += phase.op_count * phase.groups
+        last = {id(layer): index for index, layer in enumerate(layers)}  # of the records that are linked to each
+        for index, (layer, _) in enumerate(more, len(layers)):
+            self.layers.records[last[id(layer)]].more = self.layers.address_of(index)
             last[id(layer)] = index
-        limit = 1e37 if itemsize == 4 else 1e300
-        head[at.THREADS] = head[at.REPEATS] = 1
-        head[at.WORKERS], head[at.WORKER_BYTES] = workers.address, workers.words * at.WORD
-        head[at.MAGNITUDE_COUNT] = numbers
-        head[at.PHASES], head[at.PHASE_COUNT] = self.phases.address, len(phases)
-        head[at.OPS], head[at.OP_COUNT] = self.ops.address, len(ops)
-        head[at.LAYERS], head[at.LAYER_COUNT] = self.layers.address, len(layers)
-        for word, kernel in ((at.BEGIN, "begin"), (at.BEGIN_BATCH, "begin_batch"), (at.WORK, "work")):
-            head[word] = kernel_address(kernel, self.real)
-        head[at.LIMIT] = double(limit)
-        head[at.FINITE] = 0x7F800000 if itemsize == 4 else 0x7FF0000000000000
-        head[at.PARAMETERS] = self.parameters.address
+        self._add_workers(numbers)
+        head, team = self.head, self.head.team
+        head.magnitudes, head.data.repeats = numbers, 1
+        head.phases, head.phase_count = self.phases.address, len(phases)
+        head.ops, head.op_count = self.ops.address, len(ops)
+        head.layers, head.layer_count = self.layers.address, len(layers) + len(more)
+        team.begin, team.begin_batch, team.work = (
+            kernel_address(name, self.real) for name in ("begin", "begin_batch", "work")
+        )
+        single = self.parameters.dtype.itemsize == 4
+        head.step.limit = 1e37 if single else 1e300
+        head.step.finite = 0x7F800000 if single else 0x7FF0000000000000
+        head.update.blocks.parameters = self.parameters.address
+
+    def _add_workers(self, numbers: int) -> None:
+        """A block for each worker, and its ticket."""
+        layers = self.layers.records
+        size = -(-(Worker.magnitudes.offset + numbers) // LINE_WORDS) * LINE
+        first = self.arena.take(self.workers * size)
+        # A worker's scratch holds a tile of weights with its biases, or two lines for every panel of a layer.
+        widest = max((layer.panels for layer in layers), default=0)
+        tile = max(TILE_INPUTS * TILE_PANELS + TILE_PANELS, 2 * widest) * LINE
+        for i in range(self.workers):
+            worker = Worker(view(first + i * size, (Worker.size,), np.int64))
+            worker.head = self.head_address
+            worker.scratch = self.arena.take(tile) if layers else 0
+            worker.shadow = self.arena.take(SHADOW_BYTES) if layers else 0
+        team = self.head.team
+        team.threads, team.workers, team.worker_bytes = 1, first, size
+        team.tickets = self.arena.take(self.workers * LINE)
 
     def refresh(self, version: int) -> None:
         """Make the transposed weights anew if parameters were written since this plan last ran; their bounds too."""
         if version == self._version:
             return
-        self.head[at.BOUNDS] = double(np.inf)
+        self.head.update.now.parameters = np.inf
         invoke = sweep("invoke", self.real)
         transpose = kernel_address("transpose_weights", self.real)
-        worker = int(self.head[at.WORKERS])
-        for i, record in enumerate(self.transposes.records):
-            invoke(transpose, self.transposes.address_of(i), worker, 0, int(record[at.LAYER_PANELS]), self.zero)
+        worker = self.head.team.workers
+        for i, layer in enumerate(self.transposes.records):
+            invoke(transpose, self.transposes.address_of(i), worker, 0, layer.panels, self.zero)
         self._version = version
 
     def keep_version(self, version: int) -> None:
@@ -136,5 +149,5 @@ class Plan:
     def run(self, threads: int) -> None:
         """Run what the head asks for on this many threads, at most `workers`."""
         threads = min(threads, self.workers)
-        self.head[at.THREADS] = threads
-        team.run(self.head_address, self.zero, threads, self.real)
+        self.head.team.threads = threads
+        run_team(self.head_address, self.zero, threads, self.real)

@@ -4,43 +4,36 @@ from __future__ import annotations
 
 from math import sqrt
 
-from fastbp.kernels import layout as at
+from fastbp.kernels.attempts import copy_words
+from fastbp.kernels.fields import WORD
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.memory import (
-    bytes_of,
-    call_kernel,
-    get,
-    get_double,
-    get_index,
-    get_real,
-    put,
-    put_double,
-)
+from fastbp.kernels.memory import bytes_of, call_kernel, get_index, get_real
 from fastbp.kernels.philox import shuffle
+from fastbp.kernels.records import Head
+from fastbp.kernels.words import address_of, exists, further, words_at
 
 
 @inlined
 def worker_of(head, t):
-    return get(head, at.WORKERS) + t * get(head, at.WORKER_BYTES)
+    return further(head.team.workers, t * head.team.worker_bytes)
 
 
 @inlined
 def largest_of(head, op):
     """The largest magnitude that an op wrote in this batch, over all workers, as bits."""
     top = 0
-    for t in range(get(head, at.THREADS)):
-        top = max(top, get(worker_of(head, t), at.MAGNITUDES + op))
+    for t in range(head.team.threads):
+        top = max(top, worker_of(head, t).magnitudes[op])
     return top
 
 
 @inlined
 def number_of(bits, head, z):
     """The magnitude whose bits these are; infinity for all that is not finite."""
-    if bits >= get(head, at.FINITE):
+    if bits >= head.step.finite:
         return 1e400
-    scratch = head + at.SPARE * at.WORD
-    put(scratch, 0, bits)
-    return float(get_real(scratch, z))
+    head.spare[0] = bits
+    return float(get_real(address_of(head.spare), z))
 
 
 @inlined
@@ -48,10 +41,10 @@ def sum_loss(head, z):
     """Add up the rows' losses in row order; returns and keeps the loss of the batch."""
     item = bytes_of(z)
     total = 0.0
-    for r in range(get(head, at.ROWS)):
-        total += float(get_real(get(head, at.ROW_LOSS) + r * item, z))
-    loss = total * get_double(head, at.LOSS_SCALE)
-    put_double(head, at.LOSS, loss)
+    for r in range(head.data.rows):
+        total += float(get_real(head.step.row_loss + r * item, z))
+    loss = total * head.step.scale
+    head.step.loss = loss
     return loss
 
 
@@ -62,24 +55,22 @@ def end_backward(head, z):
     |dW| <= B max|x| max|dz|, so two magnitudes that were gathered on the way bound a layer's gradient. Only where the
     bound is too large to tell are the gradients themselves looked at before any is applied.
     """
-    rows = get(head, at.ROWS)
+    rows = head.data.rows
     loss = sum_loss(head, z)
     certain = loss - loss == 0.0
-    limit = get_double(head, at.LIMIT)
-    top = get_double(head, at.GRADIENT)
-    for i in range(get(head, at.LAYER_COUNT)):
-        layer = get(head, at.LAYERS) + i * (at.LAYER_WORDS * at.WORD)
-        source = get(layer, at.LAYER_X_OP)
-        bits = get(head, at.INPUT_MAX) if source < 0 else largest_of(head, source)
-        x = 2.0 * (
-            number_of(bits, head, z) * get_double(layer, at.LAYER_X_SCALE) + get_double(layer, at.LAYER_X_OFFSET)
-        )
-        d = 2.0 * number_of(largest_of(head, get(layer, at.LAYER_D_OP)), head, z)
+    limit = head.step.limit
+    top = head.update.gradient
+    for i in range(head.layer_count):
+        layer = head.layers[i]
+        source = layer.x_op
+        bits = head.data.largest if source < 0 else largest_of(head, source)
+        x = 2.0 * (number_of(bits, head, z) * layer.x_scale + layer.x_offset)
+        d = 2.0 * number_of(largest_of(head, layer.d_op), head, z)
         bound = rows * x * d
         if not bound < limit:
             certain = False
         top = max(top, bound)
-    put_double(head, at.GRADIENT, top if certain else 1e400)
+    head.update.gradient = top if certain else 1e400
     return certain
 
 
@@ -89,21 +80,22 @@ def update_is_certain(head, z):
 
     A plan that updates nothing has nothing to fear. Slopes of penalties are known only where gradients wait.
     """
-    if get(head, at.BOUND) == 0:
+    if head.update.bound == 0:
         return True
-    limit = get_double(head, at.LIMIT)
+    limit = head.step.limit
     certain = False
-    known = get(head, at.PENALISED) == 0 or get(head, at.STAGED) != 0
-    if known and get_double(head, at.GRADIENT) < 1e400:
-        call_kernel(get(head, at.BOUND), head, 0, 0, 0, z)
-        certain = get_double(head, at.WORST) < limit
+    known = head.update.penalised == 0 or head.update.staged != 0
+    if known and head.update.gradient < 1e400:
+        call_kernel(head.update.bound, head, 0, 0, 0, z)
+        certain = head.update.worst < limit
         if not certain:
             renew_bounds(head, z)
-            call_kernel(get(head, at.BOUND), head, 0, 0, 0, z)
-            certain = get_double(head, at.WORST) < limit
-    for i in range(at.BOUND_COUNT):
-        put_double(head, at.BOUNDS + i, get_double(head, at.NEXT_BOUNDS + i) if certain else 1e400)
-    put(head, at.TRIED, get(head, at.TRIED) + (0 if certain else 1))
+            call_kernel(head.update.bound, head, 0, 0, 0, z)
+            certain = head.update.worst < limit
+    now, following = head.update.now.each, head.update.following.each
+    for i in range(5):
+        now[i] = following[i] if certain else 1e400
+    head.update.tried = head.update.tried + (0 if certain else 1)
     return certain
 
 
@@ -111,22 +103,22 @@ def update_is_certain(head, z):
 def note_penalties(head, z):
     """Let GRADIENT bound the gradients to which penalties were added, too."""
     top = 0
-    for t in range(get(head, at.THREADS)):
-        top = max(top, get(worker_of(head, t), at.STEEPEST))
-    put_double(head, at.GRADIENT, max(get_double(head, at.GRADIENT), number_of(top, head, z)))
+    for t in range(head.team.threads):
+        top = max(top, worker_of(head, t).steepest)
+    head.update.gradient = max(head.update.gradient, number_of(top, head, z))
 
 
 @inlined
 def renew_bounds(head, z):
     """Look at all parameters and moments for their bounds."""
-    put(head, at.RENEWED, get(head, at.RENEWED) + 1)
-    for i in range(4):  # the addresses of the moments stand behind that of the parameters
-        put_double(head, at.BOUNDS + i, largest_in(get(head, at.PARAMETERS + i), head, z))
-    average = largest_in(get(head, at.AVERAGE), head, z)
-    put_double(head, at.BOUNDS, max(average, get_double(head, at.BOUNDS)))
-    put_double(head, at.BOUNDS + 4, 0.0)
-    if get(head, at.REST) != 0:
-        call_kernel(get(head, at.REST), head, 0, 0, 0, z)
+    head.update.renewed = head.update.renewed + 1
+    now, blocks = head.update.now, head.update.blocks
+    for i in range(4):  # the parameters and their moments
+        now.each[i] = largest_in(blocks.each[i], head, z)
+    now.parameters = max(largest_in(blocks.average, head, z), now.parameters)
+    now.rest = 0.0
+    if head.update.rest != 0:
+        call_kernel(head.update.rest, head, 0, 0, 0, z)
 
 
 @inlined
@@ -134,85 +126,84 @@ def largest_in(block, head, z):
     """The largest magnitude in a block laid out as the parameters; 0 where there is none."""
     if block == 0:
         return 0.0
-    found = head + at.SPARE * at.WORD
-    call_kernel(get(head, at.SCAN), block, found, 0, get(head, at.PARAMETER_COUNT), z)
-    return number_of(get(found, 0), head, z)
+    call_kernel(head.data.scan, block, head.spare, 0, head.update.count, z)
+    return number_of(head.spare[0], head, z)
 
 
 @inlined
-def first_bad(head, word):
-    """The first layer, or place, that any worker noted in this word, counted from 1; 0 if none did."""
-    bad = 0
-    for t in range(get(head, at.THREADS)):
-        found = get(worker_of(head, t), word)
-        if found > 0 and (bad == 0 or found < bad):
-            bad = found
-    return bad
+def first_of(one, other):
+    """The smaller of two numbers that count from 1; 0 is none."""
+    if one == 0:
+        return other
+    return one if other == 0 else min(one, other)
 
 
 @inlined
 def problem(head):
     """What STATUS says of this step, now that gradients or its update were looked at."""
-    loss = get_double(head, at.LOSS)
+    loss = head.step.loss
     if loss - loss != 0.0:
         return first_bad_output(head)
-    bad = first_bad(head, at.BAD_LAYER)
-    return bad if bad != 0 else -first_bad(head, at.BAD_PLACE)
+    layer, place = 0, 0
+    for t in range(head.team.threads):
+        me = worker_of(head, t)
+        layer, place = first_of(layer, me.bad_layer), first_of(place, me.bad_place)
+    return layer if layer != 0 else -place
 
 
 @inlined
 def first_bad_output(head):
     """1 + the first layer whose output was not finite; the last if the loss alone was not."""
-    for i in range(get(head, at.LAYER_COUNT)):
-        layer = get(head, at.LAYERS) + i * (at.LAYER_WORDS * at.WORD)
-        if largest_of(head, get(layer, at.LAYER_OUT_OP)) >= get(head, at.FINITE):
-            return get(layer, at.LAYER_NODE) + 1
-    last = get(head, at.LAYERS) + (get(head, at.LAYER_COUNT) - 1) * (at.LAYER_WORDS * at.WORD)
-    return get(last, at.LAYER_NODE) + 1
+    for i in range(head.layer_count):
+        layer = head.layers[i]
+        if largest_of(head, layer.out_op) >= head.step.finite:
+            return layer.node + 1
+    last = head.layers[head.layer_count - 1]
+    return last.node + 1
 
 
 @inlined
 def scale_loss(head, rows):
     """Say what the sum of this batch's losses is multiplied with, and what the batch counts for in its pass."""
     weight = float(rows)
-    normalisers = get(head, at.NORMALISERS)
-    if normalisers != 0:
+    normalisers = head.data.normalisers
+    if exists(normalisers):
         weight = 0.0
-        index, first = get(head, at.INDEX), get(worker_of(head, 0), at.SHIFT)
+        index, first = head.data.index, worker_of(head, 0).shift
         for r in range(rows):
             row = get_index(index, r + first) if index != 0 else r + first
-            weight += get_double(normalisers, row)
-    if get(head, at.SUMMED) != 0:
-        put_double(head, at.LOSS_SCALE, 1.0)
-        put_double(head, at.BATCH_WEIGHT, 1.0)
+            weight += normalisers[row]
+    if head.step.summed != 0:
+        head.step.scale = 1.0
+        head.step.weight = 1.0
     else:
-        put_double(head, at.LOSS_SCALE, 1.0 / weight if weight > 0.0 else 0.0)
-        put_double(head, at.BATCH_WEIGHT, weight)
+        head.step.scale = 1.0 / weight if weight > 0.0 else 0.0
+        head.step.weight = weight
 
 
-@kernel
+@kernel(Head)
 def begin_batch(head, me, r0, r1, z):
     """Point at the next batch, shuffling first where a pass begins, and prepare the optimiser's factors."""
-    total = get(head, at.TOTAL)
-    cursor = get(head, at.CURSOR)
-    order = get(head, at.ORDER)
-    if cursor == 0 and get(head, at.SHUFFLE) != 0:
-        shuffle(order, total, get(head, at.SEED), get(head, at.EPOCH))
-    rows = min(get(head, at.BATCH), total - cursor)
-    put(head, at.ROWS, rows)
-    put(head, at.INDEX, order + 4 * cursor if order != 0 else 0)
-    put(head, at.CHECKING, 0)
-    for t in range(get(head, at.THREADS)):
+    total = head.data.total
+    cursor = head.data.cursor
+    order = head.data.order
+    if cursor == 0 and head.data.shuffle != 0:
+        shuffle(order, total, head.data.seed, head.data.epoch)
+    rows = min(head.data.batch, total - cursor)
+    head.data.rows = rows
+    head.data.index = order + 4 * cursor if order != 0 else 0
+    head.step.checking = 0
+    for t in range(head.team.threads):
         me = worker_of(head, t)
-        put(me, at.SHIFT, 0 if order != 0 else cursor)
-        put(me, at.BAD_LAYER, 0)
-        put(me, at.BAD_PLACE, 0)
-        put(me, at.STEEPEST, 0)
-        for op in range(get(head, at.MAGNITUDE_COUNT)):
-            put(me, at.MAGNITUDES + op, 0)
+        me.shift = 0 if order != 0 else cursor
+        me.bad_layer = 0
+        me.bad_place = 0
+        me.steepest = 0
+        for op in range(head.magnitudes):
+            me.magnitudes[op] = 0
     scale_loss(head, rows)
-    micro = get(head, at.MICRO)
-    put(head, at.DRAW, get(head, at.STEP) * get(head, at.ACCUMULATE) + micro)
+    micro = head.step.micro
+    head.step.draw = head.step.number * head.step.accumulate + micro
     if micro == 0:
         begin_step(head, total - cursor, z)
 
@@ -220,88 +211,79 @@ def begin_batch(head, me, r0, r1, z):
 @inlined
 def begin_step(head, rows_left, z):
     """Prepare what all batches of a step share."""
-    batch = get(head, at.BATCH)
-    group = min(get(head, at.ACCUMULATE), (rows_left + batch - 1) // batch)
-    put(head, at.GROUP, group)
-    put_double(head, at.GROUP_SCALE, 1.0 / group)
-    put_double(head, at.CLIP_SCALE, 1.0)
-    put_double(head, at.GRADIENT, 0.0)
+    batch = head.data.batch
+    group = min(head.step.accumulate, (rows_left + batch - 1) // batch)
+    head.step.group = group
+    head.step.group_part = 1.0 / group
+    head.update.clip_scale = 1.0
+    head.update.gradient = 0.0
     keep_place(head)
-    rate = get_double(get(head, at.RATES), get(head, at.RATE_AT))
-    put_double(head, at.FACTORS, rate)
-    call_kernel(get(head, at.OPTIMIZER_PLAN), head, 0, 0, 0, z)
-
-
-@inlined
-def copy_lines(source, target, size):
-    for o in range(0, size, at.WORD):
-        put(target + o, 0, get(source + o, 0))
+    head.update.factors[0] = head.step.rates[head.step.rate_at]
+    call_kernel(head.update.prepare, head, 0, 0, 0, z)
 
 
 @inlined
 def keep_place(head):
     """Note what a step changes before it is known that it is taken: its place, and running statistics."""
-    put(head, at.PLACE_KEPT, get(head, at.CURSOR))
-    put(head, at.PLACE_KEPT + 1, get(head, at.PASS_ROWS))
-    put(head, at.PLACE_KEPT + 2, get(head, at.PASS_LOSS))
-    put(head, at.PLACE_KEPT + 3, get(head, at.PASS_WEIGHT))
-    copy_lines(get(head, at.STATES), get(head, at.STATES_KEPT), get(head, at.STATE_BYTES))
+    step, kept = head.step, head.step.kept
+    kept.cursor = head.data.cursor
+    kept.epoch_rows, kept.epoch_loss, kept.epoch_weight = step.epoch_rows, step.epoch_loss, step.epoch_weight
+    copy_words(words_at(head.update.states), words_at(head.update.states_kept), head.update.state_bytes // WORD)
 
 
 @inlined
 def put_back(head):
     """Undo that, since the step is not taken."""
-    put(head, at.CURSOR, get(head, at.PLACE_KEPT))
-    put(head, at.PASS_ROWS, get(head, at.PLACE_KEPT + 1))
-    put(head, at.PASS_LOSS, get(head, at.PLACE_KEPT + 2))
-    put(head, at.PASS_WEIGHT, get(head, at.PLACE_KEPT + 3))
-    copy_lines(get(head, at.STATES_KEPT), get(head, at.STATES), get(head, at.STATE_BYTES))
+    step, kept = head.step, head.step.kept
+    head.data.cursor = kept.cursor
+    step.epoch_rows, step.epoch_loss, step.epoch_weight = kept.epoch_rows, kept.epoch_loss, kept.epoch_weight
+    copy_words(words_at(head.update.states_kept), words_at(head.update.states), head.update.state_bytes // WORD)
 
 
 @inlined
 def end_batch(head):
     """Account for a batch, and for its pass where that is complete."""
-    rows = get(head, at.ROWS)
-    weight = get_double(head, at.BATCH_WEIGHT)
-    put_double(head, at.PASS_LOSS, get_double(head, at.PASS_LOSS) + get_double(head, at.LOSS) * weight)
-    put_double(head, at.PASS_WEIGHT, get_double(head, at.PASS_WEIGHT) + weight)
-    put(head, at.PASS_ROWS, get(head, at.PASS_ROWS) + rows)
-    cursor = get(head, at.CURSOR) + rows
-    if cursor >= get(head, at.TOTAL):
+    rows = head.data.rows
+    weight = head.step.weight
+    head.step.epoch_loss = head.step.epoch_loss + head.step.loss * weight
+    head.step.epoch_weight = head.step.epoch_weight + weight
+    head.step.epoch_rows = head.step.epoch_rows + rows
+    cursor = head.data.cursor + rows
+    if cursor >= head.data.total:
         cursor = 0
-        put(head, at.EPOCH, get(head, at.EPOCH) + 1)
-        ended = get(head, at.PASS_AT)
-        put_double(get(head, at.PASSES), ended, pass_loss(head))
-        put(head, at.PASS_AT, ended + 1)
-        put_double(head, at.PASS_LOSS, 0.0)
-        put_double(head, at.PASS_WEIGHT, 0.0)
-        put(head, at.PASS_ROWS, 0)
-    put(head, at.CURSOR, cursor)
+        head.data.epoch = head.data.epoch + 1
+        ended = head.step.ended
+        head.step.losses[ended] = pass_loss(head)
+        head.step.ended = ended + 1
+        head.step.epoch_loss = 0.0
+        head.step.epoch_weight = 0.0
+        head.step.epoch_rows = 0
+    head.data.cursor = cursor
 
 
 @inlined
 def pass_loss(head):
     """The loss so far of the pass: a mean over its weights, or the sum."""
-    weight = get_double(head, at.PASS_WEIGHT)
-    if get(head, at.SUMMED) != 0:
+    weight = head.step.epoch_weight
+    if head.step.summed != 0:
         weight = 1.0
-    return get_double(head, at.PASS_LOSS) / weight if weight > 0.0 else 0.0
+    return head.step.epoch_loss / weight if weight > 0.0 else 0.0
 
 
 @inlined
 def end_step(head):
     """Count the step; say whether the call goes on."""
-    put(head, at.STEP, get(head, at.STEP) + 1)
-    put(head, at.STEPS_LEFT, get(head, at.STEPS_LEFT) - 1)
-    put(head, at.RATE_AT, get(head, at.RATE_AT) + 1)
-    put(head, at.MICRO, 0)
-    return get(head, at.STEPS_LEFT) > 0 and get(head, at.PASS_AT) < get(head, at.PASS_LIMIT)
+    head.step.number = head.step.number + 1
+    head.step.left = head.step.left - 1
+    head.step.rate_at = head.step.rate_at + 1
+    head.step.micro = 0
+    return head.step.left > 0 and head.step.ended < head.step.epochs
 
 
 @inlined
 def clip_norm(head):
     """From the sums of squares of all pieces to what gradients are multiplied with."""
     squares = 0.0
-    for i in range(get(head, at.NORM_COUNT)):
-        squares += get_double(get(head, at.NORMS), i)
-    put_double(head, at.CLIP_SCALE, min(1.0, get_double(head, at.CLIP_NORM) / (sqrt(squares) + 1e-6)))
+    for i in range(head.update.norm_count):
+        squares += head.update.norms[i]
+    head.update.clip_scale = min(1.0, head.update.clip_norm / (sqrt(squares) + 1e-6))

@@ -23,7 +23,6 @@ from fastbp.engine.steps import (
     update_is_certain,
     worker_of,
 )
-from fastbp.kernels import layout as at
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.memory import (
     atomic_add,
@@ -32,12 +31,25 @@ from fastbp.kernels.memory import (
     atomic_swap,
     call_kernel,
     flush_subnormals,
-    get,
     give_way,
-    put,
     restore_rounding,
     spin_hint,
 )
+from fastbp.kernels.records import (
+    END_BACKWARD,
+    END_CHECK,
+    END_GRADIENTS,
+    END_LOSS,
+    END_NORM,
+    END_STEP,
+    LOOKING,
+    STOPPED,
+    TASK_PHASE,
+    TRYING,
+    Head,
+)
+from fastbp.kernels.vector import LINE
+from fastbp.kernels.words import exists, further
 
 PATIENCE = 4000  # looks at a word before a waiting thread offers its core to others, about 50 µs
 
@@ -46,90 +58,90 @@ PATIENCE = 4000  # looks at a word before a waiting thread offers its core to ot
 def run_task(head, phase, t, task, z):
     """One task of a phase, on worker t."""
     me = worker_of(head, t)
-    if get(phase, at.PHASE_KIND) == at.TASK_PHASE:
-        record = get(phase, at.PHASE_TASKS) + task * (at.TILE_WORDS * at.WORD)
-        call_kernel(get(record, at.TILE_KERNEL), record, me, 0, get(head, at.ROWS), z)
+    if phase.kind == TASK_PHASE:
+        record = phase.tasks[task]
+        call_kernel(record.kernel, record, me, 0, head.data.rows, z)
         return
-    groups = get(phase, at.PHASE_GROUPS)
-    size = get(phase, at.PHASE_BLOCK)
+    groups = phase.groups
+    size = phase.block
     block = task // groups
     group = task - block * groups
     r0 = block * size
-    r1 = min(r0 + size, get(head, at.ROWS))
-    if get(phase, at.PHASE_LOCAL) != 0:
-        put(me, at.SHIFT, r0 - t * size)
+    r1 = min(r0 + size, head.data.rows)
+    if phase.local != 0:
+        me.shift = r0 - t * size
         r1 -= r0 - t * size
         r0 = t * size
     if r0 >= r1:
         return
-    count = get(phase, at.PHASE_OP_COUNT)
-    op = get(phase, at.PHASE_OPS) + group * count * (at.OP_WORDS * at.WORD)
+    count = phase.op_count
+    op = phase.ops[group * count]
     for _ in range(count):
-        call_kernel(get(op, at.KERNEL), op, me, r0, r1, z)
-        op += at.OP_WORDS * at.WORD
+        call_kernel(op.kernel, op, me, r0, r1, z)
+        op = op[1]
 
 
 @inlined
 def task_count(head, phase):
     """Tasks of a phase: row blocks times column groups, or records."""
-    if get(phase, at.PHASE_KIND) == at.TASK_PHASE:
-        return get(phase, at.PHASE_TASK_COUNT)
-    size = get(phase, at.PHASE_BLOCK)
-    return (get(head, at.ROWS) + size - 1) // size * get(phase, at.PHASE_GROUPS)
+    if phase.kind == TASK_PHASE:
+        return phase.task_count
+    size = phase.block
+    return (head.data.rows + size - 1) // size * phase.groups
 
 
 @inlined
 def next_phase(head, index, z):
     """End phase `index`; return the index of the one that follows, or STOPPED."""
-    phase = get(head, at.PHASES) + index * (at.PHASE_WORDS * at.WORD)
-    end = get(phase, at.PHASE_END)
-    if end == at.END_BACKWARD:
+    phase = head.phases[index]
+    end = phase.end
+    if end == END_BACKWARD:
         certain = end_backward(head, z)
-        staged = get(head, at.STAGED) != 0
+        staged = head.update.staged != 0
         if not staged:
             certain = update_is_certain(head, z) and certain
         if certain:
             return index + 2  # past the phase that checks
-        put(head, at.CHECKING, at.LOOKING if staged else at.TRYING)
+        head.step.checking = LOOKING if staged else TRYING
         return index + 1
-    if end == at.END_CHECK:
+    if end == END_CHECK:
         status = problem(head)
         if status != 0:
-            put(head, at.STATUS, status)
+            head.step.status = status
             put_back(head)
-            return at.STOPPED
-        put(head, at.CHECKING, 0)
+            return STOPPED
+        head.step.checking = 0
         return index + 1
-    if end == at.END_GRADIENTS:
+    if end == END_GRADIENTS:
         note_penalties(head, z)
-    if end == at.END_GRADIENTS and get(head, at.MICRO) + 1 < get(head, at.GROUP):
+    if end == END_GRADIENTS and head.step.micro + 1 < head.step.group:
         end_batch(head)
-        put(head, at.MICRO, get(head, at.MICRO) + 1)
-        call_kernel(get(head, at.BEGIN_BATCH), head, 0, 0, 0, z)
+        head.step.micro = head.step.micro + 1
+        call_kernel(head.team.begin_batch, head, 0, 0, 0, z)
         return 0
-    if end == at.END_NORM:
+    if end == END_NORM:
         clip_norm(head)
-    if end == at.END_NORM or (end == at.END_GRADIENTS and get(head, at.NORM_COUNT) == 0):
+    if end == END_NORM or (end == END_GRADIENTS and head.update.norm_count == 0):
         if update_is_certain(head, z):
             return index + 2  # past the phase that tries the update
-        put(head, at.CHECKING, at.TRYING)
-    if end == at.END_LOSS:
+        head.step.checking = TRYING
+    if end == END_LOSS:
         sum_loss(head, z)
-    if end == at.END_STEP or end == at.END_LOSS:
+    if end == END_STEP or end == END_LOSS:
         end_batch(head)
         if not end_step(head):
-            return at.STOPPED
-        call_kernel(get(head, at.BEGIN_BATCH), head, 0, 0, 0, z)
+            return STOPPED
+        call_kernel(head.team.begin_batch, head, 0, 0, 0, z)
         return 0
-    return index + 1 if index + 1 < get(head, at.PHASE_COUNT) else at.STOPPED
+    return index + 1 if index + 1 < head.phase_count else STOPPED
 
 
 @inlined
 def announcement(head, serial, index):
     """All that a thread must know of a phase in one word: its serial number, its number of tasks, its index."""
-    if index == at.STOPPED:
-        return at.STOPPED
-    phase = get(head, at.PHASES) + index * (at.PHASE_WORDS * at.WORD)
+    if index == STOPPED:
+        return STOPPED
+    phase = head.phases[index]
     return (serial << 32) | (task_count(head, phase) << 8) | index
 
 
@@ -155,21 +167,21 @@ def take(ticket, serial, count):
 @inlined
 def first_task(phase, t, total, threads):
     """The first of the tasks that belong to thread t; those of t - 1 end there."""
-    split = get(phase, at.PHASE_SPLIT)
-    return get(split, t) if split != 0 else t * total // threads
+    split = phase.split
+    return split[t] if exists(split) else t * total // threads
 
 
-@kernel
+@kernel(Head, None)
 def work(head, t, r0, r1, z):
     """Be worker t until the plan has run out of steps; r0 and r1 are not used."""
     state = flush_subnormals()
-    threads = get(head, at.THREADS)
-    now = atomic_load(head + at.NOW * at.WORD)
-    while now != at.STOPPED:
+    threads = head.team.threads
+    now = atomic_load(head.team.now)
+    while now != STOPPED:
         serial = now >> 32
         total = (now >> 8) & 0xFFFFFF
         index = now & 0xFF
-        phase = get(head, at.PHASES) + index * (at.PHASE_WORDS * at.WORD)
+        phase = head.phases[index]
         finished = 0
         if threads == 1:
             for task in range(total):
@@ -182,7 +194,7 @@ def work(head, t, r0, r1, z):
                     owner -= threads
                 first = first_task(phase, owner, total, threads)
                 count = first_task(phase, owner + 1, total, threads) - first
-                ticket = head + (at.TICKETS + 8 * owner) * at.WORD
+                ticket = further(head.team.tickets, owner * LINE)
                 task = take(ticket, serial, count)
                 while task >= 0:
                     run_task(head, phase, t, first + task, z)
@@ -190,36 +202,36 @@ def work(head, t, r0, r1, z):
                     task = take(ticket, serial, count)
         last = False
         if finished > 0:
-            last = atomic_add(head + at.DONE * at.WORD, finished) + finished == total
+            last = atomic_add(head.team.done, finished) + finished == total
         if last:
-            put(head, at.DONE, 0)
+            head.team.done[0] = 0
             following = next_phase(head, index, z)
             now = announcement(head, serial + 1, following)
-            atomic_store(head + at.NOW * at.WORD, now)
+            atomic_store(head.team.now, now)
         else:
             looks = 0
-            seen = atomic_load(head + at.NOW * at.WORD)
+            seen = atomic_load(head.team.now)
             while seen == now:
                 looks += 1
                 if looks > PATIENCE:
                     give_way()
                 else:
                     spin_hint()
-                seen = atomic_load(head + at.NOW * at.WORD)
+                seen = atomic_load(head.team.now)
             now = seen
     restore_rounding(state)
 
 
-@kernel
+@kernel(Head)
 def begin(head, me, r0, r1, z):
     """Announce the first phase; only `head` is used."""
-    for t in range(get(head, at.THREADS)):
-        put(head, at.TICKETS + 8 * t, 0)
-    put(head, at.DONE, 0)
-    put(head, at.STATUS, 0)
-    put(head, at.PASS_AT, 0)
-    put(head, at.RATE_AT, 0)
-    put(head, at.MICRO, 0)
-    if get(head, at.TRAINING) != 0:
-        call_kernel(get(head, at.BEGIN_BATCH), head, 0, 0, 0, z)
-    atomic_store(head + at.NOW * at.WORD, announcement(head, 1, 0))
+    for t in range(head.team.threads):
+        further(head.team.tickets, t * LINE)[0] = 0
+    head.team.done[0] = 0
+    head.step.status = 0
+    head.step.ended = 0
+    head.step.rate_at = 0
+    head.step.micro = 0
+    if head.training != 0:
+        call_kernel(head.team.begin_batch, head, 0, 0, 0, z)
+    atomic_store(head.team.now, announcement(head, 1, 0))

@@ -18,7 +18,7 @@ from typing import Any
 
 from fastbp.engine.forks import CODE
 from fastbp.errors import ConfigError, ConfigTypeError, ForkError, whole_number
-from fastbp.kernels.layout import MAX_THREADS
+from fastbp.kernels.records import MAX_THREADS
 
 _state = {"launched": False, "regions": False, "layer": False, "forked": False}
 _entry = threading.RLock()

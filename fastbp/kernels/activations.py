@@ -32,8 +32,8 @@ from math import pi, sqrt
 
 from fastbp.kernels import functions
 from fastbp.kernels.flags import kernel
-from fastbp.kernels.layout import A_STRIDE, C_STRIDE, PANELS, SETTING_1, SETTING_2, Y_STRIDE, A, C, Y
-from fastbp.kernels.memory import as_real, get, get_double, load, store
+from fastbp.kernels.memory import as_real, load, store
+from fastbp.kernels.records import ElementwiseOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
 
@@ -46,26 +46,26 @@ def activation(name: str, forward: Callable[..., V], vjp: Callable[..., V]) -> N
     pull = vector_function(vjp)
 
     def forward_kernel(op, me, r0, r1, z):
-        a, b = as_real(get_double(op, SETTING_1), z), as_real(get_double(op, SETTING_2), z)
-        for panel in range(get(op, PANELS)):
-            source = get(op, A) + panel * get(op, A_STRIDE)
-            target = get(op, C) + panel * get(op, C_STRIDE)
+        a, b = as_real(op.setting_1, z), as_real(op.setting_2, z)
+        for panel in range(op.panels):
+            source = op.a.start + panel * op.a.stride
+            target = op.c.start + panel * op.c.stride
             for o in range(r0 * LINE, r1 * LINE, LINE):
                 store(target + o, apply(load(source + o, z), a, b))
 
     def vjp_kernel(op, me, r0, r1, z):
-        a, b = as_real(get_double(op, SETTING_1), z), as_real(get_double(op, SETTING_2), z)
-        for panel in range(get(op, PANELS)):
-            source = get(op, A) + panel * get(op, A_STRIDE)
-            target = get(op, C) + panel * get(op, C_STRIDE)
-            saved = get(op, Y) + panel * get(op, Y_STRIDE)
+        a, b = as_real(op.setting_1, z), as_real(op.setting_2, z)
+        for panel in range(op.panels):
+            source = op.a.start + panel * op.a.stride
+            target = op.c.start + panel * op.c.stride
+            saved = op.y.start + panel * op.y.stride
             for o in range(r0 * LINE, r1 * LINE, LINE):
                 store(target + o, pull(load(source + o, z), load(saved + o, z), a, b))
 
     forward_kernel.__name__ = f"{name}_forward"
     vjp_kernel.__name__ = f"{name}_vjp"
-    kernel(forward_kernel)
-    kernel(vjp_kernel)
+    kernel(ElementwiseOp)(forward_kernel)
+    kernel(ElementwiseOp)(vjp_kernel)
 
 
 ALPHA, LAMBDA = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946  # of selu

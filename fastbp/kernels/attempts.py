@@ -8,64 +8,50 @@ the one that updates, so what is looked at has the very bits that the step would
 from __future__ import annotations
 
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import (
-    AVERAGE,
-    BAD_PLACE,
-    FINITE,
-    PARAMETERS,
-    RUNS,
-    SCAN,
-    SHADOW,
-    SPARE,
-    TICKETS,
-    TRIAL_LINES,
-    UPDATE,
-    WORD,
-)
-from fastbp.kernels.memory import bytes_of, call_kernel, get, load, put, store
+from fastbp.kernels.memory import bytes_of, call_kernel, load, store
+from fastbp.kernels.records import HEAD_WORDS, TRIAL_LINES, Head
 from fastbp.kernels.vector import LINE
 from fastbp.kernels.weights import average
+from fastbp.kernels.words import address_of, words_at
 
 
 @inlined
-def kept_word(number):
-    """The head's word for the address of each of the five blocks that an update writes."""
-    return AVERAGE if number == 4 else PARAMETERS + number  # behind it stand those of the moments
+def copy_words(source, target, count):
+    for i in range(count):
+        target[i] = source[i]
 
 
-@kernel
+@kernel(Head)
 def attempt(head, me, r0, r1, z):
     """Update copies of r1 lines at byte r0, from gradients at RUNS, and note in BAD_PLACE if one is not finite then.
 
     RUNS = 0 moves the running average alone.
     """
-    gradients = get(me, RUNS)
-    shadow = get(me, SHADOW)
-    copies = shadow + TICKETS * WORD
-    found = shadow + SPARE * WORD
+    gradients = me.gradients
+    shadow = me.shadow
+    copies = address_of(shadow[1])
+    blocks, tried = head.update.blocks.each, shadow.update.blocks.each
     top = 0
-    for word in range(TICKETS):
-        put(shadow, word, get(head, word))
+    copy_words(words_at(head), words_at(shadow), HEAD_WORDS)
     for first in range(0, r1, TRIAL_LINES):
         count = min(TRIAL_LINES, r1 - first)
         offset = r0 + first * LINE
         for number in range(5):
-            word = kept_word(number)
             copy = copies + number * TRIAL_LINES * LINE
-            if get(head, word) != 0:
+            if blocks[number] != 0:
                 for o in range(0, count * LINE, LINE):
-                    store(copy + o, load(get(head, word) + offset + o, z))
-                put(shadow, word, copy - offset)
+                    store(copy + o, load(blocks[number] + offset + o, z))
+                tried[number] = copy - offset
         if gradients != 0:
-            put(me, RUNS, gradients + first * LINE)
-            call_kernel(get(head, UPDATE), shadow, me, offset, count, z)
+            me.gradients = gradients + first * LINE
+            call_kernel(head.update.kernel, shadow, me, offset, count, z)
         average(shadow, offset, count, z)
         for number in range(5):
-            if get(head, kept_word(number)) != 0:
+            if blocks[number] != 0:
                 copy = copies + number * TRIAL_LINES * LINE
-                call_kernel(get(head, SCAN), copy, found, 0, count * LINE // bytes_of(z), z)
-                top = max(top, get(found, 0))
-    put(me, RUNS, gradients)
+                call_kernel(head.data.scan, copy, shadow.spare, 0, count * LINE // bytes_of(z), z)
+                top = max(top, shadow.spare[0])
+    me.gradients = gradients
     place = r0 + 1
-    if top >= get(head, FINITE) and (get(me, BAD_PLACE) == 0 or place < get(me, BAD_PLACE)):
-        put(me, BAD_PLACE, place)
+    if top >= head.step.finite and (me.bad_place == 0 or place < me.bad_place):
+        me.bad_place = place

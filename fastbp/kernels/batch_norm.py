@@ -14,41 +14,14 @@ from __future__ import annotations
 
 from fastbp.kernels.columns import deliver
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import (
-    A_STRIDE,
-    C_STRIDE,
-    CHECKING,
-    GAIN,
-    HEAD,
-    LARGEST_LINE,
-    LAYER_MEAN,
-    LAYER_MOMENTUM,
-    LAYER_RUNNING_MEAN,
-    LAYER_RUNNING_VARIANCE,
-    LAYER_SUM_D,
-    LAYER_SUM_DX,
-    LAYER_VARIANCE,
-    MEAN,
-    PANELS,
-    ROWS,
-    SCRATCH,
-    SETTING_1,
-    SUM_D,
-    SUM_DX,
-    TILE_LAYER,
-    TILE_P0,
-    TILE_P1,
-    VARIANCE,
-    WORD,
-    Y_STRIDE,
-    A,
-    C,
-    Y,
-)
 from fastbp.kernels.lines import add, add_product, note_line, note_magnitude, subtract, times
-from fastbp.kernels.memory import as_real, fill, get, get_double, load, store
+from fastbp.kernels.memory import as_real, fill, load, store
 from fastbp.kernels.norms import affine
+from fastbp.kernels.records import BatchNormOp, BatchNormSumsOp, Tile, TrainedNorm
 from fastbp.kernels.vector import LINE, V, vector_function
+from fastbp.kernels.words import at
+
+batch_norm_layer = at(TrainedNorm)
 
 
 @vector_function
@@ -72,13 +45,13 @@ def learned(old: V, new: V, factor: V, part: V) -> V:
     return new.fma(factor, -old).fma(part, old)
 
 
-@kernel
+@kernel(BatchNormSumsOp)
 def batch_norm_statistics(op, me, r0, r1, z):
     """MEAN and VARIANCE of every column of A over rows r0 = 0 to r1 = B."""
     # A: (B, N) in   MEAN, VARIANCE: a line a panel out
     part = as_real(1.0 / (r1 - r0), z)
-    for panel in range(get(op, PANELS)):
-        x = get(op, A) + panel * get(op, A_STRIDE)
+    for panel in range(op.panels):
+        x = op.a.start + panel * op.a.stride
         summed = fill(z)
         for o in range(r0 * LINE, r1 * LINE, LINE):
             summed = add(summed, load(x + o, z))
@@ -87,83 +60,83 @@ def batch_norm_statistics(op, me, r0, r1, z):
         for o in range(r0 * LINE, r1 * LINE, LINE):
             d = subtract(load(x + o, z), mean)
             squares = add_product(squares, d, d)
-        store(get(op, MEAN) + panel * LINE, mean)
-        store(get(op, VARIANCE) + panel * LINE, times(squares, part))
+        store(op.mean + panel * LINE, mean)
+        store(op.variance + panel * LINE, times(squares, part))
 
 
 @inlined
 def slope_of(op, panel, z):
     """r of one panel's columns."""
-    return inverse_root(load(get(op, VARIANCE) + panel * LINE, z), as_real(get_double(op, SETTING_1), z))
+    return inverse_root(load(op.variance + panel * LINE, z), as_real(op.eps, z))
 
 
-@kernel
+@kernel(BatchNormOp)
 def batch_norm_forward(op, me, r0, r1, z):
     """C = γ ∘ n + β and Y = n, by MEAN and VARIANCE."""
     # A: (rows, N) in   C, Y: (rows, N) out; Y may be C where there are no γ and β
-    largest = me + LARGEST_LINE * WORD
-    for panel in range(get(op, PANELS)):
-        mean = load(get(op, MEAN) + panel * LINE, z)
+    largest = me.largest
+    for panel in range(op.panels):
+        mean = load(op.mean + panel * LINE, z)
         r = slope_of(op, panel, z)
-        note_line(largest, load(get(op, VARIANCE) + panel * LINE, z), z)  # which may overflow where n does not
+        note_line(largest, load(op.variance + panel * LINE, z), z)  # which may overflow where n does not
         for o in range(r0 * LINE, r1 * LINE, LINE):
-            n = normalised(load(get(op, A) + panel * get(op, A_STRIDE) + o, z), mean, r)
+            n = normalised(load(op.a.start + panel * op.a.stride + o, z), mean, r)
             note_line(largest, n, z)  # the gradient of γ is bounded by it
-            store(get(op, Y) + panel * get(op, Y_STRIDE) + o, n)
+            store(op.y.start + panel * op.y.stride + o, n)
             y = affine(op, panel, n, z)
             note_line(largest, y, z)
-            store(get(op, C) + panel * get(op, C_STRIDE) + o, y)
+            store(op.c.start + panel * op.c.stride + o, y)
     note_magnitude(op, me, z)
 
 
-@kernel
+@kernel(BatchNormSumsOp)
 def batch_norm_sums(op, me, r0, r1, z):
     """SUM_D = Σ dy and SUM_DX = Σ dy ∘ n over rows r0 = 0 to r1 = B."""
     # A: dy (B, N) in   Y: n in   SUM_D, SUM_DX: a line a panel out
-    for panel in range(get(op, PANELS)):
+    for panel in range(op.panels):
         sums, products = fill(z), fill(z)
         for o in range(r0 * LINE, r1 * LINE, LINE):
-            dy = load(get(op, A) + panel * get(op, A_STRIDE) + o, z)
+            dy = load(op.a.start + panel * op.a.stride + o, z)
             sums = add(sums, dy)
-            products = add_product(products, dy, load(get(op, Y) + panel * get(op, Y_STRIDE) + o, z))
-        store(get(op, SUM_D) + panel * LINE, sums)
-        store(get(op, SUM_DX) + panel * LINE, products)
+            products = add_product(products, dy, load(op.y.start + panel * op.y.stride + o, z))
+        store(op.sum_d + panel * LINE, sums)
+        store(op.sum_dx + panel * LINE, products)
 
 
-@kernel
+@kernel(BatchNormOp)
 def batch_norm_vjp(op, me, r0, r1, z):
     """C = γ r (A - (SUM_D + n SUM_DX) / B)."""
     # A: dy (rows, N) in   Y: n in   C: (rows, N) out
-    largest = me + LARGEST_LINE * WORD
-    part = as_real(1.0 / get(get(me, HEAD), ROWS), z)
-    for panel in range(get(op, PANELS)):
+    largest = me.largest
+    part = as_real(1.0 / me.head.data.rows, z)
+    for panel in range(op.panels):
         slope = slope_of(op, panel, z)
-        if get(op, GAIN) != 0:
-            slope = times(slope, load(get(op, GAIN) + panel * LINE, z))
-        sums = load(get(op, SUM_D) + panel * LINE, z)
-        products = load(get(op, SUM_DX) + panel * LINE, z)
+        if op.gain != 0:
+            slope = times(slope, load(op.gain + panel * LINE, z))
+        sums = load(op.sum_d + panel * LINE, z)
+        products = load(op.sum_dx + panel * LINE, z)
         for o in range(r0 * LINE, r1 * LINE, LINE):
-            dy = load(get(op, A) + panel * get(op, A_STRIDE) + o, z)
-            n = load(get(op, Y) + panel * get(op, Y_STRIDE) + o, z)
+            dy = load(op.a.start + panel * op.a.stride + o, z)
+            n = load(op.y.start + panel * op.y.stride + o, z)
             dx = pulled(dy, n, sums, products, part, slope)
             note_line(largest, dx, z)
-            store(get(op, C) + panel * get(op, C_STRIDE) + o, dx)
+            store(op.c.start + panel * op.c.stride + o, dx)
     note_magnitude(op, me, z)
 
 
-@kernel
+@kernel(BatchNormOp)
 def batch_norm_slope(op, me, r0, r1, z):
     """C = γ r A: vjp and jvp where MEAN and VARIANCE do not depend on the rows."""
     # A: (rows, N) in   C: (rows, N) out, may be A
-    largest = me + LARGEST_LINE * WORD
-    for panel in range(get(op, PANELS)):
+    largest = me.largest
+    for panel in range(op.panels):
         slope = slope_of(op, panel, z)
-        if get(op, GAIN) != 0:
-            slope = times(slope, load(get(op, GAIN) + panel * LINE, z))
+        if op.gain != 0:
+            slope = times(slope, load(op.gain + panel * LINE, z))
         for o in range(r0 * LINE, r1 * LINE, LINE):
-            y = times(load(get(op, A) + panel * get(op, A_STRIDE) + o, z), slope)
+            y = times(load(op.a.start + panel * op.a.stride + o, z), slope)
             note_line(largest, y, z)
-            store(get(op, C) + panel * get(op, C_STRIDE) + o, y)
+            store(op.c.start + panel * op.c.stride + o, y)
     note_magnitude(op, me, z)
 
 
@@ -175,30 +148,30 @@ def take_over(sums, panel, target, largest, z):
     store(target, line)
 
 
-@kernel
+@kernel(Tile)
 def batch_norm_columns(task, me, r0, r1, z):
     """Hand dγ and dβ over, which are there already, and teach the running statistics."""
-    head = get(me, HEAD)
-    layer = get(task, TILE_LAYER)
-    p0 = get(task, TILE_P0)
-    p1 = get(task, TILE_P1)
-    largest = me + LARGEST_LINE * WORD
-    gains = get(me, SCRATCH)
+    head = me.head
+    layer = batch_norm_layer(task.layer)
+    p0 = task.p0
+    p1 = task.p1
+    largest = me.largest
+    gains = me.scratch
     biases = gains + (p1 - p0) * LINE
     for panel in range(p0, p1):
         o = (panel - p0) * LINE
-        take_over(get(layer, LAYER_SUM_DX), panel, gains + o, largest, z)
-        take_over(get(layer, LAYER_SUM_D), panel, biases + o, largest, z)
-        note_line(largest, times(load(get(layer, LAYER_VARIANCE) + panel * LINE, z), as_real(2.0, z)), z)
+        take_over(layer.sum_dx, panel, gains + o, largest, z)
+        take_over(layer.sum_d, panel, biases + o, largest, z)
+        note_line(largest, times(load(layer.variance + panel * LINE, z), as_real(2.0, z)), z)
     deliver(layer, head, me, p0, p1, gains, biases, z)
-    if get(head, CHECKING) != 0:
+    if head.step.checking != 0:
         return
-    part = as_real(get_double(layer, LAYER_MOMENTUM), z)
+    part = as_real(layer.momentum, z)
     for panel in range(p0, p1):
         o = panel * LINE
-        at = get(layer, LAYER_RUNNING_MEAN) + o
-        store(at, learned(load(at, z), load(get(layer, LAYER_MEAN) + o, z), as_real(1.0, z), part))
+        at = layer.running_mean + o
+        store(at, learned(load(at, z), load(layer.mean + o, z), as_real(1.0, z), part))
         if r1 > 1:
-            at = get(layer, LAYER_RUNNING_VARIANCE) + o
+            at = layer.running_variance + o
             unbiased = as_real(r1 / (r1 - 1.0), z)
-            store(at, learned(load(at, z), load(get(layer, LAYER_VARIANCE) + o, z), unbiased, part))
+            store(at, learned(load(at, z), load(layer.variance + o, z), unbiased, part))

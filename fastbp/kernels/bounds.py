@@ -35,29 +35,10 @@ from __future__ import annotations
 from math import sqrt
 
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import (
-    BOUNDS,
-    CLIP_VALUE,
-    FACTORS,
-    GRADIENT,
-    MOMENT_1,
-    MOMENT_2,
-    NEXT_BOUNDS,
-    PARAMETER_COUNT,
-    RULE,
-    SCAN,
-    SETTINGS,
-    SHADOW,
-    SPARE,
-    TOP_DECAY,
-    TOP_RATE,
-    TRIAL_LINES,
-    WORD,
-    WORKERS,
-    WORST,
-)
-from fastbp.kernels.memory import as_real, bytes_of, call_kernel, get, get_double, get_real, load, put_double, store
+from fastbp.kernels.memory import as_real, bytes_of, call_kernel, get_real, load, store
+from fastbp.kernels.records import TRIAL_LINES, Head
 from fastbp.kernels.vector import LINE, V, vector_function
+from fastbp.kernels.words import address_of
 
 # By the name of the kernel. What keeps gradients moves nothing.
 NAMES = (
@@ -96,7 +77,8 @@ def ratio(g, part, eps, tiny):
 @inlined
 def mean_ratio(head):
     """R, from 1 - β1, β2 and 1 - β2; infinite where means have no such bound."""
-    c, d, e = get_double(head, FACTORS + 3), get_double(head, FACTORS + 4), get_double(head, FACTORS + 5)
+    factors = head.update.factors
+    c, d, e = factors[3], factors[4], factors[5]
     q = (1.0 - c) * (1.0 - c) / d if d > 0.0 else (0.0 if c == 1.0 else 1.0)
     return 2.0 * c / sqrt(e * (1.0 - q)) if q < 0.9999 else 1e400
 
@@ -108,7 +90,7 @@ def beyond(m: V, v: V, ratio: V) -> V:
     return more.lt(0.0).select(0.0, more)
 
 
-@kernel
+@kernel(Head, None)
 def rest(head, me, r0, r1, z):
     """The bound T for the moments as they are; only `head` is used."""
     ratio = mean_ratio(head)
@@ -116,38 +98,38 @@ def rest(head, me, r0, r1, z):
     if ratio < 1e400:
         r = as_real(0.999 * ratio, z)  # so that what is rounded away is no part of T
         item = bytes_of(z)
-        size = get(head, PARAMETER_COUNT) * item
-        room = get(get(head, WORKERS), SHADOW)
+        size = head.update.count * item
+        room = address_of(head.team.workers.shadow)
         for o in range(0, size, TRIAL_LINES * LINE):
             part = min(TRIAL_LINES * LINE, size - o)
-            m, v = get(head, MOMENT_1) + o, get(head, MOMENT_2) + o
+            m, v = head.update.blocks.moment_1 + o, head.update.blocks.moment_2 + o
             for i in range(0, part, LINE):
                 store(room + i, beyond(load(m + i, z), load(v + i, z), r))
-            call_kernel(get(head, SCAN), room, head + SPARE * WORD, 0, part // item, z)
-            top = get_real(head + SPARE * WORD, z)
+            call_kernel(head.data.scan, room, head.spare, 0, part // item, z)
+            top = get_real(address_of(head.spare), z)
             if not top <= found:
                 found = 1.0 * top  # a float64
-    put_double(head, BOUNDS + 4, found * WIDER)
+    head.update.now.rest = found * WIDER
 
 
-@kernel
+@kernel(Head, None)
 def bounds(head, me, r0, r1, z):
     """NEXT_BOUNDS and WORST from BOUNDS, GRADIENT and the factors of the step; only `head` is used."""
-    rule = get(head, RULE)
+    rule = head.update.rule
     tiny = TINY[0] if bytes_of(z) == 4 else TINY[1]
-    scale = get_double(head, TOP_RATE)
-    decay = get_double(head, SETTINGS) * get_double(head, TOP_DECAY)
-    decoupled = get_double(head, SETTINGS + 1)
-    pulled = abs(get_double(head, FACTORS)) * scale * decay * decoupled
+    scale = head.update.top_rate
+    decay = head.update.settings[0] * head.update.top_decay
+    decoupled = head.update.settings[1]
+    pulled = abs(head.update.factors[0]) * scale * decay * decoupled
     l2 = decay * (1.0 - decoupled)
-    a, b = abs(get_double(head, FACTORS + 1)) * scale, abs(get_double(head, FACTORS + 2)) * scale
-    c, d, e = get_double(head, FACTORS + 3), get_double(head, FACTORS + 4), get_double(head, FACTORS + 5)
-    f, h = get_double(head, FACTORS + 6), get_double(head, FACTORS + 7)
-    p, first = get_double(head, BOUNDS), get_double(head, BOUNDS + 1)
-    second, third, left = get_double(head, BOUNDS + 2), get_double(head, BOUNDS + 3), get_double(head, BOUNDS + 4)
-    g = get_double(head, GRADIENT)
-    if get_double(head, CLIP_VALUE) > 0.0:
-        g = min(g, get_double(head, CLIP_VALUE))
+    factors = head.update.factors
+    a, b = abs(factors[1]) * scale, abs(factors[2]) * scale
+    c, d, e, f, h = factors[3], factors[4], factors[5], factors[6], factors[7]
+    now, following = head.update.now, head.update.following
+    p, first, second, third, left = now.parameters, now.moment_1, now.moment_2, now.moment_3, now.rest
+    g = head.update.gradient
+    if head.update.clip_value > 0.0:
+        g = min(g, head.update.clip_value)
     g = (g + l2 * p) * WIDER
     move, eps = 0.0, 1.0
     passing = first + second + third  # and what is computed on the way
@@ -206,10 +188,8 @@ def bounds(head, me, r0, r1, z):
             move = a * ratio(g, e, eps, tiny) + b * quotient
             passing += a * g + b * first
     p_next = (max(1.0, pulled) * p + move) * WIDER
-    put_double(head, NEXT_BOUNDS, p_next)
-    put_double(head, NEXT_BOUNDS + 1, first)
-    put_double(head, NEXT_BOUNDS + 2, second)
-    put_double(head, NEXT_BOUNDS + 3, third)
-    put_double(head, NEXT_BOUNDS + 4, left)
+    following.parameters = p_next
+    following.moment_1, following.moment_2, following.moment_3 = first, second, third
+    following.rest = left
     worst = p_next + first + second + third + passing + g + l2 + a + b + pulled
-    put_double(head, WORST, worst if eps > tiny else 1e400)
+    head.update.worst = worst if eps > tiny else 1e400

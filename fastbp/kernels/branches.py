@@ -23,29 +23,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastbp.kernels.flags import kernel
-from fastbp.kernels.layout import (
-    A_STRIDE,
-    C_STRIDE,
-    COPY_COUNT,
-    COPY_FROM,
-    COPY_TO,
-    FIRST_PANEL,
-    PANELS,
-    SETTING_1,
-    SETTING_2,
-    WIDTH,
-    Y_STRIDE,
-    A,
-    C,
-    Y,
-)
 from fastbp.kernels.lines import add, keep_largest, line_of, magnitude_bits, total, valid_lanes
 from fastbp.kernels.memory import (
     as_real,
     bytes_of,
     fill,
-    get,
-    get_double,
     get_real,
     keep_first,
     load,
@@ -54,6 +36,7 @@ from fastbp.kernels.memory import (
     store_first,
     zero_bits,
 )
+from fastbp.kernels.records import ColumnsOp, ElementwiseOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
 
@@ -65,11 +48,11 @@ def of_two(name: str, formula: Callable[[V, V], V]) -> None:
         # A, Y: (rows, N) in   C: (rows, N) out, may be A or Y
         in_line = LINE // bytes_of(z)
         top = zero_bits(z)
-        for panel in range(get(op, PANELS)):
-            first = get(op, A) + panel * get(op, A_STRIDE)
-            second = get(op, Y) + panel * get(op, Y_STRIDE)
-            target = get(op, C) + panel * get(op, C_STRIDE)
-            count = valid_lanes(panel + get(op, FIRST_PANEL), get(op, WIDTH), in_line)
+        for panel in range(op.panels):
+            first = op.a.start + panel * op.a.stride
+            second = op.y.start + panel * op.y.stride
+            target = op.c.start + panel * op.c.stride
+            count = valid_lanes(panel + op.first_panel, op.width, in_line)
             for o in range(r0 * LINE, r1 * LINE, LINE):
                 out = keep_first(of_line(load(first + o, z), load(second + o, z)), count, z)
                 top = magnitude_bits(top, out)
@@ -77,7 +60,7 @@ def of_two(name: str, formula: Callable[[V, V], V]) -> None:
         keep_largest(op, me, top)
 
     of_rows.__name__ = f"branch_{name}"
-    kernel(of_rows)
+    kernel(ElementwiseOp)(of_rows)
 
 
 def of_one(name: str, formula: Callable[[V, V, V], V]) -> None:
@@ -87,12 +70,12 @@ def of_one(name: str, formula: Callable[[V, V, V], V]) -> None:
     def of_rows(op, me, r0, r1, z):
         # A: (rows, N) in   C: (rows, N) out, may be A
         in_line = LINE // bytes_of(z)
-        a, b = as_real(get_double(op, SETTING_1), z), as_real(get_double(op, SETTING_2), z)
+        a, b = as_real(op.setting_1, z), as_real(op.setting_2, z)
         top = zero_bits(z)
-        for panel in range(get(op, PANELS)):
-            source = get(op, A) + panel * get(op, A_STRIDE)
-            target = get(op, C) + panel * get(op, C_STRIDE)
-            count = valid_lanes(panel + get(op, FIRST_PANEL), get(op, WIDTH), in_line)
+        for panel in range(op.panels):
+            source = op.a.start + panel * op.a.stride
+            target = op.c.start + panel * op.c.stride
+            count = valid_lanes(panel + op.first_panel, op.width, in_line)
             for o in range(r0 * LINE, r1 * LINE, LINE):
                 out = keep_first(of_line(load(source + o, z), a, b), count, z)
                 top = magnitude_bits(top, out)
@@ -100,7 +83,7 @@ def of_one(name: str, formula: Callable[[V, V, V], V]) -> None:
         keep_largest(op, me, top)
 
     of_rows.__name__ = f"branch_{name}"
-    kernel(of_rows)
+    kernel(ElementwiseOp)(of_rows)
 
 
 def with_slope(name: str, formula: Callable[[V], tuple[V, V]]) -> None:
@@ -111,11 +94,11 @@ def with_slope(name: str, formula: Callable[[V], tuple[V, V]]) -> None:
         # A: (rows, N) in   C, Y: (rows, N) out, C may be A
         in_line = LINE // bytes_of(z)
         top = zero_bits(z)
-        for panel in range(get(op, PANELS)):
-            source = get(op, A) + panel * get(op, A_STRIDE)
-            target = get(op, C) + panel * get(op, C_STRIDE)
-            slopes = get(op, Y) + panel * get(op, Y_STRIDE)
-            count = valid_lanes(panel + get(op, FIRST_PANEL), get(op, WIDTH), in_line)
+        for panel in range(op.panels):
+            source = op.a.start + panel * op.a.stride
+            target = op.c.start + panel * op.c.stride
+            slopes = op.y.start + panel * op.y.stride
+            count = valid_lanes(panel + op.first_panel, op.width, in_line)
             for o in range(r0 * LINE, r1 * LINE, LINE):
                 y, slope = of_line(load(source + o, z))
                 y = keep_first(y, count, z)
@@ -125,7 +108,7 @@ def with_slope(name: str, formula: Callable[[V], tuple[V, V]]) -> None:
         keep_largest(op, me, top)
 
     of_rows.__name__ = f"branch_{name}"
-    kernel(of_rows)
+    kernel(ElementwiseOp)(of_rows)
 
 
 of_two("add", lambda x, y: x + y)
@@ -139,19 +122,19 @@ of_one("over", lambda x, a, b: a / x)
 of_one("over_slope", lambda x, a, b: -(a / x / x))
 
 
-@kernel
+@kernel(ColumnsOp)
 def branch_copy(op, me, r0, r1, z):
     """COPY_COUNT columns of A, from COPY_FROM on, to C from COPY_TO on; other columns of C stay as they are."""
     # A: (rows, ·) in   C: (rows, ·) in and out
     item = bytes_of(z)
     in_line = LINE // item
     top = zero_bits(z)
-    at, to = get(op, COPY_FROM), get(op, COPY_TO)
-    left = get(op, COPY_COUNT)
+    at, to = op.first, op.to
+    left = op.count
     while left > 0:  # a run of columns that both sides have in one panel
         count = min(left, min(in_line - at % in_line, in_line - to % in_line))
-        source = get(op, A) + at // in_line * get(op, A_STRIDE) + at % in_line * item
-        target = get(op, C) + to // in_line * get(op, C_STRIDE) + to % in_line * item
+        source = op.a.start + at // in_line * op.a.stride + at % in_line * item
+        target = op.c.start + to // in_line * op.c.stride + to % in_line * item
         for o in range(r0 * LINE, r1 * LINE, LINE):
             line = load_first(source + o, count, z)
             top = magnitude_bits(top, line)
@@ -162,46 +145,46 @@ def branch_copy(op, me, r0, r1, z):
     keep_largest(op, me, top)
 
 
-@kernel
+@kernel(ColumnsOp)
 def branch_clear(op, me, r0, r1, z):
     """C = 0."""
     # C: (rows, N) out
-    for panel in range(get(op, PANELS)):
-        target = get(op, C) + panel * get(op, C_STRIDE)
+    for panel in range(op.panels):
+        target = op.c.start + panel * op.c.stride
         for o in range(r0 * LINE, r1 * LINE, LINE):
             store(target + o, fill(z))
 
 
-@kernel
+@kernel(ColumnsOp)
 def branch_row_sum(op, me, r0, r1, z):
     """C = SETTING_1 Σ_n A_n, one number a row."""
     # A: (rows, N) in   C: (rows, 1) out
     in_line = LINE // bytes_of(z)
-    factor = as_real(get_double(op, SETTING_1), z)
-    panels = (get(op, WIDTH) + in_line - 1) // in_line
+    factor = as_real(op.factor, z)
+    panels = (op.width + in_line - 1) // in_line
     top = zero_bits(z)
     for r in range(r0, r1):
         summed = fill(z)
         for panel in range(panels):
-            summed = add(summed, line_of(op, get(op, A), get(op, A_STRIDE), r, panel, z))
+            summed = add(summed, line_of(op, op.a.start, op.a.stride, r, panel, z))
         out = keep_first(fill(total(summed) * factor), 1, z)
         top = magnitude_bits(top, out)
-        store(get(op, C) + r * LINE, out)
+        store(op.c.start + r * LINE, out)
     keep_largest(op, me, top)
 
 
-@kernel
+@kernel(ColumnsOp)
 def branch_repeat(op, me, r0, r1, z):
     """C_n = SETTING_1 A for each of COPY_COUNT columns, A one number a row."""
     # A: (rows, 1) in   C: (rows, N) out
     in_line = LINE // bytes_of(z)
-    factor = as_real(get_double(op, SETTING_1), z)
+    factor = as_real(op.factor, z)
     top = zero_bits(z)
-    for panel in range(get(op, PANELS)):
-        target = get(op, C) + panel * get(op, C_STRIDE)
-        count = valid_lanes(panel, get(op, COPY_COUNT), in_line)
+    for panel in range(op.panels):
+        target = op.c.start + panel * op.c.stride
+        count = valid_lanes(panel, op.count, in_line)
         for r in range(r0, r1):
-            out = keep_first(fill(get_real(get(op, A) + r * LINE, z) * factor), count, z)
+            out = keep_first(fill(get_real(op.a.start + r * LINE, z) * factor), count, z)
             top = magnitude_bits(top, out)
             store(target + r * LINE, out)
     keep_largest(op, me, top)

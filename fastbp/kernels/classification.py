@@ -16,28 +16,6 @@ from __future__ import annotations
 
 from fastbp.kernels import functions
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import (
-    A_STRIDE,
-    C_STRIDE,
-    GAIN,
-    HEAD,
-    LARGEST_LINE,
-    LOSS_SCALE,
-    PANELS,
-    ROW_LOSS,
-    SETTING_1,
-    SETTING_2,
-    SHIFTS,
-    SUMS,
-    TARGETS,
-    TARGETS_STRIDE,
-    WEIGHTS,
-    WIDTH,
-    WORD,
-    WORK_LINES,
-    A,
-    C,
-)
 from fastbp.kernels.lines import (
     add,
     add_product,
@@ -50,22 +28,12 @@ from fastbp.kernels.lines import (
     valid_lanes,
 )
 from fastbp.kernels.losses import row_weight
-from fastbp.kernels.memory import (
-    as_real,
-    bytes_of,
-    fill,
-    get,
-    get_double,
-    get_real,
-    keep_first,
-    load,
-    load_first,
-    put_real,
-    store,
-)
+from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, keep_first, load, load_first, put_real, store
+from fastbp.kernels.records import LossOp
 from fastbp.kernels.rows import row_of
 from fastbp.kernels.softmax import exp_after, log_of
 from fastbp.kernels.vector import LINE, V, vector_function
+from fastbp.kernels.words import exists, words_at
 
 MINUS_INFINITY = float("-inf")
 NOT_A_NUMBER = float("nan")
@@ -79,23 +47,23 @@ def log_plus(total: V, rest: V) -> V:
 @inlined
 def exponentials(op, r, z):
     """Write exp(z - top) of one row to C; returns top and their sum."""
-    source = get(op, A) + r * LINE
-    target = get(op, C) + r * LINE
-    classes = get(op, WIDTH)
+    source = op.a.start + r * LINE
+    target = op.c.start + r * LINE
+    classes = op.width
     in_line = LINE // bytes_of(z)
     top = fill(as_real(MINUS_INFINITY, z))
-    for panel in range(get(op, PANELS)):
-        line = load(source + panel * get(op, A_STRIDE), z)
+    for panel in range(op.panels):
+        line = load(source + panel * op.a.stride, z)
         count = valid_lanes(panel, classes, in_line)
         top = larger(top, keep_first(line, count, as_real(MINUS_INFINITY, z)))
     m = largest(top)
     summed = fill(z)
-    for panel in range(get(op, PANELS)):
-        line = load(source + panel * get(op, A_STRIDE), z)
+    for panel in range(op.panels):
+        line = load(source + panel * op.a.stride, z)
         count = valid_lanes(panel, classes, in_line)
         e = keep_first(exp_after(line, m), count, z)
         summed = add(summed, e)
-        store(target + panel * get(op, C_STRIDE), e)
+        store(target + panel * op.c.stride, e)
     return m, total(summed)
 
 
@@ -107,42 +75,42 @@ def place(base, stride, r, label, z):
     return base + label // in_line * stride + r * LINE + label % in_line * item
 
 
-@kernel
+@kernel(LossOp)
 def cross_entropy(op, me, r0, r1, z):
     """Softmax, -log and p - y for rows r0 to r1, a multiple of P rows apart from the batch's end."""
     # A: (rows, K) in   C: (rows, K) out   TARGETS: one int64 a row in   ROW_LOSS: (rows,) out
-    head = get(me, HEAD)
-    classes = get(op, WIDTH)
+    head = me.head
+    classes = op.width
     item = bytes_of(z)
     in_line = LINE // item
-    row_loss = get(head, ROW_LOSS)
-    sums = get(op, SUMS)
-    biggest = me + LARGEST_LINE * WORD
+    row_loss = head.step.row_loss
+    sums = op.sums
+    biggest = me.largest
     for r in range(r0, r1):
-        scale = as_real(get_double(head, LOSS_SCALE) * row_weight(head, me, r), z)
+        scale = as_real(head.step.scale * row_weight(head, me, r), z)
         m, s = exponentials(op, r, z)
         factor = scale / s
-        for panel in range(get(op, PANELS)):
-            at = get(op, C) + panel * get(op, C_STRIDE) + r * LINE
+        for panel in range(op.panels):
+            at = op.c.start + panel * op.c.stride + r * LINE
             p = times(load(at, z), factor)
             note_line(biggest, p, z)
             store(at, p)
-        label = get(get(op, TARGETS), row_of(head, me, r))
+        label = words_at(op.targets.start)[row_of(head, me, r)]
         put_real(sums + r * item, s)
         if label < 0 or label >= classes:  # checked before, but the array is the user's
             put_real(row_loss + r * item, as_real(NOT_A_NUMBER, z))
             continue
-        hit = place(get(op, C), get(op, C_STRIDE), r, label, z)
+        hit = place(op.c.start, op.c.stride, r, label, z)
         put_real(hit, get_real(hit, z) - scale)
-        put_real(row_loss + r * item, m - get_real(place(get(op, A), get(op, A_STRIDE), r, label, z), z))
-        if get(head, WEIGHTS) != 0:
+        put_real(row_loss + r * item, m - get_real(place(op.a.start, op.a.stride, r, label, z), z))
+        if exists(head.data.weights):
             note_line(biggest, fill(scale), z)
-    if get(head, WEIGHTS) == 0:
-        note_line(biggest, fill(as_real(get_double(head, LOSS_SCALE), z)), z)  # what p - y can be at the label
+    if not exists(head.data.weights):
+        note_line(biggest, fill(as_real(head.step.scale, z)), z)  # what p - y can be at the label
     for r in range(r0, r1, in_line):
         at = row_loss + r * item
         store(at, log_plus(load(sums + r * item, z), load(at, z)))
-    if get(head, WEIGHTS) != 0:
+    if exists(head.data.weights):
         for r in range(r0, r1):
             at = row_loss + r * item
             put_real(at, get_real(at, z) * as_real(row_weight(head, me, r), z))
@@ -169,65 +137,65 @@ def pulled(e: V, q: V, all_q: V, inverse: V, scale: V) -> V:
 @inlined
 def soft_rows(of_labels, op, me, r0, r1, z):
     """Cross-entropy against q = GAIN ∘ t + SHIFTS; t is a row of TARGETS, or one at a label."""
-    head = get(me, HEAD)
-    classes = get(op, WIDTH)
-    panels = get(op, PANELS)
+    head = me.head
+    classes = op.width
+    panels = op.panels
     item = bytes_of(z)
     in_line = LINE // item
-    biggest = me + LARGEST_LINE * WORD
+    biggest = me.largest
     for r in range(r0, r1):
         weight = row_weight(head, me, r)
-        scale = as_real(get_double(head, LOSS_SCALE) * weight, z)
+        scale = as_real(head.step.scale * weight, z)
         m, s = exponentials(op, r, z)
         row = row_of(head, me, r)
-        label = get(get(op, TARGETS), row) if of_labels else 0
-        targets = get(op, TARGETS) + row * get(op, TARGETS_STRIDE)
+        label = words_at(op.targets.start)[row] if of_labels else 0
+        targets = op.targets.start + row * op.targets.stride
         if label < 0 or label >= classes:
-            put_real(get(head, ROW_LOSS) + r * item, as_real(NOT_A_NUMBER, z))
+            put_real(head.step.row_loss + r * item, as_real(NOT_A_NUMBER, z))
             continue
         sums, products = fill(z), fill(z)
         for panel in range(panels):
             count = valid_lanes(panel, classes, in_line)
-            q = load(get(op, SHIFTS) + panel * LINE, z)
+            q = load(op.shifts + panel * LINE, z)
             if not of_labels:
                 t = load_first(targets + panel * LINE, count, z)
-                q = mixed(t, load(get(op, GAIN) + panel * LINE, z), q)
-            line = keep_first(after(load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z), m), count, z)
+                q = mixed(t, load(op.gain + panel * LINE, z), q)
+            line = keep_first(after(load(op.a.start + panel * op.a.stride + r * LINE, z), m), count, z)
             sums = add(sums, q)
             products = add_product(products, q, line)
         all_q, product = total(sums), total(products)
         extra = z
         if of_labels:
-            extra = get_real(place(get(op, GAIN), LINE, 0, label, z), z)
+            extra = get_real(place(op.gain, LINE, 0, label, z), z)
             all_q += extra
-            product += extra * (get_real(place(get(op, A), get(op, A_STRIDE), r, label, z), z) - m)
+            product += extra * (get_real(place(op.a.start, op.a.stride, r, label, z), z) - m)
         inverse = as_real(1.0, z) / s
         for panel in range(panels):
             count = valid_lanes(panel, classes, in_line)
-            q = load(get(op, SHIFTS) + panel * LINE, z)
+            q = load(op.shifts + panel * LINE, z)
             if not of_labels:
                 t = load_first(targets + panel * LINE, count, z)
-                q = mixed(t, load(get(op, GAIN) + panel * LINE, z), q)
-            at = get(op, C) + panel * get(op, C_STRIDE) + r * LINE
+                q = mixed(t, load(op.gain + panel * LINE, z), q)
+            at = op.c.start + panel * op.c.stride + r * LINE
             d = pulled(load(at, z), q, all_q, inverse, scale)
             note_line(biggest, d, z)
             store(at, d)
         if of_labels:
-            hit = place(get(op, C), get(op, C_STRIDE), r, label, z)
+            hit = place(op.c.start, op.c.stride, r, label, z)
             put_real(hit, get_real(hit, z) - extra * scale)
         note_line(biggest, fill(all_q * scale), z)
         value = all_q * log_of(fill(s)) - product
-        put_real(get(head, ROW_LOSS) + r * item, value * as_real(weight, z))
+        put_real(head.step.row_loss + r * item, value * as_real(weight, z))
     note_magnitude(op, me, z)
 
 
-@kernel
+@kernel(LossOp)
 def cross_entropy_smoothed(op, me, r0, r1, z):
     # A: (rows, K) in   C: (rows, K) out   TARGETS: one int64 a row in   ROW_LOSS: (rows,) out
     soft_rows(True, op, me, r0, r1, z)
 
 
-@kernel
+@kernel(LossOp)
 def cross_entropy_probabilities(op, me, r0, r1, z):
     # A: (rows, K) in   C: (rows, K) out   TARGETS: (·, K) row-major in   ROW_LOSS: (rows,) out
     soft_rows(False, op, me, r0, r1, z)
@@ -242,38 +210,38 @@ def margin_line(z: V, below: V, square: V, factor: V) -> tuple[V, V]:
     return square.gt(0.0).select(over * over, over), slope * factor
 
 
-@kernel
+@kernel(LossOp)
 def multi_margin(op, me, r0, r1, z):
     """SETTING_1 is μ, SETTING_2 is 1 for the square."""
     # A: (rows, K) in   C: (rows, K) out   TARGETS: one int64 a row in   ROW_LOSS: (rows,) out
-    head = get(me, HEAD)
-    classes = get(op, WIDTH)
+    head = me.head
+    classes = op.width
     item = bytes_of(z)
     in_line = LINE // item
-    biggest = me + LARGEST_LINE * WORD
-    margin, square = as_real(get_double(op, SETTING_1), z), as_real(get_double(op, SETTING_2), z)
+    biggest = me.largest
+    margin, square = as_real(op.setting_1, z), as_real(op.setting_2, z)
     for r in range(r0, r1):
         weight = row_weight(head, me, r)
-        factor = as_real(get_double(head, LOSS_SCALE) * weight / classes, z)
-        label = get(get(op, TARGETS), row_of(head, me, r))
+        factor = as_real(head.step.scale * weight / classes, z)
+        label = words_at(op.targets.start)[row_of(head, me, r)]
         if label < 0 or label >= classes:
-            put_real(get(head, ROW_LOSS) + r * item, as_real(NOT_A_NUMBER, z))
+            put_real(head.step.row_loss + r * item, as_real(NOT_A_NUMBER, z))
             continue
-        chosen = get_real(place(get(op, A), get(op, A_STRIDE), r, label, z), z)
+        chosen = get_real(place(op.a.start, op.a.stride, r, label, z), z)
         below = chosen - margin
-        work = me + WORK_LINES * WORD
+        work = me.work
         summed, slopes = fill(z), fill(z)
-        for panel in range(get(op, PANELS)):
+        for panel in range(op.panels):
             count = valid_lanes(panel, classes, in_line)
-            store(work, load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z))
+            store(work, load(op.a.start + panel * op.a.stride + r * LINE, z))
             if label // in_line == panel:
                 put_real(work + label % in_line * item, below)  # the label is no rival of itself
             value, d = margin_line(load(work, z), below, square, factor)
             value, d = keep_first(value, count, z), keep_first(d, count, z)
             summed, slopes = add(summed, value), add(slopes, d)
-            store(get(op, C) + panel * get(op, C_STRIDE) + r * LINE, d)
+            store(op.c.start + panel * op.c.stride + r * LINE, d)
         slope = total(slopes)
-        put_real(place(get(op, C), get(op, C_STRIDE), r, label, z), -slope)
+        put_real(place(op.c.start, op.c.stride, r, label, z), -slope)
         note_line(biggest, fill(slope), z)
-        put_real(get(head, ROW_LOSS) + r * item, total(summed) * as_real(weight / classes, z))
+        put_real(head.step.row_loss + r * item, total(summed) * as_real(weight / classes, z))
     note_magnitude(op, me, z)

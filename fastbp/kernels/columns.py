@@ -13,40 +13,12 @@ number serves all columns the columns' sums are added too, panel by panel. The i
 from __future__ import annotations
 
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import (
-    A_STRIDE,
-    C_STRIDE,
-    GAIN,
-    HEAD,
-    LARGEST_LINE,
-    LAYER_BIAS,
-    LAYER_BIAS_DECAY,
-    LAYER_BIAS_RATE,
-    LAYER_D,
-    LAYER_D_STRIDE,
-    LAYER_DECAY,
-    LAYER_MORE,
-    LAYER_OFFSET,
-    LAYER_RATE,
-    LAYER_SHARED,
-    LAYER_X,
-    LAYER_X_STRIDE,
-    PANELS,
-    SCRATCH,
-    SHARED,
-    TILE_LAYER,
-    TILE_P0,
-    TILE_P1,
-    WORD,
-    Y_STRIDE,
-    A,
-    C,
-    Y,
-)
 from fastbp.kernels.lines import add, add_product, note_line, note_magnitude, times, total
-from fastbp.kernels.memory import fill, get, get_real, keep_first, load, store
+from fastbp.kernels.memory import fill, get_real, keep_first, load, store
+from fastbp.kernels.records import GainedOp, Tile
 from fastbp.kernels.vector import LINE, V, vector_function
 from fastbp.kernels.weights import found_bad, gradient_biases, hand_over
+from fastbp.kernels.words import exists
 
 
 @vector_function
@@ -63,19 +35,19 @@ def add_negative(total: V, d: V, x: V) -> V:
 @inlined
 def gain_of(op, panel, z):
     """This panel's line of GAIN."""
-    if get(op, SHARED) != 0:
-        return fill(get_real(get(op, GAIN), z))
-    return load(get(op, GAIN) + panel * LINE, z)
+    if op.shared != 0:
+        return fill(get_real(op.gain, z))
+    return load(op.gain + panel * LINE, z)
 
 
-@kernel
+@kernel(GainedOp)
 def scale(op, me, r0, r1, z):
     """C = A ∘ GAIN: forward, vjp and jvp are this one product."""
     # A: (rows, N) in   C: (rows, N) out, may be A
-    largest = me + LARGEST_LINE * WORD
-    for panel in range(get(op, PANELS)):
-        source = get(op, A) + panel * get(op, A_STRIDE)
-        target = get(op, C) + panel * get(op, C_STRIDE)
+    largest = me.largest
+    for panel in range(op.panels):
+        source = op.a.start + panel * op.a.stride
+        target = op.c.start + panel * op.c.stride
         gain = gain_of(op, panel, z)
         for o in range(r0 * LINE, r1 * LINE, LINE):
             y = times(load(source + o, z), gain)
@@ -84,15 +56,15 @@ def scale(op, me, r0, r1, z):
     note_magnitude(op, me, z)
 
 
-@kernel
+@kernel(GainedOp)
 def prelu(op, me, r0, r1, z):
     """C = A bent by GAIN where Y <= 0: forward with Y = A, vjp and jvp with the saved input for Y."""
     # A, Y: (rows, N) in   C: (rows, N) out, may be A
-    largest = me + LARGEST_LINE * WORD
-    for panel in range(get(op, PANELS)):
-        source = get(op, A) + panel * get(op, A_STRIDE)
-        target = get(op, C) + panel * get(op, C_STRIDE)
-        saved = get(op, Y) + panel * get(op, Y_STRIDE)
+    largest = me.largest
+    for panel in range(op.panels):
+        source = op.a.start + panel * op.a.stride
+        target = op.c.start + panel * op.c.stride
+        saved = op.y.start + panel * op.y.stride
         gain = gain_of(op, panel, z)
         for o in range(r0 * LINE, r1 * LINE, LINE):
             y = bent(load(source + o, z), load(saved + o, z), gain)
@@ -113,71 +85,69 @@ def one_number(out, panels, z):
 @inlined
 def deliver(layer, head, me, p0, p1, gains, biases, z):
     """Hand over the finished lines of panels p0 to p1, unless they are only looked at."""
-    largest = me + LARGEST_LINE * WORD
+    largest = me.largest
     if found_bad(layer, head, me, largest, z):
         return
-    if get(layer, LAYER_OFFSET) >= 0:
-        count = 1 if get(layer, LAYER_SHARED) != 0 else p1 - p0
-        rate, decay = layer + LAYER_RATE * WORD, layer + LAYER_DECAY * WORD
-        hand_over(head, me, rate, decay, gains, get(layer, LAYER_OFFSET) + p0 * LINE, count, z)
-    if get(layer, LAYER_BIAS) >= 0:
-        rate, decay = layer + LAYER_BIAS_RATE * WORD, layer + LAYER_BIAS_DECAY * WORD
-        hand_over(head, me, rate, decay, biases, get(layer, LAYER_BIAS) + p0 * LINE, p1 - p0, z)
+    if layer.weight.offset >= 0:
+        count = 1 if layer.shared != 0 else p1 - p0
+        hand_over(head, me, layer.weight, gains, layer.weight.offset + p0 * LINE, count, z)
+    if layer.bias.offset >= 0:
+        hand_over(head, me, layer.bias, biases, layer.bias.offset + p0 * LINE, p1 - p0, z)
 
 
-@kernel
+@kernel(Tile)
 def columns(task, me, r0, r1, z):
     """Σ_b d ∘ x, and Σ_b d where there are biases, for some panels; then the update."""
     # LAYER_X, LAYER_D: (B, N) in
-    head = get(me, HEAD)
-    layer = get(task, TILE_LAYER)
-    p0 = get(task, TILE_P0)
-    p1 = get(task, TILE_P1)
-    largest = me + LARGEST_LINE * WORD
-    gains = get(me, SCRATCH)
+    head = me.head
+    layer = task.layer
+    p0 = task.p0
+    p1 = task.p1
+    largest = me.largest
+    gains = me.scratch
     biases = gains + (p1 - p0) * LINE
-    if get(layer, LAYER_OFFSET) >= 0:
+    if layer.weight.offset >= 0:
         for panel in range(p0, p1):
             summed = fill(z)
             record = layer
-            while record != 0:
-                x = get(record, LAYER_X) + panel * get(record, LAYER_X_STRIDE)
-                d = get(record, LAYER_D) + panel * get(record, LAYER_D_STRIDE)
+            while exists(record):
+                x = record.x.start + panel * record.x.stride
+                d = record.d.start + panel * record.d.stride
                 for o in range(0, r1 * LINE, LINE):
                     summed = add_product(summed, load(d + o, z), load(x + o, z))
-                record = get(record, LAYER_MORE)
+                record = record.more
             store(gains + (panel - p0) * LINE, summed)
             note_line(largest, summed, z)
-        if get(layer, LAYER_SHARED) != 0:
+        if layer.shared != 0:
             one_number(gains, p1 - p0, z)
             note_line(largest, load(gains, z), z)
-    if get(layer, LAYER_BIAS) >= 0:
+    if layer.bias.offset >= 0:
         gradient_biases(layer, p0, p1, r1, biases, largest, z)
     deliver(layer, head, me, p0, p1, gains, biases, z)
 
 
-@kernel
+@kernel(Tile)
 def prelu_columns(task, me, r0, r1, z):
     """Σ_b d ∘ min(x, 0) for some panels; then the update."""
     # LAYER_X, LAYER_D: (B, N) in
-    head = get(me, HEAD)
-    layer = get(task, TILE_LAYER)
-    p0 = get(task, TILE_P0)
-    p1 = get(task, TILE_P1)
-    largest = me + LARGEST_LINE * WORD
-    gains = get(me, SCRATCH)
+    head = me.head
+    layer = task.layer
+    p0 = task.p0
+    p1 = task.p1
+    largest = me.largest
+    gains = me.scratch
     for panel in range(p0, p1):
         summed = fill(z)
         record = layer
-        while record != 0:
-            x = get(record, LAYER_X) + panel * get(record, LAYER_X_STRIDE)
-            d = get(record, LAYER_D) + panel * get(record, LAYER_D_STRIDE)
+        while exists(record):
+            x = record.x.start + panel * record.x.stride
+            d = record.d.start + panel * record.d.stride
             for o in range(0, r1 * LINE, LINE):
                 summed = add_negative(summed, load(d + o, z), load(x + o, z))
-            record = get(record, LAYER_MORE)
+            record = record.more
         store(gains + (panel - p0) * LINE, summed)
         note_line(largest, summed, z)
-    if get(layer, LAYER_SHARED) != 0:
+    if layer.shared != 0:
         one_number(gains, p1 - p0, z)
         note_line(largest, load(gains, z), z)
     deliver(layer, head, me, p0, p1, gains, gains, z)

@@ -15,23 +15,9 @@ where mix is an invertible 32-bit scrambler. So nothing is saved: the vjp makes 
 from __future__ import annotations
 
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import (
-    A_STRIDE,
-    C_STRIDE,
-    CHANCE,
-    DRAW,
-    FIRST_PANEL,
-    HEAD,
-    NODE,
-    PANELS,
-    SCALE,
-    SEED,
-    SHIFT,
-    A,
-    C,
-)
-from fastbp.kernels.memory import as_real, bytes_of, get, get_double, load, store
+from fastbp.kernels.memory import as_real, bytes_of, load, store
 from fastbp.kernels.philox import DROPOUT, LOW, philox
+from fastbp.kernels.records import DropoutOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
 
@@ -58,23 +44,23 @@ def masked(x: V, scale: V, row: V, column: V, chance: V) -> V:
     return bits.ge(chance).select(x * scale, 0.0)
 
 
-@kernel
+@kernel(DropoutOp)
 def dropout(op, me, r0, r1, z):
     """C = A ∘ m s for rows r0 to r1: forward, vjp and jvp are this one product."""
-    head = get(me, HEAD)
-    step = get(head, DRAW)
-    seed = get(head, SEED)
-    k0, k1, _, _ = philox(step & LOW, (step >> 32) & LOW, get(op, NODE), DROPOUT, seed & LOW, (seed >> 32) & LOW)
-    chance = get(op, CHANCE)
-    scale = as_real(get_double(op, SCALE), z)
+    head = me.head
+    step = head.step.draw
+    seed = head.data.seed
+    k0, k1, _, _ = philox(step & LOW, (step >> 32) & LOW, op.node, DROPOUT, seed & LOW, (seed >> 32) & LOW)
+    chance = op.chance
+    scale = as_real(op.scale, z)
     in_line = LINE // bytes_of(z)
-    first = get(op, FIRST_PANEL) * in_line
+    first = op.first_panel * in_line
     for r in range(r0, r1):
-        row = mix(((r + get(me, SHIFT)) & LOW) ^ k0) ^ k1
-        source = get(op, A) + r * LINE
-        target = get(op, C) + r * LINE
-        for panel in range(get(op, PANELS)):
+        row = mix(((r + me.shift) & LOW) ^ k0) ^ k1
+        source = op.a.start + r * LINE
+        target = op.c.start + r * LINE
+        for panel in range(op.panels):
             kept = masked(load(source, z), scale, row, first + panel * in_line, chance)
             store(target, kept)
-            source += get(op, A_STRIDE)
-            target += get(op, C_STRIDE)
+            source += op.a.stride
+            target += op.c.stride

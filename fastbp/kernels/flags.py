@@ -12,7 +12,9 @@ from typing import Any
 
 from numba import types
 
+from fastbp.kernels.records import Worker
 from fastbp.kernels.target import Function
+from fastbp.kernels.words import typed
 
 OPTIONS: dict[str, Any] = {
     "nogil": True,
@@ -22,10 +24,7 @@ OPTIONS: dict[str, Any] = {
     "fastmath": False,
 }
 
-SIGNATURES = {
-    "float32": types.void(types.int64, types.int64, types.int64, types.int64, types.float32),
-    "float64": types.void(types.int64, types.int64, types.int64, types.int64, types.float64),
-}
+REALS = {"float32": types.float32, "float64": types.float64}
 
 
 def inlined(function: Callable[..., Any]) -> Any:
@@ -34,9 +33,25 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 
 KERNELS: dict[str, Callable[..., None]] = {}
+TAKES: dict[str, tuple[Any, Any]] = {}  # what a kernel's first two arguments are: records, numbers, or plain addresses
 
 
-def kernel(function: Callable[..., None]) -> Callable[..., None]:
-    """Register a kernel under its own name; `engine.compiler` compiles it when a plan first needs it."""
-    KERNELS[function.__name__] = function
-    return function
+def kernel(first: Any = None, second: Any = Worker) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a kernel under its own name; `engine.compiler` compiles it when a plan first needs it.
+
+    All kernels are called alike, with two addresses, two whole numbers and a zero of the reals they compute with. The
+    addresses are of records of these classes, by default of one's worker in the second place.
+    """
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        KERNELS[function.__name__] = function
+        TAKES[function.__name__] = first, second
+        return function
+
+    return register
+
+
+def signature(name: str, real: str) -> Any:
+    """The Numba signature of a kernel."""
+    first, second = (typed(one) for one in TAKES[name])
+    return types.void(first, second, types.int64, types.int64, REALS[real])

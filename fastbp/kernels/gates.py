@@ -28,25 +28,8 @@ from inspect import signature
 from fastbp.kernels import functions, power, trigonometry
 from fastbp.kernels.constants import FLOAT32, FLOAT64
 from fastbp.kernels.flags import kernel
-from fastbp.kernels.layout import (
-    A_BACK,
-    A_ROW,
-    A_STRIDE,
-    B_BACK,
-    B_ROW,
-    B_STRIDE,
-    C_BACK,
-    C_STRIDE,
-    PANELS,
-    Y_BACK,
-    Y_ROW,
-    Y_STRIDE,
-    A,
-    B,
-    C,
-    Y,
-)
-from fastbp.kernels.memory import get, load, store
+from fastbp.kernels.memory import load, store
+from fastbp.kernels.records import GateOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
 
@@ -121,40 +104,40 @@ def gate(name: str, formula: Callable[..., V]) -> None:
     apply = vector_function(formula)
 
     def one(op, me, r0, r1, z):
-        a_row = get(op, A_ROW)
-        a_block, c_block = get(op, A) - r0 * get(op, A_BACK), get(op, C) - r0 * get(op, C_BACK)
-        for panel in range(get(op, PANELS)):
-            a = a_block + panel * get(op, A_STRIDE)
-            c = c_block + panel * get(op, C_STRIDE)
+        a_row = op.a.row
+        a_block, c_block = op.a.start - r0 * op.a.back, op.c.start - r0 * op.c.back
+        for panel in range(op.panels):
+            a = a_block + panel * op.a.stride
+            c = c_block + panel * op.c.stride
             for r in range(r0, r1):
                 store(c + r * LINE, apply(load(a + r * a_row, z)))
 
     def two(op, me, r0, r1, z):
-        a_row, b_row = get(op, A_ROW), get(op, B_ROW)
-        a_block, b_block = get(op, A) - r0 * get(op, A_BACK), get(op, B) - r0 * get(op, B_BACK)
-        c_block = get(op, C) - r0 * get(op, C_BACK)
-        for panel in range(get(op, PANELS)):
-            a = a_block + panel * get(op, A_STRIDE)
-            b = b_block + panel * get(op, B_STRIDE)
-            c = c_block + panel * get(op, C_STRIDE)
+        a_row, b_row = op.a.row, op.b.row
+        a_block, b_block = op.a.start - r0 * op.a.back, op.b.start - r0 * op.b.back
+        c_block = op.c.start - r0 * op.c.back
+        for panel in range(op.panels):
+            a = a_block + panel * op.a.stride
+            b = b_block + panel * op.b.stride
+            c = c_block + panel * op.c.stride
             for r in range(r0, r1):
                 store(c + r * LINE, apply(load(a + r * a_row, z), load(b + r * b_row, z)))
 
     def three(op, me, r0, r1, z):
-        a_row, b_row, y_row = get(op, A_ROW), get(op, B_ROW), get(op, Y_ROW)
-        a_block, b_block = get(op, A) - r0 * get(op, A_BACK), get(op, B) - r0 * get(op, B_BACK)
-        y_block, c_block = get(op, Y) - r0 * get(op, Y_BACK), get(op, C) - r0 * get(op, C_BACK)
-        for panel in range(get(op, PANELS)):
-            a = a_block + panel * get(op, A_STRIDE)
-            b = b_block + panel * get(op, B_STRIDE)
-            y = y_block + panel * get(op, Y_STRIDE)
-            c = c_block + panel * get(op, C_STRIDE)
+        a_row, b_row, y_row = op.a.row, op.b.row, op.y.row
+        a_block, b_block = op.a.start - r0 * op.a.back, op.b.start - r0 * op.b.back
+        y_block, c_block = op.y.start - r0 * op.y.back, op.c.start - r0 * op.c.back
+        for panel in range(op.panels):
+            a = a_block + panel * op.a.stride
+            b = b_block + panel * op.b.stride
+            y = y_block + panel * op.y.stride
+            c = c_block + panel * op.c.stride
             for r in range(r0, r1):
                 store(c + r * LINE, apply(load(a + r * a_row, z), load(b + r * b_row, z), load(y + r * y_row, z)))
 
     function = (one, two, three)[len(signature(formula).parameters) - 1]
     function.__name__ = f"gate_{name}"
-    kernel(function)
+    kernel(GateOp)(function)
 
 
 for _name, _formula in FORMULAS.items():

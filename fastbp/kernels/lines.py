@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from fastbp.kernels.flags import inlined
-from fastbp.kernels.layout import LARGEST_LINE, MAGNITUDES, NUMBER, WIDTH, WORD
-from fastbp.kernels.memory import bytes_of, get, keep_first, load, load_bits, put, store, zero_bits
+from fastbp.kernels.memory import bytes_of, keep_first, load, load_bits, store, zero_bits
 from fastbp.kernels.vector import LINE, V, vector_function
 
 
@@ -70,7 +69,7 @@ def valid_lanes(panel, width, in_line):
 @inlined
 def line_of(op, base, stride, r, panel, z):
     """One panel's line of row r, with zeros for what is padding."""
-    count = valid_lanes(panel, get(op, WIDTH), LINE // bytes_of(z))
+    count = valid_lanes(panel, op.width, LINE // bytes_of(z))
     return keep_first(load(base + panel * stride + r * LINE, z), count, z)
 
 
@@ -83,7 +82,7 @@ def note_line(largest, line, z):
 @inlined
 def note_magnitude(op, me, z):
     """Keep the magnitude gathered in the worker's line as this op's largest, and clear the line."""
-    line = me + LARGEST_LINE * WORD
+    line = me.largest
     keep_largest(op, me, load_bits(line, z))
     store(line, zero_bits(z))
 
@@ -92,6 +91,5 @@ def note_magnitude(op, me, z):
 def keep_largest(op, me, line):
     """Keep the largest of a line of magnitudes as this op's, if it is."""
     top = largest_lane(line)
-    slot = MAGNITUDES + get(op, NUMBER)
-    if top > get(me, slot):
-        put(me, slot, top)
+    if top > me.magnitudes[op.number]:
+        me.magnitudes[op.number] = top

@@ -29,45 +29,12 @@ from collections.abc import Callable
 
 from fastbp.kernels import functions
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import (
-    A_STRIDE,
-    C_STRIDE,
-    FIRST_PANEL,
-    GAIN,
-    HEAD,
-    LARGEST_LINE,
-    LOSS_SCALE,
-    PANELS,
-    ROW_LOSS,
-    SETTING_1,
-    SETTING_2,
-    SHARED,
-    SUMS,
-    TARGETS,
-    TARGETS_STRIDE,
-    WEIGHTS,
-    WIDTH,
-    WORD,
-    WORK_LINES,
-    A,
-    C,
-)
 from fastbp.kernels.lines import add, note_line, note_magnitude, total, valid_lanes
-from fastbp.kernels.memory import (
-    as_real,
-    bytes_of,
-    fill,
-    get,
-    get_double,
-    get_real,
-    keep_first,
-    load,
-    load_first,
-    put_real,
-    store,
-)
+from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, keep_first, load, load_first, put_real, store
+from fastbp.kernels.records import JoinOp, LossOp
 from fastbp.kernels.rows import row_of
 from fastbp.kernels.vector import LINE, V, vector_function
+from fastbp.kernels.words import exists
 
 LOG_2 = 0.6931471805599453
 
@@ -75,8 +42,8 @@ LOG_2 = 0.6931471805599453
 @inlined
 def row_weight(head, me, r):
     """ω of row r of the buffers."""
-    weights = get(head, WEIGHTS)
-    return get_double(weights, row_of(head, me, r)) if weights != 0 else 1.0
+    weights = head.data.weights
+    return weights[row_of(head, me, r)] if exists(weights) else 1.0
 
 
 def loss(name: str, formula: Callable[[V, V, V], tuple[V, V]]) -> None:
@@ -94,33 +61,33 @@ def loss(name: str, formula: Callable[[V, V, V], tuple[V, V]]) -> None:
 
     def of_rows(op, me, r0, r1, z):
         # A: (rows, N) in   C: (rows, N) out   TARGETS: (·, N) row-major in   ROW_LOSS: (rows,) out
-        head = get(me, HEAD)
-        width = get(op, WIDTH)
+        head = me.head
+        width = op.width
         item = bytes_of(z)
         in_line = LINE // item
-        slope = get_double(op, SETTING_1) * get_double(head, LOSS_SCALE)
-        row_loss = get(head, ROW_LOSS)
-        biggest = me + LARGEST_LINE * WORD
+        slope = op.setting_1 * head.step.scale
+        row_loss = head.step.row_loss
+        biggest = me.largest
         for r in range(r0, r1):
             weight = row_weight(head, me, r)
             factor = as_real(slope * weight, z)
-            targets = get(op, TARGETS) + row_of(head, me, r) * get(op, TARGETS_STRIDE)
+            targets = op.targets.start + row_of(head, me, r) * op.targets.stride
             summed = fill(z)
-            for panel in range(get(op, PANELS)):
-                line = load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z)
+            for panel in range(op.panels):
+                line = load(op.a.start + panel * op.a.stride + r * LINE, z)
                 count = valid_lanes(panel, width, in_line)
                 t = load_first(targets + panel * LINE, count, z)
-                a = load(get(op, GAIN) + panel * LINE, z)
+                a = load(op.gain + panel * LINE, z)
                 value, d = of_line(keep_first(line, count, z), t, a, factor)
                 summed = add(summed, keep_first(value, count, z))
                 d = keep_first(d, count, z)
                 note_line(biggest, d, z)
-                store(get(op, C) + panel * get(op, C_STRIDE) + r * LINE, d)
-            put_real(row_loss + r * item, total(summed) * as_real(get_double(op, SETTING_2) * weight, z))
+                store(op.c.start + panel * op.c.stride + r * LINE, d)
+            put_real(row_loss + r * item, total(summed) * as_real(op.setting_2 * weight, z))
         note_magnitude(op, me, z)
 
     of_rows.__name__ = name
-    kernel(of_rows)
+    kernel(LossOp)(of_rows)
 
 
 def squared(z: V, t: V, a: V) -> tuple[V, V]:
@@ -197,22 +164,22 @@ def gaussian(m: V, s: V, t: V, factor: V) -> tuple[V, V, V]:
     return (s + square) * 0.5, e * precision * factor, (1.0 - square) * 0.5 * factor
 
 
-@kernel
+@kernel(LossOp)
 def gaussian_nll(op, me, r0, r1, z):
     """Columns n of A are means, columns N + n their log variances."""
     # A: (rows, 2N) in   C: (rows, 2N) out   TARGETS: (·, N) row-major in   ROW_LOSS: (rows,) out
-    head = get(me, HEAD)
-    numbers = get(op, WIDTH) // 2
+    head = me.head
+    numbers = op.width // 2
     item = bytes_of(z)
     in_line = LINE // item
-    slope = get_double(op, SETTING_1) * get_double(head, LOSS_SCALE)
-    biggest = me + LARGEST_LINE * WORD
-    lines = me + WORK_LINES * WORD
+    slope = op.setting_1 * head.step.scale
+    biggest = me.largest
+    lines = me.work
     for r in range(r0, r1):
         weight = row_weight(head, me, r)
         factor = as_real(slope * weight, z)
-        targets = get(op, TARGETS) + row_of(head, me, r) * get(op, TARGETS_STRIDE)
-        store(get(op, C) + (get(op, PANELS) - 1) * get(op, C_STRIDE) + r * LINE, fill(z))
+        targets = op.targets.start + row_of(head, me, r) * op.targets.stride
+        store(op.c.start + (op.panels - 1) * op.c.stride + r * LINE, fill(z))
         summed = fill(z)
         for first in range(0, numbers, in_line):
             count = min(in_line, numbers - first)
@@ -220,7 +187,7 @@ def gaussian_nll(op, me, r0, r1, z):
                 store(lines + part * LINE, fill(z))
                 for j in range(count):
                     column = part * numbers + first + j
-                    at = get(op, A) + column // in_line * get(op, A_STRIDE) + r * LINE + column % in_line * item
+                    at = op.a.start + column // in_line * op.a.stride + r * LINE + column % in_line * item
                     put_real(lines + part * LINE + j * item, get_real(at, z))
             t = load_first(targets + first * item, count, z)
             value, dm, ds = gaussian(load(lines, z), load(lines + LINE, z), t, factor)
@@ -233,23 +200,23 @@ def gaussian_nll(op, me, r0, r1, z):
             for part in range(2):
                 for j in range(count):
                     column = part * numbers + first + j
-                    at = get(op, C) + column // in_line * get(op, C_STRIDE) + r * LINE + column % in_line * item
+                    at = op.c.start + column // in_line * op.c.stride + r * LINE + column % in_line * item
                     put_real(at, get_real(lines + part * LINE + j * item, z))
-        row = total(summed) * as_real(get_double(op, SETTING_2) * weight, z)
-        put_real(get(head, ROW_LOSS) + r * item, row)
+        row = total(summed) * as_real(op.setting_2 * weight, z)
+        put_real(head.step.row_loss + r * item, row)
     note_magnitude(op, me, z)
 
 
-@kernel
+@kernel(JoinOp)
 def join_losses(op, me, r0, r1, z):
     """Add SETTING_1 times each row's loss to what SUMS has; 0 there before the first, to ROW_LOSS after the last."""
     # ROW_LOSS: (rows,) in and out   SUMS: (rows,) in and out
     item = bytes_of(z)
-    weight = as_real(get_double(op, SETTING_1), z)
-    row_loss = get(get(me, HEAD), ROW_LOSS)
+    weight = as_real(op.weight, z)
+    row_loss = me.head.step.row_loss
     for r in range(r0, r1):
-        before = z if get(op, FIRST_PANEL) == 0 else get_real(get(op, SUMS) + r * item, z)
+        before = z if op.output == 0 else get_real(op.sums + r * item, z)
         joined = before + weight * get_real(row_loss + r * item, z)
-        put_real(get(op, SUMS) + r * item, joined)
-        if get(op, SHARED) != 0:
+        put_real(op.sums + r * item, joined)
+        if op.last != 0:
             put_real(row_loss + r * item, joined)

@@ -207,12 +207,8 @@ def _writer(kind: Any, wide: Any) -> Any:
     return intrinsic(typed)
 
 
-get = _reader(I64, types.int64)
-put = _writer(I64, types.int64)
 get_index = _reader(I32, types.int64)
 put_index = _writer(I32, types.int64)
-get_double = _reader(ir.DoubleType(), types.float64)
-put_double = _writer(ir.DoubleType(), types.float64)
 
 
 @intrinsic
@@ -266,7 +262,7 @@ def call_kernel(typing_context: Any, function: Any, op: Any, me: Any, r0: Any, r
         builder.call(pointer(builder, args[0], kind), args[1:])
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 5, z), generate
+    return types.void(types.int64, op, me, types.int64, types.int64, z), generate
 
 
 @intrinsic
@@ -276,7 +272,7 @@ def atomic_load(typing_context: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.load_atomic(pointer(builder, args[0], I64), "acquire", 8)
 
-    return types.int64(types.int64), generate
+    return types.int64(address), generate
 
 
 @intrinsic
@@ -287,7 +283,7 @@ def atomic_store(typing_context: Any, address: Any, value: Any) -> Any:
         builder.store_atomic(args[1], pointer(builder, args[0], I64), "release", 8)
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64), generate
+    return types.void(address, types.int64), generate
 
 
 @intrinsic
@@ -297,7 +293,7 @@ def atomic_add(typing_context: Any, address: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.atomic_rmw("add", pointer(builder, args[0], I64), args[1], "acq_rel")
 
-    return types.int64(types.int64, types.int64), generate
+    return types.int64(address, types.int64), generate
 
 
 @intrinsic
@@ -309,7 +305,7 @@ def atomic_swap(typing_context: Any, address: Any, expected: Any, value: Any) ->
         pair = builder.cmpxchg(word, args[1], args[2], "acq_rel", "acquire")
         return builder.extract_value(pair, 1)
 
-    return types.boolean(types.int64, types.int64, types.int64), generate
+    return types.boolean(address, types.int64, types.int64), generate
 
 
 def _on_x86(builder: ir.IRBuilder) -> bool:

@@ -17,22 +17,6 @@ from __future__ import annotations
 from math import sqrt
 
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import (
-    A_STRIDE,
-    C_STRIDE,
-    GAIN,
-    LARGEST_LINE,
-    PANELS,
-    SETTING_1,
-    SHIFTS,
-    SUMS,
-    WIDTH,
-    WORD,
-    Y_STRIDE,
-    A,
-    C,
-    Y,
-)
 from fastbp.kernels.lines import (
     add,
     add_product,
@@ -44,18 +28,8 @@ from fastbp.kernels.lines import (
     total,
     valid_lanes,
 )
-from fastbp.kernels.memory import (
-    as_real,
-    bytes_of,
-    fill,
-    get,
-    get_double,
-    get_real,
-    keep_first,
-    load,
-    put_real,
-    store,
-)
+from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, keep_first, load, put_real, store
+from fastbp.kernels.records import NormOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
 
@@ -78,7 +52,7 @@ def projected(u: V, n: V, mean: V, part: V, r: V) -> V:
 @inlined
 def sum_of_row(op, base, stride, r, z):
     summed = fill(z)
-    for panel in range(get(op, PANELS)):
+    for panel in range(op.panels):
         summed = add(summed, line_of(op, base, stride, r, panel, z))
     return total(summed)
 
@@ -86,7 +60,7 @@ def sum_of_row(op, base, stride, r, z):
 @inlined
 def affine(op, panel, n, z):
     """γ ∘ n + β, as far as there are such."""
-    gain, shifts = get(op, GAIN), get(op, SHIFTS)
+    gain, shifts = op.gain, op.shifts
     if gain != 0:
         if shifts != 0:
             return gained(n, load(gain + panel * LINE, z), load(shifts + panel * LINE, z))
@@ -102,31 +76,31 @@ def norm_rows(centre, op, me, r0, r1, z):
     # A: (rows, N) in   C: (rows, N) out, may be A   Y: (rows, N) out, may be C where there are no γ and β
     item = bytes_of(z)
     in_line = LINE // item
-    width = get(op, WIDTH)
+    width = op.width
     inverse = as_real(1.0 / width, z)
-    a_stride, y_stride, c_stride = get(op, A_STRIDE), get(op, Y_STRIDE), get(op, C_STRIDE)
-    biggest = me + LARGEST_LINE * WORD
+    a_stride, y_stride, c_stride = op.a.stride, op.y.stride, op.c.stride
+    biggest = me.largest
     for r in range(r0, r1):
         mean = z
         if centre:
-            mean = sum_of_row(op, get(op, A), a_stride, r, z) * inverse
+            mean = sum_of_row(op, op.a.start, a_stride, r, z) * inverse
         squares = fill(z)
-        for panel in range(get(op, PANELS)):
+        for panel in range(op.panels):
             count = valid_lanes(panel, width, in_line)
-            d = keep_first(subtract(load(get(op, A) + panel * a_stride + r * LINE, z), mean), count, z)
+            d = keep_first(subtract(load(op.a.start + panel * a_stride + r * LINE, z), mean), count, z)
             squares = add_product(squares, d, d)
-        variance = float(total(squares)) / width + get_double(op, SETTING_1)
+        variance = float(total(squares)) / width + op.eps
         inverse_sigma = as_real(1.0 / sqrt(variance), z)
-        put_real(get(op, SUMS) + r * item, inverse_sigma)
-        for panel in range(get(op, PANELS)):
+        put_real(op.sums + r * item, inverse_sigma)
+        for panel in range(op.panels):
             count = valid_lanes(panel, width, in_line)
-            n = centred(load(get(op, A) + panel * a_stride + r * LINE, z), mean, inverse_sigma)
+            n = centred(load(op.a.start + panel * a_stride + r * LINE, z), mean, inverse_sigma)
             n = keep_first(n, count, z)
             note_line(biggest, n, z)  # the gradient of γ is bounded by it
-            store(get(op, Y) + panel * y_stride + r * LINE, n)
+            store(op.y.start + panel * y_stride + r * LINE, n)
             y = affine(op, panel, n, z)
             note_line(biggest, y, z)
-            store(get(op, C) + panel * c_stride + r * LINE, y)
+            store(op.c.start + panel * c_stride + r * LINE, y)
     note_magnitude(op, me, z)
 
 
@@ -135,64 +109,64 @@ def pull_rows(centre, before, op, me, r0, r1, z):
     """C = r (u - mean u - n mean(u ∘ n)); u is A ∘ γ with `before`, else the result is multiplied with γ."""
     # A: (rows, N) in   Y: n in   SUMS: r in   C: (rows, N) out, may be A
     item = bytes_of(z)
-    width = get(op, WIDTH)
+    width = op.width
     inverse = as_real(1.0 / width, z)
-    gain = get(op, GAIN)
-    a_stride, y_stride, c_stride = get(op, A_STRIDE), get(op, Y_STRIDE), get(op, C_STRIDE)
-    biggest = me + LARGEST_LINE * WORD
+    gain = op.gain
+    a_stride, y_stride, c_stride = op.a.stride, op.y.stride, op.c.stride
+    biggest = me.largest
     for r in range(r0, r1):
         sums, products = fill(z), fill(z)
-        for panel in range(get(op, PANELS)):
-            u = line_of(op, get(op, A), a_stride, r, panel, z)
+        for panel in range(op.panels):
+            u = line_of(op, op.a.start, a_stride, r, panel, z)
             if before and gain != 0:
                 u = times(u, load(gain + panel * LINE, z))
-            n = load(get(op, Y) + panel * y_stride + r * LINE, z)
+            n = load(op.y.start + panel * y_stride + r * LINE, z)
             sums = add(sums, u)
             products = add_product(products, u, n)
         mean = z
         if centre:
             mean = total(sums) * inverse
         part = total(products) * inverse
-        inverse_sigma = get_real(get(op, SUMS) + r * item, z)
-        for panel in range(get(op, PANELS)):
-            u = line_of(op, get(op, A), a_stride, r, panel, z)
+        inverse_sigma = get_real(op.sums + r * item, z)
+        for panel in range(op.panels):
+            u = line_of(op, op.a.start, a_stride, r, panel, z)
             if before and gain != 0:
                 u = times(u, load(gain + panel * LINE, z))
-            n = load(get(op, Y) + panel * y_stride + r * LINE, z)
+            n = load(op.y.start + panel * y_stride + r * LINE, z)
             out = projected(u, n, mean, part, inverse_sigma)
             if not before and gain != 0:
                 out = times(out, load(gain + panel * LINE, z))
             out = keep_first(out, valid_lanes(panel, width, LINE // item), z)
             note_line(biggest, out, z)
-            store(get(op, C) + panel * c_stride + r * LINE, out)
+            store(op.c.start + panel * c_stride + r * LINE, out)
     note_magnitude(op, me, z)
 
 
-@kernel
+@kernel(NormOp)
 def layer_norm_forward(op, me, r0, r1, z):
     norm_rows(True, op, me, r0, r1, z)
 
 
-@kernel
+@kernel(NormOp)
 def layer_norm_vjp(op, me, r0, r1, z):
     pull_rows(True, True, op, me, r0, r1, z)
 
 
-@kernel
+@kernel(NormOp)
 def layer_norm_jvp(op, me, r0, r1, z):
     pull_rows(True, False, op, me, r0, r1, z)
 
 
-@kernel
+@kernel(NormOp)
 def rms_norm_forward(op, me, r0, r1, z):
     norm_rows(False, op, me, r0, r1, z)
 
 
-@kernel
+@kernel(NormOp)
 def rms_norm_vjp(op, me, r0, r1, z):
     pull_rows(False, True, op, me, r0, r1, z)
 
 
-@kernel
+@kernel(NormOp)
 def rms_norm_jvp(op, me, r0, r1, z):
     pull_rows(False, False, op, me, r0, r1, z)

@@ -31,26 +31,13 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastbp.kernels.flags import kernel
-from fastbp.kernels.layout import (
-    FACTORS,
-    GRADIENTS,
-    GROUP_SCALE,
-    MICRO,
-    MOMENT_1,
-    MOMENT_2,
-    MOMENT_3,
-    PARAMETERS,
-    RUNS,
-    SETTINGS,
-    SLOT_DECAY,
-    SLOT_RATE,
-)
 from fastbp.kernels.lines import add_product, times
-from fastbp.kernels.memory import as_real, get, get_double, load, load_from, store, store_to
+from fastbp.kernels.memory import as_real, load, load_from, store, store_to
+from fastbp.kernels.records import Head
 from fastbp.kernels.vector import LINE, V, VectorType, splat
 
-DECAY, DECOUPLED = SETTINGS, SETTINGS + 1  # λ, and whether it is decoupled; then what else an optimiser was told
-RATE_A, RATE_B, CONSTANTS = FACTORS + 1, FACTORS + 2, FACTORS + 3  # FACTORS itself: η of this step
+DECAY, DECOUPLED = 0, 1  # λ, and whether it is decoupled; then what else an optimiser was told
+RATE_A, RATE_B, CONSTANTS = 1, 2, 3  # FACTORS itself: η of this step
 
 LARGE = 1e37  # beyond it 1 / b is about to be subnormal
 
@@ -93,28 +80,29 @@ def optimizer(name: str, moments: int, line: Callable[..., tuple[V, ...]]) -> No
         return types.void(*[types.int64] * 5, *[l2] * 9), generate
 
     def over_lines(head, me, r0, r1, z):
-        decay = get_double(head, DECAY) * get_double(me, SLOT_DECAY)
-        decoupled = get_double(head, DECOUPLED)
-        scale = get_double(me, SLOT_RATE)
+        settings, factors = head.update.settings, head.update.factors
+        decay = settings[DECAY] * me.decay
+        decoupled = settings[DECOUPLED]
+        scale = me.rate
         l2 = as_real(decay * (1.0 - decoupled), z)
-        k = as_real(1.0 - get_double(head, FACTORS) * scale * decay * decoupled, z)
-        a = as_real(get_double(head, RATE_A) * scale, z)
-        b = as_real(get_double(head, RATE_B) * scale, z)
-        c = as_real(get_double(head, CONSTANTS), z)
-        d = as_real(get_double(head, CONSTANTS + 1), z)
-        e = as_real(get_double(head, CONSTANTS + 2), z)
-        f = as_real(get_double(head, CONSTANTS + 3), z)
-        h = as_real(get_double(head, CONSTANTS + 4), z)
-        p = get(head, PARAMETERS) + r0
-        m = get(head, MOMENT_1) + r0
-        v = get(head, MOMENT_2) + r0
-        w = get(head, MOMENT_3) + r0
-        g = get(me, RUNS)
+        k = as_real(1.0 - factors[0] * scale * decay * decoupled, z)
+        a = as_real(factors[RATE_A] * scale, z)
+        b = as_real(factors[RATE_B] * scale, z)
+        c = as_real(factors[CONSTANTS], z)
+        d = as_real(factors[CONSTANTS + 1], z)
+        e = as_real(factors[CONSTANTS + 2], z)
+        f = as_real(factors[CONSTANTS + 3], z)
+        h = as_real(factors[CONSTANTS + 4], z)
+        p = head.update.blocks.parameters + r0
+        m = head.update.blocks.moment_1 + r0
+        v = head.update.blocks.moment_2 + r0
+        w = head.update.blocks.moment_3 + r0
+        g = me.gradients
         for o in range(0, r1 * LINE, LINE):
             update(p + o, g + o, m + o, v + o, w + o, l2, k, a, b, c, d, e, f, h)
 
     over_lines.__name__ = name
-    kernel(over_lines)
+    kernel(Head)(over_lines)
 
 
 def mean_line(old: V, g: V, part: V) -> V:
@@ -222,13 +210,13 @@ optimizer("adadelta", 2, adadelta_line)
 optimizer("lion", 1, lion_line)
 
 
-@kernel
+@kernel(Head)
 def keep_gradients(head, me, r0, r1, z):
     """GRADIENTS = the gradient, or a part of it beside those of the batches before, where a step has several."""
-    g = get(me, RUNS)
-    out = get(head, GRADIENTS) + r0
-    part = as_real(get_double(head, GROUP_SCALE), z)
-    if get(head, MICRO) == 0:
+    g = me.gradients
+    out = head.update.gradients + r0
+    part = as_real(head.step.group_part, z)
+    if head.step.micro == 0:
         for o in range(0, r1 * LINE, LINE):
             store(out + o, times(load(g + o, z), part))
         return

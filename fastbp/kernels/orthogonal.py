@@ -81,7 +81,7 @@ def normalise(row, size, z):
         store(row + o, over_root(load(row + o, z), square))
 
 
-@kernel
+@kernel(None, None)
 def orthonormalise(matrix, me, r0, r1, z):
     """Make the r1 rows at `matrix`, of r0 lines each, orthonormal; there must be no more of them than columns."""
     # matrix: (rows, lines) in and out, zeros behind the last column

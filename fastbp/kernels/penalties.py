@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastbp.kernels.flags import kernel
-from fastbp.kernels.layout import PARAMETERS, RUNS
-from fastbp.kernels.memory import get, load, store
+from fastbp.kernels.memory import load, store
+from fastbp.kernels.records import Head
 from fastbp.kernels.vector import LINE, V, vector_function
 
 
@@ -20,10 +20,10 @@ def penalty(name: str, slope: Callable[[V], V]) -> None:
     joined = vector_function(lambda g, p: g + slope(p))
 
     def of_lines(head, me, r0, r1, z):
-        g = get(me, RUNS)
-        p = get(head, PARAMETERS) + r0
+        g = me.gradients
+        p = head.update.blocks.parameters + r0
         for o in range(0, r1 * LINE, LINE):
             store(g + o, joined(load(g + o, z), load(p + o, z)))
 
     of_lines.__name__ = name
-    kernel(of_lines)
+    kernel(Head)(of_lines)

@@ -14,26 +14,9 @@ An epilogue is applied while the tile is in registers: relu (forward), or the ma
 from __future__ import annotations
 
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import (
-    A_STRIDE,
-    B_STRIDE,
-    BIAS,
-    C_STRIDE,
-    EPILOGUE,
-    EPILOGUE_NONE,
-    LARGEST_LINE,
-    PANELS,
-    WIDTH,
-    WORD,
-    Y_STRIDE,
-    ZERO_LINE,
-    A,
-    B,
-    C,
-    Y,
-)
 from fastbp.kernels.lines import note_magnitude
-from fastbp.kernels.memory import bytes_of, get
+from fastbp.kernels.memory import bytes_of
+from fastbp.kernels.records import EPILOGUE_NONE, ProductOp
 from fastbp.kernels.tile import ROWS, TILE_M, TILE_N, tile
 from fastbp.kernels.vector import LINE
 
@@ -45,18 +28,18 @@ DEPTH = 256
 def product_rows(n, op, me, r0, r1, panel, k0, count, z):
     """Rows r0 to r1 of n panels, `count` terms from k0 on."""
     # A: (rows, WIDTH) in   B: (panels, WIDTH) lines in   C: (rows, panels) out
-    depth = get(op, WIDTH)
-    a_stride = get(op, A_STRIDE)
-    b_stride = get(op, B_STRIDE)
-    c_stride = get(op, C_STRIDE)
+    depth = op.width
+    a_stride = op.a.stride
+    b_stride = op.b.stride
+    c_stride = op.c.stride
     in_line = LINE // bytes_of(z)
-    a = get(op, A) + k0 // in_line * a_stride
-    b = get(op, B) + panel * b_stride + k0 * LINE
-    c = get(op, C) + panel * c_stride
-    y_stride = get(op, Y_STRIDE)
-    y = get(op, Y) + panel * y_stride
-    largest = me + LARGEST_LINE * WORD
-    start = me + ZERO_LINE * WORD
+    a = op.a.start + k0 // in_line * a_stride
+    b = op.b.start + panel * b_stride + k0 * LINE
+    c = op.c.start + panel * c_stride
+    y_stride = op.y.stride
+    y = op.y.start + panel * y_stride
+    largest = me.largest
+    start = me.zero
     start_row = 0
     start_panel = 0
     start_step = 0
@@ -65,12 +48,12 @@ def product_rows(n, op, me, r0, r1, panel, k0, count, z):
         start_row = LINE
         start_panel = c_stride
         start_step = LINE
-    elif get(op, BIAS) != 0:
-        start = get(op, BIAS) + panel * LINE
+    elif op.bias != 0:
+        start = op.bias + panel * LINE
         start_panel = LINE
     epilogue = EPILOGUE_NONE
     if k0 + count == depth:
-        epilogue = get(op, EPILOGUE)
+        epilogue = op.epilogue
     r = r0
     while r + TILE_M <= r1:
         o = r * LINE
@@ -101,11 +84,11 @@ def product_rows(n, op, me, r0, r1, panel, k0, count, z):
         )  # fmt: skip
 
 
-@kernel
+@kernel(ProductOp)
 def product(op, me, r0, r1, z):
     """C = epilogue(start + A B) for rows r0 to r1."""
-    depth = get(op, WIDTH)
-    panels = get(op, PANELS)
+    depth = op.width
+    panels = op.panels
     panel = 0
     while panel < panels:
         pair = TILE_N > 1 and panel + TILE_N <= panels

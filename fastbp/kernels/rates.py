@@ -11,8 +11,8 @@ from math import sqrt
 
 from fastbp.kernels import functions
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import FACTORS, RUNNING, RUNNING_AT, SETTINGS, STEP
-from fastbp.kernels.memory import fill, get, get_double, put, put_double
+from fastbp.kernels.memory import fill
+from fastbp.kernels.records import Head
 from fastbp.kernels.vector import V, vector_function
 
 LOG_0_96 = -0.040821994520255166  # of nadam's schedule: 0.96 ** (t ψ)
@@ -38,53 +38,53 @@ def power(base, exponent):
 @inlined
 def setting(head, number):
     """One of the optimiser's own settings."""
-    return get_double(head, SETTINGS + 2 + number)
+    return head.update.settings[2 + number]
 
 
 @inlined
 def prepare(head, a, b, c, d, e, f, h):
-    put_double(head, FACTORS + 1, a)
-    put_double(head, FACTORS + 2, b)
-    put_double(head, FACTORS + 3, c)
-    put_double(head, FACTORS + 4, d)
-    put_double(head, FACTORS + 5, e)
-    put_double(head, FACTORS + 6, f)
-    put_double(head, FACTORS + 7, h)
+    head.update.factors[1] = a
+    head.update.factors[2] = b
+    head.update.factors[3] = c
+    head.update.factors[4] = d
+    head.update.factors[5] = e
+    head.update.factors[6] = f
+    head.update.factors[7] = h
 
 
-@kernel
+@kernel(Head, None)
 def sgd_factors(head, me, r0, r1, z):
     """a = η. SETTINGS: none."""
-    prepare(head, get_double(head, FACTORS), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    prepare(head, head.update.factors[0], 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-@kernel
+@kernel(Head, None)
 def momentum_factors(head, me, r0, r1, z):
     """a = η, c = μ. SETTINGS: μ."""
-    prepare(head, get_double(head, FACTORS), 0.0, setting(head, 0), 0.0, 0.0, 0.0, 0.0)
+    prepare(head, head.update.factors[0], 0.0, setting(head, 0), 0.0, 0.0, 0.0, 0.0)
 
 
-@kernel
+@kernel(Head, None)
 def adagrad_factors(head, me, r0, r1, z):
     """a = η / (1 + (t - 1) δ), c = ε. SETTINGS: ε, δ."""
-    slower = 1.0 + get(head, STEP) * setting(head, 1)
-    prepare(head, get_double(head, FACTORS) / slower, 0.0, setting(head, 0), 0.0, 0.0, 0.0, 0.0)
+    slower = 1.0 + head.step.number * setting(head, 1)
+    prepare(head, head.update.factors[0] / slower, 0.0, setting(head, 0), 0.0, 0.0, 0.0, 0.0)
 
 
-@kernel
+@kernel(Head, None)
 def rmsprop_factors(head, me, r0, r1, z):
     """a = η, c = α, d = 1 - α, e = ε, f = μ. SETTINGS: α, ε, μ."""
     alpha = setting(head, 0)
-    prepare(head, get_double(head, FACTORS), 0.0, alpha, 1.0 - alpha, setting(head, 1), setting(head, 2), 0.0)
+    prepare(head, head.update.factors[0], 0.0, alpha, 1.0 - alpha, setting(head, 1), setting(head, 2), 0.0)
 
 
-@kernel
+@kernel(Head, None)
 def adam_factors(head, me, r0, r1, z):
     """a = η / (1 - β1ᵗ), c = 1 - β1, d = β2, e = 1 - β2, f = 1 / √(1 - β2ᵗ), h = ε. SETTINGS: β1, β2, ε."""
     beta_1, beta_2 = setting(head, 0), setting(head, 1)
-    t = get(head, STEP) + 1
+    t = head.step.number + 1
     root = 1.0 / sqrt(1.0 - power(beta_2, t))
-    rate = get_double(head, FACTORS) / (1.0 - power(beta_1, t))
+    rate = head.update.factors[0] / (1.0 - power(beta_1, t))
     prepare(head, rate, 0.0, 1.0 - beta_1, beta_2, 1.0 - beta_2, root, setting(head, 2))
 
 
@@ -94,33 +94,33 @@ def nadam_momentum(head, t):
     return setting(head, 0) * (1.0 - 0.5 * first_exp(fill(t * setting(head, 3) * LOG_0_96)))
 
 
-@kernel
+@kernel(Head, None)
 def nadam_factors(head, me, r0, r1, z):
     """a = η (1 - μ_t) / (1 - Π μ), b = η μ_{t+1} / (1 - Π μ μ_{t+1}), the rest as adam's. SETTINGS: β1, β2, ε, ψ.
 
     Π μ, over the steps up to t, is carried along; a run that was resumed multiplies it up again, in the same order.
     """
     beta_1, beta_2 = setting(head, 0), setting(head, 1)
-    t = get(head, STEP) + 1
-    product = get_double(head, RUNNING)
-    done = get(head, RUNNING_AT)
+    t = head.step.number + 1
+    product = head.update.running
+    done = head.update.running_at
     if done >= t or done == 0:
         product = 1.0
         done = 0
     while done < t:
         done += 1
         product *= nadam_momentum(head, done)
-    put_double(head, RUNNING, product)
-    put(head, RUNNING_AT, done)
+    head.update.running = product
+    head.update.running_at = done
     now, following = nadam_momentum(head, t), nadam_momentum(head, t + 1)
-    rate = get_double(head, FACTORS)
+    rate = head.update.factors[0]
     root = 1.0 / sqrt(1.0 - power(beta_2, t))
     a = rate * (1.0 - now) / (1.0 - product)
     b = rate * following / (1.0 - product * following)
     prepare(head, a, b, 1.0 - beta_1, beta_2, 1.0 - beta_2, root, setting(head, 2))
 
 
-@kernel
+@kernel(Head, None)
 def radam_factors(head, me, r0, r1, z):
     """With ρ = 2 / (1 - β2) - 1 and ρ_t = ρ - 2 t β2ᵗ / (1 - β2ᵗ): where ρ_t > 5 adam's step times
     r = √((ρ_t - 4)(ρ_t - 2) ρ / ((ρ - 4)(ρ - 2) ρ_t)), before that the step of the mean alone (Liu et al., 2020).
@@ -128,11 +128,11 @@ def radam_factors(head, me, r0, r1, z):
     a = η r √(1 - β2ᵗ) / (1 - β1ᵗ), f = 1, h = ε; or a = η / (1 - β1ᵗ), f = 0, h = 1. SETTINGS: β1, β2, ε.
     """
     beta_1, beta_2 = setting(head, 0), setting(head, 1)
-    t = get(head, STEP) + 1
+    t = head.step.number + 1
     left = power(beta_2, t)
     limit = 2.0 / (1.0 - beta_2) - 1.0
     length = limit - 2.0 * t * left / (1.0 - left)
-    rate = get_double(head, FACTORS) / (1.0 - power(beta_1, t))
+    rate = head.update.factors[0] / (1.0 - power(beta_1, t))
     root, added = 0.0, 1.0
     if length > 5.0:
         top = (length - 4.0) * (length - 2.0) * limit
@@ -141,19 +141,19 @@ def radam_factors(head, me, r0, r1, z):
     prepare(head, rate, 0.0, 1.0 - beta_1, beta_2, 1.0 - beta_2, root, added)
 
 
-@kernel
+@kernel(Head, None)
 def adadelta_factors(head, me, r0, r1, z):
     """a = η, c = ρ, d = 1 - ρ, e = ε. SETTINGS: ρ, ε."""
     rho = setting(head, 0)
-    prepare(head, get_double(head, FACTORS), 0.0, rho, 1.0 - rho, setting(head, 1), 0.0, 0.0)
+    prepare(head, head.update.factors[0], 0.0, rho, 1.0 - rho, setting(head, 1), 0.0, 0.0)
 
 
-@kernel
+@kernel(Head, None)
 def lion_factors(head, me, r0, r1, z):
     """a = η, c = 1 - β1, d = 1 - β2. SETTINGS: β1, β2."""
-    prepare(head, get_double(head, FACTORS), 0.0, 1.0 - setting(head, 0), 1.0 - setting(head, 1), 0.0, 0.0, 0.0)
+    prepare(head, head.update.factors[0], 0.0, 1.0 - setting(head, 0), 1.0 - setting(head, 1), 0.0, 0.0, 0.0)
 
 
-@kernel
+@kernel(Head, None)
 def keep_gradients_factors(head, me, r0, r1, z):
     """Nothing to prepare."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fastbp.kernels.flags import kernel
 from fastbp.kernels.lines import largest_lane, magnitude_bits
-from fastbp.kernels.memory import bytes_of, get, load, load_first, put, zero_bits
+from fastbp.kernels.memory import bytes_of, load, load_first, zero_bits
 from fastbp.kernels.vector import LINE
+from fastbp.kernels.words import WORDS
 
 
-@kernel
+@kernel(None, WORDS)
 def scan_reals(array, result, r0, r1, z):
     """Write the bits of the largest magnitude in numbers r0 to r1 of `array` to `result`; NaN and inf are largest."""
     item = bytes_of(z)
@@ -23,15 +24,15 @@ def scan_reals(array, result, r0, r1, z):
     while i < r1:
         first = magnitude_bits(first, load_first(array + i * item, min(in_line, r1 - i), z))
         i += in_line
-    put(result, 0, max(largest_lane(first), largest_lane(second)))
+    result[0] = max(largest_lane(first), largest_lane(second))
 
 
-@kernel
+@kernel(WORDS, WORDS)
 def scan_labels(labels, result, r0, r1, z):
     """Write the index of the first of the r0 `labels` that is not in 0 .. r1 - 1 to `result`; -1 if there is none."""
-    put(result, 0, -1)
+    result[0] = -1
     for i in range(r0):
-        label = get(labels, i)
+        label = labels[i]
         if label < 0 or label >= r1:
-            put(result, 0, i)
+            result[0] = i
             return

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from fastbp.kernels import functions
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import A_STRIDE, C_STRIDE, PANELS, WIDTH, Y_STRIDE, A, C, Y
 from fastbp.kernels.lines import add, add_product, larger, largest, line_of, subtract, times, total, valid_lanes
-from fastbp.kernels.memory import as_real, bytes_of, fill, get, keep_first, load, store
+from fastbp.kernels.memory import as_real, bytes_of, fill, keep_first, load, store
+from fastbp.kernels.records import SoftmaxOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
 MINUS_INFINITY = float("-inf")
@@ -56,92 +56,92 @@ def add_exp_product(total: V, y: V, t: V) -> V:
 def top_of_row(op, r, z):
     """The largest number of a row of A; NaN where there is one."""
     top = fill(as_real(MINUS_INFINITY, z))
-    for panel in range(get(op, PANELS)):
-        line = load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z)
-        count = valid_lanes(panel, get(op, WIDTH), LINE // bytes_of(z))
+    for panel in range(op.panels):
+        line = load(op.a.start + panel * op.a.stride + r * LINE, z)
+        count = valid_lanes(panel, op.width, LINE // bytes_of(z))
         top = larger(top, keep_first(line, count, as_real(MINUS_INFINITY, z)))
     return largest(top)
 
 
-@kernel
+@kernel(SoftmaxOp)
 def softmax_forward(op, me, r0, r1, z):
     # A: (rows, N) in   C: (rows, N) out, may be A
-    c_stride = get(op, C_STRIDE)
+    c_stride = op.c.stride
     for r in range(r0, r1):
         top = top_of_row(op, r, z)
         summed = fill(z)
-        for panel in range(get(op, PANELS)):
-            count = valid_lanes(panel, get(op, WIDTH), LINE // bytes_of(z))
-            e = exp_after(load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z), top)
+        for panel in range(op.panels):
+            count = valid_lanes(panel, op.width, LINE // bytes_of(z))
+            e = exp_after(load(op.a.start + panel * op.a.stride + r * LINE, z), top)
             e = keep_first(e, count, z)
             summed = add(summed, e)
-            store(get(op, C) + panel * c_stride + r * LINE, e)
+            store(op.c.start + panel * c_stride + r * LINE, e)
         factor = as_real(1.0, z) / total(summed)
-        for panel in range(get(op, PANELS)):
-            at = get(op, C) + panel * c_stride + r * LINE
+        for panel in range(op.panels):
+            at = op.c.start + panel * c_stride + r * LINE
             store(at, times(load(at, z), factor))
 
 
-@kernel
+@kernel(SoftmaxOp)
 def softmax_vjp(op, me, r0, r1, z):
     # A: dy (rows, N) in   Y: y in   C: (rows, N) out, may be A
     for r in range(r0, r1):
         summed = fill(z)
-        for panel in range(get(op, PANELS)):
-            dy = line_of(op, get(op, A), get(op, A_STRIDE), r, panel, z)
-            summed = add_product(summed, dy, load(get(op, Y) + panel * get(op, Y_STRIDE) + r * LINE, z))
+        for panel in range(op.panels):
+            dy = line_of(op, op.a.start, op.a.stride, r, panel, z)
+            summed = add_product(summed, dy, load(op.y.start + panel * op.y.stride + r * LINE, z))
         s = total(summed)
-        for panel in range(get(op, PANELS)):
-            count = valid_lanes(panel, get(op, WIDTH), LINE // bytes_of(z))
-            dy = load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z)
-            y = load(get(op, Y) + panel * get(op, Y_STRIDE) + r * LINE, z)
+        for panel in range(op.panels):
+            count = valid_lanes(panel, op.width, LINE // bytes_of(z))
+            dy = load(op.a.start + panel * op.a.stride + r * LINE, z)
+            y = load(op.y.start + panel * op.y.stride + r * LINE, z)
             dx = keep_first(softmax_pulled(dy, y, s), count, z)
-            store(get(op, C) + panel * get(op, C_STRIDE) + r * LINE, dx)
+            store(op.c.start + panel * op.c.stride + r * LINE, dx)
 
 
-@kernel
+@kernel(SoftmaxOp)
 def log_softmax_forward(op, me, r0, r1, z):
     # A: (rows, N) in   C: (rows, N) out, may be A
     for r in range(r0, r1):
         top = top_of_row(op, r, z)
         summed = fill(z)
-        for panel in range(get(op, PANELS)):
-            count = valid_lanes(panel, get(op, WIDTH), LINE // bytes_of(z))
-            e = exp_after(load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z), top)
+        for panel in range(op.panels):
+            count = valid_lanes(panel, op.width, LINE // bytes_of(z))
+            e = exp_after(load(op.a.start + panel * op.a.stride + r * LINE, z), top)
             summed = add(summed, keep_first(e, count, z))
         rest = log_of(fill(total(summed)))
-        for panel in range(get(op, PANELS)):
-            count = valid_lanes(panel, get(op, WIDTH), LINE // bytes_of(z))
-            y = below(load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z), top, rest)
-            store(get(op, C) + panel * get(op, C_STRIDE) + r * LINE, keep_first(y, count, z))
+        for panel in range(op.panels):
+            count = valid_lanes(panel, op.width, LINE // bytes_of(z))
+            y = below(load(op.a.start + panel * op.a.stride + r * LINE, z), top, rest)
+            store(op.c.start + panel * op.c.stride + r * LINE, keep_first(y, count, z))
 
 
-@kernel
+@kernel(SoftmaxOp)
 def log_softmax_vjp(op, me, r0, r1, z):
     # A: dy (rows, N) in   Y: y in   C: (rows, N) out, may be A
     for r in range(r0, r1):
         summed = fill(z)
-        for panel in range(get(op, PANELS)):
-            summed = add(summed, line_of(op, get(op, A), get(op, A_STRIDE), r, panel, z))
+        for panel in range(op.panels):
+            summed = add(summed, line_of(op, op.a.start, op.a.stride, r, panel, z))
         s = total(summed)
-        for panel in range(get(op, PANELS)):
-            count = valid_lanes(panel, get(op, WIDTH), LINE // bytes_of(z))
-            dy = load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z)
-            y = load(get(op, Y) + panel * get(op, Y_STRIDE) + r * LINE, z)
+        for panel in range(op.panels):
+            count = valid_lanes(panel, op.width, LINE // bytes_of(z))
+            dy = load(op.a.start + panel * op.a.stride + r * LINE, z)
+            y = load(op.y.start + panel * op.y.stride + r * LINE, z)
             dx = keep_first(log_softmax_pulled(dy, y, s), count, z)
-            store(get(op, C) + panel * get(op, C_STRIDE) + r * LINE, dx)
+            store(op.c.start + panel * op.c.stride + r * LINE, dx)
 
 
-@kernel
+@kernel(SoftmaxOp)
 def log_softmax_jvp(op, me, r0, r1, z):
     # A: tx (rows, N) in   Y: y in   C: (rows, N) out, may be A
     for r in range(r0, r1):
         summed = fill(z)
-        for panel in range(get(op, PANELS)):
-            t = line_of(op, get(op, A), get(op, A_STRIDE), r, panel, z)
-            summed = add_exp_product(summed, load(get(op, Y) + panel * get(op, Y_STRIDE) + r * LINE, z), t)
+        for panel in range(op.panels):
+            t = line_of(op, op.a.start, op.a.stride, r, panel, z)
+            summed = add_exp_product(summed, load(op.y.start + panel * op.y.stride + r * LINE, z), t)
         s = total(summed)
-        for panel in range(get(op, PANELS)):
-            count = valid_lanes(panel, get(op, WIDTH), LINE // bytes_of(z))
-            t = subtract(load(get(op, A) + panel * get(op, A_STRIDE) + r * LINE, z), s)
-            store(get(op, C) + panel * get(op, C_STRIDE) + r * LINE, keep_first(t, count, z))
+        for panel in range(op.panels):
+            count = valid_lanes(panel, op.width, LINE // bytes_of(z))
+            t = subtract(load(op.a.start + panel * op.a.stride + r * LINE, z), s)
+            store(op.c.start + panel * op.c.stride + r * LINE, keep_first(t, count, z))

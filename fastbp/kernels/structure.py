@@ -19,96 +19,80 @@ count, and holds anything afterwards.
 from __future__ import annotations
 
 from fastbp.kernels.flags import kernel
-from fastbp.kernels.layout import (
-    A_ROW,
-    A_STRIDE,
-    B_ROW,
-    B_STRIDE,
-    C_STRIDE,
-    COLUMN_BEGIN,
-    COLUMN_JUMP,
-    PANELS,
-    PART_ROWS,
-    PART_WIDTH,
-    ROW_BEGIN,
-    ROW_JUMP,
-    WIDTH,
-    A,
-    B,
-    C,
-)
 from fastbp.kernels.lines import add, line_of, note_magnitude, total
-from fastbp.kernels.memory import as_real, bytes_of, fill, get, get_double, get_real, load, put_real, store
+from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, load, put_real, store
+from fastbp.kernels.records import GateOp, TakeOp
 from fastbp.kernels.tile import TILE_N
 from fastbp.kernels.vector import LINE
 from fastbp.kernels.weights import DEPTH, reduce_panels, transpose_block
+from fastbp.kernels.words import reals_at
 
 
-@kernel
+@kernel(GateOp)
 def gate_fill(op, me, r0, r1, z):
     """C[r] = the float64 at A + 8 r, in every lane."""
     for r in range(r0, r1):
-        store(get(op, C) + r * LINE, fill(as_real(get_double(get(op, A), r), z)))
+        store(op.c.start + r * LINE, fill(as_real(reals_at(op.a.start)[r], z)))
 
 
-@kernel
+@kernel(GateOp)
 def gate_repeat(op, me, r0, r1, z):
     """C[r] = A[r, 0] in every lane of every panel."""
     for r in range(r0, r1):
-        line = fill(get_real(get(op, A) + r * get(op, A_ROW), z))
-        for panel in range(get(op, PANELS)):
-            store(get(op, C) + panel * get(op, C_STRIDE) + r * LINE, line)
+        line = fill(get_real(op.a.start + r * op.a.row, z))
+        for panel in range(op.panels):
+            store(op.c.start + panel * op.c.stride + r * LINE, line)
 
 
-@kernel
+@kernel(GateOp)
 def gate_sum_rows(op, me, r0, r1, z):
     """One line a panel: the sum of rows r0 to r1."""
-    for panel in range(get(op, PANELS)):
-        source = get(op, A) + panel * get(op, A_STRIDE)
+    for panel in range(op.panels):
+        source = op.a.start + panel * op.a.stride
         out = fill(z)
         for r in range(r0, r1):
             out = add(out, load(source + r * LINE, z))
-        store(get(op, C) + panel * get(op, C_STRIDE), out)
+        store(op.c.start + panel * op.c.stride, out)
 
 
-@kernel
+@kernel(GateOp)
 def gate_sum_columns(op, me, r0, r1, z):
     """C[0, r] = the sum of row r; C has one row."""
     in_line = LINE // bytes_of(z)
-    base, stride = get(op, A), get(op, A_STRIDE)
-    panels = (get(op, WIDTH) + in_line - 1) // in_line
+    base, stride = op.a.start, op.a.stride
+    panels = (op.width + in_line - 1) // in_line
     for r in range(r0, r1):
         out = fill(z)
         for panel in range(panels):
             out = add(out, line_of(op, base, stride, r, panel, z))
-        put_real(get(op, C) + r // in_line * get(op, C_STRIDE) + r % in_line * bytes_of(z), total(out))
+        put_real(op.c.start + r // in_line * op.c.stride + r % in_line * bytes_of(z), total(out))
 
 
-@kernel
+@kernel(GateOp)
 def gate_sum_all(op, me, r0, r1, z):
     """One line: the sum of all numbers of rows r0 to r1 in every lane."""
     in_line = LINE // bytes_of(z)
-    base, stride = get(op, A), get(op, A_STRIDE)
+    base, stride = op.a.start, op.a.stride
     out = fill(z)
-    for panel in range((get(op, WIDTH) + in_line - 1) // in_line):
+    for panel in range((op.width + in_line - 1) // in_line):
         for r in range(r0, r1):
             out = add(out, line_of(op, base, stride, r, panel, z))
-    store(get(op, C), fill(total(out)))
+    store(op.c.start, fill(total(out)))
 
 
-@kernel
+@kernel(GateOp)
 def gate_reshape(op, me, r0, r1, z):
     """Rows r0 to r1 of C, PART_WIDTH wide, from A, WIDTH wide."""
     in_line = LINE // bytes_of(z)
     item = bytes_of(z)
-    width, wanted = get(op, WIDTH), get(op, PART_WIDTH)
+    width, wanted = op.width, op.part_width
     at = r0 * wanted
     row = at // width
     column = at - row * width
     for r in range(r0, r1):
         for j in range(wanted):
-            source = get(op, A) + column // in_line * get(op, A_STRIDE) + row * LINE + column % in_line * item
-            target = get(op, C) + j // in_line * get(op, C_STRIDE) + r * LINE + j % in_line * item
+            source = op.a.start + column // in_line * op.a.stride + row * LINE + column % in_line * item
+            target = op.c.start + j // in_line * op.c.stride + r * LINE + j % in_line * item
             put_real(target, get_real(source, z))
             column += 1
             if column == width:
@@ -116,18 +100,18 @@ def gate_reshape(op, me, r0, r1, z):
                 row += 1
 
 
-@kernel
+@kernel(GateOp)
 def gate_transpose(op, me, r0, r1, z):
     """Columns r0 to r1 of C are rows r0 to r1 of A; r0 is a multiple of P."""
     in_line = LINE // bytes_of(z)
     item = bytes_of(z)
-    width = get(op, WIDTH)
+    width = op.width
     for panel in range((width + in_line - 1) // in_line):
         columns = min(in_line, width - panel * in_line)
         for r in range(r0, r1, in_line):
             rows = min(in_line, r1 - r)
-            source = get(op, A) + panel * get(op, A_STRIDE) + r * LINE
-            target = get(op, C) + r // in_line * get(op, C_STRIDE) + panel * in_line * LINE
+            source = op.a.start + panel * op.a.stride + r * LINE
+            target = op.c.start + r // in_line * op.c.stride + panel * in_line * LINE
             if rows == in_line and columns == in_line:
                 transpose_block(source, target, z)
             else:
@@ -136,57 +120,55 @@ def gate_transpose(op, me, r0, r1, z):
                         put_real(target + j * LINE + i * item, get_real(source + i * LINE + j * item, z))
 
 
-@kernel
+@kernel(TakeOp)
 def gate_take(op, me, r0, r1, z):
     """C[r, j] = A[ROW_BEGIN + r ROW_JUMP, COLUMN_BEGIN + j COLUMN_JUMP] for PART_WIDTH columns."""
     in_line = LINE // bytes_of(z)
     item = bytes_of(z)
-    begin, jump = get(op, COLUMN_BEGIN), get(op, COLUMN_JUMP)
+    begin, jump = op.column_begin, op.column_jump
     for r in range(r0, r1):
-        source = get(op, A) + (get(op, ROW_BEGIN) + r * get(op, ROW_JUMP)) * LINE
-        for j in range(get(op, PART_WIDTH)):
+        source = op.a.start + (op.row_begin + r * op.row_jump) * LINE
+        for j in range(op.part_width):
             column = begin + j * jump
-            number = get_real(source + column // in_line * get(op, A_STRIDE) + column % in_line * item, z)
-            put_real(get(op, C) + j // in_line * get(op, C_STRIDE) + r * LINE + j % in_line * item, number)
+            number = get_real(source + column // in_line * op.a.stride + column % in_line * item, z)
+            put_real(op.c.start + j // in_line * op.c.stride + r * LINE + j % in_line * item, number)
 
 
-@kernel
+@kernel(TakeOp)
 def gate_place(op, me, r0, r1, z):
     """C = B for rows r0 to r1, but A, PART_ROWS by PART_WIDTH, in the places that `take` reads."""
     in_line = LINE // bytes_of(z)
     item = bytes_of(z)
-    for panel in range(get(op, PANELS)):
-        source = get(op, B) + panel * get(op, B_STRIDE)
+    for panel in range(op.panels):
+        source = op.b.start + panel * op.b.stride
         for r in range(r0, r1):
-            store(get(op, C) + panel * get(op, C_STRIDE) + r * LINE, load(source + r * get(op, B_ROW), z))
-    begin, jump = get(op, COLUMN_BEGIN), get(op, COLUMN_JUMP)
-    for i in range(get(op, PART_ROWS)):
-        target = get(op, C) + (get(op, ROW_BEGIN) + i * get(op, ROW_JUMP)) * LINE
-        for j in range(get(op, PART_WIDTH)):
+            store(op.c.start + panel * op.c.stride + r * LINE, load(source + r * op.b.row, z))
+    begin, jump = op.column_begin, op.column_jump
+    for i in range(op.part_rows):
+        target = op.c.start + (op.row_begin + i * op.row_jump) * LINE
+        for j in range(op.part_width):
             column = begin + j * jump
-            number = get_real(get(op, A) + j // in_line * get(op, A_STRIDE) + i * LINE + j % in_line * item, z)
-            put_real(target + column // in_line * get(op, C_STRIDE) + column % in_line * item, number)
+            number = get_real(op.a.start + j // in_line * op.a.stride + i * LINE + j % in_line * item, z)
+            put_real(target + column // in_line * op.c.stride + column % in_line * item, number)
 
 
-@kernel
+@kernel(GateOp)
 def gate_outer(op, me, r0, r1, z):
     """C = Aᵀ B over rows r0 = 0 to r1: WIDTH rows of PANELS panels."""
-    a, a_stride = get(op, A), get(op, A_STRIDE)
-    b, b_stride = get(op, B), get(op, B_STRIDE)
-    c_stride = get(op, C_STRIDE)
-    panels = get(op, PANELS)
+    a, a_stride = op.a.start, op.a.stride
+    b, b_stride = op.b.start, op.b.stride
+    c_stride = op.c.stride
+    panels = op.panels
     for b0 in range(0, r1, DEPTH):
         count = min(DEPTH, r1 - b0)
         panel = 0
         while panel < panels:
-            out = get(op, C) + panel * c_stride
+            out = op.c.start + panel * c_stride
             d = b + panel * b_stride
             if TILE_N > 1 and panel + TILE_N <= panels:
-                reduce_panels(
-                    TILE_N, a, a_stride, d, b_stride, me, 0, get(op, WIDTH), out, c_stride, b0, count, b0 > 0, z
-                )
+                reduce_panels(TILE_N, a, a_stride, d, b_stride, me, 0, op.width, out, c_stride, b0, count, b0 > 0, z)
                 panel += TILE_N
             else:
-                reduce_panels(1, a, a_stride, d, b_stride, me, 0, get(op, WIDTH), out, c_stride, b0, count, b0 > 0, z)
+                reduce_panels(1, a, a_stride, d, b_stride, me, 0, op.width, out, c_stride, b0, count, b0 > 0, z)
                 panel += 1
     note_magnitude(op, me, z)

@@ -10,89 +10,60 @@ Pieces are cut by the layout of GRADIENTS alone and their sums are added in orde
 from __future__ import annotations
 
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import (
-    CHECKING,
-    CLIP_SCALE,
-    GRADIENTS,
-    HEAD,
-    LAYER_BIAS,
-    LAYER_BIAS_DECAY,
-    LAYER_BIAS_RATE,
-    LAYER_DECAY,
-    LAYER_OFFSET,
-    LAYER_RATE,
-    LAYER_SHARED,
-    LAYER_STRIDE,
-    LAYER_TRANSPOSED,
-    NORMS,
-    PIECE_FROM,
-    PIECE_LINES,
-    PIECE_NUMBER,
-    RUNS,
-    SCRATCH,
-    TILE_I0,
-    TILE_I1,
-    TILE_LAYER,
-    TILE_P0,
-    TILE_P1,
-    UPDATE,
-    WORD,
-)
 from fastbp.kernels.lines import add_product, times, total
-from fastbp.kernels.memory import as_real, bytes_of, fill, get, get_double, get_real, load, put, put_double, store
+from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, load, store
+from fastbp.kernels.records import Piece, Tile
 from fastbp.kernels.vector import LINE
 from fastbp.kernels.weights import apply, transpose_tile
 
 
-@kernel
+@kernel(Piece)
 def norm(task, me, r0, r1, z):
     """The sum of squares of one piece of GRADIENTS."""
-    head = get(me, HEAD)
-    g = get(head, GRADIENTS) + get(task, PIECE_FROM)
+    head = me.head
+    g = head.update.gradients + task.first
     summed = fill(z)
-    for o in range(0, get(task, PIECE_LINES) * LINE, LINE):
+    for o in range(0, task.lines * LINE, LINE):
         line = load(g + o, z)
         summed = add_product(summed, line, line)
     squares = float(total(summed))
     if not squares - squares == 0.0:  # too large for float32, not for float64
         squares = 0.0
         item = bytes_of(z)
-        for o in range(0, get(task, PIECE_LINES) * LINE, item):
+        for o in range(0, task.lines * LINE, item):
             number = 1.0 * get_real(g + o, z)  # a float64; `float` would leave it a float32
             squares += number * number
-    put_double(get(head, NORMS), get(task, PIECE_NUMBER), squares)
+    head.update.norms[task.number] = squares
 
 
 @inlined
-def apply_kept(head, me, rate, decay, offset, lines, z):
+def apply_kept(head, me, learned, offset, lines, z):
     """Update parameters at `offset` from their gradients in GRADIENTS, of which a copy is clipped."""
-    scale = as_real(get_double(head, CLIP_SCALE), z)
-    g = get(head, GRADIENTS) + offset
-    scratch = get(me, SCRATCH)
+    scale = as_real(head.update.clip_scale, z)
+    g = head.update.gradients + offset
+    scratch = me.scratch
     for o in range(0, lines * LINE, LINE):
         store(scratch + o, times(load(g + o, z), scale))
-    put(me, RUNS, scratch)
-    apply(get(head, UPDATE), head, me, rate, decay, offset, lines, z)
+    me.gradients = scratch
+    apply(head.update.kernel, head, me, learned, offset, lines, z)
 
 
-@kernel
+@kernel(Tile)
 def update(task, me, r0, r1, z):
     """Apply the gradients of one tile, and renew its transposed copy; or only try to."""
-    head = get(me, HEAD)
-    layer = get(task, TILE_LAYER)
-    i0 = get(task, TILE_I0)
-    i1 = get(task, TILE_I1)
-    p0 = get(task, TILE_P0)
-    p1 = get(task, TILE_P1)
-    if get(layer, LAYER_SHARED) != 0:  # the sum over all panels is one number
+    head = me.head
+    layer = task.layer
+    i0 = task.i0
+    i1 = task.i1
+    p0 = task.p0
+    p1 = task.p1
+    if layer.shared != 0:  # the sum over all panels is one number
         p1 = p0 + 1
-    if get(layer, LAYER_OFFSET) >= 0:
-        rate, decay = layer + LAYER_RATE * WORD, layer + LAYER_DECAY * WORD
+    if layer.weight.offset >= 0:
         for panel in range(p0, p1):
-            offset = get(layer, LAYER_OFFSET) + panel * get(layer, LAYER_STRIDE) + i0 * LINE
-            apply_kept(head, me, rate, decay, offset, i1 - i0, z)
-    if i0 == 0 and get(layer, LAYER_BIAS) >= 0:
-        rate, decay = layer + LAYER_BIAS_RATE * WORD, layer + LAYER_BIAS_DECAY * WORD
-        apply_kept(head, me, rate, decay, get(layer, LAYER_BIAS) + p0 * LINE, p1 - p0, z)
-    if get(layer, LAYER_TRANSPOSED) != 0 and get(head, CHECKING) == 0:
+            offset = layer.weight.offset + panel * layer.weight.stride + i0 * LINE
+            apply_kept(head, me, layer.weight, offset, i1 - i0, z)
+    if i0 == 0 and layer.bias.offset >= 0:
+        apply_kept(head, me, layer.bias, layer.bias.offset + p0 * LINE, p1 - p0, z)
+    if layer.transposed.start != 0 and head.step.checking == 0:
         transpose_tile(head, layer, i0, i1, p0, p1, z)

@@ -17,72 +17,23 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.layout import (
-    ATTEMPT,
-    AVERAGE,
-    AVERAGE_KEEP,
-    BAD_LAYER,
-    CHECKING,
-    CLIP_VALUE,
-    EPILOGUE_NONE,
-    FINITE,
-    HEAD,
-    LARGEST_LINE,
-    LAYER_BIAS,
-    LAYER_BIAS_DECAY,
-    LAYER_BIAS_RATE,
-    LAYER_D,
-    LAYER_D_STRIDE,
-    LAYER_DECAY,
-    LAYER_INPUTS,
-    LAYER_MORE,
-    LAYER_NODE,
-    LAYER_OFFSET,
-    LAYER_PENALTY,
-    LAYER_RATE,
-    LAYER_STRIDE,
-    LAYER_TRANSPOSED,
-    LAYER_TRANSPOSED_STRIDE,
-    LAYER_X,
-    LAYER_X_STRIDE,
-    OPTIMIZER,
-    PARAMETERS,
-    RUNS,
-    SCAN,
-    SCANNED,
-    SCRATCH,
-    SLOT_DECAY,
-    SLOT_RATE,
-    STAGED,
-    STEEPEST,
-    STEP,
-    TILE_I0,
-    TILE_I1,
-    TILE_LAYER,
-    TILE_P0,
-    TILE_P1,
-    TRYING,
-    WORD,
-    ZERO_LINE,
-)
 from fastbp.kernels.lines import add, largest_lane, note_line
 from fastbp.kernels.memory import (
     as_real,
     bytes_of,
     call_kernel,
     fill,
-    get,
-    get_double,
     load,
     load_bits,
     load_from,
-    put,
     store,
     store_to,
     zero_bits,
 )
+from fastbp.kernels.records import EPILOGUE_NONE, TRYING, Tile, Trained
 from fastbp.kernels.tile import COLUMNS, TILE_M, TILE_N, tile
 from fastbp.kernels.vector import I32, I64, LINE, V, VectorType, vector_function
+from fastbp.kernels.words import exists, same
 
 # Rows of the batch reduced in one go: 256 lines of one input panel and two cotangent panels are 48 KiB, about L1.
 DEPTH = 256
@@ -137,8 +88,8 @@ def reduce_panels(n, x, x_stride, d, d_stride, me, i0, i1, out, out_stride, b0, 
     in_line = LINE // item
     x += b0 * LINE
     d += b0 * LINE
-    largest = me + LARGEST_LINE * WORD
-    start = me + ZERO_LINE * WORD
+    largest = me.largest
+    start = me.zero
     start_row = 0
     start_panel = 0
     start_step = 0
@@ -192,41 +143,36 @@ def reduce_bias(d, rows, out, begun, largest, z):
 
 
 @inlined
-def add_penalty(head, me, decay, gradients, offset, lines, z):
+def add_penalty(head, me, learned, gradients, offset, lines, z):
     """Point RUNS at gradient lines and add the slope of their penalty, if there is one; note the largest then."""
-    put(me, RUNS, gradients)
-    penalty = get(decay, LAYER_PENALTY - LAYER_DECAY)
-    if penalty != 0:
-        call_kernel(penalty, head, me, offset, lines, z)
-        call_kernel(get(head, SCAN), gradients, me + SCANNED * WORD, 0, lines * LINE // bytes_of(z), z)
-        put(me, STEEPEST, max(get(me, STEEPEST), get(me, SCANNED)))
+    me.gradients = gradients
+    if learned.penalty != 0:
+        call_kernel(learned.penalty, head, me, offset, lines, z)
+        call_kernel(head.data.scan, gradients, me.scanned, 0, lines * LINE // bytes_of(z), z)
+        me.steepest = max(me.steepest, me.scanned[0])
 
 
 @inlined
-def hand_over(head, me, rate, decay, gradients, offset, lines, z):
-    """Give finished gradient lines to the optimiser: the parameters they belong to begin at `offset`.
-
-    `rate` and `decay` are the addresses of the factors of these parameters.
-    """
-    add_penalty(head, me, decay, gradients, offset, lines, z)
-    if get(head, STAGED) != 0:
-        call_kernel(get(head, OPTIMIZER), head, me, offset, lines, z)
+def hand_over(head, me, learned, gradients, offset, lines, z):
+    """Give finished gradient lines to the optimiser: the parameters they belong to begin at `offset`."""
+    add_penalty(head, me, learned, gradients, offset, lines, z)
+    if head.update.staged != 0:
+        call_kernel(head.update.optimizer, head, me, offset, lines, z)
     else:
-        apply(get(head, OPTIMIZER), head, me, rate, decay, offset, lines, z)
+        apply(head.update.optimizer, head, me, learned, offset, lines, z)
 
 
 @inlined
-def apply(function, head, me, rate, decay, offset, lines, z):
+def apply(function, head, me, learned, offset, lines, z):
     """Update the parameters at `offset` from the gradients at RUNS, or copies of them while it is only tried."""
-    put(me, SLOT_RATE, get(rate, 0))
-    put(me, SLOT_DECAY, get(decay, 0))
-    if get_double(head, CLIP_VALUE) > 0.0:
-        limit = as_real(get_double(head, CLIP_VALUE), z)
-        g = get(me, RUNS)
+    me.rate, me.decay = learned.rate, learned.decay
+    if head.update.clip_value > 0.0:
+        limit = as_real(head.update.clip_value, z)
+        g = me.gradients
         for o in range(0, lines * LINE, LINE):
             store(g + o, within(load(g + o, z), limit))
-    if get(head, CHECKING) != 0:
-        call_kernel(get(head, ATTEMPT), head, me, offset, lines, z)
+    if head.step.checking != 0:
+        call_kernel(head.update.attempt, head, me, offset, lines, z)
         return
     call_kernel(function, head, me, offset, lines, z)
     average(head, offset, lines, z)
@@ -235,23 +181,23 @@ def apply(function, head, me, rate, decay, offset, lines, z):
 @inlined
 def average(head, offset, lines, z):
     """Move the running average of the parameters at `offset`, if one is kept, towards them."""
-    if get(head, AVERAGE) == 0:
+    if head.update.blocks.average == 0:
         return
-    keep = as_real(get_double(head, AVERAGE_KEEP) if get(head, STEP) > 0 else 0.0, z)
+    keep = as_real(head.update.average_keep if head.step.number > 0 else 0.0, z)
     for o in range(offset, offset + lines * LINE, LINE):
-        at = get(head, AVERAGE) + o
-        store(at, towards(load(at, z), load(get(head, PARAMETERS) + o, z), keep))
+        at = head.update.blocks.average + o
+        store(at, towards(load(at, z), load(head.update.blocks.parameters + o, z), keep))
 
 
 @inlined
 def gradient_biases(layer, p0, p1, rows, out, largest, z):
     """db of panels p0 to p1 to the lines at `out`."""
     record = layer
-    while record != 0:
+    while exists(record):
         for panel in range(p0, p1):
-            d = get(record, LAYER_D) + panel * get(record, LAYER_D_STRIDE)
-            reduce_bias(d, rows, out + (panel - p0) * LINE, record != layer, largest, z)
-        record = get(record, LAYER_MORE)
+            d = record.d.start + panel * record.d.stride
+            reduce_bias(d, rows, out + (panel - p0) * LINE, not same(record, layer), largest, z)
+        record = record.more
 
 
 @inlined
@@ -259,39 +205,39 @@ def found_bad(layer, head, me, largest, z):
     """While nothing is written: note this layer if a gradient is not finite; says whether that was all."""
     top = largest_lane(load_bits(largest, z))
     store(largest, zero_bits(z))
-    if get(head, CHECKING) == 0:
+    if head.step.checking == 0:
         return False
-    bad = get(me, BAD_LAYER)
-    node = get(layer, LAYER_NODE) + 1
-    finite = top < get(head, FINITE)
+    bad = me.bad_layer
+    node = layer.node + 1
+    finite = top < head.step.finite
     if not finite and (bad == 0 or node < bad):
-        put(me, BAD_LAYER, node)
-    return not (finite and get(head, CHECKING) == TRYING)
+        me.bad_layer = node
+    return not (finite and head.step.checking == TRYING)
 
 
-@kernel
+@kernel(Tile)
 def weights(task, me, r0, r1, z):
     """One tile of one layer: reduce rows r0 = 0 to r1 = B, then update, or only look for what would not be finite."""
-    head = get(me, HEAD)
-    layer = get(task, TILE_LAYER)
-    i0 = get(task, TILE_I0)
-    i1 = get(task, TILE_I1)
-    p0 = get(task, TILE_P0)
-    p1 = get(task, TILE_P1)
+    head = me.head
+    layer = task.layer
+    i0 = task.i0
+    i1 = task.i1
+    p0 = task.p0
+    p1 = task.p1
     inputs = i1 - i0
     stride = inputs * LINE
-    scratch = get(me, SCRATCH)
-    largest = me + LARGEST_LINE * WORD
+    scratch = me.scratch
+    largest = me.largest
     record = layer
     begun = False
-    while record != 0:  # several where layers share these parameters
-        x, x_stride, d_stride = get(record, LAYER_X), get(record, LAYER_X_STRIDE), get(record, LAYER_D_STRIDE)
+    while exists(record):  # several where layers share these parameters
+        x, x_stride, d_stride = record.x.start, record.x.stride, record.d.stride
         for b0 in range(0, r1, DEPTH):
             count = min(DEPTH, r1 - b0)
             panel = p0
             while panel < p1:
                 out = scratch + (panel - p0) * stride
-                d = get(record, LAYER_D) + panel * d_stride
+                d = record.d.start + panel * d_stride
                 if TILE_N > 1 and panel + TILE_N <= p1:
                     reduce_panels(TILE_N, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun, z)
                     panel += TILE_N
@@ -299,23 +245,21 @@ def weights(task, me, r0, r1, z):
                     reduce_panels(1, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun, z)
                     panel += 1
             begun = True
-        record = get(record, LAYER_MORE)
-    biased = i0 == 0 and get(layer, LAYER_BIAS) >= 0
+        record = record.more
+    biased = i0 == 0 and layer.bias.offset >= 0
     biases = scratch + (p1 - p0) * stride
     if biased:
         gradient_biases(layer, p0, p1, r1, biases, largest, z)
     if found_bad(layer, head, me, largest, z):
         return
-    first = get(layer, LAYER_OFFSET)
-    panel_bytes = get(layer, LAYER_STRIDE)
-    rate, decay = layer + LAYER_RATE * WORD, layer + LAYER_DECAY * WORD
+    first = layer.weight.offset
+    panel_bytes = layer.weight.stride
     for panel in range(p0, p1):
         offset = first + panel * panel_bytes + i0 * LINE
-        hand_over(head, me, rate, decay, scratch + (panel - p0) * stride, offset, inputs, z)
+        hand_over(head, me, layer.weight, scratch + (panel - p0) * stride, offset, inputs, z)
     if biased:
-        rate, decay = layer + LAYER_BIAS_RATE * WORD, layer + LAYER_BIAS_DECAY * WORD
-        hand_over(head, me, rate, decay, biases, get(layer, LAYER_BIAS) + p0 * LINE, p1 - p0, z)
-    if get(layer, LAYER_TRANSPOSED) != 0 and get(head, STAGED) == 0 and get(head, CHECKING) == 0:
+        hand_over(head, me, layer.bias, biases, layer.bias.offset + p0 * LINE, p1 - p0, z)
+    if layer.transposed.start != 0 and head.update.staged == 0 and head.step.checking == 0:
         transpose_tile(head, layer, i0, i1, p0, p1, z)
 
 
@@ -323,19 +267,19 @@ def weights(task, me, r0, r1, z):
 def transpose_tile(head, layer, i0, i1, p0, p1, z):
     """Renew the transposed copy of one tile; i0 is a multiple of P."""
     in_line = LINE // bytes_of(z)
-    source = get(head, PARAMETERS) + get(layer, LAYER_OFFSET)
-    target = get(layer, LAYER_TRANSPOSED)
+    source = head.update.blocks.parameters + layer.weight.offset
+    target = layer.transposed.start
     for panel in range(p0, p1):
         for i in range(i0, i1, in_line):
             transpose_block(
-                source + panel * get(layer, LAYER_STRIDE) + i * LINE,
-                target + i // in_line * get(layer, LAYER_TRANSPOSED_STRIDE) + panel * in_line * LINE,
+                source + panel * layer.weight.stride + i * LINE,
+                target + i // in_line * layer.transposed.stride + panel * in_line * LINE,
                 z,
             )
 
 
-@kernel
+@kernel(Trained)
 def transpose_weights(layer, me, r0, r1, z):
     """Renew the transposed copy of one whole layer, after somebody has written its weights."""
-    if get(layer, LAYER_TRANSPOSED) != 0:
-        transpose_tile(get(me, HEAD), layer, 0, get(layer, LAYER_INPUTS), r0, r1, z)
+    if layer.transposed.start != 0:
+        transpose_tile(me.head, layer, 0, layer.inputs, r0, r1, z)

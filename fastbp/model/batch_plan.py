@@ -13,10 +13,27 @@ from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.entries import DIVERGED, USED
 from fastbp.engine.memory import view
 from fastbp.engine.panels import Block
-from fastbp.engine.plan import Plan, Table, Words, double
+from fastbp.engine.plan import Plan, Table
 from fastbp.errors import CheckpointError, DataError
-from fastbp.kernels import layout as at
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.fields import LINE, WORD
+from fastbp.kernels.records import (
+    END_BACKWARD,
+    END_CHECK,
+    END_GRADIENTS,
+    END_LOSS,
+    END_NORM,
+    END_NOTHING,
+    END_STEP,
+    TASK_PHASE,
+    JoinOp,
+    LossOp,
+    Matrix,
+    Phase,
+    Piece,
+    Task,
+    Tile,
+    TrainedNorm,
+)
 from fastbp.model import plans
 from fastbp.model.divergence import error_of, guard, keep_states
 from fastbp.model.gate_rules import added, times
@@ -69,8 +86,14 @@ class Update:
 
 
 KEEP = "keep_gradients"
-PLACE_WORDS = {"epoch": at.EPOCH, "cursor": at.CURSOR, "pass_rows": at.PASS_ROWS}
-PLACE_NUMBERS = {"pass_loss": at.PASS_LOSS, "pass_weight": at.PASS_WEIGHT}
+# Where a plan stands in its data, by the names that checkpoints use: in the head's `data` and `step`.
+PLACE = {
+    "epoch": ("data", "epoch"),
+    "cursor": ("data", "cursor"),
+    "pass_rows": ("step", "epoch_rows"),
+    "pass_loss": ("step", "epoch_loss"),
+    "pass_weight": ("step", "epoch_weight"),
+}
 PIECE_LINES = 512  # of GRADIENTS whose squares are summed together
 
 
@@ -128,43 +151,42 @@ class BatchPlan(Plan):
             lowering.backward(uses, seeds, to_input=False)
             if update.only_keeps:  # running statistics learn from steps alone
                 for layer in lowering.layers:
-                    layer[at.LAYER_MOMENTUM] = double(0.0)
+                    if isinstance(layer, TrainedNorm):
+                        layer.momentum = 0.0
         ops, phases = row_phases(lowering.ops, batch, workers)
         for phase in phases[:-1]:
-            phase[at.PHASE_END] = at.END_NOTHING
-        phases[-1][at.PHASE_END] = at.END_BACKWARD if lowering.layers else at.END_LOSS
+            phase.end = END_NOTHING
+        phases[-1].end = END_BACKWARD if lowering.layers else END_LOSS
         self.tasks: list[Table] = []
         rows = len(phases)
         if lowering.layers:
-            phases += [{at.PHASE_KIND: at.TASK_PHASE, at.PHASE_END: end} for end in self._ends(update)]
+            phases += [Phase(kind=TASK_PHASE, end=end) for end in self._ends(update)]
         self.finish(ops, lowering.layers, phases, lowering.transposes, lowering.more)
         if lowering.layers:
             assert update
             self._add_tasks(rows, lowering, update)
         self._loss_ops = [next(i for i, op in enumerate(ops) if op is loss_op) for loss_op in loss_ops]
-        head = self.head
-        self._numbers = head.view(np.float64)
-        head[at.TRAINING] = 1
-        head[at.BATCH] = batch
-        head[at.CLASSES] = graph.outputs
-        head[at.LOSS_OP] = self.ops.address_of(self._loss_ops[0])
-        head[at.SUMMED] = loss.reduction == "sum"
-        head[at.SCAN] = kernel_address("scan_reals", self.real)
-        head[at.SCAN_TARGETS] = kernel_address("scan_labels" if loss.of_labels else "scan_reals", self.real)
+        head, data, step = self.head, self.head.data, self.head.step
+        head.training = 1
+        head.loss_op = self.ops.address_of(self._loss_ops[0])
+        data.batch, data.outputs = batch, graph.outputs
+        data.scan = kernel_address("scan_reals", self.real)
+        data.scan_targets = kernel_address("scan_labels" if loss.of_labels else "scan_reals", self.real)
         self._step_entry = sweep("step_batch_labels" if loss.of_labels else "step_batch", self.real)
-        head[at.ROW_LOSS] = lowering.row_numbers()
+        step.summed = loss.reduction == "sum"
+        step.row_loss = lowering.row_numbers()
         self.rates = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
         self._passes = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
-        head[at.RATES], head[at.PASSES] = self.rates.ctypes.data, self._passes.ctypes.data
+        step.rates, step.losses = self.rates.ctypes.data, self._passes.ctypes.data
         self._set_up_update(update or Update(KEEP, f"{KEEP}_factors"))
         self._order = np.zeros(0, np.uint32)
         self._data: Any = None
         shapes = graph.parameters().values()
         self.work = batch * sum(shape[0] * shape[1] for shape in shapes if len(shape) == 2)
 
-    def _losses(self, lowering: Lowering, heads: list[Use]) -> tuple[list[Words], dict[int, Buffer]]:
+    def _losses(self, lowering: Lowering, heads: list[Use]) -> tuple[list[LossOp], dict[int, Buffer]]:
         """Ops of the loss, of one output or several; returns their records and the cotangents that they begin with."""
-        records: list[Words] = []
+        records: list[LossOp] = []
         seeds: dict[int, Buffer] = {}
         parts = self.loss_spec.parts
         joint = len(parts) > 1
@@ -174,13 +196,11 @@ class BatchPlan(Plan):
             d = lowering.buffer(outputs)
             gain, shifts = (self._lines(numbers, outputs, d.panels) for numbers in loss.lines(outputs))
             first, second = loss.constants(outputs)
-            words = {"gain": gain, "shifts": shifts, "setting_1": double(first), "setting_2": double(second)}
-            number = lowering.op(loss.kernel, use.value.buffer, d, sums=lowering.row_numbers(), **words)
-            records.append(lowering.ops[number])
-            d = replace(d, wrote=number)
+            op = LossOp(sums=lowering.row_numbers(), gain=gain, shifts=shifts, setting_1=first, setting_2=second)
+            d = replace(d, wrote=lowering.op(loss.kernel, use.value.buffer, d, op))
+            records.append(op)
             if joint:
-                place = {"sums": total, "first_panel": i, "shared": int(i == len(parts) - 1)}
-                lowering.op("join_losses", d, d, setting_1=double(weight), **place)
+                lowering.op("join_losses", d, d, JoinOp(sums=total, weight=weight, output=i, last=i == len(parts) - 1))
                 d = times(lowering, d, weight, d)
             seeds[use.node.index] = added(lowering, seeds[use.node.index], d) if use.node.index in seeds else d
         return records, seeds
@@ -200,19 +220,18 @@ class BatchPlan(Plan):
         """
         assert update
         if update.gradients is None or update.only_keeps:
-            return [at.END_CHECK, at.END_STEP]
-        norm = [at.END_NORM] if update.clip_norm else []
-        return [at.END_CHECK, at.END_GRADIENTS, *norm, at.END_CHECK, at.END_STEP]
+            return [END_CHECK, END_STEP]
+        norm = [END_NORM] if update.clip_norm else []
+        return [END_CHECK, END_GRADIENTS, *norm, END_CHECK, END_STEP]
 
     def _add_tasks(self, first: int, lowering: Lowering, update: Update) -> None:
         """Tables of the tasks of the phases from `first` on: weight tiles by worker, and pieces."""
         shares = weight_tiles(lowering.layers, self.workers)
         tiles = [tile for share in shares for tile in share]
-        splits = Table(self.arena, 1, self.workers + 1)
-        splits.records[0] = np.cumsum([0, *(len(share) for share in shares)])
-        self._splits = splits.address
+        self._splits = self.arena.take((self.workers + 1) * WORD)
+        view(self._splits, (self.workers + 1,), np.int64)[:] = np.cumsum([0, *(len(share) for share in shares)])
         reduce = [kernel_address(name, self.real) for name in lowering.reducers]
-        weights = self._task_table([(reduce[i], self.layers.address_of(i), *extent) for i, *extent in tiles])
+        weights = self._task_table([self._tile(reduce[i], i, *extent) for i, *extent in tiles])
         self._set_tasks(first, weights)
         self._set_tasks(first + 1, weights)
         self._split_phases = [first, first + 1]
@@ -221,7 +240,7 @@ class BatchPlan(Plan):
             return
         names = ["embedding_update" if name == "embedding_rows" else "update" for name in lowering.reducers]
         apply = [kernel_address(name, self.real) for name in names]
-        updates = self._task_table([(apply[i], self.layers.address_of(i), *extent) for i, *extent in tiles])
+        updates = self._task_table([self._tile(apply[i], i, *extent) for i, *extent in tiles])
         for phase in (last - 1, last):  # which tries, and which does
             self._set_tasks(phase, updates)
             self._split_phases.append(phase)
@@ -229,51 +248,53 @@ class BatchPlan(Plan):
             lines = self.parameters.size // LINE
             pieces = range(0, lines, PIECE_LINES)
             norm = kernel_address("norm", self.real)
-            records = [(norm, i, o * LINE, min(PIECE_LINES, lines - o)) for i, o in enumerate(pieces)]
+            records = [
+                Piece(kernel=norm, number=i, first=o * LINE, lines=min(PIECE_LINES, lines - o))
+                for i, o in enumerate(pieces)
+            ]
             self._set_tasks(last - 2, self._task_table(records))
-            self.head[at.NORMS] = self.arena.take(len(pieces) * at.WORD)
-            self.head[at.NORM_COUNT] = len(pieces)
+            self.head.update.norms = self.arena.take(len(pieces) * WORD)
+            self.head.update.norm_count = len(pieces)
 
-    def _task_table(self, tasks: Sequence[tuple[int, ...]]) -> Table:
-        table = Table(self.arena, len(tasks), at.TILE_WORDS)
-        for record, task in zip(table.records, tasks, strict=False):
-            record[: len(task)] = task
-        table.count = len(tasks)
+    def _tile(self, kernel: int, layer: int, i0: int, i1: int, p0: int, p1: int) -> Tile:
+        return Tile(kernel=kernel, layer=self.layers.address_of(layer), i0=i0, i1=i1, p0=p0, p1=p1)
+
+    def _task_table(self, tasks: Sequence[Task]) -> Table:
+        table = Table.of(self.arena, Task, tasks)
         self.tasks.append(table)
         return table
 
     def _set_tasks(self, phase: int, table: Table) -> None:
-        self.phases.records[phase, at.PHASE_TASKS] = table.address
-        self.phases.records[phase, at.PHASE_TASK_COUNT] = table.count
+        record = self.phases.records[phase]
+        record.tasks, record.task_count = table.address, len(table.records)
 
     def _set_up_update(self, update: Update) -> None:
         """Point at what the update reads and writes."""
-        head = self.head
+        record = self.head.update
         staged = update.gradients is not None
         kernel = kernel_address(update.kernel, self.real)
-        head[at.STAGED] = staged
-        head[at.OPTIMIZER] = kernel_address(KEEP, self.real) if staged else kernel
-        head[at.UPDATE] = kernel
-        head[at.OPTIMIZER_PLAN] = kernel_address(update.factors, self.real)
-        for word, block in zip((at.MOMENT_1, at.MOMENT_2, at.MOMENT_3), update.moments, strict=False):
-            head[word] = block.address
-        head[at.GRADIENTS] = update.gradients.address if update.gradients else 0
-        head[at.AVERAGE] = update.average.address if update.average else 0
-        head[at.AVERAGE_KEEP] = double(update.average_keep)
-        head[at.ACCUMULATE] = update.accumulate
-        head[at.CLIP_VALUE], head[at.CLIP_NORM] = double(update.clip_value), double(update.clip_norm)
+        record.staged, record.kernel = staged, kernel
+        record.optimizer = kernel_address(KEEP, self.real) if staged else kernel
+        record.prepare = kernel_address(update.factors, self.real)
+        for number, block in enumerate(update.moments, 1):
+            record.blocks.each[number] = block.address
+        record.gradients = update.gradients.address if update.gradients else 0
+        record.blocks.average = update.average.address if update.average else 0
+        record.average_keep = update.average_keep
+        record.clip_value, record.clip_norm = update.clip_value, update.clip_norm
+        self.head.step.accumulate = update.accumulate
         self.set_optimizer(update)
         if not update.only_keeps:
-            guard(head, update.kernel, (update.treatment or {"": Way()}).values(), self.parameters)
+            guard(self.head, update.kernel, (update.treatment or {"": Way()}).values(), self.parameters)
             if staged:
-                keep_states(head, self._states, self.arena)
+                keep_states(self.head, self._states, self.arena)
 
     def set_optimizer(self, update: Update) -> None:
         """Take the settings of an optimiser; its kernel and moments stay."""
-        for i, value in enumerate(update.settings):
-            self.head[at.SETTINGS + i] = double(value)
-        self.head[at.RUNNING_AT] = 0  # what is carried from step to step belongs to the old settings
-        self.head[at.BOUNDS] = double(np.inf)
+        record = self.head.update
+        record.settings[: len(update.settings)] = update.settings
+        record.running_at = 0  # what is carried from step to step belongs to the old settings
+        record.now.parameters = np.inf
 
     def bind(self, x: Any, y: Targets, top: int, *, shuffled: bool = False) -> None:
         """Take batches from these arrays, as the kernels read them; `top` is the largest magnitude in x, as bits.
@@ -282,43 +303,44 @@ class BatchPlan(Plan):
         """
         if len(x) >= 2**32:
             raise DataError(f"`X` must have fewer than 2**32 rows, got `{len(x)}`")
-        head = self.head
+        data = self.head.data
         self._data = x, y  # kept alive while the plan knows their addresses
-        self.ops.records[0, at.A] = x.ctypes.data
+        self.ops.records[0].a.start = x.ctypes.data
         for op, part in zip(self._loss_ops, y.parts or (y,), strict=True):
             loss = self.ops.records[op]
-            loss[at.KERNEL] = kernel_address(part.kernel, self.real)
-            loss[at.TARGETS] = part.array.ctypes.data
+            loss.name, loss.kernel = part.kernel, kernel_address(part.kernel, self.real)
             # Not the array's strides: one row of a wider table counts as contiguous whatever its stride says.
-            loss[at.TARGETS_STRIDE] = part.array.itemsize * (part.array.shape[1] if part.array.ndim == 2 else 1)
-        head[at.WEIGHTS] = y.weights.ctypes.data if y.weights is not None else 0
-        head[at.NORMALISERS] = y.normalisers.ctypes.data if y.normalisers is not None else 0
-        head[at.INPUT_MAX] = top
+            stride = part.array.itemsize * (part.array.shape[1] if part.array.ndim == 2 else 1)
+            loss.targets = Matrix(start=part.array.ctypes.data, stride=stride)
+        data.weights = y.weights.ctypes.data if y.weights is not None else 0
+        data.normalisers = y.normalisers.ctypes.data if y.normalisers is not None else 0
+        data.largest = top
         if not (shuffled and len(x) == len(self._order)):
             self.new_pass()
             if shuffled:
                 self._order = np.zeros(len(x), np.uint32)
-        head[at.TOTAL] = len(x)
-        head[at.SHUFFLE] = int(shuffled)
-        head[at.ORDER] = self._order.ctypes.data if shuffled else 0
+        data.total, data.shuffle = len(x), shuffled
+        data.order = self._order.ctypes.data if shuffled else 0
 
     def new_pass(self) -> None:
         """Leave a pass that was begun, so that the next batch is the first of another."""
-        head = self.head
-        if head[at.CURSOR]:
-            head[at.EPOCH] += 1
-        head[at.CURSOR] = head[at.PASS_ROWS] = head[at.PASS_LOSS] = head[at.PASS_WEIGHT] = 0
+        data, step = self.head.data, self.head.step
+        if data.cursor:
+            data.epoch += 1
+        data.cursor = step.epoch_rows = 0
+        step.epoch_loss = step.epoch_weight = 0.0
 
     def steps(self, count: int, passes: int, threads: int) -> list[float]:
         """Do up to `count` steps, ending after `passes` passes; return the mean losses of the passes that ended."""
-        head = self.head
-        head[at.STEPS_LEFT], head[at.PASS_LIMIT] = count, passes
+        step = self.head.step
+        step.left, step.epochs = count, passes
         threads = min(threads, self.workers) if self.work >= plans.SERIAL_WORK else 1
         if self.tasks:
-            self.phases.records[self._split_phases, at.PHASE_SPLIT] = self._splits if threads == self.workers else 0
+            for phase in self._split_phases:
+                self.phases.records[phase].split = self._splits if threads == self.workers else 0
         self.run(threads)
         self._check()
-        return [float(v) for v in self._passes[: int(head[at.PASS_AT])]]
+        return [float(v) for v in self._passes[: step.ended]]
 
     def step(self, x: Any, y: Any, rate: float, step: int, seed: int) -> bool:
         """One step on these rows, checked and done in one call of compiled code, on the calling thread.
@@ -339,44 +361,41 @@ class BatchPlan(Plan):
     @property
     def place(self) -> tuple[int, int]:
         """Passes done and rows of the one that has begun."""
-        return int(self.head[at.EPOCH]), int(self.head[at.CURSOR])
+        return self.head.data.epoch, self.head.data.cursor
 
     def position(self) -> tuple[dict[str, int | float], NDArray[np.uint32]]:
         """Where the plan stands in its passes, as numbers, and the order of the rows of a pass that has begun."""
-        head, numbers = self.head, self._numbers
-        found: dict[str, int | float] = {name: int(head[word]) for name, word in PLACE_WORDS.items()}
-        found |= {name: float(numbers[word]) for name, word in PLACE_NUMBERS.items()}
-        return found, self._order.copy() if head[at.CURSOR] else np.zeros(0, np.uint32)
+        found = {name: getattr(getattr(self.head, part), field) for name, (part, field) in PLACE.items()}
+        return found, self._order.copy() if self.head.data.cursor else np.zeros(0, np.uint32)
 
     def set_position(self, position: tuple[dict[str, Any], NDArray[np.uint32]], rows: int) -> None:
         """Go back to where `position` was taken, on the same rows; its order has each of them once, or is empty."""
         numbers, order = position
         if len(order) not in (0, rows):
             raise CheckpointError(f"a fit must go on with the {len(order)} rows of its pass, got {rows}")
-        for name, word in PLACE_WORDS.items():
-            self.head[word] = numbers[name]
-        for name, word in PLACE_NUMBERS.items():
-            self._numbers[word] = numbers[name]
+        for name, (part, field) in PLACE.items():
+            setattr(getattr(self.head, part), field, numbers[name])
         if len(order):
             self._order[:] = order
 
     def rows_since(self, place: tuple[int, int]) -> int:
         """Rows trained on since the plan was at that place."""
         passes, rows = self.place
-        return (passes - place[0]) * int(self.head[at.TOTAL]) + rows - place[1]
+        return (passes - place[0]) * self.head.data.total + rows - place[1]
 
     @property
     def loss(self) -> float:
         """Loss of the last batch, before its update."""
-        return float(self._numbers[at.LOSS])
+        return float(self.head.step.loss)
 
     @property
     def pass_loss(self) -> float:
         """Loss so far of the pass that has begun; NaN at its start."""
-        if not self.head[at.PASS_ROWS]:
+        step = self.head.step
+        if not step.epoch_rows:
             return float("nan")
-        total, weight = float(self._numbers[at.PASS_LOSS]), float(self._numbers[at.PASS_WEIGHT])
-        return total if self.head[at.SUMMED] else total / weight if weight else 0.0
+        total, weight = float(step.epoch_loss), float(step.epoch_weight)
+        return total if step.summed else total / weight if weight else 0.0
 
     def _check(self) -> None:
         error = error_of(self.head, self.graph, self.parameters, self.loss)

@@ -11,35 +11,35 @@ from collections.abc import Iterable
 from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import Arena
 from fastbp.engine.panels import Block
-from fastbp.engine.plan import Record, double
 from fastbp.errors import DivergedError
-from fastbp.kernels import layout as at
 from fastbp.kernels.bounds import OF_MEANS, RULES
+from fastbp.kernels.records import Head
 from fastbp.model.graph import Graph
 from fastbp.model.records import Way
 
 
-def guard(head: Record, kernel: str, ways: Iterable[Way | None], parameters: Block) -> None:
+def guard(head: Head, kernel: str, ways: Iterable[Way | None], parameters: Block) -> None:
     """Let every step ask whether what this optimiser's kernel writes is certain to be finite."""
     real, trained = parameters.dtype.name, [way for way in ways if way is not None]
-    head[at.BOUND], head[at.RULE] = kernel_address("bounds", real), RULES[kernel]
-    head[at.REST] = kernel_address("rest", real) if kernel in OF_MEANS else 0
-    head[at.ATTEMPT] = kernel_address("attempt", real)
-    head[at.TOP_RATE] = double(max(way.rate for way in trained))
-    head[at.TOP_DECAY] = double(max(way.decay for way in trained))
-    head[at.PENALISED] = any(way.penalty for way in trained)
-    head[at.PARAMETER_COUNT] = parameters.size // parameters.dtype.itemsize
+    update = head.update
+    update.bound, update.rule = kernel_address("bounds", real), RULES[kernel]
+    update.rest = kernel_address("rest", real) if kernel in OF_MEANS else 0
+    update.attempt = kernel_address("attempt", real)
+    update.top_rate = max(way.rate for way in trained)
+    update.top_decay = max(way.decay for way in trained)
+    update.penalised = any(way.penalty for way in trained)
+    update.count = parameters.size // parameters.dtype.itemsize
 
 
-def keep_states(head: Record, states: Block, arena: Arena) -> None:
+def keep_states(head: Head, states: Block, arena: Arena) -> None:
     """Let every step keep the running statistics that it finds, which its batches teach before its update is tried."""
-    head[at.STATES], head[at.STATE_BYTES] = states.address, states.size
-    head[at.STATES_KEPT] = arena.take(states.size)
+    head.update.states, head.update.state_bytes = states.address, states.size
+    head.update.states_kept = arena.take(states.size)
 
 
-def error_of(head: Record, graph: Graph, parameters: Block, loss: float) -> DivergedError | None:
+def error_of(head: Head, graph: Graph, parameters: Block, loss: float) -> DivergedError | None:
     """What to raise for the STATUS of a plan, if anything."""
-    status, step = int(head[at.STATUS]), int(head[at.STEP])
+    status, step = head.step.status, head.step.number
     if status < 0:
         name = parameters.name_at(-status - 1)
         return DivergedError(

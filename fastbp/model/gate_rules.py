@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fastbp.engine.plan import double
-from fastbp.kernels import layout as at
+from fastbp.kernels.records import ColumnsOp, ElementwiseOp
 from fastbp.model.records import Buffer, Records, Value
 from fastbp.model.rule import Rule, Use
-
-
-def second(buffer: Buffer) -> dict[str, int]:
-    """The other operand of an op."""
-    return {"y": buffer.address, "y_stride": buffer.stride}
 
 
 def known(out: Buffer, number: int, *, kept: bool = False) -> Buffer:
@@ -22,7 +16,7 @@ def known(out: Buffer, number: int, *, kept: bool = False) -> Buffer:
 
 def pair(lo: Records, kernel: str, a: Buffer, b: Buffer, out: Buffer) -> Buffer:
     """out = a ∘ b, number by number."""
-    return known(out, lo.op(f"branch_{kernel}", a, out, elementwise=1, **second(b)))
+    return known(out, lo.op(f"branch_{kernel}", a, out, ElementwiseOp(y=b)))
 
 
 def added(lo: Records, a: Buffer, b: Buffer) -> Buffer:
@@ -33,7 +27,7 @@ def added(lo: Records, a: Buffer, b: Buffer) -> Buffer:
 
 
 def times(lo: Records, d: Buffer, factor: float, out: Buffer) -> Buffer:
-    return known(out, lo.op("branch_times", d, out, setting_1=double(factor), elementwise=1))
+    return known(out, lo.op("branch_times", d, out, ElementwiseOp(setting_1=factor)))
 
 
 class PairRule(Rule):
@@ -92,7 +86,7 @@ class PairRule(Rule):
 
 def copied(lo: Records, source: Buffer, target: Buffer, first: int, to: int, count: int) -> int:
     """Columns of `source` from `first` on, to those of `target` from `to` on."""
-    return lo.op("branch_copy", source, target, copy_from=first, copy_to=to, copy_count=count)
+    return lo.op("branch_copy", source, target, ColumnsOp(first=first, to=to, count=count))
 
 
 class ConcatRule(Rule):
@@ -101,7 +95,7 @@ class ConcatRule(Rule):
         first = len(lo.ops)
         for part in parts:
             number = copied(lo, part, out, 0, to, part.width)
-            lo.ops[number][at.NUMBER] = first  # one magnitude for all
+            lo.ops[number].number = first  # one magnitude for all
             to += part.width
         return known(out, first)
 
@@ -133,7 +127,7 @@ class SliceRule(Rule):
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
         out = lo.buffer(use.node.inputs)
-        lo.op("branch_clear", out, out)
+        lo.op("branch_clear", out, out, ColumnsOp())
         return known(out, copied(lo, d, out, 0, use.layer.start, d.width))
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
@@ -142,12 +136,12 @@ class SliceRule(Rule):
 
 def row_sum(lo: Records, x: Buffer, factor: float) -> Buffer:
     out = lo.buffer(1)
-    return known(out, lo.op("branch_row_sum", x, out, setting_1=double(factor)))
+    return known(out, lo.op("branch_row_sum", x, out, ColumnsOp(factor=factor)))
 
 
 def repeated(lo: Records, x: Buffer, width: int, factor: float) -> Buffer:
     out = lo.buffer(width)
-    return known(out, lo.op("branch_repeat", x, out, setting_1=double(factor), copy_count=width))
+    return known(out, lo.op("branch_repeat", x, out, ColumnsOp(factor=factor, count=width)))
 
 
 class SumRule(Rule):
@@ -180,8 +174,8 @@ class RepeatRule(Rule):
 class AffineRule(Rule):
     def forward(self, lo: Records, use: Use) -> Value:
         out = use.x if use.sources[0].free else lo.buffer(use.node.outputs)
-        words = {"setting_1": double(use.layer.factor), "setting_2": double(use.layer.shift), "elementwise": 1}
-        return Value(known(out, lo.op("branch_affine", use.x, out, **words)), free=True)
+        op = ElementwiseOp(setting_1=use.layer.factor, setting_2=use.layer.shift)
+        return Value(known(out, lo.op("branch_affine", use.x, out, op)), free=True)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
         return d if use.layer.factor == 1.0 else times(lo, d, use.layer.factor, lo.over(d, d.width))
@@ -193,12 +187,12 @@ class AffineRule(Rule):
 class ReciprocalRule(Rule):
     def forward(self, lo: Records, use: Use) -> Value:
         out = lo.buffer(use.node.outputs)
-        number = lo.op("branch_over", use.x, out, setting_1=double(use.layer.numerator), elementwise=1)
+        number = lo.op("branch_over", use.x, out, ElementwiseOp(setting_1=use.layer.numerator))
         return Value(known(out, number))
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
         slope = lo.buffer(d.width)
-        lo.op("branch_over_slope", use.x, slope, setting_1=double(use.layer.numerator), elementwise=1)
+        lo.op("branch_over_slope", use.x, slope, ElementwiseOp(setting_1=use.layer.numerator))
         return pair(lo, "product", slope, d, slope)
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fastbp.kernels import layout as at
+from fastbp.kernels.records import Learned, Trained
 from fastbp.kernels.vector import LINE
 from fastbp.model.gate_rules import added
 from fastbp.model.graph import INPUT, Graph, Node
@@ -109,13 +109,7 @@ class Lowering(Records):
                 place = self.arena.take(panels * lines * LINE)
                 slot = self.parameters.slots[node.parameter("weight")]
                 self.transposed[node.home] = place
-                self.transposes.append(
-                    {
-                        at.LAYER_INPUTS: node.inputs,
-                        at.LAYER_PANELS: slot.panels,
-                        at.LAYER_OFFSET: slot.offset,
-                        at.LAYER_STRIDE: slot.stride,
-                        at.LAYER_TRANSPOSED: place,
-                        at.LAYER_TRANSPOSED_STRIDE: slot.panels * self.in_line * LINE,
-                    }
-                )
+                weight = Learned(offset=slot.offset, stride=slot.stride)
+                layer = Trained(node=node.index, inputs=node.inputs, panels=slot.panels, weight=weight)
+                layer.transposed = self.transposed_of(node)
+                self.transposes.append(layer)

@@ -13,7 +13,6 @@ from fastbp.engine.forks import Lock
 from fastbp.engine.panels import Block
 from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigError, not_one_of
-from fastbp.kernels import layout as at
 from fastbp.model import arrays
 from fastbp.model.batch_plan import KEEP, BatchPlan, Update
 from fastbp.model.checks import flag, seed_of
@@ -298,8 +297,8 @@ class Network(Derivatives):
             if plan is None or plan.batch < len(x):
                 update = Update(KEEP, f"{KEEP}_factors", gradients=Block(self._parameters.block.slots, self.dtype))
                 plan = self._plans[key] = self._batch_plan(len(x), of, update, training)
-            plan.head[at.SEED] = signed(self.seed)
-            plan.head[at.STEP] = 0
+            plan.head.data.seed = signed(self.seed)
+            plan.head.step.number = 0
             plan.refresh(self._parameters.version)
             plan.bind(x, t, top)
             plan.steps(1, 1, plan.workers)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.engine.plan import double
+from fastbp.kernels.records import BatchNormOp, BatchNormSumsOp, NormOp, SoftmaxOp, TrainedNorm
 from fastbp.model.graph import Node
 from fastbp.model.records import Buffer, Records, Value
 from fastbp.model.registry import OPS
@@ -18,24 +18,19 @@ from fastbp.model.rule import Rule, Use, target_for
 class RowNormRule(Rule):
     """Layer norm and RMS norm."""
 
-    def _words(self, lo: Records, node: Node, saved: Buffer, sums: int) -> dict[str, int]:
+    def _op(self, lo: Records, node: Node, saved: Buffer, sums: int) -> NormOp:
         layer: Any = node.layer
         eps = float(np.finfo(lo.parameters.dtype).eps) if layer.eps is None else layer.eps
-        return {
-            "y": saved.address,
-            "y_stride": saved.stride,
-            "sums": sums,
-            "gain": lo.place(node, "weight"),
-            "setting_1": double(eps),
-        }
+        return NormOp(y=saved, sums=sums, gain=lo.place(node, "weight"), eps=eps)
 
     def forward(self, lo: Records, use: Use) -> Value:
         out = target_for(lo, use)
         apart = lo.keeping and lo.place(use.node, "weight") != 0
         saved = lo.buffer(use.node.outputs) if apart else out
         sums = lo.row_numbers()
-        words = self._words(lo, use.node, saved, sums) | {"shifts": lo.place(use.node, "bias")}
-        number = lo.op(OPS[use.layer.op].forward, use.x, out, **words)
+        op = self._op(lo, use.node, saved, sums)
+        op.shifts = lo.place(use.node, "bias")
+        number = lo.op(OPS[use.layer.op].forward, use.x, out, op)
         known = {"wrote": number, "scale": 1.0, "offset": 1.0}
         return Value(replace(out, **known), saved=replace(saved, **known), places={"sums": sums})  # type: ignore[arg-type]
 
@@ -46,7 +41,7 @@ class RowNormRule(Rule):
     def _pulled(self, lo: Records, use: Use, d: Buffer, kernel: str) -> Buffer:
         assert use.value.saved
         out = lo.buffer(use.node.outputs)
-        number = lo.op(kernel, d, out, **self._words(lo, use.node, use.value.saved, use.value.places["sums"]))
+        number = lo.op(kernel, d, out, self._op(lo, use.node, use.value.saved, use.value.places["sums"]))
         return replace(out, wrote=number)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
@@ -59,9 +54,10 @@ class RowNormRule(Rule):
 class BatchNormRule(Rule):
     """Two phases of columns while training: the statistics, and on the way back the sums of the cotangents."""
 
-    def _words(self, lo: Records, node: Node, places: dict[str, int]) -> dict[str, int]:
-        words = {"mean": places["mean"], "variance": places["variance"], "gain": lo.place(node, "weight")}
-        return words | {"setting_1": double(node.layer.eps)}  # type: ignore[attr-defined]
+    def _op(self, lo: Records, node: Node, places: dict[str, int], **words: Any) -> BatchNormOp:
+        layer: Any = node.layer
+        words |= {"mean": places["mean"], "variance": places["variance"], "gain": lo.place(node, "weight")}
+        return BatchNormOp(eps=layer.eps, **words)
 
     def forward(self, lo: Records, use: Use) -> Value:
         x = use.x
@@ -69,12 +65,11 @@ class BatchNormRule(Rule):
         saved = lo.buffer(use.node.outputs) if lo.keeping and lo.place(use.node, "weight") else out
         if lo.training:
             places = {name: lo.lines(x.panels) for name in ("mean", "variance", "sum_d", "sum_dx")}
-            words = {"mean": places["mean"], "variance": places["variance"], "columns": 1}
-            lo.op("batch_norm_statistics", x, x, **words)
+            lo.op("batch_norm_statistics", x, x, BatchNormSumsOp(mean=places["mean"], variance=places["variance"]))
         else:
             places = {"mean": lo.place(use.node, "running_mean"), "variance": lo.place(use.node, "running_var")}
-        words = self._words(lo, use.node, places) | {"shifts": lo.place(use.node, "bias")}
-        number = lo.op("batch_norm_forward", x, out, y=saved.address, y_stride=saved.stride, **words)
+        op = self._op(lo, use.node, places, y=saved, shifts=lo.place(use.node, "bias"))
+        number = lo.op("batch_norm_forward", x, out, op)
         known = {"wrote": number, "scale": 1.0, "offset": 1.0}
         return Value(replace(out, **known), saved=replace(saved, **known), places=places)  # type: ignore[arg-type]
 
@@ -86,27 +81,25 @@ class BatchNormRule(Rule):
             return
         places, saved = use.value.places, use.value.saved
         sums = {name: places[name] for name in ("sum_d", "sum_dx")}
-        lo.op("batch_norm_sums", d, d, y=saved.address, y_stride=saved.stride, columns=1, **sums)
-        words = sums | {"mean": places["mean"], "variance": places["variance"]}
-        words |= {
-            f"running_{to}": lo.place(use.node, f"running_{of}") for to, of in (("mean", "mean"), ("variance", "var"))
-        }
-        momentum = double(use.layer.momentum)
-        lo.record(use.node, "batch_norm_columns", saved, d, parts, use.value.buffer, momentum=momentum, **words)
+        lo.op("batch_norm_sums", d, d, BatchNormSumsOp(y=saved, **sums))
+        layer = TrainedNorm(mean=places["mean"], variance=places["variance"], momentum=use.layer.momentum, **sums)
+        layer.running_mean = lo.place(use.node, "running_mean")
+        layer.running_variance = lo.place(use.node, "running_var")
+        lo.record(use.node, "batch_norm_columns", saved, d, parts, use.value.buffer, layer)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
         if not lo.training:
             return self.tangent(lo, use, d)
         assert use.value.saved
         out = lo.buffer(use.node.outputs)
-        words = self._words(lo, use.node, use.value.places) | {n: use.value.places[n] for n in ("sum_d", "sum_dx")}
-        saved = use.value.saved
-        number = lo.op("batch_norm_vjp", d, out, y=saved.address, y_stride=saved.stride, **words)
+        sums = {name: use.value.places[name] for name in ("sum_d", "sum_dx")}
+        op = self._op(lo, use.node, use.value.places, y=use.value.saved, **sums)
+        number = lo.op("batch_norm_vjp", d, out, op)
         return replace(out, wrote=number)
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
         out = lo.buffer(use.node.outputs)
-        number = lo.op("batch_norm_slope", t, out, **self._words(lo, use.node, use.value.places))
+        number = lo.op("batch_norm_slope", t, out, self._op(lo, use.node, use.value.places))
         return replace(out, wrote=number)
 
 
@@ -116,14 +109,14 @@ class SoftmaxRule(Rule):
     def forward(self, lo: Records, use: Use) -> Value:
         x = use.x
         out = x if use.sources[0].free else lo.buffer(use.node.outputs)
-        lo.op(OPS[use.layer.op].forward, x, out)
+        lo.op(OPS[use.layer.op].forward, x, out, SoftmaxOp())
         if use.layer.kind == "softmax":
             return Value(replace(out, wrote=x.wrote, scale=0.0, offset=1.0))
         return Value(replace(out, wrote=x.wrote, scale=2.0 * x.scale, offset=2.0 * x.offset + log(use.node.inputs)))
 
     def _slope(self, lo: Records, use: Use, d: Buffer, kernel: str) -> Buffer:
-        y, out = use.value.buffer, lo.over(d, d.width)
-        lo.op(kernel, d, out, y=y.address, y_stride=y.stride)
+        out = lo.over(d, d.width)
+        lo.op(kernel, d, out, SoftmaxOp(y=use.value.buffer))
         return replace(out, wrote=d.wrote, scale=d.scale * (use.node.inputs + 1.0), offset=d.offset)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:

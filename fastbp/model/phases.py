@@ -13,10 +13,19 @@ Either way every number is computed by the same chain of operations: what is cho
 
 from __future__ import annotations
 
-from fastbp.engine.plan import Words
+from typing import Any
+
 from fastbp.errors import ConfigError
-from fastbp.kernels import layout as at
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.records import (
+    MAX_PHASES,
+    ROW_PHASE,
+    TILE_INPUTS,
+    TILE_PANELS,
+    Phase,
+    ProductOp,
+    Trained,
+    TrainedTable,
+)
 
 # Where weights are this many times the activations, layered phases won: 784-128-10 at batch 64 took 74 instead of
 # 84 µs, 784-512-256-10 at 128 769 instead of 831; below they lost (17-64-64-6 at 64, 100-256-256-256-10 at 256).
@@ -31,25 +40,25 @@ def row_block(batch: int, workers: int) -> int:
     return min(MOST_ROWS, max(LEAST_ROWS, -(-batch // workers // LEAST_ROWS) * LEAST_ROWS))
 
 
-def row_phases(ops: list[Words], batch: int, workers: int) -> tuple[list[Words], list[Words]]:
-    """The ops, cut where that is called for, and the row phases that run them; PHASE_OPS counts ops.
+def row_phases(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], list[Phase]]:
+    """The ops, cut where that is called for, and the row phases that run them, one behind the other.
 
     An op that needs whole columns is a phase by itself, cut by columns: the rows before and behind it wait for it.
     """
-    out: list[Words] = []
-    phases: list[Words] = []
+    out: list[Any] = []
+    phases: list[Phase] = []
     at_op = 0
     while at_op < len(ops):
         run = [ops[at_op]]
-        if at.COLUMNS in run[0]:
-            groups = max(1, min(workers, run[0][at.PANELS]))
-            cut = [_columns(run[0], *_share(run[0][at.PANELS], group, groups)) for group in range(groups)]
-            found = [_phase(0, 1, groups, batch)]
+        if run[0].whole_columns:
+            groups = max(1, min(workers, run[0].panels))
+            cut = [run[0].columns(*_share(run[0].panels, group, groups)) for group in range(groups)]
+            found = [_phase(1, groups, batch)]
         else:
-            while at_op + len(run) < len(ops) and at.COLUMNS not in ops[at_op + len(run)]:
+            while at_op + len(run) < len(ops) and not ops[at_op + len(run)].whole_columns:
                 run.append(ops[at_op + len(run)])
             cut, found = _rows(run, batch, workers)
-        phases += [phase | {at.PHASE_OPS: phase[at.PHASE_OPS] + len(out)} for phase in found]
+        phases += found
         out += cut
         at_op += len(run)
     if len(phases) > MOST_PHASES:
@@ -57,7 +66,7 @@ def row_phases(ops: list[Words], batch: int, workers: int) -> tuple[list[Words],
     return out, phases
 
 
-MOST_PHASES = at.MAX_PHASES - 6  # those that are left are the weights'
+MOST_PHASES = MAX_PHASES - 6  # those that are left are the weights'
 
 
 def _share(panels: int, group: int, groups: int) -> tuple[int, int]:
@@ -65,95 +74,71 @@ def _share(panels: int, group: int, groups: int) -> tuple[int, int]:
     return panels * group // groups, panels * (group + 1) // groups
 
 
-def _rows(ops: list[Words], batch: int, workers: int) -> tuple[list[Words], list[Words]]:
+def _rows(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], list[Phase]]:
     """Phases of ops whose rows do not depend on each other: fused or layered."""
-    products = [op for op in ops if at.B in op]
-    weights = sum(op[at.WIDTH] * op[at.PANELS] for op in products)
-    outputs = batch * sum(op[at.PANELS] for op in products)
+    products = [op for op in ops if isinstance(op, ProductOp)]
+    weights = sum(op.width * op.panels for op in products)
+    outputs = batch * sum(op.panels for op in products)
     too_few_blocks = -(-batch // row_block(batch, workers)) < workers
     if workers > 1 and (too_few_blocks or weights > HEAVY * outputs):
         cut = layered(ops, batch, workers)
         if len(cut[1]) < MOST_PHASES // 4:
             return cut
-    return ops, [_phase(0, len(ops), 1, row_block(batch, workers))]
+    return ops, [_phase(len(ops), 1, row_block(batch, workers))]
 
 
-def _phase(first: int, count: int, groups: int, block: int) -> Words:
-    return {
-        at.PHASE_KIND: at.ROW_PHASE,
-        at.PHASE_OPS: first,
-        at.PHASE_OP_COUNT: count,
-        at.PHASE_GROUPS: groups,
-        at.PHASE_BLOCK: block,
-    }
+def _phase(count: int, groups: int, block: int) -> Phase:
+    return Phase(kind=ROW_PHASE, op_count=count, groups=groups, block=block)
 
 
-def layered(ops: list[Words], batch: int, workers: int) -> tuple[list[Words], list[Words]]:
+def layered(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], list[Phase]]:
     """One phase for each product and the elementwise ops behind it, in column groups; one for each other op."""
-    out: list[Words] = []
-    phases: list[Words] = []
+    out: list[Any] = []
+    phases: list[Phase] = []
     at_op = 0
     while at_op < len(ops):
         together = [ops[at_op]]
-        if at.B in ops[at_op]:
+        if isinstance(ops[at_op], ProductOp):
             while at_op + len(together) < len(ops) and _goes_on(together[-1], ops[at_op + len(together)]):
                 together.append(ops[at_op + len(together)])
-            panels = together[0][at.PANELS]
+            panels = together[0].panels
             block = min(MOST_ROWS, -(-batch // LEAST_ROWS) * LEAST_ROWS)
             blocks = -(-batch // block)
             groups = max(1, min(-(-workers // blocks), panels // LEAST_PANELS))
-            phases.append(_phase(len(out), len(together), groups, block))
+            phases.append(_phase(len(together), groups, block))
             for group in range(groups):
-                out += [_columns(op, *_share(panels, group, groups)) for op in together]
+                out += [op.columns(*_share(panels, group, groups)) for op in together]
         else:
-            phases.append(_phase(len(out), 1, 1, row_block(batch, workers)))
+            phases.append(_phase(1, 1, row_block(batch, workers)))
             out.append(ops[at_op])
         at_op += len(together)
     return out, phases
 
 
-def _goes_on(before: Words, op: Words) -> bool:
+def _goes_on(before: Any, op: Any) -> bool:
     """Whether an op takes what the one before put out, number by number."""
-    return op.get(at.ELEMENTWISE, 0) == 1 and op[at.A] == before[at.C] and op[at.PANELS] == before[at.PANELS]
+    return op.elementwise and op.a.start == before.c.start and op.panels == before.panels
 
 
-def _columns(op: Words, p0: int, p1: int) -> Words:
-    """The same op for panels p0 to p1 of its result."""
-    cut = dict(op)
-    cut[at.PANELS] = p1 - p0
-    cut[at.FIRST_PANEL] = p0
-    cut[at.C] += p0 * op[at.C_STRIDE]
-    if op.get(at.Y, 0):
-        cut[at.Y] += p0 * op[at.Y_STRIDE]
-    if at.B in op:
-        cut[at.B] += p0 * op[at.B_STRIDE]
-    else:
-        cut[at.A] += p0 * op[at.A_STRIDE]
-    for word in (at.BIAS, at.MEAN, at.VARIANCE, at.SUM_D, at.SUM_DX):
-        if op.get(word, 0):
-            cut[word] += p0 * LINE
-    return cut
+Extent = tuple[int, int, int, int, int]  # layer, first input, last input, first panel, last panel
 
 
-Tile = tuple[int, int, int, int, int]  # layer, first input, last input, first panel, last panel
-
-
-def weight_tiles(layers: list[Words], workers: int) -> list[list[Tile]]:
+def weight_tiles(layers: list[Trained], workers: int) -> list[list[Extent]]:
     """Every layer's weights cut into tiles, and each worker's share of them.
 
     Shares are columns where there are enough of them, else blocks of inputs; they differ by a tile at most.
     """
-    shares: list[list[Tile]] = [[] for _ in range(workers)]
+    shares: list[list[Extent]] = [[] for _ in range(workers)]
     for index, layer in enumerate(layers):
-        inputs, panels = layer[at.LAYER_INPUTS], layer[at.LAYER_PANELS]
-        if layer.get(at.LAYER_SHARED, 0) or at.LAYER_COLUMN in layer:  # in one piece
+        inputs, panels = layer.inputs, layer.panels
+        if layer.shared or isinstance(layer, TrainedTable):  # in one piece
             shares[index % workers].append((index, 0, inputs, 0, panels))
             continue
         # As many column groups as workers, in pairs of panels where that leaves nobody without; then rows to match.
-        wide = min(at.TILE_PANELS, max(1, panels // workers))
+        wide = min(TILE_PANELS, max(1, panels // workers))
         wide -= wide % 2 if wide > 1 else 0
         groups = -(-panels // wide)
-        cuts = max(-(-inputs // at.TILE_INPUTS), min(-(-4 * workers // groups), -(-inputs // 64)) if workers > 1 else 1)
+        cuts = max(-(-inputs // TILE_INPUTS), min(-(-4 * workers // groups), -(-inputs // 64)) if workers > 1 else 1)
         high = -(-inputs // cuts // 16) * 16
         tiles = [
             (index, i0, min(i0 + high, inputs), p0, min(p0 + wide, panels))

@@ -21,7 +21,7 @@ from typing import Any
 from fastbp.engine.compiler import sweep
 from fastbp.engine.panels import Block
 from fastbp.engine.plan import Plan
-from fastbp.kernels import layout as at
+from fastbp.kernels.records import END_NOTHING, ROW_PHASE, Phase
 from fastbp.model.graph import Graph
 from fastbp.model.lowering import Lowering
 
@@ -53,18 +53,10 @@ class RowPlan(Plan):
             self._lower_forwards(lowering, graph, whole=kind == "columns")
         else:
             self._lower_backwards(lowering, graph, kind)
-        phase = {
-            at.PHASE_KIND: at.ROW_PHASE,
-            at.PHASE_OPS: 0,
-            at.PHASE_OP_COUNT: len(lowering.ops),
-            at.PHASE_GROUPS: 1,
-            at.PHASE_BLOCK: ROW_BLOCK,
-            at.PHASE_LOCAL: 1,
-            at.PHASE_END: at.END_NOTHING,
-        }
+        phase = Phase(kind=ROW_PHASE, end=END_NOTHING, op_count=len(lowering.ops), groups=1, block=ROW_BLOCK, local=1)
         self.finish(lowering.ops, [], [phase], lowering.transposes)
         self.repeats = {"rows": graph.outputs, "columns": graph.inputs}.get(kind, 1)
-        self.head[at.REPEATS] = self.repeats
+        self.head.data.repeats = self.repeats
         self._other = self.ops.address_of(self._second)
         self._threads = 0
         self.work = sum(shape[0] * shape[-1] for shape in graph.parameters().values() if len(shape) == 2)
@@ -78,8 +70,8 @@ class RowPlan(Plan):
     def _lower_forwards(self, lowering: Lowering, graph: Graph, *, whole: bool) -> None:
         """The products of the Jacobians with tangents, given or all unit vectors."""
         if whole:
-            x = lowering.gather_repeated(graph.inputs, graph.inputs)
-            lowering.scatter_columns(lowering.tangents(x, lowering.unit_rows(graph.inputs)), graph.inputs)
+            x = lowering.gather(graph.inputs, graph.inputs)
+            lowering.scatter(lowering.tangents(x, lowering.unit_rows(graph.inputs)), graph.inputs)
             return
         x = lowering.gather(graph.inputs)
         self._second = len(lowering.ops)
@@ -88,7 +80,7 @@ class RowPlan(Plan):
     def _lower_backwards(self, lowering: Lowering, graph: Graph, kind: str) -> None:
         """The products with cotangents: given, all unit vectors, or one."""
         lowering.transpose(to_input=True)
-        x = lowering.gather_repeated(graph.inputs, graph.outputs) if kind == "rows" else lowering.gather(graph.inputs)
+        x = lowering.gather(graph.inputs, graph.outputs) if kind == "rows" else lowering.gather(graph.inputs)
         uses = lowering.forward(x)
         self._second = len(lowering.ops)
         d = lowering.gather(graph.outputs) if kind == "vjp" else lowering.unit_rows(graph.outputs)
@@ -98,7 +90,7 @@ class RowPlan(Plan):
 
     def choose(self, column: int) -> None:
         """Which output's gradient the kind "gradient" takes."""
-        self.ops.records[self._second, at.COPY_FROM] = column
+        self.ops.records[self._second].column = column
 
     def __call__(self, x: Any, y: Any, threads: int, other: Any = None) -> None:
         """From rows `x` (and `other`, cotangents or tangents) to `y`; C-contiguous arrays of the plan's dtype.
@@ -117,7 +109,7 @@ class RowPlan(Plan):
             return
         if rows * repeats <= ROW_BLOCK or threads == 1 or rows * self.work < SERIAL_WORK:
             if self._threads != 1:
-                self._threads = self.head[at.THREADS] = 1
+                self._threads = self.head.team.threads = 1
             if other is None:
                 self._predict(self.head_address, x, y, self.zero)
             else:
@@ -130,8 +122,8 @@ class RowPlan(Plan):
         if not y.flags.writeable:
             raise TypeError("results must be writeable")
         if other is not None:
-            self.ops.records[self._second, at.A] = other.ctypes.data
-        self.ops.records[0, at.A] = x.ctypes.data
-        self.ops.records[int(self.head[at.OP_COUNT]) - 1, at.C] = y.ctypes.data
-        self.head[at.ROWS] = rows * repeats
+            self.ops.records[self._second].a.start = other.ctypes.data
+        self.ops.records[0].a.start = x.ctypes.data
+        self.ops.records[-1].c.start = y.ctypes.data
+        self.head.data.rows = rows * repeats
         self.run(min(threads, -(-rows * repeats // ROW_BLOCK)))

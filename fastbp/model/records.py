@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import Any
 
 from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import Arena
 from fastbp.engine.panels import Block
-from fastbp.engine.plan import Words, double
-from fastbp.kernels import layout as at
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.fields import LINE
+from fastbp.kernels.records import ElementwiseOp, Learned, Matrix, Op, RowsOp, Trained
 from fastbp.model.graph import Graph, Node
 
 
@@ -97,11 +95,11 @@ class Records:
         self.keeping = keeping
         self.treatment = treatment if treatment is not None else dict.fromkeys(parameters.slots, Way())
         self.transposed: dict[str, int] = {}  # home of a node -> address of its transposed weights
-        self.transposes: list[dict[int, int]] = []  # a layer record for each, frozen ones too, to fill it from
-        self.ops: list[Words] = []
-        self.layers: list[Words] = []
+        self.transposes: list[Trained] = []  # a layer record for each, frozen ones too, to fill it from
+        self.ops: list[Any] = []
+        self.layers: list[Trained] = []
         self.reducers: list[str] = []  # the kernel of each that takes its gradients
-        self.more: list[tuple[Words, Words]] = []  # a layer's record, and one of another use of its parameters
+        self.more: list[tuple[Trained, Trained]] = []  # a layer's record, and one of another use of its parameters
         self.masked: set[int] = set()  # relus whose mask the product behind them has applied
 
     # Buffers and records.
@@ -120,54 +118,36 @@ class Records:
         """Room for one line a panel."""
         return self.arena.take(panels * LINE)
 
-    def op(self, kernel: str, source: Buffer, target: Buffer, **words: int) -> int:
-        """Append an op that reads `source` and writes `target`; return its number."""
-        record = {
-            at.KERNEL: kernel_address(kernel, self.real),
-            at.NUMBER: len(self.ops),
-            at.A: source.address,
-            at.A_STRIDE: source.stride,
-            at.WIDTH: source.width,
-            at.C: target.address,
-            at.C_STRIDE: target.stride,
-            at.PANELS: target.panels,
-        }
-        record.update({getattr(at, name.upper()): value for name, value in words.items()})
-        self.ops.append(record)
-        return len(self.ops) - 1
+    def op(self, kernel: str, source: Buffer, target: Buffer, op: Op | None = None) -> int:
+        """Append an op that reads `source` and writes `target`; return its number. `op` holds what else it is told."""
+        op = ElementwiseOp() if op is None else op
+        op.name, op.kernel, op.number = kernel, kernel_address(kernel, self.real), len(self.ops)
+        op.a, op.width = source, source.width  # type: ignore[attr-defined]
+        op.c, op.panels = target, target.panels  # type: ignore[attr-defined]
+        self.ops.append(op)
+        return op.number
 
-    def gather(self, width: int) -> Buffer:
-        """Bring rows of a user's array in; their address is set for each call."""
+    def gather(self, width: int, count: int = 0) -> Buffer:
+        """Bring rows of a user's array in, each `count` times where that is given; their address is set for each call."""
         out = self.buffer(width)
         user = Buffer(0, width * self.itemsize, width, out.panels)
-        self.op("gather", user, out)
-        return out
-
-    def gather_repeated(self, width: int, count: int) -> Buffer:
-        """The same, each row `count` times."""
-        out = self.buffer(width)
-        user = Buffer(0, width * self.itemsize, width, out.panels)
-        self.op("gather_repeated", user, out, copy_count=count)
+        self.op("gather_repeated" if count else "gather", user, out, RowsOp(count=count))
         return out
 
     def unit_rows(self, width: int, column: int = -1) -> Buffer:
         """Rows with a 1 in one column, the same for all or one after another."""
         out = self.buffer(width)
-        self.op("unit_rows", out, out, copy_from=column, copy_count=width)
+        self.op("unit_rows", out, out, RowsOp(column=column, count=width))
         return out
 
     def over(self, d: Buffer, width: int) -> Buffer:
         """Where an op may write that reads a cotangent or tangent number by number: over it, if no other reads it."""
         return self.buffer(width) if d.kept or d.width != width else d
 
-    def scatter(self, source: Buffer) -> None:
-        """Bring rows out to a user's array."""
-        stride = source.width * self.itemsize
-        self.op("scatter", source, Buffer(0, stride, source.width, source.panels))
-
-    def scatter_columns(self, source: Buffer, columns: int) -> None:
-        """Bring rows out as columns of matrices, `columns` of each."""
-        self.op("scatter_columns", source, Buffer(0, 0, source.width, source.panels), copy_count=columns)
+    def scatter(self, source: Buffer, columns: int = 0) -> None:
+        """Bring rows out to a user's array; as columns of matrices, `columns` of each, where that is given."""
+        user = Buffer(0, 0 if columns else source.width * self.itemsize, source.width, source.panels)
+        self.op("scatter_columns" if columns else "scatter", source, user, RowsOp(count=columns))
 
     def place(self, node: Node, part: str) -> int:
         """Address of a parameter or a state; 0 where the layer has none of that name."""
@@ -177,46 +157,58 @@ class Records:
                 return block.address + block.slots[name].offset
         return 0
 
+    def matrix(self, node: Node, part: str) -> Matrix:
+        """Where the panels of a parameter stand."""
+        slot = self.parameters.slots[node.parameter(part)]
+        return Matrix(start=self.parameters.address + slot.offset, stride=slot.stride)
+
+    def transposed_of(self, node: Node) -> Matrix:
+        """Where the panels of the transposed weights of a linear layer stand; at 0 where nobody needs them."""
+        panels = self.parameters.slots[node.parameter("weight")].panels
+        return Matrix(start=self.transposed.get(node.home, 0), stride=panels * self.in_line * LINE)
+
+    def learned(self, node: Node, part: str) -> Learned:
+        """What the weight sweep has to know of one parameter; its offset is -1 where it is not trained, or not there."""
+        name = node.parameter(part)
+        way = self.treatment.get(name)
+        if way is None or name not in self.parameters.slots:
+            return Learned(offset=-1, stride=LINE, rate=1.0)
+        slot = self.parameters.slots[name]
+        penalty = kernel_address(way.penalty, self.real) if way.penalty else 0
+        return Learned(offset=slot.offset, stride=slot.stride, rate=way.rate, decay=way.decay, penalty=penalty)
+
     def record(
-        self, node: Node, kernel: str, x: Buffer, d: Buffer, parts: tuple[str, str], out: Buffer, **words: int
+        self,
+        node: Node,
+        kernel: str,
+        x: Buffer,
+        d: Buffer,
+        parts: tuple[str, str],
+        out: Buffer,
+        layer: Trained | None = None,
     ) -> None:
-        """Note a layer for the weight sweep: parameters and those beside them, as far as they are trained."""
-        first, second = (node.parameter(part) for part in parts)
-        slots = self.parameters.slots
-        weight = slots[first] if first in slots and self.treatment[first] is not None else None
-        bias = slots[second] if second in slots and self.treatment[second] is not None else None
-        shape = weight or bias
-        way, bias_way = self.treatment.get(first) or Way(), self.treatment.get(second) or Way()
-        record = {
-            at.LAYER_NODE: node.index,
-            at.LAYER_X: x.address,
-            at.LAYER_X_STRIDE: x.stride,
-            at.LAYER_D: d.address,
-            at.LAYER_D_STRIDE: d.stride,
-            at.LAYER_INPUTS: weight.shape[0] if weight and len(weight.shape) == 2 else 1,
-            at.LAYER_PANELS: max(d.panels, shape.panels if shape else 0),
-            at.LAYER_OFFSET: weight.offset if weight else -1,
-            at.LAYER_STRIDE: weight.stride if weight else LINE,
-            at.LAYER_BIAS: bias.offset if bias else -1,
-            at.LAYER_X_OP: x.wrote,
-            at.LAYER_D_OP: d.wrote,
-            at.LAYER_X_SCALE: double(x.scale * d.scale),
-            at.LAYER_X_OFFSET: double(max(1.0, x.offset) * d.scale),
-            at.LAYER_OUT_OP: out.wrote,
-            at.LAYER_RATE: double(way.rate),
-            at.LAYER_DECAY: double(way.decay),
-            at.LAYER_PENALTY: kernel_address(way.penalty, self.real) if way.penalty else 0,
-            at.LAYER_BIAS_RATE: double(bias_way.rate),
-            at.LAYER_BIAS_DECAY: double(bias_way.decay),
-            at.LAYER_BIAS_PENALTY: kernel_address(bias_way.penalty, self.real) if bias_way.penalty else 0,
-        }
-        record.update({getattr(at, f"LAYER_{name.upper()}"): value for name, value in words.items()})
-        if shape is not None:
-            for known in self.layers:
-                if (known[at.LAYER_OFFSET], known[at.LAYER_BIAS]) == (record[at.LAYER_OFFSET], record[at.LAYER_BIAS]):
-                    self.more.append((known, record))
-                    return
-        self.layers.append(record)
+        """Note a layer for the weight sweep: parameters and those beside them, as far as they are trained.
+
+        `layer` holds what else the kernel is told.
+        """
+        layer = Trained() if layer is None else layer
+        layer.weight, layer.bias = (self.learned(node, part) for part in parts)
+        trained = [
+            self.parameters.slots[node.parameter(part)]
+            for part, learned in zip(parts, (layer.weight, layer.bias), strict=True)
+            if learned.offset >= 0
+        ]
+        first = trained[0] if trained else None
+        layer.node, layer.x, layer.d = node.index, x, d
+        layer.inputs = first.shape[0] if first and layer.weight.offset >= 0 and len(first.shape) == 2 else 1
+        layer.panels = max(d.panels, first.panels if first else 0)
+        layer.x_op, layer.d_op, layer.out_op = x.wrote, d.wrote, out.wrote
+        layer.x_scale, layer.x_offset = x.scale * d.scale, max(1.0, x.offset) * d.scale
+        for known in self.layers if trained else ():
+            if (known.weight.offset, known.bias.offset) == (layer.weight.offset, layer.bias.offset):
+                self.more.append((known, layer))
+                return
+        self.layers.append(layer)
         self.reducers.append(kernel)
 
     def in_order(self) -> None:
@@ -226,14 +218,14 @@ class Records:
             uses[id(known)].insert(0, record)
         noted = [(uses[id(record)], reducer) for record, reducer in zip(self.layers, self.reducers, strict=True)]
         noted.reverse()
-        noted.sort(key=lambda pair: pair[0][0][at.LAYER_NODE])
+        noted.sort(key=lambda pair: pair[0][0].node)
         self.layers = [records[0] for records, _ in noted]
         self.reducers = [reducer for _, reducer in noted]
         self.more = [(records[0], record) for records, _ in noted for record in records[1:]]
         for records, _ in noted:
             for record in records if len(records) > 1 else ():  # each may bring its part of what their sum may be
-                for word in (at.LAYER_X_SCALE, at.LAYER_X_OFFSET):
-                    record[word] = double(len(records) * float(np.int64(record[word]).view(np.float64)))
+                record.x_scale *= len(records)
+                record.x_offset *= len(records)
 
     def is_trained(self, node: Node) -> bool:
         """Whether the weight sweep has anything to do for a node."""

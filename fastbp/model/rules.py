@@ -8,9 +8,21 @@ from dataclasses import replace
 from math import sqrt
 from typing import Any
 
-from fastbp.engine.plan import Table, double
-from fastbp.kernels import layout as at
-from fastbp.kernels.vector import LINE
+from fastbp.engine.plan import Table
+from fastbp.kernels.fields import WORD
+from fastbp.kernels.records import (
+    EPILOGUE_RELU,
+    EPILOGUE_RELU_VJP,
+    Column,
+    DropoutOp,
+    ElementwiseOp,
+    EmbeddingOp,
+    GainedOp,
+    ProductOp,
+    RowList,
+    Trained,
+    TrainedTable,
+)
 from fastbp.model.custom import activation_kernels
 from fastbp.model.gate_rules import (
     AffineRule,
@@ -22,7 +34,6 @@ from fastbp.model.gate_rules import (
     SumRule,
     known,
     pair,
-    second,
 )
 from fastbp.model.graph import Node
 from fastbp.model.layers import Layer
@@ -37,64 +48,58 @@ class LinearRule(Rule):
         node = use.node
         x = self._scaled(lo, node, use.x) if use.layer.ntk else use.x
         out = lo.buffer(node.outputs)
-        slot = lo.parameters.slots[node.parameter("weight")]
-        number = lo.op("product", x, out, b=lo.place(node, "weight"), b_stride=slot.stride, bias=lo.place(node, "bias"))
+        number = lo.op("product", x, out, ProductOp(b=lo.matrix(node, "weight"), bias=lo.place(node, "bias")))
         return Value(replace(out, wrote=number), free=True, saved=x)
 
     def _scaled(self, lo: Records, node: Node, x: Buffer) -> Buffer:
         """x / √I, of the NTK parametrisation."""
         out = lo.buffer(node.inputs)
-        lo.op("multiply_forward", x, out, setting_1=double(1.0 / sqrt(node.inputs)), elementwise=1)
+        lo.op("multiply_forward", x, out, ElementwiseOp(setting_1=1.0 / sqrt(node.inputs)))
         return replace(out, wrote=x.wrote, scale=x.scale, offset=x.offset)
 
     def note(self, lo: Records, use: Use, d: Buffer) -> None:
         x = use.value.saved or use.x
-        transposed = lo.transposed.get(use.node.home, 0)
-        slot = lo.parameters.slots[use.node.parameter("weight")]
-        words = {"transposed": transposed, "transposed_stride": slot.panels * lo.in_line * LINE}
         if lo.treatment[use.node.parameter("weight")] is None:
             lo.record(use.node, "columns", x, d, ("weight", "bias"), use.value.buffer)
         else:
-            lo.record(use.node, "weights", x, d, ("weight", "bias"), use.value.buffer, **words)
+            layer = Trained(transposed=lo.transposed_of(use.node))
+            lo.record(use.node, "weights", x, d, ("weight", "bias"), use.value.buffer, layer)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
         """dx = dz Wᵀ; where x is what a relu put out, the relu's mask is the product's epilogue."""
         out = lo.buffer(use.node.inputs)
-        lines = -(-use.node.outputs // lo.in_line) * lo.in_line
-        words = {"b": lo.transposed[use.node.home], "b_stride": lines * LINE}
+        product = ProductOp(b=lo.transposed_of(use.node))
         if use.mask is not None:
-            y = use.mask.buffer
-            words |= {"epilogue": at.EPILOGUE_RELU_VJP, "y": y.address, "y_stride": y.stride}
-        number = lo.op("product", d, out, **words)
+            product.epilogue, product.y = EPILOGUE_RELU_VJP, use.mask.buffer
+        number = lo.op("product", d, out, product)
         if use.layer.ntk:
-            lo.op("multiply_forward", out, out, setting_1=double(1.0 / sqrt(use.node.inputs)), elementwise=1)
+            lo.op("multiply_forward", out, out, ElementwiseOp(setting_1=1.0 / sqrt(use.node.inputs)))
         return replace(out, wrote=number)
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
         if use.layer.ntk:
             t = self._scaled(lo, use.node, t)
         out = lo.buffer(use.node.outputs)
-        slot = lo.parameters.slots[use.node.parameter("weight")]
-        lo.op("product", t, out, b=lo.place(use.node, "weight"), b_stride=slot.stride)
+        lo.op("product", t, out, ProductOp(b=lo.matrix(use.node, "weight")))
         return out
 
 
 class ElementwiseRule(Rule):
-    def _words(self, layer: Any) -> dict[str, int]:
+    def _op(self, layer: Any, **words: Any) -> ElementwiseOp:
         first, second = layer.constants()
-        return {"setting_1": double(first), "setting_2": double(second), "elementwise": 1}
+        return ElementwiseOp(setting_1=first, setting_2=second, **words)
 
     def forward(self, lo: Records, use: Use) -> Value:
         layer: Any = use.layer
         last = lo.ops[-1]
         x = use.x
-        if layer.kind == "relu" and use.sources[0].free and last[at.C] == x.address and at.B in last:
-            last[at.EPILOGUE] = at.EPILOGUE_RELU
+        if layer.kind == "relu" and use.sources[0].free and isinstance(last, ProductOp) and last.c.start == x.address:
+            last.epilogue = EPILOGUE_RELU
             return Value(x)
         op = OPS[layer.op]
         over = use.sources[0].free and not (lo.keeping and op.saves == "input")
         out = x if over else lo.buffer(use.node.outputs)
-        lo.op(op.forward, x, out, **self._words(layer))
+        lo.op(op.forward, x, out, self._op(layer))
         offset = layer.growth * x.offset + layer.offset
         out = replace(out, wrote=x.wrote, scale=x.scale * layer.growth, offset=offset)
         return Value(out, saved=x if op.saves == "input" else out)
@@ -107,7 +112,7 @@ class ElementwiseRule(Rule):
     def _sloped(self, lo: Records, use: Use, d: Buffer, kernel: str) -> Buffer:
         """d times the slope."""
         out, saved = lo.over(d, d.width), use.saved
-        lo.op(kernel, d, out, y=saved.address, y_stride=saved.stride, **self._words(use.layer))
+        lo.op(kernel, d, out, self._op(use.layer, y=saved))
         return replace(out, wrote=d.wrote, scale=d.scale * use.layer.slope, offset=d.offset)
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
@@ -121,9 +126,9 @@ class CustomRule(Rule):
         alone, with_slope = activation_kernels(use.layer.formula)
         out = use.x if use.sources[0].free else lo.buffer(use.node.outputs)
         if not lo.keeping:
-            return Value(known(out, lo.op(f"branch_{alone}", use.x, out, elementwise=1)))
+            return Value(known(out, lo.op(f"branch_{alone}", use.x, out)))
         slope = lo.buffer(use.node.outputs)
-        number = lo.op(f"branch_{with_slope}", use.x, out, elementwise=1, **second(slope))
+        number = lo.op(f"branch_{with_slope}", use.x, out, ElementwiseOp(y=slope))
         return Value(known(out, number), saved=slope)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
@@ -139,15 +144,8 @@ class DropoutRule(Rule):
 
     def _drop(self, lo: Records, node: Node, source: Buffer, target: Buffer) -> Buffer:
         p = node.layer.p  # type: ignore[attr-defined]
-        lo.op(
-            "dropout",
-            source,
-            target,
-            chance=min(round(p * 2**32), 2**32 - 1),
-            scale=double(1.0 / (1.0 - p)),
-            node=node.index,
-            elementwise=1,
-        )
+        chance = min(round(p * 2**32), 2**32 - 1)
+        lo.op("dropout", source, target, DropoutOp(chance=chance, scale=1.0 / (1.0 - p), node=node.index))
         part = 1.0 / (1.0 - p)
         return replace(target, wrote=source.wrote, scale=source.scale * part, offset=source.offset * part)
 
@@ -163,7 +161,7 @@ class DropoutRule(Rule):
 class ScaleRule(Rule):
     def forward(self, lo: Records, use: Use) -> Value:
         out = target_for(lo, use)
-        number = lo.op("scale", use.x, out, gain=lo.place(use.node, "weight"))
+        number = lo.op("scale", use.x, out, GainedOp(gain=lo.place(use.node, "weight")))
         return Value(replace(out, wrote=number, scale=1.0, offset=1.0), saved=use.x)
 
     def note(self, lo: Records, use: Use, d: Buffer) -> None:
@@ -174,15 +172,15 @@ class ScaleRule(Rule):
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
         out = lo.buffer(use.node.outputs)
-        number = lo.op("scale", t, out, gain=lo.place(use.node, "weight"))
+        number = lo.op("scale", t, out, GainedOp(gain=lo.place(use.node, "weight")))
         return replace(out, wrote=number)
 
 
 class PReLURule(Rule):
     def _bend(self, lo: Records, node: Node, x: Buffer, a: Buffer, out: Buffer) -> Buffer:
         shared = int(not node.layer.per_feature)  # type: ignore[attr-defined]
-        words = {"gain": lo.place(node, "weight"), "shared": shared, "y": x.address, "y_stride": x.stride}
-        return replace(out, wrote=lo.op("prelu", a, out, **words), scale=1.0, offset=1.0)
+        op = GainedOp(gain=lo.place(node, "weight"), shared=shared, y=x)
+        return replace(out, wrote=lo.op("prelu", a, out, op), scale=1.0, offset=1.0)
 
     def forward(self, lo: Records, use: Use) -> Value:
         x = use.x
@@ -192,7 +190,7 @@ class PReLURule(Rule):
         shared = int(not use.layer.per_feature)
         if shared:  # its gradient is the sum over all columns
             d = replace(d, scale=d.scale * use.node.outputs)
-        lo.record(use.node, "prelu_columns", use.x, d, ("weight", ""), use.value.buffer, shared=shared)
+        lo.record(use.node, "prelu_columns", use.x, d, ("weight", ""), use.value.buffer, Trained(shared=shared))
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
         return self.tangent(lo, use, d)
@@ -206,21 +204,18 @@ class EmbeddingRule(Rule):
         """Address and number of the records that say where each column goes."""
         layer: Any = node.layer
         plain = [c for c in range(node.inputs) if c not in layer.columns]
-        table = Table(lo.arena, node.inputs, at.COLUMN_WORDS)
-        for to, column in enumerate(plain):
-            table.records[to, at.COLUMN_FROM], table.records[to, at.COLUMN_TO] = column, to
+        found = [Column(source=column, target=to) for to, column in enumerate(plain)]
         to = len(plain)
-        for number, (column, (count, width)) in enumerate(layer.columns.items(), len(plain)):
-            slot = lo.parameters.slots[node.parameter(f"column{column}")]
-            words = column, to, lo.parameters.address + slot.offset, slot.stride, count, width
-            table.records[number, : len(words)] = words
+        for column, (count, width) in layer.columns.items():
+            table = lo.matrix(node, f"column{column}")
+            found.append(Column(source=column, target=to, table=table, rows=count, width=width))
             to += width
-        return table.address, node.inputs
+        return Table.of(lo.arena, Column, found).address, node.inputs
 
     def forward(self, lo: Records, use: Use) -> Value:
         out = lo.buffer(use.node.outputs)
         address, count = self._columns(lo, use.node)
-        number = lo.op("embedding_forward", use.x, out, tables=address, table_count=count)
+        number = lo.op("embedding_forward", use.x, out, EmbeddingOp(tables=address, count=count))
         return Value(replace(out, wrote=number), places={"tables": address})
 
     def note(self, lo: Records, use: Use, d: Buffer) -> None:
@@ -229,22 +224,19 @@ class EmbeddingRule(Rule):
         for column, (count, width) in layer.columns.items():
             part = f"column{column}"
             slot = lo.parameters.slots[use.node.parameter(part)]
-            lists = []
-            for _ in range(2):
-                rows = Table(lo.arena, 1, at.LIST_WORDS)
-                rows.records[0, at.LIST_STAMPS] = lo.arena.take(count * at.WORD)
-                rows.records[0, at.LIST_ROWS] = lo.arena.take(count * at.WORD)
-                lists.append(rows.address)
+            room = [RowList(stamps=lo.arena.take(count * WORD), rows=lo.arena.take(count * WORD)) for _ in range(2)]
+            lists = Table.of(lo.arena, RowList, room)
             known = replace(use.x, wrote=-1, scale=0.0, offset=1.0)
             if lo.treatment[use.node.parameter(part)] is not None:
-                words = {"column": column, "first": first, "width": width, "sums": lo.arena.take(slot.bytes)}
-                words |= {"batch_list": lists[0], "step_list": lists[1], "panels": slot.panels}
-                lo.record(use.node, "embedding_rows", known, d, (part, ""), use.value.buffer, **words)
+                table = TrainedTable(column=column, first=first, width=width, sums=lo.arena.take(slot.bytes))
+                table.batch_list, table.step_list = lists.address_of(0), lists.address_of(1)
+                lo.record(use.node, "embedding_rows", known, d, (part, ""), use.value.buffer, table)
+                table.panels = slot.panels
             first += width
 
     def _passed(self, lo: Records, use: Use, a: Buffer, width: int, kernel: str) -> Buffer:
         out = lo.buffer(width)
-        lo.op(kernel, a, out, tables=use.value.places["tables"], table_count=use.node.inputs)
+        lo.op(kernel, a, out, EmbeddingOp(tables=use.value.places["tables"], count=use.node.inputs))
         return replace(out, wrote=a.wrote, scale=a.scale, offset=a.offset)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:

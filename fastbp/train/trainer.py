@@ -11,7 +11,6 @@ from typing import Any
 from fastbp.engine import forks
 from fastbp.engine import threads as team
 from fastbp.errors import ConfigError, ConfigTypeError, brief
-from fastbp.kernels import layout as at
 from fastbp.model.batch_plan import BatchPlan
 from fastbp.model.checks import seed_of, whole
 from fastbp.model.losses import Loss
@@ -225,15 +224,15 @@ class Trainer(Snapshots):
         with lock:
             plan.refresh(parameters.version)
             plan.rates[:count] = self._rates.of(self.optimizer.lr, self.steps_done, count)
-            plan.head[at.STEP] = self.steps_done
-            plan.head[at.SEED] = signed(self.seed)
+            plan.head.step.number = self.steps_done
+            plan.head.data.seed = signed(self.seed)
             # First: should Ctrl-C come between two lines here, every plan makes its transposed weights anew.
             parameters.version += 1
             try:
                 lock.writes = True
                 return plan.steps(count, passes, self.threads)
             finally:
-                self.steps_done = int(plan.head[at.STEP])
+                self.steps_done = plan.head.step.number
                 plan.keep_version(parameters.version)
                 lock.writes = False
 
@@ -266,12 +265,12 @@ class Trainer(Snapshots):
         with lock:
             plan.refresh(parameters.version)
             parameters.version += 1
-            plan.head[at.STEP] = self.steps_done
+            plan.head.step.number = self.steps_done
             try:
                 lock.writes = True
                 return plan.step(X, y, lr, self.steps_done, signed(self.seed))
             finally:
-                self.steps_done = int(plan.head[at.STEP])
+                self.steps_done = plan.head.step.number
                 plan.keep_version(parameters.version)
                 lock.writes = False
 
@@ -294,7 +293,7 @@ class Trainer(Snapshots):
             first = self.steps_done
             while self.steps_done - first < count:
                 history.loss += self._chunk(plan, count - (self.steps_done - first), BatchPlan.CALL)
-            if plan.head[at.PASS_ROWS]:
+            if plan.head.step.epoch_rows:
                 history.loss.append(plan.pass_loss)
             history.seconds = time.perf_counter() - begun
             history.steps = count
@@ -373,9 +372,9 @@ class Trainer(Snapshots):
             losses = self._chunk(plan, rows, 1)
             for hook in hooks if not losses else ():  # at its end the epoch has to be noted first
                 hook.chunk(self, history)
-        history.samples += rows if losses else int(plan.head[at.PASS_ROWS])
+        history.samples += rows if losses else plan.head.step.epoch_rows
         history.loss += losses or [plan.pass_loss]
-        history.lr.append(float(plan.rates[int(plan.head[at.RATE_AT]) - 1]))
+        history.lr.append(float(plan.rates[plan.head.step.rate_at - 1]))
         history.steps = self.steps_done - history.first_step
 
     def _bound(self, x: Any, t: Any, top: int) -> BatchPlan:
@@ -383,8 +382,8 @@ class Trainer(Snapshots):
         if plan is None or plan.batch < rows:
             epoch = plan.place[0] + 1 if plan else 0
             plan = self._batch_plan = self._plan(rows)
-            plan.head[at.EPOCH] = epoch
-        plan.head[at.BATCH] = rows
+            plan.head.data.epoch = epoch
+        plan.head.data.batch = rows
         plan.bind(x, t, top, shuffled=True)
         return plan
 

@@ -1,0 +1,229 @@
+"""Records: named words in memory, described once as a class.
+
+    class Matrix(Record):
+        start = Word("address of the first line")
+        stride = Word("bytes from one panel to the next")
+
+From the description come the offsets, what compiled code reads and writes (`op.a.stride`, see `words.py`), and Python's
+window on a record in memory, which is an instance of the class: `Matrix(words)` over an array of int64, or
+`Matrix(start=..., stride=...)` with memory of its own. A field that the class does not have is an error in both.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+WORD = 8
+LINE = 64  # bytes of a line, in which kernels read and write
+LINE_WORDS = LINE // WORD
+
+
+class Field:
+    """A part of a record; `doc` says what stands there.
+
+    Attributes
+    ----------
+    name : str
+        What the record calls it.
+    offset, size : int
+        Where it begins and how many words it takes.
+    align : int
+        The number of words that its offset is a multiple of.
+    per_panel : bool
+        Whether it belongs to the panels of the result, so that an op for some of them finds its part further on.
+    """
+
+    size = 1
+    align = 1
+
+    def __init__(self, doc: str, *, per_panel: bool = False) -> None:
+        self.doc = doc
+        self.per_panel = per_panel
+        self.name = ""
+        self.offset = -1
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, record: Any, owner: type | None = None) -> Any:
+        return self if record is None else self.read(record)
+
+    def __set__(self, record: Any, value: Any) -> None:
+        self.write(record, value)
+
+    def read(self, record: Record) -> Any:
+        raise AttributeError(f"`{self.name}` cannot be read as a whole")
+
+    def write(self, record: Record, value: Any) -> None:
+        raise AttributeError(f"`{self.name}` cannot be written as a whole")
+
+
+class Word(Field):
+    """A whole number, or an address."""
+
+    def read(self, record: Record) -> int:
+        return int(record.words[self.offset])
+
+    def write(self, record: Record, value: int) -> None:
+        record.words[self.offset] = value
+
+
+class Real(Field):
+    """A float64."""
+
+    def read(self, record: Record) -> float:
+        return float(record.words[self.offset : self.offset + 1].view(np.float64)[0])
+
+    def write(self, record: Record, value: float) -> None:
+        record.words[self.offset : self.offset + 1].view(np.float64)[0] = value
+
+
+class Link(Word):
+    """The address of one record or several of a kind; 0 where there is none."""
+
+    def __init__(self, kind: str, doc: str) -> None:
+        super().__init__(doc)
+        self.kind = kind
+
+
+class WordsAt(Word):
+    """The address of whole numbers."""
+
+
+class RealsAt(Word):
+    """The address of float64 numbers."""
+
+
+class Words(Field):
+    """Whole numbers that stand in the record itself; they may be another name for fields that stand there already."""
+
+    kind: Any = np.int64
+
+    def __init__(self, size: int, doc: str, *, over: str = "") -> None:
+        super().__init__(doc)
+        self.size = size
+        self.over = over
+
+    def read(self, record: Record) -> Any:
+        return record.words[self.offset : self.offset + self.size].view(self.kind)
+
+    def write(self, record: Record, value: Any) -> None:
+        self.read(record)[...] = value
+
+
+class Reals(Words):
+    """The same for float64 numbers."""
+
+    kind = np.float64
+
+
+class WordLine(Words):
+    """A whole number with a line of its own, because threads contend for it."""
+
+    align = LINE_WORDS
+
+    def __init__(self, doc: str) -> None:
+        super().__init__(LINE_WORDS, doc)
+
+
+class Lines(Field):
+    """Whole lines, of which code takes the address."""
+
+    align = LINE_WORDS
+
+    def __init__(self, count: int, doc: str) -> None:
+        super().__init__(doc)
+        self.size = count * LINE_WORDS
+
+
+class Part(Field):
+    """A record inside the record."""
+
+    def __init__(self, kind: type[Record], doc: str, *, per_panel: bool = False) -> None:
+        super().__init__(doc, per_panel=per_panel)
+        self.kind = kind
+        self.size = kind.size
+        self.align = kind.align
+
+    def read(self, record: Record) -> Any:
+        return self.kind(record.words[self.offset : self.offset + self.size])
+
+    def write(self, record: Record, value: Any) -> None:
+        self.read(record).take(value)
+
+
+class Record:
+    """Words with names; see the module.
+
+    A class with `room=` says how many words each of its kinds takes, so that records of several kinds stand in one
+    table; `line=True` begins the record, and its size ends, at a whole line.
+    """
+
+    fields: ClassVar[dict[str, Field]] = {}
+    size: ClassVar[int] = 0
+    align: ClassVar[int] = 1
+    room: ClassVar[int] = 0
+    notes: ClassVar[tuple[str, ...]] = ()  # what Python knows of a record beside its words
+    words: Any
+
+    def __init_subclass__(cls, *, room: int = 0, line: bool = False) -> None:
+        end = max((f.offset + f.size for f in cls.fields.values()), default=0)
+        cls.fields = dict(cls.fields)
+        cls.room = room or cls.room
+        cls.align = max(cls.align, LINE_WORDS if line else 1)
+        for name, field in vars(cls).items():
+            if isinstance(field, Field):
+                if isinstance(field, Words) and field.over:
+                    field.offset = cls.fields[field.over].offset
+                else:
+                    field.offset = -(-end // field.align) * field.align
+                    end = field.offset + field.size
+                cls.align = max(cls.align, field.align)
+                cls.fields[name] = field
+        cls.size = cls.room or -(-end // cls.align) * cls.align
+        if end > cls.size:
+            raise TypeError(f"`{cls.__name__}` takes {end} words, more than the {cls.size} that its kind has")
+
+    def __init__(self, words: Any = None, **values: Any) -> None:
+        self.__dict__["words"] = np.zeros(self.size, np.int64) if words is None else words
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self.fields and name not in self.notes:
+            raise AttributeError(f"`{type(self).__name__}` has no field `{name}`")
+        super().__setattr__(name, value)
+
+    def take(self, value: Any) -> None:
+        """Become a copy of another record of this kind; other kinds of values are for classes to know."""
+        if not isinstance(value, type(self)):
+            raise TypeError(f"`{type(self).__name__}` cannot be made of `{type(value).__name__}`")
+        self.words[:] = value.words
+
+    def copy(self) -> Any:
+        """The same record in memory of its own."""
+        return self.at(self.words.copy())
+
+    def at(self, words: Any) -> Any:
+        """This record's kind and notes, over other words."""
+        out = type(self)(words)
+        out.__dict__.update({name: self.__dict__[name] for name in self.notes if name in self.__dict__})
+        return out
+
+    def values(self) -> dict[str, Any]:
+        """What each field holds, where it is not 0; lines and other names are left out."""
+        found = {
+            name: field.read(self)
+            for name, field in self.fields.items()
+            if not isinstance(field, Lines) and not (isinstance(field, Words) and field.over)
+        }
+        return {
+            name: value.values() if isinstance(value, Record) else value
+            for name, value in found.items()
+            if (value.words if isinstance(value, Record) else np.asarray(value)).any()
+        }
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self.values().items())})"

@@ -1,0 +1,561 @@
+"""The records of a plan: what Python writes and compiled code walks.
+
+A plan is a head, a block for every worker, and tables of phases, of their ops or tasks, and of the layers whose
+parameters the weight sweep updates. Records hold addresses, sizes, and strides in bytes. Python writes them once; what
+changes from step to step is in the head, and belongs to `sweeps`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastbp.kernels.fields import LINE, Lines, Link, Part, Real, Reals, RealsAt, Record, Word, WordLine, Words, WordsAt
+
+MAX_THREADS = 256
+MAX_PHASES = 256
+
+
+class Matrix(Record):
+    """A panel matrix, or the rows of a user's array."""
+
+    start = Word("address of the first line")
+    stride = Word("bytes from one panel to the next; of a user's array from one row to the next")
+
+    def take(self, value: Any) -> None:
+        """Become a copy, or point at a buffer: anything with an `address` and a `stride`."""
+        if isinstance(value, Record):
+            super().take(value)
+        else:
+            self.start, self.stride = value.address, value.stride
+
+
+class Operand(Matrix):
+    """A matrix that may be one row, one column or one number, or a block that is written again and again."""
+
+    row = Word("bytes from one row to the next; 0 where one row serves for all")
+    back = Word("bytes back for every row before the block, where only one block is held; else 0")
+
+
+# --- the head --------------------------------------------------------------------------------------------------------
+
+
+class Team(Record):
+    """The threads that work on a plan."""
+
+    now = WordLine("which phase is on: serial number << 32 | tasks << 8 | index; STOPPED at the end")
+    done = WordLine("tasks of this phase that are complete")
+    threads = Word("how many there are")
+    workers = Link("Worker", "the first worker's block")
+    worker_bytes = Word("from one worker's block to the next")
+    tickets = WordsAt("a line a thread: serial number and how many of its tasks are taken")
+    begin = Word("address of the kernel that announces the first phase")
+    begin_batch = Word("address of the kernel that begins a batch")
+    work = Word("address of the kernel that each thread runs")
+
+
+class DataSet(Record):
+    """The rows that a plan goes over, batch by batch."""
+
+    rows = Word("rows in this batch, or rows in all for a plan that is no training")
+    batch = Word("rows of a full batch")
+    total = Word("rows of the data set")
+    cursor = Word("where in the shuffled order this batch begins")
+    order = Word("address of the shuffled order, one uint32 a row; 0 takes the rows as they come")
+    index = Word("address of this batch's row numbers in `order`; 0 takes the rows as they come")
+    shuffle = Word("1: shuffle before each epoch")
+    seed = Word("what shuffles and dropout's masks are drawn from")
+    epoch = Word("how many are done")
+    weights = RealsAt("ω of each row; 0: every one is 1")
+    normalisers = RealsAt("what the loss of a batch is divided by the sum of")
+    largest = Word("the largest magnitude among the inputs, as bits")
+    repeats = Word("rows of the buffers for each row of X: 1, or as many as a Jacobian has rows or columns")
+    outputs = Word("of the network: how many classes labels may name")
+    scan = Word("address of the kernel that looks at numbers")
+    scan_targets = Word("address of the kernel that looks at targets before a step")
+
+
+class Kept(Record):
+    """What a step that is not taken puts back: where it began."""
+
+    cursor = Word("see DataSet")
+    epoch_rows = Word("see Step")
+    epoch_loss = Real("see Step")
+    epoch_weight = Real("see Step")
+
+
+class Step(Record):
+    """One optimiser step, and the call that it is a part of. The loss of a batch is `scale` Σ ω ℓ."""
+
+    number = Word("steps done")
+    left = Word("steps of this call that are left")
+    rates = RealsAt("the learning rate of each step of this call")
+    rate_at = Word("which of them is next")
+    status = Word("0; 1 + the first layer that was not finite; or -1 - where the first parameter is that would be")
+    checking = Word("LOOKING or TRYING while tiles of parameters write none")
+    limit = Real("a bound on magnitudes below which nothing can overflow")
+    finite = Word("the first bits of a real that is not finite")
+    row_loss = Word("address of the loss of each row of the batch")
+    loss = Real("loss of the last batch")
+    summed = Word("1: the loss is a sum, not a mean")
+    scale = Real("what the sum of the losses of the rows is multiplied with")
+    weight = Real("what this batch counts for in the mean of its epoch")
+    epoch_loss = Real("sum of the losses of this epoch, each times its batch's weight")
+    epoch_weight = Real("the sum of those weights")
+    epoch_rows = Word("rows of the epoch that are done")
+    losses = RealsAt("the mean loss of each finished epoch of this call")
+    ended = Word("epochs of this call that are finished")
+    epochs = Word("the call ends when so many are")
+    accumulate = Word("batches of a step")
+    micro = Word("which of them this is")
+    group = Word("how many this step has: fewer at the end of an epoch")
+    group_part = Real("1 / group")
+    draw = Word("batches begun: what dropout's masks are drawn from")
+    kept = Part(Kept, "what is put back")
+
+
+class Blocks(Record):
+    """Addresses of the parameters, of what the optimiser keeps for each, and of their average; all laid out alike."""
+
+    parameters = Word("what is trained")
+    moment_1 = Word("0 where the optimiser keeps none")
+    moment_2 = Word("likewise")
+    moment_3 = Word("likewise")
+    average = Word("the running average of the parameters; 0: none is kept")
+    each = Words(5, "all of these by number", over="parameters")
+
+
+class Bounds(Record):
+    """Magnitudes that a step knows from those of the step before: see `bounds.py`. Infinity: not known."""
+
+    parameters = Real("of the parameters and their average")
+    moment_1 = Real("of each moment")
+    moment_2 = Real("")
+    moment_3 = Real("")
+    rest = Real("of what means have more than their squares allow")
+    each = Reals(5, "all of these by number", over="parameters")
+
+
+class Update(Record):
+    """What becomes of gradients."""
+
+    optimizer = Word("address of the kernel that the weight sweep hands gradients to")
+    kernel = Word("address of the optimiser's kernel, for the phase of its own")
+    prepare = Word("address of the kernel that turns `settings` into `factors`, once a step")
+    settings = Reals(8, "what the optimiser was told: weight decay, whether it is decoupled, then its own")
+    factors = Reals(8, "what it multiplies with in this step: the learning rate, then its own")
+    running = Real("a product that an optimiser carries from step to step")
+    running_at = Word("the step that it is for")
+    blocks = Part(Blocks, "what is updated")
+    average_keep = Real("how much of the average stays in each step")
+    gradients = Word("address of gradients that wait, since all of them are needed before the first is applied")
+    staged = Word("1: weight tasks only keep gradients, an update phase applies them")
+    clip_value = Real("no gradient is further from 0 than this; 0: no limit")
+    clip_norm = Real("nor all of them together; 0: no limit")
+    clip_scale = Real("what gradients are multiplied with to keep that")
+    norms = RealsAt("the sum of squares of each piece of `gradients`")
+    norm_count = Word("how many pieces")
+    count = Word("numbers in `parameters`, padding too")
+    bound = Word("address of the kernel that takes bounds; 0: nothing is updated")
+    rest = Word("address of the kernel that takes the last of them; 0: the optimiser has none")
+    attempt = Word("address of the kernel that tries an update")
+    rule = Word("which formula the bounds use")
+    top_rate = Real("the largest factor of the learning rate")
+    top_decay = Real("the largest factor of the weight decay")
+    penalised = Word("1: there are penalties, whose slopes have no bound until they are taken")
+    now = Part(Bounds, "bounds before the step")
+    following = Part(Bounds, "the same after it")
+    worst = Real("the sum of all that the step may make")
+    gradient = Real("the bound of the gradients of this step, of all its batches so far")
+    renewed = Word("steps that had to look at all parameters for their bounds")
+    tried = Word("steps that had to try their update")
+    states = Word("address of running statistics, which the batches of a step have taught before it is taken")
+    states_kept = Word("address of their copy")
+    state_bytes = Word("how many")
+
+
+class Head(Record, line=True):
+    """A plan."""
+
+    team = Part(Team, "the threads")
+    data = Part(DataSet, "the rows")
+    step = Part(Step, "the step")
+    update = Part(Update, "what becomes of gradients")
+    training = Word("1: steps over batches; 0: one walk over the phases")
+    phases = Link("Phase", "the first phase")
+    phase_count = Word("how many")
+    ops = Link("Op", "the first op")
+    op_count = Word("how many")
+    loss_op = Link("LossOp", "the op that takes the loss")
+    layers = Link("Trained", "the first layer of the weight sweep")
+    layer_count = Word("how many")
+    magnitudes = Word("numbers that ops go by; the column groups of one op go by the same")
+    spare = Words(1, "a number on its way from one type to another")
+
+
+HEAD_WORDS = Head.size
+STOPPED = -1
+LOOKING, TRYING = 1, 2  # for gradients that are not finite; and at what the update makes of copies
+
+
+class Worker(Record):
+    """What one thread has for itself."""
+
+    head = Link("Head", "the plan")
+    shift = Word("row of the user's array minus row of the buffers")
+    scratch = Word("address of this worker's gradient tile")
+    gradients = Word("address of the gradients handed to the optimiser; their lines are the kernel's fourth argument")
+    bad_layer = Word("1 + the first layer of this worker whose gradient was not finite")
+    bad_place = Word("1 + where this worker's first parameter is that its update would spoil")
+    rate = Real("what the parameters at hand multiply the learning rate with")
+    decay = Real("and the weight decay")
+    steepest = Word("the largest gradient with a penalty that this worker has handed over in this batch, as bits")
+    scanned = Words(1, "where `scan` leaves what it found")
+    shadow = Link("Head", "this worker's copy of the head, with what it tries an update on behind it")
+    largest = Lines(1, "running maximum of magnitudes, as bits")
+    zero = Lines(1, "stays zero")
+    work = Lines(4, "for whatever a kernel has to put together")
+    magnitudes = Words(8, "an op's each: the largest magnitude that it wrote in this batch, as bits; as many as needed")
+
+
+# A worker's shadow: a head, then copies of TRIAL_LINES lines of each of the five blocks.
+TRIAL_LINES = 32
+SHADOW_BYTES = Head.size * 8 + 5 * TRIAL_LINES * LINE
+
+
+# --- phases and their tasks ------------------------------------------------------------------------------------------
+
+ROW_PHASE = 0  # tasks are blocks of rows, or columns of them
+TASK_PHASE = 1  # tasks are records that begin with the address of their kernel
+END_NOTHING, END_LOSS, END_BACKWARD, END_CHECK, END_GRADIENTS, END_NORM, END_STEP = range(7)
+
+
+class Phase(Record):
+    """Independent tasks: blocks of rows through some ops, or a list of records."""
+
+    kind = Word("ROW_PHASE or TASK_PHASE")
+    end = Word("what happens when the last task is done: an END_...")
+    ops = Link("Op", "the first op of a row phase")
+    op_count = Word("ops of one task")
+    groups = Word("column groups: task = row block * groups + group")
+    block = Word("rows of a block")
+    local = Word("1: buffers hold one block a worker instead of the whole batch")
+    tasks = Link("Task", "the first task of a task phase")
+    task_count = Word("how many")
+    split = WordsAt("thread t does tasks split[t] to split[t + 1] unless somebody is late; 0: all alike")
+
+
+class Task(Record, room=8):
+    """A task that is no block of rows."""
+
+    kernel = Word("address of the kernel that does it")
+
+
+class Tile(Task):
+    """Some lines of some panels of a layer's parameters."""
+
+    layer = Link("Trained", "whose parameters")
+    i0 = Word("the first line")
+    i1 = Word("the one behind the last")
+    p0 = Word("the first panel")
+    p1 = Word("the one behind the last")
+
+
+class Piece(Task):
+    """A piece of the gradients that wait."""
+
+    number = Word("which")
+    first = Word("where it begins, in bytes")
+    lines = Word("how many")
+
+
+TILE_INPUTS, TILE_PANELS = 128, 8  # of a tile, at most; a worker's scratch holds one
+
+
+class OpGroup(Record):
+    """Ops of a traced function that go over the rows together, a block at a time."""
+
+    ops = Link("Op", "the first")
+    count = Word("how many")
+    rows = Word("rows in all")
+    block = Word("rows of a block")
+
+
+# --- layers, as the weight sweep sees them ---------------------------------------------------------------------------
+
+
+class Learned(Record):
+    """A parameter of a layer: a matrix, or a line a panel."""
+
+    offset = Word("where it begins in `Blocks`, in bytes; -1: there is none, or it is not trained")
+    stride = Word("bytes from one panel to the next")
+    rate = Real("what it multiplies the learning rate with")
+    decay = Real("and the weight decay")
+    penalty = Word("address of the kernel that adds a penalty's gradient; 0: none")
+
+
+class Trained(Record, room=40):
+    """A layer's parameters: a matrix and a line a panel beside it, or such lines alone."""
+
+    node = Word("index among the network's layers")
+    x = Part(Matrix, "its input, over the whole batch")
+    d = Part(Matrix, "the cotangent of its output")
+    inputs = Word("lines of a panel of weights")
+    panels = Word("output panels")
+    weight = Part(Learned, "its weights")
+    bias = Part(Learned, "its biases")
+    transposed = Part(Matrix, "the transposed weights; start 0 where no one needs them")
+    x_op = Word("the op whose magnitude bounds its input; -1: the user's data")
+    d_op = Word("the op whose magnitude bounds its cotangent")
+    x_scale = Real("that bound is 2 (magnitude times this + x_offset)")
+    x_offset = Real("see x_scale")
+    out_op = Word("the op that writes its output")
+    more = Link("Trained", "another input and cotangent of the same parameters; 0: none")
+    shared = Word("1: one number serves all columns")
+
+
+class TrainedNorm(Trained):
+    """Gradients that are there already, and statistics that learn."""
+
+    sum_d = Word("address of the gradient of the bias, a line a panel")
+    sum_dx = Word("and of the weight")
+    mean = Word("this batch's mean, a line a panel")
+    variance = Word("and variance")
+    running_mean = Word("the running mean, which learns from it")
+    running_variance = Word("and variance")
+    momentum = Real("how much they learn")
+
+
+class RowList(Record, line=True):
+    """Rows that have occurred, in order; a row is in the list if its stamp is the list's serial number."""
+
+    serial = Word("of what the list is for")
+    count = Word("rows in it")
+    stamps = WordsAt("the serial number of the last list that each row was in")
+    rows = WordsAt("the rows")
+
+
+class TrainedTable(Trained):
+    """One table of an embedding."""
+
+    column = Word("the column of the codes")
+    first = Word("the column of the output where its rows begin")
+    width = Word("numbers in a row")
+    sums = Word("address of the gradients of its rows in this batch, laid out as the table")
+    batch_list = Link("RowList", "rows that occurred in this batch")
+    step_list = Link("RowList", "rows that occurred in this step")
+
+
+class Column(Record, line=True):
+    """A column of an embedding's input: a number that is passed on, or a code that chooses a row of a table."""
+
+    source = Word("which it is")
+    target = Word("where in the output it goes")
+    table = Part(Matrix, "the table; start 0 for a number")
+    rows = Word("of the table")
+    width = Word("numbers in a row")
+
+
+# --- ops -------------------------------------------------------------------------------------------------------------
+
+EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP = 0, 1, 2
+
+
+class LinePerPanel(Word):
+    """The address of one line for each panel; 0: none."""
+
+
+class Op(Record, room=32):
+    """One kernel over rows, from A to C.
+
+    Attributes
+    ----------
+    elementwise : bool
+        Whether each number of C depends on the numbers in its place alone, so that columns may go on by themselves.
+    whole_columns : bool
+        Whether a number of the result depends on a whole column, so that all rows are one task.
+    """
+
+    elementwise = False
+    whole_columns = False
+    notes = ("name",)  # of the kernel
+
+    kernel = Word("address of its machine code")
+    number = Word("where its magnitude goes")
+    width = Word("numbers in a row of A")
+    panels = Word("panels of C")
+    first_panel = Word("which of the layer's panels is the first of this op")
+
+    def columns(self, p0: int, p1: int) -> Any:
+        """The same op for panels p0 to p1 of its result."""
+        out = self.copy()
+        out.panels, out.first_panel = p1 - p0, p0
+        for name, field in self.fields.items():
+            if not field.per_panel:
+                continue
+            if isinstance(field, LinePerPanel):
+                if getattr(self, name):
+                    setattr(out, name, getattr(self, name) + p0 * LINE)
+            elif getattr(self, name).start:
+                getattr(out, name).start += p0 * getattr(self, name).stride
+        return out
+
+
+class FromToOp(Op):
+    """From a matrix to one of as many panels."""
+
+    a = Part(Matrix, "the operand", per_panel=True)
+    c = Part(Matrix, "the result", per_panel=True)
+
+
+class RowsOp(Op):
+    """Between a user's rows and panels."""
+
+    a = Part(Matrix, "from where")
+    c = Part(Matrix, "to where")
+    count = Word("how often each row comes, or columns of a matrix")
+    column = Word("where a unit vector has its 1; -1: one after another")
+
+
+class ProductOp(Op):
+    """C = epilogue(start + A B)."""
+
+    a = Part(Matrix, "rows of as many numbers as B has lines a panel")
+    b = Part(Matrix, "panels of weights", per_panel=True)
+    c = Part(Matrix, "the result", per_panel=True)
+    bias = LinePerPanel("the line each panel starts from; 0 starts from zero", per_panel=True)
+    y = Part(Matrix, "what a relu put out, for its vjp", per_panel=True)
+    epilogue = Word("an EPILOGUE_...")
+
+
+class ElementwiseOp(FromToOp):
+    """A function of one number or two."""
+
+    elementwise = True
+
+    y = Part(Matrix, "what the vjp reads, a second operand, or a second result", per_panel=True)
+    setting_1 = Real("numbers that the layer was told")
+    setting_2 = Real("")
+
+
+class DropoutOp(FromToOp):
+    """A ∘ mask."""
+
+    elementwise = True
+
+    chance = Word("a value is dropped if its 32 random bits are below this")
+    scale = Real("what the kept values are multiplied with")
+    node = Word("the layer's index, part of the key of its mask")
+
+
+class ColumnsOp(Op):
+    """Columns that are copied, cleared, summed or repeated."""
+
+    a = Part(Matrix, "the operand")
+    c = Part(Matrix, "the result")
+    first = Word("the first column of A")
+    to = Word("the first column of C")
+    count = Word("how many")
+    factor = Real("what sums and copies are multiplied with")
+
+
+class GainedOp(FromToOp):
+    """Every column with a number of its own."""
+
+    gain = Word("address of the numbers, one line a panel")
+    shared = Word("1: the first of them serves all columns")
+    y = Part(Matrix, "the saved input of a prelu", per_panel=True)
+
+
+class NormOp(FromToOp):
+    """Layer norm and RMS norm."""
+
+    y = Part(Matrix, "normalised rows", per_panel=True)
+    sums = Word("address of 1 / σ of each row")
+    gain = Word("address of γ, a line a panel; 0: none")
+    shifts = Word("address of β, a line a panel; 0: none")
+    eps = Real("added to the variance")
+
+
+class BatchNormOp(FromToOp):
+    """Batch norm by statistics that are there."""
+
+    y = Part(Matrix, "normalised columns", per_panel=True)
+    mean = LinePerPanel("address of the means, a line a panel", per_panel=True)
+    variance = LinePerPanel("address of the variances", per_panel=True)
+    sum_d = LinePerPanel("address of Σ dy", per_panel=True)
+    sum_dx = LinePerPanel("address of Σ dy ∘ n", per_panel=True)
+    gain = LinePerPanel("address of γ; 0: none", per_panel=True)
+    shifts = LinePerPanel("address of β; 0: none", per_panel=True)
+    eps = Real("added to the variance")
+
+
+class BatchNormSumsOp(BatchNormOp):
+    """The statistics of columns, or the sums that their vjp needs."""
+
+    whole_columns = True
+
+
+class SoftmaxOp(FromToOp):
+    """Rows whose numbers hang together."""
+
+    y = Part(Matrix, "what the forward op put out")
+
+
+class EmbeddingOp(Op):
+    """Codes to rows of tables, other columns passed on."""
+
+    a = Part(Matrix, "the operand")
+    c = Part(Matrix, "the result")
+    tables = Link("Column", "what becomes of each column")
+    count = Word("how many columns")
+
+
+class LossOp(Op):
+    """The loss of every row, and the cotangent that the way back begins with."""
+
+    a = Part(Matrix, "outputs")
+    c = Part(Matrix, "their cotangent")
+    targets = Part(Matrix, "a user's array")
+    sums = Word("address of scratch, one real a row")
+    gain = Word("address of a line a panel: weights of outputs or classes, or a number of the loss")
+    shifts = Word("address of a line a panel")
+    setting_1 = Real("what derivatives are multiplied with, or the loss's own")
+    setting_2 = Real("what the sum of a row is multiplied with, or the loss's own")
+
+
+class JoinOp(Op):
+    """The losses of several outputs put together."""
+
+    a = Part(Matrix, "unused")
+    c = Part(Matrix, "unused")
+    sums = Word("address of the sum so far, one real a row")
+    weight = Real("of this output's loss")
+    output = Word("which output; 0 begins the sum")
+    last = Word("1: the sum becomes the loss of the row")
+
+
+class GateOp(Op):
+    """A gate of a traced function, and what moves numbers or adds them up."""
+
+    a = Part(Operand, "the first operand")
+    b = Part(Operand, "the second")
+    y = Part(Operand, "the third")
+    c = Part(Operand, "the result")
+    part_width = Word("columns that are taken or placed")
+
+
+class TakeOp(GateOp):
+    """Part of a matrix, taken or placed."""
+
+    part_rows = Word("rows of the part")
+    row_begin = Word("its first row in the whole")
+    row_jump = Word("how far the next is")
+    column_begin = Word("its first column")
+    column_jump = Word("how far the next is")
+
+
+KINDS: dict[str, type[Record]] = {
+    kind.__name__: kind
+    for kind in globals().copy().values()
+    if isinstance(kind, type) and issubclass(kind, Record) and kind is not Record
+}
