@@ -16,7 +16,6 @@ import fastbp as fb
 from fastbp import reference
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.panels import Block
-from fastbp.kernels import layout as at
 from fastbp.model.batch_plan import BatchPlan, Update
 from fastbp.model.losses import Targets, loss_of
 
@@ -54,17 +53,16 @@ class Layer:
     def op(self, kernel: str, which: int = 0) -> Callable[[], None]:
         """Call the `which`-th op of this kernel on all rows."""
         address = kernel_address(kernel, self.net.dtype.name)
-        records = self.plan.ops.records
-        index = [i for i in range(len(records)) if records[i, at.KERNEL] == address][which]
-        op, me = self.plan.ops.address_of(index), int(self.plan.head[at.WORKERS])
+        index = [i for i, op in enumerate(self.plan.ops.records) if op.name == kernel][which]
+        op, me = self.plan.ops.address_of(index), self.plan.head.team.workers
         return lambda: self.invoke(address, op, me, 0, self.rows, self.zero)
 
     def tiles(self) -> Callable[[], None]:
         """Reduce and update every weight tile of the second layer."""
         address = kernel_address("weights", self.net.dtype.name)
-        me, table = int(self.plan.head[at.WORKERS]), self.plan.tasks[0]
-        layers = table.records[: table.count, at.TILE_LAYER]
-        mine = [t for t in range(table.count) if layers[t] == self.plan.layers.address_of(0)]
+        me, table = self.plan.head.team.workers, self.plan.tasks[0]
+        wanted = self.plan.layers.address_of(0)
+        mine = [t for t, tile in enumerate(table.records) if tile.layer == wanted]
 
         def run() -> None:
             for t in mine:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from functools import cache
 
+from numba import types
+
 from fastbp.engine import compiler, proof
 from fastbp.engine.machine_code import FAST, Loader, object_of
 from fastbp.kernels import flags, target
@@ -30,7 +32,8 @@ def nothing(real: str) -> int:
     def does_nothing(op, me, r0, r1, z):  # type: ignore[no-untyped-def]
         pass
 
-    module, name = target.lower(does_nothing, flags.SIGNATURES[real], flags.OPTIONS, for_python=False)
+    signature = types.void(*[types.int64] * 4, flags.REALS[real])
+    module, name = target.lower(does_nothing, signature, flags.OPTIONS, for_python=False)
     return _loader().address(object_of(module, name, f"nothing_{real}"), f"nothing_{real}")
 
 

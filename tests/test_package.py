@@ -381,7 +381,7 @@ def test_imports_point_downwards():
         ("kernels__new", "from fastbp.errors import DataError", "fastbp.errors"),
         ("kernels__new", "import scipy.special", "scipy.special"),
         ("reference__mlp", "from fastbp.errors import DataError", "fastbp.errors"),
-        ("reference__mlp", "from fastbp.kernels import layout", "fastbp.kernels"),
+        ("reference__mlp", "from fastbp.kernels import records", "fastbp.kernels"),
         ("reference__mlp", "import numba", "numba"),
         ("reference__mlp", "import scipy.special", "scipy.special"),
         ("reference__mlp", "import os", "os"),

@@ -96,6 +96,7 @@ def test_a_users_function_and_settings_are_as_without_fastbp():
 BROKEN = """
 import json, warnings
 import numpy as np, fastbp as fb
+from numba import types
 from fastbp.engine import cache, compiler, machine_code, proof
 from fastbp.kernels import flags, target
 
@@ -103,7 +104,8 @@ def nothing(op, me, r0, r1, z):
     pass
 
 def break_(name, real, pipeline):
-    module, entry = target.lower(nothing, flags.SIGNATURES[real], flags.OPTIONS, for_python=False)
+    signature = types.void(*[types.int64] * 4, flags.REALS[real])
+    module, entry = target.lower(nothing, signature, flags.OPTIONS, for_python=False)
     content = machine_code.object_of(module, entry, f"fastbp_{name}_{real}", pipeline)
     cache.write(f"{name}-{real}" + ("" if pipeline == "fast" else "-plain"), content)
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from fastbp.engine.compiler import kernel_address
-from fastbp.kernels import layout as at
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.fields import LINE
+from fastbp.kernels.records import EPILOGUE_NONE, LOOKING, Learned, Matrix, Trained
 from fastbp.model.losses import loss_of
 from fastbp.model.number_losses import Dot
 from fastbp.model.registry import OPS
-from tests.kernels.harness import Array, Machine, Panels, double
+from tests.kernels.harness import Array, Machine, Panels
 
 
 def elementwise(
@@ -27,15 +27,14 @@ def elementwise(
     r0: int = 0,
     r1: int | None = None,
     over: bool = False,
-    **words: int,
+    **values: Any,
 ) -> Panels:
     """An activation's kernel: C = f(A) or f(A, Y); with `over` C is A."""
     source = m.given("a", a)
     if y is not None:
-        saved = m.given("y", y)
-        words |= {"y": saved.address, "y_stride": saved.stride}
+        values["y"] = m.given("y", y)
     target = source if over else m.panels("c", *a.shape)
-    m.op(kernel, source, target, r0, len(a) if r1 is None else r1, **words)
+    m.op(kernel, source, target, r0, len(a) if r1 is None else r1, **values)
     return target
 
 
@@ -50,13 +49,13 @@ def dropout(
     first_panel: int = 0,
     over: bool = False,
 ) -> Panels:
-    """x times its mask and 1 / (1 - p); the machine's head holds SEED and STEP, the first panel is a layer's own."""
+    """x times its mask and 1 / (1 - p); the machine's head holds seed and step, the first panel is a layer's own."""
     source = m.given("a", x)
     target = source if over else m.panels("c", *x.shape)
-    m.set(m.worker, shift=shift)
-    m.set(m.head, draw=int(m.head[at.STEP]))
-    words = {"chance": round(p * 2**32), "scale": double(1.0 / (1.0 - p)), "node": node}
-    m.op("dropout", source, target, r0, len(x) if r1 is None else r1, first_panel=first_panel, **words)
+    m.worker.shift = shift
+    m.head.step.draw = m.head.step.number
+    values = {"chance": round(p * 2**32), "scale": 1.0 / (1.0 - p), "node": node, "first_panel": first_panel}
+    m.op("dropout", source, target, r0, len(x) if r1 is None else r1, **values)
     return target
 
 
@@ -66,40 +65,40 @@ def product(
     W: Array,
     b: Array | None = None,
     y: Array | None = None,
-    epilogue: int = at.EPILOGUE_NONE,
+    epilogue: int = EPILOGUE_NONE,
     r0: int = 0,
     r1: int | None = None,
 ) -> Panels:
     """C = epilogue(b + x W); what pads x is NaN, because a product reads no more terms than there are."""
     source, weights = m.given("a", x, padding=np.nan), m.given("b", W)
-    words = {"b": weights.address, "b_stride": weights.stride, "epilogue": epilogue}
+    values: dict[str, Any] = {"b": weights, "epilogue": epilogue}
     if b is not None:
-        words["bias"] = m.line_numbers("bias", b).address
+        values["bias"] = m.line_numbers("bias", b).address
     if y is not None:
-        saved = m.given("y", y)
-        words |= {"y": saved.address, "y_stride": saved.stride}
+        values["y"] = m.given("y", y)
     target = m.panels("c", len(x), W.shape[1])
-    m.op("product", source, target, r0, len(x) if r1 is None else r1, **words)
+    m.op("product", source, target, r0, len(x) if r1 is None else r1, **values)
     return target
 
 
 def point(m: Machine, index: Array | None, shift: int) -> None:
     """Say which of the user's rows the buffers' rows are."""
-    m.set(m.worker, shift=shift)
+    m.worker.shift = shift
     if index is not None:
-        m.set(m.head, index=m.user("index", index.astype(np.uint32)).address)
+        m.head.data.index = m.user("index", index.astype(np.uint32)).address
+
+
+def rows_at(address: int, array: Array) -> Matrix:
+    """Where a user's rows stand, those of an array like this one."""
+    return Matrix(start=address, stride=array.shape[1] * array.itemsize)
 
 
 def gather(m: Machine, X: Array, index: Array | None, rows: int, shift: int = 0) -> Panels:
     """C[r] = X[index[r + shift]], or X[r + shift] without an index."""
-    width = X.shape[1]
-    source, target = m.user("X", X), m.panels("c", rows, width)
+    source, target = m.user("X", X), m.panels("c", rows, X.shape[1])
     point(m, index, shift)
     m.writes(target, 0, rows)
-    m.run(
-        "gather", 0, rows,
-        a=source.address, a_stride=width * X.itemsize, width=width, c=target.address, c_stride=target.stride,
-    )  # fmt: skip
+    m.run("gather", 0, rows, a=rows_at(source.address, X), c=target, width=X.shape[1])
     return target
 
 
@@ -109,11 +108,8 @@ def scatter(m: Machine, x: Array, shift: int = 0) -> Array:
     source = m.given("a", x)
     target = m.user_output("Y", (rows + shift) * width)
     target.must[: shift * width] = target.may[: shift * width] = False
-    m.set(m.worker, shift=shift)
-    m.run(
-        "scatter", 0, rows,
-        a=source.address, a_stride=source.stride, width=width, c=target.address, c_stride=width * x.itemsize,
-    )  # fmt: skip
+    m.worker.shift = shift
+    m.run("scatter", 0, rows, a=source, c=rows_at(target.address, x), width=width)
     return target.numbers().reshape(-1, width)
 
 
@@ -150,15 +146,15 @@ def loss(
         buffer.must[:] = buffer.may[:] = False
         buffer.may[r0 : r0 + -(-(r1 - r0) // m.in_line) * m.in_line] = True
     row_loss.must[r0:r1] = True
-    m.set(m.head, row_loss=row_loss.address, loss_scale=double(1.0 / max(batch or rows, 1)))
-    stride = targets.strides[0] if targets.size else 0
+    m.head.step.row_loss, m.head.step.scale = row_loss.address, 1.0 / max(batch or rows, 1)
+    given = Matrix(start=wanted.address, stride=targets.strides[0] if targets.size else 0)
     named = [name for name, op in OPS.items() if op.family == "loss" and kernel in op.forward.split()]
     spec = Dot() if kernel == "dot" else loss_of(named[0])
     numbers = [np.broadcast_to(np.asarray(a, m.dtype), z.shape[1]) for a in spec.lines(z.shape[1])]
     gain, shifts = (m.line_numbers(name, a).address for name, a in zip(("gain", "shifts"), numbers, strict=True))
-    first, second = (double(number) for number in spec.constants(z.shape[1]))
-    words = {"gain": gain, "shifts": shifts, "setting_1": first, "setting_2": second, "sums": sums.address}
-    m.op(kernel, source, target, r0, r1, targets=wanted.address, targets_stride=stride, **words)
+    first, second = spec.constants(z.shape[1])
+    values = {"gain": gain, "shifts": shifts, "setting_1": first, "setting_2": second, "sums": sums.address}
+    m.op(kernel, source, target, r0, r1, targets=given, **values)
     return Loss(row_loss.numbers()[r0:r1], target)
 
 
@@ -176,12 +172,11 @@ class Optimizer:
 
     def prepare(self, m: Machine, lr: float, step: int) -> None:
         """Set the head as `begin_batch` does before each step."""
-        m.set(m.head, step=step, factors=double(lr))
-        for i, value in enumerate(self.settings):
-            m.head[at.SETTINGS + i] = double(value)
-        m.set(m.head, group_scale=double(1.0))
-        m.set(m.worker, slot_rate=double(1.0), slot_decay=double(1.0))
-        m.call(self.factors or f"{self.kernel}_factors", m.address_of(m.head), 0, 0)
+        m.head.step.number, m.head.step.group_part = step, 1.0
+        m.head.update.factors[0] = lr
+        m.head.update.settings[: len(self.settings)] = self.settings
+        m.worker.rate = m.worker.decay = 1.0
+        m.call(self.factors or f"{self.kernel}_factors", m.head, 0, 0)
 
 
 def optimizer_of(made: Any) -> Optimizer:
@@ -201,15 +196,15 @@ def update(
     buffers = [m.line_numbers(name, values) for name, values in zip(STATE, state, strict=False)]
     optimizer.prepare(m, lr, step)
     for name, buffer in zip(STATE, buffers, strict=False):
-        m.set(m.head, **{name: buffer.address - offset})
+        setattr(m.head.update.blocks, name, buffer.address - offset)
     lines = -(-g.size // m.in_line)
     if optimizer is KEEP:
         buffers = [m.whole("gradients", m.memory.lines(lines), lines * m.in_line, output=True)]
-        m.set(m.head, gradients=buffers[0].address - offset)
+        m.head.update.gradients = buffers[0].address - offset
     for buffer in buffers:
         m.writes(buffer, 0, lines * m.in_line, over=optimizer is not KEEP)
-    m.set(m.worker, runs=m.line_numbers("g", g).address)
-    m.call(optimizer.kernel, m.address_of(m.head), offset, lines)
+    m.worker.gradients = m.line_numbers("g", g).address
+    m.call(optimizer.kernel, m.head, offset, lines)
     return [buffer.numbers() for buffer in buffers]
 
 
@@ -294,29 +289,24 @@ def sweep_weights(
         block.must = block.may if optimizer is KEEP else np.zeros_like(block.may)
     if not checking:
         m.writes(transposed, 0, transposed.rows)
-    m.set(m.head, optimizer=kernel_address(optimizer.kernel, m.real), checking=at.LOOKING * checking)
-    m.set(m.head, **{name: block.address for name, block in blocks.items()})
+    m.head.update.optimizer, m.head.step.checking = kernel_address(optimizer.kernel, m.real), LOOKING * checking
+    for name, block in blocks.items():
+        setattr(m.head.update if name == "gradients" else m.head.update.blocks, name, block.address)
     optimizer.prepare(m, lr, step)
+    biases = layer.panels * layer.lines * LINE if layer.biased else -1
     record = m.record(
-        at.LAYER_WORDS,
-        layer_x=source.address,
-        layer_x_stride=source.stride,
-        layer_d=cotangent.address,
-        layer_d_stride=cotangent.stride,
-        layer_inputs=layer.inputs,
-        layer_panels=layer.panels,
-        layer_stride=layer.lines * LINE,
-        layer_bias=layer.panels * layer.lines * LINE if layer.biased else -1,
-        layer_transposed=transposed.address,
-        layer_transposed_stride=transposed.stride,
-        **dict.fromkeys(("layer_rate", "layer_decay", "layer_bias_rate", "layer_bias_decay"), double(1.0)),
+        Trained,
+        x=source,
+        d=cotangent,
+        inputs=layer.inputs,
+        panels=layer.panels,
+        weight=Learned(stride=layer.lines * LINE, rate=1.0, decay=1.0),
+        bias=Learned(offset=biases, stride=LINE, rate=1.0, decay=1.0),
+        transposed=transposed,
     )
     for i0, i1, p0, p1 in tiles or [(0, layer.inputs, 0, layer.panels)]:
-        scratch = m.memory.lines((i1 - i0 + 1) * (p1 - p0))
-        m.set(m.worker, scratch=scratch)
-        words = {"tile_i0": i0, "tile_i1": i1, "tile_p0": p0, "tile_p1": p1}
-        tile = m.record(at.TILE_WORDS, tile_layer=m.address_of(record), **words)
-        m.call("weights", m.address_of(tile), 0, len(x))
+        m.worker.scratch = m.memory.lines((i1 - i0 + 1) * (p1 - p0))
+        m.run("weights", 0, len(x), layer=m.address_of(record), i0=i0, i1=i1, p0=p0, p1=p1)
     written = {name: layer.natural(block.numbers()) for name, block in blocks.items()}
     return Swept(written, transposed)
 
@@ -327,15 +317,9 @@ def transpose(m: Machine, W: Array) -> Panels:
     source = m.line_numbers("parameters", layer.flat(W, None))
     target = m.panels("transposed", layer.panels * m.in_line, layer.inputs)
     m.writes(target, 0, target.rows)
-    m.set(m.head, parameters=source.address)
-    record = m.record(
-        at.LAYER_WORDS,
-        layer_inputs=layer.inputs,
-        layer_stride=layer.lines * LINE,
-        layer_transposed=target.address,
-        layer_transposed_stride=target.stride,
-    )
-    m.call("transpose_weights", m.address_of(record), 0, layer.panels)
+    m.head.update.blocks.parameters = source.address
+    weight = Learned(stride=layer.lines * LINE)
+    m.run("transpose_weights", 0, layer.panels, inputs=layer.inputs, weight=weight, transposed=target)
     return target
 
 

@@ -16,7 +16,7 @@ from fastbp import reference
 from fastbp.model.losses import LOSSES, loss_of
 from fastbp.model.registry import OPS
 from tests.kernels import calls
-from tests.kernels.harness import Array, Machine, double
+from tests.kernels.harness import Array, Machine
 
 Arrays = tuple[Array, ...]
 loss_of("mse")  # fills LOSSES
@@ -114,8 +114,8 @@ class Elementwise(Climb):
 
     def call(self, kernel: str, a: Array, y: Array | None = None) -> Array:
         first, second = (*self.settings.get(self.op.twin, ()), 0.0, 0.0)[:2]
-        words = {"setting_1": double(first), "setting_2": double(second)}
-        return calls.elementwise(self.machine(), kernel, a, y, **words).read() if kernel else a
+        told = {"setting_1": first, "setting_2": second}
+        return calls.elementwise(self.machine(), kernel, a, y, **told).read() if kernel else a
 
     def of_twin(self, part: str, *operands: Array) -> Array:
         return np.asarray(self.twin(part)(*operands, *self.settings.get(self.op.twin, ())))

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 import fastbp as fb
-from fastbp.kernels import layout as at
+from fastbp.kernels.records import EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.registry import OPS
 from fastbp.train import self_test
 from tests.kernels import branch_calls, calls, gate_calls
-from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine, double
+from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine
 
 # Compiled loops that need a whole plan; the tests of the engine run them.
 SWEEPS = ("begin_batch", "begin", "work", "bounds", "rest", "attempt")
@@ -56,7 +56,7 @@ OPTIMIZERS = (
     ),
 )
 SEED, STEP = 2**35 + 1, 2**32 + 3
-TWO = {"setting_1": double(0.25), "setting_2": double(1.5)}  # of a layer
+TWO = {"setting_1": 0.25, "setting_2": 1.5}  # of a layer
 
 
 class Case(NamedTuple):
@@ -95,7 +95,7 @@ def product_cases(dtype: str) -> Iterator[Case]:
     for number, (rows, inputs, outputs) in enumerate(shapes):
         x, W, b = normal(dtype, rows, inputs), normal(dtype, inputs, outputs), normal(dtype, outputs)
         words = {"b": b} if number % 2 else {}
-        words["epilogue"] = (at.EPILOGUE_NONE, at.EPILOGUE_RELU, at.EPILOGUE_RELU_VJP)[number % 3]
+        words["epilogue"] = (EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP)[number % 3]
         if number % 3 == 2:
             words["y"] = normal(dtype, rows, outputs)
         run = lambda m, x=x, W=W, words=words: [calls.product(m, x, W, **words).lines()]  # noqa: E731

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.kernels.fields import LINE
 from fastbp.kernels.gates import FORMULAS
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.records import Operand
 from tests.kernels.harness import DEPTHS, SHAPES, Array, Machine, Panels
 
 INPUTS = {name: len(signature(formula).parameters) for name, formula in FORMULAS.items()}
@@ -28,19 +29,23 @@ def elementwise(
     repeated: tuple[str, ...] = (),
 ) -> Panels:
     """C = f(A), f(A, B) or f(A, B, Y); the shape is that of the first operand, and with `over` C is A."""
-    words: dict[str, int] = {}
+    read: dict[str, Operand] = {}
     for letter, values, how in zip(OPERANDS, operands, (*repeated, "", "", ""), strict=False):
         given = m.given(letter, kept(values, how, m.in_line))
-        words[letter] = given.address
-        words[f"{letter}_stride"] = 0 if how in ("column", "number") else given.stride
-        words[f"{letter}_row"] = 0 if how in ("row", "number") else LINE
+        stride, row = 0 if how in ("column", "number") else given.stride, 0 if how in ("row", "number") else LINE
+        read[letter] = Operand(start=given.address, stride=stride, row=row)
         source = given if letter == "a" else source  # noqa: F821
     rows, width = operands[0].shape
     target = source if over else m.panels("c", rows, width)
     r1 = rows if r1 is None else r1
     m.writes(target, r0, r1, over=over)
-    m.run(f"gate_{name}", r0, r1, **words, c=target.address, c_stride=target.stride, panels=target.count)
+    m.run(f"gate_{name}", r0, r1, **read, c=target, panels=target.count)
     return target
+
+
+def row_by_row(given: Panels) -> Operand:
+    """An operand that is not repeated."""
+    return Operand(start=given.address, stride=given.stride, row=LINE)
 
 
 def kept(values: Array, how: str, in_line: int) -> Array:
@@ -67,7 +72,7 @@ def numbers_only(target: Panels, wanted: Array | None = None) -> None:
 
 
 def structure(
-    m: Machine, name: str, x: Array, shape: tuple[int, int], whole_lines: bool, r1: int, **words: Any
+    m: Machine, name: str, x: Array, shape: tuple[int, int], whole_lines: bool, r1: int, **values: Any
 ) -> Panels:
     """A kernel from one matrix to another, whose padding is NaN."""
     source, target = m.given("a", x, padding=np.nan), m.panels("c", *shape)
@@ -75,16 +80,15 @@ def structure(
         m.writes(target, 0, shape[0])
     else:
         numbers_only(target)
-    operands = {"a": source.address, "a_stride": source.stride, "a_row": LINE, "width": source.width}
-    results = {"c": target.address, "c_stride": target.stride, "panels": target.count}
-    m.run(f"gate_{name}", 0, r1, **operands, **results, **words)
+    sizes = {"width": source.width, "panels": target.count}
+    m.run(f"gate_{name}", 0, r1, a=row_by_row(source), c=target, **sizes, **values)
     return target
 
 
 def fill(m: Machine, values: Array) -> Panels:
     source, target = m.user("a", values.astype(np.float64)), m.panels("c", len(values), m.in_line)
     m.writes(target, 0, len(values))
-    m.run("gate_fill", 0, len(values), a=source.address, c=target.address)
+    m.run("gate_fill", 0, len(values), a=Operand(start=source.address), c=target)
     return target
 
 
@@ -116,8 +120,8 @@ Range = tuple[int, int, int]
 
 
 def places(rows: Range, columns: Range) -> dict[str, int]:
-    words = {"row_begin": rows[0], "row_jump": rows[1], "part_rows": rows[2]}
-    return words | {"column_begin": columns[0], "column_jump": columns[1], "part_width": columns[2]}
+    out = {"row_begin": rows[0], "row_jump": rows[1], "part_rows": rows[2]}
+    return out | {"column_begin": columns[0], "column_jump": columns[1], "part_width": columns[2]}
 
 
 def take(m: Machine, x: Array, rows: Range, columns: Range) -> Panels:
@@ -127,11 +131,8 @@ def take(m: Machine, x: Array, rows: Range, columns: Range) -> Panels:
 def place(m: Machine, part: Array, base: Array, rows: Range, columns: Range) -> Panels:
     source, under, target = m.given("a", part, padding=np.nan), m.given("b", base), m.panels("c", *base.shape)
     m.writes(target, 0, len(base))
-    m.run(
-        "gate_place", 0, len(base),
-        a=source.address, a_stride=source.stride, b=under.address, b_stride=under.stride, b_row=LINE,
-        c=target.address, c_stride=target.stride, panels=target.count, **places(rows, columns),
-    )  # fmt: skip
+    operands = {"a": source, "b": row_by_row(under), "c": target, "panels": target.count}
+    m.run("gate_place", 0, len(base), **operands, **places(rows, columns))
     return target
 
 
@@ -139,11 +140,7 @@ def outer(m: Machine, x: Array, u: Array) -> Panels:
     source, cotangent = m.given("a", x, padding=np.nan), m.given("b", u)
     target = m.panels("c", x.shape[1], u.shape[1])
     m.writes(target, 0, x.shape[1])
-    m.run(
-        "gate_outer", 0, len(x),
-        a=source.address, a_stride=source.stride, width=source.width, b=cotangent.address,
-        b_stride=cotangent.stride, c=target.address, c_stride=target.stride, panels=target.count,
-    )  # fmt: skip
+    m.run("gate_outer", 0, len(x), a=source, b=cotangent, c=target, width=source.width, panels=target.count)
     return target
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.engine.compiler import kernel_address, sweep
+from fastbp.engine.compiler import _kernels, kernel_address, sweep
 from fastbp.engine.memory import Arena, view
-from fastbp.kernels import layout as at
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.fields import LINE, LINE_WORDS, Record
+from fastbp.kernels.flags import TAKES
+from fastbp.kernels.records import Head, Worker
 
 Array = np.ndarray[Any, Any]
 
@@ -140,40 +141,49 @@ class Machine:
     dtype : str
     memory : Memory, optional
         Where buffers lie.
-    words : what the head holds, by the names in `kernels.layout`
+    seed, step : int
+        What dropout's masks are drawn from.
+    finite : int, optional
+        The first bits that are taken for no finite number; by default those of infinity.
     """
 
     # Added to the rows of every call, so that a test can tell a kernel to do too much.
     more_before = more_behind = 0
 
-    def __init__(self, dtype: str, memory: Memory | None = None, **words: int) -> None:
+    def __init__(
+        self, dtype: str, memory: Memory | None = None, *, seed: int = 0, step: int = 0, finite: int | None = None
+    ) -> None:
         self.dtype = np.dtype(dtype)
         self.real = dtype
         self.memory = memory or Memory()
         self.in_line = LINE // self.dtype.itemsize
         self.buffers: list[Buffer] = []
         self.called: list[str] = []
-        finite = int(bits(np.array([np.inf], dtype))[0])
-        self.head = self.record(at.HEAD_WORDS, **{"finite": finite, **words})
-        self.worker = self.record(at.MAGNITUDES + 8, head=self.address_of(self.head))
+        self.head = self.record(Head)
+        self.worker = self.record(Worker, head=self.address_of(self.head))
+        self.head.data.seed, self.head.step.number = seed, step
+        self.head.step.finite = int(bits(np.array([np.inf], dtype))[0]) if finite is None else finite
+        self.head.team.threads, self.head.team.workers = 1, self.address_of(self.worker)
 
     # Memory.
 
-    def record(self, size: int, **words: int) -> Array:
-        """A zeroed record of int64 words, some of them set."""
-        out = view(self.memory.lines(-(-size // 8)), (size,), np.int64)
-        out[:] = 0
-        self.set(out, **words)
+    def records(self, kind: type[Record], count: int) -> list[Any]:
+        """Zeroed records of a class, side by side."""
+        size = kind.size
+        words = view(self.memory.lines(-(-count * size // LINE_WORDS)), (count, size), np.int64)
+        words[:] = 0
+        return [kind(words[i]) for i in range(count)]
+
+    def record(self, kind: type[Record], /, **values: Any) -> Any:
+        """A record of a class, some of its fields set."""
+        (out,) = self.records(kind, 1)
+        for name, value in values.items():
+            setattr(out, name, value)
         return out
 
     @staticmethod
-    def set(record: Array, **words: int) -> None:
-        for name, value in words.items():
-            record[getattr(at, name.upper())] = value
-
-    @staticmethod
-    def address_of(record: Array) -> int:
-        return int(record.ctypes.data)
+    def address_of(record: Record) -> int:
+        return int(record.words.ctypes.data)
 
     def whole(self, name: str, address: int, size: int, dtype: Any = None, *, output: bool = False) -> Buffer:
         """A buffer that is a plain row of elements; an output is poisoned and must be written whole."""
@@ -245,31 +255,34 @@ class Machine:
 
     # Calls.
 
-    def call(self, kernel: str, record: int, r0: int, r1: int, me: int | None = None) -> None:
-        """Call one kernel on a record, as this machine's worker unless `me` is something else."""
+    def call(self, kernel: str, first: Record | int, r0: int, r1: int, second: Record | int | None = None) -> None:
+        """Call one kernel on a record or an address, as this machine's worker unless `second` is something else."""
         self.called.append(kernel)
         for buffer in self.buffers:
             buffer.remember()
         address = kernel_address(kernel, self.real)
-        me = self.address_of(self.worker) if me is None else me
+        given = first, self.worker if second is None else second
+        one, other = (self.address_of(a) if isinstance(a, Record) else a for a in given)
         r0, r1 = r0 - self.more_before, r1 + self.more_behind
-        sweep("invoke", self.real)(address, record, me, r0, r1, self.dtype.type(0))
+        sweep("invoke", self.real)(address, one, other, r0, r1, self.dtype.type(0))
 
-    def run(self, kernel: str, r0: int, r1: int, **words: int) -> None:
-        """Call the kernel of an op whose record holds these words."""
-        self.call(kernel, self.address_of(self.record(at.OP_WORDS, **words)), r0, r1)
+    def run(self, kernel: str, r0: int, r1: int, /, **values: Any) -> None:
+        """Call a kernel on a record of the class that it takes, which holds these values."""
+        _kernels()  # fills TAKES
+        self.call(kernel, self.record(TAKES[kernel][0], **values), r0, r1)
 
-    def op(self, kernel: str, source: Panels, target: Panels, r0: int, r1: int, **words: int) -> None:
+    def op(self, kernel: str, source: Panels, target: Panels, r0: int, r1: int, /, **values: Any) -> None:
         """Call the kernel of an op from panels to panels, which may be the same."""
         self.writes(target, r0, r1, over=target is source)
-        operands = {"a": source.address, "a_stride": source.stride, "width": source.width}
-        results = {"c": target.address, "c_stride": target.stride, "panels": target.count}
-        self.run(kernel, r0, r1, **operands, **results, **words)
+        self.run(kernel, r0, r1, a=source, c=target, width=source.width, panels=target.count, **values)
 
     def magnitude(self) -> float:
         """The largest magnitude that op number 0 has noted."""
-        noted = self.worker[at.MAGNITUDES : at.MAGNITUDES + 1]
-        return float(noted.astype(f"u{self.dtype.itemsize}").view(self.dtype)[0])
+        return float(self.noted().view(self.dtype)[0])
+
+    def noted(self) -> Array:
+        """Its bits."""
+        return self.worker.magnitudes[:1].astype(f"u{self.dtype.itemsize}")
 
     # Verdicts.
 
@@ -280,8 +293,3 @@ class Machine:
     def overrun(self) -> list[str]:
         """Names of buffers in which the last call changed what was not its own; inputs are nobody's own."""
         return [b.name for b in self.buffers if b.overrun()]
-
-
-def double(value: float) -> int:
-    """The bits of a float64 as a word."""
-    return int(np.float64(value).view(np.int64))

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.kernels import layout as at
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.fields import LINE
+from fastbp.kernels.records import Column
 from tests.kernels import branch_calls, calls, gate_calls
-from tests.kernels.harness import Array, Machine, bits, double
+from tests.kernels.harness import Array, Machine, bits
 from tests.kernels.shuffle_twin import (
     NAN,
     Draw,
@@ -46,8 +46,8 @@ OF_ONE = {
 def branch(m: Machine, d: Draw, name: str) -> Result:
     x, y, a, b = d.numbers(), d.factors(d.rows, d.width), *d.factors(2)
     x = d.dtype.type(1.0) / x if "over" in name else x
-    other, words = (y, {}) if name in branch_calls.PAIRS else (None, {"setting_1": double(a), "setting_2": double(b)})
-    out = op(m, name, x, other, NAN, **words)
+    other, told = (y, {}) if name in branch_calls.PAIRS else (None, {"setting_1": a, "setting_2": b})
+    out = op(m, name, x, other, NAN, **told)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         z = branch_calls.PAIRS[name](cut(x), cut(y)) if name in branch_calls.PAIRS else OF_ONE[name](cut(x), a, b)
@@ -82,8 +82,8 @@ def branch_repeat(m: Machine, d: Draw) -> Result:
 @case("scale", "prelu")
 def gains(m: Machine, d: Draw, name: str) -> Result:
     x, y, gain, shared = d.numbers(), d.numbers(), d.factors(), d.below(2)
-    words = {"gain": line_of(m, gain[:1] if shared else gain), "shared": shared}
-    out = op(m, name, x, y if name == "prelu" else None, **words)
+    line = line_of(m, gain[:1] if shared else gain)
+    out = op(m, name, x, y if name == "prelu" else None, gain=line, shared=shared)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         factor = gain[0] if shared else cut(gain[None])
@@ -99,10 +99,10 @@ def batch_norm(m: Machine, d: Draw, name: str) -> Result:
     x, n = d.numbers(), d.numbers()
     mean, variance, gain, shifts, sum_d, sum_dx = (d.factors() for _ in range(6))
     given = {"mean": mean, "variance": variance, "gain": gain, "shifts": shifts, "sum_d": sum_d, "sum_dx": sum_dx}
-    words = {key: line_of(m, values) for key, values in given.items()} | {"setting_1": double(1e-3)}
-    m.set(m.head, rows=7)
+    lines = {key: line_of(m, values) for key, values in given.items()}
+    m.head.data.rows = 7
     saved = saved_by(m, d) if name == "batch_norm_forward" else m.given("y", n)
-    out = op(m, name, x, saved, **words)
+    out = op(m, name, x, saved, eps=1e-3, **lines)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         r = 1.0 / np.sqrt(cut(variance[None]) + d.dtype.type(1e-3))
@@ -126,11 +126,12 @@ def embedding_forward(m: Machine, d: Draw) -> Result:
     x, table = d.numbers(width=d.width), d.numbers(5, width)
     x[:, 0] = codes
     held = m.given("table", table)
-    columns = m.record(at.COLUMN_WORDS * d.width).reshape(d.width, -1)
-    columns[0, :] = [0, d.width - 1, held.address, held.stride, 5, width, 0, 0]
-    columns[1:, 0], columns[1:, 1] = np.arange(1, d.width), np.arange(d.width - 1)
+    first, *others = m.records(Column, d.width)
+    first.source, first.target, first.table, first.rows, first.width = 0, d.width - 1, held, 5, width
+    for i, column in enumerate(others):
+        column.source, column.target = i + 1, i
     source, target = m.given("a", x, NAN), m.panels("c", d.rows, d.width - 1 + width)
-    m.op("embedding_forward", source, target, 0, d.rows, tables=m.address_of(columns), table_count=d.width)
+    m.op("embedding_forward", source, target, 0, d.rows, tables=m.address_of(first), count=d.width)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         z = cut(np.hstack([x[:, 1:], table[codes]]))
@@ -179,9 +180,8 @@ def norm(m: Machine, d: Draw) -> Result:
     g = cut(d.numbers()).reshape(-1, d.in_line)
     sums = m.user_output("norms", 1, np.float64)
     m.writes(sums, 0, 1)
-    m.set(m.head, gradients=line_of(m, g) - LINE, norms=sums.address)
-    task = m.record(at.TILE_WORDS, piece_from=LINE, piece_lines=len(g))
-    m.call("norm", m.address_of(task), 0, 0)
+    m.head.update.gradients, m.head.update.norms = line_of(m, g) - LINE, sums.address - 8
+    m.run("norm", 0, 0, number=1, first=LINE, lines=len(g))
     return (sums.numbers(),), lambda twin: (twin.total(products(g, g))[None].astype(np.float64),)
 
 
@@ -238,9 +238,9 @@ def norm_forward(m: Machine, d: Draw, name: str) -> Result:
     x, eps = d.numbers(), d.number()
     gain, shifts = (d.factors() if d.below(2) else None for _ in range(2))
     saved, sigma = saved_by(m, d), m.user_output("sums", d.rows)
-    words = {"gain": line_of(m, gain)} if gain is not None else {}
-    words |= {"shifts": line_of(m, shifts)} if shifts is not None else {}
-    out = op(m, name, x, saved, NAN, sums=sigma.address, setting_1=double(eps), **words)
+    lines = {"gain": line_of(m, gain)} if gain is not None else {}
+    lines |= {"shifts": line_of(m, shifts)} if shifts is not None else {}
+    out = op(m, name, x, saved, NAN, sums=sigma.address, eps=eps, **lines)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         mean = np.zeros((d.rows, 1), d.dtype)
@@ -259,8 +259,8 @@ def norm_forward(m: Machine, d: Draw, name: str) -> Result:
 @case("layer_norm_vjp", "layer_norm_jvp", "rms_norm_vjp", "rms_norm_jvp")
 def norm_pulled(m: Machine, d: Draw, name: str) -> Result:
     x, n, r, gain = d.numbers(), d.numbers(), d.factors(d.rows), d.factors() if d.below(2) else None
-    words = {"gain": line_of(m, gain)} if gain is not None else {}
-    out = op(m, name, x, n, NAN, sums=line_of(m, r), **words)
+    lines = {"gain": line_of(m, gain)} if gain is not None else {}
+    out = op(m, name, x, n, NAN, sums=line_of(m, r), **lines)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         inverse = d.dtype.type(1.0 / d.width)

@@ -6,11 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.kernels import layout as at
 from fastbp.kernels import losses
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.fields import LINE
+from fastbp.kernels.records import (
+    EPILOGUE_RELU,
+    LOOKING,
+    Learned,
+    Matrix,
+    RowList,
+    Tile,
+    Trained,
+    TrainedNorm,
+    TrainedTable,
+)
 from tests.kernels import branch_calls, calls, gate_calls, harness
-from tests.kernels.harness import Array, Machine, double
+from tests.kernels.harness import Array, Machine
 from tests.kernels.shuffle_rows import exponentials
 from tests.kernels.shuffle_twin import (
     NAN,
@@ -36,7 +46,7 @@ from tests.kernels.shuffle_twin import (
 from tests.numpy_lanes import Lanes
 
 
-def call_loss(m: Machine, d: Draw, kernel: str, z: Array, targets: Array, **words: int) -> tuple[Any, ...]:
+def call_loss(m: Machine, d: Draw, kernel: str, z: Array, targets: Array, **values: Any) -> tuple[Any, ...]:
     """Call a loss on rows in another order; dz, the losses and the magnitude, then the weights and the scale."""
     rows, index = len(z), d.rng.permutation(len(z))
     weight, scale = d.factors(rows).astype(np.float64), d.number()
@@ -48,9 +58,10 @@ def call_loss(m: Machine, d: Draw, kernel: str, z: Array, targets: Array, **word
     for buffer in held:
         buffer.must[:] = False
     held[0].must[:rows] = True
-    m.set(m.head, row_loss=held[0].address, loss_scale=double(scale), weights=m.user("weights", order).address)
-    stride = placed.strides[0] if placed.ndim == 2 else 0
-    out = op(m, kernel, z, None, NAN, targets=given.address, targets_stride=stride, sums=held[1].address, **words)
+    m.head.step.row_loss, m.head.step.scale = held[0].address, scale
+    m.head.data.weights = m.user("weights", order).address
+    wanted = Matrix(start=given.address, stride=placed.strides[0] if placed.ndim == 2 else 0)
+    out = op(m, kernel, z, None, NAN, targets=wanted, sums=held[1].address, **values)
     return out, held[0].numbers()[:rows], noted(m), weight, scale
 
 
@@ -94,8 +105,8 @@ NUMBER_LOSSES = {
 @case(*NUMBER_LOSSES)
 def number_loss(m: Machine, d: Draw, name: str) -> Result:
     z, t, gain = d.scores(), d.scores(), d.factors()
-    words = {"gain": line_of(m, gain), "setting_1": double(0.7), "setting_2": double(1.3)}
-    *actual, weight, scale = call_loss(m, d, name, z, t, **words)
+    told = {"gain": line_of(m, gain), "setting_1": 0.7, "setting_2": 1.3}
+    *actual, weight, scale = call_loss(m, d, name, z, t, **told)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         value, slope = NUMBER_LOSSES[name](cut(z), cut(t), np.broadcast_to(cut(gain[None]), cut(z).shape))
@@ -109,8 +120,8 @@ def number_loss(m: Machine, d: Draw, name: str) -> Result:
 @case("gaussian_nll")
 def gaussian_nll(m: Machine, d: Draw) -> Result:
     means, logs, t = d.scores(), d.scores(), d.scores()
-    words = {"setting_1": double(0.7), "setting_2": double(1.3)}
-    *actual, weight, scale = call_loss(m, d, "gaussian_nll", np.hstack([means, logs]), t, **words)
+    told = {"setting_1": 0.7, "setting_2": 1.3}
+    *actual, weight, scale = call_loss(m, d, "gaussian_nll", np.hstack([means, logs]), t, **told)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         s, e = cut(logs), cut(means) - cut(t)
@@ -132,8 +143,8 @@ def cross_entropy(m: Machine, d: Draw, name: str) -> Result:
     # targets that nearly cancel, since Σ q is noted as a magnitude too
     t, shifts = (t - t.mean(axis=1, keepdims=True)) / gain, shifts - shifts.mean()
     labels, row = d.rng.integers(0, d.width, d.rows), np.arange(d.rows)
-    words = {"gain": line_of(m, gain), "shifts": line_of(m, shifts)}
-    *actual, weight, scale = call_loss(m, d, name, z, t if name.endswith("probabilities") else labels, **words)
+    lines = {"gain": line_of(m, gain), "shifts": line_of(m, shifts)}
+    *actual, weight, scale = call_loss(m, d, name, z, t if name.endswith("probabilities") else labels, **lines)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         top, e, s = exponentials(twin, z)
@@ -167,8 +178,8 @@ def cross_entropy(m: Machine, d: Draw, name: str) -> Result:
 def multi_margin(m: Machine, d: Draw) -> Result:
     z, labels, row, square = d.scores(), d.rng.integers(0, d.width, d.rows), np.arange(d.rows), d.below(2)
     margin = d.number()
-    words = {"setting_1": double(margin), "setting_2": double(square)}
-    *actual, weight, scale = call_loss(m, d, "multi_margin", z, labels, **words)
+    told = {"setting_1": margin, "setting_2": square}
+    *actual, weight, scale = call_loss(m, d, "multi_margin", z, labels, **told)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         least = z[row, labels] - d.dtype.type(margin)
@@ -188,7 +199,7 @@ def multi_margin(m: Machine, d: Draw) -> Result:
     return tuple(actual), expected
 
 
-# Parameters: gradients go to GRADIENTS, and the largest decides whether they are finite
+# Parameters: gradients wait, and the largest decides whether they are finite
 
 
 def ends(*noted: Array) -> list[int]:
@@ -199,39 +210,42 @@ def ends(*noted: Array) -> list[int]:
 
 
 def bad(twin: Twin, ends: list[int], *noted: Array) -> list[int]:
-    """What BAD_LAYER becomes of layer 0 with each end of what is finite."""
+    """What `bad_layer` becomes of layer 0 with each end of what is finite."""
     return [int(int(twin.magnitude(*noted)) >= end) for end in ends]
 
 
-def sweep(m: Machine, kernel: str, ends: list[int], own: Array, rows: int, **words: int) -> tuple[list[int], Array]:
-    """Call a kernel of parameters: BAD_LAYER where it only looks, then the lines of gradients that it keeps.
+def sweep(m: Machine, kernel: str, ends: list[int], own: Array, rows: int, layer: Trained) -> tuple[list[int], Array]:
+    """Call a kernel of parameters: `bad_layer` where it only looks, then the lines of gradients that it keeps.
 
     `own` says of each line whether the kernel writes it.
     """
     gradients = m.whole("gradients", m.memory.lines(own.size), own.size * m.in_line, output=True)
     gradients.must[:] = gradients.may[:] = False
-    m.set(m.head, optimizer=harness.kernel_address("keep_gradients", m.real), gradients=gradients.address)
-    m.set(m.head, group_scale=double(1.0), checking=at.LOOKING)
-    m.set(m.worker, scratch=m.memory.lines(own.size))
-    layer = m.record(at.LAYER_WORDS, **{f"layer_{key}": value for key, value in words.items()})
-    task = m.record(at.TILE_WORDS, tile_layer=m.address_of(layer), tile_p1=words["panels"])
+    step, update = m.head.step, m.head.update
+    update.optimizer, update.gradients = harness.kernel_address("keep_gradients", m.real), gradients.address
+    step.group_part, step.checking = 1.0, LOOKING
+    m.worker.scratch = m.memory.lines(own.size)
+    task = m.record(Tile, layer=m.address_of(layer), p1=layer.panels)
     found = []
     for end in ends:
-        m.set(m.head, finite=end)
-        m.set(m.worker, bad_layer=0)
-        m.call(kernel, m.address_of(task), 0, rows)
-        found.append(int(m.worker[at.BAD_LAYER]))
+        step.finite, m.worker.bad_layer = end, 0
+        m.call(kernel, task, 0, rows)
+        found.append(m.worker.bad_layer)
         assert m.overrun() == []
-    m.set(m.head, checking=0)
+    step.checking = 0
     gradients.must[:] = gradients.may[:] = np.repeat(own.ravel(), m.in_line)
-    m.call(kernel, m.address_of(task), 0, rows)
+    m.call(kernel, task, 0, rows)
     return found, gradients.numbers().reshape(*own.shape, m.in_line)[own]
 
 
-def operands(m: Machine, x: Array, dy: Array) -> dict[str, int]:
-    given, cotangent = m.given("x", x), m.given("d", dy)
-    words = {"x": given.address, "x_stride": given.stride}
-    return words | {"d": cotangent.address, "d_stride": cotangent.stride, "panels": cotangent.count}
+def operands(m: Machine, x: Array, dy: Array) -> dict[str, Any]:
+    cotangent = m.given("d", dy)
+    return {"x": m.given("x", x), "d": cotangent, "panels": cotangent.count}
+
+
+def beside(place: int) -> Learned:
+    """A line a panel, so far into the parameters."""
+    return Learned(offset=place, stride=LINE)
 
 
 @case("columns", "prelu_columns")
@@ -245,9 +259,10 @@ def columns(m: Machine, d: Draw, name: str) -> Result:
         return masked(filled(twin.total(added(summed)))[None, None], 1)[0] if shared else summed
 
     limits = ends(summed, gains(Twin()), *biases)
-    places = {"offset": 0, "shared": shared, "bias": len(gains(Twin())) * LINE if biased else -1}
+    parts = {"weight": beside(0), "bias": beside(len(gains(Twin())) * LINE if biased else -1)}
+    layer = m.record(Trained, shared=shared, **parts, **operands(m, x, dy))
     own = np.ones(len(gains(Twin())) + len(summed) * biased, bool)
-    actual = sweep(m, name, limits, own, d.rows, **operands(m, x, dy), **places)
+    actual = sweep(m, name, limits, own, d.rows, layer)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         return bad(twin, limits, summed, gains(twin), *biases), np.concatenate([gains(twin), *biases])
@@ -264,10 +279,17 @@ def batch_norm_columns(m: Machine, d: Draw) -> Result:
     for buffer in held:
         m.writes(buffer, 0, old[0].size, over=True)
     given = {"sum_dx": sum_dx, "sum_d": sum_d, "variance": variance, "mean": mean}
-    words = {key: line_of(m, a) for key, a in given.items()} | {"momentum": double(float(part))}
-    words |= {"running_mean": held[0].address, "running_variance": held[1].address}
-    words |= {"bias": len(mean) * LINE, "panels": len(mean)}
-    actual = sweep(m, "batch_norm_columns", limits, np.ones(2 * len(mean), bool), rows, **words)
+    layer = m.record(
+        TrainedNorm,
+        panels=len(mean),
+        weight=beside(0),
+        bias=beside(len(mean) * LINE),
+        running_mean=held[0].address,
+        running_variance=held[1].address,
+        momentum=part,
+        **{key: line_of(m, a) for key, a in given.items()},
+    )
+    actual = sweep(m, "batch_norm_columns", limits, np.ones(2 * len(mean), bool), rows, layer)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         new = fma(mean, 1.0, -old[0]), fma(variance, d.dtype.type(rows / (rows - 1.0)), -old[1])
@@ -287,12 +309,13 @@ def embedding_rows(m: Machine, d: Draw) -> Result:
     limits = ends(sums)
     table = m.panels("sums", 4, d.width)
     m.writes(table, 0, 4, over=True)
-    seen = m.record(at.LIST_WORDS, list_stamps=m.memory.lines(1), list_rows=m.memory.lines(1))
-    words = {"sums": table.address, "stride": table.stride, "batch_list": m.address_of(seen)}
+    seen = m.record(RowList, stamps=m.memory.lines(1), rows=m.memory.lines(1))
+    weight, given = Learned(stride=table.stride), operands(m, codes[:, None].astype(d.dtype), dy)
+    layer = m.record(TrainedTable, weight=weight, inputs=4, width=d.width, sums=table.address, **given)
+    layer.batch_list = m.address_of(seen)
     own = np.zeros((table.count, table.stride // LINE), bool)
     own[:, in_batch] = True
-    words |= {"width": d.width, "inputs": 4} | operands(m, codes[:, None].astype(d.dtype), dy)
-    actual = sweep(m, "embedding_rows", limits, own, d.rows, **words)
+    actual = sweep(m, "embedding_rows", limits, own, d.rows, layer)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         return bad(twin, limits, cut(sums)), cut(sums)[:, in_batch].reshape(-1, d.in_line)
@@ -305,7 +328,7 @@ def product(m: Machine, d: Draw, name: str) -> Result:
     terms = 1 + d.below(20)
     x, w, b = d.numbers(width=terms), d.numbers(terms), d.factors()
     if name == "product":
-        out = calls.product(m, x, w, b, epilogue=at.EPILOGUE_RELU).lines()
+        out = calls.product(m, x, w, b, epilogue=EPILOGUE_RELU).lines()
     else:
         out = gate_calls.outer(m, np.ascontiguousarray(x.T), w).lines()
 
@@ -332,7 +355,7 @@ def sweep_weights(m: Machine, d: Draw) -> Result:
     for each in looking:
         calls.sweep_weights(each, x, dz, w, b, checking=True)
     swept = calls.sweep_weights(m, x, dz, w, b)
-    found = [int(each.worker[at.BAD_LAYER]) for each in looking]
+    found = [each.worker.bad_layer for each in looking]
     actual = *swept.written["gradients"], swept.transposed.read()[: d.width], found
     return actual, lambda twin: (dw, db, twin.transposed(w), bad(twin, limits, cut(dw), cut(db[None])))
 
@@ -371,14 +394,12 @@ def update(m: Machine, d: Draw) -> Result:
     gradients.may = place.written()
     transposed = m.panels("transposed", place.panels * m.in_line, inputs)
     m.writes(transposed, 0, transposed.rows)
-    m.set(m.head, parameters=line_of(m, place.flat(w, None)), gradients=gradients.address)
-    m.set(m.head, update=harness.kernel_address("keep_gradients", m.real))
-    m.set(m.head, clip_scale=double(float(scale)), group_scale=double(1.0))
-    m.set(m.worker, scratch=m.memory.lines(inputs))
-    words = {"stride": place.lines * LINE, "bias": -1, "transposed": transposed.address}
-    words |= {"transposed_stride": transposed.stride}
-    layer = m.record(at.LAYER_WORDS, **{f"layer_{key}": value for key, value in words.items()})
-    task = m.record(at.TILE_WORDS, tile_layer=m.address_of(layer), tile_i1=inputs, tile_p1=place.panels)
-    m.call("update", m.address_of(task), 0, 0)
+    m.head.update.blocks.parameters = line_of(m, place.flat(w, None))
+    m.head.update.gradients, m.head.update.clip_scale = gradients.address, scale
+    m.head.update.kernel, m.head.step.group_part = harness.kernel_address("keep_gradients", m.real), 1.0
+    m.worker.scratch = m.memory.lines(inputs)
+    parts = {"weight": Learned(stride=place.lines * LINE), "bias": Learned(offset=-1)}
+    layer = m.record(Trained, transposed=transposed, **parts)
+    m.run("update", 0, 0, layer=m.address_of(layer), i1=inputs, p1=place.panels)
     kept = place.natural(gradients.numbers())[0][:, : d.width].copy()
     return (transposed.read()[: d.width], kept), lambda twin: (twin.transposed(w), g * scale)

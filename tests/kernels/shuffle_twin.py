@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels import functions
-from fastbp.kernels import layout as at
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.fields import LINE
 from tests.kernels.harness import Array, Machine, Panels, bits
 from tests.numpy_lanes import Lanes, fused_multiply_add
 
@@ -205,16 +204,17 @@ def case(*names: str) -> Any:
 
 def noted(m: Machine) -> Array:
     """The bits of the largest magnitude that op number 0 has noted."""
-    return m.worker[at.MAGNITUDES : at.MAGNITUDES + 1].astype(f"u{m.dtype.itemsize}")[0]
+    return m.noted()[0]
 
 
-def op(m: Machine, kernel: str, a: Array, y: Array | Panels | None = None, padding: float = 0.0, **words: int) -> Array:
+def op(
+    m: Machine, kernel: str, a: Array, y: Array | Panels | None = None, padding: float = 0.0, **values: Any
+) -> Array:
     """Call a kernel from A to C, and return C; Y is what it reads beside A, or writes beside C."""
     source, target = m.given("a", a, padding), m.panels("c", *a.shape)
     if y is not None:
-        saved = y if isinstance(y, Panels) else m.given("y", y)
-        words |= {"y": saved.address, "y_stride": saved.stride}
-    m.op(kernel, source, target, 0, len(a), **words)
+        values["y"] = y if isinstance(y, Panels) else m.given("y", y)
+    m.op(kernel, source, target, 0, len(a), **values)
     return target.lines()
 
 

@@ -6,11 +6,11 @@ import pytest
 import fastbp as fb
 from fastbp.engine.compiler import kernel_address
 from fastbp.kernels import bounds
-from fastbp.kernels import layout as at
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.fields import LINE
+from fastbp.kernels.records import TRIAL_LINES
 from tests.kernels import calls
 from tests.kernels.every_kernel import OPTIMIZERS
-from tests.kernels.harness import DTYPES, Machine, double
+from tests.kernels.harness import DTYPES, Machine
 
 SIZE = 300  # more than one piece of what `rest` looks at, in float64
 ROUNDS = 16
@@ -58,11 +58,13 @@ class Guarded:
         self.m = m = Machine(dtype)
         names = calls.STATE[: 1 + self.how.moments]
         self.blocks = [m.line_numbers(name, a) for name, a in zip(names, [p, *moments], strict=True)]
-        m.set(m.head, **{name: block.address for name, block in zip(names, self.blocks, strict=True)})
-        m.set(m.head, rule=bounds.RULES[self.how.kernel], parameter_count=self.blocks[0].content.size)
-        m.set(m.head, top_rate=double(1.0), top_decay=double(1.0), workers=m.address_of(m.worker))
-        m.set(m.head, scan=kernel_address("scan_reals", m.real))
-        m.set(m.worker, shadow=m.memory.lines(at.TRIAL_LINES))
+        self.update = m.head.update
+        for name, block in zip(names, self.blocks, strict=True):
+            setattr(self.update.blocks, name, block.address)
+        self.update.rule, self.update.count = bounds.RULES[self.how.kernel], self.blocks[0].content.size
+        self.update.top_rate = self.update.top_decay = 1.0
+        m.head.data.scan = kernel_address("scan_reals", m.real)
+        m.worker.shadow = m.memory.lines(TRIAL_LINES)
 
     def prepare(self, step):
         self.how.prepare(self.m, self.rate, step)
@@ -70,32 +72,30 @@ class Guarded:
     def state(self):
         return [block.numbers() for block in self.blocks]
 
-    def numbers(self, word):
-        return self.m.head[word : word + at.BOUND_COUNT].view(np.float64)
-
     def renew(self):
         """Take the bounds from what is there."""
         found = [float(np.abs(a).max()) for a in self.state()]
-        self.numbers(at.BOUNDS)[:] = [*found, *[0.0] * (at.BOUND_COUNT - len(found))]
+        self.update.now.each = 0.0
+        self.update.now.each[: len(found)] = found
         if self.how.kernel in bounds.OF_MEANS:
-            self.m.call("rest", self.m.address_of(self.m.head), 0, 0)
+            self.m.call("rest", self.m.head, 0, 0)
 
     def step(self, g):
         """Take the bounds of the step, then the step; returns whether it is certain to be finite."""
         m = self.m
-        m.set(m.head, gradient=double(float(np.abs(g).max())))
-        m.call("bounds", m.address_of(m.head), 0, 0)
-        m.set(m.worker, runs=m.line_numbers("g", g).address)
+        self.update.gradient = np.abs(g).max()
+        m.call("bounds", m.head, 0, 0)
+        m.worker.gradients = m.line_numbers("g", g).address
         lines = self.blocks[0].content.size * m.dtype.itemsize // LINE
         for block in self.blocks:
             m.writes(block, 0, lines * m.in_line, over=True)
-        m.call(self.how.kernel, m.address_of(m.head), 0, lines)
-        return bool(m.head[at.WORST : at.WORST + 1].view(np.float64)[0] < LIMIT[m.real])
+        m.call(self.how.kernel, m.head, 0, lines)
+        return self.update.worst < LIMIT[m.real]
 
     def holds(self):
-        """Every number is within NEXT_BOUNDS."""
+        """Every number is within the bounds that follow."""
         tops = [float(np.abs(a).max()) for a in self.state()]
-        return all(top <= bound for top, bound in zip(tops, self.numbers(at.NEXT_BOUNDS), strict=False))
+        return all(top <= bound for top, bound in zip(tops, self.update.following.each, strict=False))
 
 
 def numbers(rng, dtype, span):
@@ -145,7 +145,7 @@ def test_bounds_that_are_carried_on_hold_for_every_step(dtype, kernel):
             if not state.step(numbers(rng, dtype, size) * np.float64(10.0 ** -rng.integers(0, 20)).astype(dtype)):
                 break
             assert state.holds()
-            state.numbers(at.BOUNDS)[:] = state.numbers(at.NEXT_BOUNDS)
+            state.update.now = state.update.following
 
 
 @every_kernel
@@ -154,15 +154,15 @@ def test_bounds_that_are_carried_on_hold_for_every_step(dtype, kernel):
 def test_nothing_is_certain_where_a_bound_is_not_known(dtype, kernel, bad):
     rng = np.random.default_rng(1)
     one = np.ones(SIZE, dtype)
-    for word in (at.BOUNDS, at.GRADIENT):
+    for known in ("parameters", "gradient"):
         made = settings(kernel, rng)
         state = Guarded(dtype, made, one, [one] * made.moments)
         state.prepare(3)
         state.renew()
-        state.m.set(state.m.head, gradient=double(1.0))
-        state.m.head[word] = double(bad)
-        state.m.call("bounds", state.m.address_of(state.m.head), 0, 0)
-        assert not state.m.head[at.WORST : at.WORST + 1].view(np.float64)[0] < LIMIT[dtype]
+        state.update.gradient = 1.0
+        setattr(state.update if known == "gradient" else state.update.now, known, bad)
+        state.m.call("bounds", state.m.head, 0, 0)
+        assert not state.update.worst < LIMIT[dtype]
 
 
 @every_dtype
@@ -185,5 +185,5 @@ def test_a_bound_that_is_too_small_is_found(dtype):
     state.renew()
     state.step(np.full(SIZE, -1.0, dtype))
     assert state.holds()
-    state.numbers(at.NEXT_BOUNDS)[0] = 1.999
+    state.update.following.parameters = 1.999
     assert not state.holds()

@@ -5,7 +5,7 @@ import pytest
 
 from tests.kernels import branch_calls, calls
 from tests.kernels.every_kernel import normal
-from tests.kernels.harness import DTYPES, SHAPES, Machine, bits, double, same_bits
+from tests.kernels.harness import DTYPES, SHAPES, Machine, bits, same_bits
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape[0]}x{shape[1]}")
@@ -41,7 +41,7 @@ def test_a_result_may_overwrite_the_second_operand(kernel, dtype, shape):
     x, y = two(dtype, shape)
     m = Machine(dtype)
     source, target = m.given("a", x), m.given("y", y)
-    m.op(kernel, source, target, 0, len(x), y=target.address, y_stride=target.stride)
+    m.op(kernel, source, target, 0, len(x), y=target)
     assert same_bits(target.read(), branch_calls.PAIRS[kernel](x, y))
 
 
@@ -52,7 +52,7 @@ def test_both_operands_may_be_the_same(kernel, dtype, shape):
     x, _ = two(dtype, shape)
     m = Machine(dtype)
     source, target = m.given("a", x), m.panels("c", *shape)
-    m.op(kernel, source, target, 0, len(x), y=source.address, y_stride=source.stride)
+    m.op(kernel, source, target, 0, len(x), y=source)
     assert same_bits(target.read(), branch_calls.PAIRS[kernel](x, x))
 
 
@@ -61,7 +61,7 @@ def test_both_operands_may_be_the_same(kernel, dtype, shape):
 @pytest.mark.parametrize("kernel", OF_ONE)
 def test_of_one_operand_every_bit_is_numpys(kernel, dtype, shape):
     x, _ = two(dtype, shape)
-    found = calls.elementwise(Machine(dtype), kernel, x, setting_1=double(0.3))
+    found = calls.elementwise(Machine(dtype), kernel, x, setting_1=0.3)
     assert same_bits(found.read(), OF_ONE[kernel](x, np.dtype(dtype).type(0.3)))
 
 
@@ -69,7 +69,7 @@ def test_of_one_operand_every_bit_is_numpys(kernel, dtype, shape):
 @every_dtype
 def test_affine_rounds_once(dtype, shape):
     x, _ = two(dtype, shape)
-    found = calls.elementwise(Machine(dtype), "branch_affine", x, setting_1=double(0.5), setting_2=double(0.25))
+    found = calls.elementwise(Machine(dtype), "branch_affine", x, setting_1=0.5, setting_2=0.25)
     assert same_bits(found.read(), x * np.dtype(dtype).type(0.5) + np.dtype(dtype).type(0.25))  # the product is exact
 
 
@@ -78,8 +78,8 @@ def test_affine_rounds_once(dtype, shape):
 def test_what_pads_the_last_panel_is_zero(kernel, dtype):
     """There 0 / 0 would be NaN, and a shift would be a number."""
     x, y = two(dtype, (9, 5))
-    words = {"setting_1": double(2.0), "setting_2": double(1.0)}
-    padding = calls.elementwise(Machine(dtype), kernel, x, y, **words).padding()
+    told = {"setting_1": 2.0, "setting_2": 1.0}
+    padding = calls.elementwise(Machine(dtype), kernel, x, y, **told).padding()
     assert padding.size > 0
     assert not padding.any()
 
@@ -90,13 +90,12 @@ def test_a_panel_knows_its_place_in_the_layer(kernel, dtype):
     """The second panel of two, alone: what it pads follows from the width of the whole."""
     m = Machine(dtype)
     x, y = two(dtype, (4, m.in_line + 3))
-    words = {"setting_1": double(2.0), "setting_2": double(1.0)}
-    whole = calls.elementwise(Machine(dtype), kernel, x, y, **words).lines()[:, m.in_line :]
+    told = {"setting_1": 2.0, "setting_2": 1.0}
+    whole = calls.elementwise(Machine(dtype), kernel, x, y, **told).lines()[:, m.in_line :]
     source, saved, target = m.given("a", x[:, m.in_line :]), m.given("y", y[:, m.in_line :]), m.panels("c", 4, 3)
     m.writes(target, 0, 4)
-    words |= {"a": source.address, "a_stride": source.stride, "y": saved.address, "y_stride": saved.stride}
-    words |= {"c": target.address, "c_stride": target.stride, "panels": 1, "width": x.shape[1], "first_panel": 1}
-    m.run(kernel, 0, 4, **words)
+    place = {"panels": 1, "width": x.shape[1], "first_panel": 1}
+    m.run(kernel, 0, 4, a=source, y=saved, c=target, **place, **told)
     assert same_bits(target.lines(), whole)
 
 

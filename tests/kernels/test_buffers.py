@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastbp.engine.compiler import _kernels
-from fastbp.kernels import layout as at
+from fastbp.kernels.records import EPILOGUE_RELU
 from fastbp.model.registry import OPS
 from tests.kernels import branch_calls, calls, gate_calls
 from tests.kernels.every_kernel import IN_NETWORKS, SEED, STEP, SWEEPS, cases, normal
@@ -105,7 +105,7 @@ def test_a_row_too_many_is_seen(dtype):
 def test_an_input_that_is_written_is_seen(dtype):
     m = machine(dtype)
     source = m.given("a", normal(dtype, 5, 3))
-    m.run("relu_forward", 0, 5, a=source.address, c=source.address, panels=1)
+    m.run("relu_forward", 0, 5, a=source, c=source, panels=1)
     assert m.overrun() == ["a"]
 
 
@@ -144,7 +144,7 @@ def test_what_pads_the_last_panel_is_zero(kernel, dtype):
     m = machine(dtype)
     out = {
         "gather": lambda: calls.gather(m, x, None, 9),
-        "product": lambda: calls.product(m, x, normal(dtype, 5, 5), normal(dtype, 5), epilogue=at.EPILOGUE_RELU),
+        "product": lambda: calls.product(m, x, normal(dtype, 5, 5), normal(dtype, 5), epilogue=EPILOGUE_RELU),
         "mse": lambda: calls.loss(m, "mse", x, y).dz,
         "cross_entropy": lambda: calls.loss(m, "cross_entropy", x, y.argmax(1)).dz,
     }[kernel]()

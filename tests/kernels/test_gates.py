@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastbp.autodiff.structure import GATES
+from fastbp.kernels.records import Operand
 from tests.kernels import calls, gate_calls
 from tests.kernels.every_kernel import normal
 from tests.kernels.harness import DTYPES, SHAPES, Machine, same_bits
@@ -103,12 +104,13 @@ def test_an_operand_that_holds_one_block_is_read_and_written_from_its_first_row(
     whole = gate_calls.elementwise(Machine(dtype), name, given).read()
     m = Machine(dtype)
     block = [v[5:8] for v in given]
-    words = {}
-    for letter, values in zip(gate_calls.OPERANDS, block, strict=False):
-        kept = m.given(letter, values)
-        words |= {letter: kept.address, f"{letter}_stride": kept.stride, f"{letter}_row": 64, f"{letter}_back": 64}
+    read = {letter: m.given(letter, values) for letter, values in zip(gate_calls.OPERANDS, block, strict=False)}
     target = m.panels("c", 3, 33)
     m.writes(target, 0, 3)
-    m.run(f"gate_{name}", 5, 8, **words, c=target.address, c_stride=target.stride, c_back=64, panels=target.count)
+    held = {
+        letter: Operand(start=kept.address, stride=kept.stride, row=64, back=64)
+        for letter, kept in (read | {"c": target}).items()
+    }
+    m.run(f"gate_{name}", 5, 8, **held, panels=target.count)
     assert same_bits(target.read(), whole[5:8].copy())
     assert (m.unwritten(), m.overrun()) == ([], [])

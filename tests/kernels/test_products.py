@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from fastbp.kernels import layout as at
 from fastbp.kernels.products import DEPTH
+from fastbp.kernels.records import EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP, Worker
 from fastbp.kernels.tile import TILE_M, TILE_N
 from tests.kernels import calls
 from tests.kernels.every_kernel import normal
-from tests.kernels.harness import DEPTHS, DTYPES, SIZES, Machine, assert_close, bits, same_bits
+from tests.kernels.harness import DEPTHS, DTYPES, SIZES, Machine, assert_close, same_bits
 
-EPILOGUES = {"none": at.EPILOGUE_NONE, "relu": at.EPILOGUE_RELU, "relu_vjp": at.EPILOGUE_RELU_VJP}
+EPILOGUES = {"none": EPILOGUE_NONE, "relu": EPILOGUE_RELU, "relu_vjp": EPILOGUE_RELU_VJP}
 # Outputs that make one panel and two, of either dtype, then tiles of panels with one left over.
 OUTPUTS = (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 49, 65)
 
@@ -93,7 +93,7 @@ def test_each_sum_is_one_chain_of_fused_steps_in_the_order_of_its_terms(dtype):
 @every_dtype
 def test_relu_is_zero_up_to_zero_and_lets_nan_travel(dtype):
     W = np.array([[1.0, -1.0, 0.0, np.nan, -0.0, np.inf, -np.inf]], dtype)
-    c = calls.product(Machine(dtype), np.ones((1, 1), dtype), W, epilogue=at.EPILOGUE_RELU)
+    c = calls.product(Machine(dtype), np.ones((1, 1), dtype), W, epilogue=EPILOGUE_RELU)
     np.testing.assert_array_equal(c.read(), [[1.0, 0.0, 0.0, np.nan, 0.0, np.inf, 0.0]])
     assert not np.signbit(c.read()[0, [1, 2, 4, 6]]).any()
 
@@ -103,7 +103,7 @@ def test_relus_mask_is_open_above_zero_only(dtype):
     tiny = np.finfo(dtype).tiny
     y = np.array([[1.0, 0.0, -0.0, -1.0, tiny, np.inf, np.nan]], dtype)
     x, W = np.ones((1, 1), dtype), np.full((1, 7), -3.0, dtype)
-    c = calls.product(Machine(dtype), x, W, y=y, epilogue=at.EPILOGUE_RELU_VJP).read()
+    c = calls.product(Machine(dtype), x, W, y=y, epilogue=EPILOGUE_RELU_VJP).read()
     np.testing.assert_array_equal(c, [[-3.0, 0.0, 0.0, 0.0, -3.0, -3.0, 0.0]])
 
 
@@ -158,4 +158,4 @@ def test_the_noted_magnitude_grows_until_it_is_cleared(dtype):
         calls.product(m, scale * x, W)
         seen.append(m.magnitude())
     assert seen == [2.0, 5.0, 5.0]
-    assert not bits(m.worker[at.LARGEST_LINE : at.ZERO_LINE + 8]).any()
+    assert not m.worker.words[Worker.largest.offset : Worker.work.offset].any()

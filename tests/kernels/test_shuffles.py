@@ -12,6 +12,7 @@ to the levels, since it takes long to compile them. `FASTBP_SHUFFLES=5` takes al
 
 from __future__ import annotations
 
+import dis
 import json
 import os
 import re
@@ -107,7 +108,8 @@ def reached(function: Any) -> list[Any]:
     while waiting:
         code = waiting.pop()
         held = [cell.cell_contents for cell in code.__closure__ or ()]
-        for found in [*held, *(code.__globals__.get(name) for name in code.__code__.co_names)]:
+        named = {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+        for found in [*held, *(code.__globals__.get(name) for name in sorted(named))]:
             if callable(found) and all(found is not known for known in out):
                 out.append(found)
                 waiting += [found.py_func] if hasattr(found, "py_func") else []

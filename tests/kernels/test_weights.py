@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastbp import reference
-from fastbp.kernels import layout as at
+from fastbp.kernels.records import TILE_INPUTS, TILE_PANELS
 from fastbp.kernels.weights import DEPTH
 from tests.kernels import calls
 from tests.kernels.every_kernel import OPTIMIZERS, normal
@@ -66,7 +66,7 @@ def test_gradients_of_every_number_of_rows_are_the_twin(dtype, biased, rows):
 
 @every_dtype
 def test_gradients_of_a_whole_tile_are_the_twin(dtype):
-    check_gradients(dtype, 700, at.TILE_INPUTS, at.TILE_PANELS * (64 // np.dtype(dtype).itemsize), True)
+    check_gradients(dtype, 700, TILE_INPUTS, TILE_PANELS * (64 // np.dtype(dtype).itemsize), True)
 
 
 def test_the_numbers_of_rows_are_either_side_of_the_depth():
@@ -144,7 +144,7 @@ def test_looking_for_what_is_not_finite_changes_nothing(dtype):
     m = Machine(dtype)
     calls.sweep_weights(m, x, dz, W, b, OPTIMIZERS[1], checking=True)
     assert m.overrun() == []
-    assert m.worker[at.BAD_LAYER] == 0
+    assert m.worker.bad_layer == 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf], ids=str)
@@ -159,7 +159,7 @@ def test_a_gradient_that_is_not_finite_is_found_and_not_applied(dtype, biased, w
         m = Machine(dtype)
         calls.sweep_weights(m, inputs["x"], inputs["dz"], W, b, OPTIMIZERS[1], checking=True)
         assert m.overrun() == []
-        assert m.worker[at.BAD_LAYER] == 1  # 1 + the index of the layer
+        assert m.worker.bad_layer == 1  # 1 + the index of the layer
 
 
 @every_dtype
@@ -168,7 +168,7 @@ def test_a_bias_gradient_alone_that_overflows_is_found(dtype):
     dz[:, 1] = np.finfo(dtype).max / 2.0
     m = Machine(dtype)
     calls.sweep_weights(m, np.zeros_like(x), dz, W, b, OPTIMIZERS[1], checking=True)
-    assert m.worker[at.BAD_LAYER] == 1
+    assert m.worker.bad_layer == 1
 
 
 @every_dtype
@@ -177,9 +177,9 @@ def test_the_first_layer_found_is_kept(dtype):
     dz[2, 2] = np.nan
     for before, after in ((0, 1), (1, 1), (5, 1)):
         m = Machine(dtype)
-        m.set(m.worker, bad_layer=before)
+        m.worker.bad_layer = before
         calls.sweep_weights(m, x, dz, W, b, OPTIMIZERS[1], checking=True)
-        assert m.worker[at.BAD_LAYER] == after
+        assert m.worker.bad_layer == after
 
 
 @every_dtype

@@ -234,11 +234,10 @@ def test_evaluate_is_the_loss_of_the_twin(rows, loss, dtype):
 
 
 def test_evaluate_keeps_inside_its_tables_however_many_rows_there_are(monkeypatch):
-    from fastbp.kernels import layout as at
     from fastbp.model import network
 
     monkeypatch.setattr(network, "EVALUATION_ROWS", 1)  # so that few rows make many batches
     net = fb.mlp([1, 1])
     X, y = data(net, batch_plan.BatchPlan.CALL + 100, "mse")
     assert_close(net.evaluate(X, y, loss="mse"), reference.mse(twin(net).forward(X), y)[0], "float32")
-    assert net._plans["evaluate", fb.MSE()].head[at.RATE_AT] <= batch_plan.BatchPlan.CALL
+    assert net._plans["evaluate", fb.MSE()].head.step.rate_at <= batch_plan.BatchPlan.CALL

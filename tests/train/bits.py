@@ -15,7 +15,7 @@ import numpy as np
 import fastbp as fb
 from fastbp import reference
 from fastbp.engine import threads as team
-from fastbp.kernels import layout as at
+from fastbp.kernels.records import ROW_PHASE
 from fastbp.model import plans
 
 STEPS = 200
@@ -78,7 +78,7 @@ def is_layered(name: str) -> bool:
     """Whether two threads take a network's layers one by one."""
     one = trainer(name, "float32", threads=2)
     plan = one._plan(one.batch_size)  # kept, because the records lie in its memory
-    return int((plan.phases.records[:, at.PHASE_KIND] == at.ROW_PHASE).sum()) > 1
+    return sum(phase.kind == ROW_PHASE for phase in plan.phases.records) > 1
 
 
 def digests(serial_work: int) -> dict[str, Any]:

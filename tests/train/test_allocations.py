@@ -9,12 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from numba import cfunc
+from numba import cfunc, types
 from numba.core.runtime import _nrt_python, rtsys
 
 import fastbp as fb
-from fastbp.kernels import layout as at
-from fastbp.kernels.flags import SIGNATURES
 from fastbp.model import plans
 from tests.model.chains import DTYPES
 
@@ -178,13 +176,13 @@ def test_the_checker_sees_one_allocation_a_step_inside_the_sweeps():
     trainer = trainer_of("float32", optimizer=fb.SGD(1e-3))
     X, y = data("float32")
 
-    @cfunc(SIGNATURES["float32"])
+    @cfunc(types.void(*[types.int64] * 4, types.float32))
     def wasteful(head, me, r0, r1, z):
         scratch = np.empty(2 + (head & 1), np.float32)
         scratch[0] = z
 
     trainer.run(X, y, steps=1)
-    trainer._batch_plan.head[at.OPTIMIZER_PLAN] = wasteful.address  # called once a step, before the update
+    trainer._batch_plan.head.update.prepare = wasteful.address  # called once a step, before the update
     with pytest.raises(AssertionError, match=f"assert {STEPS} == "):
         assert_flat(lambda steps: trainer.run(X, y, steps=steps))
 

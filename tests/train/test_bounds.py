@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.engine.plan import double
-from fastbp.kernels import layout as at
 from fastbp.model import plans
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.optimizers import OPTIMIZERS as KINDS
@@ -24,11 +22,12 @@ def no_call_is_too_small(monkeypatch):
 
 
 def bounds(trainer):
-    return trainer._batch_plan.head[at.BOUNDS : at.BOUNDS + at.BOUND_COUNT].view(np.float64)
+    return trainer._batch_plan.head.update.now.each
 
 
 def counts(trainer):
-    return tuple(int(trainer._batch_plan.head[word]) for word in (at.RENEWED, at.TRIED))
+    update = trainer._batch_plan.head.update
+    return update.renewed, update.tried
 
 
 ORDINARY = [kind() for kind in KINDS.values()]
@@ -61,7 +60,7 @@ def test_every_number_is_within_the_bounds_that_are_carried_along(dtype):
 
 def gradients_hold(trainer):
     """The gradients of the last step, which have waited, are within their bound."""
-    bound = trainer._batch_plan.head[at.GRADIENT : at.GRADIENT + 1].view(np.float64)[0]
+    bound = trainer._batch_plan.head.update.gradient
     kept = trainer._update.gradients
     return max(np.abs(kept.read(name)).max() for name in kept.slots) <= bound
 
@@ -144,7 +143,7 @@ def test_trying_every_update_changes_no_bit(name, words, dtype):
         calm = {"weight_decay": 0.01, "lr": 0.01}
         trainer = training(dtype, replace(OPTIMIZERS[name], **calm), threads=2, **words)
         trainer.run(X, Y, steps=1)
-        trainer._batch_plan.head[at.LIMIT] = double(limit)
+        trainer._batch_plan.head.step.limit = limit
         losses = trainer.run(X, Y, steps=30).loss
         found.append((losses, state(trainer)))
         assert counts(trainer)[1] == (30 if limit == 0.0 else 0)

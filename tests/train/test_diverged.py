@@ -5,9 +5,9 @@ import pytest
 
 import fastbp as fb
 from fastbp import reference
-from fastbp.engine.plan import double
+from fastbp.engine.memory import view
 from fastbp.errors import DivergedError
-from fastbp.kernels import layout as at
+from fastbp.kernels.fields import LINE_WORDS
 from fastbp.model import plans
 from fastbp.train import calls
 from fastbp.train import trainer as trainers
@@ -223,7 +223,7 @@ def test_evaluating_tells_what_the_loss_is_and_raises_nothing(dtype):
 def forced(trainer, limit):
     """Make every bound on gradients too large to tell, or never; both plans are there after a call of each."""
     for plan in (trainer._batch_plan, trainer._step_plan):
-        plan.head[at.LIMIT] = double(limit)
+        plan.head.step.limit = limit
 
 
 @every_dtype
@@ -248,7 +248,8 @@ def test_looking_at_every_gradient_changes_no_bit(optimizer, threads, dtype, mon
 
 def phases_done(trainer):
     """Phases of the last call, as the tickets of its workers number them."""
-    return max(int(trainer._batch_plan.head[at.TICKETS + 8 * t]) >> 24 for t in range(trainer.threads))
+    lines = view(trainer._batch_plan.head.team.tickets, (trainer.threads, LINE_WORDS), np.int64)
+    return int(lines[:, 0].max()) >> 24
 
 
 @every_dtype

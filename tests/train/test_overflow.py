@@ -9,7 +9,6 @@ import fastbp as fb
 from fastbp import reference
 from fastbp.engine.compiler import kernel_address
 from fastbp.errors import DivergedError
-from fastbp.kernels import layout as at
 from fastbp.model import plans
 from fastbp.model.batch_plan import BatchPlan
 from fastbp.train import trainer as trainers
@@ -89,8 +88,8 @@ def unguarded(make, monkeypatch, step=run_one):
 
     def without(self, update):
         set_up(self, update)
-        self.head[at.BOUND] = 0
-        self.head[at.ATTEMPT] = kernel_address("keep_gradients_factors", self.real)  # does nothing
+        self.head.update.bound = 0
+        self.head.update.attempt = kernel_address("keep_gradients_factors", self.real)  # does nothing
 
     with monkeypatch.context() as changed:
         changed.setattr(BatchPlan, "_set_up_update", without)
