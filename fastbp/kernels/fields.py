@@ -11,6 +11,7 @@ window on a record in memory, which is an instance of the class: `Matrix(words)`
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any, ClassVar
 
 import numpy as np
@@ -67,7 +68,7 @@ class Word(Field):
         return int(record.words[self.offset])
 
     def write(self, record: Record, value: int) -> None:
-        record.words[self.offset] = value
+        record.words[self.offset] = index(value)
 
 
 class Real(Field):
@@ -198,7 +199,7 @@ class Record:
 
     def take(self, value: Any) -> None:
         """Become a copy of another record of this kind; other kinds of values are for classes to know."""
-        if not isinstance(value, type(self)):
+        if not isinstance(value, type(self)) or value.size != self.size:
             raise TypeError(f"`{type(self).__name__}` cannot be made of `{type(value).__name__}`")
         self.words[:] = value.words
 
