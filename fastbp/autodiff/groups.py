@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from fastbp.autodiff.lower import Space, Step
 from fastbp.engine.memory import Arena
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.fields import LINE
 
 L1_LINES = 384  # of a block of rows, over all spaces of a group: 24 KiB
 PRODUCT_ROWS = 64  # rows of a product that stay in L2

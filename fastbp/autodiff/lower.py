@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastbp.autodiff.graph import GATES, Graph, Node, rows_and_width
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.fields import LINE
 
 
 @dataclass(eq=False)

@@ -18,7 +18,8 @@ from fastbp.engine.forks import lock
 from fastbp.engine.memory import Arena, view
 from fastbp.engine.plan import Table
 from fastbp.kernels.fields import LINE, WORD
-from fastbp.kernels.records import GateOp, Head, Matrix, Op, Operand, OpGroup, ProductOp, RowsOp, TakeOp, Worker
+from fastbp.kernels.ops import GateOp, Op, ProductOp, RowsOp, TakeOp
+from fastbp.kernels.records import Head, Matrix, Operand, OpGroup, Worker
 
 RECORDS: dict[str, type[Op]] = {
     "product": ProductOp,
@@ -85,13 +86,12 @@ class Program:
         """Write groups and their steps; the address of the first group, and how many there are."""
         steps = [(step, group) for group in groups for step in group.steps]
         self._ops = Table.of(self.arena, Op, [self._record(step, group) for step, group in steps])
-        records, count = [], 0
+        for number, (step, _) in enumerate(steps):
+            step.number = number
+        records = []
         for group in groups:
-            address = self._ops.address_of(count)
-            records.append(OpGroup(ops=address, count=len(group.steps), rows=group.rows, block=group.block))
-            for count, step in enumerate(group.steps, count):
-                step.number = count
-            count += 1
+            ops = self._ops.address_of(group.steps[0].number)
+            records.append(OpGroup(ops=ops, count=len(group.steps), rows=group.rows, block=group.block))
         return Table.of(self.arena, OpGroup, records).address, len(groups)
 
     def _record(self, step: Step, group: Group) -> Any:

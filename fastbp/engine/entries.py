@@ -5,7 +5,8 @@ from __future__ import annotations
 from numba import prange, types
 
 from fastbp.kernels.memory import call_kernel, flush_subnormals, restore_rounding
-from fastbp.kernels.records import Head, OpGroup, RowsOp
+from fastbp.kernels.ops import RowsOp
+from fastbp.kernels.records import Head, OpGroup
 from fastbp.kernels.words import at
 
 head_at, rows_at, group_at = at(Head), at(RowsOp), at(OpGroup)

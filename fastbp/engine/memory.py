@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.errors import brief
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.fields import LINE
 
 HUGE = 1 << 21  # a large page; asked for where the arena is at least this big
 SLAB = 1 << 16

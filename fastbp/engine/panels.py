@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastbp.engine.memory import Arena, view
 from fastbp.errors import ConfigTypeError
-from fastbp.kernels.vector import LINE
+from fastbp.kernels.fields import LINE
 
 
 class Slot:

@@ -16,17 +16,8 @@ from fastbp.engine.memory import Arena, view
 from fastbp.engine.panels import Block
 from fastbp.engine.threads import run as run_team
 from fastbp.kernels.fields import LINE, LINE_WORDS, WORD, Record
-from fastbp.kernels.records import (
-    ROW_PHASE,
-    SHADOW_BYTES,
-    TILE_INPUTS,
-    TILE_PANELS,
-    Head,
-    Op,
-    Phase,
-    Trained,
-    Worker,
-)
+from fastbp.kernels.ops import Op
+from fastbp.kernels.records import ROW_PHASE, SHADOW_BYTES, TILE_INPUTS, TILE_PANELS, Head, Phase, Trained, Worker
 
 
 class Table:

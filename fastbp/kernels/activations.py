@@ -33,7 +33,7 @@ from math import pi, sqrt
 from fastbp.kernels import functions
 from fastbp.kernels.flags import kernel
 from fastbp.kernels.memory import as_real, load, store
-from fastbp.kernels.records import ElementwiseOp
+from fastbp.kernels.ops import ElementwiseOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
 

@@ -23,9 +23,9 @@ def copy_words(source, target, count):
 
 @kernel(Head)
 def attempt(head, me, r0, r1, z):
-    """Update copies of r1 lines at byte r0, from gradients at RUNS, and note in BAD_PLACE if one is not finite then.
+    """Update copies of r1 lines at byte r0, from the worker's gradients, noting in `bad_place` if one is not finite.
 
-    RUNS = 0 moves the running average alone.
+    Without gradients the running average moves alone.
     """
     gradients = me.gradients
     shadow = me.shadow

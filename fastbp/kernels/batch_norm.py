@@ -17,7 +17,8 @@ from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import add, add_product, note_line, note_magnitude, subtract, times
 from fastbp.kernels.memory import as_real, fill, load, store
 from fastbp.kernels.norms import affine
-from fastbp.kernels.records import BatchNormOp, BatchNormSumsOp, Tile, TrainedNorm
+from fastbp.kernels.ops import BatchNormOp, BatchNormSumsOp
+from fastbp.kernels.records import Tile, TrainedNorm
 from fastbp.kernels.vector import LINE, V, vector_function
 from fastbp.kernels.words import at
 

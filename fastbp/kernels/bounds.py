@@ -114,7 +114,7 @@ def rest(head, me, r0, r1, z):
 
 @kernel(Head, None)
 def bounds(head, me, r0, r1, z):
-    """NEXT_BOUNDS and WORST from BOUNDS, GRADIENT and the factors of the step; only `head` is used."""
+    """What follows the bounds of now, and WORST, by GRADIENT and the factors of the step; only `head` is used."""
     rule = head.update.rule
     tiny = TINY[0] if bytes_of(z) == 4 else TINY[1]
     scale = head.update.top_rate

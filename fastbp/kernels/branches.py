@@ -36,7 +36,7 @@ from fastbp.kernels.memory import (
     store_first,
     zero_bits,
 )
-from fastbp.kernels.records import ColumnsOp, ElementwiseOp
+from fastbp.kernels.ops import ColumnsOp, ElementwiseOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
 
@@ -124,7 +124,7 @@ of_one("over_slope", lambda x, a, b: -(a / x / x))
 
 @kernel(ColumnsOp)
 def branch_copy(op, me, r0, r1, z):
-    """COPY_COUNT columns of A, from COPY_FROM on, to C from COPY_TO on; other columns of C stay as they are."""
+    """COUNT columns of A, from FIRST on, to C from TO on; other columns of C stay as they are."""
     # A: (rows, ·) in   C: (rows, ·) in and out
     item = bytes_of(z)
     in_line = LINE // item
@@ -157,7 +157,7 @@ def branch_clear(op, me, r0, r1, z):
 
 @kernel(ColumnsOp)
 def branch_row_sum(op, me, r0, r1, z):
-    """C = SETTING_1 Σ_n A_n, one number a row."""
+    """C = FACTOR Σ_n A_n, one number a row."""
     # A: (rows, N) in   C: (rows, 1) out
     in_line = LINE // bytes_of(z)
     factor = as_real(op.factor, z)
@@ -175,7 +175,7 @@ def branch_row_sum(op, me, r0, r1, z):
 
 @kernel(ColumnsOp)
 def branch_repeat(op, me, r0, r1, z):
-    """C_n = SETTING_1 A for each of COPY_COUNT columns, A one number a row."""
+    """C_n = FACTOR A for each of COUNT columns, A one number a row."""
     # A: (rows, 1) in   C: (rows, N) out
     in_line = LINE // bytes_of(z)
     factor = as_real(op.factor, z)

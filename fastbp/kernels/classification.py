@@ -29,7 +29,7 @@ from fastbp.kernels.lines import (
 )
 from fastbp.kernels.losses import row_weight
 from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, keep_first, load, load_first, put_real, store
-from fastbp.kernels.records import LossOp
+from fastbp.kernels.ops import LossOp
 from fastbp.kernels.rows import row_of
 from fastbp.kernels.softmax import exp_after, log_of
 from fastbp.kernels.vector import LINE, V, vector_function

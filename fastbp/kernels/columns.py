@@ -15,7 +15,8 @@ from __future__ import annotations
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import add, add_product, note_line, note_magnitude, times, total
 from fastbp.kernels.memory import fill, get_real, keep_first, load, store
-from fastbp.kernels.records import GainedOp, Tile
+from fastbp.kernels.ops import GainedOp
+from fastbp.kernels.records import Tile
 from fastbp.kernels.vector import LINE, V, vector_function
 from fastbp.kernels.weights import found_bad, gradient_biases, hand_over
 from fastbp.kernels.words import exists
@@ -98,7 +99,7 @@ def deliver(layer, head, me, p0, p1, gains, biases, z):
 @kernel(Tile)
 def columns(task, me, r0, r1, z):
     """Σ_b d ∘ x, and Σ_b d where there are biases, for some panels; then the update."""
-    # LAYER_X, LAYER_D: (B, N) in
+    # X, D of the layer: (B, N) in
     head = me.head
     layer = task.layer
     p0 = task.p0
@@ -129,7 +130,7 @@ def columns(task, me, r0, r1, z):
 @kernel(Tile)
 def prelu_columns(task, me, r0, r1, z):
     """Σ_b d ∘ min(x, 0) for some panels; then the update."""
-    # LAYER_X, LAYER_D: (B, N) in
+    # X, D of the layer: (B, N) in
     head = me.head
     layer = task.layer
     p0 = task.p0

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.memory import as_real, bytes_of, load, store
+from fastbp.kernels.ops import DropoutOp
 from fastbp.kernels.philox import DROPOUT, LOW, philox
-from fastbp.kernels.records import DropoutOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import add_product, note_line, note_magnitude, times
 from fastbp.kernels.memory import as_real, bytes_of, call_kernel, fill, get_real, load, put_real, store
-from fastbp.kernels.records import EmbeddingOp, Tile, TrainedTable
+from fastbp.kernels.ops import EmbeddingOp
+from fastbp.kernels.records import Tile, TrainedTable
 from fastbp.kernels.updates import apply_kept
 from fastbp.kernels.vector import LINE
 from fastbp.kernels.weights import add_penalty, average, found_bad, hand_over

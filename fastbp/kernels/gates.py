@@ -29,7 +29,7 @@ from fastbp.kernels import functions, power, trigonometry
 from fastbp.kernels.constants import FLOAT32, FLOAT64
 from fastbp.kernels.flags import kernel
 from fastbp.kernels.memory import load, store
-from fastbp.kernels.records import GateOp
+from fastbp.kernels.ops import GateOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
 

@@ -17,7 +17,7 @@ With e = z - t, t the target; N numbers in a row:
     dot           ℓ = Σ z t                                 dz = t
 
 The loss of a batch is Σ_b ω_b ℓ_b / Σ_b ω_b, or without the division where it is a sum: every dz is multiplied with
-ω_b LOSS_SCALE, and ROW_LOSS gets ω_b ℓ_b. The ω are 1 unless rows have weights.
+ω_b times the step's `scale`, and ROW_LOSS gets ω_b ℓ_b. The ω are 1 unless rows have weights.
 
 A network with several outputs has a loss for each, and Σ_o w_o ℓ_o of a row is put together behind them; dz_o is
 multiplied with w_o.
@@ -31,7 +31,7 @@ from fastbp.kernels import functions
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import add, note_line, note_magnitude, total, valid_lanes
 from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, keep_first, load, load_first, put_real, store
-from fastbp.kernels.records import JoinOp, LossOp
+from fastbp.kernels.ops import JoinOp, LossOp
 from fastbp.kernels.rows import row_of
 from fastbp.kernels.vector import LINE, V, vector_function
 from fastbp.kernels.words import exists
@@ -209,7 +209,7 @@ def gaussian_nll(op, me, r0, r1, z):
 
 @kernel(JoinOp)
 def join_losses(op, me, r0, r1, z):
-    """Add SETTING_1 times each row's loss to what SUMS has; 0 there before the first, to ROW_LOSS after the last."""
+    """Add WEIGHT times each row's loss to what SUMS has; 0 there before the first, to ROW_LOSS after the last."""
     # ROW_LOSS: (rows,) in and out   SUMS: (rows,) in and out
     item = bytes_of(z)
     weight = as_real(op.weight, z)

@@ -29,7 +29,7 @@ from fastbp.kernels.lines import (
     valid_lanes,
 )
 from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, keep_first, load, put_real, store
-from fastbp.kernels.records import NormOp
+from fastbp.kernels.ops import NormOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
 

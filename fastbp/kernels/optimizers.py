@@ -18,9 +18,9 @@ Weight decay λ is either part of the gradient (L2: g + λ p stands for g above,
 learning rate and λ are multiplied with the factors of the parameters at hand, which the worker holds.
 
 A kernel gets the head as its record, `r0` as the offset of the first line inside PARAMETERS (and inside the moments,
-which are laid out alike) and `r1` as the number of lines; their gradients lie at the worker's RUNS. Beside each
-stands its `<name>_factors`, which turns SETTINGS and the step's number into what every line is multiplied with, once
-a step.
+which are laid out alike) and `r1` as the number of lines; where their gradients lie the worker says. Beside
+each stands its `<name>_factors`, which turns SETTINGS and the step's number into what every line is multiplied with,
+once a step.
 """
 
 from __future__ import annotations

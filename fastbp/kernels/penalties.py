@@ -16,7 +16,7 @@ from fastbp.kernels.vector import LINE, V, vector_function
 
 
 def penalty(name: str, slope: Callable[[V], V]) -> None:
-    """Make the kernel `name`: the lines at RUNS += r'(p), for r1 lines of parameters at byte r0."""
+    """Make the kernel `name`: the worker's gradients += r'(p), for r1 lines of parameters at byte r0."""
     joined = vector_function(lambda g, p: g + slope(p))
 
     def of_lines(head, me, r0, r1, z):

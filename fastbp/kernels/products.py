@@ -16,7 +16,7 @@ from __future__ import annotations
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import note_magnitude
 from fastbp.kernels.memory import bytes_of
-from fastbp.kernels.records import EPILOGUE_NONE, ProductOp
+from fastbp.kernels.ops import EPILOGUE_NONE, ProductOp
 from fastbp.kernels.tile import ROWS, TILE_M, TILE_N, tile
 from fastbp.kernels.vector import LINE
 

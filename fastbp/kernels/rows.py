@@ -24,7 +24,7 @@ from fastbp.kernels.memory import (
     store,
     store_first,
 )
-from fastbp.kernels.records import RowsOp
+from fastbp.kernels.ops import RowsOp
 from fastbp.kernels.vector import LINE
 
 
@@ -77,7 +77,7 @@ def scatter(op, me, r0, r1, z):
 
 @kernel(RowsOp)
 def gather_repeated(op, me, r0, r1, z):
-    """As `gather`, but each of the user's rows comes COPY_COUNT times."""
+    """As `gather`, but each of the user's rows comes COUNT times."""
     width = op.width
     in_line = LINE // bytes_of(z)
     for r in range(r0, r1):
@@ -91,7 +91,7 @@ def gather_repeated(op, me, r0, r1, z):
 
 @kernel(RowsOp)
 def unit_rows(op, me, r0, r1, z):
-    """C[r] is 1 in one column and 0 elsewhere: in column COPY_FROM, or if that is -1, in r modulo COPY_COUNT."""
+    """C[r] is 1 in one column and 0 elsewhere: in COLUMN, or if that is -1, in r modulo COUNT."""
     item = bytes_of(z)
     in_line = LINE // item
     for r in range(r0, r1):
@@ -106,7 +106,7 @@ def unit_rows(op, me, r0, r1, z):
 
 @kernel(RowsOp)
 def scatter_columns(op, me, r0, r1, z):
-    """As `scatter`, but row b N + n becomes column n of matrix b, with N = COPY_COUNT."""
+    """As `scatter`, but row b N + n becomes column n of matrix b, with N = COUNT."""
     # A: (rows, M) in   C: (·, M, N) out
     item = bytes_of(z)
     in_line = LINE // item

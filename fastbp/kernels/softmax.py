@@ -16,7 +16,7 @@ from fastbp.kernels import functions
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import add, add_product, larger, largest, line_of, subtract, times, total, valid_lanes
 from fastbp.kernels.memory import as_real, bytes_of, fill, keep_first, load, store
-from fastbp.kernels.records import SoftmaxOp
+from fastbp.kernels.ops import SoftmaxOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
 MINUS_INFINITY = float("-inf")

@@ -21,7 +21,7 @@ from __future__ import annotations
 from fastbp.kernels.flags import kernel
 from fastbp.kernels.lines import add, line_of, note_magnitude, total
 from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, load, put_real, store
-from fastbp.kernels.records import GateOp, TakeOp
+from fastbp.kernels.ops import GateOp, TakeOp
 from fastbp.kernels.tile import TILE_N
 from fastbp.kernels.vector import LINE
 from fastbp.kernels.weights import DEPTH, reduce_panels, transpose_block

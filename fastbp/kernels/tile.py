@@ -26,7 +26,7 @@ from numba.extending import intrinsic
 
 from fastbp.kernels import levels
 from fastbp.kernels.memory import load_from, size_of, store_to
-from fastbp.kernels.records import EPILOGUE_RELU, EPILOGUE_RELU_VJP
+from fastbp.kernels.ops import EPILOGUE_RELU, EPILOGUE_RELU_VJP
 from fastbp.kernels.vector import I64, LINE, V, VectorType, call_llvm, splat, suffix
 
 LANES = levels.level().lanes

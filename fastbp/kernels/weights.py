@@ -30,7 +30,8 @@ from fastbp.kernels.memory import (
     store_to,
     zero_bits,
 )
-from fastbp.kernels.records import EPILOGUE_NONE, TRYING, Tile, Trained
+from fastbp.kernels.ops import EPILOGUE_NONE
+from fastbp.kernels.records import TRYING, Tile, Trained
 from fastbp.kernels.tile import COLUMNS, TILE_M, TILE_N, tile
 from fastbp.kernels.vector import I32, I64, LINE, V, VectorType, vector_function
 from fastbp.kernels.words import exists, same
@@ -144,7 +145,7 @@ def reduce_bias(d, rows, out, begun, largest, z):
 
 @inlined
 def add_penalty(head, me, learned, gradients, offset, lines, z):
-    """Point RUNS at gradient lines and add the slope of their penalty, if there is one; note the largest then."""
+    """Point the worker at gradient lines and add the slope of their penalty, if there is one; note the largest then."""
     me.gradients = gradients
     if learned.penalty != 0:
         call_kernel(learned.penalty, head, me, offset, lines, z)
@@ -164,7 +165,7 @@ def hand_over(head, me, learned, gradients, offset, lines, z):
 
 @inlined
 def apply(function, head, me, learned, offset, lines, z):
-    """Update the parameters at `offset` from the gradients at RUNS, or copies of them while it is only tried."""
+    """Update the parameters at `offset` from the worker's gradients, or copies of them while it is only tried."""
     me.rate, me.decay = learned.rate, learned.decay
     if head.update.clip_value > 0.0:
         limit = as_real(head.update.clip_value, z)

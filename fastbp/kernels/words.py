@@ -1,7 +1,8 @@
 """Records in compiled code: `op.a.stride`, `head.step.number += 1`, `head.layers[i]`, `head.update.factors[2] = x`.
 
-A record is its address, an int64, whose Numba type knows the fields of its class (`records.py`); so is a run of numbers.
-A field that the record does not have is an error when the kernel is compiled, and so is arithmetic on a record's address.
+A record is its address, an int64, whose Numba type knows the fields of its class (`records.py`); so is a run of
+numbers. A field that the record does not have is an error when the kernel is compiled, and so is arithmetic on a
+record's address.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numba.extending import intrinsic, lower_builtin, lower_cast, models, regist
 
 from fastbp.kernels.fields import WORD, Field, Lines, Link, Part, Real, Reals, RealsAt, Record, Words, WordsAt
 from fastbp.kernels.memory import load_from, store_to
-from fastbp.kernels.records import KINDS
+from fastbp.kernels.ops import KINDS
 from fastbp.kernels.vector import I64
 
 

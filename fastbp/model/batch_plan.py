@@ -16,6 +16,7 @@ from fastbp.engine.panels import Block
 from fastbp.engine.plan import Plan, Table
 from fastbp.errors import CheckpointError, DataError
 from fastbp.kernels.fields import LINE, WORD
+from fastbp.kernels.ops import JoinOp, LossOp
 from fastbp.kernels.records import (
     END_BACKWARD,
     END_CHECK,
@@ -25,8 +26,6 @@ from fastbp.kernels.records import (
     END_NOTHING,
     END_STEP,
     TASK_PHASE,
-    JoinOp,
-    LossOp,
     Matrix,
     Phase,
     Piece,
@@ -167,8 +166,7 @@ class BatchPlan(Plan):
             self._add_tasks(rows, lowering, update)
         self._loss_ops = [next(i for i, op in enumerate(ops) if op is loss_op) for loss_op in loss_ops]
         head, data, step = self.head, self.head.data, self.head.step
-        head.training = 1
-        head.loss_op = self.ops.address_of(self._loss_ops[0])
+        head.training, head.loss_op = 1, self.ops.address_of(self._loss_ops[0])
         data.batch, data.outputs = batch, graph.outputs
         data.scan = kernel_address("scan_reals", self.real)
         data.scan_targets = kernel_address("scan_labels" if loss.of_labels else "scan_reals", self.real)
@@ -246,8 +244,7 @@ class BatchPlan(Plan):
             self._split_phases.append(phase)
         if update.clip_norm:
             lines = self.parameters.size // LINE
-            pieces = range(0, lines, PIECE_LINES)
-            norm = kernel_address("norm", self.real)
+            pieces, norm = range(0, lines, PIECE_LINES), kernel_address("norm", self.real)
             records = [
                 Piece(kernel=norm, number=i, first=o * LINE, lines=min(PIECE_LINES, lines - o))
                 for i, o in enumerate(pieces)
@@ -381,7 +378,7 @@ class BatchPlan(Plan):
     def rows_since(self, place: tuple[int, int]) -> int:
         """Rows trained on since the plan was at that place."""
         passes, rows = self.place
-        return (passes - place[0]) * self.head.data.total + rows - place[1]
+        return (passes - place[0]) * int(self.head.data.total) + rows - place[1]
 
     @property
     def loss(self) -> float:
@@ -394,10 +391,9 @@ class BatchPlan(Plan):
         step = self.head.step
         if not step.epoch_rows:
             return float("nan")
-        total, weight = float(step.epoch_loss), float(step.epoch_weight)
-        return total if step.summed else total / weight if weight else 0.0
+        total, weight = step.epoch_loss, step.epoch_weight
+        return float(total if step.summed else total / weight if weight else 0.0)
 
     def _check(self) -> None:
-        error = error_of(self.head, self.graph, self.parameters, self.loss)
-        if error is not None:
+        if error := error_of(self.head, self.graph, self.parameters, self.loss):
             raise error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fastbp.kernels.records import ColumnsOp, ElementwiseOp
+from fastbp.kernels.ops import ColumnsOp, ElementwiseOp
 from fastbp.model.records import Buffer, Records, Value
 from fastbp.model.rule import Rule, Use
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fastbp.kernels.fields import LINE
 from fastbp.kernels.records import Learned, Trained
-from fastbp.kernels.vector import LINE
 from fastbp.model.gate_rules import added
 from fastbp.model.graph import INPUT, Graph, Node
 from fastbp.model.records import Buffer, Records, Value

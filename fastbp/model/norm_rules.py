@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.kernels.records import BatchNormOp, BatchNormSumsOp, NormOp, SoftmaxOp, TrainedNorm
+from fastbp.kernels.ops import BatchNormOp, BatchNormSumsOp, NormOp, SoftmaxOp
+from fastbp.kernels.records import TrainedNorm
 from fastbp.model.graph import Node
 from fastbp.model.records import Buffer, Records, Value
 from fastbp.model.registry import OPS

@@ -16,16 +16,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastbp.errors import ConfigError
-from fastbp.kernels.records import (
-    MAX_PHASES,
-    ROW_PHASE,
-    TILE_INPUTS,
-    TILE_PANELS,
-    Phase,
-    ProductOp,
-    Trained,
-    TrainedTable,
-)
+from fastbp.kernels.ops import ProductOp
+from fastbp.kernels.records import MAX_PHASES, ROW_PHASE, TILE_INPUTS, TILE_PANELS, Phase, Trained, TrainedTable
 
 # Where weights are this many times the activations, layered phases won: 784-128-10 at batch 64 took 74 instead of
 # 84 µs, 784-512-256-10 at 128 769 instead of 831; below they lost (17-64-64-6 at 64, 100-256-256-256-10 at 256).
@@ -117,7 +109,7 @@ def layered(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], list[P
 
 def _goes_on(before: Any, op: Any) -> bool:
     """Whether an op takes what the one before put out, number by number."""
-    return op.elementwise and op.a.start == before.c.start and op.panels == before.panels
+    return bool(op.elementwise and op.a.start == before.c.start and op.panels == before.panels)
 
 
 Extent = tuple[int, int, int, int, int]  # layer, first input, last input, first panel, last panel

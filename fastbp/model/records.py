@@ -10,7 +10,8 @@ from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import Arena
 from fastbp.engine.panels import Block
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.records import ElementwiseOp, Learned, Matrix, Op, RowsOp, Trained
+from fastbp.kernels.ops import ElementwiseOp, Op, RowsOp
+from fastbp.kernels.records import Learned, Matrix, Trained
 from fastbp.model.graph import Graph, Node
 
 
@@ -120,15 +121,16 @@ class Records:
 
     def op(self, kernel: str, source: Buffer, target: Buffer, op: Op | None = None) -> int:
         """Append an op that reads `source` and writes `target`; return its number. `op` holds what else it is told."""
-        op = ElementwiseOp() if op is None else op
-        op.name, op.kernel, op.number = kernel, kernel_address(kernel, self.real), len(self.ops)
-        op.a, op.width = source, source.width  # type: ignore[attr-defined]
-        op.c, op.panels = target, target.panels  # type: ignore[attr-defined]
-        self.ops.append(op)
-        return op.number
+        record: Any = op or ElementwiseOp()
+        number = len(self.ops)
+        record.name, record.kernel, record.number = kernel, kernel_address(kernel, self.real), number
+        record.a, record.width = source, source.width
+        record.c, record.panels = target, target.panels
+        self.ops.append(record)
+        return number
 
     def gather(self, width: int, count: int = 0) -> Buffer:
-        """Bring rows of a user's array in, each `count` times where that is given; their address is set for each call."""
+        """Bring rows of a user's array in, each `count` times where that is given; each call sets their address."""
         out = self.buffer(width)
         user = Buffer(0, width * self.itemsize, width, out.panels)
         self.op("gather_repeated" if count else "gather", user, out, RowsOp(count=count))
@@ -168,7 +170,7 @@ class Records:
         return Matrix(start=self.transposed.get(node.home, 0), stride=panels * self.in_line * LINE)
 
     def learned(self, node: Node, part: str) -> Learned:
-        """What the weight sweep has to know of one parameter; its offset is -1 where it is not trained, or not there."""
+        """What the weight sweep has to know of a parameter; its offset is -1 where it is not trained, or not there."""
         name = node.parameter(part)
         way = self.treatment.get(name)
         if way is None or name not in self.parameters.slots:

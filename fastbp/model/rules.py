@@ -10,19 +10,16 @@ from typing import Any
 
 from fastbp.engine.plan import Table
 from fastbp.kernels.fields import WORD
-from fastbp.kernels.records import (
+from fastbp.kernels.ops import (
     EPILOGUE_RELU,
     EPILOGUE_RELU_VJP,
-    Column,
     DropoutOp,
     ElementwiseOp,
     EmbeddingOp,
     GainedOp,
     ProductOp,
-    RowList,
-    Trained,
-    TrainedTable,
 )
+from fastbp.kernels.records import Column, RowList, Trained, TrainedTable
 from fastbp.model.custom import activation_kernels
 from fastbp.model.gate_rules import (
     AffineRule,

@@ -12,7 +12,8 @@ import numpy as np
 
 from fastbp.engine.compiler import kernel_address
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.records import EPILOGUE_NONE, LOOKING, Learned, Matrix, Trained
+from fastbp.kernels.ops import EPILOGUE_NONE
+from fastbp.kernels.records import LOOKING, Learned, Matrix, Trained
 from fastbp.model.losses import loss_of
 from fastbp.model.number_losses import Dot
 from fastbp.model.registry import OPS

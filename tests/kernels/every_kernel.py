@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 import fastbp as fb
-from fastbp.kernels.records import EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP
+from fastbp.kernels.ops import EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.registry import OPS
 from fastbp.train import self_test

@@ -8,17 +8,8 @@ import numpy as np
 
 from fastbp.kernels import losses
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.records import (
-    EPILOGUE_RELU,
-    LOOKING,
-    Learned,
-    Matrix,
-    RowList,
-    Tile,
-    Trained,
-    TrainedNorm,
-    TrainedTable,
-)
+from fastbp.kernels.ops import EPILOGUE_RELU
+from fastbp.kernels.records import LOOKING, Learned, Matrix, RowList, Tile, Trained, TrainedNorm, TrainedTable
 from tests.kernels import branch_calls, calls, gate_calls, harness
 from tests.kernels.harness import Array, Machine
 from tests.kernels.shuffle_rows import exponentials

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastbp.engine.compiler import _kernels
-from fastbp.kernels.records import EPILOGUE_RELU
+from fastbp.kernels.ops import EPILOGUE_RELU
 from fastbp.model.registry import OPS
 from tests.kernels import branch_calls, calls, gate_calls
 from tests.kernels.every_kernel import IN_NETWORKS, SEED, STEP, SWEEPS, cases, normal

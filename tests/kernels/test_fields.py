@@ -30,7 +30,8 @@ from fastbp.kernels.fields import (
     WordsAt,
 )
 from fastbp.kernels.flags import OPTIONS, TAKES
-from fastbp.kernels.records import KINDS, Head, Matrix, Op, Operand, ProductOp, Task, Trained, Worker
+from fastbp.kernels.ops import KINDS, Op, ProductOp
+from fastbp.kernels.records import Head, Matrix, Operand, Task, Trained, Worker
 from fastbp.kernels.target import lower
 from fastbp.kernels.words import WORDS, address_of, reals_at, typed
 

@@ -11,19 +11,13 @@ import pytest
 
 from fastbp.errors import ConfigError
 from fastbp.kernels.fields import LINE, Part, Real, Word
+from fastbp.kernels.ops import KINDS, BatchNormSumsOp, DropoutOp, ElementwiseOp, LinePerPanel, Op, ProductOp
 from fastbp.kernels.records import (
-    KINDS,
     ROW_PHASE,
     TILE_INPUTS,
     TILE_PANELS,
-    BatchNormSumsOp,
-    DropoutOp,
-    ElementwiseOp,
     Learned,
-    LinePerPanel,
     Matrix,
-    Op,
-    ProductOp,
     Trained,
     TrainedNorm,
     TrainedTable,

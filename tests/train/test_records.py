@@ -11,10 +11,10 @@ import pytest
 import fastbp as fb
 from fastbp.autodiff.program import Program
 from fastbp.engine import compiler
-from fastbp.engine.compiler import kernel_address
 from fastbp.engine.plan import Plan
 from fastbp.kernels.flags import TAKES
-from fastbp.kernels.records import Op, Task, Tile, Trained, TrainedNorm, TrainedTable
+from fastbp.kernels.ops import Op
+from fastbp.kernels.records import Task, Tile, Trained, TrainedNorm, TrainedTable
 from fastbp.model.batch_plan import BatchPlan
 from fastbp.train import self_test
 
@@ -65,7 +65,7 @@ def found() -> list[Found]:
         patch.setattr(Program, "_records", recorded)
         for case, run in [*self_test.cases().items(), ("numbers", of_numbers)]:
             run(REAL)
-            names = {kernel_address(one, real): one for one, real in compiler.loaded() if one in TAKES and real == REAL}
+            names = {address: one for (one, *_), address in compiler._LOADED.items() if one in TAKES}
             for owner, ops in made:
                 assert [names[op.kernel] for op in ops] == [op.name for op in ops]
                 out += [Found(case, op.name, type(op)) for op in ops]

@@ -1,0 +1,216 @@
+"""The records of ops: one kernel over rows each, from A to C.
+
+Kernels of a family read the same fields, and take records of the same class; all of them have the room of any, so that
+they stand in one table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastbp.kernels import records
+from fastbp.kernels.fields import LINE, Link, Part, Real, Record, Word
+from fastbp.kernels.records import Matrix, Operand
+
+EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP = 0, 1, 2
+
+
+class LinePerPanel(Word):
+    """The address of one line for each panel; 0: none."""
+
+
+class Op(Record, room=32):
+    """One kernel over rows, from A to C.
+
+    Attributes
+    ----------
+    elementwise : bool
+        Whether each number of C depends on the numbers in its place alone, so that columns may go on by themselves.
+    whole_columns : bool
+        Whether a number of the result depends on a whole column, so that all rows are one task.
+    """
+
+    elementwise = False
+    whole_columns = False
+    notes = ("name",)  # of the kernel
+
+    kernel = Word("address of its machine code")
+    number = Word("where its magnitude goes")
+    width = Word("numbers in a row of A")
+    panels = Word("panels of C")
+    first_panel = Word("which of the layer's panels is the first of this op")
+
+    def columns(self, p0: int, p1: int) -> Any:
+        """The same op for panels p0 to p1 of its result."""
+        out = self.copy()
+        out.panels, out.first_panel = p1 - p0, p0
+        for name, field in self.fields.items():
+            if not field.per_panel:
+                continue
+            if isinstance(field, LinePerPanel):
+                if getattr(self, name):
+                    setattr(out, name, getattr(self, name) + p0 * LINE)
+            elif getattr(self, name).start:
+                getattr(out, name).start += p0 * getattr(self, name).stride
+        return out
+
+
+class FromToOp(Op):
+    """From a matrix to one of as many panels."""
+
+    a = Part(Matrix, "the operand", per_panel=True)
+    c = Part(Matrix, "the result", per_panel=True)
+
+
+class RowsOp(Op):
+    """Between a user's rows and panels."""
+
+    a = Part(Matrix, "from where")
+    c = Part(Matrix, "to where")
+    count = Word("how often each row comes, or columns of a matrix")
+    column = Word("where a unit vector has its 1; -1: one after another")
+
+
+class ProductOp(Op):
+    """C = epilogue(start + A B)."""
+
+    a = Part(Matrix, "rows of as many numbers as B has lines a panel")
+    b = Part(Matrix, "panels of weights", per_panel=True)
+    c = Part(Matrix, "the result", per_panel=True)
+    bias = LinePerPanel("the line each panel starts from; 0 starts from zero", per_panel=True)
+    y = Part(Matrix, "what a relu put out, for its vjp", per_panel=True)
+    epilogue = Word("an EPILOGUE_...")
+
+
+class ElementwiseOp(FromToOp):
+    """A function of one number or two."""
+
+    elementwise = True
+
+    y = Part(Matrix, "what the vjp reads, a second operand, or a second result", per_panel=True)
+    setting_1 = Real("numbers that the layer was told")
+    setting_2 = Real("")
+
+
+class DropoutOp(FromToOp):
+    """A ∘ mask."""
+
+    elementwise = True
+
+    chance = Word("a value is dropped if its 32 random bits are below this")
+    scale = Real("what the kept values are multiplied with")
+    node = Word("the layer's index, part of the key of its mask")
+
+
+class ColumnsOp(Op):
+    """Columns that are copied, cleared, summed or repeated."""
+
+    a = Part(Matrix, "the operand")
+    c = Part(Matrix, "the result")
+    first = Word("the first column of A")
+    to = Word("the first column of C")
+    count = Word("how many")
+    factor = Real("what sums and copies are multiplied with")
+
+
+class GainedOp(FromToOp):
+    """Every column with a number of its own."""
+
+    gain = Word("address of the numbers, one line a panel")
+    shared = Word("1: the first of them serves all columns")
+    y = Part(Matrix, "the saved input of a prelu", per_panel=True)
+
+
+class NormOp(FromToOp):
+    """Layer norm and RMS norm."""
+
+    y = Part(Matrix, "normalised rows", per_panel=True)
+    sums = Word("address of 1 / σ of each row")
+    gain = Word("address of γ, a line a panel; 0: none")
+    shifts = Word("address of β, a line a panel; 0: none")
+    eps = Real("added to the variance")
+
+
+class BatchNormOp(FromToOp):
+    """Batch norm by statistics that are there."""
+
+    y = Part(Matrix, "normalised columns", per_panel=True)
+    mean = LinePerPanel("address of the means, a line a panel", per_panel=True)
+    variance = LinePerPanel("address of the variances", per_panel=True)
+    sum_d = LinePerPanel("address of Σ dy", per_panel=True)
+    sum_dx = LinePerPanel("address of Σ dy ∘ n", per_panel=True)
+    gain = LinePerPanel("address of γ; 0: none", per_panel=True)
+    shifts = LinePerPanel("address of β; 0: none", per_panel=True)
+    eps = Real("added to the variance")
+
+
+class BatchNormSumsOp(BatchNormOp):
+    """The statistics of columns, or the sums that their vjp needs."""
+
+    whole_columns = True
+
+
+class SoftmaxOp(FromToOp):
+    """Rows whose numbers hang together."""
+
+    y = Part(Matrix, "what the forward op put out")
+
+
+class EmbeddingOp(Op):
+    """Codes to rows of tables, other columns passed on."""
+
+    a = Part(Matrix, "the operand")
+    c = Part(Matrix, "the result")
+    tables = Link("Column", "what becomes of each column")
+    count = Word("how many columns")
+
+
+class LossOp(Op):
+    """The loss of every row, and the cotangent that the way back begins with."""
+
+    a = Part(Matrix, "outputs")
+    c = Part(Matrix, "their cotangent")
+    targets = Part(Matrix, "a user's array")
+    sums = Word("address of scratch, one real a row")
+    gain = Word("address of a line a panel: weights of outputs or classes, or a number of the loss")
+    shifts = Word("address of a line a panel")
+    setting_1 = Real("what derivatives are multiplied with, or the loss's own")
+    setting_2 = Real("what the sum of a row is multiplied with, or the loss's own")
+
+
+class JoinOp(Op):
+    """The losses of several outputs put together."""
+
+    a = Part(Matrix, "unused")
+    c = Part(Matrix, "unused")
+    sums = Word("address of the sum so far, one real a row")
+    weight = Real("of this output's loss")
+    output = Word("which output; 0 begins the sum")
+    last = Word("1: the sum becomes the loss of the row")
+
+
+class GateOp(Op):
+    """A gate of a traced function, and what moves numbers or adds them up."""
+
+    a = Part(Operand, "the first operand")
+    b = Part(Operand, "the second")
+    y = Part(Operand, "the third")
+    c = Part(Operand, "the result")
+    part_width = Word("columns that are taken or placed")
+
+
+class TakeOp(GateOp):
+    """Part of a matrix, taken or placed."""
+
+    part_rows = Word("rows of the part")
+    row_begin = Word("its first row in the whole")
+    row_jump = Word("how far the next is")
+    column_begin = Word("its first column")
+    column_jump = Word("how far the next is")
+
+
+KINDS: dict[str, type[Record]] = {
+    kind.__name__: kind
+    for kind in (vars(records) | globals()).values()
+    if isinstance(kind, type) and issubclass(kind, Record) and kind is not Record
+}
