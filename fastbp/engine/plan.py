@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.engine import threads as teams
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.memory import Arena, view
 from fastbp.engine.panels import Block
-from fastbp.engine.threads import run as run_team
 from fastbp.kernels.fields import LINE, LINE_WORDS, WORD, Record
 from fastbp.kernels.ops import Op
 from fastbp.kernels.records import ROW_PHASE, SHADOW_BYTES, TILE_INPUTS, TILE_PANELS, Head, Phase, Trained, Worker
@@ -141,4 +141,4 @@ class Plan:
         """Run what the head asks for on this many threads, at most `workers`."""
         threads = min(threads, self.workers)
         self.head.team.threads = threads
-        run_team(self.head_address, self.zero, threads, self.real)
+        teams.run(self.head_address, self.zero, threads, self.real)
