@@ -63,6 +63,20 @@ class Plan:
         self.head: Any = self._table.records[0]
         self.zero = parameters.dtype.type(0)
         self._version = -1
+        # For whoever reads the plan: what it is, blocks of parameters and states, what stands at other addresses.
+        self.title = ""
+        self.blocks: tuple[Block, ...] = (parameters,)
+        self.names: dict[int, str] = {}
+        self.tasks: list[Table] = []
+
+    def __str__(self) -> str:
+        from fastbp.engine.show import Printer
+
+        return Printer(self).text()
+
+    def show(self) -> None:
+        """Print the plan: phases, ops, buffers, tasks, and how each phase ends."""
+        print(self)
 
     def finish(
         self,

@@ -247,6 +247,8 @@ class Phase(Record):
 class Task(Record, room=8):
     """A task that is no block of rows."""
 
+    notes = ("name",)  # of the kernel
+
     kernel = Word("address of the kernel that does it")
 
 

@@ -156,10 +156,11 @@ class BatchPlan(Plan):
         for phase in phases[:-1]:
             phase.end = END_NOTHING
         phases[-1].end = END_BACKWARD if lowering.layers else END_LOSS
-        self.tasks: list[Table] = []
         rows = len(phases)
         if lowering.layers:
             phases += [Phase(kind=TASK_PHASE, end=end) for end in self._ends(update)]
+        self.names, self.blocks = lowering.names, (parameters, states)
+        self.title = f"{'train' if update else 'evaluate'}, batch {batch}"
         self.finish(ops, lowering.layers, phases, lowering.transposes, lowering.more)
         if lowering.layers:
             assert update
@@ -228,8 +229,7 @@ class BatchPlan(Plan):
         tiles = [tile for share in shares for tile in share]
         self._splits = self.arena.take((self.workers + 1) * WORD)
         view(self._splits, (self.workers + 1,), np.int64)[:] = np.cumsum([0, *(len(share) for share in shares)])
-        reduce = [kernel_address(name, self.real) for name in lowering.reducers]
-        weights = self._task_table([self._tile(reduce[i], i, *extent) for i, *extent in tiles])
+        weights = self._task_table([self._tile(lowering.reducers[i], i, *extent) for i, *extent in tiles])
         self._set_tasks(first, weights)
         self._set_tasks(first + 1, weights)
         self._split_phases = [first, first + 1]
@@ -237,8 +237,7 @@ class BatchPlan(Plan):
         if last == first + 1:
             return
         names = ["embedding_update" if name == "embedding_rows" else "update" for name in lowering.reducers]
-        apply = [kernel_address(name, self.real) for name in names]
-        updates = self._task_table([self._tile(apply[i], i, *extent) for i, *extent in tiles])
+        updates = self._task_table([self._tile(names[i], i, *extent) for i, *extent in tiles])
         for phase in (last - 1, last):  # which tries, and which does
             self._set_tasks(phase, updates)
             self._split_phases.append(phase)
@@ -246,15 +245,16 @@ class BatchPlan(Plan):
             lines = self.parameters.size // LINE
             pieces, norm = range(0, lines, PIECE_LINES), kernel_address("norm", self.real)
             records = [
-                Piece(kernel=norm, number=i, first=o * LINE, lines=min(PIECE_LINES, lines - o))
+                Piece(name="norm", kernel=norm, number=i, first=o * LINE, lines=min(PIECE_LINES, lines - o))
                 for i, o in enumerate(pieces)
             ]
             self._set_tasks(last - 2, self._task_table(records))
             self.head.update.norms = self.arena.take(len(pieces) * WORD)
             self.head.update.norm_count = len(pieces)
 
-    def _tile(self, kernel: int, layer: int, i0: int, i1: int, p0: int, p1: int) -> Tile:
-        return Tile(kernel=kernel, layer=self.layers.address_of(layer), i0=i0, i1=i1, p0=p0, p1=p1)
+    def _tile(self, name: str, layer: int, i0: int, i1: int, p0: int, p1: int) -> Tile:
+        kernel = kernel_address(name, self.real)
+        return Tile(name=name, kernel=kernel, layer=self.layers.address_of(layer), i0=i0, i1=i1, p0=p0, p1=p1)
 
     def _task_table(self, tasks: Sequence[Task]) -> Table:
         table = Table.of(self.arena, Task, tasks)

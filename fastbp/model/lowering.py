@@ -109,6 +109,7 @@ class Lowering(Records):
                 place = self.arena.take(panels * lines * LINE)
                 slot = self.parameters.slots[node.parameter("weight")]
                 self.transposed[node.home] = place
+                self.names[place] = f"{node.parameter('weight')}ᵀ"
                 weight = Learned(offset=slot.offset, stride=slot.stride)
                 layer = Trained(node=node.index, inputs=node.inputs, panels=slot.panels, weight=weight)
                 layer.transposed = self.transposed_of(node)

@@ -54,6 +54,8 @@ class RowPlan(Plan):
         else:
             self._lower_backwards(lowering, graph, kind)
         phase = Phase(kind=ROW_PHASE, end=END_NOTHING, op_count=len(lowering.ops), groups=1, block=ROW_BLOCK, local=1)
+        self.names, self.blocks = lowering.names, (parameters, states)
+        self.title = f"{kind}, rows in blocks of {ROW_BLOCK}"
         self.finish(lowering.ops, [], [phase], lowering.transposes)
         self.repeats = {"rows": graph.outputs, "columns": graph.inputs}.get(kind, 1)
         self.head.data.repeats = self.repeats

@@ -101,6 +101,7 @@ class Records:
         self.layers: list[Trained] = []
         self.reducers: list[str] = []  # the kernel of each that takes its gradients
         self.more: list[tuple[Trained, Trained]] = []  # a layer's record, and one of another use of its parameters
+        self.names: dict[int, str] = {}  # what stands at an address
         self.masked: set[int] = set()  # relus whose mask the product behind them has applied
 
     # Buffers and records.
@@ -109,7 +110,9 @@ class Records:
         """A new panel matrix; an odd number of lines a panel spreads panels over all of L1."""
         panels = -(-width // self.in_line)
         stride = (self.rows | 1) * LINE
-        return Buffer(self.arena.take(panels * stride), stride, width, panels)
+        address = self.arena.take(panels * stride)
+        self.names[address] = f"b{len(self.names)} ({width})"
+        return Buffer(address, stride, width, panels)
 
     def row_numbers(self) -> int:
         """Room for one number a row, in whole lines."""
