@@ -114,7 +114,6 @@ def update_of(
     penalised = any(way is not None and way.penalty for way in treatment.values())
     update = Update(
         optimizer.kernel,
-        optimizer.factors,
         tuple(optimizer.numbers()),
         tuple(Block(slots, net.dtype) for _ in range(optimizer.moments)),
         gradients=Block(slots, net.dtype) if limit or batches > 1 or penalised else None,
