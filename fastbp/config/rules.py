@@ -119,9 +119,7 @@ def of_target(text: Text, data: Data, loss: Any) -> None:
         raise fail(text, ("data", "split", "stratify"), f"must be `false` where targets are {task}, got `true`")
     if loss is None:
         return
-    classes, labels = ("cross_entropy", "multi_margin"), ("binary_cross_entropy",)
-    known = {"classes": loss.kind in classes, "labels": loss.kind in labels, "numbers": loss.kind not in classes}
-    if not known[task]:
+    if task not in loss.tasks:
         from fastbp.data.prepare import LOSS_OF
 
         path: Path_ = ("trainer", "loss")
@@ -171,15 +169,15 @@ def of_task(
 
     for i, name in enumerate(metrics):
         try:
-            metric_named(name, loss.kind, task == "labels")
+            metric_named(name, loss, task == "labels")
         except ConfigError:
             path: Path_ = ("trainer", "metrics", i)
-            names = ", ".join(f"`{fit}`" for fit in fitting(loss.kind, task == "labels"))
+            names = ", ".join(f"`{fit}`" for fit in fitting(loss, task == "labels"))
             message = f"must be one of {names} with loss `{loss.kind}` and {task}, got `{name}`"
             raise fail(text, path, message) from None
     known = ["val_loss", "loss", *(f"val_{name}" for name in metrics)]
     if monitor is not None and monitor not in known:
         raise one_of(text, ("trainer", "monitor"), monitor, known)
-    if layers is not None and layers[-1].kind == "softmax" and loss.kind == "cross_entropy":
-        message = "must not be `softmax` with `cross_entropy`, which does the softmax itself, got both"
+    if layers is not None and loss.contains and layers[-1].kind == loss.contains:
+        message = f"must not be `{loss.contains}` with `{loss.kind}`, which does the {loss.contains} itself, got both"
         raise fail(text, ("network", "layers", len(layers) - 1), message)

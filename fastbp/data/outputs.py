@@ -123,14 +123,6 @@ class Outputs:
         return cls(task, columns, names, found["center"].numbers(count), found["spread"].positive(count))
 
 
-def suits(task: str, loss: str) -> bool:
-    """Whether a kind of loss is for such targets."""
-    of_classes, of_labels = ("cross_entropy", "multi_margin"), ("binary_cross_entropy",)
-    if task == "numbers":
-        return loss not in of_classes + of_labels
-    return loss in (of_classes if task == "classes" else of_labels)
-
-
 def _ordered(names: set[str]) -> list[str]:
     """Numbers by their size, where all are numbers, and texts by their letters."""
     try:

@@ -14,17 +14,17 @@ from fastbp.data import digits
 from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame, is_number, missing_column
 from fastbp.data.inputs import ENCODINGS, FILLS, SCALES, Category, Inputs, Numbers
-from fastbp.data.outputs import Outputs, suits
+from fastbp.data.outputs import Outputs
 from fastbp.data.recipe import Recipe
 from fastbp.data.splits import PARTS, split
 from fastbp.data.synthetic import SYNTHETIC
 from fastbp.errors import ConfigError, DataError, not_one_of, visible
+from fastbp.model.losses import Loss, loss_of
 
 Array = NDArray[Any]
 TYPES = ("number", "category", "ignore", "target", "weight")
 LOSS_OF = {"classes": "cross_entropy", "labels": "binary_cross_entropy", "numbers": "mse"}
 MISTAKEN = 100  # different numbers from which on a text between them is taken for a mistake
-UNSCALED = ("poisson",)  # losses whose targets have a zero of their own
 
 
 @dataclass
@@ -51,10 +51,11 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
     """Read, divide, fit and apply what the section `data` says; `loss` is None where the task decides."""
     frames, columns, task = _frames(data, seed)
     train = frames["train"]
-    kind = LOSS_OF[task] if loss is None else loss.kind
-    _fits(task, kind, columns)
+    loss = loss_of(LOSS_OF[task]) if loss is None else loss
+    kind = loss.kind
+    _fits(task, loss, columns)
     outputs = Outputs(task, columns)
-    outputs.fit(train, data.scale_target and kind not in UNSCALED)
+    outputs.fit(train, data.scale_target and loss.scaled)
     inputs, weight = column_plan(train, data, columns)
     inputs.fit(train)
     recipe = Recipe(inputs, outputs, getattr(loss, "formula", kind), weight)
@@ -76,12 +77,12 @@ def part_of(recipe: Recipe, frame: Frame, dtype: Any) -> Part:
     return Part(recipe.matrix(frame, np.dtype(dtype)), recipe.outputs.targets(frame, dtype), weight)
 
 
-def _fits(task: str, loss: str, columns: Sequence[str]) -> None:
+def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
     """Refuse a loss that is not for such targets."""
-    if not suits(task, loss):
+    if task not in loss.tasks:
         raise ConfigError(
             f"`trainer.loss` must be one for {task}, such as `{LOSS_OF[task]}`,"
-            f" as target `{visible(columns[0])}` is, got `{visible(loss)}`\n"
+            f" as target `{visible(columns[0])}` is, got `{visible(loss.kind)}`\n"
             "hint: `data.task` says what the target is, where a look at it does not"
         )
 

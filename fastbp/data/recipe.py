@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
 from fastbp.data.inputs import Inputs
-from fastbp.data.outputs import Outputs, suits
+from fastbp.data.outputs import Outputs
 from fastbp.data.stored import Stored
 from fastbp.errors import CheckpointError, ConfigError
-from fastbp.model.losses import loss_of
+from fastbp.model.losses import facts_of, loss_of
 
 Array = NDArray[Any]
 
@@ -54,16 +54,13 @@ class Recipe:
                     for i, name in enumerate(outputs.names)
                 }
             return found
-        if self.loss == "poisson":
-            return {name: np.exp(raw[:, i]) for i, name in enumerate(outputs.names)}
-        if self.loss == "gaussian_nll":
-            half = raw.shape[1] // 2
-            means = outputs.unscaled(raw[:, :half])
-            deviations = np.exp(0.5 * raw[:, half:]).astype(means.dtype) * outputs.spread.astype(means.dtype)
-            found = {name: means[:, i] for i, name in enumerate(outputs.names)}
-            return found | {f"{name} deviation": deviations[:, i] for i, name in enumerate(outputs.names)}
-        numbers = outputs.unscaled(raw)
-        return {name: numbers[:, i] for i, name in enumerate(outputs.names)}
+        loss = facts_of(self.loss)
+        numbers, deviations = outputs.unscaled(loss.predicted(raw)), loss.deviations(raw)
+        found = {name: numbers[:, i] for i, name in enumerate(outputs.names)}
+        if deviations is not None:
+            spread = deviations.astype(numbers.dtype) * outputs.spread.astype(numbers.dtype)
+            found |= {f"{name} deviation": spread[:, i] for i, name in enumerate(outputs.names)}
+        return found
 
     def to_data(self) -> dict[str, Any]:
         return {
@@ -86,10 +83,10 @@ class Recipe:
         inputs, outputs = Inputs.from_data(found["inputs"]), Outputs.from_data(found["outputs"])
         loss = found["loss"].text()
         try:
-            kind = loss_of(loss).kind
+            kind = loss_of(loss)
         except ConfigError as error:
             raise CheckpointError(str(error).partition("\n")[0]) from None
-        if not suits(outputs.task, kind):
+        if outputs.task not in kind.tasks:
             raise found["loss"].fail(f"be one for {outputs.task}")
         return cls(inputs, outputs, loss, None if found["weight"].value is None else found["weight"].text())
 
@@ -101,6 +98,6 @@ class Recipe:
             rows = tables.get(column, (categories, 0))[0]
             if rows < categories:
                 raise CheckpointError(f"`inputs` must have codes below {rows} in column {column}, got {categories - 1}")
-        width = self.outputs.width * (2 if self.loss == "gaussian_nll" else 1)
+        width = self.outputs.width * facts_of(self.loss).outputs_per_target
         if outputs != width and not (outputs == 1 and self.outputs.task == "classes" and width == 2):
             raise CheckpointError(f"`outputs` must be the network's {outputs}, got {width}")

@@ -75,7 +75,7 @@ def sources() -> str:
     """Hash of every source file that is compiled or compiles."""
     digest = hashlib.sha256()
     engine = [PACKAGE / "engine" / name for name in ENGINE_SOURCES]
-    for source in [*sorted((PACKAGE / "kernels").glob("*.py")), *engine]:
+    for source in [*sorted((PACKAGE / "kernels").rglob("*.py")), *engine]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -125,7 +125,7 @@ class Blocks(Record):
 
 
 class Bounds(Record):
-    """Magnitudes that a step knows from those of the step before: see `bounds.py`. Infinity: not known."""
+    """Magnitudes that a step knows from those of the step before: see `optimizers/bounds.py`. Infinity: not known."""
 
     parameters = Real("of the parameters and their average")
     moment_1 = Real("of each moment")
@@ -158,7 +158,6 @@ class Update(Record):
     bound = Word("address of the kernel that takes bounds; 0: nothing is updated")
     rest = Word("address of the kernel that takes the last of them; 0: the optimiser has none")
     attempt = Word("address of the kernel that tries an update")
-    rule = Word("which formula the bounds use")
     top_rate = Real("the largest factor of the learning rate")
     top_decay = Real("the largest factor of the weight decay")
     penalised = Word("1: there are penalties, whose slopes have no bound until they are taken")

@@ -16,8 +16,11 @@ from fastbp.model.layers import Draws, Layer
 class Activation(Layer):
     """y = φ(z), number by number.
 
-    `growth`, `offset` and `slope` bound it: |φ(z)| <= growth |z| + offset and |φ'| <= slope.
+    `growth`, `offset` and `slope` bound it: |φ(z)| <= growth |z| + offset and |φ'| <= slope. `formula` is φ as text, in
+    x and the two `constants`, a and b: second derivatives are taken of it.
     """
+
+    formula: ClassVar[str]
 
     growth: ClassVar[float] = 1.0
     offset: ClassVar[float] = 1.0
@@ -27,12 +30,19 @@ class Activation(Layer):
         """The two settings that its kernels read."""
         return 0.0, 0.0
 
+    def traced(self, x: Any) -> Any:
+        """φ of traced values."""
+        from fastbp.autodiff.expression import parse
+
+        return parse(self.formula, ("x", "a", "b"))(x, *self.constants())
+
 
 @dataclass(frozen=True)
 class Identity(Activation):
     """y = z."""
 
     kind: ClassVar[str] = "identity"
+    formula: ClassVar[str] = "x"
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,7 @@ class ReLU(Activation):
     """y = 0 if z <= 0 else z."""
 
     kind: ClassVar[str] = "relu"
+    formula: ClassVar[str] = "relu(x)"
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,7 @@ class LeakyReLU(Activation):
     """
 
     kind: ClassVar[str] = "leaky_relu"
+    formula: ClassVar[str] = "where(x > 0, x, a * x)"
     negative_slope: float = 0.01
 
     def __post_init__(self) -> None:
@@ -104,6 +116,7 @@ class ELU(Activation):
     """
 
     kind: ClassVar[str] = "elu"
+    formula: ClassVar[str] = "where(x > 0, x, a * expm1(minimum(x, 0)))"
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
@@ -124,6 +137,7 @@ class SELU(Activation):
     """y = λ elu(z) with the λ and a that keep mean 0 and variance 1 from layer to layer (Klambauer et al., 2017)."""
 
     kind: ClassVar[str] = "selu"
+    formula: ClassVar[str] = "1.0507009873554805 * where(x > 0, x, 1.6732632423543772 * expm1(minimum(x, 0)))"
     growth: ClassVar[float] = 1.1
     offset: ClassVar[float] = 2.0
     slope: ClassVar[float] = 2.0
@@ -150,12 +164,19 @@ class GELU(Activation):
     def op(self) -> str:
         return "gelu" if self.approximate == "none" else "gelu_tanh"
 
+    @property
+    def formula(self) -> str:  # type: ignore[override]
+        if self.approximate == "none":
+            return "x * (0.5 + 0.5 * erf(x * sqrt(0.5)))"
+        return "0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))"
+
 
 @dataclass(frozen=True)
 class SiLU(Activation):
     """y = z / (1 + exp(-z)), also called swish."""
 
     kind: ClassVar[str] = "silu"
+    formula: ClassVar[str] = "x * sigmoid(x)"
 
 
 @dataclass(frozen=True)
@@ -163,6 +184,7 @@ class Mish(Activation):
     """y = z tanh(log(1 + exp(z))) (Misra, 2019)."""
 
     kind: ClassVar[str] = "mish"
+    formula: ClassVar[str] = "x * tanh(softplus(x))"
 
 
 @dataclass(frozen=True)
@@ -175,6 +197,7 @@ class Softplus(Activation):
     """
 
     kind: ClassVar[str] = "softplus"
+    formula: ClassVar[str] = "softplus(a * x) / a"
     beta: float = 1.0
 
     def __post_init__(self) -> None:
@@ -193,6 +216,7 @@ class Softsign(Activation):
     """y = z / (1 + |z|)."""
 
     kind: ClassVar[str] = "softsign"
+    formula: ClassVar[str] = "x / (1 + abs(x))"
 
 
 @dataclass(frozen=True)
@@ -200,6 +224,7 @@ class Sigmoid(Activation):
     """y = 1 / (1 + exp(-z))."""
 
     kind: ClassVar[str] = "sigmoid"
+    formula: ClassVar[str] = "sigmoid(x)"
 
 
 @dataclass(frozen=True)
@@ -207,6 +232,7 @@ class HardSigmoid(Activation):
     """y = min(max(z + 3, 0), 6) / 6."""
 
     kind: ClassVar[str] = "hard_sigmoid"
+    formula: ClassVar[str] = "minimum(maximum(x + 3, 0), 6) / 6"
 
 
 @dataclass(frozen=True)
@@ -214,6 +240,7 @@ class Tanh(Activation):
     """y = tanh(z)."""
 
     kind: ClassVar[str] = "tanh"
+    formula: ClassVar[str] = "tanh(x)"
 
 
 @dataclass(frozen=True)
@@ -226,6 +253,7 @@ class Hardtanh(Activation):
     """
 
     kind: ClassVar[str] = "hardtanh"
+    formula: ClassVar[str] = "minimum(maximum(x, a), b)"
     min_val: float = -1.0
     max_val: float = 1.0
 

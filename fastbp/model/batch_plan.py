@@ -17,6 +17,7 @@ from fastbp.engine.plan import Plan, Table
 from fastbp.errors import CheckpointError, DataError
 from fastbp.kernels.fields import LINE, WORD
 from fastbp.kernels.ops import JoinOp, LossOp
+from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import (
     END_BACKWARD,
     END_CHECK,
@@ -50,8 +51,8 @@ class Update:
 
     Attributes
     ----------
-    kernel, factors : str
-        Names of the kernel that updates lines, and of the one that prepares its factors.
+    kernel : str
+        Name of the kernel that updates lines.
     settings : numbers that those read
     moments : blocks that the kernel keeps
     gradients : Block, optional
@@ -67,7 +68,6 @@ class Update:
     """
 
     kernel: str
-    factors: str
     settings: tuple[float, ...] = ()
     moments: tuple[Block, ...] = ()
     gradients: Block | None = None
@@ -177,7 +177,7 @@ class BatchPlan(Plan):
         self.rates = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
         self._passes = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
         step.rates, step.losses = self.rates.ctypes.data, self._passes.ctypes.data
-        self._set_up_update(update or Update(KEEP, f"{KEEP}_factors"))
+        self._set_up_update(update or Update(KEEP))
         self._order = np.zeros(0, np.uint32)
         self._data: Any = None
         shapes = graph.parameters().values()
@@ -272,7 +272,7 @@ class BatchPlan(Plan):
         kernel = kernel_address(update.kernel, self.real)
         record.staged, record.kernel = staged, kernel
         record.optimizer = kernel_address(KEEP, self.real) if staged else kernel
-        record.prepare = kernel_address(update.factors, self.real)
+        record.prepare = kernel_address(RULES[update.kernel].prepare, self.real)
         for number, block in enumerate(update.moments, 1):
             record.blocks.each[number] = block.address
         record.gradients = update.gradients.address if update.gradients else 0

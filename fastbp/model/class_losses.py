@@ -15,6 +15,12 @@ from fastbp.model.checks import between, positive, real, whole
 from fastbp.model.losses import Loss, Targets, fits, number_or_numbers
 
 
+def log_sum_exp(z: Any) -> Any:
+    """log Σ exp z of each row of traced values, as a column."""
+    top = np.max(z, axis=1, keepdims=True)
+    return top + np.log(np.exp(z - top).sum(axis=1, keepdims=True))
+
+
 def _class_weights(where: str, value: Any) -> tuple[tuple[int, float], ...] | None:
     """Pairs of class and weight, in order."""
     if value is None:
@@ -60,6 +66,9 @@ class CrossEntropy(Loss):
 
     kind: ClassVar[str] = "cross_entropy"
     of_labels: ClassVar[bool] = True
+    tasks: ClassVar[tuple[str, ...]] = ("classes",)
+    metrics: ClassVar[tuple[str, ...]] = ("labels", "scores", "probabilities")
+    contains: ClassVar[str] = "softmax"
     label_smoothing: float = 0.0
     class_weights: Any = None
     ignore_index: int | None = None
@@ -99,6 +108,9 @@ class CrossEntropy(Loss):
     @property
     def simple(self) -> bool:
         return self.class_weights is None and self.ignore_index is None and self.label_smoothing == 0.0
+
+    def of_rows(self, z: Any, t: Any) -> Any:
+        return t * (log_sum_exp(z) - z)
 
     def _of_classes(self, outputs: int) -> NDArray[np.float64]:
         weights = np.ones(outputs)
@@ -160,6 +172,11 @@ class BinaryCrossEntropy(Loss):
     """
 
     kind: ClassVar[str] = "binary_cross_entropy"
+    tasks: ClassVar[tuple[str, ...]] = ("labels",)
+    metrics: ClassVar[tuple[str, ...]] = ("labels", "scores", "probabilities")
+    formula: ClassVar[str] = "(1 - t) * z + (1 + (a - 1) * t) * softplus(-z)"
+    limited: ClassVar[bool] = True
+    contains: ClassVar[str] = "sigmoid"
     pos_weight: Any = 1.0
 
     def __post_init__(self) -> None:
@@ -192,6 +209,8 @@ class MultiMargin(Loss):
 
     kind: ClassVar[str] = "multi_margin"
     of_labels: ClassVar[bool] = True
+    tasks: ClassVar[tuple[str, ...]] = ("classes",)
+    metrics: ClassVar[tuple[str, ...]] = ("labels", "scores")  # margins are not logarithms of probabilities
     p: int = 1
     margin: float = 1.0
 
@@ -204,6 +223,10 @@ class MultiMargin(Loss):
 
     def constants(self, outputs: int) -> tuple[float, float]:
         return self.margin, float(self.p == 2)
+
+    def of_rows(self, z: Any, t: Any) -> Any:
+        above = np.maximum(self.margin - (z * t).sum(axis=1, keepdims=True) + z, 0.0) * (1.0 - t)
+        return (above if self.p == 1 else above * above) * (1.0 / z.shape[1])
 
     def encode(self, name: str, value: Any, rows: int, outputs: int, dtype: np.dtype[Any]) -> Targets:
         return Targets(self.kind, arrays.labels(name, value, rows, outputs, dtype))

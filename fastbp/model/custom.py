@@ -183,7 +183,10 @@ class Custom(Activation):
     """
 
     kind: ClassVar[str] = "custom"
-    formula: Any
+    formula: Any  # type: ignore[misc]
+
+    def traced(self, x: Any) -> Any:
+        return applied(self.formula, ("x",), x)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "formula", formula_of("activation", self.formula, ("x",)))
@@ -204,7 +207,7 @@ class CustomLoss(Loss):
 
     kind: ClassVar[str] = "custom"
     listed: ClassVar[bool] = False
-    formula: Any
+    formula: Any  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -217,6 +220,9 @@ class CustomLoss(Loss):
     @property
     def kernel(self) -> str:
         return loss_kernel(self.formula)
+
+    def of_rows(self, z: Any, t: Any) -> Any:
+        return applied(self.formula, ("z", "t"), z, t) * (1.0 / z.shape[1])
 
 
 def activation_named(where: str, given: Any) -> Activation:

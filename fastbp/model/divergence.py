@@ -12,7 +12,7 @@ from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import Arena
 from fastbp.engine.panels import Block
 from fastbp.errors import DivergedError
-from fastbp.kernels.bounds import OF_MEANS, RULES
+from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import Head
 from fastbp.model.graph import Graph
 from fastbp.model.records import Way
@@ -22,8 +22,8 @@ def guard(head: Head, kernel: str, ways: Iterable[Way | None], parameters: Block
     """Let every step ask whether what this optimiser's kernel writes is certain to be finite."""
     real, trained = parameters.dtype.name, [way for way in ways if way is not None]
     update = head.update
-    update.bound, update.rule = kernel_address("bounds", real), RULES[kernel]
-    update.rest = kernel_address("rest", real) if kernel in OF_MEANS else 0
+    update.bound = kernel_address(RULES[kernel].bounds, real)
+    update.rest = kernel_address("rest", real) if RULES[kernel].of_means else 0
     update.attempt = kernel_address("attempt", real)
     update.top_rate = max(way.rate for way in trained)
     update.top_decay = max(way.decay for way in trained)

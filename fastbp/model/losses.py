@@ -43,11 +43,35 @@ class Loss:
     reduction : {"mean", "sum"}
         Over the rows: divided by the sum of their weights, or not. What a row averages over its outputs it does in
         both cases, where PyTorch's "sum" adds them up.
+
+    Attributes
+    ----------
+    tasks : tuple of str
+        What targets it is for: "classes", of which each row has one, "labels", several yes or no, or "numbers".
+    metrics : tuple of str
+        What its outputs can be measured as: "labels", "scores", "probabilities", or "numbers".
+    formula : str
+        The loss of one output z with target t, before `constants` and with a number a of `lines`, as text.
+    outputs_per_target : int
+        Columns of the network's output for each of the targets.
+    limited : bool
+        Whether targets have limits of their own.
+    scaled : bool
+        Whether numbers for targets may be moved and scaled; those that cannot have a zero of their own.
+    contains : str
+        The layer that it does itself, which the network must not end in.
     """
 
     kind: ClassVar[str] = ""
     of_labels: ClassVar[bool] = False
     listed: ClassVar[bool] = True  # whether files and `loss="..."` can name it
+    tasks: ClassVar[tuple[str, ...]] = ("numbers",)
+    metrics: ClassVar[tuple[str, ...]] = ("numbers",)
+    formula: ClassVar[str] = ""
+    outputs_per_target: ClassVar[int] = 1
+    limited: ClassVar[bool] = False
+    scaled: ClassVar[bool] = True
+    contains: ClassVar[str] = ""
     reduction: str = field(default="mean", kw_only=True)
 
     def __init_subclass__(cls, **settings: Any) -> None:
@@ -74,6 +98,25 @@ class Loss:
 
     def check_outputs(self, outputs: int) -> None:
         """Refuse a network whose outputs do not fit the settings."""
+
+    @classmethod
+    def predicted(cls, outputs: NDArray[Any]) -> NDArray[Any]:
+        """The numbers that outputs stand for."""
+        return outputs
+
+    @classmethod
+    def deviations(cls, outputs: NDArray[Any]) -> NDArray[Any] | None:
+        """How far targets are expected from those, where outputs say so."""
+        return None
+
+    def of_rows(self, z: Any, t: Any) -> Any:
+        """The loss of each row, or parts of it that are summed over columns, of traced outputs and targets."""
+        from fastbp.autodiff.expression import parse
+
+        outputs = z.shape[1]
+        return self.constants(outputs)[1] * parse(self.formula, ("z", "t", "a"))(
+            z, t, np.asarray(self.lines(outputs)[0])
+        )
 
     @property
     def kernel(self) -> str:
@@ -147,6 +190,19 @@ def loss_of(value: Any, where: str = "loss") -> Loss:
     if value not in LOSSES:
         raise not_one_of(where, value, LOSSES)
     return LOSSES[value]()
+
+
+def facts_of(loss: str | Loss) -> Loss | type[Loss]:
+    """What knows the facts of a loss: itself, or the class of this name; of a formula those that all losses have."""
+    from fastbp.model import class_losses, number_losses  # which fill LOSSES
+
+    del class_losses, number_losses
+    return loss if isinstance(loss, Loss) else LOSSES.get(loss, Loss)
+
+
+def suits(task: str, loss: str | Loss) -> bool:
+    """Whether a loss is for such targets."""
+    return task in facts_of(loss).tasks
 
 
 def loss_for_outputs(value: Any, splits: Sequence[int]) -> Loss:

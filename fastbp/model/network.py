@@ -295,7 +295,7 @@ class Network(Derivatives):
         with self.lock:
             plan: Any = self._plans.find(key)
             if plan is None or plan.batch < len(x):
-                update = Update(KEEP, f"{KEEP}_factors", gradients=Block(self._parameters.block.slots, self.dtype))
+                update = Update(KEEP, gradients=Block(self._parameters.block.slots, self.dtype))
                 plan = self._plans[key] = self._batch_plan(len(x), of, update, training)
             plan.head.data.seed = signed(self.seed)
             plan.head.step.number = 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError
 from fastbp.model import arrays, class_losses
@@ -20,6 +21,7 @@ class MSE(Loss):
     """Squared error, averaged over outputs: ℓ = Σ_n (z_n - t_n)² / N."""
 
     kind: ClassVar[str] = "mse"
+    formula: ClassVar[str] = "(z - t) ** 2"
 
     def constants(self, outputs: int) -> tuple[float, float]:
         inverse = 1.0 / outputs
@@ -31,6 +33,7 @@ class Dot(Loss):
     """The product with a cotangent, Σ_n z_n u_n: its gradients are the parameters' vjp."""
 
     kind: ClassVar[str] = "dot"
+    formula: ClassVar[str] = "z * t"
     listed: ClassVar[bool] = False
 
     def constants(self, outputs: int) -> tuple[float, float]:
@@ -42,6 +45,7 @@ class HalfMSE(Loss):
     """Half the squared distance, the literature's ½ ‖t - z‖²: summed over outputs, so that dz is z - t."""
 
     kind: ClassVar[str] = "half_mse"
+    formula: ClassVar[str] = "(z - t) ** 2"
 
     def constants(self, outputs: int) -> tuple[float, float]:
         return 1.0, 0.5
@@ -52,6 +56,7 @@ class MAE(Loss):
     """Absolute error, averaged over outputs: ℓ = Σ_n |z_n - t_n| / N."""
 
     kind: ClassVar[str] = "mae"
+    formula: ClassVar[str] = "abs(z - t)"
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Huber(Loss):
     """
 
     kind: ClassVar[str] = "huber"
+    formula: ClassVar[str] = "where(abs(z - t) > a, a * (abs(z - t) - 0.5 * a), 0.5 * (z - t) ** 2)"
     delta: float = 1.0
 
     def __post_init__(self) -> None:
@@ -94,6 +100,7 @@ class Quantile(Loss):
     """
 
     kind: ClassVar[str] = "quantile"
+    formula: ClassVar[str] = "maximum(a * (t - z), (a - 1) * (t - z))"
     q: Any = 0.5
 
     def __post_init__(self) -> None:
@@ -112,6 +119,7 @@ class LogCosh(Loss):
     """Smooth between squared and absolute: ℓ = Σ_n log cosh(z_n - t_n) / N."""
 
     kind: ClassVar[str] = "log_cosh"
+    formula: ClassVar[str] = "abs(z - t) + log1p(exp(-2 * abs(z - t))) - log(2)"
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,14 @@ class Poisson(Loss):
     """Counts: exp(z) is the expected number, ℓ = Σ_n (exp(z_n) - t_n z_n) / N. Targets are at least 0."""
 
     kind: ClassVar[str] = "poisson"
+    formula: ClassVar[str] = "exp(z) - t * z"
+    limited: ClassVar[bool] = True
+    scaled: ClassVar[bool] = False
+
+    @classmethod
+    def predicted(cls, outputs: NDArray[Any]) -> NDArray[Any]:
+        with np.errstate(over="ignore"):
+            return np.asarray(np.exp(outputs))
 
     def encode(self, name: str, value: Any, rows: int, outputs: int, dtype: np.dtype[Any]) -> Targets:
         array = arrays.targets(name, value, rows, outputs, dtype)
@@ -133,6 +149,8 @@ class GaussianNLL(Loss):
     """
 
     kind: ClassVar[str] = "gaussian_nll"
+    outputs_per_target: ClassVar[int] = 2
+    limited: ClassVar[bool] = True
 
     def check_outputs(self, outputs: int) -> None:
         if outputs % 2:
@@ -145,3 +163,15 @@ class GaussianNLL(Loss):
 
     def encode(self, name: str, value: Any, rows: int, outputs: int, dtype: np.dtype[Any]) -> Targets:
         return Targets(self.kind, arrays.targets(name, value, rows, outputs // 2, dtype))
+
+    @classmethod
+    def predicted(cls, outputs: NDArray[Any]) -> NDArray[Any]:
+        return outputs[:, : outputs.shape[1] // 2]
+
+    @classmethod
+    def deviations(cls, outputs: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(np.exp(0.5 * outputs[:, outputs.shape[1] // 2 :]))
+
+    def of_rows(self, z: Any, t: Any) -> Any:
+        m, s = z[:, : t.shape[1]], z[:, t.shape[1] :]
+        return (s + (t - m) ** 2 * np.exp(-s)) * (0.5 / t.shape[1])

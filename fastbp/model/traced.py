@@ -2,24 +2,23 @@
 
 The sweeps know the first derivative of every layer. A product with the Hessian, H v = ∂/∂s ∇L(θ + s v), is the tangent
 of the gradient, forward over reverse (Pearlmutter, 1994); both walks are done by the table of gates, over the formulas
-that stand here once more in terms of traced values. Dropout does nothing, and batch norm takes its running statistics.
+of layers and losses in terms of traced values. Dropout does nothing, and batch norm takes its running statistics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import log, pi, sqrt
+from math import sqrt
 from typing import Any
 
 import numpy as np
 
-from fastbp.autodiff.functions import erf, relu, sigmoid, softplus
 from fastbp.autodiff.graph import Graph as Gates
 from fastbp.autodiff.program import Program
 from fastbp.autodiff.tracer import Tracer
 from fastbp.autodiff.walk import pull, push
-from fastbp.kernels.activations import ALPHA, CUBIC, LAMBDA
-from fastbp.model import custom
+from fastbp.model.activations import Activation
+from fastbp.model.class_losses import log_sum_exp
 from fastbp.model.graph import INPUT, Graph, Node, column_of
 from fastbp.model.losses import Loss, Targets
 from fastbp.model.lowering import computing
@@ -28,33 +27,9 @@ Values = Mapping[str, Any]  # parameters and states by name
 Formula = Callable[[Any, Any], Any]
 
 
-def elu(x: Any, a: float) -> Any:
-    return np.where(x > 0.0, x, a * np.expm1(np.minimum(x, 0.0)))
-
-
-def gelu_tanh(x: Any) -> Any:
-    return 0.5 * x * (1.0 + np.tanh(sqrt(2.0 / pi) * (x + CUBIC * x**3)))
-
-
-# Of activations: the layer and x to y.
-ACTIVATIONS: dict[str, Formula] = {
-    "identity": lambda layer, x: x,
+# Of layers without parameters: the layer and x to y.
+PLAIN: dict[str, Formula] = {
     "dropout": lambda layer, x: x,
-    "relu": lambda layer, x: relu(x),
-    "leaky_relu": lambda layer, x: np.where(x > 0.0, x, layer.negative_slope * x),
-    "elu": lambda layer, x: elu(x, layer.alpha),
-    "selu": lambda layer, x: LAMBDA * elu(x, ALPHA),
-    "gelu": lambda layer, x: x * (0.5 + 0.5 * erf(x * sqrt(0.5))),
-    "gelu_tanh": lambda layer, x: gelu_tanh(x),
-    "silu": lambda layer, x: x * sigmoid(x),
-    "mish": lambda layer, x: x * np.tanh(softplus(x)),
-    "softplus": lambda layer, x: softplus(layer.beta * x) / layer.beta,
-    "softsign": lambda layer, x: x / (1.0 + np.abs(x)),
-    "sigmoid": lambda layer, x: sigmoid(x),
-    "hard_sigmoid": lambda layer, x: np.clip(x + 3.0, 0.0, 6.0) / 6.0,
-    "tanh": lambda layer, x: np.tanh(x),
-    "hardtanh": lambda layer, x: np.clip(x, layer.min_val, layer.max_val),
-    "custom": lambda layer, x: custom.applied(layer.formula, ("x",), x),
     "affine": lambda layer, x: layer.factor * x + layer.shift,
     "reciprocal": lambda layer, x: layer.numerator / x,
     "softmax": lambda layer, x: np.exp(x - log_sum_exp(x)),
@@ -64,11 +39,6 @@ ACTIVATIONS: dict[str, Formula] = {
     "slice": lambda layer, x: x[:, layer.start : layer.stop],
     "repeat": lambda layer, x: np.broadcast_to(x, (x.shape[0], layer.features)),
 }
-
-
-def log_sum_exp(x: Any) -> Any:
-    top = np.max(x, axis=1, keepdims=True)
-    return top + np.log(np.exp(x - top).sum(axis=1, keepdims=True))
 
 
 def _linear(node: Node, p: Callable[[str], Any], x: Any) -> Any:
@@ -127,8 +97,10 @@ def outputs_of(graph: Graph, values: Values, X: Any, chosen: Mapping[int, Any]) 
         def part(name: str, node: Node = node) -> Any:
             return values[node.parameter(name)]
 
-        if layer.op in ACTIVATIONS:
-            out = ACTIVATIONS[layer.op](layer, xs[0])
+        if isinstance(layer, Activation):
+            out = layer.traced(xs[0])
+        elif layer.op in PLAIN:
+            out = PLAIN[layer.op](layer, xs[0])
         elif layer.kind == "embedding":
             at = column_of(graph.nodes, node.sources[0]) or 0
             out = _embedding(node, part, xs[0], {c: chosen[at + c] for c in layer.columns})
@@ -144,55 +116,6 @@ def outputs_of(graph: Graph, values: Values, X: Any, chosen: Mapping[int, Any]) 
             out = LAYERS[layer.kind](node, part, xs[0])
         found[node.index] = out
     return [found[head] for head in graph.heads]
-
-
-# Losses: of what the network put out and the numbers of the targets, to a matrix or one number a row.
-
-
-def _margin(loss: Any, z: Any, t: Any) -> Any:
-    """t is 1 in the column of the label."""
-    above = np.maximum(loss.margin - (z * t).sum(axis=1, keepdims=True) + z, 0.0) * (1.0 - t)
-    return (above if loss.p == 1 else above * above) * (1.0 / z.shape[1])
-
-
-def _gaussian(loss: Any, z: Any, t: Any) -> Any:
-    m, s = z[:, : t.shape[1]], z[:, t.shape[1] :]
-    return (s + (t - m) ** 2 * np.exp(-s)) * (0.5 / t.shape[1])
-
-
-def _log_cosh(e: Any) -> Any:
-    size = np.abs(e)
-    return size + np.log1p(np.exp(-2.0 * size)) - log(2.0)
-
-
-def _huber(e: Any, delta: float) -> Any:
-    size = np.abs(e)
-    return np.where(size > delta, delta * (size - 0.5 * delta), 0.5 * e * e)
-
-
-def _mean(value: Any) -> Any:
-    return value * (1.0 / value.shape[1])
-
-
-LOSSES: dict[str, Callable[[Any, Any, Any], Any]] = {
-    "cross_entropy": lambda loss, z, t: t * (log_sum_exp(z) - z),
-    "multi_margin": _margin,
-    "gaussian_nll": _gaussian,
-    "binary_cross_entropy": lambda loss, z, t: _mean(
-        (1.0 - t) * z + (1.0 + (np.asarray(loss.pos_weight) - 1.0) * t) * softplus(-z)
-    ),
-    "mse": lambda loss, z, t: _mean((z - t) ** 2),
-    "half_mse": lambda loss, z, t: 0.5 * (z - t) ** 2,
-    "mae": lambda loss, z, t: _mean(np.abs(z - t)),
-    "huber": lambda loss, z, t: _mean(_huber(z - t, loss.delta)),
-    "quantile": lambda loss, z, t: _mean(
-        np.maximum(np.asarray(loss.q) * (t - z), (np.asarray(loss.q) - 1.0) * (t - z))
-    ),
-    "log_cosh": lambda loss, z, t: _mean(_log_cosh(z - t)),
-    "poisson": lambda loss, z, t: _mean(np.exp(z) - t * z),
-    "dot": lambda loss, z, t: z * t,
-    "custom": lambda loss, z, t: _mean(custom.applied(loss.formula, ("z", "t"), z, t)),
-}
 
 
 def targets_of(loss: Loss, targets: Targets, outputs: int, dtype: Any) -> Any:
@@ -249,10 +172,10 @@ class HessianProgram:
         total: Any = 0.0
         given = []
         for (part, weight), z in zip(loss.parts, heads, strict=True):
-            width = z.shape[1] // 2 if part.kind == "gaussian_nll" else z.shape[1]
+            width = z.shape[1] // part.outputs_per_target
             t, of_rows = traced((rows, width)), traced((rows, 1))
             given += [t, of_rows]
-            total = total + weight * (LOSSES[part.kind](part, z, t) * of_rows).sum()
+            total = total + weight * (part.of_rows(z, t) * of_rows).sum()
         wrt = [p.number for p in parameters.values()]
         gradient = pull(gates, [(total.number, gates.constant(1.0))], wrt)
         seeds = [gates.argument(shape) for shape in shapes.values()]

@@ -33,7 +33,7 @@ def score(net: Network, part: Part, loss: Any, metrics: list[str], recipe: Recip
         kept = y != ignored
         raw, y, weight = raw[kept], y[kept], None if weight is None else weight[kept]
     for name in metrics:
-        found[name] = float(evaluate(name, raw, y, weight, loss=loss.kind))
+        found[name] = float(evaluate(name, raw, y, weight, loss=loss))
     return found
 
 

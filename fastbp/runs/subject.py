@@ -68,7 +68,7 @@ class Subject:
     @property
     def _sizes(self) -> tuple[int, int, dict[int, tuple[int, int]]]:
         inputs, outputs = self.recipe.inputs, self.recipe.outputs.width
-        return inputs.width, outputs * (2 if self.loss.kind == "gaussian_nll" else 1), inputs.embeddings()
+        return inputs.width, outputs * self.loss.outputs_per_target, inputs.embeddings()
 
     def graph(self) -> Graph:
         """The layers, nothing compiled or drawn for them."""

@@ -44,14 +44,6 @@ class Adam(Optimizer):
     def kernel(self) -> str:
         return "adam_amsgrad" if self.amsgrad else "adam"
 
-    @property
-    def factors(self) -> str:
-        return "adam_factors"
-
-    @property
-    def moments(self) -> int:
-        return 2 + self.amsgrad
-
     def own(self) -> list[float]:
         return [*self.betas, self.eps]
 
@@ -106,10 +98,6 @@ class NAdam(Optimizer):
         self._check("eps", positive)
         self._check("momentum_decay", from_zero)
 
-    @property
-    def moments(self) -> int:
-        return 2
-
     def own(self) -> list[float]:
         return [*self.betas, self.eps, self.momentum_decay]
 
@@ -138,10 +126,6 @@ class RAdam(Optimizer):
         self._check_decay()
         self._check_betas()
         self._check("eps", positive)
-
-    @property
-    def moments(self) -> int:
-        return 2
 
     def own(self) -> list[float]:
         return [*self.betas, self.eps]
@@ -172,10 +156,6 @@ class Lion(Optimizer):
     def __post_init__(self) -> None:
         self._check_decay()
         self._check_betas()
-
-    @property
-    def moments(self) -> int:
-        return 1
 
     def own(self) -> list[float]:
         return list(self.betas)

@@ -16,8 +16,6 @@ ONE_CALL_WORK = 3_000_000
 MOST_STEPS = 2**63 - 1  # that compiled code can count
 GROWTH = 4  # how much longer a call may be than the one before, while their time is being learned
 RATES_AHEAD = 256  # steps for which a schedule is asked at once
-# Losses whose targets have limits of their own, which the call for small steps does not look at.
-RANGED = ("binary_cross_entropy", "poisson", "gaussian_nll")
 
 
 class Pace:
@@ -65,7 +63,7 @@ class Rates:
 
 def fits_one_call(X: Any, y: Any, batch: int, inputs: int, loss: Loss, outputs: int) -> bool:
     """Whether a step on these arrays can be checked and done in compiled code alone."""
-    if type(X) is not np.ndarray or type(y) is not np.ndarray or loss.kind in RANGED:
+    if type(X) is not np.ndarray or type(y) is not np.ndarray or loss.limited:
         return False
     size = X.shape
     if len(size) != 2 or size[1] != inputs or not 0 < size[0] <= batch:

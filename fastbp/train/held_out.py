@@ -49,7 +49,7 @@ class HeldOut:
         if self.units is not None:
             center, spread = self.units
             outputs, y = outputs * spread + center, y * spread + center
-        return {name: evaluate(name, outputs, y, weights, loss=self.loss.kind) for name in names}
+        return {name: evaluate(name, outputs, y, weights, loss=self.loss) for name in names}
 
 
 def held_out_of(net: Network, loss: Loss, validation: Any, metrics: Any, units: Any = None) -> HeldOut | None:
@@ -58,9 +58,9 @@ def held_out_of(net: Network, loss: Loss, validation: Any, metrics: Any, units: 
         raise ConfigTypeError(f"`metrics` must be a list of names, got `{brief(metrics)}`")
     if metrics and len(net.graph.heads) > 1:
         raise ConfigError("`metrics` must be empty for a network with several outputs, whose losses are taken instead")
-    several = loss.kind == "binary_cross_entropy" and net.outputs > 1
+    several = "labels" in loss.tasks and net.outputs > 1
     for name in metrics:
-        metric_named(name, loss.kind, several)
+        metric_named(name, loss, several)
     if validation is None:
         if metrics:
             raise ConfigError("`metrics` are taken on validation rows, so `fit` must be given `validation`")

@@ -1,4 +1,4 @@
-"""Optimisers as settings; their kernels are in `kernels/optimizers.py`.
+"""Optimisers as settings; their kernels are in `kernels/optimizers/`.
 
 All of them take `weight_decay`, λ, in one of two ways: coupled, as a part of the gradient (L2: g + λ p), or decoupled
 (p ← p (1 - η λ) before the step). It goes to matrices of weights and tables of embeddings; biases, norms, scales and
@@ -54,14 +54,11 @@ class Optimizer:
         return self.kind
 
     @property
-    def factors(self) -> str:
-        """The kernel that prepares its factors, once a step."""
-        return f"{self.kind}_factors"
-
-    @property
     def moments(self) -> int:
         """Numbers kept for each parameter."""
-        return 0
+        from fastbp.kernels.optimizers import RULES
+
+        return RULES[self.kernel].moments
 
     def first_moments(self) -> float:
         """What those are at first."""
@@ -124,14 +121,6 @@ class SGD(Optimizer):
     def kernel(self) -> str:
         return "nesterov" if self.nesterov else "momentum" if self.momentum else "sgd"
 
-    @property
-    def factors(self) -> str:
-        return "momentum_factors" if self.momentum else "sgd_factors"
-
-    @property
-    def moments(self) -> int:
-        return 1 if self.momentum else 0
-
     def own(self) -> list[float]:
         return [self.momentum]
 
@@ -165,10 +154,6 @@ class Adagrad(Optimizer):
         self._check("lr_decay", from_zero)
         self._check("initial", from_zero)
         self._check("eps", positive)
-
-    @property
-    def moments(self) -> int:
-        return 1
 
     def first_moments(self) -> float:
         return self.initial
@@ -214,10 +199,6 @@ class RMSprop(Optimizer):
     def kernel(self) -> str:
         return "rmsprop" + "_centered" * self.centered + "_momentum" * bool(self.momentum)
 
-    @property
-    def moments(self) -> int:
-        return 1 + self.centered + bool(self.momentum)
-
     def own(self) -> list[float]:
         return [self.alpha, self.eps, self.momentum]
 
@@ -248,10 +229,6 @@ class Adadelta(Optimizer):
         self._check_decay()
         self._check("rho", from_zero, 1.0)
         self._check("eps", positive)
-
-    @property
-    def moments(self) -> int:
-        return 2
 
     def own(self) -> list[float]:
         return [self.rho, self.eps]

@@ -65,15 +65,11 @@ def loss_for(net: Network, value: str | Loss) -> Loss:
         raise ConfigError("`net` must have parameters to train, got a network without `Linear` layers")
     loss = loss_for_outputs(value, net.graph.splits)
     for (part, _), end in zip(loss.parts, net.graph.ends, strict=True):
-        if part.kind == "cross_entropy" and end.kind == "softmax":
+        if part.contains and end.kind == part.contains:
+            layer = type(end).__name__
             raise ConfigError(
-                "`loss` cross_entropy takes scores and does the softmax itself, got a network that ends in Softmax\n"
-                "hint: leave Softmax out"
-            )
-        if part.kind == "binary_cross_entropy" and end.kind == "sigmoid":
-            raise ConfigError(
-                "`loss` binary_cross_entropy takes logits and does the sigmoid itself, got a network that ends in"
-                " Sigmoid\nhint: leave Sigmoid out"
+                f"`loss` {part.kind} does the {end.kind} itself, got a network that ends in {layer}\n"
+                f"hint: leave {layer} out"
             )
     return loss
 
@@ -114,7 +110,6 @@ def update_of(
     penalised = any(way is not None and way.penalty for way in treatment.values())
     update = Update(
         optimizer.kernel,
-        optimizer.factors,
         tuple(optimizer.numbers()),
         tuple(Block(slots, net.dtype) for _ in range(optimizer.moments)),
         gradients=Block(slots, net.dtype) if limit or batches > 1 or penalised else None,

@@ -28,6 +28,7 @@ import numpy as np
 
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, ShapeError, brief, not_one_of
 from fastbp.model.arrays import as_array
+from fastbp.model.losses import Loss, facts_of
 from fastbp.train.metrics import inputs
 from fastbp.train.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, f1, precision, recall
 from fastbp.train.metrics.inputs import Array
@@ -102,15 +103,10 @@ METRICS: dict[str, Metric] = {
     )
 }
 
-_KINDS = {
-    "cross_entropy": ("labels", "scores", "probabilities"),
-    "binary_cross_entropy": ("labels", "scores", "probabilities"),
-    "multi_margin": ("labels", "scores"),  # margins are not logarithms of probabilities
-}
 _ONE_LABEL_ONLY = ("balanced_accuracy", "top_k")  # a row of several labels has no one class to find
 
 
-def fitting(loss: str, several: bool = False) -> list[str]:
+def fitting(loss: str | Loss, several: bool = False) -> list[str]:
     """Names of the metrics that fit a loss; `several` where rows have several labels.
 
     Examples
@@ -118,12 +114,12 @@ def fitting(loss: str, several: bool = False) -> list[str]:
     >>> fitting("mse")
     ['r2', 'mse', 'rmse', 'mae', 'mape', 'explained_variance']
     """
-    kinds = _KINDS.get(loss, ("numbers",))
-    left_out = _ONE_LABEL_ONLY if several else ("top_k",) if loss == "binary_cross_entropy" else ()
-    return [name for name, metric in METRICS.items() if metric.kind in kinds and name not in left_out]
+    facts = facts_of(loss)
+    left_out = _ONE_LABEL_ONLY if several else ("top_k",) if "labels" in facts.tasks else ()
+    return [name for name, metric in METRICS.items() if metric.kind in facts.metrics and name not in left_out]
 
 
-def metric_named(name: Any, loss: str | None = None, several: bool = False) -> Metric:
+def metric_named(name: Any, loss: str | Loss | None = None, several: bool = False) -> Metric:
     """The metric of that name, if it fits the loss; ``"top_3"`` is ``"top_k"`` with k = 3.
 
     Examples
@@ -144,7 +140,9 @@ with loss `mse`, got `accuracy`
     if loss is not None and row not in fitting(loss, several):
         names = ", ".join(f"`{fit}`" for fit in fitting(loss, several))
         rows = " and several labels a row" if several and row in fitting(loss) else ""
-        raise ConfigError(f"`metric` must be one of {names} with loss `{loss}`{rows}, got `{name}`")
+        raise ConfigError(
+            f"`metric` must be one of {names} with loss `{loss if isinstance(loss, str) else loss.kind}`{rows}, got `{name}`"
+        )
     if numbered is None:
         return METRICS[name]
     k = int(numbered[1])
@@ -152,7 +150,7 @@ with loss `mse`, got `accuracy`
     return replace(METRICS["top_k"], name=name, function=partial(top_k, k=k), formula=formula)
 
 
-def evaluate(name: str, outputs: Any, y: Any, sample_weight: Any = None, *, loss: str) -> float:
+def evaluate(name: str, outputs: Any, y: Any, sample_weight: Any = None, *, loss: str | Loss) -> float:
     """Value of a metric for the raw outputs of a network that is trained with `loss`.
 
     Parameters
@@ -164,7 +162,7 @@ def evaluate(name: str, outputs: Any, y: Any, sample_weight: Any = None, *, loss
     y : array
         Targets as `loss` takes them: classes 0 to K - 1, shape (rows,); zeros and ones; or numbers.
     sample_weight : array, shape (rows,), >= 0, optional
-    loss : str
+    loss : str or Loss
         It says what outputs mean: see the table of this module.
 
     Examples
@@ -179,7 +177,7 @@ def evaluate(name: str, outputs: Any, y: Any, sample_weight: Any = None, *, loss
     z = inputs.read_numbers("outputs", outputs).astype(np.float64)
     if z.ndim == 1:
         z = z[:, None]
-    several = loss == "binary_cross_entropy" and z.shape[1] > 1
+    several = "labels" in facts_of(loss).tasks and z.shape[1] > 1
     metric = metric_named(name, loss, several)
     w = inputs.read_weights(sample_weight, len(z))
     try:
@@ -191,19 +189,17 @@ def evaluate(name: str, outputs: Any, y: Any, sample_weight: Any = None, *, loss
         raise type(error)(str(error).replace("`y_true`", "`y`")) from None
 
 
-def _numbers(z: Array, y: Any, loss: str) -> tuple[Array, Array]:
+def _numbers(z: Array, y: Any, loss: str | Loss) -> tuple[Array, Array]:
     """Targets and predictions."""
-    if loss == "gaussian_nll":
-        if z.shape[1] % 2:
-            raise ShapeError(
-                f"`outputs` must have an even number of columns, the first half of them means, got `{z.shape}`"
-            )
-        z = z[:, : z.shape[1] // 2]
-    if loss == "poisson":
-        with np.errstate(over="ignore"):
-            rates = np.exp(z)
-        inputs.require("outputs", z, np.isfinite(rates), "have a finite exponential")
-        z = rates
+    facts = facts_of(loss)
+    if z.shape[1] % facts.outputs_per_target:
+        raise ShapeError(
+            f"`outputs` must have {facts.outputs_per_target} columns for each target, the means first, got `{z.shape}`"
+        )
+    found = facts.predicted(z)
+    if found.shape == z.shape:
+        inputs.require("outputs", z, np.isfinite(found), "have a finite exponential")
+    z = found
     t = inputs.read_numbers("y", y)
     if t.shape != z.shape and not (z.shape[1] == 1 and t.shape == (len(z),)):
         raise ShapeError(f"`y` must have shape `{z.shape}`, got `{t.shape}`")
