@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -114,6 +116,8 @@ def _read_polars(path: str | Path, ending: str) -> Frame:
             f'{path}: Parquet and Arrow files need Polars, which is not installed\nhint: pip install "fastbp[tables]"'
         ) from None
     panics = polars.exceptions.PanicException  # of Rust, which is no `Exception`
+    if ending != ".parquet" and _ends_its_process(path):
+        raise DataError(f"{path}: must be a table that Polars can read, got one that is damaged")
     try:
         with _without_panics(panics):
             table = polars.read_parquet(path) if ending == ".parquet" else polars.read_ipc(path)
@@ -129,6 +133,13 @@ def _read_polars(path: str | Path, ending: str) -> Frame:
     if not len(frame):
         raise DataError(f"{path}: must have rows, got none")
     return frame
+
+
+def _ends_its_process(path: str | Path) -> bool:
+    """Whether Polars ends the process that reads an Arrow file: it does where a damaged one says too large a size."""
+    code = "import sys, polars; polars.read_ipc(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, os.path.abspath(path)], capture_output=True, check=False)
+    return done.returncode not in (0, 1)
 
 
 def _of_polars(column: Any, polars: Any) -> tuple[str, Array | str]:

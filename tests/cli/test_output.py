@@ -134,6 +134,18 @@ def test_many_rows_are_written_in_pieces(here, monkeypatch, capsys):
         assert capsys.readouterr().out == expected
 
 
+def test_ends_of_lines_in_cells_are_read_back(here, capsys):
+    cells = ["a\rb", "a\nb", "a\r\nb", "\r", 'a"b', "a,b", "plain"]
+    with open("ends.csv", "w", newline="") as file:
+        csv.writer(file).writerows([[f"a{TITLE}", "=c", "\rd\re"], *(["1", "-x", cell] for cell in cells)])
+    assert main(["predict", "run", "ends.csv", "--keep"]) == 0
+    out = capsys.readouterr().out
+    head, *rows = csv.reader(io.StringIO(out, newline=""), strict=True)
+    assert head[2] == "d\re"
+    assert [row[2] for row in rows] == ["" if cell.isspace() else cell for cell in cells]
+    assert "-x,plain," in out.split("\n")[-2]
+
+
 # Formulas
 
 
