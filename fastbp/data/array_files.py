@@ -6,8 +6,11 @@ import gzip
 import math
 import os
 import struct
+import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +45,8 @@ def room_for_a_file() -> int:
     return int(SHARE * memory())
 
 
-def _fits(name: str, size: int) -> None:
+def must_fit(name: str, size: int) -> None:
+    """Refuse what is larger than a file may be in memory, before it is there."""
     most = room_for_a_file()
     if size > most:
         raise DataError(f"{name}: must fit into the {most >> 20} MiB that a file may take, got `{size >> 20} MiB`")
@@ -62,7 +66,8 @@ def read_npy(path: str | Path) -> NDArray[Any]:
             begin = file.read(len(MAGIC))
         if begin != MAGIC:
             raise DataError(f"{name}: must be in NPY format, got a file that begins with `{begin.hex()}`")
-        array = np.lib.format.open_memmap(path, mode="r")
+        with _in_silence():
+            array = np.lib.format.open_memmap(path, mode="r")
         more = os.path.getsize(path) > array.offset + array.nbytes
     except DataError:
         raise
@@ -79,7 +84,7 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            _fits(name, sum(info.file_size for info in archive.infolist()))
+            must_fit(name, sum(info.file_size for info in archive.infolist()))
             for info in archive.infolist():
                 key = info.filename.removesuffix(".npy")
                 if key in arrays:
@@ -97,10 +102,19 @@ def _array(member: Any, name: str, key: str) -> NDArray[Any]:
     """An array of an archive, read to its end, where its checksum is looked at."""
     if member.peek(len(MAGIC))[: len(MAGIC)] != MAGIC:
         raise DataError(f"{name}: must hold arrays only, got something else called `{key}`")
-    array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    with _in_silence():
+        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
     if member.read(1):
         raise DataError(f"{name}: `{key}` must have {array.nbytes} bytes behind its head, got more")
     return array
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """What NumPy warns of while it reads a head is for its own users; what is wrong with one is an error."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def read_idx(path: str | Path) -> NDArray[Any]:
@@ -118,7 +132,7 @@ def read_idx(path: str | Path) -> NDArray[Any]:
             shape = struct.unpack(f">{head[3]}I", sizes)
             dtype = np.dtype(IDX_TYPES[head[2]])
             size = math.prod(shape) * dtype.itemsize
-            _fits(name, size)
+            must_fit(name, size)
             content = file.read(size + 1)
     except UNREADABLE as error:
         raise DataError(f"{name}: must be a file that can be read, got `{reason_of(error)}`") from None

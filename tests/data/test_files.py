@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastbp.config.schema import Data
-from fastbp.data import files
+from fastbp.data import array_files, files
 from fastbp.data.files import TARGET, is_idx, read_frame, read_paths, suffix_of
 from fastbp.errors import DataError, DependencyError
 
@@ -270,11 +270,29 @@ class Polars:
     def __init__(self, panics):
         self.panics = panics
 
-    def read_ipc(self, path):
+    def scan_ipc(self, path):
         os.write(2, b"thread 'worker' panicked at x.rs:1:1\n")
         if self.panics:
             raise Panic("called `Result::unwrap()` on an `Err` value")
+        return self
+
+    def read_ipc(self, path):
         return type("table", (), {"get_columns": lambda self: []})()
+
+    def select(self, what):
+        return self
+
+    def len(self):
+        return self
+
+    def collect(self):
+        return self
+
+    def item(self):
+        return 0
+
+    def collect_schema(self):
+        return {}
 
 
 @pytest.mark.parametrize(("panics", "found"), [(True, ""), (False, "thread 'worker' panicked at x.rs:1:1\n")])
@@ -327,3 +345,14 @@ def test_a_table_that_would_end_the_process_is_refused(tmp_path):
     assert message(tmp_path / "t.arrow", tmp_path) == (
         "t.arrow: must be a table that Polars can read, got one that is damaged"
     )
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_a_table_that_unpacks_to_more_than_memory_is_refused_before(tmp_path, monkeypatch, ending):
+    pl = pytest.importorskip("polars")
+    monkeypatch.setattr(array_files, "memory", lambda: 2 << 20)
+    table = pl.DataFrame({"x": pl.zeros(200_000, pl.Int8, eager=True)})
+    path = tmp_path / f"t.{ending}"
+    table.write_parquet(path) if ending == "parquet" else table.write_ipc(path, compression="zstd")
+    assert path.stat().st_size < 10_000
+    assert message(path, tmp_path) == f"t.{ending}: must fit into the 1 MiB that a file may take, got `1 MiB`"

@@ -1,7 +1,7 @@
 """One mutant by its seed and number, in a process that is watched: python -m tests.faults.mutants FOLDER SEED < numbers
 
 `Watched` starts that process, says which mutant is next, and waits 10 s for what came of it. What is wrong with one is
-found again from a shell: (echo runs 0; echo table 17) | python -W error -m tests.faults.mutants /tmp/empty 0
+found again from a shell: (echo runs 0; echo table 17) | python -m tests.faults.mutants /tmp/empty 0
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ class Watched:
 
     def __init__(self, seed):
         self.seed, self.folder = seed, tempfile.TemporaryDirectory()
-        command = [sys.executable, "-W", "error", "-m", "tests.faults.mutants", self.folder.name, str(self.seed)]
+        command = [sys.executable, "-m", "tests.faults.mutants", self.folder.name, str(self.seed)]
         environment = {**os.environ, "FASTBP_NUM_THREADS": "1", "FASTBP_QUIET": "1"}
         self.child = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.answer(60.0) == {"ready": True}
@@ -64,9 +65,7 @@ class Watched:
         self.child.stdin.flush()
         answer = self.answer(SECONDS) or {"wrong": f"no answer in {SECONDS:g} s"}
         if "wrong" in answer:
-            again = (
-                f"(echo runs 0; echo {kind} {number}) | python -W error -m tests.faults.mutants /tmp/empty {self.seed}"
-            )
+            again = f"(echo runs 0; echo {kind} {number}) | python -m tests.faults.mutants /tmp/empty {self.seed}"
             raise AssertionError(f"{kind} {number} of seed {self.seed}: {answer['wrong']}\n{again}")
         return answer["accepted"]
 
@@ -285,6 +284,7 @@ def train_runs(*_):
 
 TRIES = {"config": try_config, "table": try_table, "command": try_command, "runs": train_runs}
 TRIES |= {  # what is to be seen
+    "warn": lambda *_: warnings.warn("overflow", stacklevel=1),
     "raise": lambda *_: 1 / 0,
     "end": lambda *_: os.abort(),
     "hang": lambda *_: signal.pause(),
@@ -309,7 +309,10 @@ def work(folder, seed):
     for line in sys.stdin:
         kind, number = line.split()
         try:
-            answer = {"accepted": TRIES[kind](seed, int(number))}
+            with warnings.catch_warnings(record=True) as noted:
+                warnings.simplefilter("always")
+                answer = {"accepted": TRIES[kind](seed, int(number))}
+            must(not noted, f"a warning: {[str(warning.message) for warning in noted]}")
         except Wrong as error:
             answer = {"wrong": str(error)}
         except BaseException:

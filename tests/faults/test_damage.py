@@ -20,6 +20,7 @@ from fastbp.data import files
 from fastbp.data.files import read_paths
 from fastbp.engine import cache
 from fastbp.errors import DataError
+from fastbp.runs.checkpoint import Checkpoint
 from tests.faults.mutants import command, must, must_be_a_sentence
 from tests.faults.server import WHOLE
 
@@ -241,6 +242,46 @@ def results(folder):
     result = json.loads((folder / "result.json").read_text())
     texts = [(folder / name).read_bytes() for name in ("metrics.jsonl", "history.csv", "best.safetensors")]
     return texts, [result[name] for name in ("metrics", "best_epoch", "epochs", "steps")]
+
+
+EDITS = {
+    "weight_decay: 0.0": "weight_decay: 0.1",
+    "clip_norm: null": "clip_norm: 1.0",
+    "label_smoothing: 0.0": "label_smoothing: 0.2",
+    "name: relu": "name: tanh",
+    "penalty: null": "penalty: 1e-3 * abs(w)",
+    "schedule: null": "schedule: cosine",
+    "dropout: 0.0": "dropout: 0.5",
+    "dtype: float32": "dtype: float64",
+}
+
+
+@pytest.mark.parametrize("said", EDITS)
+def test_a_setting_that_was_changed_in_a_runs_folder_is_refused_by_name(said, written, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(written / "half", "half")
+    config = Path("half", "config.yaml")
+    content = config.read_text()
+    assert content.count(said) == 1
+    config.write_text(content.replace(said, EDITS[said]))
+    code, _, message = command("train", "--resume", "half", "-q", "--set", "trainer.epochs=3")
+    assert code == 2
+    assert message.startswith("fastbp: `half/config.yaml` must keep what the run began with, got ")
+    assert said.partition(":")[0] in message
+
+
+def test_a_checkpoint_that_says_nothing_of_settings_goes_on(written, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(written / "half", "half")
+    path = Path("half", "checkpoint.safetensors")
+    found = Checkpoint.load(path)
+    assert found.settings["trainer"].pop("optimizer")
+    path.write_bytes(found.to_bytes())
+    assert command("train", "--resume", "half", "-q", "--set", "trainer.epochs=3", "--json")[0] == 0
+    found.settings.clear()
+    path.write_bytes(found.to_bytes())
+    assert command("train", "--resume", "half", "-q", "--set", "trainer.epochs=3", "--json")[0] == 0
+    assert results(Path("half")) == results(written / "run")
 
 
 def test_a_configuration_that_was_changed_goes_on_with_the_same_bits_or_not_at_all(written, tmp_path, monkeypatch):
