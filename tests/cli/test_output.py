@@ -193,6 +193,15 @@ def test_formulas_are_quoted_where_somebody_asks_for_it(here, capsys):
     assert {r[2] for r in quoted[1:]} <= {f"'=b{TITLE}", "-1"}
 
 
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_whatever_begins_a_formula_is_quoted(begin, here, capsys):
+    with open("begins.csv", "w", newline="") as file:
+        csv.writer(file).writerows([[f"a{TITLE}", "=c", "d"], ["1", "-x", f"{begin}HYPERLINK(1)"]])
+    assert main(["predict", "run", "begins.csv", "--keep", "--quote-formulas"]) == 0
+    _, row = csv.reader(io.StringIO(capsys.readouterr().out, newline=""), strict=True)
+    assert row[1:3] == ["'-x", f"'{begin}HYPERLINK(1)"]
+
+
 def test_quoting_is_for_csv(here, capsys):
     assert main(["predict", "run", "t.csv", "--quote-formulas", "-o", "x.npz"]) == 2
     assert capsys.readouterr().err.startswith(

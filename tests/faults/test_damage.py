@@ -156,7 +156,8 @@ def test_a_csv_file_that_was_cut_has_the_rows_that_are_whole(end, tmp_path):
         head = [name for name in found[1] if name in names]
         assert head == names
         count = len(found[1]["y"])
-        assert count in (whole, whole + 1)
+        begun = damaged.rpartition(b"\n")[2].strip()  # a line without an end may be a whole one
+        assert count == whole + (begun.count(b",") == 3)
         kept = [[*row] for row in zip(*found[1].values(), strict=True)][:whole]
         assert [[float(v) for v in row[:2]] + [*row[2:]] for row in kept] == [
             [float(row[0]), float(row[1]), *row[2:]] for row in cells[:whole]
