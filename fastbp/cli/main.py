@@ -75,10 +75,10 @@ def code_of(error: BaseException) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit code."""
-    from fastbp.errors import FastbpError
+    from fastbp.errors import FastbpError, sentence
 
     formatted = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_: f"fastbp: {message}\n"
+    warnings.formatwarning = lambda message, *_: sentence(f"fastbp: {message}") + "\n"
     try:
         result = cli.main(arguments, prog_name="fastbp", standalone_mode=False)
         return result if isinstance(result, int) else 0

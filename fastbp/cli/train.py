@@ -105,7 +105,7 @@ def command(
         if not made.config.is_file() or not error.filename:
             raise
         hint = f"go on with `fastbp train --resume {made.path}` when that can be written"
-        click.echo(f"fastbp: `{error.filename}`: {error.strerror}\nhint: {hint}", err=True)
+        say(sentence(f"fastbp: `{error.filename}`: {error.strerror}\nhint: {hint}"), err=True)
         return 1
     except Exception:
         made.discard()

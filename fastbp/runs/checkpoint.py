@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,6 +92,7 @@ class Words(msgspec.Struct, forbid_unknown_fields=True):
     best: Best
     done: bool
     rows: str
+    settings: dict[str, Any] = {}
 
 
 @dataclass
@@ -113,6 +114,8 @@ class Checkpoint:
     done : bool
     rows : str
         What tells the rows apart from others.
+    settings : dict
+        What the run began with, beside its data; empty in files of older versions.
     """
 
     arrays: dict[str, Any]
@@ -122,6 +125,7 @@ class Checkpoint:
     best: dict[str, Any]
     done: bool
     rows: str
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Its file."""
@@ -144,7 +148,7 @@ class Checkpoint:
             raise CheckpointError(f"`{path}` must be a checkpoint, got words that cannot be read ({why})") from None
         data = msgspec.to_builtins(words)
         callbacks = {name: state for name, state in data["callbacks"].items() if state is not None}
-        rest = {name: data[name] for name in ("numbers", "best", "done", "rows")}
+        rest = {name: data[name] for name in ("numbers", "best", "done", "rows", "settings")}
         return cls(arrays, history=History(**data["history"]), callbacks=callbacks, **rest)
 
     def disagreements(self, trainer: Any, rows: int, group: int, measured: list[str], monitor: str) -> Iterator[str]:

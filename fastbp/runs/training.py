@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.check import fail, show
 from fastbp.config.resolve import changes, resolved
-from fastbp.config.text import as_yaml, read
+from fastbp.config.text import as_yaml, dotted, read
 from fastbp.errors import CheckpointError, ConfigError, DivergedError
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
@@ -74,6 +74,10 @@ class Training(Callback):
     def _check(self, found: Checkpoint, monitor: str) -> None:
         """Refuse a checkpoint that is not one of this run."""
         folder, parts = self.folder, self.subject.parts
+        settings = _known(self.subject.settings, found.settings)
+        for path, before, now in differences(found.settings, settings):
+            what = f"{now} as `{dotted(path)}`, which was {before}"
+            raise CheckpointError(f"`{folder.config}` must keep what the run began with, got {what}")
         if found.rows != self.subject.fingerprint:
             raise CheckpointError(f"`{folder.path}` must go on with the rows it began with, got others from its files")
         measured = ["val_loss", *(f"val_{name}" for name in self.subject.metrics)] if "validation" in parts else []
@@ -145,7 +149,8 @@ class Training(Callback):
         arrays, numbers = state_of(self.trainer)
         arrays = {**arrays, **{f"best/{name}": array for name, array in self.best_arrays.items()}}
         states = {name: other.state() for name, other in self.others.items()}
-        found = Checkpoint(arrays, numbers, history, states, self.best, done, self.subject.fingerprint)
+        said = self.subject.fingerprint, self.subject.settings
+        found = Checkpoint(arrays, numbers, history, states, self.best, done, *said)
         self.save_networks({self.folder.checkpoint: found.to_bytes()})
         now = time.perf_counter()
         self.due = now + max(self.plan.config.run.checkpoint_seconds, (now - begun) / WRITING)
@@ -295,14 +300,27 @@ def refuse_changes(before: Plan, after: Plan) -> None:
     """Refuse to go on with a run whose settings are others."""
     task = before.config.data.task or "numbers"
     pair = [resolved(p, p.loss, list(p.config.trainer.metrics or ()), task) for p in (before, after)]
-    found = changes(pair[0], pair[1])
-    if found:
-        path = found[0]
+    for path, old, new in differences(*pair):
+        may = "where epochs, time limit and patience may change"
+        raise fail(after.text, path, f"must stay {old} when a run goes on, {may}, got {new}")
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Paths at which two resolved configurations differ and may not, and both values as messages show them."""
+    for path in changes(old, new):
         values = []
-        for data in pair:
+        for data in (old, new):
             value: Any = data
             for key in path:
                 value = value.get(key) if isinstance(value, dict) else None
             values.append(show(value))
-        may = "where epochs, time limit and patience may change"
-        raise fail(after.text, path, f"must stay {values[0]} when a run goes on, {may}, got {values[1]}")
+        yield path, values[0], values[1]
+
+
+def _known(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """What is in `new` of the keys of `old`: an older version had fewer."""
+    return {
+        key: _known(value, old[key]) if isinstance(value, dict) and isinstance(old[key], dict) else value
+        for key, value in new.items()
+        if key in old
+    }

@@ -384,3 +384,10 @@ def test_a_damaged_recipe_is_a_sentence_with_its_file(here, about, message, caps
         net.save("odd.safetensors")
     assert main(["predict", "odd.safetensors", "people.csv"]) == 2
     assert capsys.readouterr().err == f"fastbp: `odd.safetensors` {message}\n"
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+@pytest.mark.parametrize(("delimiter", "found"), [("ab", "one character, got `ab`"), ('"', "neither a quote")])
+def test_a_delimiter_that_is_none_is_a_sentence(here, command, delimiter, found, capsys):
+    assert main([command, "run", "people.csv", "--delimiter", delimiter]) == 2
+    assert capsys.readouterr().err.startswith(f"fastbp: `data.delimiter` must be {found}")

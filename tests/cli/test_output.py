@@ -36,6 +36,9 @@ def trained(tmp_path_factory):
         "trainer: {epochs: 30, optimizer: {name: adam, lr: 0.05}}\n"
     )
     assert main(["train", "t.yaml", "--run-dir", "run", "-q"]) == 0
+    Path("told").mkdir()
+    Path("told/config.yaml").write_bytes(Path("run/config.yaml").read_bytes())
+    Path("told/metrics.jsonl").write_text(json.dumps({"epoch": 0, "loss": 1.5, TITLE: 2.0, "lr": 0.1}) + "\n")
     os.chdir(before)
     return folder
 
@@ -79,6 +82,9 @@ def on_a_terminal(*arguments):
         (["init", "t.csv", "-o", f"{TITLE}.yaml"], 0, "wrote \\x1b]0;OWNED\\x07\\x1b[2J.yaml; "),
         (["train", "--resume", TITLE], 2, "`\\x1b]0;OWNED\\x07\\x1b[2J` must be the folder of a run"),
         (["show", TITLE], 2, "`\\x1b]0;OWNED\\x07\\x1b[2J` must be the folder of a run"),
+        (["evaluate", "run", "-m", TITLE], 2, "got `\\x1b]0;OWNED\\x07\\x1b[2J`\n"),
+        (["train", "t.yaml", "--set", f"{TITLE}=1"], 2, "got `\\x1b]0;OWNED\\x07\\x1b[2J`\n"),
+        (["show", "told"], 0, "\\x1b]0;OWNED\\x07\\x1b[2J"),
         ([f"tr{TITLE}"], 2, "got `tr\\x1b]0;OWNED\\x07\\x1b[2J`\n"),
         (["predict", "run", "t.csv", "-o", TITLE], 2, "got `\\x1b]0;OWNED\\x07\\x1b[2J`\n"),
         (["predict", "run", "t.csv", "-o", f"none/{TITLE}.csv"], 1, "`none/\\x1b]0;OWNED\\x07\\x1b[2J.csv`: No such"),
@@ -100,6 +106,31 @@ def test_a_foreign_file_tells_its_format_in_what_can_be_seen(here, capsys):
     assert capsys.readouterr().err == (
         "fastbp: `foreign.safetensors` must be a network of fastbp, got format `\\x1b]0;OWNED\\x07\\x1b[2J`\n"
     )
+
+
+def test_warnings_and_errors_of_files_name_them_in_what_can_be_seen(here, monkeypatch, capsys):
+    from safetensors.numpy import save_file
+
+    from fastbp.model.files import FORMATS
+    from fastbp.model.sealed import unsealed
+    from fastbp.runs.folder import RunFolder
+
+    words, arrays = unsealed(Path("run/best.safetensors"), "a network", FORMATS)
+    words = {k: v for k, v in words.items() if "xxh3" not in k}  # as an older version wrote it
+    save_file(arrays, f"{TITLE}.safetensors", metadata={**words, "format": FORMATS[1]})
+    seen, code = on_a_terminal("predict", f"{TITLE}.safetensors", "t.csv")
+    assert code == 0
+    assert seen.startswith("fastbp: `\\x1b]0;OWNED\\x07\\x1b[2J.safetensors` was written by an older version")
+    assert not RAW & {*seen}
+
+    def fails(self):
+        raise OSError(28, "No space left on device", f"{TITLE}/metrics.jsonl")
+
+    monkeypatch.setattr(RunFolder, "flush", fails)
+    assert main(["train", "t.yaml", "--run-dir", f"{TITLE} run", "-q"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("fastbp: `\\x1b]0;OWNED\\x07\\x1b[2J/metrics.jsonl`: No space left on device")
+    assert not RAW & {*err}
 
 
 def test_pipes_and_files_are_exact(here, capsys):
@@ -134,6 +165,18 @@ def test_many_rows_are_written_in_pieces(here, monkeypatch, capsys):
         assert capsys.readouterr().out == expected
 
 
+def test_ends_of_lines_in_cells_are_read_back(here, capsys):
+    cells = ["a\rb", "a\nb", "a\r\nb", "\r", 'a"b', "a,b", "plain"]
+    with open("ends.csv", "w", newline="") as file:
+        csv.writer(file).writerows([[f"a{TITLE}", "=c", "\rd\re"], *(["1", "-x", cell] for cell in cells)])
+    assert main(["predict", "run", "ends.csv", "--keep"]) == 0
+    out = capsys.readouterr().out
+    head, *rows = csv.reader(io.StringIO(out, newline=""), strict=True)
+    assert head[2] == "d\re"
+    assert [row[2] for row in rows] == ["" if cell.isspace() else cell for cell in cells]
+    assert "-x,plain," in out.split("\n")[-2]
+
+
 # Formulas
 
 
@@ -148,6 +191,15 @@ def test_formulas_are_quoted_where_somebody_asks_for_it(here, capsys):
     assert quoted[0][2] == "'@y"
     assert [r[0] for r in quoted[1:]] == [r[0] for r in rows[1:]] == ["1.0", "-1.0", "1.0"]
     assert {r[2] for r in quoted[1:]} <= {f"'=b{TITLE}", "-1"}
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_whatever_begins_a_formula_is_quoted(begin, here, capsys):
+    with open("begins.csv", "w", newline="") as file:
+        csv.writer(file).writerows([[f"a{TITLE}", "=c", "d"], ["1", "-x", f"{begin}HYPERLINK(1)"]])
+    assert main(["predict", "run", "begins.csv", "--keep", "--quote-formulas"]) == 0
+    _, row = csv.reader(io.StringIO(capsys.readouterr().out, newline=""), strict=True)
+    assert row[1:3] == ["'-x", f"'{begin}HYPERLINK(1)"]
 
 
 def test_quoting_is_for_csv(here, capsys):

@@ -54,17 +54,19 @@ class Server:
         with self.child:  # closes both ends
             self.child.stdin.close()
 
-    def run(self, *arguments, below="", mode=0, at=0, code=5, fsync_ms=0, seconds=60.0, threads=1):
+    def run(self, *arguments, below="", mode=0, at=0, code=5, fsync_ms=0, seconds=60.0, threads=1, memory=None):
         """Exit code (minus the signal that ended it), what was said on stderr, and the operations counted.
 
-        The process ends after `seconds` as by kill -9, whatever it does.
+        The process ends after `seconds` as by kill -9, whatever it does. It sees `memory` bytes of free memory, by
+        default the machine's; `self.peak` is how many it took, `self.cpu` the seconds that it computed.
         """
         words = {"arguments": arguments, "below": str(below), "mode": mode, "at": at, "code": code, "threads": threads}
-        words |= {"fsync_ms": fsync_ms, "seconds": seconds, "folder": str(self.folder)}
+        words |= {"fsync_ms": fsync_ms, "seconds": seconds, "folder": str(self.folder), "memory": memory}
         self.child.stdin.write(json.dumps(words) + "\n")
         self.child.stdin.flush()
         answer = json.loads(self.child.stdout.readline())
         self.syncs = answer["syncs"]  # where they were slow
+        self.peak, self.cpu = answer["peak"], answer["cpu"]
         return answer["status"], (self.folder / "stderr").read_text(), answer["count"]
 
 
@@ -91,9 +93,11 @@ def serve():
         child = os.fork()
         if child == 0:
             os._exit(work(words, count))
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        _, ended, used = os.wait4(child, 0)
+        status = os.waitstatus_to_exitcode(ended)
         counts = [int(number) for number in count.read_text().split()] or [0, 0]
-        print(json.dumps({"status": status, "count": counts[0], "syncs": counts[1]}))
+        took = {"peak": used.ru_maxrss << 10, "cpu": used.ru_utime + used.ru_stime}
+        print(json.dumps({"status": status, "count": counts[0], "syncs": counts[1], **took}))
         sys.stdout.flush()
 
 
@@ -117,7 +121,10 @@ def warm_up():
 def work(words, count):
     """In the fork: one command with its fault."""
     from fastbp.cli.main import main
+    from fastbp.data import array_files
 
+    if words["memory"]:
+        array_files.memory = lambda: words["memory"]
     os.environ["FASTBP_NUM_THREADS"] = str(words["threads"])
     signal.setitimer(signal.ITIMER_REAL, words["seconds"])  # nobody handles it, so it ends the process at once
     out = os.open(Path(words["folder"], "stderr"), os.O_WRONLY)
