@@ -1,19 +1,14 @@
-"""What commands print and write.
+"""What commands print.
 
 say      text for people, in which a terminal finds nothing to act on
 give     text for programs: exact in a file or a pipe, and on a terminal as `say` writes it
-whole    a file that is there as a whole or not at all
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
@@ -59,27 +54,3 @@ def table(rows: list[list[str]], right: bool = True) -> str:
         cells += [c.rjust(w) if right else c.ljust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def whole(path: str) -> Iterator[BinaryIO]:
-    """A file to write, which takes its place in one move; where anything goes wrong, what was there stays."""
-    from fastbp.model.sealed import temporary
-
-    place = os.path.realpath(path)  # a link stays a link
-    special = os.path.exists(place) and not os.path.isfile(place)  # a pipe, say
-    name = place if special else str(temporary(Path(place)))
-    try:
-        with open(name, "wb" if special else "xb") as file:
-            yield file
-            if not special:
-                file.flush()
-                os.fsync(file.fileno())
-        if not special:
-            os.replace(name, place)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None
-    finally:
-        if not special:
-            with contextlib.suppress(OSError):  # it has moved
-                os.unlink(name)

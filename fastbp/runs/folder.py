@@ -29,9 +29,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fastbp.errors import CheckpointError, ConfigError
-from fastbp.model.sealed import TEMPORARY, sweep_temporaries, write_whole
+from fastbp.errors import CheckpointError, ConfigError, FileError
 from fastbp.train.history import History
+from fastbp.writing import TEMPORARY, naming, sweep, whole
 
 LOCK = ".lock"
 
@@ -93,7 +93,7 @@ class RunFolder:
         lock = self.path / LOCK
         handle = _taken(lock)
         try:
-            sweep_temporaries(self.path)
+            sweep(self.path)
             yield
         finally:
             with contextlib.suppress(OSError):
@@ -104,12 +104,18 @@ class RunFolder:
         """Remove the folder where nothing was written into it yet."""
         with contextlib.suppress(OSError):
             if _is_empty(self.path):
-                sweep_temporaries(self.path)
+                sweep(self.path)
                 self.path.rmdir()
 
     def write(self, path: Path, text: str, lasting: bool = False) -> None:
         """Write a file in one move."""
-        write_whole(path, text.encode(), lasting)
+        with whole(path, lasting) as file:
+            file.write(text.encode())
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, where it is there."""
+        with naming(path):
+            path.unlink(missing_ok=True)
 
     def write_history(self, rows: list[dict[str, Any]]) -> None:
         """Both files of the epochs, as a whole."""
@@ -158,11 +164,8 @@ class RunFolder:
 
 
 def _append(path: Path, text: str) -> None:
-    try:
-        with open(path, "a", encoding="utf-8", newline="") as file:
-            file.write(text)
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror, str(path)) from None
+    with naming(path), open(path, "a", encoding="utf-8", newline="") as file:
+        file.write(text)
 
 
 def _is_empty(folder: Path) -> bool:
@@ -178,7 +181,7 @@ def _taken(lock: Path) -> int:
             handle = os.open(lock, flags, 0o666)
         except OSError as error:
             if error.errno != errno.ELOOP:
-                raise
+                raise FileError.of(error, lock) from None
             raise CheckpointError(f"`{lock}` must be a file of the run alone, got a link") from None
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
