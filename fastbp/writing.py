@@ -115,11 +115,12 @@ class _Draft:
         if not self.special:
             with naming(self.path):
                 os.replace(self._name, self.place)
+            self._name = self.place
 
     def drop(self) -> None:
         """Leave nothing behind, whatever has happened."""
         if self._name != self.place:
-            with contextlib.suppress(OSError):  # it has moved
+            with contextlib.suppress(OSError):
                 os.unlink(self._name)
         self._close()
 

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from tests.faults.server import CONFIG, FOREVER, HALF, KILL, ONCE, WHOLE, Server, can_run, told
+from tests.faults.server import CONFIG, FOREVER, HALF, KILL, ONCE, Server, can_run, numbers, told
 
 pytestmark = pytest.mark.skipif(not can_run(), reason="a compiler builds the library that makes operations fail")
 FILES = {
@@ -33,11 +33,6 @@ def runs(server, tmp_path_factory):
         status, said, _ = server.run("train", str(folder / "config.yaml"), "-q", "--run-dir", str(folder / name), *more)
         assert (status, said) == (0, "")
     return folder
-
-
-def numbers(total, few):
-    """Which operations are tried."""
-    return range(1, total + 1) if WHOLE else sorted({1 + i * (total - 1) // (few - 1) for i in range(few)})
 
 
 def commands(runs, target, kind):
