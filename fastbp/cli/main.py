@@ -111,8 +111,3 @@ def _say(message: str) -> None:
     from fastbp.errors import sentence
 
     say(sentence(f"fastbp: {message}"), err=True)
-
-
-def run() -> None:
-    """The console script."""
-    sys.exit(main())

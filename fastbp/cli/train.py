@@ -78,7 +78,7 @@ def command(
     if made is None:
         made = RunFolder.new(plan.config.run.folder, plan.config.name, run_dir)
     try:
-        with made.held():
+        with made.held(new=folder is None):
             training = Training(plan, made, progress, signals, going_on=folder is not None)
             if verbose:
                 say(f"run folder {made.path}", err=True)

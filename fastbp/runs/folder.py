@@ -59,7 +59,7 @@ class RunFolder:
         if exact is not None:
             folder = Path(exact)
             if os.path.lexists(folder) and not (folder.is_dir() and _is_empty(folder)):
-                raise ConfigError(f"`--run-dir` must be a folder that is not there or empty, got `{folder}`")
+                raise _not_new(folder)
         else:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
             folder = Path(base) / f"{name}-{now}-{secrets.token_hex(2)}"
@@ -88,11 +88,16 @@ class RunFolder:
         return folder
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Nobody else works on this run meanwhile; a process that is killed lets go of it."""
+    def held(self, new: bool = False) -> Iterator[None]:
+        """Nobody else works on this run meanwhile; a process that is killed lets go of it.
+
+        One that is to be `new` may have been begun, and ended, by another process since its folder was made.
+        """
         lock = self.path / LOCK
         handle = _taken(lock)
         try:
+            if new and not _is_empty(self.path):
+                raise _not_new(self.path)
             sweep(self.path)
             yield
         finally:
@@ -166,6 +171,10 @@ class RunFolder:
 def _append(path: Path, text: str) -> None:
     with naming(path), open(path, "a", encoding="utf-8", newline="") as file:
         file.write(text)
+
+
+def _not_new(folder: Path) -> ConfigError:
+    return ConfigError(f"`--run-dir` must be a folder that is not there or empty, got `{folder}`")
 
 
 def _is_empty(folder: Path) -> bool:

@@ -24,6 +24,11 @@ ONCE, FOREVER, KILL, HALF, SIGNAL, TWICE = 1, 2, 3, 4, 5, 6
 NOBODY = 65534  # a user whom permissions bind
 
 
+FILES = {
+    *("config.yaml", "environment.json", "metrics.jsonl", "history.csv", "best.safetensors", "last.safetensors"),
+    *("checkpoint.safetensors", "curves.svg", "result.json"),
+}
+RARELY = ["--set", "run.checkpoint_seconds=1000"]
 WHOLE = os.environ.get("FASTBP_FAULTS") == "all"  # or a sample
 
 
@@ -111,6 +116,14 @@ def told(folder):
     result = json.loads((folder / "result.json").read_text())
     texts = [(folder / name).read_text() for name in ("metrics.jsonl", "history.csv")]
     return arrays, texts, [result[name] for name in ("metrics", "best_epoch", "epochs", "steps", "stopped")]
+
+
+def recover(server, target, command):
+    """Go on as a user would: `--resume`, and where there is nothing to resume the command again."""
+    status, said, _ = server.run("train", "--resume", str(target), "-q", "--set", "trainer.epochs=4")
+    if status == 2 and ("without `config.yaml`" in said):
+        status, said, _ = server.run(*command)
+    assert status == 0, said
 
 
 def serve():

@@ -1,0 +1,197 @@
+"""Signals before any operation on files, and two processes on one run: the same bits, or a sentence that says why not.
+
+Nothing here waits for a time: signals come before the Nth operation, or after an import. Here a sample; all by
+`scripts/faults`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.server import (
+    CONFIG,
+    FILES,
+    RARELY,
+    ROOT,
+    SIGNAL,
+    TWICE,
+    WHOLE,
+    Server,
+    can_run,
+    numbers,
+    recover,
+    told,
+)
+
+pytestmark = pytest.mark.skipif(not can_run(), reason="a compiler builds the library that sends signals")
+SIGNALS = {130: signal.SIGINT, 143: signal.SIGTERM, 129: signal.SIGHUP}  # and what the process exits with
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with Server(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def runs(server, tmp_path_factory):
+    """A folder with the configuration and runs that nothing happened to, and how many operations they took."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "config.yaml").write_text(CONFIG)
+    totals = {}
+    for name in ("often", "rarely"):
+        command = fresh(folder, folder / name, name)
+        status, said, totals[name] = server.run(*command, below=folder / name)
+        assert (status, said) == (0, "")
+    return folder, totals
+
+
+def fresh(folder, target, kind):
+    more = RARELY if kind == "rarely" else []
+    return ["train", str(folder / "config.yaml"), "-q", "--run-dir", str(target), *more]
+
+
+def ends_well(server, target, command, expected, where):
+    recover(server, target, command)
+    assert told(target) == expected, where
+    assert {path.name for path in target.iterdir()} == FILES, where
+
+
+@pytest.mark.parametrize("kind", ["often", "rarely"])
+@pytest.mark.parametrize("code", SIGNALS, ids=["interrupt", "terminate", "hang-up"])
+@pytest.mark.parametrize("mode", [SIGNAL, TWICE], ids=["once", "twice"])
+def test_a_signal_before_an_operation(mode, code, kind, server, runs, tmp_path):
+    folder, totals = runs
+    expected = told(folder / kind)
+    for at in numbers(totals[kind], 3):
+        target = tmp_path / f"{at}"
+        command = fresh(folder, target, kind)
+        status, said, _ = server.run(*command, below=target, mode=mode, at=at, code=SIGNALS[code])
+        where = f"operation {at} of {totals[kind]}, status {status}: {said}"
+        assert status in (0, code, -SIGNALS[code]), where
+        assert "Traceback" not in said, where
+        if status == code:
+            assert "fastbp: stopped" in said, where
+        else:  # after the last epoch, or by the system
+            assert said == "", where
+        ends_well(server, target, command, expected, where)
+
+
+@pytest.mark.parametrize("kind", ["often", "rarely"])
+def test_a_process_that_stops_goes_on(kind, server, runs, tmp_path):
+    folder, totals = runs
+    for at in numbers(totals[kind], 5):
+        target = tmp_path / f"{at}"
+        command = fresh(folder, target, kind)
+        status, said, _ = server.run(*command, below=target, mode=SIGNAL, at=at, code=signal.SIGSTOP)
+        assert (status, said, server.stops) == (0, "", 1), f"operation {at}"
+        assert told(target) == told(folder / kind), f"operation {at}"
+        assert {path.name for path in target.iterdir()} == FILES
+
+
+LOCKED = 3  # operations until a run is held
+
+
+@pytest.mark.parametrize("pair", ["fresh, fresh", "fresh, resume", "resume, resume"])
+def test_two_processes_on_one_run(pair, server, runs, tmp_path):
+    """One of them works on it; the other, in whose middle it is started, waits for nothing and spoils nothing."""
+    folder, _ = runs
+    expected = told(folder / "often")
+
+    def commands(target):
+        new, again = (
+            fresh(folder, target, "often"),
+            ["train", "--resume", str(target), "-q", "--set", "trainer.epochs=4"],
+        )
+        if pair == "resume, resume":
+            assert server.run(*new, "--set", "trainer.epochs=2")[0] == 0
+        first, other = pair.split(", ")
+        return {"fresh": new, "resume": again}[first], {"fresh": new, "resume": again}[other]
+
+    first, _ = commands(tmp_path / "count")
+    total = server.run(*first, below=tmp_path / "count")[2]
+    for at in numbers(total, 6):
+        target = tmp_path / f"{at}"
+        first, other = commands(target)
+        words = {"below": target, "mode": SIGNAL, "at": at, "code": signal.SIGSTOP, "beside": other}
+        ends = [server.run(*first, **words)[:2], server.beside]
+        where = f"operation {at} of {total}: {ends}"
+        assert server.stops == 1, where
+        for status, said in ends:
+            assert status in (0, 2), where
+            assert said == "" if status == 0 else said.startswith("fastbp: ") and "Traceback" not in said, where
+        assert 0 in (ends[0][0], ends[1][0]), where
+        one_after_the_other = pair != "fresh, fresh" and (at <= LOCKED or at == total)
+        assert one_after_the_other or ends[0][0] != ends[1][0], where
+        assert told(target) == expected, where
+        assert {path.name for path in target.iterdir()} == FILES, where
+
+
+# The first second
+
+MOMENTS = ["fastbp.cli", "click.core", "msgspec", "numpy", "numba", "fastbp.engine.plan", "fastbp.runs.training"]
+
+
+def interrupted_after(module, target, number=signal.SIGINT):
+    """Exit code and errors of a command that gets a signal when it has imported a module, and the modules."""
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "fastbp",
+        "train",
+        "config.yaml",
+        "-q",
+        "--run-dir",
+        str(target),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FASTBP_QUIET": "1"}
+    modules, errors = [], []
+    with subprocess.Popen(
+        command, cwd=target.parent, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr:
+            if not line.startswith("import time:"):
+                errors.append(line)
+                continue
+            modules.append(line.rsplit("|", 1)[1].strip())
+            if modules[-1] == module:
+                process.send_signal(number)
+    return process.returncode, "".join(errors), modules
+
+
+def test_a_command_that_is_interrupted_while_it_loads(server, runs, tmp_path):
+    folder, _ = runs
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    moments = MOMENTS[1::2]
+    code, errors, modules = interrupted_after("nothing", tmp_path / "whole")
+    assert (code, errors) == (0, "")
+    if WHOLE:
+        moments = [*MOMENTS, *modules[modules.index("fastbp.cli") :: 12]]
+    assert set(moments) <= set(modules)
+    codes = []
+    for i, module in enumerate(moments):
+        target = tmp_path / f"{i}"
+        code, errors, _ = interrupted_after(module, target)
+        codes.append(code)
+        assert code in (0, 130), (module, errors)
+        assert errors.strip().startswith("fastbp: stopped") or errors == "", (module, errors)
+        ends_well(server, target, fresh(folder, target, "often"), told(folder / "often"), module)
+    assert 130 in codes
+
+
+def test_the_measure_of_this_file_sees_another_bit(runs, tmp_path):
+    folder, _ = runs
+    assert told(folder / "often")[1:] == told(folder / "rarely")[1:]
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in (folder / "often").iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    assert told(other) == told(folder / "often")
+    Path(other, "history.csv").write_text(Path(other, "history.csv").read_text().replace("1", "2", 1))
+    assert told(other) != told(folder / "often")
