@@ -13,21 +13,24 @@ from typing import Any
 import click
 
 from fastbp.errors import escaped
+from fastbp.writing import naming
 
 
 def say(text: str, err: bool = False) -> None:
     """Print lines for people, and what their terminal cannot show as escapes."""
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     lines = "\n".join(escaped(line) for line in text.split("\n"))
-    click.echo(lines.encode(encoding, "backslashreplace").decode(encoding), err=err)
+    with naming("stderr" if err else "stdout"):
+        click.echo(lines.encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
 def give(text: str) -> None:
     """Print whole lines for a program."""
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         say(text.removesuffix("\n"))
     else:  # as bytes, since click takes colours out of strings
-        click.echo(text.encode("utf-8", "backslashreplace"), nl=False)
+        with naming("stdout"):
+            click.echo(text.encode("utf-8", "backslashreplace"), nl=False)
 
 
 def print_json(data: Any) -> None:

@@ -277,9 +277,16 @@ def environment(threads: int) -> dict[str, Any]:
         "processors": os.cpu_count(),
         "threads": threads,
         "command": sys.argv,
-        "folder": os.getcwd(),
+        "folder": _current_folder(),
         "began": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     }
+
+
+def _current_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it is gone
+        return None
 
 
 def version_of_fastbp() -> str:

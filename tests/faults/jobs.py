@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shutil
+import sys
+import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 import fastbp as fb
+from fastbp.data import shards
 from fastbp.engine import cache
 
 EPOCHS = 2
@@ -72,6 +77,22 @@ def keep(folder: str) -> None:
     _warned(said)
 
 
+def keep_nothing() -> None:
+    """Ask the cache that the environment names for a folder, and print what it says."""
+    cache.folder.cache_clear()
+    warnings.formatwarning = lambda message, *_: f"{message}\n"
+    cache.write("thing", CONTENT)
+    cache.write("another", CONTENT)
+    assert cache.read("thing") in (None, CONTENT)
+
+
+def want_room(folder: str) -> None:
+    """Ask for rows that do not fit into memory where temporary files cannot be."""
+    tempfile.tempdir = folder
+    shards.SHARE = 0.0
+    shards.room((10, 10), np.float32)
+
+
 def compile_formula(folder: str) -> None:
     """Compile something that only this folder may have; it is right whatever happens to the folder."""
     use_cache(folder)
@@ -87,3 +108,43 @@ def _warned(said: list[warnings.WarningMessage]) -> None:
     texts = [str(one.message) for one in said]
     assert len(texts) <= 1, texts
     assert all(text.startswith("fastbp cannot keep its compiled kernels: ") for text in texts), texts
+
+
+# A disk of its own
+
+
+def mount(folder: str, size: int) -> bool:
+    """A small disk at a folder, which only this process sees; False where the system does not let it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    new_user, new_mounts, private = 0x10000000, 0x20000, 1 << 18 | 1 << 14
+    uid, gid = os.getuid(), os.getgid()
+    if libc.unshare(new_mounts if uid == 0 else new_user | new_mounts):
+        return False
+    if uid != 0:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+    if libc.mount(b"none", b"/", None, private, None):
+        return False
+    return libc.mount(b"tmpfs", folder.encode(), b"tmpfs", 0, f"size={size}".encode()) == 0
+
+
+def may_mount(folder: str) -> int:
+    return 0 if mount(folder, 1 << 20) else 1
+
+
+def fill_disk(folder: str, size: int, config: str, out: str) -> int:
+    """Train on a small disk; then make room and go on, and keep what is there then."""
+    from fastbp.cli.main import main
+
+    assert mount(folder, size)
+    run = Path(folder, "run")
+    code = main(["train", config, "-q", "--run-dir", str(run)])
+    print("then there is room", file=sys.stderr)
+    libc = ctypes.CDLL(None)
+    assert libc.mount(b"tmpfs", folder.encode(), b"tmpfs", 32, b"size=64m") == 0  # MS_REMOUNT
+    if code != 0:
+        again = main(["train", "--resume", str(run), "-q"]) if (run / "config.yaml").exists() else 2
+        assert again == 0 or main(["train", config, "-q", "--run-dir", str(run)]) == 0
+    shutil.copytree(run, out)
+    return code
