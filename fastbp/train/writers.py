@@ -30,7 +30,7 @@ def _path(where: str, value: Any) -> Path:
 
 
 def _make_folder_of(path: Path) -> None:
-    with naming(path):
+    with naming(path), contextlib.suppress(FileExistsError):  # a file, of which opening says so
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
