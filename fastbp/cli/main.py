@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from importlib import import_module
@@ -93,9 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError:
         _say("there must be memory for this, got too little")
         return 1
-    except BrokenPipeError:  # the reader of what we print has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except SystemExit as end:  # the reader of what we print has gone, and click has seen to it
+        return int(end.code or 0)
     except OSError as error:
         _say(f"`{error.filename}`: {error.strerror}" if error.filename else str(error.strerror or error))
         return 1
@@ -111,8 +109,3 @@ def _say(message: str) -> None:
     from fastbp.errors import sentence
 
     say(sentence(f"fastbp: {message}"), err=True)
-
-
-def run() -> None:
-    """The console script."""
-    sys.exit(main())

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from fastbp.cli.output import give, whole
+from fastbp.cli.output import give
+from fastbp.writing import whole
 
 KINDS = (".csv", ".jsonl", ".npz")
 CHUNK = 10_000  # rows written at once

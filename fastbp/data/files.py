@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +162,13 @@ def _of_polars(column: Any, polars: Any) -> tuple[str, Array | str]:
 @contextmanager
 def _without_panics(panics: type[BaseException]) -> Iterator[None]:
     """Keep what Rust writes to stderr before it raises a panic, where no other thread of Python may write there."""
-    if threading.active_count() > 1:
+    file = None
+    with suppress(OSError):  # there may be no place for it
+        file = tempfile.TemporaryFile() if threading.active_count() == 1 else None  # noqa: SIM115
+    if file is None:
         yield
         return
-    with tempfile.TemporaryFile() as held:
+    with file as held:
         stderr = os.dup(2)
         os.dup2(held.fileno(), 2)
         said = True

@@ -10,14 +10,19 @@ from typing import Any
 from fastbp.errors import CheckpointError, ConfigTypeError, FastbpError, brief
 from fastbp.model.graph import from_data, to_data
 from fastbp.model.network import Network
-from fastbp.model.sealed import sealed, unsealed, write_whole
+from fastbp.model.sealed import sealed, unsealed
+from fastbp.writing import whole
 
 FORMATS = "fastbp-network-2", "fastbp-network-1"  # the second has no checksums
 
 
 def save(net: Network, path: Any) -> None:
     """Write a network to `path`."""
-    write_whole(Path(path), to_bytes(net))
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigTypeError(f"`path` must be a path, got `{brief(path)}`")
+    content = to_bytes(net)
+    with whole(Path(path)) as file:
+        file.write(content)
 
 
 def to_bytes(net: Network) -> bytes:

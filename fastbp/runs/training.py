@@ -12,10 +12,9 @@ from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.check import fail, show
 from fastbp.config.resolve import changes, resolved
 from fastbp.config.text import as_yaml, dotted, read
-from fastbp.errors import CheckpointError, ConfigError, DivergedError
+from fastbp.errors import CheckpointError, ConfigError, DivergedError, FileError
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
-from fastbp.model.sealed import write_together
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.curves import curves
 from fastbp.runs.folder import RunFolder, environment, epoch_row
@@ -27,6 +26,7 @@ from fastbp.runs.subject import absolute, subject_of
 from fastbp.train.callbacks import Callback, EarlyStopping, Monitor, ReduceLROnPlateau
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.history import History
+from fastbp.writing import write_together
 
 WRITING = 0.03  # of a run's time, at most, which checkpoints may take: any older one leads to the same bits
 FLUSH_SECONDS = 0.25  # from one writing of finished epochs to the next
@@ -125,9 +125,9 @@ class Training(Callback):
         """Write, or say why that fails, which is no reason to end a run that is well."""
         try:
             write()
-        except OSError as error:
+        except FileError as error:
             self.due = self.flush_at = time.perf_counter() + RETRY_SECONDS
-            self.progress.say(f"`{error.filename}`: {error.strerror}; training goes on, and it is tried again")
+            self.progress.say(f"{error}; training goes on, and it is tried again")
 
     def epoch(self, trainer: Any, history: History) -> None:
         at = len(history.loss) - 1
@@ -222,7 +222,7 @@ class Training(Callback):
             history = self._restored()
             if not self._stays_stopped(history):  # else it was cut off between its last epoch and its end
                 history.stopped = ""
-        folder.result.unlink(missing_ok=True)  # of fewer epochs
+        folder.remove(folder.result)  # of fewer epochs
         begun = time.perf_counter()
         folder.write(folder.config, as_yaml(absolute(self.subject.resolved)), lasting=True)
         self.waited = time.perf_counter() - begun  # for the disk, as a checkpoint will

@@ -340,8 +340,18 @@ def test_names_that_look_like_numbers_stay_as_they_are_written(here, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["predict", "run", "people.csv", "-o", "none/x.csv"], "fastbp: `none/x.csv`: No such file or directory\n"),
-        (["init", "people.csv", "-o", "none/x.yaml"], "fastbp: `none/x.yaml`: No such file or directory\n"),
+        (
+            ["predict", "run", "people.csv", "-o", "none/x.csv"],
+            "fastbp: `none/x.csv` must be a file that can be written (No such file or directory)\n",
+        ),
+        (
+            ["init", "people.csv", "-o", "none/x.yaml"],
+            "fastbp: `none/x.yaml` must be a file that can be written (No such file or directory)\n",
+        ),
+        (
+            ["show", "run", "--graph", "no/where.svg"],
+            "fastbp: `no/where.svg` must be a file that can be written (No such file or directory)\n",
+        ),
         (
             ["train", "config.yaml", "--run-dir", "people.csv/x"],
             "fastbp: `--run-dir` must be where folders can be made",

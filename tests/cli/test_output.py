@@ -87,7 +87,7 @@ def on_a_terminal(*arguments):
         (["show", "told"], 0, "\\x1b]0;OWNED\\x07\\x1b[2J"),
         ([f"tr{TITLE}"], 2, "got `tr\\x1b]0;OWNED\\x07\\x1b[2J`\n"),
         (["predict", "run", "t.csv", "-o", TITLE], 2, "got `\\x1b]0;OWNED\\x07\\x1b[2J`\n"),
-        (["predict", "run", "t.csv", "-o", f"none/{TITLE}.csv"], 1, "`none/\\x1b]0;OWNED\\x07\\x1b[2J.csv`: No such"),
+        (["predict", "run", "t.csv", "-o", f"none/{TITLE}.csv"], 1, "`none/\\x1b]0;OWNED\\x07\\x1b[2J.csv` must be a"),
     ],
     ids=lambda v: v[0] if isinstance(v, list) else None,
 )
@@ -222,32 +222,10 @@ def test_an_error_leaves_the_old_file(here, name, call, monkeypatch, capsys):
     Path(name).write_text("old")
     monkeypatch.setattr(os, call, full)
     command = ["show", "run", "--graph", name] if name == "x.svg" else ["predict", "run", "t.csv", "-o", name]
-    assert main(command) in (1, 2)
-    assert "No space left on device" in capsys.readouterr().err
+    assert main(command) == 1
+    assert capsys.readouterr().err == f"fastbp: `{name}` must be a file that can be written (No space left on device)\n"
     assert Path(name).read_text() == "old"
     assert not [*here.glob(".fastbp-*")]
-
-
-def test_half_of_a_file_is_none(tmp_path):
-    (tmp_path / "x.csv").write_text("old")
-    file = output.whole(str(tmp_path / "x.csv"))
-    file.__enter__().write(b"half")
-    stop = KeyboardInterrupt()
-    assert not file.__exit__(KeyboardInterrupt, stop, None)
-    assert (tmp_path / "x.csv").read_text() == "old"
-    assert os.listdir(tmp_path) == ["x.csv"]
-
-
-def test_a_link_stays_a_link_and_a_new_file_has_the_usual_mode(tmp_path):
-    (tmp_path / "target.csv").write_text("old")
-    (tmp_path / "link.csv").symlink_to("target.csv")
-    (tmp_path / "plain").write_text("")
-    for name in ("link.csv", "new.csv"):
-        with output.whole(str(tmp_path / name)) as file:
-            file.write(b"new")
-    assert (tmp_path / "link.csv").is_symlink()
-    assert (tmp_path / "target.csv").read_text() == (tmp_path / "new.csv").read_text() == "new"
-    assert (tmp_path / "new.csv").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 @pytest.mark.parametrize("name", ["t.csv", "./t.csv", "link.csv", "folder/in.csv"])
