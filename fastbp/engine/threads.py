@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.engine.forks import CODE
-from fastbp.errors import ConfigError, ConfigTypeError, ForkError, whole_number
+from fastbp.errors import ConfigError, ConfigTypeError, ForkError, brief, whole_number
 from fastbp.kernels.layout import MAX_THREADS
 
 _state = {"launched": False, "regions": False, "layer": False, "forked": False}
@@ -93,7 +93,7 @@ def processors() -> int:
 def _whole(where: str, value: Any) -> int:
     number = whole_number(where, value)
     if not 1 <= number <= MAX_THREADS:
-        raise ConfigError(f"`{where}` must be between 1 and {MAX_THREADS}, got `{number}`")
+        raise ConfigError(f"`{where}` must be between 1 and {MAX_THREADS}, got `{brief(number)}`")
     return number
 
 
