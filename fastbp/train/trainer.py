@@ -207,9 +207,9 @@ class Trainer(Snapshots):
         with self.net.lock:
             found = self._averaged or self.net.sharing(self._average)
             self._averaged = found
-            with found.parameters.changing():
-                for name in self._still:  # which no step moves towards its average
-                    self._average.write(name, self.net.parameters[name])
+            found.parameters.version += 1  # steps have moved it
+            for name in self._still:  # but not these
+                found.parameters[name] = self.net.parameters[name]
             return found
 
     @property
