@@ -105,7 +105,7 @@ def default_threads() -> int:
         return min(processors(), MAX_THREADS)
     if not text.lstrip("+-").isdecimal():
         raise ConfigTypeError(f"`FASTBP_NUM_THREADS` must be a whole number, got `{text}`")
-    return _whole("FASTBP_NUM_THREADS", int(text))
+    return _whole("FASTBP_NUM_THREADS", int(text[:100]))  # Python reads no number of thousands of digits
 
 
 @contextmanager
