@@ -17,6 +17,11 @@ from fastbp.kernels.memory import (
     put_double,
 )
 from fastbp.kernels.philox import shuffle
+from fastbp.kernels.updates import DOWN
+
+# Of float32 and of float64:
+SMALL = 2.0**-60, 2.0**-600  # a factor below which it may be subnormal
+CALM = 2.0**100, 2.0**960  # twice as much, added to any number, rounds to one that is finite
 
 
 @inlined
@@ -60,8 +65,10 @@ def end_backward(head, z):
     """Take the loss and see whether every gradient is certain to be finite.
 
     |dW| <= B max|x| max|dz|, so two magnitudes that were gathered on the way bound a layer's gradient. Only where the
-    bound is too large to tell are the gradients themselves looked at before any is applied.
+    bound is too large to tell are the gradients themselves looked at before any is applied, and running statistics
+    before any has learned: x has the magnitudes of what they learn.
     """
+    calm = CALM[0] if bytes_of(z) == 4 else CALM[1]
     rows = get(head, at.ROWS)
     loss = sum_loss(head, z)
     certain = loss - loss == 0.0
@@ -71,9 +78,10 @@ def end_backward(head, z):
         layer = get(head, at.LAYERS) + i * (at.LAYER_WORDS * at.WORD)
         source = get(layer, at.LAYER_X_OP)
         bits = get(head, at.INPUT_MAX) if source < 0 else largest_of(head, source)
-        x = 2.0 * (
-            number_of(bits, head, z) * get_double(layer, at.LAYER_X_SCALE) + get_double(layer, at.LAYER_X_OFFSET)
-        )
+        number = number_of(bits, head, z)
+        if get(layer, at.LAYER_RUNNING_MEAN) != 0 and not number < calm:
+            certain = False
+        x = 2.0 * (number * get_double(layer, at.LAYER_X_SCALE) + get_double(layer, at.LAYER_X_OFFSET))
         d = 2.0 * number_of(largest_of(head, get(layer, at.LAYER_D_OP)), head, z)
         bound = rows * x * d
         if not bound < limit:
@@ -224,6 +232,7 @@ def begin_step(head, rows_left, z):
     group = min(get(head, at.ACCUMULATE), (rows_left + batch - 1) // batch)
     put(head, at.GROUP, group)
     put_double(head, at.GROUP_SCALE, 1.0 / group)
+    put_double(head, at.CLIP_POWER, 1.0)
     put_double(head, at.CLIP_SCALE, 1.0)
     put_double(head, at.GRADIENT, 0.0)
     keep_place(head)
@@ -299,9 +308,22 @@ def end_step(head):
 
 
 @inlined
-def clip_norm(head):
-    """From the sums of squares of all pieces to what gradients are multiplied with."""
-    squares = 0.0
+def clip_norm(head, z):
+    """From the sums of squares of all pieces to what gradients are multiplied with: see `updates.py`."""
+    limit = get_double(head, at.CLIP_NORM)
+    squares, scaled, down = 0.0, 0.0, 1.0
     for i in range(get(head, at.NORM_COUNT)):
-        squares += get_double(get(head, at.NORMS), i)
-    put_double(head, at.CLIP_SCALE, min(1.0, get_double(head, at.CLIP_NORM) / (sqrt(squares) + 1e-6)))
+        found = get_double(get(head, at.NORMS), i)
+        if found < 0.0:
+            squares = 1e400
+            scaled -= found
+        else:
+            squares += found
+            scaled += found * DOWN * DOWN
+    norm = sqrt(squares) + 1e-6
+    if not squares - squares == 0.0:
+        norm, down = sqrt(scaled), DOWN
+    power = SMALL[0] if bytes_of(z) == 4 else SMALL[1]
+    factor = limit / norm * down
+    put_double(head, at.CLIP_POWER, power if factor < power else 1.0)
+    put_double(head, at.CLIP_SCALE, limit * (down / power) / norm if factor < power else min(1.0, factor))

@@ -108,7 +108,7 @@ def next_phase(head, index, z):
         call_kernel(get(head, at.BEGIN_BATCH), head, 0, 0, 0, z)
         return 0
     if end == at.END_NORM:
-        clip_norm(head)
+        clip_norm(head, z)
     if end == at.END_NORM or (end == at.END_GRADIENTS and get(head, at.NORM_COUNT) == 0):
         if update_is_certain(head, z):
             return index + 2  # past the phase that tries the update

@@ -7,7 +7,8 @@
 The rows of the batch hang together, so the row sweep is cut: a phase of columns takes m and v, the rows go on to the
 loss and back, a phase of columns takes dβ and dγ, and the rows go on. Moving x moves m by mean dx and r by
 -r mean(n ∘ dx), whence dx. Outside training m and v are the running ones, which do not depend on x: dx = γ r dy, and
-ty = γ r tx. The running ones learn in the weight sweep, so a batch that is not used teaches them nothing.
+ty = γ r tx. The running ones learn in the weight sweep, so a batch that is not used teaches them nothing; what they
+would be is looked at with the gradients, since m - mean may overflow where n does not.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ def batch_norm_forward(op, me, r0, r1, z):
     for panel in range(get(op, PANELS)):
         mean = load(get(op, MEAN) + panel * LINE, z)
         r = slope_of(op, panel, z)
-        note_line(largest, load(get(op, VARIANCE) + panel * LINE, z), z)  # which may overflow where n does not
+        note_line(largest, mean, z)  # which running statistics learn, however small n is
+        note_line(largest, load(get(op, VARIANCE) + panel * LINE, z), z)
         for o in range(r0 * LINE, r1 * LINE, LINE):
             n = normalised(load(get(op, A) + panel * get(op, A_STRIDE) + o, z), mean, r)
             note_line(largest, n, z)  # the gradient of γ is bounded by it
@@ -168,6 +170,22 @@ def batch_norm_slope(op, me, r0, r1, z):
 
 
 @inlined
+def next_mean(layer, panel, z):
+    """A panel's running mean after this batch."""
+    part, o = as_real(get_double(layer, LAYER_MOMENTUM), z), panel * LINE
+    old, new = load(get(layer, LAYER_RUNNING_MEAN) + o, z), load(get(layer, LAYER_MEAN) + o, z)
+    return learned(old, new, as_real(1.0, z), part)
+
+
+@inlined
+def next_variance(layer, panel, rows, z):
+    """A panel's running variance after this batch of two rows or more."""
+    part, o = as_real(get_double(layer, LAYER_MOMENTUM), z), panel * LINE
+    old, new = load(get(layer, LAYER_RUNNING_VARIANCE) + o, z), load(get(layer, LAYER_VARIANCE) + o, z)
+    return learned(old, new, as_real(rows / (rows - 1.0), z), part)
+
+
+@inlined
 def take_over(sums, panel, target, largest, z):
     """A panel's line of sums goes to `target`."""
     line = load(sums + panel * LINE, z)
@@ -185,20 +203,19 @@ def batch_norm_columns(task, me, r0, r1, z):
     largest = me + LARGEST_LINE * WORD
     gains = get(me, SCRATCH)
     biases = gains + (p1 - p0) * LINE
+    learning = get_double(layer, LAYER_MOMENTUM) > 0.0
     for panel in range(p0, p1):
         o = (panel - p0) * LINE
         take_over(get(layer, LAYER_SUM_DX), panel, gains + o, largest, z)
         take_over(get(layer, LAYER_SUM_D), panel, biases + o, largest, z)
-        note_line(largest, times(load(get(layer, LAYER_VARIANCE) + panel * LINE, z), as_real(2.0, z)), z)
+        if learning:
+            note_line(largest, next_mean(layer, panel, z), z)
+        if learning and r1 > 1:
+            note_line(largest, next_variance(layer, panel, r1, z), z)
     deliver(layer, head, me, p0, p1, gains, biases, z)
-    if get(head, CHECKING) != 0:
+    if get(head, CHECKING) != 0 or not learning:
         return
-    part = as_real(get_double(layer, LAYER_MOMENTUM), z)
     for panel in range(p0, p1):
-        o = panel * LINE
-        at = get(layer, LAYER_RUNNING_MEAN) + o
-        store(at, learned(load(at, z), load(get(layer, LAYER_MEAN) + o, z), as_real(1.0, z), part))
+        store(get(layer, LAYER_RUNNING_MEAN) + panel * LINE, next_mean(layer, panel, z))
         if r1 > 1:
-            at = get(layer, LAYER_RUNNING_VARIANCE) + o
-            unbiased = as_real(r1 / (r1 - 1.0), z)
-            store(at, learned(load(at, z), load(get(layer, LAYER_VARIANCE) + o, z), unbiased, part))
+            store(get(layer, LAYER_RUNNING_VARIANCE) + panel * LINE, next_variance(layer, panel, r1, z))

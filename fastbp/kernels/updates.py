@@ -5,6 +5,10 @@ only with them.
     update    g ← c g, then the optimiser, tile by tile
 
 Pieces are cut by the layout of GRADIENTS alone and their sums are added in order, so no bit depends on the threads.
+
+Of a piece whose squares no float64 holds, s is -Σ (2⁻ᵏ g)², k = 600, and then the norm is taken of all 2⁻ᵏ g. Where
+c < 2⁻ᵏ (k = 60 in float32) it might be subnormal, and a step nothing: there g ← (2⁻ᵏ g) (2ᵏ c). A power of two rounds
+nothing, so both ways have the same bits wherever both are possible.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.layout import (
     CHECKING,
+    CLIP_POWER,
     CLIP_SCALE,
     GRADIENTS,
     HEAD,
@@ -43,21 +48,33 @@ from fastbp.kernels.memory import as_real, bytes_of, fill, get, get_double, get_
 from fastbp.kernels.vector import LINE
 from fastbp.kernels.weights import apply, transpose_tile
 
+DOWN = 2.0**-600  # whose square, times the largest number's, is far from both ends of float64
+
+
+@inlined
+def squares_of(g, lines, power, z):
+    """The sum of squares of lines of numbers, each times a power of two."""
+    power = as_real(power, z)
+    summed = fill(z)
+    for o in range(0, lines * LINE, LINE):
+        line = times(load(g + o, z), power)
+        summed = add_product(summed, line, line)
+    return float(total(summed))
+
 
 @kernel
 def norm(task, me, r0, r1, z):
     """The sum of squares of one piece of GRADIENTS."""
     head = get(me, HEAD)
     g = get(head, GRADIENTS) + get(task, PIECE_FROM)
-    summed = fill(z)
-    for o in range(0, get(task, PIECE_LINES) * LINE, LINE):
-        line = load(g + o, z)
-        summed = add_product(summed, line, line)
-    squares = float(total(summed))
-    if not squares - squares == 0.0:  # too large for float32, not for float64
+    lines = get(task, PIECE_LINES)
+    squares = squares_of(g, lines, 1.0, z)
+    large = not squares - squares == 0.0
+    if large and bytes_of(z) == 8:
+        squares = -squares_of(g, lines, DOWN, z)
+    elif large:  # for float32, not for float64
         squares = 0.0
-        item = bytes_of(z)
-        for o in range(0, get(task, PIECE_LINES) * LINE, item):
+        for o in range(0, lines * LINE, bytes_of(z)):
             number = 1.0 * get_real(g + o, z)  # a float64; `float` would leave it a float32
             squares += number * number
     put_double(get(head, NORMS), get(task, PIECE_NUMBER), squares)
@@ -66,11 +83,11 @@ def norm(task, me, r0, r1, z):
 @inlined
 def apply_kept(head, me, rate, decay, offset, lines, z):
     """Update parameters at `offset` from their gradients in GRADIENTS, of which a copy is clipped."""
-    scale = as_real(get_double(head, CLIP_SCALE), z)
+    power, scale = as_real(get_double(head, CLIP_POWER), z), as_real(get_double(head, CLIP_SCALE), z)
     g = get(head, GRADIENTS) + offset
     scratch = get(me, SCRATCH)
     for o in range(0, lines * LINE, LINE):
-        store(scratch + o, times(load(g + o, z), scale))
+        store(scratch + o, times(times(load(g + o, z), power), scale))
     put(me, RUNS, scratch)
     apply(get(head, UPDATE), head, me, rate, decay, offset, lines, z)
 

@@ -24,7 +24,8 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     def __init__(self, shapes: dict[str, tuple[int, ...]], dtype: np.dtype[Any], where: str = "parameters") -> None:
         self.where = where
         self.block = Block(slots_of(shapes, dtype), dtype)
-        self.version = 0  # counts writes from Python, after which transposed copies are stale
+        self.version = 0  # counts writes from Python, after which transposed copies and bounds are stale
+        self.averages: Parameters | None = None  # whose running average these are, as their bounds must know
         self.lock = lock("this network")  # the network's, held while somebody reads or writes
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -66,6 +67,8 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
         """Hold the lock to write to the block; a fork meanwhile leaves the child without this network."""
         with self.lock:
             self.version += 1  # first, so that nothing that stops the writing can leave a copy stale
+            if self.averages is not None:
+                self.averages.version += 1
             self.lock.writes = True
             try:
                 yield

@@ -28,6 +28,7 @@ import numpy as np
 
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, ShapeError, brief, not_one_of
 from fastbp.model.arrays import as_array
+from fastbp.model.losses import near_one
 from fastbp.train.metrics import inputs
 from fastbp.train.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, f1, precision, recall
 from fastbp.train.metrics.inputs import Array
@@ -182,6 +183,7 @@ def evaluate(name: str, outputs: Any, y: Any, sample_weight: Any = None, *, loss
     several = loss == "binary_cross_entropy" and z.shape[1] > 1
     metric = metric_named(name, loss, several)
     w = inputs.read_weights(sample_weight, len(z))
+    w = None if w is None else near_one(w, w)
     try:
         if metric.kind == "numbers":
             return metric.function(*_numbers(z, y, loss), sample_weight=w)
