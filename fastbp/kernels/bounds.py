@@ -199,6 +199,7 @@ def bounds(head, me, r0, r1, z):
         quotient = first / eps
         limit = mean_ratio(head)
         left = ((1.0 - c + 1e-6) * left + 4.0 * limit * sqrt(tiny)) * WIDER
+        passing += left  # NaN of a v below 0, too
         if f > 0.0 and limit < 1e400:  # radam's first steps do without the root
             quotient = min(quotient, limit / f + left / eps)
         move = a * quotient

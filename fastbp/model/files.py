@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fastbp.errors import CheckpointError, ConfigTypeError, FastbpError, brief
+import numpy as np
+
+from fastbp.errors import CheckpointError, ConfigTypeError, DataError, FastbpError, brief
 from fastbp.model.graph import from_data, to_data
 from fastbp.model.network import Network
 from fastbp.model.sealed import sealed, unsealed
@@ -26,7 +28,11 @@ def save(net: Network, path: Any) -> None:
 
 
 def to_bytes(net: Network) -> bytes:
-    """The file of a network."""
+    """The file of a network; one that is not finite would be refused when it is read."""
+    arrays = net.arrays()
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise DataError(f"`{name}` must be finite to be saved, got NaN or infinity")
     header = {
         "format": FORMATS[0],
         "network": json.dumps(to_data(net.graph)),
@@ -35,7 +41,7 @@ def to_bytes(net: Network) -> bytes:
     }
     if net.about:
         header["about"] = json.dumps(net.about)
-    return sealed(net.arrays(), header)
+    return sealed(arrays, header)
 
 
 def load(path: Any) -> Network:

@@ -36,7 +36,9 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     def __setitem__(self, name: str, values: Any) -> None:
         self._known(name)
         slot = self.block.slots[name]
-        array = checked(f"{self.where}[{name!r}]", values, slot.shape, self.block.dtype)
+        where = f"{self.where}[{name!r}]"
+        array = checked(where, values, slot.shape, self.block.dtype)
+        _no_less_than_0(where, name, array)
         with self.changing():
             self.block.write(name, array)
 
@@ -90,18 +92,25 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     def set_flat(self, vector: Any) -> None:
         """Write all numbers from one vector."""
         array = checked("flat", vector, (self.count,), self.block.dtype)
-        at = 0
+        sizes = [int(np.prod(slot.shape)) for slot in self.block.slots.values()]
+        parts = dict(zip(self.block.slots, np.split(array, np.cumsum(sizes)[:-1]), strict=True)) if sizes else {}
+        for name, part in parts.items():
+            _no_less_than_0(f"{self.where}[{name!r}]", name, part)
         with self.changing():
-            for name, slot in self.block.slots.items():
-                size = int(np.prod(slot.shape))
-                self.block.write(name, array[at : at + size].reshape(slot.shape))
-                at += size
+            for name, part in parts.items():
+                self.block.write(name, part.reshape(self.block.slots[name].shape))
 
 
 def _rebuild(shapes: dict[str, tuple[int, ...]], dtype: str, where: str, flat: NDArray[Any]) -> Parameters:
     made = Parameters(shapes, np.dtype(dtype), where)
     made.set_flat(flat)
     return made
+
+
+def _no_less_than_0(where: str, name: str, array: NDArray[Any]) -> None:
+    """Refuse a variance of which no root can be taken."""
+    if name.endswith("running_var") and (array < 0.0).any():
+        raise DataError(f"`{where}` must be at least 0, got `{array.min()}`")
 
 
 def checked(where: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

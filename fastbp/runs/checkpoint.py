@@ -151,6 +151,11 @@ class Checkpoint:
         rest = {name: data[name] for name in ("numbers", "best", "done", "rows", "settings")}
         return cls(arrays, history=History(**data["history"]), callbacks=callbacks, **rest)
 
+    @property
+    def epochs_begun(self) -> int:
+        """Complete epochs, and one that has begun."""
+        return len(self.history.loss) + bool(self.numbers["place"]["cursor"])
+
     def disagreements(self, trainer: Any, rows: int, group: int, measured: list[str], monitor: str) -> Iterator[str]:
         """What does not agree with the rest, or with the run that is to go on.
 
@@ -193,6 +198,12 @@ class Checkpoint:
             yield f"epoch `{at}` as the best of {epochs}"
         elif value is not None and (at < 0 or value != named[monitor][at]):
             yield f"`{value}` as the best `{monitor}`"
+        said = self.settings.get("trainer", {})
+        has = {name for name in Callbacks.__struct_fields__ if said.get(name) is not None}
+        if said and set(self.callbacks) != has:
+            yield f"the state of `{', '.join(self.callbacks)}`"
+        if history.stopped and (cursor or (said and said.get("early_stopping") is None)):
+            yield "an end before the last epoch"
         for name, state in self.callbacks.items():
             if state["best"] is not None and state["best"] not in named[monitor]:
                 yield f"`{state['best']}` as the best of `{name}`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.check import fail, show
 from fastbp.config.resolve import changes, resolved
 from fastbp.config.text import as_yaml, dotted, read
-from fastbp.errors import CheckpointError, ConfigError, DivergedError, FileError
+from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError, FileError
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
 from fastbp.runs.checkpoint import Checkpoint
@@ -65,7 +66,6 @@ class Training(Callback):
             )
         going_on = going_on and folder.checkpoint.is_file()  # one that was killed before its first begins again
         self.checkpoint: Checkpoint | None = Checkpoint.load(folder.checkpoint) if going_on else None
-        self.patience_before = plan_of(read(folder.config)).config.trainer.early_stopping if going_on else None
         if self.checkpoint is not None:
             self._check(self.checkpoint, name)
         self.best: dict[str, Any] = {"value": None, "epoch": -1}
@@ -78,6 +78,9 @@ class Training(Callback):
         for path, before, now in differences(found.settings, settings):
             what = f"{now} as `{dotted(path)}`, which was {before}"
             raise CheckpointError(f"`{folder.config}` must keep what the run began with, got {what}")
+        epochs, wanted = found.epochs_begun, self.plan.config.trainer.epochs
+        if wanted < epochs:
+            raise ConfigError(f"`trainer.epochs` must be at least the {epochs} that the run has begun, got `{wanted}`")
         if found.rows != self.subject.fingerprint:
             raise CheckpointError(f"`{folder.path}` must go on with the rows it began with, got others from its files")
         measured = ["val_loss", *(f"val_{name}" for name in self.subject.metrics)] if "validation" in parts else []
@@ -209,8 +212,16 @@ class Training(Callback):
         return self.checkpoint.history
 
     def _stays_stopped(self, history: History) -> bool:
-        """Whether what ended the fit ends it now, too."""
-        return bool(history.stopped) and self.plan.config.trainer.early_stopping == self.patience_before
+        """Whether what ended the fit ends it now, too: early stopping as it was when the checkpoint was written."""
+        assert self.checkpoint is not None
+        if self.checkpoint.settings:
+            before, now = (
+                said["trainer"]["early_stopping"] for said in (self.checkpoint.settings, self.subject.settings)
+            )
+        else:  # of an older version, whose file says so alone
+            before = plan_of(read(self.folder.config)).config.trainer.early_stopping
+            now = self.plan.config.trainer.early_stopping
+        return bool(history.stopped) and before == now
 
     def _write_history(self, history: History | None) -> None:
         self.folder.write_history([epoch_row(history, i) for i in range(len(history.loss))] if history else [])
@@ -259,7 +270,8 @@ class Training(Callback):
             self.progress.end()
             folder.flush()
             if self.best_arrays:
-                self.save_networks()
+                with contextlib.suppress(DataError):  # the network of the last epoch is not finite
+                    self.save_networks()
             raise
         self.progress.end()
         return found

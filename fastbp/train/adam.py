@@ -52,6 +52,10 @@ class Adam(Optimizer):
     def moments(self) -> int:
         return 2 + self.amsgrad
 
+    @property
+    def squares(self) -> tuple[int, ...]:
+        return (1, 2) if self.amsgrad else (1,)
+
     def own(self) -> list[float]:
         return [*self.betas, self.eps]
 
@@ -110,6 +114,10 @@ class NAdam(Optimizer):
     def moments(self) -> int:
         return 2
 
+    @property
+    def squares(self) -> tuple[int, ...]:
+        return (1,)
+
     def own(self) -> list[float]:
         return [*self.betas, self.eps, self.momentum_decay]
 
@@ -142,6 +150,10 @@ class RAdam(Optimizer):
     @property
     def moments(self) -> int:
         return 2
+
+    @property
+    def squares(self) -> tuple[int, ...]:
+        return (1,)
 
     def own(self) -> list[float]:
         return [*self.betas, self.eps]

@@ -63,6 +63,11 @@ class Optimizer:
         """Numbers kept for each parameter."""
         return 0
 
+    @property
+    def squares(self) -> tuple[int, ...]:
+        """Which of those are sums or means of squares, and never below 0."""
+        return ()
+
     def first_moments(self) -> float:
         """What those are at first."""
         return 0.0
@@ -170,6 +175,10 @@ class Adagrad(Optimizer):
     def moments(self) -> int:
         return 1
 
+    @property
+    def squares(self) -> tuple[int, ...]:
+        return (0,)
+
     def first_moments(self) -> float:
         return self.initial
 
@@ -218,6 +227,10 @@ class RMSprop(Optimizer):
     def moments(self) -> int:
         return 1 + self.centered + bool(self.momentum)
 
+    @property
+    def squares(self) -> tuple[int, ...]:
+        return (0,)
+
     def own(self) -> list[float]:
         return [self.alpha, self.eps, self.momentum]
 
@@ -252,6 +265,10 @@ class Adadelta(Optimizer):
     @property
     def moments(self) -> int:
         return 2
+
+    @property
+    def squares(self) -> tuple[int, ...]:
+        return 0, 1
 
     def own(self) -> list[float]:
         return [self.rho, self.eps]

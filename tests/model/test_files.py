@@ -395,3 +395,22 @@ def test_a_network_is_saved_while_python_ends(file):
     assert (done.returncode, done.stderr) == (0, "")
     assert fb.load(file).flat.size == 13
     assert os.listdir(file.parent) == [file.name]
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path):
+    net = fb.Network([fb.Linear(3), fb.BatchNorm()], inputs=2)
+    net.save(tmp_path / "net.st")
+    before = (tmp_path / "net.st").read_bytes()
+    net.parameters.block.write("0.bias", np.full(3, np.nan, np.float32))
+    with pytest.raises(fb.errors.DataError, match="`0.bias` must be finite to be saved"):
+        net.save(tmp_path / "net.st")
+    assert (tmp_path / "net.st").read_bytes() == before
+
+
+def test_a_variance_below_0_is_refused():
+    net = fb.Network([fb.Linear(3), fb.BatchNorm()], inputs=2)
+    with pytest.raises(fb.errors.DataError, match=r"`states\['1.running_var'\]` must be at least 0, got `-1.0`"):
+        net.states["1.running_var"] = [1.0, -1.0, 1.0]
+    with pytest.raises(fb.errors.DataError, match="must be at least 0"):
+        net.states.set_flat(np.array([0.0, 0.0, 0.0, 1.0, -2.0, 1.0]))
+    assert (net.states["1.running_var"] == 1.0).all()

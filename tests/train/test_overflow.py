@@ -394,3 +394,10 @@ def test_numbers_near_the_largest_are_updated_as_long_as_they_stay_finite(dtype)
     assert net.parameters["0.bias"] == top
     assert "an update of `0.bias` at step `2`" in str(diverge(run))
     assert net.parameters["0.bias"] == top
+
+
+@pytest.mark.parametrize("kind", [fb.Adam, fb.RMSprop, fb.Adagrad, fb.NAdam, fb.RAdam, fb.Adadelta])
+def test_an_eps_that_is_as_good_as_0_is_refused_before_anything_is_trained(kind):
+    with pytest.raises(fb.errors.ConfigError, match=rf"`{kind.__name__}.eps` must be at least `1.17549e-38`"):
+        fb.Trainer(fb.mlp([5, 8, 3]), optimizer=kind(eps=1e-38))
+    fb.Trainer(fb.mlp([5, 8, 3], dtype="float64"), optimizer=kind(eps=1e-38))
