@@ -402,7 +402,7 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path):
     net.save(tmp_path / "net.st")
     before = (tmp_path / "net.st").read_bytes()
     net.parameters.block.write("0.bias", np.full(3, np.nan, np.float32))
-    with pytest.raises(fb.errors.DataError, match="`0.bias` must be finite to be saved"):
+    with pytest.raises(fb.errors.DataError, match=r"`0.bias` must be finite to be saved"):
         net.save(tmp_path / "net.st")
     assert (tmp_path / "net.st").read_bytes() == before
 
