@@ -8,6 +8,7 @@
     │   └── ShapeError                             ... of the wrong shape
     ├── CheckpointError    (ValueError)            a saved network or run: damaged, or of another network
     ├── DivergedError      (FloatingPointError)    the run itself: a loss, gradient or update that is not finite
+    ├── FileError          (OSError)               a file that cannot be written: a full disk, no permission
     ├── ForkError          (RuntimeError)          the process: forked beside threads that it would need
     └── DependencyError    (ImportError)           a package that an extra would have installed
 
@@ -35,6 +36,7 @@ __all__ = [
     "DependencyError",
     "DivergedError",
     "FastbpError",
+    "FileError",
     "ForkError",
     "ShapeError",
     "brief",
@@ -138,6 +140,36 @@ class DivergedError(FastbpError, FloatingPointError):
     def __reduce__(self) -> tuple[type[DivergedError], tuple[str, int, str]]:
         # The default rebuilds from the message alone, so the error could not come back from a worker process.
         return type(self), (str(self), self.step, self.layer)
+
+
+class FileError(FastbpError, OSError):
+    """A file cannot be written.
+
+    Parameters
+    ----------
+    message : str
+        The sentence to show.
+    errno, strerror, filename
+        As of every error of the system: its number and its words, and the file.
+    """
+
+    def __init__(
+        self, message: str, errno: int | None = None, strerror: str | None = None, filename: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.errno, self.strerror, self.filename = errno, strerror, filename
+
+    @classmethod
+    def of(cls, error: OSError, path: object) -> FileError:
+        """The error about a file, whatever the system's own names."""
+        why = error.strerror or str(error)
+        return cls(f"`{path}` must be a file that can be written ({why})", error.errno, why, str(path))
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[type[FileError], tuple[str, int | None, str | None, str | None]]:
+        return type(self), (str(self), self.errno, self.strerror, self.filename)
 
 
 class ForkError(FastbpError, RuntimeError):

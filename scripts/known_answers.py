@@ -82,7 +82,7 @@ class Noting(dict):  # type: ignore[type-arg]
 
 def answers() -> dict[str, dict[str, object]]:
     found: dict[str, dict[str, object]] = {}
-    vouched: set[str] = set(compiler.NOT_ASKED)
+    vouched: set[str] = {name for name in compiler._kernels() if not compiler.computes(name)}
     for case in self_test.cases():
         seen = {real: called(case, real) for real in compiler.REALS}
         new = (seen["float32"][1] | seen["float64"][1]) - vouched

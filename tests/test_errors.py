@@ -40,6 +40,7 @@ def test_every_error_is_a_fastbp_error(cls):
         (errors.ShapeError, errors.DataError),
         (errors.CheckpointError, ValueError),
         (errors.DivergedError, FloatingPointError),
+        (errors.FileError, OSError),
         (errors.ForkError, RuntimeError),
     ],
     ids=lambda cls: cls.__name__,
@@ -81,6 +82,18 @@ def test_a_diverged_error_names_the_step_and_the_layer():
         3,
         "loss",
     )
+
+
+def test_a_file_error_says_what_the_system_says_and_names_the_file():
+    error = errors.FileError.of(OSError(28, "No space left on device", "other"), "net\n.csv")
+    assert str(error) == "`net\\n.csv` must be a file that can be written (No space left on device)"
+    for one in (error, pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (str(one), one.errno, one.strerror, one.filename) == (
+            str(error),
+            28,
+            "No space left on device",
+            "net\n.csv",
+        )
 
 
 @pytest.mark.parametrize(

@@ -316,6 +316,7 @@ ROOMS = [
     "engine",
     "kernels",
     "reference",
+    "writing",
     "errors",
 ]
 DOORS = {"__init__", "__main__"}  # they stand above all rooms

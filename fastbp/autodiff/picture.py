@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from fastbp.errors import ConfigError
+from fastbp.writing import whole
 
 
 class Picture:
@@ -36,4 +37,5 @@ class Picture:
         """Write the picture to a file, whose name ends in `.svg`."""
         if Path(path).suffix.lower() != ".svg":
             raise ConfigError(f"`path` must end in `.svg`, as that is what a picture is, got `{path}`")
-        Path(path).write_text(self._svg, encoding="utf-8")
+        with whole(Path(path)) as file:
+            file.write(self._svg.encode())

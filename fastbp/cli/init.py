@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from fastbp.cli.output import give, say, whole
+from fastbp.cli.output import give, say
+from fastbp.writing import whole
 
 
 @click.command("init")

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from importlib import import_module
@@ -75,10 +74,10 @@ def code_of(error: BaseException) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit code."""
-    from fastbp.errors import FastbpError
+    from fastbp.errors import FastbpError, sentence
 
     formatted = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_: f"fastbp: {message}\n"
+    warnings.formatwarning = lambda message, *_: sentence(f"fastbp: {message}") + "\n"
     try:
         result = cli.main(arguments, prog_name="fastbp", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -93,9 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError:
         _say("there must be memory for this, got too little")
         return 1
-    except BrokenPipeError:  # the reader of what we print has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except SystemExit as end:  # the reader of what we print has gone, and click has seen to it
+        return int(end.code or 0)
     except OSError as error:
         _say(f"`{error.filename}`: {error.strerror}" if error.filename else str(error.strerror or error))
         return 1
@@ -111,8 +109,3 @@ def _say(message: str) -> None:
     from fastbp.errors import sentence
 
     say(sentence(f"fastbp: {message}"), err=True)
-
-
-def run() -> None:
-    """The console script."""
-    sys.exit(main())

@@ -1,38 +1,36 @@
-"""What commands print and write.
+"""What commands print.
 
 say      text for people, in which a terminal finds nothing to act on
 give     text for programs: exact in a file or a pipe, and on a terminal as `say` writes it
-whole    a file that is there as a whole or not at all
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
 from fastbp.errors import escaped
+from fastbp.writing import naming
 
 
 def say(text: str, err: bool = False) -> None:
     """Print lines for people, and what their terminal cannot show as escapes."""
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     lines = "\n".join(escaped(line) for line in text.split("\n"))
-    click.echo(lines.encode(encoding, "backslashreplace").decode(encoding), err=err)
+    with naming("stderr" if err else "stdout"):
+        click.echo(lines.encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
 def give(text: str) -> None:
     """Print whole lines for a program."""
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         say(text.removesuffix("\n"))
     else:  # as bytes, since click takes colours out of strings
-        click.echo(text.encode("utf-8", "backslashreplace"), nl=False)
+        with naming("stdout"):
+            click.echo(text.encode("utf-8", "backslashreplace"), nl=False)
 
 
 def print_json(data: Any) -> None:
@@ -59,27 +57,3 @@ def table(rows: list[list[str]], right: bool = True) -> str:
         cells += [c.rjust(w) if right else c.ljust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def whole(path: str) -> Iterator[BinaryIO]:
-    """A file to write, which takes its place in one move; where anything goes wrong, what was there stays."""
-    from fastbp.model.sealed import temporary
-
-    place = os.path.realpath(path)  # a link stays a link
-    special = os.path.exists(place) and not os.path.isfile(place)  # a pipe, say
-    name = place if special else str(temporary(Path(place)))
-    try:
-        with open(name, "wb" if special else "xb") as file:
-            yield file
-            if not special:
-                file.flush()
-                os.fsync(file.fileno())
-        if not special:
-            os.replace(name, place)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None
-    finally:
-        if not special:
-            with contextlib.suppress(OSError):  # it has moved
-                os.unlink(name)

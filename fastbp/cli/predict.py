@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 import os
@@ -13,7 +12,8 @@ from typing import Any
 
 import click
 
-from fastbp.cli.output import give, whole
+from fastbp.cli.output import give
+from fastbp.writing import whole
 
 KINDS = (".csv", ".jsonl", ".npz")
 CHUNK = 10_000  # rows written at once
@@ -103,14 +103,20 @@ def _csv(columns: dict[str, Any], quote_formulas: bool) -> Iterator[str]:
         found = _shortest(part)
         return [_quoted(v) for v in found] if quote_formulas and part.dtype.kind == "O" else found
 
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    out = Lines()
+    writer = csv.writer(out)
     writer.writerow([_quoted(name) for name in columns] if quote_formulas else columns)
     for rows in _chunks(columns, values):
         writer.writerows(rows)
-        yield out.getvalue()
-        out.seek(0)
-        out.truncate()
+        yield "".join(out)
+        out.clear()
+
+
+class Lines(list[str]):
+    """What a CSV writer writes, with the ends of lines of Unix; told of those, it would not quote a carriage return."""
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
 
 
 def _quoted(value: Any) -> Any:

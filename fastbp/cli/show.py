@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from fastbp.cli.options import output_options
-from fastbp.cli.output import print_json, say, table, whole
+from fastbp.cli.output import print_json, say, table
+from fastbp.writing import whole
 
 
 @click.command("show")
@@ -74,11 +75,8 @@ def _draw(run: str, graph: str, as_json: bool, quiet: bool) -> None:
     if not graph.lower().endswith(".svg"):
         raise ConfigError(f"`--graph` must be a file whose name ends in `.svg`, got `{graph}`")
     picture = drawing(run)
-    try:
-        with whole(graph) as file:
-            file.write(str(picture).encode())
-    except OSError as error:
-        raise ConfigError(f"`--graph` must be a file that can be written, got `{graph}`: {error.strerror}") from None
+    with whole(graph) as file:
+        file.write(str(picture).encode())
     if as_json:
         print_json({"graph": graph})
     elif not quiet:

@@ -37,7 +37,7 @@ def command(
     """
     from fastbp.config.build import plan_of
     from fastbp.config.text import Text, merge, override, read
-    from fastbp.errors import DivergedError, sentence
+    from fastbp.errors import DivergedError, FileError, sentence
     from fastbp.runs.folder import RunFolder
     from fastbp.runs.progress import Progress
     from fastbp.runs.stopping import Signals, Stopped
@@ -78,7 +78,7 @@ def command(
     if made is None:
         made = RunFolder.new(plan.config.run.folder, plan.config.name, run_dir)
     try:
-        with made.held():
+        with made.held(new=folder is None):
             training = Training(plan, made, progress, signals, going_on=folder is not None)
             if verbose:
                 say(f"run folder {made.path}", err=True)
@@ -100,12 +100,12 @@ def command(
         kept = f"; the best network so far is in {made.path}" if made.best.exists() else ""
         say(sentence(f"fastbp: {error}\nhint: {hint}{kept}"), err=True)
         return 4
-    except OSError as error:
+    except FileError as error:
         made.discard()
-        if not made.config.is_file() or not error.filename:
+        if not made.config.is_file():
             raise
-        hint = f"go on with `fastbp train --resume {made.path}` when that can be written"
-        click.echo(f"fastbp: `{error.filename}`: {error.strerror}\nhint: {hint}", err=True)
+        hint = f"go on with `fastbp train --resume {made.path}` when that is so"
+        say(sentence(f"fastbp: {error}\nhint: {hint}"), err=True)
         return 1
     except Exception:
         made.discard()

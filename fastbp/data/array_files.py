@@ -6,9 +6,11 @@ import gzip
 import math
 import os
 import struct
-import tokenize
+import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,7 @@ IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x
 SHARE = 0.5  # of the free memory, which one matrix may take
 IDX_AXES = 32  # the most that every NumPy has
 UNREADABLE = (OSError, EOFError, MemoryError, zlib.error)
-DAMAGED = (*UNREADABLE, ValueError, OverflowError, SyntaxError, tokenize.TokenError)  # from reading a head
-NO_ARCHIVE = (*DAMAGED, zipfile.BadZipFile, KeyError, RuntimeError)  # RuntimeError where there is a password
+MAGIC = b"\x93NUMPY"
 
 
 def memory() -> int:
@@ -44,7 +45,8 @@ def room_for_a_file() -> int:
     return int(SHARE * memory())
 
 
-def _fits(name: str, size: int) -> None:
+def must_fit(name: str, size: int) -> None:
+    """Refuse what is larger than a file may be in memory, before it is there."""
     most = room_for_a_file()
     if size > most:
         raise DataError(f"{name}: must fit into the {most >> 20} MiB that a file may take, got `{size >> 20} MiB`")
@@ -61,32 +63,58 @@ def read_npy(path: str | Path) -> NDArray[Any]:
     name = str(path)
     try:
         with open(path, "rb") as file:
-            begin = file.read(6)
-        if begin != b"\x93NUMPY":
+            begin = file.read(len(MAGIC))
+        if begin != MAGIC:
             raise DataError(f"{name}: must be in NPY format, got a file that begins with `{begin.hex()}`")
-        return np.lib.format.open_memmap(path, mode="r")
+        with _in_silence():
+            array = np.lib.format.open_memmap(path, mode="r")
+        more = os.path.getsize(path) > array.offset + array.nbytes
     except DataError:
         raise
-    except DAMAGED as error:
+    except Exception as error:  # NumPy evaluates a head, so any may come out of a damaged one
         raise DataError(f"{name}: must be an array of numbers in NPY format, got `{reason_of(error)}`") from None
+    if more:
+        raise DataError(f"{name}: must have {array.nbytes} bytes behind its head, got more")
+    return array
 
 
 def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
     """All arrays of an archive, by name."""
     name = str(path)
+    arrays: dict[str, NDArray[Any]] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            _fits(name, sum(info.file_size for info in archive.infolist()))
-        with np.load(path, allow_pickle=False) as found:
-            arrays = {key: found[key] for key in found.files}
+            must_fit(name, sum(info.file_size for info in archive.infolist()))
+            for info in archive.infolist():
+                key = info.filename.removesuffix(".npy")
+                if key in arrays:
+                    raise DataError(f"{name}: names of arrays must differ, got `{visible(key)}` twice")
+                with archive.open(info) as member:
+                    arrays[key] = _array(member, name, visible(key))
     except DataError:
         raise
-    except NO_ARCHIVE as error:
+    except Exception as error:  # as above; and what is wrong with an archive comes as anything, too
         raise DataError(f"{name}: must be arrays of numbers in NPZ format, got `{reason_of(error)}`") from None
-    for key, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise DataError(f"{name}: must hold arrays only, got something else called `{visible(key)}`")
     return arrays
+
+
+def _array(member: Any, name: str, key: str) -> NDArray[Any]:
+    """An array of an archive, read to its end, where its checksum is looked at."""
+    if member.peek(len(MAGIC))[: len(MAGIC)] != MAGIC:
+        raise DataError(f"{name}: must hold arrays only, got something else called `{key}`")
+    with _in_silence():
+        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
+    if member.read(1):
+        raise DataError(f"{name}: `{key}` must have {array.nbytes} bytes behind its head, got more")
+    return array
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    """What NumPy warns of while it reads a head is for its own users; what is wrong with one is an error."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def read_idx(path: str | Path) -> NDArray[Any]:
@@ -104,7 +132,7 @@ def read_idx(path: str | Path) -> NDArray[Any]:
             shape = struct.unpack(f">{head[3]}I", sizes)
             dtype = np.dtype(IDX_TYPES[head[2]])
             size = math.prod(shape) * dtype.itemsize
-            _fits(name, size)
+            must_fit(name, size)
             content = file.read(size + 1)
     except UNREADABLE as error:
         raise DataError(f"{name}: must be a file that can be read, got `{reason_of(error)}`") from None

@@ -50,7 +50,8 @@ def read_csv(path: str | Path, delimiter: str = ",", header: bool = True, texts:
 
 
 def _read(file: TextIO, name: str, delimiter: str, header: bool, texts: Collection[str]) -> Frame:
-    rows = _within(_records(csv.reader(_lines(file, name), delimiter=delimiter, strict=True), name), name)
+    lines_of_text = _lines(file, name, delimiter)
+    rows = _within(_records(csv.reader(lines_of_text, delimiter=delimiter, strict=True), name), name)
     line, fields = next(rows, (0, []))
     if not fields:
         raise DataError(f"{name}: must have rows, got an empty file")
@@ -99,11 +100,15 @@ def _names(fields: list[str], place: str) -> list[str]:
     return list(names)
 
 
-def _lines(file: TextIO, name: str) -> Iterator[str]:
-    """Lines of a file, each of which must be text of a length that is no mistake."""
+def _lines(file: TextIO, name: str, delimiter: str) -> Iterator[str]:
+    """Lines of a file, each of which must be text of a length that is no mistake, and fit, blank ones too."""
+    most, taken = room_for_a_file(), 0
     for number, line in enumerate(iter(lambda: file.readline(LINE + 1), ""), 1):
         if len(line) > LINE:
             raise DataError(f"{name}:{number}: a line must have at most {LINE >> 20} MiB, got more")
+        taken += FIELD
+        if taken + FIELD * line.count(delimiter) > most:
+            raise _too_many(name, number, most)
         if not line.isascii():
             try:
                 line.encode()
@@ -121,8 +126,12 @@ def _within(rows: Iterator[tuple[int, list[str]]], name: str) -> Iterator[tuple[
     for line, fields in rows:
         taken += FIELD * len(fields) + sum(map(len, fields))
         if taken > most:
-            raise DataError(f"{name}:{line}: rows must fit into the {most >> 20} MiB that a file may take, got more")
+            raise _too_many(name, line, most)
         yield line, fields
+
+
+def _too_many(name: str, line: int, most: int) -> DataError:
+    return DataError(f"{name}:{line}: rows must fit into the {most >> 20} MiB that a file may take, got more")
 
 
 def _records(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:

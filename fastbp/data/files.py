@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import os
 import re
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.data.array_files import read_idx, read_npy, read_npz, reason_of
+from fastbp.data.array_files import must_fit, read_idx, read_npy, read_npz, reason_of
 from fastbp.data.csv_files import read_csv
 from fastbp.data.frame import Column, Frame, joined
 from fastbp.errors import DataError, DependencyError, visible
@@ -55,8 +57,9 @@ def read_frame(path: str | Path, data: Any) -> Frame:
 
 
 def _must_exist(path: str | Path) -> None:
-    if not Path(path).exists():
-        raise DataError(f"{path}: must be a file, got none of that name")
+    if not Path(path).is_file():  # a pipe would be waited for, and a device has no end
+        got = "something else" if Path(path).exists() else "none of that name"
+        raise DataError(f"{path}: must be a file, got {got}")
 
 
 def _is_array(path: str | Path) -> bool:
@@ -114,10 +117,19 @@ def _read_polars(path: str | Path, ending: str) -> Frame:
             f'{path}: Parquet and Arrow files need Polars, which is not installed\nhint: pip install "fastbp[tables]"'
         ) from None
     panics = polars.exceptions.PanicException  # of Rust, which is no `Exception`
+    scan, read = (
+        (polars.scan_parquet, polars.read_parquet) if ending == ".parquet" else (polars.scan_ipc, polars.read_ipc)
+    )
     try:
         with _without_panics(panics):
-            table = polars.read_parquet(path) if ending == ".parquet" else polars.read_ipc(path)
-            columns = [_of_polars(column, polars) for column in table.get_columns()]
+            lazy = scan(path)
+            rows = lazy.select(polars.len()).collect().item()
+            must_fit(str(path), 8 * rows * len(lazy.collect_schema()))
+            if ending != ".parquet" and _ends_its_process(path):
+                raise DataError(f"{path}: must be a table that Polars can read, got one that is damaged")
+            columns = [_of_polars(column, polars) for column in read(path).get_columns()]
+    except DataError:
+        raise
     except (Exception, panics) as error:
         reason = "one that is damaged" if isinstance(error, panics) else f"`{reason_of(error)}`"
         raise DataError(f"{path}: must be a table that Polars can read, got {reason}") from None
@@ -129,6 +141,13 @@ def _read_polars(path: str | Path, ending: str) -> Frame:
     if not len(frame):
         raise DataError(f"{path}: must have rows, got none")
     return frame
+
+
+def _ends_its_process(path: str | Path) -> bool:
+    """Whether Polars ends the process that reads an Arrow file: it does where a damaged one says too large a size."""
+    code = "import sys, polars; polars.read_ipc(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, os.path.abspath(path)], capture_output=True, check=False)
+    return done.returncode not in (0, 1)
 
 
 def _of_polars(column: Any, polars: Any) -> tuple[str, Array | str]:
@@ -143,10 +162,13 @@ def _of_polars(column: Any, polars: Any) -> tuple[str, Array | str]:
 @contextmanager
 def _without_panics(panics: type[BaseException]) -> Iterator[None]:
     """Keep what Rust writes to stderr before it raises a panic, where no other thread of Python may write there."""
-    if threading.active_count() > 1:
+    file = None
+    with suppress(OSError):  # there may be no place for it
+        file = tempfile.TemporaryFile() if threading.active_count() == 1 else None  # noqa: SIM115
+    if file is None:
         yield
         return
-    with tempfile.TemporaryFile() as held:
+    with file as held:
         stderr = os.dup(2)
         os.dup2(held.fileno(), 2)
         said = True

@@ -10,6 +10,7 @@ blocks: no bit depends on how rows are cut into files or on whether they fit.
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data import array_files
-from fastbp.errors import DataError
+from fastbp.errors import DataError, FileError
 
 Array = NDArray[Any]
 SHARE = array_files.SHARE
@@ -93,12 +94,16 @@ def room(shape: tuple[int, int], dtype: Any) -> Array:
     """A matrix to fill: in memory where it fits, otherwise in a temporary file that is gone when the process ends."""
     if fits(shape, dtype):
         return np.empty(shape, dtype)
-    folder = tempfile.gettempdir()
-    size, free = math.prod(shape) * np.dtype(dtype).itemsize, shutil.disk_usage(folder).free
-    if size > free:
-        raise DataError(
-            f"{folder}: must have {size >> 20} MiB free for rows that do not fit into memory, got `{free >> 20} MiB`\n"
-            "hint: the environment variable `TMPDIR` may name another folder"
-        )
-    with tempfile.TemporaryFile() as file:  # the mapping keeps it
-        return np.memmap(file, np.dtype(dtype), "w+", shape=shape)
+    hint = "hint: the environment variable `TMPDIR` may name another folder"
+    folder = os.environ.get("TMPDIR", "")
+    try:
+        folder = tempfile.gettempdir()
+        size, free = math.prod(shape) * np.dtype(dtype).itemsize, shutil.disk_usage(folder).free
+        if size > free:
+            need = f"must have {size >> 20} MiB free for rows that do not fit into memory"
+            raise DataError(f"{folder}: {need}, got `{free >> 20} MiB`\n{hint}")
+        with tempfile.TemporaryFile() as file:  # the mapping keeps it
+            return np.memmap(file, np.dtype(dtype), "w+", shape=shape)
+    except OSError as error:
+        why = f"must be where temporary files can be made ({error.strerror})"
+        raise FileError(f"`{folder}` {why}\n{hint}", error.errno, error.strerror, folder) from None

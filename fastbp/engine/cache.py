@@ -13,13 +13,13 @@ import json
 import os
 import stat
 import sys
-import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastbp.engine import room
+from fastbp.writing import whole
 
 PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = PACKAGE / "engine" / "objects"
@@ -169,17 +169,8 @@ def write(name: str, content: bytes, lasting: bool = True) -> None:
         return
     file = place / f"{name}.bin"
     try:
-        handle, temporary = tempfile.mkstemp(dir=place, prefix=f".{name}-")
-        try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(sealed(name, content))
-                out.flush()
-                if lasting:
-                    os.fsync(out.fileno())
-            os.replace(temporary, file)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with whole(file, lasting, mode=0o600) as out:
+            out.write(sealed(name, content))
     except OSError as error:
         _cannot_keep(f"{file}: {error.strerror}")
         return
@@ -263,9 +254,8 @@ def pack(file: Path, objects: dict[str, bytes], made: dict[str, Any]) -> None:
         end += len(blocks[-1])
     index = sealed("index", json.dumps({"made": made, "places": places}).encode())
     file.parent.mkdir(exist_ok=True)
-    whole = file.with_suffix(".tmp")
-    whole.write_bytes(len(index).to_bytes(8, "little") + index + b"".join(blocks))
-    whole.replace(file)
+    with whole(file) as out:
+        out.write(len(index).to_bytes(8, "little") + index + b"".join(blocks))
 
 
 def unpack(file: Path) -> Shipped | None:

@@ -25,11 +25,15 @@ from fastbp.errors import ConfigError
 _COMPILED: list[str] = []
 _LOADED: dict[tuple[str, str, str], Any] = {}
 _ORIGINS: dict[str, str] = {}  # name -> "shipped", "cached" or "compiled"
-NOT_ASKED = ("scan_reals", "scan_labels", "rest", "attempt")  # they look at numbers and compute none; as bounds do
 ENTRIES = (
     *("invoke", "run_serial", "run_parallel", "predict_rows", "product_rows", "step_batch", "step_batch_labels"),
     "run_groups",
 )
+
+
+def computes(name: str) -> bool:
+    """Whether a kernel computes numbers that can be known beforehand; the others look at some."""
+    return not name.endswith("_bounds") and name not in ("scan_reals", "scan_labels", "rest", "attempt")
 
 
 def compilations() -> list[str]:
@@ -134,7 +138,7 @@ def _load(name: str, real: str, wrap: Callable[[int], Any]) -> Any:
         if found is not None:
             return found
     with LOCK:
-        if name not in ENTRIES and name not in NOT_ASKED and not name.endswith("_bounds") and "custom_" not in name:
+        if name not in ENTRIES and computes(name) and "custom_" not in name:
             proof.prove(name, real)
         key = (name, real, proof.pipeline(name))
         if key not in _LOADED:

@@ -9,6 +9,7 @@ network or trainer is not waited for. The child gets a new lock for what another
 from __future__ import annotations
 
 import _imp
+import _thread
 import contextlib
 import importlib
 import os
@@ -99,9 +100,27 @@ def _before() -> None:
     compiler = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
     llvm = getattr(getattr(sys.modules.get("llvmlite.binding.ffi"), "lib", None), "_lock", None)
     wanted = [CODE, IMPORTS, getattr(compiler, "_lock", None), getattr(llvm, "_lock", None)]
-    until = time.monotonic() + PATIENCE
     with _logging():
-        _wait(wanted, until)
+        try:
+            _wait(wanted, time.monotonic() + PATIENCE)
+        except BaseException as error:  # the fork goes on without waiting: with what is free now
+            _wait(wanted, 0.0)
+            if not isinstance(error, KeyboardInterrupt):
+                raise  # which Python prints, as it does with all that a hook raises
+            threading.Thread(target=_interrupt, args=(threading.get_ident(),), daemon=True).start()
+
+
+def _interrupt(thread: int) -> None:
+    """Raise Ctrl-C again once this thread has left the hooks of its fork."""
+    while any(frame.f_code in _HOOKS for frame in _frames(sys._current_frames().get(thread))):
+        time.sleep(0.001)
+    _thread.interrupt_main()
+
+
+def _frames(frame: Any) -> Iterator[Any]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 @contextlib.contextmanager
@@ -125,14 +144,20 @@ def _wait(wanted: list[Any], until: float) -> None:
             if one is not None and _acquired(one, until):
                 _taken.append(one)
         _imp.acquire_lock()  # no import begins
+        _taken.append(_Import)
         if not _others_import() or time.monotonic() >= until:
             return
         _after()  # for what is imported may want them
         time.sleep(0.001)
 
 
+class _Import:
+    """Python's own lock of imports, to be given back as the others are."""
+
+    release = staticmethod(_imp.release_lock)
+
+
 def _after() -> None:
-    _imp.release_lock()
     while _taken:
         _taken.pop().release()
 
@@ -150,6 +175,8 @@ def _in_child() -> None:
             for reader in list(one.readers):
                 reader._forget()
 
+
+_HOOKS = {hook.__code__ for hook in (_before, _after)}
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_in_child)

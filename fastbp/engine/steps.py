@@ -10,7 +10,12 @@ from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.memory import bytes_of, call_kernel, get_index, get_real
 from fastbp.kernels.philox import shuffle
 from fastbp.kernels.records import Head
+from fastbp.kernels.updates import DOWN
 from fastbp.kernels.words import address_of, exists, further, words_at
+
+# Of float32 and of float64:
+SMALL = 2.0**-60, 2.0**-600  # a factor below which it may be subnormal
+CALM = 2.0**100, 2.0**960  # twice as much, added to any number, rounds to one that is finite
 
 
 @inlined
@@ -53,8 +58,10 @@ def end_backward(head, z):
     """Take the loss and see whether every gradient is certain to be finite.
 
     |dW| <= B max|x| max|dz|, so two magnitudes that were gathered on the way bound a layer's gradient. Only where the
-    bound is too large to tell are the gradients themselves looked at before any is applied.
+    bound is too large to tell are the gradients themselves looked at before any is applied, and running statistics
+    before any has learned: x has the magnitudes of what they learn.
     """
+    calm = CALM[0] if bytes_of(z) == 4 else CALM[1]
     rows = head.data.rows
     loss = sum_loss(head, z)
     certain = loss - loss == 0.0
@@ -64,7 +71,10 @@ def end_backward(head, z):
         layer = head.layers[i]
         source = layer.x_op
         bits = head.data.largest if source < 0 else largest_of(head, source)
-        x = 2.0 * (number_of(bits, head, z) * layer.x_scale + layer.x_offset)
+        number = number_of(bits, head, z)
+        if layer.learns != 0 and not number < calm:
+            certain = False
+        x = 2.0 * (number * layer.x_scale + layer.x_offset)
         d = 2.0 * number_of(largest_of(head, layer.d_op), head, z)
         bound = rows * x * d
         if not bound < limit:
@@ -215,7 +225,7 @@ def begin_step(head, rows_left, z):
     group = min(head.step.accumulate, (rows_left + batch - 1) // batch)
     head.step.group = group
     head.step.group_part = 1.0 / group
-    head.update.clip_scale = 1.0
+    head.update.clip_power = head.update.clip_scale = 1.0
     head.update.gradient = 0.0
     keep_place(head)
     head.update.factors[0] = head.step.rates[head.step.rate_at]
@@ -281,9 +291,23 @@ def end_step(head):
 
 
 @inlined
-def clip_norm(head):
-    """From the sums of squares of all pieces to what gradients are multiplied with."""
-    squares = 0.0
-    for i in range(head.update.norm_count):
-        squares += head.update.norms[i]
-    head.update.clip_scale = min(1.0, head.update.clip_norm / (sqrt(squares) + 1e-6))
+def clip_norm(head, z):
+    """From the sums of squares of all pieces to what gradients are multiplied with: see `updates.py`."""
+    update = head.update
+    limit = update.clip_norm
+    squares, scaled, down = 0.0, 0.0, 1.0
+    for i in range(update.norm_count):
+        found = update.norms[i]
+        if found < 0.0:
+            squares = 1e400
+            scaled -= found
+        else:
+            squares += found
+            scaled += found * DOWN * DOWN
+    norm = sqrt(squares) + 1e-6
+    if not squares - squares == 0.0:
+        norm, down = sqrt(scaled), DOWN
+    power = SMALL[0] if bytes_of(z) == 4 else SMALL[1]
+    factor = limit / norm * down
+    update.clip_power = power if factor < power else 1.0
+    update.clip_scale = limit * (down / power) / norm if factor < power else min(1.0, factor)

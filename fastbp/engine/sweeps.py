@@ -120,7 +120,7 @@ def next_phase(head, index, z):
         call_kernel(head.team.begin_batch, head, 0, 0, 0, z)
         return 0
     if end == END_NORM:
-        clip_norm(head)
+        clip_norm(head, z)
     if end == END_NORM or (end == END_GRADIENTS and head.update.norm_count == 0):
         if update_is_certain(head, z):
             return index + 2  # past the phase that tries the update

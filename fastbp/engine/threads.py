@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.engine.forks import CODE
-from fastbp.errors import ConfigError, ConfigTypeError, ForkError, whole_number
+from fastbp.errors import ConfigError, ConfigTypeError, ForkError, brief, whole_number
 from fastbp.kernels.records import MAX_THREADS
 
 _state = {"launched": False, "regions": False, "layer": False, "forked": False}
@@ -93,7 +93,7 @@ def processors() -> int:
 def _whole(where: str, value: Any) -> int:
     number = whole_number(where, value)
     if not 1 <= number <= MAX_THREADS:
-        raise ConfigError(f"`{where}` must be between 1 and {MAX_THREADS}, got `{number}`")
+        raise ConfigError(f"`{where}` must be between 1 and {MAX_THREADS}, got `{brief(number)}`")
     return number
 
 
@@ -105,7 +105,7 @@ def default_threads() -> int:
         return min(processors(), MAX_THREADS)
     if not text.lstrip("+-").isdecimal():
         raise ConfigTypeError(f"`FASTBP_NUM_THREADS` must be a whole number, got `{text}`")
-    return _whole("FASTBP_NUM_THREADS", int(text))
+    return _whole("FASTBP_NUM_THREADS", int(text[:100]))  # Python reads no number of thousands of digits
 
 
 @contextmanager

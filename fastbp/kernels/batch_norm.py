@@ -7,7 +7,8 @@
 The rows of the batch hang together, so the row sweep is cut: a phase of columns takes m and v, the rows go on to the
 loss and back, a phase of columns takes dβ and dγ, and the rows go on. Moving x moves m by mean dx and r by
 -r mean(n ∘ dx), whence dx. Outside training m and v are the running ones, which do not depend on x: dx = γ r dy, and
-ty = γ r tx. The running ones learn in the weight sweep, so a batch that is not used teaches them nothing.
+ty = γ r tx. The running ones learn in the weight sweep, so a batch that is not used teaches them nothing; what they
+would be is looked at with the gradients, since m - mean may overflow where n does not.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ def batch_norm_forward(op, me, r0, r1, z):
     for panel in range(op.panels):
         mean = load(op.mean + panel * LINE, z)
         r = slope_of(op, panel, z)
-        note_line(largest, load(op.variance + panel * LINE, z), z)  # which may overflow where n does not
+        note_line(largest, mean, z)  # which running statistics learn, however small n is
+        note_line(largest, load(op.variance + panel * LINE, z), z)
         for o in range(r0 * LINE, r1 * LINE, LINE):
             n = normalised(load(op.a.start + panel * op.a.stride + o, z), mean, r)
             note_line(largest, n, z)  # the gradient of γ is bounded by it
@@ -142,6 +144,22 @@ def batch_norm_slope(op, me, r0, r1, z):
 
 
 @inlined
+def next_mean(layer, panel, z):
+    """A panel's running mean after this batch."""
+    part, o = as_real(layer.momentum, z), panel * LINE
+    old, new = load(layer.running_mean + o, z), load(layer.mean + o, z)
+    return learned(old, new, as_real(1.0, z), part)
+
+
+@inlined
+def next_variance(layer, panel, rows, z):
+    """A panel's running variance after this batch of two rows or more."""
+    part, o = as_real(layer.momentum, z), panel * LINE
+    old, new = load(layer.running_variance + o, z), load(layer.variance + o, z)
+    return learned(old, new, as_real(rows / (rows - 1.0), z), part)
+
+
+@inlined
 def take_over(sums, panel, target, largest, z):
     """A panel's line of sums goes to `target`."""
     line = load(sums + panel * LINE, z)
@@ -159,20 +177,19 @@ def batch_norm_columns(task, me, r0, r1, z):
     largest = me.largest
     gains = me.scratch
     biases = gains + (p1 - p0) * LINE
+    learning = layer.momentum > 0.0
     for panel in range(p0, p1):
         o = (panel - p0) * LINE
         take_over(layer.sum_dx, panel, gains + o, largest, z)
         take_over(layer.sum_d, panel, biases + o, largest, z)
-        note_line(largest, times(load(layer.variance + panel * LINE, z), as_real(2.0, z)), z)
+        if learning:
+            note_line(largest, next_mean(layer, panel, z), z)
+        if learning and r1 > 1:
+            note_line(largest, next_variance(layer, panel, r1, z), z)
     deliver(layer, head, me, p0, p1, gains, biases, z)
-    if head.step.checking != 0:
+    if head.step.checking != 0 or not learning:
         return
-    part = as_real(layer.momentum, z)
     for panel in range(p0, p1):
-        o = panel * LINE
-        at = layer.running_mean + o
-        store(at, learned(load(at, z), load(layer.mean + o, z), as_real(1.0, z), part))
+        store(layer.running_mean + panel * LINE, next_mean(layer, panel, z))
         if r1 > 1:
-            at = layer.running_variance + o
-            unbiased = as_real(r1 / (r1 - 1.0), z)
-            store(at, learned(load(at, z), load(layer.variance + o, z), unbiased, part))
+            store(layer.running_variance + panel * LINE, next_variance(layer, panel, r1, z))

@@ -151,8 +151,9 @@ class Update(Record):
     staged = Word("1: weight tasks only keep gradients, an update phase applies them")
     clip_value = Real("no gradient is further from 0 than this; 0: no limit")
     clip_norm = Real("nor all of them together; 0: no limit")
-    clip_scale = Real("what gradients are multiplied with to keep that")
-    norms = RealsAt("the sum of squares of each piece of `gradients`")
+    clip_power = Real("the power of two that gradients are multiplied with to keep that")
+    clip_scale = Real("and what else")
+    norms = RealsAt("the sum of squares of each piece of `gradients`: see `updates.py`")
     norm_count = Word("how many pieces")
     count = Word("numbers in `parameters`, padding too")
     bound = Word("address of the kernel that takes bounds; 0: nothing is updated")
@@ -246,7 +247,8 @@ class Phase(Record):
 class Task(Record, room=8):
     """A task that is no block of rows."""
 
-    notes = ("name",)  # of the kernel
+    notes = ("name",)
+    name: str  # of the kernel
 
     kernel = Word("address of the kernel that does it")
 
@@ -312,6 +314,7 @@ class Trained(Record, room=40):
     out_op = Word("the op that writes its output")
     more = Link("Trained", "another input and cotangent of the same parameters; 0: none")
     shared = Word("1: one number serves all columns")
+    learns = Word("1: running statistics learn from its batches")
 
 
 class TrainedNorm(Trained):

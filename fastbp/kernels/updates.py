@@ -5,6 +5,10 @@ only with them.
     update    g ← c g, then the optimiser, tile by tile
 
 Pieces are cut by the layout of GRADIENTS alone and their sums are added in order, so no bit depends on the threads.
+
+Of a piece whose squares no float64 holds, s is -Σ (2⁻ᵏ g)², k = 600, and then the norm is taken of all 2⁻ᵏ g. Where
+c < 2⁻ᵏ (k = 60 in float32) it might be subnormal, and a step nothing: there g ← (2⁻ᵏ g) (2ᵏ c). A power of two rounds
+nothing, so both ways have the same bits wherever both are possible.
 """
 
 from __future__ import annotations
@@ -16,21 +20,33 @@ from fastbp.kernels.records import Piece, Tile
 from fastbp.kernels.vector import LINE
 from fastbp.kernels.weights import apply, transpose_tile
 
+DOWN = 2.0**-600  # whose square, times the largest number's, is far from both ends of float64
+
+
+@inlined
+def squares_of(g, lines, power, z):
+    """The sum of squares of lines of numbers, each times a power of two."""
+    power = as_real(power, z)
+    summed = fill(z)
+    for o in range(0, lines * LINE, LINE):
+        line = times(load(g + o, z), power)
+        summed = add_product(summed, line, line)
+    return float(total(summed))
+
 
 @kernel(Piece)
 def norm(task, me, r0, r1, z):
     """The sum of squares of one piece of GRADIENTS."""
     head = me.head
     g = head.update.gradients + task.first
-    summed = fill(z)
-    for o in range(0, task.lines * LINE, LINE):
-        line = load(g + o, z)
-        summed = add_product(summed, line, line)
-    squares = float(total(summed))
-    if not squares - squares == 0.0:  # too large for float32, not for float64
+    lines = task.lines
+    squares = squares_of(g, lines, 1.0, z)
+    large = not squares - squares == 0.0
+    if large and bytes_of(z) == 8:
+        squares = -squares_of(g, lines, DOWN, z)
+    elif large:  # for float32, not for float64
         squares = 0.0
-        item = bytes_of(z)
-        for o in range(0, task.lines * LINE, item):
+        for o in range(0, lines * LINE, bytes_of(z)):
             number = 1.0 * get_real(g + o, z)  # a float64; `float` would leave it a float32
             squares += number * number
     head.update.norms[task.number] = squares
@@ -39,11 +55,11 @@ def norm(task, me, r0, r1, z):
 @inlined
 def apply_kept(head, me, learned, offset, lines, z):
     """Update parameters at `offset` from their gradients in GRADIENTS, of which a copy is clipped."""
-    scale = as_real(head.update.clip_scale, z)
+    power, scale = as_real(head.update.clip_power, z), as_real(head.update.clip_scale, z)
     g = head.update.gradients + offset
     scratch = me.scratch
     for o in range(0, lines * LINE, LINE):
-        store(scratch + o, times(load(g + o, z), scale))
+        store(scratch + o, times(times(load(g + o, z), power), scale))
     me.gradients = scratch
     apply(head.update.kernel, head, me, learned, offset, lines, z)
 

@@ -8,11 +8,13 @@ from typing import Any
 from fastbp.errors import ConfigError, ConfigTypeError, brief, whole_number
 
 
-def whole(where: str, value: Any, least: int) -> int:
-    """Check a whole number."""
+def whole(where: str, value: Any, least: int, bits: int = 63) -> int:
+    """Check a whole number; compiled code counts in 63 bits."""
     number = whole_number(where, value)
     if number < least:
-        raise ConfigError(f"`{where}` must be at least {least}, got `{number}`")
+        raise ConfigError(f"`{where}` must be at least {least}, got `{brief(number)}`")
+    if number >= 2**bits:
+        raise ConfigError(f"`{where}` must be below 2**{bits}, got `{brief(number)}`")
     return number
 
 
@@ -41,10 +43,7 @@ def chance(where: str, value: Any) -> float:
 
 def seed_of(value: Any) -> int:
     """Check a seed: 64 bits."""
-    number = whole("seed", value, 0)
-    if number >= 2**64:
-        raise ConfigError(f"`seed` must be below 2**64, got `{number}`")
-    return number
+    return whole("seed", value, 0, 64)
 
 
 def flag(where: str, value: Any) -> bool:

@@ -50,8 +50,9 @@ def error_of(head: Head, graph: Graph, parameters: Block, loss: float) -> Diverg
         )
     if status > 0:
         node = graph.nodes[status - 1]
+        what = "loss, gradients and running statistics" if node.layer.kind == "batch_norm" else "loss or gradients"
         return DivergedError(
-            f"loss or gradients must be finite, got `{loss}` as loss at step `{step}`,"
+            f"{what} must be finite, got `{loss}` as loss at step `{step}`,"
             f" first in layer `{node.name}` ({node.layer}); the parameters are those before that step",
             step,
             node.name,

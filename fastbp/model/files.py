@@ -7,21 +7,32 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fastbp.errors import CheckpointError, ConfigTypeError, FastbpError, brief
+import numpy as np
+
+from fastbp.errors import CheckpointError, ConfigTypeError, DataError, FastbpError, brief
 from fastbp.model.graph import from_data, to_data
 from fastbp.model.network import Network
-from fastbp.model.sealed import sealed, unsealed, write_whole
+from fastbp.model.sealed import sealed, unsealed
+from fastbp.writing import whole
 
 FORMATS = "fastbp-network-2", "fastbp-network-1"  # the second has no checksums
 
 
 def save(net: Network, path: Any) -> None:
     """Write a network to `path`."""
-    write_whole(Path(path), to_bytes(net))
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigTypeError(f"`path` must be a path, got `{brief(path)}`")
+    content = to_bytes(net)
+    with whole(Path(path)) as file:
+        file.write(content)
 
 
 def to_bytes(net: Network) -> bytes:
-    """The file of a network."""
+    """The file of a network; one that is not finite would be refused when it is read."""
+    arrays = net.arrays()
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise DataError(f"`{name}` must be finite to be saved, got NaN or infinity")
     header = {
         "format": FORMATS[0],
         "network": json.dumps(to_data(net.graph)),
@@ -30,7 +41,7 @@ def to_bytes(net: Network) -> bytes:
     }
     if net.about:
         header["about"] = json.dumps(net.about)
-    return sealed(net.arrays(), header)
+    return sealed(arrays, header)
 
 
 def load(path: Any) -> Network:

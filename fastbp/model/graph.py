@@ -142,6 +142,7 @@ class Builder:
         self.parts = tuple(parts)
         self.inputs = sum(width for _, width in parts)
         self.nodes: list[Node] = []
+        self._named: dict[str, Node] = {}
 
     def width(self, source: int) -> int:
         return self.inputs if source == INPUT else self.nodes[source].outputs
@@ -161,12 +162,12 @@ class Builder:
             raise ConfigError(
                 f"`layers[{index}]` is an Embedding, which must be the first layer, got one behind others"
             )
-        names = {node.name: node for node in self.nodes}
-        if name in names:
+        if name in self._named:
             raise ConfigError(f"`name` must be of one layer only, got `{name}` for two")
         if home is not None:
-            self._check_shared(layer, widths, names[home])
-        self.nodes.append(Node(index, layer, sources, widths, outputs, name, home or name))
+            self._check_shared(layer, widths, self._named[home])
+        node = self._named[name] = Node(index, layer, sources, widths, outputs, name, home or name)
+        self.nodes.append(node)
         return index
 
     def _check_shared(self, layer: Layer, widths: tuple[int, ...], first: Node) -> None:

@@ -146,15 +146,29 @@ class Loss:
         """Check targets and the weights of their rows."""
         self.check_outputs(outputs)
         found = self.encode(name, value, rows, outputs, dtype)
-        if sample_weight is None:
-            return found
-        weights = arrays.weights("sample_weight", sample_weight, rows)
-        one = found.weights is None and found.normalisers is None
-        of_loss = weights if found.weights is None else weights * found.weights
-        if one or found.normalisers is found.weights:
-            return Targets(found.kernel, found.array, of_loss, of_loss)
-        below = weights if found.normalisers is None else weights * found.normalisers
+        of_loss, below = found.weights, found.normalisers
+        mean = self.reduction == "mean"
+        if sample_weight is not None:
+            weights = arrays.weights("sample_weight", sample_weight, rows)
+            if mean:
+                weights = near_one(weights, weights)
+            of_loss = weights if of_loss is None else weights * of_loss
+            below = weights if below is None else weights * below
+        if mean and of_loss is not None and below is not None:
+            of_loss, below = near_one(of_loss, below), near_one(below, below)
         return Targets(found.kernel, found.array, of_loss, below)
+
+
+NEAR, FAR = 20, 1000  # exponents of 2: a weight is near one up to the first, and moved by the second at most
+
+
+def near_one(numbers: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Numbers times the power of two that brings the largest of these weights near one, if it is not.
+
+    A mean over rows does not feel it, not in its last bit, while ω ℓ and Σ ω without it might leave the reals.
+    """
+    exponent = int(np.frexp(weights.max())[1])
+    return numbers if abs(exponent) <= NEAR else np.ldexp(numbers, -min(max(exponent, -FAR), FAR))
 
 
 def number_or_numbers(where: str, value: Any, check: Any) -> float | tuple[float, ...]:

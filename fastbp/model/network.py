@@ -115,9 +115,9 @@ class Network(Derivatives):
         return bool(self._codes)
 
     def sharing(self, block: Block) -> Network:
-        """A network of the same layers and states whose parameters are the numbers of this block."""
+        """A network of the same layers and states, whose parameters, in this block, are an average of ours."""
         other = Network._from_graph(self.graph, self.seed, self.dtype)
-        other._parameters.block = block
+        other._parameters.block, other._parameters.averages = block, self._parameters
         other._states = self._states
         other._share_lock(self.lock)
         return other

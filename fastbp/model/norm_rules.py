@@ -83,7 +83,9 @@ class BatchNormRule(Rule):
         places, saved = use.value.places, use.value.saved
         sums = {name: places[name] for name in ("sum_d", "sum_dx")}
         lo.op("batch_norm_sums", d, d, BatchNormSumsOp(y=saved, **sums))
-        layer = TrainedNorm(mean=places["mean"], variance=places["variance"], momentum=use.layer.momentum, **sums)
+        layer = TrainedNorm(
+            learns=1, mean=places["mean"], variance=places["variance"], momentum=use.layer.momentum, **sums
+        )
         layer.running_mean = lo.place(use.node, "running_mean")
         layer.running_variance = lo.place(use.node, "running_var")
         lo.record(use.node, "batch_norm_columns", saved, d, parts, use.value.buffer, layer)

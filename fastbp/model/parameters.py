@@ -24,7 +24,8 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     def __init__(self, shapes: dict[str, tuple[int, ...]], dtype: np.dtype[Any], where: str = "parameters") -> None:
         self.where = where
         self.block = Block(slots_of(shapes, dtype), dtype)
-        self.version = 0  # counts writes from Python, after which transposed copies are stale
+        self.version = 0  # counts writes from Python, after which transposed copies and bounds are stale
+        self.averages: Parameters | None = None  # whose running average these are, as their bounds must know
         self.lock = lock("this network")  # the network's, held while somebody reads or writes
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -35,7 +36,9 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     def __setitem__(self, name: str, values: Any) -> None:
         self._known(name)
         slot = self.block.slots[name]
-        array = checked(f"{self.where}[{name!r}]", values, slot.shape, self.block.dtype)
+        where = f"{self.where}[{name!r}]"
+        array = checked(where, values, slot.shape, self.block.dtype)
+        _no_less_than_0(where, name, array)
         with self.changing():
             self.block.write(name, array)
 
@@ -66,6 +69,8 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
         """Hold the lock to write to the block; a fork meanwhile leaves the child without this network."""
         with self.lock:
             self.version += 1  # first, so that nothing that stops the writing can leave a copy stale
+            if self.averages is not None:
+                self.averages.version += 1
             self.lock.writes = True
             try:
                 yield
@@ -87,18 +92,25 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     def set_flat(self, vector: Any) -> None:
         """Write all numbers from one vector."""
         array = checked("flat", vector, (self.count,), self.block.dtype)
-        at = 0
+        sizes = [int(np.prod(slot.shape)) for slot in self.block.slots.values()]
+        parts = dict(zip(self.block.slots, np.split(array, np.cumsum(sizes)[:-1]), strict=True)) if sizes else {}
+        for name, part in parts.items():
+            _no_less_than_0(f"{self.where}[{name!r}]", name, part)
         with self.changing():
-            for name, slot in self.block.slots.items():
-                size = int(np.prod(slot.shape))
-                self.block.write(name, array[at : at + size].reshape(slot.shape))
-                at += size
+            for name, part in parts.items():
+                self.block.write(name, part.reshape(self.block.slots[name].shape))
 
 
 def _rebuild(shapes: dict[str, tuple[int, ...]], dtype: str, where: str, flat: NDArray[Any]) -> Parameters:
     made = Parameters(shapes, np.dtype(dtype), where)
     made.set_flat(flat)
     return made
+
+
+def _no_less_than_0(where: str, name: str, array: NDArray[Any]) -> None:
+    """Refuse a variance of which no root can be taken."""
+    if name.endswith("running_var") and (array < 0.0).any():
+        raise DataError(f"`{where}` must be at least 0, got `{array.min()}`")
 
 
 def checked(where: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -259,8 +259,7 @@ PLUMBING = (
     "dot",  # a loss whose gradient is what it is told: the parameters' vjp
     "norm",  # of those
     "update",
-    "bounds",  # whether it stays finite
-    "rest",
+    "rest",  # whether it stays finite
     "attempt",
     "scan_reals",  # looks at arrays before they are used
     "scan_labels",

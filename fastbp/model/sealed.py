@@ -1,4 +1,4 @@
-"""Files that vouch for themselves: safetensors with checksums, read as a whole and written as a whole.
+"""Files that vouch for themselves: safetensors with checksums.
 
 The words in the header of a file have
 
@@ -11,16 +11,11 @@ not against somebody who can write the file.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import secrets
-import stat
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from xxhash import xxh3_128_hexdigest
 
@@ -28,103 +23,7 @@ from fastbp.errors import CheckpointError
 
 HEAD, DATA = "xxh3", "data_xxh3"
 ZEROS = "0" * 32
-TEMPORARY = re.compile(r"\..+-[0-9a-f]{8}\.tmp")  # names that `write_whole` writes to
 _SEAL = re.compile(rb'"xxh3":"([0-9a-f]{32})"')
-
-
-def write_whole(path: Path, content: bytes, lasting: bool = True) -> None:
-    """Put a file in its place in one move, so that nobody, not even a crash, ever sees half of it.
-
-    One that is to be `lasting` outlives a power cut, too, for which the disk is waited for.
-    """
-    write_together({Path(path): content}, lasting)
-
-
-def write_together(files: dict[Path, bytes], lasting: bool = True) -> None:
-    """As `write_whole` for several files of one folder: none is moved before all are written, with one wait for all."""
-    names = {path: temporary(path) for path in files}
-    written: dict[Path, BinaryIO] = {}
-    try:
-        for path, content in files.items():
-            with _saying(path):
-                written[path] = _new(names[path])
-                written[path].write(content)
-                written[path].flush()
-        if lasting:
-            _sync(written)
-        for path, file in written.items():
-            with _saying(path):
-                file.close()
-        for path, name in names.items():
-            with _saying(path):
-                os.replace(name, path)
-        if lasting:
-            for folder in {path.parent for path in files}:
-                _sync_folder(folder)
-    except BaseException:
-        for file in written.values():
-            with contextlib.suppress(OSError):
-                file.close()
-        for name in names.values():
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-        raise
-
-
-def temporary(path: Path) -> Path:
-    """The name under which a file is written before it takes its place."""
-    return path.parent / f".{path.name}-{secrets.token_hex(4)}.tmp"
-
-
-def _new(name: Path) -> BinaryIO:
-    """A file that was not there, with the permissions that new files get."""
-    return open(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666), "wb")
-
-
-def _sync(files: dict[Path, BinaryIO]) -> None:
-    """Wait until files are on their disk, for several at once."""
-
-    def one(path: Path) -> None:
-        with _saying(path):
-            os.fsync(files[path].fileno())
-
-    if len(files) == 1:  # without threads, of which Python starts none while it ends
-        one(*files)
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(len(files)) as pool:
-        list(pool.map(one, files))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let moves outlast a power cut, where folders can be synchronised."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-@contextlib.contextmanager
-def _saying(path: Path) -> Iterator[None]:
-    """Errors name this file; some say none, and others a temporary one."""
-    try:
-        yield
-    except OSError as error:
-        if not error.errno:
-            raise
-        raise type(error)(error.errno, error.strerror, str(path)) from None
-
-
-def sweep_temporaries(folder: Path) -> None:
-    """Remove what writes that were killed left behind; nobody may write there meanwhile."""
-    for path in folder.iterdir():
-        if TEMPORARY.fullmatch(path.name):
-            with contextlib.suppress(OSError):
-                if stat.S_ISREG(path.lstat().st_mode):
-                    path.unlink()
 
 
 def sealed(arrays: dict[str, Any], words: dict[str, str]) -> bytes:

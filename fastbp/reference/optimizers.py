@@ -265,10 +265,18 @@ def clip_norm(gradients: list[Array], limit: float) -> tuple[list[Array], float]
     >>> norm, [g.round(4).tolist() for g in clipped]
     (5.0, [[0.6], [0.0, 0.8]])
     """
-    norm = sum(float(np.square(g, dtype=np.float64).sum()) for g in gradients) ** 0.5
-    shrink = float(limit) / (norm + 1e-6)
-    shrink = 1.0 if shrink > 1 else shrink  # a norm of NaN travels
-    return [g * shrink for g in gradients], norm
+    with np.errstate(over="ignore"):
+        norm = sum(float(np.square(g, dtype=np.float64).sum()) for g in gradients) ** 0.5
+    down = 1.0
+    if (
+        norm == np.inf
+    ):  # the squares of these gradients, and maybe their norm, are too large: those of 2**-600 g are not
+        down = 2.0**-600
+        norm = sum(float(np.square(g * down, dtype=np.float64).sum()) for g in gradients) ** 0.5
+    shrink, norm = float(limit) / (norm + 1e-6 * down), norm / down
+    if shrink > 1 / down:  # not where the norm is NaN, which travels
+        down = shrink = 1.0
+    return [g * down * shrink for g in gradients], norm
 
 
 def clip_value(gradients: list[Array], limit: float) -> list[Array]:

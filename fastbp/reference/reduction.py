@@ -38,6 +38,8 @@ def weighted(
         mass = float(len(rows) if counts is None else counts.sum(dtype=np.float64))
     else:
         omega = np.asarray(sample_weight, np.float64).reshape(rows.shape)
+        if reduction == "mean" and omega.size and omega.max() > 0:
+            omega = omega / omega.max()  # so that neither ω ℓ nor Σ ω leaves the floats
         total = float(omega @ rows)
         mass = float(omega.sum() if counts is None else omega @ counts)
     if reduction == "sum":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,6 +92,7 @@ class Words(msgspec.Struct, forbid_unknown_fields=True):
     best: Best
     done: bool
     rows: str
+    settings: dict[str, Any] = {}
 
 
 @dataclass
@@ -113,6 +114,8 @@ class Checkpoint:
     done : bool
     rows : str
         What tells the rows apart from others.
+    settings : dict
+        What the run began with, beside its data; empty in files of older versions.
     """
 
     arrays: dict[str, Any]
@@ -122,6 +125,7 @@ class Checkpoint:
     best: dict[str, Any]
     done: bool
     rows: str
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Its file."""
@@ -144,8 +148,13 @@ class Checkpoint:
             raise CheckpointError(f"`{path}` must be a checkpoint, got words that cannot be read ({why})") from None
         data = msgspec.to_builtins(words)
         callbacks = {name: state for name, state in data["callbacks"].items() if state is not None}
-        rest = {name: data[name] for name in ("numbers", "best", "done", "rows")}
+        rest = {name: data[name] for name in ("numbers", "best", "done", "rows", "settings")}
         return cls(arrays, history=History(**data["history"]), callbacks=callbacks, **rest)
+
+    @property
+    def epochs_begun(self) -> int:
+        """Complete epochs, and one that has begun."""
+        return len(self.history.loss) + bool(self.numbers["place"]["cursor"])
 
     def disagreements(self, trainer: Any, rows: int, group: int, measured: list[str], monitor: str) -> Iterator[str]:
         """What does not agree with the rest, or with the run that is to go on.
@@ -189,6 +198,12 @@ class Checkpoint:
             yield f"epoch `{at}` as the best of {epochs}"
         elif value is not None and (at < 0 or value != named[monitor][at]):
             yield f"`{value}` as the best `{monitor}`"
+        said = self.settings.get("trainer", {})
+        has = {name for name in Callbacks.__struct_fields__ if said.get(name) is not None}
+        if said and set(self.callbacks) != has:
+            yield f"the state of `{', '.join(self.callbacks)}`"
+        if history.stopped and (cursor or (said and said.get("early_stopping") is None)):
+            yield "an end before the last epoch"
         for name, state in self.callbacks.items():
             if state["best"] is not None and state["best"] not in named[monitor]:
                 yield f"`{state['best']}` as the best of `{name}`"

@@ -29,9 +29,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fastbp.errors import CheckpointError, ConfigError
-from fastbp.model.sealed import TEMPORARY, sweep_temporaries, write_whole
+from fastbp.errors import CheckpointError, ConfigError, FileError
 from fastbp.train.history import History
+from fastbp.writing import TEMPORARY, naming, sweep, write_together
 
 LOCK = ".lock"
 
@@ -50,6 +50,7 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.curves = self.path / "curves.svg"
         self.result = self.path / "result.json"
+        self.made = False  # whether the folder was not there before
         self._told: list[dict[str, Any]] = []  # epochs that both files are to have
         self._written = 0  # of them; -1 where nobody knows
 
@@ -59,26 +60,28 @@ class RunFolder:
         if exact is not None:
             folder = Path(exact)
             if os.path.lexists(folder) and not (folder.is_dir() and _is_empty(folder)):
-                raise ConfigError(f"`--run-dir` must be a folder that is not there or empty, got `{folder}`")
+                raise _not_new(folder)
         else:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
             folder = Path(base) / f"{name}-{now}-{secrets.token_hex(2)}"
+        out = cls(folder)
         try:
+            out.made = not folder.exists()
             folder.mkdir(parents=True, exist_ok=exact is not None)
         except OSError as error:
             where = "`run.folder`" if exact is None else "`--run-dir`"
             raise ConfigError(f"{where} must be where folders can be made, got `{folder}` ({error.strerror})") from None
-        return cls(folder)
+        return out
 
     @classmethod
     def old(cls, path: str, base: str = "runs") -> RunFolder:
         """A run that is there; "auto" is the newest one below `base` that can be resumed."""
         if path == "auto":
-            found = [p.parent for p in Path(base).glob("*/checkpoint.safetensors")]
-            found = [p for p in found if not (p / "result.json").exists()]
+            found = [cls(p.parent) for p in Path(base).glob("*/config.yaml")]
+            found = [run for run in found if not run.result.exists()]
             if not found:
                 raise CheckpointError(f"`--resume auto` must find a run to go on with in `{base}`, got none")
-            path = str(max(found, key=lambda p: ((p / "checkpoint.safetensors").stat().st_mtime_ns, p.name)))
+            path = str(max(found, key=lambda run: (run._last_written(), run.path.name)).path)
         folder = cls(path)
         if not folder.config.is_file():
             message = f"`{path}` must be the folder of a run, got one without `config.yaml`"
@@ -87,13 +90,23 @@ class RunFolder:
             raise CheckpointError(message)
         return folder
 
+    def _last_written(self) -> int:
+        """When the newest checkpoint was written, or the configuration of a run that has none yet."""
+        file = self.checkpoint if self.checkpoint.exists() else self.config
+        return file.stat().st_mtime_ns
+
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Nobody else works on this run meanwhile; a process that is killed lets go of it."""
+    def held(self, new: bool = False) -> Iterator[None]:
+        """Nobody else works on this run meanwhile; a process that is killed lets go of it.
+
+        One that is to be `new` may have been begun, and ended, by another process since its folder was made.
+        """
         lock = self.path / LOCK
         handle = _taken(lock)
         try:
-            sweep_temporaries(self.path)
+            if new and not _is_empty(self.path):
+                raise _not_new(self.path)
+            sweep(self.path)
             yield
         finally:
             with contextlib.suppress(OSError):
@@ -101,15 +114,20 @@ class RunFolder:
             _close(handle)
 
     def discard(self) -> None:
-        """Remove the folder where nothing was written into it yet."""
+        """Remove the folder where nothing was written into it yet, unless somebody else made it."""
         with contextlib.suppress(OSError):
-            if _is_empty(self.path):
-                sweep_temporaries(self.path)
+            if self.made and _is_empty(self.path):
+                sweep(self.path)
                 self.path.rmdir()
 
     def write(self, path: Path, text: str, lasting: bool = False) -> None:
         """Write a file in one move."""
-        write_whole(path, text.encode(), lasting)
+        write_together({path: text.encode()}, lasting)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, where it is there."""
+        with naming(path):
+            path.unlink(missing_ok=True)
 
     def write_history(self, rows: list[dict[str, Any]]) -> None:
         """Both files of the epochs, as a whole."""
@@ -158,11 +176,12 @@ class RunFolder:
 
 
 def _append(path: Path, text: str) -> None:
-    try:
-        with open(path, "a", encoding="utf-8", newline="") as file:
-            file.write(text)
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror, str(path)) from None
+    with naming(path), open(path, "a", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def _not_new(folder: Path) -> ConfigError:
+    return ConfigError(f"`--run-dir` must be a folder that is not there or empty, got `{folder}`")
 
 
 def _is_empty(folder: Path) -> bool:
@@ -178,7 +197,7 @@ def _taken(lock: Path) -> int:
             handle = os.open(lock, flags, 0o666)
         except OSError as error:
             if error.errno != errno.ELOOP:
-                raise
+                raise FileError.of(error, lock) from None
             raise CheckpointError(f"`{lock}` must be a file of the run alone, got a link") from None
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -265,9 +284,16 @@ def environment(threads: int) -> dict[str, Any]:
         "processors": os.cpu_count(),
         "threads": threads,
         "command": sys.argv,
-        "folder": os.getcwd(),
+        "folder": _current_folder(),
         "began": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     }
+
+
+def _current_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it is gone
+        return None
 
 
 def version_of_fastbp() -> str:

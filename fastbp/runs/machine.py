@@ -36,9 +36,7 @@ def findings() -> dict[str, Any]:
         **{f"self_test_{real}": found for real, found in self_test().items()},
     }
     one, many = peak(1), peak(count)
-    import numba
-
-    found["threading_layer"] = numba.threading_layer()  # type: ignore[attr-defined]
+    found["threading_layer"] = threading_layer()
     found["peak_gflops"] = f"{one:.0f} on one thread, {many:.0f} on {count}"
     found["python"] = platform.python_version()
     found["fastbp"] = version_of_fastbp()
@@ -50,6 +48,16 @@ def findings() -> dict[str, Any]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def threading_layer() -> str:
+    """What runs Numba's threads in this process, if there are any."""
+    import numba
+
+    try:
+        return str(numba.threading_layer())  # type: ignore[attr-defined]
+    except ValueError:
+        return "none, as one thread needs none"
 
 
 def origin_of_code() -> str:

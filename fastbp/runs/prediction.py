@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from fastbp.config.schema import Data
@@ -61,7 +60,7 @@ class Model:
 
     def read(self, files: tuple[str, ...], settings: dict[str, Any]) -> Frame:
         """Rows of files, read as the training rows were."""
-        data = msgspec.convert({**settings, "path": list(files)}, Data)
+        data = Data(**settings)
         targets = self.recipe.outputs.columns
         data.target = targets[0] if len(targets) == 1 else None
         data.columns = {part.name: "category" for part in self.recipe.inputs.parts if isinstance(part, Category)}

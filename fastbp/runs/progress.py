@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any, TextIO
 
+from fastbp.errors import sentence
 from fastbp.train.history import History
 
 EVERY = 0.1  # seconds from one drawing to the next
@@ -60,7 +61,7 @@ class Progress:
     def say(self, message: str) -> None:
         """A line that is to be seen even where everything else is quiet."""
         self.end()
-        print(f"fastbp: {message}", file=self.out, flush=True)
+        print(sentence(f"fastbp: {message}"), file=self.out, flush=True)
 
     def begin(self, run: Any, history: History) -> None:
         self._begun = time.perf_counter()

@@ -66,6 +66,12 @@ class Subject:
         return f"{found:08x}"
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """What the run is beside its data, as JSON has it."""
+        said = {key: self.resolved[key] for key in ("dtype", "seed", "network", "trainer")}
+        return dict(json.loads(json.dumps(said)))
+
+    @property
     def _sizes(self) -> tuple[int, int, dict[int, tuple[int, int]]]:
         inputs, outputs = self.recipe.inputs, self.recipe.outputs.width
         return inputs.width, outputs * self.loss.outputs_per_target, inputs.embeddings()

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.check import fail, show
 from fastbp.config.resolve import changes, resolved
-from fastbp.config.text import as_yaml, read
-from fastbp.errors import CheckpointError, ConfigError, DivergedError
+from fastbp.config.text import as_yaml, dotted, read
+from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError, FileError
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
-from fastbp.model.sealed import write_together
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.curves import curves
 from fastbp.runs.folder import RunFolder, environment, epoch_row
@@ -27,6 +27,7 @@ from fastbp.runs.subject import absolute, subject_of
 from fastbp.train.callbacks import Callback, EarlyStopping, Monitor, ReduceLROnPlateau
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.history import History
+from fastbp.writing import write_together
 
 WRITING = 0.03  # of a run's time, at most, which checkpoints may take: any older one leads to the same bits
 FLUSH_SECONDS = 0.25  # from one writing of finished epochs to the next
@@ -65,7 +66,6 @@ class Training(Callback):
             )
         going_on = going_on and folder.checkpoint.is_file()  # one that was killed before its first begins again
         self.checkpoint: Checkpoint | None = Checkpoint.load(folder.checkpoint) if going_on else None
-        self.patience_before = plan_of(read(folder.config)).config.trainer.early_stopping if going_on else None
         if self.checkpoint is not None:
             self._check(self.checkpoint, name)
         self.best: dict[str, Any] = {"value": None, "epoch": -1}
@@ -74,6 +74,13 @@ class Training(Callback):
     def _check(self, found: Checkpoint, monitor: str) -> None:
         """Refuse a checkpoint that is not one of this run."""
         folder, parts = self.folder, self.subject.parts
+        settings = _known(self.subject.settings, found.settings)
+        for path, before, now in differences(found.settings, settings):
+            what = f"{now} as `{dotted(path)}`, which was {before}"
+            raise CheckpointError(f"`{folder.config}` must keep what the run began with, got {what}")
+        epochs, wanted = found.epochs_begun, self.plan.config.trainer.epochs
+        if wanted < epochs:
+            raise ConfigError(f"`trainer.epochs` must be at least the {epochs} that the run has begun, got `{wanted}`")
         if found.rows != self.subject.fingerprint:
             raise CheckpointError(f"`{folder.path}` must go on with the rows it began with, got others from its files")
         measured = ["val_loss", *(f"val_{name}" for name in self.subject.metrics)] if "validation" in parts else []
@@ -121,9 +128,9 @@ class Training(Callback):
         """Write, or say why that fails, which is no reason to end a run that is well."""
         try:
             write()
-        except OSError as error:
+        except FileError as error:
             self.due = self.flush_at = time.perf_counter() + RETRY_SECONDS
-            self.progress.say(f"`{error.filename}`: {error.strerror}; training goes on, and it is tried again")
+            self.progress.say(f"{error}; training goes on, and it is tried again")
 
     def epoch(self, trainer: Any, history: History) -> None:
         at = len(history.loss) - 1
@@ -145,7 +152,8 @@ class Training(Callback):
         arrays, numbers = state_of(self.trainer)
         arrays = {**arrays, **{f"best/{name}": array for name, array in self.best_arrays.items()}}
         states = {name: other.state() for name, other in self.others.items()}
-        found = Checkpoint(arrays, numbers, history, states, self.best, done, self.subject.fingerprint)
+        said = self.subject.fingerprint, self.subject.settings
+        found = Checkpoint(arrays, numbers, history, states, self.best, done, *said)
         self.save_networks({self.folder.checkpoint: found.to_bytes()})
         now = time.perf_counter()
         self.due = now + max(self.plan.config.run.checkpoint_seconds, (now - begun) / WRITING)
@@ -204,8 +212,16 @@ class Training(Callback):
         return self.checkpoint.history
 
     def _stays_stopped(self, history: History) -> bool:
-        """Whether what ended the fit ends it now, too."""
-        return bool(history.stopped) and self.plan.config.trainer.early_stopping == self.patience_before
+        """Whether what ended the fit ends it now, too: early stopping as it was when the checkpoint was written."""
+        assert self.checkpoint is not None
+        if self.checkpoint.settings:
+            before, now = (
+                said["trainer"]["early_stopping"] for said in (self.checkpoint.settings, self.subject.settings)
+            )
+        else:  # of an older version, whose file says so alone
+            before = plan_of(read(self.folder.config)).config.trainer.early_stopping
+            now = self.plan.config.trainer.early_stopping
+        return bool(history.stopped) and before == now
 
     def _write_history(self, history: History | None) -> None:
         self.folder.write_history([epoch_row(history, i) for i in range(len(history.loss))] if history else [])
@@ -217,7 +233,7 @@ class Training(Callback):
             history = self._restored()
             if not self._stays_stopped(history):  # else it was cut off between its last epoch and its end
                 history.stopped = ""
-        folder.result.unlink(missing_ok=True)  # of fewer epochs
+        folder.remove(folder.result)  # of fewer epochs
         begun = time.perf_counter()
         folder.write(folder.config, as_yaml(absolute(self.subject.resolved)), lasting=True)
         self.waited = time.perf_counter() - begun  # for the disk, as a checkpoint will
@@ -254,7 +270,8 @@ class Training(Callback):
             self.progress.end()
             folder.flush()
             if self.best_arrays:
-                self.save_networks()
+                with contextlib.suppress(DataError):  # the network of the last epoch is not finite
+                    self.save_networks()
             raise
         self.progress.end()
         return found
@@ -295,14 +312,27 @@ def refuse_changes(before: Plan, after: Plan) -> None:
     """Refuse to go on with a run whose settings are others."""
     task = before.config.data.task or "numbers"
     pair = [resolved(p, p.loss, list(p.config.trainer.metrics or ()), task) for p in (before, after)]
-    found = changes(pair[0], pair[1])
-    if found:
-        path = found[0]
+    for path, old, new in differences(*pair):
+        may = "where epochs, time limit and patience may change"
+        raise fail(after.text, path, f"must stay {old} when a run goes on, {may}, got {new}")
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """Paths at which two resolved configurations differ and may not, and both values as messages show them."""
+    for path in changes(old, new):
         values = []
-        for data in pair:
+        for data in (old, new):
             value: Any = data
             for key in path:
                 value = value.get(key) if isinstance(value, dict) else None
             values.append(show(value))
-        may = "where epochs, time limit and patience may change"
-        raise fail(after.text, path, f"must stay {values[0]} when a run goes on, {may}, got {values[1]}")
+        yield path, values[0], values[1]
+
+
+def _known(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """What is in `new` of the keys of `old`: an older version had fewer."""
+    return {
+        key: _known(value, old[key]) if isinstance(value, dict) and isinstance(old[key], dict) else value
+        for key, value in new.items()
+        if key in old
+    }

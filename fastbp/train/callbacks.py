@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -258,19 +258,29 @@ class TimeBudget(Callback):
             history.stopped = f"the time budget of {self.seconds:g} seconds is spent"
 
 
-@contextmanager
-def running(hooks: Sequence[Callback], trainer: Any, history: History) -> Iterator[None]:
-    """Every callback begins, in order, and those that have begun end, whatever happens inside and in the others."""
-    begun: list[Callback] = []
-    try:
-        for hook in hooks:
-            hook.begin(trainer, history)  # may refuse, and then nothing has changed
-            begun.append(hook)
-        yield
-    finally:
+class running:
+    """Every callback begins, in order, and those that have begun end, whatever happens inside and in the others.
+
+    No generator, out of which a StopIteration could not come.
+    """
+
+    def __init__(self, hooks: Sequence[Callback], trainer: Any, history: History) -> None:
+        self._hooks, self._given = hooks, (trainer, history)
+        self._begun: list[Callback] = []
+
+    def __enter__(self) -> None:
+        try:
+            for hook in self._hooks:
+                hook.begin(*self._given)  # may refuse, and then nothing has changed
+                self._begun.append(hook)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
         with ExitStack() as stack:
-            for hook in reversed(begun):
-                stack.callback(hook.end, trainer, history)
+            for hook in reversed(self._begun):
+                stack.callback(hook.end, *self._given)
 
 
 def callback(value: Any) -> Callback:

@@ -38,6 +38,10 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
     missing = [name for name in (*blocks, "order") if name not in arrays]
     if missing:
         raise CheckpointError(f"the state of a trainer must have `{missing[0]}`, got none")
+    others = [name for name in arrays if name not in blocks and name != "order" and not name.startswith("best/")]
+    if others:
+        raise CheckpointError(f"the state of a trainer must have nothing else, got `{others[0]}`")
+    squares = {f"moment {i}" for i in trainer.optimizer.squares}
     for name, (block, own) in blocks.items():
         array, slot = arrays[name], block.slots[own]
         if array.shape != slot.shape or array.dtype != block.dtype:
@@ -45,6 +49,8 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
             raise CheckpointError(f"`{name}` must have {wanted}, got `{array.shape}` and `{array.dtype}`")
         if not np.isfinite(array).all():
             raise CheckpointError(f"`{name}` must be finite, got NaN or infinity")
+        if (name.partition("/")[0] in squares or name.endswith(".running_var")) and (array < 0.0).any():
+            raise CheckpointError(f"`{name}` must be at least 0, got `{array.min()}`")
     _check_position(numbers["place"], arrays["order"])
     with trainer._lock, trainer.net.parameters.changing():
         for name, (block, own) in blocks.items():

@@ -60,6 +60,13 @@ class Optimizer:
 
         return RULES[self.kernel].moments
 
+    @property
+    def squares(self) -> tuple[int, ...]:
+        """Which of those are sums or means of squares, and never below 0."""
+        from fastbp.kernels.optimizers import RULES
+
+        return RULES[self.kernel].squares
+
     def first_moments(self) -> float:
         """What those are at first."""
         return 0.0

@@ -21,14 +21,11 @@ from fastbp.model.checks import between, chance, positive, whole
 Array = NDArray[np.float64]
 
 SCHEDULES: dict[str, type[Schedule]] = {}
-LIMIT = 2**53  # steps are float64 in the formulas
+BITS = 53  # steps are float64 in the formulas
 
 
 def _steps(where: str, value: Any, least: int = 0) -> int:
-    number = whole(where, value, least)
-    if number >= LIMIT:
-        raise ConfigError(f"`{where}` must be below 2**53, got `{number}`")
-    return number
+    return whole(where, value, least, BITS)
 
 
 def _count(where: str, value: Any) -> int:

@@ -206,9 +206,9 @@ class Trainer(Snapshots):
         with self.net.lock:
             found = self._averaged or self.net.sharing(self._average)
             self._averaged = found
-            with found.parameters.changing():
-                for name in self._still:  # which no step moves towards its average
-                    self._average.write(name, self.net.parameters[name])
+            found.parameters.version += 1  # steps have moved it
+            for name in self._still:  # but not these
+                found.parameters[name] = self.net.parameters[name]
             return found
 
     @property
@@ -250,7 +250,8 @@ class Trainer(Snapshots):
             return plan.loss
         x, t, top = self.net.checked(X, y, self._loss, sample_weight)
         if plan is None or plan.batch < len(x):
-            plan = self._step_plan = self._plan(max(len(x), self.batch_size))
+            ahead = min(self.batch_size, 2 * len(x))  # for batches that grow, but not for those that never come
+            plan = self._step_plan = self._plan(max(len(x), ahead))
             small = self.threads == 1 or plan.work < ONE_CALL_WORK
             self._small = small and self._loss.simple and not self.net.has_codes
         plan.bind(x, t, top)

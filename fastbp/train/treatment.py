@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from fastbp.engine.panels import Block
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.model.batch_plan import Update
@@ -104,6 +106,11 @@ def update_of(
     treatment: Treatment,
 ) -> Update:
     """What a step does with gradients, and the memory that it needs for that."""
+    least = float(np.finfo(net.dtype).tiny)
+    eps = getattr(optimizer, "eps", least)
+    if eps < least:  # which is flushed to 0, by which nobody may divide
+        where = f"`{type(optimizer).__name__}.eps`"
+        raise ConfigError(f"{where} must be at least `{least:g}` for `{net.dtype.name}`, got `{eps:g}`")
     slots = net.parameters.block.slots
     limit = 0.0 if clip_norm is None else positive("clip_norm", clip_norm)
     batches = whole("accumulate", accumulate, 1)

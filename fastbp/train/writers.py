@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import math
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.model.checks import flag, whole
 from fastbp.train.callbacks import Callback, Monitor
+from fastbp.writing import naming
 
 if TYPE_CHECKING:
     from fastbp.train.history import History
@@ -23,6 +27,11 @@ def _path(where: str, value: Any) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise ConfigTypeError(f"`{where}` must be a path, got `{brief(value)}`")
     return Path(value)
+
+
+def _make_folder_of(path: Path) -> None:
+    with naming(path), contextlib.suppress(FileExistsError):  # a file, of which opening says so
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _row(trainer: Trainer, history: History) -> dict[str, Any]:
@@ -86,34 +95,59 @@ class ModelCheckpoint(Callback):
         row = _row(trainer, history)
         if len(history.loss) % self.every == 0 and (not self.save_best_only or self._monitor.improved(history)):
             self.saved = Path(str(self.path).format(**row))
-            self.saved.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder_of(self.saved)
             trainer.evaluated.save(self.saved)
 
 
 class _Log(Callback, ABC):
-    """A text file with one line an epoch, each there as soon as the epoch has ended."""
+    """A text file with one line an epoch, each there as soon as the epoch has ended, and none by half."""
 
     def __init__(self, path: str | Path, append: bool = False) -> None:
         self.path = _path(f"{type(self).__name__}.path", path)
         self.append = flag(f"{type(self).__name__}.append", append)
-        self._file: TextIO | None = None
+        self._file: BinaryIO | None = None
 
     def epoch(self, trainer: Trainer, history: History) -> None:
         if self._file is None:  # not before, for another callback may refuse the fit
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._headed = self.append and self.path.exists() and self.path.stat().st_size > 0
-            self._file = open(self.path, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115
-        self._write(self._file, _row(trainer, history))
-        self._file.flush()
+            _make_folder_of(self.path)
+            with naming(self.path):
+                self._file = open(self.path, "ab+" if self.append else "wb", buffering=0)  # noqa: SIM115
+                self._begun = self._file.tell() > 0
+                if self._begun and not _ends_with_a_line(self._file):  # a crash has left half of one
+                    _add(self._file, b"\n")
+        text = self._text(_row(trainer, history), head=not self._begun)
+        with naming(self.path):
+            _add(self._file, text.encode())
+        self._begun = True
 
     def end(self, trainer: Trainer, history: History) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with naming(self.path):
+                file.close()
 
     @abstractmethod
-    def _write(self, file: TextIO, row: dict[str, Any]) -> None:
-        """Add the line of one epoch."""
+    def _text(self, row: dict[str, Any], head: bool) -> str:
+        """The line of one epoch, below the names of its columns where it is the first."""
+
+
+def _ends_with_a_line(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
+
+
+def _add(file: BinaryIO, line: bytes) -> None:
+    """Write a line at the end of a file; where that fails, nothing of it stays."""
+    before = file.tell()
+    try:
+        written = 0
+        while written < len(line):
+            written += file.write(line[written:])
+    except BaseException:
+        with contextlib.suppress(OSError):
+            file.truncate(before)
+            file.seek(before)
+        raise
 
 
 class CSVLogger(_Log):
@@ -127,12 +161,13 @@ class CSVLogger(_Log):
         Whether a file that is there goes on, without a second header; otherwise it is replaced.
     """
 
-    def _write(self, file: TextIO, row: dict[str, Any]) -> None:
-        out = csv.writer(file, lineterminator="\n")
-        if not self._headed:
-            out.writerow(row)
-            self._headed = True
-        out.writerow(row.values())
+    def _text(self, row: dict[str, Any], head: bool) -> str:
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        if head:
+            writer.writerow(row)
+        writer.writerow(row.values())
+        return out.getvalue()
 
 
 class JSONLogger(_Log):
@@ -146,6 +181,5 @@ class JSONLogger(_Log):
         Whether a file that is there goes on; otherwise it is replaced.
     """
 
-    def _write(self, file: TextIO, row: dict[str, Any]) -> None:
-        finite = {k: v if math.isfinite(v) else None for k, v in row.items()}
-        file.write(json.dumps(finite) + "\n")
+    def _text(self, row: dict[str, Any], head: bool) -> str:
+        return json.dumps({k: v if math.isfinite(v) else None for k, v in row.items()}) + "\n"

@@ -340,8 +340,18 @@ def test_names_that_look_like_numbers_stay_as_they_are_written(here, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["predict", "run", "people.csv", "-o", "none/x.csv"], "fastbp: `none/x.csv`: No such file or directory\n"),
-        (["init", "people.csv", "-o", "none/x.yaml"], "fastbp: `none/x.yaml`: No such file or directory\n"),
+        (
+            ["predict", "run", "people.csv", "-o", "none/x.csv"],
+            "fastbp: `none/x.csv` must be a file that can be written (No such file or directory)\n",
+        ),
+        (
+            ["init", "people.csv", "-o", "none/x.yaml"],
+            "fastbp: `none/x.yaml` must be a file that can be written (No such file or directory)\n",
+        ),
+        (
+            ["show", "run", "--graph", "no/where.svg"],
+            "fastbp: `no/where.svg` must be a file that can be written (No such file or directory)\n",
+        ),
         (
             ["train", "config.yaml", "--run-dir", "people.csv/x"],
             "fastbp: `--run-dir` must be where folders can be made",
@@ -384,3 +394,10 @@ def test_a_damaged_recipe_is_a_sentence_with_its_file(here, about, message, caps
         net.save("odd.safetensors")
     assert main(["predict", "odd.safetensors", "people.csv"]) == 2
     assert capsys.readouterr().err == f"fastbp: `odd.safetensors` {message}\n"
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+@pytest.mark.parametrize(("delimiter", "found"), [("ab", "one character, got `ab`"), ('"', "neither a quote")])
+def test_a_delimiter_that_is_none_is_a_sentence(here, command, delimiter, found, capsys):
+    assert main([command, "run", "people.csv", "--delimiter", delimiter]) == 2
+    assert capsys.readouterr().err.startswith(f"fastbp: `data.delimiter` must be {found}")

@@ -91,10 +91,6 @@ def test_what_was_drawn_is_told_as_json_and_not_at_all(here, capsys):
             "hint: `fastbp show config.yaml --graph net.svg` draws the network of a configuration or a file",
         ),
         (
-            ["show", "run", "--graph", "no/where.svg"],
-            "`--graph` must be a file that can be written, got `no/where.svg`: No such file or directory",
-        ),
-        (
             ["show", "run", "--graph", "net.png"],
             "`--graph` must be a file whose name ends in `.svg`, got `net.png`",
         ),

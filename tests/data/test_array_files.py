@@ -213,5 +213,56 @@ def test_damaged_gzip_is_refused(tmp_path):
         assert message(read_idx, path).startswith(f"{path.name}: must ")
 
 
+HEAD = "{'descr': '<f8', 'fortran_order': False, 'shape': (40, 3), }"
+HEADS = {
+    "fewer rows": (HEAD.replace("40", "10"), "must have 240 bytes behind its head, got more"),
+    "half of each number": (HEAD.replace("f8", "f4"), "must have 480 bytes behind its head, got more"),
+    "more rows": (HEAD.replace("40", "41"), "got `"),
+    "keys that are not texts": (HEAD.replace("'descr'", "(40, 3)"), "got `'<' not supported between instances of "),
+    "a type that is none": (HEAD.replace("'<f8'", "{'a': [3]}"), "got `"),
+    "a shape that is none": (HEAD.replace("(40, 3)", "None"), "got `"),
+    "brackets": ("(" * 3000, "got `"),
+}
+
+
+@pytest.mark.parametrize(("head", "wanted"), HEADS.values(), ids=HEADS)
+def test_a_head_that_says_something_else_is_refused_with_a_right_checksum_too(tmp_path, head, wanted):
+    content = b"\x93NUMPY\x01\0" + struct.pack("<H", len(head)) + head.encode() + np.ones((40, 3)).tobytes()
+    (tmp_path / "x.npy").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("X.npy", content)
+    for read, name in ((read_npy, "x.npy"), (read_npz, "x.npz")):
+        said = message(read, tmp_path / name)
+        assert said.startswith(f"{name}: ")
+        assert wanted in said
+
+
+def test_what_stands_behind_an_array_is_refused(tmp_path):
+    with open(tmp_path / "x.npy", "wb") as file:
+        for _ in range(2):
+            np.save(file, np.ones(3))
+    assert message(read_npy, tmp_path / "x.npy") == "x.npy: must have 24 bytes behind its head, got more"
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        for name in ("X", "X.npy"):
+            archive.writestr(name, npy(np.ones(2)))
+    assert message(read_npz, tmp_path / "x.npz") == "x.npz: names of arrays must differ, got `X` twice"
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_archive_that_changed_is_never_another(tmp_path, save):
+    """A bit of every 16th byte; the archive says the names twice, so those may change in one place."""
+    path = tmp_path / "x.npz"
+    save(path, X=np.arange(600.0).reshape(200, 3), y=np.arange(200) % 3)
+    content, right = path.read_bytes(), read_npz(path)
+    for at in range(0, len(content), 16):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1 << at // 16 % 8]) + content[at + 1 :])
+        with contextlib.suppress(DataError):
+            found = read_npz(path)
+            assert [a.tobytes() for a in found.values()] == [a.tobytes() for a in right.values()]
+
+
 def test_free_memory_is_some_of_the_machines():
     assert 1 << 20 < memory() < 1 << 50

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fastbp.config.schema import Data
+from fastbp.data import array_files, files
 from fastbp.data.files import TARGET, is_idx, read_frame, read_paths, suffix_of
 from fastbp.errors import DataError, DependencyError
 
@@ -269,11 +270,29 @@ class Polars:
     def __init__(self, panics):
         self.panics = panics
 
-    def read_ipc(self, path):
+    def scan_ipc(self, path):
         os.write(2, b"thread 'worker' panicked at x.rs:1:1\n")
         if self.panics:
             raise Panic("called `Result::unwrap()` on an `Err` value")
+        return self
+
+    def read_ipc(self, path):
         return type("table", (), {"get_columns": lambda self: []})()
+
+    def select(self, what):
+        return self
+
+    def len(self):
+        return self
+
+    def collect(self):
+        return self
+
+    def item(self):
+        return 0
+
+    def collect_schema(self):
+        return {}
 
 
 @pytest.mark.parametrize(("panics", "found"), [(True, ""), (False, "thread 'worker' panicked at x.rs:1:1\n")])
@@ -297,8 +316,9 @@ def test_stderr_stays_where_other_threads_may_write_to_it(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("ending", ["arrow", "parquet"])
-def test_damaged_tables_of_polars_are_read_or_refused(tmp_path, ending):
+def test_damaged_tables_of_polars_are_read_or_refused(tmp_path, ending, monkeypatch):
     pl = pytest.importorskip("polars")
+    monkeypatch.setattr(files, "_ends_its_process", lambda path: False)  # none of these does, and asking takes long
     content = io.BytesIO()
     table = pl.DataFrame({"x": [1.0, 2.0, 3.0], "y": ["u", "v", "u"]})
     (table.write_ipc if ending == "arrow" else table.write_parquet)(content)
@@ -312,3 +332,27 @@ def test_damaged_tables_of_polars_are_read_or_refused(tmp_path, ending):
         except DataError as error:
             panics += str(error).endswith("got one that is damaged")
     assert panics or ending == "parquet"
+
+
+def test_a_table_that_would_end_the_process_is_refused(tmp_path):
+    pl = pytest.importorskip("polars")
+    content = io.BytesIO()
+    table = pl.DataFrame({"x": [1.5, None] * 5000})
+    table.write_ipc(content, compression="zstd")
+    content = content.getvalue()
+    begin = content.index(b"\x28\xb5\x2f\xfd") - 8  # of a buffer, the size of which stands before it
+    (tmp_path / "t.arrow").write_bytes(content[:begin] + b"\x75" * 8 + content[begin + 8 :])
+    assert message(tmp_path / "t.arrow", tmp_path) == (
+        "t.arrow: must be a table that Polars can read, got one that is damaged"
+    )
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_a_table_that_unpacks_to_more_than_memory_is_refused_before(tmp_path, monkeypatch, ending):
+    pl = pytest.importorskip("polars")
+    monkeypatch.setattr(array_files, "memory", lambda: 2 << 20)
+    table = pl.DataFrame({"x": pl.zeros(200_000, pl.Int8, eager=True)})
+    path = tmp_path / f"t.{ending}"
+    table.write_parquet(path) if ending == "parquet" else table.write_ipc(path, compression="zstd")
+    assert path.stat().st_size < 10_000
+    assert message(path, tmp_path) == f"t.{ending}: must fit into the 1 MiB that a file may take, got `1 MiB`"

@@ -331,6 +331,18 @@ def test_what_others_could_have_written_is_not_run(mode, warm, tmp_path):
     assert files(folder).keys() == before.keys()
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files to others")
+def test_what_belongs_to_another_user_is_not_run(warm, tmp_path):
+    folder = tmp_path / "cache"
+    shutil.copytree(warm, folder)
+    before = files(folder)
+    os.chown(inner(folder), 12345, 12345)
+    out, errors = run(folder=folder)
+    assert compiled(out) == FUNCTIONS
+    warns_once(errors, f"{inner(folder)} belongs to another user")
+    assert files(folder).keys() == before.keys()
+
+
 @pytest.mark.parametrize(
     ("variables", "place"),
     [

@@ -1,7 +1,8 @@
 /* Counts what a process does to files below one folder, and makes the Nth of these operations fail or be its last.
 
    Preloaded; `shim_arm` begins, `shim_count` says how many there were. Modes: 1 the Nth fails, 2 the Nth and all after
-   it fail, 3 the process is killed before the Nth, 4 the process is killed after half of the Nth, where it is a write. */
+   it fail, 3 the process is killed before the Nth, 4 the process is killed after half of the Nth, where it is a write,
+   5 the process gets a signal before the Nth, 6 and another one before the next. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -51,6 +52,8 @@ static int fails(int is_write) {
     count++;
     if (mode == 3 && count == at) die();
     if (mode == 4 && count == at && !is_write) die();
+    if ((mode == 5 || mode == 6) && count == at) kill(getpid(), code);
+    if (mode == 6 && count == at + 1) kill(getpid(), code);
     if ((mode == 1 && count == at) || (mode == 2 && count >= at)) { errno = code; return 1; }
     return 0;
 }
@@ -99,6 +102,16 @@ int fsync(int fd) {
     if (slow) { usleep(1000 * slow); syncs++; }
     if (is_tracked(fd) && fails(0)) return -1;
     return real(fd);
+}
+
+int ftruncate(int fd, off_t size) {
+    REAL(ftruncate);
+    return is_tracked(fd) && fails(0) ? -1 : real(fd, size);
+}
+
+int ftruncate64(int fd, off64_t size) {
+    REAL(ftruncate64);
+    return is_tracked(fd) && fails(0) ? -1 : real(fd, size);
 }
 
 int flock(int fd, int operation) {

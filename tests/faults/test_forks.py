@@ -297,6 +297,55 @@ print(in_a_child(train) == expected)
     ]
 
 
+@pytest.mark.parametrize("held", ["CODE", "IMPORTS"])
+def test_ctrl_c_while_a_fork_waits_leaves_no_lock_held_on_either_side(held):
+    code = f"""
+from fastbp.engine import forks
+expected = train()
+main, holds, told = threading.main_thread().ident, threading.Event(), threading.Event()
+def waits():
+    frame = sys._current_frames()[main]
+    while frame is not None and frame.f_code.co_name != "_before":
+        frame = frame.f_back
+    return frame is not None
+def hold():
+    with forks.{held}:
+        holds.set()
+        while not waits():
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+        told.wait()
+other = threading.Thread(target=hold)
+other.start()
+holds.wait()
+out, into = os.pipe()
+try:
+    child = os.fork()
+    if not child:
+        signal.alarm(30)
+        try:
+            os.write(into, str(train()).encode())
+        except ForkError:
+            os.write(into, b"ForkError")
+        os._exit(0)
+    for _ in range(10000):
+        time.sleep(0.001)
+except KeyboardInterrupt:
+    print("interrupted")
+os.close(into)
+status = os.waitstatus_to_exitcode(os.wait()[1])
+print(status, os.fdopen(out).read() in ("ForkError", str(expected)))
+told.set()
+other.join()
+taken = []
+third = threading.Thread(target=lambda: taken.extend(one.acquire(timeout=5) for one in (forks.CODE, forks.IMPORTS)))
+third.start()
+third.join()
+print(taken)
+"""
+    assert run(code) == ["interrupted", "0 True", "[True, True]"]
+
+
 def test_the_checks_of_this_file_see_a_child_that_hangs():
     code = """
 lock = threading.Lock()

@@ -8,14 +8,22 @@ import json
 
 import pytest
 
-from tests.faults.server import CONFIG, FOREVER, HALF, KILL, ONCE, WHOLE, Server, can_run, told
+from tests.faults.server import (
+    CONFIG,
+    FILES,
+    FOREVER,
+    HALF,
+    KILL,
+    ONCE,
+    RARELY,
+    Server,
+    can_run,
+    numbers,
+    recover,
+    told,
+)
 
 pytestmark = pytest.mark.skipif(not can_run(), reason="a compiler builds the library that makes operations fail")
-FILES = {
-    *("config.yaml", "environment.json", "metrics.jsonl", "history.csv", "best.safetensors", "last.safetensors"),
-    *("checkpoint.safetensors", "curves.svg", "result.json"),
-}
-RARELY = ["--set", "run.checkpoint_seconds=1000"]
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +43,6 @@ def runs(server, tmp_path_factory):
     return folder
 
 
-def numbers(total, few):
-    """Which operations are tried."""
-    return range(1, total + 1) if WHOLE else sorted({1 + i * (total - 1) // (few - 1) for i in range(few)})
-
-
 def commands(runs, target, kind):
     """What trains, with a part of it done before, where that is wanted."""
     config = str(runs / "config.yaml")
@@ -47,14 +50,6 @@ def commands(runs, target, kind):
     if kind != "resumed":
         return None, fresh
     return [*fresh, "--set", "trainer.epochs=2"], ["train", "--resume", str(target), "-q", "--set", "trainer.epochs=4"]
-
-
-def recover(server, target, command):
-    """Go on as a user would: `--resume`, and where there is nothing to resume the command again."""
-    status, said, _ = server.run("train", "--resume", str(target), "-q", "--set", "trainer.epochs=4")
-    if status == 2 and ("without `config.yaml`" in said):
-        status, said, _ = server.run(*command)
-    assert status == 0, said
 
 
 @pytest.mark.parametrize("kind", ["often", "rarely", "resumed"])

@@ -13,6 +13,7 @@ import numpy as np
 from fastbp.engine.compiler import kernel_address
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.ops import EPILOGUE_NONE
+from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import LOOKING, Learned, Matrix, Trained
 from fastbp.model.losses import loss_of
 from fastbp.model.number_losses import Dot
@@ -166,7 +167,6 @@ class Optimizer:
     kernel: str
     settings: tuple[float, ...] = ()
     moments: int = 0
-    factors: str = ""
 
     def __str__(self) -> str:
         return "-".join([self.kernel, *(f"{value:g}" for value in self.settings)])
@@ -177,12 +177,12 @@ class Optimizer:
         m.head.update.factors[0] = lr
         m.head.update.settings[: len(self.settings)] = self.settings
         m.worker.rate = m.worker.decay = 1.0
-        m.call(self.factors or f"{self.kernel}_factors", m.head, 0, 0)
+        m.call(RULES[self.kernel].prepare, m.head, 0, 0)
 
 
 def optimizer_of(made: Any) -> Optimizer:
     """What a user's optimiser makes the kernels do."""
-    return Optimizer(made.kernel, tuple(made.numbers()), made.moments, made.factors)
+    return Optimizer(made.kernel, tuple(made.numbers()), made.moments)
 
 
 KEEP = Optimizer("keep_gradients")

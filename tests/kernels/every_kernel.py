@@ -14,6 +14,7 @@ import numpy as np
 
 import fastbp as fb
 from fastbp.kernels.ops import EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP
+from fastbp.kernels.optimizers import RULES
 from fastbp.model.activations import ACTIVATIONS
 from fastbp.model.registry import OPS
 from fastbp.train import self_test
@@ -21,7 +22,7 @@ from tests.kernels import branch_calls, calls, gate_calls
 from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine
 
 # Compiled loops that need a whole plan; the tests of the engine run them.
-SWEEPS = ("begin_batch", "begin", "work", "bounds", "rest", "attempt")
+SWEEPS = ("begin_batch", "begin", "work", "rest", "attempt", *{rule.bounds for rule in RULES.values()})
 # Kernels that read a layer's or a column's records, which only a whole plan makes: `trained` runs networks with them.
 IN_NETWORKS = (
     *("columns", "prelu_columns", "norm", "update"),

@@ -264,8 +264,10 @@ def columns(m: Machine, d: Draw, name: str) -> Result:
 @case("batch_norm_columns")
 def batch_norm_columns(m: Machine, d: Draw) -> Result:
     sum_dx, sum_d, variance, mean, *old = (cut(d.numbers(1))[:, 0] for _ in range(6))
-    part, rows, two = d.factors(1)[0], 2 + d.below(3), d.dtype.type(2.0)
-    limits = ends(sum_dx, sum_d, two * variance)
+    part, rows = d.factors(1)[0], 2 + d.below(3)
+    new = fma(mean, 1.0, -old[0]), fma(variance, d.dtype.type(rows / (rows - 1.0)), -old[1])
+    running = [fma(move, part, start) for move, start in zip(new, old, strict=True)]
+    limits = ends(sum_dx, sum_d, *running)
     held = [m.line_numbers("running", a) for a in old]
     for buffer in held:
         m.writes(buffer, 0, old[0].size, over=True)
@@ -283,9 +285,8 @@ def batch_norm_columns(m: Machine, d: Draw) -> Result:
     actual = sweep(m, "batch_norm_columns", limits, np.ones(2 * len(mean), bool), rows, layer)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
-        new = fma(mean, 1.0, -old[0]), fma(variance, d.dtype.type(rows / (rows - 1.0)), -old[1])
-        running = [fma(move, part, start).ravel() for move, start in zip(new, old, strict=True)]
-        return bad(twin, limits, sum_dx, sum_d, two * variance), np.concatenate([sum_dx, sum_d]), *running
+        learned = [a.ravel() for a in running]
+        return bad(twin, limits, sum_dx, sum_d, *running), np.concatenate([sum_dx, sum_d]), *learned
 
     return (*actual, *(buffer.numbers() for buffer in held)), expected
 
@@ -387,6 +388,7 @@ def update(m: Machine, d: Draw) -> Result:
     m.writes(transposed, 0, transposed.rows)
     m.head.update.blocks.parameters = line_of(m, place.flat(w, None))
     m.head.update.gradients, m.head.update.clip_scale = gradients.address, scale
+    m.head.update.clip_power = 1.0
     m.head.update.kernel, m.head.step.group_part = harness.kernel_address("keep_gradients", m.real), 1.0
     m.worker.scratch = m.memory.lines(inputs)
     parts = {"weight": Learned(stride=place.lines * LINE), "bias": Learned(offset=-1)}

@@ -5,8 +5,8 @@ import pytest
 
 import fastbp as fb
 from fastbp.engine.compiler import kernel_address
-from fastbp.kernels import bounds
 from fastbp.kernels.fields import LINE
+from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import TRIAL_LINES
 from tests.kernels import calls
 from tests.kernels.every_kernel import OPTIMIZERS
@@ -17,7 +17,7 @@ ROUNDS = 16
 LIMIT = {"float32": 1e37, "float64": 1e300}
 # The exponents of magnitudes: nearly all that there are.
 SPAN = {"float32": 36.0, "float64": 300.0}
-KERNELS = [name for name in bounds.NAMES if name != "keep_gradients"]
+KERNELS = [name for name in RULES if name != "keep_gradients"]
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 every_kernel = pytest.mark.parametrize("kernel", KERNELS)
@@ -61,7 +61,7 @@ class Guarded:
         self.update = m.head.update
         for name, block in zip(names, self.blocks, strict=True):
             setattr(self.update.blocks, name, block.address)
-        self.update.rule, self.update.count = bounds.RULES[self.how.kernel], self.blocks[0].content.size
+        self.update.count = self.blocks[0].content.size
         self.update.top_rate = self.update.top_decay = 1.0
         m.head.data.scan = kernel_address("scan_reals", m.real)
         m.worker.shadow = m.memory.lines(TRIAL_LINES)
@@ -77,14 +77,14 @@ class Guarded:
         found = [float(np.abs(a).max()) for a in self.state()]
         self.update.now.each = 0.0
         self.update.now.each[: len(found)] = found
-        if self.how.kernel in bounds.OF_MEANS:
+        if RULES[self.how.kernel].of_means:
             self.m.call("rest", self.m.head, 0, 0)
 
     def step(self, g):
         """Take the bounds of the step, then the step; returns whether it is certain to be finite."""
         m = self.m
         self.update.gradient = np.abs(g).max()
-        m.call("bounds", m.head, 0, 0)
+        m.call(RULES[self.how.kernel].bounds, m.head, 0, 0)
         m.worker.gradients = m.line_numbers("g", g).address
         lines = self.blocks[0].content.size * m.dtype.itemsize // LINE
         for block in self.blocks:
@@ -106,10 +106,8 @@ def numbers(rng, dtype, span):
 def guarded(kernel, dtype, rng, span):
     made = settings(kernel, rng)
     moments = [numbers(rng, dtype, span * rng.random()) for _ in range(made.moments)]
-    squares = {"adam": (1, 2), "adam_amsgrad": (1, 2), "nadam": (1,), "radam": (1,), "lion": (), "momentum": ()}
-    for i in squares.get(kernel, (0, 1) if kernel == "adadelta" else () if kernel == "nesterov" else (0,)):
-        if i < len(moments):
-            moments[i] = np.abs(moments[i])
+    for i in made.squares:
+        moments[i] = np.abs(moments[i])
     return Guarded(dtype, made, numbers(rng, dtype, span * rng.random()), moments)
 
 
@@ -161,7 +159,7 @@ def test_nothing_is_certain_where_a_bound_is_not_known(dtype, kernel, bad):
         state.renew()
         state.update.gradient = 1.0
         setattr(state.update if known == "gradient" else state.update.now, known, bad)
-        state.m.call("bounds", state.m.head, 0, 0)
+        state.m.call(RULES[kernel].bounds, state.m.head, 0, 0)
         assert not state.update.worst < LIMIT[dtype]
 
 
@@ -175,7 +173,7 @@ def test_a_constant_that_is_0_in_these_reals_is_certain_of_nothing(dtype):
 
 
 def test_every_kernel_that_updates_has_a_rule():
-    assert {how.kernel for how in OPTIMIZERS} == set(bounds.RULES)
+    assert {how.kernel for how in OPTIMIZERS} == set(RULES)
 
 
 @every_dtype

@@ -10,10 +10,11 @@ from fastbp.autodiff import gates, structure
 from fastbp.autodiff.structure import GATES
 from fastbp.engine.compiler import _kernels
 from fastbp.kernels.flags import KERNELS
+from fastbp.kernels.optimizers import RULES
 from fastbp.model.graph import LAYERS
 from fastbp.model.losses import LOSSES, loss_of
 from fastbp.model.registry import OPS, PLUMBING
-from fastbp.model.rules import RULES
+from fastbp.model.rules import RULES as LAYER_RULES
 from fastbp.train import adam
 from fastbp.train.optimizers import OPTIMIZERS
 from tests.autodiff.ladder import COMPARISONS, LADDER
@@ -44,10 +45,9 @@ TWINS = {
 def named():
     """Every kernel that the registry accounts for."""
     names = {kernel for op in OPS.values() for kernel in f"{op.forward} {op.vjp} {op.jvp}".split()}
-    factors = {kind(**ENOUGH.get(name, {})).factors for name, kind in OPTIMIZERS.items()}
-    factors |= {"momentum_factors", "keep_gradients_factors"}
+    rules = {kernel for rule in RULES.values() for kernel in (rule.prepare, rule.bounds)}
     gates = {kernel for gate in GATES.values() for kernel in gate.kernels}
-    return names | factors | gates | {"multiply_vjp"} | set(PLUMBING)
+    return names | rules | gates | {"multiply_vjp"} | set(PLUMBING)
 
 
 ENOUGH: dict[str, dict] = {}  # settings without a default
@@ -73,7 +73,7 @@ def test_every_name_in_the_registry_is_a_kernel():
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_every_layer_has_an_op(kind):
-    assert OPS[kind].family in RULES
+    assert OPS[kind].family in LAYER_RULES
 
 
 @pytest.mark.parametrize("name", LOSSES)

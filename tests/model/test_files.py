@@ -1,5 +1,6 @@
 """A network on disk: bit for bit what it was, or an error that says why not, and never half a file."""
 
+import errno
 import json
 import os
 import stat
@@ -16,7 +17,8 @@ from safetensors.numpy import save as safetensors
 import fastbp as fb
 from fastbp.errors import CheckpointError, ConfigTypeError
 from fastbp.model.files import FORMATS
-from fastbp.model.sealed import sealed, sweep_temporaries, write_whole
+from fastbp.model.sealed import sealed
+from fastbp.writing import whole
 from tests.model.chains import CODES, DTYPES, build, data
 
 ROOT = Path(__file__).parents[2]
@@ -329,8 +331,11 @@ def test_a_file_has_the_permissions_that_others_get(mask, file):
 
 
 def test_saving_where_there_is_no_folder_is_refused(file):
-    with pytest.raises(FileNotFoundError):
-        fb.mlp([2, 3, 1]).save(file.parent / "missing" / "net.safetensors")
+    path = file.parent / "missing" / "net.safetensors"
+    with pytest.raises(fb.FileError) as info:
+        fb.mlp([2, 3, 1]).save(path)
+    assert str(info.value) == f"`{path}` must be a file that can be written (No such file or directory)"
+    assert (info.value.errno, info.value.filename) == (errno.ENOENT, str(path))
 
 
 def test_loading_runs_no_code_of_the_file(file, monkeypatch):
@@ -355,16 +360,6 @@ def test_equal_networks_are_equal_files(tmp_path):
     assert np.array_equal(back.flat, net.flat)
 
 
-def test_what_writes_that_were_killed_left_behind_is_swept(file):
-    fb.mlp([2, 3, 1]).save(file)
-    left = file.parent / f".{file.name}-0123abcd.tmp"
-    others = [file.parent / name for name in (".hidden", "a.tmp", f".{file.name}-xyz.tmp", f"{file.name}-0123abcd.tmp")]
-    for path in (left, *others):
-        path.write_bytes(b"half")
-    sweep_temporaries(file.parent)
-    assert sorted(os.listdir(file.parent)) == sorted([file.name, *(path.name for path in others)])
-
-
 def test_nobody_is_given_other_permissions_meanwhile(tmp_path):
     """The mask of the process stays as it is, for other threads make files too."""
     before = os.umask(0o077)
@@ -384,7 +379,8 @@ def test_nobody_is_given_other_permissions_meanwhile(tmp_path):
         thread = threading.Thread(target=other)
         thread.start()
         while not done.is_set():
-            write_whole(tmp_path / "net", b"content")
+            with whole(tmp_path / "net") as out:
+                out.write(b"content")
         thread.join()
     finally:
         sys.setswitchinterval(interval)
@@ -399,3 +395,22 @@ def test_a_network_is_saved_while_python_ends(file):
     assert (done.returncode, done.stderr) == (0, "")
     assert fb.load(file).flat.size == 13
     assert os.listdir(file.parent) == [file.name]
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path):
+    net = fb.Network([fb.Linear(3), fb.BatchNorm()], inputs=2)
+    net.save(tmp_path / "net.st")
+    before = (tmp_path / "net.st").read_bytes()
+    net.parameters.block.write("0.bias", np.full(3, np.nan, np.float32))
+    with pytest.raises(fb.errors.DataError, match=r"`0.bias` must be finite to be saved"):
+        net.save(tmp_path / "net.st")
+    assert (tmp_path / "net.st").read_bytes() == before
+
+
+def test_a_variance_below_0_is_refused():
+    net = fb.Network([fb.Linear(3), fb.BatchNorm()], inputs=2)
+    with pytest.raises(fb.errors.DataError, match=r"`states\['1.running_var'\]` must be at least 0, got `-1.0`"):
+        net.states["1.running_var"] = [1.0, -1.0, 1.0]
+    with pytest.raises(fb.errors.DataError, match="must be at least 0"):
+        net.states.set_flat(np.array([0.0, 0.0, 0.0, 1.0, -2.0, 1.0]))
+    assert (net.states["1.running_var"] == 1.0).all()

@@ -212,6 +212,16 @@ def test_clipping_follows_torch(rng, torch, limit):
     assert all(np.array_equal(g, before) for g, before in zip(gradients, given, strict=True))
 
 
+@pytest.mark.parametrize("power", [0, 520, 1000, 1020])
+def test_gradients_without_a_square_are_clipped_as_others_are(power):
+    g = np.ldexp(np.array([3.0, 4.0]), power)
+    (clipped,), norm = reference.clip_norm([g], 1e-3)
+    assert norm == np.ldexp(5.0, power)
+    np.testing.assert_allclose(clipped, [0.6e-3, 0.8e-3], rtol=1e-6)
+    (same,), _ = reference.clip_norm([g], 1e308)
+    assert np.array_equal(same, g)
+
+
 def test_clipping_keeps_the_dtype_and_lets_nan_travel():
     gradients = [np.array([3.0, np.nan], "f"), np.array([4.0], "f")]
     clipped, norm = reference.clip_norm(gradients, 1.0)

@@ -259,6 +259,91 @@ def test_an_update_that_is_not_begun_has_taught_running_statistics_nothing(words
     assert state(trainer) == before
 
 
+def large_rows(dtype, of):
+    """Rows of one column, and the rows of a batch, with which only what is learned of them overflows."""
+    top = float(np.finfo(dtype).max)
+    if of == "mean":  # n is 0 where a row is alone, and top - -top is too large
+        return np.array([[top], [-top]] * 2, dtype), 1
+    return np.array([[0.95 * top**0.5], [-0.95 * top**0.5]] * 2, dtype), 2
+
+
+@every_dtype
+@pytest.mark.parametrize("words", [{}, {"clip_norm": 1.0}, {"accumulate": 2}], ids=str)
+@pytest.mark.parametrize("of", ["mean", "variance"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_running_statistics_that_would_overflow_are_not_learned(threads, of, words, dtype):
+    rows, batch = large_rows(dtype, of)
+    net = fb.Network([fb.BatchNorm(momentum=1.0), fb.Linear(2)], inputs=1, dtype=dtype)
+    trainer = fb.Trainer(net, batch_size=batch, threads=threads, **words)
+    y = np.arange(4) % 2
+    error = None
+    while error is None:
+        before = state(trainer)
+        try:
+            trainer.run(rows, y, steps=1)
+        except DivergedError as found:
+            error = found
+    assert error.step == trainer.steps_done < 3
+    assert error.layer == "0"
+    assert str(error).startswith("loss, gradients and running statistics must be finite, got `")
+    assert state(trainer) == before
+    assert is_finite(trainer)
+    trainer.run(np.zeros_like(rows), y, steps=2)
+    assert is_finite(trainer)
+
+
+@every_dtype
+def test_large_running_statistics_that_stay_finite_are_learned(dtype):
+    rows, batch = large_rows(dtype, "variance")
+    net = fb.Network([fb.BatchNorm(momentum=0.5), fb.Linear(2)], inputs=1, dtype=dtype)
+    fb.Trainer(net, batch_size=batch, threads=1).run(rows / 2, [0, 1, 0, 1], steps=1)
+    unbiased = 2 * float(rows[0, 0] / 2) ** 2
+    np.testing.assert_allclose(net.states["0.running_var"], 0.5 * unbiased, rtol=1e-6)
+
+
+@every_dtype
+def test_gradients_alone_teach_running_statistics_nothing_and_fear_nothing_of_them(dtype):
+    rows, _ = large_rows(dtype, "variance")
+    net = fb.Network([fb.BatchNorm(), fb.Linear(2)], inputs=1, dtype=dtype)
+    before = net.states.flat()
+    _, gradients = net.loss_and_gradients(rows, [0, 1, 0, 1], training=True)
+    assert all(np.isfinite(g).all() for g in gradients.values())
+    assert np.array_equal(net.states.flat(), before)
+
+
+@every_dtype
+@pytest.mark.parametrize("way", ["run", "step"])
+def test_an_average_that_was_written_is_known_to_bounds(way, dtype):
+    """mean - p overflows, although nothing else is near the largest number."""
+    top = np.finfo(dtype).max
+    net = fb.mlp([5, 3], dtype=dtype)
+    trainer = fb.Trainer(net, optimizer=fb.SGD(1e-30), ema=0.9, batch_size=64, threads=1)
+    train = {"run": lambda: trainer.run(X, Y, steps=1), "step": lambda: trainer.step(X.astype(dtype), Y)}[way]
+    net.parameters["0.bias"] = np.full(3, -1e36 if dtype == "float32" else -1e299)
+    for _ in range(3):
+        train()
+    trainer.averaged.flat = np.full(net.flat.size, top)
+    before = state(trainer)
+    error = diverge(train)
+    assert "an update of `0.bias` at step `3` that overflows" in str(error)
+    assert state(trainer) == before
+    trainer.averaged.parameters.update({"0.weight": np.zeros((5, 3)), "0.bias": np.zeros(3)})
+    train()
+    assert is_finite(trainer)
+    for bad in (np.nan, np.inf):
+        with pytest.raises(fb.DataError, match="must be finite"):
+            trainer.averaged.flat = np.full(net.flat.size, bad)
+
+
+@every_dtype
+def test_looking_at_an_average_renews_no_bounds(dtype):
+    trainer = training(dtype, fb.Adam(), ema=0.9)
+    for _ in range(5):
+        trainer.run(X, Y, steps=2)
+        trainer.averaged.predict(X)
+    assert trainer._batch_plan.head.update.renewed == 1
+
+
 def embedded(dtype, **words):
     net = fb.Network([fb.Embedding({0: (70, 3)}), fb.Linear(3)], inputs=5, dtype=dtype)
     return fb.Trainer(net, batch_size=16, optimizer=fb.SGD(0.1, weight_decay=100.0), **words)
@@ -308,3 +393,10 @@ def test_numbers_near_the_largest_are_updated_as_long_as_they_stay_finite(dtype)
     assert net.parameters["0.bias"] == top
     assert "an update of `0.bias` at step `2`" in str(diverge(run))
     assert net.parameters["0.bias"] == top
+
+
+@pytest.mark.parametrize("kind", [fb.Adam, fb.RMSprop, fb.Adagrad, fb.NAdam, fb.RAdam, fb.Adadelta])
+def test_an_eps_that_is_as_good_as_0_is_refused_before_anything_is_trained(kind):
+    with pytest.raises(fb.errors.ConfigError, match=rf"`{kind.__name__}.eps` must be at least `1.17549e-38`"):
+        fb.Trainer(fb.mlp([5, 8, 3]), optimizer=kind(eps=1e-38))
+    fb.Trainer(fb.mlp([5, 8, 3], dtype="float64"), optimizer=kind(eps=1e-38))

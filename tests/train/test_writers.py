@@ -1,13 +1,17 @@
 """Callbacks that write files: what is in them, when, and that training never notices."""
 
 import csv
+import errno
+import io
 import json
+import os
 
 import numpy as np
 import pytest
 
 import fastbp as fb
 from fastbp.train import held_out as measuring
+from fastbp.train.writers import _add
 from tests.model.chains import DTYPES, data
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -150,6 +154,47 @@ def test_what_is_not_finite_is_null_in_json_and_stays_a_number_in_csv(value, tmp
     strict = lambda constant: pytest.fail(f"{constant} is not JSON")  # noqa: E731
     for line in lines.read_text().splitlines():
         json.loads(line, parse_constant=strict)
+
+
+class Full(io.BytesIO):
+    """A disk on which half of a line fits."""
+
+    def write(self, line):
+        if self.tell() > 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(line[: 20 - self.tell() or 1])
+
+
+def test_of_a_line_that_does_not_fit_nothing_stays():
+    file = Full()
+    _add(file, b"a whole line\n")
+    with pytest.raises(OSError, match="No space left"):
+        _add(file, b"a line that does not fit\n")
+    assert file.getvalue() == b"a whole line\n"
+    _add(file, b"short\n")
+    assert file.getvalue() == b"a whole line\nshort\n"
+
+
+@every_logger
+def test_a_line_that_a_crash_cut_off_stays_alone(logger, tmp_path):
+    path = path_for(logger, tmp_path)
+    training, X, y, _ = setting()
+    training.fit(X, y, 2, callbacks=[logger(path)])
+    before = path.read_bytes()[:-4]
+    path.write_bytes(before)
+    training.fit(X, y, 1, callbacks=[logger(path, append=True)])
+    assert path.read_bytes().startswith(before + b"\n")
+    assert path.read_text().count("\n") == before.count(b"\n") + 2
+
+
+@every_logger
+def test_a_log_that_cannot_be_written_is_an_error_that_names_it(logger, tmp_path):
+    (tmp_path / "file").write_text("")
+    training, X, y, _ = setting()
+    path = tmp_path / "file" / "log"
+    with pytest.raises(fb.FileError) as info:
+        training.fit(X, y, 2, callbacks=[logger(path)])
+    assert str(info.value) == f"`{path}` must be a file that can be written (Not a directory)"
 
 
 # Networks

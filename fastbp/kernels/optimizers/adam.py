@@ -99,7 +99,7 @@ def nadam_momentum(settings, t):
 
 @kernel(Head, None)
 def nadam_factors(head, me, r0, r1, z):
-    """Π μ, over the steps up to t, is carried along; a run that was resumed multiplies it up again, in the same order."""
+    """Π μ, over the steps up to t, is carried along; a run that was resumed multiplies it up again, in that order."""
     settings, f = settings_at(head.update.settings), nadam_at(head.update.factors)
     t = head.step.number + 1
     product = head.update.running
@@ -213,7 +213,7 @@ def adam_bound(head, ahead, z):
     if f.root > 0.0 and limit < 1e400:  # radam's first steps do without the root
         moved = min(moved, limit / f.root + left / f.eps)
     move = rate * moved
-    passing = g * g
+    passing = g * g + left  # NaN of a v below 0, too
     if ahead > 0.0:
         move += ahead * ratio(g, f.part_2, f.eps, tiny)
         passing += ahead * g + rate * m
@@ -230,7 +230,7 @@ def nadam_bounds(head, me, r0, r1, z):
     adam_bound(head, scaled(head, nadam_at(head.update.factors).ahead), z)
 
 
-rule("adam", adam, 2, AdamFactors, "adam_factors", "adam_bounds", of_means=True)
-rule("adam_amsgrad", adam_amsgrad, 3, AdamFactors, "adam_factors", "adam_bounds", of_means=True)
-rule("nadam", nadam, 2, NAdamFactors, "nadam_factors", "nadam_bounds", of_means=True)
-rule("radam", adam, 2, AdamFactors, "radam_factors", "adam_bounds", of_means=True)
+rule("adam", adam, 2, AdamFactors, "adam_factors", "adam_bounds", (1,), of_means=True)
+rule("adam_amsgrad", adam_amsgrad, 3, AdamFactors, "adam_factors", "adam_bounds", (1, 2), of_means=True)
+rule("nadam", nadam, 2, NAdamFactors, "nadam_factors", "nadam_bounds", (1,), of_means=True)
+rule("radam", adam, 2, AdamFactors, "radam_factors", "adam_bounds", (1,), of_means=True)

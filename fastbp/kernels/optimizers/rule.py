@@ -52,6 +52,8 @@ class Rule:
         The kernel that makes factors of settings.
     bounds : str
         The kernel that takes bounds of the next step; without one every update is tried before it is begun.
+    squares : tuple of int
+        Which of the moments are sums or means of squares, and never below 0.
     of_means : bool
         Whether the first moments are means that their squares, the second ones, bound.
     """
@@ -59,6 +61,7 @@ class Rule:
     moments: int
     prepare: str
     bounds: str
+    squares: tuple[int, ...] = ()
     of_means: bool = False
 
 
@@ -72,6 +75,7 @@ def rule(
     factors: type[Factors],
     prepare: str,
     bounds: str = "no_bounds",
+    squares: tuple[int, ...] = (),
     of_means: bool = False,
 ) -> None:
     """Make the kernel `name` from the formula of one line.
@@ -79,7 +83,7 @@ def rule(
     `line(p, g, *moments, k, f)` returns the new p and moments: L2 decay is in g already, k is 1 - η λ, f holds the
     factors by their names.
     """
-    RULES[name] = Rule(moments, prepare, bounds, of_means)
+    RULES[name] = Rule(moments, prepare, bounds, squares, of_means)
     own = {n: field for n, field in factors.fields.items() if n not in Factors.fields}
     Named = namedtuple(factors.__name__, own)
 
@@ -126,7 +130,7 @@ def rule(
         for o in range(0, r1 * LINE, LINE):
             update(p + o, g + o, m + o, v + o, w + o, l2, k, numbers)
 
-    over_lines.__name__ = name
+    over_lines.__name__, over_lines.__module__ = name, line.__module__
     kernel(Head)(over_lines)
 
 

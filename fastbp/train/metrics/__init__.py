@@ -28,7 +28,7 @@ import numpy as np
 
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, ShapeError, brief, not_one_of
 from fastbp.model.arrays import as_array
-from fastbp.model.losses import Loss, facts_of
+from fastbp.model.losses import Loss, facts_of, near_one
 from fastbp.train.metrics import inputs
 from fastbp.train.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, f1, precision, recall
 from fastbp.train.metrics.inputs import Array
@@ -140,9 +140,8 @@ with loss `mse`, got `accuracy`
     if loss is not None and row not in fitting(loss, several):
         names = ", ".join(f"`{fit}`" for fit in fitting(loss, several))
         rows = " and several labels a row" if several and row in fitting(loss) else ""
-        raise ConfigError(
-            f"`metric` must be one of {names} with loss `{loss if isinstance(loss, str) else loss.kind}`{rows}, got `{name}`"
-        )
+        said = loss if isinstance(loss, str) else loss.kind
+        raise ConfigError(f"`metric` must be one of {names} with loss `{said}`{rows}, got `{name}`")
     if numbered is None:
         return METRICS[name]
     k = int(numbered[1])
@@ -180,6 +179,7 @@ def evaluate(name: str, outputs: Any, y: Any, sample_weight: Any = None, *, loss
     several = "labels" in facts_of(loss).tasks and z.shape[1] > 1
     metric = metric_named(name, loss, several)
     w = inputs.read_weights(sample_weight, len(z))
+    w = None if w is None else near_one(w, w)
     try:
         if metric.kind == "numbers":
             return metric.function(*_numbers(z, y, loss), sample_weight=w)

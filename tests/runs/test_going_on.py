@@ -1,0 +1,89 @@
+"""A run that goes on with other settings, as far as those may change, and that is killed while it does."""
+
+import json
+
+import pytest
+
+from fastbp.cli.main import main
+from fastbp.model.files import load
+from fastbp.runs.training import Training
+
+CONFIG = """
+data: {source: digits}
+network: {hidden: [16]}
+trainer: {epochs: 30, batch_size: 64, optimizer: {name: adam, lr: 0.02}, early_stopping: {patience: 2}}
+"""
+MORE = ["--set", "trainer.early_stopping.patience=8"]
+
+
+class Killed(BaseException):
+    """In the place of kill -9."""
+
+
+def run(*arguments):
+    return main(["train", *map(str, arguments), "-q"])
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+def ended(folder):
+    result = json.loads((folder / "result.json").read_text())
+    best = load(folder / "best.safetensors")
+    return [result[name] for name in ("epochs", "best_epoch", "metrics", "stopped")], best.flat.tobytes()
+
+
+def test_more_patience_is_not_forgotten_by_a_kill_before_the_first_checkpoint_that_knows_of_it(
+    config, tmp_path, monkeypatch
+):
+    assert run(config, "--run-dir", tmp_path / "whole") == run(config, "--run-dir", tmp_path / "killed") == 0
+    assert run("--resume", tmp_path / "whole", *MORE) == 0
+    first = json.loads((tmp_path / "killed" / "result.json").read_text())["epochs"]
+
+    def epoch(self, trainer, history):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "epoch", epoch)
+        with pytest.raises(Killed):
+            run("--resume", tmp_path / "killed", *MORE)
+    assert run("--resume", tmp_path / "killed") == 0
+    assert ended(tmp_path / "killed") == ended(tmp_path / "whole")
+    assert json.loads((tmp_path / "killed" / "result.json").read_text())["epochs"] > first
+
+
+@pytest.mark.parametrize("limit", [[], ["--time-limit", "0.000001"]], ids=["finished", "stopped"])
+def test_fewer_epochs_than_were_begun_are_refused(limit, config, tmp_path, capsys):
+    target = tmp_path / "run"
+    assert run(config, "--run-dir", target, "--set", "trainer.early_stopping=null", *limit) == (75 if limit else 0)
+    capsys.readouterr()
+    fewer = 0 if limit else 7
+    assert run("--resume", target, "--set", f"trainer.epochs={fewer}") == 2
+    said = capsys.readouterr().err
+    assert "`trainer.epochs` must be at least" in said
+    assert said.count("\n") == 1
+
+
+def test_an_empty_folder_of_the_users_stays_where_nothing_was_trained(config, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    config.write_text("data: {path: nowhere.csv, target: y}\n")
+    assert run(config, "--run-dir", folder) == 3
+    assert folder.is_dir()
+    assert run(config, "--run-dir", tmp_path / "ours") == 3
+    assert not (tmp_path / "ours").exists()
+
+
+def test_auto_finds_a_run_that_has_no_checkpoint_yet(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "begin", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            run(config)
+    assert run("--resume", "auto") == 0
+    (found,) = (tmp_path / "runs").iterdir()
+    assert (found / "result.json").is_file()
