@@ -11,23 +11,26 @@ from fastbp.cli.output import give, print_json, say, table
 @click.command("check")
 @config_options
 @click.option("--print-config", is_flag=True, help="Print the configuration with every default as well.")
+@click.option("--plan", "reads_plan", is_flag=True, help="Print what a training step runs as well, op by op.")
 @output_options
 def command(
     config: str | None,
     more: tuple[str, ...],
     overrides: tuple[str, ...],
     print_config: bool,
+    reads_plan: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Validate CONFIG and read its data, without compiling; shows layers, shapes, parameters and memory."""
+    """Validate CONFIG and read its data, without training; shows layers, shapes, parameters and memory."""
     from fastbp.config.build import plan_of
     from fastbp.config.text import as_yaml
     from fastbp.errors import visible
-    from fastbp.runs.outline import outline
+    from fastbp.runs.outline import outline, training_plan
 
-    found = outline(plan_of(read_config(config, more, overrides)))
+    plan = plan_of(read_config(config, more, overrides))
+    found = outline(plan)
     if as_json:
         print_json(found.data())
         return
@@ -46,3 +49,6 @@ def command(
     say(f"{found.task}: {', '.join(targets)}")
     say(", ".join(f"{name} {count:,} rows" for name, count in found.rows.items()))
     say(f"{found.parameters:,} parameters, {found.steps:,} steps an epoch, about {found.memory / 2**20:.1f} MiB")
+    if reads_plan:
+        say("")
+        say(training_plan(plan))

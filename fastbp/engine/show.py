@@ -8,12 +8,13 @@ from typing import Any
 
 from fastbp.kernels import records
 from fastbp.kernels.fields import Field, Part, Real, Word
-from fastbp.kernels.ops import Op
+from fastbp.kernels.ops import EPILOGUE_RELU, EPILOGUE_RELU_VJP, Op
 from fastbp.kernels.records import Phase, Piece, Tile
 
 ENDS = {value: name for name, value in vars(records).items() if name.startswith("END_")}
 SAID = {"kernel", "number", "width", "panels", "first_panel", "c", "name"}  # in columns of their own, or of no interest
 PLACES = 2**32  # numbers from here on are addresses
+CHOICES = {"epilogue": {EPILOGUE_RELU: "relu", EPILOGUE_RELU_VJP: "relu_vjp"}}
 
 
 class Printer:
@@ -76,9 +77,8 @@ class Printer:
 
     def _settings(self, op: Op) -> str:
         """Numbers that the op was told."""
-        return " ".join(
-            f"{name}={getattr(op, name):g}" for name, field in op.fields.items() if self._is_setting(op, name, field)
-        )
+        told = {name: getattr(op, name) for name, field in op.fields.items() if self._is_setting(op, name, field)}
+        return " ".join(f"{name} {CHOICES.get(name, {}).get(value, f'{value:g}')}" for name, value in told.items())
 
     def _is_setting(self, op: Op, name: str, field: Field) -> bool:
         if name in SAID or isinstance(field, Part) or not isinstance(field, Word | Real):

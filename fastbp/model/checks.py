@@ -93,3 +93,8 @@ FORMULA = r"[()+*/<>=,%^]|^\s*[-0-9]|\s-\s"  # what no name has
 def is_formula(text: str) -> bool:
     """Whether text is meant as a formula and not as a name."""
     return bool(re.search(FORMULA, text))
+
+
+def signed(seed: int) -> int:
+    """The 64 bits of a seed as the signed word that a plan holds."""
+    return seed - 2**64 if seed >= 2**63 else seed

@@ -11,11 +11,12 @@ from numpy.typing import DTypeLike, NDArray
 from fastbp.engine import threads as team
 from fastbp.engine.forks import Lock
 from fastbp.engine.panels import Block
+from fastbp.engine.plan import Plan
 from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigError, not_one_of
 from fastbp.model import arrays
 from fastbp.model.batch_plan import KEEP, BatchPlan, Update
-from fastbp.model.checks import flag, seed_of
+from fastbp.model.checks import flag, seed_of, signed
 from fastbp.model.derivatives import Derivatives
 from fastbp.model.graph import Graph, graph_of
 from fastbp.model.initial import initialise
@@ -348,6 +349,12 @@ class Network(Derivatives):
     def _row_plan(self, kind: str, workers: int = 0) -> RowPlan:
         return RowPlan(self.graph, self._parameters.block, self._states.block, workers or team.chosen(None), kind)
 
+    def plan(self, kind: str = "predict", **settings: Any) -> Plan:
+        """The plan of "predict", "train" and the like, to be read by its `show`: see `fastbp.model.reading.plan`."""
+        from fastbp.model.reading import plan
+
+        return plan(self, kind, **settings)
+
     def draw(self, gradients: Mapping[str, Any] | None = None) -> Picture:
         """A picture of the layers: what flows between them, their shapes and parameters.
 
@@ -381,11 +388,6 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
         raise not_one_of("dtype", getattr(dtype, "__name__", dtype), ("float32", "float64"))
     out: np.dtype[Any] = np.dtype(kind.name)
     return out
-
-
-def signed(seed: int) -> int:
-    """The 64 bits of a seed as the signed word that a plan holds."""
-    return seed - 2**64 if seed >= 2**63 else seed
 
 
 def _rebuild(graph: Graph, seed: int, dtype: str, flat: Array, states: Array, about: dict[str, Any]) -> Network:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.config.build import LBFGSSettings, Plan
+from fastbp.config.build import LBFGSSettings, Plan, trainer_of
+from fastbp.errors import ConfigError
 from fastbp.model.graph import INPUT, Graph
 from fastbp.runs.subject import subject_of
 
@@ -83,3 +84,12 @@ def _memory(plan: Plan, graph: Graph, parameters: int, batch: int) -> int:
     copies = 2 + moments + (trainer.ema is not None) + (trainer.accumulate > 1 or trainer.clip_norm is not None)
     values = graph.inputs + 2 * sum(node.outputs for node in graph.nodes)
     return item * (copies * parameters + values * batch)
+
+
+def training_plan(plan: Plan) -> str:
+    """What a step of the configured training runs."""
+    if isinstance(plan.optimizer, LBFGSSettings):
+        raise ConfigError("`--plan` needs an optimiser with steps, and `lbfgs` has none")
+    subject = subject_of(plan)
+    trainer = trainer_of(plan, subject.network(), subject.loss)
+    return str(trainer._plan(min(trainer.batch_size, len(subject.parts["train"].X))))

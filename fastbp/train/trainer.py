@@ -12,9 +12,9 @@ from fastbp.engine import forks
 from fastbp.engine import threads as team
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.model.batch_plan import BatchPlan
-from fastbp.model.checks import seed_of, whole
+from fastbp.model.checks import seed_of, signed, whole
 from fastbp.model.losses import Loss
-from fastbp.model.network import Network, signed
+from fastbp.model.network import Network
 from fastbp.train.adam import Adam
 from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.calls import MOST_STEPS, ONE_CALL_WORK, Pace, Rates, fits_one_call

@@ -1,0 +1,64 @@
+"""Plans to be read: what a network is lowered to for each thing that can be asked of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastbp.engine import threads as team
+from fastbp.engine.panels import Block
+from fastbp.engine.plan import Plan
+from fastbp.errors import not_one_of
+from fastbp.kernels.optimizers import RULES
+from fastbp.model.batch_plan import KEEP, BatchPlan, Update
+from fastbp.model.checks import whole
+from fastbp.model.losses import loss_for_outputs
+from fastbp.model.plans import ROW_BLOCK, RowPlan
+
+OF_ROWS = ("predict", "vjp", "jvp", "rows", "columns", "gradient")
+OF_BATCHES = ("evaluate", "train")
+
+
+def plan(
+    net: Any,
+    kind: str,
+    *,
+    batch: int = ROW_BLOCK,
+    loss: Any = "mse",
+    optimizer: str = "sgd",
+    clip_norm: bool = False,
+    threads: int | None = None,
+) -> Plan:
+    """What a network is lowered to.
+
+    Parameters
+    ----------
+    net : Network
+    kind : {"predict", "vjp", "jvp", "rows", "columns", "gradient", "evaluate", "train"}
+        "rows" and "columns" are whole Jacobians, "gradient" is one row of one.
+    batch : int
+        Rows of a batch, for the last two.
+    loss : str or Loss
+        Likewise; of several outputs a list.
+    optimizer : str
+        The kernel of an optimiser, such as "adam", for training.
+    clip_norm : bool
+        Whether gradients wait for their norm.
+    threads : int, optional
+        Of the team, by default as many as `Network.predict` would use.
+    """
+    if kind not in OF_ROWS + OF_BATCHES:
+        raise not_one_of("kind", kind, OF_ROWS + OF_BATCHES)
+    workers = team.chosen(threads)
+    blocks = net.parameters.block, net.states.block
+    if kind in OF_ROWS:
+        return RowPlan(net.graph, *blocks, workers, kind)
+    if optimizer not in RULES or optimizer == KEEP:
+        raise not_one_of("optimizer", optimizer, tuple(name for name in RULES if name != KEEP))
+    of, rows = loss_for_outputs(loss, net.graph.splits), whole("batch", batch, 1)
+    if kind == "evaluate":
+        return BatchPlan(net.graph, *blocks, workers, batch=rows, loss=of, update=None, training=False)
+    slots = blocks[0].slots
+    moments = tuple(Block(slots, net.dtype) for _ in range(RULES[optimizer].moments))
+    waiting = Block(slots, net.dtype) if clip_norm else None
+    update = Update(optimizer, moments=moments, gradients=waiting, clip_norm=float(clip_norm))
+    return BatchPlan(net.graph, *blocks, workers, batch=rows, loss=of, update=update, training=True)
