@@ -87,3 +87,17 @@ def test_links_of_the_readme_lead_somewhere():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_the_plan_on_the_page_of_the_architecture_is_what_is_printed(capsys):
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    code, shown = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.S).groups()
+    exec(code, {})
+    assert capsys.readouterr().out == shown
+
+
+def test_the_files_that_the_page_of_the_architecture_names_are_there():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"`((?:\w+/)*\w+\.(?:py|md))`", text) if "/" in name or name.endswith(".md")}
+    assert len(named) > 12
+    assert {name for name in named if not (ROOT / "fastbp" / name).exists() and not (ROOT / name).exists()} == set()

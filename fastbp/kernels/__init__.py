@@ -11,8 +11,9 @@ lines: element (row, column) of a panel matrix stands at
 so a product reads both of its operands in one direction, and no column needs a tail: the last panel is padded
 with zeros. `rows.py` turns the arrays of users into panels and back.
 
-Every kernel has the same signature, `kernel(op, me, r0, r1, z)`: the address of its record (an op of the plan),
-the address of the worker's own block, the rows to do, and a zero whose type says float32 or float64.
+Every kernel has the same signature, `kernel(op, me, r0, r1, z)`: a record (an op of the plan, a tile of parameters, the
+plan's head), the worker's own, the rows to do, and a zero whose type says float32 or float64. `@kernel(ProductOp)` says
+which record it is; `records.py` and `ops.py` describe them all, and `op.a.stride` is a word of one.
 
 Machine code is part of the promise of the same bits, and a compiler can break it. Once, all bias gradients of small
 batches were wrong on half of the processors there are. A helper computed `inttoptr(a + b)`; Numba made machine code of
