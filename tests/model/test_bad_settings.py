@@ -255,7 +255,7 @@ def test_a_network_that_no_memory_can_hold_is_out_of_memory():
         fb.mlp([2, 10**15, 1])
 
 
-@pytest.mark.parametrize("value", [None, "net", fb.mlp, [1]], ids=repr)
+@pytest.mark.parametrize("value", [None, "net", fb.mlp, [1]], ids=["none", "text", "function", "list"])
 def test_a_trainer_trains_networks(value):
     message = f"`net` must be a fastbp Network, got `{type(value).__name__}`"
     refused(ConfigTypeError, lambda: fb.Trainer(value), message)
