@@ -123,7 +123,7 @@ def of_target(text: Text, data: Data, loss: Any) -> None:
         from fastbp.data.prepare import LOSS_OF
 
         path: Path_ = ("trainer", "loss")
-        said = getattr(loss, "formula", loss.kind)
+        said = loss.named
         raise fail(text, path, f"must be one for {task}, such as `{LOSS_OF[task]}`, got `{said}`")
 
 

@@ -52,13 +52,12 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
     frames, columns, task = _frames(data, seed)
     train = frames["train"]
     loss = loss_of(LOSS_OF[task]) if loss is None else loss
-    kind = loss.kind
     _fits(task, loss, columns)
     outputs = Outputs(task, columns)
     outputs.fit(train, data.scale_target and loss.scaled)
     inputs, weight = column_plan(train, data, columns)
     inputs.fit(train)
-    recipe = Recipe(inputs, outputs, getattr(loss, "formula", kind), weight)
+    recipe = Recipe(inputs, outputs, loss.named, weight)
     return Prepared({name: part_of(recipe, frame, dtype) for name, frame in frames.items()}, recipe)
 
 

@@ -218,6 +218,10 @@ class CustomLoss(Loss):
         return f"loss({shown})"
 
     @property
+    def named(self) -> Any:
+        return self.formula
+
+    @property
     def kernel(self) -> str:
         return loss_kernel(self.formula)
 

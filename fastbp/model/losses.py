@@ -124,6 +124,11 @@ class Loss:
         return self.kind
 
     @property
+    def named(self) -> Any:
+        """What a file calls it."""
+        return self.kind
+
+    @property
     def simple(self) -> bool:
         """Whether the targets alone decide what a row counts for, which is 1."""
         return True
