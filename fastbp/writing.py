@@ -136,7 +136,7 @@ class _Draft:
 
 @contextlib.contextmanager
 def _moving(drafts: list[_Draft], lasting: bool) -> Iterator[None]:
-    """Drafts are written inside; then all of them move, or none does."""
+    """Drafts are written inside; none moves before all are written."""
     try:
         yield
         _flush(drafts, lasting)

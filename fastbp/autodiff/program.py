@@ -27,7 +27,7 @@ RECORDS: dict[str, type[Op]] = {
     "scatter": RowsOp,
     "gate_take": TakeOp,
     "gate_place": TakeOp,
-}  # of all other kernels: Gate
+}  # of all other kernels: GateOp
 
 
 class Program:

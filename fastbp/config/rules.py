@@ -173,7 +173,7 @@ def of_task(
         except ConfigError:
             path: Path_ = ("trainer", "metrics", i)
             names = ", ".join(f"`{fit}`" for fit in fitting(loss, task == "labels"))
-            message = f"must be one of {names} with loss `{loss.kind}` and {task}, got `{name}`"
+            message = f"must be one of {names} with loss `{loss.named}` and {task}, got `{name}`"
             raise fail(text, path, message) from None
     known = ["val_loss", "loss", *(f"val_{name}" for name in metrics)]
     if monitor is not None and monitor not in known:

@@ -81,7 +81,7 @@ def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
     if task not in loss.tasks:
         raise ConfigError(
             f"`trainer.loss` must be one for {task}, such as `{LOSS_OF[task]}`,"
-            f" as target `{visible(columns[0])}` is, got `{visible(loss.kind)}`\n"
+            f" as target `{visible(columns[0])}` is, got `{visible(str(loss.named))}`\n"
             "hint: `data.task` says what the target is, where a look at it does not"
         )
 

@@ -18,7 +18,7 @@ CHOICES = {"epilogue": {EPILOGUE_RELU: "relu", EPILOGUE_RELU_VJP: "relu_vjp"}}
 
 
 class Printer:
-    """Writes a plan down; `names` says what stands at an address, `widths` how wide it is."""
+    """Writes a plan down; `names` says what stands at an address."""
 
     def __init__(self, plan: Any) -> None:
         self.plan = plan

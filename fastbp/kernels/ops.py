@@ -18,6 +18,9 @@ EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP = 0, 1, 2
 class LinePerPanel(Word):
     """The address of one line for each panel; 0: none."""
 
+    def __init__(self, doc: str) -> None:
+        super().__init__(doc, per_panel=True)
+
 
 class Op(Record, room=32):
     """One kernel over rows, from A to C.
@@ -28,10 +31,13 @@ class Op(Record, room=32):
         Whether each number of C depends on the numbers in its place alone, so that columns may go on by themselves.
     whole_columns : bool
         Whether a number of the result depends on a whole column, so that all rows are one task.
+    cut_by_columns : bool
+        Whether any other op can be done for some of its columns alone.
     """
 
     elementwise = False
     whole_columns = False
+    cut_by_columns = False
     notes = ("name",)  # of the kernel
 
     kernel = Word("address of its machine code")
@@ -42,6 +48,8 @@ class Op(Record, room=32):
 
     def columns(self, p0: int, p1: int) -> Any:
         """The same op for panels p0 to p1 of its result."""
+        if not (self.elementwise or self.whole_columns or self.cut_by_columns):
+            raise TypeError(f"`{type(self).__name__}` is not for some of its columns")
         out = self.copy()
         out.panels, out.first_panel = p1 - p0, p0
         for name, field in self.fields.items():
@@ -74,10 +82,12 @@ class RowsOp(Op):
 class ProductOp(Op):
     """C = epilogue(start + A B)."""
 
+    cut_by_columns = True
+
     a = Part(Matrix, "rows of as many numbers as B has lines a panel")
     b = Part(Matrix, "panels of weights", per_panel=True)
     c = Part(Matrix, "the result", per_panel=True)
-    bias = LinePerPanel("the line each panel starts from; 0 starts from zero", per_panel=True)
+    bias = LinePerPanel("the line each panel starts from; 0 starts from zero")
     y = Part(Matrix, "what a relu put out, for its vjp", per_panel=True)
     epilogue = Word("an EPILOGUE_...")
 
@@ -135,12 +145,12 @@ class BatchNormOp(FromToOp):
     """Batch norm by statistics that are there."""
 
     y = Part(Matrix, "normalised columns", per_panel=True)
-    mean = LinePerPanel("address of the means, a line a panel", per_panel=True)
-    variance = LinePerPanel("address of the variances", per_panel=True)
-    sum_d = LinePerPanel("address of Σ dy", per_panel=True)
-    sum_dx = LinePerPanel("address of Σ dy ∘ n", per_panel=True)
-    gain = LinePerPanel("address of γ; 0: none", per_panel=True)
-    shifts = LinePerPanel("address of β; 0: none", per_panel=True)
+    mean = LinePerPanel("address of the means, a line a panel")
+    variance = LinePerPanel("address of the variances")
+    sum_d = LinePerPanel("address of Σ dy")
+    sum_dx = LinePerPanel("address of Σ dy ∘ n")
+    gain = LinePerPanel("address of γ; 0: none")
+    shifts = LinePerPanel("address of β; 0: none")
     eps = Real("added to the variance")
 
 
@@ -181,8 +191,8 @@ class LossOp(Op):
 class JoinOp(Op):
     """The losses of several outputs put together."""
 
-    a = Part(Matrix, "unused")
-    c = Part(Matrix, "unused")
+    a = Part(Matrix, "the cotangent, which stays as it is")
+    c = Part(Matrix, "the same")
     sums = Word("address of the sum so far, one real a row")
     weight = Real("of this output's loss")
     output = Word("which output; 0 begins the sum")

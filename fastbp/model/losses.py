@@ -58,8 +58,8 @@ class Loss:
         Whether targets have limits of their own.
     scaled : bool
         Whether numbers for targets may be moved and scaled; those that cannot have a zero of their own.
-    contains : str
-        The layer that it does itself, which the network must not end in.
+    takes, contains : str
+        What its outputs are, and the layer that it does itself, which the network must not end in.
     """
 
     kind: ClassVar[str] = ""
@@ -71,6 +71,7 @@ class Loss:
     outputs_per_target: ClassVar[int] = 1
     limited: ClassVar[bool] = False
     scaled: ClassVar[bool] = True
+    takes: ClassVar[str] = "numbers"
     contains: ClassVar[str] = ""
     reduction: str = field(default="mean", kw_only=True)
 
@@ -217,11 +218,6 @@ def facts_of(loss: str | Loss) -> Loss | type[Loss]:
 
     del class_losses, number_losses
     return loss if isinstance(loss, Loss) else LOSSES.get(loss, Loss)
-
-
-def suits(task: str, loss: str | Loss) -> bool:
-    """Whether a loss is for such targets."""
-    return task in facts_of(loss).tasks
 
 
 def loss_for_outputs(value: Any, splits: Sequence[int]) -> Loss:

@@ -10,7 +10,7 @@ from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import Arena
 from fastbp.engine.panels import Block
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.ops import ElementwiseOp, Op, RowsOp
+from fastbp.kernels.ops import Op, RowsOp
 from fastbp.kernels.records import Learned, Matrix, Trained
 from fastbp.model.graph import Graph, Node
 
@@ -122,9 +122,9 @@ class Records:
         """Room for one line a panel."""
         return self.arena.take(panels * LINE)
 
-    def op(self, kernel: str, source: Buffer, target: Buffer, op: Op | None = None) -> int:
+    def op(self, kernel: str, source: Buffer, target: Buffer, op: Op) -> int:
         """Append an op that reads `source` and writes `target`; return its number. `op` holds what else it is told."""
-        record: Any = op or ElementwiseOp()
+        record: Any = op
         number = len(self.ops)
         record.name, record.kernel, record.number = kernel, kernel_address(kernel, self.real), number
         record.a, record.width = source, source.width
@@ -175,8 +175,8 @@ class Records:
     def learned(self, node: Node, part: str) -> Learned:
         """What the weight sweep has to know of a parameter; its offset is -1 where it is not trained, or not there."""
         name = node.parameter(part)
-        way = self.treatment.get(name)
-        if way is None or name not in self.parameters.slots:
+        way = self.treatment[name] if name in self.parameters.slots else None
+        if way is None:
             return Learned(offset=-1, stride=LINE, rate=1.0)
         slot = self.parameters.slots[name]
         penalty = kernel_address(way.penalty, self.real) if way.penalty else 0

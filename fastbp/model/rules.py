@@ -123,7 +123,7 @@ class CustomRule(Rule):
         alone, with_slope = activation_kernels(use.layer.formula)
         out = use.x if use.sources[0].free else lo.buffer(use.node.outputs)
         if not lo.keeping:
-            return Value(known(out, lo.op(f"branch_{alone}", use.x, out)))
+            return Value(known(out, lo.op(f"branch_{alone}", use.x, out, ElementwiseOp())))
         slope = lo.buffer(use.node.outputs)
         number = lo.op(f"branch_{with_slope}", use.x, out, ElementwiseOp(y=slope))
         return Value(known(out, number), saved=slope)

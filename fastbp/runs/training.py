@@ -215,9 +215,8 @@ class Training(Callback):
         """Whether what ended the fit ends it now, too: early stopping as it was when the checkpoint was written."""
         assert self.checkpoint is not None
         if self.checkpoint.settings:
-            before, now = (
-                said["trainer"]["early_stopping"] for said in (self.checkpoint.settings, self.subject.settings)
-            )
+            both = self.checkpoint.settings, self.subject.settings
+            before, now = (said.get("trainer", {}).get("early_stopping") for said in both)
         else:  # of an older version, whose file says so alone
             before = plan_of(read(self.folder.config)).config.trainer.early_stopping
             now = self.plan.config.trainer.early_stopping
@@ -331,8 +330,12 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[tupl
 
 def _known(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     """What is in `new` of the keys of `old`: an older version had fewer."""
-    return {
-        key: _known(value, old[key]) if isinstance(value, dict) and isinstance(old[key], dict) else value
-        for key, value in new.items()
-        if key in old
-    }
+    return {key: _known_value(value, old[key]) for key, value in new.items() if key in old}
+
+
+def _known_value(new: Any, old: Any) -> Any:
+    if isinstance(new, dict) and isinstance(old, dict):
+        return _known(new, old)
+    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
+        return [_known_value(a, b) for a, b in zip(new, old, strict=True)]
+    return new

@@ -70,8 +70,8 @@ def loss_for(net: Network, value: str | Loss) -> Loss:
         if part.contains and end.kind == part.contains:
             layer = type(end).__name__
             raise ConfigError(
-                f"`loss` {part.kind} does the {end.kind} itself, got a network that ends in {layer}\n"
-                f"hint: leave {layer} out"
+                f"`loss` {part.kind} takes {part.takes} and does the {end.kind} itself, got a network that ends in"
+                f" {layer}\nhint: leave {layer} out"
             )
     return loss
 

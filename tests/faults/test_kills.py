@@ -73,7 +73,7 @@ def test_runs_that_are_killed_end_on_the_same_bits(name, server, tmp_path, capsy
             seconds = rng.choice([rng.uniform(0.01, 0.1), rng.uniform(0.01, longest)]) if attempt < KILLS else 60.0
             status, said, _ = server.run(*command, seconds=seconds, threads=rng.choice([1, 2, 3]))
             kills += status < 0
-            if status == 2 and "without `config.yaml`" in said:
+            if "without `config.yaml`" in said:  # and perhaps killed just after it had said so
                 status, said, _ = server.run(*fresh, threads=rng.choice([1, 2, 3]))
             assert status in (0, -14), (attempt, said)
             assert said == "", said

@@ -51,7 +51,7 @@ class Rule:
     prepare : str
         The kernel that makes factors of settings.
     bounds : str
-        The kernel that takes bounds of the next step; without one every update is tried before it is begun.
+        The kernel that takes bounds of the next step; with `no_bounds` every update is tried before it is begun.
     squares : tuple of int
         Which of the moments are sums or means of squares, and never below 0.
     of_means : bool

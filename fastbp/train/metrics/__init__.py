@@ -140,7 +140,7 @@ with loss `mse`, got `accuracy`
     if loss is not None and row not in fitting(loss, several):
         names = ", ".join(f"`{fit}`" for fit in fitting(loss, several))
         rows = " and several labels a row" if several and row in fitting(loss) else ""
-        said = loss if isinstance(loss, str) else loss.kind
+        said = loss if isinstance(loss, str) else loss.named
         raise ConfigError(f"`metric` must be one of {names} with loss `{said}`{rows}, got `{name}`")
     if numbered is None:
         return METRICS[name]
@@ -197,7 +197,7 @@ def _numbers(z: Array, y: Any, loss: str | Loss) -> tuple[Array, Array]:
             f"`outputs` must have {facts.outputs_per_target} columns for each target, the means first, got `{z.shape}`"
         )
     found = facts.predicted(z)
-    if found.shape == z.shape:
+    if found is not z and found.shape == z.shape:
         inputs.require("outputs", z, np.isfinite(found), "have a finite exponential")
     z = found
     t = inputs.read_numbers("y", y)
