@@ -193,9 +193,9 @@ def _numbers(z: Array, y: Any, loss: str | Loss) -> tuple[Array, Array]:
     """Targets and predictions."""
     facts = facts_of(loss)
     if z.shape[1] % facts.outputs_per_target:
-        raise ShapeError(
-            f"`outputs` must have {facts.outputs_per_target} columns for each target, the means first, got `{z.shape}`"
-        )
+        count = facts.outputs_per_target
+        wanted = "an even number of columns, the first half of them means" if count == 2 else f"{count} for each target"
+        raise ShapeError(f"`outputs` must have {wanted}, got `{z.shape}`")
     found = facts.predicted(z)
     if found is not z and found.shape == z.shape:
         inputs.require("outputs", z, np.isfinite(found), "have a finite exponential")
