@@ -6,7 +6,7 @@ import pytest
 import fastbp as fb
 from fastbp.errors import ShapeError
 from fastbp.model import traced
-from fastbp.model.activations import ACTIVATIONS
+from fastbp.model.activations import ACTIVATIONS, Activation
 from fastbp.model.losses import LOSSES, Loss, loss_of
 from fastbp.model.registry import OPS
 from tests.model.random_graphs import network
