@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import mmap
 from typing import Any
 
@@ -64,7 +65,7 @@ class Arena:
 def view(address: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     """An array over memory that an arena owns; the caller keeps the arena alive."""
     kind = np.dtype(dtype)
-    size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    size = math.prod(shape) * kind.itemsize
     raw = (ctypes.c_char * max(size, 1)).from_address(address)
     out: NDArray[Any] = np.frombuffer(raw, np.uint8, count=size).view(kind).reshape(shape)
     return out

@@ -12,11 +12,13 @@ window on a record in memory, which is an instance of the class: `Matrix(words)`
 from __future__ import annotations
 
 from operator import index
+from struct import Struct
 from typing import Any, ClassVar
 
 import numpy as np
 
 WORD = 8
+DOUBLE = Struct("=d")
 LINE = 64  # bytes of a line, in which kernels read and write
 LINE_WORDS = LINE // WORD
 
@@ -49,36 +51,32 @@ class Field:
         self.name = name
 
     def __get__(self, record: Any, owner: type | None = None) -> Any:
-        return self if record is None else self.read(record)
-
-    def __set__(self, record: Any, value: Any) -> None:
-        self.write(record, value)
-
-    def read(self, record: Record) -> Any:
+        if record is None:
+            return self
         raise AttributeError(f"`{self.name}` cannot be read as a whole")
 
-    def write(self, record: Record, value: Any) -> None:
+    def __set__(self, record: Any, value: Any) -> None:
         raise AttributeError(f"`{self.name}` cannot be written as a whole")
 
 
 class Word(Field):
     """A whole number, or an address."""
 
-    def read(self, record: Record) -> int:
-        return int(record.words[self.offset])
+    def __get__(self, record: Any, owner: type | None = None) -> Any:
+        return self if record is None else record.words.item(self.offset)
 
-    def write(self, record: Record, value: int) -> None:
+    def __set__(self, record: Any, value: Any) -> None:
         record.words[self.offset] = index(value)
 
 
 class Real(Field):
     """A float64."""
 
-    def read(self, record: Record) -> float:
-        return float(record.words[self.offset : self.offset + 1].view(np.float64)[0])
+    def __get__(self, record: Any, owner: type | None = None) -> Any:
+        return self if record is None else DOUBLE.unpack_from(record.words, self.offset * WORD)[0]
 
-    def write(self, record: Record, value: float) -> None:
-        record.words[self.offset : self.offset + 1].view(np.float64)[0] = value
+    def __set__(self, record: Any, value: Any) -> None:
+        DOUBLE.pack_into(record.words, self.offset * WORD, value)
 
 
 class Link(Word):
@@ -107,11 +105,11 @@ class Words(Field):
         self.size = size
         self.over = over
 
-    def read(self, record: Record) -> Any:
-        return record.words[self.offset : self.offset + self.size].view(self.kind)
+    def __get__(self, record: Any, owner: type | None = None) -> Any:
+        return self if record is None else record.words[self.offset : self.offset + self.size].view(self.kind)
 
-    def write(self, record: Record, value: Any) -> None:
-        self.read(record)[...] = value
+    def __set__(self, record: Any, value: Any) -> None:
+        self.__get__(record)[...] = value
 
 
 class Reals(Words):
@@ -148,19 +146,34 @@ class Part(Field):
         self.size = kind.size
         self.align = kind.align
 
-    def read(self, record: Record) -> Any:
-        return self.kind(record.words[self.offset : self.offset + self.size])
+    def __get__(self, record: Any, owner: type | None = None) -> Any:
+        if record is None:
+            return self
+        found = record.parts.get(self.name)
+        if found is None:
+            found = record.parts[self.name] = self.kind(record.words[self.offset : self.offset + self.size])
+        return found
 
-    def write(self, record: Record, value: Any) -> None:
-        self.read(record).take(value)
+    def __set__(self, record: Any, value: Any) -> None:
+        self.__get__(record).take(value)
 
 
-class Record:
+class RecordType(type):
+    """The type of records' classes: an instance has its words and notes, and no place for a name that is neither."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], space: dict[str, Any], **options: Any) -> RecordType:
+        space.setdefault("__slots__", space.get("notes", ()))
+        return super().__new__(cls, name, bases, space, **options)
+
+
+class Record(metaclass=RecordType):
     """Words with names; see the module.
 
     A class with `room=` says how many words each of its kinds takes, so that records of several kinds stand in one
     table; `line=True` begins the record, and its size ends, at a whole line.
     """
+
+    __slots__ = ("parts", "words")
 
     fields: ClassVar[dict[str, Field]] = {}
     size: ClassVar[int] = 0
@@ -168,6 +181,7 @@ class Record:
     room: ClassVar[int] = 0
     notes: ClassVar[tuple[str, ...]] = ()  # what Python knows of a record beside its words
     words: Any
+    parts: dict[str, Record]  # the records inside it, as they are asked for
 
     def __init_subclass__(cls, *, room: int = 0, line: bool = False) -> None:
         end = max((f.offset + f.size for f in cls.fields.values()), default=0)
@@ -188,14 +202,15 @@ class Record:
             raise TypeError(f"`{cls.__name__}` takes {end} words, more than the {cls.size} that its kind has")
 
     def __init__(self, words: Any = None, **values: Any) -> None:
-        self.__dict__["words"] = np.zeros(self.size, np.int64) if words is None else words
+        self.words = np.zeros(self.size, np.int64) if words is None else words
+        self.parts = {}
         for name, value in values.items():
             setattr(self, name, value)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in self.fields and name not in self.notes:
-            raise AttributeError(f"`{type(self).__name__}` has no field `{name}`")
-        super().__setattr__(name, value)
+    def cell(self, name: str) -> Any:
+        """The memory of one number as an array of one, for who reads or writes it at every step."""
+        field = self.fields[name]
+        return self.words[field.offset : field.offset + 1].view(np.float64 if isinstance(field, Real) else np.int64)
 
     def take(self, value: Any) -> None:
         """Become a copy of another record of this kind; other kinds of values are for classes to know."""
@@ -210,13 +225,15 @@ class Record:
     def at(self, words: Any) -> Any:
         """This record's kind and notes, over other words."""
         out = type(self)(words)
-        out.__dict__.update({name: self.__dict__[name] for name in self.notes if name in self.__dict__})
+        for name in self.notes:
+            if hasattr(self, name):
+                setattr(out, name, getattr(self, name))
         return out
 
     def values(self) -> dict[str, Any]:
         """What each field holds, where it is not 0; lines and other names are left out."""
         found = {
-            name: field.read(self)
+            name: getattr(self, name)
             for name, field in self.fields.items()
             if not isinstance(field, Lines) and not (isinstance(field, Words) and field.over)
         }

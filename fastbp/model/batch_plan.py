@@ -27,7 +27,6 @@ from fastbp.kernels.records import (
     END_NOTHING,
     END_STEP,
     TASK_PHASE,
-    Matrix,
     Phase,
     Piece,
     Task,
@@ -167,6 +166,7 @@ class BatchPlan(Plan):
             self._add_tasks(rows, lowering, update)
         self._loss_ops = [next(i for i, op in enumerate(ops) if op is loss_op) for loss_op in loss_ops]
         head, data, step = self.head, self.head.data, self.head.step
+        self.number, self._loss = step.cell("number"), step.cell("loss")  # the first: steps done, an array of one
         head.training, head.loss_op = 1, self.ops.address_of(self._loss_ops[0])
         data.batch, data.outputs = batch, graph.outputs
         data.scan = kernel_address("scan_reals", self.real)
@@ -305,10 +305,11 @@ class BatchPlan(Plan):
         self.ops.records[0].a.start = x.ctypes.data
         for op, part in zip(self._loss_ops, y.parts or (y,), strict=True):
             loss = self.ops.records[op]
-            loss.name, loss.kernel = part.kernel, kernel_address(part.kernel, self.real)
+            if loss.name != part.kernel:
+                loss.name, loss.kernel = part.kernel, kernel_address(part.kernel, self.real)
             # Not the array's strides: one row of a wider table counts as contiguous whatever its stride says.
             stride = part.array.itemsize * (part.array.shape[1] if part.array.ndim == 2 else 1)
-            loss.targets = Matrix(start=part.array.ctypes.data, stride=stride)
+            loss.targets.start, loss.targets.stride = part.array.ctypes.data, stride
         data.weights = y.weights.ctypes.data if y.weights is not None else 0
         data.normalisers = y.normalisers.ctypes.data if y.normalisers is not None else 0
         data.largest = top
@@ -383,7 +384,7 @@ class BatchPlan(Plan):
     @property
     def loss(self) -> float:
         """Loss of the last batch, before its update."""
-        return float(self.head.step.loss)
+        return float(self._loss.item())
 
     @property
     def pass_loss(self) -> float:

@@ -299,7 +299,7 @@ class Network(Derivatives):
                 update = Update(KEEP, gradients=Block(self._parameters.block.slots, self.dtype))
                 plan = self._plans[key] = self._batch_plan(len(x), of, update, training)
             plan.head.data.seed = signed(self.seed)
-            plan.head.step.number = 0
+            plan.number[0] = 0
             plan.refresh(self._parameters.version)
             plan.bind(x, t, top)
             plan.steps(1, 1, plan.workers)

@@ -224,7 +224,7 @@ class Trainer(Snapshots):
         with lock:
             plan.refresh(parameters.version)
             plan.rates[:count] = self._rates.of(self.optimizer.lr, self.steps_done, count)
-            plan.head.step.number = self.steps_done
+            plan.number[0] = self.steps_done
             plan.head.data.seed = signed(self.seed)
             # First: should Ctrl-C come between two lines here, every plan makes its transposed weights anew.
             parameters.version += 1
@@ -232,7 +232,7 @@ class Trainer(Snapshots):
                 lock.writes = True
                 return plan.steps(count, passes, self.threads)
             finally:
-                self.steps_done = plan.head.step.number
+                self.steps_done = plan.number.item()
                 plan.keep_version(parameters.version)
                 lock.writes = False
 
@@ -266,12 +266,12 @@ class Trainer(Snapshots):
         with lock:
             plan.refresh(parameters.version)
             parameters.version += 1
-            plan.head.step.number = self.steps_done
+            plan.number[0] = self.steps_done
             try:
                 lock.writes = True
                 return plan.step(X, y, lr, self.steps_done, signed(self.seed))
             finally:
-                self.steps_done = plan.head.step.number
+                self.steps_done = plan.number.item()
                 plan.keep_version(parameters.version)
                 lock.writes = False
 

@@ -132,9 +132,9 @@ def test_a_record_that_is_larger_than_its_room_is_refused():
 
 @every_record
 def test_a_field_that_there_is_not_is_refused(kind):
-    with pytest.raises(AttributeError, match=f"`{kind.__name__}` has no field `bogus`"):
+    with pytest.raises(AttributeError, match=f"'{kind.__name__}' object has no attribute 'bogus'"):
         kind(bogus=1)
-    with pytest.raises(AttributeError, match=f"`{kind.__name__}` has no field `bogus`"):
+    with pytest.raises(AttributeError, match=f"'{kind.__name__}' object has no attribute 'bogus'"):
         kind().bogus = 1
     with pytest.raises(AttributeError, match="bogus"):
         kind().bogus  # noqa: B018
