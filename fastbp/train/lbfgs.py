@@ -131,6 +131,8 @@ class LBFGS(Snapshots):
                         self._minimise(minimize, run, count)
                 finally:
                     self.net.flat = run.best
+                if run.left:
+                    raise run.left
             history.seconds = time.perf_counter() - run.begun
         return history
 
@@ -154,6 +156,7 @@ class _Run:
         self.begun = time.perf_counter()
         self.best = of.net.flat
         self.begun_well = False  # whether the loss was finite at the start
+        self.left: StopIteration | None = None  # what a callback raised that SciPy takes for a wish to stop
         self.samples = rows
         names = of.net.graph.decaying()
         sizes = [(name, array.size) for name, array in of.net.parameters.items()]
@@ -185,6 +188,14 @@ class _Run:
         """After an iteration: what `fit` does after an epoch."""
         of, history = self.of, self.history
         theta = intermediate_result.x
+        if not np.isfinite(theta).all():
+            last = of.net.graph.nodes[-1].name
+            raise DivergedError(
+                "steps must be finite, got one that is not; the parameters are those before that step\n"
+                f"hint: the penalty of `weight_decay` `{of.weight_decay}` or the loss is too large to be minimised",
+                of.steps_done,
+                last,
+            )
         of.net.flat = self.best = theta.astype(of.net.dtype)
         of.steps_done += 1
         history.loss.append(float(intermediate_result.fun) - 0.5 * float(self.decay @ (theta * theta)))
@@ -194,6 +205,10 @@ class _Run:
         history.steps += 1
         history.seconds = time.perf_counter() - self.begun
         for hook in self.hooks:
-            hook.epoch(of, history)  # type: ignore[arg-type]
+            try:
+                hook.epoch(of, history)  # type: ignore[arg-type]
+            except StopIteration as error:
+                self.left = error
+                raise
         if history.stopped:
             raise StopIteration

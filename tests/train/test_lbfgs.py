@@ -315,3 +315,24 @@ def test_a_start_whose_loss_is_not_finite_is_told_as_any_trainer_tells_it():
     with pytest.raises(fb.DivergedError):
         training.fit(X, y, epochs=5)
     assert np.array_equal(training.net.flat, before)
+
+
+# What goes wrong
+
+
+def test_a_penalty_past_all_numbers_stops_with_the_parameters_of_before():
+    training, X, y, _ = setting(weight_decay=1e300)
+    before = training.net.flat
+    with pytest.raises(fb.DivergedError, match="steps must be finite, got one that is not; the parameters are those"):
+        training.fit(X, y, epochs=3)
+    np.testing.assert_array_equal(training.net.flat, before)
+
+
+def test_no_error_of_a_callback_is_taken_for_a_wish_to_stop():
+    class Leaves(fb.Callback):
+        def epoch(self, trainer, history):
+            raise StopIteration("mine")
+
+    training, X, y, _ = setting()
+    with pytest.raises(StopIteration, match="mine"):
+        training.fit(X, y, epochs=3, callbacks=[Leaves()])
