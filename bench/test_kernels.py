@@ -14,10 +14,11 @@ import pytest
 
 import fastbp as fb
 from fastbp import reference
+from fastbp.engine.blocks import Block
 from fastbp.engine.compiler import kernel_address, sweep
-from fastbp.engine.panels import Block
-from fastbp.model.batch_plan import BatchPlan, Update
-from fastbp.model.losses import Targets, loss_of
+from fastbp.lowering.batch_plan import BatchPlan, Update
+from fastbp.spec.catalogue import loss_of
+from fastbp.spec.losses import Targets
 
 SHAPES = [(64, 17, 64), (64, 784, 128), (256, 256, 256), (128, 1024, 1024)]  # rows, inputs, outputs
 

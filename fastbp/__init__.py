@@ -13,8 +13,8 @@ from fastbp.engine.forks import IMPORTS
 __version__ = "0.1.0"
 
 _HOMES = {
-    "fastbp.model.layers": ["BatchNorm", "Dropout", "Embedding", "LayerNorm", "Linear", "RMSNorm", "Scale"],
-    "fastbp.model.activations": [
+    "fastbp.spec.layers": ["BatchNorm", "Dropout", "Embedding", "LayerNorm", "Linear", "RMSNorm", "Scale"],
+    "fastbp.spec.activations": [
         "ELU",
         "GELU",
         "SELU",
@@ -33,7 +33,7 @@ _HOMES = {
         "Softsign",
         "Tanh",
     ],
-    "fastbp.model.gates": [
+    "fastbp.spec.gates": [
         "Add",
         "Affine",
         "Concat",
@@ -46,12 +46,12 @@ _HOMES = {
         "Subtract",
         "Sum",
     ],
-    "fastbp.model.signals": ["Input", "concat"],
-    "fastbp.model.initial": ["Init"],
-    "fastbp.model.class_losses": ["BinaryCrossEntropy", "CrossEntropy", "MultiMargin"],
-    "fastbp.model.number_losses": ["MAE", "MSE", "GaussianNLL", "HalfMSE", "Huber", "LogCosh", "Poisson", "Quantile"],
-    "fastbp.model.custom": ["activation", "loss"],
-    "fastbp.model.joint_loss": ["JointLoss"],
+    "fastbp.spec.signals": ["Input", "concat"],
+    "fastbp.spec.initial": ["Init"],
+    "fastbp.spec.class_losses": ["BinaryCrossEntropy", "CrossEntropy", "MultiMargin"],
+    "fastbp.spec.number_losses": ["MAE", "MSE", "GaussianNLL", "HalfMSE", "Huber", "LogCosh", "Poisson", "Quantile"],
+    "fastbp.spec.custom": ["activation", "loss"],
+    "fastbp.spec.joint_loss": ["JointLoss"],
     "fastbp.model.network": ["Network"],
     "fastbp.model.mlp": ["mlp"],
     "fastbp.model.files": ["load"],
@@ -211,7 +211,10 @@ if TYPE_CHECKING:
         ForkError,
         ShapeError,
     )
-    from fastbp.model.activations import (
+    from fastbp.model.files import load
+    from fastbp.model.mlp import mlp
+    from fastbp.model.network import Network
+    from fastbp.spec.activations import (
         ELU,
         GELU,
         SELU,
@@ -230,10 +233,9 @@ if TYPE_CHECKING:
         Softsign,
         Tanh,
     )
-    from fastbp.model.class_losses import BinaryCrossEntropy, CrossEntropy, MultiMargin
-    from fastbp.model.custom import activation, loss
-    from fastbp.model.files import load
-    from fastbp.model.gates import (
+    from fastbp.spec.class_losses import BinaryCrossEntropy, CrossEntropy, MultiMargin
+    from fastbp.spec.custom import activation, loss
+    from fastbp.spec.gates import (
         Add,
         Affine,
         Concat,
@@ -246,13 +248,11 @@ if TYPE_CHECKING:
         Subtract,
         Sum,
     )
-    from fastbp.model.initial import Init
-    from fastbp.model.joint_loss import JointLoss
-    from fastbp.model.layers import BatchNorm, Dropout, Embedding, LayerNorm, Linear, RMSNorm, Scale
-    from fastbp.model.mlp import mlp
-    from fastbp.model.network import Network
-    from fastbp.model.number_losses import MAE, MSE, GaussianNLL, HalfMSE, Huber, LogCosh, Poisson, Quantile
-    from fastbp.model.signals import Input, concat
+    from fastbp.spec.initial import Init
+    from fastbp.spec.joint_loss import JointLoss
+    from fastbp.spec.layers import BatchNorm, Dropout, Embedding, LayerNorm, Linear, RMSNorm, Scale
+    from fastbp.spec.number_losses import MAE, MSE, GaussianNLL, HalfMSE, Huber, LogCosh, Poisson, Quantile
+    from fastbp.spec.signals import Input, concat
     from fastbp.train import metrics
     from fastbp.train.adam import Adam, AdamW, Lion, NAdam, RAdam
     from fastbp.train.callbacks import Callback, EarlyStopping, ReduceLROnPlateau, TimeBudget

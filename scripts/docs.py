@@ -13,16 +13,14 @@ from fastbp.autodiff.expression import CALLS
 from fastbp.autodiff.numpy_names import listed
 from fastbp.config.describe import keys
 from fastbp.config.schema import SECTIONS
-from fastbp.model import gates
-from fastbp.model.activations import ACTIVATIONS
-from fastbp.model.initial import INITIALISERS
-from fastbp.model.layers import LAYERS
-from fastbp.model.losses import LOSSES, loss_of
-from fastbp.model.registry import OPS
-from fastbp.train import adam, callbacks, writers
+from fastbp.lowering.registry import OPS
+from fastbp.spec import gates
+from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
+from fastbp.spec.initial import INITIALISERS
+from fastbp.train import callbacks, writers
+from fastbp.train.catalogue import OPTIMIZERS
 from fastbp.train.lbfgs import LBFGS
 from fastbp.train.metrics import METRICS
-from fastbp.train.optimizers import OPTIMIZERS
 from fastbp.train.schedules import SCHEDULES
 
 PAGE = Path(__file__).parents[1] / "docs" / "ops.md"
@@ -39,8 +37,8 @@ CALLBACKS = (
 
 ABOUT = """# Everything there is
 
-Written from `fastbp/model/registry.py` and the classes behind it by `scripts/docs.py`; a test fails where this page is
-not what that writes. *Name* is what files and `loss="..."` or `activation="..."` use; the class behind it is in
+Written from `fastbp/lowering/registry.py` and the classes behind it by `scripts/docs.py`; a test fails where this page
+is not what that writes. *Name* is what files and `loss="..."` or `activation="..."` use; the class behind it is in
 `fastbp`, and its settings are its arguments and its keys in files, with their defaults.
 
 In formulas x goes into a layer and y comes out, z goes into an activation or a loss, t are targets, dx is the gradient
@@ -106,8 +104,6 @@ def differentiable(classes: dict[str, type]) -> str:
 
 def sections() -> Iterator[str]:
     """The page, part by part."""
-    loss_of("mse")  # fills LOSSES
-    assert adam  # which fills OPTIMIZERS
     yield ABOUT
     yield "## Layers\n\n`embedding` can only be the first layer. In training m is a mask of zeros and ones."
     joining = {name: cls for name, cls in LAYERS.items() if cls.__module__ == gates.__name__}

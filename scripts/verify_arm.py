@@ -30,7 +30,7 @@ import numpy as np
 import fastbp as fb
 from fastbp.engine import cache, compiler
 from fastbp.kernels import levels
-from fastbp.model import plans
+from fastbp.lowering import plans
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS, ROWS, BATCH = 50, 61, 13  # the last batch has 9 rows: one tile and a tail

@@ -10,8 +10,8 @@ import fastbp as fb
 from fastbp.config.build import plan_of
 from fastbp.config.schema import SECTIONS
 from fastbp.config.text import parse
-from fastbp.model.initial import INITIALISERS
-from fastbp.model.registry import OPS
+from fastbp.lowering.registry import OPS
+from fastbp.spec.initial import INITIALISERS
 from fastbp.train.callbacks import Callback
 from fastbp.train.metrics import METRICS
 from fastbp.train.schedules import SCHEDULES

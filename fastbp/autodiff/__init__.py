@@ -13,3 +13,6 @@ function    what users call
 from fastbp.engine import check_lanes
 
 check_lanes()
+
+# Here, so that whoever imports anything of this room finds the table of gates filled.
+from fastbp.autodiff import structure  # noqa: E402, F401

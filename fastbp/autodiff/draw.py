@@ -12,8 +12,8 @@ from xml.sax.saxutils import escape
 
 from fastbp.autodiff.explain import Shown, short, steps_of
 from fastbp.autodiff.function import Traced
-from fastbp.autodiff.picture import Picture
 from fastbp.errors import ConfigError
+from fastbp.pictures.picture import Picture
 
 SIGNS = {
     "add": "+",

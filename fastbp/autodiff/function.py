@@ -22,7 +22,7 @@ from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigTypeError, FastbpError, ShapeError, brief, not_one_of
 
 if TYPE_CHECKING:
-    from fastbp.autodiff.picture import Picture
+    from fastbp.pictures.picture import Picture
 
 Array = NDArray[Any]
 Value = Any  # a float or an array

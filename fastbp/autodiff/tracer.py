@@ -9,11 +9,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.autodiff import structure
 from fastbp.autodiff.graph import Graph, Shape, broadcast
 from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
-
-assert structure  # which fills GATES
 
 ONCE = "a traced function is run once, so what it does may not depend on values"
 BRANCHES = "use `np.where(x > 0, a, b)` or `np.maximum(a, b)` in the place of `if`"

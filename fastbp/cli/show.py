@@ -26,8 +26,8 @@ def command(run: str, graph: str | None, epochs: int, as_json: bool, quiet: bool
         _draw(run, graph, as_json, quiet)
         return
     from fastbp.errors import ConfigError, escaped
+    from fastbp.pictures.terminal import plot
     from fastbp.runs.folder import RunFolder
-    from fastbp.runs.plot import plot
     from fastbp.runs.progress import number
     from fastbp.runs.told import epochs_of, result_of
 

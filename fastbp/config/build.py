@@ -16,7 +16,7 @@ from fastbp.config.schema import Config
 from fastbp.config.text import Text, dotted
 from fastbp.config.wiring import KEYS, Place, layer_table, placed, wired
 from fastbp.errors import ConfigError, visible
-from fastbp.model.checks import is_formula
+from fastbp.spec.checks import is_formula
 
 
 @dataclass
@@ -36,15 +36,12 @@ class Plan:
 
 def plan_of(text: Text) -> Plan:
     """Check everything that can be checked without the data."""
-    from fastbp.model.custom import Custom, CustomLoss, penalty_kernel
-    from fastbp.model.losses import LOSSES, loss_of
-    from fastbp.train import adam
+    from fastbp.spec.catalogue import LOSSES
+    from fastbp.spec.custom import Custom, CustomLoss, penalty_kernel
+    from fastbp.train.catalogue import OPTIMIZERS
     from fastbp.train.metrics import metric_named
-    from fastbp.train.optimizers import OPTIMIZERS
     from fastbp.train.schedules import SCHEDULES
 
-    assert adam  # whose import fills OPTIMIZERS
-    loss_of("mse")  # fills LOSSES
     config = checked(text)
     rules.together(text, config)
     trainer, network = config.trainer, config.network
@@ -89,7 +86,7 @@ class LBFGSSettings:
     tolerance: float = 1e-8
 
     def __post_init__(self) -> None:
-        from fastbp.model.checks import flag, from_zero, whole
+        from fastbp.spec.checks import flag, from_zero, whole
 
         from_zero("LBFGSSettings.weight_decay", self.weight_decay)
         flag("LBFGSSettings.decay_all", self.decay_all)
@@ -158,7 +155,7 @@ def named(
 
 
 def _init(text: Text, path: Path_, value: dict[str, Any]) -> Any:
-    from fastbp.model.initial import INITIALISERS, Init
+    from fastbp.spec.initial import INITIALISERS, Init
 
     for key in value:
         if key not in ("name", "scale"):
@@ -222,15 +219,15 @@ def _as_in_files(message: str, text: Text, path: Path_) -> str:
 
 def activation_of(text: Text, config: Config) -> Any:
     """What `network.activation` names."""
-    from fastbp.model.activations import ACTIVATIONS
-    from fastbp.model.custom import Custom
+    from fastbp.spec.catalogue import ACTIVATIONS
+    from fastbp.spec.custom import Custom
 
     return named(text, ("network", "activation"), config.network.activation, ACTIVATIONS, Custom)
 
 
 def init_of(text: Text, config: Config) -> Any:
     """What `network.init` names, or None."""
-    from fastbp.model.initial import init_spec
+    from fastbp.spec.initial import init_spec
 
     path, init = ("network", "init"), config.network.init
     if init is None:
@@ -241,7 +238,8 @@ def init_of(text: Text, config: Config) -> Any:
 
 def _hidden(text: Text, config: Config) -> list[Any]:
     """The hidden layers of `network.hidden`, without the last Linear."""
-    from fastbp.model.layers import LAYERS, Dropout, Linear
+    from fastbp.spec.catalogue import LAYERS
+    from fastbp.spec.layers import Dropout, Linear
 
     network = config.network
     activation, init = activation_of(text, config), init_of(text, config)
@@ -258,9 +256,9 @@ def _hidden(text: Text, config: Config) -> list[Any]:
 
 def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple[int, int]]) -> Any:
     """The graph for so many inputs and outputs; nothing is compiled or drawn for it."""
-    from fastbp.model import gates
-    from fastbp.model.graph import chain
-    from fastbp.model.layers import Embedding, Linear
+    from fastbp.spec import gates
+    from fastbp.spec.graph import chain
+    from fastbp.spec.layers import Embedding, Linear
 
     text = plan.text
     if plan.layers is None:

@@ -10,20 +10,16 @@ import msgspec
 from fastbp.config.build import LBFGSSettings
 from fastbp.config.schema import SECTIONS, Config
 from fastbp.config.wiring import layer_table
-from fastbp.model.checks import FORMULA
+from fastbp.spec.checks import FORMULA
 
 
 def tables() -> dict[str, dict[str, Any]]:
     """What a key that takes a name, or a map with `name`, may name: path -> name -> class."""
-    from fastbp.model.activations import ACTIVATIONS
-    from fastbp.model.initial import INITIALISERS
-    from fastbp.model.losses import LOSSES, loss_of
-    from fastbp.train import adam
-    from fastbp.train.optimizers import OPTIMIZERS
+    from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
+    from fastbp.spec.initial import INITIALISERS
+    from fastbp.train.catalogue import OPTIMIZERS
     from fastbp.train.schedules import SCHEDULES
 
-    assert adam  # whose import fills OPTIMIZERS
-    loss_of("mse")  # fills LOSSES
     activations = {k: v if isinstance(v, type) else type(v()) for k, v in ACTIVATIONS.items()}
     return {
         "network.activation": activations,

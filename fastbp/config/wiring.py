@@ -16,13 +16,11 @@ ROWS = "inputs"  # what `from` calls the rows of data
 
 
 def layer_table() -> dict[str, Any]:
-    """All that a list of layers can name: activations first and gates last, whatever was imported first."""
-    from fastbp.model import custom, gates
-    from fastbp.model.activations import ACTIVATIONS
-    from fastbp.model.layers import LAYERS
+    """All that a list of layers can name: activations first and gates last."""
+    from fastbp.spec import gates
+    from fastbp.spec.catalogue import ACTIVATIONS, LAYERS
 
     known: dict[str, Any] = {**ACTIVATIONS, **LAYERS}
-    assert custom  # whose import fills LAYERS
     del known["custom"]  # which is named by its formula
     return dict(sorted(known.items(), key=lambda item: getattr(item[1], "__module__", "") == gates.__name__))
 
@@ -63,7 +61,7 @@ def placed(text: Text, values: list[Any]) -> tuple[list[Place], list[Any]]:
 
 
 def _place(text: Text, path: Path_, value: dict[str, Any], before: list[str], names: list[Any]) -> Place:
-    from fastbp.model.signals import checked_name
+    from fastbp.spec.signals import checked_name
 
     name = value.get("as")
     if name is not None:
@@ -105,7 +103,7 @@ def _known(text: Text, path: Path_, name: Any, before: list[str], names: list[An
 
 def wired(text: Text, layers: list[Any], places: list[Place], inputs: int, first: Any = None) -> Any:
     """The graph of placed layers; `first`, if there is one, stands between the rows and all others."""
-    from fastbp.model.graph import INPUT, Builder
+    from fastbp.spec.graph import INPUT, Builder
 
     builder = Builder([(None, inputs)])
     rows = INPUT if first is None else builder.add(first, (INPUT,), "0")

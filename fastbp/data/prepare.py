@@ -19,7 +19,8 @@ from fastbp.data.recipe import Recipe
 from fastbp.data.splits import PARTS, split
 from fastbp.data.synthetic import SYNTHETIC
 from fastbp.errors import ConfigError, DataError, not_one_of, visible
-from fastbp.model.losses import Loss, loss_of
+from fastbp.spec.catalogue import loss_of
+from fastbp.spec.losses import Loss
 
 Array = NDArray[Any]
 TYPES = ("number", "category", "ignore", "target", "weight")

@@ -14,7 +14,7 @@ from fastbp.data.inputs import Inputs
 from fastbp.data.outputs import Outputs
 from fastbp.data.stored import Stored
 from fastbp.errors import CheckpointError, ConfigError
-from fastbp.model.losses import facts_of, loss_of
+from fastbp.spec.catalogue import facts_of, loss_of
 
 Array = NDArray[Any]
 

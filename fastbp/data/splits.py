@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.engine.philox import words
 from fastbp.errors import DataError
+from fastbp.numerics.philox import words
 
 Array = NDArray[Any]
 PARTS = ("train", "validation", "test")

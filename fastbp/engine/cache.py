@@ -25,7 +25,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = PACKAGE / "engine" / "objects"
 MAGIC = b"fastbp object 1\n"
 # What compiled functions are made from and by, beside all of `kernels/`.
-ENGINE_SOURCES = ("compiler.py", "entries.py", "machine_code.py", "steps.py", "sweeps.py")
+COMPILERS = ("compiler.py", "machine_code.py")  # of the engine
 # Settings of Numba's that reach its front end, such as checks of bounds, or what it compiles for the user. A folder
 # belongs to one choice of them, so that nobody's experiment leaves code to others.
 NUMBA_SETTINGS = (
@@ -74,8 +74,8 @@ def _hash_of(*facts: str) -> str:
 def sources() -> str:
     """Hash of every source file that is compiled or compiles."""
     digest = hashlib.sha256()
-    engine = [PACKAGE / "engine" / name for name in ENGINE_SOURCES]
-    for source in [*sorted((PACKAGE / "kernels").rglob("*.py")), *engine]:
+    compiled = [file for room in ("kernels", "sweeps") for file in sorted((PACKAGE / room).rglob("*.py"))]
+    for source in [*compiled, *(PACKAGE / "engine" / name for name in COMPILERS)]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()
 

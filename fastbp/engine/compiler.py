@@ -56,8 +56,8 @@ def announce() -> None:
 def _kernels() -> dict[str, Callable[..., None]]:
     """Import every kernel and return them by name."""
     import fastbp.kernels
-    from fastbp.engine import sweeps
     from fastbp.kernels.flags import KERNELS
+    from fastbp.sweeps import work as sweeps
 
     for module in pkgutil.iter_modules(fastbp.kernels.__path__):
         importlib.import_module(f"fastbp.kernels.{module.name}")
@@ -67,9 +67,9 @@ def _kernels() -> dict[str, Callable[..., None]]:
 
 def _lowered(name: str, real: str) -> tuple[Any, str]:
     """The IR of a kernel or an entry, and its name there."""
-    from fastbp.engine import entries
     from fastbp.kernels import target
     from fastbp.kernels.flags import OPTIONS, signature
+    from fastbp.sweeps import entries
 
     if name in ENTRIES:
         options = {"parallel": name == "run_parallel", **OPTIONS}
@@ -169,11 +169,11 @@ def kernel_address(name: str, real: str) -> int:
 
 
 def sweep(name: str, real: str) -> Any:
-    """A compiled entry of `engine.entries`, by a name of ENTRIES, to be called with values of its types only."""
+    """A compiled entry of `sweeps.entries`, by a name of ENTRIES, to be called with values of its types only."""
 
     def wrap(address: int) -> Any:
-        from fastbp.engine import entries
         from fastbp.kernels import target
+        from fastbp.sweeps import entries
 
         return target.callable_at(address, getattr(entries, name), entries.signature(name, real))
 

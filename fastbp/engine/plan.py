@@ -1,6 +1,6 @@
 """The plan: a table of ops and phases over an arena of buffers, ready to run.
 
-A network is data to compiled code: whoever lowers one (`model.lowering`) hands its records over, and the plan
+A network is data to compiled code: whoever lowers one (`lowering.walk`) hands its records over, and the plan
 puts them where the sweeps look for them.
 """
 
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from fastbp.engine import threads as teams
+from fastbp.engine.blocks import Block
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.memory import Arena, view
-from fastbp.engine.panels import Block
 from fastbp.kernels.fields import LINE, LINE_WORDS, WORD, Record
 from fastbp.kernels.ops import Op
 from fastbp.kernels.records import ROW_PHASE, SHADOW_BYTES, TILE_INPUTS, TILE_PANELS, Head, Phase, Trained, Worker

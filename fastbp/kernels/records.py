@@ -2,7 +2,7 @@
 
 A plan is a head, a block for every worker, and tables of phases, of their ops or tasks, and of the layers whose
 parameters the weight sweep updates. Records hold addresses, sizes, and strides in bytes. Python writes them once; what
-changes from step to step is in the head and belongs to `engine/steps.py`.
+changes from step to step is in the head and belongs to `sweeps/transitions.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Networks: layers, losses, and what a plan of them looks like in memory."""
+"""The network: its parameters, what can be asked of it, and its files."""
 
 from fastbp.engine import check_lanes
 

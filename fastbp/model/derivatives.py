@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigError, ShapeError, not_one_of
-from fastbp.model import arrays
-from fastbp.model.checks import whole
-from fastbp.model.graph import Graph
-from fastbp.model.losses import Loss, loss_for_outputs
+from fastbp.lowering.plans import RowPlan
 from fastbp.model.parameters import Parameters, checked
-from fastbp.model.plans import RowPlan
+from fastbp.spec import arrays
+from fastbp.spec.checks import whole
+from fastbp.spec.graph import Graph
+from fastbp.spec.joint_loss import loss_for_outputs
+from fastbp.spec.losses import Loss
 
 Array = NDArray[Any]
 MODES = ("auto", "forward", "reverse")
@@ -143,7 +144,7 @@ class Derivatives:
         dict
             Name to array, shaped like `parameters`.
         """
-        from fastbp.model.number_losses import Dot
+        from fastbp.spec.number_losses import Dot
 
         x = self._rows(self._side_by_side(X))
         w, _ = arrays.training_rows("u", self._joined("u", u), self.outputs, self.dtype)

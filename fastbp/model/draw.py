@@ -9,10 +9,10 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from fastbp.autodiff.picture import Picture
 from fastbp.errors import ConfigError, ConfigTypeError
-from fastbp.model.gates import Slice
-from fastbp.model.graph import INPUT, Graph, Node
+from fastbp.pictures.picture import Picture
+from fastbp.spec.gates import Slice
+from fastbp.spec.graph import INPUT, Graph, Node
 
 BOX, HIGH, APART, BELOW, EDGE = 190, 46, 28, 44, 24  # width and height of a box, the room around it, and the margin
 FAMILIES = {  # what a layer's box is filled with
@@ -115,7 +115,7 @@ def _inputs(graph: Graph) -> str:
 
 
 def _node(graph: Graph, node: Node, at: Box, norms: dict[str, float] | None) -> list[str]:
-    from fastbp.model.registry import OPS
+    from fastbp.lowering.registry import OPS
 
     layer = node.layer
     is_input = isinstance(layer, Slice) and node.name.startswith("inputs[")

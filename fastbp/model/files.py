@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from fastbp.errors import CheckpointError, ConfigTypeError, DataError, FastbpError, brief
-from fastbp.model.graph import from_data, to_data
 from fastbp.model.network import Network
 from fastbp.model.sealed import sealed, unsealed
+from fastbp.spec.graph import from_data, to_data
 from fastbp.writing import whole
 
 FORMATS = "fastbp-network-2", "fastbp-network-1"  # the second has no checksums

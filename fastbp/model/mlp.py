@@ -8,10 +8,10 @@ from typing import Any
 from numpy.typing import DTypeLike
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief
-from fastbp.model.checks import chance, whole
-from fastbp.model.custom import activation_named
-from fastbp.model.layers import Dropout, Layer, Linear
 from fastbp.model.network import Network
+from fastbp.spec.catalogue import activation_named
+from fastbp.spec.checks import chance, whole
+from fastbp.spec.layers import Dropout, Layer, Linear
 
 
 def mlp(
@@ -28,7 +28,7 @@ def mlp(
     sizes : list of int
         Inputs, the hidden widths, outputs: at least two numbers.
     activation : str or Layer
-        "relu", "gelu", "silu", "tanh" or another of `fastbp.model.activations.ACTIVATIONS`; a formula such as
+        "relu", "gelu", "silu", "tanh" or another of `fastbp.spec.activations.ACTIVATIONS`; a formula such as
         "x * sigmoid(x)"; or an activation such as ``fb.LeakyReLU(0.1)`` or ``fb.activation(...)``.
     dropout : float, 0 <= dropout < 1
 

@@ -9,24 +9,24 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastbp.engine import threads as team
+from fastbp.engine.blocks import Block
 from fastbp.engine.forks import Lock
-from fastbp.engine.panels import Block
 from fastbp.engine.plan import Plan
 from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigError, not_one_of
-from fastbp.model import arrays
-from fastbp.model.batch_plan import KEEP, BatchPlan, Update
-from fastbp.model.checks import flag, seed_of, signed
+from fastbp.lowering.batch_plan import KEEP, BatchPlan, Update
+from fastbp.lowering.plans import CALL_WORK, ROW_BLOCK, RowPlan
 from fastbp.model.derivatives import Derivatives
-from fastbp.model.graph import Graph, graph_of
-from fastbp.model.initial import initialise
-from fastbp.model.layers import Layer
-from fastbp.model.losses import Loss, loss_for_outputs
-from fastbp.model.parameters import Parameters
-from fastbp.model.plans import CALL_WORK, ROW_BLOCK, RowPlan
+from fastbp.model.parameters import Parameters, initialise
+from fastbp.spec import arrays
+from fastbp.spec.checks import flag, seed_of, signed
+from fastbp.spec.graph import Graph, graph_of
+from fastbp.spec.joint_loss import loss_for_outputs
+from fastbp.spec.layers import Layer
+from fastbp.spec.losses import Loss
 
 if TYPE_CHECKING:
-    from fastbp.autodiff.picture import Picture
+    from fastbp.pictures.picture import Picture
 
 Array = NDArray[Any]
 

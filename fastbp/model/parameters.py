@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.engine.blocks import Block, slots_of
 from fastbp.engine.forks import lock
-from fastbp.engine.panels import Block, slots_of
 from fastbp.errors import ConfigError, DataError, DataTypeError, ShapeError
-from fastbp.model.arrays import read
+from fastbp.spec.arrays import read
+from fastbp.spec.graph import Graph
+from fastbp.spec.initial import draw, tensor_of
 
 
 class Parameters(MutableMapping[str, NDArray[Any]]):
@@ -125,3 +127,14 @@ def checked(where: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any
     if not np.isfinite(array).all():
         raise DataError(f"`{where}` must be finite, got NaN or infinity")
     return array
+
+
+def initialise(graph: Graph, parameters: Parameters, seed: int) -> None:
+    """Draw every parameter as its layer says: part number i of node n is tensor 2 n + i."""
+    for node in graph.nodes:
+        if node.shares:
+            continue
+        for i, (part, (init, shape, fan_in, fan_out)) in enumerate(node.layer.draws(node.inputs).items()):
+            name = node.parameter(part)
+            if name in parameters:
+                parameters[name] = draw(init, shape, fan_in, fan_out, seed, tensor_of(node.index, i))

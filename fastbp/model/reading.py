@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from fastbp.engine import threads as team
-from fastbp.engine.panels import Block
+from fastbp.engine.blocks import Block
 from fastbp.engine.plan import Plan
 from fastbp.errors import not_one_of
 from fastbp.kernels.optimizers import RULES
-from fastbp.model.batch_plan import KEEP, BatchPlan, Update
-from fastbp.model.checks import whole
-from fastbp.model.losses import loss_for_outputs
-from fastbp.model.plans import ROW_BLOCK, RowPlan
+from fastbp.lowering.batch_plan import KEEP, BatchPlan, Update
+from fastbp.lowering.plans import ROW_BLOCK, RowPlan
+from fastbp.spec.checks import whole
+from fastbp.spec.joint_loss import loss_for_outputs
 
 OF_ROWS = ("predict", "vjp", "jvp", "rows", "columns", "gradient")
 OF_BATCHES = ("evaluate", "train")

@@ -17,11 +17,11 @@ from fastbp.autodiff.graph import Graph as Gates
 from fastbp.autodiff.program import Program
 from fastbp.autodiff.tracer import Tracer
 from fastbp.autodiff.walk import pull, push
-from fastbp.model.activations import Activation
-from fastbp.model.class_losses import log_sum_exp
-from fastbp.model.graph import INPUT, Graph, Node, column_of
-from fastbp.model.losses import Loss, Targets
-from fastbp.model.lowering import computing
+from fastbp.lowering.walk import computing
+from fastbp.spec.activations import Activation
+from fastbp.spec.class_losses import log_sum_exp
+from fastbp.spec.graph import INPUT, Graph, Node, column_of
+from fastbp.spec.losses import Loss, Targets
 
 Values = Mapping[str, Any]  # parameters and states by name
 Formula = Callable[[Any, Any], Any]

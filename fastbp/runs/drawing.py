@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastbp.autodiff.picture import Picture
 from fastbp.config.build import plan_of
 from fastbp.config.text import read
 from fastbp.errors import CheckpointError
 from fastbp.model.files import load
+from fastbp.pictures.picture import Picture
 from fastbp.runs.subject import subject_of
 
 CONFIGS = (".yaml", ".yml", ".toml", ".json")

@@ -10,8 +10,8 @@ import numpy as np
 
 from fastbp.config.build import LBFGSSettings, Plan, trainer_of
 from fastbp.errors import ConfigError
-from fastbp.model.graph import INPUT, Graph
 from fastbp.runs.subject import subject_of
+from fastbp.spec.graph import INPUT, Graph
 
 
 @dataclass

@@ -16,9 +16,9 @@ from fastbp.data.prepare import part_of
 from fastbp.data.recipe import Recipe
 from fastbp.errors import CheckpointError, DataError, visible
 from fastbp.model.files import load
-from fastbp.model.layers import Embedding
-from fastbp.model.losses import loss_of
 from fastbp.model.network import Network
+from fastbp.spec.catalogue import loss_of
+from fastbp.spec.layers import Embedding
 
 
 @dataclass

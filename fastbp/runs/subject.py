@@ -19,9 +19,9 @@ from fastbp.config.text import as_yaml
 from fastbp.data.prepare import LOSS_OF, Part, prepare
 from fastbp.data.recipe import Recipe
 from fastbp.errors import ConfigError
-from fastbp.model.graph import Graph
-from fastbp.model.losses import loss_of
 from fastbp.model.network import Network
+from fastbp.spec.catalogue import loss_of
+from fastbp.spec.graph import Graph
 
 METRICS = {"classes": ["accuracy"], "labels": ["accuracy"], "numbers": ["r2", "rmse"]}
 

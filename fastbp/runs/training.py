@@ -16,8 +16,8 @@ from fastbp.config.text import as_yaml, dotted, read
 from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError, FileError
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
+from fastbp.pictures.curves import curves
 from fastbp.runs.checkpoint import Checkpoint
-from fastbp.runs.curves import curves
 from fastbp.runs.folder import RunFolder, environment, epoch_row
 from fastbp.runs.machine import peak
 from fastbp.runs.progress import Progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fastbp.model.checks import flag, from_zero, positive
+from fastbp.spec.checks import flag, from_zero, positive
 from fastbp.train.optimizers import Optimizer
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
-from fastbp.model.checks import flag, from_zero, positive, real, whole
+from fastbp.spec.checks import flag, from_zero, positive, real, whole
 
 if TYPE_CHECKING:
     from fastbp.train.history import History

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.model.losses import Loss
+from fastbp.spec.losses import Loss
 from fastbp.train.schedules import Constant, Schedule
 
 CALL_SECONDS = 0.05  # how long compiled code runs before Python may answer Ctrl-C and draw

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.engine.panels import Block
+from fastbp.engine.blocks import Block
 from fastbp.errors import CheckpointError
 from fastbp.train.trainer import Trainer
 

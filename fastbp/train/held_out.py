@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief
-from fastbp.model.losses import Loss
 from fastbp.model.network import Network
+from fastbp.spec.losses import Loss
 from fastbp.train.history import History
 from fastbp.train.metrics import evaluate, metric_named
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from fastbp.engine.forks import lock
 from fastbp.errors import ConfigError, ConfigTypeError, DependencyError, DivergedError, brief
-from fastbp.model.checks import flag, from_zero, whole
-from fastbp.model.losses import Loss
 from fastbp.model.network import Network
+from fastbp.spec.checks import flag, from_zero, whole
+from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History

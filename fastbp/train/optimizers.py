@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief
-from fastbp.model.checks import flag, from_zero, positive
-
-OPTIMIZERS: dict[str, type[Optimizer]] = {}
+from fastbp.spec.checks import flag, from_zero, positive
 
 
 @dataclass(frozen=True)
@@ -22,11 +20,6 @@ class Optimizer:
 
     kind: ClassVar[str] = ""
     lr: float
-
-    def __init_subclass__(cls, **settings: Any) -> None:
-        super().__init_subclass__(**settings)
-        if cls.kind:
-            OPTIMIZERS[cls.kind] = cls
 
     def _check(self, name: str, check: Any, *limits: Any) -> None:
         checked = check(f"{type(self).__name__}.{name}", getattr(self, name), *limits)

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.engine.exact import cos_turns, log2, power
 from fastbp.errors import ConfigError, ConfigTypeError, brief
-from fastbp.model.checks import between, chance, positive, whole
+from fastbp.numerics.exact import cos_turns, log2, power
+from fastbp.spec.checks import between, chance, positive, whole
 
 Array = NDArray[np.float64]
 

@@ -24,17 +24,17 @@ from fastbp.autodiff.functions import erf, sigmoid, softplus, tanh
 from fastbp.autodiff.functions import relu as relu_of
 from fastbp.engine.threads import alone
 from fastbp.errors import DataError, DivergedError
-from fastbp.model.activations import ACTIVATIONS, LogSoftmax, PReLU, Softmax
-from fastbp.model.class_losses import CrossEntropy
-from fastbp.model.gates import Add, Affine, Concat, Divide, Mean, Multiply, Reciprocal, Repeat, Slice, Subtract, Sum
-from fastbp.model.joint_loss import JointLoss
-from fastbp.model.layers import BatchNorm, Dropout, Embedding, LayerNorm, Linear, RMSNorm, Scale
-from fastbp.model.losses import LOSSES
-from fastbp.model.losses import loss_of as loss_named
 from fastbp.model.network import Network
-from fastbp.model.signals import Input
+from fastbp.spec.activations import LogSoftmax, PReLU, Softmax
+from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
+from fastbp.spec.class_losses import CrossEntropy
+from fastbp.spec.gates import Add, Affine, Concat, Divide, Mean, Multiply, Reciprocal, Repeat, Slice, Subtract, Sum
+from fastbp.spec.joint_loss import JointLoss
+from fastbp.spec.layers import BatchNorm, Dropout, Embedding, LayerNorm, Linear, RMSNorm, Scale
+from fastbp.spec.signals import Input
 from fastbp.train import adam
-from fastbp.train.optimizers import OPTIMIZERS, SGD, RMSprop
+from fastbp.train.catalogue import OPTIMIZERS
+from fastbp.train.optimizers import SGD, RMSprop
 from fastbp.train.trainer import Trainer
 
 ANSWERS = Path(__file__).with_name("known_answers.json")
@@ -257,7 +257,6 @@ def cases() -> dict[str, Callable[[str], Arrays]]:
     found: dict[str, Callable[[str], Arrays]] = {"products": products, "gradients": gradients, "training": training}
     found["jacobians"] = products_with_jacobians
     found |= {kind: optimizer_of(made) for kind, made in OPTIMIZERS.items()}
-    loss_named("mse")  # fills LOSSES
     found |= {kind: loss_of(made) for kind, made in LOSSES.items() if kind != "custom"}
     found |= {kind: layer(made) for kind, made in ACTIVATIONS.items() if kind != "custom"}
     found["gelu_tanh"] = layer(lambda: ACTIVATIONS["gelu"](approximate="tanh"))

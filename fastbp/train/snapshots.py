@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any, TypeVar
 
-from fastbp.engine.panels import Block, Snapshot
+from fastbp.engine.blocks import Block, Snapshot
 from fastbp.errors import ConfigError
 
 Own = TypeVar("Own", bound="Snapshots")

@@ -11,10 +11,10 @@ from typing import Any
 from fastbp.engine import forks
 from fastbp.engine import threads as team
 from fastbp.errors import ConfigError, ConfigTypeError, brief
-from fastbp.model.batch_plan import BatchPlan
-from fastbp.model.checks import seed_of, signed, whole
-from fastbp.model.losses import Loss
+from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.model.network import Network
+from fastbp.spec.checks import seed_of, signed, whole
+from fastbp.spec.losses import Loss
 from fastbp.train.adam import Adam
 from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.calls import MOST_STEPS, ONE_CALL_WORK, Pace, Rates, fits_one_call

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.engine.panels import Block
+from fastbp.engine.blocks import Block
 from fastbp.errors import ConfigError, ConfigTypeError, brief
-from fastbp.model.batch_plan import Update
-from fastbp.model.checks import chance, from_zero, positive, whole
-from fastbp.model.custom import formula_of, penalty_kernel
-from fastbp.model.losses import Loss, loss_for_outputs
+from fastbp.lowering.batch_plan import Update
+from fastbp.lowering.buffers import Treatment, Way
 from fastbp.model.network import Network
-from fastbp.model.records import Treatment, Way
+from fastbp.spec.checks import chance, from_zero, positive, whole
+from fastbp.spec.custom import formula_of, penalty_kernel
+from fastbp.spec.joint_loss import loss_for_outputs
+from fastbp.spec.losses import Loss
 from fastbp.train.optimizers import Optimizer
 
 

@@ -14,7 +14,7 @@ from string import Formatter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief
-from fastbp.model.checks import flag, whole
+from fastbp.spec.checks import flag, whole
 from fastbp.train.callbacks import Callback, Monitor
 from fastbp.writing import naming
 

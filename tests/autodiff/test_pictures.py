@@ -9,7 +9,7 @@ import pytest
 
 import fastbp as fb
 from fastbp.autodiff.explain import steps_of
-from fastbp.autodiff.picture import Picture
+from fastbp.pictures.picture import Picture
 
 F = fb.trace(lambda x, y: (x + fb.sigmoid(y)) * (1.0 / (fb.sigmoid(x) + (x + y) ** 2)))
 TABLE = """\

@@ -14,11 +14,9 @@ from fastbp.config.describe import json_schema, keys, tables
 from fastbp.config.schema import SECTIONS
 from fastbp.config.text import parse
 from fastbp.errors import ConfigError
-from fastbp.model.activations import ACTIVATIONS
-from fastbp.model.initial import INITIALISERS
-from fastbp.model.layers import LAYERS
-from fastbp.model.losses import LOSSES
-from fastbp.train.optimizers import OPTIMIZERS
+from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
+from fastbp.spec.initial import INITIALISERS
+from fastbp.train.catalogue import OPTIMIZERS
 from fastbp.train.schedules import SCHEDULES
 from tests.config import broken_data, broken_layers, broken_losses, broken_network, broken_optimizers, broken_sections
 from tests.config.test_resolve import CASES as GOOD

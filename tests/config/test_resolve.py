@@ -9,17 +9,11 @@ from fastbp.config.build import LBFGSSettings, layers_of, plan_of
 from fastbp.config.resolve import FREE, changes
 from fastbp.config.schema import SECTIONS
 from fastbp.config.text import parse
-from fastbp.model.activations import ACTIVATIONS
-from fastbp.model.initial import INITIALISERS
-from fastbp.model.layers import LAYERS
-from fastbp.model.losses import LOSSES, loss_of
-from fastbp.train import adam
+from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES, loss_of
+from fastbp.spec.initial import INITIALISERS
+from fastbp.train.catalogue import OPTIMIZERS
 from fastbp.train.metrics import METRICS
-from fastbp.train.optimizers import OPTIMIZERS
 from fastbp.train.schedules import SCHEDULES
-
-assert adam  # which fills OPTIMIZERS
-loss_of("mse")  # which fills LOSSES
 
 CLASSES, NUMBERS = "data: {source: blobs, rows: 60}\n", "data: {source: friedman, rows: 60}\n"
 LABELS = "data: {path: t.csv, target: [b, c]}\n"

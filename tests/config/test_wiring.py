@@ -12,7 +12,7 @@ import fastbp as fb
 from fastbp.config.build import network_of, plan_of
 from fastbp.config.text import parse
 from fastbp.config.wiring import layer_table
-from fastbp.model.gates import Gate
+from fastbp.spec.gates import Gate
 
 ROOT = Path(__file__).parents[2]
 X = np.random.default_rng(0).normal(size=(9, 64))
@@ -92,7 +92,7 @@ def test_a_process_that_has_done_nothing_else_knows_gates(name):
 
 @pytest.mark.parametrize("first", ["gates", "layers", "activations", "signals", "graph"])
 def test_layers_are_listed_in_one_order_whatever_was_imported_first(first):
-    code = f"import fastbp.model.{first}\nfrom fastbp.config.wiring import layer_table\nprint(*layer_table())"
+    code = f"import fastbp.spec.{first}\nfrom fastbp.config.wiring import layer_table\nprint(*layer_table())"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == list(layer_table())

@@ -9,7 +9,7 @@ from fastbp.data.frame import Column, Frame
 from fastbp.data.prepare import column_settings, prepare, task_of
 from fastbp.data.synthetic import SYNTHETIC
 from fastbp.errors import ConfigError, DataError
-from fastbp.model.losses import loss_of
+from fastbp.spec.catalogue import loss_of
 
 
 def write(folder, rows=100, name="t.csv", **replaced):

@@ -371,7 +371,7 @@ def fingerprint():
     return cache.fingerprint()
 print(fingerprint())
 root = pathlib.Path("fastbp")
-others = [root / name for name in ("engine/sweeps.py", "engine/compiler.py", "model/network.py")]
+others = [root / name for name in ("sweeps/work.py", "engine/compiler.py", "model/network.py")]
 for file in [*sorted(root.glob("kernels/*.py")), *others]:
     content = file.read_text()
     file.write_text(content + "# a remark\\n")

@@ -15,9 +15,9 @@ from fastbp.kernels.fields import LINE
 from fastbp.kernels.ops import EPILOGUE_NONE
 from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import LOOKING, Learned, Matrix, Trained
-from fastbp.model.losses import loss_of
-from fastbp.model.number_losses import Dot
-from fastbp.model.registry import OPS
+from fastbp.lowering.registry import OPS
+from fastbp.spec.catalogue import loss_of
+from fastbp.spec.number_losses import Dot
 from tests.kernels.harness import Array, Machine, Panels
 
 

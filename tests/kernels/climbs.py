@@ -13,13 +13,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastbp import reference
-from fastbp.model.losses import LOSSES, loss_of
-from fastbp.model.registry import OPS
+from fastbp.lowering.registry import OPS
+from fastbp.spec.catalogue import LOSSES
 from tests.kernels import calls
 from tests.kernels.harness import Array, Machine
 
 Arrays = tuple[Array, ...]
-loss_of("mse")  # fills LOSSES
 
 
 def exact(*arrays: Array) -> Arrays:

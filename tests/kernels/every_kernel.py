@@ -15,8 +15,8 @@ import numpy as np
 import fastbp as fb
 from fastbp.kernels.ops import EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP
 from fastbp.kernels.optimizers import RULES
-from fastbp.model.activations import ACTIVATIONS
-from fastbp.model.registry import OPS
+from fastbp.lowering.registry import OPS
+from fastbp.spec.catalogue import ACTIVATIONS
 from fastbp.train import self_test
 from tests.kernels import branch_calls, calls, gate_calls
 from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine

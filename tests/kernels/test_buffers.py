@@ -8,7 +8,7 @@ import pytest
 
 from fastbp.engine.compiler import _kernels
 from fastbp.kernels.ops import EPILOGUE_RELU
-from fastbp.model.registry import OPS
+from fastbp.lowering.registry import OPS
 from tests.kernels import branch_calls, calls, gate_calls
 from tests.kernels.every_kernel import IN_NETWORKS, SEED, STEP, SWEEPS, cases, normal
 from tests.kernels.harness import DTYPES, SHAPES, Machine, same_bits

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fastbp.engine.compiler import _kernels
-from fastbp.model.registry import OPS
+from fastbp.lowering.registry import OPS
 from tests.kernels.branch_calls import ALONE, PAIRS
 from tests.kernels.every_kernel import IN_NETWORKS, SWEEPS
 from tests.kernels.gate_calls import INPUTS

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastbp.model.registry import OPS
+from fastbp.lowering.registry import OPS
 from tests.kernels.climbs import CLIMBS
 from tests.kernels.harness import DTYPES, SHAPES, TOLERANCE, assert_close
 

@@ -5,7 +5,7 @@ import pytest
 
 import fastbp as fb
 from fastbp import reference
-from fastbp.model.registry import OPS
+from fastbp.lowering.registry import OPS
 from tests.kernels import calls
 from tests.kernels.every_kernel import normal
 from tests.kernels.harness import DTYPES, SIZES, Machine, assert_close, same_bits

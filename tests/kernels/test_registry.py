@@ -11,19 +11,15 @@ from fastbp.autodiff.structure import GATES
 from fastbp.engine.compiler import _kernels
 from fastbp.kernels.flags import KERNELS
 from fastbp.kernels.optimizers import RULES
-from fastbp.model.graph import LAYERS
-from fastbp.model.losses import LOSSES, loss_of
-from fastbp.model.registry import OPS, PLUMBING
-from fastbp.model.rules import RULES as LAYER_RULES
-from fastbp.train import adam
-from fastbp.train.optimizers import OPTIMIZERS
+from fastbp.lowering.registry import OPS, PLUMBING
+from fastbp.lowering.rules import RULES as LAYER_RULES
+from fastbp.spec.catalogue import LAYERS, LOSSES
+from fastbp.train.catalogue import OPTIMIZERS
 from tests.autodiff.ladder import COMPARISONS, LADDER
 from tests.kernels.test_ladder import DIFFERENTIABLE
 from tests.model.gate_cases import GATE_CASES
 from tests.model.layer_cases import LAYER_CASES
 
-assert adam
-loss_of("mse")  # fills LOSSES
 every_op = pytest.mark.parametrize("name", OPS)
 
 BRANCHES = ("pair", "affine", "reciprocal", "concat", "slice", "sum", "repeat")  # families

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import fastbp as fb
-from fastbp.model.layers import Layer
-from fastbp.model.losses import Loss
+from fastbp.spec.layers import Layer
+from fastbp.spec.losses import Loss
 
 Array = np.ndarray[Any, Any]
 

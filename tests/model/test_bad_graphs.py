@@ -7,7 +7,7 @@ import pytest
 
 import fastbp as fb
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataTypeError, FastbpError, ShapeError
-from fastbp.model.graph import from_data, to_data
+from fastbp.spec.graph import from_data, to_data
 
 X, Z = np.ones((8, 4)), np.ones((8, 3))
 Y = np.zeros((8, 2)), np.zeros((8, 1))
@@ -236,7 +236,7 @@ JOINT = {
                  f"`losses[1]` must be one of {LOSSES}, got `mze`\nhint: did you mean `mse`?"),
     "a class": (lambda: fb.JointLoss([fb.MSE, "mse"]), ConfigTypeError,
                 "`losses[0]` must be the name of a loss, or one such as `fb.Huber(delta=1.0)`, got"
-                " `<class 'fastbp.model.number_losses.MSE'>`"),
+                " `<class 'fastbp.spec.number_losses.MSE'>`"),
     "no list": (lambda: fb.JointLoss("mse"), ConfigTypeError,
                 "`losses` must be a list of losses, one for each output, got `'mse'`"),
     "joint of one": (lambda: fb.JointLoss(["mse"]), ConfigError,

@@ -9,7 +9,7 @@ import pytest
 
 import fastbp as fb
 from fastbp.errors import ConfigTypeError, DataError, DataTypeError, FastbpError, ShapeError
-from fastbp.model.batch_plan import BatchPlan
+from fastbp.lowering.batch_plan import BatchPlan
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((6, 4)).astype(np.float32)

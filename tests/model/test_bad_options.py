@@ -293,7 +293,7 @@ SENTENCES = [
     (
         lambda: trainer(loss=fb.Huber),
         "TypeError `loss` must be the name of a loss, or one such as `fb.Huber(delta=1.0)`, "
-        "got `<class 'fastbp.model.number_losses.Huber'>`",
+        "got `<class 'fastbp.spec.number_losses.Huber'>`",
     ),
     (
         lambda: trainer(fb.Linear(3), fb.Softmax()),

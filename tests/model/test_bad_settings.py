@@ -5,7 +5,7 @@ import pytest
 
 import fastbp as fb
 from fastbp.errors import ConfigError, ConfigTypeError
-from fastbp.model.layers import Layer
+from fastbp.spec.layers import Layer
 
 ES = fb.EarlyStopping
 

@@ -5,9 +5,9 @@ import pytest
 
 import fastbp as fb
 from fastbp import reference
-from fastbp.model.activations import ACTIVATIONS, Activation
-from fastbp.model.losses import LOSSES, loss_of
 from fastbp.reference import activations as twins
+from fastbp.spec.activations import Activation
+from fastbp.spec.catalogue import ACTIVATIONS, LOSSES, loss_of
 
 SETTINGS = {
     "leaky_relu": [{"negative_slope": 0.3}],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.model import plans
+from fastbp.lowering import plans
 from tests.model.gate_cases import GATE_CASES
 
 CASES = [(name, number) for name, cases in GATE_CASES.items() for number in range(len(cases))]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.model import plans
+from fastbp.lowering import plans
 from tests.model.random_graphs import network
 from tests.model.some_graphs import CLASSES, JOINT, NUMBERS, RNG, X, Z, bits, residual, two_ways
 

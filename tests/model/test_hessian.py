@@ -5,14 +5,14 @@ import pytest
 
 import fastbp as fb
 from fastbp.errors import ShapeError
+from fastbp.lowering.registry import OPS
 from fastbp.model import traced
-from fastbp.model.activations import ACTIVATIONS, Activation
-from fastbp.model.losses import LOSSES, Loss, loss_of
-from fastbp.model.registry import OPS
+from fastbp.spec.activations import Activation
+from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
+from fastbp.spec.losses import Loss
 from tests.model.random_graphs import network
 
 TOLERANCE = 1e-8  # of the largest product, what central differences of gradients allow
-loss_of("mse")  # fills LOSSES
 BODY = [fb.Linear(12), fb.Tanh()]
 LAYERS = {
     "layer_norm": [fb.LayerNorm()],

@@ -9,12 +9,12 @@ import pytest
 
 import fastbp as fb
 from fastbp import reference
-from fastbp.engine.philox import uniform, uniform_at
 from fastbp.errors import ConfigError, ConfigTypeError
-from fastbp.model.graph import chain
-from fastbp.model.initial import INITIALISERS, Init, draw, init_spec, initialise
-from fastbp.model.layers import Linear
-from fastbp.model.parameters import Parameters
+from fastbp.model.parameters import Parameters, initialise
+from fastbp.numerics.philox import uniform, uniform_at
+from fastbp.spec.graph import chain
+from fastbp.spec.initial import INITIALISERS, Init, draw, init_spec
+from fastbp.spec.layers import Linear
 
 I, O = 300, 500
 N = I * O

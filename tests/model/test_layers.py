@@ -160,7 +160,7 @@ def test_losses_with_sample_weights_are_the_twin(loss):
     for weights in (None, rng.random(11)):
         for reduction in ("mean", "sum"):
             expected, _ = getattr(reference, loss)(z, y, sample_weight=weights, reduction=reduction)
-            from fastbp.model.losses import LOSSES as kinds
+            from fastbp.spec.catalogue import LOSSES as kinds
 
             found = net.evaluate(z, y, loss=kinds[loss](reduction=reduction), sample_weight=weights)
             assert abs(found - expected) <= 1e-12 * max(1.0, abs(expected))
@@ -262,7 +262,7 @@ def test_batch_norm_learns_its_running_statistics_as_the_twin():
 
 @every_dtype
 def test_threads_change_no_bit_of_any_layer(dtype, monkeypatch):
-    from fastbp.model import plans
+    from fastbp.lowering import plans
 
     monkeypatch.setattr(plans, "SERIAL_WORK", 0)
     rng = np.random.default_rng(4)

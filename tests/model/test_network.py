@@ -9,7 +9,7 @@ import pytest
 import fastbp as fb
 from fastbp import reference
 from fastbp.engine import threads as team
-from fastbp.model import batch_plan, plans
+from fastbp.lowering import batch_plan, plans
 from tests.model.chains import CODES, DTYPES, assert_close, build, data, twin
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.model.layers import LAYERS
-from fastbp.model.losses import LOSSES, Loss
-from fastbp.model.registry import OPS
+from fastbp.lowering.registry import OPS
+from fastbp.spec.catalogue import LAYERS, LOSSES
+from fastbp.spec.losses import Loss
 from tests.model.gate_cases import GATE_CASES
 from tests.model.random_networks import LOSSES as SOME_LOSSES
 from tests.model.random_networks import (

@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from fastbp.runs import plot
-from fastbp.runs.curves import curves
+from fastbp.pictures import terminal as plot
+from fastbp.pictures.curves import curves
 from fastbp.runs.progress import Progress, clock, number, rate
 from fastbp.train.history import History
 

@@ -16,7 +16,7 @@ import fastbp as fb
 from fastbp import reference
 from fastbp.engine import threads as team
 from fastbp.kernels.records import ROW_PHASE
-from fastbp.model import plans
+from fastbp.lowering import plans
 
 STEPS = 200
 DTYPES = ["float32", "float64"]

@@ -16,7 +16,7 @@ import numpy as np
 
 import fastbp as fb
 from fastbp.kernels.tile import LANES
-from fastbp.model import plans
+from fastbp.lowering import plans
 from tests.train.bits import fractions
 
 ROWS, INPUTS, BATCH, STEPS = 90, 7, 41, 5

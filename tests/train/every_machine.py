@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 import fastbp as fb
-from fastbp.model import plans
+from fastbp.lowering import plans
 
 THREADS = (1, 2, 3)
 

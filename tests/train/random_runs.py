@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 import fastbp as fb
-from fastbp.model.graph import chain
-from fastbp.model.layers import Layer
-from fastbp.model.losses import Loss
+from fastbp.spec.graph import chain
+from fastbp.spec.layers import Layer
+from fastbp.spec.losses import Loss
 from fastbp.train.optimizers import Optimizer
 from tests.model.random_networks import (
     TORCH_LOSSES,

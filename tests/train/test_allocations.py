@@ -13,7 +13,7 @@ from numba import cfunc, types
 from numba.core.runtime import _nrt_python, rtsys
 
 import fastbp as fb
-from fastbp.model import plans
+from fastbp.lowering import plans
 from tests.model.chains import DTYPES
 
 STEPS = 10_000

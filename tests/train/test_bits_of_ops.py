@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastbp.model.registry import OPS
+from fastbp.lowering.registry import OPS
 from tests.train import bits_of_ops
 
 ROOT = Path(__file__).parents[2]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.model import plans
+from fastbp.lowering import plans
+from fastbp.train.catalogue import OPTIMIZERS as KINDS
 from fastbp.train.checkpoints import load_state, state_of
-from fastbp.train.optimizers import OPTIMIZERS as KINDS
 from tests.model import chains
 from tests.model.chains import DTYPES
 from tests.train.test_overflow import OPTIMIZERS, WORDS, X, Y, normed, state, training

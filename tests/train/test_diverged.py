@@ -8,7 +8,7 @@ from fastbp import reference
 from fastbp.engine.memory import view
 from fastbp.errors import DivergedError
 from fastbp.kernels.fields import LINE_WORDS
-from fastbp.model import plans
+from fastbp.lowering import plans
 from fastbp.train import calls
 from fastbp.train import trainer as trainers
 from tests.model.chains import DTYPES, data

@@ -5,7 +5,7 @@ import pytest
 
 import fastbp as fb
 from fastbp.errors import DivergedError
-from fastbp.model import plans
+from fastbp.lowering import plans
 from fastbp.train.checkpoints import load_state, state_of
 from tests.model.random_graphs import network
 from tests.model.some_graphs import CLASSES, JOINT, NUMBERS, RNG, X, Z, bits, residual, two_ways

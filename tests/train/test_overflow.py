@@ -9,8 +9,8 @@ import fastbp as fb
 from fastbp import reference
 from fastbp.engine.compiler import kernel_address
 from fastbp.errors import DivergedError
-from fastbp.model import plans
-from fastbp.model.batch_plan import BatchPlan
+from fastbp.lowering import plans
+from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.train import trainer as trainers
 from fastbp.train.checkpoints import state_of
 from tests.model.chains import DTYPES

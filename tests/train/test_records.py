@@ -15,7 +15,7 @@ from fastbp.engine.plan import Plan
 from fastbp.kernels.flags import TAKES
 from fastbp.kernels.ops import Op
 from fastbp.kernels.records import Task, Tile, Trained, TrainedNorm, TrainedTable
-from fastbp.model.batch_plan import BatchPlan
+from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.train import self_test
 
 REAL = "float32"

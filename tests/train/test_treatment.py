@@ -7,7 +7,7 @@ import pytest
 
 import fastbp as fb
 from fastbp import reference
-from fastbp.model import plans
+from fastbp.lowering import plans
 from tests.model.chains import DTYPES, data, twin
 
 STEPS = 30

@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, ShapeError, brief, not_one_of
-from fastbp.model.arrays import as_array
-from fastbp.model.losses import Loss, facts_of, near_one
+from fastbp.spec.arrays import as_array
+from fastbp.spec.catalogue import facts_of
+from fastbp.spec.losses import Loss, near_one
 from fastbp.train.metrics import inputs
 from fastbp.train.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, f1, precision, recall
 from fastbp.train.metrics.inputs import Array

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError, DataError, DataTypeError, ShapeError
-from fastbp.model.arrays import as_array, read
+from fastbp.spec.arrays import as_array, read
 
 Array = NDArray[Any]
 

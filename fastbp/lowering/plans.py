@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastbp.engine.blocks import Block
 from fastbp.engine.compiler import sweep
-from fastbp.engine.panels import Block
 from fastbp.engine.plan import Plan
 from fastbp.kernels.records import END_NOTHING, ROW_PHASE, Phase
-from fastbp.model.graph import Graph
-from fastbp.model.lowering import Lowering
+from fastbp.lowering.walk import Lowering
+from fastbp.spec.graph import Graph
 
 # Rows that go through a row plan together. Their activations stay in L2, and 64 rows use a weight often enough.
 ROW_BLOCK = 64

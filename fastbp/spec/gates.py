@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fastbp.errors import ConfigError, ShapeError
-from fastbp.model.checks import real, whole
-from fastbp.model.layers import Layer
+from fastbp.spec.checks import real, whole
+from fastbp.spec.layers import Layer
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ class Op:
     Attributes
     ----------
     family : str
-        What lowers it: a rule of `model.rules`, or "loss" or "optimizer".
+        What lowers it: a rule of `lowering.rules`, or "loss" or "optimizer".
     forward, vjp, jvp : str
         Names of kernels; a loss has its vjp in its forward kernel, an optimiser has neither vjp nor jvp.
     formula, derivative : str

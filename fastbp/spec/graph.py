@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
-from fastbp.model.checks import whole
-from fastbp.model.gates import Concat, Slice
-from fastbp.model.layers import LAYERS, Embedding, Layer
-from fastbp.model.signals import Signal, called
+from fastbp.spec.catalogue import LAYERS, is_layer
+from fastbp.spec.checks import whole
+from fastbp.spec.gates import Concat, Slice
+from fastbp.spec.layers import Embedding, Layer
+from fastbp.spec.signals import Signal, called
 
 INPUT = -1
 
@@ -207,7 +208,7 @@ def chain(layers: Any, inputs: Any) -> Graph:
         raise ConfigError("`layers` must hold at least one layer, got `[]`")
     builder = Builder([(None, whole("inputs", inputs, 1))])
     for index, layer in enumerate(layers):
-        if not isinstance(layer, Layer) or LAYERS.get(layer.kind) is not type(layer):
+        if not is_layer(layer):
             hint = ""
             if isinstance(layer, type) and issubclass(layer, Layer):
                 hint = f"\nhint: did you mean `{layer.__name__}()`?"

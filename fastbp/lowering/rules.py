@@ -20,8 +20,8 @@ from fastbp.kernels.ops import (
     ProductOp,
 )
 from fastbp.kernels.records import Column, RowList, Trained, TrainedTable
-from fastbp.model.custom import activation_kernels
-from fastbp.model.gate_rules import (
+from fastbp.lowering.buffers import Buffer, Records, Value
+from fastbp.lowering.gate_rules import (
     AffineRule,
     ConcatRule,
     PairRule,
@@ -32,12 +32,12 @@ from fastbp.model.gate_rules import (
     known,
     pair,
 )
-from fastbp.model.graph import Node
-from fastbp.model.layers import Layer
-from fastbp.model.norm_rules import BatchNormRule, RowNormRule, SoftmaxRule
-from fastbp.model.records import Buffer, Records, Value
-from fastbp.model.registry import OPS
-from fastbp.model.rule import Rule, Use, target_for
+from fastbp.lowering.norm_rules import BatchNormRule, RowNormRule, SoftmaxRule
+from fastbp.lowering.registry import OPS
+from fastbp.lowering.rule import Rule, Use, target_for
+from fastbp.spec.custom import activation_kernels
+from fastbp.spec.graph import Node
+from fastbp.spec.layers import Layer
 
 
 class LinearRule(Rule):

@@ -7,9 +7,9 @@ from math import log
 from typing import Any, ClassVar
 
 from fastbp.errors import ConfigError, not_one_of
-from fastbp.model.checks import flag, from_zero, positive, real
-from fastbp.model.initial import Init
-from fastbp.model.layers import Draws, Layer
+from fastbp.spec.checks import flag, from_zero, positive, real
+from fastbp.spec.initial import Init
+from fastbp.spec.layers import Draws, Layer
 
 
 @dataclass(frozen=True)
@@ -283,24 +283,3 @@ class LogSoftmax(Layer):
     """y = z - log Σ exp(z) over the features of a row."""
 
     kind: ClassVar[str] = "log_softmax"
-
-
-# What `activation=` may say, and in a file: each a layer with its default settings.
-ACTIVATIONS: dict[str, Any] = {
-    "identity": Identity,
-    "relu": ReLU,
-    "leaky_relu": LeakyReLU,
-    "prelu": PReLU,
-    "elu": ELU,
-    "selu": SELU,
-    "gelu": GELU,
-    "gelu_tanh": lambda: GELU("tanh"),
-    "silu": SiLU,
-    "mish": Mish,
-    "softplus": Softplus,
-    "softsign": Softsign,
-    "sigmoid": Sigmoid,
-    "hard_sigmoid": HardSigmoid,
-    "tanh": Tanh,
-    "hardtanh": Hardtanh,
-}

@@ -10,10 +10,10 @@ import numpy as np
 
 from fastbp.kernels.ops import BatchNormOp, BatchNormSumsOp, NormOp, SoftmaxOp
 from fastbp.kernels.records import TrainedNorm
-from fastbp.model.graph import Node
-from fastbp.model.records import Buffer, Records, Value
-from fastbp.model.registry import OPS
-from fastbp.model.rule import Rule, Use, target_for
+from fastbp.lowering.buffers import Buffer, Records, Value
+from fastbp.lowering.registry import OPS
+from fastbp.lowering.rule import Rule, Use, target_for
+from fastbp.spec.graph import Node
 
 
 class RowNormRule(Rule):

@@ -13,10 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
-from fastbp.model import arrays
-from fastbp.model.checks import is_formula
-
-LOSSES: dict[str, type[Loss]] = {}
+from fastbp.spec import arrays
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,6 @@ class Loss:
 
     kind: ClassVar[str] = ""
     of_labels: ClassVar[bool] = False
-    listed: ClassVar[bool] = True  # whether files and `loss="..."` can name it
     tasks: ClassVar[tuple[str, ...]] = ("numbers",)
     metrics: ClassVar[tuple[str, ...]] = ("numbers",)
     formula: ClassVar[str] = ""
@@ -74,11 +70,6 @@ class Loss:
     takes: ClassVar[str] = "numbers"
     contains: ClassVar[str] = ""
     reduction: str = field(default="mean", kw_only=True)
-
-    def __init_subclass__(cls, **settings: Any) -> None:
-        super().__init_subclass__(**settings)
-        if cls.kind and cls.listed:
-            LOSSES[cls.kind] = cls
 
     def __post_init__(self) -> None:
         if not isinstance(self.reduction, str) or self.reduction not in ("mean", "sum"):
@@ -190,48 +181,3 @@ def number_or_numbers(where: str, value: Any, check: Any) -> float | tuple[float
 def fits(where: str, value: Any, outputs: int) -> None:
     if isinstance(value, tuple) and len(value) != outputs:
         raise ConfigError(f"`{where}` must have one number for each of {outputs} outputs, got `{len(value)}`")
-
-
-def loss_of(value: Any, where: str = "loss") -> Loss:
-    """A loss as it is, or the one of this name with its default settings."""
-    from fastbp.model import class_losses, number_losses  # which fill LOSSES
-
-    del class_losses, number_losses
-    if isinstance(value, Loss) and value.kind:
-        return value
-    if not isinstance(value, str):
-        raise ConfigTypeError(
-            f"`{where}` must be the name of a loss, or one such as `fb.Huber(delta=1.0)`, got `{brief(value)}`"
-        )
-    if value not in LOSSES and is_formula(value):
-        from fastbp.model.custom import CustomLoss
-
-        return CustomLoss(value)
-    if value not in LOSSES:
-        raise not_one_of(where, value, LOSSES)
-    return LOSSES[value]()
-
-
-def facts_of(loss: str | Loss) -> Loss | type[Loss]:
-    """What knows the facts of a loss: itself, or the class of this name; of a formula those that all losses have."""
-    from fastbp.model import class_losses, number_losses  # which fill LOSSES
-
-    del class_losses, number_losses
-    return loss if isinstance(loss, Loss) else LOSSES.get(loss, Loss)
-
-
-def loss_for_outputs(value: Any, splits: Sequence[int]) -> Loss:
-    """The loss of a network with these outputs."""
-    several = len(splits) > 1
-    given = value
-    if isinstance(value, list | tuple) and several and len(value) == len(splits):
-        from fastbp.model.joint_loss import JointLoss
-
-        value = JointLoss(value)
-    listed = isinstance(value, list | tuple) and several
-    if listed or len((loss := loss_of(value)).parts) != len(splits):
-        wanted = f"a list of {len(splits)} losses, one for each output" if several else "one loss"
-        raise ConfigError(f"`loss` must be {wanted}, got `{brief(given)}`")
-    for (part, _), width in zip(loss.parts, splits, strict=True):
-        part.check_outputs(width)
-    return loss

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError
-from fastbp.model import arrays, class_losses
-from fastbp.model.checks import positive, real
-from fastbp.model.losses import Loss, Targets, fits, number_or_numbers
-
-del class_losses  # imported so that LOSSES begins with them, whoever is imported first
+from fastbp.spec import arrays
+from fastbp.spec.checks import positive, real
+from fastbp.spec.losses import Loss, Targets, fits, number_or_numbers
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,6 @@ class Dot(Loss):
 
     kind: ClassVar[str] = "dot"
     formula: ClassVar[str] = "z * t"
-    listed: ClassVar[bool] = False
 
     def constants(self, outputs: int) -> tuple[float, float]:
         return 1.0, 1.0

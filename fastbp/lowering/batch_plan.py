@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.engine.blocks import Block
 from fastbp.engine.compiler import kernel_address, sweep
-from fastbp.engine.entries import DIVERGED, USED
 from fastbp.engine.memory import view
-from fastbp.engine.panels import Block
 from fastbp.engine.plan import Plan, Table
 from fastbp.errors import CheckpointError, DataError
 from fastbp.kernels.fields import LINE, WORD
@@ -33,15 +32,16 @@ from fastbp.kernels.records import (
     Tile,
     TrainedNorm,
 )
-from fastbp.model import plans
-from fastbp.model.divergence import error_of, guard, keep_states
-from fastbp.model.gate_rules import added, times
-from fastbp.model.graph import Graph
-from fastbp.model.losses import Loss, Targets
-from fastbp.model.lowering import Lowering
-from fastbp.model.phases import row_phases, weight_tiles
-from fastbp.model.records import Buffer, Treatment, Way
-from fastbp.model.rule import Use
+from fastbp.lowering import plans
+from fastbp.lowering.buffers import Buffer, Treatment, Way
+from fastbp.lowering.divergence import error_of, guard, keep_states
+from fastbp.lowering.gate_rules import added, times
+from fastbp.lowering.phases import row_phases, weight_tiles
+from fastbp.lowering.rule import Use
+from fastbp.lowering.walk import Lowering
+from fastbp.spec.graph import Graph
+from fastbp.spec.losses import Loss, Targets
+from fastbp.sweeps.entries import DIVERGED, USED
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fastbp.engine import exact
+from fastbp.numerics import exact
 
 EPS = 1e-16
 

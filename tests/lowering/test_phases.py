@@ -22,8 +22,8 @@ from fastbp.kernels.records import (
     TrainedNorm,
     TrainedTable,
 )
-from fastbp.model import phases
-from fastbp.model.phases import LEAST_ROWS, MOST_PHASES, MOST_ROWS, layered, row_block, row_phases, weight_tiles
+from fastbp.lowering import phases
+from fastbp.lowering.phases import LEAST_ROWS, MOST_PHASES, MOST_ROWS, layered, row_block, row_phases, weight_tiles
 
 ROUNDS = 60
 FAMILIES = sorted((kind for kind in KINDS.values() if issubclass(kind, Op) and "c" in kind.fields), key=str)

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.records import Learned, Trained
-from fastbp.model.gate_rules import added
-from fastbp.model.graph import INPUT, Graph, Node
-from fastbp.model.records import Buffer, Records, Value
-from fastbp.model.rule import Use
-from fastbp.model.rules import rule_of
+from fastbp.lowering.buffers import Buffer, Records, Value
+from fastbp.lowering.gate_rules import added
+from fastbp.lowering.rule import Use
+from fastbp.lowering.rules import rule_of
+from fastbp.spec.graph import INPUT, Graph, Node
 
 
 def computing(graph: Graph) -> tuple[Node, ...]:

@@ -20,13 +20,12 @@ from fastbp.autodiff.fuse import fused
 from fastbp.autodiff.graph import GATES, Graph
 from fastbp.autodiff.tracer import Tracer, gate, node_of
 from fastbp.autodiff.walk import pull
-from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
+from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.kernels import branches, losses, penalties
 from fastbp.kernels.flags import KERNELS
 from fastbp.kernels.gates import FORMULAS
-from fastbp.model.activations import ACTIVATIONS, Activation
-from fastbp.model.checks import is_formula
-from fastbp.model.losses import Loss
+from fastbp.spec.activations import Activation
+from fastbp.spec.losses import Loss
 
 # ("argument",), ("constant", 0.5) and ("exp", 0), in which numbers are places in the list; the last is the result.
 Gates = tuple[tuple[Any, ...], ...]
@@ -206,7 +205,6 @@ class CustomLoss(Loss):
     """ℓ = Σ_n f(z_n, t_n) / N for a function of the user's; see `fb.loss`."""
 
     kind: ClassVar[str] = "custom"
-    listed: ClassVar[bool] = False
     formula: Any  # type: ignore[misc]
 
     def __post_init__(self) -> None:
@@ -227,16 +225,6 @@ class CustomLoss(Loss):
 
     def of_rows(self, z: Any, t: Any) -> Any:
         return applied(self.formula, ("z", "t"), z, t) * (1.0 / z.shape[1])
-
-
-def activation_named(where: str, given: Any) -> Activation:
-    """The activation of this name, or that of a formula."""
-    if isinstance(given, str) and given not in ACTIVATIONS and is_formula(given):
-        return Custom(given)
-    if not isinstance(given, str) or given not in ACTIVATIONS:
-        raise not_one_of(where, given, ACTIVATIONS)
-    made: Activation = ACTIVATIONS[given]()
-    return made
 
 
 def activation(formula: Callable[[Any], Any] | str) -> Custom:

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastbp.errors import ConfigError, ConfigTypeError, DataTypeError, brief
-from fastbp.model.checks import from_zero
-from fastbp.model.losses import Loss, Targets, loss_of
+from fastbp.spec.catalogue import loss_of
+from fastbp.spec.checks import from_zero
+from fastbp.spec.losses import Loss, Targets
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,6 @@ class JointLoss(Loss):
     """
 
     kind: ClassVar[str] = "joint"
-    listed: ClassVar[bool] = False
     losses: Any
     weights: Any = None
     reduction: str = field(default="mean", init=False, repr=False)  # that of all losses
@@ -97,3 +97,18 @@ class JointLoss(Loss):
                 plain = loss.targets(f"{name}[{i}]", y, rows, width, dtype, sample_weight)
             found.append(plain)
         return Targets("", found[0].array, found[0].weights, found[0].normalisers, tuple(found))
+
+
+def loss_for_outputs(value: Any, splits: Sequence[int]) -> Loss:
+    """The loss of a network with these outputs."""
+    several = len(splits) > 1
+    given = value
+    if isinstance(value, list | tuple) and several and len(value) == len(splits):
+        value = JointLoss(value)
+    listed = isinstance(value, list | tuple) and several
+    if listed or len((loss := loss_of(value)).parts) != len(splits):
+        wanted = f"a list of {len(splits)} losses, one for each output" if several else "one loss"
+        raise ConfigError(f"`loss` must be {wanted}, got `{brief(given)}`")
+    for (part, _), width in zip(loss.parts, splits, strict=True):
+        part.check_outputs(width)
+    return loss

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fastbp.kernels.ops import ColumnsOp, ElementwiseOp
-from fastbp.model.records import Buffer, Records, Value
-from fastbp.model.rule import Rule, Use
+from fastbp.lowering.buffers import Buffer, Records, Value
+from fastbp.lowering.rule import Rule, Use
 
 
 def known(out: Buffer, number: int, *, kept: bool = False) -> Buffer:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fastbp.engine.blocks import Block
 from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import Arena
-from fastbp.engine.panels import Block
 from fastbp.errors import DivergedError
 from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import Head
-from fastbp.model.graph import Graph
-from fastbp.model.records import Way
+from fastbp.lowering.buffers import Way
+from fastbp.spec.graph import Graph
 
 
 def guard(head: Head, kernel: str, ways: Iterable[Way | None], parameters: Block) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief, whole_number
-from fastbp.model import gates
-from fastbp.model.activations import ACTIVATIONS
-from fastbp.model.checks import real, whole
-from fastbp.model.custom import Custom
-from fastbp.model.layers import LAYERS, Layer
+from fastbp.spec import gates
+from fastbp.spec.catalogue import ACTIVATIONS, is_layer
+from fastbp.spec.checks import real, whole
+from fastbp.spec.custom import Custom
+from fastbp.spec.layers import Layer
 
 _SERIAL = count()
 OPERATORS: dict[str, Callable[..., Any]] = {
@@ -208,7 +208,7 @@ def checked_name(name: Any) -> str | None:
 
 def applied(layer: Layer, signals: Sequence[Any], name: str | None = None) -> Signal:
     """What a layer makes of signals; shapes are checked here, where the user wrote it."""
-    if LAYERS.get(layer.kind) is not type(layer):
+    if not is_layer(layer):
         raise ConfigTypeError(f"`{layer!r}` must be a layer of fastbp to be called")
     if len(signals) == 1 and isinstance(signals[0], list | tuple):
         signals = signals[0]

@@ -14,20 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod, sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.engine.compiler import kernel_address, sweep
-from fastbp.engine.exact import log, turns
-from fastbp.engine.philox import uniform, uniform_at
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
-from fastbp.model.checks import positive, real
-
-if TYPE_CHECKING:
-    from fastbp.model.graph import Graph
-    from fastbp.model.parameters import Parameters
+from fastbp.numerics.exact import log, turns
+from fastbp.numerics.philox import uniform, uniform_at
+from fastbp.spec.checks import positive, real
 
 Array = NDArray[np.float64]
 
@@ -218,14 +214,3 @@ _DRAWN: dict[str, Callable[[_Tensor, float], Array]] = {
 def tensor_of(node: int, part: int) -> int:
     """The stream of a part: two a node, and for more than two the same numbers further on."""
     return 2 * node + part % 2 + (part // 2 << 20)
-
-
-def initialise(graph: Graph, parameters: Parameters, seed: int) -> None:
-    """Draw every parameter as its layer says: part number i of node n is tensor 2 n + i."""
-    for node in graph.nodes:
-        if node.shares:
-            continue
-        for i, (part, (init, shape, fan_in, fan_out)) in enumerate(node.layer.draws(node.inputs).items()):
-            name = node.parameter(part)
-            if name in parameters:
-                parameters[name] = draw(init, shape, fan_in, fan_out, seed, tensor_of(node.index, i))

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastbp.engine.blocks import Block
 from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import Arena
-from fastbp.engine.panels import Block
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.ops import Op, RowsOp
 from fastbp.kernels.records import Learned, Matrix, Trained
-from fastbp.model.graph import Graph, Node
+from fastbp.spec.graph import Graph, Node
 
 
 @dataclass(frozen=True)

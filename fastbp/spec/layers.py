@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief
-from fastbp.model.checks import between, chance, flag, small, whole
-from fastbp.model.initial import Init, init_spec
-
-LAYERS: dict[str, type[Layer]] = {}
-
+from fastbp.spec.checks import between, chance, flag, small, whole
+from fastbp.spec.initial import Init, init_spec
 
 Draws = dict[str, tuple[Init, tuple[int, ...], int, int]]  # part -> how, shape, inputs and outputs it is scaled by
 
@@ -25,11 +22,6 @@ class Layer:
     kind: ClassVar[str] = ""
     decays: ClassVar[tuple[str, ...]] = ()  # parameters that weight decay is meant for
     arity: ClassVar[tuple[int, int | None]] = (1, 1)  # the fewest and the most signals that go in
-
-    def __init_subclass__(cls, **settings: Any) -> None:
-        super().__init_subclass__(**settings)
-        if cls.kind:
-            LAYERS[cls.kind] = cls
 
     @property
     def op(self) -> str:
@@ -46,7 +38,7 @@ class Layer:
         name : str, optional
             What the layer's parameters are called by, in the place of its number.
         """
-        from fastbp.model.signals import applied
+        from fastbp.spec.signals import applied
 
         return applied(self, signals, name)
 

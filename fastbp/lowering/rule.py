@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastbp.model.graph import Node
-from fastbp.model.records import Buffer, Records, Value
+from fastbp.lowering.buffers import Buffer, Records, Value
+from fastbp.spec.graph import Node
 
 
 @dataclass

@@ -11,18 +11,6 @@ Every task owns what it writes, and each sum has one order, so no bit depends on
 
 from __future__ import annotations
 
-from fastbp.engine.steps import (
-    clip_norm,
-    end_backward,
-    end_batch,
-    end_step,
-    note_penalties,
-    problem,
-    put_back,
-    sum_loss,
-    update_is_certain,
-    worker_of,
-)
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.memory import (
     atomic_add,
@@ -50,6 +38,18 @@ from fastbp.kernels.records import (
 )
 from fastbp.kernels.vector import LINE
 from fastbp.kernels.words import exists, further
+from fastbp.sweeps.transitions import (
+    clip_norm,
+    end_backward,
+    end_batch,
+    end_step,
+    note_penalties,
+    problem,
+    put_back,
+    sum_loss,
+    update_is_certain,
+    worker_of,
+)
 
 PATIENCE = 4000  # looks at a word before a waiting thread offers its core to others, about 50 µs
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief
-from fastbp.model import arrays
-from fastbp.model.checks import between, positive, real, whole
-from fastbp.model.losses import Loss, Targets, fits, number_or_numbers
+from fastbp.spec import arrays
+from fastbp.spec.checks import between, positive, real, whole
+from fastbp.spec.losses import Loss, Targets, fits, number_or_numbers
 
 
 def log_sum_exp(z: Any) -> Any:
