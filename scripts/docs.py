@@ -1,4 +1,6 @@
-"""Writes docs/ops.md from the registry, docs/config.md from the schema, docs/trace.svg: python scripts/docs.py"""
+"""Writes docs/ops.md from the registry, docs/config.md from the schema, docs/trace.svg, and what type checkers see of
+the package, fastbp/__init__.pyi: python scripts/docs.py
+"""
 
 from __future__ import annotations
 
@@ -26,6 +28,7 @@ from fastbp.train.schedules import SCHEDULES
 PAGE = Path(__file__).parents[1] / "docs" / "ops.md"
 CONFIG_PAGE = PAGE.with_name("config.md")
 PICTURE = PAGE.with_name("trace.svg")
+STUB = PAGE.parents[1] / "fastbp" / "__init__.pyi"
 CALLBACKS = (
     callbacks.EarlyStopping,
     callbacks.ReduceLROnPlateau,
@@ -135,7 +138,7 @@ def sections() -> Iterator[str]:
         "## Optimisers\n\nWeight decay is L2, g + λ p in the place of g, or decoupled, p (1 - η λ) before the step;"
         " it goes to weights of\n`linear` and to tables of `embedding`, and to everything with `decay_all`."
     )
-    rows = [(f"`{name}`", f"`{cls.__name__}`", settings(cls), OPS[name].formula) for name, cls in OPTIMIZERS.items()]
+    rows = [(f"`{name}`", f"`{cls.__name__}`", settings(cls), cls.update) for name, cls in OPTIMIZERS.items()]
     rows.append(
         (
             "`lbfgs`",
@@ -236,7 +239,23 @@ def picture() -> str:
     return str(f.draw(x=3, y=-4))
 
 
+def stub() -> str:
+    """The public names of the package, each from where it is."""
+    lines = [
+        "# Written by scripts/docs.py from fastbp/__init__.py; ruff would order it otherwise.",
+        "# ruff: noqa: I001",
+    ]
+    for name in fb.__all__:
+        if name in fb._ROOMS:
+            home, _, named = fb._ROOMS[name].rpartition(".")
+        else:
+            home, named = fb._HOME.get(name) or getattr(fb, name).__module__, name
+        lines.append(f"from {home} import {named} as {name}")
+    return "\n".join([*lines, "", "__version__: str", ""])
+
+
 if __name__ == "__main__":
+    STUB.write_text(stub(), encoding="utf-8")
     PICTURE.write_text(picture(), encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")
     CONFIG_PAGE.write_text(config_page(), encoding="utf-8")

@@ -13,6 +13,7 @@ from fastbp.config.text import parse
 from fastbp.lowering.registry import OPS
 from fastbp.spec.initial import INITIALISERS
 from fastbp.train.callbacks import Callback
+from fastbp.train.catalogue import OPTIMIZERS
 from fastbp.train.metrics import METRICS
 from fastbp.train.schedules import SCHEDULES
 
@@ -31,7 +32,7 @@ def test_the_page_of_ops_is_what_the_registry_says(docs):
     assert docs.PAGE.read_text(encoding="utf-8") == docs.page(), "run `python scripts/docs.py`"
 
 
-@pytest.mark.parametrize("name", [*OPS, *SCHEDULES, *INITIALISERS, *METRICS])
+@pytest.mark.parametrize("name", [*OPS, *OPTIMIZERS, *SCHEDULES, *INITIALISERS, *METRICS])
 def test_everything_with_a_name_is_on_the_page(docs, name):
     assert f"`{name}`" in docs.PAGE.read_text(encoding="utf-8")
 
@@ -59,6 +60,12 @@ def test_the_picture_of_the_readme_is_what_is_drawn(docs):
     assert docs.PICTURE.read_text(encoding="utf-8") == docs.picture(), "run `python scripts/docs.py`"
 
 
+def test_type_checkers_see_the_public_names(docs):
+    assert docs.STUB.read_text(encoding="utf-8") == docs.stub(), "run `python scripts/docs.py`"
+    names = re.findall(r"^from [\w.]+ import \w+ as (\w+)$", docs.stub(), re.MULTILINE)
+    assert names == fb.__all__
+
+
 def test_every_key_is_on_the_page_of_configurations(docs):
     sections = docs.CONFIG_PAGE.read_text(encoding="utf-8").split("\n## ")[1:]
     shown = {}
@@ -75,9 +82,11 @@ def test_the_example_on_the_page_of_configurations_can_be_run(docs):
     assert plan_of(parse(found[1])).config.network.hidden == [256, 128]
 
 
-def test_links_of_the_pages_lead_somewhere(docs):
-    for page in (docs.PAGE, docs.CONFIG_PAGE):
+def test_links_of_the_pages_lead_somewhere():
+    for page in (*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"):
         for target, anchor in re.findall(r"\]\(([^)#]+)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+            if target.startswith("http"):
+                continue
             linked = page.parent / target
             titles = re.findall(r"^## (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
             assert not anchor or anchor in [title.lower() for title in titles], (target, anchor)

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the scripts are for bash")
 
@@ -192,3 +193,10 @@ def test_a_python_that_cannot_make_environments_is_refused_in_one_sentence(check
     assert result.returncode == 1
     assert result.stderr == f"{message} (on Debian and Ubuntu: apt install python3-venv)\n"
     assert not (checkout.folder / ".venv").exists()
+
+
+def test_hooks_run_what_the_check_runs():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    checked = re.findall(r"^(\.venv/bin/python -m .*?) \|\|", (ROOT / "scripts" / "check").read_text(), re.MULTILINE)
+    assert [hook["entry"] for hook in hooks] == checked
+    assert len(checked) == 3

@@ -1,7 +1,8 @@
 """Every op there is, one line each: its family, its kernels, its twin in NumPy, its formula and its derivative.
 
 The lowering takes kernel names from here, and so do the tests, which climb the whole ladder for every line, and
-`docs/ops.md`, which is written from it. A kernel that no line names is plumbing and stands in PLUMBING.
+`docs/ops.md`, which is written from it. A kernel that neither a line nor a rule of an optimiser names is plumbing and
+stands in PLUMBING.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ class Op:
     Attributes
     ----------
     family : str
-        What lowers it: a rule of `lowering.rules`, or "loss" or "optimizer".
+        What lowers it: a rule of `lowering.rules`, or "loss".
     forward, vjp, jvp : str
-        Names of kernels; a loss has its vjp in its forward kernel, an optimiser has neither vjp nor jvp.
+        Names of kernels; a loss has its vjp in its forward kernel.
     formula, derivative : str
     twin : str
         Prefix of the functions in `fastbp.reference`.
@@ -225,24 +226,6 @@ _loss(
     "dz_k = e max(0, μ - z_y + z_k)ᵉ⁻¹ / K, dz_y = -Σ dz_k",
 )
 
-
-def _optimizer(name: str, formula: str, kernels: str = "") -> None:
-    OPS[name] = Op("optimizer", kernels or name, "", "", formula, "", name)
-
-
-_optimizer("sgd", "m ← μ m + g, p ← p - η m; Nesterov: p ← p - η (g + μ m)", "sgd momentum nesterov")
-_optimizer("adagrad", "s ← s + g², p ← p - η g / (√s + ε)")
-_optimizer(
-    "rmsprop",
-    "v ← α v + (1 - α) g², m ← μ m + g / (√v + ε), p ← p - η m",
-    "rmsprop rmsprop_momentum rmsprop_centered rmsprop_centered_momentum",
-)
-_optimizer("adam", "p ← p - η m̂ / (√v̂ + ε)", "adam adam_amsgrad")
-_optimizer("adamw", "p ← p (1 - η λ) - η m̂ / (√v̂ + ε)", "adam adam_amsgrad")
-_optimizer("nadam", "p ← p - η (μ' m / (1 - Π μ') + (1 - μ) g / (1 - Π μ)) / (√v̂ + ε)")
-_optimizer("radam", "p ← p - η r m̂ / (√v̂ + ε), r the rectification; p ← p - η m̂ while it is not defined")
-_optimizer("adadelta", "d = g √(u + ε) / √(v + ε), p ← p - η d, u ← ρ u + (1 - ρ) d²")
-_optimizer("lion", "p ← p - η sign(β1 m + (1 - β1) g), m ← β2 m + (1 - β2) g")
 
 PLUMBING = (
     "begin",  # the sweeps themselves

@@ -144,7 +144,7 @@ class Derivatives:
         dict
             Name to array, shaped like `parameters`.
         """
-        from fastbp.spec.number_losses import Dot
+        from fastbp.spec.losses import Dot
 
         x = self._rows(self._side_by_side(X))
         w, _ = arrays.training_rows("u", self._joined("u", u), self.outputs, self.dtype)

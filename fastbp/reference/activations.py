@@ -49,6 +49,9 @@ def identity_vjp(dy: Array, y: Array) -> Array:
     return dy
 
 
+identity_jvp = identity_vjp
+
+
 def relu_forward(x: Array) -> Array:
     """y = 0 if x <= 0 else x; a NaN travels, as np.maximum lets it."""
     return np.maximum(x, 0)
@@ -57,6 +60,9 @@ def relu_forward(x: Array) -> Array:
 def relu_vjp(dy: Array, y: Array) -> Array:
     """dx = dy ∘ H(y), H(y) = 1 if y > 0 else 0."""
     return np.asarray(dy * (y > 0))
+
+
+relu_jvp = relu_vjp
 
 
 def leaky_relu_forward(x: Array, slope: float = 0.01) -> Array:
@@ -69,6 +75,9 @@ def leaky_relu_vjp(dy: Array, y: Array, slope: float = 0.01) -> Array:
     return np.where(y > 0, dy, float(slope) * dy)
 
 
+leaky_relu_jvp = leaky_relu_vjp
+
+
 def tanh_forward(x: Array) -> Array:
     """y = tanh x."""
     return np.asarray(np.tanh(x))
@@ -77,6 +86,9 @@ def tanh_forward(x: Array) -> Array:
 def tanh_vjp(dy: Array, y: Array) -> Array:
     """dx = dy ∘ (1 - y²)."""
     return np.asarray(dy * (1 - y * y))
+
+
+tanh_jvp = tanh_vjp
 
 
 def sigmoid_forward(x: Array) -> Array:
@@ -89,6 +101,9 @@ def sigmoid_vjp(dy: Array, y: Array) -> Array:
     return np.asarray(dy * (y * (1 - y)))
 
 
+sigmoid_jvp = sigmoid_vjp
+
+
 def elu_forward(x: Array, alpha: float = 1.0) -> Array:
     """y = x if x > 0 else α (exp(x) - 1); Clevert, Unterthiner and Hochreiter (2015)."""
     return np.where(x > 0, x, float(alpha) * np.expm1(np.minimum(x, 0)))
@@ -99,6 +114,9 @@ def elu_vjp(dy: Array, x: Array, alpha: float = 1.0) -> Array:
     return np.where(x > 0, dy, float(alpha) * dy * np.exp(np.minimum(x, 0)))
 
 
+elu_jvp = elu_vjp
+
+
 def selu_forward(x: Array) -> Array:
     """y = λ elu(x, α), α and λ such that mean 0 and variance 1 are kept; Klambauer et al. (2017)."""
     return np.asarray(SELU_LAMBDA * elu_forward(x, SELU_ALPHA))
@@ -107,6 +125,9 @@ def selu_forward(x: Array) -> Array:
 def selu_vjp(dy: Array, x: Array) -> Array:
     """dx = λ dy ∘ (1 if x > 0 else α exp(x))."""
     return np.asarray(SELU_LAMBDA * elu_vjp(dy, x, SELU_ALPHA))
+
+
+selu_jvp = selu_vjp
 
 
 def gelu_forward(x: Array) -> Array:
@@ -126,6 +147,9 @@ def gelu_vjp(dy: Array, x: Array) -> Array:
     return np.asarray(dy * (_normal(x) + near * np.exp(-0.5 * near * near) * (2 * math.pi) ** -0.5))
 
 
+gelu_jvp = gelu_vjp
+
+
 def _normal(x: Array) -> Array:
     """Φ(x), by erfc so that its lower tail keeps every digit."""
     return np.asarray(0.5 * _erfc(-np.asarray(x, np.float64) * 0.5**0.5), x.dtype)
@@ -141,6 +165,9 @@ def gelu_tanh_vjp(dy: Array, x: Array) -> Array:
     u2, slope = _gelu_tanh_2u(x)
     s = sigmoid_forward(u2)
     return np.asarray(dy * (s + np.clip(x, -_FAR, _FAR) * s * sigmoid_forward(-u2) * slope))
+
+
+gelu_tanh_jvp = gelu_tanh_vjp
 
 
 def _gelu_tanh_2u(x: Array) -> tuple[Array, Array]:
@@ -160,6 +187,9 @@ def silu_vjp(dy: Array, x: Array) -> Array:
     return np.asarray(dy * (sigmoid_forward(x) * (1 + x * sigmoid_forward(-x))))
 
 
+silu_jvp = silu_vjp
+
+
 def mish_forward(x: Array) -> Array:
     """y = x tanh(log(1 + exp(x))); Misra (2019)."""
     return np.asarray(x * np.tanh(softplus_forward(x)))
@@ -169,6 +199,9 @@ def mish_vjp(dy: Array, x: Array) -> Array:
     """dx = dy ∘ (t + x (1 - t²) σ(x)), t = (1 - q) / (1 + q) and 1 - t² = 4q / (1 + q)² with q = σ(-x)²."""
     q = np.square(sigmoid_forward(-x))
     return np.asarray(dy * (np.tanh(softplus_forward(x)) + x * sigmoid_forward(x) * 4 * q / np.square(1 + q)))
+
+
+mish_jvp = mish_vjp
 
 
 def softplus_forward(x: Array, beta: float = 1.0) -> Array:
@@ -182,6 +215,9 @@ def softplus_vjp(dy: Array, y: Array, beta: float = 1.0) -> Array:
     return np.asarray(dy * -np.expm1(-float(beta) * y))
 
 
+softplus_jvp = softplus_vjp
+
+
 def softsign_forward(x: Array) -> Array:
     """y = x / (1 + |x|)."""
     return np.asarray(x / (1 + np.abs(x)))
@@ -190,6 +226,9 @@ def softsign_forward(x: Array) -> Array:
 def softsign_vjp(dy: Array, x: Array) -> Array:
     """dx = dy ∘ 1 / (1 + |x|)²."""
     return np.asarray(dy * np.square(1 / (1 + np.abs(x))))
+
+
+softsign_jvp = softsign_vjp
 
 
 def hard_sigmoid_forward(x: Array) -> Array:
@@ -202,6 +241,9 @@ def hard_sigmoid_vjp(dy: Array, y: Array) -> Array:
     return np.asarray(dy * ((y > 0) & (y < 1)) / 6)
 
 
+hard_sigmoid_jvp = hard_sigmoid_vjp
+
+
 def hardtanh_forward(x: Array, low: float = -1.0, high: float = 1.0) -> Array:
     """y = min(max(x, low), high), with low < high."""
     return np.clip(x, float(low), float(high))
@@ -210,6 +252,9 @@ def hardtanh_forward(x: Array, low: float = -1.0, high: float = 1.0) -> Array:
 def hardtanh_vjp(dy: Array, y: Array, low: float = -1.0, high: float = 1.0) -> Array:
     """dx = dy where low < y < high, else 0."""
     return np.asarray(dy * ((y > float(low)) & (y < float(high))))
+
+
+hardtanh_jvp = hardtanh_vjp
 
 
 def softmax_forward(x: Array) -> Array:
@@ -229,6 +274,9 @@ def softmax_vjp(dy: Array, y: Array) -> Array:
     return np.asarray(y * (dy - (y * dy).sum(axis=1, keepdims=True)))
 
 
+softmax_jvp = softmax_vjp
+
+
 def log_softmax_forward(x: Array) -> Array:
     """y_i = x_i - log Σ_k exp(x_k) in each row of x (B, K)."""
     shifted = x - x.max(axis=1, keepdims=True)
@@ -245,14 +293,6 @@ def log_softmax_jvp(tx: Array, y: Array) -> Array:
     return np.asarray(tx - (np.exp(y) * tx).sum(axis=1, keepdims=True))
 
 
-# Symmetric Jacobians.
-identity_jvp, relu_jvp, leaky_relu_jvp, tanh_jvp = identity_vjp, relu_vjp, leaky_relu_vjp, tanh_vjp
-sigmoid_jvp, elu_jvp, selu_jvp, gelu_jvp = sigmoid_vjp, elu_vjp, selu_vjp, gelu_vjp
-gelu_tanh_jvp, silu_jvp, mish_jvp, softplus_jvp = gelu_tanh_vjp, silu_vjp, mish_vjp, softplus_vjp
-softsign_jvp, hard_sigmoid_jvp, hardtanh_jvp = softsign_vjp, hard_sigmoid_vjp, hardtanh_vjp
-softmax_jvp = softmax_vjp
-
-
 class Activation(NamedTuple):
     """forward(x, *params), vjp(dy, saved, *params), jvp(tx, saved, *params), and which of "x" and "y" is saved."""
 
@@ -262,22 +302,13 @@ class Activation(NamedTuple):
     saved: str
 
 
-ACTIVATIONS = {
-    "identity": Activation(identity_forward, identity_vjp, identity_jvp, "y"),
-    "relu": Activation(relu_forward, relu_vjp, relu_jvp, "y"),
-    "leaky_relu": Activation(leaky_relu_forward, leaky_relu_vjp, leaky_relu_jvp, "y"),
-    "tanh": Activation(tanh_forward, tanh_vjp, tanh_jvp, "y"),
-    "sigmoid": Activation(sigmoid_forward, sigmoid_vjp, sigmoid_jvp, "y"),
-    "elu": Activation(elu_forward, elu_vjp, elu_jvp, "x"),
-    "selu": Activation(selu_forward, selu_vjp, selu_jvp, "x"),
-    "gelu": Activation(gelu_forward, gelu_vjp, gelu_jvp, "x"),
-    "gelu_tanh": Activation(gelu_tanh_forward, gelu_tanh_vjp, gelu_tanh_jvp, "x"),
-    "silu": Activation(silu_forward, silu_vjp, silu_jvp, "x"),
-    "mish": Activation(mish_forward, mish_vjp, mish_jvp, "x"),
-    "softplus": Activation(softplus_forward, softplus_vjp, softplus_jvp, "y"),
-    "softsign": Activation(softsign_forward, softsign_vjp, softsign_jvp, "x"),
-    "hard_sigmoid": Activation(hard_sigmoid_forward, hard_sigmoid_vjp, hard_sigmoid_jvp, "y"),
-    "hardtanh": Activation(hardtanh_forward, hardtanh_vjp, hardtanh_jvp, "y"),
-    "softmax": Activation(softmax_forward, softmax_vjp, softmax_jvp, "y"),
-    "log_softmax": Activation(log_softmax_forward, log_softmax_vjp, log_softmax_jvp, "y"),
-}
+def _table(functions: dict[str, Any]) -> dict[str, Activation]:
+    """Every activation whose three functions are there; what its vjp calls its second argument is what is saved."""
+    found = {}
+    for name in [name.removesuffix("_forward") for name in functions if name.endswith("_forward")]:
+        forward, vjp, jvp = (functions[f"{name}_{part}"] for part in ("forward", "vjp", "jvp"))
+        found[name] = Activation(forward, vjp, jvp, vjp.__code__.co_varnames[1])
+    return found
+
+
+ACTIVATIONS = _table(globals())

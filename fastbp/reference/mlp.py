@@ -8,28 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastbp.reference import classification, regression
 from fastbp.reference.activations import ACTIVATIONS
-from fastbp.reference.classification import binary_cross_entropy, cross_entropy, multi_margin
 from fastbp.reference.layers import dropout_forward, dropout_vjp, linear_forward, linear_jvp
 from fastbp.reference.random import dropout_mask, permutation
-from fastbp.reference.regression import gaussian_nll, half_mse, huber, log_cosh, mae, mse, poisson, quantile
 
 Array = npt.NDArray[Any]
 State = dict[str, Any]
 Optimizer = Callable[[Array, Array, State], tuple[Array, State]]
 
+# A loss stands beside the one of its rows, `<name>_rows`.
 LOSSES: dict[str, Callable[..., tuple[float, Array]]] = {
-    "cross_entropy": cross_entropy,
-    "binary_cross_entropy": binary_cross_entropy,
-    "multi_margin": multi_margin,
-    "mse": mse,
-    "half_mse": half_mse,
-    "mae": mae,
-    "huber": huber,
-    "quantile": quantile,
-    "log_cosh": log_cosh,
-    "poisson": poisson,
-    "gaussian_nll": gaussian_nll,
+    name: loss
+    for family in (classification, regression)
+    for name, loss in vars(family).items()
+    if hasattr(family, f"{name}_rows")
 }
 BLOCK = 32768  # parameters an optimiser visits at a time: its temporaries stay in L2, which halves its time
 

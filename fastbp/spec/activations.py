@@ -17,10 +17,11 @@ class Activation(Layer):
     """y = φ(z), number by number.
 
     `growth`, `offset` and `slope` bound it: |φ(z)| <= growth |z| + offset and |φ'| <= slope. `formula` is φ as text, in
-    x and the two `constants`, a and b: second derivatives are taken of it.
+    x and the two `constants`, a and b: second derivatives are taken of it. `variants` are further names, with settings.
     """
 
     formula: ClassVar[str]
+    variants: ClassVar[dict[str, dict[str, Any]]] = {}
 
     growth: ClassVar[float] = 1.0
     offset: ClassVar[float] = 1.0
@@ -154,6 +155,7 @@ class GELU(Activation):
     """
 
     kind: ClassVar[str] = "gelu"
+    variants: ClassVar[dict[str, dict[str, Any]]] = {"gelu_tanh": {"approximate": "tanh"}}
     approximate: str = "none"
 
     def __post_init__(self) -> None:

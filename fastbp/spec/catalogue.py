@@ -1,73 +1,35 @@
-"""Everything that has a name, by the name that files use; a new activation, layer or loss is a line here."""
+"""Everything that has a name, by the name that files use: what the files of activations, layers and losses define."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastbp.errors import ConfigTypeError, brief, not_one_of
-from fastbp.spec.activations import (
-    ELU,
-    GELU,
-    SELU,
-    Activation,
-    HardSigmoid,
-    Hardtanh,
-    Identity,
-    LeakyReLU,
-    LogSoftmax,
-    Mish,
-    PReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Softsign,
-    Tanh,
-)
+from fastbp.spec import activations, class_losses, gates, layers, number_losses
+from fastbp.spec.activations import Activation, LogSoftmax, Softmax
 from fastbp.spec.checks import is_formula
-from fastbp.spec.class_losses import BinaryCrossEntropy, CrossEntropy, MultiMargin
 from fastbp.spec.custom import Custom, CustomLoss
-from fastbp.spec.gates import Add, Affine, Concat, Divide, Mean, Multiply, Reciprocal, Repeat, Slice, Subtract, Sum
-from fastbp.spec.layers import BatchNorm, Dropout, Embedding, Layer, LayerNorm, Linear, RMSNorm, Scale
+from fastbp.spec.layers import Layer
 from fastbp.spec.losses import Loss
-from fastbp.spec.number_losses import MAE, MSE, GaussianNLL, HalfMSE, Huber, LogCosh, Poisson, Quantile
+from fastbp.spec.named import named
+
+LAYERS: dict[str, type[Layer]] = {**named(layers), **named(gates), **named(activations), Custom.kind: Custom}
+
+
+def _activations() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, made in named(activations).items():
+        if made not in (Softmax, LogSoftmax):  # which are of a whole row
+            variants = getattr(made, "variants", {})
+            found |= {name: made, **{other: partial(made, **settings) for other, settings in variants.items()}}
+    return found
+
 
 # What `activation=` may say, and in a file: each a layer with its default settings.
-ACTIVATIONS: dict[str, Any] = {
-    "identity": Identity,
-    "relu": ReLU,
-    "leaky_relu": LeakyReLU,
-    "prelu": PReLU,
-    "elu": ELU,
-    "selu": SELU,
-    "gelu": GELU,
-    "gelu_tanh": lambda: GELU("tanh"),
-    "silu": SiLU,
-    "mish": Mish,
-    "softplus": Softplus,
-    "softsign": Softsign,
-    "sigmoid": Sigmoid,
-    "hard_sigmoid": HardSigmoid,
-    "tanh": Tanh,
-    "hardtanh": Hardtanh,
-}
+ACTIVATIONS = _activations()
 
-_LAYERS: tuple[type[Layer], ...] = (
-    *(Linear, Dropout, Scale, LayerNorm, RMSNorm, BatchNorm, Embedding),
-    *(Add, Subtract, Multiply, Divide, Concat, Slice, Sum, Mean, Repeat, Affine, Reciprocal),
-    *(made for made in ACTIVATIONS.values() if isinstance(made, type)),
-    *(Softmax, LogSoftmax, Custom),
-)
-LAYERS = {layer.kind: layer for layer in _LAYERS}
-
-LOSSES: dict[str, type[Loss]] = {
-    loss.kind: loss
-    for loss in (
-        *(CrossEntropy, BinaryCrossEntropy, MultiMargin),
-        *(MSE, HalfMSE, MAE, Huber, Quantile, LogCosh, Poisson, GaussianNLL),
-    )
-}
+LOSSES: dict[str, type[Loss]] = {**named(class_losses), **named(number_losses)}
 
 
 def is_layer(layer: Any) -> bool:

@@ -156,6 +156,17 @@ class Loss:
         return Targets(found.kernel, found.array, of_loss, below)
 
 
+@dataclass(frozen=True)
+class Dot(Loss):
+    """The product with a cotangent, Σ_n z_n u_n: its gradients are the parameters' vjp."""
+
+    kind: ClassVar[str] = "dot"
+    formula: ClassVar[str] = "z * t"
+
+    def constants(self, outputs: int) -> tuple[float, float]:
+        return 1.0, 1.0
+
+
 NEAR, FAR = 20, 1000  # exponents of 2: a weight is near one up to the first, and moved by the second at most
 
 

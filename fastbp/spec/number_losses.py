@@ -27,17 +27,6 @@ class MSE(Loss):
 
 
 @dataclass(frozen=True)
-class Dot(Loss):
-    """The product with a cotangent, Σ_n z_n u_n: its gradients are the parameters' vjp."""
-
-    kind: ClassVar[str] = "dot"
-    formula: ClassVar[str] = "z * t"
-
-    def constants(self, outputs: int) -> tuple[float, float]:
-        return 1.0, 1.0
-
-
-@dataclass(frozen=True)
 class HalfMSE(Loss):
     """Half the squared distance, the literature's ½ ‖t - z‖²: summed over outputs, so that dz is z - t."""
 

@@ -26,6 +26,7 @@ class Adam(Optimizer):
     """
 
     kind: ClassVar[str] = "adam"
+    update: ClassVar[str] = "p ← p - η m̂ / (√v̂ + ε)"
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -62,6 +63,7 @@ class AdamW(Adam):
     """
 
     kind: ClassVar[str] = "adamw"
+    update: ClassVar[str] = "p ← p (1 - η λ) - η m̂ / (√v̂ + ε)"
     weight_decay: float = 0.01
     decoupled: bool = True
 
@@ -84,6 +86,7 @@ class NAdam(Optimizer):
     """
 
     kind: ClassVar[str] = "nadam"
+    update: ClassVar[str] = "p ← p - η (μ' m / (1 - Π μ') + (1 - μ) g / (1 - Π μ)) / (√v̂ + ε)"
     lr: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -115,6 +118,7 @@ class RAdam(Optimizer):
     """
 
     kind: ClassVar[str] = "radam"
+    update: ClassVar[str] = "p ← p - η r m̂ / (√v̂ + ε), r the rectification; p ← p - η m̂ while it is not defined"
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -148,6 +152,7 @@ class Lion(Optimizer):
     """
 
     kind: ClassVar[str] = "lion"
+    update: ClassVar[str] = "p ← p - η sign(β1 m + (1 - β1) g), m ← β2 m + (1 - β2) g"
     lr: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.0

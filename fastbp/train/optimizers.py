@@ -16,9 +16,13 @@ from fastbp.spec.checks import flag, from_zero, positive
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What all optimisers have in common."""
+    """What all optimisers have in common.
+
+    `update` is what a step does, for readers; the function of `fastbp.reference` that does the same is called `kind`.
+    """
 
     kind: ClassVar[str] = ""
+    update: ClassVar[str] = ""
     lr: float
 
     def _check(self, name: str, check: Any, *limits: Any) -> None:
@@ -103,6 +107,7 @@ class SGD(Optimizer):
     """
 
     kind: ClassVar[str] = "sgd"
+    update: ClassVar[str] = "m ← μ m + g, p ← p - η m; Nesterov: p ← p - η (g + μ m)"
     lr: float = 1e-3
     momentum: float = 0.0
     nesterov: bool = False
@@ -141,6 +146,7 @@ class Adagrad(Optimizer):
     """
 
     kind: ClassVar[str] = "adagrad"
+    update: ClassVar[str] = "s ← s + g², p ← p - η g / (√s + ε)"
     lr: float = 1e-2
     lr_decay: float = 0.0
     initial: float = 0.0
@@ -179,6 +185,7 @@ class RMSprop(Optimizer):
     """
 
     kind: ClassVar[str] = "rmsprop"
+    update: ClassVar[str] = "v ← α v + (1 - α) g², m ← μ m + g / (√v + ε), p ← p - η m"
     lr: float = 1e-2
     alpha: float = 0.99
     eps: float = 1e-8
@@ -218,6 +225,7 @@ class Adadelta(Optimizer):
     """
 
     kind: ClassVar[str] = "adadelta"
+    update: ClassVar[str] = "d = g √(u + ε) / √(v + ε), p ← p - η d, u ← ρ u + (1 - ρ) d²"
     lr: float = 1.0
     rho: float = 0.9
     eps: float = 1e-6

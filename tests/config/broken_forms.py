@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from fastbp.config.wiring import layer_table
+from fastbp.spec.catalogue import ACTIVATIONS as ACTIVATION_TABLE
+from fastbp.spec.catalogue import LOSSES as LOSS_TABLE
+from fastbp.train.catalogue import OPTIMIZERS as OPTIMIZER_TABLE
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as a message has them."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
 DIGITS = "data: {source: digits}\n"
 
-ACTIVATIONS = (
-    "`identity`, `relu`, `leaky_relu`, `prelu`, `elu`, `selu`, `gelu`, `gelu_tanh`, `silu`, `mish`, "
-    "`softplus`, `softsign`, `sigmoid`, `hard_sigmoid`, `tanh`, `hardtanh`"
-)
+ACTIVATIONS, LAYERS, LOSSES = listed(ACTIVATION_TABLE), listed(layer_table()), listed(LOSS_TABLE)
+OPTIMIZERS = listed([*OPTIMIZER_TABLE, "lbfgs"])
 INITIALISERS = (
     "`torch`, `he_normal`, `he_uniform`, `glorot_normal`, `glorot_uniform`, `lecun_normal`, "
     "`lecun_uniform`, `normal`, `uniform`, `truncated_normal`, `orthogonal`, `zeros`, `ones`, `constant`"
-)
-OPTIMIZERS = "`sgd`, `adagrad`, `rmsprop`, `adadelta`, `adam`, `adamw`, `nadam`, `radam`, `lion`, `lbfgs`"
-LOSSES = (
-    "`cross_entropy`, `binary_cross_entropy`, `multi_margin`, `mse`, `half_mse`, `mae`, `huber`, "
-    "`quantile`, `log_cosh`, `poisson`, `gaussian_nll`"
 )
 SCHEDULES = (
     "`constant`, `step`, `multi_step`, `exponential`, `polynomial`, `cosine`, `cosine_restarts`, "
@@ -24,12 +30,6 @@ SCHEDULES = (
 METRICS = (
     "`accuracy`, `top_k`, `balanced_accuracy`, `f1_macro`, `f1_micro`, `f1_weighted`, `precision`, "
     "`recall`, `log_loss`, `roc_auc`, `r2`, `mse`, `rmse`, `mae`, `mape`, `explained_variance`"
-)
-LAYERS = (
-    "`identity`, `relu`, `leaky_relu`, `prelu`, `elu`, `selu`, `gelu`, `gelu_tanh`, `silu`, `mish`, "
-    "`softplus`, `softsign`, `sigmoid`, `hard_sigmoid`, `tanh`, `hardtanh`, `linear`, `dropout`, `scale`, "
-    "`layer_norm`, `rms_norm`, `batch_norm`, `embedding`, `softmax`, `log_softmax`, `add`, `subtract`, `multiply`, "
-    "`divide`, `concat`, `slice`, `sum`, `mean`, `repeat`, `affine`, `reciprocal`"
 )
 SOURCES = "`blobs`, `digits`, `files`, `friedman`, `moons`, `spirals`"
 

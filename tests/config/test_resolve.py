@@ -37,14 +37,8 @@ LOSS_CASES = {
     "cross_entropy": "label_smoothing: 0.1, class_weights: {0: 2, 2: 0.5}, reduction: sum, ignore_index: -1",
     "binary_cross_entropy": "pos_weight: 3",
     "multi_margin": "p: 2, margin: 0.5",
-    "mse": "reduction: sum",
-    "half_mse": "reduction: sum",
-    "mae": "reduction: sum",
     "huber": "delta: 0.1",
     "quantile": "q: 0.9",
-    "log_cosh": "reduction: sum",
-    "poisson": "reduction: sum",
-    "gaussian_nll": "reduction: sum",
 }
 SCHEDULE_CASES = {
     "constant": ("", "warmup: 5"),
@@ -104,10 +98,10 @@ def pair(name, *settings):
 def cases():
     """Everything with a name, twice: id -> configuration."""
     for name in [*OPTIMIZERS, "lbfgs"]:
-        for text in pair(name, "", OPTIMIZER_CASES[name]):
+        for text in pair(name, "", OPTIMIZER_CASES.get(name, "lr: 0.5")):
             yield f"optimizer {text}", f"{CLASSES}trainer: {{optimizer: {text}}}"
     for name in LOSSES:
-        for text in pair(name, "", LOSS_CASES[name]):
+        for text in pair(name, "", LOSS_CASES.get(name, "reduction: sum")):
             yield f"loss {text}", f"{TASKS.get(name, NUMBERS)}trainer: {{loss: {text}}}"
     for name in SCHEDULES:
         for text in pair(name, *SCHEDULE_CASES[name]):

@@ -17,7 +17,7 @@ from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import LOOKING, Learned, Matrix, Trained
 from fastbp.lowering.registry import OPS
 from fastbp.spec.catalogue import loss_of
-from fastbp.spec.number_losses import Dot
+from fastbp.spec.losses import Dot
 from tests.kernels.harness import Array, Machine, Panels
 
 

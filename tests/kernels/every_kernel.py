@@ -16,8 +16,9 @@ import fastbp as fb
 from fastbp.kernels.ops import EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP
 from fastbp.kernels.optimizers import RULES
 from fastbp.lowering.registry import OPS
-from fastbp.spec.catalogue import ACTIVATIONS
+from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
 from fastbp.train import self_test
+from fastbp.train.catalogue import OPTIMIZERS as KINDS
 from tests.kernels import branch_calls, calls, gate_calls
 from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine
 
@@ -33,29 +34,27 @@ IN_NETWORKS = (
     *("log_softmax_forward", "log_softmax_vjp", "log_softmax_jvp", "cross_entropy_smoothed"),
     "cross_entropy_probabilities",
 )
-OPTIMIZERS = (
-    calls.KEEP,
-    *(
-        calls.optimizer_of(made)
-        for made in (
-            fb.SGD(),
-            fb.SGD(momentum=0.9),
-            fb.Adam(),
-            fb.AdamW(weight_decay=0.1),
-            fb.SGD(momentum=0.9, nesterov=True, weight_decay=0.1),
-            fb.Adam(amsgrad=True, weight_decay=0.1),
-            fb.Adagrad(),
-            fb.RMSprop(),
-            fb.RMSprop(momentum=0.9),
-            fb.RMSprop(centered=True, eps=1e-2),
-            fb.RMSprop(centered=True, momentum=0.9, eps=1e-2),
-            fb.NAdam(),
-            fb.RAdam(),
-            fb.Adadelta(),
-            fb.Lion(),
-        )
-    ),
+SOME = (
+    fb.SGD(),
+    fb.SGD(momentum=0.9),
+    fb.Adam(),
+    fb.AdamW(weight_decay=0.1),
+    fb.SGD(momentum=0.9, nesterov=True, weight_decay=0.1),
+    fb.Adam(amsgrad=True, weight_decay=0.1),
+    fb.Adagrad(),
+    fb.RMSprop(),
+    fb.RMSprop(momentum=0.9),
+    fb.RMSprop(centered=True, eps=1e-2),
+    fb.RMSprop(centered=True, momentum=0.9, eps=1e-2),
+    fb.NAdam(),
+    fb.RAdam(),
+    fb.Adadelta(),
+    fb.Lion(),
 )
+OTHERS = tuple(made() for made in KINDS.values() if made not in map(type, SOME))
+OPTIMIZERS = (calls.KEEP, *map(calls.optimizer_of, (*SOME, *OTHERS)))
+# Losses against one number for each output.
+BY_NUMBER = (*(kind for kind, loss in LOSSES.items() if not loss.of_labels and loss.outputs_per_target == 1), "dot")
 SEED, STEP = 2**35 + 1, 2**32 + 3
 TWO = {"setting_1": 0.25, "setting_2": 1.5}  # of a layer
 
@@ -114,18 +113,7 @@ def user_cases(dtype: str) -> Iterator[Case]:
         yield Case("scatter", (rows, width), lambda m, x=x: [calls.scatter(m, x)])
         labels = np.random.default_rng(rows).integers(0, width, rows)
         targets = normal(dtype, rows, width, 1)[:, :, 0]
-        by_number = (
-            "mse",
-            "half_mse",
-            "mae",
-            "huber",
-            "quantile",
-            "log_cosh",
-            "poisson",
-            "binary_cross_entropy",
-            "dot",
-        )
-        pairs = [("cross_entropy", labels), ("multi_margin", labels), *((kernel, targets) for kernel in by_number)]
+        pairs = [("cross_entropy", labels), ("multi_margin", labels), *((kernel, targets) for kernel in BY_NUMBER)]
         for kernel, wanted in [*pairs, ("gaussian_nll", targets)]:
             scores = np.hstack([x, x[:, ::-1]]) if kernel == "gaussian_nll" else x
             for chosen in (None, index):

@@ -8,6 +8,7 @@ from fastbp.engine.compiler import kernel_address
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import TRIAL_LINES
+from fastbp.train.catalogue import OPTIMIZERS as KINDS
 from tests.kernels import calls
 from tests.kernels.every_kernel import OPTIMIZERS
 from tests.kernels.harness import DTYPES, Machine
@@ -45,7 +46,7 @@ def settings(kernel, rng):
         "radam": lambda: fb.RAdam(rate, (beta, other), eps, **decay),
         "adadelta": lambda: fb.Adadelta(rate, other, eps, **decay),
         "lion": lambda: fb.Lion(rate, (beta, other), weight_decay=decay["weight_decay"]),
-    }[kernel]()
+    }.get(kernel, lambda: KINDS[kernel](rate))()
     assert made.kernel == kernel
     return made
 

@@ -12,6 +12,7 @@ import pytest
 
 from fastbp.engine.compiler import _kernels
 from fastbp.lowering.registry import OPS
+from fastbp.spec.catalogue import LOSSES
 from tests.kernels.branch_calls import ALONE, PAIRS
 from tests.kernels.every_kernel import IN_NETWORKS, SWEEPS
 from tests.kernels.gate_calls import INPUTS
@@ -24,8 +25,7 @@ ROOT = Path(__file__).parents[2]
 FROM_A_ROW = (
     *sorted({k for op in OPS.values() if op.family == "elementwise" for k in (op.forward, op.vjp, op.jvp) if k}),
     *("dropout", "product", "gather", "scatter", "scan_reals", "multiply_forward", "multiply_vjp"),
-    *("cross_entropy", "multi_margin", "binary_cross_entropy", "mse", "half_mse", "mae", "huber", "quantile"),
-    *("log_cosh", "poisson", "gaussian_nll", "dot", *PAIRS, *ALONE, "branch_copy", "branch_clear", "branch_row_sum"),
+    *(*LOSSES, "dot", *PAIRS, *ALONE, "branch_copy", "branch_clear", "branch_row_sum"),
     *("branch_repeat", "gather_repeated", "unit_rows", "scatter_columns", "join_losses"),
     *(f"gate_{name}" for name in INPUTS),
 )

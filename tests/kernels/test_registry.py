@@ -13,7 +13,7 @@ from fastbp.kernels.flags import KERNELS
 from fastbp.kernels.optimizers import RULES
 from fastbp.lowering.registry import OPS, PLUMBING
 from fastbp.lowering.rules import RULES as LAYER_RULES
-from fastbp.spec.catalogue import LAYERS, LOSSES
+from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
 from fastbp.train.catalogue import OPTIMIZERS
 from tests.autodiff.ladder import COMPARISONS, LADDER
 from tests.kernels.test_ladder import DIFFERENTIABLE
@@ -33,7 +33,6 @@ TWINS = {
     **dict.fromkeys(BRANCHES, ("_forward", "_vjp", "_jvp")),
     "noise": ("_forward", "_vjp", "_jvp", "_mask"),
     "loss": ("", "_rows"),
-    "optimizer": ("",),
     "custom": (),  # the user's own formula is its twin
 }
 
@@ -41,7 +40,7 @@ TWINS = {
 def named():
     """Every kernel that the registry accounts for."""
     names = {kernel for op in OPS.values() for kernel in f"{op.forward} {op.vjp} {op.jvp}".split()}
-    rules = {kernel for rule in RULES.values() for kernel in (rule.prepare, rule.bounds)}
+    rules = {kernel for name, rule in RULES.items() for kernel in (name, rule.prepare, rule.bounds)}
     gates = {kernel for gate in GATES.values() for kernel in gate.kernels}
     return names | rules | gates | {"multiply_vjp"} | set(PLUMBING)
 
@@ -78,15 +77,20 @@ def test_every_loss_has_an_op(name):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_has_an_op_with_its_kernel(name):
-    op = OPS[name]
-    assert op.family == "optimizer"
-    assert OPTIMIZERS[name]().kernel in op.forward.split()
+def test_every_optimizer_has_a_rule_and_a_twin_and_says_what_a_step_does(name):
+    assert OPTIMIZERS[name]().kernel in RULES
+    assert inspect.getdoc(getattr(reference, name))
+    assert "←" in OPTIMIZERS[name].update
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_formula_of_every_rule_stands_in_its_module(name):
+    assert "←" in inspect.getdoc(inspect.getmodule(_kernels()[name])) or name == "keep_gradients"
 
 
 @every_op
 def test_every_op_is_something_a_user_can_name(name):
-    assert name in {*LAYERS, *LOSSES, *OPTIMIZERS, "gelu_tanh"}
+    assert name in {*LAYERS, *LOSSES, *ACTIVATIONS}
 
 
 @every_op
@@ -99,8 +103,8 @@ def test_every_op_has_documented_twins(name):
 @every_op
 def test_every_op_says_its_formula_and_its_derivative(name):
     op = OPS[name]
-    assert "=" in op.formula or "←" in op.formula
-    assert ("=" in op.derivative) == (op.family != "optimizer")
+    assert "=" in op.formula
+    assert "=" in op.derivative
 
 
 @every_op
@@ -108,8 +112,7 @@ def test_the_derivation_of_every_kernel_stands_in_its_module(name):
     op = OPS[name]
     for kernel in f"{op.forward} {op.vjp} {op.jvp}".split():
         text = inspect.getdoc(inspect.getmodule(_kernels()[kernel])) or ""
-        words = ("←",) if op.family == "optimizer" else ("dz",) if op.family == "loss" else ("vjp",)
-        assert all(word in text for word in words)
+        assert ("dz" if op.family == "loss" else "vjp") in text
 
 
 def gates_that_do_not_climb():
@@ -134,10 +137,10 @@ def test_the_derivation_of_every_gate_stands_in_its_table(name):
 
 
 @every_op
-def test_every_op_climbs_or_is_an_optimizer(name):
+def test_every_op_climbs(name):
     in_networks = OPS[name].family in ("scale", "prelu", "row_norm", "batch_norm", "softmax", "embedding", "custom")
     gate = OPS[name].family in BRANCHES
-    assert (name in DIFFERENTIABLE) + (OPS[name].family == "optimizer") + in_networks + gate == 1
+    assert (name in DIFFERENTIABLE) + in_networks + gate == 1
     assert in_networks == (name in LAYER_CASES)
     assert gate == (name in GATE_CASES)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import fastbp as fb
+from fastbp.spec import catalogue
 from fastbp.spec.layers import Layer
 from fastbp.spec.losses import Loss
 
@@ -36,6 +37,7 @@ ACTIVATIONS: list[Layer] = [
     fb.Hardtanh(),
     fb.Hardtanh(-0.5, 1.5),
 ]
+ACTIVATIONS += [made() for name, made in catalogue.ACTIVATIONS.items() if name not in {a.op for a in ACTIVATIONS}]
 NORMS: list[Layer | None] = [
     None,
     None,
@@ -90,6 +92,8 @@ LOSSES: list[tuple[str, Makes]] = [
     ("numbers", lambda k: fb.Quantile(q=np.linspace(0.2, 0.9, k))),
     ("numbers", lambda k: fb.LogCosh()),
 ]
+LISTED = {make(3).kind for _, make in LOSSES}
+LOSSES += [("numbers", lambda k, made=made: made()) for name, made in catalogue.LOSSES.items() if name not in LISTED]
 
 
 class Decks:

@@ -8,16 +8,13 @@ import pytest
 import fastbp as fb
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataTypeError, FastbpError, ShapeError
 from fastbp.spec.graph import from_data, to_data
+from tests.config.broken_forms import LOSSES
 
 X, Z = np.ones((8, 4)), np.ones((8, 3))
 Y = np.zeros((8, 2)), np.zeros((8, 1))
 x, b = fb.Input(4), fb.Input(3, name="b")
 h, g = fb.Linear(5)(x), fb.Linear(6)(x, name="g")
 LINEAR = "Linear(features=5, bias=True)"
-LOSSES = (
-    "`cross_entropy`, `binary_cross_entropy`, `multi_margin`, `mse`, `half_mse`, `mae`, `huber`, `quantile`, "
-    "`log_cosh`, `poisson`, `gaussian_nll`"
-)
 NO_TRUTH = (
     "a network must be the same for all rows, so a signal has no truth value\n"
     "hint: `fb.relu(h)` or a product with `fb.sigmoid(g)` chooses row by row"

@@ -6,6 +6,7 @@ import pytest
 import fastbp as fb
 from fastbp.errors import ConfigError, ConfigTypeError
 from fastbp.spec.layers import Layer
+from tests.config.broken_forms import ACTIVATIONS, LOSSES
 
 ES = fb.EarlyStopping
 
@@ -160,14 +161,6 @@ def test_what_must_be_true_or_false_is_nothing_else(where, make, value):
 
 # Names: (make one of this name, the names there are)
 
-ACTIVATIONS = (
-    "`identity`, `relu`, `leaky_relu`, `prelu`, `elu`, `selu`, `gelu`, `gelu_tanh`, "
-    "`silu`, `mish`, `softplus`, `softsign`, `sigmoid`, `hard_sigmoid`, `tanh`, `hardtanh`"
-)
-LOSSES = (
-    "`cross_entropy`, `binary_cross_entropy`, `multi_margin`, `mse`, `half_mse`, "
-    "`mae`, `huber`, `quantile`, `log_cosh`, `poisson`, `gaussian_nll`"
-)
 NAMED = {
     "activation": (lambda v: fb.mlp([4, 8, 3], activation=v), ACTIVATIONS),
     "dtype": (lambda v: net(dtype=v), "`float32`, `float64`"),

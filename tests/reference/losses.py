@@ -4,6 +4,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
+
+from fastbp import reference
 
 K = 5
 WEIGHTS = np.array([0.5, 2.0, 0.0, 1.0, 3.0])  # of classes
@@ -46,6 +49,7 @@ CASES = {
     "poisson": Case("poisson", "counts", {}),
     "gaussian_nll": Case("gaussian_nll", "numbers", {}),
 }
+CASES |= {name: Case(name, "numbers", {}) for name in reference.LOSSES if name not in CASES}
 
 
 def outputs(case: Case, rng: np.random.Generator, rows: int = 7) -> np.ndarray:
@@ -112,5 +116,7 @@ def torch_rows(case: Case) -> Callable[..., Any]:
         "log_cosh": lambda z, t: torch.log(torch.cosh(z - t)).mean(1),
         "poisson": lambda z, t: F.poisson_nll_loss(z, t, log_input=True, full=False, reduction="none").mean(1),
         "gaussian_nll": gaussian,
-    }[case.loss]
-    return lambda z, y: rows(z, y, **case.settings)
+    }
+    if case.loss not in rows:
+        pytest.skip(f"torch has no {case.loss}")
+    return lambda z, y: rows[case.loss](z, y, **case.settings)

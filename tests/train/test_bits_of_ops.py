@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from fastbp.lowering.registry import OPS
+from fastbp.train.catalogue import OPTIMIZERS
 from tests.train import bits_of_ops
 
 ROOT = Path(__file__).parents[2]
+EVERYTHING = (*OPS, *OPTIMIZERS)
 
 
 @cache
@@ -27,10 +29,10 @@ def trained(lanes):
 
 
 def test_every_op_is_trained():
-    assert {name for name, *_ in bits_of_ops.cases()} == set(OPS)
+    assert {name for name, *_ in bits_of_ops.cases()} == set(EVERYTHING)
 
 
-@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("name", EVERYTHING)
 def test_threads_and_lanes_change_no_bit(name):
     widest, expected = trained(16)
     found = set(expected[name].values())
@@ -45,4 +47,4 @@ def test_threads_and_lanes_change_no_bit(name):
 
 def test_every_op_leaves_other_bits():
     _, digests = trained(16)
-    assert len({ways["1"] for ways in digests.values()}) == len(OPS)
+    assert len({ways["1"] for ways in digests.values()}) == len(EVERYTHING)

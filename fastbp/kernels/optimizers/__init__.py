@@ -19,12 +19,17 @@ learning rate and λ are multiplied with the factors of the parameters at hand, 
 
 Each family has a file: what it is told (`...Settings`), what it multiplies with in one step (`...Factors`), the kernel
 that makes the one of the other once a step, the formula of a line, and what bounds the next step's numbers by this
-one's (see `bounds.py`). `rule.rule` puts them together.
+one's (see `bounds.py`). `rule.rule` puts them together. Every file here is imported with the package.
 """
 
 from __future__ import annotations
 
-from fastbp.kernels.optimizers import adam, keep, lion, scaled, sgd
+from importlib import import_module
+from pkgutil import iter_modules
+
 from fastbp.kernels.optimizers.rule import RULES
 
-__all__ = ["RULES", "adam", "keep", "lion", "scaled", "sgd"]
+__all__ = ["RULES"]
+
+for family in iter_modules(__path__, f"{__name__}."):
+    import_module(family.name)
