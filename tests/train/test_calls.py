@@ -34,9 +34,7 @@ class Machine:
 
 
 @pytest.mark.parametrize("first", [1, 2])
-@pytest.mark.parametrize(
-    "seconds", [{1: 20e-6, 2: 30e-6}, {1: 20e-6, 2: 12e-6}, {1: 5e-3, 2: 8e-3}, {1: 5e-3, 2: 3e-3}]
-)
+@pytest.mark.parametrize(("one", "two"), [(20e-6, 30e-6), (20e-6, 12e-6), (5e-3, 8e-3), (5e-3, 3e-3)])
 def test_the_faster_team_is_found_and_trials_cost_little(first, one, two, monkeypatch):
     seconds = {1: one, 2: two}
     machine, pace = Machine(monkeypatch, seconds), Pace((1, 2), first)
