@@ -20,6 +20,7 @@ LOOK_FIRST, LOOK_LAST = 0.01, 2.0  # seconds until it is tried for the first tim
 SUSPICIOUS = 1.5  # how many times longer than the best a step takes where something has changed
 WORTH_IT = 0.96  # of the time of a step, for a team of another size
 GROWTH = 4  # how much longer a call may be than the one before, while their time is being learned
+LABELS = np.dtype(np.int64)
 RATES_AHEAD = 256  # steps for which a schedule is asked at once
 
 
@@ -112,6 +113,15 @@ class Rates:
     def one(self, lr: float, step: int) -> float:
         """The rate of one step; refuses a schedule that does not know its end."""
         return lr if self.constant else float(self.of(lr, step, 1)[0])
+
+
+def as_read(array: Any, dtype: np.dtype[Any]) -> Any:
+    """The same numbers as compiled code reads them, where that is only a matter of order and of the type's size."""
+    kind, wanted = array.dtype.kind, dtype.kind
+    if kind == wanted or (kind == "u" and wanted == "i" and array.dtype.itemsize < 8):
+        with np.errstate(over="ignore"):  # what becomes infinite is refused
+            return np.require(array, dtype, ["C", "A"])
+    return array
 
 
 def fits_one_call(X: Any, y: Any, batch: int, inputs: int, loss: Loss, outputs: int) -> bool:

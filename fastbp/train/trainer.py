@@ -18,7 +18,7 @@ from fastbp.spec.checks import seed_of, signed, whole
 from fastbp.spec.losses import Loss
 from fastbp.train.adam import Adam
 from fastbp.train.callbacks import Callback, callback, running
-from fastbp.train.calls import MOST_STEPS, ONE_CALL_WORK, Pace, Rates, fits_one_call
+from fastbp.train.calls import LABELS, MOST_STEPS, ONE_CALL_WORK, Pace, Rates, as_read, fits_one_call
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
@@ -243,26 +243,28 @@ class Trainer(Snapshots):
             return self._step(X, y, sample_weight)
 
     def _step(self, X: Any, y: Any, sample_weight: Any) -> float:
-        plan = self._step_plan
+        plan, net = self._step_plan, self.net
         self._rates.total = 0
         lr = self._rates.one(self.optimizer.lr, self.steps_done)
         small = self._small and sample_weight is None and 0 <= self.steps_done < MOST_STEPS
-        if plan is not None and small and self._step_at_once(plan, X, y, lr):
-            return plan.loss
-        x, t, top = self.net.checked(X, y, self._loss, sample_weight)
+        if plan is not None and small and fits_one_call(X, y, plan.batch, net.inputs, self._loss, net.outputs):
+            if self._step_at_once(plan, X, y, lr):
+                return plan.loss
+            read = as_read(X, net.dtype), as_read(y, LABELS if self._loss.of_labels else net.dtype)
+            if (read[0] is not X or read[1] is not y) and self._step_at_once(plan, *read, lr):
+                return plan.loss
+        x, t, top = net.checked(X, y, self._loss, sample_weight)
         if plan is None or plan.batch < len(x):
             ahead = min(self.batch_size, 2 * len(x))  # for batches that grow, but not for those that never come
             plan = self._step_plan = self._plan(max(len(x), ahead))
             small = self.threads == 1 or plan.work < ONE_CALL_WORK
-            self._small = small and self._loss.simple and not self.net.has_codes
+            self._small = small and self._loss.simple and not net.has_codes
         plan.bind(x, t, top)
         self._call(plan, 1, 1, team_sizes(plan.work, self.threads)[1])
         return plan.loss
 
     def _step_at_once(self, plan: BatchPlan, X: Any, y: Any, lr: float) -> bool:
         """A step in one call, where the work is small and the arrays need no conversion; says whether it was one."""
-        if not fits_one_call(X, y, plan.batch, self.net.inputs, self._loss, self.net.outputs):
-            return False
         parameters, lock = self.net.parameters, self.net.lock
         with lock:
             plan.refresh(parameters.version)

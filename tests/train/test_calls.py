@@ -139,3 +139,57 @@ def test_validation_takes_no_more_threads_than_the_trainer(monkeypatch):
     assert set(used) == {1}
     fb.Trainer(net, batch_size=64, threads=2).fit(X, y, epochs=2, validation=(X, y), metrics=["accuracy"])
     assert 2 in used
+
+
+# Steps on arrays as people have them
+
+
+def as_they_come():
+    rng = np.random.default_rng(1)
+    X, numbers, labels = rng.normal(size=(6, 32, 3)), rng.normal(size=(6, 32, 2)), rng.integers(0, 2, (6, 32))
+    wide = np.repeat(numbers, 3, axis=2)
+    yield "mse", X.astype("f4"), numbers.astype("f4"), X.astype("f4"), numbers.astype("f4")
+    yield "mse", X.astype("f4"), numbers.astype("f4"), X, numbers
+    yield "mse", X.astype("f4"), numbers.astype("f4"), X.astype("f4")[:, :, ::-1].copy()[:, :, ::-1], wide[:, :, ::3]
+    yield "mse", X.astype("f2"), numbers.astype("f4"), X.astype("f2").astype("f4"), numbers.astype(">f4")
+    for kind in ("i4", "u1", "i8", ">i8", "u4"):
+        yield "cross_entropy", X.astype("f4"), labels, X, labels.astype(kind)
+
+
+@pytest.mark.parametrize("case", range(9))
+def test_a_step_takes_arrays_of_any_layout_and_size_of_number_at_once(case, monkeypatch):
+    loss, X, y, other_X, other_y = list(as_they_come())[case]
+
+    def trainer():
+        return fb.Trainer(fb.mlp([3, 8, 2], seed=0), loss=loss, batch_size=32)
+
+    one, other = trainer(), trainer()
+    losses = [one.step(a, b) for a, b in zip(X, y, strict=True)]
+    first = other.step(other_X[0], other_y[0])
+    monkeypatch.setattr(fb.Network, "checked", None)  # the long way
+    assert [first, *(other.step(a, b) for a, b in zip(other_X[1:], other_y[1:], strict=True))] == losses
+    np.testing.assert_array_equal(other.net.flat, one.net.flat)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.full((4, 3), 1e300), np.zeros((4, 2)), "`X` must fit into `float32`, got `1e+300` at `[0, 0]`"),
+        (np.zeros((4, 3)), np.full((4, 2), np.nan), "`y` must be finite, got `nan` at `[0, 0]`"),
+    ],
+)
+def test_what_a_step_cannot_take_is_said_as_ever(X, y, message):
+    trainer = fb.Trainer(fb.mlp([3, 8, 2], seed=0), loss="mse", batch_size=32)
+    trainer.step(np.zeros((4, 3)), np.zeros((4, 2)))
+    before = trainer.net.flat
+    with pytest.raises(fb.DataError) as error:
+        trainer.step(X, y)
+    assert str(error.value) == message
+    np.testing.assert_array_equal(trainer.net.flat, before)
+
+
+def test_labels_that_wrap_around_are_refused():
+    trainer = fb.Trainer(fb.mlp([3, 8, 2], seed=0), batch_size=32)
+    trainer.step(np.zeros((4, 3)), np.zeros(4, int))
+    with pytest.raises(fb.DataError, match="must be between 0 and 1"):
+        trainer.step(np.zeros((4, 3)), np.full(4, 2**64 - 2**32, np.uint64))
