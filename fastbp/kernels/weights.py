@@ -109,7 +109,7 @@ def reduce_panels(n, x, x_stride, d, d_stride, me, i0, i1, out, out_stride, b0, 
             start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest,
         )  # fmt: skip
         i += TILE_M
-    if TILE_M > 4 and i + 4 <= i1:
+    while TILE_M > 4 and i + 4 <= i1:
         a = x + i // in_line * x_stride + i % in_line * item
         o = (i - i0) * LINE
         tile(
