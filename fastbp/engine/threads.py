@@ -108,6 +108,15 @@ def default_threads() -> int:
     return _whole("FASTBP_NUM_THREADS", int(text[:100]))  # Python reads no number of thousands of digits
 
 
+@cache
+def fixed() -> bool:
+    """Whether `FASTBP_TEAM` says that plans take all threads they may have, not the number that is fastest."""
+    text = os.environ.get("FASTBP_TEAM", "").strip()
+    if text not in ("", "auto", "all"):
+        raise ConfigError(f"`FASTBP_TEAM` must be `auto` or `all`, got `{text}`")
+    return text == "all"
+
+
 @contextmanager
 def alone() -> Iterator[None]:
     """What this thread asks for meanwhile runs on it alone, whatever the environment says."""

@@ -29,13 +29,17 @@ class Level(NamedTuple):
     cpu: str
     lanes: int
     machine: str  # as LLVM's triples begin
+    features: str = ""  # beside the processor's own
 
+
+# Prefetching for writing: processors that have AVX2 know it, or take it for an instruction that does nothing.
+WRITING = "+prfchw"
 
 LEVELS = {
     level.name: level
     for level in (
-        Level("x86-64-v4", "x86-64-v4", 16, "x86_64"),
-        Level("x86-64-v3", "x86-64-v3", 8, "x86_64"),
+        Level("x86-64-v4", "x86-64-v4", 16, "x86_64", WRITING),
+        Level("x86-64-v3", "x86-64-v3", 8, "x86_64", WRITING),
         Level("x86-64-v2", "x86-64-v2", 4, "x86_64"),
         Level("aarch64", "generic", 4, "aarch64"),
     )

@@ -62,7 +62,7 @@ def product_rows(n, op, me, r0, r1, panel, k0, count, z):
             start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest,
         )  # fmt: skip
         r += TILE_M
-    if TILE_M > 4 and r + 4 <= r1:
+    while TILE_M > 4 and r + 4 <= r1:
         o = r * LINE
         tile(
             z, 4, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,

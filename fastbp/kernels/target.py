@@ -239,7 +239,7 @@ def machine(opt: int = 3, jit: bool = False) -> Any:
     reloc, model = ("static", "large") if anywhere else ("pic", "small")
     target = llvm.Target.from_triple(levels.triple())
     return target.create_target_machine(
-        cpu=levels.level().cpu, features="", opt=opt, reloc=reloc, codemodel=model, jit=jit
+        cpu=levels.level().cpu, features=levels.level().features, opt=opt, reloc=reloc, codemodel=model, jit=jit
     )
 
 

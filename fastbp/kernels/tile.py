@@ -35,6 +35,8 @@ LANES = levels.level().lanes
 TILE_M = 8 if LANES == 16 else 4
 TILE_N = 2 if LANES == 16 else 1
 
+UNROLL = 1 if levels.level().name == "x86-64-v2" else 4  # terms of a turn of the loop over k; FMAs may be calls
+
 ROWS, COLUMNS = 0, 1
 
 
@@ -63,6 +65,14 @@ class Emitter:
             out.append(self.builder.add(out[-1], stride))
         return out
 
+    def opaque(self, address: ir.Value) -> ir.Value:
+        """The same address, of which LLVM knows nothing.
+
+        Otherwise it keeps a sum of an address and a constant for each access of a turn, more than there are registers,
+        where one register and the constant in the instruction do.
+        """
+        return self.builder.asm(ir.FunctionType(I64, [I64]), "", "=r,0", [address], False)
+
     def tile(self) -> list[tuple[int, int, int]]:
         """(row, panel, piece) of every register of C."""
         return [(m, n, p) for m in range(self.m) for n in range(self.n) for p in range(self.pieces)]
@@ -70,55 +80,64 @@ class Emitter:
     def offset(self, piece: int) -> int:
         return piece * LINE // self.pieces
 
-    def loop(self, accumulators: list[ir.Value], a: Any, b: Any, count: Any, mode: int) -> list[ir.Value]:
-        """The sum over k, at least one term."""
+    def loop(self, accumulators: list[ir.Value], a: Any, b: Any, count: ir.Value, mode: int) -> list[ir.Value]:
+        """The sum over k, at least one term: turns of several terms, then the terms that are left one by one.
+
+        A turn's scalar instructions compete with its FMAs for ports, on Intel for two of those that FMAs go through.
+        """
         builder = self.builder
-        (a, a_stride), (b, b_stride) = a, b
+        state = [self.number(0), a[0], b[0], *accumulators]
+        state = self._turns(state, a[1], b[1], builder.sub(count, self.number(UNROLL - 1)), UNROLL, mode)
+        return self._turns(state, a[1], b[1], count, 1, mode)[3:]
+
+    def _turns(
+        self, state: list[ir.Value], a_stride: ir.Value, b_stride: ir.Value, limit: ir.Value, terms: int, mode: int
+    ) -> list[ir.Value]:
+        """Turns of so many terms while k is below the limit; `state` is k, where A and B are read next, and the sums.
+
+        k begins at the beginning of a line of A and that many terms divide one, so a turn never crosses a line's end.
+        """
+        builder = self.builder
         entry = builder.block
-        body, after = builder.append_basic_block("k"), builder.append_basic_block("summed")
-        builder.branch(body)
+        body, after = builder.append_basic_block(f"by{terms}"), builder.append_basic_block(f"after{terms}")
+        builder.cbranch(builder.icmp_signed("<", state[0], limit), body, after)
         builder.position_at_end(body)
-        k, here, line = (builder.phi(I64) for _ in range(3))
-        for phi, first in ((k, self.number(0)), (here, a), (line, b)):
-            phi.add_incoming(first, entry)
-        sums = []
-        for start in accumulators:
-            phi = builder.phi(self.vector)
-            phi.add_incoming(start, entry)
-            sums.append(phi)
-
-        weights = {
-            (n, p): load_from(builder, self.at(address, self.offset(p)), self.vector)
-            for n, address in enumerate(self.panels(line, b_stride))
-            for p in range(self.pieces)
-        }
-        step = LINE if mode == ROWS else self.itemsize
-        rows = []
-        for m in range(self.m):
-            scalar = load_from(builder, self.at(here, m * step), self.element)
-            rows.append(splat(builder, scalar, self.lanes))
+        begin = [builder.phi(value.type) for value in state]
+        k, here, line, *sums = begin
+        own, lines = self.opaque(here), [self.opaque(address) for address in self.panels(line, b_stride)]
+        step, along = (LINE, self.itemsize) if mode == ROWS else (self.itemsize, LINE)
         fma = f"llvm.fma.{suffix(self.vector)}"
-        new = [
-            call_llvm(builder, fma, self.vector, [rows[m], weights[n, p], total])
-            for (m, n, p), total in zip(self.tile(), sums, strict=True)
-        ]
-
-        next_k = builder.add(k, self.number(1))
+        for term in range(terms):
+            weights = {
+                (n, p): load_from(builder, self.at(address, term * LINE + self.offset(p)), self.vector)
+                for n, address in enumerate(lines)
+                for p in range(self.pieces)
+            }
+            rows = [
+                splat(builder, load_from(builder, self.at(own, m * step + term * along), self.element), self.lanes)
+                for m in range(self.m)
+            ]
+            sums = [
+                call_llvm(builder, fma, self.vector, [rows[m], weights[n, p], total])
+                for (m, n, p), total in zip(self.tile(), sums, strict=True)
+            ]
+        next_k = builder.add(k, self.number(terms))
+        forward: ir.Value = self.number(terms * along)
         if mode == ROWS:
             in_line = LINE // self.itemsize
             wraps = builder.icmp_signed("==", builder.and_(next_k, self.number(in_line - 1)), self.number(0))
-            jump = builder.sub(a_stride, self.number(LINE - self.itemsize))
-            forward = builder.select(wraps, jump, self.number(self.itemsize))
-        else:
-            forward = self.number(LINE)
-        k.add_incoming(next_k, body)
-        here.add_incoming(builder.add(here, forward), body)
-        line.add_incoming(builder.add(line, self.number(LINE)), body)
-        for phi, value in zip(sums, new, strict=True):
+            forward = builder.select(wraps, builder.sub(a_stride, self.number(LINE - terms * along)), forward)
+        end = [next_k, builder.add(here, forward), builder.add(line, self.number(terms * LINE)), *sums]
+        for phi, first, value in zip(begin, state, end, strict=True):
+            phi.add_incoming(first, entry)
             phi.add_incoming(value, body)
-        builder.cbranch(builder.icmp_signed("<", next_k, count), body, after)
+        builder.cbranch(builder.icmp_signed("<", next_k, limit), body, after)
         builder.position_at_end(after)
-        return new
+        out = [builder.phi(value.type) for value in state]
+        for phi, first, value in zip(out, state, end, strict=True):
+            phi.add_incoming(first, entry)
+            phi.add_incoming(value, body)
+        return out
 
     def finish(self, values: list[ir.Value], c: Any, y: Any, epilogue: ir.Value, largest: ir.Value) -> None:
         """Apply the epilogue, note the largest magnitude, store."""

@@ -22,6 +22,7 @@ from fastbp.kernels.memory import (
     as_real,
     bytes_of,
     call_kernel,
+    expect_to_write,
     fill,
     load,
     load_bits,
@@ -108,7 +109,7 @@ def reduce_panels(n, x, x_stride, d, d_stride, me, i0, i1, out, out_stride, b0, 
             start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest,
         )  # fmt: skip
         i += TILE_M
-    if TILE_M > 4 and i + 4 <= i1:
+    while TILE_M > 4 and i + 4 <= i1:
         a = x + i // in_line * x_stride + i % in_line * item
         o = (i - i0) * LINE
         tile(
@@ -216,6 +217,18 @@ def found_bad(layer, head, me, largest, z):
     return not (finite and head.step.checking == TRYING)
 
 
+@inlined
+def ask_for(head, layer, i0, i1, p0, p1):
+    """Have the parameters and moments of a part of a tile brought near while its gradients are summed."""
+    blocks = head.update.blocks
+    for panel in range(p0, p1):
+        first = layer.weight.offset + panel * layer.weight.stride
+        for o in range(first + i0 * LINE, first + i1 * LINE, LINE):
+            expect_to_write(blocks.parameters + o)
+            expect_to_write(blocks.moment_1 + o)
+            expect_to_write(blocks.moment_2 + o)
+
+
 @kernel(Tile)
 def weights(task, me, r0, r1, z):
     """One tile of one layer: reduce rows r0 = 0 to r1 = B, then update, or only look for what would not be finite."""
@@ -231,12 +244,15 @@ def weights(task, me, r0, r1, z):
     largest = me.largest
     record = layer
     begun = False
+    updates = head.update.staged == 0 and head.step.checking == 0
     while exists(record):  # several where layers share these parameters
         x, x_stride, d_stride = record.x.start, record.x.stride, record.d.stride
         for b0 in range(0, r1, DEPTH):
             count = min(DEPTH, r1 - b0)
             panel = p0
             while panel < p1:
+                if updates and b0 + count == r1:
+                    ask_for(head, layer, i0, i1, panel, min(panel + TILE_N, p1))
                 out = scratch + (panel - p0) * stride
                 d = record.d.start + panel * d_stride
                 if TILE_N > 1 and panel + TILE_N <= p1:

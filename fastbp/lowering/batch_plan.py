@@ -32,7 +32,6 @@ from fastbp.kernels.records import (
     Tile,
     TrainedNorm,
 )
-from fastbp.lowering import plans
 from fastbp.lowering.buffers import Buffer, Treatment, Way
 from fastbp.lowering.divergence import error_of, guard, keep_states
 from fastbp.lowering.gate_rules import added, times
@@ -332,7 +331,7 @@ class BatchPlan(Plan):
         """Do up to `count` steps, ending after `passes` passes; return the mean losses of the passes that ended."""
         step = self.head.step
         step.left, step.epochs = count, passes
-        threads = min(threads, self.workers) if self.work >= plans.SERIAL_WORK else 1
+        threads = min(threads, self.workers)
         if self.tasks:
             for phase in self._split_phases:
                 self.phases.records[phase].split = self._splits if threads == self.workers else 0

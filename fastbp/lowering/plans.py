@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastbp.engine import threads as teams
 from fastbp.engine.blocks import Block
 from fastbp.engine.compiler import sweep
 from fastbp.engine.plan import Plan
@@ -29,8 +30,20 @@ from fastbp.spec.graph import Graph
 ROW_BLOCK = 64
 # Multiplications below which waking a second thread (1 to 2 µs a region) costs more than it saves.
 SERIAL_WORK = 200_000
+# Multiplications of a step for each thread of a team that is worth a try first; `train.calls` learns the rest.
+THREAD_WORK = 500_000
 # Multiplications of a call that Ctrl-C can wait for: 50 ms on one slow core.
 CALL_WORK = 2_000_000_000
+
+
+def team_sizes(work: int, most: int) -> tuple[tuple[int, ...], int]:
+    """The sizes that a team of at most so many threads may have, and the one to begin with."""
+    if work < SERIAL_WORK:
+        return (1,), 1
+    if SERIAL_WORK <= 0 or teams.fixed():
+        return (most,), most
+    sizes = tuple(sorted({*(2**i for i in range(most.bit_length())), most}))
+    return sizes, max(size for size in sizes if size == 1 or size * THREAD_WORK <= work)
 
 
 class RowPlan(Plan):

@@ -15,7 +15,7 @@ from fastbp.engine.plan import Plan
 from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigError, not_one_of
 from fastbp.lowering.batch_plan import KEEP, BatchPlan, Update
-from fastbp.lowering.plans import CALL_WORK, ROW_BLOCK, RowPlan
+from fastbp.lowering.plans import CALL_WORK, ROW_BLOCK, RowPlan, team_sizes
 from fastbp.model.derivatives import Derivatives
 from fastbp.model.parameters import Parameters, initialise
 from fastbp.spec import arrays
@@ -302,7 +302,7 @@ class Network(Derivatives):
             plan.number[0] = 0
             plan.refresh(self._parameters.version)
             plan.bind(x, t, top)
-            plan.steps(1, 1, plan.workers)
+            plan.steps(1, 1, team_sizes(plan.work, plan.workers)[1])
             block = plan.update.gradients
             return plan.loss, {name: block.read(name) for name in block.slots}
 
@@ -321,17 +321,18 @@ class Network(Derivatives):
         of = loss_for_outputs(loss, self.graph.splits)
         return self.evaluate_checked(of, *self.checked(X, y, of, sample_weight))
 
-    def evaluate_checked(self, loss: Loss, x: Any, t: Any, top: int) -> float:
-        """Loss over rows and targets that `checked` has returned."""
+    def evaluate_checked(self, loss: Loss, x: Any, t: Any, top: int, threads: int | None = None) -> float:
+        """Loss over rows and targets that `checked` has returned, on so many threads at most."""
         with self.lock:
             plan = self._plans.find(("evaluate", loss))
             if plan is None:
                 plan = self._plans["evaluate", loss] = self._batch_plan(EVALUATION_ROWS, loss, None, False)
             plan.bind(x, t, top)
             batches = min(plan.CALL, max(1, CALL_WORK // max(plan.work, 1)))  # so that Ctrl-C is answered between calls
+            size = team_sizes(plan.work, plan.workers)[1] if threads is None else threads
             ended: list[float] = []
             while not ended:
-                ended = plan.steps(batches, 1, plan.workers)
+                ended = plan.steps(batches, 1, size)
             return ended[0]
 
     def _batch_plan(self, rows: int, loss: Loss, update: Update | None, training: bool) -> BatchPlan:

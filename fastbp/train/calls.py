@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -9,30 +10,83 @@ import numpy as np
 from fastbp.spec.losses import Loss
 from fastbp.train.schedules import Constant, Schedule
 
-CALL_SECONDS = 0.05  # how long compiled code runs before Python may answer Ctrl-C and draw
+CALL_SECONDS = 0.02  # how long compiled code runs before Python may answer Ctrl-C, draw, and look at the team
 # Multiplications below which one step is fastest in one call on one thread: starting a region and what Python does
 # around it cost about 40 µs a call, which only `run` and `fit` spread over many steps.
 ONE_CALL_WORK = 3_000_000
 MOST_STEPS = 2**63 - 1  # that compiled code can count
+TRIAL_SECONDS = 0.002  # how long a team of another size is tried
+LOOK_FIRST, LOOK_LAST = 0.01, 2.0  # seconds until it is tried for the first time, and between trials at most
+SUSPICIOUS = 1.5  # how many times longer than the best a step takes where something has changed
+WORTH_IT = 0.96  # of the time of a step, for a team of another size
 GROWTH = 4  # how much longer a call may be than the one before, while their time is being learned
+LABELS = np.dtype(np.int64)
 RATES_AHEAD = 256  # steps for which a schedule is asked at once
 
 
 class Pace:
-    """How many steps fit into one call, learned from how long the calls before took."""
+    """How many steps the next call does, and on how many threads, learned from how long the calls before took.
 
-    def __init__(self) -> None:
-        self._seconds_per_step = 0.0
+    No bit depends on either. A second thread may cost more than it brings: phases of a small network are over before
+    another core has seen its cache lines, and where another process wants one of the cores, all threads wait for the
+    one that has lost it. So another size of the team is tried now and then, for a moment, and kept if it is faster:
+    soon after the beginning, at once when calls take much longer than they did, and ever more rarely otherwise.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Sizes that the team may have, ascending.
+    first : int
+        The one to begin with.
+    """
+
+    def __init__(self, sizes: tuple[int, ...] = (1,), first: int = 1) -> None:
+        self.sizes, self.threads = sizes, first
+        self._usual = first
+        self._lately: list[float] = []  # seconds a step of the last calls, on the usual team
+        self._trial: list[float] = []  # and of those that try another
+        self._best = float("inf")
+        self._up = first == sizes[0]  # whether the next trial is of a larger team
+        self._wait = LOOK_FIRST
+        self._look = time.monotonic() + self._wait
 
     def steps(self) -> int:
         """Steps for the next call; one, as long as nothing is known."""
-        return max(1, int(CALL_SECONDS / self._seconds_per_step)) if self._seconds_per_step else 1
+        if not self._lately:
+            return 1
+        return max(1, int((CALL_SECONDS if self.threads == self._usual else TRIAL_SECONDS) / self._lately[-1]))
 
     def learn(self, steps: int, seconds: float) -> None:
         """Steps that took so long."""
+        took = seconds / max(steps, 1)
+        if self.threads != self._usual:
+            self._learn_of_trial(took)
+            return
         # The first call may be slow for reasons of its own: never believe more than a few times the last estimate.
-        limit = self._seconds_per_step / GROWTH
-        self._seconds_per_step = max(seconds / max(steps, 1), limit)
+        self._lately = [*self._lately[-1:], max(took, self._lately[-1] / GROWTH if self._lately else 0.0)]
+        if len(self.sizes) == 1 or len(self._lately) < 2:
+            return
+        lately, now = min(self._lately), time.monotonic()
+        if lately > SUSPICIOUS * self._best:
+            self._best, self._look, self._wait, self._up = lately, now, LOOK_FIRST, False
+        self._best = min(self._best, lately)
+        if now >= self._look:
+            at = self.sizes.index(self._usual)
+            at += 1 if (self._up and at + 1 < len(self.sizes)) or at == 0 else -1
+            self.threads, self._up = self.sizes[at], not self._up
+
+    def _learn_of_trial(self, took: float) -> None:
+        """Of two calls the better counts: caches and threads have to warm up."""
+        self._trial.append(took)
+        if len(self._trial) < 2:
+            return
+        if min(self._trial) < WORTH_IT * min(self._lately):
+            self._usual, self._lately, self._wait = self.threads, [min(self._trial)], LOOK_FIRST
+            self._best = self._lately[0]
+        else:
+            self._wait = min(2.0 * self._wait, LOOK_LAST)
+        self.threads, self._trial = self._usual, []
+        self._look = time.monotonic() + self._wait
 
 
 class Rates:
@@ -59,6 +113,15 @@ class Rates:
     def one(self, lr: float, step: int) -> float:
         """The rate of one step; refuses a schedule that does not know its end."""
         return lr if self.constant else float(self.of(lr, step, 1)[0])
+
+
+def as_read(array: Any, dtype: np.dtype[Any]) -> Any:
+    """The same numbers as compiled code reads them, where that is only a matter of order and of the type's size."""
+    kind, wanted = array.dtype.kind, dtype.kind
+    if kind == wanted or (kind == "u" and wanted == "i" and array.dtype.itemsize < 8):
+        with np.errstate(over="ignore"):  # what becomes infinite is refused
+            return np.require(array, dtype, ["C", "A"])
+    return array
 
 
 def fits_one_call(X: Any, y: Any, batch: int, inputs: int, loss: Loss, outputs: int) -> bool:

@@ -28,19 +28,20 @@ class HeldOut:
     weights: Any
     units: tuple[Any, Any] | None = None
 
-    def measure(self, net: Network, history: History) -> None:
+    def measure(self, net: Network, history: History, threads: int | None = None) -> None:
         """Add loss and metrics of `net` to the history."""
-        history.val_loss.append(net.evaluate_checked(self.loss, *self.checked))
+        x, t, top = self.checked
+        history.val_loss.append(net.evaluate_checked(self.loss, x, t, top, threads))
         if history.metrics:
-            found = self.metrics(net, [name.removeprefix("val_") for name in history.metrics])
+            found = self.metrics(net, [name.removeprefix("val_") for name in history.metrics], threads)
             for name, values in history.metrics.items():
                 values.append(found[name.removeprefix("val_")])
 
-    def metrics(self, net: Network, names: Sequence[str]) -> dict[str, float]:
+    def metrics(self, net: Network, names: Sequence[str], threads: int | None = None) -> dict[str, float]:
         """Metrics of `net` by name."""
         if not names:
             return {}
-        outputs, y, weights = net.predict(self.checked[0]), np.asarray(self.y), self.weights
+        outputs, y, weights = net.predict(self.checked[0], threads=threads), np.asarray(self.y), self.weights
         ignored = getattr(self.loss, "ignore_index", None)
         if ignored is not None and y.size == len(outputs):
             kept = y.reshape(-1) != ignored
@@ -52,7 +53,9 @@ class HeldOut:
         return {name: evaluate(name, outputs, y, weights, loss=self.loss) for name in names}
 
 
-def held_out_of(net: Network, loss: Loss, validation: Any, metrics: Any, units: Any = None) -> HeldOut | None:
+def held_out_of(
+    net: Network, loss: Loss, validation: Any, metrics: Any, units: Any = None, threads: int | None = None
+) -> HeldOut | None:
     """Check what `fit` was told to validate on; None where it was not."""
     if isinstance(metrics, str) or not isinstance(metrics, Sequence):
         raise ConfigTypeError(f"`metrics` must be a list of names, got `{brief(metrics)}`")
@@ -73,7 +76,7 @@ def held_out_of(net: Network, loss: Loss, validation: Any, metrics: Any, units: 
     weights = rest[0] if rest else None
     try:
         held_out = HeldOut(loss, net.checked(X, y, loss, weights), y, weights, units)
-        held_out.metrics(net, metrics)  # one that cannot be taken of these rows says so before anything is trained
+        held_out.metrics(net, metrics, threads)  # what cannot be taken of these rows is said before anything is trained
     except (DataError, ConfigError) as error:
         raise type(error)(f"validation: {error}") from None
     return held_out

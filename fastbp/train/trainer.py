@@ -12,12 +12,13 @@ from fastbp.engine import forks
 from fastbp.engine import threads as team
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.lowering.batch_plan import BatchPlan
+from fastbp.lowering.plans import team_sizes
 from fastbp.model.network import Network
 from fastbp.spec.checks import seed_of, signed, whole
 from fastbp.spec.losses import Loss
 from fastbp.train.adam import Adam
 from fastbp.train.callbacks import Callback, callback, running
-from fastbp.train.calls import MOST_STEPS, ONE_CALL_WORK, Pace, Rates, fits_one_call
+from fastbp.train.calls import LABELS, MOST_STEPS, ONE_CALL_WORK, Pace, Rates, as_read, fits_one_call
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
@@ -216,7 +217,7 @@ class Trainer(Snapshots):
         """The network that validation looks at: `averaged` with an `ema`, otherwise `net`."""
         return self.net if self._average is None else self.averaged
 
-    def _call(self, plan: BatchPlan, count: int, passes: int) -> list[float]:
+    def _call(self, plan: BatchPlan, count: int, passes: int, threads: int) -> list[float]:
         """One call of compiled code, and the bookkeeping around it."""
         if not 0 <= self.steps_done <= MOST_STEPS - count:
             raise ConfigError(f"`steps_done` must stay at least 0 and below 2**63, got `{self.steps_done}`")
@@ -230,7 +231,7 @@ class Trainer(Snapshots):
             parameters.version += 1
             try:
                 lock.writes = True
-                return plan.steps(count, passes, self.threads)
+                return plan.steps(count, passes, threads)
             finally:
                 self.steps_done = plan.number.item()
                 plan.keep_version(parameters.version)
@@ -242,26 +243,28 @@ class Trainer(Snapshots):
             return self._step(X, y, sample_weight)
 
     def _step(self, X: Any, y: Any, sample_weight: Any) -> float:
-        plan = self._step_plan
+        plan, net = self._step_plan, self.net
         self._rates.total = 0
         lr = self._rates.one(self.optimizer.lr, self.steps_done)
         small = self._small and sample_weight is None and 0 <= self.steps_done < MOST_STEPS
-        if plan is not None and small and self._step_at_once(plan, X, y, lr):
-            return plan.loss
-        x, t, top = self.net.checked(X, y, self._loss, sample_weight)
+        if plan is not None and small and fits_one_call(X, y, plan.batch, net.inputs, self._loss, net.outputs):
+            if self._step_at_once(plan, X, y, lr):
+                return plan.loss
+            read = as_read(X, net.dtype), as_read(y, LABELS if self._loss.of_labels else net.dtype)
+            if (read[0] is not X or read[1] is not y) and self._step_at_once(plan, *read, lr):
+                return plan.loss
+        x, t, top = net.checked(X, y, self._loss, sample_weight)
         if plan is None or plan.batch < len(x):
             ahead = min(self.batch_size, 2 * len(x))  # for batches that grow, but not for those that never come
             plan = self._step_plan = self._plan(max(len(x), ahead))
             small = self.threads == 1 or plan.work < ONE_CALL_WORK
-            self._small = small and self._loss.simple and not self.net.has_codes
+            self._small = small and self._loss.simple and not net.has_codes
         plan.bind(x, t, top)
-        self._call(plan, 1, 1)
+        self._call(plan, 1, 1, team_sizes(plan.work, self.threads)[1])
         return plan.loss
 
     def _step_at_once(self, plan: BatchPlan, X: Any, y: Any, lr: float) -> bool:
         """A step in one call, where the work is small and the arrays need no conversion; says whether it was one."""
-        if not fits_one_call(X, y, plan.batch, self.net.inputs, self._loss, self.net.outputs):
-            return False
         parameters, lock = self.net.parameters, self.net.lock
         with lock:
             plan.refresh(parameters.version)
@@ -340,7 +343,7 @@ class Trainer(Snapshots):
         hooks, count = [callback(c) for c in callbacks], whole("epochs", epochs, 0)
         with self._lock:
             x, t, top = self.net.checked(X, y, self._loss, sample_weight)
-            held_out = held_out_of(self.net, self._loss, validation, metrics, self.units)
+            held_out = held_out_of(self.net, self._loss, validation, metrics, self.units, self.threads)
             self.validating = held_out is not None
             going_on = history is not None
             if history is None:
@@ -359,7 +362,7 @@ class Trainer(Snapshots):
                     self._bound(x, t, top)  # a callback may have trained on other rows meanwhile
                     self._epoch(plan, len(x), hooks, history)
                     if held_out is not None:
-                        held_out.measure(self.evaluated, history)
+                        held_out.measure(self.evaluated, history, self._pace.threads)
                     history.seconds = time.perf_counter() - begun
                     for hook in hooks:
                         hook.epoch(self, history)
@@ -384,6 +387,7 @@ class Trainer(Snapshots):
             epoch = plan.place[0] + 1 if plan else 0
             plan = self._batch_plan = self._plan(rows)
             plan.head.data.epoch = epoch
+            self._pace = Pace(*team_sizes(plan.work, self.threads))
         plan.head.data.batch = rows
         plan.bind(x, t, top, shuffled=True)
         return plan
@@ -392,6 +396,6 @@ class Trainer(Snapshots):
         """As many of `steps` as fit into one call."""
         count = min(steps, self._pace.steps(), BatchPlan.CALL)
         before, begun = self.steps_done, time.perf_counter()
-        ended = self._call(plan, count, passes)
+        ended = self._call(plan, count, passes, self._pace.threads)
         self._pace.learn(self.steps_done - before, time.perf_counter() - begun)
         return ended
