@@ -102,6 +102,18 @@ def test_a_fresh_clone_is_installed_once(checkout, command, wanted):
     assert checkout.installs() == []
 
 
+def test_the_quick_tests_are_the_files_that_are_named(checkout):
+    (checkout.folder / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "quick.txt", checkout.folder / "tests")
+    checkout.run("scripts/test", "--quick", "-k", "a b")
+    *_, asked = checkout.log.read_text().splitlines()
+    named = [line for line in (ROOT / "tests" / "quick.txt").read_text().splitlines() if line.startswith("tests/")]
+    assert len(named) > 10
+    assert asked == " ".join(["-m pytest", *named, "-k a b"])
+    checkout.run("scripts/test")
+    assert checkout.log.read_text().splitlines()[-1] == "-m pytest"
+
+
 def test_the_quickstart_is_content_with_what_the_tests_installed(checkout):
     checkout.run("scripts/test")
     checkout.run("scripts/quickstart")

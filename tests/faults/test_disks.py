@@ -6,20 +6,17 @@ Here some sizes; all of them by `scripts/faults`.
 import pytest
 
 from tests.faults import jobs
-from tests.faults.server import CONFIG, FILES, WHOLE, Server, can_run, told
+from tests.faults.server import CONFIG, FILES, WHOLE, can_run, told
 
 pytestmark = pytest.mark.skipif(not can_run(), reason="the server wants a library that a compiler builds")
 SIZES = [4096 * pages for pages in (1, 2, 3, 4, 6, 8, 11, 16, 22, 31, 44, 62, 80, 100, 130, 175)]  # 4 to 700 kB
 SOME = SIZES if WHOLE else [SIZES[0], SIZES[4], SIZES[7], SIZES[15]]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("server")) as server:
-        disk = tmp_path_factory.mktemp("disk")
-        if server.call(jobs.may_mount, disk)[0] != 0:
-            pytest.skip("this system lets nobody mount a small disk")
-        yield server
+@pytest.fixture(scope="module", autouse=True)
+def may_mount(server, tmp_path_factory):
+    if server.call(jobs.may_mount, tmp_path_factory.mktemp("disk"))[0] != 0:
+        pytest.skip("this system lets nobody mount a small disk")
 
 
 @pytest.fixture(scope="module")

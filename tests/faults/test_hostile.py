@@ -17,19 +17,13 @@ import pytest
 from fastbp.autodiff.expression import parse
 from fastbp.errors import ConfigError
 from tests.faults.mutants import must_be_a_sentence
-from tests.faults.server import CONFIG, WHOLE, Server, can_run
+from tests.faults.server import CONFIG, WHOLE, can_run
 
 pytestmark = pytest.mark.skipif(not can_run(), reason="a compiler builds the library that the processes run below")
 SECONDS = 10.0  # of computing
 HANGS = 60.0  # seconds after which whatever waits is ended
 MEMORY = 256 << 20  # bytes that each process believes to be free; one file may take half of them
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from tests.faults.server import (
     SIGNAL,
     TWICE,
     WHOLE,
-    Server,
     can_run,
     numbers,
     recover,
@@ -30,12 +29,6 @@ from tests.faults.server import (
 
 pytestmark = pytest.mark.skipif(not can_run(), reason="a compiler builds the library that sends signals")
 SIGNALS = {130: signal.SIGINT, 143: signal.SIGTERM, 129: signal.SIGHUP}  # and what the process exits with
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from tests.faults.server import (
     KILL,
     ONCE,
     RARELY,
-    Server,
     can_run,
     numbers,
     recover,
@@ -24,12 +23,6 @@ from tests.faults.server import (
 )
 
 pytestmark = pytest.mark.skipif(not can_run(), reason="a compiler builds the library that makes operations fail")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

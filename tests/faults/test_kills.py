@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tests.faults.server import CONFIG, WHOLE, Server, can_run, told
+from tests.faults.server import CONFIG, WHOLE, can_run, told
 
 pytestmark = pytest.mark.skipif(not can_run(), reason="a compiler builds the library that the server preloads")
 ROUNDS = 20 if WHOLE else 1
@@ -42,12 +42,6 @@ RUNS = {
     "a deeper net": ["network.hidden=[16, 16, 16]"],
     "a formula": ["network.activation=x / (1 + abs(x))"],
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,10 @@ import pytest
 
 from fastbp.data import files
 from tests.faults import jobs
-from tests.faults.server import CONFIG, NOBODY, Server, can_run
+from tests.faults.server import CONFIG, NOBODY, can_run
 
 pytestmark = pytest.mark.skipif(not can_run(), reason="the server wants a library that a compiler builds")
 root_only = pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can be another user")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

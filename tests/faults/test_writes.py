@@ -14,7 +14,7 @@ import pytest
 
 import fastbp as fb
 from tests.faults import jobs
-from tests.faults.server import CONFIG, FOREVER, HALF, KILL, ONCE, SIGNAL, WHOLE, Server, can_run, numbers
+from tests.faults.server import CONFIG, FOREVER, HALF, KILL, ONCE, SIGNAL, WHOLE, can_run, numbers
 
 pytestmark = pytest.mark.skipif(not can_run(), reason="a compiler builds the library that makes operations fail")
 MODES = [ONCE, FOREVER, KILL, HALF, SIGNAL]
@@ -22,12 +22,6 @@ every_mode = pytest.mark.parametrize("mode", MODES, ids=["once", "forever", "kil
 FAILED = re.compile(
     r"fastbp: `(.+)` must be a file that can be written \((Input/output error|No space left on device)\)\n"
 )
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

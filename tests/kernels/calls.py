@@ -133,8 +133,12 @@ def loss(
     r1: int | None = None,
     shift: int = 0,
     batch: int | None = None,
+    spec: Any = None,
 ) -> Loss:
-    """Row losses and their cotangents; `batch` is the number of rows that the mean is over, all by default."""
+    """Row losses and their cotangents; `batch` is the number of rows that the mean is over, all by default.
+
+    `spec` is the loss as a user says it, by default the one that has this kernel.
+    """
     rows = len(z)
     r1 = rows if r1 is None else r1
     source, wanted, target = m.given("a", z), m.user("targets", targets), m.panels("c", *z.shape)
@@ -151,7 +155,7 @@ def loss(
     m.head.step.row_loss, m.head.step.scale = row_loss.address, 1.0 / max(batch or rows, 1)
     given = Matrix(start=wanted.address, stride=targets.strides[0] if targets.size else 0)
     named = [name for name, op in OPS.items() if op.family == "loss" and kernel in op.forward.split()]
-    spec = Dot() if kernel == "dot" else loss_of(named[0])
+    spec = spec or (Dot() if kernel == "dot" else loss_of(named[0]))
     numbers = [np.broadcast_to(np.asarray(a, m.dtype), z.shape[1]) for a in spec.lines(z.shape[1])]
     gain, shifts = (m.line_numbers(name, a).address for name, a in zip(("gain", "shifts"), numbers, strict=True))
     first, second = spec.constants(z.shape[1])

@@ -14,26 +14,13 @@ import numpy as np
 
 import fastbp as fb
 from fastbp.kernels.ops import EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP
-from fastbp.kernels.optimizers import RULES
 from fastbp.lowering.registry import OPS
 from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
 from fastbp.train import self_test
 from fastbp.train.catalogue import OPTIMIZERS as KINDS
-from tests.kernels import branch_calls, calls, gate_calls
+from tests.kernels import branch_calls, calls, gate_calls, layer_calls, sweep_calls
 from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine
 
-# Compiled loops that need a whole plan; the tests of the engine run them.
-SWEEPS = ("begin_batch", "begin", "work", "rest", "attempt", *{rule.bounds for rule in RULES.values()})
-# Kernels that read a layer's or a column's records, which only a whole plan makes: `trained` runs networks with them.
-IN_NETWORKS = (
-    *("columns", "prelu_columns", "norm", "update"),
-    *("batch_norm_statistics", "batch_norm_forward", "batch_norm_sums", "batch_norm_vjp", "batch_norm_slope"),
-    *("batch_norm_columns", "embedding_forward", "embedding_vjp", "embedding_jvp", "embedding_rows"),
-    *("embedding_update", "scale", "prelu", "layer_norm_forward", "layer_norm_vjp", "layer_norm_jvp"),
-    *("rms_norm_forward", "rms_norm_vjp", "rms_norm_jvp", "softmax_forward", "softmax_vjp"),
-    *("log_softmax_forward", "log_softmax_vjp", "log_softmax_jvp", "cross_entropy_smoothed"),
-    "cross_entropy_probabilities",
-)
 SOME = (
     fb.SGD(),
     fb.SGD(momentum=0.9),
@@ -190,8 +177,12 @@ def cases(dtype: str) -> Iterator[Case]:
     yield from user_cases(dtype)
     yield from gate_cases(dtype)
     yield from parameter_cases(dtype)
-    for kernel, shape, run in gate_calls.cases(dtype, normal):
-        yield Case(kernel, shape, run)
+    for found in (
+        gate_calls.cases(dtype, normal),
+        layer_calls.cases(dtype, normal),
+        sweep_calls.cases(dtype, normal, OPTIMIZERS),
+    ):
+        yield from (Case(*case) for case in found)
 
 
 def digest() -> str:
@@ -233,7 +224,7 @@ def trained() -> str:
 
 
 def of_all_layers(dtype: str) -> bytes:
-    """SHA-256 over networks of the layers and losses whose kernels no case calls, with gradients that wait and not."""
+    """SHA-256 over networks of all kinds of layers, with gradients that wait and not."""
     out = hashlib.sha256()
     x, t = normal(dtype, 70, 7), normal(dtype, 70, 6)
     x[:, 2] = np.arange(70) % 4

@@ -17,6 +17,7 @@ from fastbp import reference
 from fastbp.engine import threads as team
 from fastbp.kernels.records import ROW_PHASE
 from fastbp.lowering import plans
+from tests.train import first_step
 
 STEPS = 200
 DTYPES = ["float32", "float64"]
@@ -74,6 +75,16 @@ def train(name: str, dtype: str, threads: int, calls: int = 1) -> str:
     return digest(one.net)
 
 
+def case(name: str, dtype: str) -> tuple[fb.Trainer, Any, Any]:
+    """A trainer that has not begun, with its data."""
+    one = trainer(name, dtype, threads=1)
+    return one, *data(name, one.net.outputs)
+
+
+def cases() -> dict[str, tuple[fb.Trainer, Any, Any]]:
+    return {f"{name} {dtype}": case(name, dtype) for name in SIZES for dtype in DTYPES}
+
+
 def is_layered(name: str) -> bool:
     """Whether two threads take a network's layers one by one."""
     one = trainer(name, "float32", threads=2)
@@ -101,6 +112,7 @@ def digests(serial_work: int) -> dict[str, Any]:
                 found[f"{name} {dtype} {threads}"] = train(name, dtype, threads)
                 found[f"{name} {dtype} {threads} used"] = sorted(used)
     team.run = run
+    found["explained"] = {name: first_step.explained(name, *of) for name, of in cases().items()}
     found["layer"] = numba.threading_layer()
     return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.train import bits
+from tests.train import bits, first_step
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +51,7 @@ def test_threads_lanes_and_layers_change_no_bit(lanes, layer, name, dtype):
     found = in_process(lanes, layer, 0)
     assert layer in (found["layer"], "default")
     for threads in (1, 2, 3):
-        assert found[f"{name} {dtype} {threads}"] == GOLDEN[name, dtype]
+        assert found[f"{name} {dtype} {threads}"] == GOLDEN[name, dtype], found["explained"][f"{name} {dtype}"]
         assert found[f"{name} {dtype} {threads} used"] == [threads]
 
 
@@ -60,7 +60,7 @@ def test_threads_lanes_and_layers_change_no_bit(lanes, layer, name, dtype):
 def test_a_network_that_is_large_enough_takes_its_threads_by_itself(name, dtype):
     found = in_process("", "default", 200_000)
     for threads in (1, 2, 3):
-        assert found[f"{name} {dtype} {threads}"] == GOLDEN[name, dtype]
+        assert found[f"{name} {dtype} {threads}"] == GOLDEN[name, dtype], found["explained"][f"{name} {dtype}"]
         assert found[f"{name} {dtype} {threads} used"] == [1 if name == "small" else threads]
 
 
@@ -68,7 +68,8 @@ def test_a_network_that_is_large_enough_takes_its_threads_by_itself(name, dtype)
 @every_net
 @pytest.mark.parametrize("calls", [1, 20, 200])
 def test_a_run_cut_into_calls_has_the_bits_of_one(calls, name, dtype):
-    assert bits.train(name, dtype, threads=1, calls=calls) == GOLDEN[name, dtype]
+    found = bits.train(name, dtype, threads=1, calls=calls)
+    assert found == GOLDEN[name, dtype], first_step.explained(f"{name} {dtype}", *bits.case(name, dtype))
 
 
 @pytest.mark.parametrize(("name", "layered"), [("wide", False), ("heavy", True)])

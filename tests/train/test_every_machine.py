@@ -18,7 +18,7 @@ DIGEST = "4a28d77f017d61cb1d081ade57ff2bdb"  # on every machine: a change here i
 
 @pytest.mark.parametrize("threads", every_machine.THREADS)
 def test_this_process_computes_it(threads):
-    assert every_machine.digest(threads) == DIGEST
+    assert every_machine.digest(threads) == DIGEST, every_machine.explained()
 
 
 @pytest.mark.skipif(levels.level().machine != "x86_64", reason="the names are those of x86-64 processors")
@@ -32,4 +32,4 @@ def test_the_tuning_for_another_processor_computes_it(cpu, lanes, tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     _, *digests = done.stdout.split()
-    assert digests == [DIGEST] * len(every_machine.THREADS)
+    assert digests == [DIGEST] * len(every_machine.THREADS), done.stderr

@@ -1,0 +1,157 @@
+"""What `calls` is, for the ops of layers whose numbers hang together, and of losses of smoothed labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import fastbp as fb
+from fastbp.kernels.records import Column
+from tests.kernels import calls
+from tests.kernels.harness import SHAPES, Array, Buffer, Machine
+
+EPS = 1e-5
+CODES = 5, 2  # rows of the tables of an embedding
+WIDTHS = 3, 17  # and their widths
+# The kernels of this file that leave zeros where a panel is padded, even where what they read is padded with NaN.
+ROW_BY_ROW = (
+    *("layer_norm_forward", "layer_norm_vjp", "layer_norm_jvp", "rms_norm_forward", "rms_norm_vjp", "rms_norm_jvp"),
+    *("softmax_forward", "softmax_vjp", "log_softmax_forward", "log_softmax_vjp", "log_softmax_jvp"),
+    *("embedding_forward", "embedding_vjp", "embedding_jvp"),
+)
+# Those that leave them where there were zeros.
+COLUMN_BY_COLUMN = (
+    *("scale", "prelu", "batch_norm_forward", "batch_norm_vjp", "batch_norm_slope"),
+    *("cross_entropy_smoothed", "cross_entropy_probabilities"),
+)
+
+
+def lines_out(m: Machine, name: str, count: int) -> Buffer:
+    """Poisoned lines that a call must fill."""
+    return m.whole(name, m.memory.lines(count), count * m.in_line, output=True)
+
+
+def gained(m: Machine, kernel: str, x: Array, gain: Array, y: Array | None = None, shared: bool = False) -> list[Array]:
+    """C = A with a number for each column, or one for all."""
+    source, target = m.given("a", x), m.panels("c", *x.shape)
+    values = {} if y is None else {"y": m.given("y", y)}
+    gains = m.line_numbers("gain", gain[:1] if shared else gain).address
+    m.op(kernel, source, target, 0, len(x), gain=gains, shared=shared, **values)
+    return [target.lines()]
+
+
+def norm(m: Machine, kernel: str, x: Array, y: Array, gain: Array | None, shifts: Array | None) -> list[Array]:
+    """Layer norm or RMS norm: what it puts out, and of the way forward what is saved."""
+    rows, width = x.shape
+    source, target = m.given("a", x, padding=np.nan), m.panels("c", rows, width)
+    given = {"gain": gain, "shifts": shifts if kernel.endswith("_forward") else None}
+    lines = {name: m.line_numbers(name, a).address for name, a in given.items() if a is not None}
+    if kernel.endswith("_forward"):
+        saved, sums = m.panels("y", rows, width), lines_out(m, "sums", -(-rows // m.in_line))
+        m.writes(saved, 0, rows)
+        sums.must[rows:] = sums.may[rows:] = False
+    else:
+        saved, sums = m.given("y", y), m.line_numbers("sums", 1.0 + np.abs(y[:, 0]))
+    m.op(kernel, source, target, 0, rows, y=saved, sums=sums.address, eps=EPS, **lines)
+    return [target.lines(), saved.lines(), sums.numbers()]
+
+
+def column_sums(m: Machine, kernel: str, x: Array, y: Array) -> list[Array]:
+    """Mean and variance of columns, or the sums that their vjp needs."""
+    source, saved = m.given("a", x), m.given("y", y)
+    names = ("mean", "variance") if kernel == "batch_norm_statistics" else ("sum_d", "sum_dx")
+    outs = [lines_out(m, name, source.count) for name in names]
+    places = {out.name: out.address for out in outs}
+    m.run(kernel, 0, len(x), a=source, c=source, y=saved, width=source.width, panels=source.count, **places)
+    return [out.numbers() for out in outs]
+
+
+def batch_norm(m: Machine, kernel: str, x: Array, y: Array, lines: dict[str, Array]) -> list[Array]:
+    """By statistics that are there: forward, its vjp, or its slope."""
+    rows, width = x.shape
+    source, target = m.given("a", x), m.panels("c", rows, width)
+    saved = m.panels("y", rows, width) if kernel == "batch_norm_forward" else m.given("y", y)
+    if kernel == "batch_norm_forward":
+        m.writes(saved, 0, rows)
+    m.head.data.rows = rows
+    places = {name: m.line_numbers(name, a).address for name, a in lines.items()}
+    m.op(kernel, source, target, 0, rows, y=saved, eps=EPS, **places)
+    return [target.lines(), saved.lines()]
+
+
+def softmax(m: Machine, kernel: str, x: Array, y: Array) -> list[Array]:
+    source, target = m.given("a", x, padding=np.nan), m.panels("c", *x.shape)
+    values = {} if kernel.endswith("_forward") else {"y": m.given("y", y)}
+    m.op(kernel, source, target, 0, len(x), **values)
+    return [target.lines()]
+
+
+def embedding(m: Machine, kernel: str, x: Array, d: Array, tables: list[Array]) -> list[Array]:
+    """Codes in the last columns of x, as many as there are tables; d is as wide as what they become."""
+    passed, features = x.shape[1] - len(tables), x.shape[1]
+    columns = m.records(Column, features)
+    to = passed
+    for i, column in enumerate(columns):
+        column.source, column.target = i, i
+        if i >= passed:
+            table = tables[i - passed]
+            column.table, column.target = m.given("table", table), to
+            column.rows, column.width = table.shape
+            to += table.shape[1]
+    source = m.given("a", d if kernel == "embedding_vjp" else x, padding=np.nan)
+    target = m.panels("c", len(x), features if kernel == "embedding_vjp" else to)
+    m.op(kernel, source, target, 0, len(x), tables=m.address_of(columns[0]), count=features)
+    return [target.lines()]
+
+
+def codes_of(x: Array, count: int) -> Array:
+    """x with codes in its last columns, of which one is none."""
+    out = np.hstack([x, np.zeros((len(x), count), x.dtype)])
+    for i in range(count):
+        out[:, x.shape[1] + i] = np.arange(len(x)) % CODES[i]
+    if len(x) > 2:
+        out[1, -1] = CODES[count - 1]
+    return out
+
+
+def loss(m: Machine, kernel: str, x: Array, wanted: Array, index: Array) -> list[Array]:
+    smooth = fb.CrossEntropy(label_smoothing=0.1, class_weights={0: 2.0})
+    found = calls.loss(m, kernel, x, wanted, index, spec=smooth)
+    return [found.rows, found.dz.lines()]
+
+
+def cases(dtype: str, normal: Any) -> Iterator[tuple[str, tuple[int, ...], Any]]:
+    """(kernel, shape, run) for each of these kernels; `normal` makes the numbers."""
+    for number, shape in enumerate(SHAPES):
+        rows, width = shape
+        x, y = normal(dtype, *shape), normal(dtype, *shape, 1)[:, :, 0]
+        gain, shifts = normal(dtype, 2, width)
+        for shared in (False, True):
+            yield "scale", shape, partial(gained, kernel="scale", x=x, gain=gain, shared=shared)
+            yield "prelu", shape, partial(gained, kernel="prelu", x=x, gain=gain, y=y, shared=shared)
+        affine = {"gain": gain if number % 3 else None, "shifts": shifts if number % 2 else None}
+        for kernel in (k for k in ROW_BY_ROW if "_norm_" in k):
+            yield kernel, shape, partial(norm, kernel=kernel, x=x, y=y, **affine)
+        for kernel in (k for k in ROW_BY_ROW if "softmax" in k):
+            yield kernel, shape, partial(softmax, kernel=kernel, x=x, y=y)
+        lines = {"mean": shifts, "variance": gain * gain} | {name: a for name, a in affine.items() if a is not None}
+        sums = {"sum_d": gain, "sum_dx": shifts}
+        yield "batch_norm_vjp", shape, partial(batch_norm, kernel="batch_norm_vjp", x=x, y=y, lines=lines | sums)
+        for kernel in ("batch_norm_forward", "batch_norm_slope"):
+            yield kernel, shape, partial(batch_norm, kernel=kernel, x=x, y=y, lines=lines)
+        for kernel in ("batch_norm_statistics", "batch_norm_sums") if rows else ():
+            yield kernel, shape, partial(column_sums, kernel=kernel, x=x, y=y)
+        count = 1 + number % 2
+        tables = [normal(dtype, *of) for of in zip(CODES, WIDTHS, strict=True)][:count]
+        coded, d = codes_of(x, count), normal(dtype, rows, width + sum(WIDTHS[:count]))
+        for kernel in (k for k in ROW_BY_ROW if "embedding" in k):
+            yield kernel, shape, partial(embedding, kernel=kernel, x=coded, d=d, tables=tables)
+        index, labels = (
+            np.random.default_rng(rows).permutation(rows),
+            np.random.default_rng(shape).integers(0, width, rows),
+        )
+        for kernel, wanted in (("cross_entropy_smoothed", labels), ("cross_entropy_probabilities", np.abs(y))):
+            yield kernel, shape, partial(loss, kernel=kernel, x=x, wanted=wanted, index=index)

@@ -1,0 +1,61 @@
+"""The tests themselves: where a thing is tested can be found, and a part of every folder is quick."""
+
+import re
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "fastbp"
+ROOMS = ("spec", "model", "lowering", "engine", "sweeps")
+ONE_FILE = {"bench"}  # folders whose only file is none of the quick ones
+
+
+def table():
+    """Source files of `README.md` by name, each with the files that test it."""
+    rows = re.findall(r"^\| (`.*?) \| (`.*) \|$", (TESTS / "README.md").read_text(), re.MULTILINE)
+    names = re.compile(r"`([^`]+)`")
+    return {source: names.findall(tested) for sources, tested in rows for source in names.findall(sources)}
+
+
+def untested(files, listed):
+    """Files that no test file is named after and no line of the table names."""
+    return sorted(
+        f"{path.parent.name}/{path.name}"
+        for path in files
+        if not (TESTS / path.parent.name / f"test_{path.name}").exists()
+        and f"{path.parent.name}/{path.name}" not in listed
+    )
+
+
+def sources():
+    return [path for room in ROOMS for path in (PACKAGE / room).glob("*.py") if path.name != "__init__.py"]
+
+
+def test_every_file_of_these_rooms_is_tested_where_its_name_or_the_table_says():
+    assert untested(sources(), table()) == []
+
+
+def test_a_file_that_nobody_names_is_found():
+    assert untested([PACKAGE / "engine" / "another.py"], table()) == ["engine/another.py"]
+
+
+def test_the_table_names_files_that_are_there():
+    named = [PACKAGE / source for source in table()] + [TESTS / name for names in table().values() for name in names]
+    assert [str(path) for path in named if not path.is_file()] == []
+
+
+def quick():
+    return [line for line in (TESTS / "quick.txt").read_text().splitlines() if not line.startswith("#")]
+
+
+def folders_without(names):
+    folders = {path.parent.name for path in TESTS.glob("*/test_*.py")} - ONE_FILE
+    return sorted(folders - {Path(name).parent.name for name in names})
+
+
+def test_some_files_of_every_folder_are_quick():
+    assert [name for name in quick() if not (TESTS.parent / name).is_file()] == []
+    assert folders_without(quick()) == []
+
+
+def test_a_folder_without_a_quick_file_is_found():
+    assert folders_without([name for name in quick() if "/sweeps/" not in name]) == ["sweeps"]
