@@ -10,9 +10,10 @@ import pytest
 
 import fastbp as fb
 from fastbp.engine.compiler import kernel_address
+from fastbp.engine.memory import view
 from fastbp.errors import ConfigError, PlanError
 from fastbp.kernels.optimizers import RULES
-from fastbp.kernels.records import END_LOSS, END_NOTHING, END_STEP
+from fastbp.kernels.records import END_LOSS, END_NOTHING, END_STEP, Worker
 from fastbp.lowering import plans
 from fastbp.lowering.check import ops, tasks
 from fastbp.lowering.check.rows import twin_of
@@ -167,7 +168,8 @@ def chain():
     X, y = rng.normal(size=(40, 600)), rng.normal(size=(40, 5))
     trainer = fb.Trainer(net, loss="mse", optimizer=fb.Adam(), batch_size=40, threads=2)
     trainer.run(X, y, steps=1)
-    return trainer._batch_plan, lambda: trainer.run(X, y, steps=2)
+    plan = trainer._batch_plan
+    return plan, lambda: plan.steps(1, 1, 1)
 
 
 def op_of(plan, name, first_panel=0):
@@ -224,6 +226,19 @@ FAULTS = {
         ),
         r"^op 4 `batch_norm_statistics` .*: the mean must be \S+ at row 0, column \d+, got nan$",
     ),
+    "phases in another order": (
+        lambda plan: swapped(plan.phases.records[1].words, plan.phases.records[2].words),
+        r"^op 3 `product` .*: buffer b3 must be what op 2 `tanh_forward` wrote at row 0, column 0,"
+        r" got nothing of this batch$",
+    ),
+    "scratch that lies among the moments": (
+        lambda plan: setattr(worker_of(plan), "scratch", plan.head.update.blocks.moment_1 + LINE),
+        r"^task `\w+` .*: moment 1 of `\S+` must stay as they were, got others$",
+    ),
+    "another optimiser": (
+        lambda plan: setattr(plan.head.update, "optimizer", kernel_address("sgd", plan.real)),
+        r"^kernel `adam` of `train, batch 40`: the parameter of `\S+` must be \S+ at row 0, column 0, got \S+$",
+    ),
     "a tile with a line too few": (
         lambda plan: setattr(tile_of(plan, "weights"), "i1", tile_of(plan, "weights").i1 - 1),
         r"^task `weights` of `train, batch 40`: the gradient of `0.weight` must be applied 1 times in this batch"
@@ -242,6 +257,14 @@ FAULTS = {
         r"^task `batch_norm_columns` .*: the running mean of `4.weight` must be \S+ at row 0, column 0, got \S+$",
     ),
 }
+
+
+def swapped(one, other):
+    one[:], other[:] = other.copy(), one.copy()
+
+
+def worker_of(plan):
+    return Worker(view(plan.head.team.workers, (Worker.size,), np.int64))
 
 
 def tile_of(plan, name):
@@ -325,3 +348,22 @@ def test_rows_that_go_through_by_themselves_are_checked():
     said = "op 2 `tanh_forward` of `predict, rows in blocks of 64`: buffer b1 must be "
     with pytest.raises(PlanError, match=rf"^{said}\S+ at row 0, column 16, got \S+$"):
         plan(np.ones((3, 4), np.float32), np.empty((3, 3), np.float32), 1)
+
+
+def test_a_block_of_rows_must_go_through_every_op():
+    plan = fb.Network([fb.Linear(20), fb.Tanh(), fb.Linear(3)], inputs=4).plan("predict")
+    plan.phases.records[0].op_count -= 1
+    said = "op 4 `scatter` of `predict, rows in blocks of 64`: row 0, column 0 must be done in every batch, got none"
+    with pytest.raises(PlanError, match=f"^{re.escape(said)}$"):
+        plan(np.ones((3, 4), np.float32), np.empty((3, 3), np.float32), 1)
+
+
+def test_a_running_average_that_moves_otherwise_is_named():
+    net = fb.mlp([3, 8, 2])
+    trainer = fb.Trainer(net, loss="mse", batch_size=16, ema=0.9, threads=1)
+    X, y = np.random.default_rng(0).normal(size=(2, 16, 3))
+    trainer.run(X, y[:, :2], steps=1)
+    trainer._batch_plan.head.update.average_keep = 0.8
+    said = r"^task `weights` .*: the running average of `0.weight` must be \S+ at row 0, column 0, got \S+$"
+    with pytest.raises(PlanError, match=said):
+        trainer._batch_plan.steps(1, 1, 1)

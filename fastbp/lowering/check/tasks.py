@@ -205,8 +205,8 @@ class Tasks:
 
     def _check_averages(self, where: str, before: Array, layer: Any, table: bool) -> None:
         """What was handed over moves its average; of a table all of it moves, each row once."""
-        head, blocks = self.plan.head, self.plan.head.update.blocks
-        part = float(self.dtype.type(head.update.average_keep if head.step.number else 0.0))
+        given = self.plan.update
+        part = float(self.dtype.type(given.average_keep if self.plan.head.step.number else 0.0))
         parts = [(h.offset, len(h.gradients)) for h in self.handed]
         if table:
             learned = layer.weight
@@ -216,7 +216,7 @@ class Tasks:
             old = before[offset : offset + lines * LINE].view(self.dtype).reshape(shape).astype(np.float64)
             after = view(self.parameters.address + offset, shape, self.dtype).astype(np.float64)
             must, bound = average(old, after, part, self.eps)
-            memory = view(blocks.average + offset, shape, self.dtype)
+            memory = view(given.average.address + offset, shape, self.dtype)
             self._compare(where, Output("the running average", memory, must, bound), offset)
 
     def _check_transposed(self, where: str, layer: Any, tile: Tile) -> None:

@@ -103,7 +103,7 @@ class Watcher:
                     with np.errstate(all="ignore"):
                         check(run, record, me, r0, r1)
                 except BaseException as problem:
-                    self.problem = problem
+                    self.problem = self.problem or problem  # a kernel's that was called within comes first
             if not ran:
                 run()
 
