@@ -9,6 +9,7 @@
     ├── CheckpointError    (ValueError)            a saved network or run: damaged, or of another network
     ├── DivergedError      (FloatingPointError)    the run itself: a loss, gradient or update that is not finite
     ├── FileError          (OSError)               a file that cannot be written: a full disk, no permission
+    ├── PlanError          (AssertionError)        compiled code: an op that differs from its twin in NumPy
     ├── ForkError          (RuntimeError)          the process: forked beside threads that it would need
     └── DependencyError    (ImportError)           a package that an extra would have installed
 
@@ -38,6 +39,7 @@ __all__ = [
     "FastbpError",
     "FileError",
     "ForkError",
+    "PlanError",
     "ShapeError",
     "brief",
     "escaped",
@@ -174,6 +176,10 @@ class FileError(FastbpError, OSError):
 
 class ForkError(FastbpError, RuntimeError):
     """A process was forked whose threads are missing for this, or had half written what is used."""
+
+
+class PlanError(FastbpError, AssertionError):
+    """An op of a plan does not do what its twin in NumPy does, or has none; see `FASTBP_PLAN`."""
 
 
 class DependencyError(FastbpError, ImportError):

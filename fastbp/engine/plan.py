@@ -68,6 +68,7 @@ class Plan:
         self.blocks: tuple[Block, ...] = (parameters,)
         self.names: dict[int, str] = {}
         self.tasks: list[Table] = []
+        self.watcher: Any = None  # lets every op run beside its twin: see `lowering.check`
 
     def __str__(self) -> str:
         from fastbp.engine.show import Printer
@@ -118,6 +119,11 @@ class Plan:
         head.step.finite = 0x7F800000 if single else 0x7FF0000000000000
         head.update.blocks.parameters = self.parameters.address
 
+    def entry(self, name: str) -> Any:
+        """A compiled entry that runs this plan."""
+        found = sweep(name, self.real)
+        return found if self.watcher is None else self.watcher.around(found)
+
     def _add_workers(self, numbers: int) -> None:
         """A block for each worker, and its ticket."""
         layers = self.layers.records
@@ -145,6 +151,8 @@ class Plan:
         worker = self.head.team.workers
         for i, layer in enumerate(self.transposes.records):
             invoke(transpose, self.transposes.address_of(i), worker, 0, layer.panels, self.zero)
+        if self.watcher is not None:
+            self.watcher.transpose()
         self._version = version
 
     def keep_version(self, version: int) -> None:
@@ -153,6 +161,9 @@ class Plan:
 
     def run(self, threads: int) -> None:
         """Run what the head asks for on this many threads, at most `workers`."""
-        threads = min(threads, self.workers)
+        threads = min(threads, self.workers) if self.watcher is None else 1
         self.head.team.threads = threads
+        if self.watcher is not None:
+            self.entry("run_serial")(self.head_address, self.zero)
+            return
         teams.run(self.head_address, self.zero, threads, self.real)

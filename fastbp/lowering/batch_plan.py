@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.engine.blocks import Block
-from fastbp.engine.compiler import kernel_address, sweep
+from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import view
 from fastbp.engine.plan import Plan, Table
 from fastbp.errors import CheckpointError, DataError
@@ -32,6 +32,7 @@ from fastbp.kernels.records import (
     Tile,
     TrainedNorm,
 )
+from fastbp.lowering import check
 from fastbp.lowering.buffers import Buffer, Treatment, Way
 from fastbp.lowering.divergence import error_of, guard, keep_states
 from fastbp.lowering.gate_rules import added, times
@@ -170,7 +171,8 @@ class BatchPlan(Plan):
         data.batch, data.outputs = batch, graph.outputs
         data.scan = kernel_address("scan_reals", self.real)
         data.scan_targets = kernel_address("scan_labels" if loss.of_labels else "scan_reals", self.real)
-        self._step_entry = sweep("step_batch_labels" if loss.of_labels else "step_batch", self.real)
+        self.watcher = check.watcher_of(self, lowering)
+        self._step_entry = self.entry("step_batch_labels" if loss.of_labels else "step_batch")
         step.summed = loss.reduction == "sum"
         step.row_loss = lowering.row_numbers()
         self.rates = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
@@ -179,8 +181,7 @@ class BatchPlan(Plan):
         self._set_up_update(update or Update(KEEP))
         self._order = np.zeros(0, np.uint32)
         self._data: Any = None
-        shapes = graph.parameters().values()
-        self.work = batch * sum(shape[0] * shape[1] for shape in shapes if len(shape) == 2)
+        self.work = batch * sum(shape[0] * shape[1] for shape in graph.parameters().values() if len(shape) == 2)
 
     def _losses(self, lowering: Lowering, heads: list[Use]) -> tuple[list[LossOp], dict[int, Buffer]]:
         """Ops of the loss, of one output or several; returns their records and the cotangents that they begin with."""

@@ -102,6 +102,7 @@ class Records:
         self.reducers: list[str] = []  # the kernel of each that takes its gradients
         self.more: list[tuple[Trained, Trained]] = []  # a layer's record, and one of another use of its parameters
         self.names: dict[int, str] = {}  # what stands at an address
+        self.buffers: list[Buffer] = []
         self.masked: set[int] = set()  # relus whose mask the product behind them has applied
 
     # Buffers and records.
@@ -112,7 +113,8 @@ class Records:
         stride = (self.rows | 1) * LINE
         address = self.arena.take(panels * stride)
         self.names[address] = f"b{len(self.names)} ({width})"
-        return Buffer(address, stride, width, panels)
+        self.buffers.append(Buffer(address, stride, width, panels))
+        return self.buffers[-1]
 
     def row_numbers(self) -> int:
         """Room for one number a row, in whole lines."""

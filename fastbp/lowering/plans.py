@@ -20,9 +20,9 @@ from typing import Any
 
 from fastbp.engine import threads as teams
 from fastbp.engine.blocks import Block
-from fastbp.engine.compiler import sweep
 from fastbp.engine.plan import Plan
 from fastbp.kernels.records import END_NOTHING, ROW_PHASE, Phase
+from fastbp.lowering import check
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
 
@@ -79,8 +79,9 @@ class RowPlan(Plan):
         self.work *= self.repeats
         cost = self.work + 16 * self.repeats * (graph.inputs + sum(node.outputs for node in graph.nodes))
         self.most_rows = max(ROW_BLOCK, CALL_WORK // cost // ROW_BLOCK * ROW_BLOCK)
-        self._predict = sweep("predict_rows", self.real)
-        self._product = sweep("product_rows", self.real) if kind in ("vjp", "jvp") else self._predict
+        self.watcher = check.watcher_of(self, lowering)
+        self._predict = self.entry("predict_rows")
+        self._product = self.entry("product_rows") if kind in ("vjp", "jvp") else self._predict
 
     def _lower_forwards(self, lowering: Lowering, graph: Graph, *, whole: bool) -> None:
         """The products of the Jacobians with tangents, given or all unit vectors."""

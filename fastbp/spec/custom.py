@@ -29,6 +29,8 @@ from fastbp.spec.losses import Loss
 
 # ("argument",), ("constant", 0.5) and ("exp", 0), in which numbers are places in the list; the last is the result.
 Gates = tuple[tuple[Any, ...], ...]
+# By the name of a kernel that was made of a formula: its graph, the arguments and the outputs.
+TRACED: dict[str, tuple[Graph, list[int], list[int]]] = {}
 
 
 def formula_of(where: str, given: Any, names: Sequence[str]) -> str | Gates:
@@ -125,6 +127,7 @@ def activation_kernels(formula: str | Gates) -> tuple[str, str]:
     (slope,) = pull(graph, [(y, graph.constant(1.0))], [x])
     alone, both = fused(graph, [x], [y]), fused(graph, [x], [y, slope])
     names = f"custom_{alone.digest}", f"custom_slope_{both.digest}"
+    TRACED[f"branch_{names[0]}"], TRACED[f"branch_{names[1]}"] = (graph, [x], [y]), (graph, [x], [y, slope])
     if f"branch_{names[0]}" not in KERNELS:
         branches.of_one(names[0], lambda x, a, b: alone.formula(x))
     if f"branch_{names[1]}" not in KERNELS:
@@ -139,6 +142,7 @@ def loss_kernel(formula: str | Gates) -> str:
     (dz,) = pull(graph, [(value, graph.constant(1.0))], [z])
     both = fused(graph, [z, t], [value, dz])
     name = f"custom_loss_{both.digest}"
+    TRACED[name] = graph, [z, t], [value, dz]
     if name not in KERNELS:
         losses.loss(name, lambda z, t, a: both.formula(z, t))
     return name
@@ -154,6 +158,7 @@ def penalty_kernel(given: Any) -> str:
         raise ConfigError(f"`penalty` must have a slope of 0 at w = 0, got `{at_zero:g}`")
     of_slope = fused(graph, [w], [slope])
     name = f"custom_penalty_{of_slope.digest}"
+    TRACED[name] = graph, [w], [slope]
     if name not in KERNELS:
         penalties.penalty(name, lambda p: of_slope.formula(p))
     return name

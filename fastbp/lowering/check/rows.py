@@ -1,0 +1,262 @@
+"""The row phases of a plan, call by call: which op it is, whether its operands are there, and what it wrote.
+
+What an op has to do is taken from the ops as they were lowered, before they were cut into phases and column groups, so
+that a record which leads elsewhere is found. Every buffer has a copy that only changes where a call had to write, and
+for each number the op that wrote it: an operand must be what the op before it in the order of the lowering put out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.engine.memory import view
+from fastbp.errors import PlanError
+from fastbp.kernels.fields import LINE
+from fastbp.kernels.ops import JoinOp, LossOp
+from fastbp.kernels.records import ROW_PHASE, Worker
+from fastbp.lowering.check.call import Call
+from fastbp.lowering.check.losses import custom_loss
+from fastbp.lowering.check.norms import batch_norm_statistics  # noqa: F401  its twins are entered here
+from fastbp.lowering.check.ops import TWINS, custom
+from fastbp.lowering.check.values import Output, panels_at
+
+Array = NDArray[Any]
+NOBODY = -1
+
+
+def twin_of(name: str) -> Any:
+    """The twin of an op's kernel; None where there is none."""
+    if name.startswith("branch_custom_"):
+        return custom
+    return custom_loss if name.startswith("custom_loss_") else TWINS.get(name)
+
+
+def _has_second(op: Any) -> bool:
+    """Whether an op has a second result, which is called Y."""
+    return bool(op.name.endswith("norm_forward") or op.name.startswith("branch_custom_slope_"))
+
+
+class Kept:
+    """A buffer beside its copy, and who wrote each of its numbers."""
+
+    def __init__(self, buffer: Any, name: str, rows: int, dtype: Any) -> None:
+        self.buffer, self.name = buffer, name
+        size = buffer.panels * buffer.stride
+        self.memory = view(buffer.address, (size,), np.uint8)
+        self.copy = self.memory.copy()
+        self.lanes = buffer.panels * LINE // dtype.itemsize
+        self.writer = np.full((rows, self.lanes), NOBODY, np.int32)
+
+    def take(self, output: Output, number: int) -> None:
+        """Take over what a call has written."""
+        start = output.memory.ctypes.data - self.buffer.address + self.copy.ctypes.data
+        rows, panels, _ = output.memory.shape
+        own = panels_at(start, self.buffer.stride, panels, rows, output.memory.dtype)
+        own[:, output.chosen()] = output.memory[:, output.chosen()]
+        written = self.writer[output.row : output.row + rows, output.lane : output.lane + own[0].size]
+        written[:, output.chosen().ravel()] = number
+
+    def changed(self, dtype: Any) -> tuple[int, int] | None:
+        """Row and column of the first number that is not what it was."""
+        if np.array_equal(self.memory, self.copy):
+            return None
+        at = int(np.argmax(self.memory != self.copy))
+        panel, offset = divmod(at, self.buffer.stride)
+        in_line = LINE // dtype.itemsize
+        return offset // LINE, panel * in_line + offset % LINE // dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Step:
+    """One record of the plan's table: which of the lowered ops it is, and its share of that one's panels."""
+
+    number: int
+    share: tuple[int, int]
+
+
+class Rows:
+    """What is known of the row phases of one plan."""
+
+    def __init__(self, plan: Any, lowering: Any) -> None:
+        self.plan, self.ops, self.names, self.transposes = plan, lowering.ops, lowering.names, lowering.transposes
+        self.dtype = plan.parameters.dtype
+        self.in_line = LINE // self.dtype.itemsize
+        rows = lowering.rows
+        self.kept = {b.address: Kept(b, self.names[b.address].split()[0], rows, self.dtype) for b in lowering.buffers}
+        self.reads = self._expected()
+        self.steps = self._steps()
+        self.done = [np.zeros((rows, op.panels), bool) for op in self.ops]
+        losses = [k for k, op in enumerate(self.ops) if isinstance(op, LossOp)]
+        parts = [part for part, _ in plan.loss_spec.parts] if losses else []
+        self.losses = dict(zip(losses, parts, strict=True))
+
+    def said(self, number: int) -> str:
+        return f"op {self.ops[number].number} `{self.name(number)}`"
+
+    def name(self, number: int) -> str:
+        """Of its kernel; that of a loss hangs on the targets."""
+        index = next(i for i, step in enumerate(self.steps) if step.number == number)
+        return str(self.plan.ops.records[index].name)
+
+    # What is known before anything runs.
+
+    def _writes(self, op: Any) -> list[tuple[int, Array]]:
+        """Buffers that an op writes, and which lanes."""
+        if op.whole_columns or isinstance(op, JoinOp) or op.c.start not in self.kept:
+            return []
+        lanes = np.ones(self.kept[op.c.start].lanes, bool)
+        if op.name == "branch_copy":
+            lanes[: op.to], lanes[op.to + op.count :] = False, False
+        found = [(op.c.start, lanes)]
+        second = _has_second(op)
+        return [*found, (op.y.start, lanes)] if second and op.y.start != op.c.start else found
+
+    def _operands(self, op: Any) -> list[int]:
+        """Buffers that an op reads."""
+        if isinstance(op, JoinOp) or op.name in ("unit_rows", "branch_clear"):
+            return []
+        written = [address for address, _ in self._writes(op)]
+        second = op.y.start if "y" in op.fields else 0
+        second = 0 if second in written and _has_second(op) else second
+        return [address for address in (op.a.start, second) if address in self.kept]
+
+    def _expected(self) -> list[dict[int, Array]]:
+        """For each op, by operand: who wrote each of its columns before it."""
+        writer = {address: np.full(kept.lanes, NOBODY, np.int32) for address, kept in self.kept.items()}
+        found = []
+        for number, op in enumerate(self.ops):
+            found.append({address: writer[address].copy() for address in self._operands(op)})
+            for address, lanes in self._writes(op):
+                writer[address][lanes] = number
+        self.last = writer
+        return found
+
+    def _steps(self) -> list[Step]:
+        """Each record's op and share, by the phases."""
+        records, first = self.plan.ops.records, 0
+        found: list[Step] = []
+        for phase in self.plan.phases.records:
+            if phase.kind != ROW_PHASE:
+                continue
+            begin = len(found)
+            for group in range(phase.groups):
+                for i in range(phase.op_count):
+                    op = self.ops[first + i]
+                    at = begin + group * phase.op_count + i
+                    last = group + 1 == phase.groups
+                    end = op.panels if last else records[at + phase.op_count].first_panel
+                    found.append(Step(first + i, (records[at].first_panel, end)))
+            first += phase.op_count
+        return found
+
+    # Calls.
+
+    def index_of(self, address: int) -> int:
+        return int((address - self.plan.ops.address) // self.plan.ops.size)
+
+    def meet(self) -> None:
+        """Take buffers as they are: a run begins."""
+        for kept in self.kept.values():
+            kept.copy[:] = kept.memory
+
+    def begin(self) -> None:
+        """Forget who wrote what, and what is done: a batch, or a block of rows that goes through by itself, begins."""
+        for kept in self.kept.values():
+            kept.writer[:] = NOBODY
+        for done in self.done:
+            done[:] = False
+
+    def call(self, run: Any, address: int, me: int, r0: int, r1: int) -> None:
+        """One call of an op's kernel, beside its twin."""
+        index = self.index_of(address)
+        step, given = self.steps[index], self.plan.ops.records[index]
+        number, op = step.number, self.ops[step.number]
+        self._check_operands(number, step.share, r0, r1)
+        worker = Worker(view(me, (Worker.size,), np.int64))
+        call = Call(self.plan, self._named(op, given), given, step.share, worker, r0, r1, self.names, self.transposes)
+        call.loss = self.losses.get(number)
+        outputs = twin_of(given.name)(call)
+        operands = self._operands(op)
+        for output in outputs:
+            if not output.reads and self._home(output) not in operands:
+                output.poison()
+        run()
+        for output in outputs:
+            if (found := output.difference()) is not None:
+                (row, column), must, got = found
+                raise PlanError(
+                    f"{self._where(number)}: {output.name} must be {must:.9g} at row {row}, column {column},"
+                    f" got {got:.9g}"
+                )
+        for output in outputs:
+            if (home := self._home(output)) is not None:
+                self.kept[home].take(output, number)
+        self.done[number][r0:r1, slice(*step.share)] = True
+        self.check_untouched(self._where(number))
+
+    @staticmethod
+    def _named(op: Any, given: Any) -> Any:
+        op.name = given.name
+        return op
+
+    def _where(self, number: int) -> str:
+        return f"{self.said(number)} of `{self.plan.title}`"
+
+    def _home(self, output: Output) -> int | None:
+        """The buffer that an output lies in."""
+        at = output.memory.ctypes.data
+        return next(
+            (a for a, kept in self.kept.items() if a <= at < a + kept.memory.size and output.memory.ndim == 3), None
+        )
+
+    def _check_operands(self, number: int, share: tuple[int, int], r0: int, r1: int) -> None:
+        op = self.ops[number]
+        for address, expected in self.reads[number].items():
+            kept = self.kept[address]
+            matrix = "a" if op.a.start == address else "y"
+            part = share if op.fields[matrix].per_panel else (0, kept.buffer.panels)
+            lanes = slice(part[0] * self.in_line, min(part[1] * self.in_line, kept.buffer.width))
+            if op.name == "branch_copy":
+                lanes = slice(op.first, op.first + op.count)
+            self._check_writers(self._where(number), kept, expected, r0, r1, lanes)
+
+    def _check_writers(self, where: str, kept: Kept, expected: Array, r0: int, r1: int, lanes: slice) -> None:
+        """Refuse numbers that another op has written than should have."""
+        found = kept.writer[r0:r1, lanes]
+        bad = found != expected[lanes]
+        if bad.any():
+            row, column = (int(i) for i in np.argwhere(bad)[0])
+            wrote, should = int(found[row, column]), int(expected[lanes][column])
+            other = "nothing of this batch" if wrote == NOBODY else f"what {self.said(wrote)} wrote"
+            source = "as it was" if should == NOBODY else f"what {self.said(should)} wrote"
+            raise PlanError(
+                f"{where}: buffer {kept.name} must be {source} at row {row + r0}, column {column + (lanes.start or 0)},"
+                f" got {other}"
+            )
+
+    def check_final(self, where: str, matrix: Any, rows: int) -> None:
+        """Refuse a buffer that a task reads and that is not as the row phases leave it."""
+        kept = self.kept.get(matrix.start)
+        if kept is not None:
+            self._check_writers(where, kept, self.last[matrix.start], 0, rows, slice(0, kept.buffer.width))
+
+    def check_untouched(self, where: str) -> None:
+        """Refuse what was written where nobody had to write."""
+        for kept in self.kept.values():
+            if (at := kept.changed(self.dtype)) is not None:
+                raise PlanError(f"{where}: buffer {kept.name} must stay as it was at row {at[0]}, column {at[1]}")
+
+    def check_complete(self, rows: int, first: int = 0) -> None:
+        """Refuse a batch or block of rows that did not go through every op."""
+        for number, done in enumerate(self.done):
+            missing = ~done[first : first + rows]
+            if missing.any():
+                row, panel = (int(i) for i in np.argwhere(missing)[0])
+                raise PlanError(
+                    f"{self._where(number)}: row {row + first}, column {panel * self.in_line} must be done in every"
+                    " batch, got none"
+                )

@@ -1,0 +1,94 @@
+"""Memory as natural arrays, what a call has to write there, and how far from that it may be.
+
+A bound is never a fixed part of a number: a twin says for every number how much rounding may move it, a few units in
+the last place of what goes into it, times the terms of the sum where it is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.engine.memory import view
+from fastbp.kernels.fields import LINE
+
+Array = NDArray[Any]
+Place = tuple[int, int]  # row and column
+
+
+def panels_at(address: int, stride: int, count: int, rows: int, dtype: Any) -> Array:
+    """The rows of a panel matrix where they lie: (rows, panels, P)."""
+    item = np.dtype(dtype).itemsize
+    numbers = view(address, (((count - 1) * stride + rows * LINE) // item,), dtype)
+    return np.lib.stride_tricks.as_strided(numbers, (rows, count, LINE // item), (LINE, stride, item))
+
+
+def natural(panels: Array) -> Array:
+    """A copy of rows of panels, padding too, in float64: (rows, lanes)."""
+    return np.array(panels.reshape(len(panels), -1), np.float64)
+
+
+@dataclass
+class Output:
+    """Numbers that a call has to write.
+
+    Attributes
+    ----------
+    name : str
+        What they are, for a message.
+    memory : array, (rows, panels, P) or (rows, columns)
+        Where they lie.
+    must, bound : array, (rows, lanes)
+    row, lane : int
+        Where the first of them stands in what `name` says.
+    lanes : array of bool, optional
+        Which columns are to be written; the others stay as they are.
+    reads : bool
+        Whether the call reads what stands there before.
+    """
+
+    name: str
+    memory: Array
+    must: Array
+    bound: Array
+    row: int = 0
+    lane: int = 0
+    lanes: Array | None = None
+    reads: bool = False
+
+    def chosen(self) -> Array:
+        """Which lanes of each panel are to be written."""
+        shape = self.memory.shape[1:]
+        return np.ones(shape, bool) if self.lanes is None else self.lanes.reshape(shape)
+
+    def poison(self) -> None:
+        """Put bits there that no kernel computes, so that what is left out is seen."""
+        bits = self.memory.view(f"u{self.memory.itemsize}")
+        bits[:, self.chosen()] = ~bits.dtype.type(0)
+
+    def difference(self) -> tuple[Place, float, float] | None:
+        """Where the first number stands that is not what it must be, what it must be, and what it is."""
+        got = natural(self.memory)
+        bad = beyond(got, self.must, self.bound, self.memory.dtype)
+        if self.lanes is not None:
+            bad = bad & self.lanes
+        if not bad.any():
+            return None
+        row, lane = (int(i) for i in np.argwhere(bad)[0])
+        must = np.broadcast_to(self.must, got.shape)
+        return (row + self.row, lane + self.lane), float(must[row, lane]), float(got[row, lane])
+
+
+def beyond(got: Array, must: Array, bound: Array, dtype: Any) -> Array:
+    """Which numbers are further from what they must be than rounding explains.
+
+    Where what must be, or what is computed on the way to it, does not fit the reals, what is not finite is right too.
+    """
+    info = np.finfo(dtype)
+    error = np.abs(got - must)
+    near = (error <= bound + float(info.tiny)) | (got == must)
+    fits = np.isfinite(must) & (np.abs(must) + bound < 0.99 * float(info.max))
+    return np.asarray(np.where(fits, ~near, np.isfinite(got) & ~near))
