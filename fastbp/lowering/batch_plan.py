@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -52,8 +52,10 @@ class Update:
     ----------
     kernel : str
         Name of the kernel that updates lines.
-    settings : numbers that those read
-    moments : blocks that the kernel keeps
+    settings : mapping
+        Fields of the kernel's record of settings.
+    moments : blocks
+        What the kernel keeps for each parameter.
     gradients : Block, optional
         Where gradients wait, if they have to: for a user, for their norm or penalty, for those of other batches.
     average : Block, optional
@@ -67,7 +69,7 @@ class Update:
     """
 
     kernel: str
-    settings: tuple[float, ...] = ()
+    settings: Mapping[str, float] = field(default_factory=dict)
     moments: tuple[Block, ...] = ()
     gradients: Block | None = None
     average: Block | None = None
@@ -110,7 +112,7 @@ class BatchPlan(Plan):
         Whether dropout drops and batch norm takes the batch's statistics.
     """
 
-    CALL = 8192  # the most steps, and the most passes, of one call
+    CALL = 8192  # the most steps, and the most epochs, of one call
 
     def __init__(
         self,
@@ -175,8 +177,8 @@ class BatchPlan(Plan):
         step.summed = loss.reduction == "sum"
         step.row_loss = lowering.row_numbers()
         self.rates = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
-        self._passes = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
-        step.rates, step.losses = self.rates.ctypes.data, self._passes.ctypes.data
+        self._epoch_losses = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
+        step.rates, step.losses = self.rates.ctypes.data, self._epoch_losses.ctypes.data
         self._set_up_update(update or Update(KEEP))
         self._order = np.zeros(0, np.uint32)
         self._data: Any = None
@@ -289,14 +291,14 @@ class BatchPlan(Plan):
     def set_optimizer(self, update: Update) -> None:
         """Take the settings of an optimiser; its kernel and moments stay."""
         record = self.head.update
-        record.settings[: len(update.settings)] = update.settings
+        RULES[update.kernel].settings(record.settings.view(np.int64), **update.settings)
         record.running_at = 0  # what is carried from step to step belongs to the old settings
         record.now.parameters = np.inf
 
     def bind(self, x: Any, y: Targets, top: int, *, shuffled: bool = False) -> None:
         """Take batches from these arrays, as the kernels read them; `top` is the largest magnitude in x, as bits.
 
-        Shuffled data of as many rows as before goes on where the last call stopped in its pass.
+        Shuffled data of as many rows as before goes on where the last call stopped in its epoch.
         """
         if len(x) >= 2**32:
             raise DataError(f"`X` must have fewer than 2**32 rows, got `{len(x)}`")
@@ -314,31 +316,31 @@ class BatchPlan(Plan):
         data.normalisers = y.normalisers.ctypes.data if y.normalisers is not None else 0
         data.largest = top
         if not (shuffled and len(x) == len(self._order)):
-            self.new_pass()
+            self.new_epoch()
             if shuffled:
                 self._order = np.zeros(len(x), np.uint32)
         data.total, data.shuffle = len(x), shuffled
         data.order = self._order.ctypes.data if shuffled else 0
 
-    def new_pass(self) -> None:
-        """Leave a pass that was begun, so that the next batch is the first of another."""
+    def new_epoch(self) -> None:
+        """Abandon a begun epoch: the next batch is the first of another."""
         data, step = self.head.data, self.head.step
         if data.cursor:
             data.epoch += 1
         data.cursor = step.epoch_rows = 0
         step.epoch_loss = step.epoch_weight = 0.0
 
-    def steps(self, count: int, passes: int, threads: int) -> list[float]:
-        """Do up to `count` steps, ending after `passes` passes; return the mean losses of the passes that ended."""
+    def steps(self, count: int, epochs: int, threads: int) -> list[float]:
+        """Do up to `count` steps, ending after `epochs` epochs; return the mean losses of the epochs that ended."""
         step = self.head.step
-        step.left, step.epochs = count, passes
+        step.left, step.epochs = count, epochs
         threads = min(threads, self.workers) if self.work >= plans.SERIAL_WORK else 1
         if self.tasks:
             for phase in self._split_phases:
                 self.phases.records[phase].split = self._splits if threads == self.workers else 0
         self.run(threads)
         self._check()
-        return [float(v) for v in self._passes[: step.ended]]
+        return [float(v) for v in self._epoch_losses[: step.ended]]
 
     def step(self, x: Any, y: Any, rate: float, step: int, seed: int) -> bool:
         """One step on these rows, checked and done in one call of compiled code, on the calling thread.
@@ -358,28 +360,28 @@ class BatchPlan(Plan):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Passes done and rows of the one that has begun."""
+        """Epochs done, and rows done of the current one."""
         return self.head.data.epoch, self.head.data.cursor
 
     def position(self) -> tuple[dict[str, int | float], NDArray[np.uint32]]:
-        """Where the plan stands in its passes, as numbers, and the order of the rows of a pass that has begun."""
-        found = {name: getattr(getattr(self.head, part), field) for name, (part, field) in PLACE.items()}
+        """Where the plan stands in its data, as numbers, and the order of the rows of a begun epoch."""
+        found = {name: getattr(getattr(self.head, part), own) for name, (part, own) in PLACE.items()}
         return found, self._order.copy() if self.head.data.cursor else np.zeros(0, np.uint32)
 
     def set_position(self, position: tuple[dict[str, Any], NDArray[np.uint32]], rows: int) -> None:
         """Go back to where `position` was taken, on the same rows; its order has each of them once, or is empty."""
         numbers, order = position
         if len(order) not in (0, rows):
-            raise CheckpointError(f"a fit must go on with the {len(order)} rows of its pass, got {rows}")
-        for name, (part, field) in PLACE.items():
-            setattr(getattr(self.head, part), field, numbers[name])
+            raise CheckpointError(f"a fit must go on with the {len(order)} rows of its epoch, got {rows}")
+        for name, (part, own) in PLACE.items():
+            setattr(getattr(self.head, part), own, numbers[name])
         if len(order):
             self._order[:] = order
 
     def rows_since(self, place: tuple[int, int]) -> int:
         """Rows trained on since the plan was at that place."""
-        passes, rows = self.place
-        return (passes - place[0]) * int(self.head.data.total) + rows - place[1]
+        epochs, rows = self.place
+        return (epochs - place[0]) * int(self.head.data.total) + rows - place[1]
 
     @property
     def loss(self) -> float:
@@ -387,8 +389,8 @@ class BatchPlan(Plan):
         return float(self._loss.item())
 
     @property
-    def pass_loss(self) -> float:
-        """Loss so far of the pass that has begun; NaN at its start."""
+    def epoch_loss(self) -> float:
+        """Loss so far of the current epoch; NaN at its start."""
         step = self.head.step
         if not step.epoch_rows:
             return float("nan")

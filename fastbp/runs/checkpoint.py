@@ -27,7 +27,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Place(msgspec.Struct, forbid_unknown_fields=True):
-    """Where a trainer stands in its passes."""
+    """Where a trainer stands in its data."""
 
     epoch: Count
     cursor: Count
@@ -183,9 +183,9 @@ class Checkpoint:
         batches = -(-rows // batch)
         cursor = place["cursor"]
         if cursor >= rows or cursor % batch or cursor // batch % group:
-            yield f"`{cursor}` rows done of a pass over {rows}"
+            yield f"`{cursor}` rows done of an epoch of {rows}"
         if place["pass_rows"] != cursor or place["epoch"] != epochs:
-            yield f"pass `{place['epoch']}` after {epochs} epochs"
+            yield f"epoch `{place['epoch']}` after {epochs} epochs"
         steps = -(-batches // group)
         if history.first_step or history.steps != epochs * steps or history.samples != epochs * rows:
             yield f"`{history.steps}` steps and `{history.samples}` rows in {epochs} epochs"

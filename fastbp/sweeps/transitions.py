@@ -1,4 +1,4 @@
-"""What happens between phases: the loss, the check that nothing overflows, where a batch, a step and a pass end."""
+"""What happens between phases: the loss, the check that nothing overflows, the ends of batches, steps and epochs."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def update_is_certain(head, z):
 
 @inlined
 def note_penalties(head, z):
-    """Let GRADIENT bound the gradients to which penalties were added, too."""
+    """Let `gradient` bound the gradients to which penalties were added, too."""
     top = 0
     for t in range(head.team.threads):
         top = max(top, worker_of(head, t).steepest)
@@ -150,7 +150,7 @@ def first_of(one, other):
 
 @inlined
 def problem(head):
-    """What STATUS says of this step, now that gradients or its update were looked at."""
+    """The `status` of this step, after its gradients or its update were checked."""
     loss = head.step.loss
     if loss - loss != 0.0:
         return first_bad_output(head)
@@ -174,7 +174,7 @@ def first_bad_output(head):
 
 @inlined
 def scale_loss(head, rows):
-    """Say what the sum of this batch's losses is multiplied with, and what the batch counts for in its pass."""
+    """Set the factor of the sum of this batch's losses, and the weight of the batch in its epoch."""
     weight = float(rows)
     normalisers = head.data.normalisers
     if exists(normalisers):
@@ -193,7 +193,7 @@ def scale_loss(head, rows):
 
 @kernel(Head)
 def begin_batch(head, me, r0, r1, z):
-    """Point at the next batch, shuffling first where a pass begins, and prepare the optimiser's factors."""
+    """Point at the next batch, shuffling first where an epoch begins, and prepare the optimiser's factors."""
     total = head.data.total
     cursor = head.data.cursor
     order = head.data.order
@@ -252,7 +252,7 @@ def put_back(head):
 
 @inlined
 def end_batch(head):
-    """Account for a batch, and for its pass where that is complete."""
+    """Account for a batch, and for its epoch where that is complete."""
     rows = head.data.rows
     weight = head.step.weight
     head.step.epoch_loss = head.step.epoch_loss + head.step.loss * weight
@@ -263,7 +263,7 @@ def end_batch(head):
         cursor = 0
         head.data.epoch = head.data.epoch + 1
         ended = head.step.ended
-        head.step.losses[ended] = pass_loss(head)
+        head.step.losses[ended] = epoch_loss(head)
         head.step.ended = ended + 1
         head.step.epoch_loss = 0.0
         head.step.epoch_weight = 0.0
@@ -272,8 +272,8 @@ def end_batch(head):
 
 
 @inlined
-def pass_loss(head):
-    """The loss so far of the pass: a mean over its weights, or the sum."""
+def epoch_loss(head):
+    """The loss so far of the epoch: a mean over its weights, or the sum."""
     weight = head.step.epoch_weight
     if head.step.summed != 0:
         weight = 1.0

@@ -44,8 +44,8 @@ class Adam(Optimizer):
     def kernel(self) -> str:
         return "adam_amsgrad" if self.amsgrad else "adam"
 
-    def own(self) -> list[float]:
-        return [*self.betas, self.eps]
+    def own(self) -> dict[str, float]:
+        return {**self._beta_fields(), "eps": self.eps}
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ class NAdam(Optimizer):
         self._check("eps", positive)
         self._check("momentum_decay", from_zero)
 
-    def own(self) -> list[float]:
-        return [*self.betas, self.eps, self.momentum_decay]
+    def own(self) -> dict[str, float]:
+        return {**self._beta_fields(), "eps": self.eps, "momentum_decay": self.momentum_decay}
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ class RAdam(Optimizer):
         self._check_betas()
         self._check("eps", positive)
 
-    def own(self) -> list[float]:
-        return [*self.betas, self.eps]
+    def own(self) -> dict[str, float]:
+        return {**self._beta_fields(), "eps": self.eps}
 
 
 @dataclass(frozen=True)
@@ -157,5 +157,5 @@ class Lion(Optimizer):
         self._check_decay()
         self._check_betas()
 
-    def own(self) -> list[float]:
-        return list(self.betas)
+    def own(self) -> dict[str, float]:
+        return self._beta_fields()

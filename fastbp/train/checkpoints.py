@@ -64,9 +64,9 @@ def _check_position(place: Any, order: Any) -> None:
     """Compiled code follows the order of rows wherever it leads."""
     rows = order.size
     if order.dtype != np.uint32 or order.ndim != 1 or (np.sort(order) != np.arange(rows)).any():
-        raise CheckpointError("`order` must have every row of a pass once, got something else")
+        raise CheckpointError("`order` must be a permutation of the rows")
     if place is not None and not 0 <= place["cursor"] < max(rows, 1):
-        raise CheckpointError(f"`cursor` must lie in a pass over {rows} rows, got `{place['cursor']}`")
+        raise CheckpointError(f"`cursor` must lie in an epoch of {rows} rows, got `{place['cursor']}`")
 
 
 def _blocks(trainer: Trainer) -> dict[str, Block]:

@@ -35,6 +35,9 @@ class Optimizer:
         betas = from_zero(f"{name}.betas[0]", first, 1.0), from_zero(f"{name}.betas[1]", second, 1.0)
         object.__setattr__(self, "betas", betas)
 
+    def _beta_fields(self) -> dict[str, float]:
+        return dict(zip(("beta_1", "beta_2"), self.betas, strict=True))  # type: ignore[attr-defined]
+
     def _check_decay(self) -> None:
         self._check("lr", positive)
         for name, check in (("weight_decay", from_zero), ("decoupled", flag), ("decay_all", flag)):
@@ -64,13 +67,13 @@ class Optimizer:
         """What those are at first."""
         return 0.0
 
-    def own(self) -> list[float]:
-        """What the optimiser's own SETTINGS hold."""
-        return []
+    def own(self) -> dict[str, float]:
+        """Fields of the kernel's record of settings that only this optimiser has."""
+        return {}
 
-    def numbers(self) -> list[float]:
-        """What SETTINGS hold: the weight decay, whether it is decoupled, and what is the optimiser's own."""
-        return [getattr(self, "weight_decay", 0.0), float(self.is_decoupled), *self.own()]
+    def numbers(self) -> dict[str, float]:
+        """All fields of the kernel's record of settings: see `kernels/optimizers/`."""
+        return {"decay": getattr(self, "weight_decay", 0.0), "decoupled": float(self.is_decoupled), **self.own()}
 
     @property
     def is_decoupled(self) -> bool:
@@ -121,8 +124,8 @@ class SGD(Optimizer):
     def kernel(self) -> str:
         return "nesterov" if self.nesterov else "momentum" if self.momentum else "sgd"
 
-    def own(self) -> list[float]:
-        return [self.momentum]
+    def own(self) -> dict[str, float]:
+        return {"momentum": self.momentum}
 
 
 @dataclass(frozen=True)
@@ -158,8 +161,8 @@ class Adagrad(Optimizer):
     def first_moments(self) -> float:
         return self.initial
 
-    def own(self) -> list[float]:
-        return [self.eps, self.lr_decay]
+    def own(self) -> dict[str, float]:
+        return {"eps": self.eps, "slowing": self.lr_decay}
 
 
 @dataclass(frozen=True)
@@ -199,8 +202,8 @@ class RMSprop(Optimizer):
     def kernel(self) -> str:
         return "rmsprop" + "_centered" * self.centered + "_momentum" * bool(self.momentum)
 
-    def own(self) -> list[float]:
-        return [self.alpha, self.eps, self.momentum]
+    def own(self) -> dict[str, float]:
+        return {"alpha": self.alpha, "eps": self.eps, "momentum": self.momentum}
 
 
 @dataclass(frozen=True)
@@ -230,5 +233,5 @@ class Adadelta(Optimizer):
         self._check("rho", from_zero, 1.0)
         self._check("eps", positive)
 
-    def own(self) -> list[float]:
-        return [self.rho, self.eps]
+    def own(self) -> dict[str, float]:
+        return {"rho": self.rho, "eps": self.eps}

@@ -38,7 +38,7 @@ def parts(trainer: Trainer) -> Any:
 def _rebuild(net: Network, settings: Any, arrays: Any, numbers: Any, batch: int, more: dict[str, Any]) -> Trainer:
     trainer = Trainer(net, **settings)
     load_state(trainer, arrays, numbers)
-    if batch:  # `run` goes on in its pass
+    if batch:  # `run` goes on in its epoch
         plan = trainer._batch_plan = trainer._plan(batch)
         plan._order = arrays["order"].copy()
         plan.set_position((numbers["place"], plan._order), len(plan._order))

@@ -49,8 +49,8 @@ class Trainer(Snapshots):
     clip_value : float, > 0, optional
         Limit of the magnitude of each gradient.
     accumulate : int, >= 1
-        Batches whose mean gradients are averaged for one step of `run` and `fit`; what is left at the end of a pass is
-        a step too.
+        Batches whose mean gradients are averaged for one step of `run` and `fit`; a shorter group at the end
+        of an epoch is a step, too.
     ema : float, 0 <= ema < 1, optional
         How much of a running average of the parameters stays in each step; validation uses it, and `averaged` has it.
     lr_factors, decay_factors : dict of str to float, optional
@@ -181,7 +181,7 @@ class Trainer(Snapshots):
             raise ConfigError(f"`optimizer` must stay the same kind as `{old!r}`, got `{brief(optimizer)}`")
         with self._lock:
             self._optimizer = optimizer
-            self._update = replace(self._update, settings=tuple(optimizer.numbers()))
+            self._update = replace(self._update, settings=optimizer.numbers())
             for plan in (self._batch_plan, self._step_plan):
                 if plan is not None:
                     plan.set_optimizer(self._update)
@@ -216,7 +216,7 @@ class Trainer(Snapshots):
         """The network that validation looks at: `averaged` with an `ema`, otherwise `net`."""
         return self.net if self._average is None else self.averaged
 
-    def _call(self, plan: BatchPlan, count: int, passes: int) -> list[float]:
+    def _call(self, plan: BatchPlan, count: int, epochs: int) -> list[float]:
         """One call of compiled code, and the bookkeeping around it."""
         if not 0 <= self.steps_done <= MOST_STEPS - count:
             raise ConfigError(f"`steps_done` must stay at least 0 and below 2**63, got `{self.steps_done}`")
@@ -230,7 +230,7 @@ class Trainer(Snapshots):
             parameters.version += 1
             try:
                 lock.writes = True
-                return plan.steps(count, passes, self.threads)
+                return plan.steps(count, epochs, self.threads)
             finally:
                 self.steps_done = plan.number.item()
                 plan.keep_version(parameters.version)
@@ -276,12 +276,12 @@ class Trainer(Snapshots):
                 lock.writes = False
 
     def run(self, X: Any, y: Any, steps: int, sample_weight: Any = None) -> History:
-        """That many steps over shuffled batches, in compiled code; the next `run` goes on in the same pass.
+        """That many steps over shuffled batches, in compiled code; the next `run` goes on in the same epoch.
 
         Returns
         -------
         History
-            Its `loss` has one mean for each pass over X, the last of the steps done in a pass that is not complete.
+            Its `loss` has one mean for each epoch; the last may be of an epoch that is not complete.
         """
         count = whole("steps", steps, 0)
         with self._lock:
@@ -295,7 +295,7 @@ class Trainer(Snapshots):
             while self.steps_done - first < count:
                 history.loss += self._chunk(plan, count - (self.steps_done - first), BatchPlan.CALL)
             if plan.head.step.epoch_rows:
-                history.loss.append(plan.pass_loss)
+                history.loss.append(plan.epoch_loss)
             history.seconds = time.perf_counter() - begun
             history.steps = count
             history.samples = plan.rows_since(start)
@@ -312,7 +312,7 @@ class Trainer(Snapshots):
         metrics: Sequence[str] = (),
         history: History | None = None,
     ) -> History:
-        """Train for that many passes over shuffled rows.
+        """Train for that many epochs over shuffled rows.
 
         Parameters
         ----------
@@ -353,7 +353,7 @@ class Trainer(Snapshots):
                 if going_on and self._position is not None:
                     plan.set_position(self._position, len(x))
                 else:
-                    plan.new_pass()
+                    plan.new_epoch()
                 self._position = None
                 while len(history.loss) < count and not history.stopped:
                     self._bound(x, t, top)  # a callback may have trained on other rows meanwhile
@@ -367,14 +367,14 @@ class Trainer(Snapshots):
             return history
 
     def _epoch(self, plan: BatchPlan, rows: int, hooks: list[Callback], history: History) -> None:
-        """One pass, or what of it is done before a hook ends the fit."""
+        """One epoch, or the part of it before a hook ends the fit."""
         losses: list[float] = []
         while not losses and not history.stopped:
             losses = self._chunk(plan, rows, 1)
             for hook in hooks if not losses else ():  # at its end the epoch has to be noted first
                 hook.chunk(self, history)
         history.samples += rows if losses else plan.head.step.epoch_rows
-        history.loss += losses or [plan.pass_loss]
+        history.loss += losses or [plan.epoch_loss]
         history.lr.append(float(plan.rates[plan.head.step.rate_at - 1]))
         history.steps = self.steps_done - history.first_step
 
@@ -388,10 +388,10 @@ class Trainer(Snapshots):
         plan.bind(x, t, top, shuffled=True)
         return plan
 
-    def _chunk(self, plan: BatchPlan, steps: int, passes: int) -> list[float]:
+    def _chunk(self, plan: BatchPlan, steps: int, epochs: int) -> list[float]:
         """As many of `steps` as fit into one call."""
         count = min(steps, self._pace.steps(), BatchPlan.CALL)
         before, begun = self.steps_done, time.perf_counter()
-        ended = self._call(plan, count, passes)
+        ended = self._call(plan, count, epochs)
         self._pace.learn(self.steps_done - before, time.perf_counter() - begun)
         return ended

@@ -118,7 +118,7 @@ def update_of(
     penalised = any(way is not None and way.penalty for way in treatment.values())
     update = Update(
         optimizer.kernel,
-        tuple(optimizer.numbers()),
+        optimizer.numbers(),
         tuple(Block(slots, net.dtype) for _ in range(optimizer.moments)),
         gradients=Block(slots, net.dtype) if limit or batches > 1 or penalised else None,
         average=None if ema is None else Block(slots, net.dtype),

@@ -175,22 +175,22 @@ def shuffled(order, first, value):
 WEIGHT = "parameters/0.weight"
 WRONG = {
     "cursor far below": (place(cursor=-(10**9)), "words that are none: Expected `int` >= 0"),
-    "cursor behind the pass": (place(cursor=10**9), "`1000000000` rows done of a pass over"),
-    "cursor between batches": (place(cursor=17), "`17` rows done of a pass over"),
+    "cursor behind the epoch": (place(cursor=10**9), "`1000000000` rows done of an epoch of"),
+    "cursor between batches": (place(cursor=17), "`17` rows done of an epoch of"),
     "other cursor": (place(cursor=16, pass_rows=16), "steps in all"),
-    "other rows of the pass": (place(pass_rows=0), "pass `"),
+    "other rows of the epoch": (place(pass_rows=0), "epoch `"),
     "other epoch": (place(epoch=7), "pass `7` after"),
     "epoch beyond words": (place(epoch=2**70), "words that are none: Expected `int` <= 9223372036854775807"),
-    "loss of the pass": (place(pass_loss=float("nan")), "`pass_loss` that is not finite"),
-    "weight of the pass": (place(pass_weight=float("inf")), "`pass_weight` that is not finite"),
+    "loss of the epoch": (place(pass_loss=float("nan")), "`pass_loss` that is not finite"),
+    "weight of the epoch": (place(pass_weight=float("inf")), "`pass_weight` that is not finite"),
     "no place": (numbers(place=None), "words that are none: Expected `object`, got `null` - at `$.numbers.place`"),
     "other steps": (numbers(steps_done=3), "`3` steps in all"),
     "steps as text": (numbers(steps_done="3"), "words that are none"),
     "another rate": (numbers(lr=0.02), "`0.02` as the learning rate"),
     "rate that is none": (numbers(lr=float("nan")), "`nan` as the learning rate"),
-    "order beyond the rows": (array("order", lambda a: shuffled(a, 5, 2**32 - 1)), "every row of a pass once"),
-    "order with one row twice": (array("order", lambda a: shuffled(a, 5, a[6])), "every row of a pass once"),
-    "order of other whole numbers": (array("order", lambda a: a.astype(np.int64)), "every row of a pass once"),
+    "order beyond the rows": (array("order", lambda a: shuffled(a, 5, 2**32 - 1)), "permutation of the rows"),
+    "order with one row twice": (array("order", lambda a: shuffled(a, 5, a[6])), "permutation of the rows"),
+    "order of other whole numbers": (array("order", lambda a: a.astype(np.int64)), "permutation of the rows"),
     "order of fewer rows": (array("order", lambda a: np.sort(a)[:-1]), "an order of other rows"),
     "no order": (without("order"), "an order of other rows"),
     "weight of one number": (
@@ -292,5 +292,5 @@ def test_a_fit_does_not_go_on_with_the_order_of_other_rows():
     one, other = (fb.Trainer(fb.mlp([3, 8, 2]), batch_size=8) for _ in range(2))
     one.run(X, y, steps=3)
     load_state(other, *state_of(one))
-    with pytest.raises(CheckpointError, match="must go on with the 40 rows of its pass, got 30"):
+    with pytest.raises(CheckpointError, match="must go on with the 40 rows of its epoch, got 30"):
         other.fit(X[:30], y[:30], history=History())

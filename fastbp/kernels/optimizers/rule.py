@@ -48,10 +48,12 @@ class Rule:
     ----------
     moments : int
         Numbers kept for each parameter.
+    settings : type
+        The record of its settings.
     prepare : str
-        The kernel that makes factors of settings.
+        The kernel that computes factors from settings.
     bounds : str
-        The kernel that takes bounds of the next step; with `no_bounds` every update is tried before it is begun.
+        The kernel that computes bounds of the next step; with `no_bounds` every update is tried on copies first.
     squares : tuple of int
         Which of the moments are sums or means of squares, and never below 0.
     of_means : bool
@@ -59,6 +61,7 @@ class Rule:
     """
 
     moments: int
+    settings: type[Settings]
     prepare: str
     bounds: str
     squares: tuple[int, ...] = ()
@@ -72,6 +75,7 @@ def rule(
     name: str,
     line: Callable[..., tuple[V, ...]],
     moments: int,
+    settings: type[Settings],
     factors: type[Factors],
     prepare: str,
     bounds: str = "no_bounds",
@@ -83,7 +87,7 @@ def rule(
     `line(p, g, *moments, k, f)` returns the new p and moments: L2 decay is in g already, k is 1 - η λ, f holds the
     factors by their names.
     """
-    RULES[name] = Rule(moments, prepare, bounds, squares, of_means)
+    RULES[name] = Rule(moments, settings, prepare, bounds, squares, of_means)
     own = {n: field for n, field in factors.fields.items() if n not in Factors.fields}
     Named = namedtuple(factors.__name__, own)
 
