@@ -203,7 +203,7 @@ class Worker(Record):
     head = Link("Head", "the plan")
     shift = Word("row of the user's array minus row of the buffers")
     scratch = Word("address of this worker's gradient tile")
-    gradients = Word("address of the gradients handed to the optimiser; their lines are the kernel's fourth argument")
+    gradients = Word("address of the gradients for the optimiser (the number of lines is its argument r1)")
     bad_layer = Word("1 + the first layer of this worker whose gradient was not finite")
     bad_place = Word("1 + where this worker's first parameter is that its update would spoil")
     rate = Real("what the parameters at hand multiply the learning rate with")

@@ -1,4 +1,4 @@
-"""Everything that has a name, by the name that files use; a new activation, layer or loss is a line here."""
+"""Activations, layers and losses by the names used in files; a new one is a line here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from fastbp.spec.layers import BatchNorm, Dropout, Embedding, Layer, LayerNorm, 
 from fastbp.spec.losses import Loss
 from fastbp.spec.number_losses import MAE, MSE, GaussianNLL, HalfMSE, Huber, LogCosh, Poisson, Quantile
 
-# What `activation=` may say, and in a file: each a layer with its default settings.
+# Names for `activation=` and in files: each a layer with its default settings.
 ACTIVATIONS: dict[str, Any] = {
     "identity": Identity,
     "relu": ReLU,
@@ -71,12 +71,12 @@ LOSSES: dict[str, type[Loss]] = {
 
 
 def is_layer(layer: Any) -> bool:
-    """Whether this is a layer of ours, and no class that somebody made of one."""
+    """Whether this is a layer of ours, not of a user's subclass."""
     return isinstance(layer, Layer) and LAYERS.get(layer.kind) is type(layer)
 
 
 def activation_named(where: str, given: Any) -> Activation:
-    """The activation of this name, or that of a formula."""
+    """The activation of this name or formula."""
     if isinstance(given, str) and given not in ACTIVATIONS and is_formula(given):
         return Custom(given)
     if not isinstance(given, str) or given not in ACTIVATIONS:
@@ -86,7 +86,7 @@ def activation_named(where: str, given: Any) -> Activation:
 
 
 def loss_of(value: Any, where: str = "loss") -> Loss:
-    """A loss as it is, or the one of this name with its default settings."""
+    """A loss unchanged, or the one of this name with its default settings."""
     if isinstance(value, Loss) and value.kind:
         return value
     if not isinstance(value, str):
@@ -101,5 +101,5 @@ def loss_of(value: Any, where: str = "loss") -> Loss:
 
 
 def facts_of(loss: str | Loss) -> Loss | type[Loss]:
-    """What knows the facts of a loss: itself, or the class of this name; of a formula those that all losses have."""
+    """The loss itself, or its class by name; `CustomLoss` for a formula."""
     return loss if isinstance(loss, Loss) else LOSSES.get(loss, Loss)

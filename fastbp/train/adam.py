@@ -22,7 +22,7 @@ class Adam(Optimizer):
     eps : float, > 0
     weight_decay, decoupled, decay_all : as for SGD
     amsgrad : bool
-        Whether the largest v so far stands in the place of v (Reddi et al., 2018).
+        Whether to use the largest v so far instead of v (Reddi et al., 2018).
     """
 
     kind: ClassVar[str] = "adam"
@@ -58,7 +58,7 @@ class AdamW(Adam):
     weight_decay : float, >= 0
         λ.
     decay_all : bool
-        Whether biases, norms and scales decay too, as they do in PyTorch.
+        Whether biases, norms and scales decay, too, as in PyTorch.
     """
 
     kind: ClassVar[str] = "adamw"
@@ -104,7 +104,7 @@ class NAdam(Optimizer):
 
 @dataclass(frozen=True)
 class RAdam(Optimizer):
-    """Adam whose step waits until the variance is known well enough (Liu et al., 2020).
+    """Adam with a rectified step while the variance is uncertain (Liu et al., 2020).
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ class Lion(Optimizer):
     weight_decay : float, >= 0
         λ, decoupled.
     decay_all : bool
-        Whether biases, norms and scales decay too.
+        Whether biases, norms and scales decay, too.
     """
 
     kind: ClassVar[str] = "lion"

@@ -1,4 +1,4 @@
-"""What one call of compiled code is given: how many steps, and the learning rate of each."""
+"""Pacing of calls of compiled code: the number of steps, and their learning rates."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ import numpy as np
 from fastbp.spec.losses import Loss
 from fastbp.train.schedules import Constant, Schedule
 
-CALL_SECONDS = 0.05  # how long compiled code runs before Python may answer Ctrl-C and draw
-# Multiplications below which one step is fastest in one call on one thread: starting a region and what Python does
-# around it cost about 40 µs a call, which only `run` and `fit` spread over many steps.
+CALL_SECONDS = 0.05  # seconds of a call, which delay Ctrl-C and progress
+# Multiplications below which a step is fastest in one call on one thread: a parallel region and Python's part cost
+# about 40 µs per call, which only `run` and `fit` spread over many steps.
 ONE_CALL_WORK = 3_000_000
-MOST_STEPS = 2**63 - 1  # that compiled code can count
-GROWTH = 4  # how much longer a call may be than the one before, while their time is being learned
-RATES_AHEAD = 256  # steps for which a schedule is asked at once
+MOST_STEPS = 2**63 - 1  # the limit of a counter in compiled code
+GROWTH = 4  # largest growth from one call to the next
+RATES_AHEAD = 256  # steps of a block of rates
 
 
 class Pace:
-    """How many steps fit into one call, learned from how long the calls before took."""
+    """The number of steps in a call, learned from the time of earlier calls."""
 
     def __init__(self) -> None:
         self._seconds_per_step = 0.0
 
     def steps(self) -> int:
-        """Steps for the next call; one, as long as nothing is known."""
+        """Steps for the next call; at first one."""
         return max(1, int(CALL_SECONDS / self._seconds_per_step)) if self._seconds_per_step else 1
 
     def learn(self, steps: int, seconds: float) -> None:
-        """Steps that took so long."""
-        # The first call may be slow for reasons of its own: never believe more than a few times the last estimate.
+        """Learn from a call's steps and seconds."""
+        # The first call may be slow for other reasons, so estimates grow by a limited factor.
         limit = self._seconds_per_step / GROWTH
         self._seconds_per_step = max(seconds / max(steps, 1), limit)
 
 
 class Rates:
-    """Learning rates of the steps to come, asked for in blocks."""
+    """Learning rates of future steps, computed in blocks."""
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
         self.constant = schedule == Constant()
-        self.total = 0  # steps at the end of the fit or run that is under way, 0 where that is not known
+        self.total = 0  # steps at the end of the current fit or run, 0 if unknown
         self._ahead: tuple[int, int, Any] = (0, 0, ())  # first step, total, factors
 
     def of(self, lr: float, step: int, count: int) -> Any:
@@ -57,7 +57,7 @@ class Rates:
         return lr * factors[at : at + count]
 
     def one(self, lr: float, step: int) -> float:
-        """The rate of one step; refuses a schedule that does not know its end."""
+        """The rate of one step; refuses a schedule without a known end."""
         return lr if self.constant else float(self.of(lr, step, 1)[0])
 
 

@@ -1,4 +1,4 @@
-"""Optimisers by the names that files use; a new one is a line here."""
+"""Optimisers by the names used in files; a new one is a line here."""
 
 from __future__ import annotations
 

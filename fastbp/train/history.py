@@ -30,7 +30,7 @@ class History:
     first_step : int
         Optimiser steps that the trainer had done before.
     stopped : str
-        Why the run ended before its last epoch; empty if it did not.
+        Why the run ended early; empty if it did not.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -45,7 +45,7 @@ class History:
 
     @property
     def names(self) -> list[str]:
-        """What was measured."""
+        """Names of the measures."""
         return ["loss", *(["val_loss"] if self.val_loss else []), *self.metrics]
 
     def __getitem__(self, name: str) -> list[float]:

@@ -1,8 +1,8 @@
 """Optimisers as settings; their kernels are in `kernels/optimizers/`.
 
 All of them take `weight_decay`, λ, in one of two ways: coupled, as a part of the gradient (L2: g + λ p), or decoupled
-(p ← p (1 - η λ) before the step). It goes to matrices of weights and tables of embeddings; biases, norms, scales and
-slopes are left alone unless `decay_all` says otherwise.
+(p ← p (1 - η λ) before the step). It applies to weight matrices and embedding tables, and with `decay_all` to biases,
+norms, scales and slopes, too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastbp.spec.checks import flag, from_zero, positive
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What all optimisers have in common."""
+    """Base of all optimisers."""
 
     kind: ClassVar[str] = ""
     lr: float
@@ -58,13 +58,13 @@ class Optimizer:
 
     @property
     def squares(self) -> tuple[int, ...]:
-        """Which of those are sums or means of squares, and never below 0."""
+        """Which moments are sums or means of squares, and never below 0."""
         from fastbp.kernels.optimizers import RULES
 
         return RULES[self.kernel].squares
 
     def first_moments(self) -> float:
-        """What those are at first."""
+        """Initial value of the moments."""
         return 0.0
 
     def own(self) -> dict[str, float]:
@@ -77,17 +77,17 @@ class Optimizer:
 
     @property
     def is_decoupled(self) -> bool:
-        """Whether weight decay is no part of the gradient."""
+        """Whether weight decay is decoupled from the gradient."""
         return bool(getattr(self, "decoupled", True))
 
     def settings(self) -> dict[str, Any]:
-        """The arguments that make this optimiser again."""
+        """The arguments that recreate this optimiser."""
         return dict(self.__dict__)
 
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Gradient descent, with momentum if asked for: m ← μ m + g, p ← p - η m.
+    """Gradient descent, optionally with momentum: m ← μ m + g, p ← p - η m.
 
     Parameters
     ----------
@@ -96,13 +96,13 @@ class SGD(Optimizer):
     momentum : float, 0 <= momentum < 1
         μ; with 0, p ← p - η g.
     nesterov : bool
-        Whether the step is η (g + μ m), the momentum of the next step looked ahead at; needs momentum.
+        Whether the step is η (g + μ m), Nesterov's; needs momentum.
     weight_decay : float, >= 0
         λ.
     decoupled : bool
-        Whether λ is no part of the gradient.
+        Whether weight decay is decoupled from the gradient.
     decay_all : bool
-        Whether biases, norms and scales decay too.
+        Whether biases, norms and scales decay, too.
     """
 
     kind: ClassVar[str] = "sgd"
@@ -130,7 +130,7 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """Steps that shrink with what was seen so far: s ← s + g², p ← p - η g / (√s + ε) (Duchi et al., 2011).
+    """Steps that shrink with the sum of squared gradients: s ← s + g², p ← p - η g / (√s + ε) (Duchi et al., 2011).
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class Adagrad(Optimizer):
     lr_decay : float, >= 0
         δ; η is divided by 1 + (t - 1) δ in step t.
     initial : float, >= 0
-        What s is at first.
+        Initial value of s.
     eps : float, > 0
     weight_decay, decoupled, decay_all : as for SGD
     """
@@ -177,7 +177,7 @@ class RMSprop(Optimizer):
     momentum : float, 0 <= μ < 1
         With it m ← μ m + g / (√v + ε), p ← p - η m.
     centered : bool
-        Whether v is the variance: the running mean of g, squared, is taken away.
+        Whether v is the variance: the square of g's running mean is subtracted.
     weight_decay, decoupled, decay_all : as for SGD
     """
 

@@ -1,4 +1,4 @@
-"""The frame of every optimiser: records of settings and factors, and the kernel that is made of the formula of a line.
+"""The frame of optimisers: records of settings and factors, and the kernel made from the formula of a line.
 
 The kernel gets the head as its record, `r0` as the offset of the first line in each of the head's blocks and `r1` as
 the number of lines; their gradients are the worker's.
@@ -24,25 +24,25 @@ from fastbp.kernels.words import at, moved
 
 
 class Settings(Record, room=8):
-    """What an optimiser was told when it was made."""
+    """An optimiser's settings."""
 
     decay = Real("the weight decay λ")
     decoupled = Real("1: λ is no part of the gradient")
 
 
 class Rate(Real):
-    """A learning rate: parameters multiply it with a factor of their own."""
+    """A learning rate, multiplied by a factor of each parameter."""
 
 
 class Factors(Record, room=8):
-    """What an optimiser multiplies with in one step."""
+    """An optimiser's factors in one step."""
 
     rate = Real("η of this step, which stands there before the others are prepared")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What is known of an optimiser by the name of its kernel.
+    """The description of an optimiser, by the name of its kernel.
 
     Attributes
     ----------
