@@ -34,7 +34,7 @@ class Layer:
         self.net = fb.Network([fb.Linear(inputs), fb.Linear(outputs)], inputs=inputs, seed=0, dtype=dtype)
         slots = self.net.parameters.block.slots
         moments = (Block(slots, self.net.dtype), Block(slots, self.net.dtype))
-        update = Update("adam", tuple(fb.Adam().numbers()), moments)
+        update = Update("adam", fb.Adam().numbers(), moments)
         self.plan = BatchPlan(
             self.net.graph,
             self.net.parameters.block,

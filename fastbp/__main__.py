@@ -4,12 +4,12 @@ import sys
 
 
 def run() -> None:
-    """Run the command that the process was started with."""
+    """Run the command line of the process."""
     try:
         from fastbp.cli.main import main
 
         code = main()
-    except KeyboardInterrupt:  # before there was a command to stop
+    except KeyboardInterrupt:  # interrupted before a command began
         code = 130
     sys.exit(code)
 

@@ -1,4 +1,4 @@
-"""The errors fastbp raises on purpose: one class for each party whose problem it is.
+"""The errors fastbp raises on purpose, by whose problem it is.
 
     FastbpError
     ├── ConfigError        (ValueError)            a setting: an argument, a config key, layers that clash
@@ -17,9 +17,9 @@ Each is also the built-in error in brackets, so `except ValueError` catches what
 A shape error is a data error because what is wrong is an array handed in. Layer sizes that clash are
 settings: they raise `ConfigError`.
 
-A message is one sentence without a full stop that says where, what is required and what was found, values in
-backquotes, and may have a second line that starts with ``hint:``. Values come from files, tables and arguments, so what
-a terminal would act on rather than show is escaped in every message, and a long one loses its middle.
+A message is one sentence without a full stop: place, requirement and value, in backquotes. A second line may start with
+``hint:``. Values come from files, tables and arguments, so control characters are escaped in every message, and long
+ones are cut in the middle.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ LONGEST = 2000  # characters of a message's line
 
 
 def escaped(text: str) -> str:
-    """A text with escapes for all that cannot be seen, ends of lines too.
+    """A text with invisible characters escaped, line ends too.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def escaped(text: str) -> str:
 
 
 def visible(text: str, most: int = 60) -> str:
-    """A text as a value of a message: what cannot be seen is escaped, and the end of a long one left out.
+    """A text as a value of a message: invisible characters are escaped, long texts are cut.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def visible(text: str, most: int = 60) -> str:
 
 
 def sentence(message: str) -> str:
-    """A message as it may be shown: a line, and a hint below it, each of a length that somebody reads.
+    """A message ready to be shown: a line and a hint, escaped and cut to a readable length.
 
     Examples
     --------
@@ -122,7 +122,7 @@ class CheckpointError(FastbpError, ValueError):
 
 
 class DivergedError(FastbpError, FloatingPointError):
-    """The loss or a gradient was not finite, or an update would not be; all is as it was before that step.
+    """The loss, a gradient or an update was not finite; parameters and state are those before that step.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class DivergedError(FastbpError, FloatingPointError):
         self.layer = layer
 
     def __reduce__(self) -> tuple[type[DivergedError], tuple[str, int, str]]:
-        # The default rebuilds from the message alone, so the error could not come back from a worker process.
+        # The default rebuilds from the message alone, so the error could not be unpickled.
         return type(self), (str(self), self.step, self.layer)
 
 
@@ -152,7 +152,7 @@ class FileError(FastbpError, OSError):
     message : str
         The sentence to show.
     errno, strerror, filename
-        As of every error of the system: its number and its words, and the file.
+        As in `OSError`.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class FileError(FastbpError, OSError):
 
     @classmethod
     def of(cls, error: OSError, path: object) -> FileError:
-        """The error about a file, whatever the system's own names."""
+        """The error about a file, from an error of the system."""
         why = error.strerror or str(error)
         return cls(f"`{path}` must be a file that can be written ({why})", error.errno, why, str(path))
 
@@ -175,7 +175,7 @@ class FileError(FastbpError, OSError):
 
 
 class ForkError(FastbpError, RuntimeError):
-    """A process was forked whose threads are missing for this, or had half written what is used."""
+    """A fork has lost threads that are needed, or left data half written."""
 
 
 class PlanError(FastbpError, AssertionError):
@@ -187,7 +187,7 @@ class DependencyError(FastbpError, ImportError):
 
 
 def brief(value: object, words: Callable[[object], str] = repr, limit: int = 200) -> str:
-    """Return what a message shows of a value: its repr, cut where it is long, or its type where that raises.
+    """Return a value's repr for a message, cut if long; its type if `repr` raises.
 
     Examples
     --------
@@ -207,7 +207,7 @@ def brief(value: object, words: Callable[[object], str] = repr, limit: int = 200
 
 
 def not_one_of(where: str, value: object, allowed: Iterable[str]) -> ConfigError:
-    """Return the error for a `value` that is none of the `allowed` names, with a hint where one is close.
+    """Return the error for a `value` not among the `allowed` names, with the nearest as a hint.
 
     Examples
     --------
@@ -224,7 +224,7 @@ def not_one_of(where: str, value: object, allowed: Iterable[str]) -> ConfigError
 
 
 def whole_number(where: str, value: object) -> int:
-    """Return a whole number of any type as an int, or raise the error for what is none.
+    """Return a whole number of any type as an int, or raise the error for other values.
 
     Examples
     --------

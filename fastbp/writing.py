@@ -1,12 +1,12 @@
-"""Files that are there as a whole or not at all, for everything that fastbp writes.
+"""Atomic writing of files, used for everything that fastbp writes.
 
-A file is written under a name of its own beside its place, `.fastbp-xxxxxxxxxxxxxxxx.tmp`, and moved there in one step,
-so that nobody, not even a crash, ever sees half of it. While it is written its name is locked: what a process that was
-killed has left is not, and the next one that writes into the folder removes it.
+A file is written under a temporary name in its folder, `.fastbp-xxxxxxxxxxxxxxxx.tmp`, and renamed, so that not even a
+crash leaves half of it. The temporary file is locked while it is written; the next writer in the folder removes
+unlocked ones, left by killed processes.
 
-A link stays a link, and a file that is replaced keeps its permissions. What is no file, such as a pipe or a device, is
-written to as it is. Files that belong together, such as those of a run, take their places whatever stands there: what a
-link leads to stays as it is. Errors are `FileError` and name the file, not the name of its own.
+Links are followed, and a replaced file keeps its permissions. Pipes and devices are written directly. Files written
+together, such as those of a run, replace links instead of following them. Errors are `FileError` and name the file, not
+its temporary name.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from fastbp.errors import FileError
 
 TEMPORARY = re.compile(r"\.fastbp-[0-9a-f]{16}\.tmp")
 FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-DAY = 86400.0  # after which a name is nobody's, where files cannot be locked
+DAY = 86400.0  # age of an abandoned file, where files cannot be locked
 
 
 @contextlib.contextmanager
 def whole(path: str | Path, lasting: bool = True, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """A file to write, which takes its place at the end; where anything goes wrong, what was there stays.
+    """Open a file for writing that replaces the old one at the end; on errors the old one stays.
 
-    One that is to be `lasting` outlives a power cut, too, for which the disk is waited for. Only an error of the file's
-    own may be raised inside, as it is said to be one.
+    A `lasting` file is synchronised to disk, to survive a power cut. An OSError raised inside is reported as one of the
+    file.
     """
     draft = _Draft(Path(path))
     with _moving([draft], lasting), naming(path):
@@ -40,7 +40,7 @@ def whole(path: str | Path, lasting: bool = True, mode: int = 0o666) -> Iterator
 
 
 def write_together(files: dict[Path, bytes], lasting: bool = True) -> None:
-    """Several files of one folder: none takes its place before all are written, with one wait for all."""
+    """Write several files of one folder: none is renamed before all are written and synchronised."""
     drafts = [_Draft(path, follow=False) for path in files]
     with _moving(drafts, lasting):
         for draft, content in zip(drafts, files.values(), strict=True):
@@ -50,17 +50,17 @@ def write_together(files: dict[Path, bytes], lasting: bool = True) -> None:
 
 @contextlib.contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Errors of the system are about this file; some name none, and others a temporary one."""
+    """Turn errors of the system into errors about this file."""
     try:
         yield
-    except (FileError, BrokenPipeError):  # the latter says that a reader has gone, which is no fault
+    except (FileError, BrokenPipeError):  # a closed pipe is no error of the file
         raise
     except OSError as error:
         raise FileError.of(error, path) from None
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote have left in a folder."""
+    """Remove temporary files of killed processes from a folder."""
     with contextlib.suppress(OSError):
         for name in filter(TEMPORARY.fullmatch, os.listdir(folder)):
             with contextlib.suppress(OSError):
@@ -68,7 +68,7 @@ def sweep(folder: Path) -> None:
 
 
 class _Draft:
-    """A file until it takes its place."""
+    """A temporary file until it is renamed."""
 
     def __init__(self, path: Path, follow: bool = True) -> None:
         self.path = path
@@ -79,7 +79,7 @@ class _Draft:
         self.file: BinaryIO | None = None
 
     def opened(self, mode: int = 0o666) -> BinaryIO:
-        """Begin: a file that was not there, with the permissions of the one it is to replace or that new files get."""
+        """Create it, with the permissions of the file to replace or of new files."""
         if self.special:
             self.file = open(self.place, "wb")  # noqa: SIM115
             return self.file
@@ -92,13 +92,13 @@ class _Draft:
                 self._lock = _locked(handle)
                 if os.path.exists(self._name):
                     break
-            self.drop()  # another process sweeps it, or has done so, since it was not locked yet
-        with contextlib.suppress(OSError):  # there is none to replace, or its mode is not for us to give
+            self.drop()  # another process has swept it before it was locked
+        with contextlib.suppress(OSError):  # no file to replace, or its mode cannot be set
             os.chmod(self._name, stat.S_IMODE(self.place.stat().st_mode) & 0o777)
         return self.file
 
     def flush(self, lasting: bool) -> None:
-        """Hand what was written to the system, and wait until it is on the disk."""
+        """Flush, and synchronise to disk."""
         if self.file is not None:
             with naming(self.path):
                 self.file.flush()
@@ -106,20 +106,20 @@ class _Draft:
                     os.fsync(self.file.fileno())
 
     def close(self) -> None:
-        """Hear of the last errors; the lock stays until the file has moved."""
+        """Close for the last errors; the lock is held until the rename."""
         if self.file is not None:
             with naming(self.path):
                 self.file.close()
 
     def move(self) -> None:
-        """Take the place."""
+        """Rename it to its final name."""
         if not self.special:
             with naming(self.path):
                 os.replace(self._name, self.place)
             self._name = self.place
 
     def drop(self) -> None:
-        """Leave nothing behind, whatever has happened."""
+        """Remove it, whatever has happened."""
         if self._name != self.place:
             with contextlib.suppress(OSError):
                 os.unlink(self._name)
@@ -136,7 +136,7 @@ class _Draft:
 
 @contextlib.contextmanager
 def _moving(drafts: list[_Draft], lasting: bool) -> Iterator[None]:
-    """Drafts are written inside; none moves before all are written."""
+    """Write drafts inside; they are renamed once all are written."""
     try:
         yield
         _flush(drafts, lasting)
@@ -153,8 +153,8 @@ def _moving(drafts: list[_Draft], lasting: bool) -> Iterator[None]:
 
 
 def _flush(drafts: list[_Draft], lasting: bool) -> None:
-    """Wait for the disk, for several files at once."""
-    if len(drafts) == 1 or not lasting:  # without threads, of which Python starts none while it ends
+    """Synchronise several files at once."""
+    if len(drafts) == 1 or not lasting:  # without threads, as Python starts none at exit
         for draft in drafts:
             draft.flush(lasting)
         return
@@ -165,7 +165,7 @@ def _flush(drafts: list[_Draft], lasting: bool) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Let moves outlast a power cut, where folders can be synchronised."""
+    """Synchronise a folder, where possible, so that renames survive a power cut."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -175,7 +175,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _locked(handle: int) -> int | None:
-    """Lock an open file; what holds the lock when the file is closed, where there are such locks."""
+    """Lock an open file; returns a descriptor that keeps the lock after the file is closed, if supported."""
     try:
         import fcntl
 
@@ -188,7 +188,7 @@ def _locked(handle: int) -> int | None:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove a file that nobody writes."""
+    """Remove a file that no process writes."""
     handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     try:
         if stat.S_ISREG(os.fstat(handle).st_mode) and _is_abandoned(handle):
@@ -205,5 +205,5 @@ def _is_abandoned(handle: int) -> bool:
         return True
     except BlockingIOError:
         return False
-    except (ImportError, OSError):  # there are no locks
+    except (ImportError, OSError):  # locks are not supported
         return time.time() - os.fstat(handle).st_mtime > DAY

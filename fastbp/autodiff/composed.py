@@ -1,4 +1,4 @@
-"""NumPy's functions that are made of several gates."""
+"""NumPy functions composed of several gates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def all_traced(*values: Any) -> list[Tracer]:
     return [traced(graph, v) for v in values]
 
 
-# Number by number
+# Elementwise
 
 
 def square(x: Tracer) -> Tracer:
@@ -52,7 +52,7 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     return out if high is None else gate("minimum", out, high)
 
 
-# Parts put together and taken apart
+# Joining and splitting
 
 
 def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Tracer:
@@ -158,7 +158,7 @@ def broadcast_to(array: Tracer, shape: Any) -> Tracer:
     except ValueError:
         fits = False
     if not fits:
-        raise ShapeError(f"`broadcast_to` must have a shape that `{array.shape}` can be repeated to, got `{wanted}`")
+        raise ShapeError(f"`broadcast_to` must have a shape that `{array.shape}` broadcasts to, got `{wanted}`")
     return Tracer(array.graph, array.graph.spread(array.number, wanted))
 
 
@@ -232,9 +232,9 @@ def norm(x: Tracer, ord: Any = None, axis: Any = None, keepdims: bool = False) -
 
 
 def largest(name: str) -> Callable[..., Tracer]:
-    """The largest or smallest along an axis, by halves: about log₂ of its length gates.
+    """The largest or smallest along an axis, by halving: about log₂(length) gates.
 
-    Equal ones share the derivative evenly, wherever they stand.
+    Ties share the derivative evenly.
     """
 
     def reduced(a: Tracer, axis: Any = None, *, keepdims: bool = False) -> Tracer:

@@ -1,8 +1,8 @@
 """A traced function as a picture: gates from left to right, on each edge the value above and the adjoint below.
 
-Gates stand in columns, each behind all of its inputs. What leaves a gate has its numbers on a stretch of its own, right
-behind the gate; an edge to a later column passes through a place of its own in every column between, so that no line
-crosses a number. The places of a column are ordered by where their neighbours are.
+Gates stand in columns, each to the right of its inputs. An output's numbers are written right behind its gate; an edge
+to a later column takes a slot in every column between, so that no line crosses a number. The slots of a column are
+ordered by the positions of their neighbours.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ SIGNS = {
     "not_equal": "≠",
 }
 ROW, GAP, MARGIN, HEIGHT, LETTER = 56, 56, 24, 36, 7
-LARGEST = 400  # gates, more of which no one can read
+LARGEST = 400  # gates; larger pictures are unreadable
 GREEN, RED, LINE, INK = "#1d7a34", "#b02a1a", "#888", "#222"
 
 
 class Place(NamedTuple):
-    """A gate, or the way of its value through a later column."""
+    """A slot of a column: a gate, or an edge that passes through."""
 
     name: str
     column: int
 
 
 def label(step: Shown) -> str:
-    """What stands in a gate: its sign, with constants where they are."""
+    """The label of a gate: its sign, and its constants in place."""
     if step.gate == "argument":
         return step.name
     if step.gate == "multiply" and step.inputs[0] == step.inputs[1]:
@@ -59,7 +59,7 @@ def columns_of(steps: list[Shown]) -> dict[str, int]:
     column: dict[str, int] = {}
     for s in steps:
         column[s.name] = 1 + max((column[i] for i in s.inputs if i in column), default=-1)
-    first: dict[str, int] = {}  # the column that a value is first used in
+    first: dict[str, int] = {}  # the column of a value's first use
     for s in steps:
         for i in s.inputs:
             first[i] = min(first.get(i, column[s.name]), column[s.name])
@@ -70,7 +70,7 @@ def columns_of(steps: list[Shown]) -> dict[str, int]:
 
 
 def ordered(steps: list[Shown], column: dict[str, int]) -> tuple[dict[Place, float], list[tuple[Place, Place]]]:
-    """Every place with its row, and the edges between places of neighbouring columns."""
+    """Every slot with its row, and the edges between slots of neighbouring columns."""
     places = dict.fromkeys(Place(s.name, column[s.name]) for s in steps)
     edges: list[tuple[Place, Place]] = []
     for s in steps:
@@ -115,7 +115,7 @@ def draw(function: Traced, args: tuple[Any, ...], named: dict[str, Any]) -> Pict
     column = columns_of(steps)
     rows, edges = ordered(steps, column)
     known = {s.name: s for s in steps}
-    wide = [0.0] * (1 + max(column.values()))  # of the gates of a column, and of the stretches behind them
+    wide = [0.0] * (1 + max(column.values()))  # of a column's gates, and of the gap behind them
     long = wide.copy()
     for s in steps:
         c = column[s.name]
@@ -139,7 +139,7 @@ def draw(function: Traced, args: tuple[Any, ...], named: dict[str, Any]) -> Pict
     ]
     for a, b in edges:
         (x0, y0), (x1, y1) = end(a), begin(b)
-        if b.name in known and column[b.name] == b.column:  # into a gate, which may be narrower than its column
+        if b.name in known and column[b.name] == b.column:  # the gate may be narrower than its column
             x1 += (wide[b.column] - _width(known[b.name])) / 2.0
         middle = x0 + GAP / 2.0
         out.append(

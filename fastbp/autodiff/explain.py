@@ -30,7 +30,7 @@ class Shown:
 
 
 def known_of(function: Traced) -> dict[str, Any]:
-    """The arguments that a function says it has, each with its default; `inspect.Parameter.empty` where it has none."""
+    """The declared arguments of a function and their defaults; `inspect.Parameter.empty` if there is none."""
     try:
         kinds = inspect.signature(function.function).parameters.values()
     except (TypeError, ValueError):
@@ -39,7 +39,7 @@ def known_of(function: Traced) -> dict[str, Any]:
 
 
 def arguments_of(function: Traced, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[list[str], list[Any]]:
-    """Names and values, however they were given; what has a default may be left out."""
+    """Names and values of positional and named arguments; those with defaults may be left out."""
     known = known_of(function)
     names = list(known)
     if not named:
@@ -60,7 +60,7 @@ def steps_of(function: Traced, args: tuple[Any, ...], named: dict[str, Any]) -> 
     g = traces.graph
     if not traces.single or g.shape(traces.outputs[0]) != ():
         shown = ", ".join(f"`{shape}`" for shape in traces.shapes)
-        raise ShapeError(f"what is shown must be a function whose result is one number, got shape {shown}")
+        raise ShapeError(f"the result must be one number to be shown, got shape {shown}")
     (output,) = traces.outputs
     with function._lock:
         found = adjoints(g, [(output, g.constant(1.0))], traces.arguments)

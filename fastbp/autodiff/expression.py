@@ -1,8 +1,8 @@
-"""Formulas as text, such as `x * tanh(log(1 + exp(x)))`: read by a small grammar, never run as Python.
+"""Formulas as text, such as `x * tanh(log(1 + exp(x)))`: parsed by a small grammar, never run as Python.
 
 numbers, names, + - * / ** and signs     as in Python; `pi` and `e` are what they are in `math`
-f(x, y)                                  the gates that work number by number, by their names
-where(x > 0, a, b)                       comparisons only there, as the first argument
+f(x, y)                                  the elementwise gates, by name
+where(x > 0, a, b)                       the first argument is the only place for comparisons
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class Reader:
     Parameters
     ----------
     where : str
-        What messages call the formula.
+        The name of the formula in messages.
     names : sequence of str
-        The names that may stand in it.
+        The names allowed in it.
     """
 
     def __init__(self, where: str, names: Sequence[str]) -> None:
@@ -83,7 +83,7 @@ class Reader:
             case ast.Name(id=name):
                 if name not in self.names:
                     known = ", ".join(f"`{n}`" for n in self.names)
-                    raise ConfigError(f"`{self.where}` must have no names but {known}, got `{name}`")
+                    raise ConfigError(f"`{self.where}` must use no names but {known}, got `{name}`")
                 return lambda values: values[name]
             case ast.UnaryOp(op=op, operand=x) if type(op) in OPERATORS:
                 apply, inner = OPERATORS[type(op)], self.read(x)
@@ -95,7 +95,7 @@ class Reader:
                 return self.call(name, args)
             case ast.Compare():
                 raise ConfigError(
-                    f"`{self.where}` must have comparisons only as the first argument of `where`,"
+                    f"`{self.where}` must use comparisons only as the first argument of `where`,"
                     f" got `{ast.unparse(node)}`"
                 )
         raise ConfigError(
@@ -147,7 +147,7 @@ def parse(text: str, names: Sequence[str] = ("x",), where: str = "expression") -
     names : sequence of str
         The arguments, in their order.
     where : str
-        What messages call the formula.
+        The name of the formula in messages.
 
     Examples
     --------

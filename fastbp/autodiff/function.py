@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Value = Any  # a float or an array
-SHAPES = 64  # of arguments, that a function keeps programs for, and as many that were used before those
+SHAPES = 64  # sets of shapes whose programs a function keeps, and as many older ones
 
 
 @dataclass
 class Traces:
-    """A function for arguments of certain shapes: its graph, and the programs made from it so far."""
+    """A function for arguments of given shapes: its graph, and the programs made so far."""
 
     graph: Graph
     arguments: list[int]
@@ -45,7 +45,7 @@ class Traces:
         return [self.graph.shape(o) for o in self.outputs]
 
     def program(self, kind: str) -> Program:
-        """The program for "value", "gradient", "vjp", "jvp" or "hessian_vector", made when first asked for."""
+        """The program for "value", "gradient", "vjp", "jvp" or "hessian_vector", made on first use."""
         if kind not in self.programs:
             like = {"vjp": self.outputs, "jvp": self.arguments, "hessian_vector": self.arguments}.get(kind, [])
             seeds = [self.graph.argument(self.graph.shape(n)) for n in like]
@@ -57,9 +57,9 @@ class Traces:
 class Traced:
     """A function of numbers and arrays that knows its derivatives; `trace` makes one.
 
-    It is run once on stand-ins for each set of shapes of its arguments, and what it did is kept as a graph of gates.
-    Calls run that graph, so whatever else the function reads is what it was then. Inside of another function that is
-    traced, calls and derivatives are more of its gates, so derivatives nest.
+    It runs once on placeholders for each set of argument shapes, and its operations are kept as a graph of gates. Calls
+    run that graph, so values captured from outside are those of the first call. Inside another traced function, calls
+    and derivatives add gates to that function's graph, so derivatives nest.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class Traced:
         self.__setstate__({"function": function, "dtype": np.dtype(dtype)})
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is copied and pickled: programs are made again."""
+        """State for copies and pickles, without programs."""
         return {"function": self.function, "dtype": self.dtype}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ class Traced:
         self._name = name
 
     def __get__(self, instance: Any, owner: type | None = None) -> Traced:
-        """A method, traced for each instance, which is what it was when the method was traced."""
+        """A method, traced for each instance; the instance's state is that of the first call."""
         if instance is None:
             return self
         bound = Traced(MethodType(self.function, instance), self.dtype)
@@ -107,7 +107,7 @@ class Traced:
         return f"Traced({getattr(self.function, '__name__', self.function)}, dtype={self.dtype.name!r})"
 
     def _trace(self, shapes: tuple[Shape, ...]) -> Traces:
-        """The function for arguments of these shapes, traced when they are first met."""
+        """The function for arguments of these shapes, traced on first use."""
         self._check_count(len(shapes))
         with self._lock:
             found = self._traces.find(shapes)
@@ -118,7 +118,7 @@ class Traced:
                     with tracing(graph):
                         outputs, single = nodes_of_results(graph, self.function(*tracers))
                 except (TypeError, ValueError) as error:
-                    if isinstance(error.__cause__, FastbpError):  # NumPy hides what a tracer said behind its own words
+                    if isinstance(error.__cause__, FastbpError):  # NumPy hides a tracer's error behind its own
                         raise error.__cause__ from None
                     raise
                 found = self._traces[shapes] = Traces(graph, list(graph.arguments), outputs, single)
@@ -139,9 +139,9 @@ class Traced:
             raise ConfigTypeError(f"the traced function must be given {names}, got {count} arguments") from None
 
     def _values(self, args: Sequence[Any]) -> tuple[list[Value], Traces]:
-        """The arguments as programs take them, and the function traced for their shapes."""
+        """The arguments, converted for programs, and the function traced for their shapes."""
         if not isinstance(args, tuple | list):
-            raise ConfigTypeError(f"`args` must be a tuple, one value an argument, got a `{type(args).__name__}`")
+            raise ConfigTypeError(f"`args` must be a tuple, one value per argument, got a `{type(args).__name__}`")
         found = values("argument", args, self.dtype)
         shapes = tuple([() if type(v) is float else v.shape for v in found])
         return found, self._traces.get(shapes) or self._trace(shapes)
@@ -151,7 +151,7 @@ class Traced:
             return traces.program(kind)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
-        """What the function returns: a float, an array or a tuple of them; while another is traced, its gates."""
+        """The result: a float, an array or a tuple of them; inside another traced function, traced values."""
         if named:
             raise by_position(named)
         if Tracer in map(type, args):
@@ -165,7 +165,7 @@ class Traced:
         return results[0] if traces.single else results
 
     def _around(self, args: Sequence[Any], moved: Any = ()) -> Inside | None:
-        """The function on the graph of the one that is being traced around it, if there is one."""
+        """The function on the graph of an enclosing traced function, if there is one."""
         others = moved if isinstance(moved, tuple | list) else (moved,)
         known = (
             OPEN.graphs or Tracer in map(type, others) or (isinstance(args, tuple | list) and Tracer in map(type, args))
@@ -173,7 +173,7 @@ class Traced:
         return inside(self.function, args, others) if known else None
 
     def value_and_gradient(self, *args: Any, **named: Any) -> tuple[float, tuple[Value, ...]]:
-        """The value of a function whose result is one number, and its derivative in every argument.
+        """The value of a scalar function and its derivative in every argument.
 
         Returns
         -------
@@ -196,13 +196,13 @@ class Traced:
         return value, tuple(gradient)
 
     def gradient(self, *args: Any, **named: Any) -> tuple[Value, ...]:
-        """The derivative of a function whose result is one number, in every argument: a tuple, one for each."""
+        """The derivative of a scalar function in every argument, as a tuple."""
         return self.value_and_gradient(*args, **named)[1]
 
     def _check_number(self, what: str, traces: Traces | Inside) -> None:
         if not traces.single or traces.shapes != [()]:
             shown = ", ".join(f"`{shape}`" for shape in traces.shapes)
-            raise ShapeError(f"`{what}` must be of a function whose result is one number, got shape {shown}")
+            raise ShapeError(f"`{what}` needs a function whose result is one number, got shape {shown}")
 
     def vjp(self, args: Sequence[Any], u: Any) -> tuple[Value, ...]:
         """uᵀ J in reverse mode: from a cotangent of the result to one of every argument.
@@ -274,7 +274,7 @@ class Traced:
         return found_blocks[0] if traces.single else tuple(found_blocks)
 
     def hessian_vector(self, args: Sequence[Any], v: Sequence[Any]) -> tuple[Value, ...]:
-        """H v, forward over reverse: how the gradient moves when the arguments move along v (Pearlmutter, 1994).
+        """H v, forward over reverse: the derivative of the gradient along v (Pearlmutter, 1994).
 
         Examples
         --------
@@ -291,7 +291,7 @@ class Traced:
         return self._program(traces, "hessian_vector")([*found, *moved])
 
     def hessian(self, *args: Any, **named: Any) -> Any:
-        """The second derivatives of a function whose result is one number, column by column.
+        """The second derivatives of a scalar function, column by column.
 
         Of one argument an array, its shape twice; of several a tuple of tuples.
         """
@@ -328,7 +328,7 @@ def by_position(named: dict[str, Any]) -> ConfigTypeError:
 
 
 def _units(shapes: Sequence[Shape], dtype: np.dtype[Any]) -> Any:
-    """Every unit vector of values of these shapes: which value, where in it, and all values."""
+    """Every unit vector of values of these shapes, with the index of the value and the place in it."""
     values = [np.zeros(shape, dtype) for shape in shapes]
     for which, value in enumerate(values):
         for at in np.ndindex(value.shape):
@@ -338,18 +338,18 @@ def _units(shapes: Sequence[Shape], dtype: np.dtype[Any]) -> Any:
 
 
 def _plain(blocks: list[Any]) -> Any:
-    """One by itself, numbers as floats, several as a tuple."""
+    """Results as returned: a single one unwrapped, numbers as floats."""
     found = [float(b) if isinstance(b, np.ndarray) and not b.shape else b for b in blocks]
     return found[0] if len(found) == 1 else tuple(found)
 
 
 def trace(function: Callable[..., Any], dtype: Any = "float64") -> Traced:
-    """Make a plain function of numbers and arrays one that knows its derivatives.
+    """Trace a function of numbers and arrays, so that it can be differentiated.
 
-    The function is run on stand-ins that note each operation: operators, NumPy's functions and those of fastbp. So it
-    may have loops and branches over Python values, but none over what it computes. Values have at most two axes, and a
-    result too small to be a normal number may be zero. `trace` can be used as a decorator, of methods too: what `self`
-    holds is then what it was at the first call.
+    The function runs on placeholders that record each operation: operators, NumPy's functions and those of fastbp.
+    Loops and branches may depend on Python values, but not on traced ones. Values have at most two axes, and subnormal
+    results may be flushed to zero. `trace` can decorate functions and methods; for methods, attributes of `self` are
+    those of the first call.
 
     Parameters
     ----------
@@ -366,7 +366,7 @@ def trace(function: Callable[..., Any], dtype: Any = "float64") -> Traced:
     >>> value, dW.shape, dx.shape
     (0.0, (2, 3), (3,))
 
-    A gradient is a tuple, of one argument too, so for SciPy it is
+    A gradient is always a tuple, so SciPy takes it as
     `minimize(F, x0, jac=lambda x: F.gradient(x)[0])`:
 
     >>> F = fb.trace(lambda x: np.sum((x - 1.0) ** 4))

@@ -1,4 +1,4 @@
-"""Functions that NumPy has no name for, of traced values, of numbers and arrays, and of whatever can apply them."""
+"""Functions that NumPy lacks, for traced values, signals, numbers and arrays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def erf_of_array(x: Any) -> Any:
 
 
 def _apply(name: str, x: Any, plain: Callable[[Any], Any]) -> Any:
-    """The gate of a traced value, the method of what has one, the value of anything else."""
+    """Apply a gate: traced to a tracer or signal, computed otherwise."""
     own = getattr(type(x), "_apply", None)
     if own is not None:
         return own(x, name)

@@ -1,8 +1,7 @@
-"""Several gates as one formula: a graph of numbers as a function of lines, for a kernel of its own.
+"""Fusion: a graph of elementwise gates as one formula over lines, compiled as a single kernel.
 
-A traced function runs gate by gate. Where its graph is all numbers and gates that work number by number, such as a
-user's own activation, the formulas of its gates can be put together and compiled as one, and every value between them
-stays in a register.
+A traced function usually runs gate by gate. If all of its values are numbers, as in a custom activation, its gates are
+compiled as one kernel, and intermediate values stay in registers.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ class Fused:
     Attributes
     ----------
     formula : callable
-        One line for each argument, to one line, or a tuple where there are several outputs.
+        Takes a line per argument; returns a line, or a tuple of several.
     text : str
-        The gates, one a line; equal for equal formulas, whatever they were traced from.
+        The gates, one a line; the same for equal formulas.
     digest : str
-        A hash of the text, which a kernel can be named by.
+        A hash of the text, for the kernel's name.
     """
 
     formula: Callable[..., Any]
@@ -37,12 +36,12 @@ class Fused:
 
 
 def fused(graph: Graph, arguments: list[int], outputs: list[int]) -> Fused:
-    """The formula of some outputs of a graph whose every value is a number."""
+    """The formula of outputs of a graph in which every value is a number."""
     order = [n for n in graph.needed(outputs) if n not in arguments]
     for number in [*arguments, *order]:
         node = graph.nodes[number]
         if node.shape != ():
-            raise ShapeError(f"a formula for one number must have no arrays, got shape `{node.shape}` of `{node.gate}`")
+            raise ShapeError(f"an elementwise formula must have no arrays, got shape `{node.shape}` of `{node.gate}`")
     nodes = [graph.nodes[n] for n in order]
     assert all(node.gate == "constant" or GATES[node.gate].elementwise for node in nodes)
     place = {number: i for i, number in enumerate([*arguments, *order])}

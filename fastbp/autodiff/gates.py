@@ -1,4 +1,4 @@
-"""The gates that work number by number: for each its value, and the one derivative that its vjp and its jvp share.
+"""The elementwise gates: for each its value, and the derivative shared by its vjp and jvp.
 
 The Jacobian of such a gate is diagonal, so a product with it from the left and one from the right are the same: the
 cotangent u of z and the tangent t of an input are both multiplied with ∂z/∂x. One column serves both modes:
@@ -25,7 +25,7 @@ cotangent u of z and the tangent t of an input are both multiplied with ∂z/∂
     abs             |x|                     u sign x                0 at 0
     sign            -1, 0 or 1              0
     maximum         the larger              u ([x > y] + ½ [x = y]), u ([y > x] + ½ [x = y])
-    minimum         the smaller             likewise                where they are equal, each gets half
+    minimum         the smaller             likewise                ties: each gets half
     hypot           √(x² + y²)              u (x / z)               u (y / z)     0 at (0, 0)
     where           x if c else y           u if c else 0           0 if c else u
     greater, ...    1 if x > y else 0       0                       0
@@ -33,9 +33,8 @@ cotangent u of z and the tangent t of an input are both multiplied with ∂z/∂
     vjp   the cotangent of each input is the product above with u
     jvp   the tangent of z is the sum of the products above with the tangents of the inputs
 
-Where a value goes into several gates, a branch, x_k = x, the cotangents that come back add up, dx = Σ_k dx_k; that is
-done by who walks the graph. A power whose exponent is a constant integer up to 64 is made of products, one of ½ is a
-root, and -1 a division.
+Where a value goes into several gates, x_k = x, its cotangents add, dx = Σ_k dx_k; `walk.py` does that. Powers with a
+constant integer exponent up to 64 become products, exponent ½ a root, and -1 a division.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def elementwise(
     commutes: bool = False,
     simplify: Simplify | None = None,
 ) -> None:
-    """Enter a gate; `times` multiply a cotangent or tangent with the derivative in each input, None where that is 0."""
+    """Register a gate; `times` multiply a cotangent or tangent by the derivative in each input, None if 0."""
 
     def vjp(g: Graph, node: Node, u: int) -> list[int | None]:
         return [None if part is None else part(g, node, u) for part in times]
@@ -82,7 +81,7 @@ def elementwise(
 
 
 def added(g: Graph, parts: list[int | None]) -> int | None:
-    """The sum of those that are there."""
+    """The sum of those that are not None."""
     out = None
     for part in parts:
         if part is not None:
@@ -107,7 +106,7 @@ def unchanged(g: Graph, node: Node, u: int) -> int:
     return u
 
 
-# Simpler forms, which save gates in derivatives
+# Simplifications, which save gates in derivatives
 
 
 def _add_zero(g: Graph, inputs: tuple[int, ...], note: Any, shape: Shape) -> int | None:
@@ -163,7 +162,7 @@ def _products(g: Graph, inputs: tuple[int, ...], note: Any, shape: Shape) -> int
     return unit if out is None else out
 
 
-# Derivatives of more than one gate
+# Derivatives that need several gates
 
 
 def _power_by_base(g: Graph, node: Node, u: int) -> int:

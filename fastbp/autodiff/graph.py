@@ -1,7 +1,7 @@
 """A traced function: gates in the order they are computed, each once.
 
-Nodes are made through `Graph.gate`, which folds constants and hands back the node that is there already where the same
-gate has the same inputs. Every node has a shape of at most two axes; () is a number.
+`Graph.gate` makes nodes: it folds constants and reuses an existing node with the same gate and inputs. Shapes have at
+most two axes; () is a number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Node:
-    """One gate: its inputs are nodes by number, `note` what else it was told, such as an axis or a shape."""
+    """One gate; `inputs` are numbers of nodes, `note` holds other parameters, such as an axis or a shape."""
 
     number: int
     gate: str
@@ -32,7 +32,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Gate:
-    """What is known of a gate.
+    """The definition of a gate.
 
     Attributes
     ----------
@@ -43,17 +43,17 @@ class Gate:
     vjp : callable
         (graph, node, u) to the cotangent of each input, None where there is none.
     jvp : callable
-        (graph, node, tangents) to the tangent, None where it does not move; so too the tangents of inputs.
+        (graph, node, tangents) to the tangent; None stands for a zero tangent.
     kernels : tuple of str
-        What it is lowered to.
+        The kernels it is lowered to.
     elementwise : bool
-        Whether all inputs and the output have one shape.
+        Whether all inputs and the output have the same shape.
     exact : bool
         Whether `value` has the same bits on every machine, so that constants may be folded with it.
     commutes : bool
         Whether the order of its inputs does not matter.
     simplify : callable, optional
-        (graph, inputs, note, shape) to a node that is there already or a simpler one, or None.
+        (graph, inputs, note, shape) to an existing or simpler node, or None.
     """
 
     value: Callable[..., Any]
@@ -71,7 +71,7 @@ GATES: dict[str, Gate] = {}
 
 
 def two_axes(name: str, shape: Iterable[int]) -> Shape:
-    """A shape that values may have."""
+    """Check a shape."""
     shape = tuple(int(size) for size in shape)
     if len(shape) > 2:
         raise ShapeError(f"`{name}` must have at most two axes, got shape `{shape}`")
@@ -81,7 +81,7 @@ def two_axes(name: str, shape: Iterable[int]) -> Shape:
 
 
 def rows_and_width(shape: Shape) -> tuple[int, int]:
-    """The matrix that a value is: a number 1 x 1, a vector one row."""
+    """Rows and columns of a value: a number is 1 x 1, a vector one row."""
     return (1, 1) if not shape else (1, shape[0]) if len(shape) == 1 else (shape[0], shape[1])
 
 
@@ -91,7 +91,7 @@ class Graph:
     Parameters
     ----------
     dtype : {"float64", "float32"}
-        Of constants; the arguments and everything else is computed in it too.
+        Type of all values.
     """
 
     def __init__(self, dtype: str = "float64") -> None:
@@ -102,17 +102,17 @@ class Graph:
         self._constants: dict[int, Array] = {}
 
     def argument(self, shape: Shape) -> int:
-        """One more argument of the function."""
+        """Add an argument."""
         number = self._add("argument", (), shape, len(self.arguments))
         self.arguments.append(number)
         return number
 
     def stand_in(self, shape: Shape) -> int:
-        """A node that nothing else is, to be replaced before anything runs."""
+        """A fresh placeholder, to be replaced before anything runs."""
         return self._add("argument", (), shape, ("stand-in", len(self.nodes)))
 
     def constant(self, value: Any) -> int:
-        """A number or an array that does not change."""
+        """A constant number or array."""
         with np.errstate(all="ignore"):
             array = np.array(value, self.dtype)
         number = self._add("constant", (), two_axes("constant", array.shape), array.tobytes())
@@ -120,12 +120,12 @@ class Graph:
         return number
 
     def value_of(self, number: int) -> Array | None:
-        """The value of a constant, before it was repeated where it was; None for every other node."""
+        """The value of a constant, before any broadcast; None for other nodes."""
         node = self.nodes[number]
         return self._constants.get(node.inputs[0] if node.gate == "spread" else number)
 
     def number_of(self, number: int) -> float | None:
-        """The one number that a constant holds, once or many times; None for every other node."""
+        """The number of a constant whose elements are all equal; None for other nodes."""
         value = self.value_of(number)
         if value is None or not (value == value.flat[0]).all():
             return None
@@ -135,15 +135,15 @@ class Graph:
         return self.nodes[number].shape
 
     def full(self, value: float, shape: Shape) -> int:
-        """A constant of a shape."""
+        """A constant array filled with one number."""
         return self.spread(self.constant(value), shape)
 
     def spread(self, x: int, shape: Shape) -> int:
-        """x repeated to a shape."""
+        """x broadcast to a shape."""
         return x if self.shape(x) == shape else self.gate("spread", x, note=shape)
 
     def gate(self, name: str, *inputs: int, note: Any = None) -> int:
-        """The node of a gate; what is known already is not made again."""
+        """The node of a gate; an equal one is reused."""
         gate = GATES[name]
         shape = gate.shape(name, [self.shape(i) for i in inputs], note)
         if gate.commutes:
@@ -167,7 +167,7 @@ class Graph:
         return self._known[key]
 
     def replaced(self, nodes: list[int], by: dict[int, int]) -> list[int]:
-        """The same gates, but of other nodes in the place of some."""
+        """Copies of these nodes with some inputs replaced."""
         found = dict(by)
         for number in self.needed(nodes):
             node = self.nodes[number]
@@ -176,7 +176,7 @@ class Graph:
         return [found.get(n, n) for n in nodes]
 
     def needed(self, outputs: Iterable[int]) -> list[int]:
-        """The nodes that these depend on, and they themselves, in order."""
+        """These nodes and all they depend on, in order."""
         wanted, stack = set(), list(outputs)
         while stack:
             number = stack.pop()
@@ -187,7 +187,7 @@ class Graph:
 
 
 def broadcast(name: str, shapes: list[Shape]) -> Shape:
-    """The shape that several have together."""
+    """The common broadcast shape."""
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:

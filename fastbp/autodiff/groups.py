@@ -1,7 +1,7 @@
-"""Groups: steps that go over blocks of rows together, so that what passes between them stays in L1.
+"""Groups: steps that run block by block of rows together, so that intermediate values stay in L1.
 
-Neighbouring steps that work number by number on matrices of one size are a group. A space that only one group writes
-and reads is *inside*: it holds one block, and the next block writes over it. Everything else is a group of one.
+Consecutive elementwise steps on matrices of one size form a group. A space used by a single group is *inside*: its
+buffer holds one block and is overwritten by the next. Every other step is a group of its own.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ PRODUCT_ROWS = 64  # rows of a product that stay in L2
 
 
 class Group:
-    """Steps, the rows they go over, and how many at a time.
+    """Steps, their rows, and the rows of a block.
 
     Attributes
     ----------
     flat : bool
-        Whether they go over the lines of whole spaces rather than over rows, panel by panel.
+        Whether they run over all lines of a space, rather than over rows panel by panel.
     """
 
     def __init__(self, steps: list[Step]) -> None:
@@ -36,7 +36,7 @@ class Group:
             self.rows = first.target.lines if self.flat else first.target.rows
             self.panels = 1 if self.flat else first.target.panels
         self.block = min(PRODUCT_ROWS, self.rows) if first.kernel == "product" else self.rows
-        self.slots: dict[int, int] = {}  # spaces that are inside, by id -> which of the blocks
+        self.slots: dict[int, int] = {}  # id of a space inside -> number of its block buffer
         self.count = 0  # of these blocks
         self.address = 0  # of the first
 
@@ -45,7 +45,7 @@ class Group:
         return found | {id(step.target) for step in self.steps if step.target is not None}
 
     def take_in(self, inside: set[int], arena: Arena) -> None:
-        """Choose the block, and give what is inside its places; one that is read no more goes to the next."""
+        """Choose the block size, and assign buffers to the spaces inside, by liveness."""
         last = {id(v.space): step for step in self.steps for v in step.views}
         free: list[int] = []
         for step in self.steps:
@@ -60,11 +60,11 @@ class Group:
 
     @property
     def stride(self) -> int:
-        """From panel to panel of what is inside."""
+        """The panel stride of spaces inside."""
         return (self.block | 1) * LINE
 
     def place(self, space: Space) -> tuple[int, int, int]:
-        """Address and stride of a space, and how far back its first row is for each row before the block's."""
+        """Address and stride of a space, and the bytes to go back per row before the block."""
         slot = self.slots.get(id(space))
         if slot is None:
             return space.address, space.stride, 0
@@ -72,13 +72,13 @@ class Group:
 
 
 def scheduled(steps: list[Step]) -> list[Step]:
-    """The steps in an order that makes groups long: what does not belong to a group waits until its result is read.
+    """The steps reordered for long groups: a step that fits no group is delayed until its result is read.
 
-    Such is the sum whose gradient follows: all gates before and behind it become one group.
+    So the sum before a gradient does not split the elementwise gates around it.
     """
     out: list[Step] = []
     late: list[Step] = []
-    written: set[int] = set()  # by those that wait
+    written: set[int] = set()  # by delayed steps
     size: tuple[int, int] | None = None  # of the group at the end of `out`
     for step in steps:
         joins = _size(step) == size is not None
@@ -95,7 +95,7 @@ def scheduled(steps: list[Step]) -> list[Step]:
 
 
 def grouped(steps: list[Step]) -> list[Group]:
-    """Groups of steps in their order."""
+    """Groups of steps, in order."""
     out: list[list[Step]] = []
     for step in steps:
         if out and _size(step) == _size(out[-1][0]) is not None:
@@ -110,7 +110,7 @@ def _size(step: Step) -> tuple[int, int] | None:
 
 
 def place(groups: list[Group], pinned: Iterable[Space], arena: Arena) -> None:
-    """Give every space an address; one that no later step reads goes to the next of its size."""
+    """Give every space an address; a dead one is reused for the next of its size."""
     steps = [step for group in groups for step in group.steps]
     users: defaultdict[int, set[int]] = defaultdict(set)
     for number, group in enumerate(groups):

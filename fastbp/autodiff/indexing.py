@@ -1,4 +1,4 @@
-"""Indices of traced values: whole numbers, slices, `...` and `np.newaxis` are one gate; lists and masks several."""
+"""Indexing traced values: integers, slices, `...` and `np.newaxis` are one gate; lists and masks are several."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastbp.errors import ConfigTypeError, ShapeError, brief
 
 
 def _range(which: Any, size: int, axis: int) -> tuple[int, int, int]:
-    """(first, step, count) of what an index picks on an axis."""
+    """(first, step, count) of an index on an axis."""
     if isinstance(which, slice):
         first, stop, step = which.indices(size)
         count = len(range(first, stop, step))
@@ -61,24 +61,24 @@ def taken(x: Tracer, index: Any) -> Tracer:
 
 
 def _places(given: Any) -> Any:
-    """A list or mask as an array of whole numbers or of truths."""
+    """A list or mask as an array of integers or booleans."""
     array = np.asarray(given, None if np.size(given) else np.intp)
     if array.dtype.kind not in "biu" or array.ndim > 2 or (array.ndim == 2 and array.dtype.kind != "b"):
-        raise ConfigTypeError(f"an index that is a list must be of whole numbers or truths, got `{brief(given)}`")
+        raise ConfigTypeError(f"an index list must hold whole numbers or booleans, got `{brief(given)}`")
     return array
 
 
 def _listed(x: Tracer, parts: list[Any]) -> Tracer:
     """x[..., list, ...], x[rows, columns] and x[mask]."""
     if None in [p if p is None else 0 for p in parts] or any(p is ... for p in parts):
-        raise ConfigTypeError("an index with a list must have no `...` and no `np.newaxis`, got one")
+        raise ConfigTypeError("an index with a list must have no `...` and no `np.newaxis`")
     if len(parts) > x.ndim:
         raise ShapeError(f"an index must be of at most {x.ndim} axes, got {len(parts)}")
     for at, part in enumerate(parts):
         if isinstance(part, np.ndarray) and part.dtype.kind == "b":
             have = x.shape[at : at + part.ndim]
             if part.shape != have or (part.ndim == 2 and len(parts) > 1):
-                raise ShapeError(f"a mask must have the shape of what it picks from, `{have}`, got `{part.shape}`")
+                raise ShapeError(f"a mask must have the shape of the axes it indexes, `{have}`, got `{part.shape}`")
             if part.ndim == 2:
                 return _along(reshape(x, -1), np.flatnonzero(part), 0)
             parts[at] = np.flatnonzero(part)
@@ -91,7 +91,7 @@ def _listed(x: Tracer, parts: list[Any]) -> Tracer:
 
 
 def _within(which: Any, size: int, axis: int) -> Any:
-    """Places counted from 0."""
+    """Indices counted from 0."""
     if not which.size:
         raise ShapeError(f"an index must pick at least one element, got an empty list for axis {axis}")
     for i in which:
@@ -101,7 +101,7 @@ def _within(which: Any, size: int, axis: int) -> Any:
 
 
 def _along(x: Tracer, which: Any, axis: int) -> Tracer:
-    """Some places on an axis: one take for each stretch with one step."""
+    """Some indices of an axis: one `take` for each run with a constant step."""
     at = _within(which, x.shape[axis], axis).tolist()
     found, begin, whole = [], 0, (slice(None),) * axis
     while begin < len(at):
@@ -116,11 +116,11 @@ def _along(x: Tracer, which: Any, axis: int) -> Tracer:
 
 
 def _pairs(x: Tracer, rows: Any, columns: Any) -> Tracer:
-    """x[rows[i], columns[i]]; where these are all rows in order, one sum."""
+    """x[rows[i], columns[i]]; one sum if these are all rows in order."""
     try:
         rows, columns = np.broadcast_arrays(rows, columns)
     except ValueError:
-        raise ShapeError(f"lists of an index must be of one length, got {len(rows)} and {len(columns)}") from None
+        raise ShapeError(f"lists of an index must have the same length, got {len(rows)} and {len(columns)}") from None
     rows, columns = (
         _within(which, size, axis) for axis, (which, size) in enumerate(zip((rows, columns), x.shape, strict=True))
     )

@@ -1,12 +1,11 @@
 """Lowering: from the nodes of a graph to steps over spaces, one for each op that will run.
 
-A *space* is a panel matrix without an address yet; a *view* is how a step reads one. Repeating costs nothing where a
-gate that works number by number reads the result: a number is one line for all, a row one line a panel, a column one
-panel for all. What only moves the same bytes, such as a vector made a matrix of one row, is no step at all.
+A *space* is a panel matrix without an address yet; a *view* is how a step reads one. Broadcasting to an elementwise
+gate is free: strides of 0 read a number as one line for all, a row as one line per panel, a column as one panel for
+all. A reshape that keeps the bytes, such as a vector to one row, is no step.
 
-A bias is added where the product begins: in x W + b, if nothing else reads x W, the sum is one `product`, as a layer's
-is; so a traced layer has the bits of the layer. For the same reason xᵀ u is `gate_outer`, which is the sum of a weight
-sweep.
+In x W + b, if nothing else reads x W, product and sum are one `product` op, as in a layer; so a traced layer has the
+bits of the layer. For the same reason xᵀ u is `gate_outer`, the sum of a weight sweep.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from fastbp.kernels.fields import LINE
 
 @dataclass(eq=False)
 class Space:
-    """A panel matrix to be placed; `pinned` ones are nobody else's, before and after.
+    """A panel matrix to be placed; memory of `pinned` ones is never reused.
 
-    A number may be one line, `at`, of a `whole` space of numbers.
+    A number may be line `at` of a `whole` space of numbers.
     """
 
     rows: int
@@ -45,7 +44,7 @@ class Space:
 
 @dataclass(frozen=True)
 class View:
-    """How a space is read: how far the next panel is, and the next row; 0 for the same again."""
+    """How a space is read: strides of panels and rows; 0 repeats."""
 
     space: Space
     stride: int
@@ -53,13 +52,13 @@ class View:
 
     @property
     def flat(self) -> bool:
-        """Whether the space can be read line after line, or is one line for all."""
+        """Whether the space is read as consecutive lines, or as one line for all."""
         return (self.stride, self.row) in ((0, 0), (self.space.stride, LINE))
 
 
 @dataclass(eq=False)
 class Step:
-    """One op: its kernel, what it reads as A, B and Y, what it writes, and other words of its record."""
+    """One op: kernel, views A, B and Y, output, and other fields of its record."""
 
     kernel: str
     target: Space | None
@@ -67,8 +66,8 @@ class Step:
     rows: int
     elementwise: bool = False
     words: dict[str, int] = field(default_factory=dict)
-    once: bool = False  # it depends on constants only, so it runs when the program is made
-    user: int | None = None  # its A (of a gather) or C (of a scatter) is the caller's array of this number
+    once: bool = False  # constant: runs once, when the program is made
+    user: int | None = None  # number of the caller's array that is its A (gather) or C (scatter)
     number: int = 0  # of its record
 
 
@@ -89,13 +88,13 @@ class Lowering:
         self.constants: list[tuple[Space, Any]] = []
         self.numbers = [n for n in inputs if graph.shape(n) == ()]
         self.number_outputs = [i for i, n in enumerate(outputs) if graph.shape(n) == ()]
-        self.vector_inputs: list[tuple[int, Space]] = []  # which input, and where it goes
-        self.vector_outputs: dict[int, Space] = {}  # which output, and where it is
+        self.vector_inputs: list[tuple[int, Space]] = []  # number of the input, and its space
+        self.vector_outputs: dict[int, Space] = {}  # number of the output, and its space
         self._inputs = {n: i for i, n in enumerate(inputs)}
         self._spaces: dict[int, Space] = {}
         self._columns: dict[int, View] = {}
-        self._once: set[int] = set()  # nodes that depend on constants only
-        # Numbers come in as float64 and go out as reals, a line each, side by side.
+        self._once: set[int] = set()  # constant nodes
+        # Numbers come in as float64 and go out as reals, one line each, in one space.
         self.arguments = Space(max(len(self.numbers), 1), 1, 1, pinned=True)
         self.results = Space(max(len(self.number_outputs), 1), 1, 1, pinned=True)
         order = graph.needed(outputs)
@@ -115,14 +114,14 @@ class Lowering:
         for number in left:
             self._put_out(number, outputs)
 
-    # Where values are.
+    # Spaces of values.
 
     def space(self, shape: tuple[int, ...], pinned: bool = False) -> Space:
         rows, width = rows_and_width(shape)
         return Space(rows, width, -(-width // self.in_line), pinned)
 
     def whole(self, number: int) -> View:
-        """A value as a matrix of its own, made now where no one has needed it yet."""
+        """A value materialised as a matrix."""
         if number not in self._spaces:
             node = self.graph.nodes[number]
             match node.gate:
@@ -143,7 +142,7 @@ class Lowering:
         return View(space, space.stride, LINE)
 
     def view(self, number: int) -> View:
-        """A value as a gate reads it that works number by number."""
+        """A value as an elementwise gate reads it."""
         node = self.graph.nodes[number]
         if node.gate != "spread" or number in self._spaces:
             return self.whole(number)
@@ -158,7 +157,7 @@ class Lowering:
         return View(self.whole(source).space, self.whole(source).space.stride, 0)
 
     def _column(self, source: int, rows: int) -> View:
-        """One panel with each row's number in every lane."""
+        """One panel with each row's number in all lanes."""
         if source not in self._columns:
             space = Space(rows, self.in_line, 1, pinned=source in self._once)
             self._step("gate_repeat", space, (self.whole(source),), rows, self._is_once(source))
@@ -203,25 +202,25 @@ class Lowering:
         self.steps.append(Step(kernel, target, views, rows, words=more, once=once, **named))
 
     def _waits(self, node: Node) -> bool:
-        """Whether a node is made only when it is read, or inside the step that reads it."""
+        """Whether a node is lowered lazily, by the step that reads it."""
         if node.gate in ("argument", "constant", "spread", "transpose", "tied") or node.number in self._biased.values():
             return True
         return node.gate == "reshape" and self._same_bytes(node)
 
     def _same_bytes(self, node: Node) -> bool:
-        """Whether a reshaped value lies as it did; a number is in every lane of its line, which others are not."""
+        """Whether a reshape keeps the bytes; a number fills every lane of its line, other values do not."""
         shape = self.graph.shape(node.inputs[0])
         return rows_and_width(shape) == rows_and_width(node.shape) and (node.shape != () or shape == ())
 
     def _under_names(self, number: int) -> int:
-        """The node whose bytes these are."""
+        """The node that owns these bytes."""
         node = self.graph.nodes[number]
         while node.gate == "reshape" and self._same_bytes(node):
             node = self.graph.nodes[node.inputs[0]]
         return node.number
 
     def _with_bias(self, order: list[int], users: Counter[int]) -> dict[int, int]:
-        """Sums -> the product in each that a bias is added to, and that no one else reads."""
+        """Node of a sum -> its product to which a bias is added, if nothing else reads that."""
         found: dict[int, int] = {}
         for number in order:
             node = self.graph.nodes[number]
@@ -238,7 +237,7 @@ class Lowering:
         return found
 
     def _is_row(self, number: int, shape: tuple[int, ...]) -> bool:
-        """Whether a value is one row for all rows of a matrix."""
+        """Whether a value is one row, broadcast over a matrix."""
         node = self.graph.nodes[number]
         rows, width = rows_and_width(shape)
         source = self.graph.shape(node.inputs[0]) if node.gate == "spread" else node.shape
@@ -303,7 +302,7 @@ class Lowering:
         self._step("gate_transpose", space, (source,), source.space.rows, once)
 
     def _spread_out(self, node: Node) -> None:
-        """Write a repeated value out, for a step that needs all of it."""
+        """Materialise a broadcast value, for a step that needs all of it."""
         source, once = self.view(node.number), self._is_once(*node.inputs)
         if source.space.rows == rows_and_width(node.shape)[0] and source.stride == source.space.stride and source.row:
             self._spaces[node.number] = source.space
@@ -314,7 +313,7 @@ class Lowering:
 
 
 def line(whole: Space, at: int) -> Space:
-    """One line of a space of numbers, one a row."""
+    """One line of a space that has a number per row."""
     return Space(1, 1, 1, pinned=True, whole=whole, at=at)
 
 

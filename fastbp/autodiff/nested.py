@@ -1,8 +1,7 @@
-"""Derivatives inside of a function that is being traced: more gates of its graph, which are differentiated in turn.
+"""Derivatives inside a function that is being traced: they add gates to its graph, which can be differentiated again.
 
-The inner function runs on stand-ins, nodes that nothing else is, so its derivative is in its own arguments alone:
-neither in what it reads from around it, nor in one argument through another. At the end what was given takes the place
-of the stand-ins.
+The inner function is traced on fresh placeholder nodes, so it is differentiated only with respect to its own arguments
+and never through values captured from outside. Afterwards the actual arguments replace the placeholders.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from fastbp.errors import ConfigTypeError, ShapeError
 
 
 class Open(threading.local):
-    """The graphs that this thread is tracing, the innermost last."""
+    """Graphs being traced by this thread, innermost last."""
 
     graphs: tuple[Graph, ...] = ()
 
@@ -58,7 +57,7 @@ def results_of(kind: str, g: Graph, arguments: list[int], outputs: list[int], se
 
 
 class Inside:
-    """A function on values of a graph that is being traced.
+    """A function applied to values of a graph that is being traced.
 
     Parameters
     ----------
@@ -86,12 +85,12 @@ class Inside:
 
     @property
     def moves(self) -> bool:
-        """Whether the results depend on an argument of a function around this one."""
+        """Whether the results depend on an argument of an enclosing function."""
         g = self.graph
         return any(g.nodes[n].gate == "argument" and n not in self.arguments for n in g.needed(self.outputs))
 
     def settled(self, nodes: list[int]) -> list[Tracer]:
-        """These nodes for what was given."""
+        """These nodes with the placeholders replaced."""
         found = self.graph.replaced(nodes, dict(zip(self.arguments, self.given, strict=True)))
         return [Tracer(self.graph, n) for n in found]
 
@@ -100,7 +99,7 @@ class Inside:
         return self.settled(results_of(kind, self.graph, self.arguments, self.outputs, nodes))
 
     def seeds(self, where: str, given: Any, shapes: list[Shape], single: bool) -> list[Any]:
-        """Cotangents or tangents, which must have these shapes."""
+        """Cotangents or tangents, checked against shapes."""
         found = [given] if single else given
         if not isinstance(found, tuple | list) or len(found) != len(shapes):
             got = len(found) if isinstance(found, tuple | list) else f"a `{type(found).__name__}`"
@@ -142,7 +141,7 @@ class Inside:
 
 
 def inside(function: Callable[..., Any], args: Any, others: Sequence[Any] = ()) -> Inside | None:
-    """The function on the graph around it, where it is given traced values or reads some; otherwise None."""
+    """The function on the enclosing graph, if it takes or captures traced values; otherwise None."""
     values = (*args, *others) if isinstance(args, tuple | list) else ()
     graph = next((v.graph for v in values if isinstance(v, Tracer)), None)
     if graph is not None:

@@ -1,4 +1,4 @@
-"""NumPy's names for gates, and for what is made of several gates."""
+"""NumPy's names for gates and compositions of gates."""
 
 from __future__ import annotations
 
@@ -102,23 +102,23 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "size": lambda a: prod(a.shape),
     "copy": lambda a: a,
 }
-# SciPy's that are gates.
+# SciPy functions that are gates.
 SCIPY: dict[str, Callable[..., Tracer]] = {"erf": _gate("erf"), "expit": _gate("sigmoid")}
 
 
 def listed() -> str:
-    """What can be traced, for a message."""
+    """The functions that can be traced, for docs/ops.md."""
     names = sorted({*UFUNCS, *FUNCTIONS}, key=lambda name: (name.count("."), name))
     own = ", ".join(f"`fb.{name}`" for name in ("erf", "relu", "sigmoid", "softplus"))
     return f"NumPy's {', '.join(f'`{name}`' for name in names)}, and {own}"
 
 
 def unknown(name: str) -> ConfigError:
-    return ConfigError(f"`{name}` must be a function that can be traced, which it is not; there are {listed()}")
+    return ConfigError(f"`{name}` cannot be traced\nhint: docs/ops.md lists the functions that can")
 
 
 def called(shown: str, own: Callable[..., Any], args: Any, settings: Any) -> Any:
-    """own(*args, **settings), or one sentence."""
+    """Call own(*args, **settings), with readable errors."""
     known = signature(own).parameters
     for name in settings:
         if name not in known:
@@ -136,11 +136,11 @@ def called(shown: str, own: Callable[..., Any], args: Any, settings: Any) -> Any
         raise
     except TypeError:
         kinds = ", ".join(f"`{type(a).__name__}`" for a in (*args, *settings.values()))
-        raise ConfigTypeError(f"`{shown}` of a traced value must be given what it can trace, got {kinds}") from None
+        raise ConfigTypeError(f"`{shown}` of a traced value takes traced values and numbers, got {kinds}") from None
 
 
 def ufunc(function: Any, method: str, inputs: Any, settings: Any) -> Any:
-    """What `function` is of traced values; of NumPy's and of SciPy's own."""
+    """Apply a ufunc of NumPy or SciPy to traced values."""
     name, of_numpy = function.__name__, getattr(np, function.__name__, None) is function
     shown = f"np.{name}" if of_numpy else name
     own = (UFUNCS if of_numpy else SCIPY).get(name)
@@ -167,7 +167,7 @@ def method(name: str, x: Tracer, args: Any, settings: Any) -> Any:
 
 
 def nodes_of_results(graph: Any, found: Any) -> tuple[list[int], bool]:
-    """The nodes of what a traced function returns, and whether that is one value."""
+    """The nodes of a traced function's results, and whether it returned a single value."""
     single = not isinstance(found, tuple | list) or not any(isinstance(v, Tracer) for v in found)
     numbers = []
     for value in [found] if single else found:

@@ -1,4 +1,4 @@
-"""A program: the steps of a lowered graph as records in memory, and how values get in and out."""
+"""A program: the steps of a lowered graph as records in memory, called with values."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ RECORDS: dict[str, type[Op]] = {
     "scatter": RowsOp,
     "gate_take": TakeOp,
     "gate_place": TakeOp,
-}  # of all other kernels: GateOp
+}  # all other kernels take a GateOp
 
 
 class Program:
-    """Some nodes of a graph as a function of others; one thread at a time.
+    """Nodes of a graph as a function of other nodes; not thread-safe.
 
     Parameters
     ----------
@@ -65,13 +65,13 @@ class Program:
     # Memory.
 
     def _worker(self) -> int:
-        """One that gates and products can have: its head takes rows as they come."""
+        """A worker for gates and products; its head reads rows in order."""
         workers = Table(self.arena, Worker, 1)
         workers.records[0].head = Table(self.arena, Head, 1).address
         return workers.address
 
     def _write(self, space: Space, value: NDArray[Any]) -> None:
-        """Write a constant: a number into every lane."""
+        """Write a constant; a number into every lane."""
         rows, width = rows_and_width(value.shape)
         in_line = LINE // value.itemsize
         padded = np.zeros((rows, space.panels * in_line), value.dtype)
@@ -83,7 +83,7 @@ class Program:
     # Records.
 
     def _records(self, groups: list[Group]) -> tuple[int, int]:
-        """Write groups and their steps; the address of the first group, and how many there are."""
+        """Write groups and their steps; returns address and number of the groups."""
         steps = [(step, group) for group in groups for step in group.steps]
         self._ops = Table.of(self.arena, Op, [self._record(step, group) for step, group in steps])
         for number, (step, _) in enumerate(steps):
@@ -157,7 +157,7 @@ class Program:
         return view(space.address, (width,), dtype)
 
     def __call__(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        """Floats for numbers, and for other values arrays in C order of the graph's dtype; the same come out."""
+        """Takes and returns floats for numbers, and C-contiguous arrays of the graph's dtype."""
         with self._lock:
             if self._only_numbers:
                 if values:

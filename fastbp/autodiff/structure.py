@@ -1,4 +1,4 @@
-"""The gates that move numbers or add them up: for each its value, its shape, its vjp and its jvp.
+"""Gates that sum or rearrange numbers: value, shape, vjp and jvp of each.
 
     gate       z                               vjp, u the cotangent of z               jvp
     sum        Σ x over some axes              u repeated along them                   Σ tx
@@ -11,12 +11,12 @@
     tied       m, the extreme of x             (0, u [x = m] / k)                      Σ tx [x = m] / k
 
 All but the last two are linear, so their jvp is the gate itself. `tied` has the value of m and shares its derivative
-evenly among the k numbers of x that are equal to it, wherever they stand; how m was found does not matter.
+evenly among the k numbers of x that are equal to it.
 
 In matmul, z_bo = Σ_i x_bi y_io depends on x_bi through row b of z alone, with derivative y_io, which gives u yᵀ;
 likewise xᵀ u. No Jacobian of a matrix in a matrix is ever formed.
 
-The places of take and place are two ranges (first, step, count), of rows and of columns.
+The places of `take` and `place` are two ranges (first, step, count), of rows and of columns.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Range = tuple[int, int, int]
 
 
 def summed_to(g: Graph, u: int, shape: Shape) -> int:
-    """u summed over the axes along which something of this shape was repeated."""
+    """u summed over the axes that were broadcast from this shape."""
     have = g.shape(u)
     if have == shape:
         return u
@@ -52,7 +52,7 @@ def linear(
     simplify: Any = None,
     exact: bool = True,
 ) -> None:
-    """Enter a gate of one input that is linear in it: its jvp is itself."""
+    """Register a gate that is linear in its one input: its jvp is itself."""
 
     def vjp(g: Graph, node: Node, u: int) -> list[int | None]:
         return [pull(g, node, u)]
@@ -76,7 +76,7 @@ def _unsummed(g: Graph, node: Node, u: int, like: int) -> int:
 
 
 def _of_one(g: Graph, inputs: tuple[int, ...], axes: Any, shape: Shape) -> int | None:
-    """A sum over axes of length 1 is none."""
+    """A sum over axes of length 1 is a reshape."""
     have = g.shape(inputs[0])
     return g.gate("reshape", inputs[0], note=shape) if all(have[a] == 1 for a in axes) else None
 

@@ -1,4 +1,4 @@
-"""What stands for the arguments while a function is traced: numbers and arrays that note what is done with them."""
+"""Tracers: placeholders for arguments that record the operations on them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fastbp.autodiff.graph import Graph, Shape, broadcast
 from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
 
 ONCE = "a traced function is run once, so what it does may not depend on values"
-BRANCHES = "use `np.where(x > 0, a, b)` or `np.maximum(a, b)` in the place of `if`"
-NUMBERS = "use `np.sin(x)` in the place of `math.sin(x)`, and `np.stack` in the place of `out[0] = x`"
+BRANCHES = "use `np.where(x > 0, a, b)` or `np.maximum(a, b)` instead of `if`"
+NUMBERS = "use `np.sin(x)` instead of `math.sin(x)`, and `np.stack` instead of `out[0] = x`"
 OPERATORS = {
     "add": "add",
     "sub": "subtract",
@@ -69,10 +69,10 @@ class Tracer:
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"a traced value has no attribute `{name}`")
 
-    # What would need a value.
+    # Operations that would need a value.
 
     def _refuse(self, what: str, hint: str = BRANCHES) -> NoReturn:
-        raise ConfigError(f"`{what}` of a traced value must not be asked for: {ONCE}\nhint: {hint}")
+        raise ConfigError(f"`{what}` of a traced value is not known: {ONCE}\nhint: {hint}")
 
     def __bool__(self) -> bool:
         self._refuse("bool")
@@ -94,7 +94,7 @@ class Tracer:
 
     def __len__(self) -> int:
         if not self.shape:
-            raise ConfigTypeError("a traced number must not be taken for a list, got `len` of it")
+            raise ConfigTypeError("a traced number has no `len`")
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tracer]:
@@ -110,7 +110,7 @@ class Tracer:
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise ConfigError(
             "a traced value must not be made into an array: NumPy's functions take it as it is\n"
-            "hint: use `np.stack([a, b])` in the place of `np.array([a, b])` or of a list of traced values"
+            "hint: use `np.stack([a, b])` instead of `np.array([a, b])` or a list of traced values"
         )
 
     # NumPy's functions.
@@ -179,7 +179,7 @@ class Tracer:
         return self
 
     def _apply(self, name: str) -> Tracer:
-        """A gate by name; `fastbp.autodiff.functions` asks for it."""
+        """Apply a gate by name, for `fastbp.autodiff.functions`."""
         return gate(name, self)
 
     def __getitem__(self, index: Any) -> Tracer:
@@ -212,13 +212,14 @@ def _operator(name: str, swapped: bool = False) -> Callable[..., Tracer]:
 
 def _no_operator(sign: str) -> Callable[..., NoReturn]:
     def method(self: Tracer, *_: Any) -> NoReturn:
-        raise ConfigTypeError(f"`{sign}` must be one of `+`, `-`, `*`, `/`, `**`, `@` and comparisons, which it is not")
+        known = "`+`, `-`, `*`, `/`, `**`, `@` and comparisons"
+        raise ConfigTypeError(f"`{sign}` is not supported for traced values; supported are {known}")
 
     return method
 
 
 def _is_truth(value: Any) -> bool:
-    """Whether a value is made of comparisons."""
+    """Whether a value is a boolean made of comparisons."""
     if not isinstance(value, Tracer):
         return bool(_constant(value).dtype == bool)
     node = value.graph.nodes[value.number]
@@ -254,15 +255,15 @@ setattr(Tracer, "__invert__", _logic("~", "logical_not"))  # noqa: B010
 def graph_of(*values: Any) -> Graph:
     graph = next((v.graph for v in values if isinstance(v, Tracer)), None)
     if graph is None:
-        raise ConfigTypeError("one of the values must be traced, got none that is")
+        raise ConfigTypeError("one of the values must be traced")
     return graph
 
 
 def node_of(graph: Graph, value: Any) -> int:
-    """The node of a value that is traced or constant."""
+    """The node of a traced or constant value."""
     if isinstance(value, Tracer):
         if value.graph is not graph:
-            raise ConfigError("traced values must be of one function, got some of two")
+            raise ConfigError("traced values must be of the same function")
         return value.number
     array = _constant(value)
     if array.dtype.kind not in "fiub":
@@ -292,7 +293,7 @@ def gate(name: str, *values: Any) -> Tracer:
 
 
 def axes_of(shape: Shape, axis: Any) -> tuple[int, ...]:
-    """The axes that are meant, counted from 0 and in order; None means all."""
+    """The axes, sorted and counted from 0; None means all."""
     axes = tuple(range(len(shape))) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     try:
         found = tuple(sorted(operator.index(a) % len(shape) if -len(shape) <= a < len(shape) else a for a in axes))
@@ -301,7 +302,7 @@ def axes_of(shape: Shape, axis: Any) -> tuple[int, ...]:
     if any(not 0 <= a < len(shape) for a in found):
         raise ShapeError(f"`axis` must be one of shape `{shape}`, got `{axis}`")
     if len(set(found)) < len(found):
-        raise ShapeError(f"`axis` must have no axis twice, got `{axis}`")
+        raise ShapeError(f"`axis` must be unique axes, got `{axis}`")
     return found
 
 

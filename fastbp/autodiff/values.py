@@ -1,4 +1,4 @@
-"""The edge: what users hand to a traced function comes in here, is checked once, and leaves as programs want it."""
+"""Checks and conversion of the arguments of traced functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastbp.errors import ConfigTypeError, DataError, DataTypeError, ShapeError
 
 
 def value(where: str, given: Any, dtype: np.dtype[Any]) -> Any:
-    """A float, or an array in C order of the dtype: the array itself where it is so already."""
+    """A float, or a C-contiguous array of the dtype, uncopied if possible."""
     kind = type(given)
     if kind is float:
         return given
@@ -20,7 +20,7 @@ def value(where: str, given: Any, dtype: np.dtype[Any]) -> Any:
         try:
             return float(given)
         except OverflowError:
-            raise DataError(f"{where} must fit into `float64`, got a whole number that does not") from None
+            raise DataError(f"{where} must fit into `float64`") from None
     if kind is np.ndarray and given.dtype == dtype and given.ndim and given.ndim < 3 and given.size:
         flags = given.flags
         if flags.c_contiguous and flags.aligned and dtype.isnative:
@@ -28,9 +28,7 @@ def value(where: str, given: Any, dtype: np.dtype[Any]) -> Any:
     try:
         array = np.asarray(given)
     except (ValueError, TypeError, RuntimeError):  # a RuntimeError is what tensors with gradients raise
-        raise DataError(
-            f"{where} must be a number or an array, got a `{kind.__name__}` that NumPy cannot read as one"
-        ) from None
+        raise DataError(f"{where} must be a number or an array, got a `{kind.__name__}`") from None
     if array.dtype.kind not in "fiub":
         raise DataTypeError(f"{where} must be real numbers, got dtype `{array.dtype}`")
     if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
@@ -43,7 +41,7 @@ def value(where: str, given: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def values(where: str, given: Sequence[Any], dtype: np.dtype[Any]) -> list[Any]:
-    """One value after another; `where` names them, each with its number."""
+    """Each value checked; `where` and its number name it."""
     return [v if type(v) is float else value(f"`{where} {i}`", v, dtype) for i, v in enumerate(given)]
 
 
@@ -52,7 +50,7 @@ def shape_of(given: Any) -> Shape:
 
 
 def of_shapes(where: str, given: Any, shapes: Sequence[Shape], single: bool, dtype: np.dtype[Any]) -> list[Any]:
-    """Values that must have these shapes: one by itself where there is only one, else a tuple or list of them."""
+    """Values of these shapes: a single value for one shape, else a tuple or list."""
     if single:
         found = [value(f"`{where}`", given, dtype)]
     else:

@@ -1,8 +1,8 @@
-"""Forward and reverse mode: walks over a graph that add the derivative to it, as more gates.
+"""Forward and reverse mode: walks over a graph that add derivatives to it, as more gates.
 
-Reverse: in the opposite order of computation each node that the outputs depend on gets its cotangent, the sum of what
-its children hand down, and hands on u times its own derivatives. Forward: in order, each node gets its tangent from
-those of its inputs. Both make nodes of the same graph, so a derivative of a derivative is another walk.
+Reverse: in reverse order, each node gets its cotangent u, the sum over its readers, and passes u times its derivatives
+to its inputs. Forward: in order, each node gets its tangent from those of its inputs. Both add nodes to the same graph,
+so higher derivatives are further walks.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The command line: a file a command, and nothing heavy imported before it is needed."""
+"""The command line: one file per command; heavy imports happen inside the commands."""

@@ -8,7 +8,7 @@ from fastbp.cli.output import print_json, say, table
 
 
 @click.command("bench")
-@click.option("--threads", type=click.IntRange(1, 256), help="By default the process's processors.")
+@click.option("--threads", type=click.IntRange(1, 256), help="By default as many as the process has processors.")
 @click.option(
     "--seconds",
     type=click.FloatRange(0.0, 3600.0, min_open=True),
@@ -18,9 +18,9 @@ from fastbp.cli.output import print_json, say, table
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(threads: int | None, seconds: float, as_json: bool) -> None:
-    """Time training steps of some networks against the same mathematics in plain NumPy.
+    """Time training steps against the same mathematics in plain NumPy.
 
-    Both take the same steps from the same parameters first, and are timed only if they agree. `python -m bench` in the
+    Both first take the same steps from the same parameters, and are timed only if they agree. `python -m bench` in the
     repository compares with PyTorch and JAX as well.
     """
     from fastbp.runs.speed import measure

@@ -10,8 +10,8 @@ from fastbp.cli.output import give, print_json, say, table
 
 @click.command("check")
 @config_options
-@click.option("--print-config", is_flag=True, help="Print the configuration with every default as well.")
-@click.option("--plan", "reads_plan", is_flag=True, help="Print what a training step runs as well, op by op.")
+@click.option("--print-config", is_flag=True, help="Also print the configuration with every default.")
+@click.option("--plan", "reads_plan", is_flag=True, help="Also print the ops of a training step.")
 @output_options
 def command(
     config: str | None,

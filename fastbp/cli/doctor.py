@@ -11,7 +11,7 @@ from fastbp.cli.output import print_json, say, table
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--clean-cache", is_flag=True, help="Remove machine code of other versions, levels and settings instead.")
 def command(as_json: bool, clean_cache: bool) -> None:
-    """Tell what fastbp sees of this machine, and how fast it is."""
+    """Show what fastbp detects on this machine, and how fast it is."""
     if clean_cache:
         _clean(as_json)
         return

@@ -12,7 +12,7 @@ from fastbp.cli.output import print_json, say, table
 @click.argument("model")
 @click.argument("files", nargs=-1)
 @click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help="By default those of the run.")
-@click.option("--delimiter", help="Between the fields of a .csv file; by default as in training.")
+@click.option("--delimiter", help="Field delimiter of .csv files; by default as in training.")
 @output_options
 def command(
     model: str,

@@ -11,9 +11,9 @@ from fastbp.cli.output import print_json, say, table
 @click.command("gradcheck")
 @config_options
 @click.option(
-    "--rows", type=click.IntRange(1), default=32, show_default=True, help="Training rows that the loss is taken over."
+    "--rows", type=click.IntRange(1), default=32, show_default=True, help="Number of training rows in the loss."
 )
-@click.option("--tolerance", default=1e-6, show_default=True, help="Largest relative difference that passes.")
+@click.option("--tolerance", default=1e-6, show_default=True, help="Largest relative difference accepted.")
 @output_options
 def command(
     config: str | None,
@@ -28,7 +28,7 @@ def command(
     """Compare the gradients of CONFIG's network with central differences of its loss, in float64.
 
     Each parameter array is moved along random directions; the difference is measured against the gradient's size. Exits
-    with 1 where one is larger than the tolerance.
+    with 1 if one exceeds the tolerance.
     """
     from fastbp.config.build import plan_of
     from fastbp.runs.gradients import gradient_check

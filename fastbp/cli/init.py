@@ -16,7 +16,7 @@ from fastbp.writing import whole
 @click.option(
     "-o", "--output", default="config.yaml", show_default=True, metavar="FILE", help="Where to; `-` is stdout."
 )
-@click.option("--delimiter", default=",", show_default=True, help="Between the fields of a .csv file.")
+@click.option("--delimiter", default=",", show_default=True, help="Field delimiter of .csv files.")
 def command(data: str, target: str | None, output: str, delimiter: str) -> None:
     """Read DATA, a table, and write a commented configuration to start from."""
     from fastbp.errors import escaped
@@ -27,8 +27,8 @@ def command(data: str, target: str | None, output: str, delimiter: str) -> None:
         give(text)
         return
     if Path(output).exists():
-        raise click.UsageError(f"`--output` must be a file that is not there, got `{output}`")
+        raise click.UsageError(f"`--output` must not exist yet, got `{output}`")
     with whole(output) as file:
         file.write(text.encode())
     output = escaped(output)
-    say(f"wrote {output}; `fastbp check {output}` looks at it, `fastbp train {output}` runs it", err=True)
+    say(f"wrote {output}; `fastbp check {output}` checks it, `fastbp train {output}` runs it", err=True)

@@ -1,4 +1,4 @@
-"""`fastbp`: finds the command, runs it, and turns errors into one sentence and an exit code.
+"""`fastbp`: runs a command and turns errors into one sentence and an exit code.
 
 0 done    1 the run failed    2 usage or configuration    3 data    4 diverged
 75 stopped, can be resumed    130, 143 ended by SIGINT, SIGTERM
@@ -13,24 +13,24 @@ from typing import Any
 
 import click
 
-# Command -> what it is for. Its module, of the same name, is imported when it is used.
+# Command -> its help. Its module, of the same name, is imported on first use.
 COMMANDS = {
-    "train": "Train a network as a configuration says.",
+    "train": "Train a network from a configuration.",
     "evaluate": "Loss and metrics of a saved network on a table.",
     "predict": "Predictions of a saved network for the rows of a table.",
     "check": "Validate a configuration; shows network, shapes, parameters and memory.",
     "gradcheck": "Compare the gradients of a configuration's network with numerical ones.",
     "init": "Write a commented configuration for a table.",
-    "show": "Tell of a run: epochs, metrics, curves.",
+    "show": "Show a run: epochs, metrics, curves.",
     "bench": "Time training steps against plain NumPy.",
-    "warmup": "Compile everything into the cache, for images.",
-    "doctor": "Tell what fastbp sees of this machine.",
+    "warmup": "Compile all kernels into the cache (for container images).",
+    "doctor": "Show what fastbp detects on this machine.",
     "schema": "Print the JSON schema of configurations, for editors.",
 }
 
 
 class Lazy(click.Group):
-    """A group whose commands are imported when they are used."""
+    """A group whose commands are imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -63,7 +63,7 @@ def cli() -> None:
 
 
 def code_of(error: BaseException) -> int:
-    """What the process exits with."""
+    """The exit code for an error."""
     from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError
 
     for kind, code in ((ConfigError, 2), (CheckpointError, 2), (DataError, 3), (DivergedError, 4)):
@@ -90,9 +90,9 @@ def main(arguments: list[str] | None = None) -> int:
         _say(str(error))
         return code_of(error)
     except MemoryError:
-        _say("there must be memory for this, got too little")
+        _say("out of memory")
         return 1
-    except SystemExit as end:  # the reader of what we print has gone, and click has seen to it
+    except SystemExit as end:  # a closed pipe, which click has handled
         return int(end.code or 0)
     except OSError as error:
         _say(f"`{error.filename}`: {error.strerror}" if error.filename else str(error.strerror or error))

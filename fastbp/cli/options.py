@@ -1,4 +1,4 @@
-"""Options that several commands have, and reading the configuration that they name."""
+"""Options shared by several commands, and reading their configuration."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Command = Callable[..., Any]
 def config_options(function: Command) -> Command:
     """CONFIG, -c and --set."""
     for decorate in (
-        click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Set one key; wins over files."),
+        click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Set one key; overrides files."),
         click.option(
-            "-c", "--config", "more", multiple=True, metavar="FILE", help="A further file, laid over those before it."
+            "-c", "--config", "more", multiple=True, metavar="FILE", help="Another file, merged over those before it."
         ),
         click.argument("config", required=False),
     ):
@@ -29,7 +29,7 @@ def output_options(function: Command) -> Command:
     """--json, -q and -v."""
     for decorate in (
         click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
-        click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors."),
+        click.option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
         click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
     ):
         function = decorate(function)
@@ -37,10 +37,10 @@ def output_options(function: Command) -> Command:
 
 
 def read_config(config: str | None, more: tuple[str, ...], overrides: tuple[str, ...]) -> Text:
-    """The files laid over each other from left to right, then --set."""
+    """The files merged from left to right, then --set."""
     files = [*([config] if config else []), *more]
     if not files:
-        raise click.UsageError("a configuration must be given, such as `fastbp train config.yaml`, got none")
+        raise click.UsageError("a configuration must be given, such as `fastbp train config.yaml`")
     text = read(files[0])
     for file in files[1:]:
         text = merge(text, read(file))

@@ -1,7 +1,7 @@
-"""What commands print.
+"""Output of commands.
 
-say      text for people, in which a terminal finds nothing to act on
-give     text for programs: exact in a file or a pipe, and on a terminal as `say` writes it
+say      text for people, with control characters escaped
+give     text for programs: exact in a file or a pipe, escaped on a terminal
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fastbp.writing import naming
 
 
 def say(text: str, err: bool = False) -> None:
-    """Print lines for people, and what their terminal cannot show as escapes."""
+    """Print lines for people; control characters are escaped."""
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     lines = "\n".join(escaped(line) for line in text.split("\n"))
     with naming("stderr" if err else "stdout"):
@@ -34,7 +34,7 @@ def give(text: str) -> None:
 
 
 def print_json(data: Any) -> None:
-    """One object, numbers that are not finite as null."""
+    """One object; numbers that are not finite become null."""
     from fastbp.runs.folder import _finite
 
     def clean(value: Any) -> Any:
@@ -48,7 +48,7 @@ def print_json(data: Any) -> None:
 
 
 def table(rows: list[list[str]], right: bool = True) -> str:
-    """Columns side by side, the first to the left, the others to the right."""
+    """Columns side by side, the first aligned left, the others right."""
     rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []

@@ -17,20 +17,20 @@ from fastbp.writing import whole
 
 KINDS = (".csv", ".jsonl", ".npz")
 CHUNK = 10_000  # rows written at once
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # how texts begin that spreadsheets take for formulas
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # first characters that make a spreadsheet read a text as a formula
 
 
 @click.command("predict")
 @click.argument("model")
 @click.argument("files", nargs=-1, required=True)
-@click.option("-o", "--output", metavar="FILE", help="Write here, a .csv, .jsonl or .npz; by default CSV on stdout.")
-@click.option("--probabilities", is_flag=True, help="A column more for the probability of each class.")
+@click.option("-o", "--output", metavar="FILE", help="Output file, .csv, .jsonl or .npz; by default CSV on stdout.")
+@click.option("--probabilities", is_flag=True, help="Add a column with the probability of each class.")
 @click.option("--keep", is_flag=True, help="Repeat the table's own columns before the predictions.")
-@click.option("--delimiter", help="Between the fields of a .csv file; by default as in training.")
+@click.option("--delimiter", help="Field delimiter of .csv files; by default as in training.")
 @click.option(
     "--quote-formulas",
     is_flag=True,
-    help="Put an apostrophe before texts that spreadsheets would run as formulas, in CSV.",
+    help="In CSV, put an apostrophe before texts that spreadsheets would run as formulas.",
 )
 def command(
     model: str,
@@ -43,9 +43,8 @@ def command(
 ) -> None:
     """Predict the rows of FILES with MODEL, a network or a run's folder.
 
-    The tables are raw ones, as the run was trained on; their targets need not be there. Names of columns and classes
-    are written as the tables have them: where those come from others and the predictions go to a spreadsheet, use
-    --quote-formulas.
+    The tables are raw, as in training; they need no target columns. Names of columns and classes are written as they
+    are in the tables: use --quote-formulas before opening predictions for untrusted tables in a spreadsheet.
     """
     from fastbp.runs.prediction import Model, settings_of
 
@@ -75,7 +74,7 @@ def command(
 
 
 def _check_output(output: str | None, read: tuple[str, ...], quote_formulas: bool) -> None:
-    """Refuse what cannot be written, or would be written over what is read."""
+    """Refuse outputs that cannot be written, or that would overwrite an input."""
     if output is None:
         return
     if not output.endswith(KINDS):
@@ -84,11 +83,11 @@ def _check_output(output: str | None, read: tuple[str, ...], quote_formulas: boo
         raise click.UsageError(f"`--quote-formulas` must be given with CSV only, got `--output` `{output}`")
     paths = [p for path in map(Path, read) for p in (path.iterdir() if path.is_dir() else (path,))]
     if os.path.exists(output) and any(p.exists() and os.path.samefile(p, output) for p in paths):
-        raise click.UsageError(f"`--output` must be none of the files that are read, got `{output}`")
+        raise click.UsageError(f"`--output` must not be one of the input files, got `{output}`")
 
 
 def _chunks(columns: dict[str, Any], values: Any) -> Iterator[Iterator[tuple[Any, ...]]]:
-    """Rows of columns, some at once."""
+    """The rows, in chunks."""
     rows = len(next(iter(columns.values())))
     for first in range(0, rows, CHUNK):
         yield zip(*(values(v[first : first + CHUNK]) for v in columns.values()), strict=True)
@@ -113,14 +112,14 @@ def _csv(columns: dict[str, Any], quote_formulas: bool) -> Iterator[str]:
 
 
 class Lines(list[str]):
-    """What a CSV writer writes, with the ends of lines of Unix; told of those, it would not quote a carriage return."""
+    """Turns a CSV writer's line ends into Unix ones; a writer set to those would not quote a carriage return."""
 
     def write(self, line: str) -> None:
         self.append(line.removesuffix("\r\n") + "\n")
 
 
 def _quoted(value: Any) -> Any:
-    """A text that no spreadsheet takes for a formula; one that is a number stays."""
+    """A text that no spreadsheet reads as a formula; numbers stay as they are."""
     if not isinstance(value, str) or not value.startswith(FORMULAS):
         return value
     try:

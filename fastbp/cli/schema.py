@@ -13,7 +13,7 @@ from fastbp.cli.output import give
 def command() -> None:
     """Print the JSON schema of configurations.
 
-    With the YAML extension of an editor: `# yaml-language-server: $schema=fastbp.schema.json` as the first line.
+    For an editor's YAML extension, begin a file with `# yaml-language-server: $schema=fastbp.schema.json`.
     """
     from fastbp.config.describe import json_schema
 

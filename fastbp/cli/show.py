@@ -14,13 +14,13 @@ from fastbp.writing import whole
 
 @click.command("show")
 @click.argument("run", metavar="RUN|CONFIG|MODEL")
-@click.option("--graph", metavar="FILE", help="Draw the network into this SVG file instead.")
-@click.option("--epochs", default=10, show_default=True, help="How many of the last epochs the table has.")
+@click.option("--graph", metavar="FILE", help="Draw the network to this SVG file instead.")
+@click.option("--epochs", default=10, show_default=True, help="Number of epochs in the table, the last ones.")
 @output_options
 def command(run: str, graph: str | None, epochs: int, as_json: bool, quiet: bool, verbose: bool) -> None:
-    """Tell of RUN, a run's folder: its curve, its last epochs, and what it came to.
+    """Show RUN, a run's folder: its curve, its last epochs and its result.
 
-    With --graph draw its network, or that of a CONFIG, with the norms of the first gradients, or of a MODEL.
+    With --graph, draw its network, or that of a MODEL, or of a CONFIG with the norms of its first gradients.
     """
     if graph is not None:
         _draw(run, graph, as_json, quiet)

@@ -14,9 +14,9 @@ from fastbp.cli.output import give, print_json, say, table
 @click.command("train")
 @config_options
 @click.option("--run-dir", metavar="DIR", help="The run's folder; by default a new one below `run.folder`.")
-@click.option("--resume", metavar="RUN", help="Go on with this run, or with the newest one: `auto`.")
+@click.option("--resume", metavar="RUN", help="Resume this run; `auto` is the newest one.")
 @click.option("--time-limit", metavar="TIME", help="Stop after this time, such as 10m; the run can be resumed.")
-@click.option("--print-config", is_flag=True, help="Print the configuration with every default, and do nothing else.")
+@click.option("--print-config", is_flag=True, help="Print the configuration with every default and exit.")
 @output_options
 def command(
     config: str | None,
@@ -30,10 +30,10 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> int:
-    """Train a network as CONFIG says.
+    """Train a network from CONFIG.
 
     The run's folder gets the resolved configuration, the epochs' metrics, the best and the last network, and a
-    checkpoint that `--resume` goes on from, to the same bits as if nothing had happened.
+    checkpoint from which `--resume` continues with the same bits as an uninterrupted run.
     """
     from fastbp.config.build import plan_of
     from fastbp.config.text import Text, merge, override, read
@@ -47,14 +47,14 @@ def command(
     folder = None
     if resume is not None:
         if run_dir is not None:
-            raise click.UsageError("`--resume` must not be given beside `--run-dir`, got both")
+            raise click.UsageError("`--resume` must not be given together with `--run-dir`")
         folder = RunFolder.old(resume, _base(config, more, overrides))
         text = read(folder.config)
         if config or more:
             text = merge(text, read_config(config, more, ()))
         for expression in overrides:
             text = merge(text, override(expression))
-        if resume == "auto":  # where `run.folder` says where to look
+        if resume == "auto":  # it may set `run.folder`
             text = merge(text, Text({"run": {"folder": plan_of(read(folder.config)).config.run.folder}}))
     else:
         text = read_config(config, more, overrides)
@@ -71,7 +71,7 @@ def command(
 
         refuse_changes(before, plan)
     if run_dir is not None and os.path.islink(run_dir) and not os.path.exists(run_dir):
-        raise click.UsageError(f"`--run-dir` must be a folder that is not there or empty, got a link, `{run_dir}`")
+        raise click.UsageError(f"`--run-dir` must be a new or empty folder, got a link, `{run_dir}`")
     signals = Signals()
     progress = Progress(quiet=quiet or (as_json and not verbose))
     made = folder
@@ -118,7 +118,7 @@ def command(
 
 
 def _base(config: str | None, more: tuple[str, ...], overrides: tuple[str, ...]) -> str:
-    """Where run folders are, as far as the command line says it."""
+    """The folder of runs, as far as the command line sets it."""
     from fastbp.config.text import Text, merge, override
 
     text = read_config(config, more, ()) if config or more else Text()
@@ -145,7 +145,7 @@ def _limit(text: str | None) -> float | None:
 
 
 def summary(result: dict[str, Any]) -> str:
-    """What is printed at the end."""
+    """The summary printed at the end."""
     from fastbp.errors import escaped
     from fastbp.runs.progress import clock, number, rate
 

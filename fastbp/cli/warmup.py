@@ -8,10 +8,10 @@ from fastbp.cli.output import say
 
 
 @click.command("warmup")
-@click.option("--jobs", type=click.IntRange(1, 256), help="Processes; by default one for each processor.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Number of processes; by default one per processor.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing.")
 def command(jobs: int | None, quiet: bool) -> None:
-    """Compile every kernel into the cache, in both precisions, so that nothing is compiled later: for images."""
+    """Compile every kernel into the cache, in both precisions (for container images)."""
     import os
     import time
 

@@ -1,1 +1,1 @@
-"""Configuration files: their text, what they may hold, and the objects that they name."""
+"""Configuration files: their text, their schema, and the objects that they name."""

@@ -21,7 +21,7 @@ from fastbp.spec.checks import is_formula
 
 @dataclass
 class Plan:
-    """A configuration with what its names stand for; `loss` and `metrics` are None where the data decide."""
+    """A configuration with its names resolved to objects; `loss` and `metrics` are None where the data decide."""
 
     text: Text
     config: Config
@@ -35,7 +35,7 @@ class Plan:
 
 
 def plan_of(text: Text) -> Plan:
-    """Check everything that can be checked without the data."""
+    """Check all that can be checked without the data."""
     from fastbp.spec.catalogue import LOSSES
     from fastbp.spec.custom import Custom, CustomLoss, penalty_kernel
     from fastbp.train.catalogue import OPTIMIZERS
@@ -97,15 +97,15 @@ class LBFGSSettings:
 def named(
     text: Text, path: Path_, value: Any, table: Mapping[str, Any], formula: Any = None, beside: Sequence[str] = ()
 ) -> Any:
-    """The object that a name, or a map with `name` and settings, stands for.
+    """The object for a name, or for a map with `name` and settings.
 
-    `formula` makes one of a formula; keys `beside` the settings are of others.
+    `formula` makes an object from a formula; keys `beside` are ignored.
     """
     settings: dict[str, Any] = {}
     if isinstance(value, dict):
         settings = dict(value)
         if "name" not in settings:
-            raise fail(text, path, "must be a name, or a map with `name`, got a map without")
+            raise fail(text, path, "must be a name, or a map that has `name`")
         name, at = settings.pop("name"), (*path, "name")
     else:
         name, at = value, path
@@ -119,7 +119,7 @@ def named(
                 raise (
                     unknown(text, path, key, known)
                     if known
-                    else fail(text, (*path, key), f"must not be given beside a formula, got {show(settings[key])}")
+                    else fail(text, (*path, key), f"must not be given with a formula, got {show(settings[key])}")
                 )
         what = "loss" if formula.__name__ == "CustomLoss" else "activation"
         return located(text, path, lambda: formula(name, **settings), what)
@@ -146,7 +146,7 @@ def named(
     ]
     for key in needed:
         if key not in settings:
-            raise fail(text, path, f"must have `{key}`, as `{name}` needs it, got none")
+            raise fail(text, path, f"must have `{key}`, which `{name}` requires")
     for key in ("init", "bias_init"):
         if isinstance(settings.get(key), dict):
             settings[key] = _init(text, (*path, key), settings[key])
@@ -162,7 +162,7 @@ def _init(text: Text, path: Path_, value: dict[str, Any]) -> Any:
             raise unknown(text, path, key, ("name", "scale"))
     name, scale = value.get("name"), value.get("scale")
     if "name" not in value:
-        raise fail(text, path, "must be a name, or a map with `name`, got a map without")
+        raise fail(text, path, "must be a name, or a map that has `name`")
     if not isinstance(name, str):
         raise fail(text, (*path, "name"), f"must be a name, got {show(name)}")
     if name not in INITIALISERS:
@@ -171,7 +171,7 @@ def _init(text: Text, path: Path_, value: dict[str, Any]) -> Any:
 
 
 def located(text: Text, path: Path_, make: Any, inner: str) -> Any:
-    """Make something; in its message `Inner.setting` becomes the path in the file."""
+    """Call `make`; in its messages `Inner.setting` becomes the path in the file."""
     try:
         return make()
     except ConfigError as error:
@@ -186,13 +186,13 @@ def located(text: Text, path: Path_, make: Any, inner: str) -> Any:
 
 
 def _as_in_files(message: str, text: Text, path: Path_) -> str:
-    """A message about an argument as one about a file."""
+    """Reword a message about an argument as one about a file."""
     for ours, theirs in (
         ("True or False", "`true` or `false`"),
         ("a dict of", "a map of"),
         ("(categories, width)", "[categories, width]"),
         ("an initialiser or a `fb.Init`", "an initialiser, or a map with `name`"),
-        ("must have a value where", "must have `scale` where"),
+        ("must have a value if", "must have `scale` if"),
         ("got `None`", "got `null`"),
     ):
         message = message.replace(ours, theirs)
@@ -206,7 +206,7 @@ def _as_in_files(message: str, text: Text, path: Path_) -> str:
             return message
     if isinstance(value, str):
         message = message.replace(f"`{value}`", f"`{visible(value)}`")
-    if isinstance(value, dict) and "must be a whole number" in message:  # said of a key
+    if isinstance(value, dict) and "must be a whole number" in message:  # messages about keys
         return re.sub(
             r"must be a whole number, got `'?(.*?)'?`$", r"must have whole numbers for keys, got `\1`", message
         )
@@ -218,7 +218,7 @@ def _as_in_files(message: str, text: Text, path: Path_) -> str:
 
 
 def activation_of(text: Text, config: Config) -> Any:
-    """What `network.activation` names."""
+    """The activation of `network.activation`."""
     from fastbp.spec.catalogue import ACTIVATIONS
     from fastbp.spec.custom import Custom
 
@@ -226,7 +226,7 @@ def activation_of(text: Text, config: Config) -> Any:
 
 
 def init_of(text: Text, config: Config) -> Any:
-    """What `network.init` names, or None."""
+    """The initialiser of `network.init`, or None."""
     from fastbp.spec.initial import init_spec
 
     path, init = ("network", "init"), config.network.init
@@ -255,7 +255,7 @@ def _hidden(text: Text, config: Config) -> list[Any]:
 
 
 def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple[int, int]]) -> Any:
-    """The graph for so many inputs and outputs; nothing is compiled or drawn for it."""
+    """The graph for these numbers of inputs and outputs; compiles and draws nothing."""
     from fastbp.spec import gates
     from fastbp.spec.graph import chain
     from fastbp.spec.layers import Embedding, Linear
@@ -286,7 +286,7 @@ def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple
 
 
 def network_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple[int, int]]) -> Any:
-    """The network for so many inputs and outputs."""
+    """The network for these numbers of inputs and outputs."""
     from fastbp.model.network import Network
 
     graph = layers_of(plan, inputs, outputs, embeddings)
@@ -325,7 +325,7 @@ def trainer_of(plan: Plan, net: Any, loss: Any) -> Any:
         )
     except ConfigError as error:
         key = re.match(r"`([A-Za-z_]+)", str(error))
-        if key and key[1].startswith("FASTBP_"):  # of the environment, not of the file
+        if key and key[1].startswith("FASTBP_"):  # from the environment, not the file
             raise
         path = ("trainer", key[1]) if key and hasattr(said, key[1]) else ("trainer",)
         message = re.sub(r"^`([A-Za-z_]+)", r"`trainer.\1", str(error)) if len(path) == 2 else str(error)

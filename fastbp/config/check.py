@@ -1,4 +1,4 @@
-"""From a text to a checked `Config`: every message says where, what is required and what was found."""
+"""From text to a checked `Config`; messages give the place, the requirement and the value."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OFTEN = {"lr": "lr", "learning_rate": "lr", "momentum": "momentum", "betas": "b
 
 
 def checked(text: Text) -> Config:
-    """The configuration that a text means.
+    """The configuration in a text.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def checked(text: Text) -> Config:
 
 
 def fail(text: Text, path: Path_, message: str) -> ConfigError:
-    """The error for the value at a path; `message` begins with what it must be."""
+    """The error for the value at a path; `message` begins with "must"."""
     return ConfigError(f"{text.place(path)}`{dotted(path)}` {message}")
 
 
@@ -65,14 +65,14 @@ def show(value: Any) -> str:
 
 
 def one_of(text: Text, path: Path_, value: Any, names: Iterable[str]) -> ConfigError:
-    """The error for what is none of the names, with the nearest."""
+    """The error for an unknown name, with the nearest known one."""
     if isinstance(value, str):
         return ConfigError(text.place(path) + str(not_one_of(dotted(path), visible(value), names)))
     return fail(text, path, f"must be one of {', '.join(f'`{n}`' for n in names)}, got {show(value)}")
 
 
 def unknown(text: Text, path: Path_, key: str, known: Any) -> ConfigError:
-    """The error for a key that there is not, with the nearest that there is, here or in another section."""
+    """The error for an unknown key, with the nearest known one, here or in another section."""
     names = sorted(known)
     close = difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.6)
     elsewhere = [f"{s}.{key}".lstrip(".") for s, cls in SECTIONS.items() if key in cls.__struct_fields__]
@@ -90,7 +90,7 @@ def unknown(text: Text, path: Path_, key: str, known: Any) -> ConfigError:
 
 
 def _sound(text: Text) -> None:
-    """Refuse numbers that are not finite or huge, and texts that no file can hold, wherever they stand."""
+    """Refuse numbers that are huge or not finite, and text that no file can hold, at any depth."""
 
     def walk(value: Any, path: Path_) -> None:
         if isinstance(value, float) and not math.isfinite(value):
@@ -113,7 +113,7 @@ def _is_unicode(value: str) -> bool:
 
 
 def path_of(where: str) -> Path_:
-    """The path that a message shows.
+    """The path that a message shows, as a tuple.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def _at(data: Any, path: Path_) -> Any:
 
 
 def _known(text: Text) -> None:
-    """Refuse keys that there are not."""
+    """Refuse unknown keys."""
     for name, section in SECTIONS.items():
         path = path_of(name)
         try:
@@ -146,10 +146,10 @@ def _known(text: Text) -> None:
 
 
 def _explained(message: str, text: Text) -> ConfigError:
-    """The sentence for what msgspec says."""
+    """Our sentence for an error of msgspec."""
     found = _WHERE.fullmatch(message)
     what, path = (found[1], path_of(found[2])) if found else (message, ())
-    if "..." in path:  # a value of a map, whose key msgspec does not tell
+    if "..." in path:  # a value of a map, whose key msgspec does not name
         path = path[: path.index("...")]
         values = _at(text.data, path)
         path = (*path, next(k for k, v in values.items() if not isinstance(v, int | float) or isinstance(v, bool)))

@@ -14,7 +14,7 @@ from fastbp.spec.checks import FORMULA
 
 
 def tables() -> dict[str, dict[str, Any]]:
-    """What a key that takes a name, or a map with `name`, may name: path -> name -> class."""
+    """Path of a key that takes a name, or a map with `name` -> name -> class."""
     from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
     from fastbp.spec.initial import INITIALISERS
     from fastbp.train.catalogue import OPTIMIZERS
@@ -63,19 +63,19 @@ def json_schema() -> dict[str, Any]:
 
 
 def _formula_map(key: str) -> dict[str, Any]:
-    """A formula as a map, for settings beside it."""
+    """A map with a formula and settings."""
     properties: dict[str, Any] = {"name": _FORMULA}
     if key == "loss":
         properties["reduction"] = {"enum": ["mean", "sum"]}
     return {"type": "object", "properties": properties, "required": ["name"], "additionalProperties": False}
 
 
-# What is an activation or a loss besides: a formula.
+# An activation or a loss may also be a formula.
 _FORMULA = {"type": "string", "maxLength": 1000, "pattern": FORMULA}
 
 
 def _variants(table: dict[str, Any]) -> list[dict[str, Any]]:
-    """A bare name where nothing must be set, and a map for each."""
+    """Bare names of kinds without required settings, and a map for every kind."""
     bare: list[str] = []
     maps: list[dict[str, Any]] = []
     for name, cls in table.items():
@@ -106,7 +106,7 @@ _TYPES: dict[str, dict[str, Any]] = {
 
 
 def _field(field: Any) -> dict[str, Any]:
-    """What a setting must be, as far as its annotation says, and its default."""
+    """Type and default of a setting, from its annotation."""
     kind, _, null = str(field.type).partition(" | ")
     out = dict(_TYPES.get(kind, {}))
     if out and null:
@@ -140,7 +140,7 @@ def keys() -> list[Key]:
         for field in info.fields:
             full = f"{path}.{field.name}" if path else field.name
             if full in SECTIONS and field.default is not None:
-                continue  # always there, and described by its own keys
+                continue  # always present, and described by its own keys
             about, type_ = _about(field.type)
             out.append(Key(full, _words(type_, full), _default(field), about))
     return out
@@ -167,7 +167,7 @@ def _default(field: Any) -> str:
 
 
 def _words(type_: Any, path: str) -> str:
-    """What a value must be."""
+    """The type of a value, in words."""
     if path in tables() or path == "network.layers":
         return "a list of names or maps" if path == "network.layers" else "a name, or a map with `name`"
     _, type_ = _about(type_)

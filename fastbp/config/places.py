@@ -1,6 +1,6 @@
-"""Where values stand in TOML and JSON, whose parsers do not say.
+"""Line numbers of keys in TOML and JSON files; the standard parsers do not report them.
 
-Both are read once more, token by token, for the lines of their keys; what the values are is the parsers' business.
+Files are tokenised a second time, for positions only; values come from the parsers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fastbp.errors import ConfigError
 Path_ = tuple[str | int, ...]
 
 DEEPEST = 32
-MOST_TOKENS = 300_000  # keys, values and the signs between them
+MOST_TOKENS = 300_000  # keys, values and punctuation
 
 _TOKEN = re.compile(
     r"""
@@ -29,7 +29,7 @@ _TOKEN = re.compile(
 
 
 class Token(NamedTuple):
-    """A piece of a file and its line, counted from 1."""
+    """A token and its line, counted from 1."""
 
     kind: str
     text: str
@@ -37,7 +37,7 @@ class Token(NamedTuple):
 
 
 def tokens(content: str, name: str) -> list[Token]:
-    """The pieces of a TOML or JSON file; refuses brackets in brackets in brackets before a parser sees them."""
+    """The tokens of a TOML or JSON file; refuses deep nesting before a parser sees it."""
     out: list[Token] = []
     line, depth, dots = 1, 0, 0
     for found in _TOKEN.finditer(content):
@@ -55,17 +55,17 @@ def tokens(content: str, name: str) -> list[Token]:
 
 
 def too_deep(name: str, line: int) -> ConfigError:
-    """The error for a value inside too many others."""
+    """The error for a value nested too deep."""
     return ConfigError(f"{name}:{line}: a config must be nested at most {DEEPEST} deep, got more")
 
 
 class Lines:
-    """Walks through the tokens of a file that its parser has accepted; `places` has the line of every path."""
+    """Walks over the tokens of a valid file; `places` maps every path to its line."""
 
     def __init__(self, found: list[Token], name: str) -> None:
         self.tokens, self.name, self.at = [*found, Token("end", "", 1)], name, 0
         self.places: dict[Path_, int] = {(): 1}
-        self.again: tuple[Path_, int, int] | None = None  # a key that JSON has twice: path, first line, second line
+        self.again: tuple[Path_, int, int] | None = None  # duplicate key in JSON: path, first line, second line
 
     @property
     def now(self) -> Token:
@@ -103,7 +103,7 @@ class Lines:
             self.skip("\n")
 
     def pair(self, table: Path_) -> None:
-        """A key, which may have dots, and its value."""
+        """A key, perhaps dotted, and its value."""
         line = self.now.line
         for key in self.keys():
             table = self.place((*table, key), line)
@@ -126,7 +126,7 @@ class Lines:
         return out
 
     def value(self, path: Path_) -> None:
-        """Anything that stands behind a key."""
+        """The value of a key."""
         opened = self.now.text if self.now.kind == "sign" else ""
         if opened in ("[", "{") and len(path) >= DEEPEST:
             raise too_deep(self.name, self.now.line)
@@ -151,7 +151,7 @@ class Lines:
                 self.at += 1
 
     def member(self, path: Path_) -> None:
-        """A key of a map in braces, behind which JSON has a colon."""
+        """A key of a map in braces and its value."""
         if self.now.kind == "text" and self.tokens[self.at + 1].text != "=":
             following = self.at + 1
             while self.tokens[following].kind == "line":

@@ -1,4 +1,4 @@
-"""A configuration with every default filled in, as a file that runs again to the same bits."""
+"""A configuration with every default filled in; as a file it reproduces the run bit for bit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastbp.config.build import Plan, activation_of, init_of
 from fastbp.config.rules import of_task
 from fastbp.config.wiring import Place
 
-# What may differ when a run goes on.
+# Paths that may change when a run is resumed.
 FREE = (
     ("trainer", "epochs"),
     ("trainer", "time_limit"),
@@ -22,7 +22,7 @@ FREE = (
 
 
 def resolved(plan: Plan, loss: Any, metrics: list[str], task: str) -> dict[str, Any]:
-    """Everything that was said and every default; refuses what is not for this loss and task."""
+    """All settings and defaults; refuses settings that do not fit the loss or the task."""
     of_task(plan.text, plan.layers, loss, metrics, task, plan.config.trainer.monitor)
     data: dict[str, Any] = msgspec.to_builtins(plan.config)
     data["data"]["task"] = task
@@ -54,7 +54,7 @@ def _spec(value: Any) -> dict[str, Any]:
 
 
 def _layer(layer: Any, place: Place) -> dict[str, Any]:
-    """A layer with its place, or whose parameters it shares."""
+    """A layer with its `as`, `from` and `share`."""
     return {**({"share": place.share} if place.share is not None else _spec(layer)), **place.keys()}
 
 
@@ -69,7 +69,7 @@ def _plain(value: Any) -> Any:
 
 
 def changes(old: dict[str, Any], new: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Paths at which two resolved configurations differ, but for those that may."""
+    """Paths at which two resolved configurations differ and may not."""
     found: list[tuple[str, ...]] = []
     for key in {**old, **new}:
         here = (*path, key)

@@ -1,4 +1,4 @@
-"""What keys must be beside each other: all that can be said before the data are read, and what the task decides."""
+"""Rules between keys: those that need no data, and those that depend on the task."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def together(text: Text, config: Config) -> None:
         said = text.data.get("network", {})
         given = [key for key in ("hidden", "norm", "dropout", "init") if said.get(key) not in (None, 0)]
         if given:
-            raise fail(text, ("network", given[0]), "must not be given beside `network.layers`, got both")
+            raise fail(text, ("network", given[0]), "must not be given together with `network.layers`")
         if not network.layers:
-            raise fail(text, ("network", "layers"), "must hold a layer at least, got an empty list")
+            raise fail(text, ("network", "layers"), "must have at least one layer, got an empty list")
     _data(text, config.data)
     _split(text, config.data.split)
     _columns(text, config.data)
@@ -40,11 +40,11 @@ def together(text: Text, config: Config) -> None:
 
 
 def without_steps(text: Text, trainer: Trainer) -> None:
-    """Refuse what acts on steps beside an optimiser that has none."""
+    """Refuse settings of steps with an optimiser that has none."""
     plain = Trainer()
     for key in (*_STEPS, "reduce_lr"):
         if getattr(trainer, key) != getattr(plain, key):
-            raise fail(text, ("trainer", key), "must not be given with `lbfgs`, which has no steps, got both")
+            raise fail(text, ("trainer", key), "must not be given with `lbfgs`, which has no steps")
 
 
 def _data(text: Text, data: Data) -> None:
@@ -54,16 +54,16 @@ def _data(text: Text, data: Data) -> None:
         given = [key for key in ("path", "train") if getattr(data, key) is not None]
         if not given:
             found = "" if data.source else "`source`, "
-            raise fail(text, ("data",), f"must have {found}`path` or `train`, got none of them")
+            raise fail(text, ("data",), f"must have {found}`path` or `train`")
         if len(given) == 2:
-            raise fail(text, ("data", "train"), "must not be given beside `data.path`, got both")
+            raise fail(text, ("data", "train"), "must not be given together with `data.path`")
         if data.path is not None and (data.validation is not None or data.test is not None):
             key = "validation" if data.validation is not None else "test"
-            raise fail(text, ("data", key), "must stand beside `data.train`, got it beside `data.path`")
+            raise fail(text, ("data", key), "must be given together with `data.train`, not `data.path`")
     else:
         for key in ("path", "train", "validation", "test", "target", "columns"):
             if getattr(data, key):
-                raise fail(text, ("data", key), f"must not be given with `data.source` `{source}`, got both")
+                raise fail(text, ("data", key), f"must not be given with `data.source` `{source}`")
         task = _SOURCES[source]
         if data.task not in (None, task):
             raise fail(text, ("data", "task"), f"must be `{task}` with `data.source` `{source}`, got `{data.task}`")
@@ -71,7 +71,7 @@ def _data(text: Text, data: Data) -> None:
         plain = Data()
         for key in ("rows", "noise", "classes"):
             if getattr(data, key) != getattr(plain, key):
-                message = f"must be given with a synthetic `data.source` only, got it with `{source}`"
+                message = f"must be given with a synthetic `data.source` only, not with `{source}`"
                 raise fail(text, ("data", key), message)
 
 
@@ -81,12 +81,12 @@ def _split(text: Text, split: Split) -> None:
         total = f"{split.validation + split.test:g}"
         raise fail(text, here, f"must leave rows to train on, got `{total}` for validation and test together")
     if split.folds is None and split.fold:
-        raise fail(text, (*here, "fold"), f"must be given beside `data.split.folds`, got `{split.fold}` alone")
+        raise fail(text, (*here, "fold"), f"must be given together with `data.split.folds`, got `{split.fold}` alone")
     if split.folds is not None and split.fold >= split.folds:
         raise fail(text, (*here, "fold"), f"must be below `data.split.folds`, {split.folds}, got `{split.fold}`")
     for key, other in (("group", "column"), ("folds", "column"), ("stratify", "column"), ("stratify", "group")):
         if getattr(split, key) and getattr(split, other) is not None:
-            raise fail(text, (*here, key), f"must not be given beside `data.split.{other}`, got both")
+            raise fail(text, (*here, key), f"must not be given together with `data.split.{other}`")
 
 
 def _columns(text: Text, data: Data) -> None:
@@ -107,11 +107,11 @@ def _columns(text: Text, data: Data) -> None:
             raise ConfigError(text.place(path if inside is None else (*path, inside)) + message) from None
         targets = [data.target] if isinstance(data.target, str) else data.target
         if settings.get("type") == "target" and targets is not None and name not in targets:
-            raise fail(text, path, "must not be a target beside `data.target`, which does not name it, got both")
+            raise fail(text, path, "must not be a target that `data.target` does not name")
 
 
 def of_target(text: Text, data: Data, loss: Any) -> None:
-    """Refuse what is not for such targets, where they are known without a look at them."""
+    """Refuse settings that do not fit the targets, where the task is known without the data."""
     task = data.task or _SOURCES.get(data.source or "")
     if task is None:
         return
@@ -147,7 +147,7 @@ def seconds(text: Text, trainer: Trainer) -> float | None:
 
 
 def of_parameters(text: Text, trainer: Trainer, names: list[str]) -> None:
-    """Refuse factors for, and freezing of, what is no layer or parameter of the network."""
+    """Refuse factors and freezing of unknown layers or parameters."""
     known = {*names, *(name.split(".")[0] for name in names)}
     listed = ", ".join(f"`{name}`" for name in names)
     for key in ("lr_factors", "decay_factors", "frozen", "penalty"):
@@ -158,13 +158,13 @@ def of_parameters(text: Text, trainer: Trainer, names: list[str]) -> None:
                 must = f"must name layers or parameters, {listed}"
                 raise ConfigError(f"{place}`trainer.{key}` {must}, got `{visible(name)}`")
     if names and all(name in trainer.frozen or name.split(".")[0] in trainer.frozen for name in names):
-        raise fail(text, ("trainer", "frozen"), "must leave a parameter to train, got all of them")
+        raise fail(text, ("trainer", "frozen"), "must leave a parameter to train")
 
 
 def of_task(
     text: Text, layers: list[Any] | None, loss: Any, metrics: list[str], task: str, monitor: str | None
 ) -> None:
-    """Refuse metrics, a monitor and a last layer that are not for the loss."""
+    """Refuse metrics, a monitor and a last layer that do not fit the loss."""
     from fastbp.train.metrics import fitting, metric_named
 
     for i, name in enumerate(metrics):
@@ -179,5 +179,5 @@ def of_task(
     if monitor is not None and monitor not in known:
         raise one_of(text, ("trainer", "monitor"), monitor, known)
     if layers is not None and loss.contains and layers[-1].kind == loss.contains:
-        message = f"must not be `{loss.contains}` with `{loss.kind}`, which does the {loss.contains} itself, got both"
+        message = f"must not be `{loss.contains}` with `{loss.kind}`, which applies the {loss.contains} itself"
         raise fail(text, ("network", "layers", len(layers) - 1), message)

@@ -1,6 +1,6 @@
-"""Configuration files as data: YAML by the rules of version 1.2, TOML and JSON, and where in a file each value stands.
+"""Configuration files as data, with the line of each value: YAML 1.2, TOML and JSON.
 
-What YAML files may hold is what JSON can: `yes`, `no` and `on` are strings, `1e-3` is a number, keys are strings and
+YAML is restricted to what JSON can hold:  `yes`, `no` and `on` are strings, `1e-3` is a number, keys are strings and
 occur once. Aliases, tags, several documents, more than 1 MiB or 100,000 keys and values, and nesting beyond 32 are
 refused.
 """
@@ -20,8 +20,8 @@ from fastbp.errors import ConfigError, DependencyError, escaped, visible
 
 MOST_BYTES = 1 << 20
 MOST_VALUES = 100_000
-DIGITS = 4300  # of a number, more of which Python does not read
-# What may be a name alone, or a map with `name` and settings.
+DIGITS = 4300  # of an integer; the limit of Python's parser
+# Keys that take a name, or a map with `name` and settings.
 NAMED = (
     ("network", "activation"),
     ("network", "init"),
@@ -37,13 +37,13 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = {".nan": math.nan, ".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf}
 
 
-# What PyYAML says of frequent mistakes, what we say, and whether it is where the mistake began that counts.
+# PyYAML's messages for frequent mistakes, ours, and whether to report where the mistake began.
 _PROBLEMS = (
     ("could not find expected ':'", "a key without `:`", True),
     ("found unexpected end of stream", "a quote that is not closed", True),
     ("but got '<stream end>'", "a bracket that is not closed", True),
     ("expected <block end>", "a line that does not fit those above it", False),
-    ("mapping values are not allowed here", "a `:` where there can be none", False),
+    ("mapping values are not allowed here", "a `:` in a wrong place", False),
 )
 
 
@@ -52,7 +52,7 @@ TOO_MANY = f"a config must have at most {MOST_VALUES} keys and values, got more"
 
 @dataclass
 class Text:
-    """A configuration: its data, and where each part of it was written.
+    """A configuration: its data, and the place of each part.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Text:
     places: dict[Path_, tuple[str, int]] = field(default_factory=dict)
 
     def place(self, path: Path_) -> str:
-        """`file:line: ` of a value, of what encloses it where the value itself was never written, or nothing."""
+        """`file:line: ` of a value or, if it was not written, of its nearest parent; or nothing."""
         for size in range(len(path), -1, -1):
             if path[:size] in self.places:
                 file, line = self.places[path[:size]]
@@ -74,7 +74,7 @@ class Text:
 
 
 def dotted(path: Path_) -> str:
-    """A path as messages show it.
+    """A path as shown in messages.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def dotted(path: Path_) -> str:
 
 
 def scalar(text: str) -> Any:
-    """What a plain YAML scalar means.
+    """The value of a plain YAML scalar.
 
     Examples
     --------
@@ -115,23 +115,23 @@ def scalar(text: str) -> Any:
 
 
 def _too_long(text: str) -> bool:
-    """Whether a text is a whole number that Python does not read."""
+    """Whether a text is an integer too long for Python's parser."""
     return len(text) > DIGITS and _INT.fullmatch(text) is not None
 
 
 def read(path: str | Path) -> Text:
-    """Read a configuration file; what it is follows from its ending: .yaml, .yml, .toml or .json."""
+    """Read a configuration file; its suffix gives the format: .yaml, .yml, .toml or .json."""
     name = str(path)
     suffix = Path(path).suffix.lower()
     if suffix not in (".yaml", ".yml", ".toml", ".json"):
         raise ConfigError(f"{name}: a config must end in `.yaml`, `.yml`, `.toml` or `.json`, got `{suffix}`")
     try:
-        if not Path(path).is_file() and not Path(path).is_dir() and Path(path).exists():  # a pipe would be waited for
-            raise ConfigError(f"{name}: a config must be a file that can be read, got something else")
+        if not Path(path).is_file() and not Path(path).is_dir() and Path(path).exists():  # reading a pipe would block
+            raise ConfigError(f"{name}: a config must be a regular file")
         with open(path, "rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{name}: a config must be a file that can be read, got `{error.strerror}`") from None
+        raise ConfigError(f"{name}: a config must be readable ({error.strerror})") from None
     if len(raw) > MOST_BYTES:
         raise ConfigError(f"{name}: a config must have at most 1 MiB, got more")
     try:
@@ -160,16 +160,16 @@ def _must_be_keys(data: Any, name: str, line: int) -> None:
 
 
 def _broken(kind: str, name: str, line: int, problem: str) -> ConfigError:
-    """The error for what a parser refused."""
+    """The error for a parser's error."""
     if "'\\t'" in problem:
         return ConfigError(f"{name}:{line}: a config in {kind} must be indented with spaces, got a tab")
     flat = re.sub(r"\('([^)]*)',?\)", lambda found: "'" + found[1].replace("', '", ".") + "'", problem)
     said = re.sub(r"'([^']+)'", r"`\1`", flat.replace("\n", " "))
-    return ConfigError(f"{name}:{line}: a config must be {kind}, got an error: {said[:1].lower()}{said[1:]}")
+    return ConfigError(f"{name}:{line}: a config must be valid {kind}: {said[:1].lower()}{said[1:]}")
 
 
 def _twice(name: str, line: int, path: Path_, first: int) -> ConfigError:
-    return ConfigError(f"{name}:{line}: `{visible(dotted(path))}` must be given once, got it on line {first} too")
+    return ConfigError(f"{name}:{line}: `{visible(dotted(path))}` must be given once, but is on line {first} too")
 
 
 # YAML
@@ -184,7 +184,7 @@ def _yaml(content: str, name: str) -> Text:
         return ConfigError(f"{name}:{mark.line + 1 if mark else 1}: {message}")
 
     try:
-        # Depth and aliases are looked at in the events, before anything is built out of them.
+        # Depth and aliases are checked on events, before anything is built.
         depth = count = 0
         for event in yaml.parse(content, Loader=yaml.SafeLoader):
             mark = event.start_mark
@@ -210,15 +210,15 @@ def _yaml(content: str, name: str) -> Text:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         if "single document" in str(error.context) or "but found another document" in str(error.problem):
-            raise fail(mark, "a config must be one document, got another after `---`") from None
+            raise fail(mark, "a config must be one document, without a second one after `---`") from None
         problem = error.problem or ""
         for part, got, begun in _PROBLEMS:
             if part in problem:
-                raise fail(error.context_mark if begun else mark, f"a config must be YAML, got {got}") from None
+                raise fail(error.context_mark if begun else mark, f"a config must be valid YAML, got {got}") from None
         raise _broken("YAML", name, mark.line + 1 if mark else 1, problem) from None
     except yaml.YAMLError as error:
         at = content[: getattr(error, "position", 0)].count("\n") + 1
-        raise ConfigError(f"{name}:{at}: a config must be YAML, got a character that it may not have") from None
+        raise ConfigError(f"{name}:{at}: a config must be valid YAML: a character is not allowed") from None
 
     def build(node: Any, path: Path_) -> Any:
         out.places.setdefault(path, (name, node.start_mark.line + 1))
@@ -261,7 +261,7 @@ def _toml(content: str, name: str) -> Text:
         found = re.search(r" \(at (?:line (\d+).*|end of document)\)$", str(error))
         line = (found and found[1]) or content.count("\n") + (not content.endswith("\n"))
         raise _broken("TOML", name, int(line), str(error)[: found.start() if found else None]) from None
-    except ValueError:  # Python reads no numbers of more than 4,300 digits
+    except ValueError:  # the limit of Python's parser
         raise ConfigError(f"{name}: a config must have numbers of at most 4300 digits, got more") from None
     lines.toml()
     return Text(data, {path: (name, line) for path, line in lines.places.items()})
@@ -284,14 +284,14 @@ def _json(content: str, name: str) -> Text:
     return Text(data, {path: (name, line) for path, line in lines.places.items()})
 
 
-# Several of them
+# Merging
 
 
 def merge(below: Text, above: Text) -> Text:
-    """Lay one configuration over another: maps are merged key by key, everything else is replaced.
+    """Merge one configuration over another: maps key by key, everything else is replaced.
 
-    Where both name a kind, such as ``optimizer: {name: ...}``, another name leaves nothing of the map below, and a map
-    without a name is of the kind that was named.
+    A map with another `name`, such as ``optimizer: {name: ...}``, replaces the map below; one without a name is merged
+    into it.
     """
     places = dict(below.places)
 
@@ -319,7 +319,7 @@ def merge(below: Text, above: Text) -> Text:
 
 
 def override(expression: str) -> Text:
-    """The configuration that ``--set a.b=value`` means; the value is read as YAML.
+    """The configuration of ``--set a.b=value``; the value is read as YAML.
 
     Examples
     --------
@@ -334,7 +334,7 @@ def override(expression: str) -> Text:
     try:
         data = parse(f"value: {content}" if content.strip() else "value: ''", where).data
         if len(data) > 1:
-            raise ConfigError(f"{where}:1: a config must be one value, got several lines")
+            raise ConfigError(f"{where}:1: a config must be one value on one line")
     except ConfigError as error:
         raise ConfigError(str(error).replace(f"{where}:1: a config", f"`--set {escaped(path)}`")) from None
     out: Any = data["value"]
@@ -345,7 +345,7 @@ def override(expression: str) -> Text:
 
 
 def one_line(value: str) -> str:
-    """A string as it stands in a YAML file, however long it is and whatever is in it.
+    """A string as YAML on one line, of any length and content.
 
     Examples
     --------
@@ -356,7 +356,7 @@ def one_line(value: str) -> str:
 
 
 def as_yaml(data: dict[str, Any], width: int = 110) -> str:
-    """Write a configuration so that reading it gives the same data."""
+    """Write a configuration as YAML that reads back to the same data."""
     import yaml
 
     class Dumper(yaml.SafeDumper):  # type: ignore[misc]
@@ -364,7 +364,7 @@ def as_yaml(data: dict[str, Any], width: int = 110) -> str:
             return super().increase_indent(flow, False)
 
         def ignore_aliases(self, data: Any) -> bool:
-            return True  # a value that stands in two places is written twice
+            return True  # no aliases: a shared value is written twice
 
     def string(dumper: Any, value: str) -> Any:
         plain = value.isprintable() and scalar(value) == value and isinstance(scalar(value), str)

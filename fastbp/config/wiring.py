@@ -1,4 +1,4 @@
-"""Layers of a file that are no chain: `as` names one, `from` says what it reads, `share` whose parameters it has."""
+"""Branching networks in files: `as` names a layer, `from` lists its inputs, `share` the owner of its parameters."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from fastbp.config.text import Text
 from fastbp.errors import ConfigError, ShapeError
 
 KEYS = ("as", "from", "share")
-ROWS = "inputs"  # what `from` calls the rows of data
+ROWS = "inputs"  # the name of the rows of data in `from`
 
 
 def layer_table() -> dict[str, Any]:
-    """All that a list of layers can name: activations first and gates last."""
+    """Every name a layer may have in a file: activations first and gates last."""
     from fastbp.spec import gates
     from fastbp.spec.catalogue import ACTIVATIONS, LAYERS
 
     known: dict[str, Any] = {**ACTIVATIONS, **LAYERS}
-    del known["custom"]  # which is named by its formula
+    del known["custom"]  # named by its formula
     return dict(sorted(known.items(), key=lambda item: getattr(item[1], "__module__", "") == gates.__name__))
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a layer stands: its own name, those of what it reads (None: the layer before), and of whom it shares."""
+    """A layer's own name, the names of its inputs (None: the layer before), and whose parameters it shares."""
 
     name: str | None = None
     sources: tuple[str, ...] | None = None
     share: str | None = None
 
     def keys(self) -> dict[str, Any]:
-        """As a file says it."""
+        """As in a file."""
         found: dict[str, Any] = {} if self.name is None else {"as": self.name}
         if self.sources is not None:
             found["from"] = list(self.sources) if len(self.sources) != 1 else self.sources[0]
@@ -42,7 +42,7 @@ class Place:
 
 
 def placed(text: Text, values: list[Any]) -> tuple[list[Place], list[Any]]:
-    """Where every layer of the list stands, and what is left of each to say what it is."""
+    """The place of every layer in the list, and the rest of each entry."""
     names = [v.get("as") for v in values if isinstance(v, dict)]
     places: list[Place] = []
     rest = []
@@ -54,7 +54,7 @@ def placed(text: Text, values: list[Any]) -> tuple[list[Place], list[Any]]:
             place = _place(text, path, value, before, names)
             left = {k: v for k, v in value.items() if k not in KEYS}
             if place.share is not None and left:
-                raise fail(text, path, f"must have no `{next(iter(left))}` beside `share`, got both")
+                raise fail(text, path, f"must have no `{next(iter(left))}` together with `share`")
         places.append(place)
         rest.append(left)
     return places, rest
@@ -72,7 +72,7 @@ def _place(text: Text, path: Path_, value: dict[str, Any], before: list[str], na
         except ConfigError as error:
             raise fail(text, (*path, "as"), str(error).removeprefix("`name` ")) from None
         if name in before or name == ROWS:
-            raise fail(text, (*path, "as"), f"must be of one layer only, got `{name}` again")
+            raise fail(text, (*path, "as"), f"must be unique, got `{name}` again")
     sources: tuple[str, ...] | None = None
     if value.get("from") is not None:
         given = value["from"]
@@ -83,7 +83,7 @@ def _place(text: Text, path: Path_, value: dict[str, Any], before: list[str], na
             )
         sources = tuple(listed)
         if not sources:
-            raise fail(text, (*path, "from"), "must name a layer at least, got an empty list")
+            raise fail(text, (*path, "from"), "must name at least one layer, got an empty list")
     share = value.get("share")
     if share is not None:
         _known(text, (*path, "share"), share, before, names)
@@ -91,18 +91,18 @@ def _place(text: Text, path: Path_, value: dict[str, Any], before: list[str], na
 
 
 def _known(text: Text, path: Path_, name: Any, before: list[str], names: list[Any]) -> None:
-    """Refuse what is no layer before this one."""
+    """Refuse a name that is not an earlier layer's."""
     if not isinstance(name, str):
         raise fail(text, path, f"must be the name of a layer, got {show(name)}")
     if name not in before:
         if name in names:
-            must = f"must name a layer before this one, as a network has no cycles, got `{name}`"
+            must = f"must name an earlier layer, got `{name}`"
             raise fail(text, path, must)
         raise one_of(text, path, name, before)
 
 
 def wired(text: Text, layers: list[Any], places: list[Place], inputs: int, first: Any = None) -> Any:
-    """The graph of placed layers; `first`, if there is one, stands between the rows and all others."""
+    """The graph of placed layers; `first`, if given, comes between the rows and all others."""
     from fastbp.spec.graph import INPUT, Builder
 
     builder = Builder([(None, inputs)])
@@ -116,7 +116,7 @@ def wired(text: Text, layers: list[Any], places: list[Place], inputs: int, first
             last = builder.add(layer, sources, place.name or str(len(builder.nodes)), home)
         except (ConfigError, ShapeError) as error:
             where, message = f"`network.layers[{i}]`", str(error)
-            said = re.sub(r"^`layers\[\d+\]`", where, message)  # what is about a place in the list anyway
+            said = re.sub(r"^`layers\[\d+\]`", where, message)  # messages that name a place in the list already
             message = said if said != message else f"{where}: {message}"
             raise ConfigError(f"{text.place(('network', 'layers', i))}{message}") from None
         if place.name is not None:
@@ -125,5 +125,5 @@ def wired(text: Text, layers: list[Any], places: list[Place], inputs: int, first
     readers = graph.readers()
     for i in range(len(layers) - 1):
         if not readers[i + (first is not None)]:
-            raise fail(text, ("network", "layers", i), "must be read by a layer behind it, got one that nobody reads")
+            raise fail(text, ("network", "layers", i), "must be read by a later layer")
     return graph

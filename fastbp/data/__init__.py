@@ -1,4 +1,4 @@
-"""Data to start with: the handwritten digits that come with the package (NOTICE.md says whose they are)."""
+"""Sample data: the handwritten digits that come with the package (see NOTICE.md)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fastbp.errors import ConfigError, ConfigTypeError, not_one_of
 
 __all__ = ["digits"]
 
-# Where each part begins and ends in the shuffled rows.
+# The range of each part in the shuffled rows.
 _PARTS = {"train": (0, 1197), "validation": (1197, 1497), "test": (1497, 1797)}
 
 
 def digits(split: str | None = None, *, seed: SupportsIndex = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Load 1797 images of handwritten digits, 8 by 8 pixels, and what each one shows.
+    """Load 1797 images of handwritten digits, 8 by 8 pixels, and their labels.
 
     Parameters
     ----------
@@ -73,5 +73,5 @@ def _permutation(rows: int, seed: SupportsIndex) -> NDArray[np.int64]:
         raise ConfigTypeError(f"`seed` must be an integer, got `{seed!r}`") from None
     if not 0 <= number < 2**32:
         raise ConfigError(f"`seed` must be at least 0 and below 2**32, got `{number}`")
-    # RandomState and not Generator: only its stream is promised never to change between NumPy versions.
+    # Not Generator: only RandomState's stream is guaranteed never to change between NumPy versions.
     return np.random.RandomState(number).permutation(rows)

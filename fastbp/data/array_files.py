@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from fastbp.errors import DataError, visible
 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-SHARE = 0.5  # of the free memory, which one matrix may take
-IDX_AXES = 32  # the most that every NumPy has
+SHARE = 0.5  # of the free memory that one matrix may take
+IDX_AXES = 32  # the limit of every NumPy version
 UNREADABLE = (OSError, EOFError, MemoryError, zlib.error)
 MAGIC = b"\x93NUMPY"
 
 
 def memory() -> int:
-    """Bytes of memory that arrays may take: what the machine has free, or the limit of a container if that is less."""
+    """Bytes of memory for arrays: free memory, or the container's limit if less."""
     free = 1 << 32
     try:
         free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -35,31 +35,31 @@ def memory() -> int:
             free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:"))
         with open("/sys/fs/cgroup/memory.max") as file:
             free = min(free, int(file.read()))
-    except (OSError, ValueError, AttributeError, StopIteration):  # what is not there does not limit
+    except (OSError, ValueError, AttributeError, StopIteration):  # no limit where the file is missing
         pass
     return free
 
 
 def room_for_a_file() -> int:
-    """Bytes that what is read from one file may take: the rest is for what becomes of it."""
+    """Bytes that the contents of one file may take; the rest is for what is made from them."""
     return int(SHARE * memory())
 
 
 def must_fit(name: str, size: int) -> None:
-    """Refuse what is larger than a file may be in memory, before it is there."""
+    """Refuse contents too large for memory, before they are read."""
     most = room_for_a_file()
     if size > most:
         raise DataError(f"{name}: must fit into the {most >> 20} MiB that a file may take, got `{size >> 20} MiB`")
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error of a library says, in short."""
+    """A library's error message, shortened."""
     said = str(getattr(error, "strerror", None) or error).splitlines()
     return said[0][:120] if said else type(error).__name__
 
 
 def read_npy(path: str | Path) -> NDArray[Any]:
-    """An array that stays in its file until it is read."""
+    """A memory-mapped array."""
     name = str(path)
     try:
         with open(path, "rb") as file:
@@ -71,10 +71,10 @@ def read_npy(path: str | Path) -> NDArray[Any]:
         more = os.path.getsize(path) > array.offset + array.nbytes
     except DataError:
         raise
-    except Exception as error:  # NumPy evaluates a head, so any may come out of a damaged one
+    except Exception as error:  # NumPy evaluates the header, so a damaged one may raise any error
         raise DataError(f"{name}: must be an array of numbers in NPY format, got `{reason_of(error)}`") from None
     if more:
-        raise DataError(f"{name}: must have {array.nbytes} bytes behind its head, got more")
+        raise DataError(f"{name}: must have {array.nbytes} bytes after its header, but has more")
     return array
 
 
@@ -88,37 +88,37 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
             for info in archive.infolist():
                 key = info.filename.removesuffix(".npy")
                 if key in arrays:
-                    raise DataError(f"{name}: names of arrays must differ, got `{visible(key)}` twice")
+                    raise DataError(f"{name}: names of arrays must be unique, got `{visible(key)}` twice")
                 with archive.open(info) as member:
                     arrays[key] = _array(member, name, visible(key))
     except DataError:
         raise
-    except Exception as error:  # as above; and what is wrong with an archive comes as anything, too
+    except Exception as error:  # as above; a damaged archive may raise any error, too
         raise DataError(f"{name}: must be arrays of numbers in NPZ format, got `{reason_of(error)}`") from None
     return arrays
 
 
 def _array(member: Any, name: str, key: str) -> NDArray[Any]:
-    """An array of an archive, read to its end, where its checksum is looked at."""
+    """An array of an archive, read to its end so that its checksum is verified."""
     if member.peek(len(MAGIC))[: len(MAGIC)] != MAGIC:
-        raise DataError(f"{name}: must hold arrays only, got something else called `{key}`")
+        raise DataError(f"{name}: must hold arrays only, but `{key}` is none")
     with _in_silence():
         array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
     if member.read(1):
-        raise DataError(f"{name}: `{key}` must have {array.nbytes} bytes behind its head, got more")
+        raise DataError(f"{name}: `{key}` must have {array.nbytes} bytes after its header, but has more")
     return array
 
 
 @contextmanager
 def _in_silence() -> Iterator[None]:
-    """What NumPy warns of while it reads a head is for its own users; what is wrong with one is an error."""
+    """Silence NumPy's warnings about headers; damaged ones raise errors."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
 
 
 def read_idx(path: str | Path) -> NDArray[Any]:
-    """An array in IDX format, two bytes of zero, its type, its number of axes and their lengths first."""
+    """An array in IDX format: two zero bytes, type, number of axes, lengths of the axes, data."""
     name = str(path)
     opened: Any = gzip.open if name.lower().endswith(".gz") else open
     try:
@@ -128,17 +128,17 @@ def read_idx(path: str | Path) -> NDArray[Any]:
                 raise DataError(f"{name}: must be in IDX format, got a file that begins with `{head.hex()}`")
             sizes = file.read(4 * head[3])
             if len(sizes) < 4 * head[3]:
-                raise DataError(f"{name}: must be in IDX format, got a file that ends inside its head")
+                raise DataError(f"{name}: must be in IDX format, but ends inside its header")
             shape = struct.unpack(f">{head[3]}I", sizes)
             dtype = np.dtype(IDX_TYPES[head[2]])
             size = math.prod(shape) * dtype.itemsize
             must_fit(name, size)
             content = file.read(size + 1)
     except UNREADABLE as error:
-        raise DataError(f"{name}: must be a file that can be read, got `{reason_of(error)}`") from None
+        raise DataError(f"{name}: must be readable ({reason_of(error)})") from None
     if len(content) != size:
-        found = "more" if len(content) > size else f"{len(content)}"
-        raise DataError(f"{name}: must have {size} bytes behind its head, got {found}")
+        found = "but has more" if len(content) > size else f"got {len(content)}"
+        raise DataError(f"{name}: must have {size} bytes after its header, {found}")
     if not size:
         raise DataError(f"{name}: must hold numbers, got shape `{shape}`")
     array = np.frombuffer(content, dtype).reshape(shape)

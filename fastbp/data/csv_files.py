@@ -15,23 +15,23 @@ from fastbp.data.array_files import room_for_a_file
 from fastbp.data.frame import MISSING, Column, Frame, as_numbers
 from fastbp.errors import ConfigError, DataError, visible
 
-CHUNK = 100_000  # rows turned into columns at once
+CHUNK = 100_000  # rows converted to columns at a time
 LINE = 1 << 26  # characters of the longest line
-FIELD = 64  # bytes that a field takes beside its characters
+FIELD = 64  # overhead of a field in bytes
 
 
 def read_csv(path: str | Path, delimiter: str = ",", header: bool = True, texts: Collection[str] = ()) -> Frame:
-    """Read a table; a column is numbers where all that is there are numbers, and texts otherwise.
+    """Read a table; a column is numbers if all its values are, otherwise texts.
 
     Parameters
     ----------
     path : str or Path
-        A name that ends in .gz is unpacked on the way.
+        Files that end in .gz are decompressed.
     delimiter : str
     header : bool
         Whether the first line names the columns; otherwise they are c0, c1, ...
     texts : collection of str
-        Columns that stay as they are written, numbers too.
+        Columns that stay texts, even if they hold numbers.
     """
     name = str(path)
     if len(delimiter) != 1:
@@ -44,9 +44,9 @@ def read_csv(path: str | Path, delimiter: str = ",", header: bool = True, texts:
             return _read(file, name, delimiter, header, texts)
     except (OSError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{name}: must be a file that can be read, got `{reason}`") from None
+        raise DataError(f"{name}: must be readable ({reason})") from None
     except EOFError:
-        raise DataError(f"{name}: must be a whole gzip file, got one that ends early") from None
+        raise DataError(f"{name}: must be a complete gzip file, but ends early") from None
 
 
 def _read(file: TextIO, name: str, delimiter: str, header: bool, texts: Collection[str]) -> Frame:
@@ -54,7 +54,7 @@ def _read(file: TextIO, name: str, delimiter: str, header: bool, texts: Collecti
     rows = _within(_records(csv.reader(lines_of_text, delimiter=delimiter, strict=True), name), name)
     line, fields = next(rows, (0, []))
     if not fields:
-        raise DataError(f"{name}: must have rows, got an empty file")
+        raise DataError(f"{name}: must have rows, but is empty")
     names = _names(fields, f"{name}:{line}") if header else [f"c{i}" for i in range(len(fields))]
     lines: list[int] = []
     chunks: list[list[Any]] = [[] for _ in names]
@@ -78,7 +78,7 @@ def _read(file: TextIO, name: str, delimiter: str, header: bool, texts: Collecti
     if block:
         flush()
     if not lines:
-        raise DataError(f"{name}: must have rows below its header, got none")
+        raise DataError(f"{name}: must have rows below its header")
     columns = {}
     for column, parts in zip(names, chunks, strict=True):
         values = np.concatenate(parts)
@@ -93,15 +93,15 @@ def _names(fields: list[str], place: str) -> list[str]:
     for i, field in enumerate(fields):
         column = field.strip()
         if not column:
-            raise DataError(f"{place}: every column must have a name, got none for column {i + 1}")
+            raise DataError(f"{place}: every column must have a name, but column {i + 1} has none")
         if column in names:
-            raise DataError(f"{place}: column names must differ, got `{visible(column)}` twice")
+            raise DataError(f"{place}: column names must be unique, got `{visible(column)}` twice")
         names[column] = None
     return list(names)
 
 
 def _lines(file: TextIO, name: str, delimiter: str) -> Iterator[str]:
-    """Lines of a file, each of which must be text of a length that is no mistake, and fit, blank ones too."""
+    """The lines of a file, checked: text of limited length that fits into memory; blank ones count."""
     most, taken = room_for_a_file(), 0
     for number, line in enumerate(iter(lambda: file.readline(LINE + 1), ""), 1):
         if len(line) > LINE:
@@ -112,7 +112,7 @@ def _lines(file: TextIO, name: str, delimiter: str) -> Iterator[str]:
         if not line.isascii():
             try:
                 line.encode()
-            except UnicodeEncodeError as error:  # bytes that are not UTF-8 were read as 0xdc00 and their value
+            except UnicodeEncodeError as error:  # a byte that is not UTF-8 was read as 0xdc00 plus its value
                 byte = ord(line[error.start]) - 0xDC00
                 raise DataError(f"{name}:{number}: must be UTF-8, got a byte `0x{byte:02x}`") from None
         if "\0" in line:
@@ -121,7 +121,7 @@ def _lines(file: TextIO, name: str, delimiter: str) -> Iterator[str]:
 
 
 def _within(rows: Iterator[tuple[int, list[str]]], name: str) -> Iterator[tuple[int, list[str]]]:
-    """The same rows, as long as there is memory for them: a small file may unpack to more than there is."""
+    """The same rows, while they fit into memory: a small compressed file may hold more."""
     most, taken = room_for_a_file(), 0
     for line, fields in rows:
         taken += FIELD * len(fields) + sum(map(len, fields))
@@ -143,6 +143,6 @@ def _records(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise DataError(f"{name}:{line}: must be CSV, got a row where `{error}`") from None
+            raise DataError(f"{name}:{line}: must be valid CSV ({error})") from None
         if record and (len(record) > 1 or not record[0].isspace()):
             yield line, record

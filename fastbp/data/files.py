@@ -24,11 +24,11 @@ from fastbp.errors import DataError, DependencyError, visible
 
 Array = NDArray[Any]
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt")
-TARGET = "target"  # what the target is called where it is an array of its own
+TARGET = "target"  # name of a target that is a separate array
 
 
 def suffix_of(path: str | Path) -> str:
-    """The ending that says what a file is, .gz included."""
+    """The suffix that gives a file's type, .gz included."""
     parts = Path(path).name.lower().split(".")
     ending = "." + parts[-1] if len(parts) > 1 else ""
     return f".{parts[-2]}.gz" if ending == ".gz" and len(parts) > 2 else ending
@@ -57,9 +57,9 @@ def read_frame(path: str | Path, data: Any) -> Frame:
 
 
 def _must_exist(path: str | Path) -> None:
-    if not Path(path).is_file():  # a pipe would be waited for, and a device has no end
-        got = "something else" if Path(path).exists() else "none of that name"
-        raise DataError(f"{path}: must be a file, got {got}")
+    if not Path(path).is_file():  # reading a pipe would block, and a device has no end
+        must = "be a regular file" if Path(path).exists() else "be a file, but does not exist"
+        raise DataError(f"{path}: must {must}")
 
 
 def _is_array(path: str | Path) -> bool:
@@ -71,7 +71,7 @@ def _read_array(path: str | Path) -> Array:
 
 
 def _matrix(array: Array, name: str) -> Array:
-    """Rows of features: images become rows of their pixels."""
+    """Rows of features; images are flattened."""
     if array.dtype.kind not in "fiub":
         raise DataError(f"{name}: must hold real numbers, got dtype `{array.dtype}`")
     if array.ndim == 0 or not array.size:
@@ -90,12 +90,12 @@ def _of_arrays(arrays: dict[str, Array], name: str) -> Frame:
         if key not in ("X", "x"):
             _beside(frame, key, array)
     if not len(frame):
-        raise DataError(f"{name}: must have rows, got none")
+        raise DataError(f"{name}: must have rows")
     return frame
 
 
 def _beside(frame: Frame, key: str, array: Array) -> None:
-    """Put an array into a frame as a column, or as one for each of its columns."""
+    """Add an array to a frame, as one column or several."""
     rows = len(array) if array.ndim else 1
     if (frame.matrix is not None or frame.columns) and rows != len(frame):
         raise DataError(f"{frame.origin}: `{visible(key)}` must have {len(frame)} rows, got {rows}")
@@ -116,7 +116,7 @@ def _read_polars(path: str | Path, ending: str) -> Frame:
         raise DependencyError(
             f'{path}: Parquet and Arrow files need Polars, which is not installed\nhint: pip install "fastbp[tables]"'
         ) from None
-    panics = polars.exceptions.PanicException  # of Rust, which is no `Exception`
+    panics = polars.exceptions.PanicException  # a panic of Rust's, which is no `Exception`
     scan, read = (
         (polars.scan_parquet, polars.read_parquet) if ending == ".parquet" else (polars.scan_ipc, polars.read_ipc)
     )
@@ -126,32 +126,32 @@ def _read_polars(path: str | Path, ending: str) -> Frame:
             rows = lazy.select(polars.len()).collect().item()
             must_fit(str(path), 8 * rows * len(lazy.collect_schema()))
             if ending != ".parquet" and _ends_its_process(path):
-                raise DataError(f"{path}: must be a table that Polars can read, got one that is damaged")
+                raise DataError(f"{path}: must be a table that Polars can read, but is damaged")
             columns = [_of_polars(column, polars) for column in read(path).get_columns()]
     except DataError:
         raise
     except (Exception, panics) as error:
-        reason = "one that is damaged" if isinstance(error, panics) else f"`{reason_of(error)}`"
-        raise DataError(f"{path}: must be a table that Polars can read, got {reason}") from None
+        reason = ", but is damaged" if isinstance(error, panics) else f" ({reason_of(error)})"
+        raise DataError(f"{path}: must be a table that Polars can read{reason}") from None
     frame = Frame(None, {}, str(path))
     for name, values in columns:
         if isinstance(values, str):
             raise DataError(f"{path}: column `{visible(name)}` must be numbers or texts, got `{values}`")
         frame.columns[name] = Column(name, values)
     if not len(frame):
-        raise DataError(f"{path}: must have rows, got none")
+        raise DataError(f"{path}: must have rows")
     return frame
 
 
 def _ends_its_process(path: str | Path) -> bool:
-    """Whether Polars ends the process that reads an Arrow file: it does where a damaged one says too large a size."""
+    """Whether Polars crashes the process on an Arrow file, as it does for a damaged one with too large a size."""
     code = "import sys, polars; polars.read_ipc(sys.argv[1])"
     done = subprocess.run([sys.executable, "-c", code, os.path.abspath(path)], capture_output=True, check=False)
     return done.returncode not in (0, 1)
 
 
 def _of_polars(column: Any, polars: Any) -> tuple[str, Array | str]:
-    """The name of a column and its values, or its type where they are neither numbers nor texts."""
+    """The name of a column and its values, or its type if unsupported."""
     if column.dtype.is_numeric() or column.dtype in (polars.Boolean, polars.Null):
         return column.name, column.cast(polars.Float64).fill_null(float("nan")).to_numpy().copy()
     if column.dtype.is_nested() or column.dtype in (polars.Binary, polars.Object):
@@ -161,9 +161,9 @@ def _of_polars(column: Any, polars: Any) -> tuple[str, Array | str]:
 
 @contextmanager
 def _without_panics(panics: type[BaseException]) -> Iterator[None]:
-    """Keep what Rust writes to stderr before it raises a panic, where no other thread of Python may write there."""
+    """Suppress what Rust prints to stderr before a panic, unless another Python thread may write there."""
     file = None
-    with suppress(OSError):  # there may be no place for it
+    with suppress(OSError):  # there may be no file descriptor for it
         file = tempfile.TemporaryFile() if threading.active_count() == 1 else None  # noqa: SIM115
     if file is None:
         yield
@@ -186,12 +186,12 @@ def _without_panics(panics: type[BaseException]) -> Iterator[None]:
 
 
 def _as_written(data: Any) -> set[str]:
-    """Columns of categories, whose values are names even where they look like numbers: "01" is not "1"."""
+    """Columns of categories, whose values stay texts: "01" is not "1"."""
     return {n for n, v in data.columns.items() if (v if isinstance(v, str) else v.get("type")) == "category"}
 
 
 def read_paths(paths: Any, data: Any) -> Frame:
-    """Files, or folders of files, below each other; IDX and NPY files come in pairs of images and labels."""
+    """Files, or folders of files, concatenated; IDX and NPY files come in pairs of images and labels."""
     listed = [paths] if isinstance(paths, str) else list(paths)
     files: list[str] = []
     for path in listed:
@@ -199,7 +199,7 @@ def read_paths(paths: Any, data: Any) -> Frame:
         if found.is_dir():
             inside = sorted(str(p) for p in found.iterdir() if p.is_file() and not p.name.startswith("."))
             if not inside:
-                raise DataError(f"{path}: must have files in it, got an empty folder")
+                raise DataError(f"{path}: must have files in it, but is empty")
             files += inside
         else:
             files.append(str(path))
@@ -211,9 +211,9 @@ def read_paths(paths: Any, data: Any) -> Frame:
 
 
 def _paired(files: list[str], data: Any) -> list[Frame]:
-    """Frames of rows with the labels beside them, where files are of two kinds.
+    """Frames of rows joined with their labels, where these are in separate files.
 
-    Labels are the files with one axis, or with fewer columns; the first of them belongs to the first of the others.
+    Label files are those with one axis, or with fewer columns; they are matched to the others in order.
     """
     for file in files:
         _must_exist(file)
@@ -226,12 +226,14 @@ def _paired(files: list[str], data: Any) -> list[Frame]:
     rows = [frame for frame, kind in zip(frames, kinds, strict=True) if kind != min(kinds)]
     if len(labels) != len(rows):
         raise DataError(
-            f"{labels[0].origin}: there must be {len(rows)} files of labels, as many as of rows, got {len(labels)}"
+            f"{labels[0].origin}: must have {len(rows)} files of labels, as many as of rows, got {len(labels)}"
         )
     name = data.target if isinstance(data.target, str) else TARGET
     for frame, beside in zip(rows, labels, strict=True):
         if len(frame) != len(beside):
-            raise DataError(f"{beside.origin}: must have {len(frame)} rows as {frame.origin} has, got {len(beside)}")
+            raise DataError(
+                f"{beside.origin}: must have as many rows as {frame.origin}, {len(frame)}, got {len(beside)}"
+            )
         assert isinstance(beside.matrix, np.ndarray)
         width = beside.matrix.shape[1]
         for i, values in enumerate(beside.matrix.T):

@@ -1,4 +1,4 @@
-"""Rows as they come out of files: numbers and texts, before anything is learned of them."""
+"""Raw rows: numbers and texts as read from files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
 
-# What stands for a number or category that is not there.
+# Texts of missing numbers and categories.
 MISSING = frozenset(("", "NA", "N/A", "na", "n/a", "NaN", "nan", "NAN", "null", "NULL", "None", "?"))
 
 
@@ -33,7 +33,7 @@ class Column:
 
 @dataclass
 class Source:
-    """A file and how many rows it gave; `lines` are where they stand in it, for files that have lines."""
+    """A file and its number of rows; `lines` are their line numbers, in files that have lines."""
 
     name: str
     rows: int
@@ -42,7 +42,7 @@ class Source:
 
 @dataclass
 class Frame:
-    """A table. `matrix` is a block of numbers without names of their own, as array files hold; columns stand beside it.
+    """A table: named columns, and a `matrix` of unnamed ones from array files.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Frame:
     lines : int array, or None
         Line of each row of the file.
     rows : int array, or None
-        Which rows of the files these are; by default all, in order.
+        Indices of the rows in the files; by default all, in order.
     sources : list of Source
         The files, where there are several.
     """
@@ -82,7 +82,7 @@ class Frame:
         )
 
     def place(self, row: int) -> str:
-        """Where a row stands, as messages begin: its line, or its number from 0."""
+        """The place of a row for messages: its line, or its number from 0."""
         at = row if self.rows is None else int(self.rows[row])
         for source in self.sources or [Source(self.origin, at + 1, self.lines)]:
             if at < source.rows:
@@ -97,7 +97,7 @@ class Frame:
         return self.columns[name]
 
     def numbers(self, name: str) -> Array:
-        """A column as numbers, NaN where it is missing."""
+        """A column as numbers, NaN where missing."""
         column = self.column(name)
         if not column.is_text:
             return column.values
@@ -108,13 +108,13 @@ class Frame:
         return out
 
     def texts(self, name: str) -> Array:
-        """A column as texts, None where it is missing; numbers that are whole lose their point."""
+        """A column as texts, None where missing; whole numbers are written without a point."""
         column = self.column(name)
         return column.values if column.is_text else as_texts(column.values)
 
 
 def missing_column(frame: Frame, name: str) -> DataError:
-    """The error for a column that a file has not."""
+    """The error for a missing column."""
     names = list(frame.columns)
     close = difflib.get_close_matches(name, names, n=1)
     shown = ", ".join(f"`{visible(n)}`" for n in names[:12]) + (", ..." if len(names) > 12 else "")
@@ -125,7 +125,7 @@ def missing_column(frame: Frame, name: str) -> DataError:
 
 
 def as_numbers(values: Array) -> tuple[Array, int]:
-    """Texts as numbers, and the first row that is none, or -1."""
+    """Texts as numbers, and the first row that is not a number, or -1."""
     there = np.array([v is not None for v in values], bool)
     out = np.full(len(values), np.nan)
     texts = values[there]
@@ -139,7 +139,7 @@ def as_numbers(values: Array) -> tuple[Array, int]:
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a number; 1_000, which Python takes for one, is not."""
+    """Whether a text is a number; 1_000 is not, although Python accepts it."""
     try:
         float(text)
     except ValueError:
@@ -156,7 +156,7 @@ def as_texts(values: Array) -> Array:
 
 
 def joined(frames: Sequence[Frame]) -> Frame:
-    """Frames of the same columns below each other."""
+    """Frames of the same columns, concatenated."""
     if len(frames) == 1:
         return frames[0]
     first = frames[0]

@@ -1,14 +1,14 @@
 """From a frame to the matrix a network takes: fitted on training rows, stored with the model, applied to raw tables.
 
-A number x becomes, after missing ones have been filled in,
+Missing numbers are filled in first; then a number x becomes
 
     standard   (x - mean) / deviation
     robust     c / √(1 + (c/3)²) with c = (x - median) / (quartile range), which keeps outliers within ±3
     quantile   Φ⁻¹(F(x)) with F the distribution of the training rows, at up to 1000 quantiles
     none       x
 
-A category becomes a column of zeros and ones for each value seen in training, all zeros for a value not seen; or, for
-an embedding, a code: 0 for values not seen and missing ones, then 1, 2, ...
+A category is one-hot encoded over the values seen in training, all zeros for others; or, for an embedding, it becomes a
+code: 0 for unseen and missing values, then 1, 2, ...
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ QUANTILES = 1000
 SCALES = ("standard", "robust", "quantile", "none")
 FILLS = ("mean", "median", "constant", "refuse")
 ENCODINGS = ("one_hot", "embedding")
-SORTED = ("robust", "quantile", "median")  # scales and fillings for which a column is sorted
+SORTED = ("robust", "quantile", "median")  # scales and fillings that need a sorted column
 
 
 @dataclass
 class Numbers:
-    """How one column of numbers, or every column of a matrix, goes in.
+    """Encoding of one column of numbers, or of every column of a matrix.
 
     `center`, `spread` and `fill` have one number a column; `knots` is (quantiles, columns) for `quantile`.
     """
 
-    name: str | None  # of the column; None is the frame's matrix
+    name: str | None  # of the column; None: the frame's matrix
     scale: str
     missing: str
     value: float = 0.0
@@ -53,15 +53,15 @@ class Numbers:
     holes: Array = field(default_factory=lambda: np.zeros(0, bool))  # columns with an indicator
 
     def raw(self, frame: Frame) -> Array | Shards:
-        """The column or the matrix as it stands in a frame."""
+        """The raw column or matrix of a frame."""
         if self.name is not None:
             return frame.numbers(self.name)[:, None]
         if frame.matrix is None:
-            raise DataError(f"{frame.origin}: must hold a matrix, as the training rows did, got named columns")
+            raise DataError(f"{frame.origin}: must hold a matrix, as the training rows did, but has named columns")
         return frame.matrix
 
     def fit(self, frame: Frame) -> None:
-        """Learn from training rows, in two passes over blocks of them."""
+        """Fit to training rows, in two passes over blocks of them."""
         x = self.raw(frame)
         self._refuse_sorting(x, frame)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
@@ -86,7 +86,7 @@ class Numbers:
             )
 
     def _fill(self, x: Array | Shards, frame: Frame) -> tuple[Array, Array, Array]:
-        """Learn what stands for missing numbers; smallest, largest and mean of each column that is filled with it."""
+        """Fit the replacement of missing numbers; returns minimum, maximum and mean of each filled column."""
         rows, width = x.shape
         there, sums = np.zeros(width, np.int64), np.zeros(width)
         low, high = np.full(width, np.inf), np.full(width, -np.inf)
@@ -121,7 +121,7 @@ class Numbers:
                     )
 
     def _sort(self, x: Array | Shards) -> None:
-        """Learn from the order of the numbers in each column."""
+        """Fit quantiles and medians from each sorted column."""
         assert isinstance(x, np.ndarray)
         knots = []
         for i in range(x.shape[1]):
@@ -140,7 +140,7 @@ class Numbers:
         return f"`{i if self.name is None else visible(self.name)}`"
 
     def _check(self, block: Array, first: int, frame: Frame) -> None:
-        """Refuse infinite numbers, and missing ones where they are to be refused; `first` is the block's first row."""
+        """Refuse infinite numbers, and missing ones if `missing` is "refuse"; `first` is the block's first row."""
         strange = np.isinf(block) | (np.isnan(block) if self.missing == "refuse" else False)
         if strange.any():
             row, i = (int(at) for at in np.argwhere(strange)[0])
@@ -151,11 +151,11 @@ class Numbers:
 
     @property
     def width(self) -> int:
-        """Columns that it becomes."""
+        """Number of columns it becomes."""
         return len(self.fill) + int(self.holes.sum())
 
     def apply(self, frame: Frame, out: Array) -> None:
-        """Write the columns it becomes."""
+        """Write its encoded columns."""
         x = self.raw(frame)
         width = len(self.fill)
         if x.shape[1] != width:
@@ -173,7 +173,7 @@ class Numbers:
                 raise DataError(f"{frame.place(first + row)}{what}, got `{block[row, i]}`")
 
     def as_it_stands(self, frame: Frame, dtype: Any) -> Array | None:
-        """The frame's matrix, in its file or in memory, where nothing is to be done to it."""
+        """The frame's matrix itself, in its file or in memory, if it needs no change."""
         x = frame.matrix
         if self.name is not None or self.scale != "none" or self.holes.any() or not isinstance(x, np.ndarray):
             return None
@@ -196,7 +196,7 @@ class Numbers:
     def _levels(x: Array, knots: Array) -> Array:
         if knots[0] == knots[-1]:
             return np.zeros(len(x))
-        # Equal knots are one place with the mean of their values.
+        # Equal knots are merged, with the mean of their values.
         unique, where = np.unique(knots, return_inverse=True)
         levels = np.bincount(where, weights=_normal(len(knots))) / np.bincount(where)
         return np.asarray(np.interp(x, unique, levels))
@@ -210,7 +210,7 @@ class Numbers:
 
     @classmethod
     def from_data(cls, data: Stored) -> Numbers:
-        """What `to_data` gave, as a file has it."""
+        """From the result of `to_data`, as stored in a file."""
         found = data.keys("kind", *(f.name for f in fields(cls)))
         name = None if found["name"].value is None else found["name"].text()
         fill = found["fill"].numbers(None if name is None else 1)
@@ -237,7 +237,7 @@ class Numbers:
 
 @dataclass
 class Category:
-    """How one column of categories goes in: `encode` is "one_hot" or "embedding", the latter with rows of `size`."""
+    """Encoding of one column of categories: "one_hot", or "embedding" with rows of `size`."""
 
     name: str
     encode: str
@@ -256,11 +256,11 @@ class Category:
 
     @property
     def width(self) -> int:
-        """Columns that it becomes."""
+        """Number of columns it becomes."""
         return len(self.values) if self.encode == "one_hot" else 1
 
     def apply(self, frame: Frame, out: Array) -> None:
-        """Write the columns it becomes."""
+        """Write its encoded columns."""
         place = {value: i + 1 for i, value in enumerate(self.values)}
         codes = np.array([place.get(value, 0) for value in frame.texts(self.name)], np.int64)
         if self.encode == "embedding":
@@ -275,7 +275,7 @@ class Category:
 
     @classmethod
     def from_data(cls, data: Stored) -> Category:
-        """What `to_data` gave, as a file has it."""
+        """From the result of `to_data`, as stored in a file."""
         found = data.keys("kind", *(f.name for f in fields(cls)))
         encode = found["encode"].one_of(ENCODINGS)
         size = None if found["size"].value is None and encode == "one_hot" else found["size"].whole()
@@ -289,11 +289,11 @@ class Inputs:
     parts: list[Numbers | Category] = field(default_factory=list)
 
     def fit(self, frame: Frame) -> None:
-        """Learn scales, fillings and categories from training rows."""
+        """Fit scales, fillings and categories to training rows."""
         for part in self.parts:
             part.fit(frame)
         if self.width == 0:
-            raise DataError(f"{frame.origin}: there must be a column to predict from, got none")
+            raise DataError(f"{frame.origin}: there must be a column to predict from")
 
     @property
     def width(self) -> int:
@@ -311,7 +311,7 @@ class Inputs:
         return out
 
     def matrix(self, frame: Frame, dtype: Any = np.float32) -> Array:
-        """The rows as the network takes them."""
+        """The network's input matrix."""
         if len(self.parts) == 1 and isinstance(self.parts[0], Numbers):
             found = self.parts[0].as_it_stands(frame, dtype)
             if found is not None:
@@ -328,7 +328,7 @@ class Inputs:
 
     @classmethod
     def from_data(cls, data: Stored) -> Inputs:
-        """What `to_data` gave, as a file has it."""
+        """From the result of `to_data`, as stored in a file."""
         kinds: dict[str, Any] = {"numbers": Numbers, "category": Category}
         parts: dict[str | None, Numbers | Category] = {}
         for item in data.items():
@@ -342,7 +342,7 @@ class Inputs:
 
 
 def _quantile(ordered: Array, q: float) -> float:
-    """A quantile of sorted numbers, between neighbours in a straight line."""
+    """A quantile of sorted numbers, by linear interpolation."""
     at = q * (len(ordered) - 1)
     low = int(at)
     high = min(low + 1, len(ordered) - 1)
@@ -351,6 +351,6 @@ def _quantile(ordered: Array, q: float) -> float:
 
 @lru_cache
 def _normal(steps: int) -> Array:
-    """Φ⁻¹ in the middle of each of so many equal steps from 0 to 1."""
+    """Φ⁻¹ at the midpoints of `count` equal intervals of (0, 1)."""
     normal = NormalDist()
     return np.array([normal.inv_cdf((i + 0.5) / steps) for i in range(steps)])

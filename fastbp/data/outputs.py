@@ -1,4 +1,4 @@
-"""What a network is to predict, from columns to targets and back."""
+"""Targets: from columns to numbers and back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TASKS = ("classes", "labels", "numbers")
 
 @dataclass
 class Outputs:
-    """What is predicted: classes by name, several labels at once, or numbers, which may be scaled.
+    """The targets: named classes, several labels, or numbers, which may be scaled.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Outputs:
     spread: Array = field(default_factory=lambda: np.ones(0))
 
     def fit(self, frame: Frame, scaled: bool) -> None:
-        """Learn classes, or the scale of numbers."""
+        """Fit the classes, or the scale of numbers."""
         if self.task == "classes":
             values = frame.texts(self.columns[0])
             self._all_there(values, frame, self.columns[0])
@@ -59,7 +59,7 @@ class Outputs:
     def _all_there(values: Array, frame: Frame, name: str) -> None:
         gone = np.array([v is None or v != v for v in values.tolist()], bool)
         if gone.any():
-            raise DataError(f"{frame.place(int(np.argmax(gone)))}target `{visible(name)}` must have a value, got none")
+            raise DataError(f"{frame.place(int(np.argmax(gone)))}target `{visible(name)}` must have a value")
         if values.dtype.kind == "f" and np.isinf(values).any():
             row = int(np.argmax(np.isinf(values)))
             raise DataError(f"{frame.place(row)}target `{visible(name)}` must be finite, got `{values[row]}`")
@@ -95,10 +95,10 @@ class Outputs:
         return len(self.names)
 
     def unscaled(self, numbers: Array) -> Array:
-        """Predicted numbers in the units of the table; float64 where a centre is so large that float32 would round."""
+        """Predicted numbers in the units of the table; float64 where float32 would round a large centre."""
         if self.task != "numbers" or not (self.center.any() or (self.spread != 1.0).any()):
             return numbers
-        with np.errstate(over="ignore"):  # what is too large for float32 is infinite there
+        with np.errstate(over="ignore"):  # overflow to infinity is fine here
             found = numbers.astype(np.float64) * self.spread + self.center
             near = (np.abs(self.center) <= 100.0 * self.spread).all()
             return np.asarray(found.astype(numbers.dtype) if near else found)
@@ -109,7 +109,7 @@ class Outputs:
 
     @classmethod
     def from_data(cls, data: Stored) -> Outputs:
-        """What `to_data` gave, as a file has it."""
+        """From the result of `to_data`, as stored in a file."""
         found = data.keys(*(f.name for f in fields(cls)))
         task = found["task"].one_of(TASKS)
         columns, names = found["columns"].texts(), found["names"].texts()
@@ -124,7 +124,7 @@ class Outputs:
 
 
 def _ordered(names: set[str]) -> list[str]:
-    """Numbers by their size, where all are numbers, and texts by their letters."""
+    """Sorted: by value if all are numbers, else alphabetically."""
     try:
         return sorted(names, key=lambda name: (float(name), name))
     except ValueError:

@@ -1,4 +1,4 @@
-"""From what a configuration says of its data to matrices: rows are divided, columns fitted and applied."""
+"""From the `data` section to matrices: read, split, fit and apply."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from fastbp.spec.losses import Loss
 Array = NDArray[Any]
 TYPES = ("number", "category", "ignore", "target", "weight")
 LOSS_OF = {"classes": "cross_entropy", "labels": "binary_cross_entropy", "numbers": "mse"}
-MISTAKEN = 100  # different numbers from which on a text between them is taken for a mistake
+MISTAKEN = 100  # distinct numbers above which a text among them counts as a mistake
 
 
 @dataclass
 class Part:
-    """One part of the rows, as the network takes them."""
+    """One split of the rows, ready for the network."""
 
     X: Array
     y: Array
@@ -42,14 +42,14 @@ class Part:
 
 @dataclass
 class Prepared:
-    """All parts, and what was learned from the training rows."""
+    """All splits, and the recipe fitted to the training rows."""
 
     parts: dict[str, Part]
     recipe: Recipe
 
 
 def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
-    """Read, divide, fit and apply what the section `data` says; `loss` is None where the task decides."""
+    """Read, split, fit and apply as in the section `data`; `loss` is None where the task decides."""
     frames, columns, task = _frames(data, seed)
     train = frames["train"]
     loss = loss_of(LOSS_OF[task]) if loss is None else loss
@@ -63,7 +63,7 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
 
 
 def part_of(recipe: Recipe, frame: Frame, dtype: Any) -> Part:
-    """Rows with targets as the network takes them."""
+    """Rows with their targets, ready for the network."""
     weight = None
     if recipe.weight is not None:
         weight = frame.numbers(recipe.weight)
@@ -78,17 +78,17 @@ def part_of(recipe: Recipe, frame: Frame, dtype: Any) -> Part:
 
 
 def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
-    """Refuse a loss that is not for such targets."""
+    """Refuse a loss that does not fit the targets."""
     if task not in loss.tasks:
         raise ConfigError(
             f"`trainer.loss` must be one for {task}, such as `{LOSS_OF[task]}`,"
             f" as target `{visible(columns[0])}` is, got `{visible(str(loss.named))}`\n"
-            "hint: `data.task` says what the target is, where a look at it does not"
+            "hint: set `data.task` if the kind of target was inferred wrongly"
         )
 
 
 def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str]:
-    """The parts of the rows, target columns and task."""
+    """The splits of the rows, target columns and task."""
     if data.source == "digits":
         if data.split == type(data.split)():
             return {name: _of_pair(*digits(name), "digits") for name in DIGITS}, [TARGET], "classes"
@@ -107,7 +107,7 @@ def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str]:
     columns = target_columns(frame, data)
     task = task_of(frame, columns, data.task)
     if data.split.column is not None:
-        raise ConfigError("`data.split.column` must stand beside `data.path`, got it beside `data.train`")
+        raise ConfigError("`data.split.column` must be given together with `data.path`, not `data.train`")
     if "validation" not in given and data.split.validation > 0.0:
         said = type(data.split)(**{f: getattr(data.split, f) for f in data.split.__struct_fields__})
         if "test" in given:
@@ -122,7 +122,7 @@ def _of_pair(X: Array, y: Array, origin: str) -> Frame:
 
 
 def column_plan(frame: Frame, data: Any, targets: Sequence[str]) -> tuple[Inputs, str | None]:
-    """Which column goes in how, and the one with weights."""
+    """The encoding of each column, and the column of weights."""
     parts: list[Numbers | Category] = []
     weight = None
     if frame.matrix is not None:
@@ -137,11 +137,11 @@ def column_plan(frame: Frame, data: Any, targets: Sequence[str]) -> tuple[Inputs
         if name in targets or kind in ("ignore", "target") or name in (data.split.group, data.split.column):
             continue
         if frame.matrix is not None and name not in settings:
-            continue  # beside a matrix only columns that are asked for go in
+            continue  # next to a matrix, only columns that are listed are inputs
         if kind == "weight":
             if weight is not None:
                 raise ConfigError(
-                    f"`data.columns` must have one column of weights, got `{visible(weight)}` and `{visible(name)}`"
+                    f"`data.columns` must have one weight column, got `{visible(weight)}` and `{visible(name)}`"
                 )
             weight = name
         elif kind == "number":
@@ -155,7 +155,7 @@ def column_plan(frame: Frame, data: Any, targets: Sequence[str]) -> tuple[Inputs
 
 
 def mostly_numbers(values: Array) -> bool:
-    """Whether texts are numbers with a few mistakes among them, rather than names of categories."""
+    """Whether texts are numbers with a few mistakes, rather than categories."""
     there = [v for v in values.tolist() if v is not None]
     different = set(there)
     if len(different) <= MISTAKEN:
@@ -173,7 +173,7 @@ CHOICES = {
 
 
 def column_settings(name: str, value: Any) -> dict[str, Any]:
-    """What `data.columns` says of one column."""
+    """The settings of one column in `data.columns`."""
     where = f"data.columns.{visible(name)}"
     given = {"type": value} if isinstance(value, str) else value
     if not isinstance(given, dict):
@@ -208,7 +208,7 @@ def target_columns(frame: Frame, data: Any) -> list[str]:
         if "y" in frame.columns and frame.matrix is not None:
             return ["y"]
         shown = ", ".join(f"`{visible(n)}`" for n in frame.columns) or "no named columns"
-        raise ConfigError(f"`data.target` must name what to predict in {frame.origin}, got nothing; there are {shown}")
+        raise ConfigError(f"`data.target` must name what to predict in {frame.origin}; there are {shown}")
     many = [c for name in names for c in ([name] if name in frame.columns else _numbered(frame, name))]
     return many
 
@@ -222,7 +222,7 @@ def _numbered(frame: Frame, name: str) -> list[str]:
 
 
 def task_of(frame: Frame, columns: Sequence[str], task: str | None) -> str:
-    """What the target is: classes where it is text or few whole numbers, labels where it is several of 0 and 1."""
+    """Infer the task: classes for texts or few whole numbers, labels for several columns of 0 and 1."""
     if task is not None:
         if task == "classes" and len(columns) > 1:
             raise ConfigError(f"`data.task` `classes` must have one target column, got {len(columns)}")
@@ -243,7 +243,7 @@ def task_of(frame: Frame, columns: Sequence[str], task: str | None) -> str:
 def divided(
     frame: Frame, data: Any, seed: int, columns: Sequence[str], task: str, said: Any = None
 ) -> dict[str, Frame]:
-    """The parts of a table that has all rows."""
+    """The splits of one table."""
     said = said or data.split
     if said.column is not None:
         values = frame.texts(said.column)
@@ -255,7 +255,7 @@ def divided(
                 f"{frame.place(row)}column `{visible(said.column)}` must be `train`, `validation` or `test`, got {what}"
             )
         if not len(found["train"]):
-            raise DataError(f"{frame.origin}: column `{visible(said.column)}` must say `train` for some rows, got none")
+            raise DataError(f"{frame.origin}: column `{visible(said.column)}` must be `train` for some rows")
     else:
         stratified = task == "classes" and said.group is None if said.stratify is None else said.stratify
         if stratified and said.group is not None:

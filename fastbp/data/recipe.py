@@ -1,4 +1,4 @@
-"""From raw tables to what a network takes, and from what it gives to predictions: stored in the network's file."""
+"""From raw tables to a network's inputs and from its outputs to predictions; stored in the network's file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Array = NDArray[Any]
 
 @dataclass
 class Recipe:
-    """What was learned from the training rows, and the loss, which says what outputs mean."""
+    """What was fitted to the training rows, and the loss, which defines what outputs mean."""
 
     inputs: Inputs
     outputs: Outputs
@@ -29,7 +29,7 @@ class Recipe:
     weight: str | None = None
 
     def matrix(self, frame: Frame, dtype: Any) -> Array:
-        """Rows of a raw table as the network takes them."""
+        """Rows of a raw table as the network's inputs."""
         return self.inputs.matrix(frame, dtype)
 
     def predictions(self, raw: Array, probabilities: bool = False) -> dict[str, Array]:
@@ -72,12 +72,12 @@ class Recipe:
 
     @classmethod
     def from_data(cls, data: Any) -> Recipe:
-        """What `to_data` gave, as a file has it.
+        """From the result of `to_data`, as stored in a file.
 
         Raises
         ------
         CheckpointError
-            Where the file has something else.
+            If the file does not hold a recipe.
         """
         found = Stored(data, "recipe").keys(*(f.name for f in fields(cls)))
         inputs, outputs = Inputs.from_data(found["inputs"]), Outputs.from_data(found["outputs"])
@@ -91,7 +91,7 @@ class Recipe:
         return cls(inputs, outputs, loss, None if found["weight"].value is None else found["weight"].text())
 
     def check(self, inputs: int, outputs: int, tables: Mapping[int, tuple[int, int]]) -> None:
-        """Refuse a recipe that is not for a network of so many inputs and outputs, with these tables of embeddings."""
+        """Refuse a recipe that does not fit a network's inputs, outputs and embeddings."""
         if self.inputs.width != inputs:
             raise CheckpointError(f"`inputs` must become the network's {inputs} columns, got {self.inputs.width}")
         for column, (categories, _) in self.inputs.embeddings().items():

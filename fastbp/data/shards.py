@@ -1,10 +1,10 @@
-"""Rows that do not fit into memory: read from their files a block at a time, and written to a file that training maps.
+"""Rows that do not fit into memory: read in blocks, and written to a file that training maps.
 
     files  --blocks-->  float64 sums  -->  mean and deviation   (Numbers.fit)
     files  --blocks-->  scaled rows   -->  a temporary file     (Numbers.apply)
 
-A block is so many rows of a part, wherever its files begin and end, and rows in memory are summed in the same
-blocks: no bit depends on how rows are cut into files or on whether they fit.
+Blocks have a fixed number of rows, wherever files begin and end, and rows in memory are summed in the same blocks: no
+bit depends on how rows are divided into files or on whether they fit.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ CELLS = 1 << 20  # numbers in a block, 8 MiB of float64
 
 
 class Shards:
-    """The rows of several arrays below each other, or some of them, which stay in their files until they are read.
+    """The rows, or some, of several concatenated arrays that stay in their files until read.
 
     Attributes
     ----------
     arrays : list of arrays, shape (rows of a file, features)
     rows : int array, optional
-        Which of all the rows, in this order; by default every one.
+        Indices of the rows, in order; by default all.
     """
 
     def __init__(self, arrays: Sequence[Array], rows: Array | None = None) -> None:
@@ -47,11 +47,11 @@ class Shards:
         return self.shape[0]
 
     def take(self, rows: Array) -> Shards:
-        """Some of the rows, still in their files."""
+        """Some of the rows, without reading them."""
         return Shards(self.arrays, rows if self.rows is None else self.rows[rows])
 
     def read(self, first: int, end: int) -> Array:
-        """The rows from `first` to before `end`, in memory."""
+        """Rows `first` to `end` - 1, in memory."""
         end = min(end, len(self))
         wanted = np.arange(first, end) if self.rows is None else self.rows[first:end]
         out = np.empty((len(wanted), self.shape[1]), self.dtype)
@@ -71,12 +71,12 @@ def blocks(x: Array | Shards) -> Iterator[tuple[int, Array]]:
 
 
 def fits(shape: tuple[int, int], dtype: Any = np.float32) -> bool:
-    """Whether a matrix may be held in memory."""
+    """Whether a matrix fits into memory."""
     return bool(math.prod(shape) * max(4, np.dtype(dtype).itemsize) <= SHARE * array_files.memory())
 
 
 def below(arrays: Sequence[Array]) -> Array | Shards:
-    """Arrays below each other, in memory where they fit."""
+    """Arrays concatenated, in memory if they fit."""
     if len(arrays) == 1:
         return arrays[0]
     whole = Shards(arrays)
@@ -84,14 +84,14 @@ def below(arrays: Sequence[Array]) -> Array | Shards:
 
 
 def taken(x: Array | Shards, rows: Array) -> Array | Shards:
-    """Some of the rows, in memory where they fit."""
+    """Some of the rows, in memory if they fit."""
     if isinstance(x, Shards):
         return x.take(rows)
     return x[rows] if fits((len(rows), x.shape[1]), x.dtype) else Shards([x], rows)
 
 
 def room(shape: tuple[int, int], dtype: Any) -> Array:
-    """A matrix to fill: in memory where it fits, otherwise in a temporary file that is gone when the process ends."""
+    """An empty matrix: in memory if it fits, otherwise in a temporary file that vanishes with the process."""
     if fits(shape, dtype):
         return np.empty(shape, dtype)
     hint = "hint: the environment variable `TMPDIR` may name another folder"

@@ -1,4 +1,4 @@
-"""Which rows are trained on, validated on and tested on: a pure function of the seed and the number of rows."""
+"""The split into training, validation and test rows: a pure function of the seed and the number of rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastbp.numerics.philox import words
 
 Array = NDArray[Any]
 PARTS = ("train", "validation", "test")
-SPLIT = 8  # purpose of the random numbers, as INIT is of others
+SPLIT = 8  # purpose of the random numbers
 
 
 def shuffled(rows: int, seed: int) -> Array:
@@ -35,30 +35,30 @@ def split(
     folds: int | None = None,
     fold: int = 0,
 ) -> dict[str, Array]:
-    """Divide rows, each part in ascending order.
+    """Split rows, each part in ascending order.
 
     Parameters
     ----------
     validation, test : float, 0 to 1
-        Parts of the rows; their sum must be below 1.
+        Fractions of the rows; their sum must be below 1.
     classes : array, optional
         Every class gets the same share in each part, up to one row, and one for training in any case.
     groups : array, optional
         Equal values stay together.
     folds, fold : int
-        Divide what is not test into so many folds and validate on one.
+        Split the rows that are not test into `folds` and validate on one.
     """
     units, of_row = np.unique(groups, return_inverse=True) if groups is not None else (None, None)
     count = rows if units is None else len(units)
     order = shuffled(count, seed)
     if classes is not None and groups is None:
-        # By the place in the class: equal parts of the order have equal shares of each.
+        # Ordered by relative rank in the class: equal parts of the order have equal shares of each class.
         within = np.empty(count)
         for value in np.unique(classes):
             members = order[classes[order] == value]
             within[members] = (np.arange(len(members)) + 0.5) / len(members)
             if folds is None:
-                within[members[0]] = 0.0  # one to train on in any case
+                within[members[0]] = 0.0  # always keep one to train on
         order = order[np.argsort(within[order], kind="stable")]
     place = np.empty(count)
     place[order] = (np.arange(count) + 0.5) / count
@@ -74,5 +74,5 @@ def split(
     wanted = {"train": 1.0, "validation": validation if folds is None else 1.0, "test": test}
     for name, rows_of in found.items():
         if wanted[name] > 0 and not len(rows_of):
-            raise DataError(f"`data.split` must leave rows in every part, got none for `{name}` of {rows} rows")
+            raise DataError(f"`data.split` must leave rows in every part, but `{name}` gets none of {rows} rows")
     return found

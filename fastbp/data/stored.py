@@ -1,4 +1,4 @@
-"""What a file says of a recipe, value by value: it comes from outside, so nothing in it is taken for granted."""
+"""Checked access to the recipe in a file, which is untrusted."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Stored:
-    """A value and where it stands, such as `inputs[0].spread`."""
+    """A value and its path, such as `inputs[0].spread`."""
 
     value: Any
     where: str
 
     def fail(self, must: str) -> CheckpointError:
-        """The error for this value; `must` says what it is to do."""
+        """The error for this value; `must` is the requirement."""
         return CheckpointError(f"`{self.where}` must {must}, got {_shown(self.value)}")
 
     def keys(self, *names: str) -> dict[str, Stored]:
@@ -33,7 +33,7 @@ class Stored:
         base = "" if self.where == "recipe" else f"{self.where}."
         for name in names:
             if name not in self.value:
-                raise CheckpointError(f"`{self.where}` must have `{name}`, got none")
+                raise CheckpointError(f"`{self.where}` must have `{name}`")
         for name in self.value:
             if name not in names:
                 raise CheckpointError(f"`{self.where}` must have known keys only, got `{visible(name)}`")
@@ -51,7 +51,7 @@ class Stored:
         return self.value
 
     def texts(self) -> list[str]:
-        """A list of texts that differ."""
+        """A list of unique texts."""
         found: set[str] = set()
         for item in self.items():
             if item.text() in found:
@@ -70,7 +70,7 @@ class Stored:
         return self.value
 
     def whole(self) -> int:
-        """A whole number from 1 on."""
+        """A whole number of at least 1."""
         if type(self.value) is not int or not 0 < self.value < 2**31:
             raise self.fail("be a whole number, at least 1")
         return self.value
@@ -85,24 +85,24 @@ class Stored:
         raise self.fail("be a finite number")
 
     def numbers(self, count: int | None = None) -> Array:
-        """A list of so many finite numbers."""
+        """A list of `count` finite numbers."""
         found = np.array([item.number() for item in self.items()], np.float64)
         if count is not None and len(found) != count:
             raise self._count(f"{count} number{'s' * (count != 1)}")
         return found
 
     def positive(self, count: int) -> Array:
-        """A list of so many numbers above 0."""
+        """A list of `count` numbers above 0."""
         found = self.numbers(count)
         if (found <= 0.0).any():
             raise self.items()[int(np.argmax(found <= 0.0))].fail("be above 0")
         return found
 
     def flags(self, count: int) -> Array:
-        """A list of so many times true or false."""
+        """A list of `count` booleans."""
         found = np.array([item.flag() for item in self.items()], bool)
         if len(found) != count:
-            raise self._count(f"{count} times true or false")
+            raise self._count(f"{count} boolean{'s' * (count != 1)}")
         return found
 
     def _count(self, what: str) -> CheckpointError:

@@ -39,7 +39,7 @@ def blobs(rows: int, noise: float, classes: int, seed: int) -> tuple[Array, Arra
 
 
 def friedman(rows: int, noise: float, classes: int, seed: int) -> tuple[Array, Array]:
-    """Ten uniform features, of which five count: 10 sin(πx₀x₁) + 20 (x₂ - ½)² + 10 x₃ + 5 x₄ (Friedman, 1991)."""
+    """Ten uniform features, five of them relevant: 10 sin(πx₀x₁) + 20 (x₂ - ½)² + 10 x₃ + 5 x₄ (Friedman, 1991)."""
     rng = np.random.default_rng([seed, 4])
     X = rng.random((rows, 10))
     y = 10.0 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 20.0 * (X[:, 2] - 0.5) ** 2 + 10.0 * X[:, 3] + 5.0 * X[:, 4]

@@ -1,4 +1,4 @@
-"""Compiled code: where it comes from, what it runs on, and what the environment says of both."""
+"""Machine code, memory and threads, and the environment variables about them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LANES = ("4", "8", "16")
 
 
 def check_lanes() -> None:
-    """Refuse a level that there is not, before a kernel is imported: kernels are built for one from then on."""
+    """Refuse an unknown `FASTBP_LANES` before kernels are imported, which fixes the level."""
     wanted = os.environ.get("FASTBP_LANES", "")
     if wanted not in ("", *LANES):
         known = ", ".join(f"`{lanes}`" for lanes in LANES)

@@ -1,8 +1,8 @@
-"""Numbers that belong to parameters, in panels: the parameters themselves, moments, gradients.
+"""Parameter-shaped storage: parameters, moments and gradients share one panel layout.
 
-One block of memory holds one number for each. A weight of I inputs and O outputs is O / P panels of I lines (I
-rounded up to whole P x P blocks), a bias one line a panel; what pads them is zero and stays zero. All blocks of a
-network are laid out alike, so one offset serves for all.
+A weight of I inputs and O outputs is O / P panels of I lines (I rounded up to whole P x P blocks), a bias one line per
+panel; padding is zero and stays zero. All blocks of a network have the same layout, so one byte offset is valid in
+every block.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fastbp.kernels.fields import LINE
 
 
 class Slot:
-    """Where one parameter lies: its offset in bytes, its panels, and the lines of a panel."""
+    """The place of one parameter: offset in bytes, number of panels, lines of a panel."""
 
     def __init__(self, shape: tuple[int, ...], offset: int, in_line: int) -> None:
         self.shape = shape
@@ -31,7 +31,7 @@ class Slot:
 
 
 class Block:
-    """Memory for one number per parameter, with natural arrays going in and out."""
+    """Memory for one number per parameter, read and written as natural arrays."""
 
     def __init__(self, slots: dict[str, Slot], dtype: np.dtype[Any]) -> None:
         self.slots = slots
@@ -46,7 +46,7 @@ class Block:
         }
 
     def read(self, name: str) -> NDArray[Any]:
-        """A natural copy of one parameter's numbers."""
+        """A copy of one parameter's numbers as a natural array."""
         slot = self.slots[name]
         panels = self._panels[name]
         flat = panels.transpose(1, 0, 2).reshape(slot.lines, -1)
@@ -55,7 +55,7 @@ class Block:
         return flat[: slot.shape[0], : slot.shape[1]].copy()
 
     def write(self, name: str, values: NDArray[Any]) -> None:
-        """Put one parameter's numbers in their places."""
+        """Write one parameter's numbers."""
         slot = self.slots[name]
         panels = self._panels[name]
         padded = np.zeros((slot.lines, slot.panels * panels.shape[2]), self.dtype)
@@ -63,7 +63,7 @@ class Block:
         panels[...] = padded.reshape(slot.lines, slot.panels, -1).transpose(1, 0, 2)
 
     def name_at(self, offset: int) -> str:
-        """The parameter whose numbers lie at this byte."""
+        """The parameter at this byte offset."""
         return next(name for name, slot in self.slots.items() if slot.offset <= offset < slot.offset + slot.bytes)
 
     def clear(self) -> None:
@@ -75,13 +75,13 @@ class Block:
         view(self.address, (self.size // self.dtype.itemsize,), self.dtype)[...] = number
 
     def copy_from(self, other: Block) -> None:
-        """Take all numbers of a block that is laid out alike."""
+        """Copy all numbers of a block of the same layout."""
         target = view(self.address, (self.size,), np.uint8)
         target[...] = view(other.address, (self.size,), np.uint8)
 
 
 def slots_of(shapes: dict[str, tuple[int, ...]], dtype: np.dtype[Any]) -> dict[str, Slot]:
-    """Places for parameters of these shapes, one behind the other."""
+    """Consecutive slots for parameters of these shapes."""
     out: dict[str, Slot] = {}
     offset = 0
     for name, shape in shapes.items():
@@ -91,7 +91,7 @@ def slots_of(shapes: dict[str, tuple[int, ...]], dtype: np.dtype[Any]) -> dict[s
 
 
 class Snapshot:
-    """What several blocks held at one moment."""
+    """The contents of several blocks at one moment."""
 
     def __init__(self, blocks: list[Block]) -> None:
         self._pairs = [(block, Block(block.slots, block.dtype)) for block in blocks]
@@ -109,10 +109,10 @@ class Snapshot:
         return self
 
     def has(self, block: Block) -> bool:
-        """Whether this block is one of them."""
+        """Whether it contains this block."""
         return any(own is block for own, _ in self._pairs)
 
     def put_back(self) -> None:
-        """Give the blocks what they held."""
+        """Restore the blocks."""
         for block, copy in self._pairs:
             block.copy_from(copy)

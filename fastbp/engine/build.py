@@ -1,7 +1,7 @@
-"""Compile everything, with a process for each processor: into the cache, or into the file that a wheel brings.
+"""Compile everything in parallel processes: into the cache, or into the file shipped with a wheel.
 
 `python -m fastbp.engine.build --level x86-64-v3 --into FOLDER` makes such a file, for any level on any machine; with
-`--worker` it is one of the processes, which reads names from its input and says when each is done.
+`--worker` it is a worker process, which reads names from stdin and reports each when done.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pathlib import Path
 
 from fastbp.errors import FastbpError
 
-# Those that take longest, which begin so that none of them is left alone at the end.
+# The slowest ones start first, so that none is left running alone at the end.
 LONG = ("weights", "columns", "product", "work", "run_parallel", "embedding_update", "update", "orthonormalise")
 
 
 def compile_missing(jobs: int, level: str = "", *, shipped: bool = True) -> int:
-    """Compile what is not at hand, in so many processes; return how many functions those were."""
+    """Compile what is missing, in `jobs` processes; returns the number of functions compiled."""
     from fastbp.engine import cache, compiler
 
     missing = [one for one in compiler.everything() if not compiler.is_kept(*one, shipped=shipped)]
     if missing and cache.folder() is None:
-        raise FastbpError("there must be a folder to keep compiled kernels in, see the warning before this")
+        raise FastbpError("there must be a folder for compiled kernels, see the warning before this")
     missing.sort(key=lambda one: LONG.index(one[0]) if one[0] in LONG else len(LONG))
     if min(jobs, len(missing)) < 2:
         for one in missing:
@@ -50,7 +50,7 @@ def compile_missing(jobs: int, level: str = "", *, shipped: bool = True) -> int:
 
 
 def _feed(queue: deque[tuple[str, str]], level: str) -> None:
-    """Hand functions to one process until there are none left."""
+    """Feed functions to one process until none are left."""
     command = [sys.executable, "-m", "fastbp.engine.build", "--worker", *(["--level", level] if level else [])]
     environment = {**os.environ, "FASTBP_QUIET": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     with subprocess.Popen(command, env=environment, stdin=-1, stdout=-1, text=True, bufsize=1) as process:
@@ -67,7 +67,7 @@ def _feed(queue: deque[tuple[str, str]], level: str) -> None:
 
 
 def _work() -> None:
-    """Compile what the input names, one line after another."""
+    """Compile the functions named on stdin, one per line."""
     from fastbp.engine import compiler
 
     for line in sys.stdin:

@@ -1,9 +1,9 @@
-"""Where machine code is kept: in the package, if it came as a wheel, and in the user's cache folder.
+"""The cache of machine code: in the package, if installed from a wheel, and in the user's cache folder.
 
-An object is known by its name, its pipeline and a *key*: the hash of every source that is compiled, of the versions of
-Numba and llvmlite, of the level and the platform. It stands behind a SHA-256 of itself and all three, so one that was
-cut short, damaged, or made for another level or from other sources is seen before anything of it runs; it is made
-again, with one warning. Whatever goes wrong here costs a compilation, never an error.
+An object is identified by its name, its pipeline and a *key*: the hash of every source that is compiled, of the
+versions of Numba and llvmlite, of the level and the platform. A SHA-256 of the object and all three precedes it, so a
+truncated, damaged or outdated object is detected before it runs, and compiled again with one warning. Failures here
+cost a compilation, never an error.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from fastbp.writing import whole
 PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = PACKAGE / "engine" / "objects"
 MAGIC = b"fastbp object 1\n"
-# What compiled functions are made from and by, beside all of `kernels/`.
+# Sources of compiled functions and of the compiler, besides all of `kernels/`.
 COMPILERS = ("compiler.py", "machine_code.py")  # of the engine
-# Settings of Numba's that reach its front end, such as checks of bounds, or what it compiles for the user. A folder
-# belongs to one choice of them, so that nobody's experiment leaves code to others.
+# Settings of Numba that affect its front end, such as bounds checks. Each combination has a folder of its own, so that
+# experiments leave no code to others.
 NUMBA_SETTINGS = (
     *("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT", "NUMBA_DEBUGINFO", "NUMBA_BOUNDSCHECK"),
     *("NUMBA_DEBUG_ARRAY_OPT_RUNTIME", "NUMBA_LOOP_VECTORIZE", "NUMBA_SLP_VECTORIZE"),
@@ -38,7 +38,7 @@ _made_room: list[bool] = []
 
 
 def _warn(kind: str, message: str) -> None:
-    """Say once per process what is wrong with the cache."""
+    """Warn once per process about a problem of the cache."""
     if kind not in _warned:
         _warned.add(kind)
         warnings.warn(message, RuntimeWarning, stacklevel=2)
@@ -49,7 +49,7 @@ def _cannot_keep(problem: str) -> None:
 
 
 def _damaged(place: str, problem: str) -> None:
-    _warn("damage", f"fastbp compiles what it finds damaged again: {place}: {problem}")
+    _warn("damage", f"fastbp compiles a damaged object again: {place}: {problem}")
 
 
 def user_folder() -> Path:
@@ -82,7 +82,7 @@ def sources() -> str:
 
 @cache
 def key() -> str:
-    """What tells the machine code of this process from any other: sources, versions, level, platform."""
+    """The key of this process: hash of sources, versions, level and platform."""
     import llvmlite
     import numba
 
@@ -93,13 +93,13 @@ def key() -> str:
 
 @cache
 def fingerprint() -> str:
-    """The name of this process's folder: the key and Numba's settings, of which an empty one is not an absent one."""
+    """The name of this process's folder: hash of the key and Numba's settings, in which empty and absent differ."""
     return _hash_of(key(), *(repr(os.environ.get(name)) for name in NUMBA_SETTINGS))
 
 
 @cache
 def folder() -> Path | None:
-    """The folder of this fingerprint, made private; None where there can be none."""
+    """The folder of this fingerprint, made private; None if it cannot exist."""
     path = Path(fingerprint())
     try:
         path = user_folder() / path
@@ -110,7 +110,7 @@ def folder() -> Path | None:
                 _cannot_keep(f"{path} belongs to another user")
                 return None
             if owner.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                _cannot_keep(f"{path} could be written by others, so what it holds is not to be run; remove it")
+                _cannot_keep(f"{path} is writable by others, so its contents are not trusted; remove it")
                 return None
             path.chmod(0o700)
     except OSError as error:
@@ -126,13 +126,13 @@ def folder() -> Path | None:
 
 
 def sealed(name: str, content: bytes) -> bytes:
-    """An object, or whatever else is kept, as it stands in a file."""
+    """Contents, with the header of a file."""
     body = json.dumps({"name": name, "key": key()}).encode() + b"\n" + content
     return MAGIC + hashlib.sha256(body).digest() + body
 
 
 def opened(name: str, stored: bytes, place: str) -> bytes | None:
-    """The content of a file, or None where it is not whole, not ours or not `name` for this key."""
+    """The contents of a file, or None if it is damaged, not ours, or not `name` for this key."""
     start = len(MAGIC) + 32
     body = stored[start:]
     if not stored.startswith(MAGIC) or hashlib.sha256(body).digest() != stored[len(MAGIC) : start]:
@@ -146,7 +146,7 @@ def opened(name: str, stored: bytes, place: str) -> bytes | None:
 
 
 def read(name: str) -> bytes | None:
-    """What the user's folder holds under a name."""
+    """The contents under a name in the user's folder."""
     place = folder()
     if place is None:
         return None
@@ -163,7 +163,7 @@ def read(name: str) -> bytes | None:
 
 
 def write(name: str, content: bytes, lasting: bool = True) -> None:
-    """Write beside the place and move there, so that no one sees half of it; on the disk itself where it is to last."""
+    """Write atomically; with `lasting`, synchronised to disk."""
     place = folder()
     if place is None:
         return
@@ -179,7 +179,7 @@ def write(name: str, content: bytes, lasting: bool = True) -> None:
 
 
 def _make_room(own: Path) -> None:
-    """Keep to `FASTBP_CACHE_SIZE`, once a process and with every formula."""
+    """Enforce `FASTBP_CACHE_SIZE`, once per process and with every formula."""
     text = os.environ.get("FASTBP_CACHE_SIZE", "")
     most = room.limit(text)
     if most is None:
@@ -191,17 +191,17 @@ def _make_room(own: Path) -> None:
 
 
 def clean() -> tuple[int, int]:
-    """Remove what is kept for other versions, levels and settings; how many files and bytes that were."""
+    """Remove files of other versions, levels and settings; returns their number and bytes."""
     own = folder()
     return room.clean(own.parent, own) if own else (0, 0)
 
 
-# What the self-test found
+# Results of the self-test
 
 
 @cache
 def _proof_name() -> str:
-    """Proofs are kept for each kind of processor, since a folder may be shared by several."""
+    """The file of proofs for this kind of processor; several may share a folder."""
     import llvmlite.binding as llvm
 
     features = sorted(name for name, on in llvm.get_host_cpu_features().items() if on)
@@ -209,31 +209,31 @@ def _proof_name() -> str:
 
 
 def proofs() -> dict[str, Any]:
-    """What was found of this key's machine code on this kind of processor."""
+    """Results of the self-test for this key on this kind of processor."""
     content = read(_proof_name())
     return dict(json.loads(content)) if content else {}
 
 
 def keep_proofs(found: dict[str, Any]) -> None:
-    """Keep them beside those that other processes have kept meanwhile."""
+    """Merge them with those kept by other processes meanwhile."""
     before = proofs()
     found = {**before, **found}
     found["right"] = sorted({*map(tuple, before.get("right", ())), *map(tuple, found.get("right", ()))})
     write(_proof_name(), json.dumps(found).encode(), lasting=False)
 
 
-# What a wheel brings: one file a level
+# Objects in a wheel: one file per level
 
 
 class Shipped(NamedTuple):
-    """The objects of one level: where each lies in the file."""
+    """The objects of one level, with their offsets in the file."""
 
     file: Path
     places: dict[str, tuple[int, int]]
     made: dict[str, Any]
 
     def read(self, name: str) -> bytes | None:
-        """One object, or None where there is none or it is damaged."""
+        """One object, or None if it is missing or damaged."""
         if name not in self.places:
             return None
         start, size = self.places[name]
@@ -246,7 +246,7 @@ class Shipped(NamedTuple):
 
 
 def pack(file: Path, objects: dict[str, bytes], made: dict[str, Any]) -> None:
-    """Write the objects of this process's level, and what is to be known of how they were made."""
+    """Write the objects of this process's level, and how they were made."""
     blocks, places, end = [], {}, 0
     for name, content in sorted(objects.items()):
         blocks.append(sealed(name, content))
@@ -259,7 +259,7 @@ def pack(file: Path, objects: dict[str, bytes], made: dict[str, Any]) -> None:
 
 
 def unpack(file: Path) -> Shipped | None:
-    """The index of a file of objects; None where it is not there, is damaged or is for other sources or versions."""
+    """The index of a file of objects; None if it is missing, damaged or outdated."""
     try:
         with file.open("rb") as source:
             size = int.from_bytes(source.read(8), "little")
@@ -276,13 +276,13 @@ def unpack(file: Path) -> Shipped | None:
 
 
 def _is_for(stored: bytes, wanted: str) -> bool:
-    """Whether an index names this key; of another one nothing is wrong, it is just not for us."""
+    """Whether an index is for this key; another key is no error."""
     head = stored[len(MAGIC) + 32 :].partition(b"\n")[0]
     return wanted.encode() in head or b'"key"' not in head
 
 
 def brought() -> bool:
-    """Whether the package came as a wheel with objects for this level, whether or not they fit."""
+    """Whether the package ships objects for this level, valid or not."""
     return _brought().exists()
 
 
@@ -294,5 +294,5 @@ def _brought() -> Path:
 
 @cache
 def shipped() -> Shipped | None:
-    """The objects that came with the package for this level, if it came as a wheel and they fit."""
+    """The valid objects shipped with the package for this level, if any."""
     return unpack(_brought())

@@ -1,9 +1,9 @@
-"""Machine code for what a plan names: shipped with a wheel, kept in the user's cache, or compiled here, once.
+"""Machine code of kernels: shipped with a wheel, cached, or compiled here, once.
 
-A kernel is compiled for one of two signatures (float32, float64) as a C function, so that a plan can hold its address
-and the sweeps can call it without knowing it: an op more or a network more compiles nothing else.
+A kernel is compiled for one of two signatures (float32, float64) as a C function whose address a plan holds; the sweeps
+call it indirectly, so another op or network compiles nothing else.
 
-A kernel is handed out when its code has given the known answers on this kind of processor (`engine.proof`).
+A kernel is used only after its code has given the known answers on this kind of processor (`engine.proof`).
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ ENTRIES = (
 
 
 def computes(name: str) -> bool:
-    """Whether a kernel computes numbers that can be known beforehand; the others look at some."""
+    """Whether a kernel computes numbers, so that it has known answers; others only inspect some."""
     return not name.endswith("_bounds") and name not in ("scan_reals", "scan_labels", "rest", "attempt")
 
 
 def compilations() -> list[str]:
-    """Names of the functions that this process had to compile rather than load, in order."""
+    """Names of the functions compiled by this process, in order."""
     return list(_COMPILED)
 
 
 def origins() -> dict[str, str]:
-    """Where each function of this process came from: "shipped", "cached" or "compiled"."""
+    """The origin of each function of this process: "shipped", "cached" or "compiled"."""
     return dict(_ORIGINS)
 
 
@@ -66,7 +66,7 @@ def _kernels() -> dict[str, Callable[..., None]]:
 
 
 def _lowered(name: str, real: str) -> tuple[Any, str]:
-    """The IR of a kernel or an entry, and its name there."""
+    """The IR of a kernel or an entry, and its symbol."""
     from fastbp.kernels import target
     from fastbp.kernels.flags import OPTIONS, signature
     from fastbp.sweeps import entries
@@ -82,12 +82,12 @@ def _symbol(name: str, real: str) -> str:
 
 
 def compiled(name: str, real: str, pipeline: str = FAST) -> bytes:
-    """Compile a function into an object, whatever is kept of it."""
+    """Compile a function to an object, bypassing the cache."""
     return object_of(*_lowered(name, real), _symbol(name, real), pipeline)
 
 
 def final_ir(name: str, real: str, pipeline: str = FAST) -> str:
-    """The LLVM IR that a function's machine code is generated from."""
+    """The optimised LLVM IR of a function."""
     return str(optimised(*_lowered(name, real), _symbol(name, real), pipeline))
 
 
@@ -110,13 +110,13 @@ def _object(name: str, real: str, pipeline: str) -> bytes:
 
 
 def everything() -> list[tuple[str, str]]:
-    """Name and precision of every function that there is."""
-    own = sorted(name for name in _kernels() if "custom_" not in name)  # those of formulas are the user's
+    """Name and precision of every function."""
+    own = sorted(name for name in _kernels() if "custom_" not in name)  # without users' formulas
     return [(name, real) for name in (*own, *ENTRIES) for real in REALS]
 
 
 def is_kept(name: str, real: str, *, shipped: bool = True) -> bool:
-    """Whether a function's object is at hand: in the cache, or in the wheel where that counts."""
+    """Whether a function's object is available: in the cache or, if that counts, in the wheel."""
     full, brought = f"{name}-{real}", store.shipped() if shipped else None
     return bool(brought and full in brought.places) or store.read(full) is not None
 
@@ -152,12 +152,12 @@ def loaded() -> list[tuple[str, str]]:
 
 
 def self_test() -> dict[str, dict[str, bool]]:
-    """Run the self-test again: all of its cases where every kernel is at hand, else those that most networks need."""
+    """Run the self-test again: all cases if every kernel is available, else those that most networks need."""
     return proof.again(whole=all(is_kept(*one) for one in everything()))
 
 
 def kernel_address(name: str, real: str) -> int:
-    """Where the machine code of a kernel stands.
+    """The address of a kernel's machine code.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def kernel_address(name: str, real: str) -> int:
 
 
 def sweep(name: str, real: str) -> Any:
-    """A compiled entry of `sweeps.entries`, by a name of ENTRIES, to be called with values of its types only."""
+    """A compiled entry of `sweeps.entries`, by a name of ENTRIES; it takes values of its types only."""
 
     def wrap(address: int) -> Any:
         from fastbp.kernels import target
@@ -181,7 +181,7 @@ def sweep(name: str, real: str) -> Any:
         from numba.np.ufunc.parallel import _launch_threads
 
         try:
-            _launch_threads()  # which also tells LLVM where the threading layer's functions are
+            _launch_threads()  # this also registers the threading layer's symbols with LLVM
         except ValueError:
             found = importlib.import_module("numba").config.THREADING_LAYER
             raise ConfigError(f"`NUMBA_THREADING_LAYER` must be one that Numba can load, got `{found}`") from None

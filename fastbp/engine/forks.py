@@ -1,9 +1,8 @@
-"""Forks and locks: a child has only the thread that forked, so what the others held it would wait for, for ever.
+"""Forks and locks: a child has only the thread that forked, so it would wait for ever for locks held by others.
 
-Locks of the whole process, such as the one that is held while machine code is made, are taken before a fork and given
-back after it on both sides: a fork waits for some seconds until no thread is in the middle of that. What belongs to one
-network or trainer is not waited for. The child gets a new lock for what another thread was only reading, and
-`ForkError` for what it was writing.
+Locks of the whole process, such as the compiler's, are acquired before a fork, for some seconds at most, and released
+after it on both sides. Locks of one network or trainer are not waited for: the child gets a new lock for what another
+thread was only reading, and `ForkError` for what it was writing.
 """
 
 from __future__ import annotations
@@ -22,23 +21,23 @@ from weakref import WeakSet
 
 from fastbp.errors import ForkError
 
-PATIENCE = 10.0  # seconds that a fork waits
+PATIENCE = 10.0  # seconds that a fork waits at most
 _RLock: Any = type(threading.RLock())
 _locks: WeakSet[Lock] = WeakSet()
-_taken: list[Any] = []  # before a fork, by the thread that forks
+_taken: list[Any] = []  # by the forking thread, before the fork
 
 
 class Lock(_RLock):  # type: ignore[misc]
-    """What one thread at a time holds, again and again if it likes.
+    """A re-entrant lock that survives forks.
 
     Attributes
     ----------
     of : str
-        What it belongs to, in a message.
+        What it protects, for messages.
     writes : bool
-        Whether who holds it now is in the middle of something that a child could not use.
+        Whether the holder is writing, so that a child could not use the data.
     readers : set
-        Objects whose `_forget` the child calls where another thread was reading.
+        Objects whose `_forget` the child calls if another thread was reading.
     """
 
     of: str
@@ -47,7 +46,7 @@ class Lock(_RLock):  # type: ignore[misc]
 
 
 class Refused(Lock):
-    """The lock, in a child, of what a thread of its parent had half written."""
+    """The lock, in a child, of data that the parent may have half written."""
 
     def __enter__(self) -> None:
         raise ForkError(
@@ -58,20 +57,20 @@ class Refused(Lock):
 
 
 def lock(of: str, writes: bool = False) -> Lock:
-    """A new lock; `writes` is for what nobody holds only to read."""
+    """A new lock; `writes` means that every holder writes."""
     new = Lock()
     new.of, new.writes, new.readers = of, writes, WeakSet()
     _locks.add(new)
     return new
 
 
-CODE = lock("its machine code", writes=True)  # held while machine code is made, loaded or proven
-# Held while a name of the package loads what it needs; nothing of it takes CODE.
+CODE = lock("its machine code", writes=True)  # held while machine code is compiled, loaded or proven
+# Held while a name of the package is loaded lazily; never acquired before CODE.
 IMPORTS = lock("what the package imports", writes=True)
 
 
 def _others_import() -> bool:
-    """Whether another thread is in the middle of importing a module, which the child could never import then."""
+    """Whether another thread is importing a module, which the child could then never import."""
     locks = getattr(importlib._bootstrap, "_module_locks", {})
     for name, module in list(sys.modules.items()):
         if getattr(getattr(module, "__spec__", None), "_initializing", False):
@@ -83,7 +82,7 @@ def _others_import() -> bool:
 
 
 def _acquired(one: Any, until: float) -> bool:
-    """Take a lock, looking again and again: who waits for one that a thread takes anew at once never wakes in time."""
+    """Acquire a lock by polling: a waiter starves if another thread re-acquires it at once."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -96,22 +95,22 @@ def _acquired(one: Any, until: float) -> bool:
 
 
 def _before() -> None:
-    """Wait for every lock of the process, in the order in which threads take them, and for imports."""
+    """Acquire every lock of the process, in lock order, and wait for imports."""
     compiler = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
     llvm = getattr(getattr(sys.modules.get("llvmlite.binding.ffi"), "lib", None), "_lock", None)
     wanted = [CODE, IMPORTS, getattr(compiler, "_lock", None), getattr(llvm, "_lock", None)]
     with _logging():
         try:
             _wait(wanted, time.monotonic() + PATIENCE)
-        except BaseException as error:  # the fork goes on without waiting: with what is free now
+        except BaseException as error:  # fork without waiting, with the locks that are free now
             _wait(wanted, 0.0)
             if not isinstance(error, KeyboardInterrupt):
-                raise  # which Python prints, as it does with all that a hook raises
+                raise  # Python prints what a hook raises
             threading.Thread(target=_interrupt, args=(threading.get_ident(),), daemon=True).start()
 
 
 def _interrupt(thread: int) -> None:
-    """Raise Ctrl-C again once this thread has left the hooks of its fork."""
+    """Raise KeyboardInterrupt again after the fork hooks."""
     while any(frame.f_code in _HOOKS for frame in _frames(sys._current_frames().get(thread))):
         time.sleep(0.001)
     _thread.interrupt_main()
@@ -125,7 +124,7 @@ def _frames(frame: Any) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _logging() -> Iterator[None]:
-    """Let go of the lock that logging's own hook may have taken already: an import that is waited for may want it."""
+    """Release the lock that logging's fork hook may hold: a pending import may need it."""
     lock: Any = getattr(sys.modules.get("logging"), "_lock", None)
     held = 0
     while lock is not None and lock._is_owned():
@@ -147,12 +146,12 @@ def _wait(wanted: list[Any], until: float) -> None:
         _taken.append(_Import)
         if not _others_import() or time.monotonic() >= until:
             return
-        _after()  # for what is imported may want them
+        _after()  # imports may need them
         time.sleep(0.001)
 
 
 class _Import:
-    """Python's own lock of imports, to be given back as the others are."""
+    """Python's import lock, with the interface of the others."""
 
     release = staticmethod(_imp.release_lock)
 
@@ -165,7 +164,7 @@ def _after() -> None:
 def _in_child() -> None:
     _after()
     for one in list(_locks):
-        if one.acquire(blocking=False):  # free, or held by the thread that forked, which goes on here
+        if one.acquire(blocking=False):  # free, or held by the forking thread, which continues here
             one.release()
             continue
         one._at_fork_reinit()

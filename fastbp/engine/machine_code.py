@@ -1,11 +1,11 @@
-"""From LLVM IR to an object of a level, and from an object to an address: one pipeline, whatever machine runs it.
+"""From LLVM IR to an object of a level, and from an object to an address: one pipeline on every machine.
 
-The IR of a function and of all that it calls comes as one module (`kernels.target`). Everything but the function is
-made private and loses its name, LLVM's passes run once over the whole, and the object that comes out depends on the
-sources and the level alone: two machines make the same bytes.
+The IR of a function and its callees is one module (`kernels.target`). All other functions become private and lose their
+names, LLVM's passes run once over the whole, and the object depends on sources and level alone: two machines make the
+same bytes.
 
-`PLAIN` is the same without optimisation: what the shipped code is checked against, and what runs instead of it where
-the self-test finds it wrong.
+`PLAIN` is the same without optimisation: shipped code is checked against it, and replaced by it where the self-test
+fails.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ FAST, PLAIN = "fast", "plain"
 
 
 def object_of(module: Any, name: str, symbol: str, pipeline: str = FAST) -> bytes:
-    """The object file of a module's function `name`, which it defines as `symbol`."""
+    """The object file of a module's function `name`, exported as `symbol`."""
     return bytes(_machine(pipeline).emit_object(optimised(module, name, symbol, pipeline)))
 
 
 def optimised(module: Any, name: str, symbol: str, pipeline: str = FAST) -> Any:
-    """A copy of the module after LLVM's passes; what its code is generated from."""
+    """A copy of the module after LLVM's passes, from which code is generated."""
     import llvmlite.binding as llvm
 
     module = module.clone()
@@ -38,7 +38,7 @@ def optimised(module: Any, name: str, symbol: str, pipeline: str = FAST) -> Any:
 
 
 def _keep(module: Any, name: str, symbol: str) -> None:
-    """Make everything private but one function, and give all of it names that do not count what Numba has compiled."""
+    """Make all but one function private, with names that do not depend on Numba's counters."""
     functions = [f for f in module.functions if not f.is_declaration]
     for number, function in enumerate(functions):
         if function.name != name:
@@ -67,14 +67,14 @@ class Loader:
 
         from fastbp.kernels import levels, target
 
-        _load_global_helpers()  # or LLVM ends the process at the first object that names one of them
+        _load_global_helpers()  # or LLVM aborts at the first object that uses one of them
         machine = target.machine(jit=True)
         module = llvm.parse_assembly(f'target triple = "{levels.triple()}"')
         self._engine = llvm.create_mcjit_compiler(module, machine)
         self._symbols: set[str] = set()
 
     def address(self, content: bytes, symbol: str) -> int:
-        """Load an object that defines `symbol`, and return where that stands."""
+        """Load an object that defines `symbol`; returns the symbol's address."""
         import llvmlite.binding as llvm
 
         if symbol in self._symbols:

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from fastbp.errors import brief
 from fastbp.kernels.fields import LINE
 
-HUGE = 1 << 21  # a large page; asked for where the arena is at least this big
+HUGE = 1 << 21  # a large page, requested for slabs of at least this size
 SLAB = 1 << 16
 # Private: a forked child must not write into its parent's networks, and only private memory gets large pages.
 PRIVATE: dict[str, int] = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 class Arena:
-    """Hands out zeroed, line-aligned blocks by address and keeps them alive.
+    """Allocates zeroed, line-aligned memory and owns it.
 
     Small blocks share slabs; large ones begin at different lines of a page, because operands whose addresses differ by
-    a multiple of 4 KiB fight for the same places in L1.
+    a multiple of 4 KiB map to the same cache sets of L1.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Arena:
 
 
 def view(address: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """An array over memory that an arena owns; the caller keeps the arena alive."""
+    """An array over an arena's memory; the caller keeps the arena alive."""
     kind = np.dtype(dtype)
     size = math.prod(shape) * kind.itemsize
     raw = (ctypes.c_char * max(size, 1)).from_address(address)

@@ -1,7 +1,7 @@
 """The plan: a table of ops and phases over an arena of buffers, ready to run.
 
-A network is data to compiled code: whoever lowers one (`lowering.walk`) hands its records over, and the plan
-puts them where the sweeps look for them.
+To compiled code a network is data: lowering (`lowering.walk`) makes its records, and the plan puts them into tables for
+the sweeps.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fastbp.kernels.records import ROW_PHASE, SHADOW_BYTES, TILE_INPUTS, TILE_PA
 
 
 class Table:
-    """Records side by side, in memory that does not move: `records` are windows on it."""
+    """A table of records in memory that does not move; `records` are views of it."""
 
     def __init__(self, arena: Arena, kind: type[Record], count: int) -> None:
         self.size = kind.size * WORD
@@ -31,7 +31,7 @@ class Table:
 
     @classmethod
     def of(cls, arena: Arena, kind: type[Record], records: Sequence[Record]) -> Table:
-        """Write these records; those of the table are of the same classes."""
+        """A table of copies of these records."""
         out = cls(arena, kind, len(records))
         for i, record in enumerate(records):
             out.words[i] = record.words
@@ -43,7 +43,7 @@ class Table:
 
 
 class Plan:
-    """Records that compiled code can run, and the words Python sets between calls.
+    """Records that compiled code can run, and the fields that Python sets between calls.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Plan:
         self.head: Any = self._table.records[0]
         self.zero = parameters.dtype.type(0)
         self._version = -1
-        # For whoever reads the plan: what it is, blocks of parameters and states, what stands at other addresses.
+        # For `show`: title, blocks of parameters and states, names of other addresses.
         self.title = ""
         self.blocks: tuple[Block, ...] = (parameters,)
         self.names: dict[int, str] = {}
@@ -87,9 +87,9 @@ class Plan:
         transposes: Sequence[Trained],
         more: Sequence[tuple[Trained, Trained]] = (),
     ) -> None:
-        """Write the tables; the ops of row phases stand one phase behind the other.
+        """Write the tables; the ops of row phases are in the order of the phases.
 
-        `more` are pairs of a layer's record and one of another use of its parameters, which stand behind `layers`.
+        `more` are pairs of a layer's record and that of another use of its parameters, stored after `layers`.
         """
         numbers = 1 + max(op.number for op in ops)
         self.ops = Table.of(self.arena, Op, ops)
@@ -101,7 +101,7 @@ class Plan:
             if phase.kind == ROW_PHASE:
                 phase.ops = self.ops.address_of(at_op)
                 at_op += phase.op_count * phase.groups
-        last = {id(layer): index for index, layer in enumerate(layers)}  # of the records that are linked to each
+        last = {id(layer): index for index, layer in enumerate(layers)}  # of the records linked to each
         for index, (layer, _) in enumerate(more, len(layers)):
             self.layers.records[last[id(layer)]].more = self.layers.address_of(index)
             last[id(layer)] = index
@@ -125,7 +125,7 @@ class Plan:
         return found if self.watcher is None else self.watcher.around(found)
 
     def _add_workers(self, numbers: int) -> None:
-        """A block for each worker, and its ticket."""
+        """Add a block and a ticket for each worker."""
         layers = self.layers.records
         size = -(-(Worker.magnitudes.offset + numbers) // LINE_WORDS) * LINE
         first = self.arena.take(self.workers * size)
@@ -142,7 +142,7 @@ class Plan:
         team.tickets = self.arena.take(self.workers * LINE)
 
     def refresh(self, version: int) -> None:
-        """Make the transposed weights anew if parameters were written since this plan last ran; their bounds too."""
+        """Renew transposed weights and bounds if parameters were written since this plan last ran."""
         if version == self._version:
             return
         self.head.update.now.parameters = np.inf
@@ -156,11 +156,11 @@ class Plan:
         self._version = version
 
     def keep_version(self, version: int) -> None:
-        """Note that the transposed weights belong to this version of the parameters: this plan wrote both."""
+        """Note that transposed weights are of this version of the parameters, as this plan wrote both."""
         self._version = version
 
     def run(self, threads: int) -> None:
-        """Run what the head asks for on this many threads, at most `workers`."""
+        """Run the plan on this many threads, at most `workers`."""
         threads = min(threads, self.workers) if self.watcher is None else 1
         self.head.team.threads = threads
         if self.watcher is not None:

@@ -1,11 +1,10 @@
-"""No kernel is handed out before its code gave the known answers here, on this kind of processor.
+"""Proofs: no kernel is used before its code has given the known answers on this kind of processor.
 
-`train.self_test` has cases: something computed with some kernels, whose result is known to the last bit. A kernel's
-case runs before its first use, and what was found is kept beside the cache. Where an answer is wrong, code without
-optimisation takes the place of all kernels, once it has given the right one; where that is wrong too, an error is
-raised, each time.
+`train.self_test` has cases: computations whose result is known to the last bit. A kernel's case runs before its first
+use, and the result is kept in the cache folder. If an answer is wrong, all kernels are replaced by code without
+optimisation, once that has given the right answer; if it is wrong too, an error is raised, each time.
 
-Cases call kernels, so they run within each other; one at a time, since a lock is held meanwhile.
+Cases call kernels, so they nest; a lock is held meanwhile.
 """
 
 from __future__ import annotations
@@ -28,23 +27,23 @@ Kernel = tuple[str, str, str]  # name, precision, pipeline
 _pipeline = [FAST]
 _proving = [True]
 _passed: set[Kernel] = set()
-_begun: set[Kernel] = set()  # those that passed, and those whose case runs now
-_instead: set[str] = set()  # taken without optimisation, one after another, to find a wrong one
+_begun: set[Kernel] = set()  # passed, or their case is running
+_instead: set[str] = set()  # compiled without optimisation one by one, to find the wrong one
 
 
 def _cases() -> Any:
-    """The self-test, by name, because it stands above this room: it trains networks."""
+    """The self-test, imported late, because it trains networks and so belongs to a room above."""
     return importlib.import_module("fastbp.train.self_test")
 
 
 def pipeline(name: str = "") -> str:
-    """What code runs now, or is taken for a kernel."""
+    """The pipeline in use, or that of a kernel."""
     return PLAIN if name in _instead else _pipeline[0]
 
 
 @contextmanager
 def running(chosen: str) -> Iterator[None]:
-    """What is asked for meanwhile is the code of this pipeline, right or wrong; for checks of one against the other."""
+    """Use the code of this pipeline meanwhile, right or wrong, to compare pipelines."""
     with LOCK:
         before = _pipeline[0], _proving[0]
         _pipeline[0], _proving[0] = chosen, False
@@ -55,7 +54,7 @@ def running(chosen: str) -> Iterator[None]:
 
 
 def again(whole: bool) -> dict[str, dict[str, bool]]:
-    """Run all cases, or those that most networks need, on the code that ships: precision -> case -> whether right."""
+    """Run all cases, or those that most networks need, on optimised code: precision -> case -> whether right."""
     cases = _cases()
     names = list(cases.known())[: None if whole else cases.COMMON]
     with running(FAST):
@@ -63,18 +62,18 @@ def again(whole: bool) -> dict[str, dict[str, bool]]:
 
 
 def prove(name: str, real: str) -> None:
-    """Make sure that a kernel computes what it should, if that is not known; the lock is held."""
+    """Prove a kernel, unless that was done; the lock is held."""
     runs = _pipeline[0]
     if not _proving[0] or (name, real, runs) in _begun:
         return
     if not _begun:
         _remember(store.proofs())
         if (name, real, runs) not in _begun:
-            prove(name, real)  # with what is known now, and the code that runs now
+            prove(name, real)  # with the current proofs and pipeline
         return
     case = _cases().case_of(name)
     tested = {(kernel, real, runs) for kernel in (_cases().known()[case]["kernels"] if case else [name])}
-    _begun.update(tested)  # or the case would ask for itself
+    _begun.update(tested)  # or the case would require itself
     try:
         right = case is None or _cases().is_right(case, real)
         if _pipeline[0] == runs:
@@ -83,12 +82,12 @@ def prove(name: str, real: str) -> None:
     except BaseException:
         _begun.difference_update(tested)
         raise
-    prove(name, real)  # a case within this one found something wrong
+    prove(name, real)  # a nested case has failed
 
 
 def _remember(found: dict[str, Any]) -> None:
-    """Begin with what was found before."""
-    _begun.add(("", "", ""))  # so that this happens once
+    """Load earlier results."""
+    _begun.add(("", "", ""))  # load once only
     _passed.update((name, real, runs) for name, real, runs in found.get("right", ()))
     _begun.update(_passed)
     if "wrong" in found:
@@ -97,7 +96,7 @@ def _remember(found: dict[str, Any]) -> None:
 
 
 def _conclude(name: str, real: str, case: str, tested: set[Kernel], right: bool) -> None:
-    """What follows from a case: a proof that is kept, code without optimisation from now on, or an error."""
+    """Act on a case's result: keep a proof, switch to code without optimisation, or raise an error."""
     if right:
         _passed.update(tested)
         store.keep_proofs({"right": sorted(_passed)})
@@ -107,18 +106,18 @@ def _conclude(name: str, real: str, case: str, tested: set[Kernel], right: bool)
             f"the kernel `{name}` computes wrong numbers on this processor in {real}, without optimisation too: its "
             f"self-test is `{case}`"
         )
-    # Those of this case, and of cases that wait for it.
+    # Kernels of this case, and of cases that wait for it.
     begun = sorted(kernel for kernel, *rest in _begun - _passed if rest == [real, FAST])
     found = [kernel for kernel in begun if _is_wrong(kernel, real, case)]
     wrong = [", ".join(found or begun), real, (_cases().case_of(found[0]) if found else None) or case]
     _pipeline[0] = PLAIN
-    prove(name, real)  # raises where that is no way out
+    prove(name, real)  # raises if that is wrong, too
     store.keep_proofs({"wrong": wrong})
     _warn_of(*wrong)
 
 
 def _is_wrong(name: str, real: str, case: str) -> bool:
-    """Whether it is this kernel that a case fails for: it passes with this one alone made without optimisation."""
+    """Whether this kernel makes a case fail: the case passes if only this kernel is compiled without optimisation."""
     _instead.add(name)
     try:
         return bool(_cases().is_right(case, real))

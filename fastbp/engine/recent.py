@@ -1,4 +1,4 @@
-"""What was used last, so that plans for one question after another do not pile up."""
+"""A cache of recent values, so that plans do not pile up."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Value = TypeVar("Value")
 
 
 class Recent(dict[Key, Value]):
-    """A dict that forgets what was not used for long: it has room for so many, and as many more that came before.
+    """A dict that forgets values not used for long: two generations of at most `room` values.
 
-    When it is full, everything becomes old, and what was old and not asked for since is forgotten. So a value that is
-    there is found by the dict's own `get`, which notes nothing.
+    When the young generation is full it becomes the old one, whose values are forgotten. A hit in the young one is a
+    plain `dict.get` without bookkeeping.
 
     Examples
     --------
@@ -30,7 +30,7 @@ class Recent(dict[Key, Value]):
         self._old: dict[Key, Value] = {}
 
     def find(self, key: Key) -> Value | None:
-        """The value, or None where there is none or it is forgotten; one thread at a time."""
+        """The value, or None if it is missing or forgotten; not thread-safe."""
         value = self.get(key)
         if value is None:
             value = self._old.pop(key, None)

@@ -1,4 +1,4 @@
-"""How much room the cache takes: what was not used for longest goes first, when something is written."""
+"""The size of the cache: when something is written, the least recently used files are removed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 LIMIT = 512 * 2**20
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 DAY = 86400.0
-FOLDER = re.compile(r"[0-9a-f]{32}")  # what fingerprints look like
+FOLDER = re.compile(r"[0-9a-f]{32}")  # pattern of fingerprints
 
 
 class Kept(NamedTuple):
@@ -25,7 +25,7 @@ class Kept(NamedTuple):
 
 
 def limit(text: str) -> int | None:
-    """Bytes of `FASTBP_CACHE_SIZE`, such as "512M" or "2G"; 0 is no limit, None what is no size.
+    """Bytes of `FASTBP_CACHE_SIZE`, such as "512M" or "2G"; 0 is no limit, None an invalid size.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def limit(text: str) -> int | None:
 
 
 def files(top: Path) -> list[Kept]:
-    """What fastbp keeps below a cache folder, and what processes that were killed have left there for a day."""
+    """Files of fastbp below a cache folder, and day-old leftovers of killed processes."""
     found = []
     for folder in _entries(top):
         if FOLDER.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False):
@@ -63,14 +63,14 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def used(file: Path) -> None:
-    """Note that a file is in use, once a day."""
+    """Touch a file that is in use, once a day."""
     with suppress(OSError):
         if time.time() - file.stat().st_mtime > DAY:
             os.utime(file)
 
 
 def make(top: Path, own: Path, most: int) -> None:
-    """Remove what was not used for longest until the rest fits: formulas, and files of other folders than `own`."""
+    """Remove least recently used files until the rest fits: formulas, and files of folders other than `own`."""
     found = files(top)
     left = sum(file.size for file in found)
     for file in sorted(found):
@@ -82,17 +82,17 @@ def make(top: Path, own: Path, most: int) -> None:
 
 
 def clean(top: Path, own: Path) -> tuple[int, int]:
-    """Remove all files of other folders than `own`, and folders that are empty then; how many files and bytes."""
+    """Remove files of folders other than `own`, and empty folders; returns number and bytes of files."""
     sizes = [remove(file) for file in files(top) if os.path.dirname(file.path) != str(own)]
     for folder in _entries(top):
         if FOLDER.fullmatch(folder.name) and folder.path != str(own):
-            with suppress(OSError):  # there is something else in it
+            with suppress(OSError):  # not empty
                 os.rmdir(folder.path)
     return sum(size > 0 for size in sizes), sum(sizes)
 
 
 def remove(file: Kept) -> int:
-    """Remove a file; the bytes that this freed."""
+    """Remove a file; returns the bytes freed."""
     try:
         os.unlink(file.path)
     except OSError:

@@ -1,4 +1,4 @@
-"""A plan as text: its phases, the ops or tasks of each, what they read and write, and how the phase ends."""
+"""A plan as text: phases, their ops or tasks with inputs and outputs, and how each phase ends."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fastbp.kernels.ops import EPILOGUE_RELU, EPILOGUE_RELU_VJP, Op
 from fastbp.kernels.records import Phase, Piece, Tile
 
 ENDS = {value: name for name, value in vars(records).items() if name.startswith("END_")}
-SAID = {"kernel", "number", "width", "panels", "first_panel", "c", "name"}  # in columns of their own, or of no interest
+SAID = {"kernel", "number", "width", "panels", "first_panel", "c", "name"}  # shown in their own columns, or not at all
 PLACES = 2**32  # numbers from here on are addresses
 CHOICES = {"epilogue": {EPILOGUE_RELU: "relu", EPILOGUE_RELU_VJP: "relu_vjp"}}
 
 
 class Printer:
-    """Writes a plan down; `names` says what stands at an address."""
+    """Prints a plan; `names` maps addresses to names."""
 
     def __init__(self, plan: Any) -> None:
         self.plan = plan
@@ -47,7 +47,7 @@ class Printer:
         return f"rows in blocks of {phase.block}{columns}"
 
     def _ops(self, groups: list[list[Op]]) -> list[str]:
-        """The ops of a phase; one that is cut by columns once, with the panels of all its parts."""
+        """The ops of a phase; an op cut by columns is shown once, with the panels of all its parts."""
         rows = []
         for parts in zip(*groups, strict=True):
             op = parts[0]
@@ -59,7 +59,7 @@ class Printer:
         ]
 
     def _matrix(self, field: str, matrix: Any) -> str:
-        """The name of what a matrix is over; of a user's array, which comes with a call, the field's."""
+        """The name of a matrix's buffer; for a user's array, that of the field."""
         return self.names.get(matrix.start, {"a": "X", "c": "Y"}.get(field, field))
 
     def _reads(self, op: Op) -> str:
@@ -76,7 +76,7 @@ class Printer:
         return ", ".join(found)
 
     def _settings(self, op: Op) -> str:
-        """Numbers that the op was told."""
+        """The settings of an op."""
         told = {name: getattr(op, name) for name, field in op.fields.items() if self._is_setting(op, name, field)}
         return " ".join(f"{name} {CHOICES.get(name, {}).get(value, f'{value:g}')}" for name, value in told.items())
 

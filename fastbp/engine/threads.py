@@ -1,8 +1,8 @@
-"""How many threads, and getting them to run a plan.
+"""The number of threads, and running a plan on them.
 
-Compiled code is started in one parallel region per call. What makes that safe: a lock where Numba's own thread pool
-cannot be entered twice (`workqueue`), a clear error in a process that was forked after the pool had started, and
-never more threads than there are processors for this process, unless somebody asks for more.
+Compiled code runs in one parallel region per call. To make that safe there is a lock where Numba's thread pool is not
+re-entrant (`workqueue`), a clear error in a process forked after the pool had started, and by default never more
+threads than processors.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_fork() -> None:
-    """Raise where the threads of compiled code did not survive a fork."""
+    """Raise if the thread pool did not survive a fork."""
     if _state["forked"]:
         raise ForkError(
             "this process was forked after fastbp had started its threads, so its kernels run on one thread only here\n"
@@ -44,7 +44,7 @@ def check_fork() -> None:
 
 
 def quota(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup") -> float:
-    """Processors that a control group allows this process; infinity where there is no limit."""
+    """The processor quota of this process's control group; infinity if there is none."""
     limit = float("inf")
     try:
         entries = [line.split(":", 2) for line in Path(own).read_text().splitlines()]
@@ -59,7 +59,7 @@ def quota(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup") -> float
             continue
         for top in tops:
             place = top / path.strip("/")
-            for folder in (place, *place.parents):  # a group is bound by those above it
+            for folder in (place, *place.parents):  # parents' limits apply, too
                 limit = min(limit, ratio(folder))
                 if folder == top:
                     break
@@ -84,7 +84,7 @@ def _old_ratio(folder: Path) -> float:
 
 
 def processors() -> int:
-    """Processors this process may use: its affinity mask, cut to its control group's quota."""
+    """Processors this process may use: its affinity, limited by the control group's quota."""
     mask = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = quota()
     return max(1, min(mask, int(limit)) if limit != float("inf") else mask)
@@ -99,13 +99,13 @@ def _whole(where: str, value: Any) -> int:
 
 @cache
 def default_threads() -> int:
-    """`FASTBP_NUM_THREADS`, or as many threads as there are processors for this process."""
+    """`FASTBP_NUM_THREADS`, by default as many threads as processors."""
     text = os.environ.get("FASTBP_NUM_THREADS", "").strip()
     if not text:
         return min(processors(), MAX_THREADS)
     if not text.lstrip("+-").isdecimal():
         raise ConfigTypeError(f"`FASTBP_NUM_THREADS` must be a whole number, got `{text}`")
-    return _whole("FASTBP_NUM_THREADS", int(text[:100]))  # Python reads no number of thousands of digits
+    return _whole("FASTBP_NUM_THREADS", int(text[:100]))  # Python refuses thousands of digits
 
 
 @cache
@@ -119,7 +119,7 @@ def fixed() -> bool:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """What this thread asks for meanwhile runs on it alone, whatever the environment says."""
+    """Run everything this thread starts meanwhile on it alone, whatever the environment says."""
     before, _own.alone = _is_alone(), True
     try:
         yield
@@ -132,7 +132,7 @@ def _is_alone() -> bool:
 
 
 def chosen(threads: int | None) -> int:
-    """The number of threads asked for, or the default."""
+    """The requested number of threads, or the default."""
     if threads is None:
         return 1 if _is_alone() else default_threads()
     return _whole("threads", threads)
@@ -140,13 +140,13 @@ def chosen(threads: int | None) -> int:
 
 @cache
 def _layer_lock() -> Any:
-    """What to hold while a region runs: Numba's workqueue aborts when two threads enter it."""
+    """The lock for a parallel region: Numba's workqueue aborts when two threads enter it."""
     numba: Any = import_module("numba")
     return _entry if numba.threading_layer() == "workqueue" else nullcontext()
 
 
 def run(head: int, zero: Any, threads: int, real: str) -> None:
-    """Run the plan at `head` on its threads, whose number stands in its head already."""
+    """Run the plan at `head` on the number of threads in its head."""
     from fastbp.engine.compiler import sweep
 
     if threads == 1:
@@ -154,7 +154,7 @@ def run(head: int, zero: Any, threads: int, real: str) -> None:
         return
     check_fork()
     if not _state["launched"]:
-        with CODE:  # so that no fork finds them half launched
+        with CODE:  # no fork while threads are being launched
             _state["regions"] = True
             sweep("run_parallel", real)
             _state["launched"] = True

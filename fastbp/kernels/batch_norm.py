@@ -49,8 +49,8 @@ def learned(old: V, new: V, factor: V, part: V) -> V:
 
 @kernel(BatchNormSumsOp)
 def batch_norm_statistics(op, me, r0, r1, z):
-    """MEAN and VARIANCE of every column of A over rows r0 = 0 to r1 = B."""
-    # A: (B, N) in   MEAN, VARIANCE: a line a panel out
+    """`mean` and `variance` of every column of A over rows r0 = 0 to r1 = B."""
+    # A: (B, N) in   `mean`, `variance`: a line a panel out
     part = as_real(1.0 / (r1 - r0), z)
     for panel in range(op.panels):
         x = op.a.start + panel * op.a.stride
@@ -74,7 +74,7 @@ def slope_of(op, panel, z):
 
 @kernel(BatchNormOp)
 def batch_norm_forward(op, me, r0, r1, z):
-    """C = γ ∘ n + β and Y = n, by MEAN and VARIANCE."""
+    """C = γ ∘ n + β and Y = n, by `mean` and `variance`."""
     # A: (rows, N) in   C, Y: (rows, N) out; Y may be C where there are no γ and β
     largest = me.largest
     for panel in range(op.panels):
@@ -94,8 +94,8 @@ def batch_norm_forward(op, me, r0, r1, z):
 
 @kernel(BatchNormSumsOp)
 def batch_norm_sums(op, me, r0, r1, z):
-    """SUM_D = Σ dy and SUM_DX = Σ dy ∘ n over rows r0 = 0 to r1 = B."""
-    # A: dy (B, N) in   Y: n in   SUM_D, SUM_DX: a line a panel out
+    """`sum_d` = Σ dy and `sum_dx` = Σ dy ∘ n over rows r0 = 0 to r1 = B."""
+    # A: dy (B, N) in   Y: n in   `sum_d`, `sum_dx`: a line a panel out
     for panel in range(op.panels):
         sums, products = fill(z), fill(z)
         for o in range(r0 * LINE, r1 * LINE, LINE):
@@ -108,7 +108,7 @@ def batch_norm_sums(op, me, r0, r1, z):
 
 @kernel(BatchNormOp)
 def batch_norm_vjp(op, me, r0, r1, z):
-    """C = γ r (A - (SUM_D + n SUM_DX) / B)."""
+    """C = γ r (A - (`sum_d` + n `sum_dx`) / B)."""
     # A: dy (rows, N) in   Y: n in   C: (rows, N) out
     largest = me.largest
     part = as_real(1.0 / me.head.data.rows, z)
@@ -129,7 +129,7 @@ def batch_norm_vjp(op, me, r0, r1, z):
 
 @kernel(BatchNormOp)
 def batch_norm_slope(op, me, r0, r1, z):
-    """C = γ r A: vjp and jvp where MEAN and VARIANCE do not depend on the rows."""
+    """C = γ r A: vjp and jvp where `mean` and `variance` do not depend on the rows."""
     # A: (rows, N) in   C: (rows, N) out, may be A
     largest = me.largest
     for panel in range(op.panels):

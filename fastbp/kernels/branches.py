@@ -64,7 +64,7 @@ def of_two(name: str, formula: Callable[[V, V], V]) -> None:
 
 
 def of_one(name: str, formula: Callable[[V, V, V], V]) -> None:
-    """Make the kernel `branch_<name>`: C = formula(A, SETTING_1, SETTING_2), number by number."""
+    """Make the kernel `branch_<name>`: C = formula(A, `setting_1`, `setting_2`), number by number."""
     of_line = vector_function(formula)
 
     def of_rows(op, me, r0, r1, z):
@@ -124,7 +124,7 @@ of_one("over_slope", lambda x, a, b: -(a / x / x))
 
 @kernel(ColumnsOp)
 def branch_copy(op, me, r0, r1, z):
-    """COUNT columns of A, from FIRST on, to C from TO on; other columns of C stay as they are."""
+    """`count` columns of A, from `first` on, to C from `to` on; other columns of C stay as they are."""
     # A: (rows, ·) in   C: (rows, ·) in and out
     item = bytes_of(z)
     in_line = LINE // item
@@ -157,7 +157,7 @@ def branch_clear(op, me, r0, r1, z):
 
 @kernel(ColumnsOp)
 def branch_row_sum(op, me, r0, r1, z):
-    """C = FACTOR Σ_n A_n, one number a row."""
+    """C = `factor` Σ_n A_n, one number a row."""
     # A: (rows, N) in   C: (rows, 1) out
     in_line = LINE // bytes_of(z)
     factor = as_real(op.factor, z)
@@ -175,7 +175,7 @@ def branch_row_sum(op, me, r0, r1, z):
 
 @kernel(ColumnsOp)
 def branch_repeat(op, me, r0, r1, z):
-    """C_n = FACTOR A for each of COUNT columns, A one number a row."""
+    """C_n = `factor` A for each of `count` columns, A one number a row."""
     # A: (rows, 1) in   C: (rows, N) out
     in_line = LINE // bytes_of(z)
     factor = as_real(op.factor, z)

@@ -78,7 +78,7 @@ def place(base, stride, r, label, z):
 @kernel(LossOp)
 def cross_entropy(op, me, r0, r1, z):
     """Softmax, -log and p - y for rows r0 to r1, a multiple of P rows apart from the batch's end."""
-    # A: (rows, K) in   C: (rows, K) out   TARGETS: one int64 a row in   ROW_LOSS: (rows,) out
+    # A: (rows, K) in   C: (rows, K) out   `targets`: one int64 a row in   `row_loss`: (rows,) out
     head = me.head
     classes = op.width
     item = bytes_of(z)
@@ -136,7 +136,7 @@ def pulled(e: V, q: V, all_q: V, inverse: V, scale: V) -> V:
 
 @inlined
 def soft_rows(of_labels, op, me, r0, r1, z):
-    """Cross-entropy against q = GAIN ∘ t + SHIFTS; t is a row of TARGETS, or one at a label."""
+    """Cross-entropy against q = `gain` ∘ t + `shifts`; t is a row of `targets`, or one at a label."""
     head = me.head
     classes = op.width
     panels = op.panels
@@ -191,13 +191,13 @@ def soft_rows(of_labels, op, me, r0, r1, z):
 
 @kernel(LossOp)
 def cross_entropy_smoothed(op, me, r0, r1, z):
-    # A: (rows, K) in   C: (rows, K) out   TARGETS: one int64 a row in   ROW_LOSS: (rows,) out
+    # A: (rows, K) in   C: (rows, K) out   `targets`: one int64 a row in   `row_loss`: (rows,) out
     soft_rows(True, op, me, r0, r1, z)
 
 
 @kernel(LossOp)
 def cross_entropy_probabilities(op, me, r0, r1, z):
-    # A: (rows, K) in   C: (rows, K) out   TARGETS: (·, K) row-major in   ROW_LOSS: (rows,) out
+    # A: (rows, K) in   C: (rows, K) out   `targets`: (·, K) row-major in   `row_loss`: (rows,) out
     soft_rows(False, op, me, r0, r1, z)
 
 
@@ -212,8 +212,8 @@ def margin_line(z: V, below: V, square: V, factor: V) -> tuple[V, V]:
 
 @kernel(LossOp)
 def multi_margin(op, me, r0, r1, z):
-    """SETTING_1 is μ, SETTING_2 is 1 for the square."""
-    # A: (rows, K) in   C: (rows, K) out   TARGETS: one int64 a row in   ROW_LOSS: (rows,) out
+    """`setting_1` is μ, `setting_2` is 1 for the square."""
+    # A: (rows, K) in   C: (rows, K) out   `targets`: one int64 a row in   `row_loss`: (rows,) out
     head = me.head
     classes = op.width
     item = bytes_of(z)

@@ -35,7 +35,7 @@ def add_negative(total: V, d: V, x: V) -> V:
 
 @inlined
 def gain_of(op, panel, z):
-    """This panel's line of GAIN."""
+    """This panel's line of `gain`."""
     if op.shared != 0:
         return fill(get_real(op.gain, z))
     return load(op.gain + panel * LINE, z)
@@ -43,7 +43,7 @@ def gain_of(op, panel, z):
 
 @kernel(GainedOp)
 def scale(op, me, r0, r1, z):
-    """C = A ∘ GAIN: forward, vjp and jvp are this one product."""
+    """C = A ∘ `gain`: forward, vjp and jvp are this one product."""
     # A: (rows, N) in   C: (rows, N) out, may be A
     largest = me.largest
     for panel in range(op.panels):
@@ -59,7 +59,7 @@ def scale(op, me, r0, r1, z):
 
 @kernel(GainedOp)
 def prelu(op, me, r0, r1, z):
-    """C = A bent by GAIN where Y <= 0: forward with Y = A, vjp and jvp with the saved input for Y."""
+    """C = A bent by `gain` where Y <= 0: forward with Y = A, vjp and jvp with the saved input for Y."""
     # A, Y: (rows, N) in   C: (rows, N) out, may be A
     largest = me.largest
     for panel in range(op.panels):

@@ -163,7 +163,7 @@ def average_rest(head, me, layer, seen, z):
 
 @inlined
 def keep_rows(head, me, layer, seen, z):
-    """Add the batch's rows and their penalties to GRADIENTS, in which rows are zero that did not occur in this step."""
+    """Add the batch's rows and their penalties to `gradients`, whose other rows are zero at the start of a step."""
     step = layer.step_list
     gradients = head.update.gradients + layer.weight.offset
     stride = layer.weight.stride

@@ -24,18 +24,18 @@ LINE_WORDS = LINE // WORD
 
 
 class Field:
-    """A part of a record; `doc` says what stands there.
+    """A field of a record; `doc` describes it.
 
     Attributes
     ----------
     name : str
-        What the record calls it.
+        Its name in the record.
     offset, size : int
-        Where it begins and how many words it takes.
+        Its place in words.
     align : int
-        The number of words that its offset is a multiple of.
+        Its alignment in words.
     per_panel : bool
-        Whether it belongs to the panels of the result, so that an op for some of them finds its part further on.
+        Whether its address moves with the panels of the result, when an op is cut by columns.
     """
 
     size = 1
@@ -96,7 +96,7 @@ class RealsAt(Word):
 
 
 class Words(Field):
-    """Whole numbers that stand in the record itself; they may be another name for fields that stand there already."""
+    """Whole numbers inside the record; `over` makes them another name for other fields."""
 
     kind: Any = np.int64
 
@@ -119,7 +119,7 @@ class Reals(Words):
 
 
 class WordLine(Words):
-    """A whole number with a line of its own, because threads contend for it."""
+    """A whole number on a cache line of its own, to avoid false sharing."""
 
     align = LINE_WORDS
 
@@ -128,7 +128,7 @@ class WordLine(Words):
 
 
 class Lines(Field):
-    """Whole lines, of which code takes the address."""
+    """Whole lines, used by address."""
 
     align = LINE_WORDS
 
@@ -159,7 +159,7 @@ class Part(Field):
 
 
 class RecordType(type):
-    """The type of records' classes: an instance has its words and notes, and no place for a name that is neither."""
+    """The metaclass of records: instances have slots for words and notes only, so other names are errors."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], space: dict[str, Any], **options: Any) -> RecordType:
         space.setdefault("__slots__", space.get("notes", ()))
@@ -169,8 +169,8 @@ class RecordType(type):
 class Record(metaclass=RecordType):
     """Words with names; see the module.
 
-    A class with `room=` says how many words each of its kinds takes, so that records of several kinds stand in one
-    table; `line=True` begins the record, and its size ends, at a whole line.
+    `room=` sets the size of all subclasses in words, so that their records fit into one table; `line=True` aligns
+    record and size to whole lines.
     """
 
     __slots__ = ("parts", "words")
@@ -179,9 +179,9 @@ class Record(metaclass=RecordType):
     size: ClassVar[int] = 0
     align: ClassVar[int] = 1
     room: ClassVar[int] = 0
-    notes: ClassVar[tuple[str, ...]] = ()  # what Python knows of a record beside its words
+    notes: ClassVar[tuple[str, ...]] = ()  # Python-only attributes of a record
     words: Any
-    parts: dict[str, Record]  # the records inside it, as they are asked for
+    parts: dict[str, Record]  # records inside it, made on first access
 
     def __init_subclass__(cls, *, room: int = 0, line: bool = False) -> None:
         end = max((f.offset + f.size for f in cls.fields.values()), default=0)
@@ -208,12 +208,12 @@ class Record(metaclass=RecordType):
             setattr(self, name, value)
 
     def cell(self, name: str) -> Any:
-        """The memory of one number as an array of one, for who reads or writes it at every step."""
+        """One number as an array of one element, for fast access at every step."""
         field = self.fields[name]
         return self.words[field.offset : field.offset + 1].view(np.float64 if isinstance(field, Real) else np.int64)
 
     def take(self, value: Any) -> None:
-        """Become a copy of another record of this kind; other kinds of values are for classes to know."""
+        """Copy another record of this class; subclasses may take other values."""
         if not isinstance(value, type(self)) or value.size != self.size:
             raise TypeError(f"`{type(self).__name__}` cannot be made of `{type(value).__name__}`")
         self.words[:] = value.words
@@ -231,7 +231,7 @@ class Record(metaclass=RecordType):
         return out
 
     def values(self) -> dict[str, Any]:
-        """What each field holds, where it is not 0; lines and other names are left out."""
+        """The values of fields that are not 0, without lines and aliases."""
         found = {
             name: getattr(self, name)
             for name, field in self.fields.items()

@@ -17,7 +17,7 @@ With e = z - t, t the target; N numbers in a row:
     dot           ℓ = Σ z t                                 dz = t
 
 The loss of a batch is Σ_b ω_b ℓ_b / Σ_b ω_b, or without the division where it is a sum: every dz is multiplied with
-ω_b times the step's `scale`, and ROW_LOSS gets ω_b ℓ_b. The ω are 1 unless rows have weights.
+ω_b times the step's `scale`, and `row_loss` gets ω_b ℓ_b. The ω are 1 unless rows have weights.
 
 A network with several outputs has a loss for each, and Σ_o w_o ℓ_o of a row is put together behind them; dz_o is
 multiplied with w_o.
@@ -49,8 +49,8 @@ def row_weight(head, me, r):
 def loss(name: str, formula: Callable[[V, V, V], tuple[V, V]]) -> None:
     """Make the kernel `name` from the loss of one number and its derivative.
 
-    `formula(z, t, a)` gets a line of GAIN as a. SETTING_1 is what the derivatives are multiplied with, SETTING_2 what
-    the sum of a row is.
+    `formula(z, t, a)` gets a line of `gain` as a. Derivatives are multiplied by `setting_1`, the sum of a row by
+    `setting_2`.
     """
 
     def scaled(z: V, t: V, a: V, factor: V) -> tuple[V, V]:
@@ -60,7 +60,7 @@ def loss(name: str, formula: Callable[[V, V, V], tuple[V, V]]) -> None:
     of_line = vector_function(scaled, count=2)
 
     def of_rows(op, me, r0, r1, z):
-        # A: (rows, N) in   C: (rows, N) out   TARGETS: (·, N) row-major in   ROW_LOSS: (rows,) out
+        # A: (rows, N) in   C: (rows, N) out   `targets`: (·, N) row-major in   `row_loss`: (rows,) out
         head = me.head
         width = op.width
         item = bytes_of(z)
@@ -167,7 +167,7 @@ def gaussian(m: V, s: V, t: V, factor: V) -> tuple[V, V, V]:
 @kernel(LossOp)
 def gaussian_nll(op, me, r0, r1, z):
     """Columns n of A are means, columns N + n their log variances."""
-    # A: (rows, 2N) in   C: (rows, 2N) out   TARGETS: (·, N) row-major in   ROW_LOSS: (rows,) out
+    # A: (rows, 2N) in   C: (rows, 2N) out   `targets`: (·, N) row-major in   `row_loss`: (rows,) out
     head = me.head
     numbers = op.width // 2
     item = bytes_of(z)
@@ -209,8 +209,8 @@ def gaussian_nll(op, me, r0, r1, z):
 
 @kernel(JoinOp)
 def join_losses(op, me, r0, r1, z):
-    """Add WEIGHT times each row's loss to what SUMS has; 0 there before the first, to ROW_LOSS after the last."""
-    # ROW_LOSS: (rows,) in and out   SUMS: (rows,) in and out
+    """Add `weight` times each row's loss to what `sums` has; 0 there before the first, to `row_loss` after the last."""
+    # `row_loss`: (rows,) in and out   `sums`: (rows,) in and out
     item = bytes_of(z)
     weight = as_real(op.weight, z)
     row_loss = me.head.step.row_loss

@@ -72,7 +72,7 @@ def affine(op, panel, n, z):
 
 @inlined
 def norm_rows(centre, op, me, r0, r1, z):
-    """C = γ ∘ n + β and Y = n; 1 / σ of each row goes to SUMS."""
+    """C = γ ∘ n + β and Y = n; 1 / σ of each row goes to `sums`."""
     # A: (rows, N) in   C: (rows, N) out, may be A   Y: (rows, N) out, may be C where there are no γ and β
     item = bytes_of(z)
     in_line = LINE // item
@@ -107,7 +107,7 @@ def norm_rows(centre, op, me, r0, r1, z):
 @inlined
 def pull_rows(centre, before, op, me, r0, r1, z):
     """C = r (u - mean u - n mean(u ∘ n)); u is A ∘ γ with `before`, else the result is multiplied with γ."""
-    # A: (rows, N) in   Y: n in   SUMS: r in   C: (rows, N) out, may be A
+    # A: (rows, N) in   Y: n in   `sums`: r in   C: (rows, N) out, may be A
     item = bytes_of(z)
     width = op.width
     inverse = as_real(1.0 / width, z)

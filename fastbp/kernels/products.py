@@ -27,7 +27,7 @@ DEPTH = 256
 @inlined
 def product_rows(n, op, me, r0, r1, panel, k0, count, z):
     """Rows r0 to r1 of n panels, `count` terms from k0 on."""
-    # A: (rows, WIDTH) in   B: (panels, WIDTH) lines in   C: (rows, panels) out
+    # A: (rows, `width`) in   B: (panels, `width`) lines in   C: (rows, panels) out
     depth = op.width
     a_stride = op.a.stride
     b_stride = op.b.stride

@@ -77,7 +77,7 @@ def scatter(op, me, r0, r1, z):
 
 @kernel(RowsOp)
 def gather_repeated(op, me, r0, r1, z):
-    """As `gather`, but each of the user's rows comes COUNT times."""
+    """As `gather`, but each of the user's rows comes `count` times."""
     width = op.width
     in_line = LINE // bytes_of(z)
     for r in range(r0, r1):
@@ -91,7 +91,7 @@ def gather_repeated(op, me, r0, r1, z):
 
 @kernel(RowsOp)
 def unit_rows(op, me, r0, r1, z):
-    """C[r] is 1 in one column and 0 elsewhere: in COLUMN, or if that is -1, in r modulo COUNT."""
+    """C[r] is 1 in one column and 0 elsewhere: in `column`, or if that is -1, in r modulo `count`."""
     item = bytes_of(z)
     in_line = LINE // item
     for r in range(r0, r1):
@@ -106,7 +106,7 @@ def unit_rows(op, me, r0, r1, z):
 
 @kernel(RowsOp)
 def scatter_columns(op, me, r0, r1, z):
-    """As `scatter`, but row b N + n becomes column n of matrix b, with N = COUNT."""
+    """As `scatter`, but row b N + n becomes column n of matrix b, with N = `count`."""
     # A: (rows, M) in   C: (·, M, N) out
     item = bytes_of(z)
     in_line = LINE // item

@@ -82,7 +82,7 @@ def gate_sum_all(op, me, r0, r1, z):
 
 @kernel(GateOp)
 def gate_reshape(op, me, r0, r1, z):
-    """Rows r0 to r1 of C, PART_WIDTH wide, from A, WIDTH wide."""
+    """Rows r0 to r1 of C, `part_width` wide, from A, `width` wide."""
     in_line = LINE // bytes_of(z)
     item = bytes_of(z)
     width, wanted = op.width, op.part_width
@@ -122,7 +122,7 @@ def gate_transpose(op, me, r0, r1, z):
 
 @kernel(TakeOp)
 def gate_take(op, me, r0, r1, z):
-    """C[r, j] = A[ROW_BEGIN + r ROW_JUMP, COLUMN_BEGIN + j COLUMN_JUMP] for PART_WIDTH columns."""
+    """C[r, j] = A[`row_begin` + r `row_jump`, `column_begin` + j `column_jump`] for `part_width` columns."""
     in_line = LINE // bytes_of(z)
     item = bytes_of(z)
     begin, jump = op.column_begin, op.column_jump
@@ -136,7 +136,7 @@ def gate_take(op, me, r0, r1, z):
 
 @kernel(TakeOp)
 def gate_place(op, me, r0, r1, z):
-    """C = B for rows r0 to r1, but A, PART_ROWS by PART_WIDTH, in the places that `take` reads."""
+    """C = B for rows r0 to r1, but A, `part_rows` by `part_width`, in the places that `take` reads."""
     in_line = LINE // bytes_of(z)
     item = bytes_of(z)
     for panel in range(op.panels):
@@ -154,7 +154,7 @@ def gate_place(op, me, r0, r1, z):
 
 @kernel(GateOp)
 def gate_outer(op, me, r0, r1, z):
-    """C = Aᵀ B over rows r0 = 0 to r1: WIDTH rows of PANELS panels."""
+    """C = Aᵀ B over rows r0 = 0 to r1: `width` rows of `panels` panels."""
     a, a_stride = op.a.start, op.a.stride
     b, b_stride = op.b.start, op.b.stride
     c_stride = op.c.stride

@@ -1,10 +1,10 @@
 """The update as a phase of its own, where all gradients are needed before the first is applied, or penalties are known
 only with them.
 
-    norm      s = Σ g²  over a piece of GRADIENTS, then  c = min(1, limit / (√Σ s + 1e-6))    (Pascanu et al., 2013)
+    norm      s = Σ g²  over a piece of `gradients`, then  c = min(1, limit / (√Σ s + 1e-6))    (Pascanu et al., 2013)
     update    g ← c g, then the optimiser, tile by tile
 
-Pieces are cut by the layout of GRADIENTS alone and their sums are added in order, so no bit depends on the threads.
+Pieces are cut by the layout of `gradients` alone and their sums are added in order, so no bit depends on the threads.
 
 Of a piece whose squares no float64 holds, s is -Σ (2⁻ᵏ g)², k = 600, and then the norm is taken of all 2⁻ᵏ g. Where
 c < 2⁻ᵏ (k = 60 in float32) it might be subnormal, and a step nothing: there g ← (2⁻ᵏ g) (2ᵏ c). A power of two rounds
@@ -36,7 +36,7 @@ def squares_of(g, lines, power, z):
 
 @kernel(Piece)
 def norm(task, me, r0, r1, z):
-    """The sum of squares of one piece of GRADIENTS."""
+    """The sum of squares of one piece of `gradients`."""
     head = me.head
     g = head.update.gradients + task.first
     lines = task.lines
@@ -54,7 +54,7 @@ def norm(task, me, r0, r1, z):
 
 @inlined
 def apply_kept(head, me, learned, offset, lines, z):
-    """Update parameters at `offset` from their gradients in GRADIENTS, of which a copy is clipped."""
+    """Update parameters at `offset` from their gradients in `gradients`, of which a copy is clipped."""
     power, scale = as_real(head.update.clip_power, z), as_real(head.update.clip_scale, z)
     g = head.update.gradients + offset
     scratch = me.scratch

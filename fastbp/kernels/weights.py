@@ -204,7 +204,10 @@ def gradient_biases(layer, p0, p1, rows, out, largest, z):
 
 @inlined
 def found_bad(layer, head, me, largest, z):
-    """While nothing is written: note this layer if a gradient is not finite; says whether that was all."""
+    """During the check phase, record this layer if its gradient is not finite.
+
+    Returns True if this was only a check, i.e. the caller must not update.
+    """
     top = largest_lane(load_bits(largest, z))
     store(largest, zero_bits(z))
     if head.step.checking == 0:

@@ -1,7 +1,7 @@
 """Records in compiled code: `op.a.stride`, `head.step.number += 1`, `head.layers[i]`, `head.update.factors[2] = x`.
 
-A record is its address, an int64, whose Numba type knows the fields of its class (`records.py`); so is a run of
-numbers. A field that the record does not have is an error when the kernel is compiled, and so is arithmetic on a
+A record is its address, an int64, whose Numba type knows the fields of its class (`records.py`); so is an array
+of numbers. A field that the record does not have is an error when the kernel is compiled, and so is arithmetic on a
 record's address.
 """
 
@@ -31,7 +31,7 @@ class RecordType(types.Type):
 
 
 class NumbersType(types.Type):
-    """The type of the address of int64 or float64 numbers, one behind the other."""
+    """The type of the address of an array of int64 or float64 numbers."""
 
     def __init__(self, number: Any) -> None:
         self.number = number
@@ -56,7 +56,7 @@ def typed(kind: Any) -> Any:
 
 
 def type_of(field: Field) -> Any:
-    """What compiled code finds in a field."""
+    """The Numba type of a field."""
     if isinstance(field, Part):
         return RecordType(field.kind)
     if isinstance(field, Link):
@@ -100,7 +100,7 @@ def write(context: Any, builder: ir.IRBuilder, signature: Any, args: Any, name: 
 @lower_cast(types.Integer, RecordType)
 @lower_cast(types.Integer, NumbersType)
 def link(context: Any, builder: ir.IRBuilder, given: Any, wanted: Any, value: ir.Value) -> ir.Value:
-    """Whoever assigns an address to a link knows what stands there; 0 is nothing."""
+    """An address may be assigned to a link unchecked; 0 is none."""
     return context.cast(builder, value, given, types.int64)
 
 
@@ -117,7 +117,7 @@ class Items(templates.AbstractTemplate):
 
 @lower_builtin(getitem, RecordType, types.int64)
 def record_at(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-    """The record that stands so many of its size further on."""
+    """The record `index` sizes further on."""
     size = WORD * signature.args[0].record.size
     return builder.add(args[0], builder.mul(args[1], ir.Constant(I64, size)))
 
@@ -146,7 +146,7 @@ def set_number(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -
 
 @intrinsic
 def exists(typing_context: Any, record: Any) -> Any:
-    """Whether a link leads anywhere."""
+    """Whether a link is not 0."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.icmp_unsigned("!=", args[0], ir.Constant(I64, 0))
@@ -166,7 +166,7 @@ def same(typing_context: Any, one: Any, other: Any) -> Any:
 
 @intrinsic
 def address_of(typing_context: Any, record: Any) -> Any:
-    """Where a record or a run of numbers stands."""
+    """The address of a record or an array of numbers."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return args[0]
@@ -176,7 +176,7 @@ def address_of(typing_context: Any, record: Any) -> Any:
 
 @intrinsic
 def further(typing_context: Any, record: Any, size: Any) -> Any:
-    """What stands so many bytes behind a record or numbers, and is of the same kind."""
+    """The record or numbers of the same kind so many bytes further on."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.add(args[0], args[1])
@@ -185,7 +185,7 @@ def further(typing_context: Any, record: Any, size: Any) -> Any:
 
 
 def at(kind: Any) -> Any:
-    """What makes of an address, or of a record of a wider kind, a record of a class or a run of numbers."""
+    """A cast of an address, or of a record of a base class, to a record of a class or an array of numbers."""
     wanted = typed(kind)
 
     def seen_as(typing_context: Any, address: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What becomes of a network: rules of layers, buffers, phases and plans."""
+"""From a network to a plan: rules of layers, buffers, phases and plans."""
 
 from fastbp.engine import check_lanes
 

@@ -1,9 +1,9 @@
-"""The plans that walk over batches of a data set, and what becomes of their gradients."""
+"""Plans over the batches of a data set, and the update of parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,18 +46,20 @@ from fastbp.sweeps.entries import DIVERGED, USED
 
 @dataclass(frozen=True)
 class Update:
-    """What is done with gradients: an optimiser's kernel and what it needs.
+    """How gradients are used: an optimiser's kernel and what it needs.
 
     Attributes
     ----------
     kernel : str
         Name of the kernel that updates lines.
-    settings : numbers that those read
-    moments : blocks that the kernel keeps
+    settings : mapping
+        Fields of the kernel's record of settings.
+    moments : blocks
+        What the kernel keeps for each parameter.
     gradients : Block, optional
-        Where gradients wait, if they have to: for a user, for their norm or penalty, for those of other batches.
+        Buffer of gradients, if they are kept: for the user, a norm, a penalty, or accumulation.
     average : Block, optional
-        A running average of the parameters, of which a part `average_keep` stays in each step.
+        A running average of the parameters, with decay `average_keep`.
     clip_value, clip_norm : float
         Limits; 0 where there are none.
     accumulate : int
@@ -67,7 +69,7 @@ class Update:
     """
 
     kernel: str
-    settings: tuple[float, ...] = ()
+    settings: Mapping[str, float] = field(default_factory=dict)
     moments: tuple[Block, ...] = ()
     gradients: Block | None = None
     average: Block | None = None
@@ -79,7 +81,7 @@ class Update:
 
     @property
     def only_keeps(self) -> bool:
-        """Whether gradients are all that is wanted."""
+        """Whether gradients are only kept, without an update."""
         return self.kernel == KEEP
 
 
@@ -92,12 +94,11 @@ PLACE = {
     "pass_loss": ("step", "epoch_loss"),
     "pass_weight": ("step", "epoch_weight"),
 }
-PIECE_LINES = 512  # of GRADIENTS whose squares are summed together
+PIECE_LINES = 512  # of `gradients` whose squares are summed together
 
 
 class BatchPlan(Plan):
-    """Steps over batches of a data set: with an optimiser a row sweep and a weight sweep each, without one the loss
-    alone.
+    """Steps over batches of a data set: row sweep and weight sweep, or without an update the loss alone.
 
     Parameters
     ----------
@@ -105,12 +106,12 @@ class BatchPlan(Plan):
         Rows of a full batch.
     loss : Loss
     update : Update, optional
-        What is done with gradients; None only takes the loss.
+        How gradients are used; None only computes the loss.
     training : bool
         Whether dropout drops and batch norm takes the batch's statistics.
     """
 
-    CALL = 8192  # the most steps, and the most passes, of one call
+    CALL = 8192  # the most steps, and the most epochs, of one call
 
     def __init__(
         self,
@@ -147,7 +148,7 @@ class BatchPlan(Plan):
         loss_ops, seeds = self._losses(lowering, [uses[head] for head in graph.heads])
         if update:
             lowering.backward(uses, seeds, to_input=False)
-            if update.only_keeps:  # running statistics learn from steps alone
+            if update.only_keeps:  # only steps update running statistics
                 for layer in lowering.layers:
                     if isinstance(layer, TrainedNorm):
                         layer.momentum = 0.0
@@ -166,7 +167,7 @@ class BatchPlan(Plan):
             self._add_tasks(rows, lowering, update)
         self._loss_ops = [next(i for i, op in enumerate(ops) if op is loss_op) for loss_op in loss_ops]
         head, data, step = self.head, self.head.data, self.head.step
-        self.number, self._loss = step.cell("number"), step.cell("loss")  # the first: steps done, an array of one
+        self.number, self._loss = step.cell("number"), step.cell("loss")  # `number`: steps done, an array of one
         head.training, head.loss_op = 1, self.ops.address_of(self._loss_ops[0])
         data.batch, data.outputs = batch, graph.outputs
         data.scan = kernel_address("scan_reals", self.real)
@@ -176,15 +177,15 @@ class BatchPlan(Plan):
         step.summed = loss.reduction == "sum"
         step.row_loss = lowering.row_numbers()
         self.rates = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
-        self._passes = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
-        step.rates, step.losses = self.rates.ctypes.data, self._passes.ctypes.data
+        self._epoch_losses = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
+        step.rates, step.losses = self.rates.ctypes.data, self._epoch_losses.ctypes.data
         self._set_up_update(update or Update(KEEP))
         self._order = np.zeros(0, np.uint32)
         self._data: Any = None
         self.work = batch * sum(shape[0] * shape[1] for shape in graph.parameters().values() if len(shape) == 2)
 
     def _losses(self, lowering: Lowering, heads: list[Use]) -> tuple[list[LossOp], dict[int, Buffer]]:
-        """Ops of the loss, of one output or several; returns their records and the cotangents that they begin with."""
+        """Ops of the loss of each output; returns their records and the first cotangents."""
         records: list[LossOp] = []
         seeds: dict[int, Buffer] = {}
         parts = self.loss_spec.parts
@@ -205,7 +206,7 @@ class BatchPlan(Plan):
         return records, seeds
 
     def _lines(self, numbers: Any, width: int, panels: int) -> int:
-        """The numbers of all outputs, one or one each, in lines."""
+        """Lines with one number per output, or the same for all."""
         in_line = LINE // self.parameters.dtype.itemsize
         address = self.arena.take(panels * LINE)
         lines = view(address, (panels * in_line,), self.parameters.dtype)
@@ -214,9 +215,7 @@ class BatchPlan(Plan):
 
     @staticmethod
     def _ends(update: Update | None) -> list[int]:
-        """How the phases of tasks end: looking for what is not finite, the weight sweep, and if need be the update,
-        which then is tried first.
-        """
+        """The ends of the task phases: check, weight sweep, and with kept gradients norm, trial and update."""
         assert update
         if update.gradients is None or update.only_keeps:
             return [END_CHECK, END_STEP]
@@ -238,7 +237,7 @@ class BatchPlan(Plan):
             return
         names = ["embedding_update" if name == "embedding_rows" else "update" for name in lowering.reducers]
         updates = self._task_table([self._tile(names[i], i, *extent) for i, *extent in tiles])
-        for phase in (last - 1, last):  # which tries, and which does
+        for phase in (last - 1, last):  # the trial, and the update
             self._set_tasks(phase, updates)
             self._split_phases.append(phase)
         if update.clip_norm:
@@ -266,7 +265,7 @@ class BatchPlan(Plan):
         record.tasks, record.task_count = table.address, len(table.records)
 
     def _set_up_update(self, update: Update) -> None:
-        """Point at what the update reads and writes."""
+        """Fill the head's record of the update."""
         record = self.head.update
         staged = update.gradients is not None
         kernel = kernel_address(update.kernel, self.real)
@@ -289,19 +288,19 @@ class BatchPlan(Plan):
     def set_optimizer(self, update: Update) -> None:
         """Take the settings of an optimiser; its kernel and moments stay."""
         record = self.head.update
-        record.settings[: len(update.settings)] = update.settings
-        record.running_at = 0  # what is carried from step to step belongs to the old settings
+        RULES[update.kernel].settings(record.settings.view(np.int64), **update.settings)
+        record.running_at = 0  # state carried from step to step belongs to the old settings
         record.now.parameters = np.inf
 
     def bind(self, x: Any, y: Targets, top: int, *, shuffled: bool = False) -> None:
-        """Take batches from these arrays, as the kernels read them; `top` is the largest magnitude in x, as bits.
+        """Read batches from these arrays, which are as kernels read them; `top` is the largest magnitude in x, as bits.
 
-        Shuffled data of as many rows as before goes on where the last call stopped in its pass.
+        With shuffled data of the same number of rows, the current epoch continues.
         """
         if len(x) >= 2**32:
             raise DataError(f"`X` must have fewer than 2**32 rows, got `{len(x)}`")
         data = self.head.data
-        self._data = x, y  # kept alive while the plan knows their addresses
+        self._data = x, y  # kept alive while the plan has their addresses
         self.ops.records[0].a.start = x.ctypes.data
         for op, part in zip(self._loss_ops, y.parts or (y,), strict=True):
             loss = self.ops.records[op]
@@ -314,38 +313,37 @@ class BatchPlan(Plan):
         data.normalisers = y.normalisers.ctypes.data if y.normalisers is not None else 0
         data.largest = top
         if not (shuffled and len(x) == len(self._order)):
-            self.new_pass()
+            self.new_epoch()
             if shuffled:
                 self._order = np.zeros(len(x), np.uint32)
         data.total, data.shuffle = len(x), shuffled
         data.order = self._order.ctypes.data if shuffled else 0
 
-    def new_pass(self) -> None:
-        """Leave a pass that was begun, so that the next batch is the first of another."""
+    def new_epoch(self) -> None:
+        """Abandon a begun epoch: the next batch is the first of another."""
         data, step = self.head.data, self.head.step
         if data.cursor:
             data.epoch += 1
         data.cursor = step.epoch_rows = 0
         step.epoch_loss = step.epoch_weight = 0.0
 
-    def steps(self, count: int, passes: int, threads: int) -> list[float]:
-        """Do up to `count` steps, ending after `passes` passes; return the mean losses of the passes that ended."""
+    def steps(self, count: int, epochs: int, threads: int) -> list[float]:
+        """Do up to `count` steps, ending after `epochs` epochs; return the mean losses of the epochs that ended."""
         step = self.head.step
-        step.left, step.epochs = count, passes
+        step.left, step.epochs = count, epochs
         threads = min(threads, self.workers)
         if self.tasks:
             for phase in self._split_phases:
                 self.phases.records[phase].split = self._splits if threads == self.workers else 0
         self.run(threads)
         self._check()
-        return [float(v) for v in self._passes[: step.ended]]
+        return [float(v) for v in self._epoch_losses[: step.ended]]
 
     def step(self, x: Any, y: Any, rate: float, step: int, seed: int) -> bool:
         """One step on these rows, checked and done in one call of compiled code, on the calling thread.
 
-        Only for losses whose rows all count the same.
-
-        False where the arrays are not as the kernels read them or hold what they must not: nothing has been done then.
+        Only for losses whose rows have equal weights. Returns False, having done nothing, if the arrays need conversion
+        or hold invalid values.
         """
         self._data = x, y
         try:
@@ -358,28 +356,28 @@ class BatchPlan(Plan):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Passes done and rows of the one that has begun."""
+        """Epochs done, and rows done of the current one."""
         return self.head.data.epoch, self.head.data.cursor
 
     def position(self) -> tuple[dict[str, int | float], NDArray[np.uint32]]:
-        """Where the plan stands in its passes, as numbers, and the order of the rows of a pass that has begun."""
-        found = {name: getattr(getattr(self.head, part), field) for name, (part, field) in PLACE.items()}
+        """Where the plan stands in its data, as numbers, and the order of the rows of a begun epoch."""
+        found = {name: getattr(getattr(self.head, part), own) for name, (part, own) in PLACE.items()}
         return found, self._order.copy() if self.head.data.cursor else np.zeros(0, np.uint32)
 
     def set_position(self, position: tuple[dict[str, Any], NDArray[np.uint32]], rows: int) -> None:
-        """Go back to where `position` was taken, on the same rows; its order has each of them once, or is empty."""
+        """Restore a `position` on the same rows; its order is a permutation of them, or empty."""
         numbers, order = position
         if len(order) not in (0, rows):
-            raise CheckpointError(f"a fit must go on with the {len(order)} rows of its pass, got {rows}")
-        for name, (part, field) in PLACE.items():
-            setattr(getattr(self.head, part), field, numbers[name])
+            raise CheckpointError(f"a fit must go on with the {len(order)} rows of its epoch, got {rows}")
+        for name, (part, own) in PLACE.items():
+            setattr(getattr(self.head, part), own, numbers[name])
         if len(order):
             self._order[:] = order
 
     def rows_since(self, place: tuple[int, int]) -> int:
         """Rows trained on since the plan was at that place."""
-        passes, rows = self.place
-        return (passes - place[0]) * int(self.head.data.total) + rows - place[1]
+        epochs, rows = self.place
+        return (epochs - place[0]) * int(self.head.data.total) + rows - place[1]
 
     @property
     def loss(self) -> float:
@@ -387,8 +385,8 @@ class BatchPlan(Plan):
         return float(self._loss.item())
 
     @property
-    def pass_loss(self) -> float:
-        """Loss so far of the pass that has begun; NaN at its start."""
+    def epoch_loss(self) -> float:
+        """Loss so far of the current epoch; NaN at its start."""
         step = self.head.step
         if not step.epoch_rows:
             return float("nan")

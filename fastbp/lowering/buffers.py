@@ -1,4 +1,4 @@
-"""What lowering writes: buffers, op records over them, and records of layers for the weight sweep."""
+"""Output of lowering: buffers, op records, and layer records for the weight sweep."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from fastbp.spec.graph import Graph, Node
 
 @dataclass(frozen=True)
 class Buffer:
-    """A panel matrix, and what is known of the magnitudes in it: at most scale times what an op noted, plus offset.
+    """A panel matrix with a bound on its values: max abs <= scale * (magnitude recorded by op `wrote`) + offset.
 
-    Of a cotangent or a tangent, `kept` says that somebody else reads it too, so nobody may write over it.
+    `end_backward` uses the bound to prove gradients finite. A cotangent or tangent that is `kept` has other readers, so
+    it must not be overwritten.
     """
 
     address: int
     stride: int
     width: int
     panels: int
-    wrote: int = -1  # number of that op; -1: the user's data
+    wrote: int = -1  # number of the op; -1: the user's data
     scale: float = 1.0
     offset: float = 1.0
     kept: bool = False
@@ -34,8 +35,8 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Value:
-    """What a node puts out: its buffer, whether a later op may overwrite that (no vjp reads it), and what its own vjp
-    needs beside input and output: a buffer, and addresses by name.
+    """The output of a node: its buffer, whether later ops may overwrite that (no vjp reads it), and what its vjp needs
+    besides  input and output: a buffer, and addresses by name.
     """
 
     buffer: Buffer
@@ -46,14 +47,14 @@ class Value:
 
 @dataclass(frozen=True)
 class Way:
-    """How a parameter is trained: factors of the learning rate and the weight decay, and a penalty's kernel."""
+    """Options of a parameter: factors of learning rate and weight decay, and a penalty's kernel."""
 
     rate: float = 1.0
     decay: float = 0.0
     penalty: str = ""
 
 
-Treatment = Mapping[str, Way | None]  # by parameter; None: it is not trained
+Treatment = Mapping[str, Way | None]  # by parameter; None: not trained
 
 
 class Records:
@@ -67,7 +68,7 @@ class Records:
     training : bool
         Whether dropout drops and batch norm takes the batch's statistics.
     keeping : bool
-        Whether a vjp or jvp will read what the forward ops leave.
+        Whether a vjp or jvp will read the results of forward ops.
     treatment : mapping, optional
         By default every parameter is trained.
     """
@@ -96,19 +97,19 @@ class Records:
         self.keeping = keeping
         self.treatment = treatment if treatment is not None else dict.fromkeys(parameters.slots, Way())
         self.transposed: dict[str, int] = {}  # home of a node -> address of its transposed weights
-        self.transposes: list[Trained] = []  # a layer record for each, frozen ones too, to fill it from
+        self.transposes: list[Trained] = []  # source layer records of each, frozen ones too
         self.ops: list[Any] = []
         self.layers: list[Trained] = []
-        self.reducers: list[str] = []  # the kernel of each that takes its gradients
-        self.more: list[tuple[Trained, Trained]] = []  # a layer's record, and one of another use of its parameters
-        self.names: dict[int, str] = {}  # what stands at an address
+        self.reducers: list[str] = []  # the kernel that reduces the gradients of each layer
+        self.more: list[tuple[Trained, Trained]] = []  # layer and another use of its parameters
+        self.names: dict[int, str] = {}  # address -> name
         self.buffers: list[Buffer] = []
-        self.masked: set[int] = set()  # relus whose mask the product behind them has applied
+        self.masked: set[int] = set()  # relus whose mask the next product applies
 
     # Buffers and records.
 
     def buffer(self, width: int) -> Buffer:
-        """A new panel matrix; an odd number of lines a panel spreads panels over all of L1."""
+        """A new panel matrix; an odd number of lines per panel spreads panels over all sets of L1."""
         panels = -(-width // self.in_line)
         stride = (self.rows | 1) * LINE
         address = self.arena.take(panels * stride)
@@ -117,15 +118,15 @@ class Records:
         return self.buffers[-1]
 
     def row_numbers(self) -> int:
-        """Room for one number a row, in whole lines."""
+        """Memory for one number per row, in whole lines."""
         return self.arena.take((self.rows + 16) * self.itemsize)
 
     def lines(self, panels: int) -> int:
-        """Room for one line a panel."""
+        """Memory for one line per panel."""
         return self.arena.take(panels * LINE)
 
     def op(self, kernel: str, source: Buffer, target: Buffer, op: Op) -> int:
-        """Append an op that reads `source` and writes `target`; return its number. `op` holds what else it is told."""
+        """Append an op that reads `source` and writes `target`; returns its number. `op` has its other fields."""
         record: Any = op
         number = len(self.ops)
         record.name, record.kernel, record.number = kernel, kernel_address(kernel, self.real), number
@@ -135,7 +136,7 @@ class Records:
         return number
 
     def gather(self, width: int, count: int = 0) -> Buffer:
-        """Bring rows of a user's array in, each `count` times where that is given; each call sets their address."""
+        """Gather rows of a user's array, each `count` times if given; every call sets the array's address."""
         out = self.buffer(width)
         user = Buffer(0, width * self.itemsize, width, out.panels)
         self.op("gather_repeated" if count else "gather", user, out, RowsOp(count=count))
@@ -148,16 +149,16 @@ class Records:
         return out
 
     def over(self, d: Buffer, width: int) -> Buffer:
-        """Where an op may write that reads a cotangent or tangent number by number: over it, if no other reads it."""
+        """The target of an elementwise op on a cotangent or tangent: in place, if nothing else reads it."""
         return self.buffer(width) if d.kept or d.width != width else d
 
     def scatter(self, source: Buffer, columns: int = 0) -> None:
-        """Bring rows out to a user's array; as columns of matrices, `columns` of each, where that is given."""
+        """Scatter rows to a user's array; with `columns`, as columns of matrices with so many columns."""
         user = Buffer(0, 0 if columns else source.width * self.itemsize, source.width, source.panels)
         self.op("scatter_columns" if columns else "scatter", source, user, RowsOp(count=columns))
 
     def place(self, node: Node, part: str) -> int:
-        """Address of a parameter or a state; 0 where the layer has none of that name."""
+        """Address of a parameter or state; 0 if the layer has none of that name."""
         name = node.parameter(part)
         for block in (self.parameters, self.states):
             if name in block.slots:
@@ -165,17 +166,17 @@ class Records:
         return 0
 
     def matrix(self, node: Node, part: str) -> Matrix:
-        """Where the panels of a parameter stand."""
+        """The panels of a parameter."""
         slot = self.parameters.slots[node.parameter(part)]
         return Matrix(start=self.parameters.address + slot.offset, stride=slot.stride)
 
     def transposed_of(self, node: Node) -> Matrix:
-        """Where the panels of the transposed weights of a linear layer stand; at 0 where nobody needs them."""
+        """The panels of a linear layer's transposed weights; address 0 if they are not needed."""
         panels = self.parameters.slots[node.parameter("weight")].panels
         return Matrix(start=self.transposed.get(node.home, 0), stride=panels * self.in_line * LINE)
 
     def learned(self, node: Node, part: str) -> Learned:
-        """What the weight sweep has to know of a parameter; its offset is -1 where it is not trained, or not there."""
+        """The record of a parameter for the weight sweep; offset -1 if it is missing or not trained."""
         name = node.parameter(part)
         way = self.treatment[name] if name in self.parameters.slots else None
         if way is None:
@@ -194,10 +195,7 @@ class Records:
         out: Buffer,
         layer: Trained | None = None,
     ) -> None:
-        """Note a layer for the weight sweep: parameters and those beside them, as far as they are trained.
-
-        `layer` holds what else the kernel is told.
-        """
+        """Add a layer to the weight sweep, with its trained parameters; `layer` has the kernel's other fields."""
         layer = Trained() if layer is None else layer
         layer.weight, layer.bias = (self.learned(node, part) for part in parts)
         trained = [
@@ -219,7 +217,7 @@ class Records:
         self.reducers.append(kernel)
 
     def in_order(self) -> None:
-        """Bring layers, noted from the last to the first, into their order; of uses that share, the first leads."""
+        """Reverse the layers, recorded last to first; of uses that share parameters, the first leads."""
         uses = {id(record): [record] for record in self.layers}
         for known, record in self.more:
             uses[id(known)].insert(0, record)
@@ -230,12 +228,12 @@ class Records:
         self.reducers = [reducer for _, reducer in noted]
         self.more = [(records[0], record) for records, _ in noted for record in records[1:]]
         for records, _ in noted:
-            for record in records if len(records) > 1 else ():  # each may bring its part of what their sum may be
+            for record in records if len(records) > 1 else ():  # each gets its share of the bound of their sum
                 record.x_scale *= len(records)
                 record.x_offset *= len(records)
 
     def is_trained(self, node: Node) -> bool:
-        """Whether the weight sweep has anything to do for a node."""
+        """Whether a node has trained parameters or running statistics."""
         names = [node.parameter(part) for part in node.layer.draws(node.inputs)]
         if self.training and node.layer.states(node.inputs):
             return True

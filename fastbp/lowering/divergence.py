@@ -1,7 +1,7 @@
-"""How a plan knows that its next update stays finite, and the error where it would not.
+"""Divergence: how a plan ensures that its next update stays finite, and the error if it would not.
 
-Of a step without `clip_norm` and `accumulate` the gradients are looked at, and the update is tried, in one phase before
-the one that updates, both only where bounds do not tell; with them the update is tried in a phase of its own.
+Where bounds do not suffice, gradients are checked and the update is tried on copies, in one phase before the update;
+with `clip_norm` or `accumulate` the trial is a phase of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fastbp.spec.graph import Graph
 
 
 def guard(head: Head, kernel: str, ways: Iterable[Way | None], parameters: Block) -> None:
-    """Let every step ask whether what this optimiser's kernel writes is certain to be finite."""
+    """Enable the check that all this optimiser's kernel writes is certain to be finite."""
     real, trained = parameters.dtype.name, [way for way in ways if way is not None]
     update = head.update
     update.bound = kernel_address(RULES[kernel].bounds, real)
@@ -32,13 +32,13 @@ def guard(head: Head, kernel: str, ways: Iterable[Way | None], parameters: Block
 
 
 def keep_states(head: Head, states: Block, arena: Arena) -> None:
-    """Let every step keep the running statistics that it finds, which its batches teach before its update is tried."""
+    """Enable the copy of running statistics, which batches update before the step's update is tried."""
     head.update.states, head.update.state_bytes = states.address, states.size
     head.update.states_kept = arena.take(states.size)
 
 
 def error_of(head: Head, graph: Graph, parameters: Block, loss: float) -> DivergedError | None:
-    """What to raise for the STATUS of a plan, if anything."""
+    """The error for the `status` of a plan, or None."""
     status, step = head.step.status, head.step.number
     if status < 0:
         name = parameters.name_at(-status - 1)

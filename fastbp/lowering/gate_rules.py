@@ -1,4 +1,4 @@
-"""Gates as ops: where branches of a network meet, and where one is taken apart."""
+"""Rules of gates, which join branches of a network or split them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from fastbp.lowering.rule import Rule, Use
 
 
 def known(out: Buffer, number: int, *, kept: bool = False) -> Buffer:
-    """A buffer whose magnitudes its op has noted itself."""
+    """A buffer whose op records its magnitude."""
     return replace(out, wrote=number, scale=1.0, offset=1.0, kept=kept)
 
 
 def pair(lo: Records, kernel: str, a: Buffer, b: Buffer, out: Buffer) -> Buffer:
-    """out = a ∘ b, number by number."""
+    """out = a ∘ b, elementwise."""
     return known(out, lo.op(f"branch_{kernel}", a, out, ElementwiseOp(y=b)))
 
 
 def added(lo: Records, a: Buffer, b: Buffer) -> Buffer:
-    """a + b, over one of them where nobody else reads it."""
+    """a + b, in place if nothing else reads one of them."""
     out = a if not a.kept else b if not b.kept else lo.buffer(a.width)
-    # The newer is the first operand, behind whose op this one goes on in the same columns.
+    # The newer is the first operand, so that this op follows its op in the same columns.
     return pair(lo, "add", b, a, out)
 
 
@@ -36,7 +36,7 @@ class PairRule(Rule):
     def forward(self, lo: Records, use: Use) -> Value:
         kind = {"multiply": "product"}.get(use.layer.kind, use.layer.kind)
         first, other, *rest = (source.buffer for source in use.sources)
-        # A vjp of a sum or difference reads neither signal, so one that nobody else reads may be written over.
+        # The vjp of a sum or difference reads neither signal, so it may be computed in place.
         over = use.layer.kind in ("add", "subtract") and use.sources[0].free and first != other
         out = pair(lo, kind, first, other, first if over else lo.buffer(use.node.outputs))
         for more in rest:

@@ -1,4 +1,4 @@
-"""Norms and softmax as ops: layers in which the numbers of a row, or of a column, hang together."""
+"""Rules of norms and softmax, in which the numbers of a row or column depend on each other."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class RowNormRule(Rule):
 
 
 class BatchNormRule(Rule):
-    """Two phases of columns while training: the statistics, and on the way back the sums of the cotangents."""
+    """In training, two phases of columns: the statistics, and in the backward pass the sums of cotangents."""
 
     def _op(self, lo: Records, node: Node, places: dict[str, int], **words: Any) -> BatchNormOp:
         layer: Any = node.layer

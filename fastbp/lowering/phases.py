@@ -1,4 +1,4 @@
-"""Phases: which ops make one task, how many tasks there are, and whose they are.
+"""Phases: the ops of a task, the number of tasks, and their owners.
 
     fused     all ops of the row sweep are one phase; a task takes a block of rows through every layer and back, so that
               its activations stay in cache
@@ -6,9 +6,9 @@
               threads, and for weights that outweigh the activations
 
 The weight sweep gives each thread the same columns of weights in every step. In layered phases the thread that updated
-a column also multiplies with it, so that activations cross between cores instead of weights.
+a column also multiplies with it, so that activations move between cores instead of weights.
 
-Either way every number is computed by the same chain of operations: what is chosen here changes no bit.
+Either way every number is computed by the same chain of operations, to the bit.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from fastbp.kernels.records import MAX_PHASES, ROW_PHASE, TILE_INPUTS, TILE_PANE
 # Where weights are this many times the activations, layered phases won: 784-128-10 at batch 64 took 74 instead of
 # 84 µs, 784-512-256-10 at 128 769 instead of 831; below they lost (17-64-64-6 at 64, 100-256-256-256-10 at 256).
 HEAVY = 3.0
-LEAST_PANELS = 2  # of a column group: a product is fastest on pairs of panels
-MOST_ROWS = 128  # of a block: its activations and the weights that pass by share L2
-LEAST_ROWS = 16  # of a block: whole lines of row losses, and work enough to be worth a task
+LEAST_PANELS = 2  # of a column group: products are fastest on pairs of panels
+MOST_ROWS = 128  # of a block: its activations and streamed weights share L2
+LEAST_ROWS = 16  # of a block: whole lines of row losses, and enough work for a task
 
 
 def row_block(batch: int, workers: int) -> int:
@@ -33,9 +33,9 @@ def row_block(batch: int, workers: int) -> int:
 
 
 def row_phases(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], list[Phase]]:
-    """The ops, cut where that is called for, and the row phases that run them, one behind the other.
+    """The ops, perhaps cut by columns, and the consecutive row phases that run them.
 
-    An op that needs whole columns is a phase by itself, cut by columns: the rows before and behind it wait for it.
+    An op that needs whole columns is a phase of its own, cut by columns: a barrier between the rows before and after.
     """
     out: list[Any] = []
     phases: list[Phase] = []
@@ -58,16 +58,16 @@ def row_phases(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], lis
     return out, phases
 
 
-MOST_PHASES = MAX_PHASES - 6  # those that are left are the weights'
+MOST_PHASES = MAX_PHASES - 6  # the rest are for weights
 
 
 def _share(panels: int, group: int, groups: int) -> tuple[int, int]:
-    """The first panel of a group of columns, and the first behind it."""
+    """The range of panels of a column group."""
     return panels * group // groups, panels * (group + 1) // groups
 
 
 def _rows(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], list[Phase]]:
-    """Phases of ops whose rows do not depend on each other: fused or layered."""
+    """Phases of ops with independent rows: fused or layered."""
     products = [op for op in ops if isinstance(op, ProductOp)]
     weights = sum(op.width * op.panels for op in products)
     outputs = batch * sum(op.panels for op in products)
@@ -108,7 +108,7 @@ def layered(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], list[P
 
 
 def _goes_on(before: Any, op: Any) -> bool:
-    """Whether an op takes what the one before put out, number by number."""
+    """Whether an op is elementwise on the output of the one before."""
     return bool(op.elementwise and op.a.start == before.c.start and op.panels == before.panels)
 
 
@@ -116,9 +116,9 @@ Extent = tuple[int, int, int, int, int]  # layer, first input, last input, first
 
 
 def weight_tiles(layers: list[Trained], workers: int) -> list[list[Extent]]:
-    """Every layer's weights cut into tiles, and each worker's share of them.
+    """Every layer's weights cut into tiles, by worker.
 
-    Shares are columns where there are enough of them, else blocks of inputs; they differ by a tile at most.
+    Shares are columns if there are enough, else blocks of inputs; they differ by a tile at most.
     """
     shares: list[list[Extent]] = [[] for _ in range(workers)]
     for index, layer in enumerate(layers):
@@ -126,7 +126,7 @@ def weight_tiles(layers: list[Trained], workers: int) -> list[list[Extent]]:
         if layer.shared or isinstance(layer, TrainedTable):  # in one piece
             shares[index % workers].append((index, 0, inputs, 0, panels))
             continue
-        # As many column groups as workers, in pairs of panels where that leaves nobody without; then rows to match.
+        # As many column groups as workers, in pairs of panels if there are enough; then rows to match.
         wide = min(TILE_PANELS, max(1, panels // workers))
         wide -= wide % 2 if wide > 1 else 0
         groups = -(-panels // wide)
@@ -138,7 +138,7 @@ def weight_tiles(layers: list[Trained], workers: int) -> list[list[Extent]]:
             for i0 in range(0, inputs, high)
         ]
         for t in range(workers):
-            # The worker who gets more where tiles are odd is another in each layer.
+            # The worker with an extra tile changes from layer to layer.
             first = (t * len(tiles) + index % workers) // workers
             end = ((t + 1) * len(tiles) + index % workers) // workers
             shares[t] += tiles[first:end] if t + 1 < workers else tiles[first:]

@@ -8,10 +8,10 @@
     gradient  vjp of one unit vector                                          one phase, a block of rows at a time
     evaluate  gather, forward, loss                                           one phase over a batch, again and again
     train     gather, forward, loss, cotangents back | check | weights        three phases over a batch, again and again
-              ... | check | weights | norm | update                           where gradients have to wait
+              ... | check | weights | norm | update                           where gradients are kept first
 
 The last two are in `batch_plan.py`.
-Nothing here depends on the number of threads in a way that changes a bit: blocks and tiles only say who does what.
+The number of threads changes no bit: blocks and tiles only distribute the work.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from fastbp.lowering import check
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
 
-# Rows that go through a row plan together. Their activations stay in L2, and 64 rows use a weight often enough.
+# Rows of a block of a row plan: activations stay in L2, and weights are reused 64 times.
 ROW_BLOCK = 64
 # Multiplications below which waking a second thread (1 to 2 µs a region) costs more than it saves.
 SERIAL_WORK = 200_000
-# Multiplications of a step for each thread of a team that is worth a try first; `train.calls` learns the rest.
+# Multiplications of a step for each thread that is worth a try at first; `train.calls` learns the rest.
 THREAD_WORK = 500_000
-# Multiplications of a call that Ctrl-C can wait for: 50 ms on one slow core.
+# Multiplications of a call, which delay Ctrl-C: 50 ms on one slow core.
 CALL_WORK = 2_000_000_000
 
 
@@ -75,7 +75,7 @@ class RowPlan(Plan):
         self._other = self.ops.address_of(self._second)
         self._threads = 0
         self.work = sum(shape[0] * shape[-1] for shape in graph.parameters().values() if len(shape) == 2)
-        # What a row costs beside its products: a few operations a number on its way in, through and out.
+        # The cost of a row besides its products: a few operations per number.
         self.work *= self.repeats
         cost = self.work + 16 * self.repeats * (graph.inputs + sum(node.outputs for node in graph.nodes))
         self.most_rows = max(ROW_BLOCK, CALL_WORK // cost // ROW_BLOCK * ROW_BLOCK)
@@ -105,19 +105,19 @@ class RowPlan(Plan):
         lowering.scatter(found)
 
     def choose(self, column: int) -> None:
-        """Which output's gradient the kind "gradient" takes."""
+        """Choose the output for the kind "gradient"."""
         self.ops.records[self._second].column = column
 
     def __call__(self, x: Any, y: Any, threads: int, other: Any = None) -> None:
         """From rows `x` (and `other`, cotangents or tangents) to `y`; C-contiguous arrays of the plan's dtype.
 
-        Of whole Jacobians y has all rows one behind the other.
+        For whole Jacobians, y has all of their rows consecutively.
         """
         rows = x.shape[0]
         if rows == 0:
             return
         repeats = self.repeats
-        if rows > self.most_rows:  # cut, so that Ctrl-C is answered between the pieces
+        if rows > self.most_rows:  # in pieces, so that Ctrl-C is handled between them
             size, per_row = self.most_rows, len(y) // rows
             for r in range(0, rows, size):
                 part, out = slice(r, r + size), slice(r * per_row, (r + size) * per_row)

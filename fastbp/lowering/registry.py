@@ -1,8 +1,7 @@
-"""Every op there is, one line each: its family, its kernels, its twin in NumPy, its formula and its derivative.
+"""Every op, one line each: family, kernels, NumPy twin, formula and derivative.
 
-The lowering takes kernel names from here, and so do the tests, which climb the whole ladder for every line, and
-`docs/ops.md`, which is written from it. A kernel that neither a line nor a rule of an optimiser names is plumbing and
-stands in PLUMBING.
+Lowering, tests and `docs/ops.md` read this table. A kernel that neither a line nor an optimiser's rule names is listed
+in PLUMBING.
 """
 
 from __future__ import annotations
@@ -231,20 +230,20 @@ PLUMBING = (
     "begin",  # the sweeps themselves
     "begin_batch",
     "work",
-    "gather",  # between the user's rows and panels
+    "gather",  # between users' rows and panels
     "scatter",
     "gather_repeated",  # for whole Jacobians
     "unit_rows",
     "scatter_columns",
     "transpose_weights",
-    "keep_gradients",  # in the place of an optimiser, where gradients have to wait
+    "keep_gradients",  # instead of an optimiser, to keep gradients
     "join_losses",  # of several outputs
-    "dot",  # a loss whose gradient is what it is told: the parameters' vjp
+    "dot",  # a loss with a given gradient, for the parameters' vjp
     "norm",  # of those
     "update",
-    "rest",  # whether it stays finite
+    "rest",  # checks for values that are not finite
     "attempt",
-    "scan_reals",  # looks at arrays before they are used
+    "scan_reals",  # checks of arrays before use
     "scan_labels",
     "orthonormalise",  # for an initialiser
 )

@@ -1,4 +1,4 @@
-"""What a layer has to say to become ops; without saying anything it hands its input on."""
+"""A Rule turns one kind of layer into op records. The base class is the identity: its output is its input."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from fastbp.spec.graph import Node
 
 @dataclass
 class Use:
-    """A node while it is lowered.
+    """A node during lowering.
 
     Attributes
     ----------
-    sources : what the nodes it reads put out
-    value : what it puts out itself, once its forward ops are there
-    wanted : which sources want their cotangent
-    mask : what a relu before it put out, whose slope nobody has applied yet
+    sources : outputs of the nodes it reads
+    value : its own output, after its forward ops are written
+    wanted : which sources need a cotangent
+    mask : output of the preceding ReLU if its derivative is still to be applied (the product's epilogue will do it)
     """
 
     node: Node
@@ -33,27 +33,27 @@ class Use:
 
     @property
     def x(self) -> Buffer:
-        """What the first source put out."""
+        """The output of the first source."""
         return self.sources[0].buffer
 
     @property
     def saved(self) -> Buffer:
-        """What the forward ops kept for the way back."""
+        """What the forward ops saved for the backward pass."""
         return self.value.saved or self.value.buffer
 
 
 class Rule:
-    """A layer that hands its input on as it is; the others override what they do otherwise."""
+    """The identity; subclasses override its methods."""
 
     def does_nothing(self, lo: Records, layer: Any) -> bool:
         return type(self) is Rule
 
     def forward(self, lo: Records, use: Use) -> Value:
-        """Ops from what the sources put out to what this node does."""
+        """Ops from the sources' outputs to this node's output."""
         return use.sources[0]
 
     def note(self, lo: Records, use: Use, d: Buffer) -> None:
-        """Note the parameters for the weight sweep, which will read d: from here on nobody may write it."""
+        """Record the parameters for the weight sweep, which reads d: from here on it must not be overwritten."""
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
         """Ops from the cotangent of the output to that of the source."""
@@ -64,7 +64,7 @@ class Rule:
         return t
 
     def backward_all(self, lo: Records, use: Use, d: Buffer) -> list[Buffer | None]:
-        """The cotangent of every source that is wanted."""
+        """The cotangent of every wanted source."""
         return [self.backward(lo, use, d)]
 
     def tangent_all(self, lo: Records, use: Use, ts: list[Buffer]) -> Buffer:
@@ -73,5 +73,5 @@ class Rule:
 
 
 def target_for(lo: Records, use: Use) -> Buffer:
-    """Where an op that reads its input once may write: over it, where nobody needs that any more."""
+    """The target of an op that reads its input once: in place, if the input is dead."""
     return use.x if use.sources[0].free and not lo.keeping else lo.buffer(use.node.outputs)

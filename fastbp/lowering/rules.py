@@ -1,6 +1,4 @@
-"""How each kind of layer becomes ops: forward, the cotangent's way back, the tangent's way forward, and what the weight
-sweep has to know. Which kernels an op has stands in the registry.
-"""
+"""Rules of layers: forward, backward and tangent ops, and records for the weight sweep. The registry names kernels."""
 
 from __future__ import annotations
 
@@ -49,7 +47,7 @@ class LinearRule(Rule):
         return Value(replace(out, wrote=number), free=True, saved=x)
 
     def _scaled(self, lo: Records, node: Node, x: Buffer) -> Buffer:
-        """x / √I, of the NTK parametrisation."""
+        """x / √I, for the NTK parametrisation."""
         out = lo.buffer(node.inputs)
         lo.op("multiply_forward", x, out, ElementwiseOp(setting_1=1.0 / sqrt(node.inputs)))
         return replace(out, wrote=x.wrote, scale=x.scale, offset=x.offset)
@@ -63,7 +61,7 @@ class LinearRule(Rule):
             lo.record(use.node, "weights", x, d, ("weight", "bias"), use.value.buffer, layer)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
-        """dx = dz Wᵀ; where x is what a relu put out, the relu's mask is the product's epilogue."""
+        """dx = dz Wᵀ; if x is a relu's output, the relu's mask is the product's epilogue."""
         out = lo.buffer(use.node.inputs)
         product = ProductOp(b=lo.transposed_of(use.node))
         if use.mask is not None:
@@ -107,7 +105,7 @@ class ElementwiseRule(Rule):
         return self._sloped(lo, use, d, OPS[use.layer.op].vjp)
 
     def _sloped(self, lo: Records, use: Use, d: Buffer, kernel: str) -> Buffer:
-        """d times the slope."""
+        """d times the derivative."""
         out, saved = lo.over(d, d.width), use.saved
         lo.op(kernel, d, out, self._op(use.layer, y=saved))
         return replace(out, wrote=d.wrote, scale=d.scale * use.layer.slope, offset=d.offset)
@@ -117,7 +115,7 @@ class ElementwiseRule(Rule):
 
 
 class CustomRule(Rule):
-    """A user's own activation, whose kernels are made when a network first needs them."""
+    """A custom activation, whose kernels are made on first use."""
 
     def forward(self, lo: Records, use: Use) -> Value:
         alone, with_slope = activation_kernels(use.layer.formula)
@@ -198,7 +196,7 @@ class PReLURule(Rule):
 
 class EmbeddingRule(Rule):
     def _columns(self, lo: Records, node: Node) -> tuple[int, int]:
-        """Address and number of the records that say where each column goes."""
+        """Address and number of the `Column` records."""
         layer: Any = node.layer
         plain = [c for c in range(node.inputs) if c not in layer.columns]
         found = [Column(source=column, target=to) for to, column in enumerate(plain)]

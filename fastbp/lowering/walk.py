@@ -1,8 +1,7 @@
 """Lowering: from the graph's nodes to op records over buffers.
 
-`Lowering` walks the nodes once forwards and, where a plan goes backwards, once more in reverse; for each it asks the
-layer's rule (`rules.py`) for ops. On the way back a node's cotangent is the sum of what its readers hand to it:
-∂L/∂x = Σ over them. It runs nothing.
+`Lowering` walks the nodes forwards and, for plans with a backward pass, in reverse; the rule of each layer (`rules.py`)
+appends its ops. In reverse, a node's cotangent is the sum over its readers. Nothing runs.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from fastbp.spec.graph import INPUT, Graph, Node
 
 
 def computing(graph: Graph) -> tuple[Node, ...]:
-    """The nodes without the one that puts several outputs together."""
+    """The nodes without the one that joins several outputs."""
     return graph.nodes if len(graph.heads) == 1 else graph.nodes[:-1]
 
 
@@ -27,7 +26,7 @@ class Lowering(Records):
     """Writes the op records of one plan, node by node."""
 
     def forward(self, x: Buffer, *, joined: bool = True) -> list[Use]:
-        """Ops of every node in order; returns what each puts out. Without `joined` several outputs stay apart."""
+        """Ops of every node in order; returns their outputs. Without `joined`, several outputs stay separate."""
         uses: list[Use] = []
         readers = self.graph.readers()
         for node in self.graph.nodes if joined else computing(self.graph):
@@ -37,15 +36,15 @@ class Lowering(Records):
     def _forward(self, node: Node, x: Buffer, uses: list[Use], readers: list[int]) -> Use:
         use = Use(node, tuple(Value(x) if s == INPUT else uses[s].value for s in node.sources))
         value = rule_of(node.layer).forward(self, use)
-        # What two read neither may write over.
+        # A value with two readers must not be overwritten.
         use.value = replace(value, free=value.free and readers[node.index] < 2)
         return use
 
     def backward(self, uses: list[Use], seeds: dict[int, Buffer], *, to_input: bool) -> Buffer | None:
-        """Ops that bring cotangents of some nodes back through every node, in reverse.
+        """Ops of the backward pass from the cotangents of some nodes.
 
-        Each layer's input and cotangent are noted for the weight sweep. With `to_input` the way ends at the network's
-        input, whose cotangent is returned, otherwise at the layers that are trained.
+        Each layer's input and cotangent are recorded for the weight sweep. With `to_input` the pass ends at the
+        network's input, whose cotangent is returned, otherwise at the first trained layers.
         """
         wanted, readers = self.wanted(to_input), self.graph.readers()
         found = dict(seeds)
@@ -68,14 +67,14 @@ class Lowering(Records):
         return found.get(INPUT)
 
     def wanted(self, to_input: bool) -> dict[int, bool]:
-        """Which cotangents have a use: of nodes that are trained, or have one that is behind them."""
+        """Which cotangents are used: those of trained nodes, and of nodes that depend on one."""
         out = {INPUT: to_input}
         for node in self.graph.nodes:
             out[node.index] = self.is_trained(node) or any(out[source] for source in node.sources)
         return out
 
     def _mask(self, use: Use, uses: list[Use], readers: list[int]) -> Value | None:
-        """What a relu before this product put out, if no other reads it: its slope becomes the product's epilogue."""
+        """The output of a relu before this product, if not read elsewhere: its mask becomes the product's epilogue."""
         origin = use.node.sources[0]
         while origin != INPUT and readers[origin] == 1:
             layer = uses[origin].layer
@@ -88,7 +87,7 @@ class Lowering(Records):
         return None
 
     def tangents(self, x: Buffer, t: Buffer) -> Buffer:
-        """Forward ops, each followed by the product of its Jacobian with the tangents of its sources."""
+        """Forward ops, each followed by its jvp."""
         uses: list[Use] = []
         readers = self.graph.readers()
         into = sum(node.sources.count(INPUT) for node in self.graph.nodes)
@@ -100,7 +99,7 @@ class Lowering(Records):
         return found[len(self.graph.nodes) - 1]
 
     def transpose(self, *, to_input: bool) -> None:
-        """Make room for the transposed weights of every matrix whose input needs a cotangent."""
+        """Allocate transposed weights for every matrix whose input needs a cotangent."""
         wanted = self.wanted(to_input)
         for node in self.graph.nodes:
             if node.layer.kind == "linear" and wanted[node.sources[0]] and node.home not in self.transposed:

@@ -1,4 +1,4 @@
-"""The network: its parameters, what can be asked of it, and its files."""
+"""The network: parameters, predictions, derivatives and files."""
 
 from fastbp.engine import check_lanes
 

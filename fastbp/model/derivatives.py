@@ -1,4 +1,4 @@
-"""Products with the Jacobian of a network, and what is made of them."""
+"""Products with the Jacobian of a network, and derivatives made from them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ MODES = ("auto", "forward", "reverse")
 
 
 class Derivatives:
-    """What is asked of a network's derivatives in its inputs and parameters.
+    """Derivatives of a network in its inputs and parameters.
 
-    Where there are several inputs or outputs, J has them side by side, in their order.
+    J has several inputs or outputs side by side, in order.
     """
 
     graph: Graph
@@ -106,13 +106,13 @@ class Derivatives:
         return self._whole(plan, X, (self.outputs, self.inputs), out)
 
     def input_gradient(self, X: Any, output: int | None = None, out: Array | None = None) -> Array:
-        """The gradient of one output in the inputs, at every row of X: which inputs it hangs on, and how.
+        """The gradient of one output in the inputs, at every row of X.
 
         Parameters
         ----------
         X : array, shape (rows, inputs) or (inputs,)
         output : int
-            Which output, from 0; may be left out where there is only one.
+            Index of the output; optional if there is only one.
         out : array, shape of X, optional
             Written and returned instead of a new array.
 
@@ -121,10 +121,10 @@ class Derivatives:
         array, shape of X
         """
         if output is None and self.outputs > 1:
-            raise ConfigError(f"`output` must say which of {self.outputs} outputs the gradient is of, got `None`")
+            raise ConfigError(f"`output` must be given for a network with {self.outputs} outputs, got `None`")
         column = whole("output", 0 if output is None else output, 0)
         if column >= self.outputs:
-            raise ConfigError(f"`output` must be below {self.outputs}, the outputs of the network, got `{column}`")
+            raise ConfigError(f"`output` must be below {self.outputs}, the number of outputs, got `{column}`")
         with self.lock:
             plan = self._ready("gradient")
             plan.choose(column)
@@ -137,7 +137,7 @@ class Derivatives:
         ----------
         X : array, shape (rows, inputs)
         u : array, shape (rows, outputs)
-            Cotangents of the outputs; the gradient of a loss in them makes this its gradient in the parameters.
+            Cotangents of the outputs; with the gradient of a loss, the result is the loss's gradient.
 
         Returns
         -------
@@ -161,17 +161,17 @@ class Derivatives:
     ) -> Any:
         """H v, where H is the Hessian of the loss over the rows of X in all parameters; H itself is never formed.
 
-        Dropout does nothing, and batch norm takes its running statistics. One thread does it.
+        Dropout is off, and batch norm uses its running statistics. Runs on one thread.
 
         Parameters
         ----------
         X : array, shape (rows, inputs)
         y : array
-            Targets, as the loss wants them.
+            Targets for the loss.
         v : array, shape of `flat`, or dict of str to array, shaped like `parameters`
         loss : str or Loss
         sample_weight : array, shape (rows,), optional
-            What each row counts for.
+            Weight of each row.
 
         Returns
         -------
@@ -195,7 +195,7 @@ class Derivatives:
         shapes = self.graph.parameters()
         if isinstance(v, Mapping):
             if set(v) != set(names):
-                raise ShapeError(f"`v` must have the names of the parameters, `{'`, `'.join(names)}`, got others")
+                raise ShapeError(f"`v` must have the names of the parameters, `{'`, `'.join(names)}`")
             given = {name: checked(f"v[{name!r}]", v[name], shapes[name], self.dtype) for name in names}
         else:
             flat = checked("v", v, (self._parameters.count,), self.dtype)
@@ -224,7 +224,7 @@ class Derivatives:
         return arrays.side_by_side(name, value, [(None, width) for width in graph.splits], self.dtype, "output")
 
     def _ready(self, kind: str) -> RowPlan:
-        """The plan of this kind."""
+        """The plan of this kind, up to date."""
         plan: RowPlan | None = self._plans.get(kind)
         if plan is None:
             with self.lock:
@@ -234,7 +234,7 @@ class Derivatives:
         return plan
 
     def _whole(self, plan: RowPlan, X: Any, shape: tuple[int, ...], out: Array | None) -> Array:
-        """Run a plan that needs rows alone; each brings a result of this shape."""
+        """Run a plan that reads rows only; each row has a result of this shape."""
         one = type(X) is np.ndarray and X.ndim == 1 and X.dtype == self.dtype and X.shape[0] == self.inputs
         if not one or not X.flags.aligned or not X.flags.c_contiguous:
             X = self._side_by_side(X)

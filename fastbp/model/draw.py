@@ -1,4 +1,4 @@
-"""A network as a picture: a box a layer, from the inputs down to the outputs, with what flows along every edge."""
+"""A network as a picture: a box per layer, from the inputs down to the outputs, with widths on the edges."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastbp.spec.gates import Slice
 from fastbp.spec.graph import INPUT, Graph, Node
 
 BOX, HIGH, APART, BELOW, EDGE = 190, 46, 28, 44, 24  # width and height of a box, the room around it, and the margin
-FAMILIES = {  # what a layer's box is filled with
+FAMILIES = {  # fill colours of layers
     "linear": "#dbe9f6",
     "embedding": "#dbe9f6",
     "elementwise": "#e4f2e4",
@@ -86,7 +86,7 @@ def _norms(graph: Graph, gradients: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _ranks(graph: Graph) -> dict[int, int]:
-    """How deep each node stands: one below the deepest that it reads."""
+    """The rank of each node: one below its deepest source."""
     ranks = {INPUT: 0}
     for node in graph.nodes:
         ranks[node.index] = 1 + max(ranks[source] for source in node.sources)
@@ -94,12 +94,12 @@ def _ranks(graph: Graph) -> dict[int, int]:
 
 
 def _detours(graph: Graph, ranks: dict[int, int]) -> int:
-    """Edges that pass layers by, each of which has a lane of its own on the right."""
+    """Edges that skip layers; each has a lane of its own on the right."""
     return sum(ranks[node.index] - ranks[source] > 1 for node in graph.nodes for source in node.sources)
 
 
 def _sort(row: list[int], graph: Graph, place: dict[int, Box]) -> None:
-    """Put boxes below what they read."""
+    """Sort the boxes of each rank by the positions of their sources."""
 
     def middle(index: int) -> float:
         sources = [s for s in graph.nodes[index].sources if s in place] if index != INPUT else []
@@ -146,7 +146,7 @@ def _box(at: Box, title: str, below: str, fill: str) -> list[str]:
 
 
 def _edge(start: Box, end: Box, features: int, lane: float) -> list[str]:
-    """An arrow from below one box to the top of another, or by the lane where it passes others."""
+    """An arrow from the bottom of one box to the top of another, along its lane if it skips others."""
     (x0, y0), (x1, y1) = (start[0], start[1] + HIGH), end
     if not lane:
         middle = (y0 + y1) / 2

@@ -1,4 +1,4 @@
-"""One file a network: safetensors, natural arrays under their names, the layers as JSON in the header."""
+"""Files of networks: safetensors with natural arrays by name, and the layers as JSON in the header."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def save(net: Network, path: Any) -> None:
 
 
 def to_bytes(net: Network) -> bytes:
-    """The file of a network; one that is not finite would be refused when it is read."""
+    """The contents of a network's file; values must be finite."""
     arrays = net.arrays()
     for name, array in arrays.items():
         if not np.isfinite(array).all():
@@ -54,7 +54,7 @@ def load(path: Any) -> Network:
     Raises
     ------
     CheckpointError
-        Where the file is no network of fastbp, or is damaged.
+        If the file is not a network of fastbp, or is damaged.
     """
     if not isinstance(path, str | os.PathLike):
         raise ConfigTypeError(f"`path` must be a path, got `{brief(path)}`")
@@ -62,20 +62,20 @@ def load(path: Any) -> Network:
     if file.is_dir():
         raise IsADirectoryError(f"`{file}` must be a file that `Network.save` wrote, got a folder")
     if not file.is_file():
-        raise FileNotFoundError(f"`{file}` must be a file that `Network.save` wrote, and is not there")
+        raise FileNotFoundError(f"`{file}` must be a file that `Network.save` wrote, but does not exist")
     header, found = unsealed(file, "a network of fastbp", FORMATS)
     try:
         graph = from_data(json.loads(header["network"]))
         net = Network._from_graph(graph, int(header["seed"]), header["dtype"])
         net.about = json.loads(header.get("about", "{}"))
     except (KeyError, TypeError, ValueError, RecursionError, MemoryError, FastbpError) as error:
-        raise CheckpointError(f"`{file}` describes no network that this version knows ({error})") from None
+        raise CheckpointError(f"`{file}` has a network unknown to this version ({error})") from None
     wanted = {*net.parameters, *net.states}
     if set(found) != wanted:
         raise CheckpointError(f"`{file}` must hold {sorted(wanted)}, got {sorted(found)}")
     for name, array in found.items():
         if array.dtype != net.dtype:
-            raise CheckpointError(f"`{file}` holds a damaged `{name}`: `{array.dtype}`, where `{net.dtype}` must be")
+            raise CheckpointError(f"`{file}` holds a damaged `{name}`: must be `{net.dtype}`, got `{array.dtype}`")
         try:
             (net.parameters if name in net.parameters else net.states)[name] = array
         except FastbpError:

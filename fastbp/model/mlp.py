@@ -1,4 +1,4 @@
-"""The network most people mean, in one line."""
+"""Plain multi-layer perceptrons."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def mlp(
     dtype: DTypeLike = "float32",
     dropout: float = 0.0,
 ) -> Network:
-    """A chain of Linear layers with an activation, and dropout if asked for, between each two.
+    """A chain of Linear layers, with an activation and optional dropout between them.
 
     Parameters
     ----------
     sizes : list of int
-        Inputs, the hidden widths, outputs: at least two numbers.
+        Numbers of inputs, hidden features and outputs: at least two numbers.
     activation : str or Layer
         "relu", "gelu", "silu", "tanh" or another of `fastbp.spec.activations.ACTIVATIONS`; a formula such as
         "x * sigmoid(x)"; or an activation such as ``fb.LeakyReLU(0.1)`` or ``fb.activation(...)``.
@@ -42,7 +42,7 @@ def mlp(
     if not listed and getattr(sizes, "ndim", 0) != 1:
         raise ConfigTypeError(f"`sizes` must be a list of whole numbers, got `{brief(sizes)}`")
     if len(sizes) < 2:
-        raise ConfigError(f"`sizes` must hold inputs and outputs at least, got `{list(sizes)}`")
+        raise ConfigError(f"`sizes` must have at least inputs and outputs, got `{list(sizes)}`")
     made = activation if isinstance(activation, Layer) else activation_named("activation", activation)
     p = chance("dropout", dropout)
     widths = [whole(f"sizes[{i}]", size, 1) for i, size in enumerate(sizes)]

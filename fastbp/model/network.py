@@ -1,4 +1,4 @@
-"""The network: a graph, its parameters, and everything that can be asked of it without training."""
+"""The network: a graph, its parameters, and everything but training."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-PLANS = 8  # that a network keeps, and as many that were used before those
-EVALUATION_ROWS = 512  # rows that `evaluate` takes at a time
+PLANS = 8  # that a network keeps, and as many older ones
+EVALUATION_ROWS = 512  # rows of a block in `evaluate`
 
 
 class Network(Derivatives):
-    """A multi-layer perceptron: a list of layers, or all that lies between inputs and outputs.
+    """A multi-layer perceptron: a list of layers, or a graph from inputs to outputs.
 
     Parameters
     ----------
     layers : list of layers
-        Such as ``[fb.Linear(128), fb.ReLU(), fb.Dropout(0.1), fb.Linear(10)]``. They count from 0, activations too; a
-        layer that stands in the list twice has parameters twice.
+        Such as ``[fb.Linear(128), fb.ReLU(), fb.Dropout(0.1), fb.Linear(10)]``. Layers are numbered from 0, activations
+        too; a layer listed twice has two sets of parameters.
     inputs : int, >= 1
         Features of a row of X; or, with `outputs`, an `fb.Input` or a list of them.
     seed : int
-        What the initial parameters, and by default dropout and the order of batches, are drawn from.
+        Seed of the initial parameters and, by default, of dropout and the order of batches.
     dtype : {"float32", "float64"}
     outputs : signal or list of signals, optional
-        What layers have made of the inputs, in the place of `layers`: see `fb.Input`.
+        Outputs of layers called on the inputs, instead of `layers`: see `fb.Input`.
 
     Examples
     --------
@@ -95,17 +95,17 @@ class Network(Derivatives):
                     f"`Embedding.columns[{column}]` must have at most 2**24 categories in float32, got `{count}`\n"
                     'hint: dtype="float64" holds larger codes'
                 )
-        self.about: dict[str, Any] = {}  # what else its file says, as JSON can hold it
+        self.about: dict[str, Any] = {}  # other data of its file, as JSON
         self._inputs, self._outputs = graph.inputs, graph.outputs
         self._parts = graph.parts if len(graph.parts) > 1 else None
         self._splits = list(np.cumsum(graph.splits)[:-1]) if len(graph.heads) > 1 else None
-        self._plans: Recent[Any, Any] = Recent(PLANS)  # by kind: row plans, and batch plans by (what for, loss)
+        self._plans: Recent[Any, Any] = Recent(PLANS)  # row plans by kind, and batch plans by (purpose, loss)
         self._share_lock(self._parameters.lock)
         self._predict_plan: RowPlan | None = None
 
     @classmethod
     def _from_graph(cls, graph: Graph, seed: int, dtype: DTypeLike) -> Network:
-        """A network whose parameters somebody else will write."""
+        """A network with parameters not drawn yet."""
         net = cls.__new__(cls)
         net._set_up(graph, seed, dtype)
         return net
@@ -116,7 +116,7 @@ class Network(Derivatives):
         return bool(self._codes)
 
     def sharing(self, block: Block) -> Network:
-        """A network of the same layers and states, whose parameters, in this block, are an average of ours."""
+        """A network that shares layers and states, with its parameters in this block: an average of ours."""
         other = Network._from_graph(self.graph, self.seed, self.dtype)
         other._parameters.block, other._parameters.averages = block, self._parameters
         other._states = self._states
@@ -124,12 +124,12 @@ class Network(Derivatives):
         return other
 
     def _share_lock(self, lock: Lock) -> None:
-        """Take the lock that is held while parameters, states or plans are read or written, by compiled code too."""
+        """Share the lock of parameters, states and plans."""
         self.lock = self._parameters.lock = self._states.lock = lock
         lock.readers.add(self)
 
     def _forget(self) -> None:
-        """Drop all plans, which are made again when they are needed."""
+        """Drop all plans; they are made again on demand."""
         self._plans.clear()
         self._predict_plan = None
 
@@ -149,17 +149,17 @@ class Network(Derivatives):
 
     @property
     def inputs(self) -> int:
-        """Features that go in."""
+        """Number of input features."""
         return self.graph.inputs
 
     @property
     def outputs(self) -> int:
-        """Features that come out."""
+        """Number of output features."""
         return self.graph.outputs
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, as they were given; of a graph in the order in which they were called."""
+        """The layers, as given; of a graph in the order of calls."""
         return [node.layer for node in self.graph.nodes if not node.name.endswith("]")]
 
     @property
@@ -182,27 +182,27 @@ class Network(Derivatives):
         self._parameters.set_flat(vector)
 
     def arrays(self) -> dict[str, Array]:
-        """All parameters and running statistics by name, as they are at one moment."""
+        """All parameters and running statistics by name, consistently."""
         with self.lock:
             return {**self._parameters, **self._states}
 
-    # What a network computes.
+    # Computations
 
     def predict(self, X: Any, out: Array | None = None, threads: int | None = None) -> Array:
-        """Outputs of the network for the rows of X; dropout does nothing here.
+        """Outputs of the network for the rows of X, without dropout.
 
         Parameters
         ----------
         X : array, shape (rows, inputs), or (inputs,) for one row
-            Of several inputs a tuple with an array for each, a dict of them by name, or all side by side.
+            For several inputs, a tuple of arrays, a dict of them by name, or all side by side in one array.
         out : array, shape (rows, outputs), optional
             Written and returned instead of a new array.
         threads : int, optional
-            By default as many as there are processors for this process; few rows are done by one.
+            By default one per processor of this process; few rows run on one thread.
 
         Returns
         -------
-        array, shape (rows, outputs), or a tuple with one for each output where they are several
+        array, shape (rows, outputs), or a tuple of one per output if there are several
         """
         plan = self._predict_plan
         if plan is None:
@@ -213,10 +213,10 @@ class Network(Derivatives):
             with self.lock:
                 plan = self._predict_plan = self._row_plan("predict", count)
         if type(X) is np.ndarray and X.ndim == 2 and X.shape[1] == self._inputs and not self._codes:
-            # The common call, in few steps: what compiled code refuses (TypeError) is converted or explained below.
+            # The fast path; arguments that compiled code refuses (TypeError) are converted or explained below.
             rows = X.shape[0]
             y = np.empty((rows, self._outputs), self.dtype) if out is None else out
-            # Within a block of rows all are read before any is written, so `out` may lie over X.
+            # A block of rows is read before it is written, so `out` may be X.
             if out is None or (type(out) is np.ndarray and out.shape == (rows, self._outputs) and rows <= ROW_BLOCK):
                 with self.lock:
                     try:
@@ -239,23 +239,23 @@ class Network(Derivatives):
         return result if self._splits is None else self._apart(result)
 
     def _apart(self, y: Array) -> Any:
-        """The outputs, one array each, of arrays that have them side by side."""
+        """Split side-by-side outputs into one array each."""
         assert self._splits
         return tuple(np.split(y, self._splits, axis=-1))
 
     def _side_by_side(self, X: Any) -> Any:
-        """One array of all inputs, where they are several and came apart."""
+        """Join several separate inputs into one array."""
         return X if self._parts is None else arrays.side_by_side("X", X, self._parts, self.dtype)
 
     def _rows(self, X: Any) -> Array:
-        """Rows as the kernels read them, category codes checked."""
+        """Rows as kernels read them, with category codes checked."""
         x = arrays.rows("X", X, self.inputs, self.dtype)
         for column, count in self._codes:
             arrays.codes("X", x, column, count)
         return x
 
     def checked(self, X: Any, y: Any, loss: Loss, sample_weight: Any = None) -> tuple[Any, Any, int]:
-        """Rows and targets to train on, as the kernels read them, and the bits of the largest magnitude in the rows."""
+        """Training rows and targets as kernels read them, and the bits of the largest magnitude in the rows."""
         x, top = arrays.training_rows("X", self._side_by_side(X), self.inputs, self.dtype)
         for column, count in self._codes:
             arrays.codes("X", x, column, count)
@@ -276,13 +276,13 @@ class Network(Derivatives):
         ----------
         X : array, shape (rows, inputs)
         y : array
-            Targets, as the loss wants them.
+            Targets for the loss.
         loss : str or Loss
         sample_weight : array, shape (rows,), optional
-            What each row counts for.
+            Weight of each row.
         training : bool
-            Whether batch norm takes the statistics of X, and dropout drops with the masks of step 0; running statistics
-            stay as they are.
+            Whether batch norm uses the statistics of X, and dropout the masks of step 0; running statistics do not
+            change.
 
         Returns
         -------
@@ -307,28 +307,28 @@ class Network(Derivatives):
             return plan.loss, {name: block.read(name) for name in block.slots}
 
     def evaluate(self, X: Any, y: Any, loss: str | Loss = "cross_entropy", sample_weight: Any = None) -> float:
-        """Loss over the rows of X; dropout does nothing here, and batch norm takes its running statistics.
+        """Loss over the rows of X, without dropout and with the running statistics of batch norm.
 
         Parameters
         ----------
         X : array, shape (rows, inputs)
         y : array
-            Targets, as the loss wants them.
+            Targets for the loss.
         loss : str or Loss
         sample_weight : array, shape (rows,), optional
-            What each row counts for.
+            Weight of each row.
         """
         of = loss_for_outputs(loss, self.graph.splits)
         return self.evaluate_checked(of, *self.checked(X, y, of, sample_weight))
 
     def evaluate_checked(self, loss: Loss, x: Any, t: Any, top: int, threads: int | None = None) -> float:
-        """Loss over rows and targets that `checked` has returned, on so many threads at most."""
+        """Loss over the results of `checked`, on at most so many threads."""
         with self.lock:
             plan = self._plans.find(("evaluate", loss))
             if plan is None:
                 plan = self._plans["evaluate", loss] = self._batch_plan(EVALUATION_ROWS, loss, None, False)
             plan.bind(x, t, top)
-            batches = min(plan.CALL, max(1, CALL_WORK // max(plan.work, 1)))  # so that Ctrl-C is answered between calls
+            batches = min(plan.CALL, max(1, CALL_WORK // max(plan.work, 1)))  # so that Ctrl-C is handled between calls
             size = team_sizes(plan.work, plan.workers)[1] if threads is None else threads
             ended: list[float] = []
             while not ended:
@@ -351,18 +351,18 @@ class Network(Derivatives):
         return RowPlan(self.graph, self._parameters.block, self._states.block, workers or team.chosen(None), kind)
 
     def plan(self, kind: str = "predict", **settings: Any) -> Plan:
-        """The plan of "predict", "train" and the like, to be read by its `show`: see `fastbp.model.reading.plan`."""
+        """The plan of "predict", "train" and so on, to be printed by its `show`: see `fastbp.model.reading.plan`."""
         from fastbp.model.reading import plan
 
         return plan(self, kind, **settings)
 
     def draw(self, gradients: Mapping[str, Any] | None = None) -> Picture:
-        """A picture of the layers: what flows between them, their shapes and parameters.
+        """A picture of the layers with their shapes, parameters and edges.
 
         Parameters
         ----------
         gradients : dict of str to array, optional
-            Such as `loss_and_gradients` returns; each layer then shows the norm of its own.
+            As returned by `loss_and_gradients`; each layer then shows the norm of its gradients.
 
         Returns
         -------
@@ -383,7 +383,7 @@ class Network(Derivatives):
 def _dtype(dtype: Any) -> np.dtype[Any]:
     try:
         kind = np.dtype(dtype)
-    except Exception:  # whatever an object does when NumPy looks at it
+    except Exception:  # any error of an object that NumPy converts
         kind = np.dtype(object)
     if dtype is None or kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise not_one_of("dtype", getattr(dtype, "__name__", dtype), ("float32", "float64"))

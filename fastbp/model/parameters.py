@@ -1,4 +1,4 @@
-"""The parameters of a network, as natural (in, out) arrays for everybody but the kernels."""
+"""The parameters of a network, as natural (in, out) arrays."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     def __init__(self, shapes: dict[str, tuple[int, ...]], dtype: np.dtype[Any], where: str = "parameters") -> None:
         self.where = where
         self.block = Block(slots_of(shapes, dtype), dtype)
-        self.version = 0  # counts writes from Python, after which transposed copies and bounds are stale
-        self.averages: Parameters | None = None  # whose running average these are, as their bounds must know
-        self.lock = lock("this network")  # the network's, held while somebody reads or writes
+        self.version = 0  # number of writes from Python, which make transposed copies and bounds stale
+        self.averages: Parameters | None = None  # the parameters of which these are a running average, for their bounds
+        self.lock = lock("this network")  # the network's lock
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         self._known(name)
@@ -68,9 +68,9 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Hold the lock to write to the block; a fork meanwhile leaves the child without this network."""
+        """Hold the lock to write to the block; after a fork meanwhile the child cannot use this network."""
         with self.lock:
-            self.version += 1  # first, so that nothing that stops the writing can leave a copy stale
+            self.version += 1  # first, so that an interrupted write leaves no stale copy unnoticed
             if self.averages is not None:
                 self.averages.version += 1
             self.lock.writes = True
@@ -81,7 +81,7 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
 
     @property
     def count(self) -> int:
-        """How many numbers there are."""
+        """The number of elements."""
         return sum(int(np.prod(slot.shape)) for slot in self.block.slots.values())
 
     def flat(self, block: Block | None = None) -> NDArray[Any]:
@@ -110,7 +110,7 @@ def _rebuild(shapes: dict[str, tuple[int, ...]], dtype: str, where: str, flat: N
 
 
 def _no_less_than_0(where: str, name: str, array: NDArray[Any]) -> None:
-    """Refuse a variance of which no root can be taken."""
+    """Refuse negative variances."""
     if name.endswith("running_var") and (array < 0.0).any():
         raise DataError(f"`{where}` must be at least 0, got `{array.min()}`")
 
@@ -130,7 +130,7 @@ def checked(where: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any
 
 
 def initialise(graph: Graph, parameters: Parameters, seed: int) -> None:
-    """Draw every parameter as its layer says: part number i of node n is tensor 2 n + i."""
+    """Draw every parameter: part number i of node n is tensor 2 n + i."""
     for node in graph.nodes:
         if node.shares:
             continue

@@ -1,4 +1,4 @@
-"""Plans to be read: what a network is lowered to for each thing that can be asked of it."""
+"""Plans for reading: what a network is lowered to for each purpose."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def plan(
     kind : {"predict", "vjp", "jvp", "rows", "columns", "gradient", "evaluate", "train"}
         "rows" and "columns" are whole Jacobians, "gradient" is one row of one.
     batch : int
-        Rows of a batch, for the last two.
+        Rows of a batch, for the last two kinds.
     loss : str or Loss
-        Likewise; of several outputs a list.
+        For the last two kinds; a list for several outputs.
     optimizer : str
         The kernel of an optimiser, such as "adam", for training.
     clip_norm : bool
-        Whether gradients wait for their norm.
+        Whether gradients are kept and their norm is clipped.
     threads : int, optional
-        Of the team, by default as many as `Network.predict` would use.
+        By default as many as for `Network.predict`.
     """
     if kind not in OF_ROWS + OF_BATCHES:
         raise not_one_of("kind", kind, OF_ROWS + OF_BATCHES)

@@ -1,12 +1,10 @@
-"""Files that vouch for themselves: safetensors with checksums.
-
-The words in the header of a file have
+"""Sealed files: safetensors with checksums in the header.
 
     xxh3        of its head, which is eight bytes of length and the header, with zeros for these 32 digits
     data_xxh3   of all bytes behind the head
 
-so nothing in a file changes unseen. XXH3 with 128 bits takes a few per cent of the time of loading; it is for damage,
-not against somebody who can write the file.
+so any damage is detected. XXH3 with 128 bits takes a few per cent of the time of loading; it does not protect against
+tampering.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ _SEAL = re.compile(rb'"xxh3":"([0-9a-f]{32})"')
 
 
 def sealed(arrays: dict[str, Any], words: dict[str, str]) -> bytes:
-    """A file of these arrays and words; the same ones give the same bytes, which safetensors' own order does not."""
+    """The file of these arrays and metadata; deterministic, unlike safetensors' own order."""
     from safetensors.numpy import save
 
     content = save(arrays, metadata={})
@@ -45,20 +43,20 @@ def sealed(arrays: dict[str, Any], words: dict[str, str]) -> bytes:
 
 
 def unsealed(path: Path, what: str, formats: tuple[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Words and arrays of a file that is as it was written.
+    """Metadata and arrays of an undamaged file.
 
     Parameters
     ----------
     path : Path
     what : str
-        What the file must be, for messages.
+        The kind of file, for messages.
     formats : (str, str)
-        The word "format" of files with checksums, and of older ones without.
+        "format" of files with checksums, and of older ones without.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"`{path}` must be a file that can be read ({error.strerror})") from None
+        raise CheckpointError(f"`{path}` must be readable ({error.strerror})") from None
     size = int.from_bytes(content[:8], "little")
     head, data = content[: 8 + size], memoryview(content)[8 + size :]
     seal = _SEAL.search(head)
@@ -80,7 +78,7 @@ def unsealed(path: Path, what: str, formats: tuple[str, str]) -> tuple[dict[str,
 
 
 def _damaged(path: Path) -> str:
-    return f"`{path}` must be as it was written, got another checksum: the file is damaged"
+    return f"`{path}` is damaged: its checksum is wrong"
 
 
 def _parsed(path: Path, content: bytes, head: bytes) -> tuple[dict[str, str], dict[str, Any]]:
@@ -91,5 +89,5 @@ def _parsed(path: Path, content: bytes, head: bytes) -> tuple[dict[str, str], di
         arrays = load(content)
         words = json.loads(head[8:]).get("__metadata__") or {}
     except (SafetensorError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise CheckpointError(f"`{path}` must be a safetensors file, got one that cannot be read ({error})") from None
+        raise CheckpointError(f"`{path}` must be a valid safetensors file ({error})") from None
     return words, arrays

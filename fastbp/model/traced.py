@@ -1,8 +1,8 @@
-"""A network and its loss in gates: what derivatives of derivatives are taken of.
+"""A network and its loss as gates, for second derivatives.
 
-The sweeps know the first derivative of every layer. A product with the Hessian, H v = ∂/∂s ∇L(θ + s v), is the tangent
-of the gradient, forward over reverse (Pearlmutter, 1994); both walks are done by the table of gates, over the formulas
-of layers and losses in terms of traced values. Dropout does nothing, and batch norm takes its running statistics.
+The sweeps compute first derivatives only. A product with the Hessian, H v = ∂/∂s ∇L(θ + s v), is the tangent of the
+gradient, forward over reverse (Pearlmutter, 1994), computed on gates traced from the formulas of layers and losses.
+Dropout is off, and batch norm uses its running statistics.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Values = Mapping[str, Any]  # parameters and states by name
 Formula = Callable[[Any, Any], Any]
 
 
-# Of layers without parameters: the layer and x to y.
+# Layers without parameters: (layer, x) to y.
 PLAIN: dict[str, Formula] = {
     "dropout": lambda layer, x: x,
     "affine": lambda layer, x: layer.factor * x + layer.shift,
@@ -65,13 +65,13 @@ def _batch_norm(node: Node, p: Callable[[str], Any], x: Any) -> Any:
 
 
 def _embedding(node: Node, p: Callable[[str], Any], x: Any, chosen: Mapping[int, Any]) -> Any:
-    """Rows of the tables, as products with ones where the codes are."""
+    """Rows of the tables, as products with one-hot codes."""
     layer: Any = node.layer
     plain = [x[:, c : c + 1] for c in range(node.inputs) if c not in layer.columns]
     return np.concatenate([*plain, *(chosen[c] @ p(f"column{c}") for c in layer.columns)], axis=1)
 
 
-# Of layers with parameters: the node, its parameters by part, and x to y.
+# Layers with parameters: (node, parameters by part, x) to y.
 LAYERS: dict[str, Callable[[Node, Callable[[str], Any], Any], Any]] = {
     "linear": _linear,
     "layer_norm": _row_norm,
@@ -88,7 +88,7 @@ PAIRS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def outputs_of(graph: Graph, values: Values, X: Any, chosen: Mapping[int, Any]) -> list[Any]:
-    """What the heads of a network put out, in gates; `chosen` has a matrix of ones for each column of codes in X."""
+    """The outputs of a network's heads, in gates; `chosen` has a one-hot matrix for each column of codes in X."""
     found: dict[int, Any] = {INPUT: X}
     for node in computing(graph):
         xs = [found[source] for source in node.sources]
@@ -119,7 +119,7 @@ def outputs_of(graph: Graph, values: Values, X: Any, chosen: Mapping[int, Any]) 
 
 
 def targets_of(loss: Loss, targets: Targets, outputs: int, dtype: Any) -> Any:
-    """Targets as a matrix of numbers: of classes, what each counts for."""
+    """Targets as a matrix of numbers; classes become weights of outputs."""
     array = targets.array
     if array.ndim == 1:
         array = np.eye(outputs, dtype=dtype)[array]
@@ -130,14 +130,14 @@ def targets_of(loss: Loss, targets: Targets, outputs: int, dtype: Any) -> Any:
 
 
 def weights_of(loss: Loss, targets: Targets, rows: int, dtype: Any) -> Any:
-    """What each row's loss is multiplied with in the loss of the batch, a column."""
+    """The factor of each row's loss in the loss of the batch, a column."""
     weights = np.ones(rows) if targets.weights is None else targets.weights
     counted = float(rows) if targets.normalisers is None else float(targets.normalisers.sum())
     return np.ascontiguousarray((weights if loss.reduction == "sum" else weights / counted)[:, None], dtype)
 
 
 class HessianProgram:
-    """Products with the Hessian of a network's loss in its parameters, for so many rows.
+    """Products with the Hessian of a network's loss in its parameters, for a fixed number of rows.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Training runs: the folder that one leaves behind, its checkpoints, and what is said about it."""
+"""Training runs: their folders, checkpoints and reports."""

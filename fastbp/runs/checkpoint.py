@@ -1,7 +1,7 @@
-"""The checkpoint of a run: one sealed file, written to a temporary name and moved, that a run goes on from.
+"""The checkpoint of a run: one sealed file, written atomically, from which a run is resumed.
 
-Nothing that it says is used before all of it was looked at: its checksum, the type of every word (`msgspec`, as for
-configurations), what words say of each other, and what they say of the run that is to go on.
+Everything in it is verified before use: its checksum, the type of every value (`msgspec`, as for configurations), and
+consistency with itself and with the run to be resumed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Place(msgspec.Struct, forbid_unknown_fields=True):
-    """Where a trainer stands in its passes."""
+    """Where a trainer stands in its data."""
 
     epoch: Count
     cursor: Count
@@ -37,7 +37,7 @@ class Place(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Numbers(msgspec.Struct, forbid_unknown_fields=True):
-    """What a trainer remembers beside its arrays."""
+    """A trainer's state besides its arrays."""
 
     steps_done: Count
     lr: float
@@ -59,7 +59,7 @@ class Epochs(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Best(msgspec.Struct, forbid_unknown_fields=True):
-    """What was monitored at its best, and when."""
+    """The best monitored value and its epoch."""
 
     value: float | None
     epoch: Annotated[int, msgspec.Meta(ge=-1)]
@@ -77,14 +77,14 @@ class ReduceLRState(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Callbacks(msgspec.Struct, forbid_unknown_fields=True):
-    """State of each, where the run has it."""
+    """The state of each callback of the run."""
 
     early_stopping: EarlyStoppingState | None = None
     reduce_lr: ReduceLRState | None = None
 
 
 class Words(msgspec.Struct, forbid_unknown_fields=True):
-    """All that a checkpoint says in words."""
+    """The JSON part of a checkpoint."""
 
     numbers: Numbers
     history: Epochs
@@ -97,7 +97,7 @@ class Words(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass
 class Checkpoint:
-    """Where a run stands.
+    """The state of a run.
 
     Attributes
     ----------
@@ -113,9 +113,9 @@ class Checkpoint:
         Monitored value and epoch of the best.
     done : bool
     rows : str
-        What tells the rows apart from others.
+        Fingerprint of the rows.
     settings : dict
-        What the run began with, beside its data; empty in files of older versions.
+        The run's initial settings, without its data; empty in files of older versions.
     """
 
     arrays: dict[str, Any]
@@ -128,24 +128,24 @@ class Checkpoint:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """Its file."""
+        """The contents of its file."""
         words = {name: getattr(self, name) for name in Words.__struct_fields__}
         words["history"] = asdict(self.history)
         return sealed(self.arrays, {"format": FORMATS[0], "run": json.dumps(words)})
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
-        """Read one whose words are what they must be."""
+        """Read a checkpoint and check its types."""
         if not path.is_file():
-            raise CheckpointError(f"`{path.parent}` must have a checkpoint to go on from, got a run without one")
+            raise CheckpointError(f"`{path.parent}` must have a checkpoint to resume from")
         header, arrays = unsealed(path, "a checkpoint of a run", FORMATS)
         try:
             words = msgspec.convert(json.loads(header["run"]), Words)
         except msgspec.ValidationError as error:
-            raise CheckpointError(f"`{path}` must be a checkpoint, got words that are none: {error}") from None
+            raise CheckpointError(f"`{path}` must be a valid checkpoint: {error}") from None
         except (KeyError, ValueError, RecursionError) as error:
             why = str(error) or type(error).__name__
-            raise CheckpointError(f"`{path}` must be a checkpoint, got words that cannot be read ({why})") from None
+            raise CheckpointError(f"`{path}` must be a valid checkpoint: cannot be read ({why})") from None
         data = msgspec.to_builtins(words)
         callbacks = {name: state for name, state in data["callbacks"].items() if state is not None}
         rest = {name: data[name] for name in ("numbers", "best", "done", "rows", "settings")}
@@ -153,14 +153,14 @@ class Checkpoint:
 
     @property
     def epochs_begun(self) -> int:
-        """Complete epochs, and one that has begun."""
+        """Number of epochs, including a begun one."""
         return len(self.history.loss) + bool(self.numbers["place"]["cursor"])
 
     def disagreements(self, trainer: Any, rows: int, group: int, measured: list[str], monitor: str) -> Iterator[str]:
-        """What does not agree with the rest, or with the run that is to go on.
+        """Inconsistencies, with itself or with the run to be resumed.
 
-        That has a trainer, rows, batches of a step, and what it measures: names such as "val_loss" and "val_accuracy",
-        of which `monitor` is one, or "loss".
+        The run has a trainer, `rows`, `group` batches per step, and `measured` names such as "val_loss" and
+        "val_accuracy"; `monitor` is one of these, or "loss".
         """
         history, place = self.history, self.numbers["place"]
         epochs = len(history.loss)
@@ -183,9 +183,9 @@ class Checkpoint:
         batches = -(-rows // batch)
         cursor = place["cursor"]
         if cursor >= rows or cursor % batch or cursor // batch % group:
-            yield f"`{cursor}` rows done of a pass over {rows}"
+            yield f"`{cursor}` rows done of an epoch of {rows}"
         if place["pass_rows"] != cursor or place["epoch"] != epochs:
-            yield f"pass `{place['epoch']}` after {epochs} epochs"
+            yield f"epoch `{place['epoch']}` after {epochs} epochs"
         steps = -(-batches // group)
         if history.first_step or history.steps != epochs * steps or history.samples != epochs * rows:
             yield f"`{history.steps}` steps and `{history.samples}` rows in {epochs} epochs"

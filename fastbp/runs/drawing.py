@@ -1,4 +1,4 @@
-"""The picture of a network that a file or a folder stands for."""
+"""The picture of the network in a file or a run's folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONFIGS = (".yaml", ".yml", ".toml", ".json")
 def drawing(path: str) -> Picture:
     """Draw a network's file, the best network of a run's folder, or a configuration's network before its first step.
 
-    A configuration has data, so its layers show the norms of their gradients over the first batch.
+    Layers of a configuration show the norms of their gradients over the first batch.
     """
     file = Path(path)
     if file.suffix in CONFIGS:

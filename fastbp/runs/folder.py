@@ -1,13 +1,13 @@
 """The folder of a run.
 
-config.yaml             everything that was said and every default
+config.yaml             all settings and defaults
 environment.json        machine, versions, command
 metrics.jsonl           a line an epoch; history.csv has the same as a table
 best.safetensors        the network of the best epoch; `fastbp predict` and `fb.load` take it
 last.safetensors        the network of the last epoch
-checkpoint.safetensors  what a resumed run goes on from
+checkpoint.safetensors  the state from which a run is resumed
 curves.svg              loss and metrics by epoch
-result.json             what the run ended with
+result.json             the result of the run
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.curves = self.path / "curves.svg"
         self.result = self.path / "result.json"
-        self.made = False  # whether the folder was not there before
-        self._told: list[dict[str, Any]] = []  # epochs that both files are to have
-        self._written = 0  # of them; -1 where nobody knows
+        self.made = False  # whether this run made the folder
+        self._told: list[dict[str, Any]] = []  # epochs for both files
+        self._written = 0  # epochs written; -1 if unknown
 
     @classmethod
     def new(cls, base: str, name: str, exact: str | None = None) -> RunFolder:
-        """Make a folder that was not there before: `base`/name-date-time-xxxx, or `exact`."""
+        """Make a new folder: `base`/name-date-time-xxxx, or `exact`."""
         if exact is not None:
             folder = Path(exact)
             if os.path.lexists(folder) and not (folder.is_dir() and _is_empty(folder)):
@@ -75,31 +75,31 @@ class RunFolder:
 
     @classmethod
     def old(cls, path: str, base: str = "runs") -> RunFolder:
-        """A run that is there; "auto" is the newest one below `base` that can be resumed."""
+        """An existing run; "auto" is the newest one below `base` that can be resumed."""
         if path == "auto":
             found = [cls(p.parent) for p in Path(base).glob("*/config.yaml")]
             found = [run for run in found if not run.result.exists()]
             if not found:
-                raise CheckpointError(f"`--resume auto` must find a run to go on with in `{base}`, got none")
+                raise CheckpointError(f"`--resume auto` must find a run to resume in `{base}`")
             path = str(max(found, key=lambda run: (run._last_written(), run.path.name)).path)
         folder = cls(path)
         if not folder.config.is_file():
-            message = f"`{path}` must be the folder of a run, got one without `config.yaml`"
+            message = f"`{path}` must be the folder of a run, but has no `config.yaml`"
             if folder.path.is_dir() and _is_empty(folder.path):
-                message += f"\nhint: a run that was stopped before it began is trained by `--run-dir {path}`"
+                message += f"\nhint: to train a run that was stopped before it began, use `--run-dir {path}`"
             raise CheckpointError(message)
         return folder
 
     def _last_written(self) -> int:
-        """When the newest checkpoint was written, or the configuration of a run that has none yet."""
+        """Time of the newest checkpoint or, if there is none, of the configuration."""
         file = self.checkpoint if self.checkpoint.exists() else self.config
         return file.stat().st_mtime_ns
 
     @contextlib.contextmanager
     def held(self, new: bool = False) -> Iterator[None]:
-        """Nobody else works on this run meanwhile; a process that is killed lets go of it.
+        """Hold the run's lock; it is released when the process dies.
 
-        One that is to be `new` may have been begun, and ended, by another process since its folder was made.
+        A `new` run may have been used by another process since its folder was made.
         """
         lock = self.path / LOCK
         handle = _taken(lock)
@@ -110,41 +110,41 @@ class RunFolder:
             yield
         finally:
             with contextlib.suppress(OSError):
-                lock.unlink()  # while it is held: who has opened it meanwhile sees that it is gone
+                lock.unlink()  # while locked: a process that has opened it sees that it is gone
             _close(handle)
 
     def discard(self) -> None:
-        """Remove the folder where nothing was written into it yet, unless somebody else made it."""
+        """Remove the folder if this run made it and wrote nothing yet."""
         with contextlib.suppress(OSError):
             if self.made and _is_empty(self.path):
                 sweep(self.path)
                 self.path.rmdir()
 
     def write(self, path: Path, text: str, lasting: bool = False) -> None:
-        """Write a file in one move."""
+        """Write a file atomically."""
         write_together({path: text.encode()}, lasting)
 
     def remove(self, path: Path) -> None:
-        """Remove a file, where it is there."""
+        """Remove a file, if it exists."""
         with naming(path):
             path.unlink(missing_ok=True)
 
     def write_history(self, rows: list[dict[str, Any]]) -> None:
-        """Both files of the epochs, as a whole."""
+        """Rewrite both files of the epochs."""
         self._told, self._written = list(rows), 0
         self._whole()
 
     def append(self, row: dict[str, Any]) -> None:
-        """One epoch more for both files, which get it by `flush`."""
+        """Add an epoch, written by the next `flush`."""
         self._told.append(row)
 
     @property
     def unwritten(self) -> bool:
-        """Whether there are epochs for `flush` to write."""
+        """Whether `flush` has epochs to write."""
         return self._written < len(self._told)
 
     def flush(self) -> None:
-        """Write the epochs that are not in the files yet; where the last time failed, all of them."""
+        """Append the epochs not written yet; rewrite all if the last time failed."""
         if not self.unwritten:
             return
         if self._written < 0:
@@ -163,7 +163,7 @@ class RunFolder:
         self._written = len(self._told)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The epochs that `metrics.jsonl` tells of; half a line at its end, which a crash may leave, is none."""
+        """The epochs in `metrics.jsonl`; an incomplete last line, from a crash, is ignored."""
         if not self.metrics.is_file():
             return []
         found = []
@@ -181,16 +181,16 @@ def _append(path: Path, text: str) -> None:
 
 
 def _not_new(folder: Path) -> ConfigError:
-    return ConfigError(f"`--run-dir` must be a folder that is not there or empty, got `{folder}`")
+    return ConfigError(f"`--run-dir` must be a new or empty folder, got `{folder}`")
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether nothing is there but what a process that was killed before it began has left."""
+    """Whether the folder is empty but for leftovers of a process killed at its start."""
     return all(path.name == LOCK or TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
 
 
 def _taken(lock: Path) -> int:
-    """Hold a file as long as the process lives, where the system has such locks."""
+    """Lock a file for the life of the process, if the system has such locks."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     while True:
         try:
@@ -198,17 +198,17 @@ def _taken(lock: Path) -> int:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise FileError.of(error, lock) from None
-            raise CheckpointError(f"`{lock}` must be a file of the run alone, got a link") from None
+            raise CheckpointError(f"`{lock}` must be a regular file, got a link") from None
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise CheckpointError(f"`{lock}` must be a file of the run alone, got something else")
+                raise CheckpointError(f"`{lock}` must be a regular file")
             _lock(handle, lock.parent)
             if _is_at(handle, lock):
                 return handle
         except BaseException:
             _close(handle)
             raise
-        _close(handle)  # whoever held it has removed it, so somebody else may hold the next one
+        _close(handle)  # its holder has removed it, so another process may hold a new one
 
 
 def _lock(handle: int, run: Path) -> None:
@@ -219,23 +219,23 @@ def _lock(handle: int, run: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise CheckpointError(f"`{run}` must be a run that nobody works on, got one in use") from None
+        raise CheckpointError(f"`{run}` must be a run that no other process uses") from None
     except OSError as error:
         warnings.warn(
-            f"`{run}` lies where files cannot be locked ({error.strerror}), so nothing keeps two processes from working"
+            f"`{run}` is where files cannot be locked ({error.strerror}), so nothing keeps two processes from working"
             " on it",
             stacklevel=2,
         )
 
 
 def _close(handle: int) -> None:
-    """Let go of a file that nothing was written to, so that no error matters."""
+    """Close a file that was only read; errors do not matter."""
     with contextlib.suppress(OSError):
         os.close(handle)
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Whether an open file is the one of this name."""
+    """Whether an open file still has this name."""
     try:
         return os.path.samestat(os.fstat(handle), os.stat(path))
     except FileNotFoundError:
@@ -243,7 +243,7 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 def epoch_row(history: History, at: int, steps_of: int | None = None) -> dict[str, Any]:
-    """What is told of an epoch."""
+    """The record of an epoch."""
     row: dict[str, Any] = {"epoch": at, "loss": history.loss[at]}
     if history.val_loss:
         row["val_loss"] = history.val_loss[at]
@@ -252,7 +252,7 @@ def epoch_row(history: History, at: int, steps_of: int | None = None) -> dict[st
 
 
 def line(row: dict[str, Any]) -> str:
-    """A row as a line of JSON; what is not finite is null."""
+    """A row as a line of JSON; numbers that are not finite become null."""
     return json.dumps({k: _finite(v) for k, v in row.items()}) + "\n"
 
 
@@ -292,7 +292,7 @@ def environment(threads: int) -> dict[str, Any]:
 def _current_folder() -> str | None:
     try:
         return os.getcwd()
-    except OSError:  # it is gone
+    except OSError:  # deleted
         return None
 
 

@@ -9,14 +9,14 @@ import numpy as np
 from fastbp.config.build import Plan
 from fastbp.runs.subject import subject_of
 
-# Pairs of steps whose differences are put together so that the cubic error goes, (4 d₂ - d₁) / 3; the next pair is for
-# where a kink of the loss lies between the ends of the first.
+# Pairs of steps whose differences are combined to cancel the cubic error, (4 d₂ - d₁) / 3; the next pair is for kinks
+# of the loss inside the first.
 STEPS = ((1e-4, 5e-5), (1e-5, 5e-6), (1e-5, 5e-6), (2e-6, 1e-6), (2e-6, 1e-6))
 GOOD = 1e-8
 
 
 class Check(NamedTuple):
-    """One parameter array: its derivative along a direction, two ways, and their difference beside the gradient."""
+    """One parameter array: its derivative along a direction, both ways, and their relative difference."""
 
     name: str
     shape: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""What fastbp sees of the machine it runs on."""
+"""What fastbp detects on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512vl", "amx-tile", "
 
 
 def findings() -> dict[str, Any]:
-    """Processor, vector width, threads and why, cache, peak, versions."""
+    """Processor, vector width, threads and their source, cache, peak, versions."""
     from llvmlite import binding as llvm
 
     from fastbp.engine import cache, threads
@@ -51,17 +51,17 @@ def findings() -> dict[str, Any]:
 
 
 def threading_layer() -> str:
-    """What runs Numba's threads in this process, if there are any."""
+    """Numba's threading layer in this process, if any."""
     import numba
 
     try:
         return str(numba.threading_layer())  # type: ignore[attr-defined]
     except ValueError:
-        return "none, as one thread needs none"
+        return "none, as there is one thread"
 
 
 def origin_of_code() -> str:
-    """Where compiled functions come from on this machine."""
+    """The origin of compiled functions on this machine."""
     from fastbp.engine import cache, compiler
 
     count = len(compiler.everything())
@@ -73,11 +73,11 @@ def origin_of_code() -> str:
         return f"{len(shipped.places)} of {count} functions came with the wheel, made by numba {shipped.made['numba']}"
     kept = sum(compiler.is_kept(*one) for one in compiler.everything())
     found = f"{kept} of {count} functions are in the cache, the others are compiled when they are first used"
-    return f"{found}; what the wheel brings is for other versions or sources" if cache.brought() else found
+    return f"{found}; those of the wheel are for other versions or sources" if cache.brought() else found
 
 
 def self_test() -> dict[str, str]:
-    """What the self-test says now, and one digest over its answers, for each precision."""
+    """Results of the self-test and a digest of its answers, for each precision."""
     from fastbp.engine import compiler
     from fastbp.train import self_test as cases
 
@@ -91,7 +91,7 @@ def self_test() -> dict[str, str]:
 
 
 def why_threads() -> str:
-    """What the default number of threads comes from."""
+    """The source of the default number of threads."""
     from fastbp.engine import threads
 
     if os.environ.get("FASTBP_NUM_THREADS"):

@@ -1,4 +1,4 @@
-"""What a configuration would run, without compiling anything: layers, shapes, parameters, memory."""
+"""The outline of a configuration, without compiling: layers, shapes, parameters, memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastbp.spec.graph import INPUT, Graph
 
 @dataclass
 class Row:
-    """A layer; `reads` are the names of those before it, empty in a chain."""
+    """A layer; `reads` are the names of its sources, empty in a chain."""
 
     index: int
     name: str
@@ -29,7 +29,7 @@ class Row:
 
 @dataclass
 class Outline:
-    """What `fastbp check` shows."""
+    """The output of `fastbp check`."""
 
     layers: list[Row]
     rows: dict[str, int]
@@ -41,7 +41,7 @@ class Outline:
     resolved: dict[str, Any]
 
     def data(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """As JSON data."""
         return {
             "layers": [asdict(layer) for layer in self.layers],
             "rows": self.rows,
@@ -87,7 +87,7 @@ def _memory(plan: Plan, graph: Graph, parameters: int, batch: int) -> int:
 
 
 def training_plan(plan: Plan) -> str:
-    """What a step of the configured training runs."""
+    """The plan of a training step."""
     if isinstance(plan.optimizer, LBFGSSettings):
         raise ConfigError("`--plan` needs an optimiser with steps, and `lbfgs` has none")
     subject = subject_of(plan)

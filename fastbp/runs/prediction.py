@@ -23,7 +23,7 @@ from fastbp.spec.layers import Embedding
 
 @dataclass
 class Model:
-    """A network and the recipe that raw tables go through."""
+    """A network and the recipe that converts raw tables."""
 
     net: Network
     recipe: Recipe
@@ -31,23 +31,23 @@ class Model:
 
     @classmethod
     def load(cls, path: str) -> Model:
-        """Read a model: a file, or a run's folder, whose best network is taken."""
+        """Read a model from a file, or the best network of a run's folder."""
         file = Path(path)
         if file.is_dir():
             file = file / "best.safetensors"
             if not file.is_file():
-                raise CheckpointError(f"`{path}` must be a network or the folder of a run, got one without a network")
+                raise CheckpointError(f"`{path}` must be a network or the folder of a run with a network")
         try:
             net = load(file)
         except OSError as error:
             raise CheckpointError(str(error)) from None
         about: Any = net.about
         if not isinstance(about, dict):
-            raise CheckpointError(f"`{file}` must hold an object about its network, got something else")
+            raise CheckpointError(f"`{file}` must hold an object about its network")
         if about.get("recipe") is None:
             raise CheckpointError(
-                f"`{file}` must hold how tables become inputs, got a network alone\n"
-                "hint: `fb.load` and `predict` in Python take it; `fastbp train` writes networks with it"
+                f"`{file}` must hold a recipe that turns tables into inputs, but has a network only\n"
+                "hint: `fb.load` reads it in Python; `fastbp train` writes networks with a recipe"
             )
         first = net.graph.nodes[0].layer
         tables = first.columns if isinstance(first, Embedding) else {}
@@ -59,7 +59,7 @@ class Model:
         return cls(net, recipe, file)
 
     def read(self, files: tuple[str, ...], settings: dict[str, Any]) -> Frame:
-        """Rows of files, read as the training rows were."""
+        """The rows of files, read like the training rows."""
         data = Data(**settings)
         targets = self.recipe.outputs.columns
         data.target = targets[0] if len(targets) == 1 else None
@@ -84,7 +84,7 @@ class Model:
 
         missing = [name for name in self.recipe.outputs.columns if name not in frame.columns]
         if missing:
-            raise DataError(f"{frame.origin}: there must be a column `{visible(missing[0])}` to evaluate on, got none")
+            raise DataError(f"{frame.origin}: there must be a column `{visible(missing[0])}` to evaluate on")
         if self.recipe.weight is not None and self.recipe.weight not in frame.columns:
             frame.columns[self.recipe.weight] = Column(self.recipe.weight, np.ones(len(frame)))
         part = part_of(self.recipe, frame, self.net.dtype)
@@ -92,7 +92,7 @@ class Model:
 
 
 def settings_of(path: str) -> tuple[dict[str, Any], Any, list[str] | None]:
-    """How a run read its files, its loss, and its metrics; nothing for a network that is no run's."""
+    """A run's delimiter, loss and metrics; nothing for a network without a run."""
     from fastbp.config.build import plan_of
     from fastbp.config.text import read
 

@@ -1,4 +1,4 @@
-"""What is seen of a run while it goes on: a live line on a terminal, a line an epoch elsewhere, nothing when quiet."""
+"""Progress of a run: a live line on a terminal, a line per epoch elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from fastbp.errors import sentence
 from fastbp.train.history import History
 
-EVERY = 0.1  # seconds from one drawing to the next
+EVERY = 0.1  # seconds between redraws
 BAR = 18
 
 
@@ -44,9 +44,9 @@ class Progress:
     ----------
     out : text file
     quiet : bool
-        Nothing at all.
+        Print nothing.
     live : bool, optional
-        One line that is drawn again and again; by default on terminals.
+        Redraw one line; by default on terminals.
     """
 
     def __init__(self, out: TextIO | None = None, quiet: bool = False, live: bool | None = None) -> None:
@@ -59,7 +59,7 @@ class Progress:
         self._shown = False
 
     def say(self, message: str) -> None:
-        """A line that is to be seen even where everything else is quiet."""
+        """A line that is printed even when quiet."""
         self.end()
         print(sentence(f"fastbp: {message}"), file=self.out, flush=True)
 
@@ -94,7 +94,7 @@ class Progress:
         self._write(f"epoch {row['epoch'] + 1}/{run.plan.config.trainer.epochs} {values} {speed}/s{' *' * best}\n")
 
     def _write(self, text: str) -> None:
-        """Write where somebody still reads; a run goes on without."""
+        """Write, ignoring a closed pipe."""
         try:
             self.out.write(text)
             self.out.flush()
@@ -123,7 +123,7 @@ class Progress:
         self._shown = True
 
     def end(self) -> None:
-        """Leave the line."""
+        """End the live line."""
         if self._shown:
             self._write("\r\x1b[2K")
             self._shown = False

@@ -24,7 +24,7 @@ def score(net: Network, part: Part, loss: Any, metrics: list[str], recipe: Recip
     raw, y = net.predict(part.X), part.y
     if recipe.outputs.task == "numbers":
         center, spread = recipe.outputs.center, recipe.outputs.spread
-        width = y.shape[1]  # behind which some losses have logarithms of variances
+        width = y.shape[1]  # after which some losses have log variances
         raw = np.hstack([raw[:, :width] * spread + center, raw[:, width:]])
         y = y * spread + center
     ignored = getattr(loss, "ignore_index", None)
@@ -38,11 +38,11 @@ def score(net: Network, part: Part, loss: Any, metrics: list[str], recipe: Recip
 
 
 def own_scores(path: str, net: Network, metrics: list[str]) -> dict[str, dict[str, float]]:
-    """Scores of a run's network on the rows that the run had."""
+    """Scores of a run's network on the run's own rows."""
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     config = folder / "config.yaml"
     if not config.is_file():
-        raise ConfigError(f"`{path}` must be a run's folder where no files are given, got a network alone")
+        raise ConfigError(f"`{path}` must be a run's folder if no files are given")
     subject = subject_of(plan_of(read(config)))
     return {name: score(net, part, subject.loss, metrics, subject.recipe) for name, part in subject.parts.items()}
 
@@ -50,7 +50,7 @@ def own_scores(path: str, net: Network, metrics: list[str]) -> dict[str, dict[st
 def gflops(net: Network, history: History) -> float:
     """Billions of multiplications and additions a second: 6 a weight and row, 2 forward and 4 backward.
 
-    The first layer takes 4, as nobody asks for the gradient of the rows.
+    The first layer takes 4, without the gradient of its inputs.
     """
     sizes = [
         shape[0] * shape[1]

@@ -1,4 +1,4 @@
-"""Training steps beside the same steps in plain NumPy, alternating, after both have been found to agree."""
+"""Training steps timed alternately with the same steps in plain NumPy, after checking that both agree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROUNDS = 5
 
 
 class Case(NamedTuple):
-    """Times of one step, medians."""
+    """Median times of one step."""
 
     name: str
     microseconds: float
@@ -75,7 +75,7 @@ def _case(sizes: list[int], batch: int, threads: int | None, seconds: float) -> 
 
 
 def _count(function: Callable[[int], None], seconds: float) -> int:
-    """Steps for one turn."""
+    """Number of steps per turn."""
     function(2)
     begun = time.perf_counter()
     function(4)

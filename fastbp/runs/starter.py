@@ -1,4 +1,4 @@
-"""A commented configuration for a table: what was found in it, and the keys that people change first."""
+"""A commented configuration for a table: what was found in it, and the keys to change first."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fastbp.data.frame import Column, Frame, missing_column
 from fastbp.data.prepare import mostly_numbers, task_of
 from fastbp.errors import ConfigError, DataError, visible
 
-WIDEST = 60  # of a key with its type, behind which notes stand below each other
-IDS = 0.95  # a column of texts of which so many differ names rows rather than kinds of them
+WIDEST = 60  # width of a key with its type; notes are aligned behind it
+IDS = 0.95  # share of distinct texts above which a column identifies rows
 
 
 def starter(path: str, target: str | None, delimiter: str) -> str:
     """The text of a configuration for the table at `path`.
 
-    Names and values of the table are in it as strings, or escaped in its notes: no table writes keys.
+    Names and values of the table are quoted, or escaped in comments, so a table cannot inject keys.
     """
     if any("\ud800" <= c <= "\udfff" for c in path):
         raise ConfigError(f"a table must have a path in Unicode, as configurations are, got `{path}`")
@@ -41,9 +41,9 @@ def starter(path: str, target: str | None, delimiter: str) -> str:
     if frame.matrix is None:
         lines += _columns(frame, [name for name in names if name != target])
     lines += [
-        "  scale: standard  # of numbers; robust and quantile bear outliers, none leaves them alone",
+        "  scale: standard  # of numbers; robust and quantile tolerate outliers; or none",
         "  missing: mean  # or median, constant, refuse",
-        f"  indicator: {str(_any_missing(frame, target)).lower()}  # a second column for where one was missing",
+        f"  indicator: {str(_any_missing(frame, target)).lower()}  # an indicator column for missing numbers",
         "  encode: one_hot  # of categories; embedding learns a table for each",
         "  split:",
         "    validation: 0.15",
@@ -67,24 +67,24 @@ def starter(path: str, target: str | None, delimiter: str) -> str:
     ]
     text = "\n".join(lines) + "\n"
     if len(text.encode()) > MOST_BYTES:
-        raise DataError(f"{path}: must have columns whose names fit into a config of 1 MiB, got more")
+        raise DataError(f"{path}: must have columns whose names fit into a config of 1 MiB")
     return text
 
 
 def _columns(frame: Frame, names: list[str]) -> list[str]:
-    """The lines of `data.columns`; of very many columns only those that are not taken as what they look like."""
+    """The lines of `data.columns`; of very many columns only those with another type than inferred."""
     found = [(name, *_seen(frame, name)) for name in names]
     head = "  columns:  # number, category, ignore or weight"
     if sum(len(name) + len(about) + 40 for name, _, about in found) > MOST_BYTES // 2:
         found = [one for one in found if one[1] != _looks_like(frame.columns[one[0]])]
-        head += "; the others are what they look like"
+        head += "; the others are inferred"
     entries = [(_entry(one_line(name), kind), about) for name, kind, about in found]
     width = max((len(entry) for entry, _ in entries if len(entry) <= WIDEST), default=0)
     return [head] * bool(entries) + [f"    {entry.ljust(width)}  # {about}" for entry, about in entries]
 
 
 def _entry(key: str, kind: str) -> str:
-    """A key, of which YAML takes 1,024 characters without a question mark, and its value."""
+    """A key and its value; YAML needs a question mark before keys longer than 1,024 characters."""
     return f"{key}: {kind}" if len(key) <= 1000 else f"? {key}\n    : {kind}"
 
 
@@ -99,7 +99,7 @@ def _slug(path: str) -> str:
 
 
 def _seen(frame: Frame, name: str) -> tuple[str, str]:
-    """The type of a column, and what was found in it."""
+    """The type of a column, and a summary of its values."""
     column = frame.columns[name]
     values: Any = column.values
     if column.is_text:

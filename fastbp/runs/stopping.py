@@ -1,4 +1,4 @@
-"""Ways in which a run ends before its last epoch, each with a checkpoint to go on from."""
+"""Ways in which a run ends early, with a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import threading
 from types import FrameType
 from typing import Any
 
-HANG_UP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # the terminal has gone
+HANG_UP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # the terminal was closed
 TIME_IS_UP = 75  # exit code: stopped, and can be resumed
 
 
 class Stopped(Exception):
-    """The run ends here; nothing is lost.
+    """The run stops, with a checkpoint.
 
     Parameters
     ----------
     reason : str
     code : int
-        What the process exits with.
+        Exit code.
     """
 
     def __init__(self, reason: str, code: int) -> None:
@@ -28,7 +28,7 @@ class Stopped(Exception):
 
 
 class Signals:
-    """Turns the first SIGINT or SIGTERM into a flag that the run looks at between chunks; the second ends at once."""
+    """Turns the first SIGINT or SIGTERM into a flag, checked between chunks; the second ends the process."""
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -50,7 +50,7 @@ class Signals:
             signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL)
 
     def check(self) -> None:
-        """Raise where a signal has come."""
+        """Raise if a signal has arrived."""
         if self.received is not None:
             name = signal.Signals(self.received).name
             raise Stopped(f"stopped by {name}", 128 + self.received)

@@ -1,4 +1,4 @@
-"""What a configuration is about once its data have been looked at: rows, task, loss, metrics, sizes."""
+"""A configuration together with its prepared data: splits, task, loss, metrics, sizes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Subject:
     recipe : Recipe
         What was learned from the training rows.
     loss, metrics
-        As the plan says, or as the task wants them.
+        Those of the plan, or defaults for the task.
     resolved : dict
         The configuration with every default.
     """
@@ -56,7 +56,7 @@ class Subject:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What tells these rows, and what was learned from them, apart from others."""
+        """A hash of the rows and of what was fitted to them."""
         found = zlib.crc32(json.dumps(self.recipe.to_data()).encode())
         for name, part in self.parts.items():
             found = zlib.crc32(name.encode(), found)
@@ -67,7 +67,7 @@ class Subject:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the run is beside its data, as JSON has it."""
+        """The run's settings without its data, as JSON."""
         said = {key: self.resolved[key] for key in ("dtype", "seed", "network", "trainer")}
         return dict(json.loads(json.dumps(said)))
 
@@ -77,20 +77,20 @@ class Subject:
         return inputs.width, outputs * self.loss.outputs_per_target, inputs.embeddings()
 
     def graph(self) -> Graph:
-        """The layers, nothing compiled or drawn for them."""
+        """The layers; compiles and draws nothing."""
         graph: Graph = layers_of(self.plan, *self._sizes)
         self.loss.check_outputs(graph.outputs)
         return graph
 
     def network(self) -> Network:
-        """The network, which knows how tables become its inputs."""
+        """The network, with the recipe that turns tables into its inputs."""
         net: Network = network_of(self.plan, *self._sizes)
         net.about = {"recipe": self.recipe.to_data()}
         return net
 
 
 def subject_of(plan: Plan) -> Subject:
-    """Read the data; what is wrong with a setting in their light is told with its file and line."""
+    """Read the data; errors of settings that depend on them name file and line."""
     config = plan.config
     try:
         prepared = prepare(config.data, config.seed, config.dtype, plan.loss)
@@ -106,12 +106,12 @@ def subject_of(plan: Plan) -> Subject:
 
 
 def resolved_config(plan: Plan) -> str:
-    """The configuration with every default, as a file; the data are looked at for some of them."""
+    """The configuration with every default, some of which depend on the data."""
     return as_yaml(subject_of(plan).resolved)
 
 
 def absolute(resolved: dict[str, Any]) -> dict[str, Any]:
-    """A resolved configuration whose files are found from every folder."""
+    """A resolved configuration with absolute paths."""
     data = dict(resolved["data"])
     for key in ("path", "train", "validation", "test"):
         value = data[key]

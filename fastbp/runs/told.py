@@ -1,4 +1,4 @@
-"""What the files of a run tell of it, for those who read them later: anybody may have written into them."""
+"""Checked reading of a run's files, which may have been edited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastbp.runs.folder import RunFolder
 
 
 class Result(msgspec.Struct):
-    """What `result.json` must have."""
+    """The schema of `result.json`."""
 
     run_dir: str
     metrics: dict[str, dict[str, float]]
@@ -29,7 +29,7 @@ class Result(msgspec.Struct):
 
 
 def result_of(path: Path) -> dict[str, Any]:
-    """What a run came to, if it is done."""
+    """The result of a run, if it is done."""
     file = path / "result.json"
     if not file.is_file():
         return {}
@@ -40,7 +40,7 @@ def result_of(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):  # of JSON, UTF-8 and msgspec
         names = set()
     if len(names) != 1:
-        raise CheckpointError(f"`{file}` must be JSON as a run writes it, got something else")
+        raise CheckpointError(f"`{file}` must be JSON as a run writes it")
     return found
 
 
@@ -52,12 +52,12 @@ def epochs_of(folder: RunFolder) -> list[dict[str, Any]]:
         rows = [None]
     for i, row in enumerate(rows):
         if not (isinstance(row, dict) and row.get("epoch") == i and _are_numbers(row) and [*row] == [*rows[0]]):
-            raise CheckpointError(f"`{folder.metrics}` must be lines as a run writes them, got another as line {i + 1}")
+            raise CheckpointError(f"`{folder.metrics}` must be lines as a run writes them, but line {i + 1} is not")
     return rows
 
 
 def _are_numbers(row: dict[str, Any]) -> bool:
-    """Whether a row has a loss and numbers only, or null for what was not finite."""
+    """Whether a row has a loss, and numbers or null only."""
     try:
         return {"loss", "lr"} <= {*row} and all(v is None or math.isfinite(v) for v in row.values())
     except (TypeError, OverflowError):

@@ -29,19 +29,19 @@ from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.history import History
 from fastbp.writing import write_together
 
-WRITING = 0.03  # of a run's time, at most, which checkpoints may take: any older one leads to the same bits
-FLUSH_SECONDS = 0.25  # from one writing of finished epochs to the next
-RETRY_SECONDS = 5.0  # before something that could not be written is tried again
+WRITING = 0.03  # of a run's time for checkpoints, at most: any older one leads to the same bits
+FLUSH_SECONDS = 0.25  # seconds between writes of finished epochs
+RETRY_SECONDS = 5.0  # seconds before a failed write is tried again
 
 
 class Training(Callback):
-    """One run: it is the callback that keeps files, the best network and checkpoints."""
+    """One run, and the callback that writes its files, best network and checkpoints."""
 
     def __init__(self, plan: Plan, folder: RunFolder, progress: Progress, signals: Signals, going_on: bool) -> None:
         self.plan, self.folder, self.progress, self.signals = plan, folder, progress, signals
         self.resumable = not isinstance(plan.optimizer, LBFGSSettings)
         if going_on and not self.resumable:
-            raise CheckpointError("`--resume` needs an optimiser with steps, and `lbfgs` has none to go on from")
+            raise CheckpointError("`--resume` needs an optimiser with steps, and `lbfgs` has none")
         self.begun = time.perf_counter()
         said = plan.config.trainer
         self.subject = subject = subject_of(plan)
@@ -59,12 +59,12 @@ class Training(Callback):
             self.others["early_stopping"] = EarlyStopping(early.patience, early.min_delta, name, False, said.mode)
         if said.reduce_lr is not None:
             if isinstance(plan.optimizer, LBFGSSettings):
-                raise ConfigError("`trainer.reduce_lr` needs a learning rate, which `lbfgs` has not")
+                raise ConfigError("`trainer.reduce_lr` needs a learning rate, and `lbfgs` has none")
             r = said.reduce_lr
             self.others["reduce_lr"] = ReduceLROnPlateau(
                 r.factor, r.patience, r.min_lr, r.cooldown, r.min_delta, name, said.mode
             )
-        going_on = going_on and folder.checkpoint.is_file()  # one that was killed before its first begins again
+        going_on = going_on and folder.checkpoint.is_file()  # a run killed before its first checkpoint starts again
         self.checkpoint: Checkpoint | None = Checkpoint.load(folder.checkpoint) if going_on else None
         if self.checkpoint is not None:
             self._check(self.checkpoint, name)
@@ -72,30 +72,30 @@ class Training(Callback):
         self.best_arrays: dict[str, Any] = {}
 
     def _check(self, found: Checkpoint, monitor: str) -> None:
-        """Refuse a checkpoint that is not one of this run."""
+        """Refuse a checkpoint of another run."""
         folder, parts = self.folder, self.subject.parts
         settings = _known(self.subject.settings, found.settings)
         for path, before, now in differences(found.settings, settings):
             what = f"{now} as `{dotted(path)}`, which was {before}"
-            raise CheckpointError(f"`{folder.config}` must keep what the run began with, got {what}")
+            raise CheckpointError(f"`{folder.config}` must keep the run's initial settings, got {what}")
         epochs, wanted = found.epochs_begun, self.plan.config.trainer.epochs
         if wanted < epochs:
-            raise ConfigError(f"`trainer.epochs` must be at least the {epochs} that the run has begun, got `{wanted}`")
+            raise ConfigError(f"`trainer.epochs` must be at least {epochs}, the epochs begun so far, got `{wanted}`")
         if found.rows != self.subject.fingerprint:
-            raise CheckpointError(f"`{folder.path}` must go on with the rows it began with, got others from its files")
+            raise CheckpointError(f"`{folder.path}` must be resumed with the same rows, but its files have others")
         measured = ["val_loss", *(f"val_{name}" for name in self.subject.metrics)] if "validation" in parts else []
         rows, group = len(parts["train"].X), self.plan.config.trainer.accumulate
         why = next(found.disagreements(self.trainer, rows, group, measured, monitor), None)
         if why is not None:
-            raise CheckpointError(f"`{folder.checkpoint}` must agree with itself and its run, got {why}")
+            raise CheckpointError(f"`{folder.checkpoint}` must be consistent with itself and its run, got {why}")
 
-    # What the fit calls
+    # Callback
 
     def begin(self, trainer: Any, history: History) -> None:
         self.monitor.begin(trainer, history)
         if self.checkpoint is not None:
             for name, other in self.others.items():
-                if name in self.checkpoint.callbacks:  # patience may be new
+                if name in self.checkpoint.callbacks:  # patience may have changed
                     other.load_state(self.checkpoint.callbacks[name])
             self.monitor.best = self.best["value"]
         self.due = time.perf_counter() + max(self.plan.config.run.checkpoint_seconds, self.waited / WRITING)
@@ -107,7 +107,7 @@ class Training(Callback):
         self._look_up(history)
 
     def _look_up(self, history: History) -> None:
-        """Save a checkpoint where one is due, and stop where that is wanted."""
+        """Save a checkpoint if due, and stop if requested."""
         now = time.perf_counter()
         limit = self.plan.time_limit
         try:
@@ -125,12 +125,12 @@ class Training(Callback):
             self.flush_at = time.perf_counter() + FLUSH_SECONDS
 
     def _try_to(self, write: Callable[[], None]) -> None:
-        """Write, or say why that fails, which is no reason to end a run that is well."""
+        """Write, or report why that fails; the run continues."""
         try:
             write()
         except FileError as error:
             self.due = self.flush_at = time.perf_counter() + RETRY_SECONDS
-            self.progress.say(f"{error}; training goes on, and it is tried again")
+            self.progress.say(f"{error}; training continues, and the write is tried again")
 
     def epoch(self, trainer: Any, history: History) -> None:
         at = len(history.loss) - 1
@@ -147,7 +147,7 @@ class Training(Callback):
     # Files
 
     def save(self, history: History, done: bool = False) -> None:
-        """A checkpoint, and the networks of the last and of the best epoch; says when the next one is due."""
+        """Save a checkpoint and the networks of the last and the best epoch; sets when the next one is due."""
         begun = time.perf_counter()
         arrays, numbers = state_of(self.trainer)
         arrays = {**arrays, **{f"best/{name}": array for name, array in self.best_arrays.items()}}
@@ -159,7 +159,7 @@ class Training(Callback):
         self.due = now + max(self.plan.config.run.checkpoint_seconds, (now - begun) / WRITING)
 
     def save_networks(self, more: dict[Path, bytes] | None = None) -> None:
-        """`last.safetensors` and `best.safetensors`, what else there is, and the epochs so far."""
+        """Write `last.safetensors`, `best.safetensors`, other files, and the epochs so far."""
         last = self.trainer.evaluated
         last.about = self.net.about
         networks = {self.folder.last: to_bytes(last), self.folder.best: to_bytes(self.best_network())}
@@ -179,11 +179,11 @@ class Training(Callback):
     # The run
 
     def go(self) -> dict[str, Any]:
-        """Train to the end; what the run came to."""
-        with self.signals:  # one that comes after the last epoch ends nothing
+        """Train to the end; returns the result."""
+        with self.signals:  # a stop after the last epoch has no effect
             if self._is_complete():
                 history = self._restored()
-                # What follows the last checkpoint: a process that died in between did not write it.
+                # Written after the last checkpoint, so missing if the process died in between.
                 self._write_history(history)
                 self.save_networks()
             else:
@@ -195,14 +195,14 @@ class Training(Callback):
             return self._finished(history)
 
     def _is_complete(self) -> bool:
-        """Whether the run that is to go on had nothing left to do when its checkpoint was written."""
+        """Whether the resumed run was complete at its checkpoint."""
         found = self.checkpoint
         if found is None or not found.done:
             return False
         return self._stays_stopped(found.history) or len(found.history.loss) >= self.plan.config.trainer.epochs
 
     def _restored(self) -> History:
-        """The trainer as the checkpoint has it, with the best so far; the history of both."""
+        """Restore trainer and best network from the checkpoint; returns the history."""
         assert self.checkpoint is not None
         try:
             load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)
@@ -212,12 +212,12 @@ class Training(Callback):
         return self.checkpoint.history
 
     def _stays_stopped(self, history: History) -> bool:
-        """Whether what ended the fit ends it now, too: early stopping as it was when the checkpoint was written."""
+        """Whether early stopping, as it was at the checkpoint, still ends the fit."""
         assert self.checkpoint is not None
         if self.checkpoint.settings:
             both = self.checkpoint.settings, self.subject.settings
             before, now = (said.get("trainer", {}).get("early_stopping") for said in both)
-        else:  # of an older version, whose file says so alone
+        else:  # an older version, without settings in its file
             before = plan_of(read(self.folder.config)).config.trainer.early_stopping
             now = self.plan.config.trainer.early_stopping
         return bool(history.stopped) and before == now
@@ -230,12 +230,12 @@ class Training(Callback):
         history = None
         if self.checkpoint is not None:
             history = self._restored()
-            if not self._stays_stopped(history):  # else it was cut off between its last epoch and its end
+            if not self._stays_stopped(history):  # else it died between its last epoch and its end
                 history.stopped = ""
-        folder.remove(folder.result)  # of fewer epochs
+        folder.remove(folder.result)  # a run of fewer epochs
         begun = time.perf_counter()
         folder.write(folder.config, as_yaml(absolute(self.subject.resolved)), lasting=True)
-        self.waited = time.perf_counter() - begun  # for the disk, as a checkpoint will
+        self.waited = time.perf_counter() - begun  # allow for the time to write it
         self._write_history(history)
         if not folder.environment.is_file():
             threads = getattr(self.trainer, "threads", 0)
@@ -276,7 +276,7 @@ class Training(Callback):
         return found
 
     def _finished(self, history: History) -> dict[str, Any]:
-        """What the run came to, said in its folder."""
+        """Write the result to the folder."""
         folder = self.folder
         net = self.best_network()
         metrics = {
@@ -302,22 +302,22 @@ class Training(Callback):
 
 
 def best_of(checkpoint: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Value and epoch of the best, and its arrays."""
+    """Value, epoch and arrays of the best."""
     arrays = {k.removeprefix("best/"): v for k, v in checkpoint.arrays.items() if k.startswith("best/")}
     return checkpoint.best, arrays
 
 
 def refuse_changes(before: Plan, after: Plan) -> None:
-    """Refuse to go on with a run whose settings are others."""
+    """Refuse to resume a run with other settings."""
     task = before.config.data.task or "numbers"
     pair = [resolved(p, p.loss, list(p.config.trainer.metrics or ()), task) for p in (before, after)]
     for path, old, new in differences(*pair):
         may = "where epochs, time limit and patience may change"
-        raise fail(after.text, path, f"must stay {old} when a run goes on, {may}, got {new}")
+        raise fail(after.text, path, f"must stay {old} when a run is resumed, {may}, got {new}")
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:
-    """Paths at which two resolved configurations differ and may not, and both values as messages show them."""
+    """Paths at which two resolved configurations differ and may not, and both values for messages."""
     for path in changes(old, new):
         values = []
         for data in (old, new):
@@ -329,7 +329,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[tupl
 
 
 def _known(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
-    """What is in `new` of the keys of `old`: an older version had fewer."""
+    """`new` restricted to the keys of `old`, as an older version had fewer."""
     return {key: _known_value(value, old[key]) for key, value in new.items() if key in old}
 
 

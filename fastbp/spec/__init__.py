@@ -1,4 +1,4 @@
-"""What a user says: layers, signals, graphs, losses and what parameters start as, checked; nothing of it runs."""
+"""The user's description of a network: layers, signals, graphs, losses and initialisers, checked; nothing here runs."""
 
 from fastbp.engine import check_lanes
 

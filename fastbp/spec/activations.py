@@ -1,4 +1,4 @@
-"""Activations as layer specs, and what is known of their size: where a gradient can overflow is judged by it."""
+"""Activations as layer specs, with bounds on values and derivatives that show whether gradients can overflow."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ class PReLU(Layer):
     Parameters
     ----------
     per_feature : bool
-        Whether every feature has an a of its own; otherwise all share one.
+        Whether every feature has its own a; otherwise all share one.
     init : float
-        What a is at first.
+        Initial value of a.
     """
 
     kind: ClassVar[str] = "prelu"

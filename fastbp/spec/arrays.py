@@ -1,4 +1,4 @@
-"""The edge: whatever NumPy can read comes in here, is checked once, and leaves as the kernels want it.
+"""Checks and conversion of users' arrays for the kernels.
 
 A float32 array in C order passes through untouched, read-only and memory-mapped ones too; everything else is converted
 once. What cannot be used raises one sentence that names it, before any kernel runs.
@@ -17,13 +17,11 @@ from fastbp.errors import DataError, DataTypeError, ShapeError
 
 
 def read(name: str, value: Any) -> NDArray[Any]:
-    """Whatever NumPy can read."""
+    """Anything NumPy can read, as an array."""
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError):  # a RuntimeError is what tensors with gradients raise
-        raise DataError(
-            f"`{name}` must be an array of numbers, got a `{type(value).__name__}` that NumPy cannot read as one"
-        ) from None
+        raise DataError(f"`{name}` must be an array of numbers, got a `{type(value).__name__}`") from None
 
 
 def as_array(name: str, value: Any) -> NDArray[Any]:
@@ -37,8 +35,8 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
 
 
 def to_dtype(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The same numbers in C order, aligned, in native byte order; the array itself where it is so already."""
-    with np.errstate(over="ignore"):  # what becomes infinite is reported by whoever needs finite numbers
+    """The same numbers in C order, aligned, in native byte order; uncopied if possible."""
+    with np.errstate(over="ignore"):  # overflow is reported where finite numbers are needed
         return np.require(array, dtype, ["C", "A"])
 
 
@@ -61,7 +59,7 @@ def side_by_side(
 ) -> Any:
     """One matrix of several inputs or outputs: a tuple or list with an array for each, or a dict of them.
 
-    Others are returned as they are.
+    Other values are returned unchanged.
     """
     widths = [width for _, width in parts]
     if isinstance(value, Mapping):
@@ -75,7 +73,7 @@ def side_by_side(
     if not apart:
         return value
     if len(value) != len(parts):
-        raise ShapeError(f"`{name}` must have an array for each of {len(parts)} {kind}s, got `{len(value)}`")
+        raise ShapeError(f"`{name}` must have one array for each of {len(parts)} {kind}s, got `{len(value)}`")
     found = [
         rows(f"{name}[{i}]", part, width, dtype) for i, (part, width) in enumerate(zip(value, widths, strict=True))
     ]
@@ -87,7 +85,7 @@ def side_by_side(
 
 
 def largest(name: str, array: NDArray[Any], original: Any = None) -> int:
-    """Bits of the largest magnitude in an array that must be finite; `original` is what it was made from."""
+    """Bits of the largest magnitude in an array that must be finite; `original` is the unconverted array."""
     result = np.zeros(1, np.int64)
     real = array.dtype.name
     scan = kernel_address("scan_reals", real)
@@ -124,7 +122,7 @@ def labels(name: str, value: Any, count: int, classes: int, dtype: np.dtype[Any]
             at = int(np.argmin(whole))
             raise DataError(f"`{name}` must be class numbers, got `{array[at]}` at `[{at}]`")
     bad = -1
-    if array.dtype.kind in "fu":  # what is too large for int64 must not wrap around
+    if array.dtype.kind in "fu":  # values too large for int64 must not wrap around
         outside = (array < 0) | (array >= classes)
         bad = int(np.argmax(outside)) if outside.any() else -1
     if bad < 0:
@@ -146,7 +144,7 @@ def _first_bad_label(array: NDArray[np.int64], classes: int, real: str) -> int:
 
 
 def targets(name: str, value: Any, count: int, width: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """One row of numbers for each row of X; a vector will do where there is one output."""
+    """One row of numbers for each row of X; or a vector, for one output."""
     array = as_array(name, value)
     if array.ndim == 1 and width == 1:
         array = array[:, None]
@@ -168,7 +166,7 @@ def within(name: str, array: NDArray[Any], low: float, high: float) -> NDArray[A
 
 
 def weights(name: str, value: Any, count: int) -> NDArray[np.float64]:
-    """One number a row, none below 0 and some above it."""
+    """One number per row, at least 0 and not all 0."""
     array = as_array(name, value)
     if array.shape != (count,):
         raise ShapeError(f"`{name}` must have shape `({count},)`, one number a row, got `{array.shape}`")
@@ -194,7 +192,7 @@ def codes(name: str, array: NDArray[Any], column: int, count: int) -> None:
 
 
 def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The caller's own buffer for results."""
+    """The caller's output buffer."""
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
         got = f"`{out.shape}` of `{out.dtype}`" if isinstance(out, np.ndarray) else f"`{type(out).__name__}`"
         raise ShapeError(f"`out` must be an array of shape `{shape}` of `{dtype}`, got {got}")

@@ -1,4 +1,4 @@
-"""Everything that has a name, by the name that files use: what the files of activations, layers and losses define."""
+"""Activations, layers and losses by the names used in files: what their files define."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ LOSSES: dict[str, type[Loss]] = {**named(class_losses), **named(number_losses)}
 
 
 def is_layer(layer: Any) -> bool:
-    """Whether this is a layer of ours, and no class that somebody made of one."""
+    """Whether this is a layer of ours, not of a user's subclass."""
     return isinstance(layer, Layer) and LAYERS.get(layer.kind) is type(layer)
 
 
 def activation_named(where: str, given: Any) -> Activation:
-    """The activation of this name, or that of a formula."""
+    """The activation of this name or formula."""
     if isinstance(given, str) and given not in ACTIVATIONS and is_formula(given):
         return Custom(given)
     if not isinstance(given, str) or given not in ACTIVATIONS:
@@ -48,7 +48,7 @@ def activation_named(where: str, given: Any) -> Activation:
 
 
 def loss_of(value: Any, where: str = "loss") -> Loss:
-    """A loss as it is, or the one of this name with its default settings."""
+    """A loss unchanged, or the one of this name with its default settings."""
     if isinstance(value, Loss) and value.kind:
         return value
     if not isinstance(value, str):
@@ -63,5 +63,5 @@ def loss_of(value: Any, where: str = "loss") -> Loss:
 
 
 def facts_of(loss: str | Loss) -> Loss | type[Loss]:
-    """What knows the facts of a loss: itself, or the class of this name; of a formula those that all losses have."""
+    """The loss itself, or its class by name; the base class for a formula."""
     return loss if isinstance(loss, Loss) else LOSSES.get(loss, Loss)

@@ -65,7 +65,7 @@ def small(where: str, value: Any) -> float:
     """Check an ε: above 0 and below 1."""
     number = positive(where, value)
     if number >= 1.0:
-        hint = "the number of features is not given, it follows from the layer before"
+        hint = "the number of features is that of the layer before"
         raise ConfigError(f"`{where}` must be above 0 and below 1, got `{number}`\nhint: {hint}")
     return number
 
@@ -87,14 +87,14 @@ def between(where: str, value: Any, low: float, high: float) -> float:
     return number
 
 
-FORMULA = r"[()+*/<>=,%^]|^\s*[-0-9]|\s-\s"  # what no name has
+FORMULA = r"[()+*/<>=,%^]|^\s*[-0-9]|\s-\s"  # characters of formulas, not of names
 
 
 def is_formula(text: str) -> bool:
-    """Whether text is meant as a formula and not as a name."""
+    """Whether text is a formula, not a name."""
     return bool(re.search(FORMULA, text))
 
 
 def signed(seed: int) -> int:
-    """The 64 bits of a seed as the signed word that a plan holds."""
+    """A 64-bit seed as a signed word."""
     return seed - 2**64 if seed >= 2**63 else seed

@@ -57,10 +57,10 @@ class CrossEntropy(Loss):
     label_smoothing : float, 0 <= ε <= 1
         The target becomes (1 - ε) t + ε / K.
     class_weights : list of K numbers, or dict of class to number, optional
-        What rows of a class count for; classes that a dict does not name count 1. The mean is divided by what the rows
-        count for, as in PyTorch; with probabilities for targets, by their number.
+        Weights of classes; classes missing in a dict have weight 1. The mean is divided by the sum of the rows'
+        weights, as in PyTorch; for targets that are probabilities, by the number of rows.
     ignore_index : int, optional
-        Rows with this label count nothing.
+        Rows with this label are ignored.
     reduction : {"mean", "sum"}
     """
 
@@ -73,7 +73,7 @@ class CrossEntropy(Loss):
     label_smoothing: float = 0.0
     class_weights: Any = None
     ignore_index: int | None = None
-    _listed: ClassVar[bool] = False  # whether weights came as a list, one a class
+    _listed: ClassVar[bool] = False  # whether weights were given as a list
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,7 +83,7 @@ class CrossEntropy(Loss):
         object.__setattr__(self, "_listed", listed)
         self._check("class_weights", _class_weights)
         if self.class_weights is not None and not any(weight for _, weight in self.class_weights):
-            raise ConfigError("`CrossEntropy.class_weights` must have one above 0, got none")
+            raise ConfigError("`CrossEntropy.class_weights` must have one above 0")
         if self.ignore_index is not None:
             self._check("ignore_index", whole, -(2**63))
 
@@ -111,7 +111,7 @@ class CrossEntropy(Loss):
         return self.class_weights is None and self.ignore_index is None and self.label_smoothing == 0.0
 
     def constants(self, outputs: int) -> tuple[float, float]:
-        return 0.0, 0.0  # the kernels read neither
+        return 0.0, 0.0  # unused by the kernels
 
     def of_rows(self, z: Any, t: Any) -> Any:
         return t * (log_sum_exp(z) - z)
@@ -135,9 +135,7 @@ class CrossEntropy(Loss):
             ignored = array == self.ignore_index
             if ignored.any():
                 if ignored.all():
-                    raise DataError(
-                        f"`{name}` must have a row that is not `ignore_index`, {self.ignore_index}, got none"
-                    )
+                    raise DataError(f"`{name}` must have a row that is not `ignore_index`, {self.ignore_index}")
                 value = np.where(ignored, 0, array)
                 weights = (~ignored).astype(np.float64).reshape(-1)
         labels = arrays.labels(name, value, rows, outputs, dtype)
@@ -164,14 +162,14 @@ class CrossEntropy(Loss):
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy(Loss):
-    """Sigmoid and cross-entropy of yes or no, for each output by itself, averaged over outputs; z are logits.
+    """Sigmoid and binary cross-entropy for each output, averaged over outputs; z are logits.
 
     Targets are numbers from 0 to 1, shape (rows, outputs), or (rows,) for one output.
 
     Parameters
     ----------
     pos_weight : float or list of floats, > 0
-        What a yes counts for, beside a no that counts 1; one number, or one for each output.
+        Weight of positive targets, relative to negative ones; one number, or one for each output.
     reduction : {"mean", "sum"}
     """
 
@@ -215,7 +213,7 @@ class MultiMargin(Loss):
     kind: ClassVar[str] = "multi_margin"
     of_labels: ClassVar[bool] = True
     tasks: ClassVar[tuple[str, ...]] = ("classes",)
-    metrics: ClassVar[tuple[str, ...]] = ("labels", "scores")  # margins are not logarithms of probabilities
+    metrics: ClassVar[tuple[str, ...]] = ("labels", "scores")  # scores are not log probabilities
     p: int = 1
     margin: float = 1.0
 

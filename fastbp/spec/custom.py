@@ -1,8 +1,7 @@
-"""A user's own activation or loss: written as a plain function or as text, differentiated by the gates' table, compiled
-as one formula.
+"""Custom activations and losses: functions or text, differentiated by the table of gates and compiled as one kernel.
 
-What is kept of a function is the gates it was made of, so it is saved, compared and compiled as data; two that compute
-the same by the same gates have one kernel, whose name is a hash of the formula.
+A function is stored as its gates, so it is saved, compared and compiled as data; equal formulas share one kernel, whose
+name is a hash of the formula.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ TRACED: dict[str, tuple[Graph, list[int], list[int]]] = {}
 
 
 def formula_of(where: str, given: Any, names: Sequence[str]) -> str | Gates:
-    """A formula as it is kept: text as it stands, a function as the gates that it was made of."""
+    """A formula as stored: text unchanged, a function as its gates."""
     if isinstance(given, str):
-        _gates(where, parse(given, names, where), names)  # which refuses what is no formula of the names
+        _gates(where, parse(given, names, where), names)  # raises if it is no formula of these names
         return given
     if isinstance(given, list | tuple):
         return _from_data(where, given, len(names))
@@ -57,9 +56,9 @@ def _gates(where: str, function: Callable[..., Any], names: Sequence[str]) -> Ga
         raise ConfigTypeError(f"`{where}` must give one number, got a {type(found).__name__}")
     output = node_of(graph, found)
     if graph.shape(output) != ():
-        raise ConfigError(f"`{where}` must work number by number, got a result of shape `{graph.shape(output)}`")
+        raise ConfigError(f"`{where}` must be elementwise, got a result of shape `{graph.shape(output)}`")
     if arguments[0] not in graph.needed([output]):
-        raise ConfigError(f"`{where}` must depend on {names[0]}, got what is the same for all of them")
+        raise ConfigError(f"`{where}` must depend on {names[0]}, got a constant")
     order = graph.needed([output])
     places = {a: i for i, a in enumerate(arguments)}
     gates: list[tuple[Any, ...]] = [("argument",)] * len(arguments)
@@ -79,7 +78,7 @@ def _gates(where: str, function: Callable[..., Any], names: Sequence[str]) -> Ga
 
 
 def _from_data(where: str, data: Sequence[Any], count: int) -> Gates:
-    """Gates that a file holds."""
+    """Gates from a file."""
     gates: list[tuple[Any, ...]] = []
     for i, entry in enumerate(data):
         if not _is_gate(entry, i, count):
@@ -122,7 +121,7 @@ def _traced(formula: str | Gates, names: Sequence[str]) -> tuple[Graph, list[int
 
 @cache
 def activation_kernels(formula: str | Gates) -> tuple[str, str]:
-    """Names of the kernels of y = f(x) alone and with f'(x), which are there from now on."""
+    """Make the kernels of y = f(x), alone and with f'(x); returns their names."""
     graph, (x,), y = _traced(formula, ("x",))
     (slope,) = pull(graph, [(y, graph.constant(1.0))], [x])
     alone, both = fused(graph, [x], [y]), fused(graph, [x], [y, slope])
@@ -137,7 +136,7 @@ def activation_kernels(formula: str | Gates) -> tuple[str, str]:
 
 @cache
 def loss_kernel(formula: str | Gates) -> str:
-    """Name of the kernel of a loss, which is there from now on."""
+    """Make the kernel of a loss; returns its name."""
     graph, (z, t), value = _traced(formula, ("z", "t"))
     (dz,) = pull(graph, [(value, graph.constant(1.0))], [z])
     both = fused(graph, [z, t], [value, dz])
@@ -149,7 +148,7 @@ def loss_kernel(formula: str | Gates) -> str:
 
 
 def penalty_kernel(given: Any) -> str:
-    """Name of the kernel of a penalty, a function of one parameter w, which is there from now on."""
+    """Make the kernel of a penalty, a function of one parameter w; returns its name."""
     formula = formula_of("penalty", given, ("w",))
     graph, (w,), value = _traced(formula, ("w",))
     (slope,) = pull(graph, [(value, graph.constant(1.0))], [w])
@@ -178,7 +177,7 @@ def _value(graph: Graph, number: int, known: dict[int, Any]) -> float:
 
 @dataclass(frozen=True, repr=False)
 class Custom(Activation):
-    """y = f(x), number by number, for a function of the user's; see `fb.activation`.
+    """y = f(x), elementwise, for a custom function; see `fb.activation`.
 
     Parameters
     ----------
@@ -207,7 +206,7 @@ class Custom(Activation):
 
 @dataclass(frozen=True, repr=False)
 class CustomLoss(Loss):
-    """ℓ = Σ_n f(z_n, t_n) / N for a function of the user's; see `fb.loss`."""
+    """ℓ = Σ_n f(z_n, t_n) / N for a custom function; see `fb.loss`."""
 
     kind: ClassVar[str] = "custom"
     formula: Any  # type: ignore[misc]
@@ -233,7 +232,7 @@ class CustomLoss(Loss):
 
 
 def activation(formula: Callable[[Any], Any] | str) -> Custom:
-    """An activation of your own, differentiated gate by gate and compiled as one formula.
+    """A custom activation, differentiated gate by gate and compiled as one formula.
 
     Parameters
     ----------
@@ -253,15 +252,15 @@ def activation(formula: Callable[[Any], Any] | str) -> Custom:
 
 
 def loss(formula: Callable[[Any, Any], Any] | str, reduction: str = "mean") -> CustomLoss:
-    """A loss of your own, differentiated gate by gate and compiled as one formula: the mean over outputs and rows.
+    """A custom loss, differentiated gate by gate and compiled as one formula: the mean over outputs and rows.
 
     Parameters
     ----------
     formula : callable or str
-        A function of two numbers, what the network put out and its target, such as ``lambda z, t: np.abs(z - t) ** 3``;
+        A function of two numbers, output and target, such as ``lambda z, t: np.abs(z - t) ** 3``;
         or the same as text, "abs(z - t) ** 3".
     reduction : {"mean", "sum"}
-        Over the rows, as of other losses.
+        Over the rows, as for other losses.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Gates as layer specs: what joins the branches of a network, or takes a signal apart. None has parameters."""
+"""Gates as layer specs: they join branches of a network or split a signal, and have no parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastbp.spec.layers import Layer
 
 @dataclass(frozen=True)
 class Gate(Layer):
-    """A layer of signals of one width, number by number."""
+    """An elementwise layer of signals of the same width."""
 
     arity: ClassVar[tuple[int, int | None]] = (2, 2)
 
@@ -27,7 +27,7 @@ class Gate(Layer):
 
 @dataclass(frozen=True)
 class Add(Gate):
-    """z = x + y, and so on for more signals; each gets the cotangent of z as it is."""
+    """z = x + y, and so on for more signals; each gets the cotangent of z unchanged."""
 
     kind: ClassVar[str] = "add"
     arity: ClassVar[tuple[int, int | None]] = (2, None)
@@ -56,7 +56,7 @@ class Divide(Gate):
 
 @dataclass(frozen=True)
 class Concat(Gate):
-    """The features of several signals, one behind the other."""
+    """The features of several signals, concatenated."""
 
     kind: ClassVar[str] = "concat"
     arity: ClassVar[tuple[int, int | None]] = (2, None)
@@ -68,14 +68,14 @@ class Concat(Gate):
 
 @dataclass(frozen=True)
 class Slice(Layer):
-    """Some of the features, one behind the other.
+    """A range of the features.
 
     Parameters
     ----------
     start : int, >= 0
-        The first.
+        The first feature.
     stop : int, > start
-        The first that is left out.
+        The end, exclusive.
     """
 
     kind: ClassVar[str] = "slice"
@@ -116,7 +116,7 @@ class Mean(Layer):
 
 @dataclass(frozen=True)
 class Repeat(Layer):
-    """One number a row, given to every feature.
+    """One number per row, broadcast to every feature.
 
     Parameters
     ----------

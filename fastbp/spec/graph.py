@@ -1,6 +1,6 @@
 """The network as data: a static graph of layers, its shapes inferred and checked once.
 
-Nodes stand in an order in which every node comes after its sources, so there are no cycles, and say which those are.
+Nodes are in topological order, so there are no cycles.
 `chain` makes the graph of a list of layers, `wired` that of signals (`signals.py`).
 """
 
@@ -28,7 +28,7 @@ class Node:
     ----------
     sources : the indices of the nodes it reads, INPUT for the rows of X
     widths : features of each of them
-    home : the node whose parameters it has: its own name, but for a layer that is used again
+    home : name of the node that owns its parameters: its own, unless they are shared
     """
 
     index: int
@@ -46,7 +46,7 @@ class Node:
 
     @property
     def shares(self) -> bool:
-        """Whether its parameters are those of a node before."""
+        """Whether it shares the parameters of an earlier node."""
         return self.home != self.name
 
     def parameter(self, part: str) -> str:
@@ -61,8 +61,8 @@ class Graph:
     Attributes
     ----------
     inputs : features of X
-    heads : the nodes whose outputs are the network's; where they are several the last node puts them together
-    parts : name, if there is one, and features of each input; X has them side by side
+    heads : the nodes whose outputs are the network's; if there are several, the last node joins them
+    parts : name (or "") and features of each input; X has them side by side
     """
 
     inputs: int
@@ -85,7 +85,7 @@ class Graph:
         return tuple(self.nodes[head].layer for head in self.heads)
 
     def readers(self) -> list[int]:
-        """How many read what each node puts out."""
+        """The number of readers of each node's output."""
         found = [0] * len(self.nodes)
         for node in self.nodes:
             for source in node.sources:
@@ -102,7 +102,7 @@ class Graph:
         return out
 
     def states(self) -> dict[str, tuple[tuple[int, ...], float]]:
-        """Shape and first value of everything that is learned without a gradient."""
+        """Shape and initial value of all running statistics."""
         out: dict[str, tuple[tuple[int, ...], float]] = {}
         for node in self.nodes:
             for part, state in node.layer.states(node.inputs).items():
@@ -110,7 +110,7 @@ class Graph:
         return out
 
     def decaying(self) -> set[str]:
-        """Parameters that weight decay is meant for: matrices and tables, no biases, norms or scales."""
+        """Parameters with weight decay: matrices and tables, no biases, norms or scales."""
         return {node.parameter(part) for node in self.nodes for part in node.layer.decays}
 
     def codes(self) -> tuple[tuple[int, int], ...]:
@@ -125,7 +125,7 @@ class Graph:
 
 
 def column_of(nodes: Sequence[Node], source: int) -> int | None:
-    """Which column of X is the first of a signal that is cut from X; None where it is computed."""
+    """The first column in X of a signal that is a slice of X; None if it is computed."""
     first = 0
     while source != INPUT:
         layer = nodes[source].layer
@@ -160,11 +160,9 @@ class Builder:
         widths = tuple(self.width(s) for s in sources)
         outputs = layer.of(widths, [self.title(s) for s in sources])
         if isinstance(layer, Embedding) and column_of(self.nodes, sources[0]) is None:
-            raise ConfigError(
-                f"`layers[{index}]` is an Embedding, which must be the first layer, got one behind others"
-            )
+            raise ConfigError(f"`layers[{index}]` is an Embedding, which must be the first layer")
         if name in self._named:
-            raise ConfigError(f"`name` must be of one layer only, got `{name}` for two")
+            raise ConfigError(f"`name` must be unique, got `{name}` for two layers")
         if home is not None:
             self._check_shared(layer, widths, self._named[home])
         node = self._named[name] = Node(index, layer, sources, widths, outputs, name, home or name)
@@ -173,29 +171,27 @@ class Builder:
 
     def _check_shared(self, layer: Layer, widths: tuple[int, ...], first: Node) -> None:
         if isinstance(layer, Embedding) or layer.states(widths[0]):
-            raise ConfigError(
-                f"`{type(layer).__name__}` must be used once, as it learns of its rows, got it used again"
-            )
+            raise ConfigError(f"`{type(layer).__name__}` must be used once, as it keeps statistics of its rows")
         if widths != first.widths:
             raise ShapeError(
-                f"`{first.name}`, {layer}, must have signals of the same width wherever it is used,"
+                f"`{first.name}`, {layer}, must have signals of the same width in every use,"
                 f" got `{first.inputs}` and `{widths[0]}`"
             )
 
     def done(self, heads: Sequence[int]) -> Graph:
         if len(heads) > 1:
-            self.add(Concat(), heads, "outputs[:]")  # a name that no layer of a user can have
+            self.add(Concat(), heads, "outputs[:]")  # a name that users cannot give
         return Graph(self.inputs, tuple(self.nodes), tuple(heads), self.parts)
 
 
 def graph_of(layers: Any, inputs: Any, outputs: Any) -> Graph:
-    """The graph of a list of layers for so many inputs, or of what lies between input and output signals."""
+    """The graph of a list of layers, or of all between input and output signals."""
     if outputs is None:
         if layers is None and isinstance(inputs, Signal):
-            raise ConfigError("`outputs` must be given with an `fb.Input`, got none")
+            raise ConfigError("`outputs` must be given with an `fb.Input`")
         return chain(layers, inputs)
     if layers is not None:
-        raise ConfigError("`layers` must not be given together with `outputs`, which say what the layers are")
+        raise ConfigError("`layers` must not be given together with `outputs`, which define the layers")
     return wired(inputs, outputs)
 
 
@@ -220,19 +216,19 @@ def chain(layers: Any, inputs: Any) -> Graph:
 
 
 def wired(inputs: Any, outputs: Any) -> Graph:
-    """Graph of all that lies between signals."""
+    """Graph of all between signals."""
     ins, outs = _listed("inputs", inputs), _listed("outputs", outputs)
     for i, signal in enumerate(ins):
         if signal.layer is not None:
-            raise ConfigError(f"`inputs[{i}]` must be an `fb.Input`, got what comes out of {called(signal)}")
+            raise ConfigError(f"`inputs[{i}]` must be an `fb.Input`, got the output of {called(signal)}")
     if len({id(s) for s in ins}) < len(ins):
-        raise ConfigError("`inputs` must have every input once, got one twice")
+        raise ConfigError("`inputs` must have every input only once")
     given = [s.name or f"input{i}" for i, s in enumerate(ins)]
     if len(set(given)) < len(given):
         raise ConfigError(f"`inputs` must have different names, got `{', '.join(given)}`")
     for i, signal in enumerate(outs):
         if signal.layer is None:
-            raise ConfigError(f"`outputs[{i}]` must come out of a layer, got {called(signal)}")
+            raise ConfigError(f"`outputs[{i}]` must be the output of a layer, got {called(signal)}")
     builder = Builder([(s.name, s.features) for s in ins])
     at: dict[int, int] = {}
     first = 0
@@ -259,20 +255,20 @@ def wired(inputs: Any, outputs: Any) -> Graph:
 
 
 def _learns(signal: Signal) -> bool:
-    """Whether its layer has something that calling it again would share."""
+    """Whether its layer has parameters or statistics, which another call shares."""
     width, layer = signal.sources[0].features, signal.layer
     return layer is not None and bool(layer.draws(width) or layer.states(width))
 
 
 def _names_of_learners(signals: list[Signal]) -> dict[int, str | None]:
-    """The one name of each layer that learns, by its id, whichever of its calls said it."""
+    """The name of each layer that learns, by id, from whichever of its calls gave one."""
     names: dict[int, str | None] = {}
     for signal in signals:
         if _learns(signal):
             known = names.get(id(signal.layer))
             if known is not None and signal.name not in (None, known):
                 raise ConfigError(
-                    f"`name` must be one name for a layer that is shared, got `{known}` and `{signal.name}`"
+                    f"`name` must be the same in all uses of a shared layer, got `{known}` and `{signal.name}`"
                 )
             names[id(signal.layer)] = known or signal.name
     return names
@@ -291,16 +287,14 @@ def _listed(where: str, value: Any) -> list[Signal]:
 
 
 def _between(ins: list[Signal], outs: list[Signal]) -> list[Signal]:
-    """The signals that the outputs depend on, in the order in which they were made."""
+    """The signals that the outputs depend on, in the order of creation."""
     known, found, stack = {id(s) for s in ins}, {}, list(outs)
     while stack:
         signal = stack.pop()
         if id(signal) in known:
             continue
         if signal.layer is None:
-            raise ConfigError(
-                f"`inputs` must have every input that outputs depend on, got them without {called(signal)}"
-            )
+            raise ConfigError(f"`inputs` must have every input that outputs depend on, but lack {called(signal)}")
         known.add(id(signal))
         found[signal.serial] = signal
         stack += signal.sources
@@ -308,7 +302,7 @@ def _between(ins: list[Signal], outs: list[Signal]) -> list[Signal]:
 
 
 def to_data(graph: Graph) -> dict[str, Any]:
-    """What a file says about a graph: a chain is its layers alone."""
+    """A graph as data for files; a chain is a list of its layers."""
     layers = [{"kind": node.layer.kind, **node.layer.plain()} for node in graph.nodes]
     data: dict[str, Any] = {"inputs": graph.inputs, "layers": layers}
     if graph == _chained(graph):
@@ -320,7 +314,7 @@ def to_data(graph: Graph) -> dict[str, Any]:
 
 
 def _chained(graph: Graph) -> Graph | None:
-    """The chain of the same layers, where they are one."""
+    """The layers as a chain, if they are one; else None."""
     if len(graph.heads) > 1 or any(len(node.sources) > 1 for node in graph.nodes):
         return None
     try:
@@ -330,7 +324,7 @@ def _chained(graph: Graph) -> Graph | None:
 
 
 def from_data(data: dict[str, Any]) -> Graph:
-    """The graph that a file describes."""
+    """The graph from a file's data."""
     entries: list[tuple[Layer, dict[str, Any]]] = []
     for entry in data["layers"]:
         settings = dict(entry)

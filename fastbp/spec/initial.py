@@ -5,8 +5,8 @@ element, in row-major order. The normal ones take them in pairs (Box and Muller,
 
     r = √(-2 log u₂ᵢ)    z₂ᵢ = r cos 2πu₂ᵢ₊₁    z₂ᵢ₊₁ = r sin 2πu₂ᵢ₊₁
 
-so an element depends on its own place and on no other element, except in an orthogonal matrix. Where a number is
-drawn again, because it is cut off, its place in another stream says what it becomes.
+so an element depends on its own place only, except in an orthogonal matrix. A truncated number is drawn again from its
+place in another stream.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from fastbp.spec.checks import positive, real
 
 Array = NDArray[np.float64]
 
-CUT = 2.0  # a truncated normal number is no further than this from 0
-CHUNK = 1 << 15  # numbers turned from uniform to normal in one go, so that what is between stays in cache
+CUT = 2.0  # largest magnitude of a truncated normal number
+CHUNK = 1 << 15  # numbers converted at a time, so that temporaries stay in cache
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Init:
     name : str
         One of `INITIALISERS`.
     scale : float, optional
-        What `INITIALISERS` says; its default stands there too.
+        See `INITIALISERS`, which has its default, too.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class Init:
 
 @dataclass(frozen=True)
 class Initialiser:
-    """What an initialiser draws, I the fan in, O the fan out and c the scale, as a sentence; what c means and is."""
+    """An initialiser: its distribution (I the fan in, O the fan out, c the scale), meaning and default of c."""
 
     formula: str
     scale: str = ""
@@ -86,7 +86,7 @@ INITIALISERS: dict[str, Initialiser] = {
 
 
 def init_spec(where: str, value: Any) -> Init:
-    """Check how a tensor is to be drawn: the name of an initialiser, or an `Init`; its scale is filled in.
+    """Check the name of an initialiser, or an `Init`, and fill in its scale.
 
     Examples
     --------
@@ -103,10 +103,10 @@ def init_spec(where: str, value: Any) -> Init:
     known = INITIALISERS[init.name]
     if init.scale is None:
         if init.name == "constant":
-            raise ConfigError(f"`{where}` must have a value where it is `constant`, got `None`")
+            raise ConfigError(f"`{where}` must have a value if it is `constant`, got `None`")
         return Init(init.name, known.default)
     if not known.scale:
-        raise ConfigError(f"`{where}` must have no scale where it is `{init.name}`, got `{init.scale}`")
+        raise ConfigError(f"`{where}` must have no scale if it is `{init.name}`, got `{init.scale}`")
     check = real if init.name == "constant" else positive
     return Init(init.name, check(f"{where}.scale", init.scale))
 
@@ -122,7 +122,7 @@ def draw(init: Init, shape: tuple[int, ...], fan_in: int, fan_out: int, seed: in
         I and O of the formulas; each element of a weight of shape (I, O) is one of the I an output sums over.
     seed : int, below 2**64
     tensor : int, below 2**32
-        Says which tensor of the network this is.
+        Number of the tensor in the network.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def draw(init: Init, shape: tuple[int, ...], fan_in: int, fan_out: int, seed: in
 
 @dataclass(frozen=True)
 class _Tensor:
-    """What is to be drawn, whatever the initialiser."""
+    """A tensor to be drawn by any initialiser."""
 
     shape: tuple[int, ...]
     fan_in: int
@@ -157,7 +157,7 @@ class _Tensor:
         return u[:count]
 
     def truncated(self) -> Array:
-        """Standard normal, drawn again until it is no further from 0 than CUT."""
+        """Standard normal, drawn again while its magnitude is above CUT."""
         z = self.normal()
         far = np.flatnonzero(np.abs(z) > CUT)
         attempt = 0
@@ -173,11 +173,11 @@ class _Tensor:
     def orthogonal(self) -> Array:
         """Normal numbers, their rows made orthonormal, or their columns where these are fewer."""
         if len(self.shape) != 2:
-            raise ConfigError(f"`orthogonal` must be for a matrix, got one of shape `{self.shape}`")
+            raise ConfigError(f"`orthogonal` needs a matrix, got shape `{self.shape}`")
         z = self.normal().reshape(self.shape)
         rows = z if z.shape[0] <= z.shape[1] else z.T
         count, width = rows.shape
-        lines = -(-width // 8) | 1  # an odd number of them: rows 4 KiB apart fight for the same places in L1
+        lines = -(-width // 8) | 1  # an odd number: rows 4 KiB apart would share cache sets of L1
         matrix = np.zeros((count, 8 * lines))
         matrix[:, :width] = rows
         function = kernel_address("orthonormalise", "float64")
@@ -212,5 +212,5 @@ _DRAWN: dict[str, Callable[[_Tensor, float], Array]] = {
 
 
 def tensor_of(node: int, part: int) -> int:
-    """The stream of a part: two a node, and for more than two the same numbers further on."""
+    """The stream of a part: two per node; further parts use later numbers."""
     return 2 * node + part % 2 + (part // 2 << 20)

@@ -21,9 +21,9 @@ class JointLoss(Loss):
     Parameters
     ----------
     losses : list of str or Loss
-        One for each output, in their order.
+        One for each output, in order.
     weights : list of float, >= 0, optional
-        What each counts for, by default 1.
+        Weight of each, by default 1.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class JointLoss(Loss):
     kind: ClassVar[str] = "joint"
     losses: Any
     weights: Any = None
-    reduction: str = field(default="mean", init=False, repr=False)  # that of all losses
+    reduction: str = field(default="mean", init=False, repr=False)  # the same for all losses
 
     def __post_init__(self) -> None:
         if isinstance(self.losses, str) or not isinstance(self.losses, Sequence):
@@ -55,7 +55,7 @@ class JointLoss(Loss):
             raise ConfigError(f"`weights` must have a number for each of {len(losses)} losses, got `{brief(weights)}`")
         for i, loss in enumerate(losses):
             if isinstance(loss, JointLoss):
-                raise ConfigError(f"`losses[{i}]` must be the loss of one output, got a joint one")
+                raise ConfigError(f"`losses[{i}]` must be the loss of one output, not a joint one")
             if loss.reduction != losses[0].reduction:
                 raise ConfigError(
                     f"`losses` must all have the same reduction, got `{losses[0].reduction}` and `{loss.reduction}`"
@@ -90,7 +90,7 @@ class JointLoss(Loss):
             plain = loss.targets(f"{name}[{i}]", y, rows, width, dtype)
             if plain.weights is not None or plain.normalisers is not None:
                 raise ConfigError(
-                    f"`losses[{i}]` must count all rows alike where there are several outputs, got `{brief(loss)}`\n"
+                    f"`losses[{i}]` must weight all rows alike with several outputs, got `{brief(loss)}`\n"
                     "hint: give `sample_weight`"
                 )
             if sample_weight is not None:

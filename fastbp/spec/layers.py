@@ -1,4 +1,4 @@
-"""Layer specs: what a user says a network is made of. They hold settings only, no arrays and no code."""
+"""Layer specs: settings only, no arrays and no code."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.spec.checks import between, chance, flag, small, whole
 from fastbp.spec.initial import Init, init_spec
 
-Draws = dict[str, tuple[Init, tuple[int, ...], int, int]]  # part -> how, shape, inputs and outputs it is scaled by
+Draws = dict[str, tuple[Init, tuple[int, ...], int, int]]  # part -> initialiser, shape, fan in, fan out
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What all layers have in common: a name in files, how many features come out for how many that go in, and which
-    parameters they have.
-    """
+    """Base of all layers: name in files, output features by input features, and parameters."""
 
     kind: ClassVar[str] = ""
-    decays: ClassVar[tuple[str, ...]] = ()  # parameters that weight decay is meant for
-    arity: ClassVar[tuple[int, int | None]] = (1, 1)  # the fewest and the most signals that go in
+    decays: ClassVar[tuple[str, ...]] = ()  # parameters with weight decay
+    arity: ClassVar[tuple[int, int | None]] = (1, 1)  # least and greatest number of input signals
 
     @property
     def op(self) -> str:
@@ -29,60 +27,60 @@ class Layer:
         return self.kind
 
     def __call__(self, *signals: Any, name: str | None = None) -> Any:
-        """What this layer makes of a signal, such as an `fb.Input`, in a network that is being put together.
+        """Apply this layer to a signal, such as an `fb.Input`, to build a network.
 
-        The same layer called again has the same parameters; their gradients add.
+        Calling the same layer again shares its parameters; their gradients add.
 
         Parameters
         ----------
         name : str, optional
-            What the layer's parameters are called by, in the place of its number.
+            Prefix of the layer's parameters, instead of its number.
         """
         from fastbp.spec.signals import applied
 
         return applied(self, signals, name)
 
     def outputs(self, inputs: int) -> int:
-        """Features that come out; may refuse a number that cannot go in."""
+        """Output features; may refuse a number of input features."""
         return inputs
 
     def of(self, widths: Sequence[int], names: Sequence[str]) -> int:
-        """Features that come out for these signals."""
+        """Output features for these signals."""
         self.check_count(widths)
         return self.outputs(widths[0])
 
     def check_count(self, signals: Sequence[Any]) -> None:
-        """Refuse more or fewer signals than go in."""
+        """Refuse a wrong number of signals."""
         least, most = self.arity
         if len(signals) < least or (most is not None and len(signals) > most):
             wanted = f"{least}" if most == least else f"at least {least}"
             word = "signal" if wanted == "1" else "signals"
-            raise ConfigError(f"`{type(self).__name__}` must have {wanted} {word} to go in, got `{len(signals)}`")
+            raise ConfigError(f"`{type(self).__name__}` must have {wanted} input {word}, got `{len(signals)}`")
 
     def draws(self, inputs: int) -> Draws:
-        """Every parameter: how it begins, its natural shape, and the fans its size depends on."""
+        """Every parameter: initialiser, natural shape, and the fans that set its scale."""
         return {}
 
     def states(self, inputs: int) -> dict[str, tuple[tuple[int, ...], float]]:
-        """What is learned but has no gradient: shape and first value."""
+        """Running statistics: shape and initial value."""
         return {}
 
     def settings(self) -> dict[str, Any]:
-        """The arguments that make this layer again."""
+        """The arguments that recreate this layer."""
         return dict(self.__dict__)
 
     def plain(self) -> dict[str, Any]:
-        """Its settings as JSON can hold them, initialisers as [name, scale]."""
+        """Its settings as JSON data, initialisers as [name, scale]."""
         return {k: [v.name, v.scale] if isinstance(v, Init) else v for k, v in self.settings().items()}
 
     @classmethod
     def from_plain(cls, settings: dict[str, Any]) -> Layer:
-        """The layer of settings that `plain` gave."""
+        """The layer from the result of `plain`."""
         made = {k: Init(*v) if k in ("init", "bias_init") and isinstance(v, list) else v for k, v in settings.items()}
         return cls(**made)
 
     def _check(self, name: str, check: Callable[..., Any], *limits: Any) -> None:
-        """Replace one argument by what a check makes of it."""
+        """Replace one argument by its checked value."""
         checked = check(f"{type(self).__name__}.{name}", getattr(self, name), *limits)
         object.__setattr__(self, name, checked)
 
@@ -101,12 +99,12 @@ class Linear(Layer):
     bias : bool
         Whether b is added.
     init : str or Init
-        How W is drawn, by default as PyTorch draws it: uniform between ±1/√I.
+        Initialiser of W, by default as in PyTorch: uniform between ±1/√I.
     bias_init : str or Init
-        How b is drawn, by default the same.
+        Initialiser of b, by default the same.
     ntk : bool
-        The NTK parametrisation z = (x / √I) W + b, in which W is drawn with variance 1 and b is 0 by default: steps of
-        one size do the same to layers of every width (Jacot et al., 2018).
+        The NTK parametrisation z = (x / √I) W + b, in which W is drawn with variance 1 and b is 0 by default, so
+        that one learning rate suits layers of every width (Jacot et al., 2018).
     """
 
     kind: ClassVar[str] = "linear"
@@ -159,7 +157,7 @@ class Dropout(Layer):
 
 @dataclass(frozen=True)
 class Scale(Layer):
-    """A learned diagonal: y = s ∘ x, one number a feature, 1 at first."""
+    """A learned diagonal: y = s ∘ x, one number per feature, initially 1."""
 
     kind: ClassVar[str] = "scale"
     init: Any = ONES
@@ -173,15 +171,15 @@ class Scale(Layer):
 
 @dataclass(frozen=True)
 class LayerNorm(Layer):
-    """Each row is brought to mean 0 and variance 1: y = γ ∘ (x - mean x) / √(var x + ε) + β (Ba et al., 2016).
+    """Normalises each row to mean 0 and variance 1: y = γ ∘ (x - mean x) / √(var x + ε) + β (Ba et al., 2016).
 
     Parameters
     ----------
     eps : float, > 0
     affine : bool
-        Whether γ, 1 at first, and β, 0 at first, are learned.
+        Whether γ, initially 1, and β, initially 0, are learned.
     bias : bool
-        Whether β is, where γ is.
+        Whether β is learned along with γ.
     """
 
     kind: ClassVar[str] = "layer_norm"
@@ -205,14 +203,14 @@ class LayerNorm(Layer):
 
 @dataclass(frozen=True)
 class RMSNorm(Layer):
-    """Each row is brought to mean square 1: y = γ ∘ x / √(mean x² + ε) (Zhang and Sennrich, 2019).
+    """Normalises each row to mean square 1: y = γ ∘ x / √(mean x² + ε) (Zhang and Sennrich, 2019).
 
     Parameters
     ----------
     eps : float, > 0, optional
         By default the distance from 1 to the next number of the network's dtype, as in PyTorch.
     affine : bool
-        Whether γ, 1 at first, is learned.
+        Whether γ, initially 1, is learned.
     """
 
     kind: ClassVar[str] = "rms_norm"
@@ -230,17 +228,17 @@ class RMSNorm(Layer):
 
 @dataclass(frozen=True)
 class BatchNorm(Layer):
-    """Each feature is brought to mean 0 and variance 1 over the batch: y = γ ∘ (x - mean) / √(var + ε) + β.
+    """Normalises each feature to mean 0 and variance 1 over the batch: y = γ ∘ (x - mean) / √(var + ε) + β.
 
-    While training mean and variance are the batch's (a batch of one row puts out β); otherwise they are running ones,
-    which every batch moves by a part `momentum` towards its own, the variance being divided by B - 1 there.
+    In training, mean and variance are the batch's (the output of one row is β); otherwise they are running averages,
+    which every batch moves by the fraction `momentum` towards its own, there with the unbiased variance.
 
     Parameters
     ----------
     eps : float, > 0
     momentum : float, 0 <= momentum <= 1
     affine : bool
-        Whether γ, 1 at first, and β, 0 at first, are learned.
+        Whether γ, initially 1, and β, initially 0, are learned.
     """
 
     kind: ClassVar[str] = "batch_norm"
@@ -265,7 +263,7 @@ class BatchNorm(Layer):
 
 @dataclass(frozen=True)
 class Embedding(Layer):
-    """Columns of X that hold category codes become rows of learned tables; it can only be the first layer.
+    """Replaces columns of category codes in X by rows of learned tables; must be the first layer.
 
     Outputs are the other columns, in order, then the tables' rows in the order of `columns`. A code is a whole number
     from 0. Only rows of categories that occur in a step have a gradient, are updated and decay.
@@ -275,7 +273,7 @@ class Embedding(Layer):
     columns : dict of int to (int, int)
         Column of X -> (categories, numbers in a row of its table).
     init : str or Init
-        How tables are drawn, by default normal with variance 1, as PyTorch's.
+        Initialiser of tables, by default normal with variance 1, as in PyTorch.
 
     Examples
     --------
@@ -300,7 +298,7 @@ class Embedding(Layer):
             digits = isinstance(key, str) and key.isdecimal()
             column = whole("Embedding.columns", int(key) if digits else key, 0)
             if column in columns:
-                raise ConfigError(f"`Embedding.columns` must name a column once, got `{column}` twice")
+                raise ConfigError(f"`Embedding.columns` must name each column once, got `{column}` twice")
             where = f"Embedding.columns[{column}]"
             if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
                 raise ConfigTypeError(f"`{where}` must be (categories, width), got `{brief(value)}`")

@@ -1,4 +1,4 @@
-"""Losses as specs: the settings of each, what its targets must be, and what its kernel reads.
+"""Losses as specs: settings, checks of targets, and inputs of their kernels.
 
 The loss of a batch is Σ ω ℓ / Σ ω over its rows, ω their weights, or without the division where `reduction` is "sum".
 """
@@ -20,8 +20,8 @@ from fastbp.spec import arrays
 class Targets:
     """Targets as a kernel reads them.
 
-    `weights` has an ω for every row, `normalisers` what their sum is taken over to divide by; None where all are 1.
-    `parts` are those of each output, where there are several.
+    `weights` has ω of every row, `normalisers` the numbers whose sum is the divisor; None if all are 1. `parts` has the
+    targets of each output, if there are several.
     """
 
     kernel: str
@@ -33,30 +33,30 @@ class Targets:
 
 @dataclass(frozen=True)
 class Loss:
-    """What all losses have in common.
+    """Base of all losses.
 
     Parameters
     ----------
     reduction : {"mean", "sum"}
-        Over the rows: divided by the sum of their weights, or not. What a row averages over its outputs it does in
-        both cases, where PyTorch's "sum" adds them up.
+        Over the rows: divided by the sum of their weights, or not. Averages over the outputs of a row stay averages in
+        both cases, unlike in PyTorch.
 
     Attributes
     ----------
     tasks : tuple of str
-        What targets it is for: "classes", of which each row has one, "labels", several yes or no, or "numbers".
+        Kinds of targets: "classes", one per row; "labels", several of 0 and 1; or "numbers".
     metrics : tuple of str
-        What its outputs can be measured as: "labels", "scores", "probabilities", or "numbers".
+        What metrics take its outputs as: "labels", "scores", "probabilities", or "numbers".
     formula : str
         The loss of one output z with target t, before `constants` and with a number a of `lines`, as text.
     outputs_per_target : int
-        Columns of the network's output for each of the targets.
+        Output columns per target.
     limited : bool
-        Whether targets have limits of their own.
+        Whether the range of targets is limited.
     scaled : bool
-        Whether numbers for targets may be moved and scaled; those that cannot have a zero of their own.
+        Whether numeric targets may be shifted and scaled.
     takes, contains : str
-        What its outputs are, and the layer that it does itself, which the network must not end in.
+        The name of its outputs, and the layer it applies itself, with which the network must not end.
     """
 
     kind: ClassVar[str] = ""
@@ -80,12 +80,12 @@ class Loss:
         object.__setattr__(self, name, checked)
 
     def settings(self) -> dict[str, Any]:
-        """The arguments that make this loss again."""
+        """The arguments that recreate this loss."""
         return dict(self.__dict__)
 
     @property
     def parts(self) -> tuple[tuple[Loss, float], ...]:
-        """The loss of each output of the network, and what it counts for."""
+        """The loss and weight of each output of the network."""
         return ((self, 1.0),)
 
     def check_outputs(self, outputs: int) -> None:
@@ -93,16 +93,16 @@ class Loss:
 
     @classmethod
     def predicted(cls, outputs: NDArray[Any]) -> NDArray[Any]:
-        """The numbers that outputs stand for."""
+        """Predicted numbers from outputs."""
         return outputs
 
     @classmethod
     def deviations(cls, outputs: NDArray[Any]) -> NDArray[Any] | None:
-        """How far targets are expected from those, where outputs say so."""
+        """Predicted standard deviations, if outputs have them."""
         return None
 
     def of_rows(self, z: Any, t: Any) -> Any:
-        """The loss of each row, or parts of it that are summed over columns, of traced outputs and targets."""
+        """The loss of each row, or terms to be summed over columns, of traced outputs and targets."""
         from fastbp.autodiff.expression import parse
 
         outputs = z.shape[1]
@@ -117,24 +117,24 @@ class Loss:
 
     @property
     def named(self) -> Any:
-        """What a file calls it."""
+        """Its name in files."""
         return self.kind
 
     @property
     def simple(self) -> bool:
-        """Whether the targets alone decide what a row counts for, which is 1."""
+        """Whether every row has weight 1 without a `sample_weight`."""
         return True
 
     def constants(self, outputs: int) -> tuple[float, float]:
-        """SETTING_1, what derivatives are multiplied with, and SETTING_2, what the sum of a row is."""
+        """`setting_1`, the factor of derivatives, and `setting_2`, the factor of a row's sum."""
         return 1.0 / outputs, 1.0 / outputs
 
     def lines(self, outputs: int) -> tuple[Any, Any]:
-        """GAIN and SHIFTS: a number for each output, where the kernel reads such."""
+        """`gain` and `shifts`: a number for each output, if the kernel reads them."""
         return 0.0, 0.0
 
     def encode(self, name: str, value: Any, rows: int, outputs: int, dtype: np.dtype[Any]) -> Targets:
-        """Check targets and bring them into the form that the kernel reads."""
+        """Check and convert targets for the kernel."""
         return Targets(self.kernel, arrays.targets(name, value, rows, outputs, dtype))
 
     def targets(
@@ -167,13 +167,13 @@ class Dot(Loss):
         return 1.0, 1.0
 
 
-NEAR, FAR = 20, 1000  # exponents of 2: a weight is near one up to the first, and moved by the second at most
+NEAR, FAR = 20, 1000  # exponents of 2: weights up to the first count as near one; the second limits the shift
 
 
 def near_one(numbers: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Numbers times the power of two that brings the largest of these weights near one, if it is not.
+    """Weights times a power of two that brings the largest near one, if it is not.
 
-    A mean over rows does not feel it, not in its last bit, while ω ℓ and Σ ω without it might leave the reals.
+    A mean over rows does not change, to the bit, while ω ℓ and Σ ω might overflow or underflow without it.
     """
     exponent = int(np.frexp(weights.max())[1])
     return numbers if abs(exponent) <= NEAR else np.ldexp(numbers, -min(max(exponent, -FAR), FAR))

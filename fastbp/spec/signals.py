@@ -1,4 +1,4 @@
-"""Putting a network together by calling layers: what flows along its edges while it is being written down."""
+"""Signals: building a network by calling layers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 
 
 class Signal:
-    """So many numbers a row, on their way through a network; arithmetic on signals makes gates.
+    """Values on an edge of a network, `features` per row; arithmetic on signals makes gates.
 
     `+ - * /` take signals of the same width, a signal of width 1, or numbers; `h[:, 2:5]` takes columns; `h.sum()` and
     `h.mean()` are over the features of a row.
@@ -69,7 +69,7 @@ class Signal:
         return applied(Custom((("argument",), (name, 0))), (self,))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
-        """NumPy's functions: of one signal and numbers."""
+        """NumPy's elementwise functions of one signal and numbers."""
         name = ufunc.__name__
         values = [v if isinstance(v, Signal) else _number(v) for v in inputs]
         if method == "__call__" and not settings and name in OPERATORS:
@@ -82,7 +82,7 @@ class Signal:
         return applied(Custom(lambda x: ufunc(*(x if isinstance(v, Signal) else v for v in values))), (self,))
 
     def __array_function__(self, function: Any, kinds: Any, args: Any, settings: Any) -> Any:
-        """Those of NumPy's functions that are more than number by number."""
+        """NumPy's other functions."""
         name = function.__name__
         if name in ("sum", "mean"):
             return getattr(args[0], name)(*args[1:], **({"axis": None} | settings if len(args) < 2 else settings))
@@ -94,7 +94,7 @@ class Signal:
             low, high = (None if v is None else real("a limit", v) for v in [*args[1:], *settings.values()])
             return applied(Custom(lambda x: np.clip(x, low, high)), (self,))
         hint = "\nhint: `fb.concat([h, g])`, or `axis=1`" if name in ("concatenate", "stack", "vstack") else ""
-        raise ConfigError(f"`np.{name}` must be a gate to be used in a network, which it is not{hint}")
+        raise ConfigError(f"`np.{name}` is not supported in a network{hint}")
 
     def __add__(self, other: Any) -> Signal:
         return _two(gates.Add, self, other, lambda b: gates.Affine(1.0, b))
@@ -151,7 +151,7 @@ class Signal:
         start, stop, step = slice(*limits).indices(self.features)
         if step != 1 or stop <= start:
             shown = ":".join("" if v is None else str(v) for v in (limits if limits[2] is not None else limits[:2]))
-            raise ConfigError(f"`columns` must be one behind the other, and at least one, got `{shown}`")
+            raise ConfigError(f"`columns` must be consecutive, and at least one, got `{shown}`")
         return applied(gates.Slice(start, stop), (self,))
 
     def __iter__(self) -> Any:
@@ -177,17 +177,17 @@ class Signal:
 
 
 def Input(features: int, name: str | None = None) -> Signal:
-    """What goes into a network: so many numbers a row.
+    """An input of a network, `features` numbers per row.
 
     Parameters
     ----------
     features : int, >= 1
     name : str, optional
-        What `predict` and the others may call it by, where there are several inputs.
+        Key for dicts of several inputs, as in `predict`.
 
     Examples
     --------
-    A residual block: the cotangents of both ways add up where they part.
+    A residual block: the cotangents of both branches add up.
 
     >>> import fastbp as fb
     >>> x = fb.Input(64)
@@ -200,14 +200,14 @@ def Input(features: int, name: str | None = None) -> Signal:
 
 
 def checked_name(name: Any) -> str | None:
-    """A name of a layer or an input: letters, digits, - and _, a letter first."""
+    """Check a name: letters, digits, - and _, a letter first."""
     if name is not None and (not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name)):
         raise ConfigError(f"`name` must be of letters, digits, `-` and `_`, a letter first, got `{name}`")
     return name
 
 
 def applied(layer: Layer, signals: Sequence[Any], name: str | None = None) -> Signal:
-    """What a layer makes of signals; shapes are checked here, where the user wrote it."""
+    """Apply a layer to signals; shapes are checked at the call."""
     if not is_layer(layer):
         raise ConfigTypeError(f"`{layer!r}` must be a layer of fastbp to be called")
     if len(signals) == 1 and isinstance(signals[0], list | tuple):
@@ -216,7 +216,7 @@ def applied(layer: Layer, signals: Sequence[Any], name: str | None = None) -> Si
         if not isinstance(signal, Signal):
             raise ConfigTypeError(
                 f"`{type(layer).__name__}` must be called with signals such as `fb.Input(64)`,"
-                f" got `{type(signal).__name__}`\nhint: a Network computes with numbers, a layer only says what it does"
+                f" got `{type(signal).__name__}`\nhint: a Network takes numbers, a layer takes signals"
             )
     widths = [s.features for s in signals]
     features = layer.of(widths, [called(s) for s in signals])
@@ -224,7 +224,7 @@ def applied(layer: Layer, signals: Sequence[Any], name: str | None = None) -> Si
 
 
 def called(signal: Signal) -> str:
-    """What a signal is called in messages."""
+    """The name of a signal in messages."""
     of = f"`{signal.name}`, " if signal.name else ""
     return f"{of}{signal.layer}" if signal.layer is not None else f"{of}Input({signal.features})"
 
@@ -242,7 +242,7 @@ def concat(signals: Sequence[Any]) -> Signal:
 
 
 def _number(value: Any) -> float:
-    """A number beside a signal."""
+    """A number combined with a signal."""
     try:
         return real("a number beside a signal", value)
     except ConfigTypeError:
@@ -250,7 +250,7 @@ def _number(value: Any) -> float:
             f"a signal must be combined with signals and numbers, got `{type(value).__name__}`"
         ) from None
     except ConfigError:
-        raise ConfigError(f"a number beside a signal must be finite, got `{value}`") from None
+        raise ConfigError(f"a number combined with a signal must be finite, got `{value}`") from None
 
 
 def _inverse(a: float) -> Layer:
@@ -260,7 +260,7 @@ def _inverse(a: float) -> Layer:
 
 
 def _two(gate: type[Layer], a: Signal, b: Any, with_number: Callable[[float], Layer]) -> Signal:
-    """A gate of two signals, the narrow one repeated, or of a signal and a number."""
+    """A gate of two signals, a narrow one broadcast, or of a signal and a number."""
     if not isinstance(b, Signal):
         return applied(with_number(_number(b)), (a,))
     if a.features == 1 < b.features:

@@ -1,1 +1,1 @@
-"""Compiled loops that walk a plan, what happens between its phases, and the entries that Python calls."""
+"""Compiled loops over plans, transitions between phases, and the entries that Python calls."""

@@ -1,4 +1,4 @@
-"""The entries that Python calls. They are small: what takes long to compile is behind addresses in the plan's head."""
+"""The entries that Python calls. They are small: large functions are called through addresses in the plan's head."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ USED, NOT_FINITE, BAD_TARGETS, DIVERGED = 0, 1, 2, 3
 def step_batch(plan, x, y, rate, step, seed, z):
     """One training step on the rows of x, on the calling thread; y is one int64 a row, or rows of numbers.
 
-    Says what became of it. The first problem ends it before anything is written but words of the plan.
+    Returns a status. The first problem ends it before anything but fields of the plan is written.
     """
     head = head_at(plan)
     rows = x.shape[0]

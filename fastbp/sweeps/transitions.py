@@ -1,4 +1,4 @@
-"""What happens between phases: the loss, the check that nothing overflows, where a batch, a step and a pass end."""
+"""Transitions between phases: the loss, checks for overflow, the ends of batches, steps and epochs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def largest_of(head, op):
 
 @inlined
 def number_of(bits, head, z):
-    """The magnitude whose bits these are; infinity for all that is not finite."""
+    """The magnitude with these bits; infinity if not finite."""
     if bits >= head.step.finite:
         return 1e400
     head.spare[0] = bits
@@ -43,7 +43,7 @@ def number_of(bits, head, z):
 
 @inlined
 def sum_loss(head, z):
-    """Add up the rows' losses in row order; returns and keeps the loss of the batch."""
+    """Sum the rows' losses in row order; stores and returns the loss of the batch."""
     item = bytes_of(z)
     total = 0.0
     for r in range(head.data.rows):
@@ -55,11 +55,10 @@ def sum_loss(head, z):
 
 @inlined
 def end_backward(head, z):
-    """Take the loss and see whether every gradient is certain to be finite.
+    """Compute the loss and whether every gradient is certain to be finite.
 
-    |dW| <= B max|x| max|dz|, so two magnitudes that were gathered on the way bound a layer's gradient. Only where the
-    bound is too large to tell are the gradients themselves looked at before any is applied, and running statistics
-    before any has learned: x has the magnitudes of what they learn.
+    |dW| <= B max|x| max|dz|, so two recorded magnitudes bound a layer's gradient. Only if the bound is too large are
+    the gradients themselves checked before the update; likewise running statistics, whose values x bounds.
     """
     calm = CALM[0] if bytes_of(z) == 4 else CALM[1]
     rows = head.data.rows
@@ -86,9 +85,9 @@ def end_backward(head, z):
 
 @inlined
 def update_is_certain(head, z):
-    """Whether all that the update writes is certain to be finite; where not even the bounds are known they are taken.
+    """Whether all that the update writes is certain to be finite; unknown bounds are computed first.
 
-    A plan that updates nothing has nothing to fear. Slopes of penalties are known only where gradients wait.
+    Always true without an update. Slopes of penalties are known only if gradients are kept.
     """
     if head.update.bound == 0:
         return True
@@ -111,7 +110,7 @@ def update_is_certain(head, z):
 
 @inlined
 def note_penalties(head, z):
-    """Let GRADIENT bound the gradients to which penalties were added, too."""
+    """Let `gradient` bound the gradients to which penalties were added, too."""
     top = 0
     for t in range(head.team.threads):
         top = max(top, worker_of(head, t).steepest)
@@ -120,7 +119,7 @@ def note_penalties(head, z):
 
 @inlined
 def renew_bounds(head, z):
-    """Look at all parameters and moments for their bounds."""
+    """Compute bounds from all parameters and moments."""
     head.update.renewed = head.update.renewed + 1
     now, blocks = head.update.now, head.update.blocks
     for i in range(4):  # the parameters and their moments
@@ -133,7 +132,7 @@ def renew_bounds(head, z):
 
 @inlined
 def largest_in(block, head, z):
-    """The largest magnitude in a block laid out as the parameters; 0 where there is none."""
+    """The largest magnitude in a block with the parameters' layout; 0 if there is none."""
     if block == 0:
         return 0.0
     call_kernel(head.data.scan, block, head.spare, 0, head.update.count, z)
@@ -150,7 +149,7 @@ def first_of(one, other):
 
 @inlined
 def problem(head):
-    """What STATUS says of this step, now that gradients or its update were looked at."""
+    """The `status` of this step, after its gradients or its update were checked."""
     loss = head.step.loss
     if loss - loss != 0.0:
         return first_bad_output(head)
@@ -174,7 +173,7 @@ def first_bad_output(head):
 
 @inlined
 def scale_loss(head, rows):
-    """Say what the sum of this batch's losses is multiplied with, and what the batch counts for in its pass."""
+    """Set the factor of the sum of this batch's losses, and the weight of the batch in its epoch."""
     weight = float(rows)
     normalisers = head.data.normalisers
     if exists(normalisers):
@@ -193,7 +192,7 @@ def scale_loss(head, rows):
 
 @kernel(Head)
 def begin_batch(head, me, r0, r1, z):
-    """Point at the next batch, shuffling first where a pass begins, and prepare the optimiser's factors."""
+    """Point at the next batch, shuffling first where an epoch begins, and prepare the optimiser's factors."""
     total = head.data.total
     cursor = head.data.cursor
     order = head.data.order
@@ -234,7 +233,7 @@ def begin_step(head, rows_left, z):
 
 @inlined
 def keep_place(head):
-    """Note what a step changes before it is known that it is taken: its place, and running statistics."""
+    """Save what a step changes before it is committed: its place, and running statistics."""
     step, kept = head.step, head.step.kept
     kept.cursor = head.data.cursor
     kept.epoch_rows, kept.epoch_loss, kept.epoch_weight = step.epoch_rows, step.epoch_loss, step.epoch_weight
@@ -243,7 +242,7 @@ def keep_place(head):
 
 @inlined
 def put_back(head):
-    """Undo that, since the step is not taken."""
+    """Restore what `keep_place` saved."""
     step, kept = head.step, head.step.kept
     head.data.cursor = kept.cursor
     step.epoch_rows, step.epoch_loss, step.epoch_weight = kept.epoch_rows, kept.epoch_loss, kept.epoch_weight
@@ -252,7 +251,7 @@ def put_back(head):
 
 @inlined
 def end_batch(head):
-    """Account for a batch, and for its pass where that is complete."""
+    """Account for a batch, and for its epoch where that is complete."""
     rows = head.data.rows
     weight = head.step.weight
     head.step.epoch_loss = head.step.epoch_loss + head.step.loss * weight
@@ -263,7 +262,7 @@ def end_batch(head):
         cursor = 0
         head.data.epoch = head.data.epoch + 1
         ended = head.step.ended
-        head.step.losses[ended] = pass_loss(head)
+        head.step.losses[ended] = epoch_loss(head)
         head.step.ended = ended + 1
         head.step.epoch_loss = 0.0
         head.step.epoch_weight = 0.0
@@ -272,8 +271,8 @@ def end_batch(head):
 
 
 @inlined
-def pass_loss(head):
-    """The loss so far of the pass: a mean over its weights, or the sum."""
+def epoch_loss(head):
+    """The loss so far of the epoch: a mean over its weights, or the sum."""
     weight = head.step.epoch_weight
     if head.step.summed != 0:
         weight = 1.0
@@ -282,7 +281,7 @@ def pass_loss(head):
 
 @inlined
 def end_step(head):
-    """Count the step; say whether the call goes on."""
+    """Count the step; returns whether the call goes on."""
     head.step.number = head.step.number + 1
     head.step.left = head.step.left - 1
     head.step.rate_at = head.step.rate_at + 1
@@ -292,7 +291,7 @@ def end_step(head):
 
 @inlined
 def clip_norm(head, z):
-    """From the sums of squares of all pieces to what gradients are multiplied with: see `updates.py`."""
+    """The factor of gradients from the sums of squares of all pieces: see `updates.py`."""
     update = head.update
     limit = update.clip_norm
     squares, scaled, down = 0.0, 0.0, 1.0

@@ -1,12 +1,12 @@
 """The loops that walk a plan: row sweep, weight sweep, and what happens between them.
 
-A plan is a list of phases, a phase a list of independent tasks. Each thread runs `work`: it takes the tasks of the
-phase that are its own, then those of threads that are late; the one that completes the last task ends the phase and
-announces the next. So a chunk of steps is one parallel region whatever the number of steps, a barrier costs two cache
-lines between cores instead of a launch, and a thread that never arrives only means that the others do its tasks: the
-loops are right under every threading layer, also where tasks of a region run one after another.
+A plan is a list of phases, a phase a list of independent tasks. Each thread runs `work`: it takes its own tasks of the
+phase, then steals those of late threads; the thread that completes the last task ends the phase and announces the next.
+So any number of steps is one parallel region, a barrier costs two cache lines between cores instead of a launch, and if
+a thread never arrives the others do its tasks: the loops are correct under every threading layer, even a sequential
+one.
 
-Every task owns what it writes, and each sum has one order, so no bit depends on who did what.
+Every task owns what it writes, and each sum has one order, so no bit depends on the assignment of tasks.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from fastbp.sweeps.transitions import (
     worker_of,
 )
 
-PATIENCE = 4000  # looks at a word before a waiting thread offers its core to others, about 50 µs
+PATIENCE = 4000  # polls before a waiting thread yields its core, about 50 µs
 
 
 @inlined
@@ -101,7 +101,7 @@ def next_phase(head, index, z):
         if not staged:
             certain = update_is_certain(head, z) and certain
         if certain:
-            return index + 2  # past the phase that checks
+            return index + 2  # skip the check phase
         head.step.checking = LOOKING if staged else TRYING
         return index + 1
     if end == END_CHECK:
@@ -123,7 +123,7 @@ def next_phase(head, index, z):
         clip_norm(head, z)
     if end == END_NORM or (end == END_GRADIENTS and head.update.norm_count == 0):
         if update_is_certain(head, z):
-            return index + 2  # past the phase that tries the update
+            return index + 2  # skip the trial phase
         head.step.checking = TRYING
     if end == END_LOSS:
         sum_loss(head, z)
@@ -138,7 +138,7 @@ def next_phase(head, index, z):
 
 @inlined
 def announcement(head, serial, index):
-    """All that a thread must know of a phase in one word: its serial number, its number of tasks, its index."""
+    """A phase in one word: serial number, number of tasks, index."""
     if index == STOPPED:
         return STOPPED
     phase = head.phases[index]
@@ -147,7 +147,7 @@ def announcement(head, serial, index):
 
 @inlined
 def take(ticket, serial, count):
-    """Take one of the `count` tasks behind this ticket in phase `serial`; -1 when there are none left.
+    """Take one of the `count` tasks of this ticket in phase `serial`; -1 if none is left.
 
     A ticket holds serial * 2**24 + tasks taken. One with an older serial has not been touched in this phase.
     """
@@ -173,7 +173,7 @@ def first_task(phase, t, total, threads):
 
 @kernel(Head, None)
 def work(head, t, r0, r1, z):
-    """Be worker t until the plan has run out of steps; r0 and r1 are not used."""
+    """Run worker t until the plan has no steps left; r0 and r1 are not used."""
     state = flush_subnormals()
     threads = head.team.threads
     now = atomic_load(head.team.now)

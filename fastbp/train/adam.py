@@ -22,7 +22,7 @@ class Adam(Optimizer):
     eps : float, > 0
     weight_decay, decoupled, decay_all : as for SGD
     amsgrad : bool
-        Whether the largest v so far stands in the place of v (Reddi et al., 2018).
+        Whether to use the largest v so far instead of v (Reddi et al., 2018).
     """
 
     kind: ClassVar[str] = "adam"
@@ -45,8 +45,8 @@ class Adam(Optimizer):
     def kernel(self) -> str:
         return "adam_amsgrad" if self.amsgrad else "adam"
 
-    def own(self) -> list[float]:
-        return [*self.betas, self.eps]
+    def own(self) -> dict[str, float]:
+        return {**self._beta_fields(), "eps": self.eps}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class AdamW(Adam):
     weight_decay : float, >= 0
         λ.
     decay_all : bool
-        Whether biases, norms and scales decay too, as they do in PyTorch.
+        Whether biases, norms and scales decay, too, as in PyTorch.
     """
 
     kind: ClassVar[str] = "adamw"
@@ -101,13 +101,13 @@ class NAdam(Optimizer):
         self._check("eps", positive)
         self._check("momentum_decay", from_zero)
 
-    def own(self) -> list[float]:
-        return [*self.betas, self.eps, self.momentum_decay]
+    def own(self) -> dict[str, float]:
+        return {**self._beta_fields(), "eps": self.eps, "momentum_decay": self.momentum_decay}
 
 
 @dataclass(frozen=True)
 class RAdam(Optimizer):
-    """Adam whose step waits until the variance is known well enough (Liu et al., 2020).
+    """Adam with a rectified step while the variance is uncertain (Liu et al., 2020).
 
     Parameters
     ----------
@@ -131,8 +131,8 @@ class RAdam(Optimizer):
         self._check_betas()
         self._check("eps", positive)
 
-    def own(self) -> list[float]:
-        return [*self.betas, self.eps]
+    def own(self) -> dict[str, float]:
+        return {**self._beta_fields(), "eps": self.eps}
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Lion(Optimizer):
     weight_decay : float, >= 0
         λ, decoupled.
     decay_all : bool
-        Whether biases, norms and scales decay too.
+        Whether biases, norms and scales decay, too.
     """
 
     kind: ClassVar[str] = "lion"
@@ -162,5 +162,5 @@ class Lion(Optimizer):
         self._check_decay()
         self._check_betas()
 
-    def own(self) -> list[float]:
-        return list(self.betas)
+    def own(self) -> dict[str, float]:
+        return self._beta_fields()

@@ -1,4 +1,4 @@
-"""What runs between epochs, and between the calls of compiled code that make one up."""
+"""Callbacks: run after epochs, and after the calls of compiled code within one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Something to do when a fit begins, in it, after each epoch, and when it ends; nothing unless overridden.
+    """Hooks of a fit: at its start, within and after each epoch, and at its end; they do nothing unless overridden.
 
     A plain function `f(trainer, history)` may stand for a callback that acts after each epoch. To end the fit, set
     `history.stopped` to the reason.
@@ -27,20 +27,20 @@ class Callback:
         """Before the first epoch; `history.metrics` has the names that will be measured."""
 
     def chunk(self, trainer: Trainer, history: History) -> None:
-        """After each call of compiled code inside an epoch, about 20 times a second, but for the last."""
+        """After each call of compiled code within an epoch but the last, about 20 times a second."""
 
     def epoch(self, trainer: Trainer, history: History) -> None:
         """After an epoch and its validation."""
 
     def end(self, trainer: Trainer, history: History) -> None:
-        """After the last epoch, however it came about."""
+        """At the end of the fit, for whatever reason."""
 
     def state(self) -> dict[str, Any]:
-        """What it remembers from epoch to epoch, as JSON can hold it, so that a fit can go on in another process."""
+        """Its state between epochs, as JSON data, so that a fit can be resumed in another process."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Remember what `state` returned."""
+        """Restore the result of `state`."""
 
 
 class Function(Callback):
@@ -54,9 +54,9 @@ class Function(Callback):
 
 
 class Monitor:
-    """Watches one list of the history and says whether its last number is the best so far.
+    """Watches one list of the history and tells whether its last number is the best so far.
 
-    `mode` is "min", "max" or "auto": the way that is better for a metric, down for a loss.
+    `mode` is "min", "max" or "auto", which depends on the metric.
     """
 
     def __init__(self, where: str, name: Any, mode: Any, min_delta: Any = 0.0) -> None:
@@ -72,7 +72,7 @@ class Monitor:
         self._sign = 1.0
 
     def begin(self, trainer: Trainer, history: History) -> None:
-        """Forget what was best; refuse a name that will not be measured."""
+        """Reset the best; refuse a name that will not be measured."""
         known = ["loss", *(["val_loss"] if trainer.validating else []), *history.metrics]
         if self.name == "val_loss" and not trainer.validating:
             raise ConfigError(
@@ -271,7 +271,7 @@ class running:
     def __enter__(self) -> None:
         try:
             for hook in self._hooks:
-                hook.begin(*self._given)  # may refuse, and then nothing has changed
+                hook.begin(*self._given)  # may raise, before anything has changed
                 self._begun.append(hook)
         except BaseException:
             self.__exit__()
@@ -284,7 +284,7 @@ class running:
 
 
 def callback(value: Any) -> Callback:
-    """A callback as it is, a function made into one."""
+    """A callback unchanged, or a function as one."""
     if isinstance(value, Callback):
         return value
     if callable(value) and not isinstance(value, type):

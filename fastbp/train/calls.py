@@ -1,4 +1,4 @@
-"""What one call of compiled code is given: how many steps, and the learning rate of each."""
+"""Pacing of calls of compiled code: the number of steps, and their learning rates."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ import numpy as np
 from fastbp.spec.losses import Loss
 from fastbp.train.schedules import Constant, Schedule
 
-CALL_SECONDS = 0.02  # how long compiled code runs before Python may answer Ctrl-C, draw, and look at the team
-# Multiplications below which one step is fastest in one call on one thread: starting a region and what Python does
-# around it cost about 40 µs a call, which only `run` and `fit` spread over many steps.
+CALL_SECONDS = 0.02  # seconds of a call, which delay Ctrl-C, progress and a look at the team
+# Multiplications below which a step is fastest in one call on one thread: a parallel region and Python's part cost
+# about 40 µs per call, which only `run` and `fit` spread over many steps.
 ONE_CALL_WORK = 3_000_000
-MOST_STEPS = 2**63 - 1  # that compiled code can count
-TRIAL_SECONDS = 0.002  # how long a team of another size is tried
-LOOK_FIRST, LOOK_LAST = 0.01, 2.0  # seconds until it is tried for the first time, and between trials at most
-SUSPICIOUS = 1.5  # how many times longer than the best a step takes where something has changed
-WORTH_IT = 0.96  # of the time of a step, for a team of another size
-GROWTH = 4  # how much longer a call may be than the one before, while their time is being learned
+MOST_STEPS = 2**63 - 1  # the limit of a counter in compiled code
+TRIAL_SECONDS = 0.002  # of a call with another number of threads
+LOOK_FIRST, LOOK_LAST = 0.01, 2.0  # seconds until the first trial, and the most between two
+SUSPICIOUS = 1.5  # a step that takes so many times the best: something has changed
+WORTH_IT = 0.96  # of a step's time, for another number of threads
+GROWTH = 4  # largest growth from one call to the next
 LABELS = np.dtype(np.int64)
-RATES_AHEAD = 256  # steps for which a schedule is asked at once
+RATES_AHEAD = 256  # steps of a block of rates
 
 
 class Pace:
-    """How many steps the next call does, and on how many threads, learned from how long the calls before took.
+    """The number of steps and threads of a call, learned from the time of earlier calls.
 
-    No bit depends on either. A second thread may cost more than it brings: phases of a small network are over before
-    another core has seen its cache lines, and where another process wants one of the cores, all threads wait for the
-    one that has lost it. So another size of the team is tried now and then, for a moment, and kept if it is faster:
-    soon after the beginning, at once when calls take much longer than they did, and ever more rarely otherwise.
+    No bit depends on either. A second thread may cost more than it brings: phases of a small network end before another
+    core has fetched their cache lines, and where another process takes one of the cores, all threads wait for the one
+    on it. So another number of threads is tried for a moment and kept if it is faster: soon after the start, at once
+    when calls become much slower, and otherwise more and more rarely.
 
     Parameters
     ----------
     sizes : tuple of int
-        Sizes that the team may have, ascending.
+        Numbers of threads to choose from, ascending.
     first : int
-        The one to begin with.
+        The one to start with.
     """
 
     def __init__(self, sizes: tuple[int, ...] = (1,), first: int = 1) -> None:
         self.sizes, self.threads = sizes, first
         self._usual = first
-        self._lately: list[float] = []  # seconds a step of the last calls, on the usual team
-        self._trial: list[float] = []  # and of those that try another
+        self._lately: list[float] = []  # seconds per step of the last calls, with the usual threads
+        self._trial: list[float] = []  # and of those that try others
         self._best = float("inf")
-        self._up = first == sizes[0]  # whether the next trial is of a larger team
+        self._up = first == sizes[0]  # whether the next trial is of more threads
         self._wait = LOOK_FIRST
         self._look = time.monotonic() + self._wait
 
     def steps(self) -> int:
-        """Steps for the next call; one, as long as nothing is known."""
+        """Steps for the next call; at first one."""
         if not self._lately:
             return 1
         return max(1, int((CALL_SECONDS if self.threads == self._usual else TRIAL_SECONDS) / self._lately[-1]))
 
     def learn(self, steps: int, seconds: float) -> None:
-        """Steps that took so long."""
+        """Learn from a call's steps and seconds."""
         took = seconds / max(steps, 1)
         if self.threads != self._usual:
             self._learn_of_trial(took)
             return
-        # The first call may be slow for reasons of its own: never believe more than a few times the last estimate.
+        # The first call may be slow for other reasons, so estimates change by a limited factor.
         self._lately = [*self._lately[-1:], max(took, self._lately[-1] / GROWTH if self._lately else 0.0)]
         if len(self.sizes) == 1 or len(self._lately) < 2:
             return
@@ -76,7 +76,7 @@ class Pace:
             self.threads, self._up = self.sizes[at], not self._up
 
     def _learn_of_trial(self, took: float) -> None:
-        """Of two calls the better counts: caches and threads have to warm up."""
+        """Compare the better of two calls, since caches and threads have to warm up."""
         self._trial.append(took)
         if len(self._trial) < 2:
             return
@@ -90,12 +90,12 @@ class Pace:
 
 
 class Rates:
-    """Learning rates of the steps to come, asked for in blocks."""
+    """Learning rates of future steps, computed in blocks."""
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
         self.constant = schedule == Constant()
-        self.total = 0  # steps at the end of the fit or run that is under way, 0 where that is not known
+        self.total = 0  # steps at the end of the current fit or run, 0 if unknown
         self._ahead: tuple[int, int, Any] = (0, 0, ())  # first step, total, factors
 
     def of(self, lr: float, step: int, count: int) -> Any:
@@ -111,15 +111,15 @@ class Rates:
         return lr * factors[at : at + count]
 
     def one(self, lr: float, step: int) -> float:
-        """The rate of one step; refuses a schedule that does not know its end."""
+        """The rate of one step; refuses a schedule without a known end."""
         return lr if self.constant else float(self.of(lr, step, 1)[0])
 
 
 def as_read(array: Any, dtype: np.dtype[Any]) -> Any:
-    """The same numbers as compiled code reads them, where that is only a matter of order and of the type's size."""
+    """The array as compiled code reads it, if only its memory layout or the size of its numbers differs."""
     kind, wanted = array.dtype.kind, dtype.kind
     if kind == wanted or (kind == "u" and wanted == "i" and array.dtype.itemsize < 8):
-        with np.errstate(over="ignore"):  # what becomes infinite is refused
+        with np.errstate(over="ignore"):  # infinities are refused later
             return np.require(array, dtype, ["C", "A"])
     return array
 

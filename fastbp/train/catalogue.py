@@ -1,4 +1,4 @@
-"""Optimisers by the names that files use: what their files define."""
+"""Optimisers by the names used in files: what their files define."""
 
 from __future__ import annotations
 

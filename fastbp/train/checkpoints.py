@@ -1,4 +1,4 @@
-"""What a trainer has become, as arrays and numbers, so that another process goes on with the same bits."""
+"""The state of a trainer as arrays and numbers, from which another process continues with the same bits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Numbers = dict[str, Any]
 
 
 def state_of(trainer: Trainer) -> tuple[Arrays, Numbers]:
-    """Everything that the next step depends on, but for settings and data."""
+    """Everything that the next step depends on, except settings and data."""
     with trainer._lock, trainer.net.lock:
         blocks = _blocks(trainer)
         arrays = {f"{kind}/{name}": block.read(name) for kind, block in blocks.items() for name in block.slots}
@@ -27,17 +27,17 @@ def state_of(trainer: Trainer) -> tuple[Arrays, Numbers]:
 
 
 def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
-    """Put back what `state_of` returned; a `fit` with its history then goes on where that was taken.
+    """Restore the result of `state_of`; a `fit` with its history then resumes from there.
 
     Raises
     ------
     CheckpointError
-        Where it is not the state of such a trainer; nothing has changed then.
+        If it is not the state of such a trainer; then nothing has changed.
     """
     blocks = {f"{kind}/{name}": (block, name) for kind, block in _blocks(trainer).items() for name in block.slots}
     missing = [name for name in (*blocks, "order") if name not in arrays]
     if missing:
-        raise CheckpointError(f"the state of a trainer must have `{missing[0]}`, got none")
+        raise CheckpointError(f"the state of a trainer must have `{missing[0]}`")
     others = [name for name in arrays if name not in blocks and name != "order" and not name.startswith("best/")]
     if others:
         raise CheckpointError(f"the state of a trainer must have nothing else, got `{others[0]}`")
@@ -61,12 +61,12 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
 
 
 def _check_position(place: Any, order: Any) -> None:
-    """Compiled code follows the order of rows wherever it leads."""
+    """Compiled code does not check the order of rows."""
     rows = order.size
     if order.dtype != np.uint32 or order.ndim != 1 or (np.sort(order) != np.arange(rows)).any():
-        raise CheckpointError("`order` must have every row of a pass once, got something else")
+        raise CheckpointError("`order` must be a permutation of the rows")
     if place is not None and not 0 <= place["cursor"] < max(rows, 1):
-        raise CheckpointError(f"`cursor` must lie in a pass over {rows} rows, got `{place['cursor']}`")
+        raise CheckpointError(f"`cursor` must lie in an epoch of {rows} rows, got `{place['cursor']}`")
 
 
 def _blocks(trainer: Trainer) -> dict[str, Block]:

@@ -1,4 +1,4 @@
-"""Rows that are not trained on, and what is measured on them after each epoch."""
+"""Validation rows, and measures on them after each epoch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from fastbp.train.metrics import evaluate, metric_named
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Validation rows: `checked` as the loss takes them, `y` and `weights` as they came.
+    """Validation rows: `checked` for the loss, `y` and `weights` as given.
 
-    Metrics are taken of spread · numbers + center, with `units` = (center, spread), where targets were scaled.
+    If targets were scaled, `units` = (center, spread), metrics take spread · numbers + center.
     """
 
     loss: Loss
@@ -29,7 +29,7 @@ class HeldOut:
     units: tuple[Any, Any] | None = None
 
     def measure(self, net: Network, history: History, threads: int | None = None) -> None:
-        """Add loss and metrics of `net` to the history."""
+        """Append loss and metrics of `net` to the history."""
         x, t, top = self.checked
         history.val_loss.append(net.evaluate_checked(self.loss, x, t, top, threads))
         if history.metrics:
@@ -56,11 +56,11 @@ class HeldOut:
 def held_out_of(
     net: Network, loss: Loss, validation: Any, metrics: Any, units: Any = None, threads: int | None = None
 ) -> HeldOut | None:
-    """Check what `fit` was told to validate on; None where it was not."""
+    """Check the `validation` of `fit`; None without one."""
     if isinstance(metrics, str) or not isinstance(metrics, Sequence):
         raise ConfigTypeError(f"`metrics` must be a list of names, got `{brief(metrics)}`")
     if metrics and len(net.graph.heads) > 1:
-        raise ConfigError("`metrics` must be empty for a network with several outputs, whose losses are taken instead")
+        raise ConfigError("`metrics` must be empty for a network with several outputs")
     several = "labels" in loss.tasks and net.outputs > 1
     for name in metrics:
         metric_named(name, loss, several)
@@ -76,7 +76,7 @@ def held_out_of(
     weights = rest[0] if rest else None
     try:
         held_out = HeldOut(loss, net.checked(X, y, loss, weights), y, weights, units)
-        held_out.metrics(net, metrics, threads)  # what cannot be taken of these rows is said before anything is trained
+        held_out.metrics(net, metrics, threads)  # fail before training if a metric does not fit these rows
     except (DataError, ConfigError) as error:
         raise type(error)(f"validation: {error}") from None
     return held_out

@@ -1,4 +1,4 @@
-"""What a run leaves behind: one number a pass over the data for each thing that was measured."""
+"""The history of a run: one number for each epoch and measure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 @dataclass
 class History:
-    """Losses and metrics of a run, pass by pass.
+    """Losses and metrics of a run, epoch by epoch.
 
     Attributes
     ----------
     loss : list of float
-        Training loss of each pass over the data; of `run`, the last entry may be of a pass that is not complete.
+        Training loss of each epoch; of `run`, the last entry may be of an epoch that is not complete.
     val_loss : list of float
         Loss on the validation rows after each epoch; empty without validation.
     lr : list of float
@@ -30,7 +30,7 @@ class History:
     first_step : int
         Optimiser steps that the trainer had done before.
     stopped : str
-        Why the run ended before its last epoch; empty if it did not.
+        Why the run ended early; empty if it did not.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -45,7 +45,7 @@ class History:
 
     @property
     def names(self) -> list[str]:
-        """What was measured."""
+        """Names of the measures."""
         return ["loss", *(["val_loss"] if self.val_loss else []), *self.metrics]
 
     def __getitem__(self, name: str) -> list[float]:
@@ -73,4 +73,4 @@ class History:
         if self.val_loss:
             last += f", val_loss={self.val_loss[-1]:.6g}"
         last += "".join(f", {name}={values[-1]:.6g}" for name, values in self.metrics.items() if values)
-        return f"History(passes={len(self.loss)}, steps={self.steps}{last}, seconds={self.seconds:.3g})"
+        return f"History(epochs={len(self.loss)}, steps={self.steps}{last}, seconds={self.seconds:.3g})"

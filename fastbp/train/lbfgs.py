@@ -1,4 +1,4 @@
-"""L-BFGS over all rows at once, through SciPy, for small tables and surrogates where a few exact steps beat many."""
+"""L-BFGS over all rows at once, with SciPy, for small tables and surrogates."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from fastbp.train.treatment import loss_for
 class LBFGS(Snapshots):
     """Trains a network on all of its rows at once with limited-memory BFGS (Liu and Nocedal, 1989).
 
-    Each iteration goes along -H g, with H an estimate of the inverse Hessian from the last few changes of the
-    parameters and of the gradient, as far as a line search for Wolfe's conditions says. It needs no learning rate.
-    SciPy does this part (``pip install "fastbp[lbfgs]"``), so the bits of a run are those of its version on a machine.
+    Each iteration is a line search for Wolfe's conditions along -H g, with H an estimate of the inverse Hessian from
+    recent changes of parameters and gradient. It needs no learning rate. It uses SciPy (``pip install
+    "fastbp[lbfgs]"``), so the bits of a run depend on SciPy's version and the machine.
 
     Parameters
     ----------
     net : Network
-        Without Dropout and BatchNorm, whose loss is another one at each call. In float64 it gets closer.
+        Without Dropout and BatchNorm, whose loss changes from call to call. float64 gets closer to the optimum.
     loss : str or Loss
     weight_decay : float, >= 0
         λ: the penalty λ/2 Σ θ² over weight matrices is added to the loss that is minimised.
     decay_all : bool
         Whether biases, norms and scales are in the penalty too.
     memory : int, >= 1
-        How many changes H is made from.
+        Number of changes that H is estimated from.
     tolerance : float, >= 0
-        The run ends where no element of the gradient is larger.
+        The run ends when no element of the gradient is larger.
 
     Examples
     --------
@@ -91,7 +91,7 @@ class LBFGS(Snapshots):
 
     @property
     def evaluated(self) -> Network:
-        """The network that validation looks at."""
+        """The network used for validation."""
         return self.net
 
     def fit(
@@ -104,9 +104,9 @@ class LBFGS(Snapshots):
         sample_weight: Any = None,
         metrics: Sequence[str] = (),
     ) -> History:
-        """Train for so many iterations, or until the gradient is small; arguments and result as of `Trainer.fit`.
+        """Train for `epochs` iterations, or until the gradient is small; arguments and result as for `Trainer.fit`.
 
-        An epoch is an iteration, which takes one pass over the rows and now and then a few more. `history.loss` is
+        An epoch is an iteration, which evaluates all rows once and sometimes a few more times. `history.loss` is
         without the penalty.
         """
         try:
@@ -156,7 +156,7 @@ class _Run:
         self.begun = time.perf_counter()
         self.best = of.net.flat
         self.begun_well = False  # whether the loss was finite at the start
-        self.left: StopIteration | None = None  # what a callback raised that SciPy takes for a wish to stop
+        self.left: StopIteration | None = None  # a callback's StopIteration, which SciPy takes as a stop
         self.samples = rows
         names = of.net.graph.decaying()
         sizes = [(name, array.size) for name, array in of.net.parameters.items()]
@@ -164,7 +164,7 @@ class _Run:
         self.decay = np.concatenate([np.full(n, decay if of.decay_all or name in names else 0.0) for name, n in sizes])
 
     def loss(self, theta: Any) -> tuple[float, Any]:
-        """The loss with its penalty, and the gradient; infinite where it overflows, so that the search comes back."""
+        """The loss with its penalty, and the gradient; infinite on overflow, so that the line search steps back."""
         net = self.of.net
         with np.errstate(over="ignore"):
             small = theta.astype(net.dtype)
@@ -185,13 +185,13 @@ class _Run:
         return value + 0.5 * float(self.decay @ (theta * theta)), flat + self.decay * theta
 
     def iterated(self, intermediate_result: Any) -> None:
-        """After an iteration: what `fit` does after an epoch."""
+        """The end of an iteration, which is an epoch."""
         of, history = self.of, self.history
         theta = intermediate_result.x
         if not np.isfinite(theta).all():
             last = of.net.graph.nodes[-1].name
             raise DivergedError(
-                "steps must be finite, got one that is not; the parameters are those before that step\n"
+                "steps must be finite; the parameters are those before the last step\n"
                 f"hint: the penalty of `weight_decay` `{of.weight_decay}` or the loss is too large to be minimised",
                 of.steps_done,
                 last,

@@ -1,8 +1,8 @@
 """Optimisers as settings; their kernels are in `kernels/optimizers/`.
 
 All of them take `weight_decay`, λ, in one of two ways: coupled, as a part of the gradient (L2: g + λ p), or decoupled
-(p ← p (1 - η λ) before the step). It goes to matrices of weights and tables of embeddings; biases, norms, scales and
-slopes are left alone unless `decay_all` says otherwise.
+(p ← p (1 - η λ) before the step). It applies to weight matrices and embedding tables, and with `decay_all` to biases,
+norms, scales and slopes, too.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from fastbp.spec.checks import flag, from_zero, positive
 
 @dataclass(frozen=True)
 class Optimizer:
-    """What all optimisers have in common.
+    """Base of all optimisers.
 
-    `update` is what a step does, for readers; the function of `fastbp.reference` that does the same is called `kind`.
+    `update` is a step's formula, for readers; its twin in `fastbp.reference` is called `kind`.
     """
 
     kind: ClassVar[str] = ""
@@ -38,6 +38,9 @@ class Optimizer:
             raise ConfigTypeError(f"`{name}.betas` must be two numbers, got `{brief(got)}`") from None
         betas = from_zero(f"{name}.betas[0]", first, 1.0), from_zero(f"{name}.betas[1]", second, 1.0)
         object.__setattr__(self, "betas", betas)
+
+    def _beta_fields(self) -> dict[str, float]:
+        return dict(zip(("beta_1", "beta_2"), self.betas, strict=True))  # type: ignore[attr-defined]
 
     def _check_decay(self) -> None:
         self._check("lr", positive)
@@ -59,36 +62,36 @@ class Optimizer:
 
     @property
     def squares(self) -> tuple[int, ...]:
-        """Which of those are sums or means of squares, and never below 0."""
+        """Which moments are sums or means of squares, and never below 0."""
         from fastbp.kernels.optimizers import RULES
 
         return RULES[self.kernel].squares
 
     def first_moments(self) -> float:
-        """What those are at first."""
+        """Initial value of the moments."""
         return 0.0
 
-    def own(self) -> list[float]:
-        """What the optimiser's own SETTINGS hold."""
-        return []
+    def own(self) -> dict[str, float]:
+        """Fields of the kernel's record of settings that only this optimiser has."""
+        return {}
 
-    def numbers(self) -> list[float]:
-        """What SETTINGS hold: the weight decay, whether it is decoupled, and what is the optimiser's own."""
-        return [getattr(self, "weight_decay", 0.0), float(self.is_decoupled), *self.own()]
+    def numbers(self) -> dict[str, float]:
+        """All fields of the kernel's record of settings: see `kernels/optimizers/`."""
+        return {"decay": getattr(self, "weight_decay", 0.0), "decoupled": float(self.is_decoupled), **self.own()}
 
     @property
     def is_decoupled(self) -> bool:
-        """Whether weight decay is no part of the gradient."""
+        """Whether weight decay is decoupled from the gradient."""
         return bool(getattr(self, "decoupled", True))
 
     def settings(self) -> dict[str, Any]:
-        """The arguments that make this optimiser again."""
+        """The arguments that recreate this optimiser."""
         return dict(self.__dict__)
 
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Gradient descent, with momentum if asked for: m ← μ m + g, p ← p - η m.
+    """Gradient descent, optionally with momentum: m ← μ m + g, p ← p - η m.
 
     Parameters
     ----------
@@ -97,13 +100,13 @@ class SGD(Optimizer):
     momentum : float, 0 <= momentum < 1
         μ; with 0, p ← p - η g.
     nesterov : bool
-        Whether the step is η (g + μ m), the momentum of the next step looked ahead at; needs momentum.
+        Whether the step is η (g + μ m), Nesterov's; needs momentum.
     weight_decay : float, >= 0
         λ.
     decoupled : bool
-        Whether λ is no part of the gradient.
+        Whether weight decay is decoupled from the gradient.
     decay_all : bool
-        Whether biases, norms and scales decay too.
+        Whether biases, norms and scales decay, too.
     """
 
     kind: ClassVar[str] = "sgd"
@@ -126,13 +129,13 @@ class SGD(Optimizer):
     def kernel(self) -> str:
         return "nesterov" if self.nesterov else "momentum" if self.momentum else "sgd"
 
-    def own(self) -> list[float]:
-        return [self.momentum]
+    def own(self) -> dict[str, float]:
+        return {"momentum": self.momentum}
 
 
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """Steps that shrink with what was seen so far: s ← s + g², p ← p - η g / (√s + ε) (Duchi et al., 2011).
+    """Steps that shrink with the sum of squared gradients: s ← s + g², p ← p - η g / (√s + ε) (Duchi et al., 2011).
 
     Parameters
     ----------
@@ -140,7 +143,7 @@ class Adagrad(Optimizer):
     lr_decay : float, >= 0
         δ; η is divided by 1 + (t - 1) δ in step t.
     initial : float, >= 0
-        What s is at first.
+        Initial value of s.
     eps : float, > 0
     weight_decay, decoupled, decay_all : as for SGD
     """
@@ -164,8 +167,8 @@ class Adagrad(Optimizer):
     def first_moments(self) -> float:
         return self.initial
 
-    def own(self) -> list[float]:
-        return [self.eps, self.lr_decay]
+    def own(self) -> dict[str, float]:
+        return {"eps": self.eps, "slowing": self.lr_decay}
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,7 @@ class RMSprop(Optimizer):
     momentum : float, 0 <= μ < 1
         With it m ← μ m + g / (√v + ε), p ← p - η m.
     centered : bool
-        Whether v is the variance: the running mean of g, squared, is taken away.
+        Whether v is the variance: the square of g's running mean is subtracted.
     weight_decay, decoupled, decay_all : as for SGD
     """
 
@@ -206,8 +209,8 @@ class RMSprop(Optimizer):
     def kernel(self) -> str:
         return "rmsprop" + "_centered" * self.centered + "_momentum" * bool(self.momentum)
 
-    def own(self) -> list[float]:
-        return [self.alpha, self.eps, self.momentum]
+    def own(self) -> dict[str, float]:
+        return {"alpha": self.alpha, "eps": self.eps, "momentum": self.momentum}
 
 
 @dataclass(frozen=True)
@@ -238,5 +241,5 @@ class Adadelta(Optimizer):
         self._check("rho", from_zero, 1.0)
         self._check("eps", positive)
 
-    def own(self) -> list[float]:
-        return [self.rho, self.eps]
+    def own(self) -> dict[str, float]:
+        return {"rho": self.rho, "eps": self.eps}

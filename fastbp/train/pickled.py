@@ -1,4 +1,4 @@
-"""A trainer as pickle, joblib and worker processes carry it: its settings, and the state that a checkpoint has."""
+"""Pickling of trainers: settings, and the state of a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastbp.train.trainer import Trainer
 
 
 def parts(trainer: Trainer) -> Any:
-    """What `Trainer.__reduce__` returns, all of one moment."""
+    """The result of `Trainer.__reduce__`, a consistent snapshot."""
     with trainer._lock, trainer.net.lock:
         update = trainer._update
         threads, lr_factors, decay_factors, frozen, penalty = trainer._given
@@ -38,7 +38,7 @@ def parts(trainer: Trainer) -> Any:
 def _rebuild(net: Network, settings: Any, arrays: Any, numbers: Any, batch: int, more: dict[str, Any]) -> Trainer:
     trainer = Trainer(net, **settings)
     load_state(trainer, arrays, numbers)
-    if batch:  # `run` goes on in its pass
+    if batch:  # `run` goes on in its epoch
         plan = trainer._batch_plan = trainer._plan(batch)
         plan._order = arrays["order"].copy()
         plan.set_position((numbers["place"], plan._order), len(plan._order))

@@ -1,7 +1,7 @@
 """Schedules of the learning rate: closed forms of the step.
 
-The rate at a step is the optimiser's `lr` times the schedule's factor there. A factor depends on the number of the
-step and on nothing else, so runs may be cut, resumed and repeated, and its bits are the same on every machine.
+The rate at a step is the optimiser's `lr` times the schedule's factor there. A factor depends only on the number
+of the step, so runs can be resumed and repeated, and its bits are the same on every machine.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _ascending(where: str, value: Any) -> tuple[int, ...]:
     return numbers
 
 
-# What a setting must be; one that several schedules have is the same in all of them.
+# Checks of settings, the same in all schedules.
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "warmup": _steps,
     "steps": _count_or_none,
@@ -63,9 +63,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
 
 @dataclass(frozen=True)
 class Schedule:
-    """What all schedules have in common: a name in files, a linear warm-up, and factors.
-
-    A setting by one of these names is the same in every schedule that has it.
+    """Base of all schedules: a name in files, a linear warm-up, and factors.
 
     Parameters
     ----------
@@ -74,7 +72,7 @@ class Schedule:
         the t of the other formulas counts from there.
     steps : int, >= 1, optional
         The whole run, warm-up included; by default the steps of the fit. T in the formulas is steps - warmup, and
-        what a schedule has reached at its end stays.
+        the last factor is kept after the end.
     end : float, 0 <= end <= 1
         The lowest factor.
     """
@@ -98,11 +96,11 @@ class Schedule:
         return f"{type(self).__name__}.{name}"
 
     def settings(self) -> dict[str, Any]:
-        """The arguments that make this schedule again."""
+        """The arguments that recreate this schedule."""
         return dict(self.__dict__)
 
     def factors(self, first: int, count: int, total: int | None = None) -> Array:
-        """What multiplies the learning rate at steps first .. first + count - 1.
+        """Factors of the learning rate at steps first .. first + count - 1.
 
         Parameters
         ----------
@@ -110,7 +108,7 @@ class Schedule:
             Counted from 0.
         count : int, >= 0
         total : int, optional
-            How many steps there will be, for a schedule that needs to know and was not told `steps`.
+            Number of all steps, for a schedule without `steps` that needs it.
 
         Returns
         -------
@@ -122,16 +120,16 @@ class Schedule:
         return np.where(steps < self.warmup, (steps + 1.0) / max(self.warmup, 1) * own, own)
 
     def _length(self, total: int | None) -> int:
-        """Steps behind the warm-up, where the schedule has an end."""
+        """Steps after the warm-up, if the schedule has an end."""
         if not hasattr(self, "steps"):
             return 0
         steps = self.steps if total is None or self.steps is not None else _steps("total", total)
         if steps is None:
-            raise ConfigError(f"`{self._where('steps')}` must be given where the length of the run is open, got `None`")
+            raise ConfigError(f"`{self._where('steps')}` must be given if the length of the run is unknown, got `None`")
         return max(steps - self.warmup, 1)
 
     def _curve(self, t: NDArray[np.int64], length: int) -> Array:
-        """The factors at steps t behind the warm-up."""
+        """The factors at steps t after the warm-up."""
         raise TypeError(f"{type(self).__name__} is no schedule")
 
 
@@ -361,14 +359,14 @@ class CosLog4(Schedule):
 
 @dataclass(frozen=True)
 class FlatCosine(Schedule):
-    """1 for a part of the run, then to `end` along half a cosine: end + (1 - end) (1 + cos π u) / 2.
+    """1 for a fraction of the run, then to `end` along half a cosine: end + (1 - end) (1 + cos π u) / 2.
 
     u = (t - flat · T) / (T - flat · T), T steps long.
 
     Parameters
     ----------
     flat : float, 0 <= flat < 1
-        The part that stays at 1.
+        The fraction at 1.
     end, steps, warmup : as for every schedule
 
     Examples

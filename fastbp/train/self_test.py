@@ -1,10 +1,9 @@
 """The self-test: known answers of every kernel, computed where it will run.
 
-The same sources give the same bits on every machine, so what a kernel must compute is known beforehand, to the last
-bit: `known_answers.json` has, for each case below, a digest of its results in both precisions, and the kernels that it
-vouches for, which are those that no case before it has called. Before a kernel is first used on a machine, its case
-runs (`engine.compiler`); `fastbp doctor` runs all. Inputs are fractions made of whole numbers, rows
-and widths meet every tail of a register tile.
+The same sources give the same bits on every machine, so results are known beforehand, to the last bit:
+`known_answers.json` has, for each case below, a digest of its results in both precisions, and the kernels it proves:
+those that no earlier case calls. Before a kernel's first use on a machine its case runs (`engine.proof`); `fastbp
+doctor` runs all. Inputs are fractions of whole numbers; rows and widths cover every tail of a register tile.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ ANSWERS = Path(__file__).with_name("known_answers.json")
 ROWS = (*range(1, 18), 40)  # every tail of a tile of rows
 SIZES = ((5, 1), (3, 17), (18, 33), (40, 50))  # inputs and outputs: one panel to four, odd and even
 
-COMMON = 3  # of the cases, the first: what most networks need
+COMMON = 3  # the first cases, which cover what most networks need
 
 Arrays = list[NDArray[Any]]
 
 
 def numbers(dtype: str, *shape: int, salt: int = 0) -> NDArray[Any]:
-    """Fractions between -2 and 2 that every machine makes alike."""
+    """Fractions between -2 and 2, the same on every machine."""
     index = np.arange(int(np.prod(shape))) + 31 * salt
     return (((index * 7919 + 104729) % 2003 - 1001) / 512).astype(dtype).reshape(shape)
 
@@ -66,7 +65,7 @@ def products(dtype: str) -> Arrays:
 
 
 def gradients(dtype: str) -> Arrays:
-    """Gradients of weights and biases of two layers at every tail; what most networks need and nothing else."""
+    """Gradients of weights and biases of two layers at every tail, with the kernels most networks need."""
     found: Arrays = []
     for number, (inputs, outputs) in enumerate(SIZES):
         net = chain(dtype, inputs, Linear(outputs), *relu(), Linear(inputs))
@@ -77,7 +76,7 @@ def gradients(dtype: str) -> Arrays:
 
 
 def behind_a_norm(dtype: str) -> Arrays:
-    """A ReLU that no product can take over."""
+    """A ReLU that is no product's epilogue."""
     layers = [Linear(19), LayerNorm(), *relu(), Linear(3)]
     x = numbers(dtype, 7, 6)
     net = chain(dtype, 6, *layers)
@@ -138,7 +137,7 @@ def embedding(dtype: str) -> Arrays:
 
 
 def last(made: Callable[[], Any]) -> Callable[[str], Arrays]:
-    """A softmax at the end, before a loss that knows nothing of it."""
+    """A final softmax, before a loss that does not include it."""
 
     def run(dtype: str) -> Arrays:
         x = numbers(dtype, 7, 6)
@@ -169,7 +168,7 @@ def optimizer_of(made: Callable[[], Any]) -> Callable[[str], Arrays]:
 
 
 def treated(dtype: str) -> Arrays:
-    """Gradients that wait: accumulated, clipped, averaged, with weights and smoothed targets."""
+    """Kept gradients: accumulated, clipped, averaged, with weights and smoothed targets."""
     loss = CrossEntropy(label_smoothing=0.1, class_weights=[1.0, 2.0, 3.0])
     layers = [Linear(19, ntk=True), BatchNorm(), PReLU(per_feature=True), Linear(3)]
     settings = {"clip_norm": 0.1, "accumulate": 2, "ema": 0.9}
@@ -186,7 +185,7 @@ def branches(dtype: str) -> Arrays:
     net = Network(inputs=x, outputs=Linear(3)(h), seed=7, dtype=dtype)
     rows, t = numbers(dtype, 7, 6), numbers(dtype, 7, 3)
     found = list(net.loss_and_gradients(rows, t, loss="mse")[1].values())
-    for again in (rows, -rows):  # in buffers that hold other numbers then
+    for again in (rows, -rows):  # in buffers that now hold other numbers
         found += [net.vjp(again, t), net.jvp(again, again)]
     return found
 
@@ -199,7 +198,7 @@ def gate(function: Callable[..., Any], count: int) -> Callable[[str], Arrays]:
         for shape in ((3, 19), (1, 5)):
             given = [np.abs(numbers(dtype, *shape, salt=i)) + np.asarray(0.25, dtype) for i in range(count)]
             traced = trace(function, dtype=dtype)
-            traced(*(2 * x for x in given))  # so that nothing is right because memory was empty
+            traced(*(2 * x for x in given))  # so that no result is right only because memory was zero
             value = np.asarray(traced(*given))
             found += [value, *traced.vjp(given, numbers(dtype, *value.shape, salt=5))]
         return found
@@ -252,7 +251,7 @@ def gates() -> dict[str, tuple[Callable[..., Any], int]]:
 
 @cache
 def cases() -> dict[str, Callable[[str], Arrays]]:
-    """Every case by name; those that most networks need come first."""
+    """Every case by name, those that most networks need first."""
     found: dict[str, Callable[[str], Arrays]] = {"products": products, "gradients": gradients, "training": training}
     found["jacobians"] = products_with_jacobians
     found |= {kind: optimizer_of(made) for kind, made in OPTIMIZERS.items()}
@@ -277,7 +276,7 @@ def cases() -> dict[str, Callable[[str], Arrays]]:
 
 
 def digest(case: str, dtype: str) -> str:
-    """What a case gives here: half of a SHA-256 over the bits of its results, or what wrong numbers led to."""
+    """The digest of a case here: half of a SHA-256 over the bits of its results, or the error it raised."""
     out = hashlib.sha256()
     try:
         with alone():
@@ -291,7 +290,7 @@ def digest(case: str, dtype: str) -> str:
 
 @cache
 def known() -> dict[str, dict[str, Any]]:
-    """The table of answers: case -> digests by precision, and the kernels it vouches for."""
+    """The table of answers: case -> digests by precision, and the kernels it proves."""
     return dict(json.loads(ANSWERS.read_text()))
 
 
@@ -301,7 +300,7 @@ def _case_of() -> dict[str, str]:
 
 
 def case_of(kernel: str) -> str | None:
-    """The case that vouches for a kernel; None for what computes no numbers, and for users' formulas."""
+    """The case that proves a kernel; None for kernels without numbers and for users' formulas."""
     return _case_of().get(kernel)
 
 

@@ -1,4 +1,4 @@
-"""What trainers of every kind give away of themselves: snapshots to come back to, and whole copies."""
+"""Snapshots and copies of trainers."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Snapshots:
         return copy.deepcopy(self)
 
     def snapshot(self, into: Snapshot | None = None) -> Snapshot:
-        """A copy of the parameters, running statistics and running average, to be given to `restore`."""
+        """A copy of the parameters, running statistics and running average, for `restore`."""
         net = self.net
         blocks = [net.parameters.block, net.states.block, *([] if self._average is None else [self._average])]
         with net.lock:
             return Snapshot(blocks) if into is None else into.take()
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Put back what `snapshot` copied."""
+        """Restore a snapshot."""
         if not isinstance(snapshot, Snapshot) or not snapshot.has(self.net.parameters.block):
-            raise ConfigError("`snapshot` must be one that this trainer's `snapshot` returned, got another")
+            raise ConfigError("`snapshot` must be one of this trainer's")
         with self.net.parameters.changing():
             snapshot.put_back()

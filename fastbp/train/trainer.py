@@ -39,28 +39,27 @@ class Trainer(Snapshots):
         By default ``fb.Adam(lr=1e-3)``.
     batch_size : int, >= 1
     threads : int, optional
-        By default as many as there are processors for this process. The bits do not depend on it.
+        By default one per processor of this process. Results do not depend on it, to the bit.
     seed : int, optional
         Of dropout and of the order of batches; by default the network's.
     schedule : Schedule, optional
-        What multiplies the optimiser's learning rate, step by step, t counting all steps of this trainer; one that is
-        not told its `steps` ends with the `fit` or `run` it is used in.
+        Multiplies the optimiser's learning rate at step t, counted over all steps of this trainer; without `steps` of
+        its own it ends with the current `fit` or `run`.
     clip_norm : float, > 0, optional
         Limit of the norm of all gradients together.
     clip_value : float, > 0, optional
         Limit of the magnitude of each gradient.
     accumulate : int, >= 1
-        Batches whose mean gradients are averaged for one step of `run` and `fit`; what is left at the end of a pass is
-        a step too.
+        Number of batches to accumulate per optimiser step. A shorter group at the end of an epoch still makes a step.
     ema : float, 0 <= ema < 1, optional
-        How much of a running average of the parameters stays in each step; validation uses it, and `averaged` has it.
+        Decay of a running average of the parameters in each step; validation uses the average, `averaged` returns it.
     lr_factors, decay_factors : dict of str to float, optional
-        Layer or parameter, "2" or "2.bias", to what multiplies its learning rate, or its weight decay.
+        Layer or parameter, "2" or "2.bias", to the factor of its learning rate or weight decay.
     frozen : list of str
         Layers or parameters that are not trained.
     penalty : callable or str, or dict of str to such, optional
         A function r(w) such as ``lambda w: 1e-4 * abs(w)``, or "1e-4 * abs(w)"; its sum over the parameters that weight
-        decay is meant for, or over those named in a dict, is trained on beside the loss, which is shown without it.
+        decay applies to, or over those named in a dict, is added to the loss in training, but not in reports.
 
     Examples
     --------
@@ -111,7 +110,7 @@ class Trainer(Snapshots):
         self._seed = net.seed if seed is None else seed_of(seed)
         self.steps_done = 0
         self.validating = False
-        self.units: Any = None  # (center, spread) of targets that were scaled, which metrics undo
+        self.units: Any = None  # (center, spread) of scaled targets, undone for metrics
         self._update = update_of(
             net,
             optimizer,
@@ -129,7 +128,7 @@ class Trainer(Snapshots):
         self._batch_plan: BatchPlan | None = None
         self._step_plan: BatchPlan | None = None
         self._small = False
-        self._position: Any = None  # where a fit is to go on
+        self._position: Any = None  # where a fit is to be resumed
         self._pace = Pace()
         self._lock = forks.lock("this trainer", writes=True)
 
@@ -151,7 +150,7 @@ class Trainer(Snapshots):
 
     @property
     def loss(self) -> str | Loss:
-        """The loss, as it was given."""
+        """The loss, as given."""
         return self._given_loss
 
     @property
@@ -161,17 +160,17 @@ class Trainer(Snapshots):
 
     @property
     def threads(self) -> int:
-        """Threads that steps may use."""
+        """The most threads that a step uses."""
         return self._threads
 
     @property
     def seed(self) -> int:
-        """Of dropout and of the order of batches."""
+        """Seed of dropout and of the order of batches."""
         return self._seed
 
     @property
     def optimizer(self) -> Optimizer:
-        """The optimiser; one of the same kind with other settings may be assigned, and keeps its moments."""
+        """The optimiser; one of the same kind with other settings may be assigned, and moments are kept."""
         return self._optimizer
 
     @optimizer.setter
@@ -182,7 +181,7 @@ class Trainer(Snapshots):
             raise ConfigError(f"`optimizer` must stay the same kind as `{old!r}`, got `{brief(optimizer)}`")
         with self._lock:
             self._optimizer = optimizer
-            self._update = replace(self._update, settings=tuple(optimizer.numbers()))
+            self._update = replace(self._update, settings=optimizer.numbers())
             for plan in (self._batch_plan, self._step_plan):
                 if plan is not None:
                     plan.set_optimizer(self._update)
@@ -201,24 +200,24 @@ class Trainer(Snapshots):
 
     @property
     def averaged(self) -> Network:
-        """A network with the running average of the parameters, which goes on with the training."""
+        """A network with the running average of the parameters, which training continues to update."""
         if self._average is None:
-            raise ConfigError("`averaged` needs a Trainer with `ema`, got one without")
+            raise ConfigError("`averaged` needs a Trainer with `ema`")
         with self.net.lock:
             found = self._averaged or self.net.sharing(self._average)
             self._averaged = found
-            found.parameters.version += 1  # steps have moved it
-            for name in self._still:  # but not these
+            found.parameters.version += 1  # changed by steps
+            for name in self._still:  # frozen ones are not averaged
                 found.parameters[name] = self.net.parameters[name]
             return found
 
     @property
     def evaluated(self) -> Network:
-        """The network that validation looks at: `averaged` with an `ema`, otherwise `net`."""
+        """The network used for validation: `averaged` with an `ema`, otherwise `net`."""
         return self.net if self._average is None else self.averaged
 
-    def _call(self, plan: BatchPlan, count: int, passes: int, threads: int) -> list[float]:
-        """One call of compiled code, and the bookkeeping around it."""
+    def _call(self, plan: BatchPlan, count: int, epochs: int, threads: int) -> list[float]:
+        """One call of compiled code, with its bookkeeping."""
         if not 0 <= self.steps_done <= MOST_STEPS - count:
             raise ConfigError(f"`steps_done` must stay at least 0 and below 2**63, got `{self.steps_done}`")
         parameters, lock = self.net.parameters, self.net.lock
@@ -227,18 +226,18 @@ class Trainer(Snapshots):
             plan.rates[:count] = self._rates.of(self.optimizer.lr, self.steps_done, count)
             plan.number[0] = self.steps_done
             plan.head.data.seed = signed(self.seed)
-            # First: should Ctrl-C come between two lines here, every plan makes its transposed weights anew.
+            # First, so that after Ctrl-C between these lines every plan renews its transposed weights.
             parameters.version += 1
             try:
                 lock.writes = True
-                return plan.steps(count, passes, threads)
+                return plan.steps(count, epochs, threads)
             finally:
                 self.steps_done = plan.number.item()
                 plan.keep_version(parameters.version)
                 lock.writes = False
 
     def step(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """One optimiser step on this batch, however many rows it has; returns its loss before the step."""
+        """One optimiser step on a batch of any number of rows; returns the loss before the step."""
         with self._lock:
             return self._step(X, y, sample_weight)
 
@@ -255,7 +254,7 @@ class Trainer(Snapshots):
                 return plan.loss
         x, t, top = net.checked(X, y, self._loss, sample_weight)
         if plan is None or plan.batch < len(x):
-            ahead = min(self.batch_size, 2 * len(x))  # for batches that grow, but not for those that never come
+            ahead = min(self.batch_size, 2 * len(x))  # room for growing batches
             plan = self._step_plan = self._plan(max(len(x), ahead))
             small = self.threads == 1 or plan.work < ONE_CALL_WORK
             self._small = small and self._loss.simple and not net.has_codes
@@ -264,7 +263,7 @@ class Trainer(Snapshots):
         return plan.loss
 
     def _step_at_once(self, plan: BatchPlan, X: Any, y: Any, lr: float) -> bool:
-        """A step in one call, where the work is small and the arrays need no conversion; says whether it was one."""
+        """A small step in one call, if the arrays need no conversion; returns whether it was done."""
         parameters, lock = self.net.parameters, self.net.lock
         with lock:
             plan.refresh(parameters.version)
@@ -279,12 +278,12 @@ class Trainer(Snapshots):
                 lock.writes = False
 
     def run(self, X: Any, y: Any, steps: int, sample_weight: Any = None) -> History:
-        """That many steps over shuffled batches, in compiled code; the next `run` goes on in the same pass.
+        """Take `steps` steps over shuffled batches, in compiled code; the next `run` continues in the same epoch.
 
         Returns
         -------
         History
-            Its `loss` has one mean for each pass over X, the last of the steps done in a pass that is not complete.
+            Its `loss` has one mean for each epoch; the last may be of an epoch that is not complete.
         """
         count = whole("steps", steps, 0)
         with self._lock:
@@ -298,7 +297,7 @@ class Trainer(Snapshots):
             while self.steps_done - first < count:
                 history.loss += self._chunk(plan, count - (self.steps_done - first), BatchPlan.CALL)
             if plan.head.step.epoch_rows:
-                history.loss.append(plan.pass_loss)
+                history.loss.append(plan.epoch_loss)
             history.seconds = time.perf_counter() - begun
             history.steps = count
             history.samples = plan.rows_since(start)
@@ -315,26 +314,25 @@ class Trainer(Snapshots):
         metrics: Sequence[str] = (),
         history: History | None = None,
     ) -> History:
-        """Train for that many passes over shuffled rows.
+        """Train for `epochs` epochs over shuffled rows.
 
         Parameters
         ----------
         X : array, shape (rows, inputs)
-            May be read from where it lies, so it must not change meanwhile; nor may y.
+            May be read in place, so it must not change meanwhile; nor may y.
         y : array
-            Targets, as the loss wants them: classes, shape (rows,), or numbers, shape (rows, outputs).
+            Targets for the loss: classes, shape (rows,), or numbers, shape (rows, outputs).
         epochs : int, >= 0
         validation : (X, y) or (X, y, sample_weight), optional
-            Rows on which loss and metrics are taken after each epoch.
+            Rows for loss and metrics after each epoch.
         callbacks : list
             `fb.EarlyStopping(...)`, other callbacks, or functions f(trainer, history) called after each epoch.
         sample_weight : array, shape (rows,), optional
-            What each row counts for.
+            Weight of each row.
         metrics : list of str
             Names such as "accuracy" or "r2", taken on the validation rows: `history["val_accuracy"]`.
         history : History, optional
-            Of a fit that goes on, on the same rows, after its state has come back by `load_state`; `epochs` counts
-            those that are done.
+            Resume a fit on the same rows from its history, after `load_state`; `epochs` includes the epochs done.
         """
         if not isinstance(callbacks, list | tuple):
             raise ConfigTypeError(f"`callbacks` must be a list of callbacks, got `{brief(callbacks)}`")
@@ -356,7 +354,7 @@ class Trainer(Snapshots):
                 if going_on and self._position is not None:
                     plan.set_position(self._position, len(x))
                 else:
-                    plan.new_pass()
+                    plan.new_epoch()
                 self._position = None
                 while len(history.loss) < count and not history.stopped:
                     self._bound(x, t, top)  # a callback may have trained on other rows meanwhile
@@ -370,14 +368,14 @@ class Trainer(Snapshots):
             return history
 
     def _epoch(self, plan: BatchPlan, rows: int, hooks: list[Callback], history: History) -> None:
-        """One pass, or what of it is done before a hook ends the fit."""
+        """One epoch, or the part of it before a hook ends the fit."""
         losses: list[float] = []
         while not losses and not history.stopped:
             losses = self._chunk(plan, rows, 1)
-            for hook in hooks if not losses else ():  # at its end the epoch has to be noted first
+            for hook in hooks if not losses else ():  # the end of an epoch is recorded first
                 hook.chunk(self, history)
         history.samples += rows if losses else plan.head.step.epoch_rows
-        history.loss += losses or [plan.pass_loss]
+        history.loss += losses or [plan.epoch_loss]
         history.lr.append(float(plan.rates[plan.head.step.rate_at - 1]))
         history.steps = self.steps_done - history.first_step
 
@@ -392,10 +390,10 @@ class Trainer(Snapshots):
         plan.bind(x, t, top, shuffled=True)
         return plan
 
-    def _chunk(self, plan: BatchPlan, steps: int, passes: int) -> list[float]:
+    def _chunk(self, plan: BatchPlan, steps: int, epochs: int) -> list[float]:
         """As many of `steps` as fit into one call."""
         count = min(steps, self._pace.steps(), BatchPlan.CALL)
         before, begun = self.steps_done, time.perf_counter()
-        ended = self._call(plan, count, passes, self._pace.threads)
+        ended = self._call(plan, count, epochs, self._pace.threads)
         self._pace.learn(self.steps_done - before, time.perf_counter() - begun)
         return ended

@@ -1,4 +1,4 @@
-"""What a step does with gradients: which parameters it moves, how fast, and what becomes of a gradient before that."""
+"""Options of a step: which parameters are trained, at what rate, and clipping, penalties and averaging."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _named(where: str, name: Any, net: Network) -> list[str]:
 
 
 def _factors(where: str, value: Any, net: Network) -> dict[str, float]:
-    """Factor of every parameter; a parameter's own goes before its layer's."""
+    """Factor of every parameter; a parameter's own overrides its layer's."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -42,7 +42,7 @@ def _factors(where: str, value: Any, net: Network) -> dict[str, float]:
 
 
 def _penalties(value: Any, net: Network) -> dict[str, str]:
-    """The kernel of every parameter's penalty; one for all goes to those that weight decay is meant for."""
+    """The kernel of every parameter's penalty; a single one applies to those with weight decay."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -54,7 +54,7 @@ def _penalties(value: Any, net: Network) -> dict[str, str]:
 
 
 def penalty_data(value: Any) -> Any:
-    """A penalty with functions as the gates that they were made of, so that it can be stored."""
+    """A penalty with functions as gates, for storage."""
     if value is None:
         return None
     if isinstance(value, Mapping):
@@ -63,9 +63,9 @@ def penalty_data(value: Any) -> Any:
 
 
 def loss_for(net: Network, value: str | Loss) -> Loss:
-    """The loss to train a network with, refused where the two do not fit."""
+    """The loss for a network, checked against it."""
     if not net.parameters:
-        raise ConfigError("`net` must have parameters to train, got a network without `Linear` layers")
+        raise ConfigError("`net` must have parameters to train, such as those of `Linear` layers")
     loss = loss_for_outputs(value, net.graph.splits)
     for (part, _), end in zip(loss.parts, net.graph.ends, strict=True):
         if part.contains and end.kind == part.contains:
@@ -80,14 +80,14 @@ def loss_for(net: Network, value: str | Loss) -> Loss:
 def treatment_of(
     net: Network, lr_factors: Any, decay_factors: Any, frozen: Any, penalty: Any, optimizer: Optimizer
 ) -> Treatment:
-    """What a trainer does with each parameter."""
+    """The options of each parameter."""
     if isinstance(frozen, str) or not isinstance(frozen, Sequence):
         raise ConfigTypeError(f"`frozen` must be a list of layers or parameters, got `{brief(frozen)}`")
     rates = _factors("lr_factors", lr_factors, net)
     decays = _factors("decay_factors", decay_factors, net)
     still = {known for name in frozen for known in _named("frozen", name, net)}
     if still == set(net.parameters):
-        raise ConfigError("`frozen` must leave a parameter to train, got all of them")
+        raise ConfigError("`frozen` must leave a parameter to train")
     decaying = set(net.parameters) if getattr(optimizer, "decay_all", False) else net.graph.decaying()
     penalties = _penalties(penalty, net)
     out: dict[str, Way | None] = {}
@@ -106,10 +106,10 @@ def update_of(
     ema: float | None,
     treatment: Treatment,
 ) -> Update:
-    """What a step does with gradients, and the memory that it needs for that."""
+    """The update of a step, with its memory."""
     least = float(np.finfo(net.dtype).tiny)
     eps = getattr(optimizer, "eps", least)
-    if eps < least:  # which is flushed to 0, by which nobody may divide
+    if eps < least:  # it would be flushed to 0, and 0 / 0 is NaN
         where = f"`{type(optimizer).__name__}.eps`"
         raise ConfigError(f"{where} must be at least `{least:g}` for `{net.dtype.name}`, got `{eps:g}`")
     slots = net.parameters.block.slots
@@ -118,7 +118,7 @@ def update_of(
     penalised = any(way is not None and way.penalty for way in treatment.values())
     update = Update(
         optimizer.kernel,
-        tuple(optimizer.numbers()),
+        optimizer.numbers(),
         tuple(Block(slots, net.dtype) for _ in range(optimizer.moments)),
         gradients=Block(slots, net.dtype) if limit or batches > 1 or penalised else None,
         average=None if ema is None else Block(slots, net.dtype),

@@ -1,4 +1,4 @@
-"""Callbacks that write files: networks, and what was measured."""
+"""Callbacks that write files: networks and logs."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ def _path(where: str, value: Any) -> Path:
 
 
 def _make_folder_of(path: Path) -> None:
-    with naming(path), contextlib.suppress(FileExistsError):  # a file, of which opening says so
+    with naming(path), contextlib.suppress(FileExistsError):  # reported when it is opened
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _row(trainer: Trainer, history: History) -> dict[str, Any]:
-    """What is known of the epoch that has just ended, by name."""
+    """The measures of the last epoch, by name."""
     names = ["loss", *(["val_loss"] if trainer.validating else []), *history.metrics, "lr"]
     row = {name: history[name][-1] for name in names}
     return {"epoch": len(history.loss) - 1, "step": trainer.steps_done, **row, "seconds": history.seconds}
 
 
 class ModelCheckpoint(Callback):
-    """Save the network after epochs, whole or not at all: a crash leaves the file of the epoch before.
+    """Save the network after epochs, atomically: a crash leaves the file of the epoch before.
 
-    With an `ema` it is the network of averaged parameters that is saved.
+    With an `ema` the averaged network is saved.
 
     Parameters
     ----------
     path : str or Path
-        Where to; names in braces are filled in: ``"{epoch:03d}-{val_loss:.4f}.safetensors"``. Folders are made.
+        File to write; names in braces are filled in: ``"{epoch:03d}-{val_loss:.4f}.safetensors"``. Folders are made.
     save_best_only : bool
-        Whether only an epoch that is the best so far is saved.
+        Whether to save only the best epoch so far.
     every : int, >= 1
-        Epochs from one save to the next.
+        Number of epochs between saves.
     monitor : str
         "val_loss", "loss" or a metric of the fit; used with `save_best_only`.
     mode : {"auto", "min", "max"}
@@ -100,7 +100,7 @@ class ModelCheckpoint(Callback):
 
 
 class _Log(Callback, ABC):
-    """A text file with one line an epoch, each there as soon as the epoch has ended, and none by half."""
+    """A text file with one line per epoch, written completely when the epoch ends."""
 
     def __init__(self, path: str | Path, append: bool = False) -> None:
         self.path = _path(f"{type(self).__name__}.path", path)
@@ -108,12 +108,12 @@ class _Log(Callback, ABC):
         self._file: BinaryIO | None = None
 
     def epoch(self, trainer: Trainer, history: History) -> None:
-        if self._file is None:  # not before, for another callback may refuse the fit
+        if self._file is None:  # not earlier, as another callback may refuse the fit
             _make_folder_of(self.path)
             with naming(self.path):
                 self._file = open(self.path, "ab+" if self.append else "wb", buffering=0)  # noqa: SIM115
                 self._begun = self._file.tell() > 0
-                if self._begun and not _ends_with_a_line(self._file):  # a crash has left half of one
+                if self._begun and not _ends_with_a_line(self._file):  # an incomplete line after a crash
                     _add(self._file, b"\n")
         text = self._text(_row(trainer, history), head=not self._begun)
         with naming(self.path):
@@ -128,7 +128,7 @@ class _Log(Callback, ABC):
 
     @abstractmethod
     def _text(self, row: dict[str, Any], head: bool) -> str:
-        """The line of one epoch, below the names of its columns where it is the first."""
+        """The line of one epoch, after a header if it is the first."""
 
 
 def _ends_with_a_line(file: BinaryIO) -> bool:
@@ -137,7 +137,7 @@ def _ends_with_a_line(file: BinaryIO) -> bool:
 
 
 def _add(file: BinaryIO, line: bytes) -> None:
-    """Write a line at the end of a file; where that fails, nothing of it stays."""
+    """Append a line to a file; a failed write is undone."""
     before = file.tell()
     try:
         written = 0
@@ -158,7 +158,7 @@ class CSVLogger(_Log):
     path : str or Path
         Folders are made.
     append : bool
-        Whether a file that is there goes on, without a second header; otherwise it is replaced.
+        Whether to append to an existing file, without a second header, instead of replacing it.
     """
 
     def _text(self, row: dict[str, Any], head: bool) -> str:
@@ -171,14 +171,14 @@ class CSVLogger(_Log):
 
 
 class JSONLogger(_Log):
-    """One JSON object a line for each epoch, with the columns of `CSVLogger`; what is not finite becomes null.
+    """One JSON object per line and epoch, with the columns of `CSVLogger`; numbers that are not finite become null.
 
     Parameters
     ----------
     path : str or Path
         Folders are made.
     append : bool
-        Whether a file that is there goes on; otherwise it is replaced.
+        Whether to append to an existing file instead of replacing it.
     """
 
     def _text(self, row: dict[str, Any], head: bool) -> str:

@@ -55,8 +55,8 @@ BAD = {
     + ")" * 400
     + "`",
     "x" * 1001: "`formula` must have at most 1000 characters, got 1001",
-    "y * 2": "`formula` must have no names but `x`, got `y`",
-    "__import__": "`formula` must have no names but `x`, got `__import__`",
+    "y * 2": "`formula` must use no names but `x`, got `y`",
+    "__import__": "`formula` must use no names but `x`, got `__import__`",
     "tanhh(x)": f"`formula` must be one of {NAMES}, got `tanhh`\nhint: did you mean `tanh`?",
     "exec(x)": f"`formula` must be one of {NAMES}, got `exec`",
     "x.real": PARTS + "`x.real`",
@@ -79,10 +79,10 @@ BAD = {
     "where(x > 0, x)": "`formula` must give `where` 3 values, got 2",
     "where(x, 1, 2)": "`formula` must give `where` a comparison such as `x > 0` first, got `x`",
     "where(0 < x < 1, 1, 2)": "`formula` must give `where` a comparison such as `x > 0` first, got `0 < x < 1`",
-    "(x > 0) * x": "`formula` must have comparisons only as the first argument of `where`, got `x > 0`",
+    "(x > 0) * x": "`formula` must use comparisons only as the first argument of `where`, got `x > 0`",
     "-" * 250 + "x": "`formula` must be nested at most 200 deep, got more",
     "1e400 * x": "`formula` must have numbers that fit into `float64`, got a larger one",
-    "inf * x": "`formula` must have no names but `x`, got `inf`",
+    "inf * x": "`formula` must use no names but `x`, got `inf`",
     "1" + "0" * 400 + " * x": "`formula` must have numbers that fit into `float64`, got a larger one",
 }
 

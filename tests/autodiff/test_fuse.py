@@ -94,5 +94,5 @@ def test_arrays_are_refused():
     x = g.argument((3,))
     with pytest.raises(fb.ShapeError) as info:
         fused(g, [x], [g.gate("exp", x)])
-    assert str(info.value) == "a formula for one number must have no arrays, got shape `(3,)` of `argument`"
+    assert str(info.value) == "an elementwise formula must have no arrays, got shape `(3,)` of `argument`"
     assert Traces(g, [x], [x], True).shapes == [(3,)]

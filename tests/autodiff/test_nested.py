@@ -119,7 +119,7 @@ def test_what_does_not_depend_on_the_function_around_it_is_a_number():
 def test_shapes_are_checked_inside_too():
     with pytest.raises(fb.ShapeError) as info:
         fb.trace(lambda x: G.gradient(x)[0])(V)
-    assert str(info.value) == "`gradient` must be of a function whose result is one number, got shape `(4,)`"
+    assert str(info.value) == "`gradient` needs a function whose result is one number, got shape `(4,)`"
     with pytest.raises(fb.ShapeError) as info:
         fb.trace(lambda x: G.jvp((x,), (x[:2],)))(V)
     assert str(info.value) == "`tangents` must have shape `(3,)`, got `(2,)`"

@@ -96,7 +96,7 @@ def test_what_was_drawn_is_told_as_json_and_not_at_all(here, capsys):
         ),
         (
             ["show", "none.safetensors", "--graph", "net.svg"],
-            "`none.safetensors` must be a file that `Network.save` wrote, and is not there",
+            "`none.safetensors` must be a file that `Network.save` wrote, but does not exist",
         ),
     ],
 )

@@ -162,9 +162,7 @@ def test_names_that_no_configuration_can_hold_are_a_sentence(harmless, capsys):
     names = [f"{i}{'n' * 100_000}" for i in range(MOST_BYTES // 100_000 + 1)]
     Path("t.csv").write_text(",".join([*names, "y"]) + "\n" + f"{'1,' * len(names)}u\n{'1,' * len(names)}v\n")
     assert main(["init", "t.csv", "-o", "-"]) == 3
-    assert capsys.readouterr().err == (
-        "fastbp: t.csv: must have columns whose names fit into a config of 1 MiB, got more\n"
-    )
+    assert capsys.readouterr().err == ("fastbp: t.csv: must have columns whose names fit into a config of 1 MiB\n")
 
 
 def test_a_delimiter_of_two_characters_is_a_sentence(harmless, capsys):

@@ -237,7 +237,5 @@ def test_what_is_read_is_not_written_over(here, name, capsys):
             Path(path).symlink_to(target)
     files = "folder" if "/in" in name else "t.csv"
     assert main(["predict", "run", files, "-o", name]) == 2
-    assert capsys.readouterr().err.startswith(
-        f"fastbp: `--output` must be none of the files that are read, got `{name}`\n"
-    )
+    assert capsys.readouterr().err.startswith(f"fastbp: `--output` must not be one of the input files, got `{name}`\n")
     assert Path("t.csv").read_bytes() == before

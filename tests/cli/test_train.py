@@ -104,7 +104,7 @@ def test_a_run_folder_has_a_name_a_date_and_four_digits_and_is_never_written_ove
         assert (stem, len(day), len(clock), len(code)) == ("small", 8, 6, 4)
     assert main(["train", config, "--run-dir", f"runs/{names[0]}"]) == 2
     folder = Path("runs") / names[0]
-    assert f"`--run-dir` must be a folder that is not there or empty, got `{folder}`" in capsys.readouterr().err
+    assert f"`--run-dir` must be a new or empty folder, got `{folder}`" in capsys.readouterr().err
 
 
 def test_the_resolved_configuration_runs_again_to_the_same_bits(config):
@@ -169,7 +169,7 @@ def test_a_run_that_diverges_keeps_the_best_network_and_exits_with_4(config, cap
         ("trainer.optimizer.lr=-1", 2, "`trainer.optimizer.lr` must be above 0, got `-1.0`"),
         ("trainer.lr_factors={nope: 2.0}", 2, "`trainer.lr_factors` must name layers or parameters"),
         ("trainer.loss=mse", 2, "`trainer.loss` must be one for classes, such as `cross_entropy`"),
-        ("data={source: files, path: none.csv, target: y}", 3, "none.csv: must be a file, got none of that name"),
+        ("data={source: files, path: none.csv, target: y}", 3, "none.csv: must be a file, but does not exist"),
         (
             "network={hidden: null, dropout: 0, layers: [{name: linear, features: 7}]}",
             2,
@@ -322,7 +322,7 @@ def test_only_epochs_time_and_patience_may_change(config, capsys):
     capsys.readouterr()
     assert main(["train", "--resume", "run", "--set", "trainer.batch_size=8"]) == 2
     message = (
-        "fastbp: --set trainer.batch_size=8: `trainer.batch_size` must stay `16` when a run goes on,"
+        "fastbp: --set trainer.batch_size=8: `trainer.batch_size` must stay `16` when a run is resumed,"
         " where epochs, time limit and patience may change, got `8`\n"
     )
     assert capsys.readouterr().err == message
@@ -330,9 +330,9 @@ def test_only_epochs_time_and_patience_may_change(config, capsys):
 
 def test_what_is_no_run_cannot_go_on(config, capsys):
     assert main(["train", "--resume", "nothing"]) == 2
-    assert capsys.readouterr().err == "fastbp: `nothing` must be the folder of a run, got one without `config.yaml`\n"
+    assert capsys.readouterr().err == "fastbp: `nothing` must be the folder of a run, but has no `config.yaml`\n"
     assert main(["train", "--resume", "auto"]) == 2
-    message = "fastbp: `--resume auto` must find a run to go on with in `runs`, got none\n"
+    message = "fastbp: `--resume auto` must find a run to resume in `runs`\n"
     assert capsys.readouterr().err == message
 
 
@@ -343,7 +343,7 @@ def test_a_damaged_checkpoint_is_refused(config, capsys):
     path.write_bytes(bytes([*whole, last ^ 1]))
     capsys.readouterr()
     assert main(["train", "--resume", "run"]) == 2
-    assert "must be as it was written, got another checksum: the file is damaged" in capsys.readouterr().err
+    assert "is damaged: its checksum is wrong" in capsys.readouterr().err
 
 
 def test_two_processes_do_not_work_on_one_run(config, capsys):
@@ -353,7 +353,7 @@ def test_two_processes_do_not_work_on_one_run(config, capsys):
     with open("run/.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert main(["train", "--resume", "run", "--set", "trainer.epochs=9"]) == 2
-    assert capsys.readouterr().err == "fastbp: `run` must be a run that nobody works on, got one in use\n"
+    assert capsys.readouterr().err == "fastbp: `run` must be a run that no other process uses\n"
 
 
 def test_a_lock_that_a_dead_process_left_is_nobodys(config):
@@ -391,7 +391,7 @@ def test_a_run_does_not_go_on_with_other_rows(config, capsys):
     Path("t.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(50)))
     capsys.readouterr()
     assert main(["train", "--resume", "run", "-q", "--set", "trainer.epochs=3"]) == 2
-    message = "fastbp: `run` must go on with the rows it began with, got others from its files\n"
+    message = "fastbp: `run` must be resumed with the same rows, but its files have others\n"
     assert capsys.readouterr().err == message
 
 
@@ -430,7 +430,7 @@ def test_lbfgs_keeps_its_networks_when_its_time_is_up_but_does_not_go_on(config,
     assert capsys.readouterr().err == message
     assert fb.load("run/best.safetensors").inputs == 2
     assert main(["train", "--resume", "run"]) == 2
-    message = "fastbp: `--resume` needs an optimiser with steps, and `lbfgs` has none to go on from\n"
+    message = "fastbp: `--resume` needs an optimiser with steps, and `lbfgs` has none\n"
     assert capsys.readouterr().err == message
 
 
@@ -464,9 +464,7 @@ def test_auto_goes_on_with_a_run_whose_folder_was_given_beside_the_place_to_look
 def test_a_link_to_nothing_is_no_folder(config, capsys):
     Path("link").symlink_to("nothing")
     assert main(["train", config, "--run-dir", "link"]) == 2
-    assert capsys.readouterr().err.startswith(
-        "fastbp: `--run-dir` must be a folder that is not there or empty, got a link, `link`\n"
-    )
+    assert capsys.readouterr().err.startswith("fastbp: `--run-dir` must be a new or empty folder, got a link, `link`\n")
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,11 @@ CASES = {
     ),
     "rows beside digits": (
         data("source: digits\nrows: 100"),
-        "c.yaml:3: `data.rows` must be given with a synthetic `data.source` only, got it with `digits`",
+        "c.yaml:3: `data.rows` must be given with a synthetic `data.source` only, not with `digits`",
     ),
     "classes beside digits": (
         data("source: digits\nclasses: 4"),
-        "c.yaml:3: `data.classes` must be given with a synthetic `data.source` only, got it with `digits`",
+        "c.yaml:3: `data.classes` must be given with a synthetic `data.source` only, not with `digits`",
     ),
     "noise negative": (
         data("source: moons\nnoise: -0.1"),
@@ -55,35 +55,35 @@ CASES = {
     ),
     "path and train": (
         data("path: a.csv\ntrain: b.csv"),
-        "c.yaml:3: `data.train` must not be given beside `data.path`, got both",
+        "c.yaml:3: `data.train` must not be given together with `data.path`",
     ),
     "path and test": (
         data("path: a.csv\ntest: b.csv"),
-        "c.yaml:3: `data.test` must stand beside `data.train`, got it beside `data.path`",
+        "c.yaml:3: `data.test` must be given together with `data.train`, not `data.path`",
     ),
     "path and validation": (
         data("path: a.csv\nvalidation: b.csv"),
-        "c.yaml:3: `data.validation` must stand beside `data.train`, got it beside `data.path`",
+        "c.yaml:3: `data.validation` must be given together with `data.train`, not `data.path`",
     ),
     "path with digits": (
         data("source: digits\npath: a.csv"),
-        "c.yaml:3: `data.path` must not be given with `data.source` `digits`, got both",
+        "c.yaml:3: `data.path` must not be given with `data.source` `digits`",
     ),
     "train with moons": (
         data("source: moons\ntrain: a.csv"),
-        "c.yaml:3: `data.train` must not be given with `data.source` `moons`, got both",
+        "c.yaml:3: `data.train` must not be given with `data.source` `moons`",
     ),
     "validation with moons": (
         data("source: moons\nvalidation: a.csv"),
-        "c.yaml:3: `data.validation` must not be given with `data.source` `moons`, got both",
+        "c.yaml:3: `data.validation` must not be given with `data.source` `moons`",
     ),
     "target with digits": (
         data("source: digits\ntarget: y"),
-        "c.yaml:3: `data.target` must not be given with `data.source` `digits`, got both",
+        "c.yaml:3: `data.target` must not be given with `data.source` `digits`",
     ),
     "columns with digits": (
         data("source: digits\ncolumns: {x: number}"),
-        "c.yaml:3: `data.columns` must not be given with `data.source` `digits`, got both",
+        "c.yaml:3: `data.columns` must not be given with `data.source` `digits`",
     ),
     "task with friedman": (
         data("source: friedman\ntask: classes"),
@@ -95,11 +95,11 @@ CASES = {
     ),
     "files without a path": (
         data("source: files"),
-        "c.yaml:1: `data` must have `path` or `train`, got none of them",
+        "c.yaml:1: `data` must have `path` or `train`",
     ),
     "only test": (
         data("test: b.csv"),
-        "c.yaml:1: `data` must have `source`, `path` or `train`, got none of them",
+        "c.yaml:1: `data` must have `source`, `path` or `train`",
     ),
     "path a number": (
         data("path: 3"),
@@ -242,7 +242,7 @@ CASES = {
     ),
     "column a target beside target": (
         data("path: a.csv\ntarget: y\ncolumns:\n  z: target"),
-        "c.yaml:5: `data.columns.z` must not be a target beside `data.target`, which does not name it, got both",
+        "c.yaml:5: `data.columns.z` must not be a target that `data.target` does not name",
     ),
     "validation above one": (
         split("validation: 1.5"),
@@ -274,7 +274,7 @@ CASES = {
     ),
     "fold without folds": (
         split("fold: 2"),
-        "c.yaml:4: `data.split.fold` must be given beside `data.split.folds`, got `2` alone",
+        "c.yaml:4: `data.split.fold` must be given together with `data.split.folds`, got `2` alone",
     ),
     "fold negative": (
         split("folds: 5\nfold: -1"),
@@ -286,19 +286,19 @@ CASES = {
     ),
     "group and column": (
         split("group: a\ncolumn: b"),
-        "c.yaml:4: `data.split.group` must not be given beside `data.split.column`, got both",
+        "c.yaml:4: `data.split.group` must not be given together with `data.split.column`",
     ),
     "folds and column": (
         split("folds: 3\ncolumn: b"),
-        "c.yaml:4: `data.split.folds` must not be given beside `data.split.column`, got both",
+        "c.yaml:4: `data.split.folds` must not be given together with `data.split.column`",
     ),
     "stratify and column": (
         split("stratify: true\ncolumn: b"),
-        "c.yaml:4: `data.split.stratify` must not be given beside `data.split.column`, got both",
+        "c.yaml:4: `data.split.stratify` must not be given together with `data.split.column`",
     ),
     "stratify and group": (
         split("stratify: true\ngroup: b"),
-        "c.yaml:4: `data.split.stratify` must not be given beside `data.split.group`, got both",
+        "c.yaml:4: `data.split.stratify` must not be given together with `data.split.group`",
     ),
     "stratify a word": (
         split("stratify: yes"),

@@ -16,11 +16,11 @@ CASES = {
     ),
     "activation of another name": (
         network('activation: "x * y"'),
-        "c.yaml:3: `network.activation` must have no names but `x`, got `y`",
+        "c.yaml:3: `network.activation` must use no names but `x`, got `y`",
     ),
     "activation a constant": (
         network('activation: "2 + 3"'),
-        "c.yaml:3: `network.activation` must depend on x, got what is the same for all of them",
+        "c.yaml:3: `network.activation` must depend on x, got a constant",
     ),
     "activation that reaches for Python": (
         network("activation: \"__import__('os').getcwd()\""),
@@ -33,7 +33,7 @@ CASES = {
     ),
     "activation with settings": (
         network('activation: {name: "x * 2", alpha: 1}'),
-        "c.yaml:3: `network.activation.alpha` must not be given beside a formula, got `1`",
+        "c.yaml:3: `network.activation.alpha` must not be given with a formula, got `1`",
     ),
     "activation nearly a name": (
         network("activation: relu6"),
@@ -41,11 +41,11 @@ CASES = {
     ),
     "layer a broken formula": (
         layers("{name: linear, features: 10}", '"x + q"'),
-        "c.yaml:5: `network.layers[1]` must have no names but `x`, got `q`",
+        "c.yaml:5: `network.layers[1]` must use no names but `x`, got `q`",
     ),
     "loss of x": (
         trainer('loss: "abs(x)"'),
-        "c.yaml:3: `trainer.loss` must have no names but `z`, `t`, got `x`",
+        "c.yaml:3: `trainer.loss` must use no names but `z`, `t`, got `x`",
     ),
     "loss with an unknown setting": (
         trainer('loss: {name: "abs(z - t)", delta: 2}'),
@@ -57,7 +57,7 @@ CASES = {
     ),
     "penalty of x": (
         trainer('penalty: "abs(x)"'),
-        "c.yaml:3: `trainer.penalty` must have no names but `w`, got `x`",
+        "c.yaml:3: `trainer.penalty` must use no names but `w`, got `x`",
     ),
     "penalty with a slope at zero": (
         trainer('penalty: "abs(w - 1)"'),
@@ -70,11 +70,11 @@ CASES = {
     ),
     "penalty of one layer broken": (
         trainer('penalty: {"0": "abs(v)"}'),
-        "c.yaml:3: `trainer.penalty.0` must have no names but `w`, got `v`",
+        "c.yaml:3: `trainer.penalty.0` must use no names but `w`, got `v`",
     ),
     "penalty beside lbfgs": (
         trainer('penalty: "abs(w)"\noptimizer: lbfgs'),
-        "c.yaml:3: `trainer.penalty` must not be given with `lbfgs`, which has no steps, got both",
+        "c.yaml:3: `trainer.penalty` must not be given with `lbfgs`, which has no steps",
     ),
     "penalty a number": (
         trainer("penalty: 0.1"),

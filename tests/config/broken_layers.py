@@ -11,23 +11,23 @@ CASES = {
     ),
     "layers empty": (
         network("layers: []"),
-        "c.yaml:3: `network.layers` must hold a layer at least, got an empty list",
+        "c.yaml:3: `network.layers` must have at least one layer, got an empty list",
     ),
     "layers beside hidden": (
         network("hidden: [64]\nlayers:\n  - {name: linear, features: 10}"),
-        "c.yaml:3: `network.hidden` must not be given beside `network.layers`, got both",
+        "c.yaml:3: `network.hidden` must not be given together with `network.layers`",
     ),
     "layers beside norm": (
         network("layers:\n  - {name: linear, features: 10}\nnorm: batch_norm"),
-        "c.yaml:5: `network.norm` must not be given beside `network.layers`, got both",
+        "c.yaml:5: `network.norm` must not be given together with `network.layers`",
     ),
     "layers beside dropout": (
         network("dropout: 0.1\nlayers:\n  - {name: linear, features: 10}"),
-        "c.yaml:3: `network.dropout` must not be given beside `network.layers`, got both",
+        "c.yaml:3: `network.dropout` must not be given together with `network.layers`",
     ),
     "layers beside init": (
         network("init: zeros\nlayers:\n  - {name: linear, features: 10}"),
-        "c.yaml:3: `network.init` must not be given beside `network.layers`, got both",
+        "c.yaml:3: `network.init` must not be given together with `network.layers`",
     ),
     "layer misspelt": (
         layers("{name: liner, features: 10}"),
@@ -51,19 +51,19 @@ CASES = {
     ),
     "layer without a name": (
         layers("{features: 10}"),
-        "c.yaml:4: `network.layers[0]` must be a name, or a map with `name`, got a map without",
+        "c.yaml:4: `network.layers[0]` must be a name, or a map that has `name`",
     ),
     "layer by kind": (
         layers("{kind: linear, features: 10}"),
-        "c.yaml:4: `network.layers[0]` must be a name, or a map with `name`, got a map without",
+        "c.yaml:4: `network.layers[0]` must be a name, or a map that has `name`",
     ),
     "linear without features": (
         layers("linear"),
-        "c.yaml:4: `network.layers[0]` must have `features`, as `linear` needs it, got none",
+        "c.yaml:4: `network.layers[0]` must have `features`, which `linear` requires",
     ),
     "linear without features in a map": (
         layers("{name: linear, bias: false}"),
-        "c.yaml:4: `network.layers[0]` must have `features`, as `linear` needs it, got none",
+        "c.yaml:4: `network.layers[0]` must have `features`, which `linear` requires",
     ),
     "linear features zero": (
         layers("{name: linear, features: 0}"),
@@ -147,7 +147,7 @@ CASES = {
     ),
     "embedding without columns": (
         layers("embedding"),
-        "c.yaml:4: `network.layers[0]` must have `columns`, as `embedding` needs it, got none",
+        "c.yaml:4: `network.layers[0]` must have `columns`, which `embedding` requires",
     ),
     "embedding columns a list": (
         layers("{name: embedding, columns: [1, 2]}"),
@@ -175,7 +175,7 @@ CASES = {
     ),
     "embedding not first": (
         layers("relu", "{name: embedding, columns: {0: [3, 2]}}", "{name: linear, features: 10}"),
-        "c.yaml:5: `network.layers[1]` is an Embedding, which must be the first layer, got one behind others",
+        "c.yaml:5: `network.layers[1]` is an Embedding, which must be the first layer",
     ),
     "outputs do not fit": (
         layers("{name: linear, features: 64}", "relu", "{name: linear, features: 9}"),
@@ -183,7 +183,6 @@ CASES = {
     ),
     "softmax before cross_entropy": (
         layers("{name: linear, features: 10}", "softmax"),
-        "c.yaml:5: `network.layers[1]` must not be `softmax` with `cross_entropy`, which does the "
-        "softmax itself, got both",
+        "c.yaml:5: `network.layers[1]` must not be `softmax` with `cross_entropy`, which applies the softmax itself",
     ),
 }

@@ -60,7 +60,7 @@ CASES = {
     ),
     "cross_entropy class_weights zero": (
         loss("name: cross_entropy, class_weights: {0: 0}"),
-        "c.yaml:3: `trainer.loss.class_weights` must have one above 0, got none",
+        "c.yaml:3: `trainer.loss.class_weights` must have one above 0",
     ),
     "cross_entropy ignore_index": (
         loss("name: cross_entropy, ignore_index: 1.5"),
@@ -112,19 +112,19 @@ CASES = {
     ),
     "schedule needs a setting": (
         trainer("schedule: step"),
-        "c.yaml:3: `trainer.schedule` must have `every`, as `step` needs it, got none",
+        "c.yaml:3: `trainer.schedule` must have `every`, which `step` requires",
     ),
     "schedule needs a setting in a map": (
         schedule("name: multi_step, gamma: 0.5"),
-        "c.yaml:3: `trainer.schedule` must have `milestones`, as `multi_step` needs it, got none",
+        "c.yaml:3: `trainer.schedule` must have `milestones`, which `multi_step` requires",
     ),
     "schedule exponential without gamma": (
         trainer("schedule: exponential"),
-        "c.yaml:3: `trainer.schedule` must have `gamma`, as `exponential` needs it, got none",
+        "c.yaml:3: `trainer.schedule` must have `gamma`, which `exponential` requires",
     ),
     "schedule restarts without first": (
         trainer("schedule: cosine_restarts"),
-        "c.yaml:3: `trainer.schedule` must have `first`, as `cosine_restarts` needs it, got none",
+        "c.yaml:3: `trainer.schedule` must have `first`, which `cosine_restarts` requires",
     ),
     "schedule setting misspelt": (
         schedule("name: cosine, warm_up: 10"),

@@ -55,7 +55,7 @@ CASES = {
     ),
     "activation without a name": (
         network("activation: {negative_slope: 0.1}"),
-        "c.yaml:3: `network.activation` must be a name, or a map with `name`, got a map without",
+        "c.yaml:3: `network.activation` must be a name, or a map that has `name`",
     ),
     "activation no layer": (
         network("activation: dropout"),
@@ -155,7 +155,7 @@ CASES = {
     ),
     "init without a name": (
         network("init: {scale: 0.1}"),
-        "c.yaml:3: `network.init` must be a name, or a map with `name`, got a map without",
+        "c.yaml:3: `network.init` must be a name, or a map that has `name`",
     ),
     "init name unknown": (
         network("init:\n  name: norml\n  scale: 0.1"),
@@ -175,11 +175,11 @@ CASES = {
     ),
     "init scale where there is none": (
         network("init: {name: zeros, scale: 2}"),
-        "c.yaml:3: `network.init` must have no scale where it is `zeros`, got `2`",
+        "c.yaml:3: `network.init` must have no scale if it is `zeros`, got `2`",
     ),
     "init constant without value": (
         network("init: constant"),
-        "c.yaml:3: `network.init` must have `scale` where it is `constant`, got `null`",
+        "c.yaml:3: `network.init` must have `scale` if it is `constant`, got `null`",
     ),
     "layers with null": (
         network("layers: null\nhidden: 3"),

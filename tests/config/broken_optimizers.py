@@ -27,7 +27,7 @@ CASES = {
     ),
     "optimizer without a name": (
         trainer("optimizer:\n  lr: 0.1"),
-        "c.yaml:3: `trainer.optimizer` must be a name, or a map with `name`, got a map without",
+        "c.yaml:3: `trainer.optimizer` must be a name, or a map that has `name`",
     ),
     "optimizer name null": (
         trainer("optimizer:\n  name:\n  lr: 0.1"),
@@ -167,22 +167,22 @@ CASES = {
     ),
     "lbfgs with a schedule": (
         trainer("optimizer: lbfgs\nschedule: cosine"),
-        "c.yaml:4: `trainer.schedule` must not be given with `lbfgs`, which has no steps, got both",
+        "c.yaml:4: `trainer.schedule` must not be given with `lbfgs`, which has no steps",
     ),
     "lbfgs with a limit of gradients": (
         trainer("optimizer: lbfgs\nclip_norm: 1"),
-        "c.yaml:4: `trainer.clip_norm` must not be given with `lbfgs`, which has no steps, got both",
+        "c.yaml:4: `trainer.clip_norm` must not be given with `lbfgs`, which has no steps",
     ),
     "lbfgs with an average": (
         trainer("ema: 0.9\noptimizer: lbfgs"),
-        "c.yaml:3: `trainer.ema` must not be given with `lbfgs`, which has no steps, got both",
+        "c.yaml:3: `trainer.ema` must not be given with `lbfgs`, which has no steps",
     ),
     "lbfgs with frozen layers": (
         trainer("optimizer: lbfgs\nfrozen: ['0']"),
-        "c.yaml:4: `trainer.frozen` must not be given with `lbfgs`, which has no steps, got both",
+        "c.yaml:4: `trainer.frozen` must not be given with `lbfgs`, which has no steps",
     ),
     "lbfgs with reduce_lr": (
         trainer("optimizer: lbfgs\nreduce_lr: {factor: 0.5}"),
-        "c.yaml:4: `trainer.reduce_lr` must not be given with `lbfgs`, which has no steps, got both",
+        "c.yaml:4: `trainer.reduce_lr` must not be given with `lbfgs`, which has no steps",
     ),
 }

@@ -7,7 +7,7 @@ from tests.config.broken_forms import DIGITS, data, network, split, trainer
 CASES = {
     "no data": (
         "name: run\n",
-        "c.yaml:1: `data` must have `source`, `path` or `train`, got none of them",
+        "c.yaml:1: `data` must have `source`, `path` or `train`",
     ),
     "unknown section": (
         DIGITS + "model: {hidden: [1]}\n",

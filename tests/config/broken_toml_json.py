@@ -7,7 +7,7 @@ from tests.config.broken_forms import OPTIMIZERS, SOURCES
 CASES = {
     "JSON, empty": (
         "",
-        "c.json:1: a config must be JSON, got an error: expecting value",
+        "c.json:1: a config must be valid JSON: expecting value",
     ),
     "JSON, list": (
         "[1, 2]\n",
@@ -15,19 +15,19 @@ CASES = {
     ),
     "JSON, comment": (
         '{\n  // no\n  "seed": 1\n}\n',
-        "c.json:2: a config must be JSON, got an error: expecting property name enclosed in double quotes",
+        "c.json:2: a config must be valid JSON: expecting property name enclosed in double quotes",
     ),
     "JSON, trailing comma": (
         '{\n  "data": {"source": "digits"},\n  "seed": 1,\n}\n',
-        "c.json:4: a config must be JSON, got an error: expecting property name enclosed in double quotes",
+        "c.json:4: a config must be valid JSON: expecting property name enclosed in double quotes",
     ),
     "JSON, key twice": (
         '{\n  "data": {"source": "digits"},\n  "seed": 1,\n  "seed": 2\n}\n',
-        "c.json:4: `seed` must be given once, got it on line 3 too",
+        "c.json:4: `seed` must be given once, but is on line 3 too",
     ),
     "JSON, key twice deep": (
         '{"data": {"source": "digits",\n  "rows": 1,\n  "rows": 2}}\n',
-        "c.json:3: `data.rows` must be given once, got it on line 2 too",
+        "c.json:3: `data.rows` must be given once, but is on line 2 too",
     ),
     "JSON, nan": (
         '{"data": {"source": "digits"},\n "trainer": {\n  "clip_norm": NaN}}\n',
@@ -39,7 +39,7 @@ CASES = {
     ),
     "JSON, two values": (
         "{}\n{}\n",
-        "c.json:2: a config must be JSON, got an error: extra data",
+        "c.json:2: a config must be valid JSON: extra data",
     ),
     "JSON, half of a pair": (
         '{"data": {"source": "digits"},\n "name": "\\ud800"}\n',
@@ -56,27 +56,27 @@ CASES = {
     ),
     "TOML, no value": (
         'name = "a"\nseed =\n',
-        "c.toml:2: a config must be TOML, got an error: invalid value",
+        "c.toml:2: a config must be valid TOML: invalid value",
     ),
     "TOML, no quotes": (
         "name = run\n",
-        "c.toml:1: a config must be TOML, got an error: invalid value",
+        "c.toml:1: a config must be valid TOML: invalid value",
     ),
     "TOML, key twice": (
         "seed = 1\nseed = 2\n",
-        "c.toml:2: a config must be TOML, got an error: cannot overwrite a value",
+        "c.toml:2: a config must be valid TOML: cannot overwrite a value",
     ),
     "TOML, table twice": (
         '[data]\nsource = "digits"\n[data]\nrows = 3\n',
-        "c.toml:3: a config must be TOML, got an error: cannot declare `data` twice",
+        "c.toml:3: a config must be valid TOML: cannot declare `data` twice",
     ),
     "TOML, open string": (
         'name = "run\n',
-        "c.toml:1: a config must be TOML, got an error: illegal character `\\n`",
+        "c.toml:1: a config must be valid TOML: illegal character `\\n`",
     ),
     "TOML, open list": (
         "x = [1,\n2\n",
-        "c.toml:2: a config must be TOML, got an error: unclosed array",
+        "c.toml:2: a config must be valid TOML: unclosed array",
     ),
     "TOML, deep": (
         "x = " + "[" * 40 + "]" * 40 + "\n",
@@ -114,6 +114,6 @@ CASES = {
     ),
     "TOML, empty": (
         "",
-        "c.toml:1: `data` must have `source`, `path` or `train`, got none of them",
+        "c.toml:1: `data` must have `source`, `path` or `train`",
     ),
 }

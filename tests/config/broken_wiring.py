@@ -21,15 +21,15 @@ CASES = {
     ),
     "from a later layer": (
         layers("{name: linear, features: 8, as: a, from: b}", "{name: relu, as: b}", LAST),
-        "c.yaml:4: `network.layers[0].from` must name a layer before this one, as a network has no cycles, got `b`",
+        "c.yaml:4: `network.layers[0].from` must name an earlier layer, got `b`",
     ),
     "from itself": (
         layers("{name: linear, features: 8, as: a, from: a}", LAST),
-        "c.yaml:4: `network.layers[0].from` must name a layer before this one, as a network has no cycles, got `a`",
+        "c.yaml:4: `network.layers[0].from` must name an earlier layer, got `a`",
     ),
     "from nothing": (
         layers("{name: linear, features: 8, from: []}", LAST),
-        "c.yaml:4: `network.layers[0].from` must name a layer at least, got an empty list",
+        "c.yaml:4: `network.layers[0].from` must name at least one layer, got an empty list",
     ),
     "from a number": (
         layers("{name: linear, features: 8, from: 0}", LAST),
@@ -45,15 +45,15 @@ CASES = {
     ),
     "from too many": (
         layers("{name: linear, features: 8, as: a}", "{name: linear, features: 8, from: [a, inputs]}", LAST),
-        "c.yaml:5: `network.layers[1]`: `Linear` must have 1 signal to go in, got `2`",
+        "c.yaml:5: `network.layers[1]`: `Linear` must have 1 input signal, got `2`",
     ),
     "gate of one": (
         layers("{name: linear, features: 8}", "add", LAST),
-        "c.yaml:5: `network.layers[1]`: `Add` must have at least 2 signals to go in, got `1`",
+        "c.yaml:5: `network.layers[1]`: `Add` must have at least 2 input signals, got `1`",
     ),
     "gate of three": (
         layers("{name: linear, features: 8, as: a}", "{name: divide, from: [a, a, a]}", LAST),
-        "c.yaml:5: `network.layers[1]`: `Divide` must have 2 signals to go in, got `3`",
+        "c.yaml:5: `network.layers[1]`: `Divide` must have 2 input signals, got `3`",
     ),
     "widths of two layers": (
         layers(
@@ -72,19 +72,19 @@ CASES = {
     ),
     "nobody reads the first": (
         layers("{name: linear, features: 8}", "{name: linear, features: 8, from: inputs}", LAST),
-        "c.yaml:4: `network.layers[0]` must be read by a layer behind it, got one that nobody reads",
+        "c.yaml:4: `network.layers[0]` must be read by a later layer",
     ),
     "nobody reads a branch": (
         layers("{name: linear, features: 8, as: a}", "relu", "{name: linear, features: 10, from: a}"),
-        "c.yaml:5: `network.layers[1]` must be read by a layer behind it, got one that nobody reads",
+        "c.yaml:5: `network.layers[1]` must be read by a later layer",
     ),
     "share with settings": (
         layers("{name: linear, features: 8, as: a}", "{share: a, features: 8}", LAST),
-        "c.yaml:5: `network.layers[1]` must have no `features` beside `share`, got both",
+        "c.yaml:5: `network.layers[1]` must have no `features` together with `share`",
     ),
     "share with a name": (
         layers("{name: linear, features: 8, as: a}", "{share: a, name: linear}", LAST),
-        "c.yaml:5: `network.layers[1]` must have no `name` beside `share`, got both",
+        "c.yaml:5: `network.layers[1]` must have no `name` together with `share`",
     ),
     "share unknown": (
         layers("{name: linear, features: 8, as: a}", "{share: c}", LAST),
@@ -92,7 +92,7 @@ CASES = {
     ),
     "share a later layer": (
         layers("{share: c}", "{name: linear, features: 8, as: c}", LAST),
-        "c.yaml:4: `network.layers[0].share` must name a layer before this one, as a network has no cycles, got `c`",
+        "c.yaml:4: `network.layers[0].share` must name an earlier layer, got `c`",
     ),
     "share the inputs": (
         layers("{name: linear, features: 8, as: a}", "{share: inputs}", LAST),
@@ -105,19 +105,19 @@ CASES = {
     "share at another width": (
         layers("{name: linear, features: 8, as: a}", "{share: a}", LAST),
         "c.yaml:5: `network.layers[1]`: `a`, Linear(features=8, bias=True), must have signals of the same "
-        "width wherever it is used, got `64` and `8`",
+        "width in every use, got `64` and `8`",
     ),
     "share batch norm": (
         layers("{name: batch_norm, as: a}", "{share: a}", LAST),
-        "c.yaml:5: `network.layers[1]`: `BatchNorm` must be used once, as it learns of its rows, got it used again",
+        "c.yaml:5: `network.layers[1]`: `BatchNorm` must be used once, as it keeps statistics of its rows",
     ),
     "as twice": (
         layers("{name: linear, features: 8, as: h}", "{name: relu, as: h}", LAST),
-        "c.yaml:5: `network.layers[1].as` must be of one layer only, got `h` again",
+        "c.yaml:5: `network.layers[1].as` must be unique, got `h` again",
     ),
     "as inputs": (
         layers("{name: linear, features: 8, as: inputs}", LAST),
-        "c.yaml:4: `network.layers[0].as` must be of one layer only, got `inputs` again",
+        "c.yaml:4: `network.layers[0].as` must be unique, got `inputs` again",
     ),
     "as no name": (
         layers("{name: linear, features: 8, as: 1a}", LAST),
@@ -133,7 +133,7 @@ CASES = {
     ),
     "place without a layer": (
         layers("{as: a}", LAST),
-        "c.yaml:4: `network.layers[0]` must be a name, or a map with `name`, got a map without",
+        "c.yaml:4: `network.layers[0]` must be a name, or a map that has `name`",
     ),
     "as misspelt": (
         layers("{name: linear, features: 8, ass: a}", LAST),
@@ -157,7 +157,7 @@ CASES = {
     ),
     "slice without limits": (
         layers("slice", LAST),
-        "c.yaml:4: `network.layers[0]` must have `start`, as `slice` needs it, got none",
+        "c.yaml:4: `network.layers[0]` must have `start`, which `slice` requires",
     ),
     "repeat of many": (
         layers("{name: repeat, features: 3}", LAST),
@@ -169,6 +169,6 @@ CASES = {
     ),
     "embedding behind a place": (
         layers("{name: linear, features: 8, as: a}", "{name: embedding, columns: {0: [3, 2]}}", LAST),
-        "c.yaml:5: `network.layers[1]` is an Embedding, which must be the first layer, got one behind others",
+        "c.yaml:5: `network.layers[1]` is an Embedding, which must be the first layer",
     ),
 }

@@ -90,7 +90,7 @@ def test_a_message_has_the_house_style(case):
     assert file in ("c.yaml", "c.toml", "c.json")
     assert line.isdecimal()
     assert said.startswith(("`", "a config "))
-    assert "got " in said
+    assert " must " in said
     assert not said.endswith((".", "!"))
     assert all(hint.startswith("hint: ") for hint in hints)
     assert len(hints) <= 1

@@ -58,7 +58,7 @@ def answered(content, suffix):
     except ConfigError as error:
         sentence, *hints = str(error).split("\n")
         assert sentence.startswith("config:")
-        assert ", got " in sentence
+        assert " must " in sentence
         assert len(hints) <= 1
         assert all(hint.startswith("hint: ") for hint in hints)
 

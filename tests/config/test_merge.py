@@ -107,12 +107,12 @@ def test_set_means(expression, data):
         ("a..b=5", "`--set` must be a path and a value, such as `trainer.epochs=5`, got `a..b=5`"),
         (".a=5", "`--set` must be a path and a value, such as `trainer.epochs=5`, got `.a=5`"),
         ("", "`--set` must be a path and a value, such as `trainer.epochs=5`, got ``"),
-        ("a.b=[1", "`--set a.b` must be YAML, got a bracket that is not closed"),
-        ("a=b: c", "`--set a` must be YAML, got a `:` where there can be none"),
-        ("a='x", "`--set a` must be YAML, got a quote that is not closed"),
+        ("a.b=[1", "`--set a.b` must be valid YAML, got a bracket that is not closed"),
+        ("a=b: c", "`--set a` must be valid YAML, got a `:` in a wrong place"),
+        ("a='x", "`--set a` must be valid YAML, got a quote that is not closed"),
         ("a=*x", "`--set a` must have no aliases, got `*x`"),
         ("a=!!int 3", "`--set a` must have no tags, got `!!int`"),
-        ("a=1\nb: 2", "`--set a` must be one value, got several lines"),
+        ("a=1\nb: 2", "`--set a` must be one value on one line"),
     ],
 )
 def test_set_that_is_refused(expression, message):

@@ -101,19 +101,19 @@ def test_keys_of_yaml_are_strings():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a: 1\na: 2", "f.yaml:2: `a` must be given once, got it on line 1 too"),
-        ("a:\n  b: 1\n  'b': 2", "f.yaml:3: `a.b` must be given once, got it on line 2 too"),
-        ("a: [{b: 1, b: 2}]", "f.yaml:1: `a[0].b` must be given once, got it on line 1 too"),
+        ("a: 1\na: 2", "f.yaml:2: `a` must be given once, but is on line 1 too"),
+        ("a:\n  b: 1\n  'b': 2", "f.yaml:3: `a.b` must be given once, but is on line 2 too"),
+        ("a: [{b: 1, b: 2}]", "f.yaml:1: `a[0].b` must be given once, but is on line 1 too"),
         ("a: *b", "f.yaml:1: a config must have no aliases, got `*b`"),
         ("a: &b 1", "f.yaml:1: a config must have no anchors, got `&b`"),
         ("a: &b\n  c: *b", "f.yaml:1: a config must have no anchors, got `&b`"),
         ("a: !!str 1", "f.yaml:1: a config must have no tags, got `!!str`"),
         ("a: !b 1", "f.yaml:1: a config must have no tags, got `!b`"),
-        ("a: 1\n---\nb: 2", "f.yaml:2: a config must be one document, got another after `---`"),
-        ("a: 1\n...\n---\nb: 2", "f.yaml:3: a config must be one document, got another after `---`"),
+        ("a: 1\n---\nb: 2", "f.yaml:2: a config must be one document, without a second one after `---`"),
+        ("a: 1\n...\n---\nb: 2", "f.yaml:3: a config must be one document, without a second one after `---`"),
         ("a:\n\tb: 1", "f.yaml:2: a config in YAML must be indented with spaces, got a tab"),
-        ("a: \x00", "f.yaml:1: a config must be YAML, got a character that it may not have"),
-        ("a: 1\n\n\x0bb: 2", "f.yaml:3: a config must be YAML, got a character that it may not have"),
+        ("a: \x00", "f.yaml:1: a config must be valid YAML: a character is not allowed"),
+        ("a: 1\n\n\x0bb: 2", "f.yaml:3: a config must be valid YAML: a character is not allowed"),
         ("- a", "f.yaml:1: a config must be keys with values, got a list"),
         ("\n\nword", "f.yaml:3: a config must be keys with values, got `word`"),
         ("", "f.yaml:1: a config must be keys with values, got nothing"),
@@ -132,17 +132,17 @@ def test_yaml_that_is_refused(content, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "f.json:1: a config must be JSON, got an error: expecting value"),
+        ("", "f.json:1: a config must be valid JSON: expecting value"),
         ("[1]", "f.json:1: a config must be keys with values, got a list"),
         ("\n null", "f.json:2: a config must be keys with values, got nothing"),
-        ('{"a": 1,\n"a": 2}', "f.json:2: `a` must be given once, got it on line 1 too"),
-        ('{"a": [{"b": 1},\n{"c": 1,\n"c": 2}]}', "f.json:3: `a[1].c` must be given once, got it on line 2 too"),
-        ('{"a": 1\n"b": 2}', "f.json:2: a config must be JSON, got an error: expecting `,` delimiter"),
+        ('{"a": 1,\n"a": 2}', "f.json:2: `a` must be given once, but is on line 1 too"),
+        ('{"a": [{"b": 1},\n{"c": 1,\n"c": 2}]}', "f.json:3: `a[1].c` must be given once, but is on line 2 too"),
+        ('{"a": 1\n"b": 2}', "f.json:2: a config must be valid JSON: expecting `,` delimiter"),
         (
             "{'a': 1}",
-            "f.json:1: a config must be JSON, got an error: expecting property name enclosed in double quotes",
+            "f.json:1: a config must be valid JSON: expecting property name enclosed in double quotes",
         ),
-        ('{"a": "x\x00"}', "f.json:1: a config must be JSON, got an error: invalid control character at"),
+        ('{"a": "x\x00"}', "f.json:1: a config must be valid JSON: invalid control character at"),
         ('{"a": ' + "9" * 5000 + "}", "f.json: a config must have numbers of at most 4300 digits, got more"),
     ],
     ids=lambda v: repr(v)[:40],
@@ -154,15 +154,15 @@ def test_json_that_is_refused(content, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a = 1\na = 2", "f.toml:2: a config must be TOML, got an error: cannot overwrite a value"),
-        ("[a.b]\n[a.b]", "f.toml:2: a config must be TOML, got an error: cannot declare `a.b` twice"),
-        ("a = 1\nb", "f.toml:2: a config must be TOML, got an error: expected `=` after a key in a key/value pair"),
-        ("a = yes", "f.toml:1: a config must be TOML, got an error: invalid value"),
+        ("a = 1\na = 2", "f.toml:2: a config must be valid TOML: cannot overwrite a value"),
+        ("[a.b]\n[a.b]", "f.toml:2: a config must be valid TOML: cannot declare `a.b` twice"),
+        ("a = 1\nb", "f.toml:2: a config must be valid TOML: expected `=` after a key in a key/value pair"),
+        ("a = yes", "f.toml:1: a config must be valid TOML: invalid value"),
         (
             "a = 010",
-            "f.toml:1: a config must be TOML, got an error: expected newline or end of document after a statement",
+            "f.toml:1: a config must be valid TOML: expected newline or end of document after a statement",
         ),
-        ("a = '''x", "f.toml:1: a config must be TOML, got an error: expected \"'''\""),
+        ("a = '''x", "f.toml:1: a config must be valid TOML: expected \"'''\""),
         ("a = " + "9" * 5000, "f.toml: a config must have numbers of at most 4300 digits, got more"),
     ],
     ids=lambda v: repr(v)[:40],
@@ -221,8 +221,8 @@ def test_a_file_that_is_refused(content, message, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("none.yaml", "none.yaml: a config must be a file that can be read, got `No such file or directory`"),
-        ("folder.yaml", "folder.yaml: a config must be a file that can be read, got `Is a directory`"),
+        ("none.yaml", "none.yaml: a config must be readable (No such file or directory)"),
+        ("folder.yaml", "folder.yaml: a config must be readable (Is a directory)"),
         ("c.ini", "c.ini: a config must end in `.yaml`, `.yml`, `.toml` or `.json`, got `.ini`"),
         ("config", "config: a config must end in `.yaml`, `.yml`, `.toml` or `.json`, got ``"),
     ],
@@ -400,4 +400,4 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "c.yaml")
     with pytest.raises(ConfigError) as caught:
         read(tmp_path / "c.yaml")
-    assert str(caught.value) == f"{tmp_path}/c.yaml: a config must be a file that can be read, got something else"
+    assert str(caught.value) == f"{tmp_path}/c.yaml: a config must be a regular file"

@@ -154,9 +154,7 @@ def test_what_is_no_array_in_an_archive_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("X.npy", npy(np.zeros((4, 4))))
         archive.writestr("notes.txt", "hello, hello")
-    assert message(read_npz, tmp_path / "x.npz") == (
-        "x.npz: must hold arrays only, got something else called `notes.txt`"
-    )
+    assert message(read_npz, tmp_path / "x.npz") == ("x.npz: must hold arrays only, but `notes.txt` is none")
 
 
 @pytest.mark.parametrize("code", IDX_TYPES, ids=lambda code: IDX_TYPES[code])
@@ -178,9 +176,9 @@ IDX_MISTAKES = {
     "type": (b"\0\0\x0a\x01" + bytes(8), "must be in IDX format, got a file that begins with `00000a01`"),
     "no axes": (b"\0\0\x08\x00" + bytes(8), "must be in IDX format, got a file that begins with `00000800`"),
     "200 axes": (b"\0\0\x08\xc8" + bytes(800), "must be in IDX format, got a file that begins with `000008c8`"),
-    "head": (b"\0\0\x08\x02" + bytes(7), "must be in IDX format, got a file that ends inside its head"),
-    "less": (idx(np.ones(6), 12)[:-1], "must have 24 bytes behind its head, got 23"),
-    "more": (idx(np.ones(6), 8) + b"\0", "must have 6 bytes behind its head, got more"),
+    "head": (b"\0\0\x08\x02" + bytes(7), "must be in IDX format, but ends inside its header"),
+    "less": (idx(np.ones(6), 12)[:-1], "must have 24 bytes after its header, got 23"),
+    "more": (idx(np.ones(6), 8) + b"\0", "must have 6 bytes after its header, but has more"),
     "no rows": (idx(np.ones((0, 3)), 8), "must hold numbers, got shape `(0, 3)`"),
 }
 
@@ -205,8 +203,7 @@ def test_damaged_gzip_is_refused(tmp_path):
     path = tmp_path / "x-idx2-ubyte.gz"
     path.write_bytes(whole[:500])
     assert message(read_idx, path) == (
-        f"{path.name}: must be a file that can be read, got"
-        " `Compressed file ended before the end-of-stream marker was reached`"
+        f"{path.name}: must be readable (Compressed file ended before the end-of-stream marker was reached)"
     )
     for at in range(10, len(whole), 101):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
@@ -215,8 +212,8 @@ def test_damaged_gzip_is_refused(tmp_path):
 
 HEAD = "{'descr': '<f8', 'fortran_order': False, 'shape': (40, 3), }"
 HEADS = {
-    "fewer rows": (HEAD.replace("40", "10"), "must have 240 bytes behind its head, got more"),
-    "half of each number": (HEAD.replace("f8", "f4"), "must have 480 bytes behind its head, got more"),
+    "fewer rows": (HEAD.replace("40", "10"), "must have 240 bytes after its header, but has more"),
+    "half of each number": (HEAD.replace("f8", "f4"), "must have 480 bytes after its header, but has more"),
     "more rows": (HEAD.replace("40", "41"), "got `"),
     "keys that are not texts": (HEAD.replace("'descr'", "(40, 3)"), "got `'<' not supported between instances of "),
     "a type that is none": (HEAD.replace("'<f8'", "{'a': [3]}"), "got `"),
@@ -241,14 +238,14 @@ def test_what_stands_behind_an_array_is_refused(tmp_path):
     with open(tmp_path / "x.npy", "wb") as file:
         for _ in range(2):
             np.save(file, np.ones(3))
-    assert message(read_npy, tmp_path / "x.npy") == "x.npy: must have 24 bytes behind its head, got more"
+    assert message(read_npy, tmp_path / "x.npy") == "x.npy: must have 24 bytes after its header, but has more"
 
 
 def test_two_arrays_of_one_name_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         for name in ("X", "X.npy"):
             archive.writestr(name, npy(np.ones(2)))
-    assert message(read_npz, tmp_path / "x.npz") == "x.npz: names of arrays must differ, got `X` twice"
+    assert message(read_npz, tmp_path / "x.npz") == "x.npz: names of arrays must be unique, got `X` twice"
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

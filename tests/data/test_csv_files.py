@@ -138,13 +138,13 @@ MISTAKES = {
     "short": ("a,b\n1\n", "t.csv:2: a row must have 2 fields, got 1"),
     "ragged after quoted lines": ('a,b\n"1\n\n2",x\n\n5\n', "t.csv:6: a row must have 2 fields, got 1"),
     "ragged with quoted lines": ('a,b\n1,2\n"x\ny"\n', "t.csv:3: a row must have 2 fields, got 1"),
-    "duplicate": ("a,b, a\n1,2,3\n", "t.csv:1: column names must differ, got `a` twice"),
-    "nameless": ("\n\na,,b\n1,2,3\n", "t.csv:3: every column must have a name, got none for column 2"),
-    "empty": ("", "t.csv: must have rows, got an empty file"),
-    "blank": ("\n \n", "t.csv: must have rows, got an empty file"),
-    "header only": ("a,b\n", "t.csv: must have rows below its header, got none"),
-    "open quote": ('a,b\n1,2\n"3,4\n5,6\n', "t.csv:3: must be CSV, got a row where `unexpected end of data`"),
-    "text behind a quote": ('a,b\n1,2\n"3"4,5\n', "t.csv:3: must be CSV, got a row where `',' expected after '\"'`"),
+    "duplicate": ("a,b, a\n1,2,3\n", "t.csv:1: column names must be unique, got `a` twice"),
+    "nameless": ("\n\na,,b\n1,2,3\n", "t.csv:3: every column must have a name, but column 2 has none"),
+    "empty": ("", "t.csv: must have rows, but is empty"),
+    "blank": ("\n \n", "t.csv: must have rows, but is empty"),
+    "header only": ("a,b\n", "t.csv: must have rows below its header"),
+    "open quote": ('a,b\n1,2\n"3,4\n5,6\n', "t.csv:3: must be valid CSV (unexpected end of data)"),
+    "text behind a quote": ('a,b\n1,2\n"3"4,5\n', "t.csv:3: must be valid CSV (',' expected after '\"')"),
     "not utf-8": (b"a,b\n1,2\n3,caf\xe9\n", "t.csv:3: must be UTF-8, got a byte `0xe9`"),
     "not utf-8 in a name": (b"a,\xff\n1,2\n", "t.csv:1: must be UTF-8, got a byte `0xff`"),
     "not utf-8 far down": (b"a\n" + b"1\n" * 20000 + b"\x80\n", "t.csv:20002: must be UTF-8, got a byte `0x80`"),
@@ -166,16 +166,16 @@ def test_damaged_gzip_files_are_refused(tmp_path):
     whole = gzip.compress(("a,b\n" + "".join(f"{x},{x}\n" for x in rng.random(5000))).encode())
     path = tmp_path / "t.csv.gz"
     path.write_bytes(whole[: len(whole) // 2])
-    assert message(path) == "t.csv.gz: must be a whole gzip file, got one that ends early"
+    assert message(path) == "t.csv.gz: must be a complete gzip file, but ends early"
     path.write_bytes(b"a,b\n1,2\n")
-    assert message(path) == "t.csv.gz: must be a file that can be read, got `Not a gzipped file (b'a,')`"
+    assert message(path) == "t.csv.gz: must be readable (Not a gzipped file (b'a,'))"
     for at in range(10, len(whole), 997):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
         assert message(path).startswith("t.csv.gz")
 
 
 def test_no_file(tmp_path):
-    assert message(tmp_path / "t.csv") == "t.csv: must be a file that can be read, got `No such file or directory`"
+    assert message(tmp_path / "t.csv") == "t.csv: must be readable (No such file or directory)"
 
 
 def test_a_million_rows(tmp_path):

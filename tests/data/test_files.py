@@ -52,12 +52,12 @@ def test_other_endings_are_refused(tmp_path, name):
 
 
 def test_no_file_an_empty_folder_and_an_empty_list(tmp_path):
-    assert message(tmp_path / "no.csv", tmp_path) == "no.csv: must be a file, got none of that name"
+    assert message(tmp_path / "no.csv", tmp_path) == "no.csv: must be a file, but does not exist"
     assert message([str(tmp_path / f) for f in ("a.npy", "b.npy")], tmp_path) == (
-        "a.npy: must be a file, got none of that name"
+        "a.npy: must be a file, but does not exist"
     )
     (tmp_path / "f").mkdir()
-    assert message(tmp_path / "f", tmp_path) == "f: must have files in it, got an empty folder"
+    assert message(tmp_path / "f", tmp_path) == "f: must have files in it, but is empty"
     assert message([], tmp_path) == "`data.path` must name a file, got an empty list"
 
 
@@ -98,8 +98,8 @@ ARCHIVES = {
     "bytes": ({"X": X, "y": Y.astype("S1")}, "`y` must be numbers or texts, got dtype `|S1`"),
     "complex rows": ({"X": X * 1j, "y": Y}, "must hold real numbers, got dtype `complex64`"),
     "no rows": ({"X": X[:0], "y": Y[:0]}, "must hold rows of numbers, got shape `(0, 4)`"),
-    "no rows of columns": ({"a": Y[:0]}, "must have rows, got none"),
-    "nothing": ({}, "must have rows, got none"),
+    "no rows of columns": ({"a": Y[:0]}, "must have rows"),
+    "nothing": ({}, "must have rows"),
 }
 
 
@@ -180,9 +180,9 @@ def test_shards_without_labels_are_rows(tmp_path):
 
 def test_shards_that_do_not_belong_together_are_refused(tmp_path):
     folder = save(tmp_path / "a", x0=X, x1=X, y=Y)
-    assert message(folder, f"{tmp_path}/a") == "y.npy: there must be 2 files of labels, as many as of rows, got 1"
+    assert message(folder, f"{tmp_path}/a") == "y.npy: must have 2 files of labels, as many as of rows, got 1"
     folder = save(tmp_path / "b", x=X, y=Y[:5])
-    assert message(folder, f"{tmp_path}/b") == "y.npy: must have 6 rows as x.npy has, got 5"
+    assert message(folder, f"{tmp_path}/b") == "y.npy: must have as many rows as x.npy, 6, got 5"
     folder = save(tmp_path / "c", x0=X, x1=X[:, :3], y0=Y, y1=Y)
     assert message(folder, f"{tmp_path}/c") == "x1.npy: rows must have 4 features as in x0.npy, got 3"
 
@@ -248,14 +248,14 @@ def test_tables_that_polars_cannot_read_or_that_are_no_table(tmp_path):
     pl = pytest.importorskip("polars")
     (tmp_path / "t.parquet").write_bytes(b"nonsense")
     assert message(tmp_path / "t.parquet", tmp_path).startswith(
-        "t.parquet: must be a table that Polars can read, got `"
+        "t.parquet: must be a table that Polars can read (parquet: "
     )
     pl.DataFrame({"a": [[1, 2], [3]]}).write_parquet(tmp_path / "u.parquet")
     assert message(tmp_path / "u.parquet", tmp_path) == (
         "u.parquet: column `a` must be numbers or texts, got `List(Int64)`"
     )
     pl.DataFrame({"a": []}).write_parquet(tmp_path / "v.parquet")
-    assert message(tmp_path / "v.parquet", tmp_path) == "v.parquet: must have rows, got none"
+    assert message(tmp_path / "v.parquet", tmp_path) == "v.parquet: must have rows"
 
 
 class Panic(BaseException):
@@ -300,7 +300,7 @@ def test_a_panic_of_rust_is_one_sentence_and_nothing_on_stderr(tmp_path, monkeyp
     monkeypatch.setattr(threading, "active_count", lambda: 1)
     monkeypatch.setitem(sys.modules, "polars", Polars(panics))
     (tmp_path / "t.arrow").write_bytes(b"")
-    expected = "a table that Polars can read, got one that is damaged" if panics else "rows, got none"
+    expected = "a table that Polars can read, but is damaged" if panics else "rows"
     must = "be" if panics else "have"
     assert message(tmp_path / "t.arrow", tmp_path) == f"t.arrow: must {must} {expected}"
     os.write(2, b"after\n")
@@ -311,7 +311,7 @@ def test_stderr_stays_where_other_threads_may_write_to_it(tmp_path, monkeypatch,
     monkeypatch.setattr(threading, "active_count", lambda: 2)
     monkeypatch.setitem(sys.modules, "polars", Polars(True))
     (tmp_path / "t.arrow").write_bytes(b"")
-    assert message(tmp_path / "t.arrow", tmp_path).endswith("got one that is damaged")
+    assert message(tmp_path / "t.arrow", tmp_path).endswith("but is damaged")
     assert capfd.readouterr().err == "thread 'worker' panicked at x.rs:1:1\n"
 
 
@@ -330,7 +330,7 @@ def test_damaged_tables_of_polars_are_read_or_refused(tmp_path, ending, monkeypa
         try:
             read_frame(tmp_path / f"t.{ending}", None)
         except DataError as error:
-            panics += str(error).endswith("got one that is damaged")
+            panics += str(error).endswith("but is damaged")
     assert panics or ending == "parquet"
 
 
@@ -342,9 +342,7 @@ def test_a_table_that_would_end_the_process_is_refused(tmp_path):
     content = content.getvalue()
     begin = content.index(b"\x28\xb5\x2f\xfd") - 8  # of a buffer, the size of which stands before it
     (tmp_path / "t.arrow").write_bytes(content[:begin] + b"\x75" * 8 + content[begin + 8 :])
-    assert message(tmp_path / "t.arrow", tmp_path) == (
-        "t.arrow: must be a table that Polars can read, got one that is damaged"
-    )
+    assert message(tmp_path / "t.arrow", tmp_path) == ("t.arrow: must be a table that Polars can read, but is damaged")
 
 
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])

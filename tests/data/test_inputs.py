@@ -279,9 +279,9 @@ def test_tables_that_do_not_fit_are_refused_by_name():
     inputs = fitted(Frame(np.ones((2, 2)), {}, "x.npy"), Numbers(None, "standard", "mean"))
     assert message(inputs.matrix, Frame(np.ones((2, 3)), {}, "y.npy")) == "y.npy: rows must have 2 features, got 3"
     assert message(inputs.matrix, table(a=[1])) == (
-        "t.csv: must hold a matrix, as the training rows did, got named columns"
+        "t.csv: must hold a matrix, as the training rows did, but has named columns"
     )
-    assert message(fitted, table(a=[1])) == "t.csv: there must be a column to predict from, got none"
+    assert message(fitted, table(a=[1])) == "t.csv: there must be a column to predict from"
 
 
 def test_a_matrix_that_needs_nothing_is_not_copied():

@@ -68,7 +68,7 @@ def test_targets_that_are_numbers_or_texts_are_the_same_classes():
 
 @pytest.mark.parametrize("task", ["classes", "numbers", "labels"])
 def test_a_missing_target_is_refused_with_its_row(task):
-    wanted = "t.csv:4: target `y` must have a value, got none"
+    wanted = "t.csv:4: target `y` must have a value"
     assert message(fitted, table(y=[0, 1, np.nan]), task, "y") == wanted
     outputs = fitted(table(y=[0, 1]), task, "y")
     assert message(outputs.targets, table(y=[0, 1, np.nan]), np.float32) == wanted
@@ -76,7 +76,7 @@ def test_a_missing_target_is_refused_with_its_row(task):
 
 def test_a_missing_class_among_texts_is_refused():
     frame = Frame(None, {"y": Column("y", np.array(["a", None], object))}, "x.npz")
-    assert message(fitted, frame, "classes", "y") == "x.npz: row 1: target `y` must have a value, got none"
+    assert message(fitted, frame, "classes", "y") == "x.npz: row 1: target `y` must have a value"
 
 
 def test_classes_that_cannot_be_learned_are_refused():

@@ -152,7 +152,7 @@ def test_a_column_says_the_part(tmp_path):
         )
     path = write(tmp_path, part=["test"] * 100)
     assert message(DataError, prepare, Data(path=str(path), target="y", split=Split(column="part")), 0, "float32") == (
-        f"{path}: column `part` must say `train` for some rows, got none"
+        f"{path}: column `part` must be `train` for some rows"
     )
 
 
@@ -225,14 +225,13 @@ def test_mistakes_in_data_columns(tmp_path):
     path = str(write(tmp_path))
     data = Data(path=path, target="y", columns={"w": "weight", "age": "weight"})
     assert message(ConfigError, prepare, data, 0, "float32") == (
-        "`data.columns` must have one column of weights, got `age` and `w`"
+        "`data.columns` must have one weight column, got `age` and `w`"
     )
     assert message(DataError, prepare, Data(path=path, target="y", columns={"ages": "number"}), 0, "float32") == (
         f"{path}: there must be a column `ages`, got `age`, `job`, `part`, `house`, `w`, `y`\nhint: did you mean `age`?"
     )
     assert message(ConfigError, prepare, Data(path=path), 0, "float32") == (
-        f"`data.target` must name what to predict in {path}, got nothing; there are"
-        " `age`, `job`, `part`, `house`, `w`, `y`"
+        f"`data.target` must name what to predict in {path}; there are `age`, `job`, `part`, `house`, `w`, `y`"
     )
     assert message(DataError, prepare, Data(path=path, target="z"), 0, "float32").startswith(
         f"{path}: there must be a column `z`, got `age`"
@@ -287,7 +286,7 @@ def test_a_loss_for_other_targets_is_refused(tmp_path, loss, target, task, known
     data = Data(path=str(write(tmp_path)), target=target, task=task)
     assert message(ConfigError, prepare, data, 0, "float32", loss_of(loss)) == (
         f"`trainer.loss` must be one for {task}, such as `{known}`, as target `{target}` is, got `{loss}`\n"
-        "hint: `data.task` says what the target is, where a look at it does not"
+        "hint: set `data.task` if the kind of target was inferred wrongly"
     )
 
 
@@ -348,7 +347,7 @@ def test_archives_name_their_targets(tmp_path, target):
 def test_a_table_with_too_few_rows_for_its_parts_is_refused(tmp_path):
     path = write(tmp_path, 3)
     assert message(DataError, prepare, Data(path=str(path), target="y"), 0, "float32") == (
-        "`data.split` must leave rows in every part, got none for `test` of 3 rows"
+        "`data.split` must leave rows in every part, but `test` gets none of 3 rows"
     )
 
 

@@ -100,4 +100,4 @@ def test_folds_partition_what_is_not_test(kind, folds, test):
 def test_a_part_without_rows_is_refused(words, name, rows):
     with pytest.raises(DataError) as caught:
         split(rows, 0, **words)
-    assert str(caught.value) == f"`data.split` must leave rows in every part, got none for `{name}` of {rows} rows"
+    assert str(caught.value) == f"`data.split` must leave rows in every part, but `{name}` gets none of {rows} rows"

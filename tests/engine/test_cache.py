@@ -327,7 +327,7 @@ def test_what_others_could_have_written_is_not_run(mode, warm, tmp_path):
     inner(folder).chmod(mode)
     out, errors = run(folder=folder)
     assert compiled(out) == FUNCTIONS
-    warns_once(errors, f"{inner(folder)} could be written by others, so what it holds is not to be run; remove it")
+    warns_once(errors, f"{inner(folder)} is writable by others, so its contents are not trusted; remove it")
     assert files(folder).keys() == before.keys()
 
 

@@ -174,23 +174,26 @@ def shuffled(order, first, value):
 
 WEIGHT = "parameters/0.weight"
 WRONG = {
-    "cursor far below": (place(cursor=-(10**9)), "words that are none: Expected `int` >= 0"),
-    "cursor behind the pass": (place(cursor=10**9), "`1000000000` rows done of a pass over"),
-    "cursor between batches": (place(cursor=17), "`17` rows done of a pass over"),
+    "cursor far below": (place(cursor=-(10**9)), "must be a valid checkpoint: Expected `int` >= 0"),
+    "cursor behind the epoch": (place(cursor=10**9), "`1000000000` rows done of an epoch of"),
+    "cursor between batches": (place(cursor=17), "`17` rows done of an epoch of"),
     "other cursor": (place(cursor=16, pass_rows=16), "steps in all"),
-    "other rows of the pass": (place(pass_rows=0), "pass `"),
-    "other epoch": (place(epoch=7), "pass `7` after"),
-    "epoch beyond words": (place(epoch=2**70), "words that are none: Expected `int` <= 9223372036854775807"),
-    "loss of the pass": (place(pass_loss=float("nan")), "`pass_loss` that is not finite"),
-    "weight of the pass": (place(pass_weight=float("inf")), "`pass_weight` that is not finite"),
-    "no place": (numbers(place=None), "words that are none: Expected `object`, got `null` - at `$.numbers.place`"),
+    "other rows of the epoch": (place(pass_rows=0), "epoch `"),
+    "other epoch": (place(epoch=7), "epoch `7` after"),
+    "epoch beyond words": (place(epoch=2**70), "must be a valid checkpoint: Expected `int` <= 9223372036854775807"),
+    "loss of the epoch": (place(pass_loss=float("nan")), "`pass_loss` that is not finite"),
+    "weight of the epoch": (place(pass_weight=float("inf")), "`pass_weight` that is not finite"),
+    "no place": (
+        numbers(place=None),
+        "must be a valid checkpoint: Expected `object`, got `null` - at `$.numbers.place`",
+    ),
     "other steps": (numbers(steps_done=3), "`3` steps in all"),
-    "steps as text": (numbers(steps_done="3"), "words that are none"),
+    "steps as text": (numbers(steps_done="3"), "must be a valid checkpoint"),
     "another rate": (numbers(lr=0.02), "`0.02` as the learning rate"),
     "rate that is none": (numbers(lr=float("nan")), "`nan` as the learning rate"),
-    "order beyond the rows": (array("order", lambda a: shuffled(a, 5, 2**32 - 1)), "every row of a pass once"),
-    "order with one row twice": (array("order", lambda a: shuffled(a, 5, a[6])), "every row of a pass once"),
-    "order of other whole numbers": (array("order", lambda a: a.astype(np.int64)), "every row of a pass once"),
+    "order beyond the rows": (array("order", lambda a: shuffled(a, 5, 2**32 - 1)), "permutation of the rows"),
+    "order with one row twice": (array("order", lambda a: shuffled(a, 5, a[6])), "permutation of the rows"),
+    "order of other whole numbers": (array("order", lambda a: a.astype(np.int64)), "permutation of the rows"),
     "order of fewer rows": (array("order", lambda a: np.sort(a)[:-1]), "an order of other rows"),
     "no order": (without("order"), "an order of other rows"),
     "weight of one number": (
@@ -202,7 +205,7 @@ WRONG = {
     "weight in another precision": (array(WEIGHT, lambda a: a.astype(float)), "and dtype `float32`, got"),
     "weight of whole numbers": (array(WEIGHT, lambda a: a.view(np.int32)), "and dtype `float32`, got"),
     "infinite weight": (array(WEIGHT, lambda a: a * np.inf), f"`{WEIGHT}` must be finite"),
-    "no weight": (without(WEIGHT), f"must have `{WEIGHT}`, got none"),
+    "no weight": (without(WEIGHT), f"must have `{WEIGHT}`"),
     "infinite moment": (array("moment 1/0.weight", lambda a: a + np.inf), "`moment 1/0.weight` must be finite"),
     "square below 0": (array("moment 1/3.bias", lambda a: a - 1.0), "`moment 1/3.bias` must be at least 0, got"),
     "variance below 0": (
@@ -213,9 +216,9 @@ WRONG = {
         lambda c: c.arrays.update(other=np.zeros(3, np.float32)),
         "must have nothing else, got `other`",
     ),
-    "no moment": (without("moment 0/3.bias"), "must have `moment 0/3.bias`, got none"),
-    "no average": (without("average/3.bias"), "must have `average/3.bias`, got none"),
-    "no statistics": (without("states/1.running_mean"), "must have `states/1.running_mean`, got none"),
+    "no moment": (without("moment 0/3.bias"), "must have `moment 0/3.bias`"),
+    "no average": (without("average/3.bias"), "must have `average/3.bias`"),
+    "no statistics": (without("states/1.running_mean"), "must have `states/1.running_mean`"),
     "best of another size": (array("best/flat", lambda a: a[:-1]), "`best/flat` of shape"),
     "best that is not finite": (array("best/flat", lambda a: a * np.nan), "`best/flat` that is not finite"),
     "best without arrays": (without("best/flat"), "no `best/flat`"),
@@ -235,13 +238,13 @@ WRONG = {
     "time without end": (history(seconds=float("inf")), "`inf` seconds"),
     "patience": (lambda c: c.callbacks["early_stopping"].update(best_epoch=99), "epoch `99` as the best of"),
     "patience's best": (lambda c: c.callbacks["early_stopping"].update(best=0.5), "`0.5` as the best of"),
-    "waiting": (lambda c: c.callbacks["reduce_lr"].update(waited=-1), "words that are none"),
-    "a callback's words": (lambda c: c.callbacks.update(early_stopping={}), "words that are none"),
+    "waiting": (lambda c: c.callbacks["reduce_lr"].update(waited=-1), "must be a valid checkpoint"),
+    "a callback's words": (lambda c: c.callbacks.update(early_stopping={}), "must be a valid checkpoint"),
     "no patience": (lambda c: c.callbacks.pop("early_stopping"), "the state of `reduce_lr`"),
     "stopped in the middle of an epoch": (history(stopped="x"), "an end before the last epoch"),
-    "an unknown callback": (lambda c: c.callbacks.update(other={}), "words that are none"),
-    "other rows": (lambda c: setattr(c, "rows", "00000000"), "the rows it began with"),
-    "done that is none": (lambda c: setattr(c, "done", 1), "words that are none"),
+    "an unknown callback": (lambda c: c.callbacks.update(other={}), "must be a valid checkpoint"),
+    "other rows": (lambda c: setattr(c, "rows", "00000000"), "must be resumed with the same rows"),
+    "done that is none": (lambda c: setattr(c, "done", 1), "must be a valid checkpoint"),
 }
 
 
@@ -263,7 +266,7 @@ def test_words_that_are_no_checkpoint_are_refused(words, folder, whole, capsys):
     arrays = dict(whole.arrays)
     (folder / "checkpoint.safetensors").write_bytes(safetensors(arrays, {"format": FORMATS[1], "run": words}))
     with pytest.warns(UserWarning, match="has no checksum"):
-        assert "must be a checkpoint, got words that" in refused(folder, capsys)
+        assert "must be a valid checkpoint: " in refused(folder, capsys)
 
 
 def test_a_state_is_refused_before_anything_of_the_trainer_changes():
@@ -292,5 +295,5 @@ def test_a_fit_does_not_go_on_with_the_order_of_other_rows():
     one, other = (fb.Trainer(fb.mlp([3, 8, 2]), batch_size=8) for _ in range(2))
     one.run(X, y, steps=3)
     load_state(other, *state_of(one))
-    with pytest.raises(CheckpointError, match="must go on with the 40 rows of its pass, got 30"):
+    with pytest.raises(CheckpointError, match="must go on with the 40 rows of its epoch, got 30"):
         other.fit(X[:30], y[:30], history=History())

@@ -267,7 +267,7 @@ def test_a_setting_that_was_changed_in_a_runs_folder_is_refused_by_name(said, wr
     config.write_text(content.replace(said, EDITS[said]))
     code, _, message = command("train", "--resume", "half", "-q", "--set", "trainer.epochs=3")
     assert code == 2
-    assert message.startswith("fastbp: `half/config.yaml` must keep what the run began with, got ")
+    assert message.startswith("fastbp: `half/config.yaml` must keep the run's initial settings, got ")
     assert said.partition(":")[0] in message
 
 

@@ -126,7 +126,7 @@ CONFIGS = {
     "questions.yaml": ("? " * 250_000, "nested at most 32 deep"),
     "many-keys.yaml": ("".join(f"k{i}: 1\n" for i in range(90_000)), "at most 100000 keys and values"),
     "a-long-list.yaml": ("a: [" + "1," * 500_000 + "]", "at most 100000 keys and values"),
-    "a-long-key.yaml": ("a" * 1_000_000 + ": 1", "must be YAML"),
+    "a-long-key.yaml": ("a" * 1_000_000 + ": 1", "must be valid YAML"),
     "a-long-value.yaml": ("name: " + "a" * 1_000_000, "`name` must"),
     "many-digits.yaml": ("seed: " + "9" * 1_000_000, "at most 4300 digits"),
     "documents.yaml": ("---\n" * 250_000, "at most 100000 keys and values"),
@@ -195,7 +195,7 @@ TABLES = {
     "blank-lines.csv.gz": (lambda: gzip.compress(b"a,b\n") + gzip.compress(b"\n" * 16 * MIB) * 64, TOO_LARGE[5:]),
     "a-long-field.csv.gz": (lambda: gzip.compress(b'a\n"') + gzip.compress(b"x\n" * 8 * MIB) * 64, "must be CSV"),
     "says-it.idx.gz": (lambda: gzip.compress(idx(4_000_000)) + gzip.compress(bytes(16 * MIB)) * 256, TOO_LARGE),
-    "more-behind.idx.gz": (lambda: gzip.compress(idx(3)) + gzip.compress(bytes(16 * MIB)) * 256, "got more"),
+    "more-behind.idx.gz": (lambda: gzip.compress(idx(3)) + gzip.compress(bytes(16 * MIB)) * 256, "but has more"),
     "says-it.npy": (lambda: head_of((2**40, 2**20)) + bytes(1000), "in NPY format"),
     "rows.parquet": (lambda: polars_table("parquet"), TOO_LARGE),
     "rows.arrow": (lambda: polars_table("arrow"), TOO_LARGE),
@@ -245,7 +245,7 @@ def test_a_table_that_is_no_file_is_not_waited_for(name, kind, server, runs, tmp
     path = tmp_path / name
     os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
     for command in (["predict", runs / "done", path], ["evaluate", runs / "done", path], ["init", path]):
-        assert answered(server, *command) == (3, f"fastbp: {path}: must be a file, got something else\n")
+        assert answered(server, *command) == (3, f"fastbp: {path}: must be a regular file\n")
 
 
 NAMES = ["config.yaml", "environment.json", "metrics.jsonl", "history.csv", "result.json", "checkpoint.safetensors"]

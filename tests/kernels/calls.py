@@ -5,7 +5,7 @@ Each takes the machine first. `r0` and `r1` are the rows to do where a kernel wo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -169,24 +169,24 @@ class Optimizer:
     """A kernel that updates, the numbers it was made with, and how many it keeps for each parameter."""
 
     kernel: str
-    settings: tuple[float, ...] = ()
+    settings: dict[str, float] = field(default_factory=dict)
     moments: int = 0
 
     def __str__(self) -> str:
-        return "-".join([self.kernel, *(f"{value:g}" for value in self.settings)])
+        return "-".join([self.kernel, *(f"{value:g}" for value in self.settings.values())])
 
     def prepare(self, m: Machine, lr: float, step: int) -> None:
         """Set the head as `begin_batch` does before each step."""
         m.head.step.number, m.head.step.group_part = step, 1.0
         m.head.update.factors[0] = lr
-        m.head.update.settings[: len(self.settings)] = self.settings
+        RULES[self.kernel].settings(m.head.update.settings.view(np.int64), **self.settings)
         m.worker.rate = m.worker.decay = 1.0
         m.call(RULES[self.kernel].prepare, m.head, 0, 0)
 
 
 def optimizer_of(made: Any) -> Optimizer:
     """What a user's optimiser makes the kernels do."""
-    return Optimizer(made.kernel, tuple(made.numbers()), made.moments)
+    return Optimizer(made.kernel, made.numbers(), made.moments)
 
 
 KEEP = Optimizer("keep_gradients")

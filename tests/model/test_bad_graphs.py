@@ -20,7 +20,7 @@ NO_TRUTH = (
     "hint: `fb.relu(h)` or a product with `fb.sigmoid(g)` chooses row by row"
 )
 CUT = "a signal must be cut as `h[:, 2:5]` or `h[:, 0]`, all rows first, got"
-CALLED = "hint: a Network computes with numbers, a layer only says what it does"
+CALLED = "hint: a Network takes numbers, a layer takes signals"
 NAME = "`name` must be of letters, digits, `-` and `_`, a letter first, got"
 MSE = "MSE(reduction='mean')"
 
@@ -49,12 +49,12 @@ SIGNALS = {
                                    f" `ndarray`\n{CALLED}"),
     "layer called with a layer": (lambda: fb.Linear(3)(fb.ReLU()), ConfigTypeError,
                                   f"`Linear` must be called with signals such as `fb.Input(64)`, got `ReLU`\n{CALLED}"),
-    "no signal": (lambda: fb.Linear(3)(), ConfigError, "`Linear` must have 1 signal to go in, got `0`"),
-    "two signals": (lambda: fb.Linear(3)(h, g), ConfigError, "`Linear` must have 1 signal to go in, got `2`"),
-    "one signal": (lambda: fb.Add()(h), ConfigError, "`Add` must have at least 2 signals to go in, got `1`"),
-    "three signals": (lambda: fb.Divide()(h, h, h), ConfigError, "`Divide` must have 2 signals to go in, got `3`"),
-    "concat of one": (lambda: fb.concat([h]), ConfigError, "`Concat` must have at least 2 signals to go in, got `1`"),
-    "concat of none": (lambda: fb.concat([]), ConfigError, "`Concat` must have at least 2 signals to go in, got `0`"),
+    "no signal": (lambda: fb.Linear(3)(), ConfigError, "`Linear` must have 1 input signal, got `0`"),
+    "two signals": (lambda: fb.Linear(3)(h, g), ConfigError, "`Linear` must have 1 input signal, got `2`"),
+    "one signal": (lambda: fb.Add()(h), ConfigError, "`Add` must have at least 2 input signals, got `1`"),
+    "three signals": (lambda: fb.Divide()(h, h, h), ConfigError, "`Divide` must have 2 input signals, got `3`"),
+    "concat of one": (lambda: fb.concat([h]), ConfigError, "`Concat` must have at least 2 input signals, got `1`"),
+    "concat of none": (lambda: fb.concat([]), ConfigError, "`Concat` must have at least 2 input signals, got `0`"),
     "concat of a signal": (lambda: fb.concat(h), ConfigTypeError,
                            f"`signals` must be a list of signals, got `Signal(features=5, of={LINEAR})`"),
     "features no number": (lambda: fb.Linear(h), ConfigTypeError,
@@ -77,9 +77,9 @@ SIGNALS = {
     "column a fraction": (lambda: h[:, 1.0:2], ConfigTypeError, "`column` must be a whole number, got `1.0`"),
     "column a switch": (lambda: h[:, True], ConfigTypeError, "`column` must be a whole number, got `True`"),
     "no columns": (lambda: h[:, 3:2], ConfigError,
-                   "`columns` must be one behind the other, and at least one, got `3:2`"),
+                   "`columns` must be consecutive, and at least one, got `3:2`"),
     "every other column": (lambda: h[:, ::2], ConfigError,
-                           "`columns` must be one behind the other, and at least one, got `::2`"),
+                           "`columns` must be consecutive, and at least one, got `::2`"),
     "slice beyond": (lambda: fb.Slice(3, 9)(h), ShapeError,
                      "`Slice.stop` must be at most 5, the width of its signal, got `9`"),
     "slice of nothing": (lambda: fb.Slice(3, 3), ConfigError, "`Slice.stop` must be above `start`, 3, got `3`"),
@@ -95,8 +95,9 @@ SIGNALS = {
                      "a signal must be combined with signals and numbers, got `ReLU`"),
     "class beside": (lambda: h * fb.ReLU, ConfigTypeError,
                      "a signal must be combined with signals and numbers, got `type`"),
-    "NaN beside": (lambda: h + float("nan"), ConfigError, "a number beside a signal must be finite, got `nan`"),
-    "infinity beside": (lambda: float("inf") / h, ConfigError, "a number beside a signal must be finite, got `inf`"),
+    "NaN beside": (lambda: h + float("nan"), ConfigError, "a number combined with a signal must be finite, got `nan`"),
+    "infinity beside": (
+        lambda: float("inf") / h, ConfigError, "a number combined with a signal must be finite, got `inf`"),
     "by zero": (lambda: h / 0, ConfigError, "a signal must not be divided by `0.0`"),
     "by next to zero": (lambda: h / 1e-320, ConfigError, "a signal must not be divided by `1e-320`"),
     "power zero": (lambda: h**0, ConfigError, "`power` must be between 1 and 16, got `0`"),
@@ -111,40 +112,40 @@ SIGNALS = {
 }  # fmt: skip
 NETWORKS = {
     "input missing": (lambda: fb.Network(inputs=x, outputs=fb.concat([h, b])), ConfigError,
-                      "`inputs` must have every input that outputs depend on, got them without `b`, Input(3)"),
+                      "`inputs` must have every input that outputs depend on, but lack `b`, Input(3)"),
     "input without a name missing": (lambda: fb.Network(inputs=b, outputs=fb.concat([h, b])), ConfigError,
-                                     "`inputs` must have every input that outputs depend on, got them without"
+                                     "`inputs` must have every input that outputs depend on, but lack"
                                      " Input(4)"),
     "inside as input": (lambda: fb.Network(inputs=h, outputs=fb.Linear(2)(h)), ConfigError,
-                        f"`inputs[0]` must be an `fb.Input`, got what comes out of {LINEAR}"),
+                        f"`inputs[0]` must be an `fb.Input`, got the output of {LINEAR}"),
     "input as output": (lambda: fb.Network(inputs=[x, b], outputs=[h, b]), ConfigError,
-                        "`outputs[1]` must come out of a layer, got `b`, Input(3)"),
+                        "`outputs[1]` must be the output of a layer, got `b`, Input(3)"),
     "input twice": (lambda: fb.Network(inputs=[x, x], outputs=h), ConfigError,
-                    "`inputs` must have every input once, got one twice"),
+                    "`inputs` must have every input only once"),
     "names of inputs": (lambda: fb.Network(inputs=[b, fb.Input(2, name="b")], outputs=fb.Tanh()(b)), ConfigError,
                         "`inputs` must have different names, got `b, b`"),
     "name as if by number": (lambda: fb.Network(inputs=[x, fb.Input(2, name="input0")], outputs=h), ConfigError,
                              "`inputs` must have different names, got `input0, input0`"),
     "name of two layers": (lambda: fb.Network(inputs=x, outputs=fb.Tanh()(fb.Linear(2)(x, name="a"), name="a")),
-                           ConfigError, "`name` must be of one layer only, got `a` for two"),
+                           ConfigError, "`name` must be unique, got `a` for two layers"),
     "two names of a layer": (named_twice, ConfigError,
-                             "`name` must be one name for a layer that is shared, got `one` and `other`"),
+                             "`name` must be the same in all uses of a shared layer, got `one` and `other`"),
     "shared at another width": (lambda: twice(fb.Linear(5)), ShapeError,
-                                f"`0`, {LINEAR}, must have signals of the same width wherever it is used, got `4` and"
+                                f"`0`, {LINEAR}, must have signals of the same width in every use, got `4` and"
                                 " `5`"),
     "batch norm shared": (lambda: twice(fb.BatchNorm(), fb.Tanh()), ConfigError,
-                          "`BatchNorm` must be used once, as it learns of its rows, got it used again"),
+                          "`BatchNorm` must be used once, as it keeps statistics of its rows"),
     "batch norm without parameters shared": (lambda: twice(fb.BatchNorm(affine=False)), ConfigError,
-                                             "`BatchNorm` must be used once, as it learns of its rows, got it used"
-                                             " again"),
+                                             "`BatchNorm` must be used once, as it keeps statistics of its"
+                                             " rows"),
     "embedding shared": (lambda: (lambda e: fb.Network(inputs=x, outputs=e(x) + e(x)))(fb.Embedding({0: (3, 2)})),
-                         ConfigError, "`Embedding` must be used once, as it learns of its rows, got it used again"),
+                         ConfigError, "`Embedding` must be used once, as it keeps statistics of its rows"),
     "embedding behind": (lambda: fb.Network(inputs=x, outputs=fb.Embedding({0: (3, 2)})(h)), ConfigError,
-                         "`layers[1]` is an Embedding, which must be the first layer, got one behind others"),
+                         "`layers[1]` is an Embedding, which must be the first layer"),
     "no outputs": (lambda: fb.Network(inputs=x), ConfigError,
-                   "`outputs` must be given with an `fb.Input`, got none"),
+                   "`outputs` must be given with an `fb.Input`"),
     "outputs of a list": (lambda: fb.Network([fb.Linear(2)], inputs=x, outputs=h), ConfigError,
-                          "`layers` must not be given together with `outputs`, which say what the layers are"),
+                          "`layers` must not be given together with `outputs`, which define the layers"),
     "outputs empty": (lambda: fb.Network(inputs=x, outputs=[]), ConfigError,
                       "`outputs` must have at least one signal, got `[]`"),
     "inputs empty": (lambda: fb.Network(inputs=[], outputs=h), ConfigError,
@@ -162,13 +163,13 @@ NETWORKS = {
     "list of layers of an input": (lambda: fb.Network([fb.Linear(2)], inputs=x), ConfigTypeError,
                                    "`inputs` must be a whole number, got `Signal(features=4, of=Input)`"),
     "gate in a list": (lambda: fb.Network([fb.Linear(2), fb.Add()], inputs=3), ConfigError,
-                       "`Add` must have at least 2 signals to go in, got `1`"),
+                       "`Add` must have at least 2 input signals, got `1`"),
 }  # fmt: skip
 ROWS = {
     "one array of two": (lambda: net().predict((X,)), ShapeError,
-                         "`X` must have an array for each of 2 inputs, got `1`"),
+                         "`X` must have one array for each of 2 inputs, got `1`"),
     "three arrays of two": (lambda: net().predict((X, Z, Z)), ShapeError,
-                            "`X` must have an array for each of 2 inputs, got `3`"),
+                            "`X` must have one array for each of 2 inputs, got `3`"),
     "inputs exchanged": (lambda: net().predict((Z, X)), ShapeError,
                          "`X[0]` must have shape `(rows, 4)`, got `(8, 3)`"),
     "other rows in an input": (lambda: net().predict((X, Z[:5])), ShapeError,
@@ -177,7 +178,7 @@ ROWS = {
     "one input alone": (lambda: net().predict(X), ShapeError, "`X` must have shape `(rows, 7)`, got `(8, 4)`"),
     "text": (lambda: net().predict((X, "b")), DataTypeError, "`X[1]` must be real numbers, got dtype `<U1`"),
     "one cotangent of two": (lambda: net().vjp((X, Z), Y[:1]), ShapeError,
-                             "`u` must have an array for each of 2 outputs, got `1`"),
+                             "`u` must have one array for each of 2 outputs, got `1`"),
     "cotangents exchanged": (lambda: net().vjp((X, Z), Y[::-1]), ShapeError,
                              "`u[0]` must have shape `(rows, 2)`, got `(8, 1)`"),
     "rows of cotangents": (lambda: net().vjp((X, Z), (Y[0][:3], Y[1][:3])), ShapeError,
@@ -185,7 +186,7 @@ ROWS = {
     "names of cotangents": (lambda: net().vjp((X, Z), {"a": X}), ShapeError,
                             "`u` must have `output0`, `output1`, got `a`"),
     "one tangent of two": (lambda: net().jvp((X, Z), (X,)), ShapeError,
-                           "`v` must have an array for each of 2 inputs, got `1`"),
+                           "`v` must have one array for each of 2 inputs, got `1`"),
     "rows of a parameters' vjp": (lambda: net().parameter_vjp((X, Z), (Y[0][:3], Y[1][:3])), ShapeError,
                                   "`u` must have as many rows as `X`, `8`, got `3`"),
     "width of a parameters' vjp": (lambda: net().parameter_vjp((X, Z), X), ShapeError,
@@ -197,9 +198,9 @@ ROWS = {
     "mode": (lambda: net().jacobian((X, Z), "back"), ConfigError,
              "`mode` must be one of `auto`, `forward`, `reverse`, got `back`"),
     "gradient of which": (lambda: net().input_gradient((X, Z)), ConfigError,
-                          "`output` must say which of 3 outputs the gradient is of, got `None`"),
+                          "`output` must be given for a network with 3 outputs, got `None`"),
     "gradient of none": (lambda: net().input_gradient((X, Z), 3), ConfigError,
-                         "`output` must be below 3, the outputs of the network, got `3`"),
+                         "`output` must be below 3, the number of outputs, got `3`"),
     "targets side by side": (lambda: net().evaluate((X, Z), np.hstack(Y), ["mse", "mse"]), DataTypeError,
                              "`y` must be a tuple with the targets of each of 2 outputs, got `ndarray`"),
     "targets of one": (lambda: net().evaluate((X, Z), Y[:1], ["mse", "mse"]), DataTypeError,
@@ -239,7 +240,7 @@ JOINT = {
     "joint of one": (lambda: fb.JointLoss(["mse"]), ConfigError,
                      "`losses` must be at least two, one for each output, got `['mse']`"),
     "joint in joint": (lambda: fb.JointLoss(["mse", fb.JointLoss(["mse", "mse"])]), ConfigError,
-                       "`losses[1]` must be the loss of one output, got a joint one"),
+                       "`losses[1]` must be the loss of one output, not a joint one"),
     "two reductions": (lambda: fb.JointLoss(["mse", fb.MSE(reduction="sum")]), ConfigError,
                        "`losses` must all have the same reduction, got `mean` and `sum`"),
     "one weight": (lambda: fb.JointLoss(["mse", "mse"], [1.0]), ConfigError,
@@ -262,11 +263,11 @@ JOINT = {
                                 " got `1`"),
     "class weights": (lambda: net().evaluate((X, Z), (np.zeros(8, int), Y[1]),
                                              [fb.CrossEntropy(class_weights=[1, 2]), "mse"]), ConfigError,
-                      "`losses[0]` must count all rows alike where there are several outputs, got"
+                      "`losses[0]` must weight all rows alike with several outputs, got"
                       " `CrossEntropy(reduction='mean', label_smoothing=0.0, class_weights=((0, 1.0), (1, 2.0)),"
                       " ignore_index=None)`\nhint: give `sample_weight`"),
     "metrics": (lambda: fitted(metrics=["r2"], validation=((X, Z), Y)), ConfigError,
-                "`metrics` must be empty for a network with several outputs, whose losses are taken instead"),
+                "`metrics` must be empty for a network with several outputs"),
     "validation of one input": (lambda: fitted(validation=(X, Y)), ShapeError,
                                 "validation: `X` must have shape `(rows, 7)`, got `(8, 4)`"),
     "weights of rows": (lambda: fitted(sample_weight=np.ones(7)), ShapeError,
@@ -322,7 +323,7 @@ DAMAGES = {
     "unknown layer": (lambda d: d["layers"][2].update(kind="conv"),
                       "`layers[2].kind` must be a layer of this version, got `conv`"),
     "name twice": (lambda d: d["layers"][3]["of"].update(name="inputs[0]"),
-                   "`name` must be of one layer only, got `inputs[0]` for two"),
+                   "`name` must be unique, got `inputs[0]` for two layers"),
 }  # fmt: skip
 
 

@@ -187,9 +187,9 @@ def test_an_initialiser_is_known_and_has_the_scale_it_needs(where):
     refused(ConfigTypeError, lambda: make(where, fb.Init("he_normal", "1")), message)
     message = f"`{where}.scale` must be finite, got `nan`"
     refused(ConfigError, lambda: make(where, fb.Init("constant", float("nan"))), message)
-    message = f"`{where}` must have no scale where it is `zeros`, got `2.0`"
+    message = f"`{where}` must have no scale if it is `zeros`, got `2.0`"
     refused(ConfigError, lambda: make(where, fb.Init("zeros", 2.0)), message)
-    message = f"`{where}` must have a value where it is `constant`, got `None`"
+    message = f"`{where}` must have a value if it is `constant`, got `None`"
     refused(ConfigError, lambda: make(where, "constant"), message)
 
 
@@ -240,11 +240,11 @@ SENTENCES = [
     (lambda: fb.Embedding({0: (0, 2)}), "`Embedding.columns[0][0]` must be at least 1, got `0`"),
     (lambda: fb.Embedding({0: (3, 0)}), "`Embedding.columns[0][1]` must be at least 1, got `0`"),
     (lambda: fb.Embedding({0: (3.0, 2)}), "TypeError `Embedding.columns[0][0]` must be a whole number, got `3.0`"),
-    (lambda: fb.Embedding({0: (3, 2), "0": (5, 1)}), "`Embedding.columns` must name a column once, got `0` twice"),
+    (lambda: fb.Embedding({0: (3, 2), "0": (5, 1)}), "`Embedding.columns` must name each column once, got `0` twice"),
     (lambda: net(fb.Embedding({4: (3, 2)})), "`Embedding.columns` must be below 4, the inputs, got `4`"),
     (
         lambda: net(fb.ReLU(), fb.Embedding({0: (3, 2)})),
-        "`layers[1]` is an Embedding, which must be the first layer, got one behind others",
+        "`layers[1]` is an Embedding, which must be the first layer",
     ),
     (lambda: fb.Hardtanh(2, 1), "`Hardtanh.max_val` must be above `min_val`, 2.0, got `1.0`"),
     (lambda: fb.Hardtanh(1, 1), "`Hardtanh.max_val` must be above `min_val`, 1.0, got `1.0`"),
@@ -257,7 +257,7 @@ SENTENCES = [
     (weighted([1, 2]), "`CrossEntropy.class_weights` must have one number for each of 3 outputs, got `2`"),
     (weighted([1, -1, 1]), "`CrossEntropy.class_weights[1]` must be at least 0, got `-1.0`"),
     (weighted({1: float("nan")}), "`CrossEntropy.class_weights[1]` must be finite, got `nan`"),
-    (weighted([0, 0, 0]), "`CrossEntropy.class_weights` must have one above 0, got none"),
+    (weighted([0, 0, 0]), "`CrossEntropy.class_weights` must have one above 0"),
     (weighted("balanced"), f"TypeError `CrossEntropy.class_weights` {CLASS_WEIGHTS}, got `'balanced'`"),
     (weighted(3), f"TypeError `CrossEntropy.class_weights` {CLASS_WEIGHTS}, got `3`"),
     (weighted({-1: 1.0}), "`CrossEntropy.class_weights` must be at least 0, got `-1`"),
@@ -313,7 +313,7 @@ SENTENCES = [
     ),
     (
         lambda: trainer(schedule=fb.Cosine()).step(X, Y),
-        "`Cosine.steps` must be given where the length of the run is open, got `None`",
+        "`Cosine.steps` must be given if the length of the run is unknown, got `None`",
     ),
     (lambda: two(lr_factors=[1]), "TypeError `lr_factors` must be a dict of layer or parameter to number, got `[1]`"),
     (lambda: two(lr_factors={"1": 0.5}), f"`lr_factors` must name layers or parameters, {PARTS}, got `1`"),
@@ -324,8 +324,8 @@ SENTENCES = [
     (lambda: two(decay_factors={"2.bias": -1.0}), "`decay_factors['2.bias']` must be at least 0, got `-1.0`"),
     (lambda: two(frozen="0"), "TypeError `frozen` must be a list of layers or parameters, got `'0'`"),
     (lambda: two(frozen=["7"]), f"`frozen` must name layers or parameters, {PARTS}, got `7`"),
-    (lambda: two(frozen=["0", "2"]), "`frozen` must leave a parameter to train, got all of them"),
-    (lambda: trainer().averaged, "`averaged` needs a Trainer with `ema`, got one without"),
+    (lambda: two(frozen=["0", "2"]), "`frozen` must leave a parameter to train"),
+    (lambda: trainer().averaged, "`averaged` needs a Trainer with `ema`"),
     (lambda: fb.LBFGS("x"), "TypeError `net` must be a fastbp Network, got `str`"),
 ]  # fmt: skip
 

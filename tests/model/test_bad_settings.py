@@ -240,7 +240,7 @@ def test_sizes_are_a_list(sizes):
 
 @pytest.mark.parametrize("sizes", [[], [4], (4,)], ids=repr)
 def test_sizes_are_two_at_least(sizes):
-    refused(ConfigError, lambda: fb.mlp(sizes), f"`sizes` must hold inputs and outputs at least, got `{list(sizes)}`")
+    refused(ConfigError, lambda: fb.mlp(sizes), f"`sizes` must have at least inputs and outputs, got `{list(sizes)}`")
 
 
 def test_a_network_that_no_memory_can_hold_is_out_of_memory():
@@ -261,7 +261,7 @@ def test_an_optimiser_is_an_optimiser(value):
 
 
 def test_there_must_be_something_to_train():
-    message = "`net` must have parameters to train, got a network without `Linear` layers"
+    message = "`net` must have parameters to train, such as those of `Linear` layers"
     refused(ConfigError, lambda: fb.Trainer(fb.Network([fb.ReLU()], inputs=4)), message)
 
 

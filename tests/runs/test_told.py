@@ -37,7 +37,7 @@ ODD = [b"[]", b"3", b"null", b'"a"', b"{}", b"infinity", b"\xff", b'{"best_epoch
 def test_a_result_that_no_run_wrote(run, content, more, capsys):
     (run / "result.json").write_bytes(content)
     assert main(["show", "run", *more]) == 2
-    assert capsys.readouterr().err == "fastbp: `run/result.json` must be JSON as a run writes it, got something else\n"
+    assert capsys.readouterr().err == "fastbp: `run/result.json` must be JSON as a run writes it\n"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_result_with_another_value(run, key, value, capsys):
     found = json.loads((run / "result.json").read_text())
     (run / "result.json").write_text(json.dumps({**found, key: value}))
     assert main(["show", "run"]) == 2
-    assert capsys.readouterr().err == "fastbp: `run/result.json` must be JSON as a run writes it, got something else\n"
+    assert capsys.readouterr().err == "fastbp: `run/result.json` must be JSON as a run writes it\n"
 
 
 @pytest.mark.parametrize("best", [99, -1])
@@ -74,7 +74,7 @@ def test_epochs_that_no_run_wrote(run, content, capsys):
     assert main(["show", "run"]) == 2
     at = 1 if content == b"\xff" else 2
     assert capsys.readouterr().err == (
-        f"fastbp: `run/metrics.jsonl` must be lines as a run writes them, got another as line {at}\n"
+        f"fastbp: `run/metrics.jsonl` must be lines as a run writes them, but line {at} is not\n"
     )
 
 

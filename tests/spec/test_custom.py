@@ -253,14 +253,13 @@ REFUSED = {
     ),
     "rows joined": (
         lambda h: np.concatenate([h, h]),
-        "`np.concatenate` must be a gate to be used in a network, which it is not\n"
-        "hint: `fb.concat([h, g])`, or `axis=1`",
+        "`np.concatenate` is not supported in a network\nhint: `fb.concat([h, g])`, or `axis=1`",
     ),
     "stacked": (
         lambda h: np.stack([h, h]),
-        "`np.stack` must be a gate to be used in a network, which it is not\nhint: `fb.concat([h, g])`, or `axis=1`",
+        "`np.stack` is not supported in a network\nhint: `fb.concat([h, g])`, or `axis=1`",
     ),
-    "sorted": (lambda h: np.sort(h), "`np.sort` must be a gate to be used in a network, which it is not"),
+    "sorted": (lambda h: np.sort(h), "`np.sort` is not supported in a network"),
     "a matrix": (
         lambda h: h @ np.ones((4, 2)),
         "a signal must be multiplied with a matrix by a layer, such as `fb.Linear(10)(h)`, got `@`",
@@ -306,8 +305,8 @@ KNOWN = (
     "`power`, `relu`, `sigmoid`, `sign`, `sin`, `softplus`, `sqrt`, `subtract`, `tanh`, `where`"
 )
 BRANCH = (
-    "`bool` of a traced value must not be asked for: a traced function is run once, so what it does may not depend on"
-    " values\nhint: use `np.where(x > 0, a, b)` or `np.maximum(a, b)` in the place of `if`"
+    "`bool` of a traced value is not known: a traced function is run once, so what it does may not depend on"
+    " values\nhint: use `np.where(x > 0, a, b)` or `np.maximum(a, b)` instead of `if`"
 )
 
 
@@ -315,15 +314,15 @@ BRANCH = (
     ("formula", "kind", "message"),
     [
         ("foo(x)", ConfigError, f"`activation` must be one of {KNOWN}, got `foo`"),
-        ("x + y", ConfigError, "`activation` must have no names but `x`, got `y`"),
-        ("3.0", ConfigError, "`activation` must depend on x, got what is the same for all of them"),
-        (lambda x: 3.0, ConfigError, "`activation` must depend on x, got what is the same for all of them"),
+        ("x + y", ConfigError, "`activation` must use no names but `x`, got `y`"),
+        ("3.0", ConfigError, "`activation` must depend on x, got a constant"),
+        (lambda x: 3.0, ConfigError, "`activation` must depend on x, got a constant"),
         (lambda x: x if x > 0 else 0.0, ConfigError, BRANCH),
         (lambda x: (x, x), ConfigTypeError, "`activation` must give one number, got a tuple"),
         (
             lambda x: x * np.ones(3),
             ConfigError,
-            "`activation` must work number by number, got a result of shape `(3,)`",
+            "`activation` must be elementwise, got a result of shape `(3,)`",
         ),
         (3, ConfigTypeError, "`activation` must be a function of x, or a formula as text, got `3`"),
     ],
@@ -337,8 +336,8 @@ def test_what_is_no_activation_is_refused(formula, kind, message):
 @pytest.mark.parametrize(
     ("formula", "message"),
     [
-        ("abs(x)", "`loss` must have no names but `z`, `t`, got `x`"),
-        ("t ** 2", "`loss` must depend on z, got what is the same for all of them"),
+        ("abs(x)", "`loss` must use no names but `z`, `t`, got `x`"),
+        ("t ** 2", "`loss` must depend on z, got a constant"),
     ],
 )
 def test_what_is_no_loss_is_refused(formula, message):

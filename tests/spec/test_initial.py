@@ -369,15 +369,15 @@ def test_a_scale_is_a_finite_number(name):
 
 @pytest.mark.parametrize("name", ["torch", "zeros", "ones"])
 def test_what_has_no_scale_takes_none(name):
-    refused(ConfigError, Init(name, 2.0), f"`Linear.init` must have no scale where it is `{name}`, got `2.0`")
+    refused(ConfigError, Init(name, 2.0), f"`Linear.init` must have no scale if it is `{name}`, got `2.0`")
 
 
 @pytest.mark.parametrize("value", ["constant", Init("constant")], ids=repr)
 def test_a_constant_needs_its_value(value):
-    refused(ConfigError, value, "`Linear.init` must have a value where it is `constant`, got `None`")
+    refused(ConfigError, value, "`Linear.init` must have a value if it is `constant`, got `None`")
 
 
 def test_only_matrices_are_orthogonal():
     with pytest.raises(ConfigError) as info:
         drawn("orthogonal", (5,))
-    assert str(info.value) == "`orthogonal` must be for a matrix, got one of shape `(5,)`"
+    assert str(info.value) == "`orthogonal` needs a matrix, got shape `(5,)`"

@@ -99,7 +99,7 @@ TARGETS = [
         fb.CrossEntropy(ignore_index=-1),
         np.full(6, -1),
         DataError,
-        "`y` must have a row that is not `ignore_index`, -1, got none",
+        "`y` must have a row that is not `ignore_index`, -1",
     ),
     (fb.CrossEntropy(ignore_index=-1), [-1, 0, 1, 2, 3, 0], DataError, f"`y` {CLASSES}, got `3` at `[4]`"),
     ("binary_cross_entropy", T + 1, DataError, "`y` must be between 0 and 1, got `1.25` at `[0, 0]`"),

@@ -239,7 +239,7 @@ def test_a_fit_ends_between_two_calls_when_its_time_is_over(seconds, steps, epoc
     assert run.samples == samples
 
 
-def test_a_fit_that_was_cut_off_begins_a_new_pass_when_it_goes_on(monkeypatch):
+def test_a_fit_that_was_cut_off_begins_a_new_epoch_when_it_goes_on(monkeypatch):
     clock(monkeypatch)
     training, X, y, _ = setting("float64")
     training.fit(X, y, 9, callbacks=[fb.TimeBudget(1)])

@@ -51,7 +51,7 @@ def test_a_history_tells_what_was_done(dtype):
     assert history.seconds > 0
     assert history.samples_per_second == history.samples / history.seconds
     assert repr(history) == (
-        f"History(passes=4, steps=12, loss={history.loss[-1]:.6g}, val_loss={history.val_loss[-1]:.6g},"
+        f"History(epochs=4, steps=12, loss={history.loss[-1]:.6g}, val_loss={history.val_loss[-1]:.6g},"
         f" seconds={history.seconds:.3g})"
     )
     with pytest.raises(KeyError, match="a history has `loss`, `val_loss`, `lr`, got `accuracy`"):

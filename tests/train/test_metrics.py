@@ -255,7 +255,7 @@ REFUSED = [
      "`y_true` must be 0 or 1 where rows have several labels, got `2` at `[0, 1]`"),
     (m.accuracy, ([[0, 1]], [0]), {}, ShapeError, "`y_pred` must have shape `(1, 2)`, got `(1,)`"),
     (m.accuracy, ([[0], [1, 2]], [0]), {}, DataError,
-     "`y_true` must be an array of numbers, got a `list` that NumPy cannot read as one"),
+     "`y_true` must be an array of numbers, got a `list`"),
     (m.accuracy, ([0], [0]), {"sample_weight": [1, 2]}, ShapeError,
      "`sample_weight` must have shape `(1,)`, got `(2,)`"),
     (m.accuracy, ([0, 1], [0, 1]), {"sample_weight": [1, -2]}, DataError,

@@ -76,7 +76,7 @@ def test_a_number_of_features_in_the_place_of_epsilon_is_refused(layer):
         layer(128)
     assert str(info.value) == (
         f"`{layer.__name__}.eps` must be above 0 and below 1, got `128.0`\n"
-        "hint: the number of features is not given, it follows from the layer before"
+        "hint: the number of features is that of the layer before"
     )
 
 

@@ -111,7 +111,7 @@ def test_threads_change_no_bit(threads):
     [
         ("(w - 1) ** 2", ConfigError, "`penalty` must have a slope of 0 at w = 0, got `-2`"),
         ("sqrt(abs(w))", ConfigError, "`penalty` must have a slope of 0 at w = 0, got `nan`"),
-        ("abs(x)", ConfigError, "`penalty` must have no names but `w`, got `x`"),
+        ("abs(x)", ConfigError, "`penalty` must use no names but `w`, got `x`"),
         (0.1, ConfigTypeError, "`penalty` must be a function of w, or a formula as text, got `0.1`"),
         (
             {"7": "abs(w)"},

@@ -362,7 +362,7 @@ def test_a_setting_of_the_wrong_type_is_refused(make, message):
 def test_a_schedule_with_an_end_must_know_it(kind):
     schedule = changed(SOME[kind], steps=None)
     where = f"{type(schedule).__name__}.steps"
-    message = f"`{where}` must be given where the length of the run is open, got `None`"
+    message = f"`{where}` must be given if the length of the run is unknown, got `None`"
     refused(ConfigError, lambda: schedule.factors(0, 10), message)
 
 

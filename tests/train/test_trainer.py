@@ -176,7 +176,7 @@ def test_steps_between_runs_leave_the_order_of_their_batches_alone(dtype):
 
 
 @every_dtype
-def test_fit_begins_a_new_pass(dtype):
+def test_fit_begins_a_new_epoch(dtype):
     trainer, slow, rule = pair("LtL", dtype)
     X, y = data(trainer.net, 50)
     trainer.run(X, y, steps=2)
@@ -191,7 +191,7 @@ def test_fit_begins_a_new_pass(dtype):
     assert_losses(history.loss, pass_means(losses[2:], 50, 16), dtype)
 
 
-def test_other_rows_begin_a_new_pass():
+def test_other_rows_begin_a_new_epoch():
     trainer, slow, rule = pair("LtL", "float64")
     X, y = data(trainer.net, 50)
     for epoch, rows in enumerate((50, 30, 50)):
@@ -307,5 +307,5 @@ def test_a_snapshot_of_another_trainer_is_refused():
     before = first.net.flat
     with pytest.raises(fb.ConfigError) as info:
         second.restore(first.snapshot())
-    assert str(info.value) == "`snapshot` must be one that this trainer's `snapshot` returned, got another"
+    assert str(info.value) == "`snapshot` must be one of this trainer's"
     assert np.array_equal(first.net.flat, before)

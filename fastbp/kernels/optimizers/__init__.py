@@ -17,9 +17,9 @@
 Weight decay λ is either part of the gradient (L2: g + λ p stands for g above, k = 1) or decoupled (k = 1 - η λ). The
 learning rate and λ are multiplied with the factors of the parameters at hand, which the worker holds.
 
-Each family has a file: what it is told (`...Settings`), what it multiplies with in one step (`...Factors`), the kernel
-that makes the one of the other once a step, the formula of a line, and what bounds the next step's numbers by this
-one's (see `bounds.py`). `rule.rule` puts them together. Every file here is imported with the package.
+Each family has a file: its settings (`...Settings`), the factors of one step (`...Factors`), the kernel that computes
+factors from settings once a step, the formula of a line, and the bounds of the next step (see `bounds.py`). `rule.rule`
+puts them together. Every file here is imported with the package.
 """
 
 from __future__ import annotations

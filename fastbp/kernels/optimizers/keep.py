@@ -6,7 +6,7 @@ from fastbp.kernels.fields import LINE
 from fastbp.kernels.flags import kernel
 from fastbp.kernels.lines import add_product, times
 from fastbp.kernels.memory import as_real, load, store
-from fastbp.kernels.optimizers.rule import RULES, Rule
+from fastbp.kernels.optimizers.rule import RULES, Rule, Settings
 from fastbp.kernels.records import Head
 
 
@@ -29,4 +29,4 @@ def keep_gradients_factors(head, me, r0, r1, z):
     """Nothing to prepare."""
 
 
-RULES["keep_gradients"] = Rule(0, "keep_gradients_factors", "no_bounds")
+RULES["keep_gradients"] = Rule(0, Settings, "keep_gradients_factors", "no_bounds")

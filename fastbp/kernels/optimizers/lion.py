@@ -52,4 +52,4 @@ def lion_bounds(head, me, r0, r1, z):
     conclude(head, g, rate, 1.0, rate, passing, m, now.moment_2, now.moment_3, now.rest, z)
 
 
-rule("lion", lion, 1, LionFactors, "lion_factors", "lion_bounds")
+rule("lion", lion, 1, LionSettings, LionFactors, "lion_factors", "lion_bounds")

@@ -1,4 +1,4 @@
-"""The frame of every optimiser: records of settings and factors, and the kernel that is made of the formula of a line.
+"""The frame of optimisers: records of settings and factors, and the kernel made from the formula of a line.
 
 The kernel gets the head as its record, `r0` as the offset of the first line in each of the head's blocks and `r1` as
 the number of lines; their gradients are the worker's.
@@ -24,34 +24,36 @@ from fastbp.kernels.words import at, moved
 
 
 class Settings(Record, room=8):
-    """What an optimiser was told when it was made."""
+    """An optimiser's settings."""
 
     decay = Real("the weight decay λ")
     decoupled = Real("1: λ is no part of the gradient")
 
 
 class Rate(Real):
-    """A learning rate: parameters multiply it with a factor of their own."""
+    """A learning rate, multiplied by a factor of each parameter."""
 
 
 class Factors(Record, room=8):
-    """What an optimiser multiplies with in one step."""
+    """An optimiser's factors in one step."""
 
     rate = Real("η of this step, which stands there before the others are prepared")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What is known of an optimiser by the name of its kernel.
+    """The description of an optimiser, by the name of its kernel.
 
     Attributes
     ----------
     moments : int
         Numbers kept for each parameter.
+    settings : type
+        The record of its settings.
     prepare : str
-        The kernel that makes factors of settings.
+        The kernel that computes factors from settings.
     bounds : str
-        The kernel that takes bounds of the next step; with `no_bounds` every update is tried before it is begun.
+        The kernel that computes bounds of the next step; with `no_bounds` every update is tried on copies first.
     squares : tuple of int
         Which of the moments are sums or means of squares, and never below 0.
     of_means : bool
@@ -59,6 +61,7 @@ class Rule:
     """
 
     moments: int
+    settings: type[Settings]
     prepare: str
     bounds: str
     squares: tuple[int, ...] = ()
@@ -72,6 +75,7 @@ def rule(
     name: str,
     line: Callable[..., tuple[V, ...]],
     moments: int,
+    settings: type[Settings],
     factors: type[Factors],
     prepare: str,
     bounds: str = "no_bounds",
@@ -83,7 +87,7 @@ def rule(
     `line(p, g, *moments, k, f)` returns the new p and moments: L2 decay is in g already, k is 1 - η λ, f holds the
     factors by their names.
     """
-    RULES[name] = Rule(moments, prepare, bounds, squares, of_means)
+    RULES[name] = Rule(moments, settings, prepare, bounds, squares, of_means)
     own = {n: field for n, field in factors.fields.items() if n not in Factors.fields}
     Named = namedtuple(factors.__name__, own)
 

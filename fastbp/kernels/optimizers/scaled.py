@@ -71,7 +71,7 @@ def adagrad_bounds(head, me, r0, r1, z):
     conclude(head, g, rate, f.eps, move, g * g, s, now.moment_2, now.moment_3, now.rest, z)
 
 
-rule("adagrad", adagrad, 1, AdagradFactors, "adagrad_factors", "adagrad_bounds", (0,))
+rule("adagrad", adagrad, 1, AdagradSettings, AdagradFactors, "adagrad_factors", "adagrad_bounds", (0,))
 
 
 # --- rmsprop ---------------------------------------------------------------------------------------------------------
@@ -173,7 +173,8 @@ def rmsprop_centered_momentum_bounds(head, me, r0, r1, z):
 
 
 for _line, _moments in ((rmsprop, 1), (rmsprop_momentum, 2), (rmsprop_centered, 2), (rmsprop_centered_momentum, 3)):
-    rule(_line.__name__, _line, _moments, RMSpropFactors, "rmsprop_factors", f"{_line.__name__}_bounds", (0,))
+    _name = _line.__name__
+    rule(_name, _line, _moments, RMSpropSettings, RMSpropFactors, "rmsprop_factors", f"{_name}_bounds", (0,))
 
 
 # --- adadelta --------------------------------------------------------------------------------------------------------
@@ -221,4 +222,4 @@ def adadelta_bounds(head, me, r0, r1, z):
     conclude(head, g, rate, eps, rate * moved, passing, v, u, now.moment_3, now.rest, z)
 
 
-rule("adadelta", adadelta, 2, AdadeltaFactors, "adadelta_factors", "adadelta_bounds", (0, 1))
+rule("adadelta", adadelta, 2, AdadeltaSettings, AdadeltaFactors, "adadelta_factors", "adadelta_bounds", (0, 1))

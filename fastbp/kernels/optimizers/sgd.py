@@ -66,6 +66,6 @@ def momentum_bounds(head, me, r0, r1, z):
     conclude(head, g, rate, 1.0, 2.0 * rate * m, 0.0, m, now.moment_2, now.moment_3, now.rest, z)
 
 
-rule("sgd", sgd, 0, MomentumFactors, "momentum_factors", "sgd_bounds")
-rule("momentum", momentum, 1, MomentumFactors, "momentum_factors", "momentum_bounds")
-rule("nesterov", nesterov, 1, MomentumFactors, "momentum_factors", "momentum_bounds")
+rule("sgd", sgd, 0, MomentumSettings, MomentumFactors, "momentum_factors", "sgd_bounds")
+rule("momentum", momentum, 1, MomentumSettings, MomentumFactors, "momentum_factors", "momentum_bounds")
+rule("nesterov", nesterov, 1, MomentumSettings, MomentumFactors, "momentum_factors", "momentum_bounds")

@@ -104,7 +104,7 @@ METRICS: dict[str, Metric] = {
     )
 }
 
-_ONE_LABEL_ONLY = ("balanced_accuracy", "top_k")  # a row of several labels has no one class to find
+_ONE_LABEL_ONLY = ("balanced_accuracy", "top_k")  # rows of several labels have no single class
 
 
 def fitting(loss: str | Loss, several: bool = False) -> list[str]:
@@ -158,12 +158,12 @@ def evaluate(name: str, outputs: Any, y: Any, sample_weight: Any = None, *, loss
     name : str
         One of `METRICS`, or such as ``"top_3"``.
     outputs : array, shape (rows, K)
-        As the last layer gives them: logits are before softmax or sigmoid.
+        Outputs of the last layer: logits, before softmax or sigmoid.
     y : array
-        Targets as `loss` takes them: classes 0 to K - 1, shape (rows,); zeros and ones; or numbers.
+        Targets for `loss`: classes 0 to K - 1, shape (rows,); zeros and ones; or numbers.
     sample_weight : array, shape (rows,), >= 0, optional
     loss : str or Loss
-        It says what outputs mean: see the table of this module.
+        Defines what outputs mean: see the table of this module.
 
     Examples
     --------

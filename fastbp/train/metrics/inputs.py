@@ -1,4 +1,4 @@
-"""What a metric takes in: labels, numbers and weights, each checked once and named in the sentence that refuses it."""
+"""Checks of the arguments of metrics: labels, numbers and weights."""
 
 from __future__ import annotations
 

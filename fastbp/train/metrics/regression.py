@@ -127,7 +127,7 @@ def mae(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
 def mape(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
     """Mean absolute error relative to the target: E |y - ŷ| / max(|y|, ε), a share and not a percentage.
 
-    ε is that of float64: a target of 0 that is not met makes it very large.
+    ε is that of float64: an error at a target of 0 makes it very large.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ from fastbp.train.metrics.inputs import (
     require_shape,
 )
 
-LOOSEST = float(np.sqrt(np.finfo(np.float32).eps))  # how far from 1 probabilities may sum to, float32 ones too
+LOOSEST = float(np.sqrt(np.finfo(np.float32).eps))  # tolerance of the sum of probabilities, in float32 too
 
 
 def _need_two(t: Array) -> None:
@@ -151,7 +151,7 @@ def _area(positive: Array, score: Array, w: Array | None) -> float:
 
 
 def _areas(positive: Array, score: Array, average: str, w: Array | None, kind: str, names: Array) -> float:
-    """Average over the columns, each a question of its own: is this label there or not."""
+    """Average over the columns, each a binary problem."""
     each = np.ones(len(positive)) if w is None else w
     share = (each[:, None] * positive).sum(axis=0)
     if average == "micro":
