@@ -146,7 +146,7 @@ class Numbers:
             row, i = (int(at) for at in np.argwhere(strange)[0])
             place = f"{frame.place(first + row)}column {self._called(i)} must"
             if np.isnan(block[row, i]):
-                raise DataError(f"{place} have a number, got none")
+                raise DataError(f"{place} have a number")
             raise DataError(f"{place} be finite, got `{block[row, i]}`")
 
     @property

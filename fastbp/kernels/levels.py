@@ -58,7 +58,7 @@ def runnable() -> list[Level]:
         for level in LEVELS.values()
         if level.machine == machine and all(features.get(name) for name in NEEDS.get(level.name, ()))
     ]
-    return found or [Level(machine, "", 4, machine)]  # a processor that nobody has tuned for: LLVM's generic one
+    return found or [Level(machine, "", 4, machine)]  # another architecture: LLVM's generic processor
 
 
 def _wanted() -> Level:

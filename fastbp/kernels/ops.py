@@ -1,7 +1,6 @@
 """The records of ops: one kernel over rows each, from A to C.
 
-Kernels of a family read the same fields, and take records of the same class; all of them have the room of any, so that
-they stand in one table.
+Kernels of a family take records of the same class; all classes have the same size, so that they fit into one table.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ class Op(Record, room=32):
     Attributes
     ----------
     elementwise : bool
-        Whether each number of C depends on the numbers in its place alone, so that columns may go on by themselves.
+        Whether C is elementwise in its inputs, so that columns are independent.
     whole_columns : bool
-        Whether a number of the result depends on a whole column, so that all rows are one task.
+        Whether results depend on whole columns, so that all rows are one task.
     cut_by_columns : bool
-        Whether any other op can be done for some of its columns alone.
+        Whether another op can be cut by columns.
     """
 
     elementwise = False
@@ -49,7 +48,7 @@ class Op(Record, room=32):
     def columns(self, p0: int, p1: int) -> Any:
         """The same op for panels p0 to p1 of its result."""
         if not (self.elementwise or self.whole_columns or self.cut_by_columns):
-            raise TypeError(f"`{type(self).__name__}` is not for some of its columns")
+            raise TypeError(f"`{type(self).__name__}` cannot be cut by columns")
         out = self.copy()
         out.panels, out.first_panel = p1 - p0, p0
         for name, field in self.fields.items():
@@ -64,7 +63,7 @@ class Op(Record, room=32):
 
 
 class FromToOp(Op):
-    """From a matrix to one of as many panels."""
+    """From a matrix to one of the same number of panels."""
 
     a = Part(Matrix, "the operand", per_panel=True)
     c = Part(Matrix, "the result", per_panel=True)
@@ -88,7 +87,7 @@ class ProductOp(Op):
     b = Part(Matrix, "panels of weights", per_panel=True)
     c = Part(Matrix, "the result", per_panel=True)
     bias = LinePerPanel("the line each panel starts from; 0 starts from zero")
-    y = Part(Matrix, "what a relu put out, for its vjp", per_panel=True)
+    y = Part(Matrix, "output of a relu, for its vjp", per_panel=True)
     epilogue = Word("an EPILOGUE_...")
 
 
@@ -98,7 +97,7 @@ class ElementwiseOp(FromToOp):
     elementwise = True
 
     y = Part(Matrix, "what the vjp reads, a second operand, or a second result", per_panel=True)
-    setting_1 = Real("numbers that the layer was told")
+    setting_1 = Real("settings of the layer")
     setting_2 = Real("")
 
 
@@ -108,23 +107,23 @@ class DropoutOp(FromToOp):
     elementwise = True
 
     chance = Word("a value is dropped if its 32 random bits are below this")
-    scale = Real("what the kept values are multiplied with")
+    scale = Real("factor of kept values")
     node = Word("the layer's index, part of the key of its mask")
 
 
 class ColumnsOp(Op):
-    """Columns that are copied, cleared, summed or repeated."""
+    """Columns copied, cleared, summed or repeated."""
 
     a = Part(Matrix, "the operand")
     c = Part(Matrix, "the result")
     first = Word("the first column of A")
     to = Word("the first column of C")
     count = Word("how many")
-    factor = Real("what sums and copies are multiplied with")
+    factor = Real("factor of sums and copies")
 
 
 class GainedOp(FromToOp):
-    """Every column with a number of its own."""
+    """Every column with its own number."""
 
     gain = Word("address of the numbers, one line a panel")
     shared = Word("1: the first of them serves all columns")
@@ -142,7 +141,7 @@ class NormOp(FromToOp):
 
 
 class BatchNormOp(FromToOp):
-    """Batch norm by statistics that are there."""
+    """Batch norm with known statistics."""
 
     y = Part(Matrix, "normalised columns", per_panel=True)
     mean = LinePerPanel("address of the means, a line a panel")
@@ -161,22 +160,22 @@ class BatchNormSumsOp(BatchNormOp):
 
 
 class SoftmaxOp(FromToOp):
-    """Rows whose numbers hang together."""
+    """Functions of whole rows."""
 
-    y = Part(Matrix, "what the forward op put out")
+    y = Part(Matrix, "output of the forward op")
 
 
 class EmbeddingOp(Op):
-    """Codes to rows of tables, other columns passed on."""
+    """Codes to rows of tables, other columns copied."""
 
     a = Part(Matrix, "the operand")
     c = Part(Matrix, "the result")
-    tables = Link("Column", "what becomes of each column")
+    tables = Link("Column", "how each column is handled")
     count = Word("how many columns")
 
 
 class LossOp(Op):
-    """The loss of every row, and the cotangent that the way back begins with."""
+    """The loss of every row, and the first cotangent of the backward pass."""
 
     a = Part(Matrix, "outputs")
     c = Part(Matrix, "their cotangent")
@@ -184,14 +183,14 @@ class LossOp(Op):
     sums = Word("address of scratch, one real a row")
     gain = Word("address of a line a panel: weights of outputs or classes, or a number of the loss")
     shifts = Word("address of a line a panel")
-    setting_1 = Real("what derivatives are multiplied with, or the loss's own")
-    setting_2 = Real("what the sum of a row is multiplied with, or the loss's own")
+    setting_1 = Real("factor of derivatives, or a setting of the loss")
+    setting_2 = Real("factor of a row's sum, or a setting of the loss")
 
 
 class JoinOp(Op):
-    """The losses of several outputs put together."""
+    """The joint loss of several outputs."""
 
-    a = Part(Matrix, "the cotangent, which stays as it is")
+    a = Part(Matrix, "the cotangent, unchanged")
     c = Part(Matrix, "the same")
     sums = Word("address of the sum so far, one real a row")
     weight = Real("of this output's loss")
@@ -200,13 +199,13 @@ class JoinOp(Op):
 
 
 class GateOp(Op):
-    """A gate of a traced function, and what moves numbers or adds them up."""
+    """A gate of a traced function."""
 
     a = Part(Operand, "the first operand")
     b = Part(Operand, "the second")
     y = Part(Operand, "the third")
     c = Part(Operand, "the result")
-    part_width = Word("columns that are taken or placed")
+    part_width = Word("columns taken or placed")
 
 
 class TakeOp(GateOp):

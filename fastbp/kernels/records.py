@@ -1,8 +1,8 @@
-"""The records of a plan: what Python writes and compiled code walks.
+"""The records of a plan, written by Python and read by compiled code.
 
 A plan is a head, a block for every worker, and tables of phases, of their ops or tasks, and of the layers whose
 parameters the weight sweep updates. Records hold addresses, sizes, and strides in bytes. Python writes them once; what
-changes from step to step is in the head and belongs to `sweeps/transitions.py`.
+changes from step to step is in the head, updated by `sweeps/transitions.py`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Matrix(Record):
 
 
 class Operand(Matrix):
-    """A matrix that may be one row, one column or one number, or a block that is written again and again."""
+    """A matrix that may be one row, column or number by strides of 0, or a reused block."""
 
     row = Word("bytes from one row to the next; 0 where one row serves for all")
     back = Word("bytes back for every row before the block, where only one block is held; else 0")
@@ -42,7 +42,7 @@ class Operand(Matrix):
 class Team(Record):
     """The threads that work on a plan."""
 
-    now = WordLine("which phase is on: serial number << 32 | tasks << 8 | index; STOPPED at the end")
+    now = WordLine("current phase: serial number << 32 | tasks << 8 | index; STOPPED at the end")
     done = WordLine("tasks of this phase that are complete")
     threads = Word("how many there are")
     workers = Link("Worker", "the first worker's block")
@@ -54,28 +54,28 @@ class Team(Record):
 
 
 class DataSet(Record):
-    """The rows that a plan goes over, batch by batch."""
+    """The data set of a plan."""
 
-    rows = Word("rows in this batch, or rows in all for a plan that is no training")
+    rows = Word("rows in this batch, or all rows of a row plan")
     batch = Word("rows of a full batch")
     total = Word("rows of the data set")
     cursor = Word("where in the shuffled order this batch begins")
     order = Word("address of the shuffled order, one uint32 a row; 0 takes the rows as they come")
     index = Word("address of this batch's row numbers in `order`; 0 takes the rows as they come")
     shuffle = Word("1: shuffle before each epoch")
-    seed = Word("what shuffles and dropout's masks are drawn from")
+    seed = Word("seed of shuffles and dropout's masks")
     epoch = Word("how many are done")
     weights = RealsAt("ω of each row; 0: every one is 1")
-    normalisers = RealsAt("what the loss of a batch is divided by the sum of")
+    normalisers = RealsAt("numbers whose sum divides the loss of a batch")
     largest = Word("the largest magnitude among the inputs, as bits")
     repeats = Word("rows of the buffers for each row of X: 1, or as many as a Jacobian has rows or columns")
     outputs = Word("of the network: how many classes labels may name")
-    scan = Word("address of the kernel that looks at numbers")
-    scan_targets = Word("address of the kernel that looks at targets before a step")
+    scan = Word("address of the kernel that checks numbers")
+    scan_targets = Word("address of the kernel that checks targets before a step")
 
 
 class Kept(Record):
-    """What a step that is not taken puts back: where it began."""
+    """The state at the beginning of a step, to undo it."""
 
     cursor = Word("see DataSet")
     epoch_rows = Word("see Step")
@@ -84,10 +84,10 @@ class Kept(Record):
 
 
 class Step(Record):
-    """One optimiser step, and the call that it is a part of. The loss of a batch is `scale` Σ ω ℓ."""
+    """One optimiser step, and the current call. The loss of a batch is `scale` Σ ω ℓ."""
 
     number = Word("steps done")
-    left = Word("steps of this call that are left")
+    left = Word("steps left in this call")
     rates = RealsAt("the learning rate of each step of this call")
     rate_at = Word("which of them is next")
     status = Word("0; 1 + the first layer that was not finite; or -1 - where the first parameter is that would be")
@@ -97,27 +97,27 @@ class Step(Record):
     row_loss = Word("address of the loss of each row of the batch")
     loss = Real("loss of the last batch")
     summed = Word("1: the loss is a sum, not a mean")
-    scale = Real("what the sum of the losses of the rows is multiplied with")
-    weight = Real("what this batch counts for in the mean of its epoch")
+    scale = Real("factor of the sum of the rows' losses")
+    weight = Real("weight of this batch in the mean of its epoch")
     epoch_loss = Real("sum of the losses of this epoch, each times its batch's weight")
     epoch_weight = Real("the sum of those weights")
-    epoch_rows = Word("rows of the epoch that are done")
+    epoch_rows = Word("rows done in this epoch")
     losses = RealsAt("the mean loss of each finished epoch of this call")
-    ended = Word("epochs of this call that are finished")
-    epochs = Word("the call ends when so many are")
+    ended = Word("epochs finished in this call")
+    epochs = Word("epochs after which the call ends")
     accumulate = Word("batches of a step")
     micro = Word("which of them this is")
     group = Word("how many this step has: fewer at the end of an epoch")
     group_part = Real("1 / group")
-    draw = Word("batches begun: what dropout's masks are drawn from")
+    draw = Word("batches begun: the counter of dropout's masks")
     kept = Part(Kept, "what is put back")
 
 
 class Blocks(Record):
-    """Addresses of the parameters, of what the optimiser keeps for each, and of their average; all laid out alike."""
+    """Addresses of parameters, moments and the average, all in the same layout."""
 
     parameters = Word("what is trained")
-    moment_1 = Word("0 where the optimiser keeps none")
+    moment_1 = Word("0: the optimiser has none")
     moment_2 = Word("likewise")
     moment_3 = Word("likewise")
     average = Word("the running average of the parameters; 0: none is kept")
@@ -125,7 +125,7 @@ class Blocks(Record):
 
 
 class Bounds(Record):
-    """Magnitudes that a step knows from those of the step before: see `optimizers/bounds.py`. Infinity: not known."""
+    """Bounds of magnitudes, carried from step to step: see `optimizers/bounds.py`. Infinity: unknown."""
 
     parameters = Real("of the parameters and their average")
     moment_1 = Real("of each moment")
@@ -136,39 +136,39 @@ class Bounds(Record):
 
 
 class Update(Record):
-    """What becomes of gradients."""
+    """The update of parameters."""
 
-    optimizer = Word("address of the kernel that the weight sweep hands gradients to")
-    kernel = Word("address of the optimiser's kernel, for the phase of its own")
+    optimizer = Word("address of the kernel that the weight sweep calls with gradients")
+    kernel = Word("address of the optimiser's kernel, for an update phase")
     prepare = Word("address of the kernel that turns `settings` into `factors`, once a step")
     settings = Reals(8, "the optimiser's settings: its record `...Settings`")
-    factors = Reals(8, "what it multiplies with in this step: its record `...Factors`")
-    running = Real("a product that an optimiser carries from step to step")
-    running_at = Word("the step that it is for")
+    factors = Reals(8, "its factors in this step: its record `...Factors`")
+    running = Real("a product carried from step to step")
+    running_at = Word("its step")
     blocks = Part(Blocks, "what is updated")
-    average_keep = Real("how much of the average stays in each step")
-    gradients = Word("address of gradients that wait, since all of them are needed before the first is applied")
+    average_keep = Real("decay of the average in each step")
+    gradients = Word("address of kept gradients, if all are needed before the update")
     staged = Word("1: weight tasks only keep gradients, an update phase applies them")
-    clip_value = Real("no gradient is further from 0 than this; 0: no limit")
-    clip_norm = Real("nor all of them together; 0: no limit")
-    clip_power = Real("the power of two that gradients are multiplied with to keep that")
-    clip_scale = Real("and what else")
+    clip_value = Real("limit of the magnitude of a gradient; 0: no limit")
+    clip_norm = Real("limit of the norm of all gradients; 0: no limit")
+    clip_power = Real("power of two that gradients are multiplied by to clip the norm")
+    clip_scale = Real("the rest of that factor")
     norms = RealsAt("the sum of squares of each piece of `gradients`: see `updates.py`")
     norm_count = Word("how many pieces")
     count = Word("numbers in `parameters`, padding too")
-    bound = Word("address of the kernel that takes bounds; 0: nothing is updated")
-    rest = Word("address of the kernel that takes the last of them; 0: the optimiser has none")
+    bound = Word("address of the kernel that computes bounds; 0: nothing is updated")
+    rest = Word("address of the kernel that computes `rest` of the bounds; 0: none")
     attempt = Word("address of the kernel that tries an update")
     top_rate = Real("the largest factor of the learning rate")
     top_decay = Real("the largest factor of the weight decay")
-    penalised = Word("1: there are penalties, whose slopes have no bound until they are taken")
+    penalised = Word("1: there are penalties, whose slopes have no bound beforehand")
     now = Part(Bounds, "bounds before the step")
     following = Part(Bounds, "the same after it")
-    worst = Real("the sum of all that the step may make")
+    worst = Real("the sum of the bounds of all that the step computes")
     gradient = Real("the bound of the gradients of this step, of all its batches so far")
-    renewed = Word("steps that had to look at all parameters for their bounds")
-    tried = Word("steps that had to try their update")
-    states = Word("address of running statistics, which the batches of a step have taught before it is taken")
+    renewed = Word("steps that computed bounds from all parameters")
+    tried = Word("steps that tried their update on copies")
+    states = Word("address of running statistics, which batches update before the step is committed")
     states_kept = Word("address of their copy")
     state_bytes = Word("how many")
 
@@ -185,11 +185,11 @@ class Head(Record, line=True):
     phase_count = Word("how many")
     ops = Link("Op", "the first op")
     op_count = Word("how many")
-    loss_op = Link("LossOp", "the op that takes the loss")
+    loss_op = Link("LossOp", "the op of the loss")
     layers = Link("Trained", "the first layer of the weight sweep")
     layer_count = Word("how many")
-    magnitudes = Word("numbers that ops go by; the column groups of one op go by the same")
-    spare = Words(1, "a number on its way from one type to another")
+    magnitudes = Word("number of magnitudes; the column groups of one op share one")
+    spare = Words(1, "scratch for conversions")
 
 
 HEAD_WORDS = Head.size
@@ -206,15 +206,15 @@ class Worker(Record):
     gradients = Word("address of the gradients for the optimiser (the number of lines is its argument r1)")
     bad_layer = Word("1 + the first layer of this worker whose gradient was not finite")
     bad_place = Word("1 + where this worker's first parameter is that its update would spoil")
-    rate = Real("what the parameters at hand multiply the learning rate with")
+    rate = Real("factor of the learning rate for the current parameters")
     decay = Real("and the weight decay")
     steepest = Word("the largest gradient with a penalty that this worker has handed over in this batch, as bits")
-    scanned = Words(1, "where `scan` leaves what it found")
+    scanned = Words(1, "result of `scan`")
     shadow = Link("Head", "this worker's copy of the head, with what it tries an update on behind it")
     largest = Lines(1, "running maximum of magnitudes, as bits")
     zero = Lines(1, "stays zero")
-    work = Lines(4, "for whatever a kernel has to put together")
-    magnitudes = Words(8, "an op's each: the largest magnitude that it wrote in this batch, as bits; as many as needed")
+    work = Lines(4, "scratch of kernels")
+    magnitudes = Words(8, "the largest magnitude written by each op in this batch, as bits; as many as needed")
 
 
 # A worker's shadow: a head, then copies of TRIAL_LINES lines of each of the five blocks.
@@ -233,7 +233,7 @@ class Phase(Record):
     """Independent tasks: blocks of rows through some ops, or a list of records."""
 
     kind = Word("ROW_PHASE or TASK_PHASE")
-    end = Word("what happens when the last task is done: an END_...")
+    end = Word("the transition after the last task: an END_...")
     ops = Link("Op", "the first op of a row phase")
     op_count = Word("ops of one task")
     groups = Word("column groups: task = row block * groups + group")
@@ -241,11 +241,11 @@ class Phase(Record):
     local = Word("1: buffers hold one block a worker instead of the whole batch")
     tasks = Link("Task", "the first task of a task phase")
     task_count = Word("how many")
-    split = WordsAt("thread t does tasks split[t] to split[t + 1] unless somebody is late; 0: all alike")
+    split = WordsAt("thread t does tasks split[t] to split[t + 1] unless a thread is late; 0: no owners")
 
 
 class Task(Record, room=8):
-    """A task that is no block of rows."""
+    """A task other than a block of rows."""
 
     notes = ("name",)
     name: str  # of the kernel
@@ -264,7 +264,7 @@ class Tile(Task):
 
 
 class Piece(Task):
-    """A piece of the gradients that wait."""
+    """A piece of the kept gradients."""
 
     number = Word("which")
     first = Word("where it begins, in bytes")
@@ -275,7 +275,7 @@ TILE_INPUTS, TILE_PANELS = 128, 8  # of a tile, at most; a worker's scratch hold
 
 
 class OpGroup(Record):
-    """Ops of a traced function that go over the rows together, a block at a time."""
+    """Ops of a traced function that run together, block by block of rows."""
 
     ops = Link("Op", "the first")
     count = Word("how many")
@@ -291,13 +291,13 @@ class Learned(Record):
 
     offset = Word("where it begins in `Blocks`, in bytes; -1: there is none, or it is not trained")
     stride = Word("bytes from one panel to the next")
-    rate = Real("what it multiplies the learning rate with")
+    rate = Real("factor of its learning rate")
     decay = Real("and the weight decay")
     penalty = Word("address of the kernel that adds a penalty's gradient; 0: none")
 
 
 class Trained(Record, room=40):
-    """A layer's parameters: a matrix and a line a panel beside it, or such lines alone."""
+    """A layer's parameters: a matrix and a line per panel, or such lines alone."""
 
     node = Word("index among the network's layers")
     x = Part(Matrix, "its input, over the whole batch")
@@ -306,7 +306,7 @@ class Trained(Record, room=40):
     panels = Word("output panels")
     weight = Part(Learned, "its weights")
     bias = Part(Learned, "its biases")
-    transposed = Part(Matrix, "the transposed weights; start 0 where no one needs them")
+    transposed = Part(Matrix, "the transposed weights; start 0: not needed")
     x_op = Word("the op whose magnitude bounds its input; -1: the user's data")
     d_op = Word("the op whose magnitude bounds its cotangent")
     x_scale = Real("that bound is 2 (magnitude times this + x_offset)")
@@ -318,19 +318,19 @@ class Trained(Record, room=40):
 
 
 class TrainedNorm(Trained):
-    """Gradients that are there already, and statistics that learn."""
+    """A batch norm: gradients computed by row ops, and running statistics."""
 
     sum_d = Word("address of the gradient of the bias, a line a panel")
     sum_dx = Word("and of the weight")
     mean = Word("this batch's mean, a line a panel")
     variance = Word("and variance")
-    running_mean = Word("the running mean, which learns from it")
+    running_mean = Word("the running mean")
     running_variance = Word("and variance")
     momentum = Real("how much they learn")
 
 
 class RowList(Record, line=True):
-    """Rows that have occurred, in order; a row is in the list if its stamp is the list's serial number."""
+    """Rows that occurred, in order; a row is in the list if its stamp is the list's serial number."""
 
     serial = Word("of what the list is for")
     count = Word("rows in it")
@@ -350,10 +350,10 @@ class TrainedTable(Trained):
 
 
 class Column(Record, line=True):
-    """A column of an embedding's input: a number that is passed on, or a code that chooses a row of a table."""
+    """A column of an embedding's input: a number that is copied, or a code that selects a row of a table."""
 
     source = Word("which it is")
-    target = Word("where in the output it goes")
+    target = Word("its place in the output")
     table = Part(Matrix, "the table; start 0 for a number")
     rows = Word("of the table")
     width = Word("numbers in a row")

@@ -284,6 +284,6 @@ def transpose_tile(head, layer, i0, i1, p0, p1, z):
 
 @kernel(Trained)
 def transpose_weights(layer, me, r0, r1, z):
-    """Renew the transposed copy of one whole layer, after somebody has written its weights."""
+    """Renew the transposed copy of one whole layer, after its weights were written from Python."""
     if layer.transposed.start != 0:
         transpose_tile(me.head, layer, 0, layer.inputs, r0, r1, z)

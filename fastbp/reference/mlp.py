@@ -165,7 +165,7 @@ class MLP:
     def _backward(self, values: list[Array], kept: dict[int, Array], u: Array, bottom: int) -> Array:
         """The δ recurrence from the outputs down: u is the cotangent of each layer's output in turn.
 
-        Training stops at its first product, whose dx nobody needs; a vjp goes on to the inputs, bottom = -1.
+        Training stops at the first product, whose dx is not needed; a vjp goes on to the inputs, bottom = -1.
         """
         u = np.asarray(u, self.theta.dtype)
         for node in range(len(self.layers) - 1, max(bottom, 0) - 1, -1):

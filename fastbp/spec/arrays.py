@@ -202,5 +202,5 @@ def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[An
         (out.flags.aligned, "not aligned"),
     ):
         if not fits:
-            raise DataError(f"`out` must be writeable, aligned and in C order, got one that is {what}")
+            raise DataError(f"`out` must be writeable, aligned and in C order, but is {what}")
     return out

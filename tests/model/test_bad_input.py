@@ -308,7 +308,7 @@ def unaligned(shape, dtype):
 
 
 NOT_OURS = "`out` must be an array of shape `{0}` of `float32`, got {1}"
-NOT_AS_IT_MUST_BE = "`out` must be writeable, aligned and in C order, got one that is "
+NOT_AS_IT_MUST_BE = "`out` must be writeable, aligned and in C order, but is "
 OUT = {
     "columns": (lambda n: np.zeros((n, 2), "f4"), ShapeError, NOT_OURS, "`{0}` of `float32`"),
     "rows": (lambda n: np.zeros((n + 1, 3), "f4"), ShapeError, NOT_OURS, "`{0}` of `float32`"),

@@ -10,7 +10,7 @@ flushed, then √(2 tiny / part) / ε; and always g' / ε.
 
 Each bound is made larger than roundings are. A sum of everything that the step computes is kept as `worst`: if that is
 below the step's limit nothing can overflow, neither a result nor what it is computed from. It is NaN or infinite where
-nothing is known. A constant ε that is subnormal in these reals is as good as 0, by which nobody may divide: `worst` is
+nothing is known. A constant ε that is subnormal in these reals is flushed to 0, and 0 / 0 is NaN: `worst` is
 infinite.
 """
 
