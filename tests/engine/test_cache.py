@@ -175,7 +175,7 @@ THREE = [list(DAMAGE)[i : i + 3] for i in range(0, len(DAMAGE), 3)]
 def warns_of_damage(lines, folder, problems):
     """One line, of the first that was asked for."""
     (warned,) = [line for line in lines if "RuntimeWarning" in line]
-    begins = "RuntimeWarning: fastbp compiles what it finds damaged again: "
+    begins = "RuntimeWarning: fastbp compiles a damaged object again: "
     assert warned.partition(begins)[2] in {
         f"{files(folder)[f'{name}.bin']}: {problem}" for name, problem in problems.items()
     }
@@ -463,7 +463,7 @@ def test_damaged_objects_of_a_wheel_cost_one_warning(damage, wheel, tmp_path):
     assert again == FUNCTIONS if damage in ("flip-the-index", "empty") else len(again) == 1
     warned = [line for line in errors if "RuntimeWarning" in line]
     assert len(warned) == 1
-    assert "fastbp compiles what it finds damaged again: " in warned[0]
+    assert "fastbp compiles a damaged object again: " in warned[0]
     assert warned[0].endswith("its checksum is wrong")
     assert str(file) in warned[0]
 
