@@ -15,7 +15,8 @@ CALL_SECONDS = 0.02  # seconds of a call, which delay Ctrl-C, progress and a loo
 # about 40 µs per call, which only `run` and `fit` spread over many steps.
 ONE_CALL_WORK = 3_000_000
 MOST_STEPS = 2**63 - 1  # the limit of a counter in compiled code
-TRIAL_SECONDS = 0.002  # of a call with another number of threads
+TRIAL_SECONDS, TURNS = 0.002, 3  # of a call while another number of threads is tried, and calls of each
+HOPELESS = 2.0  # times the usual seconds of a step, after which a trial ends at once
 LOOK_FIRST, LOOK_LAST = 0.01, 2.0  # seconds until the first trial, and the most between two
 SUSPICIOUS = 1.5  # a step that takes so many times the best: something has changed
 WORTH_IT = 0.96  # of a step's time, for another number of threads
@@ -43,49 +44,55 @@ class Pace:
     def __init__(self, sizes: tuple[int, ...] = (1,), first: int = 1) -> None:
         self.sizes, self.threads = sizes, first
         self._usual = first
-        self._lately: list[float] = []  # seconds per step of the last calls, with the usual threads
-        self._trial: list[float] = []  # and of those that try others
+        self._estimate = 0.0  # seconds per step with the usual threads, which changes by a limited factor
         self._best = float("inf")
+        self._duel: list[int] = []  # numbers of threads of the calls to come, while another is tried
+        self._took: dict[int, list[float]] = {}  # seconds per step of those that are done
         self._up = first == sizes[0]  # whether the next trial is of more threads
         self._wait = LOOK_FIRST
         self._look = time.monotonic() + self._wait
 
     def steps(self) -> int:
         """Steps for the next call; at first one."""
-        if not self._lately:
-            return 1
-        return max(1, int((CALL_SECONDS if self.threads == self._usual else TRIAL_SECONDS) / self._lately[-1]))
+        seconds = TRIAL_SECONDS if self._duel else CALL_SECONDS
+        return max(1, int(seconds / self._estimate)) if self._estimate else 1
 
     def learn(self, steps: int, seconds: float) -> None:
         """Learn from a call's steps and seconds."""
         took = seconds / max(steps, 1)
-        if self.threads != self._usual:
-            self._learn_of_trial(took)
+        if self._duel:
+            self._fight(took)
             return
         # The first call may be slow for other reasons, so estimates change by a limited factor.
-        self._lately = [*self._lately[-1:], max(took, self._lately[-1] / GROWTH if self._lately else 0.0)]
-        if len(self.sizes) == 1 or len(self._lately) < 2:
+        known, self._estimate = took > self._estimate / GROWTH, max(took, self._estimate / GROWTH)
+        if len(self.sizes) == 1 or not known:
             return
-        lately, now = min(self._lately), time.monotonic()
-        if lately > SUSPICIOUS * self._best:
-            self._best, self._look, self._wait, self._up = lately, now, LOOK_FIRST, False
-        self._best = min(self._best, lately)
+        now = time.monotonic()
+        if took > SUSPICIOUS * self._best:
+            self._best, self._look, self._wait, self._up = took, now, LOOK_FIRST, False
+        self._best = min(self._best, took)
         if now >= self._look:
             at = self.sizes.index(self._usual)
-            at += 1 if (self._up and at + 1 < len(self.sizes)) or at == 0 else -1
-            self.threads, self._up = self.sizes[at], not self._up
+            other = self.sizes[at + 1 if (self._up and at + 1 < len(self.sizes)) or at == 0 else at - 1]
+            self._duel, self._took = [other, self._usual] * TURNS, {other: [], self._usual: []}
+            self.threads, self._up = other, not self._up
 
-    def _learn_of_trial(self, took: float) -> None:
-        """Compare the better of two calls, since caches and threads have to warm up."""
-        self._trial.append(took)
-        if len(self._trial) < 2:
+    def _fight(self, took: float) -> None:
+        """Note a call of a trial; at its end keep the number of threads whose best call was faster."""
+        number = self._duel.pop(0)
+        self._took[number].append(took)
+        if number != self._usual and took > HOPELESS * self._estimate:
+            self._duel = []
+        if self._duel:
+            self.threads = self._duel[0]
             return
-        if min(self._trial) < WORTH_IT * min(self._lately):
-            self._usual, self._lately, self._wait = self.threads, [min(self._trial)], LOOK_FIRST
-            self._best = self._lately[0]
+        other = next(size for size in self._took if size != self._usual)
+        here, there = (min(self._took[size], default=0.0) for size in (self._usual, other))
+        if there < WORTH_IT * here:
+            self._usual, self._estimate, self._best, self._wait = other, there, there, LOOK_FIRST
         else:
             self._wait = min(2.0 * self._wait, LOOK_LAST)
-        self.threads, self._trial = self._usual, []
+        self.threads = self._usual
         self._look = time.monotonic() + self._wait
 
 
