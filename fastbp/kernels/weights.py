@@ -83,7 +83,19 @@ def transpose_block(typing_context, source, target, z):
 
 
 @inlined
-def reduce_panels(n, x, x_stride, d, d_stride, me, i0, i1, out, out_stride, b0, count, begun, z):
+def ask_for(blocks, offset, stride, n):
+    """Have the parameters and moments of a register tile, n panels from this offset on, fetched for writing."""
+    for panel in range(n):
+        for o in range(offset + panel * stride, offset + panel * stride + TILE_M * LINE, LINE):
+            expect_to_write(blocks.parameters + o)
+            expect_to_write(blocks.moment_1 + o)
+            expect_to_write(blocks.moment_2 + o)
+
+
+@inlined
+def reduce_panels(
+    n, x, x_stride, d, d_stride, me, i0, i1, out, out_stride, b0, count, begun, blocks, wanted, stride, z
+):
     """n panels of dW for inputs i0 to i1, of `count` rows from b0 on, added to the lines at `out` if they are begun."""
     # x: (B, I) in   d: (B, n panels) in   out: (n, i1 - i0) lines in and out
     item = bytes_of(z)
@@ -104,6 +116,8 @@ def reduce_panels(n, x, x_stride, d, d_stride, me, i0, i1, out, out_stride, b0, 
     while i + TILE_M <= i1:
         a = x + i // in_line * x_stride + i % in_line * item
         o = (i - i0) * LINE
+        if at >= 0:
+            ask_for(blocks, at + i * LINE, stride, n)
         tile(
             z, TILE_M, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
             start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest,
@@ -220,18 +234,6 @@ def found_bad(layer, head, me, largest, z):
     return not (finite and head.step.checking == TRYING)
 
 
-@inlined
-def ask_for(head, layer, i0, i1, p0, p1):
-    """Have the parameters and moments of a part of a tile brought near while its gradients are summed."""
-    blocks = head.update.blocks
-    for panel in range(p0, p1):
-        first = layer.weight.offset + panel * layer.weight.stride
-        for o in range(first + i0 * LINE, first + i1 * LINE, LINE):
-            expect_to_write(blocks.parameters + o)
-            expect_to_write(blocks.moment_1 + o)
-            expect_to_write(blocks.moment_2 + o)
-
-
 @kernel(Tile)
 def weights(task, me, r0, r1, z):
     """One tile of one layer: reduce rows r0 = 0 to r1 = B, then update, or only look for what would not be finite."""
@@ -254,15 +256,22 @@ def weights(task, me, r0, r1, z):
             count = min(DEPTH, r1 - b0)
             panel = p0
             while panel < p1:
+                wanted = -1  # where the parameters begin that are about to be written
                 if updates and b0 + count == r1:
-                    ask_for(head, layer, i0, i1, panel, min(panel + TILE_N, p1))
+                    wanted = layer.weight.offset + panel * layer.weight.stride
                 out = scratch + (panel - p0) * stride
                 d = record.d.start + panel * d_stride
                 if TILE_N > 1 and panel + TILE_N <= p1:
-                    reduce_panels(TILE_N, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun, z)
+                    reduce_panels(
+                        TILE_N, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun,
+                        head.update.blocks, wanted, layer.weight.stride, z,
+                    )  # fmt: skip
                     panel += TILE_N
                 else:
-                    reduce_panels(1, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun, z)
+                    reduce_panels(
+                        1, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun,
+                        head.update.blocks, wanted, layer.weight.stride, z,
+                    )  # fmt: skip
                     panel += 1
             begun = True
         record = record.more
