@@ -116,8 +116,8 @@ def reduce_panels(
     while i + TILE_M <= i1:
         a = x + i // in_line * x_stride + i % in_line * item
         o = (i - i0) * LINE
-        if at >= 0:
-            ask_for(blocks, at + i * LINE, stride, n)
+        if wanted >= 0:
+            ask_for(blocks, wanted + i * LINE, stride, n)
         tile(
             z, TILE_M, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
             start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest,
