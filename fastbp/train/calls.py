@@ -16,7 +16,8 @@ CALL_SECONDS = 0.02  # seconds of a call, which delay Ctrl-C, progress and a loo
 ONE_CALL_WORK = 3_000_000
 MOST_STEPS = 2**63 - 1  # the limit of a counter in compiled code
 TRIAL_SECONDS, TURNS = 0.002, 3  # of a call while another number of threads is tried, and calls of each
-HOPELESS = 2.0  # times the usual seconds of a step, after which a trial ends at once
+HOPELESS = 1.7  # times the usual seconds of a step, after which a trial ends at once
+SHARE = 20  # how much longer than a trial the time to the next one is, at least
 LOOK_FIRST, LOOK_LAST = 0.01, 2.0  # seconds until the first trial, and the most between two
 SUSPICIOUS = 1.5  # a step that takes so many times the best: something has changed
 WORTH_IT = 0.96  # of a step's time, for another number of threads
@@ -50,7 +51,8 @@ class Pace:
         self._took: dict[int, list[float]] = {}  # seconds per step of those that are done
         self._up = first == sizes[0]  # whether the next trial is of more threads
         self._wait = LOOK_FIRST
-        self._look = time.monotonic() + self._wait
+        self._begun = time.monotonic()  # of what is under way, the time up to the first trial or a trial
+        self._look = float("inf")
 
     def steps(self) -> int:
         """Steps for the next call; at first one."""
@@ -68,14 +70,16 @@ class Pace:
         if len(self.sizes) == 1 or not known:
             return
         now = time.monotonic()
-        if took > SUSPICIOUS * self._best:
+        if self._best == float("inf"):  # a trial of single steps takes several
+            self._look = self._begun + max(LOOK_FIRST, SHARE * TURNS * took)
+        elif took > SUSPICIOUS * self._best:
             self._best, self._look, self._wait, self._up = took, now, LOOK_FIRST, False
         self._best = min(self._best, took)
         if now >= self._look:
             at = self.sizes.index(self._usual)
             other = self.sizes[at + 1 if (self._up and at + 1 < len(self.sizes)) or at == 0 else at - 1]
             self._duel, self._took = [other, self._usual] * TURNS, {other: [], self._usual: []}
-            self.threads, self._up = other, not self._up
+            self.threads, self._up, self._begun = other, not self._up, now
 
     def _fight(self, took: float) -> None:
         """Note a call of a trial; at its end keep the number of threads whose best call was faster."""
@@ -92,8 +96,8 @@ class Pace:
             self._usual, self._estimate, self._best, self._wait = other, there, there, LOOK_FIRST
         else:
             self._wait = min(2.0 * self._wait, LOOK_LAST)
-        self.threads = self._usual
-        self._look = time.monotonic() + self._wait
+        self.threads, now = self._usual, time.monotonic()
+        self._look = now + max(self._wait, SHARE * (now - self._begun))
 
 
 class Rates:

@@ -39,7 +39,7 @@ def test_the_faster_team_is_found_and_trials_cost_little(first, one, two, monkey
     seconds = {1: one, 2: two}
     machine, pace = Machine(monkeypatch, seconds), Pace((1, 2), first)
     best = min(seconds.values())
-    machine.run(pace, 0.3)
+    machine.run(pace, 1.0)
     assert seconds[pace._usual] == best
     done = machine.run(pace, 10.0)
     assert done * best > 0.97 * 10.0
@@ -51,6 +51,14 @@ def test_of_many_sizes_the_best_is_reached_step_by_step(monkeypatch):
     machine.run(pace, 2.0)
     assert pace._usual == 8
     assert machine.run(pace, 10.0) * seconds[8] > 0.95 * 10.0
+
+
+def test_a_trial_of_long_steps_waits_until_it_is_a_small_part(monkeypatch):
+    seconds = {1: 55e-3, 2: 30e-3}
+    machine, pace = Machine(monkeypatch, seconds), Pace((1, 2), 2)
+    done = [machine.call(pace) for _ in range(40)]
+    assert done == [(1, 2)] * 40
+    assert machine.run(pace, 60.0) * seconds[2] > 0.95 * 60.0
 
 
 def test_a_neighbour_on_one_core_costs_little_and_its_leaving_is_noticed(monkeypatch):
@@ -108,6 +116,7 @@ def test_bits_are_the_same_while_the_team_changes(monkeypatch):
     monkeypatch.setattr(teams, "fixed", lambda: False)
     monkeypatch.setattr(calls, "LOOK_FIRST", 0.0)
     monkeypatch.setattr(calls, "LOOK_LAST", 0.0)
+    monkeypatch.setattr(calls, "SHARE", 0)
     monkeypatch.setattr(calls, "TRIAL_SECONDS", 1e-4)
     monkeypatch.setattr(calls, "CALL_SECONDS", 1e-3)
     used = []
