@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ class Pace:
             self.threads, self._up, self._begun = other, not self._up, now
 
     def _fight(self, took: float) -> None:
-        """Note a call of a trial; at its end keep the number of threads whose best call was faster."""
+        """Note a call of a trial; at its end keep the number of threads whose median call was faster."""
         number = self._duel.pop(0)
         self._took[number].append(took)
         if number != self._usual and took > HOPELESS * self._estimate:
@@ -91,7 +92,8 @@ class Pace:
             self.threads = self._duel[0]
             return
         other = next(size for size in self._took if size != self._usual)
-        here, there = (min(self._took[size], default=0.0) for size in (self._usual, other))
+        # Not the best of each: a neighbour that is between two of its slices would make it.
+        here, there = (median(self._took[size] or [0.0]) for size in (self._usual, other))
         if there < WORTH_IT * here:
             self._usual, self._estimate, self._best, self._wait = other, there, there, LOOK_FIRST
         else:
