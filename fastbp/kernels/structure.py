@@ -159,6 +159,7 @@ def gate_outer(op, me, r0, r1, z):
     b, b_stride = op.b.start, op.b.stride
     c_stride = op.c.stride
     panels = op.panels
+    blocks = me.head.update.blocks  # none of which is written here
     for b0 in range(0, r1, DEPTH):
         count = min(DEPTH, r1 - b0)
         panel = 0
@@ -166,9 +167,15 @@ def gate_outer(op, me, r0, r1, z):
             out = op.c.start + panel * c_stride
             d = b + panel * b_stride
             if TILE_N > 1 and panel + TILE_N <= panels:
-                reduce_panels(TILE_N, a, a_stride, d, b_stride, me, 0, op.width, out, c_stride, b0, count, b0 > 0, z)
+                reduce_panels(
+                    TILE_N, a, a_stride, d, b_stride, me, 0, op.width, out, c_stride, b0, count, b0 > 0,
+                    blocks, -1, 0, z,
+                )  # fmt: skip
                 panel += TILE_N
             else:
-                reduce_panels(1, a, a_stride, d, b_stride, me, 0, op.width, out, c_stride, b0, count, b0 > 0, z)
+                reduce_panels(
+                    1, a, a_stride, d, b_stride, me, 0, op.width, out, c_stride, b0, count, b0 > 0,
+                    blocks, -1, 0, z,
+                )  # fmt: skip
                 panel += 1
     note_magnitude(op, me, z)
