@@ -124,7 +124,7 @@ def told(folder):
 def recover(server, target, command):
     """Go on as a user would: `--resume`, and where there is nothing to resume the command again."""
     status, said, _ = server.run("train", "--resume", str(target), "-q", "--set", "trainer.epochs=4")
-    if status == 2 and ("without `config.yaml`" in said):
+    if status == 2 and ("has no `config.yaml`" in said):
         status, said, _ = server.run(*command)
     assert status == 0, said
 
