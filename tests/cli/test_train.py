@@ -196,7 +196,7 @@ def whole_run(config, name="whole"):
 
 
 LONG = (
-    CONFIG.replace("epochs: 6", "epochs: 300")
+    CONFIG.replace("epochs: 6", "epochs: 1500")
     .replace("rows: 400", "rows: 2000")
     .replace("batch_size: 16", "batch_size: 8, schedule: cosine, ema: 0.9, accumulate: 2, reduce_lr: {patience: 5}")
 )
