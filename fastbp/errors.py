@@ -13,6 +13,8 @@
     ├── ForkError          (RuntimeError)          the process: forked beside threads that it would need
     └── DependencyError    (ImportError)           a package that an extra would have installed
 
+`DataWarning` is a warning: what was found in a table and was not refused.
+
 Each is also the built-in error in brackets, so `except ValueError` catches what a Python user expects it to.
 A shape error is a data error because what is wrong is an array handed in. Layer sizes that clash are
 settings: they raise `ConfigError`.
@@ -34,6 +36,7 @@ __all__ = [
     "ConfigTypeError",
     "DataError",
     "DataTypeError",
+    "DataWarning",
     "DependencyError",
     "DivergedError",
     "FastbpError",
@@ -115,6 +118,13 @@ class DataTypeError(DataError, TypeError):
 
 class ShapeError(DataError):
     """An array has the wrong shape."""
+
+
+class DataWarning(UserWarning):
+    """What was found in a table that whoever gave it may not know."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(sentence(str(message)))
 
 
 class CheckpointError(FastbpError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fastbp.cli.options import output_options
+from fastbp.cli.options import output_options, table_options, table_settings
 from fastbp.cli.output import print_json, say, table
 
 
@@ -12,18 +12,20 @@ from fastbp.cli.output import print_json, say, table
 @click.argument("model")
 @click.argument("files", nargs=-1)
 @click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help="By default those of the run.")
-@click.option("--delimiter", help="Field delimiter of .csv files; by default as in training.")
+@table_options
 @output_options
 def command(
     model: str,
     files: tuple[str, ...],
     metrics: tuple[str, ...],
     delimiter: str | None,
+    encoding: str | None,
+    strict: bool,
     as_json: bool,
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Loss and metrics of MODEL, a network or a run's folder, on FILES.
+    """Loss and metrics of MODEL, a network or a run's folder, on FILES, - for stdin.
 
     Without FILES a run is evaluated on its own training, validation and test rows.
     """
@@ -35,9 +37,8 @@ def command(
     settings, loss, own = settings_of(model)
     names = list(metrics) or (own if own is not None else METRICS[found.recipe.outputs.task])
     if files:
-        if delimiter:
-            settings["delimiter"] = delimiter
-        scores = {"files": found.evaluate(found.read(files, settings), names, loss)}
+        frame = found.read(files, table_settings(settings, delimiter, encoding))
+        scores = {"files": found.evaluate(frame, names, loss, strict)}
     else:
         scores = own_scores(model, found.net, names)
     if as_json:

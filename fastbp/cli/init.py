@@ -16,13 +16,14 @@ from fastbp.writing import whole
 @click.option(
     "-o", "--output", default="config.yaml", show_default=True, metavar="FILE", help="Where to; `-` is stdout."
 )
-@click.option("--delimiter", default=",", show_default=True, help="Field delimiter of .csv files.")
-def command(data: str, target: str | None, output: str, delimiter: str) -> None:
+@click.option("--delimiter", help="Field delimiter of .csv files; by default found out.")
+@click.option("--encoding", help="Encoding of .csv files, such as latin-1.")
+def command(data: str, target: str | None, output: str, delimiter: str | None, encoding: str | None) -> None:
     """Read DATA, a table, and write a commented configuration to start from."""
     from fastbp.errors import escaped
     from fastbp.runs.starter import starter
 
-    text = starter(data, target, delimiter)
+    text = starter(data, target, delimiter, encoding)
     if output == "-":
         give(text)
         return

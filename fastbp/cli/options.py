@@ -47,3 +47,22 @@ def read_config(config: str | None, more: tuple[str, ...], overrides: tuple[str,
     for expression in overrides:
         text = merge(text, override(expression))
     return text
+
+
+def table_options(function: Command) -> Command:
+    """--delimiter, --encoding and --strict."""
+    for decorate in (
+        click.option(
+            "--strict", is_flag=True, help="Refuse values of categories that training did not see, rather than say so."
+        ),
+        click.option("--encoding", help="Encoding of .csv files, such as latin-1; by default as in training."),
+        click.option("--delimiter", help="Field delimiter of .csv files; by default as in training, or found out."),
+    ):
+        function = decorate(function)
+    return function
+
+
+def table_settings(settings: dict[str, Any], delimiter: str | None, encoding: str | None) -> dict[str, Any]:
+    """How tables are read, with what the command line says of it."""
+    given = {"delimiter": delimiter, "encoding": encoding}
+    return {**settings, **{key: value for key, value in given.items() if value}}

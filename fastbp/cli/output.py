@@ -27,7 +27,7 @@ def say(text: str, err: bool = False) -> None:
 def give(text: str) -> None:
     """Print whole lines for a program."""
     if sys.stdout is not None and sys.stdout.isatty():
-        say(text.removesuffix("\n"))
+        say(text.replace("\r\n", "\n").removesuffix("\n"))
     else:  # as bytes, since click takes colours out of strings
         with naming("stdout"):
             click.echo(text.encode("utf-8", "backslashreplace"), nl=False)

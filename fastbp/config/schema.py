@@ -90,9 +90,30 @@ class Data(Section):
     scale_target: Annotated[
         bool, about("Whether numbers to predict are standardised; predictions are scaled back.")
     ] = True
-    delimiter: Annotated[Annotated[str, Meta(min_length=1, max_length=1)], about("Field delimiter of .csv files.")] = (
-        ","
-    )
+    delimiter: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=1)] | None,
+        about("Field delimiter of .csv files; by default found out: comma, semicolon, tab or bar."),
+    ] = None
+    encoding: Annotated[
+        str | None,
+        about("Encoding of .csv files, such as `latin-1`; by default UTF-8, or UTF-16 with a byte order mark."),
+    ] = None
+    decimal: Annotated[
+        Literal[".", ","] | None, about("Decimal sign of numbers in texts; by default found out for each column.")
+    ] = None
+    missing_texts: Annotated[
+        list[str], about("Texts of missing values, beside those that always are, such as `NA` and an empty field.")
+    ] = field(default_factory=list)
+    missing_target: Annotated[
+        Literal["refuse", "drop"], about("Whether rows without a target are refused or dropped.")
+    ] = "refuse"
+    unseen: Annotated[
+        Fraction,
+        about(
+            "Largest share of rows with a category that training did not see, above the share that is expected of new"
+            " rows; more are refused."
+        ),
+    ] = 0.2
     header: Annotated[bool, about("Whether the first line of a .csv file has the column names.")] = True
     split: Annotated[Split, about("How rows are divided.")] = field(default_factory=Split)
 

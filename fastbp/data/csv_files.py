@@ -1,123 +1,225 @@
-"""CSV and TSV: quoted fields, empty fields, a byte order mark and any line ends are read; ragged rows are refused."""
+"""CSV and TSV: quoted fields, empty fields, a byte order mark and any line ends are read; ragged rows are refused.
+
+While a table is read, a column is the bytes of its fields, one after another, so that it takes no more than its file.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
-import gzip
-import zlib
-from collections.abc import Collection, Iterator
+import io
+import itertools
+import warnings
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
 from fastbp.data.array_files import room_for_a_file
-from fastbp.data.frame import MISSING, Column, Frame, as_numbers
-from fastbp.errors import ConfigError, DataError, visible
+from fastbp.data.columns import Reading, column_of, is_plain
+from fastbp.data.dialect import DELIMITERS, checked_delimiter, checked_encoding, dialect_of
+from fastbp.data.frame import Frame
+from fastbp.data.streams import stream
+from fastbp.data.written import Written
+from fastbp.errors import DataError, DataWarning, visible
 
-CHUNK = 100_000  # rows converted to columns at a time
+CELLS = 1 << 16  # fields that are Python objects at a time
 LINE = 1 << 26  # characters of the longest line
 FIELD = 64  # overhead of a field in bytes
+SAMPLE = 1 << 14  # characters of the lines that are looked at for the dialect, of three lines at least
+UTF_16 = {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
 
 
-def read_csv(path: str | Path, delimiter: str = ",", header: bool = True, texts: Collection[str] = ()) -> Frame:
-    """Read a table; a column is numbers if all its values are, otherwise texts.
+def read_csv(
+    path: str | Path,
+    delimiter: str | None = None,
+    header: bool = True,
+    reading: Reading | None = None,
+    encoding: str | None = None,
+    keep: bool = False,
+    content: bytes | None = None,
+) -> Frame:
+    """Read a table.
 
     Parameters
     ----------
     path : str or Path
-        Files that end in .gz are decompressed.
-    delimiter : str
+        Files that end in .gz or .zst are decompressed.
+    delimiter : str, optional
+        By default found out.
     header : bool
         Whether the first line names the columns; otherwise they are c0, c1, ...
-    texts : collection of str
-        Columns that stay texts, even if they hold numbers.
+    reading : Reading, optional
+        What is known of columns.
+    encoding : str, optional
+        By default UTF-8, or UTF-16 where a byte order mark says so.
+    keep : bool
+        Whether the frame also has the table as it is written.
+    content : bytes, optional
+        The file's bytes, where they have been read from stdin.
     """
-    name = str(path)
-    if len(delimiter) != 1:
-        raise ConfigError(f"`data.delimiter` must be one character, got `{visible(delimiter)}`")
-    if delimiter in ('"', "\r", "\n"):
-        raise ConfigError(f"`data.delimiter` must be neither a quote nor a line end, got `{delimiter!r}`")
-    opened: Any = gzip.open if name.lower().endswith(".gz") else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
-            return _read(file, name, delimiter, header, texts)
-    except (OSError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{name}: must be readable ({reason})") from None
-    except EOFError:
-        raise DataError(f"{name}: must be a complete gzip file, but ends early") from None
+    name = str(path) if content is None else "stdin"
+    checked_delimiter(delimiter)
+    with stream(path, content) as file:
+        begin = file.peek(3)[:3]
+        code = checked_encoding(encoding) or ("utf-16" if begin[:2] in UTF_16 else "utf-8-sig")
+        with io.TextIOWrapper(file, encoding=code, newline="", errors="surrogateescape") as text:
+            lines = _Lines(text, name, encoding or ("UTF-16" if code == "utf-16" else "UTF-8"))
+            try:
+                frame = _read(lines, name, delimiter, header, reading or Reading(), keep)
+            except UnicodeDecodeError:
+                raise DataError(f"{name}:{lines.number + 1}: must be {lines.encoding}") from None
+    for written in frame.written:
+        if code == "utf-8-sig" and begin == codecs.BOM_UTF8 and isinstance(written, Written):
+            written.mark = "\ufeff"
+    return frame
 
 
-def _read(file: TextIO, name: str, delimiter: str, header: bool, texts: Collection[str]) -> Frame:
-    lines_of_text = _lines(file, name, delimiter)
-    rows = _within(_records(csv.reader(lines_of_text, delimiter=delimiter, strict=True), name), name)
+def _read(lines: _Lines, name: str, delimiter: str | None, header: bool, reading: Reading, keep: bool) -> Frame:
+    dialect = dialect_of(lines.sample(), lines.cut, delimiter, name)
+    lines.delimiters = dialect.delimiter
+    reader = csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True)
+    rows = _within(_records(reader, name), name)
     line, fields = next(rows, (0, []))
     if not fields:
         raise DataError(f"{name}: must have rows, but is empty")
     names = _names(fields, f"{name}:{line}") if header else [f"c{i}" for i in range(len(fields))]
-    lines: list[int] = []
-    chunks: list[list[Any]] = [[] for _ in names]
+    written = Written(names, dialect, lines.taken() if header else "") if keep else None
+    rows = rows if header else itertools.chain([(line, fields)], rows)
+    places, chunks = _chunks(rows, names, name, lines, written)
+    if written is not None:
+        written.tail = lines.taken()
+    if not places:
+        raise DataError(f"{name}: must have rows below its header")
+    if dialect.delimiter == ";":
+        reading = reading.in_semicolons()
+    columns = {}
+    for column, pieces in zip(names, chunks, strict=True):
+        columns[column] = column_of(column, lambda pieces=pieces: map(_fields, pieces), reading)  # type: ignore[misc]
+        pieces.clear()
+    if header and all(map(is_plain, names)) and not any(column.is_text for column in columns.values()):
+        warnings.warn(
+            DataWarning(
+                f"{name}:{line}: the first line has numbers only, and is read as the names of the columns\n"
+                "hint: if it is a row, set `data.header` to false"
+            ),
+            stacklevel=2,
+        )
+    frame = Frame(None, columns, name, np.frombuffer(places, np.int64))
+    frame.written = [written] if written is not None else []
+    return frame
+
+
+def _chunks(
+    rows: Iterator[tuple[int, list[str]]], names: list[str], name: str, lines: _Lines, written: Written | None
+) -> tuple[array[int], list[list[bytes]]]:
+    """The line of each row, and the fields of each column as bytes."""
+    places = array("q")
+    chunks: list[list[bytes]] = [[] for _ in names]
     block: list[list[str]] = []
+    most = max(16, CELLS // len(names))
 
     def flush() -> None:
         for column, values in zip(chunks, zip(*block, strict=True), strict=True):
-            column.append(np.array([None if v.strip() in MISSING else v for v in values], object))
+            column.append("\0".join(values).encode())
         block.clear()
 
-    if not header:
-        lines.append(line)
-        block.append(fields)
     for line, fields in rows:
         if len(fields) != len(names):
             raise DataError(f"{name}:{line}: a row must have {len(names)} fields, got {len(fields)}")
-        lines.append(line)
+        places.append(line)
         block.append(fields)
-        if len(block) == CHUNK:
+        if written is not None:
+            written.add(lines.taken())
+        if len(block) == most:
             flush()
     if block:
         flush()
-    if not lines:
-        raise DataError(f"{name}: must have rows below its header")
-    columns = {}
-    for column, parts in zip(names, chunks, strict=True):
-        values = np.concatenate(parts)
-        numbers, bad = (values, 0) if column in texts else as_numbers(values)
-        columns[column] = Column(column, numbers if bad < 0 else values)
-    return Frame(None, columns, name, np.array(lines, np.int64))
+    return places, chunks
+
+
+def _fields(piece: bytes) -> list[str]:
+    return piece.decode().split("\0")
 
 
 def _names(fields: list[str], place: str) -> list[str]:
     """The columns that a header names."""
     names: dict[str, None] = {}
+    hint = "\nhint: if the first line is a row, set `data.header` to false" if all(map(is_plain, fields)) else ""
     for i, field in enumerate(fields):
         column = field.strip()
         if not column:
             raise DataError(f"{place}: every column must have a name, but column {i + 1} has none")
         if column in names:
-            raise DataError(f"{place}: column names must be unique, got `{visible(column)}` twice")
+            raise DataError(f"{place}: column names must be unique, got `{visible(column)}` twice{hint}")
         names[column] = None
     return list(names)
 
 
-def _lines(file: TextIO, name: str, delimiter: str) -> Iterator[str]:
+class _Lines(Iterator[str]):
     """The lines of a file, checked: text of limited length that fits into memory; blank ones count."""
-    most, taken = room_for_a_file(), 0
-    for number, line in enumerate(iter(lambda: file.readline(LINE + 1), ""), 1):
+
+    def __init__(self, file: TextIO, name: str, encoding: str) -> None:
+        self.file, self.name, self.encoding = file, name, encoding
+        self.delimiters = "".join(DELIMITERS)
+        self.most, self.size, self.number = room_for_a_file(), 0, 0
+        self.ahead: list[str] = []  # read for the dialect
+        self.since: list[str] = []  # read since `taken` was called
+        self.cut = False  # whether the sample ends before the file
+
+    def sample(self) -> list[str]:
+        """The first lines, which come again."""
+        read, size = [], 0
+        while size < SAMPLE or len(read) < 3:
+            line = self._next()
+            if line is None:
+                break
+            read.append(line)
+            size += len(line)
+        self.cut = size >= SAMPLE
+        self.ahead = read[::-1]
+        return read
+
+    def taken(self) -> str:
+        """The text since the last call."""
+        text = "".join(self.since)
+        self.since.clear()
+        return text
+
+    def __next__(self) -> str:
+        line = self.ahead.pop() if self.ahead else self._next()
+        if line is None:
+            raise StopIteration
+        self.since.append(line)
+        return line
+
+    def _next(self) -> str | None:
+        line = self.file.readline(LINE + 1)
+        if not line:
+            return None
+        self.number += 1
         if len(line) > LINE:
-            raise DataError(f"{name}:{number}: a line must have at most {LINE >> 20} MiB, got more")
-        taken += FIELD
-        if taken + FIELD * line.count(delimiter) > most:
-            raise _too_many(name, number, most)
+            raise DataError(f"{self.name}:{self.number}: a line must have at most {LINE >> 20} MiB, got more")
+        self.size += FIELD
+        if self.size + FIELD * max(map(line.count, self.delimiters)) > self.most:
+            raise _too_many(self.name, self.number, self.most)
         if not line.isascii():
-            try:
-                line.encode()
-            except UnicodeEncodeError as error:  # a byte that is not UTF-8 was read as 0xdc00 plus its value
-                byte = ord(line[error.start]) - 0xDC00
-                raise DataError(f"{name}:{number}: must be UTF-8, got a byte `0x{byte:02x}`") from None
+            self._check(line)
         if "\0" in line:
-            raise DataError(f"{name}:{number}: must be text, got a byte `0x00`")
-        yield line
+            raise DataError(f"{self.name}:{self.number}: must be text, got a byte `0x00`")
+        return line
+
+    def _check(self, line: str) -> None:
+        try:
+            line.encode()
+        except UnicodeEncodeError as error:  # a byte that is not in the encoding was read as 0xdc00 plus its value
+            byte = ord(line[error.start]) - 0xDC00
+            hint = "\nhint: set `data.encoding`, such as to `latin-1` or `cp1252`" if self.encoding == "UTF-8" else ""
+            raise DataError(
+                f"{self.name}:{self.number}: must be {self.encoding}, got a byte `0x{byte:02x}`{hint}"
+            ) from None
 
 
 def _within(rows: Iterator[tuple[int, list[str]]], name: str) -> Iterator[tuple[int, list[str]]]:

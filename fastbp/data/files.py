@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+import glob
 import math
-import os
 import re
-import subprocess
-import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.data.array_files import must_fit, read_idx, read_npy, read_npz, reason_of
+from fastbp.data.array_files import read_idx, read_npy, read_npz
+from fastbp.data.columns import Column, Reading, column_of
 from fastbp.data.csv_files import read_csv
-from fastbp.data.frame import Column, Frame, joined
-from fastbp.errors import DataError, DependencyError, visible
+from fastbp.data.frame import Frame, joined
+from fastbp.data.polars_files import read_polars
+from fastbp.data.raw import Raw
+from fastbp.data.streams import STDIN, from_stdin
+from fastbp.data.written import Typed
+from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
-TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".txt")
+PACKED = ("", ".gz", ".zst")
+TABLES = tuple(kind + packed for packed in PACKED for kind in (".csv", ".tsv", ".txt"))
+FRAMES = (".parquet", ".arrow", ".feather", ".ipc")
+BEGINNINGS = {b"PAR1": ".parquet", b"ARROW1": ".arrow", b"PK": ".npz", b"\x93NUMPY": ".npy"}  # of files on stdin
 TARGET = "target"  # name of a target that is a separate array
 
 
 def suffix_of(path: str | Path) -> str:
-    """The suffix that gives a file's type, .gz included."""
+    """The suffix that gives a file's type, .gz and .zst included."""
     parts = Path(path).name.lower().split(".")
     ending = "." + parts[-1] if len(parts) > 1 else ""
-    return f".{parts[-2]}.gz" if ending == ".gz" and len(parts) > 2 else ending
+    return f".{parts[-2]}{ending}" if ending in PACKED[1:] and len(parts) > 2 else ending
 
 
 def is_idx(path: str | Path) -> bool:
@@ -39,21 +43,62 @@ def is_idx(path: str | Path) -> bool:
     return re.search(r"(^|[-._])idx\d+-\w+(\.gz)?$|\.idx(\.gz)?$", Path(path).name.lower()) is not None
 
 
-def read_frame(path: str | Path, data: Any) -> Frame:
-    """Read a file of any kind."""
+def read_frame(path: str | Path, data: Any, reading: Reading | None = None, keep: bool = False) -> Frame:
+    """Read a file of any kind.
+
+    Parameters
+    ----------
+    path : str or Path
+    data : Data
+        The section of the configuration.
+    reading : Reading, optional
+        What is known of columns; by default what `data` says.
+    keep : bool
+        Whether the frame also has the table as it is written.
+    """
     ending = suffix_of(path)
+    reading = reading or reading_of(data)
+    if str(path) == STDIN:
+        return _from_stdin(data, reading, keep)
     _must_exist(path)
     if ending in TABLES:
-        tab = "tsv" in ending
-        return read_csv(path, "\t" if tab else data.delimiter, data.header, _as_written(data))
+        return _read_text(path, data, reading, keep)
     if ending == ".npz":
-        return _of_arrays(read_npz(path), str(path))
+        arrays = read_npz(path)
+        frame = _of_arrays(arrays, str(path), reading.of_texts())
+        frame.written = [Typed({n: a for n, a in arrays.items() if n in frame.columns})] if keep else []
+        return frame
     if _is_array(path):
         return Frame(_matrix(_read_array(path), str(path)), {}, str(path))
-    if ending in (".parquet", ".arrow", ".feather", ".ipc"):
-        return _read_polars(path, ending)
+    if ending in FRAMES:
+        return read_polars(path, ending, reading, keep)
     known = ", ".join(f"`{e}`" for e in (*TABLES[:2], ".npz", ".npy", ".parquet", ".arrow", "-idx3-ubyte.gz"))
     raise DataError(f"{path}: must end in one of {known}, got `{ending or Path(path).name}`")
+
+
+def reading_of(data: Any) -> Reading:
+    """What the section `data` says of columns before they are read: "01" is not "1" in a column of categories."""
+    kinds = {n: v if isinstance(v, str) else v.get("type") for n, v in data.columns.items()}
+    return Raw.of(data, ()).reading(name for name, kind in kinds.items() if kind == "category")
+
+
+def _read_text(path: str | Path, data: Any, reading: Reading, keep: bool, content: bytes | None = None) -> Frame:
+    delimiter = "\t" if "tsv" in suffix_of(path) else data.delimiter
+    return read_csv(path, delimiter, data.header, reading, data.encoding, keep, content)
+
+
+def _from_stdin(data: Any, reading: Reading, keep: bool) -> Frame:
+    """The table on stdin, of the kind that it begins as."""
+    content = from_stdin()
+    ending = next((ending for begin, ending in BEGINNINGS.items() if content.startswith(begin)), None)
+    if ending is None:
+        return _read_text(STDIN, data, reading, keep, content)
+    with tempfile.NamedTemporaryFile(prefix="stdin-", suffix=ending) as file:
+        file.write(content)
+        file.flush()
+        frame = read_frame(file.name, data, reading, keep)
+    frame.origin = "stdin"
+    return frame
 
 
 def _must_exist(path: str | Path) -> None:
@@ -79,7 +124,7 @@ def _matrix(array: Array, name: str) -> Array:
     return array.reshape(len(array), -1) if array.ndim != 2 else array
 
 
-def _of_arrays(arrays: dict[str, Array], name: str) -> Frame:
+def _of_arrays(arrays: dict[str, Array], name: str, reading: Reading) -> Frame:
     """X and y of an archive, or arrays of one column each."""
     rows = next((key for key in ("X", "x") if key in arrays), None)
     frame = Frame(None if rows is None else _matrix(arrays[rows], name), {}, name)
@@ -88,110 +133,36 @@ def _of_arrays(arrays: dict[str, Array], name: str) -> Frame:
             shown = ", ".join(f"`{visible(k)}` {v.shape}" for k, v in arrays.items())
             raise DataError(f"{name}: must hold `X` and `y`, or columns of one axis, got {shown}")
         if key not in ("X", "x"):
-            _beside(frame, key, array)
+            _beside(frame, key, array, reading)
     if not len(frame):
         raise DataError(f"{name}: must have rows")
     return frame
 
 
-def _beside(frame: Frame, key: str, array: Array) -> None:
+def _beside(frame: Frame, key: str, array: Array, reading: Reading) -> None:
     """Add an array to a frame, as one column or several."""
     rows = len(array) if array.ndim else 1
     if (frame.matrix is not None or frame.columns) and rows != len(frame):
         raise DataError(f"{frame.origin}: `{visible(key)}` must have {len(frame)} rows, got {rows}")
     if array.dtype.kind not in "fiubU":
         raise DataError(f"{frame.origin}: `{visible(key)}` must be numbers or texts, got dtype `{array.dtype}`")
-    text = array.dtype.kind == "U"
     wide = array.reshape(rows, math.prod(array.shape[1:]))
     for i, values in enumerate(wide.T):
         column = key if array.ndim < 2 else f"{key}{i}"
-        found = np.array(values.tolist(), object) if text else values.astype(np.float64)
-        frame.columns[column] = Column(column, found)
+        frame.columns[column] = _of_array(column, values, reading)
 
 
-def _read_polars(path: str | Path, ending: str) -> Frame:
-    try:
-        import polars
-    except ImportError:
-        raise DependencyError(
-            f'{path}: Parquet and Arrow files need Polars, which is not installed\nhint: pip install "fastbp[tables]"'
-        ) from None
-    panics = polars.exceptions.PanicException  # a panic of Rust's, which is no `Exception`
-    scan, read = (
-        (polars.scan_parquet, polars.read_parquet) if ending == ".parquet" else (polars.scan_ipc, polars.read_ipc)
-    )
-    try:
-        with _without_panics(panics):
-            lazy = scan(path)
-            rows = lazy.select(polars.len()).collect().item()
-            must_fit(str(path), 8 * rows * len(lazy.collect_schema()))
-            if ending != ".parquet" and _ends_its_process(path):
-                raise DataError(f"{path}: must be a table that Polars can read, but is damaged")
-            columns = [_of_polars(column, polars) for column in read(path).get_columns()]
-    except DataError:
-        raise
-    except (Exception, panics) as error:
-        reason = ", but is damaged" if isinstance(error, panics) else f" ({reason_of(error)})"
-        raise DataError(f"{path}: must be a table that Polars can read{reason}") from None
-    frame = Frame(None, {}, str(path))
-    for name, values in columns:
-        if isinstance(values, str):
-            raise DataError(f"{path}: column `{visible(name)}` must be numbers or texts, got `{values}`")
-        frame.columns[name] = Column(name, values)
-    if not len(frame):
-        raise DataError(f"{path}: must have rows")
-    return frame
+def _of_array(name: str, values: Array, reading: Reading) -> Column:
+    """A column of an archive."""
+    if values.dtype.kind == "U":
+        return column_of(name, lambda: iter([values.tolist()]), reading)
+    if name in reading.texts and values.dtype.kind in "iu":  # every digit of a code counts
+        return Column(name, values.astype(str).astype(object))
+    return Column(name, values.astype(np.float64), boolean=values.dtype.kind == "b")
 
 
-def _ends_its_process(path: str | Path) -> bool:
-    """Whether Polars crashes the process on an Arrow file, as it does for a damaged one with too large a size."""
-    code = "import sys, polars; polars.read_ipc(sys.argv[1])"
-    done = subprocess.run([sys.executable, "-c", code, os.path.abspath(path)], capture_output=True, check=False)
-    return done.returncode not in (0, 1)
-
-
-def _of_polars(column: Any, polars: Any) -> tuple[str, Array | str]:
-    """The name of a column and its values, or its type if unsupported."""
-    if column.dtype.is_numeric() or column.dtype in (polars.Boolean, polars.Null):
-        return column.name, column.cast(polars.Float64).fill_null(float("nan")).to_numpy().copy()
-    if column.dtype.is_nested() or column.dtype in (polars.Binary, polars.Object):
-        return column.name, str(column.dtype)
-    return column.name, np.array(column.cast(polars.String).to_list(), object)
-
-
-@contextmanager
-def _without_panics(panics: type[BaseException]) -> Iterator[None]:
-    """Suppress what Rust prints to stderr before a panic, unless another Python thread may write there."""
-    file = None
-    with suppress(OSError):  # there may be no file descriptor for it
-        file = tempfile.TemporaryFile() if threading.active_count() == 1 else None  # noqa: SIM115
-    if file is None:
-        yield
-        return
-    with file as held:
-        stderr = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        said = True
-        try:
-            yield
-        except panics:
-            said = False
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            held.seek(0)
-            if said:
-                os.write(2, held.read())
-
-
-def _as_written(data: Any) -> set[str]:
-    """Columns of categories, whose values stay texts: "01" is not "1"."""
-    return {n for n, v in data.columns.items() if (v if isinstance(v, str) else v.get("type")) == "category"}
-
-
-def read_paths(paths: Any, data: Any) -> Frame:
-    """Files, or folders of files, concatenated; IDX and NPY files come in pairs of images and labels."""
+def files_of(paths: str | Sequence[str]) -> list[str]:
+    """The files that paths name: themselves, those of folders, those that match a pattern such as `part-*.csv`."""
     listed = [paths] if isinstance(paths, str) else list(paths)
     files: list[str] = []
     for path in listed:
@@ -201,13 +172,24 @@ def read_paths(paths: Any, data: Any) -> Frame:
             if not inside:
                 raise DataError(f"{path}: must have files in it, but is empty")
             files += inside
+        elif glob.has_magic(path) and not found.exists():
+            matching = sorted(p for p in glob.glob(path, recursive=True) if Path(p).is_file())
+            if not matching:
+                raise DataError(f"{path}: must match a file, but there is none")
+            files += matching
         else:
             files.append(str(path))
     if not files:
         raise DataError("`data.path` must name a file, got an empty list")
+    return files
+
+
+def read_paths(paths: Any, data: Any, reading: Reading | None = None, keep: bool = False) -> Frame:
+    """Files, or folders of files, concatenated; IDX and NPY files come in pairs of images and labels."""
+    files = files_of(paths)
     if len(files) > 1 and all(_is_array(f) for f in files):
         return joined(_paired(files, data))
-    return joined([read_frame(f, data) for f in files])
+    return joined([read_frame(f, data, reading, keep) for f in files])
 
 
 def _paired(files: list[str], data: Any) -> list[Frame]:

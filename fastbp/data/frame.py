@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,25 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.data.columns import Column as Column
+from fastbp.data.columns import Reading, Style, column_of, number
+from fastbp.data.columns import is_number as is_number
 from fastbp.data.shards import Shards, below, taken
+from fastbp.data.written import Typed, Written
 from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
-
-# Texts of missing numbers and categories.
-MISSING = frozenset(("", "NA", "N/A", "na", "n/a", "NaN", "nan", "NAN", "null", "NULL", "None", "?"))
-
-
-@dataclass
-class Column:
-    """One column: numbers (float64, NaN where missing) or texts (objects, None where missing)."""
-
-    name: str
-    values: Array
-
-    @property
-    def is_text(self) -> bool:
-        return self.values.dtype.kind == "O"
 
 
 @dataclass
@@ -56,6 +46,8 @@ class Frame:
         Indices of the rows in the files; by default all, in order.
     sources : list of Source
         The files, where there are several.
+    written : list of Written or Typed
+        Each file as it is written, if that is kept; not of some of the rows.
     """
 
     matrix: Array | Shards | None = None
@@ -64,6 +56,7 @@ class Frame:
     lines: Array | None = None
     rows: Array | None = None
     sources: list[Source] = field(default_factory=list)
+    written: list[Written | Typed] = field(default_factory=list)
 
     def __len__(self) -> int:
         if self.matrix is not None:
@@ -74,7 +67,7 @@ class Frame:
         """Some of the rows, in that order."""
         return Frame(
             None if self.matrix is None else taken(self.matrix, rows),
-            {name: Column(name, column.values[rows]) for name, column in self.columns.items()},
+            {name: column.with_values(column.values[rows]) for name, column in self.columns.items()},
             self.origin,
             self.lines,
             rows if self.rows is None else self.rows[rows],
@@ -108,9 +101,8 @@ class Frame:
         return out
 
     def texts(self, name: str) -> Array:
-        """A column as texts, None where missing; whole numbers are written without a point."""
-        column = self.column(name)
-        return column.values if column.is_text else as_texts(column.values)
+        """A column as texts, None where missing; whole numbers have no point, booleans are `True` and `False`."""
+        return as_texts(self.column(name))
 
 
 def missing_column(frame: Frame, name: str) -> DataError:
@@ -126,31 +118,23 @@ def missing_column(frame: Frame, name: str) -> DataError:
 
 def as_numbers(values: Array) -> tuple[Array, int]:
     """Texts as numbers, and the first row that is not a number, or -1."""
-    there = np.array([v is not None for v in values], bool)
-    out = np.full(len(values), np.nan)
-    texts = values[there]
-    try:
-        out[there] = texts.astype(np.float64)
-        if "_" not in "\n".join(texts):
-            return out, -1
-    except ValueError:
-        pass
-    return out, next((row for row, value in enumerate(values) if value is not None and not is_number(value)), -1)
+    texts = ["" if v is None else v for v in values.tolist()]
+    column = column_of("", lambda: iter([texts]), Reading())
+    if not column.is_text:
+        return column.values, -1
+    bad = (row for row, text in enumerate(texts) if text and not is_number(text))
+    other = (row for row, text in enumerate(texts) if text and number(text, ".") is None)  # with two decimal signs
+    return values, next(itertools.chain(bad, other))
 
 
-def is_number(text: str) -> bool:
-    """Whether a text is a number; 1_000 is not, although Python accepts it."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text
-
-
-def as_texts(values: Array) -> Array:
-    """Numbers as texts."""
-    out = np.empty(len(values), object)
-    for i, v in enumerate(values.tolist()):
+def as_texts(column: Column) -> Array:
+    """A column as texts."""
+    if column.is_text:
+        return column.values
+    if column.boolean:
+        return np.array([None if v != v else "True" if v else "False" for v in column.values.tolist()], object)
+    out = np.empty(len(column.values), object)
+    for i, v in enumerate(column.values.tolist()):
         out[i] = None if v != v else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)
     return out
 
@@ -170,11 +154,37 @@ def joined(frames: Sequence[Frame]) -> Frame:
     columns = {}
     for name in first.columns:
         parts = [f.columns[name] for f in frames]
-        if any(p.is_text for p in parts):
-            columns[name] = Column(name, np.concatenate([p.values if p.is_text else as_texts(p.values) for p in parts]))
-        else:
-            columns[name] = Column(name, np.concatenate([p.values for p in parts]))
+        _alike(name, frames)
+        columns[name] = _one(name, parts)
     matrices = [f.matrix for f in frames if isinstance(f.matrix, np.ndarray)]
     sources = [Source(f.origin, len(f), f.lines) for f in frames]
     origin = f"{first.origin} and {len(frames) - 1} more"
-    return Frame(below(matrices) if matrices else None, columns, origin, sources=sources)
+    written = [one for frame in frames for one in frame.written]
+    return Frame(below(matrices) if matrices else None, columns, origin, sources=sources, written=written)
+
+
+def _alike(name: str, frames: Sequence[Frame]) -> None:
+    """Refuse numbers whose decimal sign is a comma in one file and a point in another."""
+    first: Any = None
+    for frame in frames:
+        column = frame.columns[name]
+        if column.style is None or not {",", "."} & set(column.example):
+            continue
+        if first is not None and column.style.decimal != first.style.decimal:
+            raise DataError(
+                f"{frame.origin}: column `{visible(name)}` must have the decimal sign of the other files,"
+                f" `{first.style.decimal}`, got `{visible(column.example)}`\nhint: set `data.decimal`"
+            )
+        first = first or column
+
+
+def _one(name: str, parts: Sequence[Column]) -> Column:
+    """A column of several files."""
+    if any(part.is_text for part in parts):
+        return Column(name, np.concatenate([as_texts(part) for part in parts]))
+    values = np.concatenate([part.values for part in parts])
+    boolean = any(part.boolean for part in parts) and bool(np.isin(values[~np.isnan(values)], (0.0, 1.0)).all())
+    styles = [part.style for part in parts if part.style is not None]
+    marks = dict.fromkeys(mark for style in styles for mark in style.missing)
+    style = Style(styles[0].decimal, tuple(marks)) if styles else None
+    return Column(name, values, boolean, style, next((part.example for part in parts if part.example), ""))

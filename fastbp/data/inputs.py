@@ -8,11 +8,12 @@ Missing numbers are filled in first; then a number x becomes
     none       x
 
 A category is one-hot encoded over the values seen in training, all zeros for others; or, for an embedding, it becomes a
-code: 0 for unseen and missing values, then 1, 2, ...
+code: 0 for unseen and missing values, then 1, 2, ... What is the same value is said in `unseen.py`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from statistics import NormalDist
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from fastbp.data.frame import Frame
 from fastbp.data.shards import Shards, blocks, room
 from fastbp.data.stored import Stored
+from fastbp.data.unseen import Keys, Unseen
 from fastbp.errors import ConfigError, DataError, visible
 
 Array = NDArray[Any]
@@ -237,20 +239,33 @@ class Numbers:
 
 @dataclass
 class Category:
-    """Encoding of one column of categories: "one_hot", or "embedding" with rows of `size`."""
+    """Encoding of one column of categories: "one_hot", or "embedding" with rows of `size`.
+
+    Attributes
+    ----------
+    values : list of str
+        Those seen at least `rare` times in training.
+    unseen : float, or None
+        The share of new rows of the same table whose value is not among these: of training rows that are the only one
+        with their value, or one of `rare` at most. None: an older version trained.
+    """
 
     name: str
     encode: str
     rare: int = 1
     size: int | None = None
     values: list[str] = field(default_factory=list)
+    unseen: float | None = None
 
     def fit(self, frame: Frame) -> None:
-        seen: dict[str, int] = {}
-        for value in frame.texts(self.name):
-            if value is not None:
-                seen[value] = seen.get(value, 0) + 1
+        texts = [value for value in frame.texts(self.name).tolist() if value is not None]
+        written = Counter(texts)
+        key = Keys(written)
+        seen: Counter[str] = Counter()
+        for value, count in written.items():
+            seen[key(value)] += count
         self.values = sorted(value for value, count in seen.items() if count >= self.rare)
+        self.unseen = sum(count for count in seen.values() if count <= self.rare) / max(1, len(frame))
         if self.size is None:
             self.size = min(50, (len(self.values) + 2) // 2)
 
@@ -259,27 +274,39 @@ class Category:
         """Number of columns it becomes."""
         return len(self.values) if self.encode == "one_hot" else 1
 
-    def apply(self, frame: Frame, out: Array) -> None:
-        """Write its encoded columns."""
-        place = {value: i + 1 for i, value in enumerate(self.values)}
-        codes = np.array([place.get(value, 0) for value in frame.texts(self.name)], np.int64)
+    def apply(self, frame: Frame, out: Array) -> Unseen | None:
+        """Write its encoded columns; what was not seen in training is counted."""
+        key = Keys(self.values)
+        place: dict[str, int] = {}
+        for i, value in enumerate(self.values):
+            place.setdefault(key(value), i + 1)
+        texts = frame.texts(self.name).tolist()
+        code = {value: 0 if value is None else place.get(key(value), -1) for value in set(texts)}
+        codes = np.array([code[value] for value in texts], np.int64)
+        new = np.flatnonzero(codes < 0)
+        codes[new] = 0
         if self.encode == "embedding":
             out[:, 0] = codes
-            return
-        out[...] = 0
-        rows = np.flatnonzero(codes)
-        out[rows, codes[rows] - 1] = 1
+        else:
+            out[...] = 0
+            rows = np.flatnonzero(codes)
+            out[rows, codes[rows] - 1] = 1
+        if not len(new):
+            return None
+        row = int(new[0])
+        return Unseen(self.name, len(new), len(codes), texts[row], frame.place(row), self.values, self.unseen)
 
     def to_data(self) -> dict[str, Any]:
-        return {"name": self.name, "encode": self.encode, "rare": self.rare, "size": self.size, "values": self.values}
+        return {key.name: getattr(self, key.name) for key in fields(self)}
 
     @classmethod
     def from_data(cls, data: Stored) -> Category:
-        """From the result of `to_data`, as stored in a file."""
-        found = data.keys("kind", *(f.name for f in fields(cls)))
+        """From the result of `to_data`, as stored in a file; older ones have no `unseen`."""
+        found = data.keys("kind", *(f.name for f in fields(cls)), absent={"unseen": None})
         encode = found["encode"].one_of(ENCODINGS)
         size = None if found["size"].value is None and encode == "one_hot" else found["size"].whole()
-        return cls(found["name"].text(), encode, found["rare"].whole(), size, found["values"].texts())
+        unseen = None if found["unseen"].value is None else found["unseen"].share()
+        return cls(found["name"].text(), encode, found["rare"].whole(), size, found["values"].texts(), unseen)
 
 
 @dataclass
@@ -310,8 +337,8 @@ class Inputs:
             at += part.width
         return out
 
-    def matrix(self, frame: Frame, dtype: Any = np.float32) -> Array:
-        """The network's input matrix."""
+    def matrix(self, frame: Frame, dtype: Any = np.float32, unseen: list[Unseen] | None = None) -> Array:
+        """The network's input matrix; `unseen` gets what training did not see."""
         if len(self.parts) == 1 and isinstance(self.parts[0], Numbers):
             found = self.parts[0].as_it_stands(frame, dtype)
             if found is not None:
@@ -319,7 +346,9 @@ class Inputs:
         out = room((len(frame), self.width), dtype)
         at = 0
         for part in self.parts:
-            part.apply(frame, out[:, at : at + part.width])
+            new = part.apply(frame, out[:, at : at + part.width])
+            if new is not None and unseen is not None:
+                unseen.append(new)
             at += part.width
         return out
 

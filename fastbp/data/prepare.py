@@ -15,7 +15,9 @@ from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame, is_number, missing_column
 from fastbp.data.inputs import ENCODINGS, FILLS, SCALES, Category, Inputs, Numbers
 from fastbp.data.outputs import Outputs
+from fastbp.data.raw import Raw
 from fastbp.data.recipe import Recipe
+from fastbp.data.rows import say_styles, with_targets
 from fastbp.data.splits import PARTS, split
 from fastbp.data.synthetic import SYNTHETIC
 from fastbp.errors import ConfigError, DataError, not_one_of, visible
@@ -58,12 +60,13 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
     outputs.fit(train, data.scale_target and loss.scaled)
     inputs, weight = column_plan(train, data, columns)
     inputs.fit(train)
-    recipe = Recipe(inputs, outputs, loss.named, weight)
-    return Prepared({name: part_of(recipe, frame, dtype) for name, frame in frames.items()}, recipe)
+    say_styles(train, [*columns, weight, *(part.name for part in inputs.parts)])
+    recipe = Recipe(inputs, outputs, loss.named, weight, Raw.of(data, train.columns.values()))
+    return Prepared({name: part_of(recipe, frame, dtype, name) for name, frame in frames.items()}, recipe)
 
 
-def part_of(recipe: Recipe, frame: Frame, dtype: Any) -> Part:
-    """Rows with their targets, ready for the network."""
+def part_of(recipe: Recipe, frame: Frame, dtype: Any, name: str = "", strict: bool = False) -> Part:
+    """Rows with their targets, ready for the network; see `Recipe.matrix`."""
     weight = None
     if recipe.weight is not None:
         weight = frame.numbers(recipe.weight)
@@ -74,7 +77,7 @@ def part_of(recipe: Recipe, frame: Frame, dtype: Any) -> Part:
             raise DataError(
                 f"{frame.place(row)}weight `{visible(recipe.weight)}` must be finite and at least 0, got {found}"
             )
-    return Part(recipe.matrix(frame, np.dtype(dtype)), recipe.outputs.targets(frame, dtype), weight)
+    return Part(recipe.matrix(frame, np.dtype(dtype), name, strict), recipe.outputs.targets(frame, dtype), weight)
 
 
 def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
@@ -100,11 +103,15 @@ def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str]:
     if data.path is not None:
         frame = read_paths(data.path, data)
         columns = target_columns(frame, data)
+        if data.missing_target == "drop":
+            frame = with_targets(frame, columns)
         task = task_of(frame, columns, data.task)
         return divided(frame, data, seed, columns, task), columns, task
     given = {name: read_paths(getattr(data, name), data) for name in PARTS if getattr(data, name) is not None}
+    columns = target_columns(given["train"], data)
+    if data.missing_target == "drop":
+        given = {name: with_targets(part, columns, name) for name, part in given.items()}
     frame = given["train"]
-    columns = target_columns(frame, data)
     task = task_of(frame, columns, data.task)
     if data.split.column is not None:
         raise ConfigError("`data.split.column` must be given together with `data.path`, not `data.train`")

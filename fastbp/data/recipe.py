@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from fastbp.data.frame import Frame
 from fastbp.data.inputs import Inputs
 from fastbp.data.outputs import Outputs
+from fastbp.data.raw import Raw
 from fastbp.data.stored import Stored
+from fastbp.data.unseen import Unseen, told
 from fastbp.errors import CheckpointError, ConfigError
 from fastbp.spec.catalogue import facts_of, loss_of
 
@@ -27,10 +29,25 @@ class Recipe:
     outputs: Outputs
     loss: str
     weight: str | None = None
+    raw: Raw = field(default_factory=Raw)
 
-    def matrix(self, frame: Frame, dtype: Any) -> Array:
-        """Rows of a raw table as the network's inputs."""
-        return self.inputs.matrix(frame, dtype)
+    def matrix(self, frame: Frame, dtype: Any, part: str = "", strict: bool = False) -> Array:
+        """Rows of a raw table as the network's inputs.
+
+        Parameters
+        ----------
+        frame : Frame
+        dtype
+        part : str
+            The part of the table that these rows are, for messages.
+        strict : bool
+            Whether values that training did not see are refused, rather than said.
+        """
+        unseen: list[Unseen] = []
+        found = self.inputs.matrix(frame, dtype, unseen)
+        if part != "train":  # where only rare values count as unseen
+            told(unseen, frame.origin + (f", {part} rows" if part else ""), self.raw.unseen, strict)
+        return found
 
     def predictions(self, raw: Array, probabilities: bool = False) -> dict[str, Array]:
         """Columns of predictions from a network's outputs."""
@@ -68,18 +85,19 @@ class Recipe:
             "outputs": self.outputs.to_data(),
             "loss": self.loss,
             "weight": self.weight,
+            "raw": self.raw.to_data(),
         }
 
     @classmethod
     def from_data(cls, data: Any) -> Recipe:
-        """From the result of `to_data`, as stored in a file.
+        """From the result of `to_data`, as stored in a file; older ones have no `raw`.
 
         Raises
         ------
         CheckpointError
             If the file does not hold a recipe.
         """
-        found = Stored(data, "recipe").keys(*(f.name for f in fields(cls)))
+        found = Stored(data, "recipe").keys(*(f.name for f in fields(cls)), absent={"raw": None})
         inputs, outputs = Inputs.from_data(found["inputs"]), Outputs.from_data(found["outputs"])
         loss = found["loss"].text()
         try:
@@ -88,7 +106,9 @@ class Recipe:
             raise CheckpointError(str(error).partition("\n")[0]) from None
         if outputs.task not in kind.tasks:
             raise found["loss"].fail(f"be one for {outputs.task}")
-        return cls(inputs, outputs, loss, None if found["weight"].value is None else found["weight"].text())
+        weight = None if found["weight"].value is None else found["weight"].text()
+        raw = Raw() if found["raw"].value is None else Raw.from_data(found["raw"])
+        return cls(inputs, outputs, loss, weight, raw)
 
     def check(self, inputs: int, outputs: int, tables: Mapping[int, tuple[int, int]]) -> None:
         """Refuse a recipe that does not fit a network's inputs, outputs and embeddings."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,24 +26,31 @@ class Stored:
         """The error for this value; `must` is the requirement."""
         return CheckpointError(f"`{self.where}` must {must}, got {_shown(self.value)}")
 
-    def keys(self, *names: str) -> dict[str, Stored]:
-        """The values of an object that has these keys and no others."""
+    def keys(self, *names: str, absent: Mapping[str, Any] | None = None) -> dict[str, Stored]:
+        """The values of an object that has these keys and no others; `absent` has those that may be missing."""
         if not isinstance(self.value, dict):
             raise self.fail("be an object")
         base = "" if self.where == "recipe" else f"{self.where}."
+        given = {**(absent or {}), **self.value}
         for name in names:
-            if name not in self.value:
+            if name not in given:
                 raise CheckpointError(f"`{self.where}` must have `{name}`")
         for name in self.value:
             if name not in names:
                 raise CheckpointError(f"`{self.where}` must have known keys only, got `{visible(name)}`")
-        return {name: Stored(self.value[name], base + name) for name in names}
+        return {name: Stored(given[name], base + name) for name in names}
 
     def items(self) -> list[Stored]:
         """The values of a list."""
         if not isinstance(self.value, list):
             raise self.fail("be a list")
         return [Stored(value, f"{self.where}[{i}]") for i, value in enumerate(self.value)]
+
+    def entries(self) -> list[tuple[str, Stored]]:
+        """The keys of an object and their values."""
+        if not isinstance(self.value, dict):
+            raise self.fail("be an object")
+        return [(key, Stored(value, f"{self.where}[{visible(key)}]")) for key, value in self.value.items()]
 
     def text(self) -> str:
         if not isinstance(self.value, str):
@@ -83,6 +90,12 @@ class Stored:
         except OverflowError:
             pass
         raise self.fail("be a finite number")
+
+    def share(self) -> float:
+        """A number from 0 to 1."""
+        if not 0.0 <= self.number() <= 1.0:
+            raise self.fail("be from 0 to 1")
+        return self.number()
 
     def numbers(self, count: int | None = None) -> Array:
         """A list of `count` finite numbers."""

@@ -14,6 +14,8 @@ from fastbp.data.frame import Column, Frame
 from fastbp.data.inputs import Category
 from fastbp.data.prepare import part_of
 from fastbp.data.recipe import Recipe
+from fastbp.data.rows import with_targets
+from fastbp.data.written import Typed
 from fastbp.errors import CheckpointError, DataError, visible
 from fastbp.model.files import load
 from fastbp.model.network import Network
@@ -58,41 +60,54 @@ class Model:
             raise CheckpointError(f"`{file}` holds a damaged recipe: {error}") from None
         return cls(net, recipe, file)
 
-    def read(self, files: tuple[str, ...], settings: dict[str, Any]) -> Frame:
-        """The rows of files, read like the training rows."""
+    def read(self, files: tuple[str, ...], settings: dict[str, Any], keep: bool = False) -> Frame:
+        """The rows of files, read like the training rows; `keep` has the frame also have them as they are written."""
         data = Data(**settings)
         targets = self.recipe.outputs.columns
         data.target = targets[0] if len(targets) == 1 else None
-        data.columns = {part.name: "category" for part in self.recipe.inputs.parts if isinstance(part, Category)}
-        frame = read_paths(list(files), data)
+        categories = [part.name for part in self.recipe.inputs.parts if isinstance(part, Category)]
+        frame = read_paths(list(files), data, self.recipe.raw.reading(categories), keep)
         alone = frame.matrix is not None and self._wants_a_matrix()
         if alone and len(targets) == 1 and targets[0] not in frame.columns and TARGET in frame.columns:
             frame.columns[targets[0]] = Column(targets[0], frame.columns[TARGET].values)
+        if self.recipe.outputs.task == "classes" and targets[0] in frame.columns:
+            self._name_booleans(frame.columns[targets[0]])
+        if keep and not frame.written and frame.columns:
+            frame.written = [Typed({name: column.values for name, column in frame.columns.items()})]
         return frame
+
+    def _name_booleans(self, target: Column) -> None:
+        """Have booleans and 0 and 1 be called as the classes are."""
+        names = set(self.recipe.outputs.names)
+        if not target.is_text and names in ({"0", "1"}, {"False", "True"}):
+            there = target.values[~np.isnan(target.values)]
+            target.boolean = "True" in names and bool(np.isin(there, (0.0, 1.0)).all())
 
     def _wants_a_matrix(self) -> bool:
         return any(getattr(part, "name", None) is None for part in self.recipe.inputs.parts)
 
-    def predict(self, frame: Frame, probabilities: bool = False) -> dict[str, Any]:
-        """Columns of predictions for the rows of a frame."""
-        X = self.recipe.matrix(frame, self.net.dtype)
+    def predict(self, frame: Frame, probabilities: bool = False, strict: bool = False) -> dict[str, Any]:
+        """Columns of predictions for the rows of a frame; `strict` refuses categories that training did not see."""
+        X = self.recipe.matrix(frame, self.net.dtype, strict=strict)
         return self.recipe.predictions(self.net.predict(X), probabilities)
 
-    def evaluate(self, frame: Frame, metrics: list[str], loss: Any = None) -> dict[str, float]:
+    def evaluate(self, frame: Frame, metrics: list[str], loss: Any = None, strict: bool = False) -> dict[str, float]:
         """Loss and metrics on a frame that has the targets."""
         from fastbp.runs.scores import score
 
         missing = [name for name in self.recipe.outputs.columns if name not in frame.columns]
         if missing:
             raise DataError(f"{frame.origin}: there must be a column `{visible(missing[0])}` to evaluate on")
+        if self.recipe.raw.drop:
+            frame = with_targets(frame, self.recipe.outputs.columns)
         if self.recipe.weight is not None and self.recipe.weight not in frame.columns:
             frame.columns[self.recipe.weight] = Column(self.recipe.weight, np.ones(len(frame)))
-        part = part_of(self.recipe, frame, self.net.dtype)
+        part = part_of(self.recipe, frame, self.net.dtype, strict=strict)
         return score(self.net, part, loss_of(self.recipe.loss) if loss is None else loss, metrics, self.recipe)
 
 
 def settings_of(path: str) -> tuple[dict[str, Any], Any, list[str] | None]:
-    """A run's delimiter, loss and metrics; nothing for a network without a run."""
+    """How a run's tables are written, its loss and metrics; nothing for a network without a run."""
     from fastbp.config.build import plan_of
     from fastbp.config.text import read
 
@@ -102,4 +117,5 @@ def settings_of(path: str) -> tuple[dict[str, Any], Any, list[str] | None]:
         return {}, None, None
     plan = plan_of(read(config))
     data = plan.config.data
-    return {"delimiter": data.delimiter, "header": data.header}, plan.loss, plan.config.trainer.metrics
+    settings = {"delimiter": data.delimiter, "header": data.header, "encoding": data.encoding}
+    return settings, plan.loss, plan.config.trainer.metrics

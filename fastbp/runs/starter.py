@@ -12,20 +12,21 @@ from fastbp.config.text import MOST_BYTES, one_line
 from fastbp.data.files import read_paths
 from fastbp.data.frame import Column, Frame, missing_column
 from fastbp.data.prepare import mostly_numbers, task_of
+from fastbp.data.rows import styled
 from fastbp.errors import ConfigError, DataError, visible
 
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
 IDS = 0.95  # share of distinct texts above which a column identifies rows
 
 
-def starter(path: str, target: str | None, delimiter: str) -> str:
+def starter(path: str, target: str | None, delimiter: str | None = None, encoding: str | None = None) -> str:
     """The text of a configuration for the table at `path`.
 
     Names and values of the table are quoted, or escaped in comments, so a table cannot inject keys.
     """
     if any("\ud800" <= c <= "\udfff" for c in path):
         raise ConfigError(f"a table must have a path in Unicode, as configurations are, got `{path}`")
-    data = Data(path=path, delimiter=delimiter)
+    data = Data(path=path, delimiter=delimiter, encoding=encoding)
     frame = read_paths(path, data)
     names = list(frame.columns)
     if target is None:
@@ -35,8 +36,7 @@ def starter(path: str, target: str | None, delimiter: str) -> str:
     task = task_of(frame, [target], None)
     lines = [f"# {len(frame):,} rows of {visible(path)}.", f"name: {one_line(_slug(path))}", "seed: 0", "", "data:"]
     lines += [f"  path: {one_line(path)}"]
-    if delimiter != ",":
-        lines.append(f"  delimiter: {one_line(delimiter)}")
+    lines += [f"  {key}: {one_line(v)}" for key, v in (("delimiter", delimiter), ("encoding", encoding)) if v]
     lines += [f"  target: {one_line(target)}", f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
     if frame.matrix is None:
         lines += _columns(frame, [name for name in names if name != target])
@@ -115,8 +115,13 @@ def _seen(frame: Frame, name: str) -> tuple[str, str]:
     if not len(there):
         return "ignore", "nothing but missing values"
     if there.min() == there.max():
-        return "ignore", f"always {there[0]:g}" + _gone(gone)
-    return "number", f"{there.min():g} to {there.max():g}" + _gone(gone)
+        return "ignore", f"always {bool(there[0]) if column.boolean else format(there[0], 'g')}" + _gone(gone)
+    if column.boolean:
+        return "number", "False and True" + _gone(gone)
+    about = f"{there.min():g} to {there.max():g}" + _gone(gone)
+    if column.style is not None:
+        about += "; read" + styled(column.style.decimal, column.style.missing, column.example).lstrip(",")
+    return "number", about
 
 
 def _gone(count: int) -> str:

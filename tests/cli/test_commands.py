@@ -15,6 +15,7 @@ import pytest
 
 import fastbp as fb
 from fastbp.cli.main import COMMANDS, main
+from fastbp.errors import DataWarning
 from fastbp.model.files import FORMATS
 from fastbp.model.sealed import sealed, unsealed
 from fastbp.runs.prediction import Model
@@ -127,7 +128,30 @@ def test_a_table_needs_no_targets_and_may_have_its_columns_in_any_order(here, ca
 
 def test_a_category_that_was_never_seen_is_predicted(here, capsys):
     Path("new.csv").write_text("age,job,income\n30,pilot,20\n60,,\n")
-    assert len(predicted(capsys, "run", "new.csv")) == 2
+    with pytest.warns(DataWarning) as said:
+        assert len(predicted(capsys, "run", "new.csv")) == 2
+    assert [str(w.message) for w in said] == [
+        "new.csv: column `job` has values that training did not see in 1 of 2 rows (50.0%), such as `pilot`"
+    ]
+    for command in ("predict", "evaluate"):
+        Path("new.csv").write_text("age,job,income,answer\n30,pilot,20,no\n")
+        assert main([command, "run", "new.csv", "--strict"]) == 3
+        assert capsys.readouterr().err == (
+            "fastbp: new.csv:2: column `job` must have a value that training saw, got `pilot`\n"
+        )
+
+
+def test_a_table_of_unseen_categories_is_refused_from_a_share_on(here, capsys):
+    rows = ["age,job,income", *["30,cook,20"] * 30, *["30,pilot,20"] * 7]
+    Path("new.csv").write_text("\n".join(rows) + "\n")
+    with pytest.warns(DataWarning, match="7 of 37 rows"):
+        assert len(predicted(capsys, "run", "new.csv")) == 37
+    Path("new.csv").write_text("\n".join([*rows, "30,pilot,20"]) + "\n")
+    assert main(["predict", "run", "new.csv"]) == 3
+    assert capsys.readouterr().err == (
+        "fastbp: new.csv: column `job` must have values that training saw in all rows but 20.0% at most, got others in"
+        " 21.1%, such as `pilot`\nhint: training saw `baker`, `cook`, `smith`; `data.unseen` sets the limit\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -334,7 +358,8 @@ def test_names_that_look_like_numbers_stay_as_they_are_written(here, capsys):
     Path("some.csv").write_text("c\n1.0\n2.0\n")
     Path("more.csv").write_text("c\n1.0\n2.0\nx\n")
     assert [r["y"] for r in predicted(capsys, "codes", "some.csv")] == ["a", "b"]
-    assert [r["y"] for r in predicted(capsys, "codes", "more.csv")][:2] == ["a", "b"]
+    with pytest.warns(DataWarning, match="column `c`"):
+        assert [r["y"] for r in predicted(capsys, "codes", "more.csv")][:2] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

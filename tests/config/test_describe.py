@@ -278,7 +278,7 @@ def test_a_row_of_the_page_is_complete(key):
         ("dtype", "`float32`, `float64`", "`float32`"),
         ("data.path", "text, a list of text, or null", "null"),
         ("data.rows", "a whole number, at least 1, at most 100000000", "`1000`"),
-        ("data.delimiter", "one character", "`,`"),
+        ("data.delimiter", "one character or null", "null"),
         ("data.split.stratify", "true, false or null", "null"),
         ("data.split.folds", "a whole number, at least 2, or null", "null"),
         ("network.hidden", "a list of whole numbers, at least 1, or null", "null"),

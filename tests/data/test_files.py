@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastbp.config.schema import Data
-from fastbp.data import array_files, files
+from fastbp.data import array_files, polars_files
 from fastbp.data.files import TARGET, is_idx, read_frame, read_paths, suffix_of
 from fastbp.errors import DataError, DependencyError
 
@@ -318,7 +318,9 @@ def test_stderr_stays_where_other_threads_may_write_to_it(tmp_path, monkeypatch,
 @pytest.mark.parametrize("ending", ["arrow", "parquet"])
 def test_damaged_tables_of_polars_are_read_or_refused(tmp_path, ending, monkeypatch):
     pl = pytest.importorskip("polars")
-    monkeypatch.setattr(files, "_ends_its_process", lambda path: False)  # none of these does, and asking takes long
+    monkeypatch.setattr(
+        polars_files, "_ends_its_process", lambda path: False
+    )  # none of these does, and asking takes long
     content = io.BytesIO()
     table = pl.DataFrame({"x": [1.0, 2.0, 3.0], "y": ["u", "v", "u"]})
     (table.write_ipc if ending == "arrow" else table.write_parquet)(content)
@@ -328,7 +330,7 @@ def test_damaged_tables_of_polars_are_read_or_refused(tmp_path, ending, monkeypa
         damaged[at] ^= 0x80
         (tmp_path / f"t.{ending}").write_bytes(damaged)
         try:
-            read_frame(tmp_path / f"t.{ending}", None)
+            read_frame(tmp_path / f"t.{ending}", Data())
         except DataError as error:
             panics += str(error).endswith("but is damaged")
     assert panics or ending == "parquet"

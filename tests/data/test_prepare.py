@@ -8,7 +8,7 @@ from fastbp.data import digits
 from fastbp.data.frame import Column, Frame
 from fastbp.data.prepare import column_settings, prepare, task_of
 from fastbp.data.synthetic import SYNTHETIC
-from fastbp.errors import ConfigError, DataError
+from fastbp.errors import ConfigError, DataError, DataWarning
 from fastbp.spec.catalogue import loss_of
 
 
@@ -111,6 +111,7 @@ def test_a_table_with_a_column_of_each_kind(tmp_path):
     assert set(found.parts["train"].weight.tolist()) == {0.0, 1.0, 2.0}
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")  # ages that training did not see twice
 def test_settings_of_columns_override_those_of_all(tmp_path):
     columns = {
         "age": {"type": "category", "rare": 2.0},
@@ -129,12 +130,13 @@ def test_settings_of_columns_override_those_of_all(tmp_path):
 
 
 def test_nothing_is_learned_from_validation_and_test_rows(tmp_path):
-    data = Data(path=str(write(tmp_path)), target="y", split=Split(column="part"))
+    data = Data(path=str(write(tmp_path)), target="y", split=Split(column="part"), unseen=1.0)
     wanted = prepare(data, 0, "float64")
     ages = [str(20 + i % 37) if i % 4 < 2 else str(1000 * i) for i in range(100)]
     jobs = [("cook", "baker", "smith")[i % 3] if i % 4 < 2 else "king" for i in range(100)]
     write(tmp_path, age=ages, job=jobs)
-    found = prepare(data, 0, "float64")
+    with pytest.warns(DataWarning, match="column `job` has values that training did not see in 25 of 25 rows"):
+        found = prepare(data, 0, "float64")
     assert found.recipe.to_data() == wanted.recipe.to_data()
     assert found.parts["train"].X.tobytes() == wanted.parts["train"].X.tobytes()
     assert found.parts["test"].X.tobytes() != wanted.parts["test"].X.tobytes()
@@ -261,6 +263,7 @@ def test_words_that_are_not_known_are_refused_with_those_that_are(value, key):
     assert text.startswith(f"`data.columns.a{key}` must be one of ")
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")  # all values are different ones
 def test_a_mistake_among_many_numbers_is_named_instead_of_making_categories(tmp_path):
     ages = [f"{i}.5" for i in range(300)]
     path = write(tmp_path, 300, age=[*ages[:200], "x7", *ages[201:]])

@@ -166,6 +166,7 @@ ODD = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
 @pytest.mark.parametrize("task", ["classes", "labels", "numbers"])
 def test_nothing_but_that_error_comes_out_of_any_value(task):
     """Every value of a recipe is replaced by every odd one; what is read keeps its shapes."""
