@@ -50,6 +50,11 @@ def without_steps(text: Text, trainer: Trainer) -> None:
 def _data(text: Text, data: Data) -> None:
     """Rows come from one place."""
     source = data.source or "files"
+    for key in ("path", "train", "validation", "test"):
+        paths = getattr(data, key)
+        if paths == "-" or (isinstance(paths, list) and "-" in paths):
+            hint = "a run reads its table again, so stdin is for `predict` and `evaluate`"
+            raise fail(text, ("data", key), f"must name files, got `-`\nhint: {hint}")
     if source == "files":
         given = [key for key in ("path", "train") if getattr(data, key) is not None]
         if not given:

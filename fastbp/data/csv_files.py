@@ -171,7 +171,8 @@ class _Lines(Iterator[str]):
 
     def sample(self) -> list[str]:
         """The first lines, which come again."""
-        read, size = [], 0
+        read: list[str] = []
+        size = 0
         while size < SAMPLE or len(read) < 3:
             line = self._next()
             if line is None:

@@ -221,3 +221,20 @@ def test_a_line_that_does_not_end_is_refused_before_all_of_it_is_read(tmp_path):
     tracemalloc.stop()
     assert str(caught.value) == f"{path}:2: a line must have at most 64 MiB, got more"
     assert peak < 400 << 20
+
+
+@pytest.mark.parametrize("kind", ["numbers", "words", "texts"])
+def test_a_table_takes_no_more_than_some_times_its_size(tmp_path, kind):
+    rng = np.random.default_rng(0)
+    cell = {
+        "numbers": lambda: f"{rng.random():.6f}",
+        "words": lambda: "abcdefgh"[rng.integers(8)] * 5,
+        "texts": lambda: f"name {rng.integers(10**9)}",
+    }[kind]
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,c,d\n" + "".join(",".join(cell() for _ in range(4)) + "\n" for _ in range(60_000)))
+    tracemalloc.start()
+    read_csv(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * path.stat().st_size

@@ -318,9 +318,7 @@ def test_stderr_stays_where_other_threads_may_write_to_it(tmp_path, monkeypatch,
 @pytest.mark.parametrize("ending", ["arrow", "parquet"])
 def test_damaged_tables_of_polars_are_read_or_refused(tmp_path, ending, monkeypatch):
     pl = pytest.importorskip("polars")
-    monkeypatch.setattr(
-        polars_files, "_ends_its_process", lambda path: False
-    )  # none of these does, and asking takes long
+    monkeypatch.setattr(polars_files, "_ends_its_process", lambda path: False)  # which takes long
     content = io.BytesIO()
     table = pl.DataFrame({"x": [1.0, 2.0, 3.0], "y": ["u", "v", "u"]})
     (table.write_ipc if ending == "arrow" else table.write_parquet)(content)
