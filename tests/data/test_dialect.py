@@ -47,6 +47,12 @@ def test_the_sample_may_end_within_a_row(tmp_path, monkeypatch):
     frame = read_csv(write(tmp_path, text))
     assert columns(frame) == {"a": [1.0, 2.0], "b": [("x\n" + "y\n" * 40).strip(), "z"]}
     assert frame.lines.tolist() == [2, 44]
+    frame = read_csv(write(tmp_path, text.replace("a;b", "a,1,2,3;b;c").replace("z", "z;z").replace('"\n2', '";3\n2')))
+    assert list(frame.columns) == ["a,1,2,3", "b", "c"]
+
+
+def test_a_delimiter_in_the_header_alone_divides_nothing(tmp_path):
+    assert columns(read_csv(write(tmp_path, "a,b;c\n1;2\n3;4\n"))) == {"a,b": [1.0, 3.0], "c": [2.0, 4.0]}
 
 
 def test_a_delimiter_that_is_not_clear_is_asked_for(tmp_path):
