@@ -23,7 +23,7 @@ def make(cls: type) -> Exception:
 
 @pytest.mark.parametrize("cls", CLASSES, ids=named)
 def test_every_error_is_a_fastbp_error(cls):
-    assert issubclass(cls, errors.FastbpError)
+    assert issubclass(cls, errors.FastbpError if cls.__name__.endswith("Error") else UserWarning)
 
 
 @pytest.mark.parametrize(

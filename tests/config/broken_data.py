@@ -169,7 +169,32 @@ CASES = {
     ),
     "delimiter a number": (
         data("path: a.csv\ndelimiter: 1"),
-        "c.yaml:3: `data.delimiter` must be a string, got `1`",
+        "c.yaml:3: `data.delimiter` must be a string or `null`, got `1`",
+    ),
+    "encoding a number": (
+        data("path: a.csv\nencoding: 8"),
+        "c.yaml:3: `data.encoding` must be a string or `null`, got `8`",
+    ),
+    "decimal another sign": (
+        data("path: a.csv\ndecimal: ';'"),
+        "c.yaml:3: `data.decimal` must be one of `,`, `.`, got `;`",
+    ),
+    "missing_texts a text": (
+        data("path: a.csv\nmissing_texts: none"),
+        "c.yaml:3: `data.missing_texts` must be a list, got `none`",
+    ),
+    "missing_target unknown": (
+        data("path: a.csv\nmissing_target: dropp"),
+        "c.yaml:3: `data.missing_target` must be one of `drop`, `refuse`, got `dropp`\nhint: did you mean `drop`?",
+    ),
+    "unseen above one": (
+        data("path: a.csv\nunseen: 1.5"),
+        "c.yaml:3: `data.unseen` must be at most 1, got `1.5`",
+    ),
+    "path of stdin": (
+        data("path: [a.csv, '-']"),
+        "c.yaml:2: `data.path` must name files, got `-`\n"
+        "hint: a run reads its table again, so stdin is for `predict` and `evaluate`",
     ),
     "header a word": (
         data("path: a.csv\nheader: no"),

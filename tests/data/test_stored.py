@@ -13,7 +13,7 @@ from fastbp.data.inputs import Category, Inputs, Numbers
 from fastbp.data.outputs import Outputs
 from fastbp.data.prepare import LOSS_OF
 from fastbp.data.recipe import Recipe
-from fastbp.errors import CheckpointError
+from fastbp.errors import CheckpointError, DataWarning
 
 
 def stored(task="classes", loss=None):
@@ -52,6 +52,19 @@ def put(data, path, value):
 def test_what_was_written_is_read(task):
     data = stored(task)
     assert json.loads(json.dumps(Recipe.from_data(data).to_data())) == data
+
+
+def test_recipes_of_older_versions_are_read_and_refuse_nothing():
+    data = stored()
+    del data["raw"]
+    for part in data["inputs"][2:]:
+        del part["unseen"]
+    recipe = Recipe.from_data(data)
+    frame = Frame(np.zeros((40, 2)), {"a": Column("a", np.zeros(40))}, "t.csv")
+    frame.columns |= {name: Column(name, np.array(["x"] * 40, object)) for name in "kl"}
+    with pytest.warns(DataWarning, match="in 40 of 40 rows"):
+        assert not recipe.matrix(frame, np.float32)[:, -3:].any()
+    assert (recipe.raw.unseen, recipe.raw.drop, recipe.raw.styles) == (1.0, False, {})
 
 
 IN, QUANTILE, KIND, EMBEDDED = (("inputs", i) for i in range(4))
@@ -106,6 +119,13 @@ BROKEN = [
     ({}, "`loss` must be a text, got an object", ("loss",)),
     ("mse", "`loss` must be one for classes, got `mse`", ("loss",)),
     ([], "`weight` must be a text, got an empty list", ("weight",)),
+    (1.5, "`inputs[2].unseen` must be from 0 to 1, got `1.5`", (*KIND, "unseen")),
+    ([], "`raw` must be an object, got an empty list", ("raw",)),
+    (..., "`raw` must have `drop`", ("raw", "drop")),
+    ({"a": 1}, "`raw.styles[a]` must be an object, got `1`", ("raw", "styles")),
+    ({"a": {"decimal": ";", "missing": []}}, "`raw.styles[a].decimal` must be one of `.`, `,`", ("raw", "styles")),
+    ("-", "`raw.missing` must be a list, got `-`", ("raw", "missing")),
+    (-0.5, "`raw.unseen` must be from 0 to 1, got `-0.5`", ("raw", "unseen")),
     ("\x1b[2J" * 99, "`inputs[2].encode` must be one of `one_hot`, `embedding`, got `\\x1b[2J", (*KIND, "encode")),
 ]  # fmt: skip
 

@@ -16,7 +16,7 @@ import pytest
 
 from fastbp.cli.main import main
 from fastbp.config.schema import Data
-from fastbp.data import files
+from fastbp.data import polars_files
 from fastbp.data.files import read_paths
 from fastbp.engine import cache
 from fastbp.errors import DataError
@@ -172,12 +172,12 @@ def test_a_table_of_polars_that_was_cut_or_changed_is_read_or_refused(ending, wo
     table = pl.DataFrame({"x": [i / 8 for i in range(60)], "c": [f"text {i % 9}" for i in range(60)]})
     content = saved(table.write_parquet if ending == "parquet" else table.write_ipc, **words)
     path = tmp_path / f"t.{ending}"
-    ends = files._ends_its_process
+    ends = polars_files._ends_its_process
     for damaged in cuts(content):
         path.write_bytes(damaged)
-        monkeypatch.setattr(files, "_ends_its_process", lambda path: False)  # which none of these does
+        monkeypatch.setattr(polars_files, "_ends_its_process", lambda path: False)  # which none of these does
         assert refused(path) is None, len(damaged)
-    monkeypatch.setattr(files, "_ends_its_process", ends)
+    monkeypatch.setattr(polars_files, "_ends_its_process", ends)
     for damaged in flips(content, 0, 64 if WHOLE else 512):
         path.write_bytes(damaged)
         found = refused(path)
