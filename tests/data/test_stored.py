@@ -123,7 +123,7 @@ BROKEN = [
     ([], "`raw` must be an object, got an empty list", ("raw",)),
     (..., "`raw` must have `drop`", ("raw", "drop")),
     ({"a": 1}, "`raw.styles[a]` must be an object, got `1`", ("raw", "styles")),
-    ({"a": {"decimal": ";", "missing": []}}, "`raw.styles[a].decimal` must be one of `.`, `,`", ("raw", "styles")),
+    ({"a": {"decimal": ";", "missing": []}}, "`raw.styles[a].decimal` must be one of `.`, `,`, got `;`", ("raw", "styles")),
     ("-", "`raw.missing` must be a list, got `-`", ("raw", "missing")),
     (-0.5, "`raw.unseen` must be from 0 to 1, got `-0.5`", ("raw", "unseen")),
     ("\x1b[2J" * 99, "`inputs[2].encode` must be one of `one_hot`, `embedding`, got `\\x1b[2J", (*KIND, "encode")),
