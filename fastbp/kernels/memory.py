@@ -70,6 +70,19 @@ def expect_to_write(typing_context: Any, address: Any) -> Any:
     return types.void(types.int64), generate
 
 
+@intrinsic
+def expect_to_read(typing_context: Any, address: Any) -> Any:
+    """Ask for the line at `address` to be brought into the second cache; it need not be one of ours."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = pointer(builder, args[0], I8)
+        reading, second, data = (ir.Constant(I32, value) for value in (0, 2, 1))
+        call_llvm(builder, "llvm.prefetch.p0", ir.VoidType(), [place, reading, second, data])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
