@@ -21,6 +21,15 @@ from fastbp.lowering.check.tasks import ATTEMPT, KEEP, Tasks
 Check = Callable[[Callable[[], None], int, int, int, int], None]
 
 
+def _told(where: str, problem: BaseException) -> BaseException:
+    """A twin's own problem as a PlanError: callers take a TypeError for arrays that have to be converted."""
+    if isinstance(problem, PlanError | KeyboardInterrupt):
+        return problem
+    said = PlanError(f"{where}: {type(problem).__name__}: {problem}")
+    said.__cause__ = problem
+    return said
+
+
 class Watcher:
     """Watches one plan, which runs on the calling thread alone."""
 
@@ -76,18 +85,18 @@ class Watcher:
         """The address of the callback in the place of a kernel."""
         if address in self.own:
             return address
+        said = where if f"`{name}`" in where else f"{where} `{name}`"
         if not known:
-            said = where if f"`{name}`" in where else f"{where} `{name}`"
             raise PlanError(f"{said} of `{self.plan.title}` must have a twin in NumPy, got none")
         if address not in self.thunks:
-            self.thunks[address] = self._thunk(address, check(name))
+            self.thunks[address] = self._thunk(address, said, check(name))
             self.own.add(self.address_of(address))
         return self.address_of(address)
 
     def address_of(self, kernel: int) -> int:
         return int(ctypes.cast(self.thunks[kernel], ctypes.c_void_p).value or 0)
 
-    def _thunk(self, address: int, check: Check) -> Any:
+    def _thunk(self, address: int, said: str, check: Check) -> Any:
         kernel, zero = self.kind(address), self.real.type(0).item()
 
         def called(record: int, me: int, r0: int, r1: int, z: float) -> None:
@@ -103,11 +112,19 @@ class Watcher:
                     with np.errstate(all="ignore"):
                         check(run, record, me, r0, r1)
                 except BaseException as problem:
-                    self.problem = self.problem or problem  # a kernel's that was called within comes first
+                    # A kernel's that was called within comes first.
+                    self.problem = self.problem or _told(self._where(record, said), problem)
             if not ran:
                 run()
 
         return self.kind(called)
+
+    def _where(self, record: int, said: str) -> str:
+        """Of a call: ops of one kernel share a callback, but not a number."""
+        ops = self.plan.ops
+        if record in range(ops.address, ops.address + ops.size * len(ops.records)):
+            said = self.rows.said(self.rows.steps[self.rows.index_of(record)].number)
+        return f"{said} of `{self.plan.title}`"
 
     # What callbacks do.
 
@@ -172,11 +189,14 @@ class Watcher:
             self.problem, self.batch, self.block, self.steps = None, None, None, 0
             before = self.plan.head.step.number
             out = entry(*given)
-            problem, self.problem = self.problem, None
-            if problem is not None:
-                raise problem
-            with np.errstate(all="ignore"):
-                self._conclude(before)
+            if self.problem is None:
+                try:
+                    with np.errstate(all="ignore"):
+                        self._conclude(before)
+                except BaseException as problem:
+                    self.problem = _told(f"`{self.plan.title}`", problem)
+            if self.problem is not None:
+                raise self.problem
             return out
 
         return watched
