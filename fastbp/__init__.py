@@ -70,7 +70,7 @@ def _found(name: str) -> Any:
         return getattr(import_module(_HOME[name]), name)
     if name in _ROOMS:
         return import_module(_ROOMS[name])
-    if name[0].isupper():  # as classes are called
+    if name[:1].isupper():  # as classes are called
         for shelf in _SHELVES:
             if name in (classes := _on_shelf(shelf)):
                 return classes[name]

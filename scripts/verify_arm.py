@@ -58,6 +58,7 @@ def training() -> Iterator[tuple[str, str]]:
     from tests.train import bits
 
     plans.SERIAL_WORK = 0  # or networks of this size would leave the second thread out
+    os.environ["FASTBP_TEAM"] = "all"
     x = bits.fractions(ROWS * 9, 0).reshape(ROWS, 9)
     x[:, 2] = np.arange(ROWS) % 4
     y = bits.fractions(ROWS * 5, 1).reshape(ROWS, 5).argmax(1)

@@ -302,7 +302,7 @@ def axes_of(shape: Shape, axis: Any) -> tuple[int, ...]:
     if any(not 0 <= a < len(shape) for a in found):
         raise ShapeError(f"`axis` must be one of shape `{shape}`, got `{axis}`")
     if len(set(found)) < len(found):
-        raise ShapeError(f"`axis` must be unique axes, got `{axis}`")
+        raise ShapeError(f"`axis` must have distinct axes, got `{axis}`")
     return found
 
 

@@ -118,7 +118,7 @@ class Network(Section):
         list[Any] | None,
         about(
             "All layers, instead of the keys above: names, or maps with `name` and settings. In a map `as` names"
-            " the layer,  `from` lists the layers that it reads (`inputs` are the rows of data; by default the layer"
+            " the layer, `from` lists the layers that it reads (`inputs` are the rows of data; by default the layer"
             " before), and `share`, instead of `name`, names the layer whose parameters it shares."
         ),
     ] = None
@@ -184,7 +184,7 @@ class Trainer(Section):
     ] = None
     threads: Annotated[
         Annotated[int, Meta(ge=1, le=256)] | None,
-        about("By default one per processor; results do not depend on it, to the bit."),
+        about("At most so many, by default one per processor; results do not depend on it, to the bit."),
     ] = None
 
 

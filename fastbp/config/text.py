@@ -1,6 +1,6 @@
 """Configuration files as data, with the line of each value: YAML 1.2, TOML and JSON.
 
-YAML is restricted to what JSON can hold:  `yes`, `no` and `on` are strings, `1e-3` is a number, keys are strings and
+YAML is restricted to what JSON can hold: `yes`, `no` and `on` are strings, `1e-3` is a number, keys are strings and
 occur once. Aliases, tags, several documents, more than 1 MiB or 100,000 keys and values, and nesting beyond 32 are
 refused.
 """

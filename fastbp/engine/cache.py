@@ -25,7 +25,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = PACKAGE / "engine" / "objects"
 MAGIC = b"fastbp object 1\n"
 # Sources of compiled functions and of the compiler, besides all of `kernels/`.
-COMPILERS = ("compiler.py", "machine_code.py")  # of the engine
+COMPILERS = ("engine/compiler.py", "engine/machine_code.py", "autodiff/fuse.py")
 # Settings of Numba that affect its front end, such as bounds checks. Each combination has a folder of its own, so that
 # experiments leave no code to others.
 NUMBA_SETTINGS = (
@@ -75,7 +75,7 @@ def sources() -> str:
     """Hash of every source file that is compiled or compiles."""
     digest = hashlib.sha256()
     compiled = [file for room in ("kernels", "sweeps") for file in sorted((PACKAGE / room).rglob("*.py"))]
-    for source in [*compiled, *(PACKAGE / "engine" / name for name in COMPILERS)]:
+    for source in [*compiled, *(PACKAGE / name for name in COMPILERS)]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -158,15 +158,15 @@ class Part(Field):
         self.__get__(record).take(value)
 
 
-class RecordType(type):
+class RecordMeta(type):
     """The metaclass of records: instances have slots for words and notes only, so other names are errors."""
 
-    def __new__(cls, name: str, bases: tuple[type, ...], space: dict[str, Any], **options: Any) -> RecordType:
+    def __new__(cls, name: str, bases: tuple[type, ...], space: dict[str, Any], **options: Any) -> RecordMeta:
         space.setdefault("__slots__", space.get("notes", ()))
         return super().__new__(cls, name, bases, space, **options)
 
 
-class Record(metaclass=RecordType):
+class Record(metaclass=RecordMeta):
     """Words with names; see the module.
 
     `room=` sets the size of all subclasses in words, so that their records fit into one table; `line=True` aligns

@@ -11,9 +11,9 @@ ways:
     COLUMNS  a[m, k] stands m numbers along and k lines down: inputs transposed times cotangents (xᵀ δ)
 
 Which M and N fit depends on the registers, each of which holds `LANES` float32. With 32 of a whole line, 8 x 2 lines of
-C, 2 of B and one of A are 19, and 16 chains hide the latency of an FMA twice over. On one core of Zen 5 it ran at 201
-to 236 GFLOP/s; 12 x 2, 14 x 2, 8 x 3, 6 x 4, 12 x 1 and 16 x 1 ran at 195 to 229 and were no better on all sizes.
-With 16 narrower registers 4 x 1 lines fit.
+C, 2 of B and one of A are 19, and 16 chains hide the latency of an FMA twice over. With 16 narrower registers 4 x 1
+lines fit. A turn of the loop does several k, which shares its scalar instructions among more FMAs. `scripts/tune-tiles`
+times other shapes; M divides a line, or a tile of COLUMNS would cross from one panel of A into the next.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class Emitter:
         """
         builder = self.builder
         state = [self.number(0), a[0], b[0], *accumulators]
-        state = self._turns(state, a[1], b[1], builder.sub(count, self.number(UNROLL - 1)), UNROLL, mode)
+        if UNROLL > 1:
+            state = self._turns(state, a[1], b[1], builder.sub(count, self.number(UNROLL - 1)), UNROLL, mode)
         return self._turns(state, a[1], b[1], count, 1, mode)[3:]
 
     def _turns(

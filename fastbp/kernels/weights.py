@@ -83,13 +83,22 @@ def transpose_block(typing_context, source, target, z):
 
 
 @inlined
+def ask_for_lines(first, stride, n):
+    for panel in range(n):
+        for o in range(0, TILE_M * LINE, LINE):
+            expect_to_write(first + panel * stride + o)
+
+
+@inlined
 def ask_for(blocks, offset, stride, n):
     """Have the parameters and moments of a register tile, n panels from this offset on, fetched for writing."""
-    for panel in range(n):
-        for o in range(offset + panel * stride, offset + panel * stride + TILE_M * LINE, LINE):
-            expect_to_write(blocks.parameters + o)
-            expect_to_write(blocks.moment_1 + o)
-            expect_to_write(blocks.moment_2 + o)
+    ask_for_lines(blocks.parameters + offset, stride, n)
+    if blocks.moment_1 != 0:
+        ask_for_lines(blocks.moment_1 + offset, stride, n)
+    if blocks.moment_2 != 0:
+        ask_for_lines(blocks.moment_2 + offset, stride, n)
+    if blocks.moment_3 != 0:
+        ask_for_lines(blocks.moment_3 + offset, stride, n)
 
 
 @inlined
@@ -257,7 +266,7 @@ def weights(task, me, r0, r1, z):
             panel = p0
             while panel < p1:
                 wanted = -1  # where the parameters begin that are about to be written
-                if updates and b0 + count == r1:
+                if updates and b0 + count == r1 and not exists(record.more):
                     wanted = layer.weight.offset + panel * layer.weight.stride
                 out = scratch + (panel - p0) * stride
                 d = record.d.start + panel * d_stride

@@ -37,6 +37,7 @@ from fastbp.lowering.buffers import Buffer, Treatment, Way
 from fastbp.lowering.divergence import error_of, guard, keep_states
 from fastbp.lowering.gate_rules import added, times
 from fastbp.lowering.phases import row_phases, weight_tiles
+from fastbp.lowering.plans import work_of
 from fastbp.lowering.rule import Use
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
@@ -182,7 +183,7 @@ class BatchPlan(Plan):
         self._set_up_update(update or Update(KEEP))
         self._order = np.zeros(0, np.uint32)
         self._data: Any = None
-        self.work = batch * sum(shape[0] * shape[1] for shape in graph.parameters().values() if len(shape) == 2)
+        self.work = work_of(graph, batch)
 
     def _losses(self, lowering: Lowering, heads: list[Use]) -> tuple[list[LossOp], dict[int, Buffer]]:
         """Ops of the loss of each output; returns their records and the first cotangents."""

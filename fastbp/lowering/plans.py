@@ -36,11 +36,17 @@ THREAD_WORK = 500_000
 CALL_WORK = 2_000_000_000
 
 
+def work_of(graph: Graph, rows: int) -> int:
+    """Multiplications of a forward pass over so many rows."""
+    return rows * sum(shape[0] * shape[1] for shape in graph.parameters().values() if len(shape) == 2)
+
+
 def team_sizes(work: int, most: int) -> tuple[tuple[int, ...], int]:
     """The sizes that a team of at most so many threads may have, and the one to begin with."""
+    fixed = teams.fixed()
     if work < SERIAL_WORK:
         return (1,), 1
-    if SERIAL_WORK <= 0 or teams.fixed():
+    if fixed:
         return (most,), most
     sizes = tuple(sorted({*(2**i for i in range(most.bit_length())), most}))
     return sizes, max(size for size in sizes if size == 1 or size * THREAD_WORK <= work)

@@ -171,7 +171,8 @@ class Builder:
 
     def _check_shared(self, layer: Layer, widths: tuple[int, ...], first: Node) -> None:
         if isinstance(layer, Embedding) or layer.states(widths[0]):
-            raise ConfigError(f"`{type(layer).__name__}` must be used once, as it keeps statistics of its rows")
+            why = "reads the rows of the data" if isinstance(layer, Embedding) else "keeps statistics of its rows"
+            raise ConfigError(f"`{type(layer).__name__}` must be used once, as it {why}")
         if widths != first.widths:
             raise ShapeError(
                 f"`{first.name}`, {layer}, must have signals of the same width in every use,"

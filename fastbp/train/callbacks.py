@@ -27,7 +27,7 @@ class Callback:
         """Before the first epoch; `history.metrics` has the names that will be measured."""
 
     def chunk(self, trainer: Trainer, history: History) -> None:
-        """After each call of compiled code within an epoch but the last, about 20 times a second."""
+        """After each call of compiled code within an epoch but the last, about 50 times a second."""
 
     def epoch(self, trainer: Trainer, history: History) -> None:
         """After an epoch and its validation."""
@@ -240,7 +240,7 @@ class TimeBudget(Callback):
     Parameters
     ----------
     seconds : float, > 0
-        From the beginning of the fit; a fit goes over it by one call of compiled code, 50 ms or a step if that takes
+        From the beginning of the fit; a fit goes over it by one call of compiled code, 20 ms or a step if that takes
         longer, and what validation takes.
     """
 

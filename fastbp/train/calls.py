@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ ONE_CALL_WORK = 3_000_000
 MOST_STEPS = 2**63 - 1  # the limit of a counter in compiled code
 TRIAL_SECONDS, TURNS = 0.002, 3  # of a call while another number of threads is tried, and calls of each
 HOPELESS = 1.7  # times the usual seconds of a step, after which a trial ends at once
+LOOK_FIRST, LOOK_LAST = 0.01, 2.0  # seconds until the first trial, and the most between two short ones
 SHARE = 20  # how much longer than a trial the time to the next one is, at least
-LOOK_FIRST, LOOK_LAST = 0.01, 2.0  # seconds until the first trial, and the most between two
 SUSPICIOUS = 1.5  # a step that takes so many times the best: something has changed
 WORTH_IT = 0.96  # of a step's time, for another number of threads
 GROWTH = 4  # largest growth from one call to the next
@@ -32,8 +31,8 @@ class Pace:
 
     No bit depends on either. A second thread may cost more than it brings: phases of a small network end before another
     core has fetched their cache lines, and where another process takes one of the cores, all threads wait for the one
-    on it. So another number of threads is tried for a moment and kept if it is faster: soon after the start, at once
-    when calls become much slower, and otherwise more and more rarely.
+    on it. So another number of threads is tried for a moment and kept if it is faster: soon after the start, when calls
+    become much slower, and otherwise more and more rarely. A plan is cut for the most threads, whatever is chosen here.
 
     Parameters
     ----------
@@ -52,8 +51,10 @@ class Pace:
         self._took: dict[int, list[float]] = {}  # seconds per step of those that are done
         self._up = first == sizes[0]  # whether the next trial is of more threads
         self._wait = LOOK_FIRST
-        self._begun = time.monotonic()  # of what is under way, the time up to the first trial or a trial
-        self._look = float("inf")
+        self._used = {first}  # numbers of threads that have run: a pool is launched, caches are warm
+        self._slow = 0  # calls in a row that were much slower than the best
+        self._begun = time.monotonic()  # of the time before the first trial, or of a trial
+        self._look = self._rested = float("inf")  # when the next trial is due, and when it would be no large part
 
     def steps(self) -> int:
         """Steps for the next call; at first one."""
@@ -67,24 +68,31 @@ class Pace:
             self._fight(took)
             return
         # The first call may be slow for other reasons, so estimates change by a limited factor.
-        known, self._estimate = took > self._estimate / GROWTH, max(took, self._estimate / GROWTH)
+        least = self._estimate / GROWTH
+        known, self._estimate = 0.0 < least < took, max(took, least)
         if len(self.sizes) == 1 or not known:
             return
         now = time.monotonic()
         if self._best == float("inf"):  # a trial of single steps takes several
-            self._look = self._begun + max(LOOK_FIRST, SHARE * TURNS * took)
-        elif took > SUSPICIOUS * self._best:
-            self._best, self._look, self._wait, self._up = took, now, LOOK_FIRST, False
+            self._rested = self._look = self._begun + max(LOOK_FIRST, SHARE * TURNS * took)
+        self._slow = self._slow + 1 if took > SUSPICIOUS * self._best else 0
+        if self._slow == 2:
+            self._best, self._look, self._wait, self._up = took, max(now, self._rested), LOOK_FIRST, False
         self._best = min(self._best, took)
         if now >= self._look:
             at = self.sizes.index(self._usual)
             other = self.sizes[at + 1 if (self._up and at + 1 < len(self.sizes)) or at == 0 else at - 1]
-            self._duel, self._took = [other, self._usual] * TURNS, {other: [], self._usual: []}
+            warm_up = [] if other in self._used else [other]
+            self._duel, self._took = warm_up + [other, self._usual] * TURNS, {other: [], self._usual: []}
             self.threads, self._up, self._begun = other, not self._up, now
 
     def _fight(self, took: float) -> None:
         """Note a call of a trial; at its end keep the number of threads whose median call was faster."""
         number = self._duel.pop(0)
+        if number not in self._used:
+            self._used.add(number)
+            self._begun = time.monotonic()
+            return
         self._took[number].append(took)
         if number != self._usual and took > HOPELESS * self._estimate:
             self._duel = []
@@ -93,13 +101,14 @@ class Pace:
             return
         other = next(size for size in self._took if size != self._usual)
         # Not the best of each: a neighbour that is between two of its slices would make it.
-        here, there = (median(self._took[size] or [0.0]) for size in (self._usual, other))
+        here, there = (sorted(self._took[size] or [0.0])[len(self._took[size]) // 2] for size in (self._usual, other))
         if there < WORTH_IT * here:
             self._usual, self._estimate, self._best, self._wait = other, there, there, LOOK_FIRST
         else:
             self._wait = min(2.0 * self._wait, LOOK_LAST)
-        self.threads, now = self._usual, time.monotonic()
-        self._look = now + max(self._wait, SHARE * (now - self._begun))
+        self.threads, self._slow, now = self._usual, 0, time.monotonic()
+        self._rested = now + SHARE * (now - self._begun)
+        self._look = max(now + self._wait, self._rested)
 
 
 class Rates:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fastbp.engine.threads import chosen
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief
-from fastbp.model.network import Network
+from fastbp.lowering.plans import team_sizes, work_of
+from fastbp.model.network import EVALUATION_ROWS, Network
 from fastbp.spec.losses import Loss
+from fastbp.train.calls import Pace
 from fastbp.train.history import History
 from fastbp.train.metrics import evaluate, metric_named
 
@@ -26,22 +30,25 @@ class HeldOut:
     checked: Any
     y: Any
     weights: Any
+    pace: Pace
     units: tuple[Any, Any] | None = None
 
-    def measure(self, net: Network, history: History, threads: int | None = None) -> None:
+    def measure(self, net: Network, history: History) -> None:
         """Append loss and metrics of `net` to the history."""
+        begun = time.perf_counter()
         x, t, top = self.checked
-        history.val_loss.append(net.evaluate_checked(self.loss, x, t, top, threads))
+        history.val_loss.append(net.evaluate_checked(self.loss, x, t, top, self.pace.threads))
         if history.metrics:
-            found = self.metrics(net, [name.removeprefix("val_") for name in history.metrics], threads)
+            found = self.metrics(net, [name.removeprefix("val_") for name in history.metrics])
             for name, values in history.metrics.items():
                 values.append(found[name.removeprefix("val_")])
+        self.pace.learn(1, time.perf_counter() - begun)
 
-    def metrics(self, net: Network, names: Sequence[str], threads: int | None = None) -> dict[str, float]:
+    def metrics(self, net: Network, names: Sequence[str]) -> dict[str, float]:
         """Metrics of `net` by name."""
         if not names:
             return {}
-        outputs, y, weights = net.predict(self.checked[0], threads=threads), np.asarray(self.y), self.weights
+        outputs, y, weights = net.predict(self.checked[0], threads=self.pace.threads), np.asarray(self.y), self.weights
         ignored = getattr(self.loss, "ignore_index", None)
         if ignored is not None and y.size == len(outputs):
             kept = y.reshape(-1) != ignored
@@ -75,8 +82,10 @@ def held_out_of(
     X, y, *rest = validation
     weights = rest[0] if rest else None
     try:
-        held_out = HeldOut(loss, net.checked(X, y, loss, weights), y, weights, units)
-        held_out.metrics(net, metrics, threads)  # fail before training if a metric does not fit these rows
+        checked = net.checked(X, y, loss, weights)
+        pace = Pace(*team_sizes(work_of(net.graph, min(len(checked[0]), EVALUATION_ROWS)), chosen(threads)))
+        held_out = HeldOut(loss, checked, y, weights, pace, units)
+        held_out.metrics(net, metrics)  # fail before training if a metric does not fit these rows
     except (DataError, ConfigError) as error:
         raise type(error)(f"validation: {error}") from None
     return held_out

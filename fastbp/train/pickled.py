@@ -39,7 +39,7 @@ def _rebuild(net: Network, settings: Any, arrays: Any, numbers: Any, batch: int,
     trainer = Trainer(net, **settings)
     load_state(trainer, arrays, numbers)
     if batch:  # `run` goes on in its epoch
-        plan = trainer._batch_plan = trainer._plan(batch)
+        plan = trainer._new_plan(batch)
         plan._order = arrays["order"].copy()
         plan.set_position((numbers["place"], plan._order), len(plan._order))
     vars(trainer).update(more)

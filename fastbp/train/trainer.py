@@ -39,7 +39,7 @@ class Trainer(Snapshots):
         By default ``fb.Adam(lr=1e-3)``.
     batch_size : int, >= 1
     threads : int, optional
-        By default one per processor of this process. Results do not depend on it, to the bit.
+        At most so many, by default one per processor of this process. Results do not depend on it, to the bit.
     seed : int, optional
         Of dropout and of the order of batches; by default the network's.
     schedule : Schedule, optional
@@ -187,16 +187,14 @@ class Trainer(Snapshots):
                     plan.set_optimizer(self._update)
 
     def _plan(self, rows: int) -> BatchPlan:
-        return BatchPlan(
-            self.net.graph,
-            self.net.parameters.block,
-            self.net.states.block,
-            self.threads,
-            batch=rows,
-            loss=self._loss,
-            update=self._update,
-            training=True,
-        )
+        graph, blocks = self.net.graph, (self.net.parameters.block, self.net.states.block)
+        loss, update = self._loss, self._update
+        return BatchPlan(graph, *blocks, self.threads, batch=rows, loss=loss, update=update, training=True)
+
+    def _new_plan(self, rows: int) -> BatchPlan:
+        plan = self._batch_plan = self._plan(rows)
+        self._pace = Pace(*team_sizes(plan.work, self.threads))
+        return plan
 
     @property
     def averaged(self) -> Network:
@@ -360,7 +358,7 @@ class Trainer(Snapshots):
                     self._bound(x, t, top)  # a callback may have trained on other rows meanwhile
                     self._epoch(plan, len(x), hooks, history)
                     if held_out is not None:
-                        held_out.measure(self.evaluated, history, self._pace.threads)
+                        held_out.measure(self.evaluated, history)
                     history.seconds = time.perf_counter() - begun
                     for hook in hooks:
                         hook.epoch(self, history)
@@ -383,9 +381,10 @@ class Trainer(Snapshots):
         plan, rows = self._batch_plan, min(self.batch_size, len(x))
         if plan is None or plan.batch < rows:
             epoch = plan.place[0] + 1 if plan else 0
-            plan = self._batch_plan = self._plan(rows)
+            plan = self._new_plan(rows)
             plan.head.data.epoch = epoch
-            self._pace = Pace(*team_sizes(plan.work, self.threads))
+        if self._pace.sizes[-1] > 1:
+            team.check_fork()  # before a step, not at the first that more threads take
         plan.head.data.batch = rows
         plan.bind(x, t, top, shuffled=True)
         return plan

@@ -105,8 +105,8 @@ TRACING = [
         fb.ConfigError,
         "`np.roll` of a traced value takes traced values and numbers, got `Tracer`, `float`",
     ),
-    (lambda x: x.sum(axis=(0, 0)), M, fb.ShapeError, "`axis` must be unique axes, got `(0, 0)`"),
-    (lambda x: x.sum(axis=(0, -2)), M, fb.ShapeError, "`axis` must be unique axes, got `(0, -2)`"),
+    (lambda x: x.sum(axis=(0, 0)), M, fb.ShapeError, "`axis` must have distinct axes, got `(0, 0)`"),
+    (lambda x: x.sum(axis=(0, -2)), M, fb.ShapeError, "`axis` must have distinct axes, got `(0, -2)`"),
     (
         lambda x: np.squeeze(x, axis=0),
         M,

@@ -139,7 +139,7 @@ NETWORKS = {
                                              "`BatchNorm` must be used once, as it keeps statistics of its"
                                              " rows"),
     "embedding shared": (lambda: (lambda e: fb.Network(inputs=x, outputs=e(x) + e(x)))(fb.Embedding({0: (3, 2)})),
-                         ConfigError, "`Embedding` must be used once, as it keeps statistics of its rows"),
+                         ConfigError, "`Embedding` must be used once, as it reads the rows of the data"),
     "embedding behind": (lambda: fb.Network(inputs=x, outputs=fb.Embedding({0: (3, 2)})(h)), ConfigError,
                          "`layers[1]` is an Embedding, which must be the first layer"),
     "no outputs": (lambda: fb.Network(inputs=x), ConfigError,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from typing import Any
 
@@ -97,6 +98,7 @@ def digests(serial_work: int) -> dict[str, Any]:
     import numba
 
     plans.SERIAL_WORK = serial_work
+    os.environ["FASTBP_TEAM"] = "all"
     run, used = team.run, set()
 
     def noted(head: int, zero: Any, threads: int, real: str) -> None:

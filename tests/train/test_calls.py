@@ -7,8 +7,11 @@ import fastbp as fb
 from fastbp.engine import threads as teams
 from fastbp.errors import ConfigError
 from fastbp.lowering import plans
+from fastbp.spec.catalogue import loss_of
 from fastbp.train import calls
 from fastbp.train.calls import Pace
+from fastbp.train.held_out import held_out_of
+from fastbp.train.history import History
 
 
 class Machine:
@@ -19,11 +22,11 @@ class Machine:
         monkeypatch.setattr(calls.time, "monotonic", lambda: self.now)
 
     def call(self, pace):
-        steps = pace.steps()
-        took = 50e-6 + steps * self.seconds[pace.threads]
+        steps, threads = pace.steps(), pace.threads
+        took = 50e-6 + steps * self.seconds[threads]
         self.now += took
         pace.learn(steps, took)
-        return steps, pace.threads
+        return steps, threads
 
     def run(self, pace, seconds):
         """Steps done in so many seconds."""
@@ -59,6 +62,38 @@ def test_a_trial_of_long_steps_waits_until_it_is_a_small_part(monkeypatch):
     done = [machine.call(pace) for _ in range(40)]
     assert done == [(1, 2)] * 40
     assert machine.run(pace, 60.0) * seconds[2] > 0.95 * 60.0
+
+
+def test_the_first_call_may_take_long(monkeypatch):
+    """It compiles, or launches threads; so does the first of more threads than have run."""
+    machine, pace = Machine(monkeypatch, {1: 20e-6, 2: 12e-6}), Pace((1, 2), 1)
+    machine.now += 5.0
+    pace.learn(1, 5.0)
+    launched = []
+
+    def call():
+        if pace.threads == 2 and not launched:
+            launched.append(pace.steps())
+            machine.now += 0.3
+            pace.learn(launched[0], 0.3)
+        else:
+            machine.call(pace)
+
+    begun = machine.now
+    while machine.now < begun + 1.0:
+        call()
+    assert launched
+    assert pace._usual == 2
+
+
+def test_calls_that_are_slow_now_and_then_cost_no_more_trials(monkeypatch):
+    machine, pace = Machine(monkeypatch, {1: 20e-6, 2: 30e-6}), Pace((1, 2), 1)
+    done = {1: 0, 2: 0}
+    for turn in range(4000):
+        machine.seconds = {1: 20e-6 * (1.7 if turn % 2 else 1.0), 2: 60e-6}
+        steps, threads = machine.call(pace)
+        done[threads] += steps
+    assert done[2] < done[1] / 50
 
 
 def test_a_neighbour_on_one_core_costs_little_and_its_leaving_is_noticed(monkeypatch):
@@ -112,11 +147,13 @@ def test_the_environment_says_one_of_two(monkeypatch):
 
 
 def test_bits_are_the_same_while_the_team_changes(monkeypatch):
-    """With clocks that lie, so that every size is tried again and again."""
+    """With limits that let every trial win and begin anew, so that each size has its turn."""
     monkeypatch.setattr(teams, "fixed", lambda: False)
     monkeypatch.setattr(calls, "LOOK_FIRST", 0.0)
     monkeypatch.setattr(calls, "LOOK_LAST", 0.0)
     monkeypatch.setattr(calls, "SHARE", 0)
+    monkeypatch.setattr(calls, "HOPELESS", float("inf"))
+    monkeypatch.setattr(calls, "WORTH_IT", float("inf"))
     monkeypatch.setattr(calls, "TRIAL_SECONDS", 1e-4)
     monkeypatch.setattr(calls, "CALL_SECONDS", 1e-3)
     used = []
@@ -143,11 +180,30 @@ def test_validation_takes_no_more_threads_than_the_trainer(monkeypatch):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(2000, 64)).astype("f4"), rng.integers(0, 10, 2000)
     net = fb.mlp([64, 256, 256, 10], seed=0)
-    fb.Trainer(net, batch_size=64, threads=1).fit(X, y, epochs=2, validation=(X, y), metrics=["accuracy"])
-    assert used
-    assert set(used) == {1}
-    fb.Trainer(net, batch_size=64, threads=2).fit(X, y, epochs=2, validation=(X, y), metrics=["accuracy"])
-    assert 2 in used
+    for threads in (1, 2):
+        used.clear()
+        fb.Trainer(net, batch_size=64, threads=threads).fit(X, y, validation=(X, y), metrics=["accuracy"])
+        assert set(used) == {threads}
+
+
+def test_validation_learns_its_own_number_of_threads(monkeypatch):
+    """Where one is faster for it than two, as beside a busy process, it takes one."""
+    monkeypatch.setattr(teams, "fixed", lambda: False)
+    net = fb.mlp([64, 256, 256, 10], seed=0)
+    X, y = np.zeros((600, 64), "f4"), np.zeros(600, int)
+    machine = Machine(monkeypatch, {1: 1e-3, 2: 7e-3})
+    held_out = held_out_of(net, loss_of("cross_entropy"), (X, y), [], threads=2)
+    monkeypatch.setattr(calls.time, "perf_counter", lambda: machine.now)
+
+    def evaluate(self, loss, x, t, top, threads):
+        machine.now += machine.seconds[threads]
+        return 0.0
+
+    monkeypatch.setattr(fb.Network, "evaluate_checked", evaluate)
+    assert held_out.pace.sizes == (1, 2)
+    for _ in range(2000):
+        held_out.measure(net, History())
+    assert held_out.pace._usual == 1
 
 
 # Steps on arrays as people have them

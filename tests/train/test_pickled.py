@@ -75,6 +75,7 @@ def test_training_goes_on_with_the_same_bits_wherever_it_was(before, after, way)
     before(trainer)
     again = WAYS[way](trainer)
     assert again.net is not trainer.net
+    assert again._pace.sizes == trainer._pace.sizes
     state = bits(trainer)
     assert bits(again) == state
     assert after(again) == after(trainer)
