@@ -18,8 +18,8 @@ from fastbp.errors import PlanError
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.records import LOOKING, Worker
 from fastbp.lowering.check.gradients import Gradient, Tile, codes_of
-from fastbp.lowering.check.updates import OPTIMIZERS, Lines, average, keep, penalty, update
-from fastbp.lowering.check.values import Output, natural, panels_at
+from fastbp.lowering.check.updates import OPTIMIZERS, Lines, average, keep, penalty, stored, update
+from fastbp.lowering.check.values import Output, natural, panels_at, summing
 
 Array = NDArray[Any]
 
@@ -249,8 +249,9 @@ class Tasks:
                 view(at + tile.p0 * LINE, (1, tile.p1 - tile.p0, self.in_line), self.dtype) for at in (running, batch)
             )
             before, now = natural(old), natural(new) * factor
-            bound = 4.0 * self.eps * (np.abs(before) + np.abs(now))
-            found.append(Output(name, old, before + part * (now - before), bound, 0, tile.p0 * self.in_line))
+            must = before + part * (now - before)
+            bound = stored(must, self.eps) + 4.0 * self.eps * part * (np.abs(now) + np.abs(now - before))
+            found.append(Output(name, old, must, bound, 0, tile.p0 * self.in_line))
         return found
 
     def _check_norm(self, where: str, task: Any) -> None:
@@ -260,7 +261,7 @@ class Tasks:
         if must > float(np.finfo(self.dtype).max) and self.dtype.itemsize == 8:
             must = -float(np.square(g * 2.0**-600).sum())
         got = float(view(head.update.norms, (task.number + 1,), np.float64)[task.number])
-        if not abs(got - must) <= (task.lines + 8.0) * self.eps * abs(must) + float(np.finfo(self.dtype).tiny):
+        if not abs(got - must) <= (summing(task.lines) + 8.0) * self.eps * abs(must) + float(np.finfo(self.dtype).tiny):
             raise PlanError(f"{where}: the sum of squares of piece {task.number} must be {must:.9g}, got {got:.9g}")
 
     # Tables of embeddings.

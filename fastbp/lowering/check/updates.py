@@ -1,8 +1,8 @@
 """Twins of what gradients do: penalties, optimisers, and gradients that are kept for later.
 
 What an optimiser makes of a rounded number may be far from what it makes of the number: a root of a difference, a sign.
-So the bound is what its twin makes of operands that are moved by a few units in the last place, plus as many of the
-result.
+So the bound is what its twin makes of operands that are moved by a few units in the last place, plus as many of what
+a parameter or moment moves by, and the rounding with which its new value is stored.
 """
 
 from __future__ import annotations
@@ -134,8 +134,9 @@ def update(lines: Lines) -> list[Output]:
     p, *moments = (lines.read(address) for address in addresses)
     operands = [p, lines.gradients(), *moments]
     must = step(*operands)
-    bounds = [ULPS * eps * np.abs(new) for new in must]
-    bounds[0] = bounds[0] + ULPS * eps * (np.abs(p) + np.abs(must[0] - p))
+    before = [p * (1.0 - rate * weight_decay) if decoupled else p, *moments]
+    bounds = [stored(new, eps) + ULPS * eps * np.abs(new - old) for new, old in zip(must, before, strict=True)]
+    bounds[0] = bounds[0] + (2.0 * eps * np.abs(p) if decoupled and weight_decay else 0.0)
     sizes = [np.abs(operand) for operand in operands]
     sizes[1] = sizes[1] + (0.0 if decoupled else weight_decay) * sizes[0]
     for i, size in enumerate(sizes[1:], 1):
@@ -152,4 +153,10 @@ def _mu(own: list[float], t: int) -> float:
 
 def average(before: Array, after: Array, keep_part: float, eps: float) -> tuple[Array, Array]:
     """The running average, moved towards the parameters after their update, and how far that may be off."""
-    return after + keep_part * (before - after), 4.0 * eps * (np.abs(before) + np.abs(after))
+    must = after + keep_part * (before - after)
+    return must, stored(must, eps) + 4.0 * eps * np.abs(keep_part * (before - after))
+
+
+def stored(numbers: Array, eps: float) -> Array:
+    """How far a number may be off that is only rounded, by its kernel and by its twin."""
+    return eps * np.abs(numbers)
