@@ -1,6 +1,5 @@
 """`FASTBP_PLAN=check`: how far a number may be off hangs on what it is made of, not on what cancels on the way."""
 
-
 import numpy as np
 import pytest
 
