@@ -165,6 +165,7 @@ class Rows:
         """Take buffers as they are: a run begins."""
         for kept in self.kept.values():
             kept.copy[:] = kept.memory
+        self.begin()
 
     def begin(self) -> None:
         """Forget who wrote what, and what is done: a batch, or a block of rows that goes through by itself, begins."""

@@ -15,6 +15,7 @@ import numpy as np
 from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import view
 from fastbp.errors import PlanError
+from fastbp.kernels.records import Worker
 from fastbp.lowering.check.rows import Rows, twin_of
 from fastbp.lowering.check.tasks import ATTEMPT, KEEP, Tasks
 
@@ -45,6 +46,7 @@ class Watcher:
         self.problem: BaseException | None = None
         self.batch: tuple[int, float, bool] | None = None  # rows, scale of the loss, whether it is a step's last
         self.block: tuple[int, int] | None = None
+        self.begun: list[tuple[int, int]] = []  # of users' rows, the blocks of this run
         self.steps = 0
 
     # Where callbacks stand.
@@ -131,24 +133,24 @@ class Watcher:
     def _op(self, name: str) -> Check:
         def check(run: Any, record: int, me: int, r0: int, r1: int) -> None:
             if self.rows.index_of(record) == 0:
-                self._begin(r0, r1)
+                self._begin(r0, r1, Worker(view(me, (Worker.size,), np.int64)).shift)
             self.rows.call(run, record, me, r0, r1)
 
         return check
 
     def _task(self, name: str) -> Check:
         def check(run: Any, record: int, me: int, r0: int, r1: int) -> None:
-            table = next(t for t in self.plan.tasks if t.address <= record < t.address + t.size * len(t.records))
-            self.tasks.call(run, table.records[(record - table.address) // table.size], me)
+            self.tasks.call(run, record, me)
 
         return check
 
-    def _begin(self, r0: int, r1: int) -> None:
+    def _begin(self, r0: int, r1: int, shift: int) -> None:
         """The first op has begun: of a batch, or of a block of rows that goes through all ops by itself."""
         head = self.plan.head
         if not head.training:
             self._close()
             self.block = r0, r1
+            self.begun.append((r0 + shift, r1 + shift))
             self.rows.begin()
         elif r0 == 0:
             self._close()
@@ -170,7 +172,7 @@ class Watcher:
         if head.step.status != 0:
             return
         self.rows.check_complete(rows)
-        self.tasks.check_complete(rows, last)
+        self.tasks.done.check(rows, last)
         of_rows = view(head.step.row_loss, (rows,), self.real).astype(np.float64)
         must, size = scale * float(of_rows.sum()), scale * float(np.abs(of_rows).sum())
         if np.isfinite(must) and not abs(head.step.loss - must) <= (rows + 4.0) * 2.0**-52 * size:
@@ -186,13 +188,14 @@ class Watcher:
         def watched(*given: Any) -> Any:
             self.attach()
             self.rows.meet()
-            self.problem, self.batch, self.block, self.steps = None, None, None, 0
+            self.tasks.begin()
+            self.problem, self.batch, self.block, self.begun, self.steps = None, None, None, [], 0
             before = self.plan.head.step.number
             out = entry(*given)
             if self.problem is None:
                 try:
                     with np.errstate(all="ignore"):
-                        self._conclude(before)
+                        self._conclude(before, out)
                 except BaseException as problem:
                     self.problem = _told(f"`{self.plan.title}`", problem)
             if self.problem is not None:
@@ -201,13 +204,29 @@ class Watcher:
 
         return watched
 
-    def _conclude(self, before: int) -> None:
+    def _conclude(self, before: int, status: int | None) -> None:
+        """See that a run was whole; entries that look at what they are given first say so when they do nothing."""
         self._close()
-        step = self.plan.head.step
-        if self.steps and step.status == 0 and step.number != before + self.steps:
-            raise PlanError(
-                f"the steps of `{self.plan.title}` must be counted, got {step.number - before} of {self.steps}"
-            )
+        if not self.plan.head.training:
+            self._check_blocks()
+            return
+        step, title = self.plan.head.step, f"the steps of `{self.plan.title}`"
+        if status or step.status != 0:
+            return
+        if not self.steps:
+            raise PlanError(f"{title} must begin with a batch, got none")
+        if step.number != before + self.steps:
+            raise PlanError(f"{title} must be counted, got {step.number - before} of {self.steps}")
+        if step.left > 0 and step.ended < step.epochs:
+            raise PlanError(f"{title} must go on until none is left, got {step.left} that are")
+
+    def _check_blocks(self) -> None:
+        """Refuse rows that were in no block, or in two."""
+        at = 0
+        for first, end in [*sorted(self.begun), (self.plan.head.data.rows, 0)]:
+            if first != at:
+                raise PlanError(f"row {min(first, at)} of `{self.plan.title}` must be in one block, got otherwise")
+            at = end
 
     def transpose(self) -> None:
         """Transposed weights must be what `transpose_weights` makes of the weights."""
