@@ -127,13 +127,17 @@ class Tasks:
 
     # Tasks.
 
-    def call(self, run: Any, address: int, me: int) -> None:
-        """One task, beside its twin."""
+    def call_at(self, run: Any, address: int, me: int) -> None:
+        """The task whose record is at this address, beside its twin."""
         tables = self.plan.tasks
         number = next(i for i, t in enumerate(tables) if 0 <= address - t.address < t.size * len(t.records))
         at = (address - tables[number].address) // tables[number].size
         task = tables[number].records[at]
         self.done.ran[number][at] += not self.plan.head.step.checking
+        self.call(run, task, me)
+
+    def call(self, run: Any, task: Any, me: int) -> None:
+        """One task, beside its twin."""
         worker = Worker(view(me, (Worker.size,), np.int64))
         self.handed, self.penalised = [], {}
         where = self.where(task.name)

@@ -140,7 +140,7 @@ class Watcher:
 
     def _task(self, name: str) -> Check:
         def check(run: Any, record: int, me: int, r0: int, r1: int) -> None:
-            self.tasks.call(run, record, me)
+            self.tasks.call_at(run, record, me)
 
         return check
 
