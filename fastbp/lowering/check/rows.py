@@ -19,10 +19,11 @@ from fastbp.kernels.fields import LINE
 from fastbp.kernels.ops import JoinOp, LossOp
 from fastbp.kernels.records import ROW_PHASE, Worker
 from fastbp.lowering.check.call import Call
-from fastbp.lowering.check.losses import custom_loss
+from fastbp.lowering.check.losses import custom_loss, loss_of_numbers
 from fastbp.lowering.check.norms import batch_norm_statistics  # noqa: F401  its twins are entered here
 from fastbp.lowering.check.ops import TWINS, custom
 from fastbp.lowering.check.values import Output, panels_at
+from fastbp.spec.catalogue import LOSSES
 
 Array = NDArray[Any]
 NOBODY = -1
@@ -32,7 +33,9 @@ def twin_of(name: str) -> Any:
     """The twin of an op's kernel; None where there is none."""
     if name.startswith("branch_custom_"):
         return custom
-    return custom_loss if name.startswith("custom_loss_") else TWINS.get(name)
+    if name.startswith("custom_loss_"):
+        return custom_loss
+    return TWINS.get(name) or (loss_of_numbers if name in LOSSES and LOSSES[name].formula else None)
 
 
 def _has_second(op: Any) -> bool:
@@ -162,6 +165,7 @@ class Rows:
         """Take buffers as they are: a run begins."""
         for kept in self.kept.values():
             kept.copy[:] = kept.memory
+        self.begin()
 
     def begin(self) -> None:
         """Forget who wrote what, and what is done: a batch, or a block of rows that goes through by itself, begins."""
