@@ -55,11 +55,11 @@ def of_shapes(where: str, given: Any, shapes: Sequence[Shape], single: bool, dty
         found = [value(f"`{where}`", given, dtype)]
     else:
         if not isinstance(given, tuple | list) or len(given) != len(shapes):
-            got = len(given) if isinstance(given, tuple | list) else f"a `{type(given).__name__}`"
-            raise ConfigTypeError(f"`{where}` must be a tuple of {len(shapes)} values, got {got}")
+            got = str(len(given)) if isinstance(given, tuple | list) else f"a `{type(given).__name__}`"
+            raise ConfigTypeError(where, f"must be a tuple of {len(shapes)} values", got)
         found = values(where, given, dtype)
     have = [shape_of(v) for v in found]
     if have != list(shapes):
         wanted, got = (", ".join(f"`{s}`" for s in group) for group in (shapes, have))
-        raise ShapeError(f"`{where}` must have shape{'' if len(have) == 1 else 's'} {wanted}, got {got}")
+        raise ShapeError(where, f"must have shape{'' if len(have) == 1 else 's'} {wanted}", got)
     return found

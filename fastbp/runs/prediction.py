@@ -36,18 +36,19 @@ class Model:
         if file.is_dir():
             file = file / "best.safetensors"
             if not file.is_file():
-                raise CheckpointError(f"`{path}` must be a network or the folder of a run with a network")
+                raise CheckpointError(path, "must be a network or the folder of a run with a network")
         try:
             net = load(file)
         except OSError as error:
             raise CheckpointError(str(error)) from None
         about: Any = net.about
         if not isinstance(about, dict):
-            raise CheckpointError(f"`{file}` must hold an object about its network")
+            raise CheckpointError(file, "must hold an object about its network")
         if about.get("recipe") is None:
             raise CheckpointError(
-                f"`{file}` must hold a recipe that turns tables into inputs, but has a network only\n"
-                "hint: `fb.load` reads it in Python; `fastbp train` writes networks with a recipe"
+                file,
+                "must hold a recipe that turns tables into inputs, but has a network only",
+                hint="`fb.load` reads it in Python; `fastbp train` writes networks with a recipe",
             )
         first = net.graph.nodes[0].layer
         tables = first.columns if isinstance(first, Embedding) else {}

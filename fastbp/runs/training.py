@@ -77,17 +77,17 @@ class Training(Callback):
         settings = _known(self.subject.settings, found.settings)
         for path, before, now in differences(found.settings, settings):
             what = f"{now} as `{dotted(path)}`, which was {before}"
-            raise CheckpointError(f"`{folder.config}` must keep the run's initial settings, got {what}")
+            raise CheckpointError(folder.config, "must keep the run's initial settings", what)
         epochs, wanted = found.epochs_begun, self.plan.config.trainer.epochs
         if wanted < epochs:
-            raise ConfigError(f"`trainer.epochs` must be at least {epochs}, the epochs begun so far, got `{wanted}`")
+            raise ConfigError("trainer.epochs", f"must be at least {epochs}, the epochs begun so far", f"`{wanted}`")
         if found.rows != self.subject.fingerprint:
-            raise CheckpointError(f"`{folder.path}` must be resumed with the same rows, but its files have others")
+            raise CheckpointError(folder.path, "must be resumed with the same rows, but its files have others")
         measured = ["val_loss", *(f"val_{name}" for name in self.subject.metrics)] if "validation" in parts else []
         rows, group = len(parts["train"].X), self.plan.config.trainer.accumulate
         why = next(found.disagreements(self.trainer, rows, group, measured, monitor), None)
         if why is not None:
-            raise CheckpointError(f"`{folder.checkpoint}` must be consistent with itself and its run, got {why}")
+            raise CheckpointError(folder.checkpoint, "must be consistent with itself and its run", why)
 
     # Callback
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def _path(where: str, value: Any) -> Path:
     if not isinstance(value, str | Path) or not str(value):
-        raise ConfigTypeError(f"`{where}` must be a path, got `{brief(value)}`")
+        raise ConfigTypeError(where, "must be a path", f"`{brief(value)}`")
     return Path(value)
 
 

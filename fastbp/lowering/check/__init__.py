@@ -25,7 +25,7 @@ def watcher_of(plan: Any, lowering: Any) -> Any:
     """What watches a plan, made of what was lowered; None unless the environment asks for it."""
     found = os.environ.get("FASTBP_PLAN", "")
     if found not in ("", "check"):
-        raise ConfigError(f"`FASTBP_PLAN` must be `check` or not be set, got `{found}`")
+        raise ConfigError("FASTBP_PLAN", "must be `check` or not be set", f"`{found}`")
     if not found:
         return None
     from fastbp.lowering.check.watcher import Watcher
