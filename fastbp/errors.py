@@ -230,6 +230,11 @@ class FileError(FastbpError, OSError):
     hint : str, optional
     """
 
+    # Names of this class in front of those of `OSError`, which are outside of `vars` and would not be pickled.
+    errno: int | None = None
+    strerror: str | None = None
+    filename: str | None = None
+
     def __init__(
         self,
         message: str,
@@ -245,12 +250,7 @@ class FileError(FastbpError, OSError):
     def of(cls, error: OSError, path: object) -> FileError:
         """The error about a file, from an error of the system."""
         why = error.strerror or str(error)
-        message = f"`{path}` must be a file that can be written ({why})"
-        return cls(message, error.errno, why, str(path))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        make, cls, state = super().__reduce__()
-        return make, cls, {**state, "errno": self.errno, "strerror": self.strerror, "filename": self.filename}
+        return cls(f"`{path}` must be a file that can be written ({why})", error.errno, why, str(path))
 
 
 class ForkError(FastbpError, RuntimeError):

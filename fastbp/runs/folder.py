@@ -69,8 +69,8 @@ class RunFolder:
             out.made = not folder.exists()
             folder.mkdir(parents=True, exist_ok=exact is not None)
         except OSError as error:
-            where = "`run.folder`" if exact is None else "`--run-dir`"
-            raise ConfigError(f"{where} must be where folders can be made, got `{folder}` ({error.strerror})") from None
+            where, got = "run.folder" if exact is None else "--run-dir", f"`{folder}` ({error.strerror})"
+            raise ConfigError(where, "must be where folders can be made", got) from None
         return out
 
     @classmethod

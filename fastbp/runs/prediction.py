@@ -21,6 +21,18 @@ from fastbp.spec.catalogue import loss_of
 from fastbp.spec.layers import Embedding
 
 
+def saved(path: str) -> tuple[Network, Path]:
+    """The network of a file, or the best of a run's folder; and its file."""
+    file = Path(path)
+    if file.is_dir():
+        file = file / "best.safetensors"
+        if not file.is_file():
+            raise CheckpointError(path, "must be a network or the folder of a run with a network")
+    elif not file.is_file():
+        raise CheckpointError(path, "must be a file that `Network.save` wrote, but does not exist")
+    return load(file), file
+
+
 @dataclass
 class Model:
     """A network and the recipe that converts raw tables."""
@@ -32,15 +44,7 @@ class Model:
     @classmethod
     def load(cls, path: str) -> Model:
         """Read a model from a file, or the best network of a run's folder."""
-        file = Path(path)
-        if file.is_dir():
-            file = file / "best.safetensors"
-            if not file.is_file():
-                raise CheckpointError(path, "must be a network or the folder of a run with a network")
-        try:
-            net = load(file)
-        except OSError as error:
-            raise CheckpointError(str(error)) from None
+        net, file = saved(path)
         about: Any = net.about
         if not isinstance(about, dict):
             raise CheckpointError(file, "must hold an object about its network")

@@ -313,7 +313,7 @@ def refuse_changes(before: Plan, after: Plan) -> None:
     pair = [resolved(p, p.loss, list(p.config.trainer.metrics or ()), task) for p in (before, after)]
     for path, old, new in differences(*pair):
         may = "where epochs, time limit and patience may change"
-        raise fail(after.text, path, f"must stay {old} when a run is resumed, {may}, got {new}")
+        raise fail(after.text, path, f"must stay {old} when a run is resumed, {may}", new)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:

@@ -174,10 +174,8 @@ class Builder:
             why = "reads the rows of the data" if isinstance(layer, Embedding) else "keeps statistics of its rows"
             raise ConfigError(type(layer).__name__, f"must be used once, as it {why}")
         if widths != first.widths:
-            raise ShapeError(
-                f"`{first.name}`, {layer}, must have signals of the same width in every use,"
-                f" got `{first.inputs}` and `{widths[0]}`"
-            )
+            must = f"`{first.name}`, {layer}, must have signals of the same width in every use"
+            raise ShapeError(None, must, f"`{first.inputs}` and `{widths[0]}`")
 
     def done(self, heads: Sequence[int]) -> Graph:
         if len(heads) > 1:

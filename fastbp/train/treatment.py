@@ -112,8 +112,8 @@ def update_of(
     least = float(np.finfo(net.dtype).tiny)
     eps = getattr(optimizer, "eps", least)
     if eps < least:  # it would be flushed to 0, and 0 / 0 is NaN
-        where = f"`{type(optimizer).__name__}.eps`"
-        raise ConfigError(f"{where} must be at least `{least:g}` for `{net.dtype.name}`, got `{eps:g}`")
+        where, must = f"{type(optimizer).__name__}.eps", f"must be at least `{least:g}` for `{net.dtype.name}`"
+        raise ConfigError(where, must, f"`{eps:g}`")
     slots = net.parameters.block.slots
     limit = 0.0 if clip_norm is None else positive("clip_norm", clip_norm)
     batches = whole("accumulate", accumulate, 1)
