@@ -112,7 +112,7 @@ class FastbpError(Exception):
     where : str or path
         What the error is about; or, alone, a whole sentence.
     must : str, optional
-        What is required of it, beginning with "must".
+        What is said of it, which nearly always begins with "must".
     got, hint, place : str, optional
 
     Examples
@@ -124,12 +124,6 @@ class FastbpError(Exception):
     c.yaml:3: `trainer.epochs` must be at least 1, got `0`
     """
 
-    where: str | None
-    must: str
-    got: str | None
-    hint: str | None
-    place: str | None
-
     def __init__(
         self,
         where: object = "",
@@ -138,18 +132,13 @@ class FastbpError(Exception):
         hint: str | None = None,
         place: str | None = None,
     ) -> None:
-        super().__init__()
         named, said = (None, where) if must is None else (where, must)
-        self._say(where=None if named is None else str(named), must=str(said), got=got, hint=hint, place=place)
-
-    def _say(self, **fields: str | None) -> None:
-        """Set fields, and the message that they make."""
-        vars(self).update({name: text and escaped(text) for name, text in fields.items()})
-        place = f"{self.place}: " if self.place else ""
-        where = f"`{self.where}` " if self.where else ""
-        got = f", got {self.got}" if self.got else ""
-        lines = [line(f"{place}{where}{self.must}{got}")] + ([line(f"hint: {self.hint}")] if self.hint else [])
-        self.args = ("\n".join(lines),)
+        self.where = None if named is None else escaped(str(named))
+        self.must = escaped(str(said))
+        self.got, self.hint, self.place = (text and escaped(text) for text in (got, hint, place))
+        before = (f"{self.place}: " if place else "") + ("" if self.where is None else f"`{self.where}` ")
+        lines = [f"{before}{self.must}" + (f", got {self.got}" if got else ""), f"hint: {self.hint}"]
+        super().__init__("\n".join(map(line, lines if hint else lines[:1])))
 
     @property
     def fields(self) -> dict[str, str | None]:
@@ -159,7 +148,7 @@ class FastbpError(Exception):
     def at(self: Error, **fields: str | None) -> Error:
         """The same error with another `where`, `place` or other field."""
         error = copy.copy(self)
-        error._say(**fields)
+        FastbpError.__init__(error, **(self.fields | fields))
         return error
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 import fastbp as fb
 from fastbp import errors
-from fastbp.config.build import plan_of
+from fastbp.config.build import located, plan_of
 from fastbp.config.text import override, parse
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataTypeError, ShapeError
 from fastbp.train.metrics import evaluate
@@ -300,6 +300,38 @@ def test_an_error_that_is_moved_names_the_new_place_once_and_never_the_old(cls, 
     assert all(fields[name] is None or fields[name] not in str(moved) for name in ("where", "place"))
     assert (str(error), error.fields) == (before, {name: fields[name] for name in error.fields})
     assert str(moved.at(where=fields["where"], place=fields["place"])) == before
+
+
+def test_an_error_has_no_other_fields():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'were'"):
+        ConfigError("a", "must be 1").at(were="b")
+
+
+def test_a_where_may_be_a_path_and_empty():
+    assert ConfigError(Path("a"), "must be 1").where == "a"
+    assert str(ConfigError("", "must be 1")) == "`` must be 1"
+    assert str(ConfigError(Path("a"))) == "a"
+    assert (
+        str(errors.DependencyError("a", "must be 1")) == errors.DependencyError("a", "must be 1").msg == "`a` must be 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("Slice.stop", "c.yaml:2: `network.layers[0]`: `Slice.stop` must be at most 3, got `4`"),
+        ("Linear", "c.yaml:2: `network.layers[0]`: `Linear` must be at most 3, got `4`"),
+        ("Line.stop[1]", "c.yaml:2: `network.layers[0].stop[1]` must be at most 3, got `4`"),
+        (None, "c.yaml:2: `network.layers[0]`: must be at most 3, got `4`"),
+    ],
+)
+def test_an_error_about_another_name_says_within_which_key_of_a_file(where, message):
+    def refuse():
+        raise ConfigError(where, "must be at most 3", "`4`")
+
+    with pytest.raises(ConfigError) as info:
+        located(parse("network:\n  layers: [{name: slice}]", "c.yaml"), ("network", "layers", 0), refuse, "Line")
+    assert str(info.value) == message
 
 
 def test_what_else_an_error_knows_moves_with_it():

@@ -60,7 +60,7 @@ class Model:
             recipe = Recipe.from_data(about["recipe"])
             recipe.check(net.inputs, net.outputs, tables)
         except CheckpointError as error:
-            raise CheckpointError(f"`{file}` holds a damaged recipe: {error}") from None
+            raise error.at(place=f"`{file}` holds a damaged recipe") from None
         return cls(net, recipe, file)
 
     def read(self, files: tuple[str, ...], settings: dict[str, Any]) -> Frame:

@@ -207,7 +207,7 @@ class Training(Callback):
         try:
             load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)
         except CheckpointError as error:
-            raise CheckpointError(f"`{self.folder.checkpoint}`: {error}") from None
+            raise error.at(place=f"`{self.folder.checkpoint}`") from None
         self.best, self.best_arrays = best_of(self.checkpoint)
         return self.checkpoint.history
 

@@ -87,5 +87,5 @@ def held_out_of(
         held_out = HeldOut(loss, checked, y, weights, pace, units)
         held_out.metrics(net, metrics)  # fail before training if a metric does not fit these rows
     except (DataError, ConfigError) as error:
-        raise type(error)(f"validation: {error}") from None
+        raise error.at(place="validation") from None
     return held_out
