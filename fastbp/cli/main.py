@@ -48,11 +48,13 @@ class Lazy(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         import difflib
 
+        from fastbp.errors import ConfigError
+
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"\nhint: did you mean `{close[0]}`?" if close else ""
+            hint = f"did you mean `{close[0]}`?" if close else None
             known = ", ".join(f"`{name}`" for name in COMMANDS)
-            raise click.UsageError(f"a command must be one of {known}, got `{args[0]}`{hint}")
+            raise ConfigError(f"a command must be one of {known}", got=f"`{args[0]}`", hint=hint)
         return super().resolve_command(ctx, args)
 
 
@@ -74,10 +76,11 @@ def code_of(error: BaseException) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit code."""
-    from fastbp.errors import FastbpError, sentence
+    from fastbp.cli.output import say
+    from fastbp.errors import FastbpError, line
 
     formatted = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_: sentence(f"fastbp: {message}") + "\n"
+    warnings.formatwarning = lambda message, *_: line(f"fastbp: {message}") + "\n"
     try:
         result = cli.main(arguments, prog_name="fastbp", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -87,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
             click.echo(f"try `{error.ctx.command_path} --help`", err=True)
         return 2
     except FastbpError as error:
-        _say(str(error))
+        say(f"fastbp: {error}", err=True)
         return code_of(error)
     except MemoryError:
         _say("out of memory")
@@ -106,6 +109,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _say(message: str) -> None:
     from fastbp.cli.output import say
-    from fastbp.errors import sentence
+    from fastbp.errors import line
 
-    say(sentence(f"fastbp: {message}"), err=True)
+    say(line(f"fastbp: {message}"), err=True)

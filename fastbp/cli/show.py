@@ -32,8 +32,8 @@ def command(run: str, graph: str | None, epochs: int, as_json: bool, quiet: bool
     from fastbp.runs.told import epochs_of, result_of
 
     if Path(run).is_file():
-        hint = f"hint: `fastbp show {run} --graph net.svg` draws the network of a configuration or a file"
-        raise ConfigError(f"`{run}` must be the folder of a run, got a file\n{hint}")
+        hint = f"`fastbp show {run} --graph net.svg` draws the network of a configuration or a file"
+        raise ConfigError(run, "must be the folder of a run", "a file", hint)
     folder = RunFolder.old(run)
     rows = epochs_of(folder)
     result = result_of(folder.path)

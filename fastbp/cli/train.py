@@ -37,7 +37,7 @@ def command(
     """
     from fastbp.config.build import plan_of
     from fastbp.config.text import Text, merge, override, read
-    from fastbp.errors import DivergedError, FileError, sentence
+    from fastbp.errors import DivergedError, FastbpError, FileError
     from fastbp.runs.folder import RunFolder
     from fastbp.runs.progress import Progress
     from fastbp.runs.stopping import Signals, Stopped
@@ -93,20 +93,18 @@ def command(
             hint = "nothing was trained yet"
         if isinstance(stop, Stopped) and not stop.resumable:
             hint = f"the networks so far are in {made.path}, and lbfgs cannot go on from them"
-        say(sentence(f"fastbp: {reason}\nhint: {hint}"), err=True)
+        say(f"fastbp: {FastbpError(reason, hint=hint)}", err=True)
         return code
     except DivergedError as error:
         hint = "a smaller learning rate or `trainer.clip_norm` may help"
         kept = f"; the best network so far is in {made.path}" if made.best.exists() else ""
-        say(sentence(f"fastbp: {error}\nhint: {hint}{kept}"), err=True)
-        return 4
+        raise error.at(hint=hint + kept) from None
     except FileError as error:
         made.discard()
         if not made.config.is_file():
             raise
         hint = f"go on with `fastbp train --resume {made.path}` when that is so"
-        say(sentence(f"fastbp: {error}\nhint: {hint}"), err=True)
-        return 1
+        raise error.at(hint=hint) from None
     except Exception:
         made.discard()
         raise

@@ -29,14 +29,14 @@ def together(text: Text, config: Config) -> None:
         if given:
             raise fail(text, ("network", given[0]), "must not be given together with `network.layers`")
         if not network.layers:
-            raise fail(text, ("network", "layers"), "must have at least one layer, got an empty list")
+            raise fail(text, ("network", "layers"), "must have at least one layer", "an empty list")
     _data(text, config.data)
     _split(text, config.data.split)
     _columns(text, config.data)
     for key in ("lr_factors", "decay_factors"):
         for name, factor in (getattr(config.trainer, key) or {}).items():
             if factor < 0.0:
-                raise fail(text, ("trainer", key, name), f"must be at least 0, got `{factor}`")
+                raise fail(text, ("trainer", key, name), "must be at least 0", f"`{factor}`")
 
 
 def without_steps(text: Text, trainer: Trainer) -> None:
@@ -66,7 +66,7 @@ def _data(text: Text, data: Data) -> None:
                 raise fail(text, ("data", key), f"must not be given with `data.source` `{source}`")
         task = _SOURCES[source]
         if data.task not in (None, task):
-            raise fail(text, ("data", "task"), f"must be `{task}` with `data.source` `{source}`, got `{data.task}`")
+            raise fail(text, ("data", "task"), f"must be `{task}` with `data.source` `{source}`", f"`{data.task}`")
     if source == "digits":
         plain = Data()
         for key in ("rows", "noise", "classes"):
@@ -79,11 +79,11 @@ def _split(text: Text, split: Split) -> None:
     here = ("data", "split")
     if split.validation + split.test >= 1.0:
         total = f"{split.validation + split.test:g}"
-        raise fail(text, here, f"must leave rows to train on, got `{total}` for validation and test together")
+        raise fail(text, here, "must leave rows to train on", f"`{total}` for validation and test together")
     if split.folds is None and split.fold:
-        raise fail(text, (*here, "fold"), f"must be given together with `data.split.folds`, got `{split.fold}` alone")
+        raise fail(text, (*here, "fold"), "must be given together with `data.split.folds`", f"`{split.fold}` alone")
     if split.folds is not None and split.fold >= split.folds:
-        raise fail(text, (*here, "fold"), f"must be below `data.split.folds`, {split.folds}, got `{split.fold}`")
+        raise fail(text, (*here, "fold"), f"must be below `data.split.folds`, {split.folds}", f"`{split.fold}`")
     for key, other in (("group", "column"), ("folds", "column"), ("stratify", "column"), ("stratify", "group")):
         if getattr(split, key) and getattr(split, other) is not None:
             raise fail(text, (*here, key), f"must not be given together with `data.split.{other}`")
@@ -100,11 +100,9 @@ def _columns(text: Text, data: Data) -> None:
         try:
             settings = column_settings(name, value)
         except ConfigError as error:
-            message = str(error)
-            if not isinstance(value, str | dict):
-                message = message.replace(f"got `{value}`", f"got {show(value)}")
-            inside = next((k for k in value if f".{k}` must" in message), None) if isinstance(value, dict) else None
-            raise ConfigError(text.place(path if inside is None else (*path, inside)) + message) from None
+            got = error.got if isinstance(value, str | dict) else show(value)
+            inside = [k for k in value if (error.where or "").endswith(f".{k}")] if isinstance(value, dict) else []
+            raise error.at(got=got, place=text.place((*path, *inside[:1]))) from None
         targets = [data.target] if isinstance(data.target, str) else data.target
         if settings.get("type") == "target" and targets is not None and name not in targets:
             raise fail(text, path, "must not be a target that `data.target` does not name")
@@ -116,7 +114,7 @@ def of_target(text: Text, data: Data, loss: Any) -> None:
     if task is None:
         return
     if data.split.stratify and task != "classes":
-        raise fail(text, ("data", "split", "stratify"), f"must be `false` where targets are {task}, got `true`")
+        raise fail(text, ("data", "split", "stratify"), f"must be `false` where targets are {task}", "`true`")
     if loss is None:
         return
     if task not in loss.tasks:
@@ -124,7 +122,7 @@ def of_target(text: Text, data: Data, loss: Any) -> None:
 
         path: Path_ = ("trainer", "loss")
         said = loss.named
-        raise fail(text, path, f"must be one for {task}, such as `{LOSS_OF[task]}`, got `{said}`")
+        raise fail(text, path, f"must be one for {task}, such as `{LOSS_OF[task]}`", f"`{said}`")
 
 
 def seconds(text: Text, trainer: Trainer) -> float | None:
@@ -138,11 +136,10 @@ def seconds(text: Text, trainer: Trainer) -> float | None:
     else:
         matched = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]+)?)\s*([smhd])\s*", value)
         if not matched:
-            message = f"must be seconds, or a number with s, m, h or d such as `10m`, got {show(value)}"
-            raise fail(text, path, message)
+            raise fail(text, path, "must be seconds, or a number with s, m, h or d such as `10m`", show(value))
         found = float(matched[1]) * _UNITS[matched[2]]
     if not 0.0 < found < math.inf:
-        raise fail(text, path, f"must be above 0, got {show(value)}")
+        raise fail(text, path, "must be above 0", show(value))
     return found
 
 
@@ -156,7 +153,7 @@ def of_parameters(text: Text, trainer: Trainer, names: list[str]) -> None:
             if name not in known:
                 place = text.place(("trainer", key, i if key == "frozen" else name))
                 must = f"must name layers or parameters, {listed}"
-                raise ConfigError(f"{place}`trainer.{key}` {must}, got `{visible(name)}`")
+                raise ConfigError(f"trainer.{key}", must, f"`{visible(name)}`", place=place)
     if names and all(name in trainer.frozen or name.split(".")[0] in trainer.frozen for name in names):
         raise fail(text, ("trainer", "frozen"), "must leave a parameter to train")
 
@@ -173,8 +170,8 @@ def of_task(
         except ConfigError:
             path: Path_ = ("trainer", "metrics", i)
             names = ", ".join(f"`{fit}`" for fit in fitting(loss, task == "labels"))
-            message = f"must be one of {names} with loss `{loss.named}` and {task}, got `{name}`"
-            raise fail(text, path, message) from None
+            must = f"must be one of {names} with loss `{loss.named}` and {task}"
+            raise fail(text, path, must, f"`{name}`") from None
     known = ["val_loss", "loss", *(f"val_{name}" for name in metrics)]
     if monitor is not None and monitor not in known:
         raise one_of(text, ("trainer", "monitor"), monitor, known)

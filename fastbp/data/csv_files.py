@@ -35,9 +35,9 @@ def read_csv(path: str | Path, delimiter: str = ",", header: bool = True, texts:
     """
     name = str(path)
     if len(delimiter) != 1:
-        raise ConfigError(f"`data.delimiter` must be one character, got `{visible(delimiter)}`")
+        raise ConfigError("data.delimiter", "must be one character", f"`{visible(delimiter)}`")
     if delimiter in ('"', "\r", "\n"):
-        raise ConfigError(f"`data.delimiter` must be neither a quote nor a line end, got `{delimiter!r}`")
+        raise ConfigError("data.delimiter", "must be neither a quote nor a line end", f"`{delimiter!r}`")
     opened: Any = gzip.open if name.lower().endswith(".gz") else open
     try:
         with opened(path, "rt", encoding="utf-8-sig", newline="", errors="surrogateescape") as file:

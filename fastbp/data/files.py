@@ -114,7 +114,7 @@ def _read_polars(path: str | Path, ending: str) -> Frame:
         import polars
     except ImportError:
         raise DependencyError(
-            f'{path}: Parquet and Arrow files need Polars, which is not installed\nhint: pip install "fastbp[tables]"'
+            f"{path}: Parquet and Arrow files need Polars, which is not installed", hint='pip install "fastbp[tables]"'
         ) from None
     panics = polars.exceptions.PanicException  # a panic of Rust's, which is no `Exception`
     scan, read = (

@@ -118,9 +118,9 @@ def missing_column(frame: Frame, name: str) -> DataError:
     names = list(frame.columns)
     close = difflib.get_close_matches(name, names, n=1)
     shown = ", ".join(f"`{visible(n)}`" for n in names[:12]) + (", ..." if len(names) > 12 else "")
-    hint = f"\nhint: did you mean `{visible(close[0])}`?" if close else ""
+    hint = f"did you mean `{visible(close[0])}`?" if close else None
     return DataError(
-        f"{frame.origin}: there must be a column `{visible(name)}`, got {shown or 'no named columns'}{hint}"
+        f"{frame.origin}: there must be a column `{visible(name)}`, got {shown or 'no named columns'}", hint=hint
     )
 
 

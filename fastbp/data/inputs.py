@@ -116,8 +116,9 @@ class Numbers:
             ):
                 if value in SORTED:
                     raise ConfigError(
-                        f"`data.{key}` must be {known} where rows do not fit into memory, as in {frame.origin},"
-                        f" got `{value}`"
+                        f"data.{key}",
+                        f"must be {known} where rows do not fit into memory, as in {frame.origin}",
+                        f"`{value}`",
                     )
 
     def _sort(self, x: Array | Shards) -> None:

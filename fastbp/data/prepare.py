@@ -81,9 +81,10 @@ def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
     """Refuse a loss that does not fit the targets."""
     if task not in loss.tasks:
         raise ConfigError(
-            f"`trainer.loss` must be one for {task}, such as `{LOSS_OF[task]}`,"
-            f" as target `{visible(columns[0])}` is, got `{visible(str(loss.named))}`\n"
-            "hint: set `data.task` if the kind of target was inferred wrongly"
+            "trainer.loss",
+            f"must be one for {task}, such as `{LOSS_OF[task]}`, as target `{visible(columns[0])}` is",
+            f"`{visible(str(loss.named))}`",
+            hint="set `data.task` if the kind of target was inferred wrongly",
         )
 
 
@@ -107,7 +108,7 @@ def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str]:
     columns = target_columns(frame, data)
     task = task_of(frame, columns, data.task)
     if data.split.column is not None:
-        raise ConfigError("`data.split.column` must be given together with `data.path`, not `data.train`")
+        raise ConfigError("data.split.column", "must be given together with `data.path`, not `data.train`")
     if "validation" not in given and data.split.validation > 0.0:
         said = type(data.split)(**{f: getattr(data.split, f) for f in data.split.__struct_fields__})
         if "test" in given:
@@ -141,7 +142,7 @@ def column_plan(frame: Frame, data: Any, targets: Sequence[str]) -> tuple[Inputs
         if kind == "weight":
             if weight is not None:
                 raise ConfigError(
-                    f"`data.columns` must have one weight column, got `{visible(weight)}` and `{visible(name)}`"
+                    "data.columns", "must have one weight column", f"`{visible(weight)}` and `{visible(name)}`"
                 )
             weight = name
         elif kind == "number":
@@ -177,20 +178,20 @@ def column_settings(name: str, value: Any) -> dict[str, Any]:
     where = f"data.columns.{visible(name)}"
     given = {"type": value} if isinstance(value, str) else value
     if not isinstance(given, dict):
-        raise ConfigError(f"`{where}` must be a type or a map with `type`, got `{value}`")
+        raise ConfigError(where, "must be a type or a map with `type`", f"`{value}`")
     for key, setting in given.items():
         if key in CHOICES:
             if setting not in CHOICES[key]:
                 raise not_one_of(f"{where}.{key}" if isinstance(value, dict) else where, setting, CHOICES[key])
         elif key == "indicator":
             if not isinstance(setting, bool):
-                raise ConfigError(f"`{where}.indicator` must be `true` or `false`, got `{setting}`")
+                raise ConfigError(f"{where}.indicator", "must be `true` or `false`", f"`{setting}`")
         elif key in ("value", "size", "rare"):
             number = isinstance(setting, int | float) and not isinstance(setting, bool) and np.isfinite(setting)
             if key == "value" and not number:
-                raise ConfigError(f"`{where}.value` must be a finite number, got `{setting}`")
+                raise ConfigError(f"{where}.value", "must be a finite number", f"`{setting}`")
             if key != "value" and not (number and setting >= 1 and int(setting) == setting):
-                raise ConfigError(f"`{where}.{key}` must be a whole number, at least 1, got `{setting}`")
+                raise ConfigError(f"{where}.{key}", "must be a whole number, at least 1", f"`{setting}`")
         else:
             raise not_one_of(where, key, (*CHOICES, "indicator", "value", "size", "rare"))
     return given
@@ -208,7 +209,7 @@ def target_columns(frame: Frame, data: Any) -> list[str]:
         if "y" in frame.columns and frame.matrix is not None:
             return ["y"]
         shown = ", ".join(f"`{visible(n)}`" for n in frame.columns) or "no named columns"
-        raise ConfigError(f"`data.target` must name what to predict in {frame.origin}; there are {shown}")
+        raise ConfigError("data.target", f"must name what to predict in {frame.origin}; there are {shown}")
     many = [c for name in names for c in ([name] if name in frame.columns else _numbered(frame, name))]
     return many
 
@@ -225,12 +226,12 @@ def task_of(frame: Frame, columns: Sequence[str], task: str | None) -> str:
     """Infer the task: classes for texts or few whole numbers, labels for several columns of 0 and 1."""
     if task is not None:
         if task == "classes" and len(columns) > 1:
-            raise ConfigError(f"`data.task` `classes` must have one target column, got {len(columns)}")
+            raise ConfigError("data.task", "`classes` must have one target column", str(len(columns)))
         return task
     if len(columns) > 1:
         every = [frame.columns[c] for c in columns]
         if any(c.is_text for c in every):
-            raise ConfigError("`data.target` must be one column of classes or several of numbers, got several of texts")
+            raise ConfigError("data.target", "must be one column of classes or several of numbers", "several of texts")
         return "labels" if all(np.isin(c.values, (0.0, 1.0)).all() for c in every) else "numbers"
     column = frame.columns[columns[0]]
     if column.is_text:
@@ -259,9 +260,9 @@ def divided(
     else:
         stratified = task == "classes" and said.group is None if said.stratify is None else said.stratify
         if stratified and said.group is not None:
-            raise ConfigError("`data.split.stratify` must be false where `data.split.group` is given, got true")
+            raise ConfigError("data.split.stratify", "must be false where `data.split.group` is given", "true")
         if stratified and task != "classes":
-            raise ConfigError(f"`data.split.stratify` must be false where targets are {task}, got true")
+            raise ConfigError("data.split.stratify", f"must be false where targets are {task}", "true")
         found = split(
             len(frame),
             seed if said.seed is None else said.seed,

@@ -85,7 +85,7 @@ class Recipe:
         try:
             kind = loss_of(loss)
         except ConfigError as error:
-            raise CheckpointError(str(error).partition("\n")[0]) from None
+            raise CheckpointError(error.where, error.must, error.got) from None
         if outputs.task not in kind.tasks:
             raise found["loss"].fail(f"be one for {outputs.task}")
         return cls(inputs, outputs, loss, None if found["weight"].value is None else found["weight"].text())

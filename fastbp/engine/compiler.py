@@ -184,5 +184,5 @@ def sweep(name: str, real: str) -> Any:
             _launch_threads()  # this also registers the threading layer's symbols with LLVM
         except ValueError:
             found = importlib.import_module("numba").config.THREADING_LAYER
-            raise ConfigError(f"`NUMBA_THREADING_LAYER` must be one that Numba can load, got `{found}`") from None
+            raise ConfigError("NUMBA_THREADING_LAYER", "must be one that Numba can load", f"`{found}`") from None
     return _load(name, real, wrap)

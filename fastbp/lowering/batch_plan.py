@@ -299,7 +299,7 @@ class BatchPlan(Plan):
         With shuffled data of the same number of rows, the current epoch continues.
         """
         if len(x) >= 2**32:
-            raise DataError(f"`X` must have fewer than 2**32 rows, got `{len(x)}`")
+            raise DataError("X", "must have fewer than 2**32 rows", f"`{len(x)}`")
         data = self.head.data
         self._data = x, y  # kept alive while the plan has their addresses
         self.ops.records[0].a.start = x.ctypes.data

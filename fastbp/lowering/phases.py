@@ -54,7 +54,7 @@ def row_phases(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], lis
         out += cut
         at_op += len(run)
     if len(phases) > MOST_PHASES:
-        raise ConfigError(f"`layers` must need at most {MOST_PHASES} phases of rows and columns, got `{len(phases)}`")
+        raise ConfigError("layers", f"must need at most {MOST_PHASES} phases of rows and columns", f"`{len(phases)}`")
     return out, phases
 
 

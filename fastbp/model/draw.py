@@ -74,10 +74,10 @@ def _norms(graph: Graph, gradients: Mapping[str, Any]) -> dict[str, float]:
     """The norm of all gradients of each layer that has parameters."""
     known = graph.parameters()
     if not isinstance(gradients, Mapping):
-        raise ConfigTypeError(f"`gradients` must be a dict of parameter to array, got `{type(gradients).__name__}`")
+        raise ConfigTypeError("gradients", "must be a dict of parameter to array", f"`{type(gradients).__name__}`")
     for name in gradients:
         if name not in known:
-            raise ConfigError(f"`gradients` must be by the names of parameters, got `{name}`")
+            raise ConfigError("gradients", "must be by the names of parameters", f"`{name}`")
     found: dict[str, float] = {}
     for name, gradient in gradients.items():
         home = name.rpartition(".")[0]

@@ -40,9 +40,9 @@ def mlp(
     """
     listed = isinstance(sizes, Sequence) and not isinstance(sizes, str | bytes)
     if not listed and getattr(sizes, "ndim", 0) != 1:
-        raise ConfigTypeError(f"`sizes` must be a list of whole numbers, got `{brief(sizes)}`")
+        raise ConfigTypeError("sizes", "must be a list of whole numbers", f"`{brief(sizes)}`")
     if len(sizes) < 2:
-        raise ConfigError(f"`sizes` must have at least inputs and outputs, got `{list(sizes)}`")
+        raise ConfigError("sizes", "must have at least inputs and outputs", f"`{list(sizes)}`")
     made = activation if isinstance(activation, Layer) else activation_named("activation", activation)
     p = chance("dropout", dropout)
     widths = [whole(f"sizes[{i}]", size, 1) for i, size in enumerate(sizes)]

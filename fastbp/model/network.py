@@ -92,8 +92,10 @@ class Network(Derivatives):
         for column, count in self._codes:
             if self.dtype.itemsize == 4 and count > 2**24:
                 raise ConfigError(
-                    f"`Embedding.columns[{column}]` must have at most 2**24 categories in float32, got `{count}`\n"
-                    'hint: dtype="float64" holds larger codes'
+                    f"Embedding.columns[{column}]",
+                    "must have at most 2**24 categories in float32",
+                    f"`{count}`",
+                    hint='dtype="float64" holds larger codes',
                 )
         self.about: dict[str, Any] = {}  # other data of its file, as JSON
         self._inputs, self._outputs = graph.inputs, graph.outputs

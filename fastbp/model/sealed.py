@@ -56,7 +56,7 @@ def unsealed(path: Path, what: str, formats: tuple[str, str]) -> tuple[dict[str,
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"`{path}` must be readable ({error.strerror})") from None
+        raise CheckpointError(path, f"must be readable ({error.strerror})") from None
     size = int.from_bytes(content[:8], "little")
     head, data = content[: 8 + size], memoryview(content)[8 + size :]
     seal = _SEAL.search(head)
@@ -66,7 +66,7 @@ def unsealed(path: Path, what: str, formats: tuple[str, str]) -> tuple[dict[str,
             raise CheckpointError(_damaged(path))
     words, arrays = _parsed(path, content, head)
     if words.get("format") not in formats:
-        raise CheckpointError(f"`{path}` must be {what}, got format `{words.get('format')}`")
+        raise CheckpointError(path, f"must be {what}", f"format `{words.get('format')}`")
     if words["format"] == formats[1] and not seal:
         warnings.warn(
             f"`{path}` was written by an older version and has no checksum; saving it again adds one",
@@ -89,5 +89,5 @@ def _parsed(path: Path, content: bytes, head: bytes) -> tuple[dict[str, str], di
         arrays = load(content)
         words = json.loads(head[8:]).get("__metadata__") or {}
     except (SafetensorError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise CheckpointError(f"`{path}` must be a valid safetensors file ({error})") from None
+        raise CheckpointError(path, f"must be a valid safetensors file ({error})") from None
     return words, arrays

@@ -137,15 +137,15 @@ class Checkpoint:
     def load(cls, path: Path) -> Checkpoint:
         """Read a checkpoint and check its types."""
         if not path.is_file():
-            raise CheckpointError(f"`{path.parent}` must have a checkpoint to resume from")
+            raise CheckpointError(path.parent, "must have a checkpoint to resume from")
         header, arrays = unsealed(path, "a checkpoint of a run", FORMATS)
         try:
             words = msgspec.convert(json.loads(header["run"]), Words)
         except msgspec.ValidationError as error:
-            raise CheckpointError(f"`{path}` must be a valid checkpoint: {error}") from None
+            raise CheckpointError(path, f"must be a valid checkpoint: {error}") from None
         except (KeyError, ValueError, RecursionError) as error:
             why = str(error) or type(error).__name__
-            raise CheckpointError(f"`{path}` must be a valid checkpoint: cannot be read ({why})") from None
+            raise CheckpointError(path, f"must be a valid checkpoint: cannot be read ({why})") from None
         data = msgspec.to_builtins(words)
         callbacks = {name: state for name, state in data["callbacks"].items() if state is not None}
         rest = {name: data[name] for name in ("numbers", "best", "done", "rows", "settings")}

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from fastbp.config.build import plan_of
 from fastbp.config.text import read
-from fastbp.errors import CheckpointError
-from fastbp.model.files import load
 from fastbp.pictures.picture import Picture
+from fastbp.runs.prediction import saved
 from fastbp.runs.subject import subject_of
 
 CONFIGS = (".yaml", ".yml", ".toml", ".json")
@@ -26,9 +25,4 @@ def drawing(path: str) -> Picture:
         rows = slice(0, subject.plan.config.trainer.batch_size)
         weight = None if train.weight is None else train.weight[rows]
         return net.draw(net.loss_and_gradients(train.X[rows], train.y[rows], subject.loss, weight)[1])
-    if file.is_dir():
-        file = file / "best.safetensors"
-    try:
-        return load(file).draw()
-    except OSError as error:
-        raise CheckpointError(str(error)) from None
+    return saved(path)[0].draw()

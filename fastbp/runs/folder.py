@@ -69,8 +69,8 @@ class RunFolder:
             out.made = not folder.exists()
             folder.mkdir(parents=True, exist_ok=exact is not None)
         except OSError as error:
-            where = "`run.folder`" if exact is None else "`--run-dir`"
-            raise ConfigError(f"{where} must be where folders can be made, got `{folder}` ({error.strerror})") from None
+            where, got = "run.folder" if exact is None else "--run-dir", f"`{folder}` ({error.strerror})"
+            raise ConfigError(where, "must be where folders can be made", got) from None
         return out
 
     @classmethod
@@ -80,14 +80,13 @@ class RunFolder:
             found = [cls(p.parent) for p in Path(base).glob("*/config.yaml")]
             found = [run for run in found if not run.result.exists()]
             if not found:
-                raise CheckpointError(f"`--resume auto` must find a run to resume in `{base}`")
+                raise CheckpointError("--resume auto", f"must find a run to resume in `{base}`")
             path = str(max(found, key=lambda run: (run._last_written(), run.path.name)).path)
         folder = cls(path)
         if not folder.config.is_file():
-            message = f"`{path}` must be the folder of a run, but has no `config.yaml`"
-            if folder.path.is_dir() and _is_empty(folder.path):
-                message += f"\nhint: to train a run that was stopped before it began, use `--run-dir {path}`"
-            raise CheckpointError(message)
+            empty = folder.path.is_dir() and _is_empty(folder.path)
+            hint = f"to train a run that was stopped before it began, use `--run-dir {path}`" if empty else None
+            raise CheckpointError(path, "must be the folder of a run, but has no `config.yaml`", hint=hint)
         return folder
 
     def _last_written(self) -> int:
@@ -181,7 +180,7 @@ def _append(path: Path, text: str) -> None:
 
 
 def _not_new(folder: Path) -> ConfigError:
-    return ConfigError(f"`--run-dir` must be a new or empty folder, got `{folder}`")
+    return ConfigError("--run-dir", "must be a new or empty folder", f"`{folder}`")
 
 
 def _is_empty(folder: Path) -> bool:
@@ -198,10 +197,10 @@ def _taken(lock: Path) -> int:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise FileError.of(error, lock) from None
-            raise CheckpointError(f"`{lock}` must be a regular file, got a link") from None
+            raise CheckpointError(lock, "must be a regular file", "a link") from None
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise CheckpointError(f"`{lock}` must be a regular file")
+                raise CheckpointError(lock, "must be a regular file")
             _lock(handle, lock.parent)
             if _is_at(handle, lock):
                 return handle
@@ -219,7 +218,7 @@ def _lock(handle: int, run: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise CheckpointError(f"`{run}` must be a run that no other process uses") from None
+        raise CheckpointError(run, "must be a run that no other process uses") from None
     except OSError as error:
         warnings.warn(
             f"`{run}` is where files cannot be locked ({error.strerror}), so nothing keeps two processes from working"

@@ -21,6 +21,18 @@ from fastbp.spec.catalogue import loss_of
 from fastbp.spec.layers import Embedding
 
 
+def saved(path: str) -> tuple[Network, Path]:
+    """The network of a file, or the best of a run's folder; and its file."""
+    file = Path(path)
+    if file.is_dir():
+        file = file / "best.safetensors"
+        if not file.is_file():
+            raise CheckpointError(path, "must be a network or the folder of a run with a network")
+    elif not file.is_file():
+        raise CheckpointError(path, "must be a file that `Network.save` wrote, but does not exist")
+    return load(file), file
+
+
 @dataclass
 class Model:
     """A network and the recipe that converts raw tables."""
@@ -32,22 +44,15 @@ class Model:
     @classmethod
     def load(cls, path: str) -> Model:
         """Read a model from a file, or the best network of a run's folder."""
-        file = Path(path)
-        if file.is_dir():
-            file = file / "best.safetensors"
-            if not file.is_file():
-                raise CheckpointError(f"`{path}` must be a network or the folder of a run with a network")
-        try:
-            net = load(file)
-        except OSError as error:
-            raise CheckpointError(str(error)) from None
+        net, file = saved(path)
         about: Any = net.about
         if not isinstance(about, dict):
-            raise CheckpointError(f"`{file}` must hold an object about its network")
+            raise CheckpointError(file, "must hold an object about its network")
         if about.get("recipe") is None:
             raise CheckpointError(
-                f"`{file}` must hold a recipe that turns tables into inputs, but has a network only\n"
-                "hint: `fb.load` reads it in Python; `fastbp train` writes networks with a recipe"
+                file,
+                "must hold a recipe that turns tables into inputs, but has a network only",
+                hint="`fb.load` reads it in Python; `fastbp train` writes networks with a recipe",
             )
         first = net.graph.nodes[0].layer
         tables = first.columns if isinstance(first, Embedding) else {}
@@ -55,7 +60,7 @@ class Model:
             recipe = Recipe.from_data(about["recipe"])
             recipe.check(net.inputs, net.outputs, tables)
         except CheckpointError as error:
-            raise CheckpointError(f"`{file}` holds a damaged recipe: {error}") from None
+            raise error.at(place=f"`{file}` holds a damaged recipe") from None
         return cls(net, recipe, file)
 
     def read(self, files: tuple[str, ...], settings: dict[str, Any]) -> Frame:

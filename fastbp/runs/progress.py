@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-from fastbp.errors import sentence
+from fastbp.errors import line
 from fastbp.train.history import History
 
 EVERY = 0.1  # seconds between redraws
@@ -61,7 +61,7 @@ class Progress:
     def say(self, message: str) -> None:
         """A line that is printed even when quiet."""
         self.end()
-        print(sentence(f"fastbp: {message}"), file=self.out, flush=True)
+        print(line(f"fastbp: {message}"), file=self.out, flush=True)
 
     def begin(self, run: Any, history: History) -> None:
         self._begun = time.perf_counter()

@@ -42,7 +42,7 @@ def own_scores(path: str, net: Network, metrics: list[str]) -> dict[str, dict[st
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     config = folder / "config.yaml"
     if not config.is_file():
-        raise ConfigError(f"`{path}` must be a run's folder if no files are given")
+        raise ConfigError(path, "must be a run's folder if no files are given")
     subject = subject_of(plan_of(read(config)))
     return {name: score(net, part, subject.loss, metrics, subject.recipe) for name, part in subject.parts.items()}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,9 +94,7 @@ def subject_of(plan: Plan) -> Subject:
     try:
         prepared = prepare(config.data, config.seed, config.dtype, plan.loss)
     except ConfigError as error:
-        path = re.match(r"`([\w.\[\]-]+)`", str(error))
-        place = plan.text.place(path_of(path[1])) if path else ""
-        raise type(error)(place + str(error)) from None
+        raise error.at(place=plan.text.place(path_of(error.where)) if error.where else None) from None
     task = prepared.recipe.outputs.task
     loss = plan.loss if plan.loss is not None else loss_of(LOSS_OF[task])
     named = config.trainer.metrics

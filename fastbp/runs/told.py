@@ -40,7 +40,7 @@ def result_of(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):  # of JSON, UTF-8 and msgspec
         names = set()
     if len(names) != 1:
-        raise CheckpointError(f"`{file}` must be JSON as a run writes it")
+        raise CheckpointError(file, "must be JSON as a run writes it")
     return found
 
 
@@ -52,7 +52,7 @@ def epochs_of(folder: RunFolder) -> list[dict[str, Any]]:
         rows = [None]
     for i, row in enumerate(rows):
         if not (isinstance(row, dict) and row.get("epoch") == i and _are_numbers(row) and [*row] == [*rows[0]]):
-            raise CheckpointError(f"`{folder.metrics}` must be lines as a run writes them, but line {i + 1} is not")
+            raise CheckpointError(folder.metrics, f"must be lines as a run writes them, but line {i + 1} is not")
     return rows
 
 

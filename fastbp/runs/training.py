@@ -77,17 +77,17 @@ class Training(Callback):
         settings = _known(self.subject.settings, found.settings)
         for path, before, now in differences(found.settings, settings):
             what = f"{now} as `{dotted(path)}`, which was {before}"
-            raise CheckpointError(f"`{folder.config}` must keep the run's initial settings, got {what}")
+            raise CheckpointError(folder.config, "must keep the run's initial settings", what)
         epochs, wanted = found.epochs_begun, self.plan.config.trainer.epochs
         if wanted < epochs:
-            raise ConfigError(f"`trainer.epochs` must be at least {epochs}, the epochs begun so far, got `{wanted}`")
+            raise ConfigError("trainer.epochs", f"must be at least {epochs}, the epochs begun so far", f"`{wanted}`")
         if found.rows != self.subject.fingerprint:
-            raise CheckpointError(f"`{folder.path}` must be resumed with the same rows, but its files have others")
+            raise CheckpointError(folder.path, "must be resumed with the same rows, but its files have others")
         measured = ["val_loss", *(f"val_{name}" for name in self.subject.metrics)] if "validation" in parts else []
         rows, group = len(parts["train"].X), self.plan.config.trainer.accumulate
         why = next(found.disagreements(self.trainer, rows, group, measured, monitor), None)
         if why is not None:
-            raise CheckpointError(f"`{folder.checkpoint}` must be consistent with itself and its run, got {why}")
+            raise CheckpointError(folder.checkpoint, "must be consistent with itself and its run", why)
 
     # Callback
 
@@ -207,7 +207,7 @@ class Training(Callback):
         try:
             load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)
         except CheckpointError as error:
-            raise CheckpointError(f"`{self.folder.checkpoint}`: {error}") from None
+            raise error.at(place=f"`{self.folder.checkpoint}`") from None
         self.best, self.best_arrays = best_of(self.checkpoint)
         return self.checkpoint.history
 
@@ -313,7 +313,7 @@ def refuse_changes(before: Plan, after: Plan) -> None:
     pair = [resolved(p, p.loss, list(p.config.trainer.metrics or ()), task) for p in (before, after)]
     for path, old, new in differences(*pair):
         may = "where epochs, time limit and patience may change"
-        raise fail(after.text, path, f"must stay {old} when a run is resumed, {may}, got {new}")
+        raise fail(after.text, path, f"must stay {old} when a run is resumed, {may}", new)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:

@@ -91,15 +91,15 @@ class Trainer(Snapshots):
         penalty: Any = None,
     ) -> None:
         if not isinstance(net, Network):
-            raise ConfigTypeError(f"`net` must be a fastbp Network, got `{type(net).__name__}`")
+            raise ConfigTypeError("net", "must be a fastbp Network", f"`{type(net).__name__}`")
         if optimizer is None:
             optimizer = Adam()
         if not isinstance(optimizer, Optimizer):
             raise ConfigTypeError(
-                f"`optimizer` must be an optimiser such as `fb.Adam(lr=1e-3)`, got `{brief(optimizer)}`"
+                "optimizer", "must be an optimiser such as `fb.Adam(lr=1e-3)`", f"`{brief(optimizer)}`"
             )
         if schedule is not None and not isinstance(schedule, Schedule):
-            raise ConfigTypeError(f"`schedule` must be a schedule such as `fb.Cosine()`, got `{brief(schedule)}`")
+            raise ConfigTypeError("schedule", "must be a schedule such as `fb.Cosine()`", f"`{brief(schedule)}`")
         self._net = net
         self._loss = loss_for(net, loss)
         self._given_loss = loss
@@ -178,7 +178,7 @@ class Trainer(Snapshots):
         old = self._optimizer
         same = type(optimizer) is type(old) and optimizer.kernel == old.kernel
         if not same or getattr(optimizer, "decay_all", False) != getattr(old, "decay_all", False):
-            raise ConfigError(f"`optimizer` must stay the same kind as `{old!r}`, got `{brief(optimizer)}`")
+            raise ConfigError("optimizer", f"must stay the same kind as `{old!r}`", f"`{brief(optimizer)}`")
         with self._lock:
             self._optimizer = optimizer
             self._update = replace(self._update, settings=optimizer.numbers())
@@ -217,7 +217,7 @@ class Trainer(Snapshots):
     def _call(self, plan: BatchPlan, count: int, epochs: int, threads: int) -> list[float]:
         """One call of compiled code, with its bookkeeping."""
         if not 0 <= self.steps_done <= MOST_STEPS - count:
-            raise ConfigError(f"`steps_done` must stay at least 0 and below 2**63, got `{self.steps_done}`")
+            raise ConfigError("steps_done", "must stay at least 0 and below 2**63", f"`{self.steps_done}`")
         parameters, lock = self.net.parameters, self.net.lock
         with lock:
             plan.refresh(parameters.version)
@@ -333,9 +333,9 @@ class Trainer(Snapshots):
             Resume a fit on the same rows from its history, after `load_state`; `epochs` includes the epochs done.
         """
         if not isinstance(callbacks, list | tuple):
-            raise ConfigTypeError(f"`callbacks` must be a list of callbacks, got `{brief(callbacks)}`")
+            raise ConfigTypeError("callbacks", "must be a list of callbacks", f"`{brief(callbacks)}`")
         if history is not None and not isinstance(history, History):
-            raise ConfigTypeError(f"`history` must be a History that `fit` returned, got `{brief(history)}`")
+            raise ConfigTypeError("history", "must be a History that `fit` returned", f"`{brief(history)}`")
         hooks, count = [callback(c) for c in callbacks], whole("epochs", epochs, 0)
         with self._lock:
             x, t, top = self.net.checked(X, y, self._loss, sample_weight)

@@ -30,7 +30,7 @@ def watcher_of(plan: Any, lowering: Any) -> Any:
     """
     found = os.environ.get("FASTBP_PLAN", "")
     if found not in ("", "check"):
-        raise ConfigError(f"`FASTBP_PLAN` must be `check` or not be set, got `{found}`")
+        raise ConfigError("FASTBP_PLAN", "must be `check` or not be set", f"`{found}`")
     if not found or proof.under_way():
         return None
     from fastbp.lowering.check.watcher import Watcher

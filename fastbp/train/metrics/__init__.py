@@ -133,7 +133,7 @@ def metric_named(name: Any, loss: str | Loss | None = None, several: bool = Fals
 with loss `mse`, got `accuracy`
     """
     if not isinstance(name, str):
-        raise ConfigTypeError(f"`metric` must be the name of a metric, got `{brief(name)}`")
+        raise ConfigTypeError("metric", "must be the name of a metric", f"`{brief(name)}`")
     numbered = re.fullmatch(r"top_([1-9][0-9]*)", name)
     if name not in METRICS and numbered is None:
         raise not_one_of("metric", name, METRICS)
@@ -142,7 +142,7 @@ with loss `mse`, got `accuracy`
         names = ", ".join(f"`{fit}`" for fit in fitting(loss, several))
         rows = " and several labels a row" if several and row in fitting(loss) else ""
         said = loss if isinstance(loss, str) else loss.named
-        raise ConfigError(f"`metric` must be one of {names} with loss `{said}`{rows}, got `{name}`")
+        raise ConfigError("metric", f"must be one of {names} with loss `{said}`{rows}", f"`{name}`")
     if numbered is None:
         return METRICS[name]
     k = int(numbered[1])
@@ -187,7 +187,7 @@ def evaluate(name: str, outputs: Any, y: Any, sample_weight: Any = None, *, loss
         t = _labels(y, z, several)
         return _of_labels(metric, z, t, w) if several else _of_classes(metric, z, t, w)
     except DataError as error:
-        raise type(error)(str(error).replace("`y_true`", "`y`")) from None
+        raise error.at(where="y" if error.where == "y_true" else error.where) from None
 
 
 def _numbers(z: Array, y: Any, loss: str | Loss) -> tuple[Array, Array]:
@@ -196,14 +196,14 @@ def _numbers(z: Array, y: Any, loss: str | Loss) -> tuple[Array, Array]:
     if z.shape[1] % facts.outputs_per_target:
         count = facts.outputs_per_target
         wanted = "an even number of columns, the first half of them means" if count == 2 else f"{count} for each target"
-        raise ShapeError(f"`outputs` must have {wanted}, got `{z.shape}`")
+        raise ShapeError("outputs", f"must have {wanted}", f"`{z.shape}`")
     found = facts.predicted(z)
     if found is not z and found.shape == z.shape:
         inputs.require("outputs", z, np.isfinite(found), "have a finite exponential")
     z = found
     t = inputs.read_numbers("y", y)
     if t.shape != z.shape and not (z.shape[1] == 1 and t.shape == (len(z),)):
-        raise ShapeError(f"`y` must have shape `{z.shape}`, got `{t.shape}`")
+        raise ShapeError("y", f"must have shape `{z.shape}`", f"`{t.shape}`")
     return t, z
 
 

@@ -19,7 +19,7 @@ def _pair(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Array, Array, A
     t, p = read_numbers("y_true", y_true), read_numbers("y_pred", y_pred)
     columns = t.reshape(len(t), -1).astype(np.float64), p.reshape(len(p), -1).astype(np.float64)
     if columns[0].shape != columns[1].shape:
-        raise ShapeError(f"`y_pred` must have shape `{t.shape}`, got `{p.shape}`")
+        raise ShapeError("y_pred", f"must have shape `{t.shape}`", f"`{p.shape}`")
     return *columns, read_weights(sample_weight, len(t))
 
 
@@ -46,7 +46,7 @@ def r2(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
     """
     t, p, w = _pair(y_true, y_pred, sample_weight)
     if len(t) < 2:
-        raise ShapeError("`y_true` must have at least 2 rows for `r2`, got 1")
+        raise ShapeError("y_true", "must have at least 2 rows for `r2`", "1")
     each = 1.0 if w is None else w[:, None]
     around = t - np.average(t, axis=0, weights=w)
     return _explained((each * (t - p) ** 2).sum(axis=0), (each * around**2).sum(axis=0))

@@ -28,7 +28,7 @@ LOOSEST = float(np.sqrt(np.finfo(np.float32).eps))  # tolerance of the sum of pr
 
 def _need_two(t: Array) -> None:
     if (t == t[0]).all():
-        raise DataError(f"`y_true` must have two or more classes, got only `{t[0]}`")
+        raise DataError("y_true", "must have two or more classes", f"only `{t[0]}`")
 
 
 def _columns(t: Array, names: Any, score_name: str, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], Array]:
@@ -38,15 +38,17 @@ def _columns(t: Array, names: Any, score_name: str, shape: tuple[int, ...]) -> t
         known = np.unique(t)
         if len(known) != width:
             raise ShapeError(
-                f"`{score_name}` must have shape `({len(t)}, {len(known)})`, a column for each class in `y_true`,"
-                f" got `{shape}`\nhint: name the classes of all columns with `labels`"
+                score_name,
+                f"must have shape `({len(t)}, {len(known)})`, a column for each class in `y_true`",
+                f"`{shape}`",
+                hint="name the classes of all columns with `labels`",
             )
         return positions(t, known), known
     known = class_names(names, t)
     if len(known) != width:
-        raise ConfigError(f"`labels` must name {width} classes, one a column, got {len(known)}")
+        raise ConfigError("labels", f"must name {width} classes, one a column", f"{len(known)}")
     if (known[1:] < known[:-1]).any():
-        raise ConfigError(f"`labels` must be sorted, got `{known.tolist()}`")
+        raise ConfigError("labels", "must be sorted", f"`{known.tolist()}`")
     codes = positions(t, known)
     require("y_true", t, codes >= 0, "be one of `labels`")
     return codes, known
@@ -83,12 +85,12 @@ def top_k(y_true: Any, y_score: Any, *, k: int = 2, labels: Any = None, sample_w
     """
     t, score = read_labels("y_true", y_true), read_numbers("y_score", y_score)
     if score.ndim != 2 or len(score) != len(t) or score.shape[1] < 2:
-        raise ShapeError(f"`y_score` must have shape `({len(t)}, classes)` with classes >= 2, got `{score.shape}`")
+        raise ShapeError("y_score", f"must have shape `({len(t)}, classes)` with classes >= 2", f"`{score.shape}`")
     w = read_weights(sample_weight, len(t))
     codes, known = _columns(t, labels, "y_score", score.shape)
     k = whole_number("k", k)
     if not 1 <= k <= len(known):
-        raise ConfigError(f"`k` must be between 1 and {len(known)}, the number of classes, got `{k}`")
+        raise ConfigError("k", f"must be between 1 and {len(known)}, the number of classes", f"`{k}`")
     own = np.take_along_axis(score, codes[:, None], axis=1)
     later = np.arange(len(known)) > codes[:, None]
     rank = ((score > own) | ((score == own) & later)).sum(axis=1)
@@ -116,7 +118,7 @@ def log_loss(y_true: Any, y_pred: Any, *, labels: Any = None, sample_weight: Any
     """
     t, p = read_labels("y_true", y_true), read_numbers("y_pred", y_pred)
     if len(p) != len(t):
-        raise ShapeError(f"`y_pred` must have shape `({len(t)}, classes)` or `({len(t)},)`, got `{p.shape}`")
+        raise ShapeError("y_pred", f"must have shape `({len(t)}, classes)` or `({len(t)},)`", f"`{p.shape}`")
     w = read_weights(sample_weight, len(t))
     if p.dtype not in (np.float16, np.float32, np.float64):
         p = p.astype(np.float64)
@@ -157,7 +159,7 @@ def _areas(positive: Array, score: Array, average: str, w: Array | None, kind: s
     if average == "micro":
         area = _area(positive.ravel(), score.ravel(), np.repeat(each, len(names)))
         if np.isnan(area):
-            raise DataError(f"`y_true` must have zeros and ones, got only {'ones' if share.any() else 'zeros'}")
+            raise DataError("y_true", "must have zeros and ones", f"only {'ones' if share.any() else 'zeros'}")
         return area
     asked = np.arange(len(names))
     if average == "weighted" and share.any():
@@ -168,7 +170,7 @@ def _areas(positive: Array, score: Array, average: str, w: Array | None, kind: s
         if np.isnan(area):
             got = "with" if share[column] else "without"
             name = f"{kind} `{names[column]}`"
-            raise DataError(f"`y_true` must have rows with and without {name}, got only rows {got} it")
+            raise DataError("y_true", f"must have rows with and without {name}", f"only rows {got} it")
         areas.append(area)
     return float(np.average(areas, weights=share[asked] if average == "weighted" else None))
 
@@ -226,15 +228,15 @@ def roc_auc(
     if len(known) > 2:
         require_shape("y_score", score, (len(t), len(known)))
     if score.shape not in ((len(t),), (len(t), 1)):
-        raise ShapeError(f"`y_score` must have shape `({len(t)},)` for two classes, got `{score.shape}`")
+        raise ShapeError("y_score", f"must have shape `({len(t)},)` for two classes", f"`{score.shape}`")
     return _areas((t == known[1])[:, None], score.reshape(-1, 1), "macro", w, "class", known[1:])
 
 
 def _over_pairs(codes: Array, score: Array, average: str, w: Array | None) -> float:
     if w is not None:
-        raise ConfigError("`sample_weight` must be `None` with `multi_class` `ovo`, got weights")
+        raise ConfigError("sample_weight", "must be `None` with `multi_class` `ovo`", "weights")
     if average == "micro":
-        raise ConfigError("`average` must be one of `macro`, `weighted` with `multi_class` `ovo`, got `micro`")
+        raise ConfigError("average", "must be one of `macro`, `weighted` with `multi_class` `ovo`", "`micro`")
     areas, shares = [], []
     for a, b in combinations(np.unique(codes), 2):
         of_pair = (codes == a) | (codes == b)
