@@ -21,6 +21,12 @@ _TONES = {  # class -> what it is, in light and in dark
     "head": ("fill", "#666666", "#9aa3ad"),
     "heat": ("fill", "#0072b2", "#3f97d6"),
     "onheat": ("fill", "#ffffff", "#ffffff"),
+    "plain": ("fill", "#ffffff", "#1d232a"),
+    "weights": ("fill", "#dbe9f6", "#1d3a52"),
+    "function": ("fill", "#dff0e4", "#1e4030"),
+    "norm": ("fill", "#f8ebd4", "#4a3a1c"),
+    "noise": ("fill", "#ececec", "#333a42"),
+    "gate": ("fill", "#f4e1ee", "#4a2a42"),
     "warm": ("fill", "#a8321e", "#ff9a80"),
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', Helvetica, Arial, sans-serif"

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from fastbp.pictures.curves import BOTTOM, GAP, HEIGHT, Beside, curves, panels_of
+from fastbp.pictures.curves import BOTTOM, GAP, HEIGHT, LETTERS, Beside, curves, panels_of
 from fastbp.pictures.page import apart
 from fastbp.pictures.scale import Scale, ticks, whole_ticks
 from tests.pictures.svg import inside, lines_of, place_of, styled, texts
@@ -31,6 +31,8 @@ def test_losses_metrics_between_0_and_1_and_each_other_metric_have_panels():
 def test_epochs_are_counted_from_1_and_axes_have_names():
     svg = curves(RUN, BESIDE)
     said = [text for _, _, text, _ in texts(svg)]
+    long = curves(rows([1.0], **{"val_" + "long" * 20: [0.5]}))
+    assert max(len(t) for x, _, t, _ in texts(long) if x >= 600) == LETTERS
     for title in ("Loss", "Accuracy", "RMSE"):
         assert title in said
     assert said.count("epoch") == 3
@@ -98,6 +100,9 @@ def test_apart_keeps_the_order_and_the_room(low):
     assert found == sorted(found)
     assert min(b - a for a, b in pairwise(found)) >= 15.0 - 1e-9
     assert apart([10.0, 40.0], 15.0, 0.0, 100.0) == [10.0, 40.0]
+    assert apart([10.0, 12.0, 60.0], 15.0, 0.0, 100.0) == [10.0, 25.0, 60.0]
+    assert apart([-5.0, 2.0], 15.0, 0.0, 100.0) == [0.0, 15.0]
+    assert apart([95.0, 99.0], 15.0, 0.0, 100.0) == [85.0, 100.0]
 
 
 def test_numbers_that_are_not_there_interrupt_a_curve():
