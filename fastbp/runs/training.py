@@ -258,7 +258,7 @@ class Training(Callback):
                 epochs=said.epochs,
                 validation=held_out,
                 callbacks=[*self.others.values(), self],
-                sample_weight=train.weight,
+                sample_weight=self.subject.training_weight,
                 metrics=self.subject.metrics if held_out is not None else [],
                 **words,
             )

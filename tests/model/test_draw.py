@@ -164,6 +164,7 @@ def test_gradients_show_their_norms():
     norm = np.hypot(np.linalg.norm(gradients["trunk.weight"]), np.linalg.norm(gradients["trunk.bias"]))
     assert f"‖∇‖ {norm:.3g}" in texts
     assert sum(text.startswith("‖∇‖") for text in texts) == 3
+    assert styled(net.draw(gradients))
 
 
 def test_a_shared_layer_says_whose_parameters_it_has():

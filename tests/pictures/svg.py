@@ -34,10 +34,13 @@ def inside(svg):
     root = parsed(svg)
     width, height = float(root.get("width")), float(root.get("height"))
     for text in root.iter(f"{SVG}text"):
-        if text.get("transform"):
-            continue
         size = float(text.get("font-size", 12)) * 0.52 * len(text.text)
         x, y = float(text.get("x")), float(text.get("y"))
+        if text.get("transform"):  # upwards
+            low = y + {"start": 0, "middle": size / 2}[text.get("text-anchor")]
+            if not (low - size >= 0 and low <= height and 0 <= x <= width):
+                return False
+            continue
         left = x - {"start": 0, "middle": size / 2, "end": size}[text.get("text-anchor")]
         if not (left >= 0 and left + size <= width and 0 <= y <= height):
             return False

@@ -3,7 +3,7 @@
 import pytest
 
 from fastbp.pictures.confusion import confusion
-from fastbp.pictures.reliability import reliability
+from fastbp.pictures.reliability import LOW, reliability
 from tests.pictures.svg import SVG, inside, lines_of, parsed, styled, texts
 
 
@@ -27,11 +27,11 @@ def test_rows_of_a_confusion_are_true_classes_and_columns_predicted_ones():
 
 
 def test_a_cell_is_as_dark_as_its_share_of_its_row():
-    found = cells(confusion(["a", "b"], [[8, 2], [0, 0]]))
+    found = cells(confusion(["a", "b"], [[16, 4], [0, 0]]))
     assert [shade for _, _, shade in found] == pytest.approx([0.04 + 0.96 * 0.8, 0.04 + 0.96 * 0.2, 0.0, 0.0])
-    whole = confusion(["a", "b"], [[8, 2], [0, 0]])
-    assert {t: kind for _, _, t, kind in texts(whole)}["8"] == "onheat"
-    assert {t: kind for _, _, t, kind in texts(whole)}["2"] == "ink"
+    whole = confusion(["a", "b"], [[16, 4], [0, 0]])
+    assert {t: kind for _, _, t, kind in texts(whole)}["16"] == "onheat"
+    assert {t: kind for _, _, t, kind in texts(whole)}["4"] == "ink"
 
 
 @pytest.mark.parametrize("size", [2, 4, 12, 13, 20, 40, 100])
@@ -57,10 +57,12 @@ def test_a_bin_is_a_point_at_what_was_said_and_what_came_true_and_a_bar_as_high_
     ends = [(x, y - 4) for x, y, t, _ in texts(picture) if t in ("0.0", "1.0")]
     y0, y1 = ends[0][1], ends[2][1]  # the ticks of both axes, 0.0 and then 1.0
     x0, x1 = ends[1][0], ends[3][0]
+    assert y0 > y1
     for (x, y), b in zip(line, BINS, strict=True):
         assert x == pytest.approx(x0 + (x1 - x0) * b["predicted"], abs=0.1)
         assert y == pytest.approx(y0 + (y1 - y0) * b["actual"], abs=0.1)
     bars = [r for r in parsed(picture).iter(f"{SVG}rect") if r.get("class") == "heat"]
+    assert float(bars[0].get("height")) == LOW
     assert float(bars[0].get("height")) == pytest.approx(3 * float(bars[1].get("height")), abs=0.2)
     assert "probability of yes" in [t for _, _, t, _ in texts(picture)]
     assert any("0.0625" in t for _, _, t, _ in texts(picture))
