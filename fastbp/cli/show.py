@@ -43,14 +43,14 @@ def command(run: str, graph: str | None, epochs: int, as_json: bool, quiet: bool
     if not rows:
         say("no epoch is done yet")
         return
-    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    say(plot(rows, [n for n in rows[0] if n in ("loss", "val_loss")], width, 14))
+    width = min(shutil.get_terminal_size((100, 24)).columns, 160)
     names = list(rows[0])
     best = result.get("best_epoch")
     if best is None:
         values = [(r.get("val_loss", r["loss"]), r["epoch"]) for r in rows]
         values = [v for v in values if v[0] is not None]
         best = min(values)[1] if values else None
+    say(plot(rows, [n for n in rows[0] if n in ("loss", "val_loss")], width, 14, best))
     shown = rows[-epochs:] if epochs else []
     if best is not None and 0 <= best < len(rows) and not any(r["epoch"] == best for r in shown):
         shown = [rows[best], *shown]

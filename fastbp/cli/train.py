@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import Any
 
 import click
 
 from fastbp.cli.options import config_options, output_options, read_config
-from fastbp.cli.output import give, print_json, say, table
+from fastbp.cli.output import give, print_json, say
 
 
 @click.command("train")
@@ -111,7 +112,7 @@ def command(
     if as_json:
         print_json(result)
     else:
-        say(summary(result))
+        say(summary(result, told=True))
     return 0
 
 
@@ -142,15 +143,16 @@ def _limit(text: str | None) -> float | None:
     return seconds(said, Trainer(time_limit=value))
 
 
-def summary(result: dict[str, Any]) -> str:
-    """The summary printed at the end."""
+def summary(result: dict[str, Any], told: bool = False) -> str:
+    """The summary printed at the end, with the report where it is `told`."""
+    from fastbp.cli.report import paragraphs, scores
     from fastbp.errors import escaped
-    from fastbp.runs.progress import clock, number, rate
+    from fastbp.runs.progress import clock, rate
 
-    splits = list(result["metrics"])
-    names = list(result["metrics"][splits[0]])
-    rows = [["", *names], *([s, *(number(result["metrics"][s][n]) for n in names)] for s in splits)]
-    lines = [table(rows), ""]
+    lines = [scores(result["metrics"], result.get("baseline")), ""]
+    if told:
+        width = shutil.get_terminal_size((100, 24)).columns
+        lines += [paragraphs(result["report"], width, result["report"]["part"], whole=False), ""]
     lines.append(f"best epoch {result['best_epoch'] + 1} of {result['epochs']}" + _why(result["stopped"]))
     speed = f"{rate(result['samples_per_second'])} samples/s, {result['gflops']:.1f} GFLOP/s"
     if result.get("share_of_peak"):

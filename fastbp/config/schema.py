@@ -149,6 +149,13 @@ class Trainer(Section):
     loss: Annotated[
         Named, about("By default `cross_entropy` for classes, `binary_cross_entropy` for labels, `mse` for numbers.")
     ] = None
+    class_weight: Annotated[
+        Literal["balanced"] | dict[str, NotNegative] | None,
+        about(
+            "Weights of the training rows by their class, times their own: `balanced`, where all classes count the"
+            " same, or class -> number, 1 for the others. Losses and metrics that are reported are without them."
+        ),
+    ] = None
     optimizer: Annotated[Named, about("Optimiser.")] = "adam"
     schedule: Annotated[Named, about("Schedule of the learning rate; by default constant.")] = None
     clip_norm: Annotated[Positive | None, about("Limit of the global norm of the gradients.")] = None

@@ -23,6 +23,7 @@ def drawing(path: str) -> Picture:
         subject = subject_of(plan_of(read(file)))
         net, train = subject.network(), subject.parts["train"]
         rows = slice(0, subject.plan.config.trainer.batch_size)
-        weight = None if train.weight is None else train.weight[rows]
+        weight = subject.training_weight
+        weight = None if weight is None else weight[rows]
         return net.draw(net.loss_and_gradients(train.X[rows], train.y[rows], subject.loss, weight)[1])
     return saved(path)[0].draw()

@@ -7,6 +7,7 @@ best.safetensors        the network of the best epoch; `fastbp predict` and `fb.
 last.safetensors        the network of the last epoch
 checkpoint.safetensors  the state from which a run is resumed
 curves.svg              loss and metrics by epoch
+confusion.svg, calibration.svg    of classes: what was taken for what, and how often probabilities came true
 result.json             the result of the run
 """
 

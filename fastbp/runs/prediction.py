@@ -12,7 +12,7 @@ from fastbp.config.schema import Data
 from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame
 from fastbp.data.inputs import Category
-from fastbp.data.prepare import part_of
+from fastbp.data.prepare import Part, part_of
 from fastbp.data.recipe import Recipe
 from fastbp.errors import CheckpointError, DataError, visible
 from fastbp.model.files import load
@@ -83,17 +83,24 @@ class Model:
         X = self.recipe.matrix(frame, self.net.dtype)
         return self.recipe.predictions(self.net.predict(X), probabilities)
 
-    def evaluate(self, frame: Frame, metrics: list[str], loss: Any = None) -> dict[str, float]:
-        """Loss and metrics on a frame that has the targets."""
-        from fastbp.runs.scores import score
-
+    def part(self, frame: Frame) -> Part:
+        """The rows of a frame that has the targets, ready to be measured."""
         missing = [name for name in self.recipe.outputs.columns if name not in frame.columns]
         if missing:
             raise DataError(f"{frame.origin}: there must be a column `{visible(missing[0])}` to evaluate on")
         if self.recipe.weight is not None and self.recipe.weight not in frame.columns:
             frame.columns[self.recipe.weight] = Column(self.recipe.weight, np.ones(len(frame)))
-        part = part_of(self.recipe, frame, self.net.dtype)
-        return score(self.net, part, loss_of(self.recipe.loss) if loss is None else loss, metrics, self.recipe)
+        return part_of(self.recipe, frame, self.net.dtype)
+
+    def evaluate(self, frame: Frame, metrics: list[str], loss: Any = None) -> dict[str, float]:
+        """Loss and metrics on a frame that has the targets."""
+        from fastbp.runs.scores import score
+
+        return score(self.net, self.part(frame), self.loss(loss), metrics, self.recipe)
+
+    def loss(self, said: Any = None) -> Any:
+        """The loss of a run, or the one that the network's file names."""
+        return loss_of(self.recipe.loss) if said is None else said
 
 
 def settings_of(path: str) -> tuple[dict[str, Any], Any, list[str] | None]:

@@ -16,12 +16,12 @@ from fastbp.config.text import as_yaml, dotted, read
 from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError, FileError
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
-from fastbp.pictures.curves import curves
+from fastbp.pictures.curves import Beside, curves
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.folder import RunFolder, environment, epoch_row
 from fastbp.runs.machine import peak
 from fastbp.runs.progress import Progress
-from fastbp.runs.scores import gflops, score
+from fastbp.runs.scores import baseline, gflops, pictures, score, told
 from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
 from fastbp.runs.subject import absolute, subject_of
 from fastbp.train.callbacks import Callback, EarlyStopping, Monitor, ReduceLROnPlateau
@@ -258,7 +258,7 @@ class Training(Callback):
                 epochs=said.epochs,
                 validation=held_out,
                 callbacks=[*self.others.values(), self],
-                sample_weight=train.weight,
+                sample_weight=self.subject.training_weight,
                 metrics=self.subject.metrics if held_out is not None else [],
                 **words,
             )
@@ -279,14 +279,17 @@ class Training(Callback):
         """Write the result to the folder."""
         folder = self.folder
         net = self.best_network()
-        metrics = {
-            name: score(net, part, self.subject.loss, self.subject.metrics, self.subject.recipe)
-            for name, part in self.subject.parts.items()
-        }
+        parts, loss, recipe = self.subject.parts, self.subject.loss, self.subject.recipe
+        named, last = self.subject.metrics, [*parts][-1]
+        metrics = {name: score(net, part, loss, named, recipe) for name, part in parts.items()}
+        train, seen = parts["train"], parts["validation" if "validation" in parts else "train"]
+        constant, drawn = (baseline(train, p, net.outputs, loss, named, recipe) for p in (parts[last], seen))
         seconds = history.seconds
         result = {
             "run_dir": str(folder.path),
             "metrics": metrics,
+            "baseline": constant,
+            "report": {"part": last, **told(net, parts[last], loss, recipe)},
             "best_epoch": self.best["epoch"],
             "epochs": len(history.loss),
             "steps": history.steps,
@@ -297,7 +300,11 @@ class Training(Callback):
             "share_of_peak": gflops(net, history) / peak(getattr(self.trainer, "threads", 1)),
         }
         folder.write(folder.result, json.dumps(result, indent=2) + "\n")
-        folder.write(folder.curves, curves([epoch_row(history, i) for i in range(len(history.loss))]))
+        rows = [epoch_row(history, i) for i in range(len(history.loss))]
+        beside = Beside(self.best["epoch"], drawn, metrics["train"])
+        folder.write(folder.curves, curves(rows, beside, f"Loss and metrics of {folder.path.name} by epoch"))
+        for name, picture in pictures(result["report"], last).items():
+            folder.write(folder.path / f"{name}.svg", str(picture))
         return result
 
 

@@ -14,6 +14,7 @@ from fastbp.model.network import Network
 from fastbp.spec.checks import flag, from_zero, whole
 from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import Callback, callback, running
+from fastbp.train.class_weights import row_weights
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
 from fastbp.train.snapshots import Snapshots
@@ -119,6 +120,7 @@ class LBFGS(Snapshots):
             raise ConfigTypeError("callbacks", "must be a list of callbacks", f"`{brief(callbacks)}`")
         hooks = [callback(c) for c in callbacks]
         count = whole("epochs", epochs, 0)
+        sample_weight = row_weights(sample_weight, y)
         with self._lock:
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units)
             rows = len(self.net.checked(X, y, self._loss, sample_weight)[0])

@@ -19,6 +19,7 @@ from fastbp.spec.losses import Loss
 from fastbp.train.adam import Adam
 from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.calls import LABELS, MOST_STEPS, ONE_CALL_WORK, Pace, Rates, as_read, fits_one_call
+from fastbp.train.class_weights import row_weights
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
@@ -325,8 +326,8 @@ class Trainer(Snapshots):
             Rows for loss and metrics after each epoch.
         callbacks : list
             `fb.EarlyStopping(...)`, other callbacks, or functions f(trainer, history) called after each epoch.
-        sample_weight : array, shape (rows,), optional
-            Weight of each row.
+        sample_weight : array, shape (rows,), or "balanced", or dict of class to number, optional
+            Weight of each row; by its class, so that all classes count the same; or by its class, 1 by default.
         metrics : list of str
             Names such as "accuracy" or "r2", taken on the validation rows: `history["val_accuracy"]`.
         history : History, optional
@@ -338,7 +339,7 @@ class Trainer(Snapshots):
             raise ConfigTypeError("history", "must be a History that `fit` returned", f"`{brief(history)}`")
         hooks, count = [callback(c) for c in callbacks], whole("epochs", epochs, 0)
         with self._lock:
-            x, t, top = self.net.checked(X, y, self._loss, sample_weight)
+            x, t, top = self.net.checked(X, y, self._loss, row_weights(sample_weight, y))
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units, self.threads)
             self.validating = held_out is not None
             going_on = history is not None

@@ -127,13 +127,14 @@ CASES = {
     "metric of another loss": (
         trainer("metrics: [accuracy, r2]"),
         "c.yaml:3: `trainer.metrics[1]` must be one of `accuracy`, `top_k`, `balanced_accuracy`, "
-        "`f1_macro`, `f1_micro`, `f1_weighted`, `precision`, `recall`, `log_loss`, `roc_auc` "
+        "`f1_macro`, `f1_micro`, `f1_weighted`, `precision`, `recall`, `log_loss`, `roc_auc`, "
+        "`average_precision`, `brier`, `calibration_error` "
         "with loss `cross_entropy` and classes, got `r2`",
     ),
     "metric of a loss that is said": (
         "data: {source: friedman}\ntrainer:\n  loss: mae\n  metrics: [accuracy]\n",
         "c.yaml:4: `trainer.metrics[0]` must be one of `r2`, `mse`, `rmse`, `mae`, `mape`, "
-        "`explained_variance` with loss `mae` and numbers, got `accuracy`",
+        "`explained_variance`, `median_error` with loss `mae` and numbers, got `accuracy`",
     ),
     "monitor misspelt": (
         trainer("monitor: val_los"),

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from fastbp.pictures import terminal as plot
-from fastbp.pictures.curves import curves
+from fastbp.pictures.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, curves
 from fastbp.runs.progress import Progress, clock, number, rate
 from fastbp.train.history import History
 
@@ -110,16 +110,17 @@ def drawn(rows):
 def test_a_curve_goes_where_its_numbers_are():
     root, (loss, val_loss, accuracy), words = drawn(ROWS)
     assert [x for x, _ in loss] == [x for x, _ in val_loss] == [x for x, _ in accuracy]
-    assert loss[0][0] == 64.0
-    assert loss[2][0] == 600.0
+    assert loss[0][0] == LEFT
+    assert loss[2][0] == WIDTH - RIGHT
     # Heights fall as losses do, on one scale: 1.5 is at the top, 0.25 at the bottom of the first panel.
-    assert val_loss[0][1] == 24.0
-    assert loss[2][1] == 226.0
-    middle = 226.0 - (226.0 - 24.0) * (1.0 - 0.25) / (1.5 - 0.25)
+    low = HEIGHT - BOTTOM
+    assert val_loss[0][1] == TOP
+    assert loss[2][1] == low
+    middle = low - (low - TOP) * (1.0 - 0.25) / (1.5 - 0.25)
     assert math.isclose(loss[0][1], middle, abs_tol=0.06)
-    assert min(y for _, y in accuracy) > 260.0  # a panel of its own below
-    assert {"loss", "val_loss", "val_accuracy"} <= set(words)
-    assert root.get("height") == "520"
+    assert min(y for _, y in accuracy) > HEIGHT  # a panel of its own below
+    assert {"loss 0.25", "val_loss 1", "val_accuracy 0.7"} <= set(words)
+    assert root.get("height") == str(2 * HEIGHT)
 
 
 @pytest.mark.parametrize("rows", [[], ROWS[:1], [{"epoch": 0, "loss": math.nan, "lr": 1.0}] * 2])
@@ -133,10 +134,31 @@ def test_constant_numbers_draw_a_line_across():
 
 
 def test_the_terminal_shows_the_same_curve():
-    text = plot.plot(ROWS, ["loss", "val_loss"], 60, 8)
-    lines = text.splitlines()
-    assert len(lines) == 8
-    assert lines[0].startswith(" 1.5")
-    assert lines[-1].startswith("0.25")
+    lines = plot.plot(ROWS, ["loss", "val_loss"], 60, 8, best=1).splitlines()
+    assert len(lines) == 10
+    assert lines[0].startswith("   1.5 ")
+    assert lines[7].startswith("  0.25 ")
     assert sum(line.count("loss") for line in lines) == 2
+    assert [line.split()[-1] for line in lines if line.endswith("loss")] == ["val_loss", "loss"]  # as the curves end
+    assert lines[8].split() == ["1", "2", "3", "epoch"]
+    assert lines[9].split() == ["▲", "best", "epoch", "2"]
+    assert abs(lines[9].index("▲") - lines[8].index("2")) <= 1
     assert plot.plot([{"loss": None}], ["loss"], 60, 8) == "nothing to draw"
+
+
+@pytest.mark.parametrize("width", [40, 70, 100, 160])
+@pytest.mark.parametrize("epochs", [1, 2, 9, 1000])
+def test_the_terminal_has_its_axis_and_its_mark_within_its_width(width, epochs):
+    rows = [{"epoch": i, "loss": 10.0 ** (-3 * i / epochs), "val_loss": 1.0} for i in range(epochs)]
+    for best in (0, epochs // 2, epochs - 1):
+        lines = plot.plot(rows, ["loss", "val_loss"], width, 10, best).splitlines()
+        assert max(map(len, lines)) <= width
+        assert lines[-2].split()[0] == "1"
+        assert lines[-2].split()[-2] == str(epochs)
+        assert f"best epoch {best + 1}" in lines[-1]
+    if epochs == 1000:
+        assert lines[0] == "loss, logarithmic"
+        top = [next(i for i, line in enumerate(lines) if ord(line[at : at + 1] or " ") > 0x2800) for at in (8, 20)]
+        ends = [i for i, line in enumerate(lines) if line.endswith((" loss", "val_loss"))]
+        assert top[0] <= 2
+        assert ends == [1, 10]

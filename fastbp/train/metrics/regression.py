@@ -142,3 +142,33 @@ def mape(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
     t, p, w = _pair(y_true, y_pred, sample_weight)
     share = np.abs(t - p) / np.maximum(np.abs(t), np.finfo(np.float64).eps)
     return float(np.average(share, axis=0, weights=w).mean())
+
+
+def median_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
+    """Median absolute error: the |y - ŷ| that half of the weight is below, of each output before they are averaged.
+
+    Where exactly half of the weight is at or below one error, it is the mean of that and the next.
+
+    Parameters
+    ----------
+    y_true, y_pred : array, shape (rows,) or (rows, outputs)
+    sample_weight : array, shape (rows,), >= 0, optional
+
+    Examples
+    --------
+    >>> median_error([1, 2, 3, 4], [1, 2.5, 3, 60])
+    0.25
+    """
+    t, p, w = _pair(y_true, y_pred, sample_weight)
+    error = np.abs(t - p)
+    if w is None:
+        return float(np.median(error, axis=0).mean())
+    error, w = error[w > 0], w[w > 0]
+    order = np.argsort(error, axis=0, kind="stable")
+    rising = np.take_along_axis(error, order, axis=0)
+    below = np.cumsum(w[order], axis=0)
+    half = below[-1] / 2
+    first = np.minimum((below < half).sum(axis=0), len(error) - 1)
+    after = np.minimum((below <= half).sum(axis=0), len(error) - 1)
+    columns = np.arange(error.shape[1])
+    return float(((rising[first, columns] + rising[after, columns]) / 2).mean())
