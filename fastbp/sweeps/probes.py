@@ -47,7 +47,7 @@ def chains(typing_context: Any, turns: Any, out: Any, z: Any) -> Any:
         turn.add_incoming(ir.Constant(I64, 0), entry)
         turn.add_incoming(count, body)
         for number, (x, new) in enumerate(zip(sums, following, strict=True)):
-            x.add_incoming(constant(3.0 + number), entry)  # of equal ones LLVM would keep one, and none of 2
+            x.add_incoming(constant(3.0 + number), entry)  # none is 2, which stays 2: LLVM would drop that chain
             x.add_incoming(new, body)
         builder.position_at_end(after)
         total = following[0]

@@ -45,7 +45,7 @@ def test_a_barrier_is_what_a_further_phase_takes(monkeypatch):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_phases_without_work_are_all_passed(threads):
-    assert profile.seconds_of_phases(200, threads) > profile.seconds_of_phases(1, threads) > 0.0
+    assert profile.seconds_of_phases(200, threads) > 1.5 * profile.seconds_of_phases(1, threads) > 0.0
 
 
 def test_a_crossing_is_unknown_where_the_other_thread_never_runs_at_the_same_time(monkeypatch):
