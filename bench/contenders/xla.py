@@ -6,6 +6,7 @@ import functools
 import importlib
 import math
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,11 @@ class ScanTrainer(OfJax, Trainer):
         self.case: Case | None = None
 
     def prepare(self, case: Case, weights: list[Array], X: Array, y: Array) -> None:
-        jnp = self.jnp
-        if case != self.case:
-            self.case = case
-            self.program = self.compiled(case)
+        jnp, shape = self.jnp, replace(case, lr=0.0)  # the rate is an argument
+        if shape != self.case:
+            self.case = shape
+            self.program = self.compiled(shape)
+        self.rate = jnp.float32(case.lr)
         self.X = jnp.asarray(X.reshape(-1, case.batch, X.shape[1]))
         self.y = jnp.asarray(y.reshape(-1, case.batch, *y.shape[1:]))
         p = [jnp.array(weight) for weight in weights]
@@ -70,7 +72,7 @@ class ScanTrainer(OfJax, Trainer):
         )
 
     def compiled(self, case: Case) -> Any:
-        return self.jax.jit(functools.partial(self._scan, case), static_argnums=3, donate_argnums=0)
+        return self.jax.jit(functools.partial(self._scan, case), static_argnums=4, donate_argnums=0)
 
     def _loss(self, p: list[Any], x: Any, y: Any, case: Case) -> Any:
         jax, jnp = self.jax, self.jnp
@@ -79,7 +81,7 @@ class ScanTrainer(OfJax, Trainer):
             return jnp.mean((x - y) ** 2)
         return jnp.mean(jax.nn.logsumexp(x, axis=1) - jnp.take_along_axis(x, y[:, None], axis=1)[:, 0])
 
-    def _step(self, case: Case, state: Any, x: Any, y: Any) -> Any:
+    def _step(self, case: Case, state: Any, x: Any, y: Any, rate: Any) -> Any:
         jnp = self.jnp
         p, m, v, t = state
         loss, g = self.jax.value_and_grad(self._loss)(p, x, y, case)
@@ -87,20 +89,20 @@ class ScanTrainer(OfJax, Trainer):
         m = [0.9 * m + 0.1 * g for m, g in zip(m, g, strict=True)]
         v = [0.999 * v + 0.001 * g * g for v, g in zip(v, g, strict=True)]
         # 1 - 0.999**t in float32 would lose four digits.
-        size = case.lr / -jnp.expm1(t * math.log(0.9))
+        size = rate / -jnp.expm1(t * math.log(0.9))
         root = jnp.sqrt(-jnp.expm1(t * math.log(0.999)))
         p = [p - size * m / (jnp.sqrt(v) / root + 1e-8) for p, m, v in zip(p, m, v, strict=True)]
         return (p, m, v, t), loss
 
-    def _scan(self, case: Case, state: Any, X: Any, y: Any, steps: int) -> Any:
+    def _scan(self, case: Case, state: Any, X: Any, y: Any, rate: Any, steps: int) -> Any:
         def step(state: Any, _: Any) -> Any:
             at = state[3] % len(X)
-            return self._step(case, state, X[at], y[at])
+            return self._step(case, state, X[at], y[at], rate)
 
         return self.jax.lax.scan(step, state, length=steps)
 
     def run(self, steps: int) -> None:
-        self.state, history = self.program(self.state, self.X, self.y, steps)
+        self.state, history = self.program(self.state, self.X, self.y, self.rate, steps)
         self.last = float(history[-1])  # waits for the result
         self.history = history
 
@@ -129,9 +131,9 @@ class StepTrainer(ScanTrainer):
         return self.jax.jit(functools.partial(self._step, case), donate_argnums=0)
 
     def run(self, steps: int) -> None:
-        program, state, batches, at = self.program, self.state, self.batches, self.at
+        program, state, rate, batches, at = self.program, self.state, self.rate, self.batches, self.at
         for _ in range(steps):
-            state, loss = program(state, *batches[at])
+            state, loss = program(state, *batches[at], rate)
             at = (at + 1) % len(batches)
         self.state, self.at = state, at
         self.last = float(loss)  # waits for the result
