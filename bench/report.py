@@ -98,8 +98,7 @@ def for_readme(facts: dict[str, str], ours: str, tables: dict[str, list[Result]]
     for kind, results in tables.items():
         head = ratio_head(ours, rivals[kind], kind)
         lines += ["", "\n".join([head, *[ratio_row(result, rivals[kind]) for result in results]])]
-    chosen = choices([result for results in tables.values() for result in results])
-    return "\n".join([*lines, "", chosen] if chosen else lines)
+    return "\n".join(lines)
 
 
 def peak_counts(tables: dict[str, list[Result]]) -> list[int]:

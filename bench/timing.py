@@ -96,12 +96,17 @@ def duel(ours: Callable[[], float], theirs: Callable[[], float], rounds: int, pa
 
 
 def contest(sides: dict[int, Callable[[], float]], rounds: int, pause: float = PAUSE) -> dict[int, list[float]]:
-    """Let several contenders, each a function that returns its seconds per step, take turns; microseconds of each."""
+    """Let several contenders, each a function that returns its seconds per step, take turns; microseconds of each.
+
+    Another one begins each round, since a turn is not without effect on the next: caches, clocks, a neighbour's slices.
+    """
     took: dict[int, list[float]] = {name: [] for name in sides}
+    order = list(sides)
     for _ in range(rounds):
-        for name, side in sides.items():
+        for name in order:
             time.sleep(pause)
-            took[name].append(1e6 * side())
+            took[name].append(1e6 * sides[name]())
+        order = [*order[1:], order[0]]
     return took
 
 

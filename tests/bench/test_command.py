@@ -52,9 +52,10 @@ def test_a_small_run_of_everything_writes_the_readme(monkeypatch, capsys, tmp_pa
     out, written = capsys.readouterr().out, file.read_text()
     row = re.search(r"^\| 3-8-4-2, 16 \| .* % \| \*\*.*$", out, re.M)[0]
     call = re.search(r"^\| 3-8-2, 1 row \| .* % \| \*\*.*$", out, re.M)[0]
-    choice = re.search(r"^\| 3-8-4-2, 16 \| 1 .* of the best, [12] \|$", out, re.M)[0]
+    choice = re.search(r"^\| 3-8-4-2, 16 \| 1 .* of the best, [12] \|$", out, re.M)
     assert written.startswith(f"# Title\n\n{readme.section('Abacus', 'slow')}\n<!-- bench of Toy -->\n")
-    assert all(line in written.splitlines() for line in (row, call, choice))
+    assert choice
+    assert all(line in written.splitlines() for line in (row, call))
 
 
 @pytest.mark.usefixtures("no_pause")

@@ -131,6 +131,14 @@ def test_contenders_alternate():
     assert duel.ratios == pytest.approx([3, 3, 3])
 
 
+def test_another_contender_begins_each_round():
+    order = []
+    sides = {size: functools.partial(lambda size: order.append(size) or 1e-6 * size, size) for size in (1, 2, 4)}
+    took = timing.contest(sides, 3, pause=0)
+    assert order == [1, 2, 4, 2, 4, 1, 4, 1, 2]
+    assert took == {size: pytest.approx([size] * 3) for size in sides}
+
+
 @pytest.mark.usefixtures("no_pause")
 def test_the_fastest_thread_count_of_a_rival_is_timed():
     with Session("train", ["rival"], threads=2, rounds=3, ours="ours", start=Local) as session:
