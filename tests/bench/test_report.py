@@ -122,7 +122,9 @@ def test_the_readme_has_sections_that_can_be_written():
     text = readme.README.read_text(encoding="utf-8")
     kinds = [one["kind"] for one in readme.SECTION.finditer(text)]
     assert {"AMD", "Intel"} <= set(kinds)
-    assert "\nnew\n" in readme.rewritten(text, "AMD", "new")
+    new = readme.rewritten(text, "AMD", "new")
+    assert "\nnew\n" in new
+    assert [one["kind"] for one in readme.SECTION.finditer(new)] == kinds
 
 
 @pytest.mark.parametrize(
