@@ -21,6 +21,7 @@ def command(as_json: bool, clean_cache: bool) -> None:
     if as_json:
         print_json(found)
         return
+    found.pop("profile")  # which stands there in words as well
     say(table([[name.replace("_", " "), str(value)] for name, value in found.items()], right=False))
 
 

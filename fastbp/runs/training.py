@@ -19,7 +19,7 @@ from fastbp.model.network import Network
 from fastbp.pictures.curves import Beside, curves
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.folder import RunFolder, environment, epoch_row
-from fastbp.runs.machine import peak
+from fastbp.runs.profile import peak
 from fastbp.runs.progress import Progress
 from fastbp.runs.scores import baseline, gflops, pictures, score, told
 from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
