@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from fastbp.data import _PARTS as DIGITS
 from fastbp.data import digits
+from fastbp.data.categories import ENCODINGS, Category
 from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame, is_number, missing_column
-from fastbp.data.inputs import ENCODINGS, FILLS, SCALES, Category, Inputs, Numbers
+from fastbp.data.inputs import Inputs
+from fastbp.data.numbers import FILLS, SCALES, Numbers
 from fastbp.data.outputs import Outputs
 from fastbp.data.recipe import Recipe
 from fastbp.data.splits import PARTS, split
