@@ -9,20 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data.categories import Category
+from fastbp.data.dates import Dates
 from fastbp.data.frame import Frame
 from fastbp.data.numbers import Numbers
 from fastbp.data.shards import room
 from fastbp.data.stored import Stored
+from fastbp.data.words import Words
 from fastbp.errors import DataError
 
 Array = NDArray[Any]
+Encoding = Numbers | Category | Dates | Words
+KINDS: dict[str, Any] = {kind.__name__.lower(): kind for kind in (Numbers, Category, Dates, Words)}
 
 
 @dataclass
 class Inputs:
     """All of a network's inputs, in the order of its columns."""
 
-    parts: list[Numbers | Category] = field(default_factory=list)
+    parts: list[Encoding] = field(default_factory=list)
 
     def fit(self, frame: Frame) -> None:
         """Fit scales, fillings and categories to training rows."""
@@ -65,12 +69,11 @@ class Inputs:
     @classmethod
     def from_data(cls, data: Stored) -> Inputs:
         """From the result of `to_data`, as stored in a file."""
-        kinds: dict[str, Any] = {"numbers": Numbers, "category": Category}
-        parts: dict[str | None, Numbers | Category] = {}
+        parts: dict[str | None, Encoding] = {}
         for item in data.items():
             said = item.value.get("kind") if isinstance(item.value, dict) else None
             kind = item.keys("kind")["kind"] if said is None else Stored(said, f"{item.where}.kind")
-            part = kinds[kind.one_of(tuple(kinds))].from_data(item)
+            part = KINDS[kind.one_of(tuple(KINDS))].from_data(item)
             if part.name in parts:
                 raise Stored(part.name, f"{item.where}.name").fail("differ from those before it")
             parts[part.name] = part

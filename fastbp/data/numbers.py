@@ -205,16 +205,18 @@ class Numbers:
         return out
 
     @classmethod
-    def from_data(cls, data: Stored) -> Numbers:
-        """From the result of `to_data`, as stored in a file."""
-        found = data.keys("kind", *(f.name for f in fields(cls)))
+    def from_data(cls, data: Stored, inside: int | None = None) -> Numbers:
+        """From the result of `to_data`, as stored in a file; `inside` another part it has that many columns."""
+        found = data.keys(*(["kind"] if inside is None else []), *(f.name for f in fields(cls)))
         name = None if found["name"].value is None else found["name"].text()
-        fill = found["fill"].numbers(None if name is None else 1)
+        if inside is not None and name is not None:
+            raise found["name"].fail("be null")
+        fill = found["fill"].numbers(inside if name is None else 1)
         width = len(fill)
-        if not width:
+        if not width and inside is None:
             raise found["fill"].fail("have a number at least")
         scale = found["scale"].one_of(SCALES)
-        knots = np.array([row.numbers(width) for row in found["knots"].items()]).reshape(-1, width)
+        knots = np.array([row.numbers(width) for row in found["knots"].items()]).reshape(-1, max(width, 1))
         if bool(len(knots)) != (scale == "quantile"):
             raise found["knots"].fail("be a list with rows where `scale` is `quantile`, and empty elsewhere")
         return cls(

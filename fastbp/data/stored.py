@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,18 +26,19 @@ class Stored:
         """The error for this value; `must` is the requirement."""
         return CheckpointError(f"`{self.where}` must {must}, got {_shown(self.value)}")
 
-    def keys(self, *names: str) -> dict[str, Stored]:
-        """The values of an object that has these keys and no others."""
+    def keys(self, *names: str, absent: Mapping[str, Any] | None = None) -> dict[str, Stored]:
+        """The values of an object that has these keys and no others; `absent` has those that may be missing."""
         if not isinstance(self.value, dict):
             raise self.fail("be an object")
         base = "" if self.where == "recipe" else f"{self.where}."
+        given = {**(absent or {}), **self.value}
         for name in names:
-            if name not in self.value:
+            if name not in given:
                 raise CheckpointError(f"`{self.where}` must have `{name}`")
         for name in self.value:
             if name not in names:
                 raise CheckpointError(f"`{self.where}` must have known keys only, got `{visible(name)}`")
-        return {name: Stored(self.value[name], base + name) for name in names}
+        return {name: Stored(given[name], base + name) for name in names}
 
     def items(self) -> list[Stored]:
         """The values of a list."""
