@@ -138,6 +138,26 @@ def words_of(name: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
+def are_classes(target: Array) -> bool:
+    """Whether numbers to predict are names of classes rather than amounts.
+
+    They are if all are whole, and there are two, or up to ten that come ten times on average, or up to a hundred that
+    are numbered from 0 or 1 without a gap and none of which is rarer than a fifth of an equal share. Amounts such as
+    ages, rings of a tree or marks of an exam have gaps and rare ends.
+    """
+    there = target[~np.isnan(target)].astype(np.float64)
+    if not np.isfinite(there).all() or (there != np.floor(there)).any():
+        return False
+    values, counts = np.unique(there, return_counts=True)
+    if len(values) <= 2:
+        return True
+    if len(there) < 10 * len(values):
+        return False
+    numbered = bool(values[0] in (0.0, 1.0) and values[-1] - values[0] == len(values) - 1)
+    even = bool(counts.min() * 5 * len(values) >= len(there))
+    return len(values) <= 10 or (len(values) <= 100 and numbered and even)
+
+
 def mostly_numbers(counts: Counter[str]) -> bool:
     """Whether texts are numbers with a few mistakes, rather than categories."""
     if len(counts) <= MISTAKEN:

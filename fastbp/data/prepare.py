@@ -13,6 +13,7 @@ from fastbp.data import _PARTS as DIGITS
 from fastbp.data import digits
 from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame, missing_column
+from fastbp.data.kinds import are_classes
 from fastbp.data.outputs import Outputs
 from fastbp.data.plan import Seen, column_plan
 from fastbp.data.recipe import Recipe
@@ -148,7 +149,7 @@ def _numbered(frame: Frame, name: str) -> list[str]:
 
 
 def task_of(frame: Frame, columns: Sequence[str], task: str | None) -> str:
-    """Infer the task: classes for texts or few whole numbers, labels for several columns of 0 and 1."""
+    """Infer the task: classes for texts and numbers that are codes, labels for several columns of 0 and 1."""
     if task is not None:
         if task == "classes" and len(columns) > 1:
             raise ConfigError(f"`data.task` `classes` must have one target column, got {len(columns)}")
@@ -161,9 +162,7 @@ def task_of(frame: Frame, columns: Sequence[str], task: str | None) -> str:
     column = frame.columns[columns[0]]
     if column.is_text:
         return "classes"
-    values = column.values[~np.isnan(column.values)]
-    whole = bool((values == np.floor(values)).all())
-    return "classes" if whole and len(np.unique(values)) <= max(2, min(100, len(values) // 10)) else "numbers"
+    return "classes" if are_classes(frame.numbers(columns[0])) else "numbers"
 
 
 def divided(

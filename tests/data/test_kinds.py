@@ -9,7 +9,7 @@ from fastbp.config.schema import Data, Split
 from fastbp.data.csv_files import read_csv
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Column, Frame
-from fastbp.data.kinds import Kind, kind_of, kinds_of
+from fastbp.data.kinds import Kind, are_classes, kind_of, kinds_of
 from fastbp.data.prepare import prepare
 
 RNG = np.random.default_rng(0)
@@ -134,3 +134,32 @@ def test_ids_texts_and_constants_are_ignored_in_training(tmp_path):
     assert [part.name for part in found.recipe.inputs.parts] == ["id", "code", "note", "day", "age"]
     assert found.recipe.inputs.parts[2].width == 32
     assert [(seen.type, seen.about) for seen in found.seen[:1]] == [("number", "")]
+
+
+RINGS = np.clip(np.round(np.random.default_rng(1).gamma(9.0, 1.1, 4000)), 1, 19)
+RINGS[0] = 1.0
+TARGETS = {
+    "0 and 1": (np.arange(9) % 2, True),
+    "one rare of two": (np.arange(1000) == 5, True),
+    "three codes": (np.array([1, 5, 9])[np.arange(60) % 3], True),
+    "three codes, one rare": (np.where(np.arange(300) < 4, 7, np.arange(300) % 2), True),
+    "ten digits": (np.arange(200) % 10, True),
+    "too few of each": (np.arange(99) % 10, False),
+    "letters from 1": (np.arange(800) % 26 + 1, True),
+    "even ages": (np.arange(800) % 26 + 30, False),
+    "letters with a gap": (np.where(np.arange(800) % 26 == 7, 40, np.arange(800) % 26), False),
+    "more than a hundred": (np.arange(2000) % 101, False),
+    "rings of a shell": (RINGS, False),
+    "halves": (np.arange(60) % 3 / 2, False),
+    "missing ones": (np.where(np.arange(90) % 3, np.arange(90) % 2, np.nan), True),
+    "endless": (np.array([0.0, 1.0, np.inf] * 20), False),
+}
+
+
+def test_the_rings_are_numbered_without_a_gap():
+    assert np.unique(RINGS).tolist() == list(range(1, 20))
+
+
+@pytest.mark.parametrize(("target", "classes"), TARGETS.values(), ids=TARGETS)
+def test_targets_are_classes_or_amounts_as_a_person_would_say(target, classes):
+    assert are_classes(np.asarray(target, np.float64)) is classes
