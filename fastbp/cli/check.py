@@ -7,6 +7,8 @@ import click
 from fastbp.cli.options import config_options, output_options, read_config
 from fastbp.cli.output import give, print_json, say, table
 
+COLUMNS = 40  # of a table, listed at most
+
 
 @click.command("check")
 @config_options
@@ -23,7 +25,7 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Validate CONFIG and read its data, without training; shows layers, shapes, parameters and memory."""
+    """Validate CONFIG and read its data, without training; shows layers, columns, shapes and memory."""
     from fastbp.config.build import plan_of
     from fastbp.config.text import as_yaml
     from fastbp.errors import visible
@@ -45,8 +47,13 @@ def command(
         rows.append([f"{row.name} {row.layer}", *reads, str(row.inputs), str(row.outputs), f"{row.parameters:,}"])
     say(table(rows))
     say("")
-    targets = [visible(name) for name in found.targets[:8]] + ["..."] * (len(found.targets) > 8)
-    say(f"{found.task}: {', '.join(targets)}")
+    if found.columns:
+        say(table([["column", "type", ""], *([c.name, c.type, c.about] for c in found.columns[:COLUMNS])], right=False))
+        say(f"... and {len(found.columns) - COLUMNS:,} more\n" if len(found.columns) > COLUMNS else "")
+    names = found.targets[:8]
+    targets = [f"{visible(name)} {found.shares[name]:.0%}" if found.shares else visible(name) for name in names]
+    count = f"{len(found.targets):,} " if found.shares else ""
+    say(f"{count}{found.task}: {', '.join(targets + ['...'] * (len(found.targets) > 8))}")
     say(", ".join(f"{name} {count:,} rows" for name, count in found.rows.items()))
     say(f"{found.parameters:,} parameters, {found.steps:,} steps an epoch, about {found.memory / 2**20:.1f} MiB")
     if reads_plan:

@@ -90,13 +90,13 @@ def _split(text: Text, split: Split) -> None:
 
 
 def _columns(text: Text, data: Data) -> None:
-    from fastbp.data.prepare import CHOICES, column_settings
+    from fastbp.data.plan import KEYS, column_settings
 
     for name, value in data.columns.items():
         path: Path_ = ("data", "columns", name)
         for key in value if isinstance(value, dict) else ():
-            if key not in (*CHOICES, "indicator", "value", "size", "rare"):
-                raise unknown(text, path, key, (*CHOICES, "indicator", "value", "size", "rare"))
+            if key not in KEYS:
+                raise unknown(text, path, key, KEYS)
         try:
             settings = column_settings(name, value)
         except ConfigError as error:

@@ -72,7 +72,9 @@ class Data(Section):
     columns: Annotated[
         dict[str, Any],
         about(
-            "Column -> type, or a map with `type`, `scale`, `missing`, `value`, `indicator`, `encode`, `rare`, `size`."
+            "Column -> type, by default inferred: `number`, `category`, `date`, `words`, `ignore`, `target`, `weight`;"
+            " or a map with `type`, `scale`, `missing`, `value`, `indicator`, `encode`, `rare`, `size`, `unit`,"
+            " `order`."
         ),
     ] = field(default_factory=dict)
     scale: Annotated[Literal["standard", "robust", "quantile", "none"], about("How columns of numbers are scaled.")] = (

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from fastbp.data.array_files import room_for_a_file
+from fastbp.data.codes import are_codes
 from fastbp.data.frame import MISSING, Column, Frame, as_numbers
 from fastbp.errors import ConfigError, DataError, visible
 
@@ -21,7 +22,7 @@ FIELD = 64  # overhead of a field in bytes
 
 
 def read_csv(path: str | Path, delimiter: str = ",", header: bool = True, texts: Collection[str] = ()) -> Frame:
-    """Read a table; a column is numbers if all its values are, otherwise texts.
+    """Read a table; a column is numbers if all its values are and none has zeros in front, otherwise texts.
 
     Parameters
     ----------
@@ -82,7 +83,7 @@ def _read(file: TextIO, name: str, delimiter: str, header: bool, texts: Collecti
     columns = {}
     for column, parts in zip(names, chunks, strict=True):
         values = np.concatenate(parts)
-        numbers, bad = (values, 0) if column in texts else as_numbers(values)
+        numbers, bad = (values, 0) if column in texts or are_codes(values) else as_numbers(values)
         columns[column] = Column(column, numbers if bad < 0 else values)
     return Frame(None, columns, name, np.array(lines, np.int64))
 

@@ -156,6 +156,12 @@ def _of_polars(column: Any, polars: Any) -> tuple[str, Array | str]:
         return column.name, column.cast(polars.Float64).fill_null(float("nan")).to_numpy().copy()
     if column.dtype.is_nested() or column.dtype in (polars.Binary, polars.Object):
         return column.name, str(column.dtype)
+    if column.dtype == polars.Duration:
+        return column.name, _of_polars(column.dt.total_microseconds() / 1e6, polars)[1]
+    if column.dtype == polars.Time:  # of 1970-01-01
+        column = (column.cast(polars.Int64) // 1000).cast(polars.Datetime("us"))
+    if column.dtype.is_temporal():  # with a zone, in UTC
+        return column.name, column.cast(polars.Datetime("us")).to_numpy().astype("datetime64[us]")
     return column.name, np.array(column.cast(polars.String).to_list(), object)
 
 
@@ -204,7 +210,7 @@ def read_paths(paths: Any, data: Any) -> Frame:
         else:
             files.append(str(path))
     if not files:
-        raise DataError("`data.path` must name a file, got an empty list")
+        raise DataError("data.path", "must name a file", "an empty list")
     if len(files) > 1 and all(_is_array(f) for f in files):
         return joined(_paired(files, data))
     return joined([read_frame(f, data) for f in files])

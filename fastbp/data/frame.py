@@ -21,7 +21,7 @@ MISSING = frozenset(("", "NA", "N/A", "na", "n/a", "NaN", "nan", "NAN", "null", 
 
 @dataclass
 class Column:
-    """One column: numbers (float64, NaN where missing) or texts (objects, None where missing)."""
+    """One column: numbers (float64, NaN where missing), texts (objects, None where missing) or `datetime64[us]`."""
 
     name: str
     values: Array
@@ -99,6 +99,8 @@ class Frame:
     def numbers(self, name: str) -> Array:
         """A column as numbers, NaN where missing."""
         column = self.column(name)
+        if column.values.dtype.kind == "M":
+            raise DataError(f"{self.origin}: column `{visible(name)}` must be numbers, got dates")
         if not column.is_text:
             return column.values
         out, bad = as_numbers(column.values)
@@ -148,10 +150,10 @@ def is_number(text: str) -> bool:
 
 
 def as_texts(values: Array) -> Array:
-    """Numbers as texts."""
+    """Numbers or dates as texts."""
     out = np.empty(len(values), object)
     for i, v in enumerate(values.tolist()):
-        out[i] = None if v != v else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)
+        out[i] = None if v is None or v != v else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)
     return out
 
 
@@ -170,7 +172,7 @@ def joined(frames: Sequence[Frame]) -> Frame:
     columns = {}
     for name in first.columns:
         parts = [f.columns[name] for f in frames]
-        if any(p.is_text for p in parts):
+        if len({p.values.dtype.kind for p in parts}) > 1 or parts[0].is_text:
             columns[name] = Column(name, np.concatenate([p.values if p.is_text else as_texts(p.values) for p in parts]))
         else:
             columns[name] = Column(name, np.concatenate([p.values for p in parts]))

@@ -12,20 +12,19 @@ from numpy.typing import NDArray
 from fastbp.data import _PARTS as DIGITS
 from fastbp.data import digits
 from fastbp.data.files import TARGET, read_paths
-from fastbp.data.frame import Column, Frame, is_number, missing_column
-from fastbp.data.inputs import ENCODINGS, FILLS, SCALES, Category, Inputs, Numbers
+from fastbp.data.frame import Column, Frame, missing_column
+from fastbp.data.kinds import are_classes
 from fastbp.data.outputs import Outputs
+from fastbp.data.plan import Seen, column_plan
 from fastbp.data.recipe import Recipe
 from fastbp.data.splits import PARTS, split
 from fastbp.data.synthetic import SYNTHETIC
-from fastbp.errors import ConfigError, DataError, not_one_of, visible
+from fastbp.errors import ConfigError, DataError, visible
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.losses import Loss
 
 Array = NDArray[Any]
-TYPES = ("number", "category", "ignore", "target", "weight")
 LOSS_OF = {"classes": "cross_entropy", "labels": "binary_cross_entropy", "numbers": "mse"}
-MISTAKEN = 100  # distinct numbers above which a text among them counts as a mistake
 
 
 @dataclass
@@ -42,24 +41,25 @@ class Part:
 
 @dataclass
 class Prepared:
-    """All splits, and the recipe fitted to the training rows."""
+    """All splits, the recipe fitted to the training rows, and what the columns are."""
 
     parts: dict[str, Part]
     recipe: Recipe
+    seen: list[Seen]
 
 
 def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
     """Read, split, fit and apply as in the section `data`; `loss` is None where the task decides."""
-    frames, columns, task = _frames(data, seed)
+    frames, columns, task, whole = _frames(data, seed)
     train = frames["train"]
     loss = loss_of(LOSS_OF[task]) if loss is None else loss
     _fits(task, loss, columns)
     outputs = Outputs(task, columns)
     outputs.fit(train, data.scale_target and loss.scaled)
-    inputs, weight = column_plan(train, data, columns)
+    inputs, weight, seen = column_plan(train, data, columns, whole)
     inputs.fit(train)
     recipe = Recipe(inputs, outputs, loss.named, weight)
-    return Prepared({name: part_of(recipe, frame, dtype) for name, frame in frames.items()}, recipe)
+    return Prepared({name: part_of(recipe, frame, dtype) for name, frame in frames.items()}, recipe, seen)
 
 
 def part_of(recipe: Recipe, frame: Frame, dtype: Any) -> Part:
@@ -88,21 +88,23 @@ def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
         )
 
 
-def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str]:
-    """The splits of the rows, target columns and task."""
+def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str, Frame]:
+    """The splits of the rows, target columns, task, and the table that was split."""
     if data.source == "digits":
         if data.split == type(data.split)():
-            return {name: _of_pair(*digits(name), "digits") for name in DIGITS}, [TARGET], "classes"
-        return divided(_of_pair(*digits(), "digits"), data, seed, [TARGET], "classes"), [TARGET], "classes"
+            parts = {name: _of_pair(*digits(name), "digits") for name in DIGITS}
+            return parts, [TARGET], "classes", parts["train"]
+        frame = _of_pair(*digits(), "digits")
+        return divided(frame, data, seed, [TARGET], "classes"), [TARGET], "classes", frame
     if data.source in SYNTHETIC:
         frame = _of_pair(*SYNTHETIC[data.source](data.rows, data.noise, data.classes, seed), data.source)
         task = "numbers" if data.source == "friedman" else "classes"
-        return divided(frame, data, seed, [TARGET], task), [TARGET], task
+        return divided(frame, data, seed, [TARGET], task), [TARGET], task, frame
     if data.path is not None:
         frame = read_paths(data.path, data)
         columns = target_columns(frame, data)
         task = task_of(frame, columns, data.task)
-        return divided(frame, data, seed, columns, task), columns, task
+        return divided(frame, data, seed, columns, task), columns, task, frame
     given = {name: read_paths(getattr(data, name), data) for name in PARTS if getattr(data, name) is not None}
     frame = given["train"]
     columns = target_columns(frame, data)
@@ -115,86 +117,11 @@ def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str]:
             said.test = 0.0
         apart = divided(frame, data, seed, columns, task, said)
         given = {**apart, **{name: f for name, f in given.items() if name != "train"}}
-    return given, columns, task
+    return given, columns, task, frame
 
 
 def _of_pair(X: Array, y: Array, origin: str) -> Frame:
     return Frame(X, {TARGET: Column(TARGET, y.astype(np.float64))}, origin)
-
-
-def column_plan(frame: Frame, data: Any, targets: Sequence[str]) -> tuple[Inputs, str | None]:
-    """The encoding of each column, and the column of weights."""
-    parts: list[Numbers | Category] = []
-    weight = None
-    if frame.matrix is not None:
-        parts.append(Numbers(None, data.scale, data.missing, 0.0, data.indicator))
-    settings = {name: column_settings(name, value) for name, value in data.columns.items()}
-    for name in settings:
-        if name not in frame.columns:
-            raise missing_column(frame, name)
-    for name, column in frame.columns.items():
-        own = settings.get(name, {})
-        kind = own.get("type", "category" if column.is_text and not mostly_numbers(column.values) else "number")
-        if name in targets or kind in ("ignore", "target") or name in (data.split.group, data.split.column):
-            continue
-        if frame.matrix is not None and name not in settings:
-            continue  # next to a matrix, only columns that are listed are inputs
-        if kind == "weight":
-            if weight is not None:
-                raise ConfigError(
-                    "data.columns", "must have one weight column", f"`{visible(weight)}` and `{visible(name)}`"
-                )
-            weight = name
-        elif kind == "number":
-            scale, missing = own.get("scale", data.scale), own.get("missing", data.missing)
-            value = own.get("value", 0.0)
-            parts.append(Numbers(name, scale, missing, float(value), own.get("indicator", data.indicator)))
-        else:
-            size = int(own["size"]) if "size" in own else None
-            parts.append(Category(name, own.get("encode", data.encode), int(own.get("rare", data.rare)), size))
-    return Inputs(parts), weight
-
-
-def mostly_numbers(values: Array) -> bool:
-    """Whether texts are numbers with a few mistakes, rather than categories."""
-    there = [v for v in values.tolist() if v is not None]
-    different = set(there)
-    if len(different) <= MISTAKEN:
-        return False
-    numbers = {v for v in different if is_number(v)}
-    return len(numbers) > MISTAKEN and sum(v in numbers for v in there) >= 0.95 * len(there)
-
-
-CHOICES = {
-    "type": TYPES,
-    "scale": SCALES,
-    "missing": FILLS,
-    "encode": ENCODINGS,
-}
-
-
-def column_settings(name: str, value: Any) -> dict[str, Any]:
-    """The settings of one column in `data.columns`."""
-    where = f"data.columns.{visible(name)}"
-    given = {"type": value} if isinstance(value, str) else value
-    if not isinstance(given, dict):
-        raise ConfigError(where, "must be a type or a map with `type`", f"`{value}`")
-    for key, setting in given.items():
-        if key in CHOICES:
-            if setting not in CHOICES[key]:
-                raise not_one_of(f"{where}.{key}" if isinstance(value, dict) else where, setting, CHOICES[key])
-        elif key == "indicator":
-            if not isinstance(setting, bool):
-                raise ConfigError(f"{where}.indicator", "must be `true` or `false`", f"`{setting}`")
-        elif key in ("value", "size", "rare"):
-            number = isinstance(setting, int | float) and not isinstance(setting, bool) and np.isfinite(setting)
-            if key == "value" and not number:
-                raise ConfigError(f"{where}.value", "must be a finite number", f"`{setting}`")
-            if key != "value" and not (number and setting >= 1 and int(setting) == setting):
-                raise ConfigError(f"{where}.{key}", "must be a whole number, at least 1", f"`{setting}`")
-        else:
-            raise not_one_of(where, key, (*CHOICES, "indicator", "value", "size", "rare"))
-    return given
 
 
 def target_columns(frame: Frame, data: Any) -> list[str]:
@@ -223,7 +150,7 @@ def _numbered(frame: Frame, name: str) -> list[str]:
 
 
 def task_of(frame: Frame, columns: Sequence[str], task: str | None) -> str:
-    """Infer the task: classes for texts or few whole numbers, labels for several columns of 0 and 1."""
+    """Infer the task: classes for texts and numbers that are codes, labels for several columns of 0 and 1."""
     if task is not None:
         if task == "classes" and len(columns) > 1:
             raise ConfigError("data.task", "`classes` must have one target column", str(len(columns)))
@@ -236,9 +163,7 @@ def task_of(frame: Frame, columns: Sequence[str], task: str | None) -> str:
     column = frame.columns[columns[0]]
     if column.is_text:
         return "classes"
-    values = column.values[~np.isnan(column.values)]
-    whole = bool((values == np.floor(values)).all())
-    return "classes" if whole and len(np.unique(values)) <= max(2, min(100, len(values) // 10)) else "numbers"
+    return "classes" if are_classes(frame.numbers(columns[0])) else "numbers"
 
 
 def divided(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.config.build import LBFGSSettings, Plan, trainer_of
+from fastbp.data.plan import Seen
 from fastbp.errors import ConfigError
 from fastbp.runs.subject import subject_of
 from fastbp.spec.graph import INPUT, Graph
@@ -33,8 +34,10 @@ class Outline:
 
     layers: list[Row]
     rows: dict[str, int]
+    columns: list[Seen]
     task: str
     targets: list[str]
+    shares: dict[str, float]
     parameters: int
     steps: int
     memory: int
@@ -45,8 +48,10 @@ class Outline:
         return {
             "layers": [asdict(layer) for layer in self.layers],
             "rows": self.rows,
+            "columns": [asdict(column) for column in self.columns],
             "task": self.task,
             "targets": self.targets,
+            "shares": self.shares,
             "parameters": self.parameters,
             "steps_per_epoch": self.steps,
             "memory_bytes": self.memory,
@@ -73,7 +78,14 @@ def outline(plan: Plan) -> Outline:
     memory = _memory(plan, graph, count, batch) + sum(part.X.nbytes + part.y.nbytes for part in subject.parts.values())
     steps = -(-rows["train"] // batch)
     names = subject.recipe.outputs.names
-    return Outline(layers, rows, subject.task, names, count, steps, memory, subject.resolved)
+    shares = shares_of(names, subject.parts["train"].y) if subject.task == "classes" else {}
+    return Outline(layers, rows, subject.seen, subject.task, names, shares, count, steps, memory, subject.resolved)
+
+
+def shares_of(names: list[str], y: Any) -> dict[str, float]:
+    """The share of the training rows that each class has."""
+    counts = np.bincount(y, minlength=len(names))
+    return {name: float(count) / len(y) for name, count in zip(names, counts, strict=True)}
 
 
 def _memory(plan: Plan, graph: Graph, parameters: int, batch: int) -> int:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fastbp.config.schema import Data
+from fastbp.data.categories import Category
 from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame
-from fastbp.data.inputs import Category
 from fastbp.data.prepare import Part, part_of
 from fastbp.data.recipe import Recipe
 from fastbp.errors import CheckpointError, DataError, visible

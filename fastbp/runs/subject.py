@@ -15,6 +15,7 @@ from fastbp.config.build import Plan, layers_of, network_of
 from fastbp.config.check import fail, one_of, path_of, show
 from fastbp.config.resolve import resolved
 from fastbp.config.text import as_yaml
+from fastbp.data.plan import Seen
 from fastbp.data.prepare import LOSS_OF, Part, prepare
 from fastbp.data.recipe import Recipe
 from fastbp.errors import ConfigError
@@ -40,6 +41,8 @@ class Subject:
         Those of the plan, or defaults for the task.
     resolved : dict
         The configuration with every default.
+    seen : list of Seen
+        What the columns of the table are.
     """
 
     plan: Plan
@@ -48,6 +51,7 @@ class Subject:
     loss: Any
     metrics: list[str]
     resolved: dict[str, Any]
+    seen: list[Seen]
 
     @property
     def task(self) -> str:
@@ -124,7 +128,8 @@ def subject_of(plan: Plan) -> Subject:
     loss = plan.loss if plan.loss is not None else loss_of(LOSS_OF[task])
     named = config.trainer.metrics
     metrics = METRICS[task] if named is None else list(named)
-    found = Subject(plan, prepared.parts, prepared.recipe, loss, metrics, resolved(plan, loss, metrics, task))
+    every = resolved(plan, loss, metrics, task)
+    found = Subject(plan, prepared.parts, prepared.recipe, loss, metrics, every, prepared.seen)
     found.check_class_weight()
     return found
 

@@ -212,7 +212,7 @@ def test_check_shows_layers_rows_and_parameters_and_compiles_nothing(here):
     *shown, last = done.stdout.splitlines()
     assert last == "0"
     assert re.match(r"0 Linear +6 +16 +112$", shown[1])
-    assert "classes: no, yes" in shown
+    assert next(line for line in shown if "classes" in line) == "2 classes: no 55%, yes 45%"
     assert "train 210 rows, validation 45 rows, test 45 rows" in shown
 
 

@@ -181,7 +181,7 @@ CASES = {
     ),
     "column type unknown": (
         data("path: a.csv\ncolumns:\n  a: number\n  b: numbr"),
-        "c.yaml:5: `data.columns.b` must be one of `number`, `category`, `ignore`, `target`, `weight`"
+        "c.yaml:5: `data.columns.b` must be one of `number`, `category`, `date`, `words`, `ignore`, `target`, `weight`"
         ", got `numbr`\n"
         "hint: did you mean `number`?",
     ),
