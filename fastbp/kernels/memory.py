@@ -57,30 +57,29 @@ def first_lanes(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
     return builder.icmp_signed("<", lane_numbers(lanes), limit)
 
 
-@intrinsic
-def expect_to_write(typing_context: Any, address: Any) -> Any:
-    """Ask for the line at `address` to be brought near, as one that will be written; it need not be one of ours."""
+def _asking(writing: int, near: int) -> Any:
+    """The code that asks for a line at an address, for writing or not, near a level of the caches; any address will do."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         place = pointer(builder, args[0], I8)
-        writing, near, data = (ir.Constant(I32, value) for value in (1, 3, 1))
-        call_llvm(builder, "llvm.prefetch.p0", ir.VoidType(), [place, writing, near, data])
+        call_llvm(
+            builder, "llvm.prefetch.p0", ir.VoidType(), [place, *(ir.Constant(I32, n) for n in (writing, near, 1))]
+        )
         return context.get_dummy_value()
 
-    return types.void(types.int64), generate
+    return generate
+
+
+@intrinsic
+def expect_to_write(typing_context: Any, address: Any) -> Any:
+    """Ask for the line at `address` to be brought near, as one that will be written."""
+    return types.void(types.int64), _asking(1, 3)
 
 
 @intrinsic
 def expect_to_read(typing_context: Any, address: Any) -> Any:
-    """Ask for the line at `address` to be brought into the second cache; it need not be one of ours."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = pointer(builder, args[0], I8)
-        reading, second, data = (ir.Constant(I32, value) for value in (0, 2, 1))
-        call_llvm(builder, "llvm.prefetch.p0", ir.VoidType(), [place, reading, second, data])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), generate
+    """Ask for the line at `address` to be brought into the second cache."""
+    return types.void(types.int64), _asking(0, 2)
 
 
 # --- lines -----------------------------------------------------------------------------------------------------------

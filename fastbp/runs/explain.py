@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.data.inputs import Inputs, Numbers
+from fastbp.data.inputs import Inputs
+from fastbp.data.numbers import Numbers
 from fastbp.data.prepare import Part
 from fastbp.errors import ConfigError
 from fastbp.pictures.bars import Bar, bars
