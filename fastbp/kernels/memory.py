@@ -57,31 +57,6 @@ def first_lanes(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
     return builder.icmp_signed("<", lane_numbers(lanes), limit)
 
 
-def _asking(writing: int, near: int) -> Any:
-    """The code that asks for a line at an address, for writing or not, near a level of the caches; any address will do."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = pointer(builder, args[0], I8)
-        call_llvm(
-            builder, "llvm.prefetch.p0", ir.VoidType(), [place, *(ir.Constant(I32, n) for n in (writing, near, 1))]
-        )
-        return context.get_dummy_value()
-
-    return generate
-
-
-@intrinsic
-def expect_to_write(typing_context: Any, address: Any) -> Any:
-    """Ask for the line at `address` to be brought near, as one that will be written."""
-    return types.void(types.int64), _asking(1, 3)
-
-
-@intrinsic
-def expect_to_read(typing_context: Any, address: Any) -> Any:
-    """Ask for the line at `address` to be brought into the second cache."""
-    return types.void(types.int64), _asking(0, 2)
-
-
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 

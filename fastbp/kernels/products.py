@@ -13,9 +13,10 @@ An epilogue is applied while the tile is in registers: relu (forward), or the ma
 
 from __future__ import annotations
 
+from fastbp.kernels.ahead import expect_to_read
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import note_magnitude
-from fastbp.kernels.memory import bytes_of, expect_to_read
+from fastbp.kernels.memory import bytes_of
 from fastbp.kernels.ops import EPILOGUE_NONE, ProductOp
 from fastbp.kernels.tile import ROWS, TILE_M, TILE_N, tile
 from fastbp.kernels.vector import LINE
