@@ -6,6 +6,7 @@ import pytest
 import fastbp as fb
 from fastbp.autodiff import groups
 from fastbp.autodiff.program import Program
+from fastbp.engine.ops import Ops
 from tests.kernels.harness import same_bits
 
 
@@ -37,6 +38,17 @@ def test_blocks_of_any_size_give_the_same_bits(shape, dtype, monkeypatch):
         found.append([np.asarray(v) for v in (F(*args), *F.gradient(*args), *F.hessian_vector(args, args))])
     for others in found[1:]:
         assert all(same_bits(a, b) for a, b in zip(found[0], others, strict=True))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_memory_that_is_used_again_changes_no_bit(shape, monkeypatch):
+    args = arguments(*shape, "float64")
+    found = []
+    for _ in range(2):
+        F = fb.trace(f)
+        found.append([np.asarray(v) for v in (F(*args), *F.gradient(*args), *F.hessian_vector(args, args))])
+        monkeypatch.setattr(Ops, "places", lambda self, ops, moments, among: {})
+    assert all(same_bits(a, b) for a, b in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s[0]}x{s[1]}")

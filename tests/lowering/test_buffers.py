@@ -61,6 +61,7 @@ JOINED: list[Any] = [
     lambda a, b, n, layer: a * b.mean() + 0.5,
     lambda a, b, n, layer: layer(a),
     lambda a, b, n, layer: fb.Linear(n)(a),
+    lambda a, b, n, layer: fb.Linear(n)(a) + a,
     lambda a, b, n, layer: fb.Linear(n)(fb.relu(fb.Linear(2 * n)(a))) + b,
 ]
 
