@@ -58,6 +58,15 @@ def row_phases(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], lis
     return out, phases
 
 
+def moments_of(phases: list[Phase]) -> list[int]:
+    """When each op as it was lowered runs on a row: one after another, but where columns are tasks, all of a phase."""
+    found: list[int] = []
+    for phase in phases:
+        begin = found[-1] + 1 if found else 0
+        found += [begin + (i if phase.groups == 1 else 0) for i in range(phase.op_count)]
+    return found
+
+
 MOST_PHASES = MAX_PHASES - 6  # the rest are for weights
 
 

@@ -111,12 +111,10 @@ class Rows:
         """Buffers that an op writes, and which lanes."""
         if op.whole_columns or isinstance(op, JoinOp) or op.c.start not in self.kept:
             return []
-        lanes = np.ones(self.kept[op.c.start].lanes, bool)
-        if op.name == "branch_copy":
-            lanes[: op.to], lanes[op.to + op.count :] = False, False
-        found = [(op.c.start, lanes)]
-        second = _has_second(op)
-        return [*found, (op.y.start, lanes)] if second and op.y.start != op.c.start else found
+        first, end = (op.to, op.to + op.count) if op.name == "branch_copy" else (0, op.panels * self.in_line)
+        found = [op.c.start, op.y.start] if _has_second(op) and op.y.start != op.c.start else [op.c.start]
+        columns = {address: np.arange(self.kept[address].lanes) for address in found}  # of places that may be wider
+        return [(address, (first <= lanes) & (lanes < end)) for address, lanes in columns.items()]
 
     def _operands(self, op: Any) -> list[int]:
         """Buffers that an op reads."""
@@ -222,8 +220,9 @@ class Rows:
         for address, expected in self.reads[number].items():
             kept = self.kept[address]
             matrix = "a" if op.a.start == address else "y"
+            width = op.width if matrix == "a" else op.panels * self.in_line
             part = share if op.fields[matrix].per_panel else (0, kept.buffer.panels)
-            lanes = slice(part[0] * self.in_line, min(part[1] * self.in_line, kept.buffer.width))
+            lanes = slice(part[0] * self.in_line, min(part[1] * self.in_line, width))
             if op.name == "branch_copy":
                 lanes = slice(op.first, op.first + op.count)
             self._check_writers(self._where(number), kept, expected, r0, r1, lanes)
