@@ -191,7 +191,7 @@ trainer:
 
 `-c FILE` lays a further file over those before it, from left to right, and `--set trainer.epochs=5` sets one key over
 all of them: maps are merged key by key, everything else is replaced, and another `name` leaves nothing of the settings
-of the one below.
+of the one below. Several `--set` may stand in any order: each gives other settings, and none of them is lost.
 
 YAML is read by the rules of version 1.2 and holds what JSON can: `1e-3` is a number, `no` and `on` are strings, and a
 key stands once. Files have at most 1 MiB and 32 levels. Aliases, tags and numbers that are not finite are refused, as

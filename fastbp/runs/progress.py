@@ -83,7 +83,7 @@ class Progress:
         self._last = row
         monitor = run.monitor.name
         if best:
-            self._best = f"best {number(row[monitor])} at {row['epoch'] + 1}"
+            self._best = f"best {number(row[monitor])} at {row['epoch']}"
         if self.quiet:
             return
         if self.live:
@@ -91,7 +91,7 @@ class Progress:
             return
         values = " ".join(f"{k}={number(v)}" for k, v in row.items() if k not in ("epoch", "lr"))
         speed = rate(self._speed(history, time.perf_counter()))
-        self._write(f"epoch {row['epoch'] + 1}/{run.plan.config.trainer.epochs} {values} {speed}/s{' *' * best}\n")
+        self._write(f"epoch {row['epoch']}/{run.plan.config.trainer.epochs} {values} {speed}/s{' *' * best}\n")
 
     def _write(self, text: str) -> None:
         """Write, ignoring a closed pipe."""

@@ -14,9 +14,9 @@ from fastbp.runs.progress import Progress, clock, number, rate
 from fastbp.train.history import History
 
 ROWS = [
-    {"epoch": 0, "loss": 1.0, "val_loss": 1.5, "val_accuracy": 0.5, "lr": 0.1},
-    {"epoch": 1, "loss": 0.5, "val_loss": 0.75, "val_accuracy": 0.75, "lr": 0.1},
-    {"epoch": 2, "loss": 0.25, "val_loss": 1.0, "val_accuracy": 0.7, "lr": 0.1},
+    {"epoch": 1, "loss": 1.0, "val_loss": 1.5, "val_accuracy": 0.5, "lr": 0.1},
+    {"epoch": 2, "loss": 0.5, "val_loss": 0.75, "val_accuracy": 0.75, "lr": 0.1},
+    {"epoch": 3, "loss": 0.25, "val_loss": 1.0, "val_accuracy": 0.7, "lr": 0.1},
 ]
 
 
