@@ -156,7 +156,7 @@ def summary(result: dict[str, Any]) -> str:
     rows = [["", *names], *([s, *(number(result["metrics"][s][n]) for n in names)] for s in splits)]
     lines = [table(rows), ""]
     lines.append(f"best epoch {result['best_epoch']} of {result['epochs']}" + _why(result["stopped"]))
-    speed = f"{rate(result['samples_per_second'])} samples/s, {result['gflops']:.1f} GFLOP/s"
+    speed = f"{rate(result['samples_per_second'])} rows/s, {result['gflops']:.1f} GFLOP/s"
     if result.get("share_of_peak"):
         speed += f", {result['share_of_peak']:.0%} of this machine's peak"
     lines.append(f"{clock(result['seconds'])} for {result['steps']} steps, {speed}")

@@ -280,7 +280,7 @@ class Training(Callback):
                 **words,
             )
         except (Stopped, KeyboardInterrupt):
-            self.progress.end()
+            self.progress.stopped()
             raise
         except DivergedError:
             self.progress.end()
