@@ -43,7 +43,7 @@ def sealed(arrays: dict[str, Any], words: dict[str, str]) -> bytes:
     return head.replace(place + ZEROS.encode(), place + seal.encode()) + data
 
 
-def unsealed(path: Path, what: str, formats: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]:
+def unsealed(path: Path, what: str, formats: Sequence[str], callers: int = 0) -> tuple[dict[str, str], dict[str, Any]]:
     """Metadata and arrays of an undamaged file.
 
     Parameters
@@ -53,6 +53,8 @@ def unsealed(path: Path, what: str, formats: Sequence[str]) -> tuple[dict[str, s
         The kind of file, for messages.
     formats : list of str
         "format" of files with checksums, newest first, and last that of files without.
+    callers : int
+        More functions than one between the user's call and this one.
     """
     try:
         content = path.read_bytes()
@@ -71,7 +73,7 @@ def unsealed(path: Path, what: str, formats: Sequence[str]) -> tuple[dict[str, s
     if words["format"] == formats[-1] and not seal:
         warnings.warn(
             f"`{path}` was written by an older version and has no checksum; saving it again adds one",
-            stacklevel=3,
+            stacklevel=3 + callers,
         )
     elif not seal or xxh3_128_hexdigest(data) != words.get(DATA):
         raise CheckpointError(_damaged(path))

@@ -41,6 +41,11 @@ class Model:
             net = load(file)
         except OSError as error:
             raise CheckpointError(str(error)) from None
+        return cls.of(net, file)
+
+    @classmethod
+    def of(cls, net: Network, file: Path) -> Model:
+        """The model of a network whose file this is."""
         about: Any = net.about
         if not isinstance(about, dict):
             raise CheckpointError(f"`{file}` must hold an object about its network")
