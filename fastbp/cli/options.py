@@ -11,6 +11,7 @@ import click
 
 from fastbp.config.merging import merge, overrides
 from fastbp.config.text import Text, read
+from fastbp.spec.elsewhere import hint as hint_of
 
 Decorator = Callable[..., Any]
 
@@ -33,8 +34,12 @@ class Command(click.Command):
         known = [text for option in options for text in option.opts if text.startswith("--")]
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean `{close[0]}`?" if close else ""
-        if "--set" in known and (key := _key_named(name)):
+        if "--set" in known and name == "-m":
+            hint = f"`--set trainer.metrics=[{_value_of(name, args)}]` sets them"
+        elif "--set" in known and (key := _key_named(name)):
             hint = f"`--set {key}={_value_of(name, args)}` sets it"
+        elif not close:
+            hint = hint_of(name.lstrip("-").replace("-", "_"), config=True).removeprefix("hint: ")
         listed = ", ".join(f"`{text}`" for text in known)
         return f"an option must be one of {listed}, got `{name}`" + (f"\nhint: {hint}" if hint else "")
 

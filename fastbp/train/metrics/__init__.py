@@ -29,6 +29,7 @@ import numpy as np
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, ShapeError, brief, not_one_of
 from fastbp.spec.arrays import as_array
 from fastbp.spec.catalogue import facts_of
+from fastbp.spec.elsewhere import hint_of_name
 from fastbp.spec.losses import Loss, near_one
 from fastbp.train.metrics import inputs
 from fastbp.train.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, f1, precision, recall
@@ -136,6 +137,8 @@ with loss `mse`, got `accuracy`
         raise ConfigTypeError(f"`metric` must be the name of a metric, got `{brief(name)}`")
     numbered = re.fullmatch(r"top_([1-9][0-9]*)", name)
     if name not in METRICS and numbered is None:
+        if said := hint_of_name(name, METRICS):
+            raise ConfigError(f"`metric` must be one of {', '.join(f'`{n}`' for n in METRICS)}, got `{name}`\n{said}")
         raise not_one_of("metric", name, METRICS)
     row = "top_k" if numbered else name
     if loss is not None and row not in fitting(loss, several):
