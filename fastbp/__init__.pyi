@@ -93,7 +93,7 @@ from fastbp.spec.signals import concat as concat
 from fastbp import data as data
 from fastbp.autodiff.functions import erf as erf
 from fastbp import errors as errors
-from fastbp.model.files import load as load
+from fastbp.runs.loading import load as load
 from fastbp.spec.custom import loss as loss
 from fastbp.train import metrics as metrics
 from fastbp.model.mlp import mlp as mlp

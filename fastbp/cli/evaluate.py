@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from fastbp.cli.options import output_options
+from fastbp.cli.options import Command, json_option, refuse_delimiter
 from fastbp.cli.output import print_json, say
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=Command)
 @click.argument("model")
 @click.argument("files", nargs=-1)
 @click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help="By default those of the run.")
@@ -19,7 +19,7 @@ from fastbp.cli.output import print_json, say
 @click.option("--positive", metavar="CLASS", help="The one of two classes to report on; by default the second.")
 @click.option("--pictures", metavar="DIR", help="Write confusion.svg and calibration.svg to this folder.")
 @click.option("--delimiter", help="Field delimiter of .csv files; by default as in training.")
-@output_options
+@json_option
 def command(
     model: str,
     files: tuple[str, ...],
@@ -29,8 +29,6 @@ def command(
     pictures: str | None,
     delimiter: str | None,
     as_json: bool,
-    quiet: bool,
-    verbose: bool,
 ) -> None:
     """Loss, metrics and a report of MODEL, a network or a run's folder, on FILES.
 
@@ -42,6 +40,9 @@ def command(
 
     if files and part is not None:
         raise click.UsageError("`--part` must be left out where files are given")
+    if delimiter is not None and not files:
+        raise click.UsageError("`--delimiter` must be given together with FILES")
+    refuse_delimiter(delimiter, files)
     found = Model.load(model)
     settings, said, own = settings_of(model)
     names = list(metrics) or (own if own is not None else METRICS[found.recipe.outputs.task])

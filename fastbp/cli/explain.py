@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from fastbp.cli.options import output_options
+from fastbp.cli.options import Command, json_option, quiet_option
 from fastbp.cli.output import print_json, say, table
 
 
-@click.command("explain")
+@click.command("explain", cls=Command)
 @click.argument("run")
 @click.option("--part", metavar="NAME", help="Rows to look at: train, validation or test, the default.")
 @click.option("-m", "--metric", metavar="NAME", help="By default what the run monitors, or the first of its metrics.")
@@ -19,7 +19,8 @@ from fastbp.cli.output import print_json, say, table
 @click.option("--seed", default=0, show_default=True, help="Of the shuffles.")
 @click.option("--top", default=30, show_default=True, help="Number of columns to print, the most important ones.")
 @click.option("-o", "--output", "outputs", multiple=True, metavar="FILE", help="Write to a .json, .csv or .svg file.")
-@output_options
+@json_option
+@quiet_option
 def command(
     run: str,
     part: str | None,
@@ -30,7 +31,6 @@ def command(
     outputs: tuple[str, ...],
     as_json: bool,
     quiet: bool,
-    verbose: bool,
 ) -> None:
     """What each column of the table is worth to the network of RUN.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from fastbp.cli.options import Command
 from fastbp.cli.output import give
 from fastbp.writing import whole
 
@@ -20,7 +21,7 @@ CHUNK = 10_000  # rows written at once
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")  # first characters that make a spreadsheet read a text as a formula
 
 
-@click.command("predict")
+@click.command("predict", cls=Command)
 @click.argument("model")
 @click.argument("files", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="FILE", help="Output file, .csv, .jsonl or .npz; by default CSV on stdout.")

@@ -231,11 +231,13 @@ def init_of(text: Text, config: Config) -> Any:
 
 
 def _hidden(text: Text, config: Config) -> list[Any]:
-    """The hidden layers of `network.hidden`, without the last Linear."""
+    """The hidden layers of `network.hidden`, without the last Linear; none beside `network.layers`."""
     from fastbp.spec.catalogue import LAYERS
     from fastbp.spec.layers import Dropout, Linear
 
     network = config.network
+    if network.layers is not None:
+        return []
     activation, init = activation_of(text, config), init_of(text, config)
     layers: list[Any] = []
     for width in network.hidden if network.hidden is not None else [128]:
@@ -256,7 +258,7 @@ def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple
 
     text = plan.text
     if plan.layers is None:
-        layers = [*plan.hidden, Linear(outputs, init=plan.hidden[0].init if plan.hidden else None)]
+        layers = [*plan.hidden, Linear(outputs, init=init_of(text, plan.config))]
     else:
         layers = list(plan.layers)
     first = Embedding(embeddings) if embeddings and not isinstance(layers[0], Embedding) else None

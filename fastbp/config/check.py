@@ -14,6 +14,8 @@ from fastbp.config.places import Path_
 from fastbp.config.schema import SECTIONS, Config
 from fastbp.config.text import Text, dotted, scalar
 from fastbp.errors import ConfigError, not_one_of, visible
+from fastbp.spec.elsewhere import hint as hint_of_key
+from fastbp.spec.elsewhere import hint_of_name
 
 _KINDS = {
     "int": ["a whole number"],
@@ -66,14 +68,29 @@ def show(value: Any) -> str:
 
 def one_of(text: Text, path: Path_, value: Any, names: Iterable[str]) -> ConfigError:
     """The error for an unknown name, with the nearest known one."""
+    if said := hint_of_name(value, names):
+        return fail(text, path, must_be(names), show(value)).at(hint=said)
     if isinstance(value, str):
         return not_one_of(dotted(path), visible(value), names).at(place=text.place(path))
-    return fail(text, path, f"must be one of {', '.join(f'`{n}`' for n in names)}", show(value))
+    return fail(text, path, must_be(names), show(value))
+
+
+def must_be(names: Iterable[str]) -> str:
+    """The requirement to be one of some names."""
+    return f"must be one of {', '.join(f'`{n}`' for n in names)}"
 
 
 def unknown(text: Text, path: Path_, key: str, known: Any) -> ConfigError:
     """The error for an unknown key, with the nearest known one, here or in another section."""
     names = sorted(known)
+    must = f"{'' if path else 'a config '}must have known keys only"
+    said = hint_of_key(key, config=True)
+    if (
+        said
+        and f"`{dotted((*path, key))}`" not in said
+        and not difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.9)
+    ):
+        return ConfigError(dotted(path) or None, must, show(key), said, text.place((*path, key)))
     close = difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.6)
     elsewhere = [f"{s}.{key}".lstrip(".") for s, cls in SECTIONS.items() if key in cls.__struct_fields__]
     if dotted(path) == "trainer" and key in _OFTEN:
@@ -85,7 +102,6 @@ def unknown(text: Text, path: Path_, key: str, known: Any) -> ConfigError:
     else:
         there = f"there {'are' if len(names) > 1 else 'is'} {', '.join(f'`{n}`' for n in names)}"
         hint = f"did you mean `{close[0]}`?" if close else there
-    must = f"{'' if path else 'a config '}must have known keys only"
     return ConfigError(dotted(path) or None, must, show(key), hint, text.place((*path, key)))
 
 

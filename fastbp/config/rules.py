@@ -25,11 +25,16 @@ def together(text: Text, config: Config) -> None:
     network = config.network
     if network.layers is not None:
         said = text.data.get("network", {})
-        given = [key for key in ("hidden", "norm", "dropout", "init") if said.get(key) not in (None, 0)]
+        keys = ("hidden", "activation", "norm", "dropout", "init")
+        given = [key for key in keys if said.get(key) not in (None, 0)]
         if given:
             raise fail(text, ("network", given[0]), "must not be given together with `network.layers`")
         if not network.layers:
             raise fail(text, ("network", "layers"), "must have at least one layer", "an empty list")
+    if network.hidden == []:
+        for key, plain in (("activation", ("relu", {"name": "relu"})), ("norm", (None,)), ("dropout", (0.0,))):
+            if getattr(network, key) not in plain:
+                raise fail(text, ("network", key), "must not be given without hidden layers", "`network.hidden` `[]`")
     _data(text, config.data)
     _split(text, config.data.split)
     _columns(text, config.data)
@@ -67,8 +72,11 @@ def _data(text: Text, data: Data) -> None:
         task = _SOURCES[source]
         if data.task not in (None, task):
             raise fail(text, ("data", "task"), f"must be `{task}` with `data.source` `{source}`", f"`{data.task}`")
-    if source == "digits":
         plain = Data()
+        for key in ("delimiter", "header"):
+            if getattr(data, key) != getattr(plain, key):
+                raise fail(text, ("data", key), f"must be given with files, not with `data.source` `{source}`")
+    if source == "digits":
         for key in ("rows", "noise", "classes"):
             if getattr(data, key) != getattr(plain, key):
                 message = f"must be given with a synthetic `data.source` only, not with `{source}`"

@@ -16,20 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.config.places import DEEPEST, Lines, Path_, tokens, wrong
-from fastbp.errors import ConfigError, DependencyError, escaped, visible
+from fastbp.errors import ConfigError, DependencyError, visible
 
+CONFIGS = (".yaml", ".yml", ".toml", ".json")
 MOST_BYTES = 1 << 20
 MOST_VALUES = 100_000
 DIGITS = 4300  # of an integer; the limit of Python's parser
-# Keys that take a name, or a map with `name` and settings.
-NAMED = (
-    ("network", "activation"),
-    ("network", "init"),
-    ("trainer", "loss"),
-    ("trainer", "optimizer"),
-    ("trainer", "schedule"),
-)
-
 _INT = re.compile(r"[-+]?[0-9]+")
 _OCT = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
@@ -125,7 +117,7 @@ def read(path: str | Path) -> Text:
     """Read a configuration file; its suffix gives the format: .yaml, .yml, .toml or .json."""
     name = str(path)
     suffix = Path(path).suffix.lower()
-    if suffix not in (".yaml", ".yml", ".toml", ".json"):
+    if suffix not in CONFIGS:
         raise wrong(name, "must end in `.yaml`, `.yml`, `.toml` or `.json`", f"`{suffix}`")
     try:
         if not Path(path).is_file() and not Path(path).is_dir() and Path(path).exists():  # reading a pipe would block
@@ -151,7 +143,7 @@ def parse(content: str, name: str = "config", suffix: str = ".yaml") -> Text:
     elif suffix == ".json":
         out = _json(content, name)
     else:
-        out = _yaml(content, name)
+        out = parse_yaml(content, name)
     return out
 
 
@@ -178,7 +170,7 @@ def _twice(name: str, line: int, path: Path_, first: int) -> ConfigError:
 # YAML
 
 
-def _yaml(content: str, name: str, option: str | None = None) -> Text:
+def parse_yaml(content: str, name: str, option: str | None = None) -> Text:
     """A file, or the value of an option, which errors then name."""
     import yaml
 
@@ -290,64 +282,6 @@ def _json(content: str, name: str) -> Text:
         path, before, line = lines.again
         raise _twice(name, line, path, before)
     return Text(data, {path: (name, line) for path, line in lines.places.items()})
-
-
-# Merging
-
-
-def merge(below: Text, above: Text) -> Text:
-    """Merge one configuration over another: maps key by key, everything else is replaced.
-
-    A map with another `name`, such as ``optimizer: {name: ...}``, replaces the map below; one without a name is merged
-    into it.
-    """
-    places = dict(below.places)
-
-    def lay(under: Any, over: Any, path: Path_) -> Any:
-        if isinstance(under, dict) and isinstance(over, dict):
-            if "name" in over and path and over["name"] != under.get("name") and "name" in under:
-                forget(path)
-                return over
-            out = dict(under)
-            for key, value in over.items():
-                out[key] = lay(under[key], value, (*path, key)) if key in under else value
-            return out
-        if isinstance(over, dict) and "name" not in over and isinstance(under, str) and path in NAMED:
-            return {"name": under, **over}
-        forget(path)
-        return over
-
-    def forget(path: Path_) -> None:
-        for known in [p for p in places if p[: len(path)] == path]:
-            del places[known]
-
-    data = lay(below.data, above.data, ())
-    places.update(above.places)
-    return Text(data, places)
-
-
-def override(expression: str) -> Text:
-    """The configuration of ``--set a.b=value``; the value is read as YAML.
-
-    Examples
-    --------
-    >>> override("trainer.epochs=5").data
-    {'trainer': {'epochs': 5}}
-    """
-    where = f"--set {escaped(expression)}"
-    path, sign, content = expression.partition("=")
-    keys = path.strip().split(".")
-    if not sign or not all(keys):
-        raise ConfigError("--set", "must be a path and a value, such as `trainer.epochs=5`", f"`{expression}`")
-    option = f"--set {path}"
-    data = _yaml(f"value: {content}" if content.strip() else "value: ''", where, option).data
-    if len(data) > 1:
-        raise ConfigError(option, "must be one value on one line")
-    out: Any = data["value"]
-    for key in reversed(keys):
-        out = {key: out}
-    places: dict[Path_, tuple[str, int]] = {tuple(keys[: i + 1]): (where, 0) for i in range(len(keys))}
-    return Text(out, places)
 
 
 def one_line(value: str) -> str:

@@ -44,12 +44,14 @@ def to_bytes(net: Network) -> bytes:
     return sealed(arrays, header)
 
 
-def load(path: Any) -> Network:
+def load(path: Any, callers: int = 0) -> Network:
     """Read a network that `Network.save` wrote.
 
     Parameters
     ----------
     path : str or Path
+    callers : int
+        Functions between the user's call and this one; warnings name the user's line.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def load(path: Any) -> Network:
         raise IsADirectoryError(f"`{file}` must be a file that `Network.save` wrote, got a folder")
     if not file.is_file():
         raise FileNotFoundError(f"`{file}` must be a file that `Network.save` wrote, but does not exist")
-    header, found = unsealed(file, "a network of fastbp", FORMATS)
+    header, found = unsealed(file, "a network of fastbp", FORMATS, callers)
     try:
         graph = from_data(json.loads(header["network"]))
         net = Network._from_graph(graph, int(header["seed"]), header["dtype"])

@@ -11,9 +11,11 @@ from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.model.network import Network
 from fastbp.spec.catalogue import activation_named
 from fastbp.spec.checks import chance, whole
+from fastbp.spec.elsewhere import known_words
 from fastbp.spec.layers import Dropout, Layer, Linear
 
 
+@known_words
 def mlp(
     sizes: Any,
     activation: Any = "relu",

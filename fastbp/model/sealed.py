@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def sealed(arrays: dict[str, Any], words: dict[str, str]) -> bytes:
     return head.replace(place + ZEROS.encode(), place + seal.encode()) + data
 
 
-def unsealed(path: Path, what: str, formats: tuple[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
+def unsealed(path: Path, what: str, formats: Sequence[str], callers: int = 0) -> tuple[dict[str, str], dict[str, Any]]:
     """Metadata and arrays of an undamaged file.
 
     Parameters
@@ -50,8 +51,10 @@ def unsealed(path: Path, what: str, formats: tuple[str, str]) -> tuple[dict[str,
     path : Path
     what : str
         The kind of file, for messages.
-    formats : (str, str)
-        "format" of files with checksums, and of older ones without.
+    formats : list of str
+        "format" of files with checksums, newest first, and last that of files without.
+    callers : int
+        More functions than one between the user's call and this one.
     """
     try:
         content = path.read_bytes()
@@ -67,10 +70,10 @@ def unsealed(path: Path, what: str, formats: tuple[str, str]) -> tuple[dict[str,
     words, arrays = _parsed(path, content, head)
     if words.get("format") not in formats:
         raise CheckpointError(path, f"must be {what}", f"format `{words.get('format')}`")
-    if words["format"] == formats[1] and not seal:
+    if words["format"] == formats[-1] and not seal:
         warnings.warn(
             f"`{path}` was written by an older version and has no checksum; saving it again adds one",
-            stacklevel=3,
+            stacklevel=3 + callers,
         )
     elif not seal or xxh3_128_hexdigest(data) != words.get(DATA):
         raise CheckpointError(_damaged(path))

@@ -28,7 +28,7 @@ class Beside:
     Attributes
     ----------
     best : int, optional
-        The best epoch, from 0.
+        The best epoch, from 1.
     baseline : dict of str to float
         Loss and metrics of a network that says the same of every row.
     training : dict of str to float
@@ -112,11 +112,11 @@ def _panel(rows: Sequence[Row], names: list[str], top: int, beside: Beside) -> l
     axis = "loss" if losses else _titled(_plain(names[0])) if len(names) == 1 else "metric"
     axis += ", logarithmic" if scale.log else ""
     out.append(write(18, middle, axis, "soft", "middle", f' transform="rotate(-90 18 {middle:.1f})"'))
-    if beside.best is not None and 0 <= beside.best < last:
-        at = x(beside.best + 1)
+    if beside.best is not None and 1 <= beside.best <= last:
+        at = x(beside.best)
         out.append(rule(at, top + TOP - 6, at, bottom, "axis", ' stroke-dasharray="2 3"'))
         side = "end" if at > (LEFT + right) / 2 else "start"
-        out.append(write(at, top + TOP - 9, f"best epoch {beside.best + 1}", "soft", side))
+        out.append(write(at, top + TOP - 9, f"best epoch {beside.best}", "soft", side))
     labels: list[tuple[float, str, str]] = []
     for name, value in against.items():
         called = "baseline" if len(against) == 1 else f"{name} baseline"
@@ -132,12 +132,12 @@ def _panel(rows: Sequence[Row], names: list[str], top: int, beside: Beside) -> l
         ends = [row[name] for row in rows if there(row.get(name))]
         if ends:
             labels.append((y(ends[-1]), f"{name} {said(ends[-1])}", f"{color}fill"))
-        if beside.best is not None and 0 <= beside.best < last and there(rows[beside.best].get(name)):
-            place = y(rows[beside.best][name])
-            out.append(f'<circle cx="{x(beside.best + 1):.1f}" cy="{place:.1f}" r="3.5" class="{color}fill"/>')
+        if beside.best is not None and 1 <= beside.best <= last and there(rows[beside.best - 1].get(name)):
+            place = y(rows[beside.best - 1][name])
+            out.append(f'<circle cx="{x(beside.best):.1f}" cy="{place:.1f}" r="3.5" class="{color}fill"/>')
         reached = of_training.get(_plain(name))
         if reached is not None and beside.best is not None:
-            a, b = x(beside.best + 1), y(reached)
+            a, b = x(beside.best), y(reached)
             diamond = f"M{a:.1f},{b - 5:.1f} l5,5 l-5,5 l-5,-5 z"
             out.append(f'<path d="{diamond}" class="{color}" fill="none" stroke-width="1.6"/>')
             labels.append((b, f"◇ training rows {said(reached)}", f"{color}fill"))

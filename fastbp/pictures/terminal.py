@@ -14,7 +14,7 @@ NARROW = 10  # columns that a curve has at least
 
 
 def plot(rows: Sequence[dict[str, Any]], names: Sequence[str], width: int, height: int, best: int | None = None) -> str:
-    """Lists of numbers by epoch, one curve a name, with the epochs below and a mark at the best, counted from 0."""
+    """Lists of numbers by epoch, one curve a name, with the epochs below and a mark at the best, counted from 1."""
     values = [r[n] for r in rows for n in names if r.get(n) is not None]
     if not values:
         return "nothing to draw"
@@ -49,8 +49,8 @@ def plot(rows: Sequence[dict[str, Any]], names: Sequence[str], width: int, heigh
         text = "".join(chr(0x2800 + c) if c else " " for c in cell)
         out.append(f"{labels.get(i, ''):>{margin - 1}} {text} {named.get(i, '')}".rstrip())
     out.append(" " * margin + _epochs(last, across, columns))
-    if best is not None and 0 <= best < last:
-        at, said = across(best) // 2, f"best epoch {best + 1}"
+    if best is not None and 1 <= best <= last:
+        at, said = across(best - 1) // 2, f"best epoch {best}"
         fits = at + 2 + len(said) <= columns
         out.append(" " * margin + (" " * at + f"▲ {said}" if fits else f"{said} ▲".rjust(at + 1)))
     return "\n".join(out)

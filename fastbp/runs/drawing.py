@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastbp.config.build import plan_of
-from fastbp.config.text import read
+from fastbp.config.text import CONFIGS, read
 from fastbp.pictures.picture import Picture
 from fastbp.runs.prediction import saved
 from fastbp.runs.subject import subject_of
-
-CONFIGS = (".yaml", ".yml", ".toml", ".json")
 
 
 def drawing(path: str) -> Picture:

@@ -76,10 +76,9 @@ class RunFolder:
 
     @classmethod
     def old(cls, path: str, base: str = "runs") -> RunFolder:
-        """An existing run; "auto" is the newest one below `base` that can be resumed."""
+        """An existing run; "auto" is the newest one below `base`."""
         if path == "auto":
             found = [cls(p.parent) for p in Path(base).glob("*/config.yaml")]
-            found = [run for run in found if not run.result.exists()]
             if not found:
                 raise CheckpointError("--resume auto", f"must find a run to resume in `{base}`")
             path = str(max(found, key=lambda run: (run._last_written(), run.path.name)).path)
@@ -243,8 +242,8 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 def epoch_row(history: History, at: int, steps_of: int | None = None) -> dict[str, Any]:
-    """The record of an epoch."""
-    row: dict[str, Any] = {"epoch": at, "loss": history.loss[at]}
+    """The record of the epoch at this index; epochs are counted from 1."""
+    row: dict[str, Any] = {"epoch": at + 1, "loss": history.loss[at]}
     if history.val_loss:
         row["val_loss"] = history.val_loss[at]
     row |= {name: values[at] for name, values in history.metrics.items()}

@@ -44,7 +44,11 @@ class Model:
     @classmethod
     def load(cls, path: str) -> Model:
         """Read a model from a file, or the best network of a run's folder."""
-        net, file = saved(path)
+        return cls.of(*saved(path))
+
+    @classmethod
+    def of(cls, net: Network, file: Path) -> Model:
+        """The model of a network whose file this is."""
         about: Any = net.about
         if not isinstance(about, dict):
             raise CheckpointError(file, "must hold an object about its network")

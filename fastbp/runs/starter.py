@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from fastbp.errors import ConfigError, DataError, visible
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
 
 
-def starter(path: str, target: str | None, delimiter: str) -> str:
+def starter(path: str, targets: Sequence[str], delimiter: str) -> str:
     """The text of a configuration for the table at `path`.
 
     Names and values of the table are quoted, or escaped in comments, so a table cannot inject keys.
@@ -27,22 +28,30 @@ def starter(path: str, target: str | None, delimiter: str) -> str:
     data = Data(path=path, delimiter=delimiter)
     frame = read_paths(path, data)
     names = list(frame.columns)
-    if target is None:
-        target = "y" if "y" in names else "target" if "target" in names else names[-1] if names else None
-    if target is None or target not in frame.columns:
-        raise missing_column(frame, target or "y")
-    task = task_of(frame, [target], None)
+    if not targets:
+        found = "y" if "y" in names else "target" if "target" in names else names[-1] if names else "y"
+        targets = [found]
+    for i, target in enumerate(targets):
+        if target not in frame.columns:
+            raise missing_column(frame, target)
+        if target in targets[:i]:
+            raise ConfigError("--target", "must name each column once", f"`{target}` twice")
+    task = task_of(frame, targets, None)
     lines = [f"# {len(frame):,} rows of {visible(path)}.", f"name: {one_line(_slug(path))}", "seed: 0", "", "data:"]
     lines += [f"  path: {one_line(path)}"]
     if delimiter != ",":
         lines.append(f"  delimiter: {one_line(delimiter)}")
-    lines += [f"  target: {one_line(target)}", f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
+    if len(targets) == 1:
+        lines.append(f"  target: {one_line(targets[0])}")
+    else:
+        lines += ["  target:", *(f"    - {one_line(target)}" for target in targets)]
+    lines += [f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
     if frame.matrix is None:
-        lines += _columns(frame, [name for name in names if name != target])
+        lines += _columns(frame, [name for name in names if name not in targets])
     lines += [
         "  scale: standard  # of numbers; robust and quantile tolerate outliers; or none",
         "  missing: mean  # or median, constant, refuse",
-        f"  indicator: {str(_any_missing(frame, target)).lower()}  # an indicator column for missing numbers",
+        f"  indicator: {str(_any_missing(frame, targets)).lower()}  # an indicator column for missing numbers",
         "  encode: one_hot  # of categories; embedding learns a table for each",
         "  split:",
         "    validation: 0.15",
@@ -103,8 +112,8 @@ def _slug(path: str) -> str:
     return kept[:64] or "run"
 
 
-def _any_missing(frame: Frame, target: str) -> bool:
-    numbers = [c.values for n, c in frame.columns.items() if n != target and c.values.dtype.kind == "f"]
+def _any_missing(frame: Frame, targets: Sequence[str]) -> bool:
+    numbers = [c.values for n, c in frame.columns.items() if n not in targets and c.values.dtype.kind == "f"]
     return any(np.isnan(v).any() for v in numbers)
 
 

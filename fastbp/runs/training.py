@@ -24,6 +24,7 @@ from fastbp.runs.progress import Progress
 from fastbp.runs.scores import baseline, gflops, pictures, score, told
 from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
 from fastbp.runs.subject import absolute, subject_of
+from fastbp.runs.told import FORMAT
 from fastbp.train.callbacks import Callback, EarlyStopping, Monitor, ReduceLROnPlateau
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.history import History
@@ -68,7 +69,8 @@ class Training(Callback):
         self.checkpoint: Checkpoint | None = Checkpoint.load(folder.checkpoint) if going_on else None
         if self.checkpoint is not None:
             self._check(self.checkpoint, name)
-        self.best: dict[str, Any] = {"value": None, "epoch": -1}
+        self.best: dict[str, Any] = {"value": None, "epoch": 0}
+        self.idle: tuple[str, str] | None = None  # why nothing was trained, and a hint
         self.best_arrays: dict[str, Any] = {}
 
     def _check(self, found: Checkpoint, monitor: str) -> None:
@@ -80,7 +82,9 @@ class Training(Callback):
             raise CheckpointError(folder.config, "must keep the run's initial settings", what)
         epochs, wanted = found.epochs_begun, self.plan.config.trainer.epochs
         if wanted < epochs:
-            raise ConfigError("trainer.epochs", f"must be at least {epochs}, the epochs begun so far", f"`{wanted}`")
+            must = f"must be at least {epochs}, the epochs begun so far"
+            got = f"`{wanted}`, so nothing was trained"
+            raise ConfigError("trainer.epochs", must, got, place=self.plan.text.place(("trainer", "epochs")))
         if found.rows != self.subject.fingerprint:
             raise CheckpointError(folder.path, "must be resumed with the same rows, but its files have others")
         measured = ["val_loss", *(f"val_{name}" for name in self.subject.metrics)] if "validation" in parts else []
@@ -136,7 +140,7 @@ class Training(Callback):
         at = len(history.loss) - 1
         improved = self.monitor.improved(history)
         if improved or not self.best_arrays:
-            self.best = {"value": self.monitor.best, "epoch": at}
+            self.best = {"value": self.monitor.best, "epoch": at + 1}
             evaluated = trainer.evaluated
             self.best_arrays = {"flat": evaluated.flat, "states": evaluated.states.flat()}
         row = epoch_row(history, at)
@@ -183,6 +187,7 @@ class Training(Callback):
         with self.signals:  # a stop after the last epoch has no effect
             if self._is_complete():
                 history = self._restored()
+                self.idle = self._why_idle(history)
                 # Written after the last checkpoint, so missing if the process died in between.
                 self._write_history(history)
                 self.save_networks()
@@ -200,6 +205,19 @@ class Training(Callback):
         if found is None or not found.done:
             return False
         return self._stays_stopped(found.history) or len(found.history.loss) >= self.plan.config.trainer.epochs
+
+    def _why_idle(self, history: History) -> tuple[str, str]:
+        """The sentence about a complete run that was to go on, and a hint."""
+        done = len(history.loss)
+        if done >= self.plan.config.trainer.epochs:
+            return (
+                f"nothing was trained, as `trainer.epochs` is `{done}` and so many were done before",
+                f"`--set trainer.epochs={2 * done}` trains {done} more",
+            )
+        return (
+            f"nothing was trained, as the run has ended after {done} epochs: {history.stopped}",
+            "another `trainer.early_stopping` goes on",
+        )
 
     def _restored(self) -> History:
         """Restore trainer and best network from the checkpoint; returns the history."""
@@ -263,7 +281,7 @@ class Training(Callback):
                 **words,
             )
         except (Stopped, KeyboardInterrupt):
-            self.progress.end()
+            self.progress.stopped()
             raise
         except DivergedError:
             self.progress.end()
@@ -286,6 +304,7 @@ class Training(Callback):
         constant, drawn = (baseline(train, p, net.outputs, loss, named, recipe) for p in (parts[last], seen))
         seconds = history.seconds
         result = {
+            "format": FORMAT,
             "run_dir": str(folder.path),
             "metrics": metrics,
             "baseline": constant,

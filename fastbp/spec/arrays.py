@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.engine.compiler import kernel_address, sweep
-from fastbp.errors import DataError, DataTypeError, ShapeError
+from fastbp.errors import DataError, DataTypeError, ShapeError, visible
 
 
 def read(name: str, value: Any) -> NDArray[Any]:
@@ -28,10 +28,21 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
     """Any array of real numbers."""
     array = read(name, value)
     if array.dtype.kind not in "fiub":
-        raise DataTypeError(name, "must be real numbers", f"dtype `{array.dtype}`")
+        raise DataTypeError(name, "must be real numbers", *(_column_of_texts(value) or (f"dtype `{array.dtype}`",)))
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise DataError(name, "must have no masked values", f"{int(np.ma.getmaskarray(value).sum())}")
     return array
+
+
+def _column_of_texts(value: Any) -> tuple[str, str] | None:
+    """The first column of a frame that is not of numbers, and the first cell of it that is none, with a hint."""
+    for column in value.columns if hasattr(value, "columns") and hasattr(value, "__getitem__") else ():
+        cells = np.asarray(value[column])
+        if cells.dtype.kind not in "fiub":
+            odd = next((cell for cell in cells.tolist() if not isinstance(cell, int | float)), cells.dtype)
+            hint = "`fastbp train` encodes columns of texts, and `fb.load` of its folder predicts frames"
+            return f"`{visible(str(odd))}` in column `{visible(str(column))}`", hint
+    return None
 
 
 def to_dtype(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
-from fastbp.spec.catalogue import LAYERS, is_layer
+from fastbp.spec.catalogue import LAYERS, activation_named, is_layer
 from fastbp.spec.checks import whole
 from fastbp.spec.gates import Concat, Slice
 from fastbp.spec.layers import Embedding, Layer
@@ -203,6 +203,8 @@ def chain(layers: Any, inputs: Any) -> Graph:
         raise ConfigError("layers", "must hold at least one layer", "`[]`")
     builder = Builder([(None, whole("inputs", inputs, 1))])
     for index, layer in enumerate(layers):
+        if isinstance(layer, str):
+            layer = activation_named(f"layers[{index}]", layer)
         if not is_layer(layer):
             hint = ""
             if isinstance(layer, type) and issubclass(layer, Layer):

@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.spec.checks import between, chance, flag, small, whole
+from fastbp.spec.elsewhere import KnownWords
 from fastbp.spec.initial import Init, init_spec
 
 Draws = dict[str, tuple[Init, tuple[int, ...], int, int]]  # part -> initialiser, shape, fan in, fan out
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(KnownWords):
     """Base of all layers: name in files, output features by input features, and parameters."""
 
     kind: ClassVar[str] = ""
@@ -117,6 +118,9 @@ class Linear(Layer):
 
     def __post_init__(self) -> None:
         self._check("features", whole, 1)
+        if type(self.bias) is int and self.bias > 1:
+            hint = f"`fb.Linear({self.bias})` takes outputs only: its inputs are those of the layer before"
+            raise ConfigTypeError("Linear.bias", "must be True or False", f"`{self.bias}`", hint)
         self._check("bias", flag)
         self._check("ntk", flag)
         for name in ("init", "bias_init"):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
 from fastbp.spec import arrays
+from fastbp.spec.elsewhere import KnownWords
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(KnownWords):
     """Base of all losses.
 
     Parameters

@@ -137,7 +137,7 @@ class EarlyStopping(Callback):
         self.patience = whole("EarlyStopping.patience", patience, 0)
         self.restore_best = flag("EarlyStopping.restore_best", restore_best)
         self._monitor = Monitor("EarlyStopping", monitor, mode, min_delta)
-        self.best_epoch = -1
+        self.best_epoch = 0  # counted from 1
 
     @property
     def best(self) -> float | None:
@@ -146,11 +146,11 @@ class EarlyStopping(Callback):
 
     def begin(self, trainer: Trainer, history: History) -> None:
         self._monitor.begin(trainer, history)
-        self.best_epoch = -1
+        self.best_epoch = 0
         self._kept: Any = None
 
     def epoch(self, trainer: Trainer, history: History) -> None:
-        at = len(history.loss) - 1
+        at = len(history.loss)
         if self._monitor.improved(history):
             self.best_epoch = at
             if self.restore_best:

@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.spec.checks import flag, from_zero, positive
+from fastbp.spec.elsewhere import KnownWords
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class Optimizer(KnownWords):
     """Base of all optimisers.
 
     `update` is a step's formula, for readers; its twin in `fastbp.reference` is called `kind`.

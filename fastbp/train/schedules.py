@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.numerics.exact import cos_turns, log2, power
 from fastbp.spec.checks import between, chance, positive, whole
+from fastbp.spec.elsewhere import KnownWords
 
 Array = NDArray[np.float64]
 
@@ -62,7 +63,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(KnownWords):
     """Base of all schedules: a name in files, a linear warm-up, and factors.
 
     Parameters

@@ -15,10 +15,12 @@ from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import team_sizes
 from fastbp.model.network import Network
 from fastbp.spec.checks import seed_of, signed, whole
+from fastbp.spec.elsewhere import known_words
 from fastbp.spec.losses import Loss
 from fastbp.train.adam import Adam
 from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.calls import LABELS, MOST_STEPS, ONE_CALL_WORK, Pace, Rates, as_read, fits_one_call
+from fastbp.train.catalogue import optimizer_named, schedule_named
 from fastbp.train.class_weights import row_weights
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
@@ -36,16 +38,16 @@ class Trainer(Snapshots):
     net : Network
     loss : str or Loss
         A name such as "cross_entropy", "mse" or "huber", or a loss with settings such as ``fb.Huber(delta=0.5)``.
-    optimizer : Optimizer
-        By default ``fb.Adam(lr=1e-3)``.
+    optimizer : str or Optimizer
+        A name such as "sgd", or an optimiser with settings; by default ``fb.Adam(lr=1e-3)``.
     batch_size : int, >= 1
     threads : int, optional
         At most so many, by default one per processor of this process. Results do not depend on it, to the bit.
     seed : int, optional
         Of dropout and of the order of batches; by default the network's.
-    schedule : Schedule, optional
-        Multiplies the optimiser's learning rate at step t, counted over all steps of this trainer; without `steps` of
-        its own it ends with the current `fit` or `run`.
+    schedule : str or Schedule, optional
+        A name such as "cosine", or one with settings. Multiplies the optimiser's learning rate at step t, counted over
+        all steps of this trainer; without `steps` of its own it ends with the current `fit` or `run`.
     clip_norm : float, > 0, optional
         Limit of the norm of all gradients together.
     clip_value : float, > 0, optional
@@ -73,15 +75,16 @@ class Trainer(Snapshots):
     (True, True)
     """
 
+    @known_words
     def __init__(
         self,
         net: Network,
         loss: str | Loss = "cross_entropy",
-        optimizer: Optimizer | None = None,
+        optimizer: str | Optimizer | None = None,
         batch_size: int = 32,
         threads: int | None = None,
         seed: int | None = None,
-        schedule: Schedule | None = None,
+        schedule: str | Schedule | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         accumulate: int = 1,
@@ -93,14 +96,8 @@ class Trainer(Snapshots):
     ) -> None:
         if not isinstance(net, Network):
             raise ConfigTypeError("net", "must be a fastbp Network", f"`{type(net).__name__}`")
-        if optimizer is None:
-            optimizer = Adam()
-        if not isinstance(optimizer, Optimizer):
-            raise ConfigTypeError(
-                "optimizer", "must be an optimiser such as `fb.Adam(lr=1e-3)`", f"`{brief(optimizer)}`"
-            )
-        if schedule is not None and not isinstance(schedule, Schedule):
-            raise ConfigTypeError("schedule", "must be a schedule such as `fb.Cosine()`", f"`{brief(schedule)}`")
+        optimizer = Adam() if optimizer is None else optimizer_named(optimizer)
+        schedule = None if schedule is None else schedule_named(schedule)
         self._net = net
         self._loss = loss_for(net, loss)
         self._given_loss = loss
@@ -302,6 +299,7 @@ class Trainer(Snapshots):
             history.samples = plan.rows_since(start)
             return history
 
+    @known_words
     def fit(
         self,
         X: Any,

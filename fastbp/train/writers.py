@@ -35,10 +35,10 @@ def _make_folder_of(path: Path) -> None:
 
 
 def _row(trainer: Trainer, history: History) -> dict[str, Any]:
-    """The measures of the last epoch, by name."""
+    """The measures of the last epoch, which is counted from 1, by name."""
     names = ["loss", *(["val_loss"] if trainer.validating else []), *history.metrics, "lr"]
     row = {name: history[name][-1] for name in names}
-    return {"epoch": len(history.loss) - 1, "step": trainer.steps_done, **row, "seconds": history.seconds}
+    return {"epoch": len(history.loss), "step": trainer.steps_done, **row, "seconds": history.seconds}
 
 
 class ModelCheckpoint(Callback):

@@ -86,11 +86,6 @@ def test_what_was_drawn_is_told_as_json_and_not_at_all(here, capsys):
     ("arguments", "message"),
     [
         (
-            ["show", "config.yaml"],
-            "`config.yaml` must be the folder of a run, got a file\n"
-            "hint: `fastbp show config.yaml --graph net.svg` draws the network of a configuration or a file",
-        ),
-        (
             ["show", "run", "--graph", "net.png"],
             "`--graph` must be a file whose name ends in `.svg`, got `net.png`",
         ),

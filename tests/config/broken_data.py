@@ -115,7 +115,8 @@ CASES = {
     ),
     "task unknown": (
         data("path: a.csv\ntask: regression"),
-        "c.yaml:3: `data.task` must be one of `classes`, `labels`, `numbers`, got `regression`",
+        "c.yaml:3: `data.task` must be one of `classes`, `labels`, `numbers`, got `regression`\n"
+        "hint: here this is `numbers`",
     ),
     "task misspelt": (
         data("path: a.csv\ntask: class"),

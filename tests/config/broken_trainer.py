@@ -114,7 +114,7 @@ CASES = {
     ),
     "metric unknown": (
         trainer("metrics: [auc]"),
-        f"c.yaml:3: `trainer.metrics[0]` must be one of {METRICS}, got `auc`\nhint: did you mean `roc_auc`?",
+        f"c.yaml:3: `trainer.metrics[0]` must be one of {METRICS}, got `auc`\nhint: here this is `roc_auc`",
     ),
     "metric a number": (
         trainer("metrics: [1]"),

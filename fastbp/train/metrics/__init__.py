@@ -28,6 +28,7 @@ import numpy as np
 
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief, not_one_of
 from fastbp.spec.catalogue import facts_of
+from fastbp.spec.elsewhere import hint_of_name
 from fastbp.spec.losses import Loss
 from fastbp.train.metrics.calibration import brier, calibration, calibration_error
 from fastbp.train.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, f1, precision, recall
@@ -150,6 +151,8 @@ def metric_named(name: Any, loss: str | Loss | None = None, several: bool = Fals
         raise ConfigTypeError("metric", "must be the name of a metric", f"`{brief(name)}`")
     numbered = re.fullmatch(r"top_([1-9][0-9]*)", name)
     if name not in METRICS and numbered is None:
+        if said := hint_of_name(name, METRICS):
+            raise ConfigError("metric", f"must be one of {', '.join(f'`{n}`' for n in METRICS)}", f"`{name}`", said)
         raise not_one_of("metric", name, METRICS)
     row = "top_k" if numbered else name
     if loss is not None and row not in fitting(loss, several):
