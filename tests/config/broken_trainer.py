@@ -45,6 +45,10 @@ CASES = {
         trainer("clip_value: -1"),
         "c.yaml:3: `trainer.clip_value` must be above 0, got `-1`",
     ),
+    "class_weight another word": (
+        trainer("class_weight: even"),
+        "c.yaml:3: `trainer.class_weight` must be one of `balanced`, got `even`",
+    ),
     "accumulate zero": (
         trainer("accumulate: 0"),
         "c.yaml:3: `trainer.accumulate` must be at least 1, got `0`",

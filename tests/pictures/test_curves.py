@@ -19,7 +19,7 @@ def rows(losses, val=None, **metrics):
 
 
 RUN = rows([4.0, 2.0, 1.0, 0.5], [3.0, 2.5, 1.5, 2.0], val_accuracy=[0.2, 0.4, 0.8, 0.6], val_rmse=[9.0, 7.0, 5.0, 6.0])
-BESIDE = Beside(2, {"loss": 3.5, "accuracy": 0.25, "rmse": 8.0}, {"loss": 1.0, "accuracy": 0.9, "rmse": 4.0})
+BESIDE = Beside(3, {"loss": 3.5, "accuracy": 0.25, "rmse": 8.0}, {"loss": 1.0, "accuracy": 0.9, "rmse": 4.0})
 
 
 def test_losses_metrics_between_0_and_1_and_each_other_metric_have_panels():
@@ -68,11 +68,11 @@ def test_the_baseline_is_a_labelled_line_or_an_arrow_to_where_it_is():
     _, y = place_of(svg, "baseline 3.5")
     (line,) = lines_of(svg, "s0")[:1]
     assert line[0][1] < y - 4 < line[1][1]  # between 4 and 2
-    far = [t for _, _, t, _ in texts(curves(rows([1.0, 0.9]), Beside(0, {"loss": 500.0})))]
+    far = [t for _, _, t, _ in texts(curves(rows([1.0, 0.9]), Beside(1, {"loss": 500.0})))]
     assert "baseline 500 ↑" in far
-    far = [t for _, _, t, _ in texts(curves(rows([1.0, 1.0], val_accuracy=[0.95, 0.97]), Beside(0, {"accuracy": 0.1})))]
+    far = [t for _, _, t, _ in texts(curves(rows([1.0, 1.0], val_accuracy=[0.95, 0.97]), Beside(1, {"accuracy": 0.1})))]
     assert "baseline 0.1 ↓" in far
-    both = curves(rows([1.0, 1.0], val_a=[0.1, 0.9], val_b=[0.2, 0.8]), Beside(0, {"a": 0.5, "b": 0.6}))
+    both = curves(rows([1.0, 1.0], val_a=[0.1, 0.9], val_b=[0.2, 0.8]), Beside(1, {"a": 0.5, "b": 0.6}))
     assert {"a baseline 0.5", "b baseline 0.6"} <= {t for _, _, t, _ in texts(both)}
 
 

@@ -230,7 +230,7 @@ def test_constant_numbers_draw_a_line_across():
 
 
 def test_the_terminal_shows_the_same_curve():
-    lines = plot.plot(ROWS, ["loss", "val_loss"], 60, 8, best=1).splitlines()
+    lines = plot.plot(ROWS, ["loss", "val_loss"], 60, 8, best=2).splitlines()
     assert len(lines) == 10
     assert lines[0].startswith("   1.5 ")
     assert lines[7].startswith("  0.25 ")
@@ -246,12 +246,12 @@ def test_the_terminal_shows_the_same_curve():
 @pytest.mark.parametrize("epochs", [1, 2, 9, 1000])
 def test_the_terminal_has_its_axis_and_its_mark_within_its_width(width, epochs):
     rows = [{"epoch": i, "loss": 10.0 ** (-3 * i / epochs), "val_loss": 1.0} for i in range(epochs)]
-    for best in (0, epochs // 2, epochs - 1):
+    for best in (1, epochs // 2 + 1, epochs):
         lines = plot.plot(rows, ["loss", "val_loss"], width, 10, best).splitlines()
         assert max(map(len, lines)) <= width
         assert lines[-2].split()[0] == "1"
         assert lines[-2].split()[-2] == str(epochs)
-        assert f"best epoch {best + 1}" in lines[-1]
+        assert f"best epoch {best}" in lines[-1]
     if epochs == 1000:
         assert lines[0] == "loss, logarithmic"
         top = [next(i for i, line in enumerate(lines) if ord(line[at : at + 1] or " ") > 0x2800) for at in (8, 20)]
