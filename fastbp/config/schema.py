@@ -77,9 +77,10 @@ class Data(Section):
             " `order`."
         ),
     ] = field(default_factory=dict)
-    scale: Annotated[Literal["standard", "robust", "quantile", "none"], about("How columns of numbers are scaled.")] = (
-        "standard"
-    )
+    scale: Annotated[
+        Literal["auto", "standard", "robust", "quantile", "none"],
+        about("How columns of numbers are scaled; `auto`: to quantiles where tails are heavy, else standard."),
+    ] = "standard"
     missing: Annotated[
         Literal["mean", "median", "constant", "refuse"],
         about("Replacement of missing numbers; `refuse` makes them an error."),
