@@ -37,7 +37,7 @@ def command(
     checkpoint from which `--resume` continues with the same bits as an uninterrupted run.
     """
     from fastbp.config.build import plan_of
-    from fastbp.config.text import Text, merge, override, read
+    from fastbp.config.text import Text, merge, override
     from fastbp.errors import DivergedError, FastbpError, FileError
     from fastbp.runs.folder import RunFolder
     from fastbp.runs.progress import Progress
@@ -50,13 +50,13 @@ def command(
         if run_dir is not None:
             raise click.UsageError("`--resume` must not be given together with `--run-dir`")
         folder = RunFolder.old(resume, _base(config, more, overrides))
-        text = read(folder.config)
+        text = folder.settings()
         if config or more:
             text = merge(text, read_config(config, more, ()))
         for expression in overrides:
             text = merge(text, override(expression))
         if resume == "auto":  # it may set `run.folder`
-            text = merge(text, Text({"run": {"folder": plan_of(read(folder.config)).config.run.folder}}))
+            text = merge(text, Text({"run": {"folder": plan_of(folder.settings()).config.run.folder}}))
     else:
         text = read_config(config, more, overrides)
     plan = plan_of(text)
@@ -67,7 +67,7 @@ def command(
         give(resolved_config(plan))
         return 0
     if folder is not None:
-        before = plan_of(read(folder.config))
+        before = plan_of(folder.settings())
         from fastbp.runs.training import refuse_changes
 
         refuse_changes(before, plan)

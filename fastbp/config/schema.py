@@ -89,6 +89,10 @@ class Data(Section):
     encode: Annotated[
         Literal["one_hot", "embedding"], about("Encoding of categories: one column each, or a learned table.")
     ] = "one_hot"
+    embed_std: Annotated[
+        Positive,
+        about("Standard deviation of the first numbers of tables made by `encode: embedding`."),
+    ] = 0.03
     rare: Annotated[Whole, about("Categories seen less often than this in training count as unseen.")] = 1
     scale_target: Annotated[
         bool, about("Whether numbers to predict are standardised; predictions are scaled back.")

@@ -151,6 +151,10 @@ CASES = {
         data("source: digits\nencode: onehot"),
         "c.yaml:3: `data.encode` must be one of `embedding`, `one_hot`, got `onehot`\nhint: did you mean `one_hot`?",
     ),
+    "embed_std zero": (
+        data("source: digits\nembed_std: 0"),
+        "c.yaml:3: `data.embed_std` must be above 0, got `0`",
+    ),
     "rare zero": (
         data("source: digits\nrare: 0"),
         "c.yaml:3: `data.rare` must be at least 1, got `0`",
