@@ -54,7 +54,8 @@ def _say(found: Any) -> None:
     say(table(layer_rows(found.layers)))
     say("")
     if found.columns:
-        say(table([["column", "type", ""], *([c.name, c.type, c.about] for c in found.columns[:COLUMNS])], right=False))
+        columns = [[c.name, c.type, "; ".join(filter(None, (c.about, c.scale)))] for c in found.columns[:COLUMNS]]
+        say(table([["column", "type", ""], *columns], right=False))
         say(f"... and {len(found.columns) - COLUMNS:,} more\n" if len(found.columns) > COLUMNS else "")
     names = found.targets[:8]
     targets = [f"{visible(name)} {found.shares[name]:.0%}" if found.shares else visible(name) for name in names]

@@ -40,7 +40,7 @@ def command(
     """
     from fastbp.config.build import plan_of
     from fastbp.config.merging import merge
-    from fastbp.config.text import Text, read
+    from fastbp.config.text import Text
     from fastbp.errors import DivergedError, FastbpError, FileError
     from fastbp.runs.folder import RunFolder
     from fastbp.runs.progress import Progress
@@ -59,9 +59,9 @@ def command(
     if resume is not None:
         said = above(config, more, overrides)
         folder = RunFolder.old(resume, _runs(said) or "runs")
-        text = merge(read(folder.config), said)
+        text = merge(folder.settings(), said)
         if resume == "auto":  # it may set `run.folder`
-            text = merge(text, Text({"run": {"folder": plan_of(read(folder.config)).config.run.folder}}))
+            text = merge(text, Text({"run": {"folder": plan_of(folder.settings()).config.run.folder}}))
     else:
         text = read_config(config, more, overrides)
     plan = plan_of(text)
@@ -72,7 +72,7 @@ def command(
         give(resolved_config(plan))
         return 0
     if folder is not None:
-        before = plan_of(read(folder.config))
+        before = plan_of(folder.settings())
         from fastbp.runs.training import refuse_changes
 
         refuse_changes(before, plan)

@@ -254,6 +254,7 @@ def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple
     """The graph for these numbers of inputs and outputs; compiles and draws nothing."""
     from fastbp.spec import gates
     from fastbp.spec.graph import chain
+    from fastbp.spec.initial import Init
     from fastbp.spec.layers import Embedding, Linear
 
     text = plan.text
@@ -261,7 +262,9 @@ def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple
         layers = [*plan.hidden, Linear(outputs, init=init_of(text, plan.config))]
     else:
         layers = list(plan.layers)
-    first = Embedding(embeddings) if embeddings and not isinstance(layers[0], Embedding) else None
+    first = None
+    if embeddings and not isinstance(layers[0], Embedding):
+        first = Embedding(embeddings, Init("normal", plan.config.data.embed_std))
     chained = layers if first is None else [first, *layers]
     path: Path_ = ("network", "layers") if plan.layers is not None else ("network",)
     if plan.layers is not None and isinstance(layers[0], Embedding):

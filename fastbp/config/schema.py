@@ -77,9 +77,10 @@ class Data(Section):
             " `order`."
         ),
     ] = field(default_factory=dict)
-    scale: Annotated[Literal["standard", "robust", "quantile", "none"], about("How columns of numbers are scaled.")] = (
-        "standard"
-    )
+    scale: Annotated[
+        Literal["auto", "standard", "robust", "quantile", "none"],
+        about("How columns of numbers are scaled; `auto`: to quantiles where tails are heavy, else standard."),
+    ] = "standard"
     missing: Annotated[
         Literal["mean", "median", "constant", "refuse"],
         about("Replacement of missing numbers; `refuse` makes them an error."),
@@ -88,6 +89,10 @@ class Data(Section):
     encode: Annotated[
         Literal["one_hot", "embedding"], about("Encoding of categories: one column each, or a learned table.")
     ] = "one_hot"
+    embed_std: Annotated[
+        Positive,
+        about("Standard deviation of the first numbers of tables made by `encode: embedding`."),
+    ] = 0.03
     rare: Annotated[Whole, about("Categories seen less often than this in training count as unseen.")] = 1
     scale_target: Annotated[
         bool, about("Whether numbers to predict are standardised; predictions are scaled back.")

@@ -6,6 +6,8 @@ Missing numbers are filled in first; then a number x becomes
     robust     c / √(1 + (c/3)²) with c = (x - median) / (quartile range), which keeps outliers within ±3
     quantile   Φ⁻¹(F(x)) with F the distribution of the training rows, at up to 1000 quantiles
     none       x
+
+`auto` is standard or quantile, for each column as its training rows are (`scale_of`); what was chosen is stored.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ from fastbp.errors import ConfigError, DataError, visible
 Array = NDArray[Any]
 QUANTILES = 1000
 SCALES = ("standard", "robust", "quantile", "none")
+ASKED = ("auto", *SCALES)
+SQUEEZED = 1.5  # deviation, in that of a normal column with the same quartiles, above which tails are heavy
+FAR = 10.0  # deviations from the mean beyond which a number is far out
+NORMAL_QUARTILES = 2.0 * NormalDist().inv_cdf(0.75)  # distance between the quartiles of a standard normal column
 FILLS = ("mean", "median", "constant", "refuse")
 SORTED = ("robust", "quantile", "median")  # scales and fillings that need a sorted column
 
@@ -34,11 +40,12 @@ SORTED = ("robust", "quantile", "median")  # scales and fillings that need a sor
 class Numbers:
     """Encoding of one column of numbers, or of every column of a matrix.
 
-    `center`, `spread` and `fill` have one number a column; `knots` is (quantiles, columns) for `quantile`.
+    `center`, `spread` and `fill` have one number a column; `knots` is (quantiles, columns of scale `quantile`).
+    `scale` is "auto" until it is fitted; then a name, or a name for each column where `auto` chose different ones.
     """
 
     name: str | None  # of the column; None: the frame's matrix
-    scale: str
+    scale: str | list[str]
     missing: str
     value: float = 0.0
     indicator: bool = False
@@ -59,21 +66,25 @@ class Numbers:
     def fit(self, frame: Frame) -> None:
         """Fit to training rows, in two passes over blocks of them."""
         x = self.raw(frame)
+        if self.scale == "auto":
+            self.scale = _one_if_equal([_chosen(x, i) for i in range(x.shape[1])])
         self._refuse_sorting(x, frame)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
             low, high, mean = self._fill(x, frame)
             self.center, self.spread = np.zeros_like(mean), np.ones_like(mean)
-            if self.scale == "standard":
+            standard = self._columns("standard")
+            if standard.any():
                 self.center = np.where(low == high, low, mean)
                 squares = np.zeros_like(mean)
                 for _, block in blocks(x):
                     squares += np.square(np.where(np.isnan(block), self.fill, block) - self.center).sum(axis=0)
                 self.spread = np.sqrt(squares / len(x))
-            elif self.scale in SORTED:
+                self.center[~standard], self.spread[~standard] = 0.0, 1.0
+            if self._columns("robust").any() or self._columns("quantile").any():
                 self._sort(x)
         self.spread[self.spread == 0.0] = 1.0  # a constant column becomes zeros
         fits = np.isfinite(self.center) & np.isfinite(self.spread) & np.isfinite(self.fill)
-        fits &= np.isfinite(self.knots).all(axis=0) if self.scale == "quantile" else True
+        fits[self._columns("quantile")] &= np.isfinite(self.knots).all(axis=0)
         if not fits.all():
             i = int(np.argmin(fits))
             most = max(low[i], high[i], key=abs)
@@ -121,7 +132,7 @@ class Numbers:
         """Fit quantiles and medians from each sorted column."""
         assert isinstance(x, np.ndarray)
         knots = []
-        for i in range(x.shape[1]):
+        for i in np.flatnonzero(~self._columns("standard")).tolist():
             column = np.asarray(x[:, i], np.float64)
             ordered = np.sort(np.where(np.isnan(column), self.fill[i], column))
             if self.scale == "robust":
@@ -132,6 +143,12 @@ class Numbers:
                 knots.append([_quantile(ordered, q) for q in parts])
         if knots:
             self.knots = np.array(knots).T
+
+    def _columns(self, scale: str) -> Array:
+        """Which columns have a scale."""
+        if isinstance(self.scale, str):
+            return np.full(len(self.fill), self.scale == scale)
+        return np.array([s == scale for s in self.scale], bool)
 
     def _called(self, i: int) -> str:
         return f"`{i if self.name is None else visible(self.name)}`"
@@ -181,9 +198,9 @@ class Numbers:
     def _scaled(self, x: Array) -> Array:
         if self.scale == "none":
             return x
-        if self.scale == "quantile":
-            return np.stack([self._levels(x[:, i], self.knots[:, i]) for i in range(x.shape[1])], axis=1)
         c = (x - self.center) / self.spread
+        for i, column in enumerate(np.flatnonzero(self._columns("quantile"))):
+            c[:, column] = self._levels(x[:, column], self.knots[:, i])
         if self.scale == "robust":
             c = np.clip(c, -1e100, 1e100)  # so that its square is finite
             c /= np.sqrt(1.0 + np.square(c / 3.0))
@@ -216,9 +233,10 @@ class Numbers:
         width = len(fill)
         if not width and inside is None:
             raise found["fill"].fail("have a number at least")
-        scale = found["scale"].one_of(SCALES)
-        knots = np.array([row.numbers(width) for row in found["knots"].items()]).reshape(-1, max(width, 1))
-        if bool(len(knots)) != (scale == "quantile"):
+        scale = _stored_scale(found["scale"], width)
+        ranked = width if isinstance(scale, str) else scale.count("quantile")
+        knots = np.array([row.numbers(ranked) for row in found["knots"].items()]).reshape(-1, max(ranked, 1))
+        if bool(len(knots)) != ("quantile" in scale):
             raise found["knots"].fail("be a list with rows where `scale` is `quantile`, and empty elsewhere")
         return cls(
             name,
@@ -229,9 +247,68 @@ class Numbers:
             fill,
             found["center"].numbers(width),
             found["spread"].positive(width),
-            knots if scale == "quantile" else np.zeros((0, 0)),
+            knots if len(knots) else np.zeros((0, 0)),
             found["holes"].flags(width),
         )
+
+
+def scale_of(ordered: Array) -> str:
+    """What `auto` makes of a column: "quantile" for heavy tails, else "standard".
+
+    Standardising puts the deviation at 1. In a column of incomes or populations the tail makes the deviation: most rows
+    then lie within a fraction of 1, where a network hardly tells them apart, or a few lie so far out that they drive
+    its gradients. Quantiles spread the rows evenly instead, at the price of the distances between numbers, so they are
+    for these two cases only:
+
+    - The deviation is above 1.5 times that of normal numbers with the same quartiles. The factor is 0.8 for equally
+      frequent numbers, 1 for normal ones, 1.2 for exponential ones and 2 for the exponential of normal ones.
+    - A number is farther than 10 deviations from the mean, as in counts that are nearly always 0 (there the quartiles
+      say nothing), or with a wild number among very many. Of exponential numbers one in 60,000 is that far out.
+
+    Of two different numbers every scale makes the same but for shift and factor, so they are standardised.
+
+    Parameters
+    ----------
+    ordered : array of float64
+        The numbers of the training rows, sorted, without missing ones.
+
+    Examples
+    --------
+    >>> steps = np.linspace(-2.0, 2.0, 99)
+    >>> scale_of(steps), scale_of(np.exp(steps)), scale_of(np.exp(2.0 * steps)), scale_of(np.append(steps, 1e9))
+    ('standard', 'standard', 'quantile', 'quantile')
+    """
+    if not len(ordered) or not ((ordered > ordered[0]) & (ordered < ordered[-1])).any():
+        return "standard"
+    c = ordered / np.abs(ordered[[0, -1]]).max()  # so that no square overflows
+    c -= c.mean()
+    c /= np.abs(c[[0, -1]]).max()  # the farthest is at 1, and no square of importance vanishes
+    deviation = float(np.sqrt(np.square(c).mean()))
+    middle = (_quantile(c, 0.75) - _quantile(c, 0.25)) / NORMAL_QUARTILES
+    return "quantile" if deviation > SQUEEZED * middle > 0.0 or FAR * deviation < 1.0 else "standard"
+
+
+def _chosen(x: Array | Shards, i: int) -> str:
+    """The scale that `auto` chooses for a column; rows outside memory are not sorted."""
+    if isinstance(x, Shards):
+        return "standard"
+    column = np.asarray(x[:, i], np.float64)
+    return scale_of(np.sort(column[np.isfinite(column)]))  # infinite ones are refused later
+
+
+def _one_if_equal(scales: list[str]) -> str | list[str]:
+    """A list of scales as `Numbers.scale` has it."""
+    return scales if len(set(scales)) > 1 else scales[0] if scales else "standard"
+
+
+def _stored_scale(data: Stored, width: int) -> str | list[str]:
+    """A scale from a file."""
+    if not isinstance(data.value, list):
+        return data.one_of(SCALES)
+    found = [item.one_of(("standard", "quantile")) for item in data.items()]
+    if len(found) != width or len(set(found)) < 2:
+        raise data.fail(f"be a name, or different ones for {width} columns")
+    return found
 
 
 def _quantile(ordered: Array, q: float) -> float:

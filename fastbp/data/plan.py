@@ -15,14 +15,14 @@ from fastbp.data.frame import Frame, missing_column
 from fastbp.data.inputs import Encoding, Inputs
 from fastbp.data.kinds import Kind, kind_of, kinds_of
 from fastbp.data.moments import ORDERS, UNITS, order_of
-from fastbp.data.numbers import FILLS, SCALES, Numbers
+from fastbp.data.numbers import ASKED, FILLS, Numbers
 from fastbp.data.words import SIZE, Words
 from fastbp.errors import ConfigError, DataError, not_one_of, visible
 
 TYPES = ("number", "category", "date", "words", "ignore", "target", "weight")
 CHOICES: dict[str, Sequence[str]] = {
     "type": TYPES,
-    "scale": SCALES,
+    "scale": ASKED,
     "missing": FILLS,
     "encode": ENCODINGS,
     "unit": UNITS,
@@ -75,11 +75,15 @@ def _fitting(where: str, given: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Seen:
-    """A column of the table, its type, and its values or the reason in a few words, unless it seems another."""
+    """A column of the table, its type, and its values or the reason in a few words, unless it seems another.
+
+    `scale` is what `auto` chose for it.
+    """
 
     name: str
     type: str
     about: str = ""
+    scale: str = ""
 
 
 def column_plan(train: Frame, data: Any, targets: Sequence[str], whole: Frame) -> tuple[Inputs, str | None, list[Seen]]:

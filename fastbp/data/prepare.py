@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from fastbp.data import _PARTS as DIGITS
 from fastbp.data import digits
+from fastbp.data.dates import Dates
 from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame, missing_column
+from fastbp.data.inputs import Encoding
 from fastbp.data.kinds import are_classes
+from fastbp.data.numbers import Numbers
 from fastbp.data.outputs import Outputs
 from fastbp.data.plan import Seen, column_plan
 from fastbp.data.recipe import Recipe
@@ -57,9 +60,25 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
     outputs = Outputs(task, columns)
     outputs.fit(train, data.scale_target and loss.scaled)
     inputs, weight, seen = column_plan(train, data, columns, whole)
+    undecided = {part.name: part for part in inputs.parts if _numbers(part).scale == "auto"}
     inputs.fit(train)
+    seen = [replace(one, scale=_chosen(undecided[one.name])) if one.name in undecided else one for one in seen]
     recipe = Recipe(inputs, outputs, loss.named, weight)
     return Prepared({name: part_of(recipe, frame, dtype) for name, frame in frames.items()}, recipe, seen)
+
+
+def _numbers(part: Encoding) -> Numbers:
+    """The numbers of an encoding, without columns where it has none."""
+    return part if isinstance(part, Numbers) else part.numbers if isinstance(part, Dates) else Numbers(None, "none", "")
+
+
+def _chosen(part: Encoding) -> str:
+    """The scale that a column has, or the scales that the numbers of a date have."""
+    scale = _numbers(part).scale
+    if isinstance(scale, str):
+        return scale
+    assert isinstance(part, Dates)
+    return ", ".join(f"{name} {one}" for name, one in zip(part.parts, scale, strict=True))
 
 
 def part_of(recipe: Recipe, frame: Frame, dtype: Any) -> Part:

@@ -30,11 +30,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fastbp.config.text import Text, merge, read
 from fastbp.errors import CheckpointError, ConfigError, FileError
 from fastbp.train.history import History
 from fastbp.writing import TEMPORARY, naming, sweep, write_together
 
 LOCK = ".lock"
+
+
+OLD = {"data": {"embed_std": 1.0}}  # what runs did before there was a key for it
 
 
 class RunFolder:
@@ -54,6 +58,10 @@ class RunFolder:
         self.made = False  # whether this run made the folder
         self._told: list[dict[str, Any]] = []  # epochs for both files
         self._written = 0  # epochs written; -1 if unknown
+
+    def settings(self) -> Text:
+        """The run's configuration; what an older version did in it stays so."""
+        return merge(Text(OLD), read(self.config))
 
     @classmethod
     def new(cls, base: str, name: str, exact: str | None = None) -> RunFolder:

@@ -86,7 +86,7 @@ class Subject:
         """Refuse weights of classes that there are not."""
         given, path = self.plan.config.trainer.class_weight, ("trainer", "class_weight")
         if given is not None and self.task != "classes":
-            raise fail(self.plan.text, path, f"must be left out where targets are {self.task}, got {show(given)}")
+            raise fail(self.plan.text, path, f"must be left out where targets are {self.task}", show(given))
         for name in given if isinstance(given, dict) else ():
             if name not in self.recipe.outputs.names:
                 raise one_of(self.plan.text, path, name, self.recipe.outputs.names)

@@ -12,7 +12,7 @@ from typing import Any
 from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.check import fail, show
 from fastbp.config.resolve import changes, resolved
-from fastbp.config.text import as_yaml, dotted, read
+from fastbp.config.text import as_yaml, dotted
 from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError, FileError
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
@@ -236,7 +236,7 @@ class Training(Callback):
             both = self.checkpoint.settings, self.subject.settings
             before, now = (said.get("trainer", {}).get("early_stopping") for said in both)
         else:  # an older version, without settings in its file
-            before = plan_of(read(self.folder.config)).config.trainer.early_stopping
+            before = plan_of(self.folder.settings()).config.trainer.early_stopping
             now = self.plan.config.trainer.early_stopping
         return bool(history.stopped) and before == now
 

@@ -125,16 +125,16 @@ CASES = {
     ),
     "scale unknown": (
         data("source: digits\nscale: minmax"),
-        "c.yaml:3: `data.scale` must be one of `none`, `quantile`, `robust`, `standard`, got `minmax`",
+        "c.yaml:3: `data.scale` must be one of `auto`, `none`, `quantile`, `robust`, `standard`, got `minmax`",
     ),
     "scale misspelt": (
         data("source: digits\nscale: standart"),
-        "c.yaml:3: `data.scale` must be one of `none`, `quantile`, `robust`, `standard`, got `standart`\n"
+        "c.yaml:3: `data.scale` must be one of `auto`, `none`, `quantile`, `robust`, `standard`, got `standart`\n"
         "hint: did you mean `standard`?",
     ),
     "scale null": (
         data("source: digits\nscale: null"),
-        "c.yaml:3: `data.scale` must be one of `none`, `quantile`, `robust`, `standard`, got `null`",
+        "c.yaml:3: `data.scale` must be one of `auto`, `none`, `quantile`, `robust`, `standard`, got `null`",
     ),
     "missing unknown": (
         data("source: digits\nmissing: zero"),
@@ -151,6 +151,10 @@ CASES = {
     "encode unknown": (
         data("source: digits\nencode: onehot"),
         "c.yaml:3: `data.encode` must be one of `embedding`, `one_hot`, got `onehot`\nhint: did you mean `one_hot`?",
+    ),
+    "embed_std zero": (
+        data("source: digits\nembed_std: 0"),
+        "c.yaml:3: `data.embed_std` must be above 0, got `0`",
     ),
     "rare zero": (
         data("source: digits\nrare: 0"),
@@ -204,7 +208,8 @@ CASES = {
     ),
     "column scale unknown": (
         data("path: a.csv\ncolumns:\n  a:\n    type: number\n    scale: minmax"),
-        "c.yaml:6: `data.columns.a.scale` must be one of `standard`, `robust`, `quantile`, `none`, got `minmax`",
+        "c.yaml:6: `data.columns.a.scale` must be one of `auto`, `standard`, `robust`, `quantile`, `none`,"
+        " got `minmax`",
     ),
     "column missing unknown": (
         data("path: a.csv\ncolumns:\n  a:\n    missing: meen"),
