@@ -30,7 +30,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fastbp.config.text import Text, merge, read
+from fastbp.config.merging import merge
+from fastbp.config.text import Text, read
 from fastbp.errors import CheckpointError, ConfigError, FileError
 from fastbp.train.history import History
 from fastbp.writing import TEMPORARY, naming, sweep, write_together

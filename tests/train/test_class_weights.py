@@ -8,7 +8,8 @@ import pytest
 import fastbp as fb
 from fastbp.cli.main import main
 from fastbp.config.build import plan_of
-from fastbp.config.text import Text, merge, override, read
+from fastbp.config.merging import merge, override
+from fastbp.config.text import Text, read
 from fastbp.runs.subject import subject_of
 
 X = np.random.default_rng(0).standard_normal((60, 3)).astype(np.float32)
