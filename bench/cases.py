@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -45,12 +45,24 @@ class Case:
         Whether the inner layers are blocks of two, h + W₂ relu(W₁ h): see `residual.py`.
     """
 
+    kind: ClassVar[str] = "train"
+    unit: ClassVar[str] = "step"
+
     name: str
     sizes: tuple[int, ...]
     batch: int
     loss: str = "cross_entropy"
     lr: float = 1e-3
     residual: bool = False
+
+    @property
+    def title(self) -> str:
+        """What its row of a table is called."""
+        return f"{self.name}, {self.batch}"
+
+    def arrays(self) -> list[Array]:
+        """The initial weights [W, b, W, b, ...], then the data set X and y."""
+        return [*initial_weights(self), *data(self)]
 
     @property
     def layers(self) -> list[tuple[int, int]]:

@@ -1,6 +1,6 @@
-"""Do the contenders compute the same thing? No case is timed before they do.
+"""Do the contenders compute the same thing? Nothing is timed before they do.
 
-Each contender takes the same steps from the same weights, twice: through `follow` on the batches in their
+Each trainer takes the same steps from the same weights, twice: through `follow` on the batches in their
 order, and through `run`, the loop that is timed, on a data set of one batch, where shuffling cannot matter.
 Then every loss must agree, and every parameter tensor p, with q the same tensor of the first contender and s
 its start:
@@ -12,6 +12,9 @@ mean over a tensor is needed because float32 does not determine every element: a
 rounding of 0 is open in one contender and shut in the other, and the first steps of Adam are lr sign(g),
 however small g is. At lr = 1e-3 such a difference grows tenfold every few steps in the widest nets, until
 nothing agrees; at the lr used here it stays what it was. Only that number differs from the timed run.
+
+Predictors answer for all rows, call by call, and once more through `run`: outputs p and those of the first contender
+q agree if |p - q| <= ANSWER_TOLERANCE rms(q) everywhere.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from bench.calls import Call
 from bench.cases import Case
 
 Array = npt.NDArray[Any]
@@ -34,6 +38,9 @@ LR = 1e-5
 # where no relu is decided differently, 1e-2 (after a single step 4e-2) in the worst of the widest nets.
 LOSS_TOLERANCE = 1e-5
 TOLERANCE = 5e-2
+# Sums of up to 784 terms in another order: up to 3e-6 apart.
+ANSWER_TOLERANCE = 1e-4
+CALLS = 3  # before the answer of the timed loop is looked at
 
 
 class Trained(Protocol):
@@ -106,6 +113,43 @@ def disagreement(found: Outcome, expected: Outcome, start: list[Array]) -> str |
         apart, moved = rms(p - q), rms(q - s)
         if not apart <= TOLERANCE * moved:
             return f"are {apart:.2g} apart in {name}, which moved by {moved:.2g}"
+    return None
+
+
+class Answering(Protocol):
+    """What is asked of a contender that predicts."""
+
+    def prepare(self, case: Call, weights: list[Array], X: Array) -> None: ...
+    def run(self, count: int) -> None: ...
+    def answers(self) -> Array: ...
+    def answer(self) -> Array: ...
+
+
+def compare_answers(contenders: Mapping[str, Answering], call: Call, weights: list[Array], X: Array) -> None:
+    """Raise RefusedError unless the outputs of all agree with those of the first."""
+    first = next(iter(contenders))
+    expected: Array | None = None
+    for name, contender in contenders.items():
+        contender.prepare(call, weights, X)
+        found = contender.answers()
+        expected = found if expected is None else expected
+        contender.run(CALLS)
+        start = (CALLS - 1) * call.rows % len(X)
+        last = expected[start : start + call.rows]
+        for what, mine, theirs in [("", found, expected), ("in the timed loop, ", contender.answer(), last)]:
+            problem = difference(mine, theirs)
+            if problem:
+                raise RefusedError(f"call `{call.name}` is not timed: {what}`{name}` and `{first}` {problem}")
+
+
+def difference(p: Array, q: Array) -> str | None:
+    """Say how two arrays of outputs differ, or None where they agree."""
+    if p.shape != q.shape or p.dtype != q.dtype:
+        return f"answer with {p.dtype} {p.shape} and {q.dtype} {q.shape}"
+    apart = np.abs(p - q)
+    if not float(apart.max(initial=0.0)) <= ANSWER_TOLERANCE * rms(q):  # so that NaN is a difference too
+        row, column = np.unravel_index(int(np.argmax(apart)), apart.shape)
+        return f"answer {p[row, column]:.7g} and {q[row, column]:.7g} at row {row}, output {column}"
     return None
 
 

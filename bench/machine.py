@@ -11,14 +11,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def facts(threads: int, versions: dict[str, str]) -> dict[str, str]:
+def facts(threads: int) -> dict[str, str]:
     """Return what is to be known besides the numbers, in the order it is printed."""
     return {
         "machine": f"{processor()}, {cpus()} CPUs, {platform.system()}",
         "threads": str(threads),
         "load": " ".join(f"{load:.2f}" for load in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown",
         "python": platform.python_version(),
-        **versions,
         "commit": commit(),
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
@@ -31,14 +30,29 @@ def cpus() -> int:
     return os.cpu_count() or 1
 
 
+CPUINFO = Path("/proc/cpuinfo")
+VENDORS = {"GenuineIntel": "Intel", "AuthenticAMD": "AMD", "aarch64": "Arm", "arm64": "Arm"}
+
+
 def processor() -> str:
     """The model name of the CPU."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def kind() -> str:
+    """The kind of machine that has a section of the README: the maker of its CPU."""
+    name = cpuinfo("vendor_id") or platform.machine()
+    return VENDORS.get(name, name)
+
+
+def cpuinfo(field: str) -> str:
+    """A field of the first CPU as Linux tells it; empty if there is none."""
+    if CPUINFO.exists():
+        for line in CPUINFO.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == field:
+                return value.strip()
+    return ""
 
 
 def commit() -> str:

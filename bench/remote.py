@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from bench.calls import Call
 from bench.cases import Case
 from bench.timing import Pace, Turn
 from bench.wire import receive, send
@@ -32,18 +33,22 @@ class Remote:
 
     Parameters
     ----------
+    kind : {"train", "predict"}
+        What it does.
     name : str
-        A key of `bench.rivals.CONTENDERS`.
+        A key of `bench.contenders.CONTENDERS[kind]`.
     threads : int
         How many threads it may use.
+    team : str
+        Of fastbp: "auto" if it chooses how many of them it takes, "all" if it takes all.
     """
 
-    def __init__(self, name: str, threads: int) -> None:
-        self.name, self.threads = name, threads
+    def __init__(self, kind: str, name: str, threads: int, team: str = "auto") -> None:
+        self.kind, self.name, self.threads = kind, name, threads
         self.losses: list[float] = []
         self.loss = float("nan")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", name, str(threads)],
+            [sys.executable, "-m", "bench.worker", kind, name, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -52,6 +57,7 @@ class Remote:
                 **os.environ,
                 **dict.fromkeys(THREAD_VARIABLES, str(threads)),
                 "OPENBLAS_THREAD_TIMEOUT": OPENBLAS_PATIENCE,
+                "FASTBP_TEAM": team,
             },
         )
         self.versions: dict[str, str] = self._ask("versions")[0]["versions"]
@@ -70,28 +76,40 @@ class Remote:
             raise WorkerError(f"the worker of `{self.name}` failed in `{do}`: {reply['error']}")
         return reply, out
 
-    def prepare(self, case: Case, weights: list[Array], X: Array, y: Array) -> None:
-        """Start anew; later turns start from here too."""
-        self._ask("prepare", *weights, X, y, case=asdict(case))
+    def prepare(self, case: Case | Call, weights: list[Array], *data: Array) -> None:
+        """Start anew; later turns of training start from here too."""
+        self._ask("prepare", *weights, *data, case=asdict(case))
 
     def follow(self, steps: int) -> None:
         """Train on the batches in their order and keep the losses."""
         self.losses = self._ask("follow", steps=steps)[0]["losses"]
 
     def run(self, steps: int) -> None:
-        """Train as in a timed turn."""
+        """Do what is timed."""
         self.loss = self._ask("run", steps=steps)[0]["loss"]
 
     def parameters(self) -> list[Array]:
         """Return [W, b, W, b, ...]."""
         return self._ask("parameters")[1]
 
+    def answers(self) -> Array:
+        """Return the outputs for all rows."""
+        return self._ask("answers")[1][0]
+
+    def answer(self) -> Array:
+        """Return the outputs of the last call."""
+        return self._ask("answer")[1][0]
+
+    def peak(self, threads: int) -> float:
+        """Measure the peak of that many cores, in GFLOP/s."""
+        return float(self._ask("peak", threads=threads)[0]["peak"])
+
     def pace(self) -> Pace:
-        """Find how many steps fill a portion."""
+        """Find how many steps or calls fill a portion."""
         return Pace(**self._ask("pace")[0])
 
     def turn(self, steps: int) -> Turn:
-        """Take one timed turn from the prepared weights."""
+        """Take one timed turn; training begins again from the prepared weights."""
         return Turn(**self._ask("turn", steps=steps)[0])
 
     def close(self) -> None:

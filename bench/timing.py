@@ -1,9 +1,9 @@
 """How time is taken: what a worker measures inside, and how two workers take turns.
 
-A turn starts again from the initial weights, warms up, and is then timed for about PORTION seconds. Turns
-alternate, ours then the rival's, so that a machine that slows down slows both; each neighbouring pair gives
-one ratio. Between turns everything sleeps for PAUSE seconds, because the threads of a pool go on spinning
-after their last work: up to 20 ms were measured under OpenMP, 0.1 ms in XLA (for OpenBLAS see `remote.py`).
+A turn of training starts again from the initial weights; each warms up and is then timed for about PORTION seconds.
+Turns alternate, ours then the rival's, so that a machine that slows down slows both; each neighbouring pair gives one
+ratio. Between turns everything sleeps for PAUSE seconds, because the threads of a pool go on spinning after their last
+work: up to 20 ms were measured under OpenMP, 0.1 ms in XLA (for OpenBLAS see `remote.py`).
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ class Pace:
 
 @dataclass(frozen=True)
 class Turn:
-    """One timed turn: seconds per step, and the loss of its last step."""
+    """One timed turn: seconds per step or call, the loss of the last step, and how many threads that one took."""
 
     seconds: float
-    loss: float
+    loss: float | None = None
+    team: int = 1
 
 
 @dataclass
@@ -94,8 +95,23 @@ def duel(ours: Callable[[], float], theirs: Callable[[], float], rounds: int, pa
     return result
 
 
+def contest(sides: dict[int, Callable[[], float]], rounds: int, pause: float = PAUSE) -> dict[int, list[float]]:
+    """Let several contenders, each a function that returns its seconds per step, take turns; microseconds of each.
+
+    Another one begins each round, since a turn is not without effect on the next: caches, clocks, a neighbour's slices.
+    """
+    took: dict[int, list[float]] = {name: [] for name in sides}
+    order = list(sides)
+    for _ in range(rounds):
+        for name in order:
+            time.sleep(pause)
+            took[name].append(1e6 * sides[name]())
+        order = [*order[1:], order[0]]
+    return took
+
+
 def thread_counts(most: int) -> list[int]:
-    """Return the counts a rival is tried with: the powers of two below `most`, and `most`.
+    """Return the counts a rival is tried with, and fastbp chooses from: the powers of two below `most`, and `most`.
 
     >>> thread_counts(6)
     [1, 2, 4, 6]

@@ -1,6 +1,6 @@
 """The process one contender lives in: it answers requests on stdin until stdin closes.
 
-    python -m bench.worker NAME THREADS
+    python -m bench.worker KIND NAME THREADS
 
 While it waits it sleeps in a read, so an idle worker takes no time from the one that is being timed.
 """
@@ -15,26 +15,27 @@ from typing import IO, Any
 import numpy.typing as npt
 
 from bench import timing
+from bench.calls import Call
 from bench.cases import Case
-from bench.rivals import CONTENDERS, Contender
+from bench.contenders import CONTENDERS
 from bench.wire import receive, send
 
 Array = npt.NDArray[Any]
 Reply = tuple[dict[str, Any], list[Array]]
+TASKS: dict[str, type[Case] | type[Call]] = {task.kind: task for task in (Case, Call)}
 
 
 class Desk:
     """One method for each request; `remote.Remote` has the other half of each."""
 
-    def __init__(self, contender: Contender) -> None:
-        self.contender = contender
+    def __init__(self, kind: str, contender: Any) -> None:
+        self.kind, self.contender = kind, contender
 
     def versions(self) -> Reply:
         return {"versions": self.contender.versions()}, []
 
     def prepare(self, arrays: list[Array], case: dict[str, Any]) -> Reply:
-        *weights, X, y = arrays
-        self.problem = (Case(**{**case, "sizes": tuple(case["sizes"])}), weights, X, y)
+        self.problem = (TASKS[self.kind](**{**case, "sizes": tuple(case["sizes"])}), *split(self.kind, arrays))
         self.contender.prepare(*self.problem)
         return {}, []
 
@@ -44,18 +45,39 @@ class Desk:
 
     def run(self, steps: int) -> Reply:
         self.contender.run(steps)
-        return {"loss": self.contender.loss}, []
+        return {"loss": self._loss()}, []
 
     def parameters(self) -> Reply:
         return {}, self.contender.parameters()
+
+    def answers(self) -> Reply:
+        return {}, [self.contender.answers()]
+
+    def answer(self) -> Reply:
+        return {}, [self.contender.answer()]
 
     def pace(self) -> Reply:
         return asdict(timing.pace(self.contender.run)), []
 
     def turn(self, steps: int) -> Reply:
-        self.contender.prepare(*self.problem)
+        if self.kind == Case.kind:
+            self.contender.prepare(*self.problem)
         seconds = timing.turn(self.contender.run, steps)
-        return {"seconds": seconds, "loss": self.contender.loss}, []
+        return {"seconds": seconds, "loss": self._loss(), "team": self.contender.team}, []
+
+    def peak(self, threads: int) -> Reply:
+        from fastbp.runs.profile import peak
+
+        return {"peak": peak(threads)}, []
+
+    def _loss(self) -> float | None:
+        return self.contender.loss if self.kind == Case.kind else None
+
+
+def split(kind: str, arrays: list[Array]) -> tuple[Any, ...]:
+    """The arrays of a task as `prepare` takes them: the weights, then X, and y if there is one."""
+    given = 2 if kind == Case.kind else 1
+    return (arrays[:-given], *arrays[-given:])
 
 
 def serve(desk: Desk, inbox: IO[bytes], outbox: IO[bytes]) -> None:
@@ -79,8 +101,8 @@ def main() -> None:
     """Serve on stdin and stdout; whatever else a library prints goes to stderr."""
     outbox = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    name, threads = sys.argv[1:]
-    serve(Desk(CONTENDERS[name](int(threads))), sys.stdin.buffer, outbox)
+    kind, name, threads = sys.argv[1:]
+    serve(Desk(kind, CONTENDERS[kind][name](int(threads))), sys.stdin.buffer, outbox)
 
 
 if __name__ == "__main__":

@@ -32,12 +32,13 @@ _HOMES = {
     "fastbp.spec.joint_loss": ["JointLoss"],
     "fastbp.model.network": ["Network"],
     "fastbp.model.mlp": ["mlp"],
-    "fastbp.model.files": ["load"],
+    "fastbp.runs.loading": ["load"],
     "fastbp.train.trainer": ["Trainer"],
     "fastbp.train.history": ["History"],
     "fastbp.train.callbacks": ["Callback", "EarlyStopping", "ReduceLROnPlateau", "TimeBudget"],
     "fastbp.train.lbfgs": ["LBFGS"],
     "fastbp.train.writers": ["CSVLogger", "JSONLogger", "ModelCheckpoint"],
+    "fastbp.train.explain": ["permutation_importance", "sensitivity"],
     "fastbp.autodiff.function": ["trace"],
     "fastbp.autodiff.functions": ["erf", "relu", "sigmoid", "softplus", "tanh"],
     "fastbp.errors": [
@@ -85,4 +86,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__getattr__("__all__")})
+    return sorted({*__getattr__("__all__"), "__version__"})

@@ -93,12 +93,14 @@ from fastbp.spec.signals import concat as concat
 from fastbp import data as data
 from fastbp.autodiff.functions import erf as erf
 from fastbp import errors as errors
-from fastbp.model.files import load as load
+from fastbp.runs.loading import load as load
 from fastbp.spec.custom import loss as loss
 from fastbp.train import metrics as metrics
 from fastbp.model.mlp import mlp as mlp
+from fastbp.train.explain import permutation_importance as permutation_importance
 from fastbp import reference as reference
 from fastbp.autodiff.functions import relu as relu
+from fastbp.train.explain import sensitivity as sensitivity
 from fastbp.autodiff.functions import sigmoid as sigmoid
 from fastbp.autodiff.functions import softplus as softplus
 from fastbp.autodiff.functions import tanh as tanh

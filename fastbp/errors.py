@@ -19,16 +19,30 @@ Each is also the built-in error in brackets, so `except ValueError` catches what
 A shape error is a data error because what is wrong is an array handed in. Layer sizes that clash are
 settings: they raise `ConfigError`.
 
-A message is one sentence without a full stop: place, requirement and value, in backquotes. A second line may start with
-``hint:``. Values come from files, tables and arguments, so control characters are escaped in every message, and long
-ones are cut in the middle.
+A message is one sentence without a full stop, and where there is one, a hint on a second line. It is made of fields, of
+which an error has those that apply; each is a text as it is shown, without control characters:
+
+    c.yaml:3: `trainer.epochs` must be at least 1, got `0`
+    hint: did you mean `max_epochs`?
+
+    place    c.yaml:3           file and line, or what else holds `where`
+    where    trainer.epochs     the argument, key or file
+    must     must be at least 1
+    got      `0`                what it is instead
+    hint     did you mean `max_epochs`?
+
+A sentence of another form is `must` without `where`. Code that knows better where a value came from raises the error
+again `at` the other place. Values come from files, tables and arguments, so what a terminal would act on is escaped in
+every message, and long ones are cut in the middle.
 """
 
 from __future__ import annotations
 
+import copy
 import difflib
 import operator
 from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 __all__ = [
     "CheckpointError",
@@ -46,13 +60,15 @@ __all__ = [
     "ShapeError",
     "brief",
     "escaped",
+    "line",
     "not_one_of",
-    "sentence",
     "visible",
     "whole_number",
 ]
 
 LONGEST = 2000  # characters of a message's line
+
+Error = TypeVar("Error", bound="FastbpError")
 
 
 def escaped(text: str) -> str:
@@ -79,25 +95,75 @@ def visible(text: str, most: int = 60) -> str:
     return escaped(text if len(text) <= most else text[: most - 3] + "...")
 
 
-def sentence(message: str) -> str:
-    """A message ready to be shown: a line and a hint, escaped and cut to a readable length.
+def line(text: str) -> str:
+    """A text as a line of a message, escaped and cut to a readable length.
 
     Examples
     --------
-    >>> print(sentence("`a\\x07` must be `b`\\nhint: none"))
-    `a\\x07` must be `b`
-    hint: none
+    >>> line("`a\\x07` must be `b`")
+    '`a\\\\x07` must be `b`'
     """
-    first, sign, hint = message.rpartition("\nhint: ")
-    lines = (escaped(first), "hint: " + escaped(hint)) if sign else (escaped(message),)
-    return "\n".join(x if len(x) <= LONGEST else f"{x[: LONGEST - 255]} ... {x[-250:]}" for x in lines)
+    text = escaped(text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 255]} ... {text[-250:]}"
 
 
 class FastbpError(Exception):
-    """Root of every error that fastbp raises on purpose."""
+    """Root of every error that fastbp raises on purpose; the fields of a message are explained in this module.
 
-    def __init__(self, message: object = "") -> None:
-        super().__init__(sentence(str(message)))
+    Parameters
+    ----------
+    where : str or path
+        What the error is about; or, alone, a whole sentence.
+    must : str, optional
+        What is said of it, which nearly always begins with "must".
+    got, hint, place : str, optional
+
+    Examples
+    --------
+    >>> error = ConfigError("epochs", "must be at least 1", "`0`")
+    >>> print(error)
+    `epochs` must be at least 1, got `0`
+    >>> print(error.at(where="trainer.epochs", place="c.yaml:3"))
+    c.yaml:3: `trainer.epochs` must be at least 1, got `0`
+    """
+
+    def __init__(
+        self,
+        where: object = "",
+        must: str | None = None,
+        got: str | None = None,
+        hint: str | None = None,
+        place: str | None = None,
+    ) -> None:
+        named, said = (None, where) if must is None else (where, must)
+        self.where = None if named is None else escaped(str(named))
+        self.must = escaped(str(said))
+        self.got, self.hint, self.place = (text and escaped(text) for text in (got, hint, place))
+        before = (f"{self.place}: " if place else "") + ("" if self.where is None else f"`{self.where}` ")
+        lines = [f"{before}{self.must}" + (f", got {self.got}" if got else ""), f"hint: {self.hint}"]
+        super().__init__("\n".join(map(line, lines if hint else lines[:1])))
+
+    @property
+    def fields(self) -> dict[str, str | None]:
+        """What an error of another class is made of to say the same."""
+        return {name: getattr(self, name) for name in ("where", "must", "got", "hint", "place")}
+
+    def at(self: Error, **fields: str | None) -> Error:
+        """The same error with another `where`, `place` or other field."""
+        error = copy.copy(self)
+        FastbpError.__init__(error, **(self.fields | fields))
+        return error
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default would make it anew of its message alone.
+        return _blank, (type(self),), {**vars(self), "args": self.args}
+
+
+def _blank(cls: type[Error]) -> Error:
+    return cls.__new__(cls)
 
 
 class ConfigError(FastbpError, ValueError):
@@ -123,8 +189,12 @@ class ShapeError(DataError):
 class DataWarning(UserWarning):
     """What was found in a table that whoever gave it may not know."""
 
-    def __init__(self, message: object = "") -> None:
-        super().__init__(sentence(str(message)))
+    def __init__(self, message: object = "", hint: str | None = None) -> None:
+        self.said, self.hint = str(message), hint
+        super().__init__("\n".join(map(line, [self.said, f"hint: {hint}"] if hint else [self.said])))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.said, self.hint)
 
 
 class CheckpointError(FastbpError, ValueError):
@@ -142,16 +212,13 @@ class DivergedError(FastbpError, FloatingPointError):
         The optimiser step that was stopped, counted from 0.
     layer : str
         The first layer with a value that is not finite, such as ``"2"``; the last where only the loss is not.
+    hint : str, optional
     """
 
-    def __init__(self, message: str, step: int, layer: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, step: int, layer: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.step = step
         self.layer = layer
-
-    def __reduce__(self) -> tuple[type[DivergedError], tuple[str, int, str]]:
-        # The default rebuilds from the message alone, so the error could not be unpickled.
-        return type(self), (str(self), self.step, self.layer)
 
 
 class FileError(FastbpError, OSError):
@@ -163,12 +230,23 @@ class FileError(FastbpError, OSError):
         The sentence to show.
     errno, strerror, filename
         As in `OSError`.
+    hint : str, optional
     """
 
+    # Names of this class in front of those of `OSError`, which are outside of `vars` and would not be pickled.
+    errno: int | None = None
+    strerror: str | None = None
+    filename: str | None = None
+
     def __init__(
-        self, message: str, errno: int | None = None, strerror: str | None = None, filename: str | None = None
+        self,
+        message: str,
+        errno: int | None = None,
+        strerror: str | None = None,
+        filename: str | None = None,
+        hint: str | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, hint=hint)
         self.errno, self.strerror, self.filename = errno, strerror, filename
 
     @classmethod
@@ -176,12 +254,6 @@ class FileError(FastbpError, OSError):
         """The error about a file, from an error of the system."""
         why = error.strerror or str(error)
         return cls(f"`{path}` must be a file that can be written ({why})", error.errno, why, str(path))
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-    def __reduce__(self) -> tuple[type[FileError], tuple[str, int | None, str | None, str | None]]:
-        return type(self), (str(self), self.errno, self.strerror, self.filename)
 
 
 class ForkError(FastbpError, RuntimeError):
@@ -226,11 +298,10 @@ def not_one_of(where: str, value: object, allowed: Iterable[str]) -> ConfigError
     hint: did you mean `relu`?
     """
     names = list(allowed)
-    message = f"`{where}` must be one of {', '.join(f'`{name}`' for name in names)}, got `{visible(brief(value, str))}`"
     close = difflib.get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
-    if close:
-        message += f"\nhint: did you mean `{close[0]}`?"
-    return ConfigError(message)
+    must = f"must be one of {', '.join(f'`{name}`' for name in names)}"
+    hint = f"did you mean `{close[0]}`?" if close else None
+    return ConfigError(where, must, f"`{visible(brief(value, str))}`", hint)
 
 
 def whole_number(where: str, value: object) -> int:
@@ -249,4 +320,4 @@ def whole_number(where: str, value: object) -> int:
             raise TypeError
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise ConfigTypeError(f"`{where}` must be a whole number, got `{brief(value)}`") from None
+        raise ConfigTypeError(where, "must be a whole number", f"`{brief(value)}`") from None

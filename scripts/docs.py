@@ -1,5 +1,5 @@
-"""Writes docs/ops.md from the registry, docs/config.md from the schema, docs/trace.svg, and what type checkers see of
-the package, fastbp/__init__.pyi: python scripts/docs.py
+"""Writes docs/ops.md from the registry, docs/config.md from the schema, docs/words.md from the table of other
+libraries' words, docs/trace.svg, and what type checkers see of the package, fastbp/__init__.pyi: python scripts/docs.py
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from fastbp.config.schema import SECTIONS
 from fastbp.lowering.registry import OPS
 from fastbp.spec import gates
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
+from fastbp.spec.elsewhere import NAMES, WORDS
 from fastbp.spec.initial import INITIALISERS
 from fastbp.train import callbacks, writers
 from fastbp.train.catalogue import OPTIMIZERS
@@ -27,6 +28,7 @@ from fastbp.train.schedules import SCHEDULES
 
 PAGE = Path(__file__).parents[1] / "docs" / "ops.md"
 CONFIG_PAGE = PAGE.with_name("config.md")
+WORDS_PAGE = PAGE.with_name("words.md")
 PICTURE = PAGE.with_name("trace.svg")
 STUB = PAGE.parents[1] / "fastbp" / "__init__.pyi"
 CALLBACKS = (
@@ -191,7 +193,7 @@ trainer:
 
 `-c FILE` lays a further file over those before it, from left to right, and `--set trainer.epochs=5` sets one key over
 all of them: maps are merged key by key, everything else is replaced, and another `name` leaves nothing of the settings
-of the one below.
+of the one below. Several `--set` may stand in any order: each gives other settings, and none of them is lost.
 
 YAML is read by the rules of version 1.2 and holds what JSON can: `1e-3` is a number, `no` and `on` are strings, and a
 key stands once. Files have at most 1 MiB and 32 levels. Aliases, tags and numbers that are not finite are refused, as
@@ -233,6 +235,22 @@ def config_page() -> str:
     return "\n\n".join(config_sections()) + "\n"
 
 
+ABOUT_WORDS = """# What others call it
+
+Written from `fastbp/spec/elsewhere.py` by `scripts/docs.py`; a test fails where this page is not what that writes.
+
+Arguments of PyTorch, Keras and scikit-learn that are called otherwise here. Whoever uses one gets it as a hint."""
+
+
+def words_page() -> str:
+    """The page of other libraries' words."""
+    rows = [(f"`{w.theirs}`", w.whose, w.python, w.config or "as in Python") for w in WORDS]
+    names = [(f"`{theirs}`", f"`{ours}`") for theirs, ours in NAMES.items()]
+    parts = [ABOUT_WORDS, table(("there", "of", "here, in Python", "here, in a configuration"), *rows)]
+    parts += ["## Names of losses, metrics, activations and tasks", table(("there", "here"), *names)]
+    return "\n\n".join(parts) + "\n"
+
+
 def picture() -> str:
     """The function of the README, drawn at (3, -4)."""
     f = fb.trace(lambda x, y: (x + fb.sigmoid(y)) / (fb.sigmoid(x) + (x + y) ** 2))
@@ -259,3 +277,4 @@ if __name__ == "__main__":
     PICTURE.write_text(picture(), encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")
     CONFIG_PAGE.write_text(config_page(), encoding="utf-8")
+    WORDS_PAGE.write_text(words_page(), encoding="utf-8")

@@ -11,6 +11,7 @@ from fastbp.config.build import plan_of
 from fastbp.config.schema import SECTIONS
 from fastbp.config.text import parse
 from fastbp.lowering.registry import OPS
+from fastbp.spec.elsewhere import WORDS
 from fastbp.spec.initial import INITIALISERS
 from fastbp.train.callbacks import Callback
 from fastbp.train.catalogue import OPTIMIZERS
@@ -54,6 +55,23 @@ def test_no_callback_is_left_out(docs):
 
 def test_the_page_of_configurations_is_what_the_schema_says(docs):
     assert docs.CONFIG_PAGE.read_text(encoding="utf-8") == docs.config_page(), "run `python scripts/docs.py`"
+
+
+def test_the_page_of_other_words_is_what_the_table_says(docs):
+    assert docs.WORDS_PAGE.read_text(encoding="utf-8") == docs.words_page(), "run `python scripts/docs.py`"
+
+
+def test_the_words_in_the_readme_are_those_of_the_table():
+    """Each row of its table has words of one thing, and what the whole table says of all of them."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, _, after = text.partition("| PyTorch | Keras | scikit-learn | here |\n|---|---|---|---|\n")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in after.split("\n\n")[0].splitlines()]
+    assert len(rows) > 8
+    known = {word.theirs: word.python for word in WORDS}
+    for *theirs, ours in rows:
+        found = [name for cell in theirs for name in re.findall(r"`(\w+)`", cell)]
+        assert found
+        assert {known[name] for name in found} == {ours}
 
 
 def test_the_picture_of_the_readme_is_what_is_drawn(docs):

@@ -6,7 +6,6 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "fastbp"
 ROOMS = ("spec", "model", "lowering", "engine", "sweeps")
-ONE_FILE = {"bench"}  # folders whose only file is none of the quick ones
 
 
 def table():
@@ -48,7 +47,7 @@ def quick():
 
 
 def folders_without(names):
-    folders = {path.parent.name for path in TESTS.glob("*/test_*.py")} - ONE_FILE
+    folders = {path.parent.name for path in TESTS.glob("*/test_*.py")}
     return sorted(folders - {Path(name).parent.name for name in names})
 
 

@@ -64,11 +64,11 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Tracer:
     first = parts[0]
     at = axis + first.ndim if axis < 0 else axis
     if not 0 <= at < first.ndim:
-        raise ShapeError(f"`axis` must be one of shape `{first.shape}`, got `{axis}`")
+        raise ShapeError("axis", f"must be one of shape `{first.shape}`", f"`{axis}`")
     others = {p.shape[:at] + p.shape[at + 1 :] for p in parts if p.ndim == first.ndim}
     if len(others) != 1 or any(p.ndim != first.ndim for p in parts):
         shapes = ", ".join(f"`{p.shape}`" for p in parts)
-        raise ShapeError(f"`concatenate` must have arrays that agree but for axis {axis}, got {shapes}")
+        raise ShapeError("concatenate", f"must have arrays that agree but for axis {axis}", shapes)
     shape = list(first.shape)
     shape[at] = sum(p.shape[at] for p in parts)
     out, done = graph.full(0.0, tuple(shape)), 0
@@ -82,7 +82,7 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Tracer:
 def stack(arrays: Sequence[Any], axis: int = 0) -> Tracer:
     parts = all_traced(*arrays)
     if len({p.shape for p in parts}) != 1:
-        raise ShapeError(f"`stack` must have arrays of one shape, got {', '.join(f'`{p.shape}`' for p in parts)}")
+        raise ShapeError("stack", "must have arrays of one shape", f"{', '.join(f'`{p.shape}`' for p in parts)}")
     return concatenate([expand_dims(p, axis) for p in parts], axis)
 
 
@@ -129,7 +129,7 @@ def expand_dims(a: Any, axis: Any) -> Tracer:
     try:
         found = axes_of((1,) * count, axis)
     except ShapeError:
-        raise ShapeError(f"`axis` must be one of {count} axes, got `{axis}`") from None
+        raise ShapeError("axis", f"must be one of {count} axes", f"`{axis}`") from None
     rest = iter(a.shape)
     return reshape(a, tuple(1 if i in found else next(rest) for i in range(count)))
 
@@ -137,7 +137,7 @@ def expand_dims(a: Any, axis: Any) -> Tracer:
 def squeeze(a: Tracer, axis: Any = None) -> Tracer:
     found = [i for i, size in enumerate(a.shape) if size == 1] if axis is None else axes_of(a.shape, axis)
     if any(a.shape[i] != 1 for i in found):
-        raise ShapeError(f"`squeeze` must be of axes of length 1, got `{axis}` of shape `{a.shape}`")
+        raise ShapeError("squeeze", "must be of axes of length 1", f"`{axis}` of shape `{a.shape}`")
     return reshape(a, tuple(size for i, size in enumerate(a.shape) if i not in found))
 
 
@@ -145,7 +145,7 @@ def transpose(a: Tracer, axes: Any = None) -> Tracer:
     if axes is not None:
         order = [operator.index(i) for i in axes]
         if sorted(i + a.ndim if i < 0 else i for i in order) != list(range(a.ndim)):
-            raise ShapeError(f"`axes` must be every axis of shape `{a.shape}` once, got `{tuple(axes)}`")
+            raise ShapeError("axes", f"must be every axis of shape `{a.shape}` once", f"`{tuple(axes)}`")
         if order in ([0], [-1], [0, 1], [-2, 1], [0, -1], [-2, -1], []):
             return a
     return Tracer(a.graph, a.graph.gate("transpose", a.number))
@@ -158,7 +158,7 @@ def broadcast_to(array: Tracer, shape: Any) -> Tracer:
     except ValueError:
         fits = False
     if not fits:
-        raise ShapeError(f"`broadcast_to` must have a shape that `{array.shape}` broadcasts to, got `{wanted}`")
+        raise ShapeError("broadcast_to", f"must have a shape that `{array.shape}` broadcasts to", f"`{wanted}`")
     return Tracer(array.graph, array.graph.spread(array.number, wanted))
 
 
@@ -191,14 +191,14 @@ def diag(v: Tracer) -> Tracer:
     if v.ndim == 1:
         return gate("where", np.eye(v.size), v, 0.0)
     if v.ndim != 2:
-        raise ShapeError("`diag` must be of a vector or a matrix, got shape `()`")
+        raise ShapeError("diag", "must be of a vector or a matrix", "shape `()`")
     least = min(v.shape)
     return total(gate("where", np.eye(least), v[:least, :least], 0.0), 0)
 
 
 def diagonal_sum(a: Tracer) -> Tracer:
     if a.ndim != 2:
-        raise ShapeError(f"`trace` must be of a matrix, got shape `{a.shape}`")
+        raise ShapeError("trace", "must be of a matrix", f"shape `{a.shape}`")
     return total(diag(a))
 
 
@@ -228,7 +228,7 @@ def norm(x: Tracer, ord: Any = None, axis: Any = None, keepdims: bool = False) -
         size = gate("abs", x)
         return total(size, axis, keepdims=keepdims) if ord == 1 else largest("maximum")(size, axis, keepdims=keepdims)
     known = "`None`, `1`, `2` or `inf` of a vector" if vectors else "`None` or `fro` of a matrix"
-    raise ConfigTypeError(f"`ord` must be {known}, got `{ord}`")
+    raise ConfigTypeError("ord", f"must be {known}", f"`{ord}`")
 
 
 def largest(name: str) -> Callable[..., Tracer]:

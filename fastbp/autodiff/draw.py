@@ -109,8 +109,8 @@ def draw(function: Traced, args: tuple[Any, ...], named: dict[str, Any]) -> Pict
     steps = steps_of(function, args, named)
     if len(steps) > LARGEST:
         raise ConfigError(
-            f"a picture must be of at most {LARGEST} gates, got {len(steps)}\n"
-            "hint: `explain` shows any number of them, and a function of whole arrays has fewer"
+            f"a picture must be of at most {LARGEST} gates, got {len(steps)}",
+            hint="`explain` shows any number of them, and a function of whole arrays has fewer",
         )
     column = columns_of(steps)
     rows, edges = ordered(steps, column)

@@ -69,7 +69,7 @@ class Reader:
     def read(self, node: ast.expr) -> Part:
         self.depth += 1
         if self.depth > DEEPEST:
-            raise ConfigError(f"`{self.where}` must be nested at most {DEEPEST} deep, got more")
+            raise ConfigError(self.where, f"must be nested at most {DEEPEST} deep", "more")
         part = self._read(node)
         self.depth -= 1
         return part
@@ -83,7 +83,7 @@ class Reader:
             case ast.Name(id=name):
                 if name not in self.names:
                     known = ", ".join(f"`{n}`" for n in self.names)
-                    raise ConfigError(f"`{self.where}` must use no names but {known}, got `{name}`")
+                    raise ConfigError(self.where, f"must use no names but {known}", f"`{name}`")
                 return lambda values: values[name]
             case ast.UnaryOp(op=op, operand=x) if type(op) in OPERATORS:
                 apply, inner = OPERATORS[type(op)], self.read(x)
@@ -95,12 +95,10 @@ class Reader:
                 return self.call(name, args)
             case ast.Compare():
                 raise ConfigError(
-                    f"`{self.where}` must use comparisons only as the first argument of `where`,"
-                    f" got `{ast.unparse(node)}`"
+                    self.where, "must use comparisons only as the first argument of `where`", f"`{ast.unparse(node)}`"
                 )
         raise ConfigError(
-            f"`{self.where}` must be made of numbers, names, `+ - * / **` and calls of functions,"
-            f" got `{ast.unparse(node)}`"
+            self.where, "must be made of numbers, names, `+ - * / **` and calls of functions", f"`{ast.unparse(node)}`"
         )
 
     def number(self, number: float) -> Part:
@@ -109,7 +107,7 @@ class Reader:
         except OverflowError:
             value = np.float64(math.inf)
         if np.isinf(value):
-            raise ConfigError(f"`{self.where}` must have numbers that fit into `float64`, got a larger one")
+            raise ConfigError(self.where, "must have numbers that fit into `float64`", "a larger one")
         return lambda values: value
 
     def call(self, name: str, args: list[ast.expr]) -> Part:
@@ -118,7 +116,7 @@ class Reader:
         function = CALLS[name]
         count = 3 if name == "where" else getattr(function, "nin", None) or len(signature(function).parameters)
         if len(args) != count or any(isinstance(a, ast.Starred) for a in args):
-            raise ConfigError(f"`{self.where}` must give `{name}` {count} values, got {len(args)}")
+            raise ConfigError(self.where, f"must give `{name}` {count} values", f"{len(args)}")
         parts = [self.read(a) for a in args[1:]]
         first = self.condition(args[0]) if name == "where" else self.read(args[0])
         return lambda values: function(first(values), *(part(values) for part in parts))
@@ -127,9 +125,7 @@ class Reader:
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
             compare, left, right = COMPARISONS[type(node.ops[0])], self.read(node.left), self.read(node.comparators[0])
             return lambda values: compare(left(values), right(values))
-        raise ConfigError(
-            f"`{self.where}` must give `where` a comparison such as `x > 0` first, got `{ast.unparse(node)}`"
-        )
+        raise ConfigError(self.where, "must give `where` a comparison such as `x > 0` first", f"`{ast.unparse(node)}`")
 
 
 def shown(text: str) -> str:
@@ -157,15 +153,15 @@ def parse(text: str, names: Sequence[str] = ("x",), where: str = "expression") -
     0.865098
     """
     if not isinstance(text, str):
-        raise ConfigTypeError(f"`{where}` must be text, got `{brief(text)}`")
+        raise ConfigTypeError(where, "must be text", f"`{brief(text)}`")
     if len(text) > LONGEST:
-        raise ConfigError(f"`{where}` must have at most {LONGEST} characters, got {len(text)}")
+        raise ConfigError(where, f"must have at most {LONGEST} characters", f"{len(text)}")
     try:
         body = Reader(where, names).read(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, MemoryError, RecursionError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"`{where}` must be a formula such as `x * tanh(x)`, got `{shown(text)}`") from None
+        raise ConfigError(where, "must be a formula such as `x * tanh(x)`", f"`{shown(text)}`") from None
 
     def function(*args: Any) -> Any:
         with np.errstate(all="ignore"):

@@ -73,7 +73,7 @@ class Traced:
 
     def __init__(self, function: Callable[..., Any], dtype: Any = "float64") -> None:
         if not callable(function):
-            raise ConfigTypeError(f"`trace` must be given a function, got `{brief(function)}`")
+            raise ConfigTypeError("trace", "must be given a function", f"`{brief(function)}`")
         if isinstance(dtype, np.dtype) or (isinstance(dtype, type) and issubclass(dtype, np.generic)):
             dtype = np.dtype(dtype).name
         if not isinstance(dtype, str) or dtype not in ("float64", "float32"):
@@ -141,7 +141,7 @@ class Traced:
     def _values(self, args: Sequence[Any]) -> tuple[list[Value], Traces]:
         """The arguments, converted for programs, and the function traced for their shapes."""
         if not isinstance(args, tuple | list):
-            raise ConfigTypeError(f"`args` must be a tuple, one value per argument, got a `{type(args).__name__}`")
+            raise ConfigTypeError("args", "must be a tuple, one value per argument", f"a `{type(args).__name__}`")
         found = values("argument", args, self.dtype)
         shapes = tuple([() if type(v) is float else v.shape for v in found])
         return found, self._traces.get(shapes) or self._trace(shapes)

@@ -29,7 +29,7 @@ def _apply(name: str, x: Any, plain: Callable[[Any], Any]) -> Any:
         return own(x, name)
     array = np.asarray(x)
     if array.dtype.kind not in "fiub":
-        raise ConfigTypeError(f"`{name}` must be given real numbers, got dtype `{array.dtype}`")
+        raise ConfigTypeError(name, "must be given real numbers", f"dtype `{array.dtype}`")
     if array.dtype.kind != "f":
         array = array.astype(np.float64)
     found = plain(array)

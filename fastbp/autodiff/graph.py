@@ -74,9 +74,9 @@ def two_axes(name: str, shape: Iterable[int]) -> Shape:
     """Check a shape."""
     shape = tuple(int(size) for size in shape)
     if len(shape) > 2:
-        raise ShapeError(f"`{name}` must have at most two axes, got shape `{shape}`")
+        raise ShapeError(name, "must have at most two axes", f"shape `{shape}`")
     if 0 in shape:
-        raise ShapeError(f"`{name}` must have no axis of length 0, got shape `{shape}`")
+        raise ShapeError(name, "must have no axis of length 0", f"shape `{shape}`")
     return shape
 
 
@@ -192,4 +192,4 @@ def broadcast(name: str, shapes: list[Shape]) -> Shape:
         return np.broadcast_shapes(*shapes)
     except ValueError:
         shown = " and ".join(f"`{s}`" for s in shapes)
-        raise ShapeError(f"`{name}` must have inputs whose shapes fit, got {shown}") from None
+        raise ShapeError(name, "must have inputs whose shapes fit", shown) from None

@@ -1,154 +1,113 @@
-"""Groups: steps that run block by block of rows together, so that intermediate values stay in L1.
+"""Groups: ops that run block by block of rows together, so that intermediate values stay in L1.
 
-Consecutive elementwise steps on matrices of one size form a group. A space used by a single group is *inside*: its
-buffer holds one block and is overwritten by the next. Every other step is a group of its own.
+Consecutive elementwise ops on matrices of one size form a group. A buffer used by a single group is *inside*: its
+memory holds one block and is overwritten by the next. Every other op is a group of its own.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from typing import Any
 
-from fastbp.autodiff.lower import Space, Step
-from fastbp.engine.memory import Arena
+from fastbp.autodiff.lower import Lowering
+from fastbp.engine.ops import Ops, number_of, numbers_in
 from fastbp.kernels.fields import LINE
 
-L1_LINES = 384  # of a block of rows, over all spaces of a group: 24 KiB
+L1_LINES = 384  # of a block of rows, over all buffers of a group: 24 KiB
 PRODUCT_ROWS = 64  # rows of a product that stay in L2
 
 
 class Group:
-    """Steps, their rows, and the rows of a block.
+    """Ops, their rows, and the rows of a block.
 
     Attributes
     ----------
     flat : bool
-        Whether they run over all lines of a space, rather than over rows panel by panel.
+        Whether they run over all lines of a buffer, rather than over rows panel by panel.
     """
 
-    def __init__(self, steps: list[Step]) -> None:
-        self.steps = steps
-        first = steps[0]
+    def __init__(self, ops: list[Any]) -> None:
+        self.ops = ops
+        first = ops[0]
         self.elementwise = first.elementwise
-        self.flat = self.elementwise and all(v.flat for step in steps for v in step.views)
-        self.rows, self.panels = first.rows, 1
-        if first.target is not None and self.elementwise:
-            self.rows = first.target.lines if self.flat else first.target.rows
-            self.panels = 1 if self.flat else first.target.panels
-        self.block = min(PRODUCT_ROWS, self.rows) if first.kernel == "product" else self.rows
-        self.slots: dict[int, int] = {}  # id of a space inside -> number of its block buffer
-        self.count = 0  # of these blocks
-        self.address = 0  # of the first
+        self.flat = self.elementwise and all(_is_flat(op, part) for op in ops for part in (op.a, op.b, op.y))
+        self.rows, self.panels = first.rows, first.panels if self.elementwise else 1
+        if self.flat:
+            self.rows, self.panels = first.panels * first.c.stride // LINE, 1
+            for op in ops:
+                op.panels = 1
+        self.block = min(PRODUCT_ROWS, self.rows) if first.name == "product" else self.rows
+        self.used: set[int] = set().union(*map(numbers_in, ops))
+        self.count = 0  # of blocks inside
 
-    def spaces(self) -> set[int]:
-        found = {id(v.space) for step in self.steps for v in step.views}
-        return found | {id(step.target) for step in self.steps if step.target is not None}
-
-    def take_in(self, inside: set[int], arena: Arena) -> None:
-        """Choose the block size, and assign buffers to the spaces inside, by liveness."""
-        last = {id(v.space): step for step in self.steps for v in step.views}
-        free: list[int] = []
-        for step in self.steps:
-            free += [self.slots[i] for i in {id(v.space) for v in step.views} if i in inside and last[i] is step]
-            if id(step.target) in inside:
-                self.count += not free
-                self.slots[id(step.target)] = free.pop() if free else self.count - 1
-        all_spaces = len(self.spaces() - inside) + self.count
-        self.block = min(self.rows, max(8 if self.flat else 1, L1_LINES // all_spaces // self.panels))
-        if self.count:
-            self.address = arena.take(self.count * self.panels * self.stride)
-
-    @property
-    def stride(self) -> int:
-        """The panel stride of spaces inside."""
-        return (self.block | 1) * LINE
-
-    def place(self, space: Space) -> tuple[int, int, int]:
-        """Address and stride of a space, and the bytes to go back per row before the block."""
-        slot = self.slots.get(id(space))
-        if slot is None:
-            return space.address, space.stride, 0
-        return self.address + slot * self.panels * self.stride, self.stride, LINE
+    def take_in(self, inside: set[int], lowered: Ops) -> None:
+        """Choose the block size, and give memory for one block to the buffers inside, by liveness."""
+        places = lowered.places(self.ops, range(len(self.ops)), inside)
+        blocks = list(dict.fromkeys(places.values()))
+        self.count = len(blocks)
+        lines = L1_LINES // (len(self.used - inside) + self.count) // self.panels
+        self.block = min(self.rows, max(8 if self.flat else 1, lines))
+        stride = (self.block | 1) * LINE
+        size = self.panels * stride
+        address = lowered.arena.take(self.count * size) if blocks else 0
+        for op in self.ops:
+            for part in (op.a, op.b, op.y, op.c):
+                place = places.get(number_of(part.start))
+                if place is not None:
+                    part.start, part.back = address + blocks.index(place) * size, LINE
+                    part.stride = stride if part.stride else 0
 
 
-def scheduled(steps: list[Step]) -> list[Step]:
-    """The steps reordered for long groups: a step that fits no group is delayed until its result is read.
+def _is_flat(op: Any, part: Any) -> bool:
+    """Whether an operand is read as consecutive lines, or as one line for all."""
+    return not part.start or (part.stride, part.row) in ((0, 0), (op.c.stride, LINE))
+
+
+def scheduled(ops: list[Any]) -> list[Any]:
+    """The ops reordered for long groups: an op that fits no group is delayed until its result is read.
 
     So the sum before a gradient does not split the elementwise gates around it.
     """
-    out: list[Step] = []
-    late: list[Step] = []
-    written: set[int] = set()  # by delayed steps
+    out: list[Any] = []
+    late: list[Any] = []
+    written: set[int] = set()  # by delayed ops
     size: tuple[int, int] | None = None  # of the group at the end of `out`
-    for step in steps:
-        joins = _size(step) == size is not None
-        if joins and any(id(v.space) in written for v in step.views):
+    for op in ops:
+        joins = _size(op) == size is not None
+        if joins and numbers_in(op) & written:
             out += late
             late, written, size = [], set(), None
         if joins or size is None:
-            out.append(step)
-            size = _size(step)
+            out.append(op)
+            size = _size(op)
         else:
-            late.append(step)
-            written.add(id(step.target))
+            late.append(op)
+            written.add(number_of(op.c.start))
     return out + late
 
 
-def grouped(steps: list[Step]) -> list[Group]:
-    """Groups of steps, in order."""
-    out: list[list[Step]] = []
-    for step in steps:
-        if out and _size(step) == _size(out[-1][0]) is not None:
-            out[-1].append(step)
+def grouped(ops: list[Any]) -> list[Group]:
+    """Groups of ops, in order."""
+    out: list[list[Any]] = []
+    for op in ops:
+        if out and _size(op) == _size(out[-1][0]) is not None:
+            out[-1].append(op)
         else:
-            out.append([step])
+            out.append([op])
     return [Group(group) for group in out]
 
 
-def _size(step: Step) -> tuple[int, int] | None:
-    return (step.target.rows, step.target.panels) if step.elementwise and step.target is not None else None
+def _size(op: Any) -> tuple[int, int] | None:
+    return (op.rows, op.panels) if op.elementwise else None
 
 
-def place(groups: list[Group], pinned: Iterable[Space], arena: Arena) -> None:
-    """Give every space an address; a dead one is reused for the next of its size."""
-    steps = [step for group in groups for step in group.steps]
-    users: defaultdict[int, set[int]] = defaultdict(set)
-    for number, group in enumerate(groups):
-        for which in group.spaces():
-            users[which].add(number)
-    held = {id(s.target) for s in steps if s.target is not None and not s.target.pinned}
-    inside: set[int] = set()
-    for number, group in enumerate(groups):
+def place(groups: list[Group], lowered: Lowering) -> None:
+    """Give memory to every buffer; a dead one's is that of the next that fits, in a later group."""
+    ops = [op for group in groups for op in group.ops]
+    times = Counter(number for group in groups for number in group.used)
+    alone = {number for number, count in times.items() if count == 1} - lowered.held
+    for group in groups:
         if group.elementwise:
-            own = {i for i in group.spaces() & held if users[i] == {number}}
-            group.take_in(own, arena)
-            inside |= own
-    free: defaultdict[int, list[int]] = defaultdict(list)
-    last = {id(v.space): step for step in steps for v in step.views}
-
-    def put(space: Space) -> None:
-        if space.whole is None and not space.address and id(space) not in inside:
-            found = free[space.lines]
-            space.address = found.pop() if found and not space.pinned else arena.take(space.lines * LINE)
-
-    def leave(space: Space) -> None:
-        if not space.pinned and id(space) not in inside:
-            free[space.lines].append(space.address)
-
-    for space in pinned:
-        put(space)
-    for step in steps:
-        if step.target is not None and not step.elementwise:
-            put(step.target)
-        for space in {id(v.space): v.space for v in step.views}.values():
-            put(space)
-            if last[id(space)] is step and not step.once:
-                leave(space)
-        if step.target is not None:
-            put(step.target)
-            if id(step.target) not in last:
-                leave(step.target)
-    for step in steps:
-        for space in (*(v.space for v in step.views), *([] if step.target is None else [step.target])):
-            if space.whole is not None:
-                space.address = space.whole.address + space.at * LINE
+            group.take_in(group.used & alone, lowered)
+    moments = [number for number, group in enumerate(groups) for _ in group.ops]
+    lowered.settle(lowered.places(ops, moments, times.keys() - lowered.held), ops)

@@ -1,8 +1,7 @@
-"""Lowering: from the nodes of a graph to steps over spaces, one for each op that will run.
+"""Lowering: from the nodes of a graph to ops over buffers.
 
-A *space* is a panel matrix without an address yet; a *view* is how a step reads one. Broadcasting to an elementwise
-gate is free: strides of 0 read a number as one line for all, a row as one line per panel, a column as one panel for
-all. A reshape that keeps the bytes, such as a vector to one row, is no step.
+Broadcasting to an elementwise gate is free: strides of 0 read a number as one line for all, a row as one line per
+panel, a column as one panel for all. A reshape that keeps the bytes, such as a vector to one row, is no op.
 
 In x W + b, if nothing else reads x W, product and sum are one `product` op, as in a layer; so a traced layer has the
 bits of the layer. For the same reason xᵀ u is `gate_outer`, the sum of a weight sweep.
@@ -11,92 +10,58 @@ bits of the layer. For the same reason xᵀ u is `gate_outer`, the sum of a weig
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 from fastbp.autodiff.graph import GATES, Graph, Node, rows_and_width
+from fastbp.engine.memory import Arena
+from fastbp.engine.ops import Buffer, Ops
 from fastbp.kernels.fields import LINE
+from fastbp.kernels.ops import GateOp, NumberGateOp, Op, ProductOp, RowsOp, TakeOp
+
+# Ops that go over the rows of A; all others go over those of C.
+OVER_A = ("scatter", "gate_outer", "gate_sum_all", "gate_sum_rows", "gate_sum_columns", "gate_transpose")
 
 
-@dataclass(eq=False)
-class Space:
-    """A panel matrix to be placed; memory of `pinned` ones is never reused.
-
-    A number may be line `at` of a `whole` space of numbers.
-    """
-
-    rows: int
-    width: int
-    panels: int
-    pinned: bool = False
-    address: int = 0
-    whole: Space | None = None
-    at: int = 0
-
-    @property
-    def stride(self) -> int:
-        return LINE if self.rows == 1 else (self.rows | 1) * LINE
-
-    @property
-    def lines(self) -> int:
-        return self.panels * self.stride // LINE
-
-
-@dataclass(frozen=True)
-class View:
-    """How a space is read: strides of panels and rows; 0 repeats."""
-
-    space: Space
-    stride: int
-    row: int
-
-    @property
-    def flat(self) -> bool:
-        """Whether the space is read as consecutive lines, or as one line for all."""
-        return (self.stride, self.row) in ((0, 0), (self.space.stride, LINE))
-
-
-@dataclass(eq=False)
-class Step:
-    """One op: kernel, views A, B and Y, output, and other fields of its record."""
-
-    kernel: str
-    target: Space | None
-    views: tuple[View, ...]
-    rows: int
-    elementwise: bool = False
-    words: dict[str, int] = field(default_factory=dict)
-    once: bool = False  # constant: runs once, when the program is made
-    user: int | None = None  # number of the caller's array that is its A (gather) or C (scatter)
-    number: int = 0  # of its record
-
-
-class Lowering:
-    """The steps of a program.
+class Lowering(Ops):
+    """The ops of a program.
 
     Parameters
     ----------
     graph : Graph
     inputs, outputs : list of int
         Nodes.
+
+    Attributes
+    ----------
+    ops, once : list of Op
+        What runs in every call, and what is constant and runs once.
+    matrices_in, matrices_out : list
+        Ops that read or write the caller's arrays, and which arrays.
+    vectors_in, vectors_out : list
+        Buffers of vectors, and which of the caller's arrays they are.
     """
 
-    def __init__(self, graph: Graph, inputs: list[int], outputs: list[int], in_line: int) -> None:
+    def __init__(self, graph: Graph, inputs: list[int], outputs: list[int], arena: Arena) -> None:
+        super().__init__(arena, graph.dtype)
         self.graph = graph
-        self.in_line = in_line
-        self.steps: list[Step] = []
-        self.constants: list[tuple[Space, Any]] = []
+        self.once: list[Any] = []
+        self.constants: list[tuple[Buffer, Any]] = []
         self.numbers = [n for n in inputs if graph.shape(n) == ()]
         self.number_outputs = [i for i, n in enumerate(outputs) if graph.shape(n) == ()]
-        self.vector_inputs: list[tuple[int, Space]] = []  # number of the input, and its space
-        self.vector_outputs: dict[int, Space] = {}  # number of the output, and its space
+        self.matrices_in: list[tuple[Any, int]] = []
+        self.matrices_out: list[tuple[Any, int]] = []
+        self.vectors_in: list[tuple[Buffer, int]] = []
+        self.vectors_out: list[tuple[Buffer, int]] = []
         self._inputs = {n: i for i, n in enumerate(inputs)}
-        self._spaces: dict[int, Space] = {}
-        self._columns: dict[int, View] = {}
+        self._values: dict[int, Buffer] = {}
+        self._columns: dict[int, Buffer] = {}
         self._once: set[int] = set()  # constant nodes
-        # Numbers come in as float64 and go out as reals, one line each, in one space.
-        self.arguments = Space(max(len(self.numbers), 1), 1, 1, pinned=True)
-        self.results = Space(max(len(self.number_outputs), 1), 1, 1, pinned=True)
+        # Numbers come in as float64 and go out as reals, one line each, in one buffer.
+        self.arguments = self.new(max(len(self.numbers), 1), 1, held=True)
+        self.results = self.new(max(len(self.number_outputs), 1), 1, held=True)
+        if self.numbers:
+            self._op("gate_fill", self.of_user(1), self.arguments, GateOp())
         order = graph.needed(outputs)
         users = Counter(i for n in order for i in graph.nodes[n].inputs)
         users.update(outputs)
@@ -106,62 +71,62 @@ class Lowering:
             node = graph.nodes[number]
             if all(i in self._once for i in node.inputs) and number not in self._inputs:
                 self._once.add(number)
-            if number not in self._spaces and not self._waits(node):
+            if number not in self._values and not self._waits(node):
                 self._lower(node)
-            if number in left and number in self._spaces:
+            if number in left and number in self._values:
                 self._put_out(number, outputs)
                 del left[number]
         for number in left:
             self._put_out(number, outputs)
 
-    # Spaces of values.
+    # Buffers of values.
 
-    def space(self, shape: tuple[int, ...], pinned: bool = False) -> Space:
-        rows, width = rows_and_width(shape)
-        return Space(rows, width, -(-width // self.in_line), pinned)
+    def buffer(self, shape: tuple[int, ...], held: bool = False) -> Buffer:
+        found: Buffer = self.new(*rows_and_width(shape), held=held)
+        return found
 
-    def whole(self, number: int) -> View:
+    def whole(self, number: int) -> Buffer:
         """A value materialised as a matrix."""
-        if number not in self._spaces:
+        if number not in self._values:
             node = self.graph.nodes[number]
             match node.gate:
                 case "argument":
                     self._bring_in(node)
                 case "constant":
-                    self._spaces[number] = space = self.space(node.shape, pinned=True)
-                    self.constants.append((space, self.graph.value_of(number)))
+                    self._values[number] = self.buffer(node.shape, held=True)
+                    self.constants.append((self._values[number], self.graph.value_of(number)))
                 case "spread":
                     self._spread_out(node)
                 case "reshape" | "tied":
-                    self._spaces[number] = self.whole(node.inputs[0]).space
+                    self._values[number] = self.whole(node.inputs[0])
                 case "transpose":
                     self._transpose(node)
                 case _:
                     raise AssertionError(node)
-        space = self._spaces[number]
-        return View(space, space.stride, LINE)
+        return self._values[number]
 
-    def view(self, number: int) -> View:
+    def view(self, number: int) -> Buffer:
         """A value as an elementwise gate reads it."""
         node = self.graph.nodes[number]
-        if node.gate != "spread" or number in self._spaces:
+        if node.gate != "spread" or number in self._values:
             return self.whole(number)
         source = node.inputs[0]
         (rows, width), (all_rows, all_width) = map(rows_and_width, (self.graph.shape(source), node.shape))
         if (rows, width) == (all_rows, all_width):
             return self.whole(source)
         if self.graph.shape(source) == ():
-            return View(self.whole(source).space, 0, 0)
+            return replace(self.whole(source), stride=0, row=0)
         if width == 1:
             return self._column(source, rows)
-        return View(self.whole(source).space, self.whole(source).space.stride, 0)
+        return replace(self.whole(source), row=0)
 
-    def _column(self, source: int, rows: int) -> View:
+    def _column(self, source: int, rows: int) -> Buffer:
         """One panel with each row's number in all lanes."""
         if source not in self._columns:
-            space = Space(rows, self.in_line, 1, pinned=source in self._once)
-            self._step("gate_repeat", space, (self.whole(source),), rows, self._is_once(source))
-            self._columns[source] = View(space, 0, LINE if rows > 1 else 0)
+            once = source in self._once
+            lines = self.new(rows, self.in_line, held=once)
+            self._op("gate_repeat", self.whole(source), lines, GateOp(), once)
+            self._columns[source] = replace(lines, stride=0, row=LINE if rows > 1 else 0)
         return self._columns[source]
 
     def _is_once(self, *numbers: int) -> bool:
@@ -170,39 +135,40 @@ class Lowering:
     def _bring_in(self, node: Node) -> None:
         which = self._inputs[node.number]
         if node.shape == ():
-            at = self.numbers.index(node.number)
-            self._spaces[node.number] = line(self.arguments, at)
+            self._values[node.number] = line(self.arguments, self.numbers.index(node.number))
             return
-        self._spaces[node.number] = space = self.space(node.shape)
-        if space.rows == 1:
-            space.pinned = True
-            self.vector_inputs.append((which, space))
+        vector = rows_and_width(node.shape)[0] == 1
+        self._values[node.number] = out = self.buffer(node.shape, held=vector)
+        if vector:
+            self.vectors_in.append((out, which))
         else:
-            self._step("gather", space, (), space.rows, False, user=which)
+            self.matrices_in.append((self._op("gather", self.of_user(out.width), out, RowsOp()), which))
 
     def _put_out(self, number: int, outputs: list[int]) -> None:
         for i in (i for i, n in enumerate(outputs) if n == number):
             source = self.whole(number)
-            space = source.space
             if self.graph.shape(number) == ():
                 target = line(self.results, self.number_outputs.index(i))
-                self._step("gate_copy", target, (source,), 1, False, elementwise=True)
-            elif space.rows == 1:
-                space.pinned = True
-                self.vector_outputs[i] = space
+                self._op("gate_copy", source, target, NumberGateOp())
+            elif source.rows == 1:
+                self.held.add(source.number)
+                self.vectors_out.append((source, i))
             else:
-                self._step("scatter", None, (source,), space.rows, False, user=i)
+                op = self._op("scatter", source, self.of_user(source.width), RowsOp())
+                self.matrices_out.append((op, i))
 
-    # Steps.
+    # Ops.
 
-    def _step(
-        self, kernel: str, target: Space | None, views: tuple[View, ...], rows: int, once: bool, **more: Any
-    ) -> None:
-        named = {"elementwise": more.pop("elementwise", False), "user": more.pop("user", None)}
-        self.steps.append(Step(kernel, target, views, rows, words=more, once=once, **named))
+    def _op(self, kernel: str, source: Buffer, target: Buffer, op: Op, once: bool = False) -> Op:
+        self.op(kernel, source, target, op)
+        op.rows = (source if kernel in OVER_A else target).rows
+        op.number = 0  # nobody asks how large what it wrote is
+        if once:
+            self.once.append(self.ops.pop())
+        return op
 
     def _waits(self, node: Node) -> bool:
-        """Whether a node is lowered lazily, by the step that reads it."""
+        """Whether a node is lowered lazily, by the op that reads it."""
         if node.gate in ("argument", "constant", "spread", "transpose", "tied") or node.number in self._biased.values():
             return True
         return node.gate == "reshape" and self._same_bytes(node)
@@ -250,71 +216,68 @@ class Lowering:
             (bias,) = (i for i in node.inputs if self._under_names(i) != self._biased[node.number])
             inside = self.graph.nodes[self._biased[node.number]]
             row = self.graph.nodes[bias].inputs[0] if self.graph.nodes[bias].gate == "spread" else bias
-            self._product(node, inside, once, (self.whole(row),))
+            self._product(node, inside, once, bias=self.whole(row).address)
         elif gate.elementwise:
-            views = tuple(self.view(i) for i in node.inputs)
-            self._spaces[node.number] = space = self.space(node.shape, pinned=once)
-            self._step(gate.kernels[0], space, views, space.rows, once, elementwise=True)
+            source, *others = (self.view(i) for i in node.inputs)
+            self._values[node.number] = out = self.buffer(node.shape, once)
+            op = NumberGateOp(**dict(zip("by", others, strict=False)))
+            self._op(gate.kernels[0], source, out, op, once)
         elif node.gate == "matmul":
             self._product(node, node, once)
         else:
             getattr(self, f"_{node.gate}")(node, once)
 
-    def _product(self, node: Node, inside: Node, once: bool, bias: tuple[View, ...] = ()) -> None:
+    def _product(self, node: Node, inside: Node, once: bool, **bias: int) -> None:
         x, y = inside.inputs
         left = self.graph.nodes[x]
-        if left.gate == "transpose" and x not in self._spaces:
-            views = self.whole(left.inputs[0]), self.whole(y)
-            kernel, rows = "gate_outer", views[0].space.rows
+        outer = left.gate == "transpose" and x not in self._values
+        source, other = self.whole(left.inputs[0] if outer else x), self.whole(y)
+        self._values[node.number] = out = self.buffer(node.shape, once)
+        if outer:
+            self._op("gate_outer", source, out, GateOp(b=other), once)
         else:
-            views = self.whole(x), self.whole(y)
-            kernel, rows = "product", views[0].space.rows
-        self._spaces[node.number] = space = self.space(node.shape, pinned=once)
-        self._step(kernel, space, (*views, *bias), rows, once)
+            self._op("product", source, out, ProductOp(b=other, **bias), once)
+
+    def _to(self, kernel: str, node: Node, once: bool, op: Op) -> None:
+        """An op from a node's first input to the node."""
+        source = self.whole(node.inputs[0])
+        self._values[node.number] = out = self.buffer(node.shape, once)
+        self._op(kernel, source, out, op, once)
 
     def _sum(self, node: Node, once: bool) -> None:
-        source = self.whole(node.inputs[0])
-        self._spaces[node.number] = space = self.space(node.shape, pinned=once)
         kernel = "gate_sum_all" if not node.shape else "gate_sum_rows" if node.note == (0,) else "gate_sum_columns"
-        self._step(kernel, space, (source,), source.space.rows, once)
+        self._to(kernel, node, once, GateOp())
 
     def _reshape(self, node: Node, once: bool) -> None:
-        source = self.whole(node.inputs[0])
-        self._spaces[node.number] = space = self.space(node.shape, pinned=once)
         if not node.shape:
-            self._step("gate_repeat", space, (source,), 1, once)
+            self._to("gate_repeat", node, once, GateOp())
         else:
-            self._step("gate_reshape", space, (source,), space.rows, once, part_width=space.width)
+            self._to("gate_reshape", node, once, GateOp(part_width=rows_and_width(node.shape)[1]))
 
     def _take(self, node: Node, once: bool) -> None:
-        source = self.whole(node.inputs[0])
-        self._spaces[node.number] = space = self.space(node.shape, pinned=once)
-        self._step("gate_take", space, (source,), space.rows, once, **_places(node.note))
+        self._to("gate_take", node, once, TakeOp(**_places(node.note)))
 
     def _place(self, node: Node, once: bool) -> None:
-        views = self.whole(node.inputs[0]), self.view(node.inputs[1])
-        self._spaces[node.number] = space = self.space(node.shape, pinned=once)
-        self._step("gate_place", space, views, space.rows, once, **_places(node.note))
+        self.whole(node.inputs[0])  # first
+        self._to("gate_place", node, once, TakeOp(b=self.view(node.inputs[1]), **_places(node.note)))
 
     def _transpose(self, node: Node) -> None:
-        source, once = self.whole(node.inputs[0]), self._is_once(*node.inputs)
-        self._spaces[node.number] = space = self.space(node.shape, pinned=once)
-        self._step("gate_transpose", space, (source,), source.space.rows, once)
+        self._to("gate_transpose", node, self._is_once(*node.inputs), GateOp())
 
     def _spread_out(self, node: Node) -> None:
-        """Materialise a broadcast value, for a step that needs all of it."""
+        """Materialise a broadcast value, for an op that needs all of it."""
         source, once = self.view(node.number), self._is_once(*node.inputs)
-        if source.space.rows == rows_and_width(node.shape)[0] and source.stride == source.space.stride and source.row:
-            self._spaces[node.number] = source.space
+        if source.rows == rows_and_width(node.shape)[0] and source.stride and source.row:
+            self._values[node.number] = source
             return
-        space = self.space(node.shape, pinned=once)
-        self._step("gate_copy", space, (source,), space.rows, once, elementwise=True)
-        self._spaces[node.number] = space
+        out = self.buffer(node.shape, once)
+        self._op("gate_copy", source, out, NumberGateOp(), once)
+        self._values[node.number] = out
 
 
-def line(whole: Space, at: int) -> Space:
-    """One line of a space that has a number per row."""
-    return Space(1, 1, 1, pinned=True, whole=whole, at=at)
+def line(whole: Buffer, at: int) -> Buffer:
+    """One line of a buffer that has a number per row."""
+    return replace(whole, address=whole.address + at * LINE, stride=LINE, rows=1)
 
 
 def _places(note: tuple[tuple[int, int, int], tuple[int, int, int]]) -> dict[str, int]:

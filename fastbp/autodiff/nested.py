@@ -102,12 +102,12 @@ class Inside:
         """Cotangents or tangents, checked against shapes."""
         found = [given] if single else given
         if not isinstance(found, tuple | list) or len(found) != len(shapes):
-            got = len(found) if isinstance(found, tuple | list) else f"a `{type(found).__name__}`"
-            raise ConfigTypeError(f"`{where}` must be a tuple of {len(shapes)} values, got {got}")
+            got = str(len(found)) if isinstance(found, tuple | list) else f"a `{type(found).__name__}`"
+            raise ConfigTypeError(where, f"must be a tuple of {len(shapes)} values", got)
         have = [self.graph.shape(node_of(self.graph, v)) for v in found]
         if have != shapes:
             wanted, got = (", ".join(f"`{s}`" for s in group) for group in (shapes, have))
-            raise ShapeError(f"`{where}` must have shape{'' if len(have) == 1 else 's'} {wanted}, got {got}")
+            raise ShapeError(where, f"must have shape{'' if len(have) == 1 else 's'} {wanted}", got)
         return list(found)
 
     def jacobian(self, mode: str) -> list[list[Tracer]]:

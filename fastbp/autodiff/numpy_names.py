@@ -114,7 +114,7 @@ def listed() -> str:
 
 
 def unknown(name: str) -> ConfigError:
-    return ConfigError(f"`{name}` cannot be traced\nhint: docs/ops.md lists the functions that can")
+    return ConfigError(f"`{name}` cannot be traced", hint="docs/ops.md lists the functions that can")
 
 
 def called(shown: str, own: Callable[..., Any], args: Any, settings: Any) -> Any:

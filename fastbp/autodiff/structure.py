@@ -94,7 +94,7 @@ def _spread_once(g: Graph, inputs: tuple[int, ...], note: Any, shape: Shape) -> 
 
 def _reshape_shape(name: str, shapes: list[Shape], note: Any) -> Shape:
     if int(np.prod(shapes[0])) != int(np.prod(note)):
-        raise ShapeError(f"`reshape` must keep the number of elements, got `{shapes[0]}` to `{tuple(note)}`")
+        raise ShapeError("reshape", "must keep the number of elements", f"`{shapes[0]}` to `{tuple(note)}`")
     return two_axes("reshape", note)
 
 
@@ -158,7 +158,7 @@ def _place_jvp(g: Graph, node: Node, tangents: list[int | None]) -> int | None:
 def _matmul_shape(name: str, shapes: list[Shape], note: Any) -> Shape:
     x, y = shapes
     if len(x) != 2 or len(y) != 2 or x[1] != y[0]:
-        raise ShapeError(f"`matmul` must have inputs `(a, b)` and `(b, c)`, got `{x}` and `{y}`")
+        raise ShapeError("matmul", "must have inputs `(a, b)` and `(b, c)`", f"`{x}` and `{y}`")
     return x[0], y[1]
 
 

@@ -72,7 +72,7 @@ class Tracer:
     # Operations that would need a value.
 
     def _refuse(self, what: str, hint: str = BRANCHES) -> NoReturn:
-        raise ConfigError(f"`{what}` of a traced value is not known: {ONCE}\nhint: {hint}")
+        raise ConfigError(f"`{what}` of a traced value is not known: {ONCE}", hint=hint)
 
     def __bool__(self) -> bool:
         self._refuse("bool")
@@ -109,8 +109,8 @@ class Tracer:
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise ConfigError(
-            "a traced value must not be made into an array: NumPy's functions take it as it is\n"
-            "hint: use `np.stack([a, b])` instead of `np.array([a, b])` or a list of traced values"
+            "a traced value must not be made into an array: NumPy's functions take it as it is",
+            hint="use `np.stack([a, b])` instead of `np.array([a, b])` or a list of traced values",
         )
 
     # NumPy's functions.
@@ -232,7 +232,7 @@ def _is_truth(value: Any) -> bool:
 def _logic(sign: str, name: str) -> Callable[..., Any]:
     def method(*values: Any) -> Any:
         if not all(map(_is_truth, values)):
-            raise ConfigTypeError(f"`{sign}` must be of comparisons such as `x > 0`, got another traced value")
+            raise ConfigTypeError(sign, "must be of comparisons such as `x > 0`", "another traced value")
         return getattr(np, name)(*values)
 
     return method
@@ -298,11 +298,11 @@ def axes_of(shape: Shape, axis: Any) -> tuple[int, ...]:
     try:
         found = tuple(sorted(operator.index(a) % len(shape) if -len(shape) <= a < len(shape) else a for a in axes))
     except TypeError:
-        raise ConfigTypeError(f"`axis` must be a whole number, a tuple of them or None, got `{brief(axis)}`") from None
+        raise ConfigTypeError("axis", "must be a whole number, a tuple of them or None", f"`{brief(axis)}`") from None
     if any(not 0 <= a < len(shape) for a in found):
-        raise ShapeError(f"`axis` must be one of shape `{shape}`, got `{axis}`")
+        raise ShapeError("axis", f"must be one of shape `{shape}`", f"`{axis}`")
     if len(set(found)) < len(found):
-        raise ShapeError(f"`axis` must have distinct axes, got `{axis}`")
+        raise ShapeError("axis", "must have distinct axes", f"`{axis}`")
     return found
 
 
@@ -319,12 +319,12 @@ def reshape(x: Tracer, shape: Any) -> Tracer:
     try:
         wanted = [operator.index(s) for s in sizes]
     except TypeError:
-        raise ConfigTypeError(f"`shape` must be whole numbers, got `{brief(shape)}`") from None
+        raise ConfigTypeError("shape", "must be whole numbers", f"`{brief(shape)}`") from None
     if wanted.count(-1) == 1:
         known = int(np.prod([s for s in wanted if s != -1]))
         wanted = [x.size // max(known, 1) if s == -1 else s for s in wanted]
     if any(s < 0 for s in wanted):
-        raise ShapeError(f"`reshape` must have at most one length of -1, got `{shape}`")
+        raise ShapeError("reshape", "must have at most one length of -1", f"`{shape}`")
     return Tracer(x.graph, x.graph.gate("reshape", x.number, note=tuple(wanted)))
 
 
@@ -333,9 +333,9 @@ def matmul(x: Any, y: Any) -> Tracer:
     graph = graph_of(x, y)
     a, b = traced(graph, x), traced(graph, y)
     if not a.ndim or not b.ndim:
-        raise ShapeError(f"`matmul` must have vectors or matrices, got shapes `{a.shape}` and `{b.shape}`")
+        raise ShapeError("matmul", "must have vectors or matrices", f"shapes `{a.shape}` and `{b.shape}`")
     if a.shape[-1] != b.shape[0]:
-        raise ShapeError(f"`matmul` must have shapes that fit, got `{a.shape}` and `{b.shape}`")
+        raise ShapeError("matmul", "must have shapes that fit", f"`{a.shape}` and `{b.shape}`")
     if a.ndim == b.ndim == 1:
         return total(gate("multiply", a, b))
     left = reshape(a, (1, *a.shape)) if a.ndim == 1 else a

@@ -20,7 +20,7 @@ def value(where: str, given: Any, dtype: np.dtype[Any]) -> Any:
         try:
             return float(given)
         except OverflowError:
-            raise DataError(f"{where} must fit into `float64`") from None
+            raise DataError(where, "must fit into `float64`") from None
     if kind is np.ndarray and given.dtype == dtype and given.ndim and given.ndim < 3 and given.size:
         flags = given.flags
         if flags.c_contiguous and flags.aligned and dtype.isnative:
@@ -28,21 +28,21 @@ def value(where: str, given: Any, dtype: np.dtype[Any]) -> Any:
     try:
         array = np.asarray(given)
     except (ValueError, TypeError, RuntimeError):  # a RuntimeError is what tensors with gradients raise
-        raise DataError(f"{where} must be a number or an array, got a `{kind.__name__}`") from None
+        raise DataError(where, "must be a number or an array", f"a `{kind.__name__}`") from None
     if array.dtype.kind not in "fiub":
-        raise DataTypeError(f"{where} must be real numbers, got dtype `{array.dtype}`")
+        raise DataTypeError(where, "must be real numbers", f"dtype `{array.dtype}`")
     if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
-        raise DataError(f"{where} must have no masked values, got {int(np.ma.getmaskarray(given).sum())}")
+        raise DataError(where, "must have no masked values", str(np.ma.getmaskarray(given).sum()))
     if array.ndim == 0:
         return float(array)
-    two_axes(where.strip("`"), array.shape)
+    two_axes(where, array.shape)
     with np.errstate(over="ignore"):
         return np.require(array, dtype, ["C", "A"])
 
 
 def values(where: str, given: Sequence[Any], dtype: np.dtype[Any]) -> list[Any]:
     """Each value checked; `where` and its number name it."""
-    return [v if type(v) is float else value(f"`{where} {i}`", v, dtype) for i, v in enumerate(given)]
+    return [v if type(v) is float else value(f"{where} {i}", v, dtype) for i, v in enumerate(given)]
 
 
 def shape_of(given: Any) -> Shape:
@@ -52,14 +52,14 @@ def shape_of(given: Any) -> Shape:
 def of_shapes(where: str, given: Any, shapes: Sequence[Shape], single: bool, dtype: np.dtype[Any]) -> list[Any]:
     """Values of these shapes: a single value for one shape, else a tuple or list."""
     if single:
-        found = [value(f"`{where}`", given, dtype)]
+        found = [value(where, given, dtype)]
     else:
         if not isinstance(given, tuple | list) or len(given) != len(shapes):
-            got = len(given) if isinstance(given, tuple | list) else f"a `{type(given).__name__}`"
-            raise ConfigTypeError(f"`{where}` must be a tuple of {len(shapes)} values, got {got}")
+            got = str(len(given)) if isinstance(given, tuple | list) else f"a `{type(given).__name__}`"
+            raise ConfigTypeError(where, f"must be a tuple of {len(shapes)} values", got)
         found = values(where, given, dtype)
     have = [shape_of(v) for v in found]
     if have != list(shapes):
         wanted, got = (", ".join(f"`{s}`" for s in group) for group in (shapes, have))
-        raise ShapeError(f"`{where}` must have shape{'' if len(have) == 1 else 's'} {wanted}, got {got}")
+        raise ShapeError(where, f"must have shape{'' if len(have) == 1 else 's'} {wanted}", got)
     return found

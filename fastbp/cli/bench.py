@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from fastbp.cli.options import Command
 from fastbp.cli.output import print_json, say, table
 
 
-@click.command("bench")
+@click.command("bench", cls=Command)
 @click.option("--threads", type=click.IntRange(1, 256), help="By default as many as the process has processors.")
 @click.option(
     "--seconds",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from fastbp.cli.options import Command
 from fastbp.cli.output import print_json, say, table
 
 
-@click.command("doctor")
+@click.command("doctor", cls=Command)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--clean-cache", is_flag=True, help="Remove machine code of other versions, levels and settings instead.")
 def command(as_json: bool, clean_cache: bool) -> None:
@@ -21,6 +22,7 @@ def command(as_json: bool, clean_cache: bool) -> None:
     if as_json:
         print_json(found)
         return
+    found.pop("profile")  # which stands there in words as well
     say(table([[name.replace("_", " "), str(value)] for name, value in found.items()], right=False))
 
 

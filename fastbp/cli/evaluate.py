@@ -2,49 +2,82 @@
 
 from __future__ import annotations
 
+import shutil
+from typing import Any
+
 import click
 
-from fastbp.cli.options import output_options, table_options, table_settings
-from fastbp.cli.output import print_json, say, table
+from fastbp.cli.options import Command, json_option, refuse_delimiter, table_options, table_settings
+from fastbp.cli.output import print_json, say
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=Command)
 @click.argument("model")
 @click.argument("files", nargs=-1)
 @click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help="By default those of the run.")
+@click.option("--part", metavar="NAME", help="Report on these rows of the run: train, validation or test, the default.")
+@click.option("--positive", metavar="CLASS", help="The one of two classes to report on; by default the second.")
+@click.option("--pictures", metavar="DIR", help="Write confusion.svg and calibration.svg to this folder.")
 @table_options
-@output_options
+@json_option
 def command(
     model: str,
     files: tuple[str, ...],
     metrics: tuple[str, ...],
+    part: str | None,
+    positive: str | None,
+    pictures: str | None,
     delimiter: str | None,
     encoding: str | None,
     strict: bool,
     as_json: bool,
-    quiet: bool,
-    verbose: bool,
 ) -> None:
-    """Loss and metrics of MODEL, a network or a run's folder, on FILES, - for stdin.
+    """Loss, metrics and a report of MODEL, a network or a run's folder, on FILES, - for stdin.
 
     Without FILES a run is evaluated on its own training, validation and test rows.
     """
     from fastbp.runs.prediction import Model, settings_of
-    from fastbp.runs.scores import own_scores
+    from fastbp.runs.scores import part_named, score, subject_at, told
     from fastbp.runs.subject import METRICS
 
+    if files and part is not None:
+        raise click.UsageError("`--part` must be left out where files are given")
+    for option, given in (("delimiter", delimiter), ("encoding", encoding), ("strict", strict or None)):
+        if given is not None and not files:
+            raise click.UsageError(f"`--{option}` must be given together with FILES")
+    refuse_delimiter(delimiter, files)
     found = Model.load(model)
-    settings, loss, own = settings_of(model)
+    settings, said, own = settings_of(model)
     names = list(metrics) or (own if own is not None else METRICS[found.recipe.outputs.task])
     if files:
-        frame = found.read(files, table_settings(settings, delimiter, encoding))
-        scores = {"files": found.evaluate(frame, names, loss, strict)}
+        loss, recipe = found.loss(said), found.recipe
+        rows = found.read(files, table_settings(settings, delimiter, encoding))
+        parts, last = {"files": found.part(rows, strict)}, "files"
     else:
-        scores = own_scores(model, found.net, names)
+        subject = subject_at(model)
+        parts, loss, recipe = subject.parts, subject.loss, subject.recipe
+        last = part_named(parts, part)
+    scores_of = {name: score(found.net, rows, loss, names, recipe) for name, rows in parts.items()}
+    report = told(found.net, parts[last], loss, recipe, positive)
+    if pictures is not None:
+        _draw(report, last, pictures)
     if as_json:
-        print_json({"model": str(found.path), "metrics": scores})
+        print_json({"model": str(found.path), "metrics": scores_of, "report": {"part": last, **report}})
         return
-    from fastbp.runs.progress import number
+    from fastbp.cli.report import paragraphs, scores
 
-    columns = list(next(iter(scores.values())))
-    say(table([["", *columns], *([s, *(number(v) for v in values.values())] for s, values in scores.items())]))
+    width = shutil.get_terminal_size((100, 24)).columns
+    say(scores(scores_of) + "\n\n" + paragraphs(report, width, "" if files else last))
+
+
+def _draw(report: dict[str, Any], part: str, folder: str) -> None:
+    from pathlib import Path
+
+    from fastbp.runs.scores import pictures
+    from fastbp.writing import naming, whole
+
+    with naming(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, picture in pictures(report, part).items():
+        with whole(Path(folder) / f"{name}.svg") as file:
+            file.write(str(picture).encode())

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import click
 
-from fastbp.cli.options import config_options, output_options, read_config
+from fastbp.cli.options import Command, config_options, json_option, quiet_option, read_config, refuse_beside
 from fastbp.cli.output import print_json, say, table
 
 
-@click.command("gradcheck")
+@click.command("gradcheck", cls=Command)
 @config_options
 @click.option(
     "--rows", type=click.IntRange(1), default=32, show_default=True, help="Number of training rows in the loss."
 )
-@click.option("--tolerance", default=1e-6, show_default=True, help="Largest relative difference accepted.")
-@output_options
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0.0),
+    default=1e-6,
+    show_default=True,
+    help="Largest relative difference accepted.",
+)
+@json_option
+@quiet_option
 def command(
     config: str | None,
     more: tuple[str, ...],
@@ -23,7 +30,6 @@ def command(
     tolerance: float,
     as_json: bool,
     quiet: bool,
-    verbose: bool,
 ) -> int:
     """Compare the gradients of CONFIG's network with central differences of its loss, in float64.
 
@@ -33,6 +39,8 @@ def command(
     from fastbp.config.build import plan_of
     from fastbp.runs.gradients import gradient_check
 
+    if as_json:
+        refuse_beside("--json", quiet=quiet)
     found = gradient_check(plan_of(read_config(config, more, overrides)), rows)
     worst = max(check.error for check in found)
     if as_json:

@@ -6,24 +6,33 @@ from pathlib import Path
 
 import click
 
+from fastbp.cli.options import Command, refuse_delimiter
 from fastbp.cli.output import give, say
 from fastbp.writing import whole
 
 
-@click.command("init")
+@click.command("init", cls=Command)
 @click.argument("data")
-@click.option("-t", "--target", help="Column to predict; by default the last one, or `y`.")
+@click.option(
+    "-t",
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="COLUMN",
+    help="Column to predict, several times for several; by default the last one, or `y`.",
+)
 @click.option(
     "-o", "--output", default="config.yaml", show_default=True, metavar="FILE", help="Where to; `-` is stdout."
 )
 @click.option("--delimiter", help="Field delimiter of .csv files; by default found out.")
 @click.option("--encoding", help="Encoding of .csv files, such as latin-1.")
-def command(data: str, target: str | None, output: str, delimiter: str | None, encoding: str | None) -> None:
+def command(data: str, targets: tuple[str, ...], output: str, delimiter: str | None, encoding: str | None) -> None:
     """Read DATA, a table, and write a commented configuration to start from."""
     from fastbp.errors import escaped
     from fastbp.runs.starter import starter
 
-    text = starter(data, target, delimiter, encoding)
+    refuse_delimiter(delimiter, [data])
+    text = starter(data, targets, delimiter, encoding)
     if output == "-":
         give(text)
         return

@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "Train a network from a configuration.",
     "evaluate": "Loss and metrics of a saved network on a table.",
     "predict": "Predictions of a saved network for the rows of a table.",
+    "explain": "Show what each column of the table is worth to a run's network.",
     "check": "Validate a configuration; shows network, shapes, parameters and memory.",
     "gradcheck": "Compare the gradients of a configuration's network with numerical ones.",
     "init": "Write a commented configuration for a table.",
@@ -48,18 +49,27 @@ class Lazy(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         import difflib
 
+        from fastbp.errors import ConfigError
+
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"\nhint: did you mean `{close[0]}`?" if close else ""
+            hint = f"did you mean `{close[0]}`?" if close else None
             known = ", ".join(f"`{name}`" for name in COMMANDS)
-            raise click.UsageError(f"a command must be one of {known}, got `{args[0]}`{hint}")
+            raise ConfigError(f"a command must be one of {known}", got=f"`{args[0]}`", hint=hint)
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Lazy,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(sys.modules["fastbp"].__version__, message="%(prog)s %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Multi-layer perceptrons on CPUs: fast, and with the same bits on every machine."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def code_of(error: BaseException) -> int:
@@ -74,10 +84,11 @@ def code_of(error: BaseException) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit code."""
-    from fastbp.errors import FastbpError, sentence
+    from fastbp.cli.output import say
+    from fastbp.errors import FastbpError, line
 
     formatted = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_: sentence(f"fastbp: {message}") + "\n"
+    warnings.formatwarning = lambda message, *_: "\n".join(map(line, f"fastbp: {message}".split("\n"))) + "\n"
     try:
         result = cli.main(arguments, prog_name="fastbp", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -87,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
             click.echo(f"try `{error.ctx.command_path} --help`", err=True)
         return 2
     except FastbpError as error:
-        _say(str(error))
+        say(f"fastbp: {error}", err=True)
         return code_of(error)
     except MemoryError:
         _say("out of memory")
@@ -106,6 +117,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _say(message: str) -> None:
     from fastbp.cli.output import say
-    from fastbp.errors import sentence
+    from fastbp.errors import line
 
-    say(sentence(f"fastbp: {message}"), err=True)
+    say(line(f"fastbp: {message}"), err=True)

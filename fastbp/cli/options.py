@@ -1,18 +1,71 @@
-"""Options shared by several commands, and reading their configuration."""
+"""Options shared by several commands, what commands refuse of them, and reading their configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
-from fastbp.config.text import Text, merge, override, read
+from fastbp.config.merging import merge, overrides
+from fastbp.config.text import Text, read
+from fastbp.errors import ConfigError
+from fastbp.spec.elsewhere import hint as hint_of
 
-Command = Callable[..., Any]
+Decorator = Callable[..., Any]
 
 
-def config_options(function: Command) -> Command:
+class Command(click.Command):
+    """A command that refuses an option given twice, and has a hint for one that it does not have."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            _, _, order = self.make_parser(ctx).parse_args(list(args))
+        except click.NoSuchOption as error:
+            raise self._no_option(ctx, error.option_name, args) from None
+        for option, count in Counter(order).items():
+            if count > 1 and isinstance(option, click.Option) and not (option.multiple or option.is_flag):
+                raise click.UsageError(f"`{option.opts[-1]}` must be given once, got it {count} times", ctx)
+        return super().parse_args(ctx, args)
+
+    def _no_option(self, ctx: click.Context, name: str, args: list[str]) -> ConfigError:
+        options = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
+        known = [text for option in options for text in option.opts if text.startswith("--")]
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean `{close[0]}`?" if close else ""
+        if "--set" in known and name == "-m":
+            hint = f"`--set trainer.metrics=[{_value_of(name, args)}]` sets them"
+        elif "--set" in known and (key := _key_named(name)):
+            hint = f"`--set {key}={_value_of(name, args)}` sets it"
+        elif not close:
+            hint = hint_of(name.lstrip("-").replace("-", "_"), config=True) or ""
+        listed = ", ".join(f"`{text}`" for text in known)
+        return ConfigError(f"an option must be one of {listed}", got=f"`{name}`", hint=hint or None)
+
+
+def _key_named(option: str) -> str:
+    """The path of the configuration's key of this name, or nothing."""
+    from fastbp.config.schema import SECTIONS
+
+    name = option.lstrip("-").replace("-", "_")
+    if name in ("lr", "weight_decay", "momentum"):
+        return f"trainer.optimizer.{name}"
+    return next((f"{path}.{name}".lstrip(".") for path, cls in SECTIONS.items() if name in cls.__struct_fields__), "")
+
+
+def _value_of(option: str, args: list[str]) -> str:
+    """What follows an option."""
+    for i, text in enumerate(args):
+        if text == option and i + 1 < len(args) and not args[i + 1].startswith("-"):
+            return args[i + 1]
+        if text.startswith(f"{option}="):
+            return text.partition("=")[2]
+    return "VALUE"
+
+
+def config_options(function: Decorator) -> Decorator:
     """CONFIG, -c and --set."""
     for decorate in (
         click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Set one key; overrides files."),
@@ -25,31 +78,29 @@ def config_options(function: Command) -> Command:
     return function
 
 
-def output_options(function: Command) -> Command:
-    """--json, -q and -v."""
-    for decorate in (
-        click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
-        click.option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
-        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
-    ):
-        function = decorate(function)
-    return function
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
 
 
-def read_config(config: str | None, more: tuple[str, ...], overrides: tuple[str, ...]) -> Text:
-    """The files merged from left to right, then --set."""
-    files = [*([config] if config else []), *more]
-    if not files:
-        raise click.UsageError("a configuration must be given, such as `fastbp train config.yaml`")
-    text = read(files[0])
-    for file in files[1:]:
-        text = merge(text, read(file))
-    for expression in overrides:
-        text = merge(text, override(expression))
-    return text
+def refuse_beside(option: str, **given: bool) -> None:
+    """Refuse options that have no effect beside this one; `given` is whether each was given."""
+    for name, there in given.items():
+        if there:
+            flag = "-q" if name == "quiet" else "-v" if name == "verbose" else f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"`{flag}` must not be given together with `{option}`, where it has no effect")
 
 
-def table_options(function: Command) -> Command:
+def refuse_delimiter(delimiter: str | None, files: Sequence[str]) -> None:
+    """Refuse a delimiter where no file has one."""
+    from fastbp.data.files import TABLES, suffix_of
+
+    if delimiter is not None and files:
+        endings = [suffix_of(file) for file in files]
+        if all(ending and (ending not in TABLES or "tsv" in ending) for ending in endings):
+            raise click.UsageError(f"`--delimiter` must be given with a .csv file, got `{files[0]}`")
+
+
+def table_options(function: Decorator) -> Decorator:
     """--delimiter, --encoding and --strict."""
     for decorate in (
         click.option(
@@ -66,3 +117,18 @@ def table_settings(settings: dict[str, Any], delimiter: str | None, encoding: st
     """How tables are read, with what the command line says of it."""
     given = {"delimiter": delimiter, "encoding": encoding}
     return {**settings, **{key: value for key, value in given.items() if value}}
+
+
+def read_config(config: str | None, more: Sequence[str], expressions: Sequence[str]) -> Text:
+    """The files merged from left to right, then --set."""
+    if not config and not more:
+        raise click.UsageError("a configuration must be given, such as `fastbp train config.yaml`")
+    return above(config, more, expressions)
+
+
+def above(config: str | None, more: Sequence[str], expressions: Sequence[str]) -> Text:
+    """What a command line says of a configuration, which may be nothing."""
+    text = Text()
+    for file in (*([config] if config else []), *more):
+        text = merge(text, read(file))
+    return merge(text, overrides(expressions))

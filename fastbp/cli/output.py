@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -57,3 +58,15 @@ def table(rows: list[list[str]], right: bool = True) -> str:
         cells += [c.rjust(w) if right else c.ljust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def layer_rows(layers: Sequence[Any]) -> list[list[str]]:
+    """Layers of an outline as rows of a table; where they are no chain, with what each reads."""
+    branched = any(layer.reads for layer in layers)
+    rows = [["layer", *(["from"] if branched else []), "in", "out", "parameters"]]
+    for layer in layers:
+        reads = [", ".join(layer.reads)] if branched else []
+        rows.append(
+            [f"{layer.name} {layer.layer}", *reads, str(layer.inputs), str(layer.outputs), f"{layer.parameters:,}"]
+        )
+    return rows

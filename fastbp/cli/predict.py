@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from fastbp.cli.options import table_options, table_settings
+from fastbp.cli.options import Command, table_options, table_settings
 from fastbp.cli.output import give
 from fastbp.writing import whole
 
 KINDS = (".csv", ".jsonl", ".npz", ".parquet", ".arrow")
 
 
-@click.command("predict")
+@click.command("predict", cls=Command)
 @click.argument("model")
 @click.argument("files", nargs=-1, required=True)
 @click.option(
@@ -111,5 +111,6 @@ def _needs_polars(output: str) -> None:
         import polars  # noqa: F401
     except ImportError:
         raise DependencyError(
-            f'{output}: Parquet and Arrow files need Polars, which is not installed\nhint: pip install "fastbp[tables]"'
+            f"{output}: Parquet and Arrow files need Polars, which is not installed",
+            hint='pip install "fastbp[tables]"',
         ) from None

@@ -6,10 +6,11 @@ import json
 
 import click
 
+from fastbp.cli.options import Command
 from fastbp.cli.output import give
 
 
-@click.command("schema")
+@click.command("schema", cls=Command)
 def command() -> None:
     """Print the JSON schema of configurations.
 

@@ -3,37 +3,59 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from fastbp.cli.options import output_options
-from fastbp.cli.output import print_json, say, table
+from fastbp.cli.options import Command, json_option, quiet_option, refuse_beside
+from fastbp.cli.output import layer_rows, print_json, say, table
 from fastbp.writing import whole
 
 
-@click.command("show")
+@click.command("show", cls=Command)
 @click.argument("run", metavar="RUN|CONFIG|MODEL")
 @click.option("--graph", metavar="FILE", help="Draw the network to this SVG file instead.")
-@click.option("--epochs", default=10, show_default=True, help="Number of epochs in the table, the last ones.")
-@output_options
-def command(run: str, graph: str | None, epochs: int, as_json: bool, quiet: bool, verbose: bool) -> None:
-    """Show RUN, a run's folder: its curve, its last epochs and its result.
+@click.option("--epochs", type=click.IntRange(0), help="Number of epochs in the table, the last ones; by default 10.")
+@json_option
+@quiet_option
+def command(run: str, graph: str | None, epochs: int | None, as_json: bool, quiet: bool) -> None:
+    """Show RUN, a run's folder: its curve, its last epochs and its result; or the layers of a CONFIG or a MODEL.
 
-    With --graph, draw its network, or that of a MODEL, or of a CONFIG with the norms of its first gradients.
+    With --graph, draw the network instead, that of a CONFIG with the norms of its first gradients.
     """
     if graph is not None:
+        refuse_beside("--graph", epochs=epochs is not None)
         _draw(run, graph, as_json, quiet)
         return
-    from fastbp.errors import ConfigError, escaped
+    if quiet:
+        raise click.UsageError("`-q` must be given together with `--graph`")
+    if Path(run).is_file():
+        refuse_beside(run, epochs=epochs is not None)
+        _show_layers(run, as_json)
+    else:
+        _show_run(run, 10 if epochs is None else epochs, as_json)
+
+
+def _show_layers(path: str, as_json: bool) -> None:
+    """The layers of a configuration's or a file's network."""
+    from fastbp.runs.outline import layers_in
+
+    layers = layers_in(path)
+    total = sum(layer.parameters for layer in layers)
+    if as_json:
+        print_json({"layers": [asdict(layer) for layer in layers], "parameters": total})
+    else:
+        say(table([*layer_rows(layers), ["total", *[""] * (len(layer_rows(layers)[0]) - 2), f"{total:,}"]]))
+
+
+def _show_run(run: str, epochs: int, as_json: bool) -> None:
+    from fastbp.errors import escaped
     from fastbp.pictures.terminal import plot
     from fastbp.runs.folder import RunFolder
     from fastbp.runs.progress import number
     from fastbp.runs.told import epochs_of, result_of
 
-    if Path(run).is_file():
-        hint = f"hint: `fastbp show {run} --graph net.svg` draws the network of a configuration or a file"
-        raise ConfigError(f"`{run}` must be the folder of a run, got a file\n{hint}")
     folder = RunFolder.old(run)
     rows = epochs_of(folder)
     result = result_of(folder.path)
@@ -43,21 +65,21 @@ def command(run: str, graph: str | None, epochs: int, as_json: bool, quiet: bool
     if not rows:
         say("no epoch is done yet")
         return
-    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    say(plot(rows, [n for n in rows[0] if n in ("loss", "val_loss")], width, 14))
+    width = min(shutil.get_terminal_size((100, 24)).columns, 160)
     names = list(rows[0])
     best = result.get("best_epoch")
     if best is None:
         values = [(r.get("val_loss", r["loss"]), r["epoch"]) for r in rows]
         values = [v for v in values if v[0] is not None]
         best = min(values)[1] if values else None
+    say(plot(rows, [n for n in rows[0] if n in ("loss", "val_loss")], width, 14, best))
     shown = rows[-epochs:] if epochs else []
-    if best is not None and 0 <= best < len(rows) and not any(r["epoch"] == best for r in shown):
-        shown = [rows[best], *shown]
+    if best is not None and 1 <= best <= len(rows) and not any(r["epoch"] == best for r in shown):
+        shown = [rows[best - 1], *shown]
     lines = [[*names, ""]]
     for row in shown:
         mark = "best" if row["epoch"] == best else ""
-        lines.append([str(row["epoch"] + 1), *(number(row[n]) for n in names[1:]), mark])
+        lines.append([str(row["epoch"]), *(number(row[n]) for n in names[1:]), mark])
     say("\n" + table(lines))
     if result:
         from fastbp.cli.train import summary
@@ -73,7 +95,7 @@ def _draw(run: str, graph: str, as_json: bool, quiet: bool) -> None:
     from fastbp.runs.drawing import drawing
 
     if not graph.lower().endswith(".svg"):
-        raise ConfigError(f"`--graph` must be a file whose name ends in `.svg`, got `{graph}`")
+        raise ConfigError("--graph", "must be a file whose name ends in `.svg`", f"`{graph}`")
     picture = drawing(run)
     with whole(graph) as file:
         file.write(str(picture).encode())

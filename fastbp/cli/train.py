@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import Any
 
 import click
 
-from fastbp.cli.options import config_options, output_options, read_config
-from fastbp.cli.output import give, print_json, say, table
+from fastbp.cli.options import Command, above, config_options, json_option, quiet_option, read_config, refuse_beside
+from fastbp.cli.output import give, print_json, say
 
 
-@click.command("train")
+@click.command("train", cls=Command)
 @config_options
 @click.option("--run-dir", metavar="DIR", help="The run's folder; by default a new one below `run.folder`.")
 @click.option("--resume", metavar="RUN", help="Resume this run; `auto` is the newest one.")
 @click.option("--time-limit", metavar="TIME", help="Stop after this time, such as 10m; the run can be resumed.")
 @click.option("--print-config", is_flag=True, help="Print the configuration with every default and exit.")
-@output_options
+@json_option
+@quiet_option
+@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
 def command(
     config: str | None,
     more: tuple[str, ...],
@@ -36,26 +39,29 @@ def command(
     checkpoint from which `--resume` continues with the same bits as an uninterrupted run.
     """
     from fastbp.config.build import plan_of
-    from fastbp.config.text import Text, merge, override, read
-    from fastbp.errors import DivergedError, FileError, sentence
+    from fastbp.config.merging import merge
+    from fastbp.config.text import Text
+    from fastbp.errors import DivergedError, FastbpError, FileError
     from fastbp.runs.folder import RunFolder
     from fastbp.runs.progress import Progress
     from fastbp.runs.stopping import Signals, Stopped
     from fastbp.runs.training import Training
 
+    if print_config:
+        given = {"run_dir": run_dir is not None, "time_limit": time_limit is not None}
+        refuse_beside("--print-config", **given, json=as_json, quiet=quiet, verbose=verbose)
     limit = _limit(time_limit)
     folder = None
+    if run_dir is not None:
+        refuse_beside("--run-dir", resume=resume is not None)
+        if _runs(above(None, (), overrides)) is not None:
+            raise click.UsageError("`--set run.folder` must not be given together with `--run-dir`")
     if resume is not None:
-        if run_dir is not None:
-            raise click.UsageError("`--resume` must not be given together with `--run-dir`")
-        folder = RunFolder.old(resume, _base(config, more, overrides))
-        text = read(folder.config)
-        if config or more:
-            text = merge(text, read_config(config, more, ()))
-        for expression in overrides:
-            text = merge(text, override(expression))
+        said = above(config, more, overrides)
+        folder = RunFolder.old(resume, _runs(said) or "runs")
+        text = merge(folder.settings(), said)
         if resume == "auto":  # it may set `run.folder`
-            text = merge(text, Text({"run": {"folder": plan_of(read(folder.config)).config.run.folder}}))
+            text = merge(text, Text({"run": {"folder": plan_of(folder.settings()).config.run.folder}}))
     else:
         text = read_config(config, more, overrides)
     plan = plan_of(text)
@@ -66,14 +72,14 @@ def command(
         give(resolved_config(plan))
         return 0
     if folder is not None:
-        before = plan_of(read(folder.config))
+        before = plan_of(folder.settings())
         from fastbp.runs.training import refuse_changes
 
         refuse_changes(before, plan)
     if run_dir is not None and os.path.islink(run_dir) and not os.path.exists(run_dir):
         raise click.UsageError(f"`--run-dir` must be a new or empty folder, got a link, `{run_dir}`")
     signals = Signals()
-    progress = Progress(quiet=quiet or (as_json and not verbose))
+    progress = Progress(quiet=quiet)
     made = folder
     if made is None:
         made = RunFolder.new(plan.config.run.folder, plan.config.name, run_dir)
@@ -93,47 +99,43 @@ def command(
             hint = "nothing was trained yet"
         if isinstance(stop, Stopped) and not stop.resumable:
             hint = f"the networks so far are in {made.path}, and lbfgs cannot go on from them"
-        say(sentence(f"fastbp: {reason}\nhint: {hint}"), err=True)
+        say(f"fastbp: {FastbpError(reason, hint=hint)}", err=True)
         return code
     except DivergedError as error:
         hint = "a smaller learning rate or `trainer.clip_norm` may help"
         kept = f"; the best network so far is in {made.path}" if made.best.exists() else ""
-        say(sentence(f"fastbp: {error}\nhint: {hint}{kept}"), err=True)
-        return 4
+        raise error.at(hint=hint + kept) from None
     except FileError as error:
         made.discard()
         if not made.config.is_file():
             raise
         hint = f"go on with `fastbp train --resume {made.path}` when that is so"
-        say(sentence(f"fastbp: {error}\nhint: {hint}"), err=True)
-        return 1
+        raise error.at(hint=hint) from None
     except Exception:
         made.discard()
         raise
+    if training.idle:
+        why, hint = training.idle
+        say(f"fastbp: {FastbpError(why, hint=hint)}", err=True)
     if as_json:
         print_json(result)
     else:
-        say(summary(result))
+        say(summary(result, told=True))
     return 0
 
 
-def _base(config: str | None, more: tuple[str, ...], overrides: tuple[str, ...]) -> str:
+def _runs(said: Any) -> str | None:
     """The folder of runs, as far as the command line sets it."""
-    from fastbp.config.text import Text, merge, override
-
-    text = read_config(config, more, ()) if config or more else Text()
-    for expression in overrides:
-        text = merge(text, override(expression))
-    run = text.data.get("run") if isinstance(text.data, dict) else None
+    run = said.data.get("run") if isinstance(said.data, dict) else None
     folder = run.get("folder") if isinstance(run, dict) else None
-    return folder if isinstance(folder, str) else "runs"
+    return folder if isinstance(folder, str) else None
 
 
 def _limit(text: str | None) -> float | None:
     """Seconds of --time-limit."""
+    from fastbp.config.merging import override
     from fastbp.config.rules import seconds
     from fastbp.config.schema import Trainer
-    from fastbp.config.text import override
 
     if text is None:
         return None
@@ -144,17 +146,18 @@ def _limit(text: str | None) -> float | None:
     return seconds(said, Trainer(time_limit=value))
 
 
-def summary(result: dict[str, Any]) -> str:
-    """The summary printed at the end."""
+def summary(result: dict[str, Any], told: bool = False) -> str:
+    """The summary printed at the end, with the report where it is `told`."""
+    from fastbp.cli.report import paragraphs, scores
     from fastbp.errors import escaped
-    from fastbp.runs.progress import clock, number, rate
+    from fastbp.runs.progress import clock, rate
 
-    splits = list(result["metrics"])
-    names = list(result["metrics"][splits[0]])
-    rows = [["", *names], *([s, *(number(result["metrics"][s][n]) for n in names)] for s in splits)]
-    lines = [table(rows), ""]
-    lines.append(f"best epoch {result['best_epoch'] + 1} of {result['epochs']}" + _why(result["stopped"]))
-    speed = f"{rate(result['samples_per_second'])} samples/s, {result['gflops']:.1f} GFLOP/s"
+    lines = [scores(result["metrics"], result.get("baseline")), ""]
+    if told:
+        width = shutil.get_terminal_size((100, 24)).columns
+        lines += [paragraphs(result["report"], width, result["report"]["part"], whole=False), ""]
+    lines.append(f"best epoch {result['best_epoch']} of {result['epochs']}" + _why(result["stopped"]))
+    speed = f"{rate(result['samples_per_second'])} rows/s, {result['gflops']:.1f} GFLOP/s"
     if result.get("share_of_peak"):
         speed += f", {result['share_of_peak']:.0%} of this machine's peak"
     lines.append(f"{clock(result['seconds'])} for {result['steps']} steps, {speed}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from fastbp.cli.options import Command
 from fastbp.cli.output import say
 
 
-@click.command("warmup")
+@click.command("warmup", cls=Command)
 @click.option("--jobs", type=click.IntRange(1, 256), help="Number of processes; by default one per processor.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing.")
 def command(jobs: int | None, quiet: bool) -> None:

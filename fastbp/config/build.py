@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastbp.config import rules
-from fastbp.config.check import checked, fail, one_of, show, unknown
+from fastbp.config.check import checked, fail, one_of, path_of, show, unknown
 from fastbp.config.places import Path_
 from fastbp.config.schema import Config
 from fastbp.config.text import Text, dotted
 from fastbp.config.wiring import KEYS, Place, layer_table, placed, wired
-from fastbp.errors import ConfigError, visible
+from fastbp.errors import ConfigError, escaped, visible
 from fastbp.spec.checks import is_formula
 
 
@@ -111,7 +110,7 @@ def named(
         name, at = value, path
     if not isinstance(name, str):
         must = "must be a name" if at != path else "must be a name, or a map with `name`"
-        raise fail(text, at, f"{must}, got {show(name)}")
+        raise fail(text, at, must, show(name))
     if name not in table and formula is not None and is_formula(name):
         known = [f.name for f in dataclasses.fields(formula) if f.init and f.name != "formula"]
         for key in settings:
@@ -119,7 +118,7 @@ def named(
                 raise (
                     unknown(text, path, key, known)
                     if known
-                    else fail(text, (*path, key), f"must not be given with a formula, got {show(settings[key])}")
+                    else fail(text, (*path, key), "must not be given with a formula", show(settings[key]))
                 )
         what = "loss" if formula.__name__ == "CustomLoss" else "activation"
         return located(text, path, lambda: formula(name, **settings), what)
@@ -135,9 +134,7 @@ def named(
             raise (
                 unknown(text, path, key, near)
                 if near
-                else fail(
-                    text, (*path, key), f"must not be given, as `{name}` has no settings, got {show(settings[key])}"
-                )
+                else fail(text, (*path, key), f"must not be given, as `{name}` has no settings", show(settings[key]))
             )
     needed = [
         f.name
@@ -164,7 +161,7 @@ def _init(text: Text, path: Path_, value: dict[str, Any]) -> Any:
     if "name" not in value:
         raise fail(text, path, "must be a name, or a map that has `name`")
     if not isinstance(name, str):
-        raise fail(text, (*path, "name"), f"must be a name, got {show(name)}")
+        raise fail(text, (*path, "name"), "must be a name", show(name))
     if name not in INITIALISERS:
         raise one_of(text, (*path, "name"), name, INITIALISERS)
     return Init(name, scale)
@@ -175,27 +172,29 @@ def located(text: Text, path: Path_, make: Any, inner: str) -> Any:
     try:
         return make()
     except ConfigError as error:
-        message = str(error)
-        found = re.match(rf"`{inner}((?:\.[A-Za-z_]+|\[[A-Za-z0-9_]+\])*)`", message)
-        if not found:
-            raise type(error)(f"{text.place(path)}`{dotted(path)}`: {message}") from None
-        parts = [int(i) if i else name for name, i in re.findall(r"\.([A-Za-z_]+)|\[(\d+)\]", found[1])]
-        whole = (*path, *parts)
-        message = f"`{dotted(path)}{message[len(inner) + 1 :]}"
-        raise type(error)(text.place(whole) + _as_in_files(message, text, whole)) from None
+        where = error.where or ""
+        outer, *rest = path_of(where) or ("",)
+        if outer != inner:
+            raise error.at(place=text.inside(path)) from None
+        whole = (*path, *rest)
+        must, got = _as_in_files(error, text, whole)
+        moved = dotted(path) + where[len(inner) :]
+        raise error.at(where=moved, must=must, got=got, place=text.place(whole)) from None
 
 
-def _as_in_files(message: str, text: Text, path: Path_) -> str:
-    """Reword a message about an argument as one about a file."""
-    for ours, theirs in (
-        ("True or False", "`true` or `false`"),
-        ("a dict of", "a map of"),
-        ("(categories, width)", "[categories, width]"),
-        ("an initialiser or a `fb.Init`", "an initialiser, or a map with `name`"),
-        ("must have a value if", "must have `scale` if"),
-        ("got `None`", "got `null`"),
-    ):
-        message = message.replace(ours, theirs)
+IN_FILES = {
+    "must be True or False": "must be `true` or `false`",
+    "must be a dict of column to (categories, width)": "must be a map of column to [categories, width]",
+    "must be (categories, width)": "must be [categories, width]",
+    "must be a list of numbers or a dict of class to number": "must be a list of numbers or a map of class to number",
+    "must be the name of an initialiser or a `fb.Init`": "must be the name of an initialiser, or a map with `name`",
+    "must have a value if it is `constant`": "must have `scale` if it is `constant`",
+}
+
+
+def _as_in_files(error: ConfigError, text: Text, path: Path_) -> tuple[str, str | None]:
+    """The words of an error about an argument, as those about a key; and the value as it stands in the file."""
+    must, got = IN_FILES.get(error.must, error.must), "`null`" if error.got == "`None`" else error.got
     value: Any = text.data
     for part in path:
         if isinstance(value, dict):
@@ -203,18 +202,13 @@ def _as_in_files(message: str, text: Text, path: Path_) -> str:
         elif isinstance(value, list) and isinstance(part, int) and part < len(value):
             value = value[part]
         else:
-            return message
-    if isinstance(value, str):
-        message = message.replace(f"`{value}`", f"`{visible(value)}`")
-    if isinstance(value, dict) and "must be a whole number" in message:  # messages about keys
-        return re.sub(
-            r"must be a whole number, got `'?(.*?)'?`$", r"must have whole numbers for keys, got `\1`", message
-        )
-    shown = f", got `{value!r}`"
+            return must, got
+    if isinstance(value, dict) and must == "must be a whole number":  # of a key
+        return "must have whole numbers for keys", next((f"`{key}`" for key in value if got == f"`{key!r}`"), got)
     numbers = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
-    if numbers or not message.endswith(shown):
-        return message
-    return f"{message.removesuffix(shown)}, got {show(value)}"
+    if got == f"`{value!r}`" and not numbers:
+        return must, show(value)
+    return must, f"`{visible(value)}`" if isinstance(value, str) and got == f"`{escaped(value)}`" else got
 
 
 def activation_of(text: Text, config: Config) -> Any:
@@ -237,11 +231,13 @@ def init_of(text: Text, config: Config) -> Any:
 
 
 def _hidden(text: Text, config: Config) -> list[Any]:
-    """The hidden layers of `network.hidden`, without the last Linear."""
+    """The hidden layers of `network.hidden`, without the last Linear; none beside `network.layers`."""
     from fastbp.spec.catalogue import LAYERS
     from fastbp.spec.layers import Dropout, Linear
 
     network = config.network
+    if network.layers is not None:
+        return []
     activation, init = activation_of(text, config), init_of(text, config)
     layers: list[Any] = []
     for width in network.hidden if network.hidden is not None else [128]:
@@ -258,14 +254,17 @@ def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple
     """The graph for these numbers of inputs and outputs; compiles and draws nothing."""
     from fastbp.spec import gates
     from fastbp.spec.graph import chain
+    from fastbp.spec.initial import Init
     from fastbp.spec.layers import Embedding, Linear
 
     text = plan.text
     if plan.layers is None:
-        layers = [*plan.hidden, Linear(outputs, init=plan.hidden[0].init if plan.hidden else None)]
+        layers = [*plan.hidden, Linear(outputs, init=init_of(text, plan.config))]
     else:
         layers = list(plan.layers)
-    first = Embedding(embeddings) if embeddings and not isinstance(layers[0], Embedding) else None
+    first = None
+    if embeddings and not isinstance(layers[0], Embedding):
+        first = Embedding(embeddings, Init("normal", plan.config.data.embed_std))
     chained = layers if first is None else [first, *layers]
     path: Path_ = ("network", "layers") if plan.layers is not None else ("network",)
     if plan.layers is not None and isinstance(layers[0], Embedding):
@@ -280,8 +279,8 @@ def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple
     if loss is not None:
         located(text, ("trainer", "loss"), lambda: loss.check_outputs(outputs), type(loss).__name__)
     if graph.outputs != outputs:
-        message = f"must have {outputs} outputs, as many as the target has, got `{graph.outputs}`"
-        raise fail(text, ("network", "layers"), message)
+        must = f"must have {outputs} outputs, as many as the target has"
+        raise fail(text, ("network", "layers"), must, f"`{graph.outputs}`")
     return graph
 
 
@@ -324,9 +323,9 @@ def trainer_of(plan: Plan, net: Any, loss: Any) -> Any:
             penalty=said.penalty,
         )
     except ConfigError as error:
-        key = re.match(r"`([A-Za-z_]+)", str(error))
-        if key and key[1].startswith("FASTBP_"):  # from the environment, not the file
+        key = next(iter(path_of(error.where or "")), "")
+        if str(key).startswith("FASTBP_"):  # from the environment, not the file
             raise
-        path = ("trainer", key[1]) if key and hasattr(said, key[1]) else ("trainer",)
-        message = re.sub(r"^`([A-Za-z_]+)", r"`trainer.\1", str(error)) if len(path) == 2 else str(error)
-        raise ConfigError(plan.text.place(path) + message) from None
+        known = hasattr(said, str(key))
+        where, path = (f"trainer.{error.where}", ("trainer", key)) if known else (error.where, ("trainer",))
+        raise error.at(where=where, place=plan.text.place(path)) from None

@@ -14,6 +14,8 @@ from fastbp.config.places import Path_
 from fastbp.config.schema import SECTIONS, Config
 from fastbp.config.text import Text, dotted, scalar
 from fastbp.errors import ConfigError, not_one_of, visible
+from fastbp.spec.elsewhere import hint as hint_of_key
+from fastbp.spec.elsewhere import hint_of_name
 
 _KINDS = {
     "int": ["a whole number"],
@@ -44,9 +46,9 @@ def checked(text: Text) -> Config:
         raise _explained(str(error), text) from None
 
 
-def fail(text: Text, path: Path_, message: str) -> ConfigError:
-    """The error for the value at a path; `message` begins with "must"."""
-    return ConfigError(f"{text.place(path)}`{dotted(path)}` {message}")
+def fail(text: Text, path: Path_, must: str, got: str | None = None, hint: str | None = None) -> ConfigError:
+    """The error for the value at a path."""
+    return ConfigError(dotted(path), must, got, hint, text.place(path))
 
 
 def show(value: Any) -> str:
@@ -66,14 +68,29 @@ def show(value: Any) -> str:
 
 def one_of(text: Text, path: Path_, value: Any, names: Iterable[str]) -> ConfigError:
     """The error for an unknown name, with the nearest known one."""
+    if said := hint_of_name(value, names):
+        return fail(text, path, must_be(names), show(value)).at(hint=said)
     if isinstance(value, str):
-        return ConfigError(text.place(path) + str(not_one_of(dotted(path), visible(value), names)))
-    return fail(text, path, f"must be one of {', '.join(f'`{n}`' for n in names)}, got {show(value)}")
+        return not_one_of(dotted(path), visible(value), names).at(place=text.place(path))
+    return fail(text, path, must_be(names), show(value))
+
+
+def must_be(names: Iterable[str]) -> str:
+    """The requirement to be one of some names."""
+    return f"must be one of {', '.join(f'`{n}`' for n in names)}"
 
 
 def unknown(text: Text, path: Path_, key: str, known: Any) -> ConfigError:
     """The error for an unknown key, with the nearest known one, here or in another section."""
     names = sorted(known)
+    must = f"{'' if path else 'a config '}must have known keys only"
+    said = hint_of_key(key, config=True)
+    if (
+        said
+        and f"`{dotted((*path, key))}`" not in said
+        and not difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.9)
+    ):
+        return ConfigError(dotted(path) or None, must, show(key), said, text.place((*path, key)))
     close = difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.6)
     elsewhere = [f"{s}.{key}".lstrip(".") for s, cls in SECTIONS.items() if key in cls.__struct_fields__]
     if dotted(path) == "trainer" and key in _OFTEN:
@@ -85,8 +102,7 @@ def unknown(text: Text, path: Path_, key: str, known: Any) -> ConfigError:
     else:
         there = f"there {'are' if len(names) > 1 else 'is'} {', '.join(f'`{n}`' for n in names)}"
         hint = f"did you mean `{close[0]}`?" if close else there
-    where = f"`{dotted(path)}`" if path else "a config"
-    return ConfigError(f"{text.place((*path, key))}{where} must have known keys only, got {show(key)}\nhint: {hint}")
+    return ConfigError(dotted(path) or None, must, show(key), hint, text.place((*path, key)))
 
 
 def _sound(text: Text) -> None:
@@ -94,15 +110,15 @@ def _sound(text: Text) -> None:
 
     def walk(value: Any, path: Path_) -> None:
         if isinstance(value, float) and not math.isfinite(value):
-            raise fail(text, path, f"must be finite, got `{value}`")
+            raise fail(text, path, "must be finite", f"`{value}`")
         if isinstance(value, int) and abs(value) >= 2**64:
-            raise fail(text, path, f"must be {'below 2**64' if value > 0 else 'above -2**64'}, got {show(value)}")
+            raise fail(text, path, f"must be {'below 2**64' if value > 0 else 'above -2**64'}", show(value))
         if isinstance(value, str) and not _is_unicode(value):
-            raise fail(text, path, "must be Unicode, got half of a surrogate pair")
+            raise fail(text, path, "must be Unicode", "half of a surrogate pair")
         items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for part, child in items:
             if isinstance(part, str) and not _is_unicode(part):
-                raise fail(text, path, "must have keys in Unicode, got half of a surrogate pair")
+                raise fail(text, path, "must have keys in Unicode", "half of a surrogate pair")
             walk(child, (*path, part))
 
     walk(text.data, ())
@@ -158,7 +174,7 @@ def _explained(message: str, text: Text) -> ConfigError:
     names = choices(section, str(path[-1])) if section is not None else []
     if names:
         return one_of(text, path, value, names)
-    return fail(text, path, f"must {_requirement(what)}, got {show(value)}")
+    return fail(text, path, f"must {_requirement(what)}", show(value))
 
 
 def _requirement(what: str) -> str:

@@ -50,13 +50,18 @@ def tokens(content: str, name: str) -> list[Token]:
         if max(depth, dots) > DEEPEST:
             raise too_deep(name, line)
         if len(out) > MOST_TOKENS:
-            raise ConfigError(f"{name}:{line}: a config must have at most 100000 keys and values, got more")
+            raise wrong(f"{name}:{line}", "must have at most 100000 keys and values", "more")
     return out
 
 
 def too_deep(name: str, line: int) -> ConfigError:
     """The error for a value nested too deep."""
-    return ConfigError(f"{name}:{line}: a config must be nested at most {DEEPEST} deep, got more")
+    return wrong(f"{name}:{line}", f"must be nested at most {DEEPEST} deep", "more")
+
+
+def wrong(place: str, must: str, got: str | None = None) -> ConfigError:
+    """The error for a file as a whole."""
+    return ConfigError(f"a config {must}", got=got, place=place)
 
 
 class Lines:

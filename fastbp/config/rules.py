@@ -25,18 +25,23 @@ def together(text: Text, config: Config) -> None:
     network = config.network
     if network.layers is not None:
         said = text.data.get("network", {})
-        given = [key for key in ("hidden", "norm", "dropout", "init") if said.get(key) not in (None, 0)]
+        keys = ("hidden", "activation", "norm", "dropout", "init")
+        given = [key for key in keys if said.get(key) not in (None, 0)]
         if given:
             raise fail(text, ("network", given[0]), "must not be given together with `network.layers`")
         if not network.layers:
-            raise fail(text, ("network", "layers"), "must have at least one layer, got an empty list")
+            raise fail(text, ("network", "layers"), "must have at least one layer", "an empty list")
+    if network.hidden == []:
+        for key, plain in (("activation", ("relu", {"name": "relu"})), ("norm", (None,)), ("dropout", (0.0,))):
+            if getattr(network, key) not in plain:
+                raise fail(text, ("network", key), "must not be given without hidden layers", "`network.hidden` `[]`")
     _data(text, config.data)
     _split(text, config.data.split)
     _columns(text, config.data)
     for key in ("lr_factors", "decay_factors"):
         for name, factor in (getattr(config.trainer, key) or {}).items():
             if factor < 0.0:
-                raise fail(text, ("trainer", key, name), f"must be at least 0, got `{factor}`")
+                raise fail(text, ("trainer", key, name), "must be at least 0", f"`{factor}`")
 
 
 def without_steps(text: Text, trainer: Trainer) -> None:
@@ -54,7 +59,7 @@ def _data(text: Text, data: Data) -> None:
         paths = getattr(data, key)
         if paths == "-" or (isinstance(paths, list) and "-" in paths):
             hint = "a run reads its table again, so stdin is for `predict` and `evaluate`"
-            raise fail(text, ("data", key), f"must name files, got `-`\nhint: {hint}")
+            raise fail(text, ("data", key), "must name files", "`-`", hint)
     if source == "files":
         given = [key for key in ("path", "train") if getattr(data, key) is not None]
         if not given:
@@ -71,9 +76,12 @@ def _data(text: Text, data: Data) -> None:
                 raise fail(text, ("data", key), f"must not be given with `data.source` `{source}`")
         task = _SOURCES[source]
         if data.task not in (None, task):
-            raise fail(text, ("data", "task"), f"must be `{task}` with `data.source` `{source}`, got `{data.task}`")
-    if source == "digits":
+            raise fail(text, ("data", "task"), f"must be `{task}` with `data.source` `{source}`", f"`{data.task}`")
         plain = Data()
+        for key in ("delimiter", "header"):
+            if getattr(data, key) != getattr(plain, key):
+                raise fail(text, ("data", key), f"must be given with files, not with `data.source` `{source}`")
+    if source == "digits":
         for key in ("rows", "noise", "classes"):
             if getattr(data, key) != getattr(plain, key):
                 message = f"must be given with a synthetic `data.source` only, not with `{source}`"
@@ -84,32 +92,30 @@ def _split(text: Text, split: Split) -> None:
     here = ("data", "split")
     if split.validation + split.test >= 1.0:
         total = f"{split.validation + split.test:g}"
-        raise fail(text, here, f"must leave rows to train on, got `{total}` for validation and test together")
+        raise fail(text, here, "must leave rows to train on", f"`{total}` for validation and test together")
     if split.folds is None and split.fold:
-        raise fail(text, (*here, "fold"), f"must be given together with `data.split.folds`, got `{split.fold}` alone")
+        raise fail(text, (*here, "fold"), "must be given together with `data.split.folds`", f"`{split.fold}` alone")
     if split.folds is not None and split.fold >= split.folds:
-        raise fail(text, (*here, "fold"), f"must be below `data.split.folds`, {split.folds}, got `{split.fold}`")
+        raise fail(text, (*here, "fold"), f"must be below `data.split.folds`, {split.folds}", f"`{split.fold}`")
     for key, other in (("group", "column"), ("folds", "column"), ("stratify", "column"), ("stratify", "group")):
         if getattr(split, key) and getattr(split, other) is not None:
             raise fail(text, (*here, key), f"must not be given together with `data.split.{other}`")
 
 
 def _columns(text: Text, data: Data) -> None:
-    from fastbp.data.prepare import CHOICES, column_settings
+    from fastbp.data.plan import KEYS, column_settings
 
     for name, value in data.columns.items():
         path: Path_ = ("data", "columns", name)
         for key in value if isinstance(value, dict) else ():
-            if key not in (*CHOICES, "indicator", "value", "size", "rare"):
-                raise unknown(text, path, key, (*CHOICES, "indicator", "value", "size", "rare"))
+            if key not in KEYS:
+                raise unknown(text, path, key, KEYS)
         try:
             settings = column_settings(name, value)
         except ConfigError as error:
-            message = str(error)
-            if not isinstance(value, str | dict):
-                message = message.replace(f"got `{value}`", f"got {show(value)}")
-            inside = next((k for k in value if f".{k}` must" in message), None) if isinstance(value, dict) else None
-            raise ConfigError(text.place(path if inside is None else (*path, inside)) + message) from None
+            got = error.got if isinstance(value, str | dict) else show(value)
+            inside = [k for k in value if (error.where or "").endswith(f".{k}")] if isinstance(value, dict) else []
+            raise error.at(got=got, place=text.place((*path, *inside[:1]))) from None
         targets = [data.target] if isinstance(data.target, str) else data.target
         if settings.get("type") == "target" and targets is not None and name not in targets:
             raise fail(text, path, "must not be a target that `data.target` does not name")
@@ -121,7 +127,7 @@ def of_target(text: Text, data: Data, loss: Any) -> None:
     if task is None:
         return
     if data.split.stratify and task != "classes":
-        raise fail(text, ("data", "split", "stratify"), f"must be `false` where targets are {task}, got `true`")
+        raise fail(text, ("data", "split", "stratify"), f"must be `false` where targets are {task}", "`true`")
     if loss is None:
         return
     if task not in loss.tasks:
@@ -129,7 +135,7 @@ def of_target(text: Text, data: Data, loss: Any) -> None:
 
         path: Path_ = ("trainer", "loss")
         said = loss.named
-        raise fail(text, path, f"must be one for {task}, such as `{LOSS_OF[task]}`, got `{said}`")
+        raise fail(text, path, f"must be one for {task}, such as `{LOSS_OF[task]}`", f"`{said}`")
 
 
 def seconds(text: Text, trainer: Trainer) -> float | None:
@@ -143,11 +149,10 @@ def seconds(text: Text, trainer: Trainer) -> float | None:
     else:
         matched = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]+)?)\s*([smhd])\s*", value)
         if not matched:
-            message = f"must be seconds, or a number with s, m, h or d such as `10m`, got {show(value)}"
-            raise fail(text, path, message)
+            raise fail(text, path, "must be seconds, or a number with s, m, h or d such as `10m`", show(value))
         found = float(matched[1]) * _UNITS[matched[2]]
     if not 0.0 < found < math.inf:
-        raise fail(text, path, f"must be above 0, got {show(value)}")
+        raise fail(text, path, "must be above 0", show(value))
     return found
 
 
@@ -161,7 +166,7 @@ def of_parameters(text: Text, trainer: Trainer, names: list[str]) -> None:
             if name not in known:
                 place = text.place(("trainer", key, i if key == "frozen" else name))
                 must = f"must name layers or parameters, {listed}"
-                raise ConfigError(f"{place}`trainer.{key}` {must}, got `{visible(name)}`")
+                raise ConfigError(f"trainer.{key}", must, f"`{visible(name)}`", place=place)
     if names and all(name in trainer.frozen or name.split(".")[0] in trainer.frozen for name in names):
         raise fail(text, ("trainer", "frozen"), "must leave a parameter to train")
 
@@ -178,8 +183,8 @@ def of_task(
         except ConfigError:
             path: Path_ = ("trainer", "metrics", i)
             names = ", ".join(f"`{fit}`" for fit in fitting(loss, task == "labels"))
-            message = f"must be one of {names} with loss `{loss.named}` and {task}, got `{name}`"
-            raise fail(text, path, message) from None
+            must = f"must be one of {names} with loss `{loss.named}` and {task}"
+            raise fail(text, path, must, f"`{name}`") from None
     known = ["val_loss", "loss", *(f"val_{name}" for name in metrics)]
     if monitor is not None and monitor not in known:
         raise one_of(text, ("trainer", "monitor"), monitor, known)

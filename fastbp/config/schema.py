@@ -72,12 +72,15 @@ class Data(Section):
     columns: Annotated[
         dict[str, Any],
         about(
-            "Column -> type, or a map with `type`, `scale`, `missing`, `value`, `indicator`, `encode`, `rare`, `size`."
+            "Column -> type, by default inferred: `number`, `category`, `date`, `words`, `ignore`, `target`, `weight`;"
+            " or a map with `type`, `scale`, `missing`, `value`, `indicator`, `encode`, `rare`, `size`, `unit`,"
+            " `order`."
         ),
     ] = field(default_factory=dict)
-    scale: Annotated[Literal["standard", "robust", "quantile", "none"], about("How columns of numbers are scaled.")] = (
-        "standard"
-    )
+    scale: Annotated[
+        Literal["auto", "standard", "robust", "quantile", "none"],
+        about("How columns of numbers are scaled; `auto`: to quantiles where tails are heavy, else standard."),
+    ] = "standard"
     missing: Annotated[
         Literal["mean", "median", "constant", "refuse"],
         about("Replacement of missing numbers; `refuse` makes them an error."),
@@ -86,6 +89,10 @@ class Data(Section):
     encode: Annotated[
         Literal["one_hot", "embedding"], about("Encoding of categories: one column each, or a learned table.")
     ] = "one_hot"
+    embed_std: Annotated[
+        Positive,
+        about("Standard deviation of the first numbers of tables made by `encode: embedding`."),
+    ] = 0.03
     rare: Annotated[Whole, about("Categories seen less often than this in training count as unseen.")] = 1
     scale_target: Annotated[
         bool, about("Whether numbers to predict are standardised; predictions are scaled back.")
@@ -169,6 +176,13 @@ class Trainer(Section):
     batch_size: Annotated[Whole, about("Rows of a step.")] = 32
     loss: Annotated[
         Named, about("By default `cross_entropy` for classes, `binary_cross_entropy` for labels, `mse` for numbers.")
+    ] = None
+    class_weight: Annotated[
+        Literal["balanced"] | dict[str, NotNegative] | None,
+        about(
+            "Weights of the training rows by their class, times their own: `balanced`, where all classes count the"
+            " same, or class -> number, 1 for the others. Losses and metrics that are reported are without them."
+        ),
     ] = None
     optimizer: Annotated[Named, about("Optimiser.")] = "adam"
     schedule: Annotated[Named, about("Schedule of the learning rate; by default constant.")] = None

@@ -15,21 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastbp.config.places import DEEPEST, Lines, Path_, tokens
-from fastbp.errors import ConfigError, DependencyError, escaped, visible
+from fastbp.config.places import DEEPEST, Lines, Path_, tokens, wrong
+from fastbp.errors import ConfigError, DependencyError, visible
 
+CONFIGS = (".yaml", ".yml", ".toml", ".json")
 MOST_BYTES = 1 << 20
 MOST_VALUES = 100_000
 DIGITS = 4300  # of an integer; the limit of Python's parser
-# Keys that take a name, or a map with `name` and settings.
-NAMED = (
-    ("network", "activation"),
-    ("network", "init"),
-    ("trainer", "loss"),
-    ("trainer", "optimizer"),
-    ("trainer", "schedule"),
-)
-
 _INT = re.compile(r"[-+]?[0-9]+")
 _OCT = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
@@ -47,9 +39,6 @@ _PROBLEMS = (
 )
 
 
-TOO_MANY = f"a config must have at most {MOST_VALUES} keys and values, got more"
-
-
 @dataclass
 class Text:
     """A configuration: its data, and the place of each part.
@@ -64,13 +53,18 @@ class Text:
     data: dict[str, Any] = field(default_factory=dict)
     places: dict[Path_, tuple[str, int]] = field(default_factory=dict)
 
-    def place(self, path: Path_) -> str:
-        """`file:line: ` of a value or, if it was not written, of its nearest parent; or nothing."""
+    def place(self, path: Path_) -> str | None:
+        """`file:line` of a value or, if it was not written, of its nearest parent; or nothing."""
         for size in range(len(path), -1, -1):
             if path[:size] in self.places:
                 file, line = self.places[path[:size]]
-                return f"{file}:{line}: " if line else f"{file}: "
-        return ""
+                return f"{file}:{line}" if line else file
+        return None
+
+    def inside(self, path: Path_) -> str:
+        """The place of an error about something in the value at a path, which has names of its own."""
+        place = self.place(path)
+        return f"{place}: `{dotted(path)}`" if place else f"`{dotted(path)}`"
 
 
 def dotted(path: Path_) -> str:
@@ -123,22 +117,22 @@ def read(path: str | Path) -> Text:
     """Read a configuration file; its suffix gives the format: .yaml, .yml, .toml or .json."""
     name = str(path)
     suffix = Path(path).suffix.lower()
-    if suffix not in (".yaml", ".yml", ".toml", ".json"):
-        raise ConfigError(f"{name}: a config must end in `.yaml`, `.yml`, `.toml` or `.json`, got `{suffix}`")
+    if suffix not in CONFIGS:
+        raise wrong(name, "must end in `.yaml`, `.yml`, `.toml` or `.json`", f"`{suffix}`")
     try:
         if not Path(path).is_file() and not Path(path).is_dir() and Path(path).exists():  # reading a pipe would block
-            raise ConfigError(f"{name}: a config must be a regular file")
+            raise wrong(name, "must be a regular file")
         with open(path, "rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{name}: a config must be readable ({error.strerror})") from None
+        raise wrong(name, f"must be readable ({error.strerror})") from None
     if len(raw) > MOST_BYTES:
-        raise ConfigError(f"{name}: a config must have at most 1 MiB, got more")
+        raise wrong(name, "must have at most 1 MiB", "more")
     try:
         content = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{name}:{line}: a config must be UTF-8, got byte `0x{raw[error.start]:02x}`") from None
+        raise wrong(f"{name}:{line}", "must be UTF-8", f"byte `0x{raw[error.start]:02x}`") from None
     return parse(content, name, suffix)
 
 
@@ -149,76 +143,80 @@ def parse(content: str, name: str = "config", suffix: str = ".yaml") -> Text:
     elif suffix == ".json":
         out = _json(content, name)
     else:
-        out = _yaml(content, name)
+        out = parse_yaml(content, name)
     return out
 
 
 def _must_be_keys(data: Any, name: str, line: int) -> None:
     if not isinstance(data, dict):
         got = "nothing" if data is None else "a list" if isinstance(data, list) else f"`{visible(str(data))}`"
-        raise ConfigError(f"{name}:{line}: a config must be keys with values, got {got}")
+        raise wrong(f"{name}:{line}", "must be keys with values", got)
 
 
-def _broken(kind: str, name: str, line: int, problem: str) -> ConfigError:
-    """The error for a parser's error."""
+def _broken(kind: str, problem: str) -> tuple[str, str | None]:
+    """What a file must be, and is, by a parser's error."""
     if "'\\t'" in problem:
-        return ConfigError(f"{name}:{line}: a config in {kind} must be indented with spaces, got a tab")
+        return f"in {kind} must be indented with spaces", "a tab"
     flat = re.sub(r"\('([^)]*)',?\)", lambda found: "'" + found[1].replace("', '", ".") + "'", problem)
     said = re.sub(r"'([^']+)'", r"`\1`", flat.replace("\n", " "))
-    return ConfigError(f"{name}:{line}: a config must be valid {kind}: {said[:1].lower()}{said[1:]}")
+    return f"must be valid {kind}: {said[:1].lower()}{said[1:]}", None
 
 
 def _twice(name: str, line: int, path: Path_, first: int) -> ConfigError:
-    return ConfigError(f"{name}:{line}: `{visible(dotted(path))}` must be given once, but is on line {first} too")
+    must = f"must be given once, but is on line {first} too"
+    return ConfigError(visible(dotted(path)), must, place=f"{name}:{line}")
 
 
 # YAML
 
 
-def _yaml(content: str, name: str) -> Text:
+def parse_yaml(content: str, name: str, option: str | None = None) -> Text:
+    """A file, or the value of an option, which errors then name."""
     import yaml
 
     out = Text()
 
-    def fail(mark: Any, message: str) -> ConfigError:
-        return ConfigError(f"{name}:{mark.line + 1 if mark else 1}: {message}")
+    def fail(line: int, must: str, got: str | None = None) -> ConfigError:
+        return ConfigError(option, must, got) if option else wrong(f"{name}:{line}", must, got)
 
     try:
         # Depth and aliases are checked on events, before anything is built.
         depth = count = 0
         for event in yaml.parse(content, Loader=yaml.SafeLoader):
-            mark = event.start_mark
+            line = event.start_mark.line + 1
             count += isinstance(event, yaml.NodeEvent)
             if count > MOST_VALUES:
-                raise fail(mark, TOO_MANY)
+                raise fail(line, f"must have at most {MOST_VALUES} keys and values", "more")
             if isinstance(event, yaml.ScalarEvent) and event.style is None and _too_long(event.value):
-                raise fail(mark, f"a config must have numbers of at most {DIGITS} digits, got more")
+                raise fail(line, f"must have numbers of at most {DIGITS} digits", "more")
             if isinstance(event, yaml.AliasEvent):
-                raise fail(mark, f"a config must have no aliases, got `*{event.anchor}`")
+                raise fail(line, "must have no aliases", f"`*{event.anchor}`")
             if getattr(event, "anchor", None):
-                raise fail(mark, f"a config must have no anchors, got `&{event.anchor}`")
+                raise fail(line, "must have no anchors", f"`&{event.anchor}`")
             if getattr(event, "tag", None):
                 tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-                raise fail(mark, f"a config must have no tags, got `{tag}`")
+                raise fail(line, "must have no tags", f"`{tag}`")
             if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
                 depth += 1
                 if depth > DEEPEST:
-                    raise fail(mark, f"a config must be nested at most {DEEPEST} deep, got more")
+                    raise fail(line, f"must be nested at most {DEEPEST} deep", "more")
             elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
                 depth -= 1
         root = yaml.compose(content, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
         if "single document" in str(error.context) or "but found another document" in str(error.problem):
-            raise fail(mark, "a config must be one document, without a second one after `---`") from None
+            raise fail(line, "must be one document, without a second one after `---`") from None
         problem = error.problem or ""
         for part, got, begun in _PROBLEMS:
             if part in problem:
-                raise fail(error.context_mark if begun else mark, f"a config must be valid YAML, got {got}") from None
-        raise _broken("YAML", name, mark.line + 1 if mark else 1, problem) from None
+                line = error.context_mark.line + 1 if begun and error.context_mark else line
+                raise fail(line, "must be valid YAML", got) from None
+        raise fail(line, *_broken("YAML", problem)) from None
     except yaml.YAMLError as error:
-        at = content[: getattr(error, "position", 0)].count("\n") + 1
-        raise ConfigError(f"{name}:{at}: a config must be valid YAML: a character is not allowed") from None
+        line = content[: getattr(error, "position", 0)].count("\n") + 1
+        raise fail(line, "must be valid YAML: a character is not allowed") from None
 
     def build(node: Any, path: Path_) -> Any:
         out.places.setdefault(path, (name, node.start_mark.line + 1))
@@ -229,9 +227,9 @@ def _yaml(content: str, name: str) -> Text:
         found: dict[str, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                where = f"`{dotted(path)}`" if path else "a config"
-                got = "a map" if isinstance(key, yaml.MappingNode) else "a list"
-                raise fail(key.start_mark, f"{where} must have strings for keys, got {got}")
+                wanted, got = "must have strings for keys", "a map" if isinstance(key, yaml.MappingNode) else "a list"
+                here = f"{name}:{key.start_mark.line + 1}"
+                raise ConfigError(dotted(path), wanted, got, place=here) if path else wrong(here, wanted, got)
             if key.value in found:
                 first = out.places[(*path, key.value)][1]
                 raise _twice(name, key.start_mark.line + 1, (*path, key.value), first)
@@ -252,7 +250,8 @@ def _toml(content: str, name: str) -> Text:
     try:
         import tomllib
     except ImportError:
-        raise DependencyError(f"{name}: a config in TOML needs Python 3.11 or newer\nhint: write it in YAML") from None
+        needed = "a config in TOML needs Python 3.11 or newer"
+        raise DependencyError(needed, hint="write it in YAML", place=name) from None
     content = content.replace("\r\n", "\n")
     lines = Lines(tokens(content, name), name)
     try:
@@ -260,9 +259,10 @@ def _toml(content: str, name: str) -> Text:
     except tomllib.TOMLDecodeError as error:
         found = re.search(r" \(at (?:line (\d+).*|end of document)\)$", str(error))
         line = (found and found[1]) or content.count("\n") + (not content.endswith("\n"))
-        raise _broken("TOML", name, int(line), str(error)[: found.start() if found else None]) from None
+        said = _broken("TOML", str(error)[: found.start() if found else None])
+        raise wrong(f"{name}:{line}", *said) from None
     except ValueError:  # the limit of Python's parser
-        raise ConfigError(f"{name}: a config must have numbers of at most 4300 digits, got more") from None
+        raise wrong(name, "must have numbers of at most 4300 digits", "more") from None
     lines.toml()
     return Text(data, {path: (name, line) for path, line in lines.places.items()})
 
@@ -272,9 +272,9 @@ def _json(content: str, name: str) -> Text:
     try:
         data = json.loads(content)
     except json.JSONDecodeError as error:
-        raise _broken("JSON", name, error.lineno, error.msg) from None
+        raise wrong(f"{name}:{error.lineno}", *_broken("JSON", error.msg)) from None
     except ValueError:
-        raise ConfigError(f"{name}: a config must have numbers of at most 4300 digits, got more") from None
+        raise wrong(name, "must have numbers of at most 4300 digits", "more") from None
     first = len(content) - len(content.lstrip())
     _must_be_keys(data, name, content.count("\n", 0, first) + 1)
     lines.json()
@@ -282,66 +282,6 @@ def _json(content: str, name: str) -> Text:
         path, before, line = lines.again
         raise _twice(name, line, path, before)
     return Text(data, {path: (name, line) for path, line in lines.places.items()})
-
-
-# Merging
-
-
-def merge(below: Text, above: Text) -> Text:
-    """Merge one configuration over another: maps key by key, everything else is replaced.
-
-    A map with another `name`, such as ``optimizer: {name: ...}``, replaces the map below; one without a name is merged
-    into it.
-    """
-    places = dict(below.places)
-
-    def lay(under: Any, over: Any, path: Path_) -> Any:
-        if isinstance(under, dict) and isinstance(over, dict):
-            if "name" in over and path and over["name"] != under.get("name") and "name" in under:
-                forget(path)
-                return over
-            out = dict(under)
-            for key, value in over.items():
-                out[key] = lay(under[key], value, (*path, key)) if key in under else value
-            return out
-        if isinstance(over, dict) and "name" not in over and isinstance(under, str) and path in NAMED:
-            return {"name": under, **over}
-        forget(path)
-        return over
-
-    def forget(path: Path_) -> None:
-        for known in [p for p in places if p[: len(path)] == path]:
-            del places[known]
-
-    data = lay(below.data, above.data, ())
-    places.update(above.places)
-    return Text(data, places)
-
-
-def override(expression: str) -> Text:
-    """The configuration of ``--set a.b=value``; the value is read as YAML.
-
-    Examples
-    --------
-    >>> override("trainer.epochs=5").data
-    {'trainer': {'epochs': 5}}
-    """
-    where = f"--set {escaped(expression)}"
-    path, sign, content = expression.partition("=")
-    keys = path.strip().split(".")
-    if not sign or not all(keys):
-        raise ConfigError(f"`--set` must be a path and a value, such as `trainer.epochs=5`, got `{expression}`")
-    try:
-        data = parse(f"value: {content}" if content.strip() else "value: ''", where).data
-        if len(data) > 1:
-            raise ConfigError(f"{where}:1: a config must be one value on one line")
-    except ConfigError as error:
-        raise ConfigError(str(error).replace(f"{where}:1: a config", f"`--set {escaped(path)}`")) from None
-    out: Any = data["value"]
-    for key in reversed(keys):
-        out = {key: out}
-    places: dict[Path_, tuple[str, int]] = {tuple(keys[: i + 1]): (where, 0) for i in range(len(keys))}
-    return Text(out, places)
 
 
 def one_line(value: str) -> str:

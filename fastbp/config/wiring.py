@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,13 +65,13 @@ def _place(text: Text, path: Path_, value: dict[str, Any], before: list[str], na
     name = value.get("as")
     if name is not None:
         if not isinstance(name, str):
-            raise fail(text, (*path, "as"), f"must be a name, got {show(name)}")
+            raise fail(text, (*path, "as"), "must be a name", show(name))
         try:
             checked_name(name)
         except ConfigError as error:
-            raise fail(text, (*path, "as"), str(error).removeprefix("`name` ")) from None
+            raise fail(text, (*path, "as"), error.must, error.got) from None
         if name in before or name == ROWS:
-            raise fail(text, (*path, "as"), f"must be unique, got `{name}` again")
+            raise fail(text, (*path, "as"), "must be unique", f"`{name}` again")
     sources: tuple[str, ...] | None = None
     if value.get("from") is not None:
         given = value["from"]
@@ -83,7 +82,7 @@ def _place(text: Text, path: Path_, value: dict[str, Any], before: list[str], na
             )
         sources = tuple(listed)
         if not sources:
-            raise fail(text, (*path, "from"), "must name at least one layer, got an empty list")
+            raise fail(text, (*path, "from"), "must name at least one layer", "an empty list")
     share = value.get("share")
     if share is not None:
         _known(text, (*path, "share"), share, before, names)
@@ -93,11 +92,10 @@ def _place(text: Text, path: Path_, value: dict[str, Any], before: list[str], na
 def _known(text: Text, path: Path_, name: Any, before: list[str], names: list[Any]) -> None:
     """Refuse a name that is not an earlier layer's."""
     if not isinstance(name, str):
-        raise fail(text, path, f"must be the name of a layer, got {show(name)}")
+        raise fail(text, path, "must be the name of a layer", show(name))
     if name not in before:
         if name in names:
-            must = f"must name an earlier layer, got `{name}`"
-            raise fail(text, path, must)
+            raise fail(text, path, "must name an earlier layer", f"`{name}`")
         raise one_of(text, path, name, before)
 
 
@@ -115,10 +113,10 @@ def wired(text: Text, layers: list[Any], places: list[Place], inputs: int, first
             home = builder.nodes[at[place.share]].home if place.share is not None else None
             last = builder.add(layer, sources, place.name or str(len(builder.nodes)), home)
         except (ConfigError, ShapeError) as error:
-            where, message = f"`network.layers[{i}]`", str(error)
-            said = re.sub(r"^`layers\[\d+\]`", where, message)  # messages that name a place in the list already
-            message = said if said != message else f"{where}: {message}"
-            raise ConfigError(f"{text.place(('network', 'layers', i))}{message}") from None
+            path = ("network", "layers", i)
+            if error.where == f"layers[{len(builder.nodes)}]":
+                raise fail(text, path, error.must, error.got) from None
+            raise ConfigError(**error.at(place=text.inside(path)).fields) from None
         if place.name is not None:
             at[place.name] = last
     graph = builder.done([last])

@@ -70,8 +70,8 @@ def _permutation(rows: int, seed: SupportsIndex) -> NDArray[np.int64]:
     try:
         number = operator.index(seed)
     except TypeError:
-        raise ConfigTypeError(f"`seed` must be an integer, got `{seed!r}`") from None
+        raise ConfigTypeError("seed", "must be an integer", f"`{seed!r}`") from None
     if not 0 <= number < 2**32:
-        raise ConfigError(f"`seed` must be at least 0 and below 2**32, got `{number}`")
+        raise ConfigError("seed", "must be at least 0 and below 2**32", f"`{number}`")
     # Not Generator: only RandomState's stream is guaranteed never to change between NumPy versions.
     return np.random.RandomState(number).permutation(rows)

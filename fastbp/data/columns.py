@@ -4,7 +4,7 @@ numbers     1.5, -2e3; `$2,972.89`, `20%` (which is 20), `1.200,5`: signs of cur
             are cut, groups of three digits are joined, and the decimal sign is that with which every value is a number
 missing     the words of `MISSING` anywhere; those of `MARKS`, such as `-` and `unknown`, among numbers only
 booleans    `True`, `true`, `TRUE`, `False`, ..., and 1 and 0 beside them; 1 and 0 alone are numbers
-texts       all else, without the spaces around
+texts       digits with zeros in front, as codes have, and all else, without the spaces around
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastbp.data.codes import are_codes
 
 Array = NDArray[Any]
 Texts = Callable[[], Iterator[list[str]]]  # all values, in pieces, as often as it is called
@@ -99,6 +101,8 @@ class Reading:
         Whether `1,200` is more likely 1.2 than 1200, as in files whose delimiter is a semicolon.
     typed : bool
         Whether the file says that these are texts, so that plain numbers among them stay texts.
+    codes : bool
+        Whether columns of digits with zeros in front, as postcodes have, stay texts.
     """
 
     texts: frozenset[str] = frozenset()
@@ -107,6 +111,7 @@ class Reading:
     decimal: str | None = None
     comma: bool = False
     typed: bool = False
+    codes: bool = True
 
     def in_semicolons(self) -> Reading:
         """The same for a file whose delimiter is a semicolon."""
@@ -119,7 +124,7 @@ class Reading:
 
 @dataclass
 class Column:
-    """One column: numbers (float64, NaN where missing) or texts (objects, None where missing).
+    """One column: numbers (float64, NaN where missing), texts (objects, None where missing) or `datetime64[us]`.
 
     Attributes
     ----------
@@ -150,7 +155,7 @@ def column_of(name: str, texts: Texts, reading: Reading) -> Column:
     """The column that is written in texts."""
     gone = MISSING | reading.missing
     known = reading.styles.get(name)
-    kept = name in reading.texts
+    kept = name in reading.texts or (reading.codes and are_codes(_stripped(texts, gone)))
     if not kept and not reading.typed and (known.decimal if known else reading.decimal) != ",":
         numbers = _plain(texts, gone)
         if numbers is not None:
@@ -160,6 +165,13 @@ def column_of(name: str, texts: Texts, reading: Reading) -> Column:
         return Column(name, truths, boolean=True)
     column = None if kept else _styled(name, texts, gone, reading)
     return column or Column(name, _shared(texts, gone))
+
+
+def _stripped(texts: Texts, gone: frozenset[str]) -> Iterator[str | None]:
+    """All values without the spaces around, None where missing."""
+    for piece in texts():
+        for text in map(str.strip, piece):
+            yield None if text in gone else text
 
 
 def _plain(texts: Texts, gone: frozenset[str]) -> Array | None:

@@ -102,8 +102,8 @@ def _read(lines: _Lines, name: str, delimiter: str | None, header: bool, reading
     if header and all(map(is_plain, names)) and not any(column.is_text for column in columns.values()):
         warnings.warn(
             DataWarning(
-                f"{name}:{line}: the first line has numbers only, and is read as the names of the columns\n"
-                "hint: if it is a row, set `data.header` to false"
+                f"{name}:{line}: the first line has numbers only, and is read as the names of the columns",
+                hint="if it is a row, set `data.header` to false",
             ),
             stacklevel=2,
         )
@@ -147,13 +147,13 @@ def _fields(piece: bytes) -> list[str]:
 def _names(fields: list[str], place: str) -> list[str]:
     """The columns that a header names."""
     names: dict[str, None] = {}
-    hint = "\nhint: if the first line is a row, set `data.header` to false" if all(map(is_plain, fields)) else ""
+    hint = "if the first line is a row, set `data.header` to false" if all(map(is_plain, fields)) else None
     for i, field in enumerate(fields):
         column = field.strip()
         if not column:
             raise DataError(f"{place}: every column must have a name, but column {i + 1} has none")
         if column in names:
-            raise DataError(f"{place}: column names must be unique, got `{visible(column)}` twice{hint}")
+            raise DataError(f"{place}: column names must be unique, got `{visible(column)}` twice", hint=hint)
         names[column] = None
     return list(names)
 
@@ -217,9 +217,9 @@ class _Lines(Iterator[str]):
             line.encode()
         except UnicodeEncodeError as error:  # a byte that is not in the encoding was read as 0xdc00 plus its value
             byte = ord(line[error.start]) - 0xDC00
-            hint = "\nhint: set `data.encoding`, such as to `latin-1` or `cp1252`" if self.encoding == "UTF-8" else ""
+            hint = "set `data.encoding`, such as to `latin-1` or `cp1252`" if self.encoding == "UTF-8" else None
             raise DataError(
-                f"{self.name}:{self.number}: must be {self.encoding}, got a byte `0x{byte:02x}`{hint}"
+                f"{self.name}:{self.number}: must be {self.encoding}, got a byte `0x{byte:02x}`", hint=hint
             ) from None
 
 

@@ -25,9 +25,9 @@ class Dialect:
 def checked_delimiter(delimiter: str | None) -> None:
     """Refuse what cannot divide fields."""
     if delimiter is not None and len(delimiter) != 1:
-        raise ConfigError(f"`data.delimiter` must be one character, got `{visible(delimiter)}`")
+        raise ConfigError("data.delimiter", "must be one character", f"`{visible(delimiter)}`")
     if delimiter in ('"', "\r", "\n"):
-        raise ConfigError(f"`data.delimiter` must be neither a quote nor a line end, got `{delimiter!r}`")
+        raise ConfigError("data.delimiter", "must be neither a quote nor a line end", f"`{delimiter!r}`")
 
 
 def checked_encoding(encoding: str | None) -> str | None:
@@ -59,7 +59,7 @@ def _delimiter(lines: Sequence[str], cut: bool, quote: str, name: str) -> str:
     if len(even) > 1:
         shown = " and ".join(f"`{CALLED.get(d, d)}`" for d in even)
         raise DataError(
-            f"{name}: must have rows that one delimiter divides, but {shown} do\nhint: set `data.delimiter` to one"
+            f"{name}: must have rows that one delimiter divides, but {shown} do", hint="set `data.delimiter` to one"
         )
     return even[0] if even else max(DELIMITERS, key=lambda d: widths[d][0] if widths[d] else 0)
 

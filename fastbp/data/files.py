@@ -149,11 +149,11 @@ def _beside(frame: Frame, key: str, array: Array, reading: Reading) -> None:
     wide = array.reshape(rows, math.prod(array.shape[1:]))
     for i, values in enumerate(wide.T):
         column = key if array.ndim < 2 else f"{key}{i}"
-        frame.columns[column] = _of_array(column, values, reading)
+        frame.columns[column] = of_array(column, values, reading)
 
 
-def _of_array(name: str, values: Array, reading: Reading) -> Column:
-    """A column of an archive."""
+def of_array(name: str, values: Array, reading: Reading) -> Column:
+    """An array as a column."""
     if values.dtype.kind == "U":
         return column_of(name, lambda: iter([values.tolist()]), reading)
     if name in reading.texts and values.dtype.kind in "iu":  # every digit of a code counts
@@ -180,7 +180,7 @@ def files_of(paths: str | Sequence[str]) -> list[str]:
         else:
             files.append(str(path))
     if not files:
-        raise DataError("`data.path` must name a file, got an empty list")
+        raise DataError("data.path", "must name a file", "an empty list")
     return files
 
 

@@ -92,6 +92,8 @@ class Frame:
     def numbers(self, name: str) -> Array:
         """A column as numbers, NaN where missing."""
         column = self.column(name)
+        if column.values.dtype.kind == "M":
+            raise DataError(f"{self.origin}: column `{visible(name)}` must be numbers, got dates")
         if not column.is_text:
             return column.values
         out, bad = as_numbers(column.values)
@@ -110,16 +112,16 @@ def missing_column(frame: Frame, name: str) -> DataError:
     names = list(frame.columns)
     close = difflib.get_close_matches(name, names, n=1)
     shown = ", ".join(f"`{visible(n)}`" for n in names[:12]) + (", ..." if len(names) > 12 else "")
-    hint = f"\nhint: did you mean `{visible(close[0])}`?" if close else ""
+    hint = f"did you mean `{visible(close[0])}`?" if close else None
     return DataError(
-        f"{frame.origin}: there must be a column `{visible(name)}`, got {shown or 'no named columns'}{hint}"
+        f"{frame.origin}: there must be a column `{visible(name)}`, got {shown or 'no named columns'}", hint=hint
     )
 
 
 def as_numbers(values: Array) -> tuple[Array, int]:
     """Texts as numbers, and the first row that is not a number, or -1."""
     texts = ["" if v is None else v for v in values.tolist()]
-    column = column_of("", lambda: iter([texts]), Reading())
+    column = column_of("", lambda: iter([texts]), Reading(codes=False))
     if not column.is_text:
         return column.values, -1
     bad = (row for row, text in enumerate(texts) if text and not is_number(text))
@@ -135,7 +137,7 @@ def as_texts(column: Column) -> Array:
         return np.array([None if v != v else "True" if v else "False" for v in column.values.tolist()], object)
     out = np.empty(len(column.values), object)
     for i, v in enumerate(column.values.tolist()):
-        out[i] = None if v != v else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)
+        out[i] = None if v is None or v != v else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)
     return out
 
 
@@ -173,16 +175,19 @@ def _alike(name: str, frames: Sequence[Frame]) -> None:
         if first is not None and column.style.decimal != first.style.decimal:
             raise DataError(
                 f"{frame.origin}: column `{visible(name)}` must have the decimal sign of the other files,"
-                f" `{first.style.decimal}`, got `{visible(column.example)}`\nhint: set `data.decimal`"
+                f" `{first.style.decimal}`, got `{visible(column.example)}`",
+                hint="set `data.decimal`",
             )
         first = first or column
 
 
 def _one(name: str, parts: Sequence[Column]) -> Column:
     """A column of several files."""
-    if any(part.is_text for part in parts):
+    if any(part.is_text for part in parts) or len({part.values.dtype.kind for part in parts}) > 1:
         return Column(name, np.concatenate([as_texts(part) for part in parts]))
     values = np.concatenate([part.values for part in parts])
+    if values.dtype.kind == "M":
+        return Column(name, values)
     boolean = any(part.boolean for part in parts) and bool(np.isin(values[~np.isnan(values)], (0.0, 1.0)).all())
     styles = [part.style for part in parts if part.style is not None]
     marks = dict.fromkeys(mark for style in styles for mark in style.missing)

@@ -1,319 +1,33 @@
-"""From a frame to the matrix a network takes: fitted on training rows, stored with the model, applied to raw tables.
-
-Missing numbers are filled in first; then a number x becomes
-
-    standard   (x - mean) / deviation
-    robust     c / √(1 + (c/3)²) with c = (x - median) / (quartile range), which keeps outliers within ±3
-    quantile   Φ⁻¹(F(x)) with F the distribution of the training rows, at up to 1000 quantiles
-    none       x
-
-A category is one-hot encoded over the values seen in training, all zeros for others; or, for an embedding, it becomes a
-code: 0 for unseen and missing values, then 1, 2, ... What is the same value is said in `unseen.py`.
-"""
+"""From a frame to the matrix a network takes: fitted on training rows, stored with the model, applied to raw tables."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field, fields
-from functools import lru_cache
-from statistics import NormalDist
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.data.categories import Category
+from fastbp.data.dates import Dates
 from fastbp.data.frame import Frame
-from fastbp.data.shards import Shards, blocks, room
+from fastbp.data.numbers import Numbers
+from fastbp.data.shards import room
 from fastbp.data.stored import Stored
-from fastbp.data.unseen import Keys, Unseen
-from fastbp.errors import ConfigError, DataError, visible
+from fastbp.data.unseen import Unseen
+from fastbp.data.words import Words
+from fastbp.errors import DataError
 
 Array = NDArray[Any]
-QUANTILES = 1000
-SCALES = ("standard", "robust", "quantile", "none")
-FILLS = ("mean", "median", "constant", "refuse")
-ENCODINGS = ("one_hot", "embedding")
-SORTED = ("robust", "quantile", "median")  # scales and fillings that need a sorted column
-
-
-@dataclass
-class Numbers:
-    """Encoding of one column of numbers, or of every column of a matrix.
-
-    `center`, `spread` and `fill` have one number a column; `knots` is (quantiles, columns) for `quantile`.
-    """
-
-    name: str | None  # of the column; None: the frame's matrix
-    scale: str
-    missing: str
-    value: float = 0.0
-    indicator: bool = False
-    fill: Array = field(default_factory=lambda: np.zeros(0))
-    center: Array = field(default_factory=lambda: np.zeros(0))
-    spread: Array = field(default_factory=lambda: np.zeros(0))
-    knots: Array = field(default_factory=lambda: np.zeros((0, 0)))
-    holes: Array = field(default_factory=lambda: np.zeros(0, bool))  # columns with an indicator
-
-    def raw(self, frame: Frame) -> Array | Shards:
-        """The raw column or matrix of a frame."""
-        if self.name is not None:
-            return frame.numbers(self.name)[:, None]
-        if frame.matrix is None:
-            raise DataError(f"{frame.origin}: must hold a matrix, as the training rows did, but has named columns")
-        return frame.matrix
-
-    def fit(self, frame: Frame) -> None:
-        """Fit to training rows, in two passes over blocks of them."""
-        x = self.raw(frame)
-        self._refuse_sorting(x, frame)
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
-            low, high, mean = self._fill(x, frame)
-            self.center, self.spread = np.zeros_like(mean), np.ones_like(mean)
-            if self.scale == "standard":
-                self.center = np.where(low == high, low, mean)
-                squares = np.zeros_like(mean)
-                for _, block in blocks(x):
-                    squares += np.square(np.where(np.isnan(block), self.fill, block) - self.center).sum(axis=0)
-                self.spread = np.sqrt(squares / len(x))
-            elif self.scale in SORTED:
-                self._sort(x)
-        self.spread[self.spread == 0.0] = 1.0  # a constant column becomes zeros
-        fits = np.isfinite(self.center) & np.isfinite(self.spread) & np.isfinite(self.fill)
-        fits &= np.isfinite(self.knots).all(axis=0) if self.scale == "quantile" else True
-        if not fits.all():
-            i = int(np.argmin(fits))
-            most = max(low[i], high[i], key=abs)
-            raise DataError(
-                f"{frame.origin}: column {self._called(i)} must have numbers whose spread is finite, got `{most:g}`"
-            )
-
-    def _fill(self, x: Array | Shards, frame: Frame) -> tuple[Array, Array, Array]:
-        """Fit the replacement of missing numbers; returns minimum, maximum and mean of each filled column."""
-        rows, width = x.shape
-        there, sums = np.zeros(width, np.int64), np.zeros(width)
-        low, high = np.full(width, np.inf), np.full(width, -np.inf)
-        for first, block in blocks(x):
-            self._check(block, first, frame)
-            gone = np.isnan(block)
-            there += len(block) - np.count_nonzero(gone, axis=0)
-            sums += np.where(gone, 0.0, block).sum(axis=0)
-            low, high = np.fmin(low, np.fmin.reduce(block)), np.fmax(high, np.fmax.reduce(block))
-        self.holes = (there < rows) & self.indicator
-        if self.missing == "constant":
-            self.fill = np.full(width, self.value)
-        elif self.missing == "median":
-            assert isinstance(x, np.ndarray)
-            ordered = (np.sort(np.asarray(x[:, i], np.float64)) for i in range(width))  # NaN last
-            self.fill = np.array([_quantile(o[:n], 0.5) if n else 0.0 for o, n in zip(ordered, there, strict=True)])
-        else:
-            self.fill = sums / np.maximum(there, 1)
-        extra = np.where(there < rows, self.fill, np.nan)
-        return np.fmin(low, extra), np.fmax(high, extra), (sums + (rows - there) * self.fill) / rows
-
-    def _refuse_sorting(self, x: Array | Shards, frame: Frame) -> None:
-        if isinstance(x, Shards):
-            for key, value, known in (
-                ("scale", self.scale, "`standard` or `none`"),
-                ("missing", self.missing, "`mean`, `constant` or `refuse`"),
-            ):
-                if value in SORTED:
-                    raise ConfigError(
-                        f"`data.{key}` must be {known} where rows do not fit into memory, as in {frame.origin},"
-                        f" got `{value}`"
-                    )
-
-    def _sort(self, x: Array | Shards) -> None:
-        """Fit quantiles and medians from each sorted column."""
-        assert isinstance(x, np.ndarray)
-        knots = []
-        for i in range(x.shape[1]):
-            column = np.asarray(x[:, i], np.float64)
-            ordered = np.sort(np.where(np.isnan(column), self.fill[i], column))
-            if self.scale == "robust":
-                first, self.center[i], last = (_quantile(ordered, q) for q in (0.25, 0.5, 0.75))
-                self.spread[i] = last - first if last > first else (ordered[-1] - ordered[0]) / 2.0
-            else:
-                parts = np.linspace(0.0, 1.0, min(QUANTILES, len(ordered)))
-                knots.append([_quantile(ordered, q) for q in parts])
-        if knots:
-            self.knots = np.array(knots).T
-
-    def _called(self, i: int) -> str:
-        return f"`{i if self.name is None else visible(self.name)}`"
-
-    def _check(self, block: Array, first: int, frame: Frame) -> None:
-        """Refuse infinite numbers, and missing ones if `missing` is "refuse"; `first` is the block's first row."""
-        strange = np.isinf(block) | (np.isnan(block) if self.missing == "refuse" else False)
-        if strange.any():
-            row, i = (int(at) for at in np.argwhere(strange)[0])
-            place = f"{frame.place(first + row)}column {self._called(i)} must"
-            if np.isnan(block[row, i]):
-                raise DataError(f"{place} have a number")
-            raise DataError(f"{place} be finite, got `{block[row, i]}`")
-
-    @property
-    def width(self) -> int:
-        """Number of columns it becomes."""
-        return len(self.fill) + int(self.holes.sum())
-
-    def apply(self, frame: Frame, out: Array) -> None:
-        """Write its encoded columns."""
-        x = self.raw(frame)
-        width = len(self.fill)
-        if x.shape[1] != width:
-            raise DataError(f"{frame.origin}: rows must have {width} features, got {x.shape[1]}")
-        for first, block in blocks(x):
-            self._check(block, first, frame)
-            gone = np.isnan(block)
-            to = out[first : first + len(block)]
-            with np.errstate(over="ignore"):
-                to[:, :width] = self._scaled(np.where(gone, self.fill, block))
-            to[:, width:] = gone[:, self.holes]
-            if not np.isfinite(to).all():
-                row, i = (int(at) for at in np.argwhere(~np.isfinite(to))[0])
-                what = f"column {self._called(i)} must fit into `{out.dtype}` when it is scaled"
-                raise DataError(f"{frame.place(first + row)}{what}, got `{block[row, i]}`")
-
-    def as_it_stands(self, frame: Frame, dtype: Any) -> Array | None:
-        """The frame's matrix itself, in its file or in memory, if it needs no change."""
-        x = frame.matrix
-        if self.name is not None or self.scale != "none" or self.holes.any() or not isinstance(x, np.ndarray):
-            return None
-        if x.dtype != dtype or x.shape[1] != self.width or not x.flags.c_contiguous:
-            return None
-        return x if all(np.isfinite(block).all() for _, block in blocks(x)) else None
-
-    def _scaled(self, x: Array) -> Array:
-        if self.scale == "none":
-            return x
-        if self.scale == "quantile":
-            return np.stack([self._levels(x[:, i], self.knots[:, i]) for i in range(x.shape[1])], axis=1)
-        c = (x - self.center) / self.spread
-        if self.scale == "robust":
-            c = np.clip(c, -1e100, 1e100)  # so that its square is finite
-            c /= np.sqrt(1.0 + np.square(c / 3.0))
-        return np.asarray(c)
-
-    @staticmethod
-    def _levels(x: Array, knots: Array) -> Array:
-        if knots[0] == knots[-1]:
-            return np.zeros(len(x))
-        # Equal knots are merged, with the mean of their values.
-        unique, where = np.unique(knots, return_inverse=True)
-        levels = np.bincount(where, weights=_normal(len(knots))) / np.bincount(where)
-        return np.asarray(np.interp(x, unique, levels))
-
-    def to_data(self) -> dict[str, Any]:
-        out: dict[str, Any] = {"name": self.name, "scale": self.scale, "missing": self.missing, "value": self.value}
-        out["indicator"] = self.indicator
-        for part in ("fill", "center", "spread", "knots", "holes"):
-            out[part] = getattr(self, part).tolist()
-        return out
-
-    @classmethod
-    def from_data(cls, data: Stored) -> Numbers:
-        """From the result of `to_data`, as stored in a file."""
-        found = data.keys("kind", *(f.name for f in fields(cls)))
-        name = None if found["name"].value is None else found["name"].text()
-        fill = found["fill"].numbers(None if name is None else 1)
-        width = len(fill)
-        if not width:
-            raise found["fill"].fail("have a number at least")
-        scale = found["scale"].one_of(SCALES)
-        knots = np.array([row.numbers(width) for row in found["knots"].items()]).reshape(-1, width)
-        if bool(len(knots)) != (scale == "quantile"):
-            raise found["knots"].fail("be a list with rows where `scale` is `quantile`, and empty elsewhere")
-        return cls(
-            name,
-            scale,
-            found["missing"].one_of(FILLS),
-            found["value"].number(),
-            found["indicator"].flag(),
-            fill,
-            found["center"].numbers(width),
-            found["spread"].positive(width),
-            knots if scale == "quantile" else np.zeros((0, 0)),
-            found["holes"].flags(width),
-        )
-
-
-@dataclass
-class Category:
-    """Encoding of one column of categories: "one_hot", or "embedding" with rows of `size`.
-
-    Attributes
-    ----------
-    values : list of str
-        Those seen at least `rare` times in training.
-    unseen : float, or None
-        The share of new rows of the same table whose value is not among these: of training rows that are the only one
-        with their value, or one of `rare` at most. None: an older version trained.
-    """
-
-    name: str
-    encode: str
-    rare: int = 1
-    size: int | None = None
-    values: list[str] = field(default_factory=list)
-    unseen: float | None = None
-
-    def fit(self, frame: Frame) -> None:
-        texts = [value for value in frame.texts(self.name).tolist() if value is not None]
-        written = Counter(texts)
-        key = Keys(written)
-        seen: Counter[str] = Counter()
-        for value, count in written.items():
-            seen[key(value)] += count
-        self.values = sorted(value for value, count in seen.items() if count >= self.rare)
-        self.unseen = sum(count for count in seen.values() if count <= self.rare) / max(1, len(frame))
-        if self.size is None:
-            self.size = min(50, (len(self.values) + 2) // 2)
-
-    @property
-    def width(self) -> int:
-        """Number of columns it becomes."""
-        return len(self.values) if self.encode == "one_hot" else 1
-
-    def apply(self, frame: Frame, out: Array) -> Unseen | None:
-        """Write its encoded columns; what was not seen in training is counted."""
-        key = Keys(self.values)
-        place: dict[str, int] = {}
-        for i, value in enumerate(self.values):
-            place.setdefault(key(value), i + 1)
-        texts = frame.texts(self.name).tolist()
-        code = {value: 0 if value is None else place.get(key(value), -1) for value in set(texts)}
-        codes = np.array([code[value] for value in texts], np.int64)
-        new = np.flatnonzero(codes < 0)
-        codes[new] = 0
-        if self.encode == "embedding":
-            out[:, 0] = codes
-        else:
-            out[...] = 0
-            rows = np.flatnonzero(codes)
-            out[rows, codes[rows] - 1] = 1
-        if not len(new):
-            return None
-        row = int(new[0])
-        return Unseen(self.name, len(new), len(codes), texts[row], frame.place(row), self.values, self.unseen)
-
-    def to_data(self) -> dict[str, Any]:
-        return {key.name: getattr(self, key.name) for key in fields(self)}
-
-    @classmethod
-    def from_data(cls, data: Stored) -> Category:
-        """From the result of `to_data`, as stored in a file; older ones have no `unseen`."""
-        found = data.keys("kind", *(f.name for f in fields(cls)), absent={"unseen": None})
-        encode = found["encode"].one_of(ENCODINGS)
-        size = None if found["size"].value is None and encode == "one_hot" else found["size"].whole()
-        unseen = None if found["unseen"].value is None else found["unseen"].share()
-        return cls(found["name"].text(), encode, found["rare"].whole(), size, found["values"].texts(), unseen)
+Encoding = Numbers | Category | Dates | Words
+KINDS: dict[str, Any] = {kind.__name__.lower(): kind for kind in (Numbers, Category, Dates, Words)}
 
 
 @dataclass
 class Inputs:
     """All of a network's inputs, in the order of its columns."""
 
-    parts: list[Numbers | Category] = field(default_factory=list)
+    parts: list[Encoding] = field(default_factory=list)
 
     def fit(self, frame: Frame) -> None:
         """Fit scales, fillings and categories to training rows."""
@@ -358,28 +72,12 @@ class Inputs:
     @classmethod
     def from_data(cls, data: Stored) -> Inputs:
         """From the result of `to_data`, as stored in a file."""
-        kinds: dict[str, Any] = {"numbers": Numbers, "category": Category}
-        parts: dict[str | None, Numbers | Category] = {}
+        parts: dict[str | None, Encoding] = {}
         for item in data.items():
             said = item.value.get("kind") if isinstance(item.value, dict) else None
             kind = item.keys("kind")["kind"] if said is None else Stored(said, f"{item.where}.kind")
-            part = kinds[kind.one_of(tuple(kinds))].from_data(item)
+            part = KINDS[kind.one_of(tuple(KINDS))].from_data(item)
             if part.name in parts:
                 raise Stored(part.name, f"{item.where}.name").fail("differ from those before it")
             parts[part.name] = part
         return cls(list(parts.values()))
-
-
-def _quantile(ordered: Array, q: float) -> float:
-    """A quantile of sorted numbers, by linear interpolation."""
-    at = q * (len(ordered) - 1)
-    low = int(at)
-    high = min(low + 1, len(ordered) - 1)
-    return float(ordered[low] + (ordered[high] - ordered[low]) * (at - low))
-
-
-@lru_cache
-def _normal(steps: int) -> Array:
-    """Φ⁻¹ at the midpoints of `count` equal intervals of (0, 1)."""
-    normal = NormalDist()
-    return np.array([normal.inv_cdf((i + 0.5) / steps) for i in range(steps)])

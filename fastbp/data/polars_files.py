@@ -27,7 +27,7 @@ def read_polars(path: str | Path, ending: str, reading: Reading, keep: bool = Fa
         import polars
     except ImportError:
         raise DependencyError(
-            f'{path}: Parquet and Arrow files need Polars, which is not installed\nhint: pip install "fastbp[tables]"'
+            f"{path}: Parquet and Arrow files need Polars, which is not installed", hint='pip install "fastbp[tables]"'
         ) from None
     panics = polars.exceptions.PanicException  # a panic of Rust's, which is no `Exception`
     scan, read = (
@@ -77,6 +77,12 @@ def _column(series: Any, polars: Any, reading: Reading) -> Column | tuple[str, s
         return Column(name, _numbers(series, polars))
     if kind.is_nested() or kind in (polars.Binary, polars.Object):
         return name, str(kind)
+    if kind == polars.Duration:  # in seconds
+        return Column(name, _numbers(series.dt.total_microseconds() / 1e6, polars))
+    if kind == polars.Time:  # of 1970-01-01
+        series = (series.cast(polars.Int64) // 1000).cast(polars.Datetime("us"))
+    if series.dtype.is_temporal():  # with a zone, in UTC
+        return Column(name, series.cast(polars.Datetime("us")).to_numpy().astype("datetime64[us]"))
     texts = [text or "" for text in series.cast(polars.String).to_list()]
     return column_of(name, lambda: iter([texts]), reading)
 

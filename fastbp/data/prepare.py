@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,23 +11,25 @@ from numpy.typing import NDArray
 
 from fastbp.data import _PARTS as DIGITS
 from fastbp.data import digits
+from fastbp.data.dates import Dates
 from fastbp.data.files import TARGET, read_paths
-from fastbp.data.frame import Column, Frame, is_number, missing_column
-from fastbp.data.inputs import ENCODINGS, FILLS, SCALES, Category, Inputs, Numbers
+from fastbp.data.frame import Column, Frame, missing_column
+from fastbp.data.inputs import Encoding
+from fastbp.data.kinds import are_classes
+from fastbp.data.numbers import Numbers
 from fastbp.data.outputs import Outputs
+from fastbp.data.plan import Seen, column_plan
 from fastbp.data.raw import Raw
 from fastbp.data.recipe import Recipe
 from fastbp.data.rows import say_styles, with_targets
 from fastbp.data.splits import PARTS, split
 from fastbp.data.synthetic import SYNTHETIC
-from fastbp.errors import ConfigError, DataError, not_one_of, visible
+from fastbp.errors import ConfigError, DataError, visible
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.losses import Loss
 
 Array = NDArray[Any]
-TYPES = ("number", "category", "ignore", "target", "weight")
 LOSS_OF = {"classes": "cross_entropy", "labels": "binary_cross_entropy", "numbers": "mse"}
-MISTAKEN = 100  # distinct numbers above which a text among them counts as a mistake
 
 
 @dataclass
@@ -44,25 +46,42 @@ class Part:
 
 @dataclass
 class Prepared:
-    """All splits, and the recipe fitted to the training rows."""
+    """All splits, the recipe fitted to the training rows, and what the columns are."""
 
     parts: dict[str, Part]
     recipe: Recipe
+    seen: list[Seen]
 
 
 def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
     """Read, split, fit and apply as in the section `data`; `loss` is None where the task decides."""
-    frames, columns, task = _frames(data, seed)
+    frames, columns, task, whole = _frames(data, seed)
     train = frames["train"]
     loss = loss_of(LOSS_OF[task]) if loss is None else loss
     _fits(task, loss, columns)
     outputs = Outputs(task, columns)
     outputs.fit(train, data.scale_target and loss.scaled)
-    inputs, weight = column_plan(train, data, columns)
+    inputs, weight, seen = column_plan(train, data, columns, whole)
+    undecided = {part.name: part for part in inputs.parts if _numbers(part).scale == "auto"}
     inputs.fit(train)
+    seen = [replace(one, scale=_chosen(undecided[one.name])) if one.name in undecided else one for one in seen]
     say_styles(train, [*columns, weight, *(part.name for part in inputs.parts)])
     recipe = Recipe(inputs, outputs, loss.named, weight, Raw.of(data, train.columns.values()))
-    return Prepared({name: part_of(recipe, frame, dtype, name) for name, frame in frames.items()}, recipe)
+    return Prepared({name: part_of(recipe, frame, dtype, name) for name, frame in frames.items()}, recipe, seen)
+
+
+def _numbers(part: Encoding) -> Numbers:
+    """The numbers of an encoding, without columns where it has none."""
+    return part if isinstance(part, Numbers) else part.numbers if isinstance(part, Dates) else Numbers(None, "none", "")
+
+
+def _chosen(part: Encoding) -> str:
+    """The scale that a column has, or the scales that the numbers of a date have."""
+    scale = _numbers(part).scale
+    if isinstance(scale, str):
+        return scale
+    assert isinstance(part, Dates)
+    return ", ".join(f"{name} {one}" for name, one in zip(part.parts, scale, strict=True))
 
 
 def part_of(recipe: Recipe, frame: Frame, dtype: Any, name: str = "", strict: bool = False) -> Part:
@@ -84,29 +103,32 @@ def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
     """Refuse a loss that does not fit the targets."""
     if task not in loss.tasks:
         raise ConfigError(
-            f"`trainer.loss` must be one for {task}, such as `{LOSS_OF[task]}`,"
-            f" as target `{visible(columns[0])}` is, got `{visible(str(loss.named))}`\n"
-            "hint: set `data.task` if the kind of target was inferred wrongly"
+            "trainer.loss",
+            f"must be one for {task}, such as `{LOSS_OF[task]}`, as target `{visible(columns[0])}` is",
+            f"`{visible(str(loss.named))}`",
+            hint="set `data.task` if the kind of target was inferred wrongly",
         )
 
 
-def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str]:
-    """The splits of the rows, target columns and task."""
+def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str, Frame]:
+    """The splits of the rows, target columns, task, and the table that was split."""
     if data.source == "digits":
         if data.split == type(data.split)():
-            return {name: _of_pair(*digits(name), "digits") for name in DIGITS}, [TARGET], "classes"
-        return divided(_of_pair(*digits(), "digits"), data, seed, [TARGET], "classes"), [TARGET], "classes"
+            parts = {name: _of_pair(*digits(name), "digits") for name in DIGITS}
+            return parts, [TARGET], "classes", parts["train"]
+        frame = _of_pair(*digits(), "digits")
+        return divided(frame, data, seed, [TARGET], "classes"), [TARGET], "classes", frame
     if data.source in SYNTHETIC:
         frame = _of_pair(*SYNTHETIC[data.source](data.rows, data.noise, data.classes, seed), data.source)
         task = "numbers" if data.source == "friedman" else "classes"
-        return divided(frame, data, seed, [TARGET], task), [TARGET], task
+        return divided(frame, data, seed, [TARGET], task), [TARGET], task, frame
     if data.path is not None:
         frame = read_paths(data.path, data)
         columns = target_columns(frame, data)
         if data.missing_target == "drop":
             frame = with_targets(frame, columns)
         task = task_of(frame, columns, data.task)
-        return divided(frame, data, seed, columns, task), columns, task
+        return divided(frame, data, seed, columns, task), columns, task, frame
     given = {name: read_paths(getattr(data, name), data) for name in PARTS if getattr(data, name) is not None}
     columns = target_columns(given["train"], data)
     if data.missing_target == "drop":
@@ -114,93 +136,18 @@ def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str]:
     frame = given["train"]
     task = task_of(frame, columns, data.task)
     if data.split.column is not None:
-        raise ConfigError("`data.split.column` must be given together with `data.path`, not `data.train`")
+        raise ConfigError("data.split.column", "must be given together with `data.path`, not `data.train`")
     if "validation" not in given and data.split.validation > 0.0:
         said = type(data.split)(**{f: getattr(data.split, f) for f in data.split.__struct_fields__})
         if "test" in given:
             said.test = 0.0
         apart = divided(frame, data, seed, columns, task, said)
         given = {**apart, **{name: f for name, f in given.items() if name != "train"}}
-    return given, columns, task
+    return given, columns, task, frame
 
 
 def _of_pair(X: Array, y: Array, origin: str) -> Frame:
     return Frame(X, {TARGET: Column(TARGET, y.astype(np.float64))}, origin)
-
-
-def column_plan(frame: Frame, data: Any, targets: Sequence[str]) -> tuple[Inputs, str | None]:
-    """The encoding of each column, and the column of weights."""
-    parts: list[Numbers | Category] = []
-    weight = None
-    if frame.matrix is not None:
-        parts.append(Numbers(None, data.scale, data.missing, 0.0, data.indicator))
-    settings = {name: column_settings(name, value) for name, value in data.columns.items()}
-    for name in settings:
-        if name not in frame.columns:
-            raise missing_column(frame, name)
-    for name, column in frame.columns.items():
-        own = settings.get(name, {})
-        kind = own.get("type", "category" if column.is_text and not mostly_numbers(column.values) else "number")
-        if name in targets or kind in ("ignore", "target") or name in (data.split.group, data.split.column):
-            continue
-        if frame.matrix is not None and name not in settings:
-            continue  # next to a matrix, only columns that are listed are inputs
-        if kind == "weight":
-            if weight is not None:
-                raise ConfigError(
-                    f"`data.columns` must have one weight column, got `{visible(weight)}` and `{visible(name)}`"
-                )
-            weight = name
-        elif kind == "number":
-            scale, missing = own.get("scale", data.scale), own.get("missing", data.missing)
-            value = own.get("value", 0.0)
-            parts.append(Numbers(name, scale, missing, float(value), own.get("indicator", data.indicator)))
-        else:
-            size = int(own["size"]) if "size" in own else None
-            parts.append(Category(name, own.get("encode", data.encode), int(own.get("rare", data.rare)), size))
-    return Inputs(parts), weight
-
-
-def mostly_numbers(values: Array) -> bool:
-    """Whether texts are numbers with a few mistakes, rather than categories."""
-    there = [v for v in values.tolist() if v is not None]
-    different = set(there)
-    if len(different) <= MISTAKEN:
-        return False
-    numbers = {v for v in different if is_number(v)}
-    return len(numbers) > MISTAKEN and sum(v in numbers for v in there) >= 0.95 * len(there)
-
-
-CHOICES = {
-    "type": TYPES,
-    "scale": SCALES,
-    "missing": FILLS,
-    "encode": ENCODINGS,
-}
-
-
-def column_settings(name: str, value: Any) -> dict[str, Any]:
-    """The settings of one column in `data.columns`."""
-    where = f"data.columns.{visible(name)}"
-    given = {"type": value} if isinstance(value, str) else value
-    if not isinstance(given, dict):
-        raise ConfigError(f"`{where}` must be a type or a map with `type`, got `{value}`")
-    for key, setting in given.items():
-        if key in CHOICES:
-            if setting not in CHOICES[key]:
-                raise not_one_of(f"{where}.{key}" if isinstance(value, dict) else where, setting, CHOICES[key])
-        elif key == "indicator":
-            if not isinstance(setting, bool):
-                raise ConfigError(f"`{where}.indicator` must be `true` or `false`, got `{setting}`")
-        elif key in ("value", "size", "rare"):
-            number = isinstance(setting, int | float) and not isinstance(setting, bool) and np.isfinite(setting)
-            if key == "value" and not number:
-                raise ConfigError(f"`{where}.value` must be a finite number, got `{setting}`")
-            if key != "value" and not (number and setting >= 1 and int(setting) == setting):
-                raise ConfigError(f"`{where}.{key}` must be a whole number, at least 1, got `{setting}`")
-        else:
-            raise not_one_of(where, key, (*CHOICES, "indicator", "value", "size", "rare"))
-    return given
 
 
 def target_columns(frame: Frame, data: Any) -> list[str]:
@@ -215,7 +162,7 @@ def target_columns(frame: Frame, data: Any) -> list[str]:
         if "y" in frame.columns and frame.matrix is not None:
             return ["y"]
         shown = ", ".join(f"`{visible(n)}`" for n in frame.columns) or "no named columns"
-        raise ConfigError(f"`data.target` must name what to predict in {frame.origin}; there are {shown}")
+        raise ConfigError("data.target", f"must name what to predict in {frame.origin}; there are {shown}")
     many = [c for name in names for c in ([name] if name in frame.columns else _numbered(frame, name))]
     return many
 
@@ -229,22 +176,20 @@ def _numbered(frame: Frame, name: str) -> list[str]:
 
 
 def task_of(frame: Frame, columns: Sequence[str], task: str | None) -> str:
-    """Infer the task: classes for texts or few whole numbers, labels for several columns of 0 and 1."""
+    """Infer the task: classes for texts and numbers that are codes, labels for several columns of 0 and 1."""
     if task is not None:
         if task == "classes" and len(columns) > 1:
-            raise ConfigError(f"`data.task` `classes` must have one target column, got {len(columns)}")
+            raise ConfigError("data.task", "`classes` must have one target column", str(len(columns)))
         return task
     if len(columns) > 1:
         every = [frame.columns[c] for c in columns]
         if any(c.is_text for c in every):
-            raise ConfigError("`data.target` must be one column of classes or several of numbers, got several of texts")
+            raise ConfigError("data.target", "must be one column of classes or several of numbers", "several of texts")
         return "labels" if all(np.isin(c.values, (0.0, 1.0)).all() for c in every) else "numbers"
     column = frame.columns[columns[0]]
     if column.is_text:
         return "classes"
-    values = column.values[~np.isnan(column.values)]
-    whole = bool((values == np.floor(values)).all())
-    return "classes" if whole and len(np.unique(values)) <= max(2, min(100, len(values) // 10)) else "numbers"
+    return "classes" if are_classes(frame.numbers(columns[0])) else "numbers"
 
 
 def divided(
@@ -266,9 +211,9 @@ def divided(
     else:
         stratified = task == "classes" and said.group is None if said.stratify is None else said.stratify
         if stratified and said.group is not None:
-            raise ConfigError("`data.split.stratify` must be false where `data.split.group` is given, got true")
+            raise ConfigError("data.split.stratify", "must be false where `data.split.group` is given", "true")
         if stratified and task != "classes":
-            raise ConfigError(f"`data.split.stratify` must be false where targets are {task}, got true")
+            raise ConfigError("data.split.stratify", f"must be false where targets are {task}", "true")
         found = split(
             len(frame),
             seed if said.seed is None else said.seed,

@@ -103,7 +103,7 @@ class Recipe:
         try:
             kind = loss_of(loss)
         except ConfigError as error:
-            raise CheckpointError(str(error).partition("\n")[0]) from None
+            raise CheckpointError(error.where, error.must, error.got) from None
         if outputs.task not in kind.tasks:
             raise found["loss"].fail(f"be one for {outputs.task}")
         weight = None if found["weight"].value is None else found["weight"].text()
@@ -113,11 +113,11 @@ class Recipe:
     def check(self, inputs: int, outputs: int, tables: Mapping[int, tuple[int, int]]) -> None:
         """Refuse a recipe that does not fit a network's inputs, outputs and embeddings."""
         if self.inputs.width != inputs:
-            raise CheckpointError(f"`inputs` must become the network's {inputs} columns, got {self.inputs.width}")
+            raise CheckpointError("inputs", f"must become the network's {inputs} columns", f"{self.inputs.width}")
         for column, (categories, _) in self.inputs.embeddings().items():
             rows = tables.get(column, (categories, 0))[0]
             if rows < categories:
-                raise CheckpointError(f"`inputs` must have codes below {rows} in column {column}, got {categories - 1}")
+                raise CheckpointError("inputs", f"must have codes below {rows} in column {column}", f"{categories - 1}")
         width = self.outputs.width * facts_of(self.loss).outputs_per_target
         if outputs != width and not (outputs == 1 and self.outputs.task == "classes" and width == 2):
-            raise CheckpointError(f"`outputs` must be the network's {outputs}, got {width}")
+            raise CheckpointError("outputs", f"must be the network's {outputs}", f"{width}")

@@ -94,16 +94,16 @@ def room(shape: tuple[int, int], dtype: Any) -> Array:
     """An empty matrix: in memory if it fits, otherwise in a temporary file that vanishes with the process."""
     if fits(shape, dtype):
         return np.empty(shape, dtype)
-    hint = "hint: the environment variable `TMPDIR` may name another folder"
+    hint = "the environment variable `TMPDIR` may name another folder"
     folder = os.environ.get("TMPDIR", "")
     try:
         folder = tempfile.gettempdir()
         size, free = math.prod(shape) * np.dtype(dtype).itemsize, shutil.disk_usage(folder).free
         if size > free:
             need = f"must have {size >> 20} MiB free for rows that do not fit into memory"
-            raise DataError(f"{folder}: {need}, got `{free >> 20} MiB`\n{hint}")
+            raise DataError(f"{folder}: {need}, got `{free >> 20} MiB`", hint=hint)
         with tempfile.TemporaryFile() as file:  # the mapping keeps it
             return np.memmap(file, np.dtype(dtype), "w+", shape=shape)
     except OSError as error:
         why = f"must be where temporary files can be made ({error.strerror})"
-        raise FileError(f"`{folder}` {why}\n{hint}", error.errno, error.strerror, folder) from None
+        raise FileError(f"`{folder}` {why}", error.errno, error.strerror, folder, hint) from None

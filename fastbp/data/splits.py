@@ -74,5 +74,5 @@ def split(
     wanted = {"train": 1.0, "validation": validation if folds is None else 1.0, "test": test}
     for name, rows_of in found.items():
         if wanted[name] > 0 and not len(rows_of):
-            raise DataError(f"`data.split` must leave rows in every part, but `{name}` gets none of {rows} rows")
+            raise DataError("data.split", f"must leave rows in every part, but `{name}` gets none of {rows} rows")
     return found

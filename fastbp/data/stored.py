@@ -24,7 +24,7 @@ class Stored:
 
     def fail(self, must: str) -> CheckpointError:
         """The error for this value; `must` is the requirement."""
-        return CheckpointError(f"`{self.where}` must {must}, got {_shown(self.value)}")
+        return CheckpointError(self.where, f"must {must}", f"{_shown(self.value)}")
 
     def keys(self, *names: str, absent: Mapping[str, Any] | None = None) -> dict[str, Stored]:
         """The values of an object that has these keys and no others; `absent` has those that may be missing."""
@@ -34,10 +34,10 @@ class Stored:
         given = {**(absent or {}), **self.value}
         for name in names:
             if name not in given:
-                raise CheckpointError(f"`{self.where}` must have `{name}`")
+                raise CheckpointError(self.where, f"must have `{name}`")
         for name in self.value:
             if name not in names:
-                raise CheckpointError(f"`{self.where}` must have known keys only, got `{visible(name)}`")
+                raise CheckpointError(self.where, "must have known keys only", f"`{visible(name)}`")
         return {name: Stored(given[name], base + name) for name in names}
 
     def items(self) -> list[Stored]:
@@ -119,7 +119,7 @@ class Stored:
         return found
 
     def _count(self, what: str) -> CheckpointError:
-        return CheckpointError(f"`{self.where}` must have {what}, got {len(self.value)}")
+        return CheckpointError(self.where, f"must have {what}", f"{len(self.value)}")
 
 
 def _shown(value: Any) -> str:

@@ -65,6 +65,6 @@ def _zstandard(file: Any, name: str) -> Any:
         except ImportError:
             continue
     raise DependencyError(
-        f"{name}: Zstandard needs Python 3.14 or the package `backports.zstd`, which is not installed\n"
-        'hint: pip install "fastbp[tables]"'
+        f"{name}: Zstandard needs Python 3.14 or the package `backports.zstd`, which is not installed",
+        hint='pip install "fastbp[tables]"',
     )

@@ -87,8 +87,8 @@ def told(found: Sequence[Unseen], origin: str, limit: float, strict: bool = Fals
             known = ", ".join(f"`{visible(value)}`" for value in new.known[:5]) + ", ..." * (len(new.known) > 5)
             raise DataError(
                 f"{origin}: column `{name}` must have values that training saw in all rows but"
-                f" {new.expected + limit:.1%} at most, got others in {share:.1%}, such as `{visible(new.example)}`\n"
-                f"hint: training saw {known or 'none often enough'}; `data.unseen` sets the limit"
+                f" {new.expected + limit:.1%} at most, got others in {share:.1%}, such as `{visible(new.example)}`",
+                hint=f"training saw {known or 'none often enough'}; `data.unseen` sets the limit",
             )
         warnings.warn(
             DataWarning(

@@ -14,4 +14,4 @@ def check_lanes() -> None:
     wanted = os.environ.get("FASTBP_LANES", "")
     if wanted not in ("", *LANES):
         known = ", ".join(f"`{lanes}`" for lanes in LANES)
-        raise ConfigError(f"`FASTBP_LANES` must be one of {known}, got `{wanted}`")
+        raise ConfigError("FASTBP_LANES", f"must be one of {known}", f"`{wanted}`")

@@ -27,7 +27,7 @@ _LOADED: dict[tuple[str, str, str], Any] = {}
 _ORIGINS: dict[str, str] = {}  # name -> "shipped", "cached" or "compiled"
 ENTRIES = (
     *("invoke", "run_serial", "run_parallel", "predict_rows", "product_rows", "step_batch", "step_batch_labels"),
-    "run_groups",
+    *("run_groups", "fma_chains", "hand_over"),
 )
 
 
@@ -184,5 +184,5 @@ def sweep(name: str, real: str) -> Any:
             _launch_threads()  # this also registers the threading layer's symbols with LLVM
         except ValueError:
             found = importlib.import_module("numba").config.THREADING_LAYER
-            raise ConfigError(f"`NUMBA_THREADING_LAYER` must be one that Numba can load, got `{found}`") from None
+            raise ConfigError("NUMBA_THREADING_LAYER", "must be one that Numba can load", f"`{found}`") from None
     return _load(name, real, wrap)

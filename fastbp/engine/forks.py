@@ -50,9 +50,10 @@ class Refused(Lock):
 
     def __enter__(self) -> None:
         raise ForkError(
-            f"this process was forked while another thread of its parent worked on {self.of}, which may be half"
-            " written here\nhint: fork before such threads start, or start workers with"
-            ' multiprocessing.get_context("spawn") or "forkserver"'
+            f"this process was forked while another thread of its parent worked on {self.of},"
+            " which may be half written here",
+            hint="fork before such threads start, or start workers with"
+            ' multiprocessing.get_context("spawn") or "forkserver"',
         )
 
 

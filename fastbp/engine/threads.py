@@ -38,8 +38,8 @@ def check_fork() -> None:
     """Raise if the thread pool did not survive a fork."""
     if _state["forked"]:
         raise ForkError(
-            "this process was forked after fastbp had started its threads, so its kernels run on one thread only here\n"
-            'hint: take `threads=1`, or start workers with multiprocessing.get_context("spawn") or "forkserver"'
+            "this process was forked after fastbp had started its threads, so its kernels run on one thread only here",
+            hint='take `threads=1`, or start workers with multiprocessing.get_context("spawn") or "forkserver"',
         )
 
 
@@ -93,7 +93,7 @@ def processors() -> int:
 def _whole(where: str, value: Any) -> int:
     number = whole_number(where, value)
     if not 1 <= number <= MAX_THREADS:
-        raise ConfigError(f"`{where}` must be between 1 and {MAX_THREADS}, got `{brief(number)}`")
+        raise ConfigError(where, f"must be between 1 and {MAX_THREADS}", f"`{brief(number)}`")
     return number
 
 
@@ -104,7 +104,7 @@ def default_threads() -> int:
     if not text:
         return min(processors(), MAX_THREADS)
     if not text.lstrip("+-").isdecimal():
-        raise ConfigTypeError(f"`FASTBP_NUM_THREADS` must be a whole number, got `{text}`")
+        raise ConfigTypeError("FASTBP_NUM_THREADS", "must be a whole number", f"`{text}`")
     return _whole("FASTBP_NUM_THREADS", int(text[:100]))  # Python refuses thousands of digits
 
 
@@ -113,7 +113,7 @@ def fixed() -> bool:
     """Whether `FASTBP_TEAM` says that plans take all threads they may have, not the number that is fastest."""
     text = os.environ.get("FASTBP_TEAM", "").strip()
     if text not in ("", "auto", "all"):
-        raise ConfigError(f"`FASTBP_TEAM` must be `auto` or `all`, got `{text}`")
+        raise ConfigError("FASTBP_TEAM", "must be `auto` or `all`", f"`{text}`")
     return text == "all"
 
 

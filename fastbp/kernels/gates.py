@@ -29,7 +29,7 @@ from fastbp.kernels import functions, power, trigonometry
 from fastbp.kernels.constants import FLOAT32, FLOAT64
 from fastbp.kernels.flags import kernel
 from fastbp.kernels.memory import load, store
-from fastbp.kernels.ops import GateOp
+from fastbp.kernels.ops import NumberGateOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
 
@@ -137,7 +137,7 @@ def gate(name: str, formula: Callable[..., V]) -> None:
 
     function = (one, two, three)[len(signature(formula).parameters) - 1]
     function.__name__ = f"gate_{name}"
-    kernel(GateOp)(function)
+    kernel(NumberGateOp)(function)
 
 
 for _name, _formula in FORMULAS.items():

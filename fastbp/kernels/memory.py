@@ -57,19 +57,6 @@ def first_lanes(builder: ir.IRBuilder, count: ir.Value, lanes: int) -> ir.Value:
     return builder.icmp_signed("<", lane_numbers(lanes), limit)
 
 
-@intrinsic
-def expect_to_write(typing_context: Any, address: Any) -> Any:
-    """Ask for the line at `address` to be brought near, as one that will be written; it need not be one of ours."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        place = pointer(builder, args[0], I8)
-        writing, near, data = (ir.Constant(I32, value) for value in (1, 3, 1))
-        call_llvm(builder, "llvm.prefetch.p0", ir.VoidType(), [place, writing, near, data])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), generate
-
-
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 

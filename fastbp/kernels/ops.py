@@ -32,12 +32,16 @@ class Op(Record, room=32):
         Whether results depend on whole columns, so that all rows are one task.
     cut_by_columns : bool
         Whether another op can be cut by columns.
+    in_place : bool
+        Whether C may be where an operand of its size is.
     """
 
     elementwise = False
     whole_columns = False
     cut_by_columns = False
-    notes = ("name",)  # of the kernel
+    in_place = False
+    notes = ("name", "rows")  # of the kernel; how many rows it is for
+    rows: int
 
     kernel = Word("address of its machine code")
     number = Word("where its magnitude goes")
@@ -64,6 +68,8 @@ class Op(Record, room=32):
 
 class FromToOp(Op):
     """From a matrix to one of the same number of panels."""
+
+    in_place = True
 
     a = Part(Matrix, "the operand", per_panel=True)
     c = Part(Matrix, "the result", per_panel=True)
@@ -206,6 +212,13 @@ class GateOp(Op):
     y = Part(Operand, "the third")
     c = Part(Operand, "the result")
     part_width = Word("columns taken or placed")
+
+
+class NumberGateOp(GateOp):
+    """A gate that works number by number."""
+
+    elementwise = True
+    in_place = True
 
 
 class TakeOp(GateOp):

@@ -13,6 +13,7 @@ An epilogue is applied while the tile is in registers: relu (forward), or the ma
 
 from __future__ import annotations
 
+from fastbp.kernels.ahead import expect_to_read
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import note_magnitude
 from fastbp.kernels.memory import bytes_of
@@ -23,10 +24,21 @@ from fastbp.kernels.vector import LINE
 # Terms of a sum done in one go: 256 lines of two weight panels are 32 KiB and stay in L1 while the rows pass by.
 DEPTH = 256
 
+# Bytes of B above which its next panels are asked for while the rows pass by the present ones: less stays in L2.
+KEPT = 2**20
+
 
 @inlined
-def product_rows(n, op, me, r0, r1, panel, k0, count, z):
-    """Rows r0 to r1 of n panels, `count` terms from k0 on."""
+def ask_for(first, stride, n, begin, end):
+    """Have lines `begin` to `end` of n panels brought near."""
+    for panel in range(n):
+        for o in range(begin * LINE, end * LINE, LINE):
+            expect_to_read(first + panel * stride + o)
+
+
+@inlined
+def product_rows(n, op, me, r0, r1, panel, k0, count, ahead, z):
+    """Rows r0 to r1 of n panels, `count` terms from k0 on; lines of B at `ahead` are asked for, unless that is 0."""
     # A: (rows, `width`) in   B: (panels, `width`) lines in   C: (rows, panels) out
     depth = op.width
     a_stride = op.a.stride
@@ -54,9 +66,14 @@ def product_rows(n, op, me, r0, r1, panel, k0, count, z):
     epilogue = EPILOGUE_NONE
     if k0 + count == depth:
         epilogue = op.epilogue
+    each = DEPTH * TILE_M // (r1 - r0) + 1
+    asked = 0
     r = r0
     while r + TILE_M <= r1:
         o = r * LINE
+        if ahead != 0 and asked < DEPTH:
+            ask_for(ahead, b_stride, n, asked, asked + each)
+            asked += each
         tile(
             z, TILE_M, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
             start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest,
@@ -89,14 +106,20 @@ def product(op, me, r0, r1, z):
     """C = epilogue(start + A B) for rows r0 to r1."""
     depth = op.width
     panels = op.panels
+    streamed = depth * panels * LINE > KEPT
     panel = 0
     while panel < panels:
         pair = TILE_N > 1 and panel + TILE_N <= panels
         for k0 in range(0, depth, DEPTH):
             count = min(DEPTH, depth - k0)
+            ahead = 0
+            if streamed and k0 + DEPTH < depth:
+                ahead = op.b.start + panel * op.b.stride + (k0 + DEPTH) * LINE
+            elif streamed and panel + TILE_N < panels:
+                ahead = op.b.start + (panel + TILE_N) * op.b.stride
             if pair:
-                product_rows(TILE_N, op, me, r0, r1, panel, k0, count, z)
+                product_rows(TILE_N, op, me, r0, r1, panel, k0, count, ahead, z)
             else:
-                product_rows(1, op, me, r0, r1, panel, k0, count, z)
+                product_rows(1, op, me, r0, r1, panel, k0, count, ahead, z)
         panel += TILE_N if pair else 1
     note_magnitude(op, me, z)

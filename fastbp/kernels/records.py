@@ -35,6 +35,11 @@ class Operand(Matrix):
     row = Word("bytes from one row to the next; 0 where one row serves for all")
     back = Word("bytes back for every row before the block, where only one block is held; else 0")
 
+    def take(self, value: Any) -> None:
+        super().take(value)
+        if not isinstance(value, Record):
+            self.row = value.row
+
 
 # --- the head --------------------------------------------------------------------------------------------------------
 

@@ -16,13 +16,13 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from fastbp.kernels.ahead import expect_to_write
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import add, largest_lane, note_line
 from fastbp.kernels.memory import (
     as_real,
     bytes_of,
     call_kernel,
-    expect_to_write,
     fill,
     load,
     load_bits,

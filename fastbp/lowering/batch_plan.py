@@ -36,7 +36,7 @@ from fastbp.lowering import check
 from fastbp.lowering.buffers import Buffer, Treatment, Way
 from fastbp.lowering.divergence import error_of, guard, keep_states
 from fastbp.lowering.gate_rules import added, times
-from fastbp.lowering.phases import row_phases, weight_tiles
+from fastbp.lowering.phases import moments_of, row_phases, weight_tiles
 from fastbp.lowering.plans import work_of
 from fastbp.lowering.rule import Use
 from fastbp.lowering.walk import Lowering
@@ -154,6 +154,7 @@ class BatchPlan(Plan):
                     if isinstance(layer, TrainedNorm):
                         layer.momentum = 0.0
         ops, phases = row_phases(lowering.ops, batch, workers)
+        lowering.put(moments_of(phases), ops)
         for phase in phases[:-1]:
             phase.end = END_NOTHING
         phases[-1].end = END_BACKWARD if lowering.layers else END_LOSS
@@ -202,7 +203,7 @@ class BatchPlan(Plan):
             records.append(op)
             if joint:
                 lowering.op("join_losses", d, d, JoinOp(sums=total, weight=weight, output=i, last=i == len(parts) - 1))
-                d = times(lowering, d, weight, d)
+                d = times(lowering, d, weight)
             seeds[use.node.index] = added(lowering, seeds[use.node.index], d) if use.node.index in seeds else d
         return records, seeds
 
@@ -299,7 +300,7 @@ class BatchPlan(Plan):
         With shuffled data of the same number of rows, the current epoch continues.
         """
         if len(x) >= 2**32:
-            raise DataError(f"`X` must have fewer than 2**32 rows, got `{len(x)}`")
+            raise DataError("X", "must have fewer than 2**32 rows", f"`{len(x)}`")
         data = self.head.data
         self._data = x, y  # kept alive while the plan has their addresses
         self.ops.records[0].a.start = x.ctypes.data

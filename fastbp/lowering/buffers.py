@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fastbp.engine import ops
 from fastbp.engine.blocks import Block
 from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import Arena
@@ -16,31 +17,25 @@ from fastbp.spec.graph import Graph, Node
 
 
 @dataclass(frozen=True)
-class Buffer:
+class Buffer(ops.Buffer):
     """A panel matrix with a bound on its values: max abs <= scale * (magnitude recorded by op `wrote`) + offset.
 
-    `end_backward` uses the bound to prove gradients finite. A cotangent or tangent that is `kept` has other readers, so
-    it must not be overwritten.
+    `end_backward` uses the bound to prove gradients finite.
     """
 
-    address: int
-    stride: int
-    width: int
-    panels: int
     wrote: int = -1  # number of the op; -1: the user's data
     scale: float = 1.0
     offset: float = 1.0
-    kept: bool = False
 
 
 @dataclass(frozen=True)
 class Value:
-    """The output of a node: its buffer, whether later ops may overwrite that (no vjp reads it), and what its vjp needs
-    besides  input and output: a buffer, and addresses by name.
+    """The output of a node: its buffer, whether only one node reads that, and what its vjp needs besides input and
+    output: a buffer, and addresses by name.
     """
 
     buffer: Buffer
-    free: bool = False
+    alone: bool = True
     saved: Buffer | None = None
     places: dict[str, int] = field(default_factory=dict)
 
@@ -57,7 +52,7 @@ class Way:
 Treatment = Mapping[str, Way | None]  # by parameter; None: not trained
 
 
-class Records:
+class Records(ops.Ops):
     """Writes the records of one plan.
 
     Parameters
@@ -73,6 +68,8 @@ class Records:
         By default every parameter is trained.
     """
 
+    kind = Buffer
+
     def __init__(
         self,
         graph: Graph,
@@ -85,37 +82,28 @@ class Records:
         keeping: bool = True,
         treatment: Treatment | None = None,
     ) -> None:
+        super().__init__(arena, parameters.dtype)
         self.graph = graph
         self.parameters = parameters
         self.states = states
-        self.real = parameters.dtype.name
-        self.itemsize = parameters.dtype.itemsize
-        self.in_line = LINE // self.itemsize
-        self.arena = arena
         self.rows = rows
         self.training = training
         self.keeping = keeping
         self.treatment = treatment if treatment is not None else dict.fromkeys(parameters.slots, Way())
         self.transposed: dict[str, int] = {}  # home of a node -> address of its transposed weights
         self.transposes: list[Trained] = []  # source layer records of each, frozen ones too
-        self.ops: list[Any] = []
         self.layers: list[Trained] = []
         self.reducers: list[str] = []  # the kernel that reduces the gradients of each layer
         self.more: list[tuple[Trained, Trained]] = []  # layer and another use of its parameters
         self.names: dict[int, str] = {}  # address -> name
-        self.buffers: list[Buffer] = []
         self.masked: set[int] = set()  # relus whose mask the next product applies
 
     # Buffers and records.
 
     def buffer(self, width: int) -> Buffer:
-        """A new panel matrix; an odd number of lines per panel spreads panels over all sets of L1."""
-        panels = -(-width // self.in_line)
-        stride = (self.rows | 1) * LINE
-        address = self.arena.take(panels * stride)
-        self.names[address] = f"b{len(self.names)} ({width})"
-        self.buffers.append(Buffer(address, stride, width, panels))
-        return self.buffers[-1]
+        """A new panel matrix for the plan's rows."""
+        out: Buffer = self.new(self.rows, width)
+        return out
 
     def row_numbers(self) -> int:
         """Memory for one number per row, in whole lines."""
@@ -125,21 +113,15 @@ class Records:
         """Memory for one line per panel."""
         return self.arena.take(panels * LINE)
 
-    def op(self, kernel: str, source: Buffer, target: Buffer, op: Op) -> int:
-        """Append an op that reads `source` and writes `target`; returns its number. `op` has its other fields."""
-        record: Any = op
-        number = len(self.ops)
-        record.name, record.kernel, record.number = kernel, kernel_address(kernel, self.real), number
-        record.a, record.width = source, source.width
-        record.c, record.panels = target, target.panels
-        self.ops.append(record)
-        return number
+    def made(self, kernel: str, source: Buffer, width: int, op: Op) -> Buffer:
+        """A new buffer that an op writes from `source`, and notes the magnitude of."""
+        out = self.buffer(width)
+        return replace(out, wrote=self.op(kernel, source, out, op))
 
     def gather(self, width: int, count: int = 0) -> Buffer:
         """Gather rows of a user's array, each `count` times if given; every call sets the array's address."""
         out = self.buffer(width)
-        user = Buffer(0, width * self.itemsize, width, out.panels)
-        self.op("gather_repeated" if count else "gather", user, out, RowsOp(count=count))
+        self.op("gather_repeated" if count else "gather", self.of_user(width), out, RowsOp(count=count))
         return out
 
     def unit_rows(self, width: int, column: int = -1) -> Buffer:
@@ -148,13 +130,9 @@ class Records:
         self.op("unit_rows", out, out, RowsOp(column=column, count=width))
         return out
 
-    def over(self, d: Buffer, width: int) -> Buffer:
-        """The target of an elementwise op on a cotangent or tangent: in place, if nothing else reads it."""
-        return self.buffer(width) if d.kept or d.width != width else d
-
     def scatter(self, source: Buffer, columns: int = 0) -> None:
         """Scatter rows to a user's array; with `columns`, as columns of matrices with so many columns."""
-        user = Buffer(0, 0 if columns else source.width * self.itemsize, source.width, source.panels)
+        user = self.of_user(source.width, columns=columns > 0)
         self.op("scatter_columns" if columns else "scatter", source, user, RowsOp(count=columns))
 
     def place(self, node: Node, part: str) -> int:
@@ -231,6 +209,18 @@ class Records:
             for record in records if len(records) > 1 else ():  # each gets its share of the bound of their sum
                 record.x_scale *= len(records)
                 record.x_offset *= len(records)
+
+    def put(self, moments: list[int], cut: Sequence[Any] = ()) -> None:
+        """Give memory to all buffers; those that the weight sweep reads are held.
+
+        Afterwards `buffers` are those in memory, and the ops have their addresses, as do those `cut` by columns.
+        """
+        layers = [*self.layers, *(other for _, other in self.more)]
+        self.held = set().union(*map(ops.numbers_in, layers))
+        places = self.places(self.ops, moments, set(range(len(self.buffers))))
+        self.buffers = self.settle(places, [*self.ops, *cut, *layers])
+        for buffer in self.buffers:
+            self.names[buffer.address] = f"b{len(self.names)} ({buffer.width})"
 
     def is_trained(self, node: Node) -> bool:
         """Whether a node has trained parameters or running statistics."""

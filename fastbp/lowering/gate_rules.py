@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial, reduce
 
 from fastbp.kernels.ops import ColumnsOp, ElementwiseOp
 from fastbp.lowering.buffers import Buffer, Records, Value
 from fastbp.lowering.rule import Rule, Use
 
 
-def known(out: Buffer, number: int, *, kept: bool = False) -> Buffer:
-    """A buffer whose op records its magnitude."""
-    return replace(out, wrote=number, scale=1.0, offset=1.0, kept=kept)
-
-
-def pair(lo: Records, kernel: str, a: Buffer, b: Buffer, out: Buffer) -> Buffer:
-    """out = a ∘ b, elementwise."""
-    return known(out, lo.op(f"branch_{kernel}", a, out, ElementwiseOp(y=b)))
+def pair(lo: Records, kernel: str, a: Buffer, b: Buffer) -> Buffer:
+    """a ∘ b, elementwise."""
+    return lo.made(f"branch_{kernel}", a, a.width, ElementwiseOp(y=b))
 
 
 def added(lo: Records, a: Buffer, b: Buffer) -> Buffer:
-    """a + b, in place if nothing else reads one of them."""
-    out = a if not a.kept else b if not b.kept else lo.buffer(a.width)
-    # The newer is the first operand, so that this op follows its op in the same columns.
-    return pair(lo, "add", b, a, out)
+    """a + b; the newer is the first operand, so that this op follows its op in the same columns."""
+    return pair(lo, "add", b, a)
 
 
-def times(lo: Records, d: Buffer, factor: float, out: Buffer) -> Buffer:
-    return known(out, lo.op("branch_times", d, out, ElementwiseOp(setting_1=factor)))
+def times(lo: Records, d: Buffer, factor: float) -> Buffer:
+    return lo.made("branch_times", d, d.width, ElementwiseOp(setting_1=factor))
 
 
 class PairRule(Rule):
@@ -35,58 +29,43 @@ class PairRule(Rule):
 
     def forward(self, lo: Records, use: Use) -> Value:
         kind = {"multiply": "product"}.get(use.layer.kind, use.layer.kind)
-        first, other, *rest = (source.buffer for source in use.sources)
-        # The vjp of a sum or difference reads neither signal, so it may be computed in place.
-        over = use.layer.kind in ("add", "subtract") and use.sources[0].free and first != other
-        out = pair(lo, kind, first, other, first if over else lo.buffer(use.node.outputs))
-        for more in rest:
-            out = pair(lo, kind, out, more, out)
-        return Value(out, free=use.layer.kind in ("add", "subtract"))
+        return Value(reduce(partial(pair, lo, kind), (source.buffer for source in use.sources)))
 
     def backward_all(self, lo: Records, use: Use, d: Buffer) -> list[Buffer | None]:
         kind = use.layer.kind
         if kind == "add":
-            shared = replace(d, kept=d.kept or sum(use.wanted) > 1)
-            return [shared] * len(use.sources)
+            return [d] * len(use.sources)
         (x, y), (to_x, to_y) = (source.buffer for source in use.sources), use.wanted
         out: list[Buffer | None] = [None, None]
         if kind == "subtract":
-            out[1] = times(lo, d, -1.0, lo.over(d, d.width) if not to_x else lo.buffer(d.width)) if to_y else None
+            out[1] = times(lo, d, -1.0) if to_y else None
             out[0] = d if to_x else None
         elif kind == "multiply":
-            out[1] = (
-                pair(lo, "product", d, x, lo.over(d, d.width) if not to_x else lo.buffer(d.width)) if to_y else None
-            )
-            out[0] = pair(lo, "product", d, y, lo.over(d, d.width)) if to_x else None
+            out[1] = pair(lo, "product", d, x) if to_y else None
+            out[0] = pair(lo, "product", d, y) if to_x else None
         else:
-            over = pair(lo, "divide", d, y, lo.over(d, d.width))
-            z = use.value.buffer
-            if to_y:
-                out[1] = pair(lo, "minus_product", over, z, lo.buffer(d.width) if to_x else over)
+            over = pair(lo, "divide", d, y)
+            out[1] = pair(lo, "minus_product", over, use.value.buffer) if to_y else None
             out[0] = over if to_x else None
         return out
 
     def tangent_all(self, lo: Records, use: Use, ts: list[Buffer]) -> Buffer:
         kind = use.layer.kind
         if kind in ("add", "subtract"):
-            out = pair(
-                lo, kind, ts[0], ts[1], lo.over(ts[0], ts[0].width) if ts[0] != ts[1] else lo.buffer(ts[0].width)
-            )
-            for t in ts[2:]:
-                out = pair(lo, kind, out, t, out)
-            return out
+            return reduce(partial(pair, lo, kind), ts)
         (x, y), (tx, ty) = (source.buffer for source in use.sources), ts
         if kind == "multiply":
-            first = pair(lo, "product", tx, y, lo.buffer(tx.width))
-            return pair(lo, "add", first, pair(lo, "product", ty, x, lo.buffer(tx.width)), first)
-        moved = pair(lo, "product", ty, use.value.buffer, lo.buffer(ty.width))
-        moved = pair(lo, "subtract", tx, moved, moved)
-        return pair(lo, "divide", moved, y, moved)
+            return pair(lo, "add", pair(lo, "product", tx, y), pair(lo, "product", ty, x))
+        return pair(lo, "divide", pair(lo, "subtract", tx, pair(lo, "product", ty, use.value.buffer)), y)
 
 
-def copied(lo: Records, source: Buffer, target: Buffer, first: int, to: int, count: int) -> int:
-    """Columns of `source` from `first` on, to those of `target` from `to` on."""
-    return lo.op("branch_copy", source, target, ColumnsOp(first=first, to=to, count=count))
+def copied(lo: Records, source: Buffer, target: Buffer, to: int) -> int:
+    """Copy all columns of `source` to those of `target` from `to` on."""
+    return lo.op("branch_copy", source, target, ColumnsOp(to=to, count=source.width))
+
+
+def cut(lo: Records, source: Buffer, first: int, width: int) -> Buffer:
+    return lo.made("branch_copy", source, width, ColumnsOp(first=first, count=width))
 
 
 class ConcatRule(Rule):
@@ -94,22 +73,18 @@ class ConcatRule(Rule):
         out, to = lo.buffer(sum(part.width for part in parts)), 0
         first = len(lo.ops)
         for part in parts:
-            number = copied(lo, part, out, 0, to, part.width)
-            lo.ops[number].number = first  # one magnitude for all
+            lo.ops[copied(lo, part, out, to)].number = first  # one magnitude for all
             to += part.width
-        return known(out, first)
+        return replace(out, wrote=first)
 
     def forward(self, lo: Records, use: Use) -> Value:
-        return Value(self._joined(lo, [source.buffer for source in use.sources]), free=True)
+        return Value(self._joined(lo, [source.buffer for source in use.sources]))
 
     def backward_all(self, lo: Records, use: Use, d: Buffer) -> list[Buffer | None]:
         out: list[Buffer | None] = []
         first = 0
         for width, wanted in zip(use.node.widths, use.wanted, strict=True):
-            part = lo.buffer(width) if wanted else None
-            if part is not None:
-                part = known(part, copied(lo, d, part, first, 0, width))
-            out.append(part)
+            out.append(cut(lo, d, first, width) if wanted else None)
             first += width
         return out
 
@@ -118,30 +93,24 @@ class ConcatRule(Rule):
 
 
 class SliceRule(Rule):
-    def _cut(self, lo: Records, use: Use, source: Buffer) -> Buffer:
-        out = lo.buffer(use.node.outputs)
-        return known(out, copied(lo, source, out, use.layer.start, 0, out.width))
-
     def forward(self, lo: Records, use: Use) -> Value:
-        return Value(self._cut(lo, use, use.x), free=True)
+        return Value(cut(lo, use.x, use.layer.start, use.node.outputs))
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
         out = lo.buffer(use.node.inputs)
         lo.op("branch_clear", out, out, ColumnsOp())
-        return known(out, copied(lo, d, out, 0, use.layer.start, d.width))
+        return replace(out, wrote=copied(lo, d, out, use.layer.start))
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
-        return self._cut(lo, use, t)
+        return cut(lo, t, use.layer.start, use.node.outputs)
 
 
 def row_sum(lo: Records, x: Buffer, factor: float) -> Buffer:
-    out = lo.buffer(1)
-    return known(out, lo.op("branch_row_sum", x, out, ColumnsOp(factor=factor)))
+    return lo.made("branch_row_sum", x, 1, ColumnsOp(factor=factor))
 
 
 def repeated(lo: Records, x: Buffer, width: int, factor: float) -> Buffer:
-    out = lo.buffer(width)
-    return known(out, lo.op("branch_repeat", x, out, ColumnsOp(factor=factor, count=width)))
+    return lo.made("branch_repeat", x, width, ColumnsOp(factor=factor, count=width))
 
 
 class SumRule(Rule):
@@ -151,7 +120,7 @@ class SumRule(Rule):
         return 1.0 if use.layer.kind == "sum" else 1.0 / use.node.inputs
 
     def forward(self, lo: Records, use: Use) -> Value:
-        return Value(row_sum(lo, use.x, self._factor(use)), free=True)
+        return Value(row_sum(lo, use.x, self._factor(use)))
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
         return repeated(lo, d, use.node.inputs, self._factor(use))
@@ -162,7 +131,7 @@ class SumRule(Rule):
 
 class RepeatRule(Rule):
     def forward(self, lo: Records, use: Use) -> Value:
-        return Value(repeated(lo, use.x, use.node.outputs, 1.0), free=True)
+        return Value(repeated(lo, use.x, use.node.outputs, 1.0))
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
         return row_sum(lo, d, 1.0)
@@ -173,27 +142,25 @@ class RepeatRule(Rule):
 
 class AffineRule(Rule):
     def forward(self, lo: Records, use: Use) -> Value:
-        out = use.x if use.sources[0].free else lo.buffer(use.node.outputs)
         op = ElementwiseOp(setting_1=use.layer.factor, setting_2=use.layer.shift)
-        return Value(known(out, lo.op("branch_affine", use.x, out, op)), free=True)
+        return Value(lo.made("branch_affine", use.x, use.node.outputs, op))
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
-        return d if use.layer.factor == 1.0 else times(lo, d, use.layer.factor, lo.over(d, d.width))
+        return d if use.layer.factor == 1.0 else times(lo, d, use.layer.factor)
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
         return self.backward(lo, use, t)
 
 
 class ReciprocalRule(Rule):
+    def _over(self, lo: Records, use: Use, kernel: str) -> Buffer:
+        return lo.made(kernel, use.x, use.node.outputs, ElementwiseOp(setting_1=use.layer.numerator))
+
     def forward(self, lo: Records, use: Use) -> Value:
-        out = lo.buffer(use.node.outputs)
-        number = lo.op("branch_over", use.x, out, ElementwiseOp(setting_1=use.layer.numerator))
-        return Value(known(out, number))
+        return Value(self._over(lo, use, "branch_over"))
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
-        slope = lo.buffer(d.width)
-        lo.op("branch_over_slope", use.x, slope, ElementwiseOp(setting_1=use.layer.numerator))
-        return pair(lo, "product", slope, d, slope)
+        return pair(lo, "product", self._over(lo, use, "branch_over_slope"), d)
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
         return self.backward(lo, use, t)

@@ -12,7 +12,7 @@ from fastbp.kernels.ops import BatchNormOp, BatchNormSumsOp, NormOp, SoftmaxOp
 from fastbp.kernels.records import TrainedNorm
 from fastbp.lowering.buffers import Buffer, Records, Value
 from fastbp.lowering.registry import OPS
-from fastbp.lowering.rule import Rule, Use, target_for
+from fastbp.lowering.rule import Rule, Use
 from fastbp.spec.graph import Node
 
 
@@ -25,15 +25,14 @@ class RowNormRule(Rule):
         return NormOp(y=saved, sums=sums, gain=lo.place(node, "weight"), eps=eps)
 
     def forward(self, lo: Records, use: Use) -> Value:
-        out = target_for(lo, use)
+        out = lo.buffer(use.node.outputs)
         apart = lo.keeping and lo.place(use.node, "weight") != 0
         saved = lo.buffer(use.node.outputs) if apart else out
         sums = lo.row_numbers()
         op = self._op(lo, use.node, saved, sums)
         op.shifts = lo.place(use.node, "bias")
         number = lo.op(OPS[use.layer.op].forward, use.x, out, op)
-        known = {"wrote": number, "scale": 1.0, "offset": 1.0}
-        return Value(replace(out, **known), saved=replace(saved, **known), places={"sums": sums})  # type: ignore[arg-type]
+        return Value(replace(out, wrote=number), saved=replace(saved, wrote=number), places={"sums": sums})
 
     def note(self, lo: Records, use: Use, d: Buffer) -> None:
         assert use.value.saved
@@ -41,9 +40,8 @@ class RowNormRule(Rule):
 
     def _pulled(self, lo: Records, use: Use, d: Buffer, kernel: str) -> Buffer:
         assert use.value.saved
-        out = lo.buffer(use.node.outputs)
-        number = lo.op(kernel, d, out, self._op(lo, use.node, use.value.saved, use.value.places["sums"]))
-        return replace(out, wrote=number)
+        op = self._op(lo, use.node, use.value.saved, use.value.places["sums"])
+        return lo.made(kernel, d, use.node.outputs, op)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
         return self._pulled(lo, use, d, OPS[use.layer.op].vjp.split()[0])
@@ -62,7 +60,7 @@ class BatchNormRule(Rule):
 
     def forward(self, lo: Records, use: Use) -> Value:
         x = use.x
-        out = target_for(lo, use)
+        out = lo.buffer(use.node.outputs)
         saved = lo.buffer(use.node.outputs) if lo.keeping and lo.place(use.node, "weight") else out
         if lo.training:
             places = {name: lo.lines(x.panels) for name in ("mean", "variance", "sum_d", "sum_dx")}
@@ -71,8 +69,7 @@ class BatchNormRule(Rule):
             places = {"mean": lo.place(use.node, "running_mean"), "variance": lo.place(use.node, "running_var")}
         op = self._op(lo, use.node, places, y=saved, shifts=lo.place(use.node, "bias"))
         number = lo.op("batch_norm_forward", x, out, op)
-        known = {"wrote": number, "scale": 1.0, "offset": 1.0}
-        return Value(replace(out, **known), saved=replace(saved, **known), places=places)  # type: ignore[arg-type]
+        return Value(replace(out, wrote=number), saved=replace(saved, wrote=number), places=places)
 
     def note(self, lo: Records, use: Use, d: Buffer) -> None:
         assert use.value.saved
@@ -94,16 +91,12 @@ class BatchNormRule(Rule):
         if not lo.training:
             return self.tangent(lo, use, d)
         assert use.value.saved
-        out = lo.buffer(use.node.outputs)
         sums = {name: use.value.places[name] for name in ("sum_d", "sum_dx")}
         op = self._op(lo, use.node, use.value.places, y=use.value.saved, **sums)
-        number = lo.op("batch_norm_vjp", d, out, op)
-        return replace(out, wrote=number)
+        return lo.made("batch_norm_vjp", d, use.node.outputs, op)
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
-        out = lo.buffer(use.node.outputs)
-        number = lo.op("batch_norm_slope", t, out, self._op(lo, use.node, use.value.places))
-        return replace(out, wrote=number)
+        return lo.made("batch_norm_slope", t, use.node.outputs, self._op(lo, use.node, use.value.places))
 
 
 class SoftmaxRule(Rule):
@@ -111,15 +104,13 @@ class SoftmaxRule(Rule):
 
     def forward(self, lo: Records, use: Use) -> Value:
         x = use.x
-        out = x if use.sources[0].free else lo.buffer(use.node.outputs)
-        lo.op(OPS[use.layer.op].forward, x, out, SoftmaxOp())
+        out = lo.made(OPS[use.layer.op].forward, x, use.node.outputs, SoftmaxOp())
         if use.layer.kind == "softmax":
             return Value(replace(out, wrote=x.wrote, scale=0.0, offset=1.0))
         return Value(replace(out, wrote=x.wrote, scale=2.0 * x.scale, offset=2.0 * x.offset + log(use.node.inputs)))
 
     def _slope(self, lo: Records, use: Use, d: Buffer, kernel: str) -> Buffer:
-        out = lo.over(d, d.width)
-        lo.op(kernel, d, out, SoftmaxOp(y=use.value.buffer))
+        out = lo.made(kernel, d, d.width, SoftmaxOp(y=use.value.buffer))
         return replace(out, wrote=d.wrote, scale=d.scale * (use.node.inputs + 1.0), offset=d.offset)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:

@@ -54,8 +54,17 @@ def row_phases(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], lis
         out += cut
         at_op += len(run)
     if len(phases) > MOST_PHASES:
-        raise ConfigError(f"`layers` must need at most {MOST_PHASES} phases of rows and columns, got `{len(phases)}`")
+        raise ConfigError("layers", f"must need at most {MOST_PHASES} phases of rows and columns", f"`{len(phases)}`")
     return out, phases
+
+
+def moments_of(phases: list[Phase]) -> list[int]:
+    """When each op as it was lowered runs on a row: one after another, but where columns are tasks, all of a phase."""
+    found: list[int] = []
+    for phase in phases:
+        begin = found[-1] + 1 if found else 0
+        found += [begin + (i if phase.groups == 1 else 0) for i in range(phase.op_count)]
+    return found
 
 
 MOST_PHASES = MAX_PHASES - 6  # the rest are for weights

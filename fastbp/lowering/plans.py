@@ -23,6 +23,7 @@ from fastbp.engine.blocks import Block
 from fastbp.engine.plan import Plan
 from fastbp.kernels.records import END_NOTHING, ROW_PHASE, Phase
 from fastbp.lowering import check
+from fastbp.lowering.phases import moments_of
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
 
@@ -64,7 +65,8 @@ class RowPlan(Plan):
     def __init__(self, graph: Graph, parameters: Block, states: Block, workers: int, kind: str) -> None:
         super().__init__(parameters, workers)
         rows = ROW_BLOCK * workers
-        lowering = Lowering(graph, parameters, states, rows, self.arena, keeping=kind != "predict")
+        frozen = dict.fromkeys(parameters.slots)
+        lowering = Lowering(graph, parameters, states, rows, self.arena, keeping=kind != "predict", treatment=frozen)
         self._second = 0
         if kind == "predict":
             lowering.scatter(lowering.forward(lowering.gather(graph.inputs))[-1].value.buffer)
@@ -73,6 +75,7 @@ class RowPlan(Plan):
         else:
             self._lower_backwards(lowering, graph, kind)
         phase = Phase(kind=ROW_PHASE, end=END_NOTHING, op_count=len(lowering.ops), groups=1, block=ROW_BLOCK, local=1)
+        lowering.put(moments_of([phase]))
         self.names, self.blocks = lowering.names, (parameters, states)
         self.title = f"{kind}, rows in blocks of {ROW_BLOCK}"
         self.finish(lowering.ops, [], [phase], lowering.transposes)

@@ -53,7 +53,7 @@ class Rule:
         return use.sources[0]
 
     def note(self, lo: Records, use: Use, d: Buffer) -> None:
-        """Record the parameters for the weight sweep, which reads d: from here on it must not be overwritten."""
+        """Record the parameters for the weight sweep, which reads the layer's input and d."""
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
         """Ops from the cotangent of the output to that of the source."""
@@ -70,8 +70,3 @@ class Rule:
     def tangent_all(self, lo: Records, use: Use, ts: list[Buffer]) -> Buffer:
         """The tangent of the output from those of all sources."""
         return self.tangent(lo, use, ts[0])
-
-
-def target_for(lo: Records, use: Use) -> Buffer:
-    """The target of an op that reads its input once: in place, if the input is dead."""
-    return use.x if use.sources[0].free and not lo.keeping else lo.buffer(use.node.outputs)

@@ -27,12 +27,11 @@ from fastbp.lowering.gate_rules import (
     RepeatRule,
     SliceRule,
     SumRule,
-    known,
     pair,
 )
 from fastbp.lowering.norm_rules import BatchNormRule, RowNormRule, SoftmaxRule
 from fastbp.lowering.registry import OPS
-from fastbp.lowering.rule import Rule, Use, target_for
+from fastbp.lowering.rule import Rule, Use
 from fastbp.spec.custom import activation_kernels
 from fastbp.spec.graph import Node
 from fastbp.spec.layers import Layer
@@ -42,14 +41,12 @@ class LinearRule(Rule):
     def forward(self, lo: Records, use: Use) -> Value:
         node = use.node
         x = self._scaled(lo, node, use.x) if use.layer.ntk else use.x
-        out = lo.buffer(node.outputs)
-        number = lo.op("product", x, out, ProductOp(b=lo.matrix(node, "weight"), bias=lo.place(node, "bias")))
-        return Value(replace(out, wrote=number), free=True, saved=x)
+        product = ProductOp(b=lo.matrix(node, "weight"), bias=lo.place(node, "bias"))
+        return Value(lo.made("product", x, node.outputs, product), saved=x)
 
     def _scaled(self, lo: Records, node: Node, x: Buffer) -> Buffer:
         """x / √I, for the NTK parametrisation."""
-        out = lo.buffer(node.inputs)
-        lo.op("multiply_forward", x, out, ElementwiseOp(setting_1=1.0 / sqrt(node.inputs)))
+        out = lo.made("multiply_forward", x, node.inputs, ElementwiseOp(setting_1=1.0 / sqrt(node.inputs)))
         return replace(out, wrote=x.wrote, scale=x.scale, offset=x.offset)
 
     def note(self, lo: Records, use: Use, d: Buffer) -> None:
@@ -62,21 +59,18 @@ class LinearRule(Rule):
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
         """dx = dz Wᵀ; if x is a relu's output, the relu's mask is the product's epilogue."""
-        out = lo.buffer(use.node.inputs)
         product = ProductOp(b=lo.transposed_of(use.node))
         if use.mask is not None:
             product.epilogue, product.y = EPILOGUE_RELU_VJP, use.mask.buffer
-        number = lo.op("product", d, out, product)
+        out = lo.made("product", d, use.node.inputs, product)
         if use.layer.ntk:
             lo.op("multiply_forward", out, out, ElementwiseOp(setting_1=1.0 / sqrt(use.node.inputs)))
-        return replace(out, wrote=number)
+        return out
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
         if use.layer.ntk:
             t = self._scaled(lo, use.node, t)
-        out = lo.buffer(use.node.outputs)
-        lo.op("product", t, out, ProductOp(b=lo.matrix(use.node, "weight")))
-        return out
+        return lo.made("product", t, use.node.outputs, ProductOp(b=lo.matrix(use.node, "weight")))
 
 
 class ElementwiseRule(Rule):
@@ -88,13 +82,11 @@ class ElementwiseRule(Rule):
         layer: Any = use.layer
         last = lo.ops[-1]
         x = use.x
-        if layer.kind == "relu" and use.sources[0].free and isinstance(last, ProductOp) and last.c.start == x.address:
+        if layer.kind == "relu" and use.sources[0].alone and isinstance(last, ProductOp) and last.c.start == x.address:
             last.epilogue = EPILOGUE_RELU
             return Value(x)
         op = OPS[layer.op]
-        over = use.sources[0].free and not (lo.keeping and op.saves == "input")
-        out = x if over else lo.buffer(use.node.outputs)
-        lo.op(op.forward, x, out, self._op(layer))
+        out = lo.made(op.forward, x, use.node.outputs, self._op(layer))
         offset = layer.growth * x.offset + layer.offset
         out = replace(out, wrote=x.wrote, scale=x.scale * layer.growth, offset=offset)
         return Value(out, saved=x if op.saves == "input" else out)
@@ -106,8 +98,7 @@ class ElementwiseRule(Rule):
 
     def _sloped(self, lo: Records, use: Use, d: Buffer, kernel: str) -> Buffer:
         """d times the derivative."""
-        out, saved = lo.over(d, d.width), use.saved
-        lo.op(kernel, d, out, self._op(use.layer, y=saved))
+        out = lo.made(kernel, d, d.width, self._op(use.layer, y=use.saved))
         return replace(out, wrote=d.wrote, scale=d.scale * use.layer.slope, offset=d.offset)
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
@@ -119,15 +110,13 @@ class CustomRule(Rule):
 
     def forward(self, lo: Records, use: Use) -> Value:
         alone, with_slope = activation_kernels(use.layer.formula)
-        out = use.x if use.sources[0].free else lo.buffer(use.node.outputs)
         if not lo.keeping:
-            return Value(known(out, lo.op(f"branch_{alone}", use.x, out, ElementwiseOp())))
+            return Value(lo.made(f"branch_{alone}", use.x, use.node.outputs, ElementwiseOp()))
         slope = lo.buffer(use.node.outputs)
-        number = lo.op(f"branch_{with_slope}", use.x, out, ElementwiseOp(y=slope))
-        return Value(known(out, number), saved=slope)
+        return Value(lo.made(f"branch_{with_slope}", use.x, use.node.outputs, ElementwiseOp(y=slope)), saved=slope)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
-        return pair(lo, "product", d, use.saved, lo.over(d, d.width))
+        return pair(lo, "product", d, use.saved)
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
         return self.backward(lo, use, t)
@@ -137,27 +126,25 @@ class DropoutRule(Rule):
     def does_nothing(self, lo: Records, layer: Any) -> bool:
         return not lo.training
 
-    def _drop(self, lo: Records, node: Node, source: Buffer, target: Buffer) -> Buffer:
+    def _drop(self, lo: Records, node: Node, source: Buffer) -> Buffer:
         p = node.layer.p  # type: ignore[attr-defined]
         chance = min(round(p * 2**32), 2**32 - 1)
-        lo.op("dropout", source, target, DropoutOp(chance=chance, scale=1.0 / (1.0 - p), node=node.index))
         part = 1.0 / (1.0 - p)
-        return replace(target, wrote=source.wrote, scale=source.scale * part, offset=source.offset * part)
+        out = lo.made("dropout", source, source.width, DropoutOp(chance=chance, scale=part, node=node.index))
+        return replace(out, wrote=source.wrote, scale=source.scale * part, offset=source.offset * part)
 
     def forward(self, lo: Records, use: Use) -> Value:
         if not lo.training:
             return use.sources[0]
-        return Value(self._drop(lo, use.node, use.x, lo.buffer(use.node.outputs)))
+        return Value(self._drop(lo, use.node, use.x))
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
-        return self._drop(lo, use.node, d, lo.over(d, d.width)) if lo.training else d
+        return self._drop(lo, use.node, d) if lo.training else d
 
 
 class ScaleRule(Rule):
     def forward(self, lo: Records, use: Use) -> Value:
-        out = target_for(lo, use)
-        number = lo.op("scale", use.x, out, GainedOp(gain=lo.place(use.node, "weight")))
-        return Value(replace(out, wrote=number, scale=1.0, offset=1.0), saved=use.x)
+        return Value(self.tangent(lo, use, use.x), saved=use.x)
 
     def note(self, lo: Records, use: Use, d: Buffer) -> None:
         lo.record(use.node, "columns", use.x, d, ("weight", ""), use.value.buffer)
@@ -166,20 +153,17 @@ class ScaleRule(Rule):
         return self.tangent(lo, use, d)
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
-        out = lo.buffer(use.node.outputs)
-        number = lo.op("scale", t, out, GainedOp(gain=lo.place(use.node, "weight")))
-        return replace(out, wrote=number)
+        return lo.made("scale", t, use.node.outputs, GainedOp(gain=lo.place(use.node, "weight")))
 
 
 class PReLURule(Rule):
-    def _bend(self, lo: Records, node: Node, x: Buffer, a: Buffer, out: Buffer) -> Buffer:
+    def _bend(self, lo: Records, node: Node, x: Buffer, a: Buffer) -> Buffer:
         shared = int(not node.layer.per_feature)  # type: ignore[attr-defined]
         op = GainedOp(gain=lo.place(node, "weight"), shared=shared, y=x)
-        return replace(out, wrote=lo.op("prelu", a, out, op), scale=1.0, offset=1.0)
+        return lo.made("prelu", a, node.outputs, op)
 
     def forward(self, lo: Records, use: Use) -> Value:
-        x = use.x
-        return Value(self._bend(lo, use.node, x, x, target_for(lo, use)))
+        return Value(self._bend(lo, use.node, use.x, use.x))
 
     def note(self, lo: Records, use: Use, d: Buffer) -> None:
         shared = int(not use.layer.per_feature)
@@ -191,7 +175,7 @@ class PReLURule(Rule):
         return self.tangent(lo, use, d)
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
-        return self._bend(lo, use.node, use.x, t, lo.buffer(use.node.outputs))
+        return self._bend(lo, use.node, use.x, t)
 
 
 class EmbeddingRule(Rule):
@@ -208,10 +192,9 @@ class EmbeddingRule(Rule):
         return Table.of(lo.arena, Column, found).address, node.inputs
 
     def forward(self, lo: Records, use: Use) -> Value:
-        out = lo.buffer(use.node.outputs)
         address, count = self._columns(lo, use.node)
-        number = lo.op("embedding_forward", use.x, out, EmbeddingOp(tables=address, count=count))
-        return Value(replace(out, wrote=number), places={"tables": address})
+        op = EmbeddingOp(tables=address, count=count)
+        return Value(lo.made("embedding_forward", use.x, use.node.outputs, op), places={"tables": address})
 
     def note(self, lo: Records, use: Use, d: Buffer) -> None:
         layer: Any = use.layer
@@ -230,8 +213,8 @@ class EmbeddingRule(Rule):
             first += width
 
     def _passed(self, lo: Records, use: Use, a: Buffer, width: int, kernel: str) -> Buffer:
-        out = lo.buffer(width)
-        lo.op(kernel, a, out, EmbeddingOp(tables=use.value.places["tables"], count=use.node.inputs))
+        op = EmbeddingOp(tables=use.value.places["tables"], count=use.node.inputs)
+        out = lo.made(kernel, a, width, op)
         return replace(out, wrote=a.wrote, scale=a.scale, offset=a.offset)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:

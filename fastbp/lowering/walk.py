@@ -36,8 +36,7 @@ class Lowering(Records):
     def _forward(self, node: Node, x: Buffer, uses: list[Use], readers: list[int]) -> Use:
         use = Use(node, tuple(Value(x) if s == INPUT else uses[s].value for s in node.sources))
         value = rule_of(node.layer).forward(self, use)
-        # A value with two readers must not be overwritten.
-        use.value = replace(value, free=value.free and readers[node.index] < 2)
+        use.value = replace(value, alone=value.alone and readers[node.index] < 2)
         return use
 
     def backward(self, uses: list[Use], seeds: dict[int, Buffer], *, to_input: bool) -> Buffer | None:
@@ -90,12 +89,11 @@ class Lowering(Records):
         """Forward ops, each followed by its jvp."""
         uses: list[Use] = []
         readers = self.graph.readers()
-        into = sum(node.sources.count(INPUT) for node in self.graph.nodes)
-        found = {INPUT: replace(t, kept=into > 1)}
+        found = {INPUT: t}
         for node in self.graph.nodes:
             uses.append(self._forward(node, x, uses, readers))
-            out = rule_of(node.layer).tangent_all(self, uses[-1], [found[source] for source in node.sources])
-            found[node.index] = replace(out, kept=out.kept or readers[node.index] > 1)
+            ts = [found[source] for source in node.sources]
+            found[node.index] = rule_of(node.layer).tangent_all(self, uses[-1], ts)
         return found[len(self.graph.nodes) - 1]
 
     def transpose(self, *, to_input: bool) -> None:

@@ -121,10 +121,10 @@ class Derivatives:
         array, shape of X
         """
         if output is None and self.outputs > 1:
-            raise ConfigError(f"`output` must be given for a network with {self.outputs} outputs, got `None`")
+            raise ConfigError("output", f"must be given for a network with {self.outputs} outputs", "`None`")
         column = whole("output", 0 if output is None else output, 0)
         if column >= self.outputs:
-            raise ConfigError(f"`output` must be below {self.outputs}, the number of outputs, got `{column}`")
+            raise ConfigError("output", f"must be below {self.outputs}, the number of outputs", f"`{column}`")
         with self.lock:
             plan = self._ready("gradient")
             plan.choose(column)
@@ -149,7 +149,7 @@ class Derivatives:
         x = self._rows(self._side_by_side(X))
         w, _ = arrays.training_rows("u", self._joined("u", u), self.outputs, self.dtype)
         if len(x) != len(w):
-            raise ShapeError(f"`u` must have as many rows as `X`, `{len(x)}`, got `{len(w)}`")
+            raise ShapeError("u", f"must have as many rows as `X`, `{len(x)}`", f"`{len(w)}`")
         count = len(self.graph.heads)
         apart: Any = tuple(np.split(w, np.cumsum(self.graph.splits)[:-1], axis=1)) if count > 1 else w
         loss: Any = [Dot(reduction="sum")] * count if count > 1 else Dot(reduction="sum")
@@ -195,7 +195,7 @@ class Derivatives:
         shapes = self.graph.parameters()
         if isinstance(v, Mapping):
             if set(v) != set(names):
-                raise ShapeError(f"`v` must have the names of the parameters, `{'`, `'.join(names)}`")
+                raise ShapeError("v", f"must have the names of the parameters, `{'`, `'.join(names)}`")
             given = {name: checked(f"v[{name!r}]", v[name], shapes[name], self.dtype) for name in names}
         else:
             flat = checked("v", v, (self._parameters.count,), self.dtype)
@@ -259,7 +259,7 @@ class Derivatives:
         x = self._rows(X)
         w = arrays.rows(name, self._joined(name, other), other_width, self.dtype)
         if len(x) != len(w):
-            raise ShapeError(f"`{name}` must have as many rows as `X`, `{len(x)}`, got `{len(w)}`")
+            raise ShapeError(name, f"must have as many rows as `X`, `{len(x)}`", f"`{len(w)}`")
         one = np.ndim(X) == 1
         shape = (width,) if one else (len(x), width)
         result = np.empty(shape, self.dtype) if out is None else arrays.output(out, shape, self.dtype)

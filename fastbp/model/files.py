@@ -21,7 +21,7 @@ FORMATS = "fastbp-network-2", "fastbp-network-1"  # the second has no checksums
 def save(net: Network, path: Any) -> None:
     """Write a network to `path`."""
     if not isinstance(path, str | os.PathLike):
-        raise ConfigTypeError(f"`path` must be a path, got `{brief(path)}`")
+        raise ConfigTypeError("path", "must be a path", f"`{brief(path)}`")
     content = to_bytes(net)
     with whole(Path(path)) as file:
         file.write(content)
@@ -32,7 +32,7 @@ def to_bytes(net: Network) -> bytes:
     arrays = net.arrays()
     for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise DataError(f"`{name}` must be finite to be saved, got NaN or infinity")
+            raise DataError(name, "must be finite to be saved", "NaN or infinity")
     header = {
         "format": FORMATS[0],
         "network": json.dumps(to_data(net.graph)),
@@ -44,12 +44,14 @@ def to_bytes(net: Network) -> bytes:
     return sealed(arrays, header)
 
 
-def load(path: Any) -> Network:
+def load(path: Any, callers: int = 0) -> Network:
     """Read a network that `Network.save` wrote.
 
     Parameters
     ----------
     path : str or Path
+    callers : int
+        Functions between the user's call and this one; warnings name the user's line.
 
     Raises
     ------
@@ -57,13 +59,13 @@ def load(path: Any) -> Network:
         If the file is not a network of fastbp, or is damaged.
     """
     if not isinstance(path, str | os.PathLike):
-        raise ConfigTypeError(f"`path` must be a path, got `{brief(path)}`")
+        raise ConfigTypeError("path", "must be a path", f"`{brief(path)}`")
     file = Path(path)
     if file.is_dir():
         raise IsADirectoryError(f"`{file}` must be a file that `Network.save` wrote, got a folder")
     if not file.is_file():
         raise FileNotFoundError(f"`{file}` must be a file that `Network.save` wrote, but does not exist")
-    header, found = unsealed(file, "a network of fastbp", FORMATS)
+    header, found = unsealed(file, "a network of fastbp", FORMATS, callers)
     try:
         graph = from_data(json.loads(header["network"]))
         net = Network._from_graph(graph, int(header["seed"]), header["dtype"])
@@ -72,7 +74,7 @@ def load(path: Any) -> Network:
         raise CheckpointError(f"`{file}` has a network unknown to this version ({error})") from None
     wanted = {*net.parameters, *net.states}
     if set(found) != wanted:
-        raise CheckpointError(f"`{file}` must hold {sorted(wanted)}, got {sorted(found)}")
+        raise CheckpointError(file, f"must hold {sorted(wanted)}", f"{sorted(found)}")
     for name, array in found.items():
         if array.dtype != net.dtype:
             raise CheckpointError(f"`{file}` holds a damaged `{name}`: must be `{net.dtype}`, got `{array.dtype}`")

@@ -11,9 +11,11 @@ from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.model.network import Network
 from fastbp.spec.catalogue import activation_named
 from fastbp.spec.checks import chance, whole
+from fastbp.spec.elsewhere import known_words
 from fastbp.spec.layers import Dropout, Layer, Linear
 
 
+@known_words
 def mlp(
     sizes: Any,
     activation: Any = "relu",
@@ -40,9 +42,9 @@ def mlp(
     """
     listed = isinstance(sizes, Sequence) and not isinstance(sizes, str | bytes)
     if not listed and getattr(sizes, "ndim", 0) != 1:
-        raise ConfigTypeError(f"`sizes` must be a list of whole numbers, got `{brief(sizes)}`")
+        raise ConfigTypeError("sizes", "must be a list of whole numbers", f"`{brief(sizes)}`")
     if len(sizes) < 2:
-        raise ConfigError(f"`sizes` must have at least inputs and outputs, got `{list(sizes)}`")
+        raise ConfigError("sizes", "must have at least inputs and outputs", f"`{list(sizes)}`")
     made = activation if isinstance(activation, Layer) else activation_named("activation", activation)
     p = chance("dropout", dropout)
     widths = [whole(f"sizes[{i}]", size, 1) for i, size in enumerate(sizes)]

@@ -20,6 +20,7 @@ from fastbp.model.derivatives import Derivatives
 from fastbp.model.parameters import Parameters, initialise
 from fastbp.spec import arrays
 from fastbp.spec.checks import flag, seed_of, signed
+from fastbp.spec.elsewhere import known_words
 from fastbp.spec.graph import Graph, graph_of
 from fastbp.spec.joint_loss import loss_for_outputs
 from fastbp.spec.layers import Layer
@@ -60,6 +61,7 @@ class Network(Derivatives):
     Parameters({'0.weight': (2, 16), '0.bias': (16,), '2.weight': (16, 1), '2.bias': (1,)})
     """
 
+    @known_words
     def __init__(
         self,
         layers: Sequence[Layer] | None = None,
@@ -92,8 +94,10 @@ class Network(Derivatives):
         for column, count in self._codes:
             if self.dtype.itemsize == 4 and count > 2**24:
                 raise ConfigError(
-                    f"`Embedding.columns[{column}]` must have at most 2**24 categories in float32, got `{count}`\n"
-                    'hint: dtype="float64" holds larger codes'
+                    f"Embedding.columns[{column}]",
+                    "must have at most 2**24 categories in float32",
+                    f"`{count}`",
+                    hint='dtype="float64" holds larger codes',
                 )
         self.about: dict[str, Any] = {}  # other data of its file, as JSON
         self._inputs, self._outputs = graph.inputs, graph.outputs

@@ -112,20 +112,20 @@ def _rebuild(shapes: dict[str, tuple[int, ...]], dtype: str, where: str, flat: N
 def _no_less_than_0(where: str, name: str, array: NDArray[Any]) -> None:
     """Refuse negative variances."""
     if name.endswith("running_var") and (array < 0.0).any():
-        raise DataError(f"`{where}` must be at least 0, got `{array.min()}`")
+        raise DataError(where, "must be at least 0", f"`{array.min()}`")
 
 
 def checked(where: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Numbers of this shape that are finite in this dtype."""
     array = read(where, values)
     if array.shape != shape:
-        raise ShapeError(f"`{where}` must have shape `{shape}`, got `{array.shape}`")
+        raise ShapeError(where, f"must have shape `{shape}`", f"`{array.shape}`")
     if array.dtype.kind not in "fiub":
-        raise DataTypeError(f"`{where}` must be real numbers, got dtype `{array.dtype}`")
+        raise DataTypeError(where, "must be real numbers", f"dtype `{array.dtype}`")
     with np.errstate(over="ignore"):
         array = array.astype(dtype)
     if not np.isfinite(array).all():
-        raise DataError(f"`{where}` must be finite, got NaN or infinity")
+        raise DataError(where, "must be finite", "NaN or infinity")
     return array
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def sealed(arrays: dict[str, Any], words: dict[str, str]) -> bytes:
     return head.replace(place + ZEROS.encode(), place + seal.encode()) + data
 
 
-def unsealed(path: Path, what: str, formats: tuple[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
+def unsealed(path: Path, what: str, formats: Sequence[str], callers: int = 0) -> tuple[dict[str, str], dict[str, Any]]:
     """Metadata and arrays of an undamaged file.
 
     Parameters
@@ -50,13 +51,15 @@ def unsealed(path: Path, what: str, formats: tuple[str, str]) -> tuple[dict[str,
     path : Path
     what : str
         The kind of file, for messages.
-    formats : (str, str)
-        "format" of files with checksums, and of older ones without.
+    formats : list of str
+        "format" of files with checksums, newest first, and last that of files without.
+    callers : int
+        More functions than one between the user's call and this one.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"`{path}` must be readable ({error.strerror})") from None
+        raise CheckpointError(path, f"must be readable ({error.strerror})") from None
     size = int.from_bytes(content[:8], "little")
     head, data = content[: 8 + size], memoryview(content)[8 + size :]
     seal = _SEAL.search(head)
@@ -66,11 +69,11 @@ def unsealed(path: Path, what: str, formats: tuple[str, str]) -> tuple[dict[str,
             raise CheckpointError(_damaged(path))
     words, arrays = _parsed(path, content, head)
     if words.get("format") not in formats:
-        raise CheckpointError(f"`{path}` must be {what}, got format `{words.get('format')}`")
-    if words["format"] == formats[1] and not seal:
+        raise CheckpointError(path, f"must be {what}", f"format `{words.get('format')}`")
+    if words["format"] == formats[-1] and not seal:
         warnings.warn(
             f"`{path}` was written by an older version and has no checksum; saving it again adds one",
-            stacklevel=3,
+            stacklevel=3 + callers,
         )
     elif not seal or xxh3_128_hexdigest(data) != words.get(DATA):
         raise CheckpointError(_damaged(path))
@@ -89,5 +92,5 @@ def _parsed(path: Path, content: bytes, head: bytes) -> tuple[dict[str, str], di
         arrays = load(content)
         words = json.loads(head[8:]).get("__metadata__") or {}
     except (SafetensorError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise CheckpointError(f"`{path}` must be a valid safetensors file ({error})") from None
+        raise CheckpointError(path, f"must be a valid safetensors file ({error})") from None
     return words, arrays

@@ -36,6 +36,6 @@ class Picture:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the picture to a file, whose name ends in `.svg`."""
         if Path(path).suffix.lower() != ".svg":
-            raise ConfigError(f"`path` must end in `.svg`, as that is what a picture is, got `{path}`")
+            raise ConfigError("path", "must end in `.svg`, as that is what a picture is", f"`{path}`")
         with whole(Path(path)) as file:
             file.write(self._svg.encode())

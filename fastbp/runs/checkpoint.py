@@ -21,7 +21,8 @@ from fastbp.model.network import Network
 from fastbp.model.sealed import sealed, unsealed
 from fastbp.train.history import History
 
-FORMATS = "fastbp-run-2", "fastbp-run-1"  # the second has no checksums
+FORMATS = "fastbp-run-3", "fastbp-run-2", "fastbp-run-1"  # the last has no checksums
+FROM_ZERO = FORMATS[1:]  # of which the best epochs are counted from 0
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
@@ -59,10 +60,10 @@ class Epochs(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Best(msgspec.Struct, forbid_unknown_fields=True):
-    """The best monitored value and its epoch."""
+    """The best monitored value and its epoch, counted from 1; 0 is none."""
 
     value: float | None
-    epoch: Annotated[int, msgspec.Meta(ge=-1)]
+    epoch: Annotated[int, msgspec.Meta(ge=-1)]  # -1 in older files
 
 
 class EarlyStoppingState(msgspec.Struct, forbid_unknown_fields=True):
@@ -137,16 +138,20 @@ class Checkpoint:
     def load(cls, path: Path) -> Checkpoint:
         """Read a checkpoint and check its types."""
         if not path.is_file():
-            raise CheckpointError(f"`{path.parent}` must have a checkpoint to resume from")
+            raise CheckpointError(path.parent, "must have a checkpoint to resume from")
         header, arrays = unsealed(path, "a checkpoint of a run", FORMATS)
         try:
             words = msgspec.convert(json.loads(header["run"]), Words)
         except msgspec.ValidationError as error:
-            raise CheckpointError(f"`{path}` must be a valid checkpoint: {error}") from None
+            raise CheckpointError(path, f"must be a valid checkpoint: {error}") from None
         except (KeyError, ValueError, RecursionError) as error:
             why = str(error) or type(error).__name__
-            raise CheckpointError(f"`{path}` must be a valid checkpoint: cannot be read ({why})") from None
+            raise CheckpointError(path, f"must be a valid checkpoint: cannot be read ({why})") from None
         data = msgspec.to_builtins(words)
+        if header["format"] in FROM_ZERO:
+            data["best"]["epoch"] += 1
+            if data["callbacks"]["early_stopping"] is not None:
+                data["callbacks"]["early_stopping"]["best_epoch"] += 1
         callbacks = {name: state for name, state in data["callbacks"].items() if state is not None}
         rest = {name: data[name] for name in ("numbers", "best", "done", "rows", "settings")}
         return cls(arrays, history=History(**data["history"]), callbacks=callbacks, **rest)
@@ -194,9 +199,9 @@ class Checkpoint:
         if len(self.arrays.get("order", ())) != (rows if cursor else 0):
             yield "an order of other rows"
         at, value = self.best["epoch"], self.best["value"]
-        if at >= epochs or (at < 0) != (epochs == 0):
+        if not 0 <= at <= epochs or (at == 0) != (epochs == 0):
             yield f"epoch `{at}` as the best of {epochs}"
-        elif value is not None and (at < 0 or value != named[monitor][at]):
+        elif value is not None and (at == 0 or value != named[monitor][at - 1]):
             yield f"`{value}` as the best `{monitor}`"
         said = self.settings.get("trainer", {})
         has = {name for name in Callbacks.__struct_fields__ if said.get(name) is not None}
@@ -207,12 +212,12 @@ class Checkpoint:
         for name, state in self.callbacks.items():
             if state["best"] is not None and state["best"] not in named[monitor]:
                 yield f"`{state['best']}` as the best of `{name}`"
-            if state.get("best_epoch", -1) >= epochs:
+            if not 0 <= state.get("best_epoch", 0) <= epochs:
                 yield f"epoch `{state['best_epoch']}` as the best of `{name}`"
         lr, first = self.numbers["lr"], trainer.optimizer.lr
         if not (0.0 <= lr <= first if "reduce_lr" in self.callbacks else lr == first):
             yield f"`{lr}` as the learning rate, which began with `{first}`"
-        yield from self._wrong_best(trainer.net, at >= 0)
+        yield from self._wrong_best(trainer.net, at > 0)
 
     def _wrong_best(self, net: Network, wanted: bool) -> Iterator[str]:
         for name, block in (("flat", net.parameters), ("states", net.states)):

@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastbp.config.build import plan_of
-from fastbp.config.text import read
-from fastbp.errors import CheckpointError
-from fastbp.model.files import load
+from fastbp.config.text import CONFIGS, read
 from fastbp.pictures.picture import Picture
+from fastbp.runs.prediction import saved
 from fastbp.runs.subject import subject_of
-
-CONFIGS = (".yaml", ".yml", ".toml", ".json")
 
 
 def drawing(path: str) -> Picture:
@@ -24,11 +21,7 @@ def drawing(path: str) -> Picture:
         subject = subject_of(plan_of(read(file)))
         net, train = subject.network(), subject.parts["train"]
         rows = slice(0, subject.plan.config.trainer.batch_size)
-        weight = None if train.weight is None else train.weight[rows]
+        weight = subject.training_weight
+        weight = None if weight is None else weight[rows]
         return net.draw(net.loss_and_gradients(train.X[rows], train.y[rows], subject.loss, weight)[1])
-    if file.is_dir():
-        file = file / "best.safetensors"
-    try:
-        return load(file).draw()
-    except OSError as error:
-        raise CheckpointError(str(error)) from None
+    return saved(path)[0].draw()

@@ -7,6 +7,7 @@ best.safetensors        the network of the best epoch; `fastbp predict` and `fb.
 last.safetensors        the network of the last epoch
 checkpoint.safetensors  the state from which a run is resumed
 curves.svg              loss and metrics by epoch
+confusion.svg, calibration.svg    of classes: what was taken for what, and how often probabilities came true
 result.json             the result of the run
 """
 
@@ -29,11 +30,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fastbp.config.merging import merge
+from fastbp.config.text import Text, read
 from fastbp.errors import CheckpointError, ConfigError, FileError
 from fastbp.train.history import History
 from fastbp.writing import TEMPORARY, naming, sweep, write_together
 
 LOCK = ".lock"
+
+
+OLD = {"data": {"embed_std": 1.0}}  # what runs did before there was a key for it
 
 
 class RunFolder:
@@ -54,6 +60,10 @@ class RunFolder:
         self._told: list[dict[str, Any]] = []  # epochs for both files
         self._written = 0  # epochs written; -1 if unknown
 
+    def settings(self) -> Text:
+        """The run's configuration; what an older version did in it stays so."""
+        return merge(Text(OLD), read(self.config))
+
     @classmethod
     def new(cls, base: str, name: str, exact: str | None = None) -> RunFolder:
         """Make a new folder: `base`/name-date-time-xxxx, or `exact`."""
@@ -69,25 +79,23 @@ class RunFolder:
             out.made = not folder.exists()
             folder.mkdir(parents=True, exist_ok=exact is not None)
         except OSError as error:
-            where = "`run.folder`" if exact is None else "`--run-dir`"
-            raise ConfigError(f"{where} must be where folders can be made, got `{folder}` ({error.strerror})") from None
+            where, got = "run.folder" if exact is None else "--run-dir", f"`{folder}` ({error.strerror})"
+            raise ConfigError(where, "must be where folders can be made", got) from None
         return out
 
     @classmethod
     def old(cls, path: str, base: str = "runs") -> RunFolder:
-        """An existing run; "auto" is the newest one below `base` that can be resumed."""
+        """An existing run; "auto" is the newest one below `base`."""
         if path == "auto":
             found = [cls(p.parent) for p in Path(base).glob("*/config.yaml")]
-            found = [run for run in found if not run.result.exists()]
             if not found:
-                raise CheckpointError(f"`--resume auto` must find a run to resume in `{base}`")
+                raise CheckpointError("--resume auto", f"must find a run to resume in `{base}`")
             path = str(max(found, key=lambda run: (run._last_written(), run.path.name)).path)
         folder = cls(path)
         if not folder.config.is_file():
-            message = f"`{path}` must be the folder of a run, but has no `config.yaml`"
-            if folder.path.is_dir() and _is_empty(folder.path):
-                message += f"\nhint: to train a run that was stopped before it began, use `--run-dir {path}`"
-            raise CheckpointError(message)
+            empty = folder.path.is_dir() and _is_empty(folder.path)
+            hint = f"to train a run that was stopped before it began, use `--run-dir {path}`" if empty else None
+            raise CheckpointError(path, "must be the folder of a run, but has no `config.yaml`", hint=hint)
         return folder
 
     def _last_written(self) -> int:
@@ -181,7 +189,7 @@ def _append(path: Path, text: str) -> None:
 
 
 def _not_new(folder: Path) -> ConfigError:
-    return ConfigError(f"`--run-dir` must be a new or empty folder, got `{folder}`")
+    return ConfigError("--run-dir", "must be a new or empty folder", f"`{folder}`")
 
 
 def _is_empty(folder: Path) -> bool:
@@ -198,10 +206,10 @@ def _taken(lock: Path) -> int:
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise FileError.of(error, lock) from None
-            raise CheckpointError(f"`{lock}` must be a regular file, got a link") from None
+            raise CheckpointError(lock, "must be a regular file", "a link") from None
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise CheckpointError(f"`{lock}` must be a regular file")
+                raise CheckpointError(lock, "must be a regular file")
             _lock(handle, lock.parent)
             if _is_at(handle, lock):
                 return handle
@@ -219,7 +227,7 @@ def _lock(handle: int, run: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise CheckpointError(f"`{run}` must be a run that no other process uses") from None
+        raise CheckpointError(run, "must be a run that no other process uses") from None
     except OSError as error:
         warnings.warn(
             f"`{run}` is where files cannot be locked ({error.strerror}), so nothing keeps two processes from working"
@@ -243,8 +251,8 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 def epoch_row(history: History, at: int, steps_of: int | None = None) -> dict[str, Any]:
-    """The record of an epoch."""
-    row: dict[str, Any] = {"epoch": at, "loss": history.loss[at]}
+    """The record of the epoch at this index; epochs are counted from 1."""
+    row: dict[str, Any] = {"epoch": at + 1, "loss": history.loss[at]}
     if history.val_loss:
         row["val_loss"] = history.val_loss[at]
     row |= {name: values[at] for name, values in history.metrics.items()}

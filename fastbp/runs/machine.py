@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import time
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from fastbp.runs.folder import processor, version_of_fastbp
+
+if TYPE_CHECKING:
+    from fastbp.runs.profile import Profile
 
 FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512vl", "amx-tile", "neon", "sve")
 
@@ -22,6 +23,7 @@ def findings() -> dict[str, Any]:
 
     from fastbp.engine import cache, threads
     from fastbp.kernels import levels
+    from fastbp.runs import profile
 
     features = llvm.get_host_cpu_features()
     count, reason = threads.default_threads(), why_threads()
@@ -35,9 +37,10 @@ def findings() -> dict[str, Any]:
         "machine_code": origin_of_code(),
         **{f"self_test_{real}": found for real, found in self_test().items()},
     }
-    one, many = peak(1), peak(count)
+    measured = profile.measure(count)
     found["threading_layer"] = threading_layer()
-    found["peak_gflops"] = f"{one:.0f} on one thread, {many:.0f} on {count}"
+    found |= in_words(measured)
+    found["profile"] = asdict(measured)
     found["python"] = platform.python_version()
     found["fastbp"] = version_of_fastbp()
     for name in ("numba", "llvmlite", "numpy", "safetensors", "msgspec"):
@@ -48,6 +51,21 @@ def findings() -> dict[str, Any]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def in_words(measured: Profile) -> dict[str, str]:
+    """A profile for people."""
+    count = measured.threads
+    sizes = {"L1": measured.l1_bytes, "L2": measured.l2_bytes, "L3": measured.l3_bytes}
+    known = [f"{size / 1024:.0f} KiB {name}" for name, size in sizes.items() if size]
+    crossing = "unknown" if measured.crossing_ns is None else f"{measured.crossing_ns:.0f} ns from core to core"
+    return {
+        "peak_gflops": f"{measured.peak_gflops:.0f} on one thread, {measured.peak_gflops_of_all:.0f} on {count}",
+        "launch": f"{measured.launch_us:.1f} µs for a call on {count} threads",
+        "barrier": f"{measured.barrier_ns:.0f} ns from phase to phase",
+        "cache_line": crossing,
+        "caches": ", ".join(known) or "unknown",
+    }
 
 
 def threading_layer() -> str:
@@ -103,18 +121,3 @@ def why_threads() -> str:
     if affinity < (os.cpu_count() or 1):
         return f"from the process's affinity to {affinity} processors"
     return "one for each processor"
-
-
-def peak(threads: int) -> float:
-    """Billions of operations a second that a forward pass of wide layers reaches, the best of several tries."""
-    from fastbp.model.mlp import mlp
-
-    net = mlp([512, 512, 512])
-    X = np.zeros((1024 * threads, 512), np.float32)
-    out = np.empty_like(X)
-    best = float("inf")
-    for _ in range(12):
-        begun = time.perf_counter()
-        net.predict(X, out=out, threads=threads)
-        best = min(best, time.perf_counter() - begun)
-    return 2.0 * 2 * 512 * 512 * len(X) / best / 1e9

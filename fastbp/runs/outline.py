@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastbp.config.build import LBFGSSettings, Plan, trainer_of
+from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
+from fastbp.config.text import CONFIGS, read
+from fastbp.data.plan import Seen
 from fastbp.errors import ConfigError
+from fastbp.model.files import load
 from fastbp.runs.subject import subject_of
 from fastbp.spec.graph import INPUT, Graph
 
@@ -33,8 +37,10 @@ class Outline:
 
     layers: list[Row]
     rows: dict[str, int]
+    columns: list[Seen]
     task: str
     targets: list[str]
+    shares: dict[str, float]
     parameters: int
     steps: int
     memory: int
@@ -45,8 +51,10 @@ class Outline:
         return {
             "layers": [asdict(layer) for layer in self.layers],
             "rows": self.rows,
+            "columns": [asdict(column) for column in self.columns],
             "task": self.task,
             "targets": self.targets,
+            "shares": self.shares,
             "parameters": self.parameters,
             "steps_per_epoch": self.steps,
             "memory_bytes": self.memory,
@@ -54,11 +62,15 @@ class Outline:
         }
 
 
-def outline(plan: Plan) -> Outline:
-    """Read the data and infer every shape."""
-    config = plan.config
-    subject = subject_of(plan)
-    graph = subject.graph()
+def layers_in(path: str) -> list[Row]:
+    """The layers of the network in a file, or of a configuration's."""
+    if Path(path).suffix.lower() in CONFIGS:
+        return rows_of(subject_of(plan_of(read(path))).graph())
+    return rows_of(load(path).graph)
+
+
+def rows_of(graph: Graph) -> list[Row]:
+    """The layers of a graph."""
     layers = []
     chained = all(node.sources == (node.index - 1,) for node in graph.nodes)
     for node in graph.nodes:
@@ -67,13 +79,29 @@ def outline(plan: Plan) -> Outline:
         reads = [] if chained else ["inputs" if s == INPUT else graph.nodes[s].name for s in node.sources]
         kind = type(node.layer).__name__
         layers.append(Row(node.index, node.name, kind, reads, sum(node.widths), node.outputs, count))
+    return layers
+
+
+def outline(plan: Plan) -> Outline:
+    """Read the data and infer every shape."""
+    config = plan.config
+    subject = subject_of(plan)
+    graph = subject.graph()
+    layers = rows_of(graph)
     count = sum(layer.parameters for layer in layers)
     rows = {name: len(part) for name, part in subject.parts.items()}
     batch = min(config.trainer.batch_size, rows["train"])
     memory = _memory(plan, graph, count, batch) + sum(part.X.nbytes + part.y.nbytes for part in subject.parts.values())
     steps = -(-rows["train"] // batch)
     names = subject.recipe.outputs.names
-    return Outline(layers, rows, subject.task, names, count, steps, memory, subject.resolved)
+    shares = shares_of(names, subject.parts["train"].y) if subject.task == "classes" else {}
+    return Outline(layers, rows, subject.seen, subject.task, names, shares, count, steps, memory, subject.resolved)
+
+
+def shares_of(names: list[str], y: Any) -> dict[str, float]:
+    """The share of the training rows that each class has."""
+    counts = np.bincount(y, minlength=len(names))
+    return {name: float(count) / len(y) for name, count in zip(names, counts, strict=True)}
 
 
 def _memory(plan: Plan, graph: Graph, parameters: int, batch: int) -> int:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from fastbp.config.schema import Data
+from fastbp.data.categories import Category
+from fastbp.data.columns import Reading
 from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame
-from fastbp.data.inputs import Category
-from fastbp.data.prepare import part_of
+from fastbp.data.prepare import Part, part_of
 from fastbp.data.recipe import Recipe
 from fastbp.data.rows import with_targets
 from fastbp.data.written import Typed
@@ -21,6 +22,18 @@ from fastbp.model.files import load
 from fastbp.model.network import Network
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.layers import Embedding
+
+
+def saved(path: str) -> tuple[Network, Path]:
+    """The network of a file, or the best of a run's folder; and its file."""
+    file = Path(path)
+    if file.is_dir():
+        file = file / "best.safetensors"
+        if not file.is_file():
+            raise CheckpointError(path, "must be a network or the folder of a run with a network")
+    elif not file.is_file():
+        raise CheckpointError(path, "must be a file that `Network.save` wrote, but does not exist")
+    return load(file), file
 
 
 @dataclass
@@ -34,22 +47,19 @@ class Model:
     @classmethod
     def load(cls, path: str) -> Model:
         """Read a model from a file, or the best network of a run's folder."""
-        file = Path(path)
-        if file.is_dir():
-            file = file / "best.safetensors"
-            if not file.is_file():
-                raise CheckpointError(f"`{path}` must be a network or the folder of a run with a network")
-        try:
-            net = load(file)
-        except OSError as error:
-            raise CheckpointError(str(error)) from None
+        return cls.of(*saved(path))
+
+    @classmethod
+    def of(cls, net: Network, file: Path) -> Model:
+        """The model of a network whose file this is."""
         about: Any = net.about
         if not isinstance(about, dict):
-            raise CheckpointError(f"`{file}` must hold an object about its network")
+            raise CheckpointError(file, "must hold an object about its network")
         if about.get("recipe") is None:
             raise CheckpointError(
-                f"`{file}` must hold a recipe that turns tables into inputs, but has a network only\n"
-                "hint: `fb.load` reads it in Python; `fastbp train` writes networks with a recipe"
+                file,
+                "must hold a recipe that turns tables into inputs, but has a network only",
+                hint="`fb.load` reads it in Python; `fastbp train` writes networks with a recipe",
             )
         first = net.graph.nodes[0].layer
         tables = first.columns if isinstance(first, Embedding) else {}
@@ -57,16 +67,21 @@ class Model:
             recipe = Recipe.from_data(about["recipe"])
             recipe.check(net.inputs, net.outputs, tables)
         except CheckpointError as error:
-            raise CheckpointError(f"`{file}` holds a damaged recipe: {error}") from None
+            raise error.at(place=f"`{file}` holds a damaged recipe") from None
         return cls(net, recipe, file)
+
+    @property
+    def reading(self) -> Reading:
+        """How tables are read, as the training rows were."""
+        kept = [part.name for part in self.recipe.inputs.parts if isinstance(part, Category)]
+        return self.recipe.raw.reading(kept)
 
     def read(self, files: tuple[str, ...], settings: dict[str, Any], keep: bool = False) -> Frame:
         """The rows of files, read like the training rows; `keep` has the frame also have them as they are written."""
         data = Data(**settings)
         targets = self.recipe.outputs.columns
         data.target = targets[0] if len(targets) == 1 else None
-        categories = [part.name for part in self.recipe.inputs.parts if isinstance(part, Category)]
-        frame = read_paths(list(files), data, self.recipe.raw.reading(categories), keep)
+        frame = read_paths(list(files), data, self.reading, keep)
         alone = frame.matrix is not None and self._wants_a_matrix()
         if alone and len(targets) == 1 and targets[0] not in frame.columns and TARGET in frame.columns:
             frame.columns[targets[0]] = Column(targets[0], frame.columns[TARGET].values)
@@ -91,10 +106,8 @@ class Model:
         X = self.recipe.matrix(frame, self.net.dtype, strict=strict)
         return self.recipe.predictions(self.net.predict(X), probabilities)
 
-    def evaluate(self, frame: Frame, metrics: list[str], loss: Any = None, strict: bool = False) -> dict[str, float]:
-        """Loss and metrics on a frame that has the targets."""
-        from fastbp.runs.scores import score
-
+    def part(self, frame: Frame, strict: bool = False) -> Part:
+        """The rows of a frame that has the targets, ready to be measured; `strict` as in `predict`."""
         missing = [name for name in self.recipe.outputs.columns if name not in frame.columns]
         if missing:
             raise DataError(f"{frame.origin}: there must be a column `{visible(missing[0])}` to evaluate on")
@@ -102,8 +115,17 @@ class Model:
             frame = with_targets(frame, self.recipe.outputs.columns)
         if self.recipe.weight is not None and self.recipe.weight not in frame.columns:
             frame.columns[self.recipe.weight] = Column(self.recipe.weight, np.ones(len(frame)))
-        part = part_of(self.recipe, frame, self.net.dtype, strict=strict)
-        return score(self.net, part, loss_of(self.recipe.loss) if loss is None else loss, metrics, self.recipe)
+        return part_of(self.recipe, frame, self.net.dtype, strict=strict)
+
+    def evaluate(self, frame: Frame, metrics: list[str], loss: Any = None) -> dict[str, float]:
+        """Loss and metrics on a frame that has the targets."""
+        from fastbp.runs.scores import score
+
+        return score(self.net, self.part(frame), self.loss(loss), metrics, self.recipe)
+
+    def loss(self, said: Any = None) -> Any:
+        """The loss of a run, or the one that the network's file names."""
+        return loss_of(self.recipe.loss) if said is None else said
 
 
 def settings_of(path: str) -> tuple[dict[str, Any], Any, list[str] | None]:

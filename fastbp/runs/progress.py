@@ -1,4 +1,8 @@
-"""Progress of a run: a live line on a terminal, a line per epoch elsewhere, nothing when quiet."""
+"""Progress of a run: a live line on a terminal, lines at intervals elsewhere, nothing when quiet.
+
+The live line gives what is left out on narrow terminals in this order: first the bar, then what stands rightmost, and
+the best epoch last.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,15 @@ import sys
 import time
 from typing import Any, TextIO
 
-from fastbp.errors import sentence
+from fastbp.errors import line
 from fastbp.train.history import History
 
 EVERY = 0.1  # seconds between redraws
 BAR = 18
+GAP = "  "  # between the parts of the live line
+LINES = 100  # of a log, about, however many epochs there are
+SILENCE = 10.0  # seconds after which a log gets a line at the end of an epoch
+LONG_SILENCE = 60.0  # seconds after which it gets one within an epoch
 
 
 def number(value: float | None) -> str:
@@ -31,10 +39,69 @@ def rate(per_second: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds, with hours where there are any."""
+    """A time with its unit: seconds, minutes and seconds, or hours with both.
+
+    Examples
+    --------
+    >>> clock(12.4), clock(65.0), clock(3725.0)
+    ('12 s', '1:05 min', '1:02:05 h')
+    """
     whole = int(seconds + 0.5)
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+    minutes, rest = divmod(whole, 60)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{minutes}:{rest:02d} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"
+
+
+def even(value: float | None) -> str:
+    """A number with four digits, even if the last are zeros, of one width for all that are usual.
+
+    Examples
+    --------
+    >>> [even(v) for v in (0.00975, 0.5, 12.0, None)]
+    ['0.009750', '0.5000  ', '12.00   ', '-       ']
+    """
+    if value is None or value == 0.0:
+        text = number(value)
+    else:
+        text = f"{value:#.4g}" if 1e-4 <= abs(value) < 1e4 else f"{value:.3e}"
+    return text.ljust(8)
+
+
+def fitted(bar: str, parts: list[str], width: int) -> tuple[str, list[str]]:
+    """What of a live line fits into a width: without the bar if need be, then without the last parts.
+
+    Examples
+    --------
+    >>> fitted("---", ["1/9", "best 1", "2 s left"], 26)
+    ('---', ['1/9', 'best 1', '2 s left'])
+    >>> fitted("---", ["1/9", "best 1", "2 s left"], 25)
+    ('', ['1/9', 'best 1', '2 s left'])
+    >>> fitted("---", ["1/9", "best 1", "2 s left"], 20)
+    ('', ['1/9', 'best 1'])
+    """
+    whole = len(GAP.join(parts))
+    if len(bar) + len(GAP) + whole <= width:
+        return bar, parts
+    while len(parts) > 1 and len(GAP.join(parts)) > width:
+        parts = parts[:-1]
+    return "", parts
+
+
+def interval(epochs: int) -> int:
+    """Epochs from one line of a log to the next: 1, 2, 5, 10, ...
+
+    Examples
+    --------
+    >>> [interval(n) for n in (6, 100, 101, 1500, 100000)]
+    [1, 1, 2, 20, 1000]
+    """
+    step = 1
+    for factor in (2, 2.5, 2) * 20:
+        if step * LINES >= epochs:
+            break
+        step = int(step * factor)
+    return step
 
 
 class Progress:
@@ -57,41 +124,59 @@ class Progress:
         self.color = terminal and "NO_COLOR" not in os.environ
         self._drawn = 0.0
         self._shown = False
+        self._history: History | None = None
 
     def say(self, message: str) -> None:
         """A line that is printed even when quiet."""
         self.end()
-        print(sentence(f"fastbp: {message}"), file=self.out, flush=True)
+        print(line(f"fastbp: {message}"), file=self.out, flush=True)
 
     def begin(self, run: Any, history: History) -> None:
-        self._begun = time.perf_counter()
+        self._begun = self._drawn = time.perf_counter()
+        self._epochs = run.plan.config.trainer.epochs
+        self._history, self._monitor = history, run.monitor.name
         self._epochs_before = len(history.loss)
         self._samples_before = history.samples
         self._last: dict[str, Any] = {}
-        self._best = ""
+        self._best: tuple[float, int] | None = None
+        self._widest: dict[str, int] = {}
         self._rows = len(run.subject.parts["train"])
+        if self.live:
+            self._drawn = 0.0
 
     def chunk(self, run: Any, history: History) -> None:
-        if self.quiet or not self.live:
+        if self.quiet:
             return
         now = time.perf_counter()
-        if now - self._drawn >= EVERY:
-            self._drawn = now
-            self._draw(run, history, now)
+        if now - self._drawn < (EVERY if self.live else LONG_SILENCE):
+            return
+        self._drawn = now
+        done, speed = self._done(run, history, now)
+        if self.live:
+            self._draw(done, speed, now)
+        else:
+            at = int(done) + 1
+            self._write(f"epoch {at}/{self._epochs} {done % 1:.0%} done, {self._left(done, now)} left, {speed}\n")
 
     def epoch(self, run: Any, history: History, row: dict[str, Any], best: bool) -> None:
         self._last = row
-        monitor = run.monitor.name
         if best:
-            self._best = f"best {number(row[monitor])} at {row['epoch'] + 1}"
+            self._best = row[self._monitor], row["epoch"]
         if self.quiet:
             return
         if self.live:
             self.chunk(run, history)
             return
-        values = " ".join(f"{k}={number(v)}" for k, v in row.items() if k not in ("epoch", "lr"))
-        speed = rate(self._speed(history, time.perf_counter()))
-        self._write(f"epoch {row['epoch'] + 1}/{run.plan.config.trainer.epochs} {values} {speed}/s{' *' * best}\n")
+        now = time.perf_counter()
+        at = row["epoch"]
+        if at in (1, self._epochs) or at % interval(self._epochs) == 0 or now - self._drawn >= SILENCE:
+            self._drawn = now
+            values = " ".join(f"{k}={number(v)}" for k, v in row.items() if k not in ("epoch", "lr"))
+            speed = self._speed(history.samples, now)
+            self._write(f"epoch {at}/{self._epochs} {values}{self._best_words()}, {speed}\n")
+
+    def _best_words(self) -> str:
+        return f", best {number(self._best[0])} at {self._best[1]}" if self._best else ""
 
     def _write(self, text: str) -> None:
         """Write, ignoring a closed pipe."""
@@ -101,26 +186,46 @@ class Progress:
         except (OSError, ValueError):
             self.quiet = True
 
-    def _speed(self, history: History, now: float, more: int = 0) -> float:
-        return (history.samples + more - self._samples_before) / max(now - self._begun, 1e-9)
+    def _speed(self, samples: float, now: float) -> str:
+        return f"{rate((samples - self._samples_before) / max(now - self._begun, 1e-9))} rows/s"
 
-    def _draw(self, run: Any, history: History, now: float) -> None:
-        epochs = run.plan.config.trainer.epochs
+    def _done(self, run: Any, history: History, now: float) -> tuple[float, str]:
+        """Epochs done, with the part of the one that has begun, and the speed."""
         plan = getattr(run.trainer, "_batch_plan", None)
         inside = plan.place[1] / self._rows if plan is not None and self._rows else 0.0
-        done = min(len(history.loss) + inside, epochs)
-        whole = int(BAR * done / epochs)
-        bar = "━" * whole + "╌" * (BAR - whole)
+        speed = self._speed(history.samples + inside * self._rows, now)
+        return min(len(history.loss) + inside, self._epochs), speed
+
+    def _left(self, done: float, now: float) -> str:
         since = done - self._epochs_before
-        left = clock((now - self._begun) / since * (epochs - done)) if since > 0 else "-"
-        values = " ".join(f"{k} {number(v)}" for k, v in self._last.items() if k not in ("epoch", "lr"))
-        speed = rate(self._speed(history, now, int(inside * self._rows)))
-        text = f"{int(done)}/{epochs} {left} left {values} {self._best} {speed}/s"
-        width = shutil.get_terminal_size((100, 24)).columns
-        text = " ".join(text.split())[: max(width - BAR - 2, 10)]
-        bar = f"\x1b[32m{bar}\x1b[0m" if self.color else bar
-        self._write(f"\r\x1b[2K{bar} {text}")
+        return clock((now - self._begun) / since * (self._epochs - done)) if since > 0 else "-"
+
+    def _draw(self, done: float, speed: str, now: float) -> None:
+        digits = len(str(self._epochs))
+        parts = {"count": f"{int(done):{digits}}/{self._epochs}"}
+        if self._best:
+            parts["best"] = f"best {even(self._best[0])} at {self._best[1]:<{digits}}"
+        parts["left"] = f"{self._left(done, now):>8} left"
+        parts |= {k: f"{k} {even(v)}" for k, v in self._last.items() if k not in ("epoch", "lr")}
+        parts["speed"] = f"{speed:>13}"
+        for name, text in parts.items():  # as wide as it ever was, so that nothing jumps
+            self._widest[name] = wide = max(len(text), self._widest.get(name, 0))
+            parts[name] = text.rjust(wide) if name in ("left", "speed") else text.ljust(wide)
+        whole = int(BAR * done / self._epochs)
+        bar = "━" * whole + "╌" * (BAR - whole)
+        width = shutil.get_terminal_size((100, 24)).columns - 1
+        bar, shown = fitted(bar, list(parts.values()), width)
+        text = GAP.join(shown)[:width]
+        if bar:
+            bar = (f"\x1b[32m{bar}\x1b[0m" if self.color else bar) + GAP
+        self._write(f"\r\x1b[2K{bar}{text}")
         self._shown = True
+
+    def stopped(self) -> None:
+        """End the live line, and leave one that says how far the run has come."""
+        self.end()
+        if self._history is not None and not self.quiet:
+            self._write(f"stopped after epoch {len(self._history.loss)} of {self._epochs}{self._best_words()}\n")
 
     def end(self) -> None:
         """End the live line."""

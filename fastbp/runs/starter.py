@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fastbp.config.schema import Data
 from fastbp.config.text import MOST_BYTES, one_line
 from fastbp.data.files import read_paths
-from fastbp.data.frame import Column, Frame, missing_column
-from fastbp.data.prepare import mostly_numbers, task_of
-from fastbp.data.rows import styled
+from fastbp.data.frame import Frame, missing_column
+from fastbp.data.kinds import Kind, kinds_of
+from fastbp.data.prepare import task_of
 from fastbp.errors import ConfigError, DataError, visible
 
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
-IDS = 0.95  # share of distinct texts above which a column identifies rows
 
 
-def starter(path: str, target: str | None, delimiter: str | None = None, encoding: str | None = None) -> str:
+def starter(path: str, targets: Sequence[str], delimiter: str | None = None, encoding: str | None = None) -> str:
     """The text of a configuration for the table at `path`.
 
     Names and values of the table are quoted, or escaped in comments, so a table cannot inject keys.
@@ -29,21 +28,29 @@ def starter(path: str, target: str | None, delimiter: str | None = None, encodin
     data = Data(path=path, delimiter=delimiter, encoding=encoding)
     frame = read_paths(path, data)
     names = list(frame.columns)
-    if target is None:
-        target = "y" if "y" in names else "target" if "target" in names else names[-1] if names else None
-    if target is None or target not in frame.columns:
-        raise missing_column(frame, target or "y")
-    task = task_of(frame, [target], None)
+    if not targets:
+        found = "y" if "y" in names else "target" if "target" in names else names[-1] if names else "y"
+        targets = [found]
+    for i, target in enumerate(targets):
+        if target not in frame.columns:
+            raise missing_column(frame, target)
+        if target in targets[:i]:
+            raise ConfigError("--target", "must name each column once", f"`{target}` twice")
+    task = task_of(frame, targets, None)
     lines = [f"# {len(frame):,} rows of {visible(path)}.", f"name: {one_line(_slug(path))}", "seed: 0", "", "data:"]
     lines += [f"  path: {one_line(path)}"]
     lines += [f"  {key}: {one_line(v)}" for key, v in (("delimiter", delimiter), ("encoding", encoding)) if v]
-    lines += [f"  target: {one_line(target)}", f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
+    if len(targets) == 1:
+        lines.append(f"  target: {one_line(targets[0])}")
+    else:
+        lines += ["  target:", *(f"    - {one_line(target)}" for target in targets)]
+    lines += [f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
     if frame.matrix is None:
-        lines += _columns(frame, [name for name in names if name != target])
+        lines += _columns(frame, [name for name in names if name not in targets])
     lines += [
-        "  scale: standard  # of numbers; robust and quantile tolerate outliers; or none",
+        "  scale: auto  # of numbers: quantile where tails are heavy, else standard; or robust, none",
         "  missing: mean  # or median, constant, refuse",
-        f"  indicator: {str(_any_missing(frame, target)).lower()}  # an indicator column for missing numbers",
+        f"  indicator: {str(_any_missing(frame, targets)).lower()}  # an indicator column for missing numbers",
         "  encode: one_hot  # of categories; embedding learns a table for each",
         "  split:",
         "    validation: 0.15",
@@ -72,24 +79,30 @@ def starter(path: str, target: str | None, delimiter: str | None = None, encodin
 
 
 def _columns(frame: Frame, names: list[str]) -> list[str]:
-    """The lines of `data.columns`; of very many columns only those with another type than inferred."""
-    found = [(name, *_seen(frame, name)) for name in names]
-    head = "  columns:  # number, category, ignore or weight"
-    if sum(len(name) + len(about) + 40 for name, _, about in found) > MOST_BYTES // 2:
-        found = [one for one in found if one[1] != _looks_like(frame.columns[one[0]])]
+    """The lines of `data.columns`; of very many columns only those that are ignored or unclear."""
+    found = kinds_of(frame, names)
+    head = "  columns:  # number, category, date, words, ignore or weight"
+    if sum(len(name) + len(kind.about) + 40 for name, kind in found.items()) > MOST_BYTES // 2:
+        found = {name: kind for name, kind in found.items() if kind.unclear is not None or kind.name == "ignore"}
         head += "; the others are inferred"
-    entries = [(_entry(one_line(name), kind), about) for name, kind, about in found]
+    entries = [(_entry(one_line(name), _type(kind)), _about(kind)) for name, kind in found.items()]
     width = max((len(entry) for entry, _ in entries if len(entry) <= WIDEST), default=0)
     return [head] * bool(entries) + [f"    {entry.ljust(width)}  # {about}" for entry, about in entries]
+
+
+def _type(kind: Kind) -> str:
+    return "{type: date, order: day}" if kind.unclear is not None else kind.name
+
+
+def _about(kind: Kind) -> str:
+    if kind.unclear is not None:
+        return f"or month: no date says which is first in {visible(kind.unclear)}"
+    return kind.about
 
 
 def _entry(key: str, kind: str) -> str:
     """A key and its value; YAML needs a question mark before keys longer than 1,024 characters."""
     return f"{key}: {kind}" if len(key) <= 1000 else f"? {key}\n    : {kind}"
-
-
-def _looks_like(column: Column) -> str:
-    return "category" if column.is_text and not mostly_numbers(column.values) else "number"
 
 
 def _slug(path: str) -> str:
@@ -98,38 +111,8 @@ def _slug(path: str) -> str:
     return kept[:64] or "run"
 
 
-def _seen(frame: Frame, name: str) -> tuple[str, str]:
-    """The type of a column, and a summary of its values."""
-    column = frame.columns[name]
-    values: Any = column.values
-    if column.is_text:
-        there = [v for v in values.tolist() if v is not None]
-        kinds = len(set(there))
-        gone = len(values) - len(there)
-        if kinds > max(20, IDS * len(there)):
-            return "ignore", f"{kinds:,} different texts, most of them once"
-        example = ", ".join(visible(text) for text in sorted(set(there))[:4]) + (", ..." if kinds > 4 else "")
-        return "category", f"{kinds:,} values: {example}" + _gone(gone)
-    there = values[~np.isnan(values)]
-    gone = len(values) - len(there)
-    if not len(there):
-        return "ignore", "nothing but missing values"
-    if there.min() == there.max():
-        return "ignore", f"always {bool(there[0]) if column.boolean else format(there[0], 'g')}" + _gone(gone)
-    if column.boolean:
-        return "number", "False and True" + _gone(gone)
-    about = f"{there.min():g} to {there.max():g}" + _gone(gone)
-    if column.style is not None:
-        about += "; read" + styled(column.style.decimal, column.style.missing, column.example).lstrip(",")
-    return "number", about
-
-
-def _gone(count: int) -> str:
-    return f", {count:,} missing" if count else ""
-
-
-def _any_missing(frame: Frame, target: str) -> bool:
-    numbers = [c.values for n, c in frame.columns.items() if n != target and not c.is_text]
+def _any_missing(frame: Frame, targets: Sequence[str]) -> bool:
+    numbers = [c.values for n, c in frame.columns.items() if n not in targets and c.values.dtype.kind == "f"]
     return any(np.isnan(v).any() for v in numbers)
 
 

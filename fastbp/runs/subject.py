@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,15 +12,17 @@ from typing import Any
 import numpy as np
 
 from fastbp.config.build import Plan, layers_of, network_of
-from fastbp.config.check import path_of
+from fastbp.config.check import fail, one_of, path_of, show
 from fastbp.config.resolve import resolved
 from fastbp.config.text import as_yaml
+from fastbp.data.plan import Seen
 from fastbp.data.prepare import LOSS_OF, Part, prepare
 from fastbp.data.recipe import Recipe
 from fastbp.errors import ConfigError
 from fastbp.model.network import Network
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.graph import Graph
+from fastbp.train.class_weights import by_class
 
 METRICS = {"classes": ["accuracy"], "labels": ["accuracy"], "numbers": ["r2", "rmse"]}
 
@@ -40,6 +41,8 @@ class Subject:
         Those of the plan, or defaults for the task.
     resolved : dict
         The configuration with every default.
+    seen : list of Seen
+        What the columns of the table are.
     """
 
     plan: Plan
@@ -48,6 +51,7 @@ class Subject:
     loss: Any
     metrics: list[str]
     resolved: dict[str, Any]
+    seen: list[Seen]
 
     @property
     def task(self) -> str:
@@ -64,6 +68,30 @@ class Subject:
                 if array is not None:
                     found = zlib.crc32(np.ascontiguousarray(array).data.cast("B"), found)
         return f"{found:08x}"
+
+    @cached_property
+    def training_weight(self) -> Any:
+        """The weight of each training row: its own, times that of its class."""
+        given, train = self.plan.config.trainer.class_weight, self.parts["train"]
+        if given is None:
+            return train.weight
+        names, ignored = self.recipe.outputs.names, getattr(self.loss, "ignore_index", None)
+        kept = train.y != ignored if ignored is not None else np.ones(len(train), bool)
+        said = given if isinstance(given, str) else {names.index(name): number for name, number in given.items()}
+        found = np.zeros(len(train))
+        found[kept] = by_class(said, train.y[kept], "trainer.class_weight")
+        return found if train.weight is None else found * train.weight
+
+    def check_class_weight(self) -> None:
+        """Refuse weights of classes that there are not."""
+        given, path = self.plan.config.trainer.class_weight, ("trainer", "class_weight")
+        if given is not None and self.task != "classes":
+            raise fail(self.plan.text, path, f"must be left out where targets are {self.task}", show(given))
+        for name in given if isinstance(given, dict) else ():
+            if name not in self.recipe.outputs.names:
+                raise one_of(self.plan.text, path, name, self.recipe.outputs.names)
+        if isinstance(given, dict) and not any(given.get(name, 1.0) for name in self.recipe.outputs.names):
+            raise fail(self.plan.text, path, "must have a class above 0")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -95,14 +123,15 @@ def subject_of(plan: Plan) -> Subject:
     try:
         prepared = prepare(config.data, config.seed, config.dtype, plan.loss)
     except ConfigError as error:
-        path = re.match(r"`([\w.\[\]-]+)`", str(error))
-        place = plan.text.place(path_of(path[1])) if path else ""
-        raise type(error)(place + str(error)) from None
+        raise error.at(place=plan.text.place(path_of(error.where)) if error.where else None) from None
     task = prepared.recipe.outputs.task
     loss = plan.loss if plan.loss is not None else loss_of(LOSS_OF[task])
     named = config.trainer.metrics
     metrics = METRICS[task] if named is None else list(named)
-    return Subject(plan, prepared.parts, prepared.recipe, loss, metrics, resolved(plan, loss, metrics, task))
+    every = resolved(plan, loss, metrics, task)
+    found = Subject(plan, prepared.parts, prepared.recipe, loss, metrics, every, prepared.seen)
+    found.check_class_weight()
+    return found
 
 
 def resolved_config(plan: Plan) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from fastbp.errors import CheckpointError
 from fastbp.runs.folder import RunFolder
+
+FORMAT = "fastbp-result-2"  # of `result.json`; before it had one, epochs were counted from 0
 
 
 class Result(msgspec.Struct):
@@ -26,6 +28,8 @@ class Result(msgspec.Struct):
     samples_per_second: float
     gflops: float
     share_of_peak: float | None = None
+    baseline: dict[str, float] | None = None
+    format: Literal["fastbp-result-2"] | None = None
 
 
 def result_of(path: Path) -> dict[str, Any]:
@@ -37,10 +41,14 @@ def result_of(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         said = msgspec.convert(found, Result)
         names = {tuple(scores) for scores in said.metrics.values()}
+        if said.baseline is not None and tuple(said.baseline) not in names:
+            names = set()
     except (ValueError, RecursionError):  # of JSON, UTF-8 and msgspec
         names = set()
     if len(names) != 1:
-        raise CheckpointError(f"`{file}` must be JSON as a run writes it")
+        raise CheckpointError(file, "must be JSON as a run writes it")
+    if said.format is None:
+        found["best_epoch"] += 1
     return found
 
 
@@ -50,10 +58,16 @@ def epochs_of(folder: RunFolder) -> list[dict[str, Any]]:
         rows: list[Any] = folder.rows()
     except (ValueError, RecursionError):
         rows = [None]
-    for i, row in enumerate(rows):
+    if rows and isinstance(rows[0], dict) and rows[0].get("epoch") == 0:  # as older versions counted
+        rows = [{**row, "epoch": row["epoch"] + 1} if _has_epoch(row) else row for row in rows]
+    for i, row in enumerate(rows, 1):
         if not (isinstance(row, dict) and row.get("epoch") == i and _are_numbers(row) and [*row] == [*rows[0]]):
-            raise CheckpointError(f"`{folder.metrics}` must be lines as a run writes them, but line {i + 1} is not")
+            raise CheckpointError(folder.metrics, f"must be lines as a run writes them, but line {i} is not")
     return rows
+
+
+def _has_epoch(row: Any) -> bool:
+    return isinstance(row, dict) and isinstance(row.get("epoch"), int)
 
 
 def _are_numbers(row: dict[str, Any]) -> bool:

@@ -12,18 +12,19 @@ from typing import Any
 from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.check import fail, show
 from fastbp.config.resolve import changes, resolved
-from fastbp.config.text import as_yaml, dotted, read
+from fastbp.config.text import as_yaml, dotted
 from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError, FileError
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
-from fastbp.pictures.curves import curves
+from fastbp.pictures.curves import Beside, curves
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.folder import RunFolder, environment, epoch_row
-from fastbp.runs.machine import peak
+from fastbp.runs.profile import peak
 from fastbp.runs.progress import Progress
-from fastbp.runs.scores import gflops, score
+from fastbp.runs.scores import baseline, gflops, pictures, score, told
 from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
 from fastbp.runs.subject import absolute, subject_of
+from fastbp.runs.told import FORMAT
 from fastbp.train.callbacks import Callback, EarlyStopping, Monitor, ReduceLROnPlateau
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.history import History
@@ -68,7 +69,8 @@ class Training(Callback):
         self.checkpoint: Checkpoint | None = Checkpoint.load(folder.checkpoint) if going_on else None
         if self.checkpoint is not None:
             self._check(self.checkpoint, name)
-        self.best: dict[str, Any] = {"value": None, "epoch": -1}
+        self.best: dict[str, Any] = {"value": None, "epoch": 0}
+        self.idle: tuple[str, str] | None = None  # why nothing was trained, and a hint
         self.best_arrays: dict[str, Any] = {}
 
     def _check(self, found: Checkpoint, monitor: str) -> None:
@@ -77,17 +79,19 @@ class Training(Callback):
         settings = _known(self.subject.settings, found.settings)
         for path, before, now in differences(found.settings, settings):
             what = f"{now} as `{dotted(path)}`, which was {before}"
-            raise CheckpointError(f"`{folder.config}` must keep the run's initial settings, got {what}")
+            raise CheckpointError(folder.config, "must keep the run's initial settings", what)
         epochs, wanted = found.epochs_begun, self.plan.config.trainer.epochs
         if wanted < epochs:
-            raise ConfigError(f"`trainer.epochs` must be at least {epochs}, the epochs begun so far, got `{wanted}`")
+            must = f"must be at least {epochs}, the epochs begun so far"
+            got = f"`{wanted}`, so nothing was trained"
+            raise ConfigError("trainer.epochs", must, got, place=self.plan.text.place(("trainer", "epochs")))
         if found.rows != self.subject.fingerprint:
-            raise CheckpointError(f"`{folder.path}` must be resumed with the same rows, but its files have others")
+            raise CheckpointError(folder.path, "must be resumed with the same rows, but its files have others")
         measured = ["val_loss", *(f"val_{name}" for name in self.subject.metrics)] if "validation" in parts else []
         rows, group = len(parts["train"].X), self.plan.config.trainer.accumulate
         why = next(found.disagreements(self.trainer, rows, group, measured, monitor), None)
         if why is not None:
-            raise CheckpointError(f"`{folder.checkpoint}` must be consistent with itself and its run, got {why}")
+            raise CheckpointError(folder.checkpoint, "must be consistent with itself and its run", why)
 
     # Callback
 
@@ -136,7 +140,7 @@ class Training(Callback):
         at = len(history.loss) - 1
         improved = self.monitor.improved(history)
         if improved or not self.best_arrays:
-            self.best = {"value": self.monitor.best, "epoch": at}
+            self.best = {"value": self.monitor.best, "epoch": at + 1}
             evaluated = trainer.evaluated
             self.best_arrays = {"flat": evaluated.flat, "states": evaluated.states.flat()}
         row = epoch_row(history, at)
@@ -183,6 +187,7 @@ class Training(Callback):
         with self.signals:  # a stop after the last epoch has no effect
             if self._is_complete():
                 history = self._restored()
+                self.idle = self._why_idle(history)
                 # Written after the last checkpoint, so missing if the process died in between.
                 self._write_history(history)
                 self.save_networks()
@@ -201,13 +206,26 @@ class Training(Callback):
             return False
         return self._stays_stopped(found.history) or len(found.history.loss) >= self.plan.config.trainer.epochs
 
+    def _why_idle(self, history: History) -> tuple[str, str]:
+        """The sentence about a complete run that was to go on, and a hint."""
+        done = len(history.loss)
+        if done >= self.plan.config.trainer.epochs:
+            return (
+                f"nothing was trained, as `trainer.epochs` is `{done}` and so many were done before",
+                f"`--set trainer.epochs={2 * done}` trains {done} more",
+            )
+        return (
+            f"nothing was trained, as the run has ended after {done} epochs: {history.stopped}",
+            "another `trainer.early_stopping` goes on",
+        )
+
     def _restored(self) -> History:
         """Restore trainer and best network from the checkpoint; returns the history."""
         assert self.checkpoint is not None
         try:
             load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)
         except CheckpointError as error:
-            raise CheckpointError(f"`{self.folder.checkpoint}`: {error}") from None
+            raise error.at(place=f"`{self.folder.checkpoint}`") from None
         self.best, self.best_arrays = best_of(self.checkpoint)
         return self.checkpoint.history
 
@@ -218,7 +236,7 @@ class Training(Callback):
             both = self.checkpoint.settings, self.subject.settings
             before, now = (said.get("trainer", {}).get("early_stopping") for said in both)
         else:  # an older version, without settings in its file
-            before = plan_of(read(self.folder.config)).config.trainer.early_stopping
+            before = plan_of(self.folder.settings()).config.trainer.early_stopping
             now = self.plan.config.trainer.early_stopping
         return bool(history.stopped) and before == now
 
@@ -258,12 +276,12 @@ class Training(Callback):
                 epochs=said.epochs,
                 validation=held_out,
                 callbacks=[*self.others.values(), self],
-                sample_weight=train.weight,
+                sample_weight=self.subject.training_weight,
                 metrics=self.subject.metrics if held_out is not None else [],
                 **words,
             )
         except (Stopped, KeyboardInterrupt):
-            self.progress.end()
+            self.progress.stopped()
             raise
         except DivergedError:
             self.progress.end()
@@ -279,14 +297,18 @@ class Training(Callback):
         """Write the result to the folder."""
         folder = self.folder
         net = self.best_network()
-        metrics = {
-            name: score(net, part, self.subject.loss, self.subject.metrics, self.subject.recipe)
-            for name, part in self.subject.parts.items()
-        }
+        parts, loss, recipe = self.subject.parts, self.subject.loss, self.subject.recipe
+        named, last = self.subject.metrics, [*parts][-1]
+        metrics = {name: score(net, part, loss, named, recipe) for name, part in parts.items()}
+        train, seen = parts["train"], parts["validation" if "validation" in parts else "train"]
+        constant, drawn = (baseline(train, p, net.outputs, loss, named, recipe) for p in (parts[last], seen))
         seconds = history.seconds
         result = {
+            "format": FORMAT,
             "run_dir": str(folder.path),
             "metrics": metrics,
+            "baseline": constant,
+            "report": {"part": last, **told(net, parts[last], loss, recipe)},
             "best_epoch": self.best["epoch"],
             "epochs": len(history.loss),
             "steps": history.steps,
@@ -297,7 +319,11 @@ class Training(Callback):
             "share_of_peak": gflops(net, history) / peak(getattr(self.trainer, "threads", 1)),
         }
         folder.write(folder.result, json.dumps(result, indent=2) + "\n")
-        folder.write(folder.curves, curves([epoch_row(history, i) for i in range(len(history.loss))]))
+        rows = [epoch_row(history, i) for i in range(len(history.loss))]
+        beside = Beside(self.best["epoch"], drawn, metrics["train"])
+        folder.write(folder.curves, curves(rows, beside, f"Loss and metrics of {folder.path.name} by epoch"))
+        for name, picture in pictures(result["report"], last).items():
+            folder.write(folder.path / f"{name}.svg", str(picture))
         return result
 
 
@@ -313,7 +339,7 @@ def refuse_changes(before: Plan, after: Plan) -> None:
     pair = [resolved(p, p.loss, list(p.config.trainer.metrics or ()), task) for p in (before, after)]
     for path, old, new in differences(*pair):
         may = "where epochs, time limit and patience may change"
-        raise fail(after.text, path, f"must stay {old} when a run is resumed, {may}, got {new}")
+        raise fail(after.text, path, f"must stay {old} when a run is resumed, {may}", new)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, str]]:

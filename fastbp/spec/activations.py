@@ -263,7 +263,7 @@ class Hardtanh(Activation):
         self._check("min_val", real)
         self._check("max_val", real)
         if self.min_val >= self.max_val:
-            raise ConfigError(f"`Hardtanh.max_val` must be above `min_val`, {self.min_val}, got `{self.max_val}`")
+            raise ConfigError("Hardtanh.max_val", f"must be above `min_val`, {self.min_val}", f"`{self.max_val}`")
 
     def constants(self) -> tuple[float, float]:
         return self.min_val, self.max_val

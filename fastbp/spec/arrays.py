@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.engine.compiler import kernel_address, sweep
-from fastbp.errors import DataError, DataTypeError, ShapeError
+from fastbp.errors import DataError, DataTypeError, ShapeError, visible
 
 
 def read(name: str, value: Any) -> NDArray[Any]:
@@ -21,17 +21,28 @@ def read(name: str, value: Any) -> NDArray[Any]:
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError):  # a RuntimeError is what tensors with gradients raise
-        raise DataError(f"`{name}` must be an array of numbers, got a `{type(value).__name__}`") from None
+        raise DataError(name, "must be an array of numbers", f"a `{type(value).__name__}`") from None
 
 
 def as_array(name: str, value: Any) -> NDArray[Any]:
     """Any array of real numbers."""
     array = read(name, value)
     if array.dtype.kind not in "fiub":
-        raise DataTypeError(f"`{name}` must be real numbers, got dtype `{array.dtype}`")
+        raise DataTypeError(name, "must be real numbers", *(_column_of_texts(value) or (f"dtype `{array.dtype}`",)))
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise DataError(f"`{name}` must have no masked values, got {int(np.ma.getmaskarray(value).sum())}")
+        raise DataError(name, "must have no masked values", f"{int(np.ma.getmaskarray(value).sum())}")
     return array
+
+
+def _column_of_texts(value: Any) -> tuple[str, str] | None:
+    """The first column of a frame that is not of numbers, and the first cell of it that is none, with a hint."""
+    for column in value.columns if hasattr(value, "columns") and hasattr(value, "__getitem__") else ():
+        cells = np.asarray(value[column])
+        if cells.dtype.kind not in "fiub":
+            odd = next((cell for cell in cells.tolist() if not isinstance(cell, int | float)), cells.dtype)
+            hint = "`fastbp train` encodes columns of texts, and `fb.load` of its folder predicts frames"
+            return f"`{visible(str(odd))}` in column `{visible(str(column))}`", hint
+    return None
 
 
 def to_dtype(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -50,7 +61,7 @@ def rows(name: str, value: Any, width: int, dtype: np.dtype[Any]) -> NDArray[Any
     if array.ndim == 1 and array.shape[0] == width:
         array = array[None]
     if array.ndim != 2 or array.shape[1] != width:
-        raise ShapeError(f"`{name}` must have shape `(rows, {width})`, got `{array.shape}`")
+        raise ShapeError(name, f"must have shape `(rows, {width})`", f"`{array.shape}`")
     return to_dtype(array, dtype)
 
 
@@ -65,7 +76,7 @@ def side_by_side(
     if isinstance(value, Mapping):
         names = [part or f"{kind}{i}" for i, (part, _) in enumerate(parts)]
         if set(value) != set(names):
-            raise ShapeError(f"`{name}` must have `{'`, `'.join(names)}`, got `{'`, `'.join(map(str, value))}`")
+            raise ShapeError(name, f"must have `{'`, `'.join(names)}`", f"`{'`, `'.join(map(str, value))}`")
         value = tuple(value[part] for part in names)
     apart = isinstance(value, tuple) or (
         isinstance(value, list) and [np.shape(v)[-1:] for v in value] == [(w,) for w in widths]
@@ -73,13 +84,13 @@ def side_by_side(
     if not apart:
         return value
     if len(value) != len(parts):
-        raise ShapeError(f"`{name}` must have one array for each of {len(parts)} {kind}s, got `{len(value)}`")
+        raise ShapeError(name, f"must have one array for each of {len(parts)} {kind}s", f"`{len(value)}`")
     found = [
         rows(f"{name}[{i}]", part, width, dtype) for i, (part, width) in enumerate(zip(value, widths, strict=True))
     ]
     if len({len(part) for part in found}) > 1:
         shown = " and ".join(f"`{len(part)}`" for part in found)
-        raise ShapeError(f"`{name}` must have as many rows in every {kind}, got {shown}")
+        raise ShapeError(name, f"must have as many rows in every {kind}", shown)
     joined = np.concatenate(found, axis=1)
     return joined[0] if all(np.ndim(part) == 1 for part in value) else joined
 
@@ -96,8 +107,8 @@ def largest(name: str, array: NDArray[Any], original: Any = None) -> int:
         at = ", ".join(str(int(i)) for i in where)
         source = array if original is None else np.asarray(original).reshape(array.shape)
         if np.isfinite(source[where]):
-            raise DataError(f"`{name}` must fit into `{array.dtype}`, got `{source[where]}` at `[{at}]`")
-        raise DataError(f"`{name}` must be finite, got `{source[where]}` at `[{at}]`")
+            raise DataError(name, f"must fit into `{array.dtype}`", f"`{source[where]}` at `[{at}]`")
+        raise DataError(name, "must be finite", f"`{source[where]}` at `[{at}]`")
     return bits
 
 
@@ -105,7 +116,7 @@ def training_rows(name: str, value: Any, width: int, dtype: np.dtype[Any]) -> tu
     """A matrix to train on: at least one row, all finite; and the bits of its largest magnitude."""
     array = rows(name, value, width, dtype)
     if array.shape[0] == 0:
-        raise ShapeError(f"`{name}` must have at least one row, got shape `{array.shape}`")
+        raise ShapeError(name, "must have at least one row", f"shape `{array.shape}`")
     return array, largest(name, array, value)
 
 
@@ -115,12 +126,12 @@ def labels(name: str, value: Any, count: int, classes: int, dtype: np.dtype[Any]
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (count,):
-        raise ShapeError(f"`{name}` must have shape `({count},)`, one class a row, got `{array.shape}`")
+        raise ShapeError(name, f"must have shape `({count},)`, one class a row", f"`{array.shape}`")
     if array.dtype.kind == "f":
         whole = np.isfinite(array) & (array == np.floor(array))
         if not whole.all():
             at = int(np.argmin(whole))
-            raise DataError(f"`{name}` must be class numbers, got `{array[at]}` at `[{at}]`")
+            raise DataError(name, "must be class numbers", f"`{array[at]}` at `[{at}]`")
     bad = -1
     if array.dtype.kind in "fu":  # values too large for int64 must not wrap around
         outside = (array < 0) | (array >= classes)
@@ -130,9 +141,7 @@ def labels(name: str, value: Any, count: int, classes: int, dtype: np.dtype[Any]
         bad = _first_bad_label(out, classes, dtype.name)
         if bad < 0:
             return out
-    raise DataError(
-        f"`{name}` must be between 0 and {classes - 1}, the network's outputs, got `{array[bad]}` at `[{bad}]`"
-    )
+    raise DataError(name, f"must be between 0 and {classes - 1}, the network's outputs", f"`{array[bad]}` at `[{bad}]`")
 
 
 def _first_bad_label(array: NDArray[np.int64], classes: int, real: str) -> int:
@@ -149,7 +158,7 @@ def targets(name: str, value: Any, count: int, width: int, dtype: np.dtype[Any])
     if array.ndim == 1 and width == 1:
         array = array[:, None]
     if array.shape != (count, width):
-        raise ShapeError(f"`{name}` must have shape `({count}, {width})`, got `{array.shape}`")
+        raise ShapeError(name, f"must have shape `({count}, {width})`", f"`{array.shape}`")
     out = to_dtype(array, dtype)
     largest(name, out, array)
     return out
@@ -161,7 +170,7 @@ def within(name: str, array: NDArray[Any], low: float, high: float) -> NDArray[A
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         limit = f"between {low:g} and {high:g}" if high < np.inf else f"at least {low:g}"
-        raise DataError(f"`{name}` must be {limit}, got `{array[at]}` at `[{', '.join(map(str, at))}]`")
+        raise DataError(name, f"must be {limit}", f"`{array[at]}` at `[{', '.join(map(str, at))}]`")
     return array
 
 
@@ -169,13 +178,13 @@ def weights(name: str, value: Any, count: int) -> NDArray[np.float64]:
     """One number per row, at least 0 and not all 0."""
     array = as_array(name, value)
     if array.shape != (count,):
-        raise ShapeError(f"`{name}` must have shape `({count},)`, one number a row, got `{array.shape}`")
+        raise ShapeError(name, f"must have shape `({count},)`, one number a row", f"`{array.shape}`")
     out = np.array(array, np.float64)
     if not np.isfinite(out).all():
         at = int(np.argmin(np.isfinite(out)))
-        raise DataError(f"`{name}` must be finite, got `{out[at]}` at `[{at}]`")
+        raise DataError(name, "must be finite", f"`{out[at]}` at `[{at}]`")
     if not within(name, out, 0.0, np.inf).any():
-        raise DataError(f"`{name}` must have one above 0, got only zeros")
+        raise DataError(name, "must have one above 0", "only zeros")
     return out
 
 
@@ -186,8 +195,9 @@ def codes(name: str, array: NDArray[Any], column: int, count: int) -> None:
     if wrong.any():
         at = int(np.argmax(wrong))
         raise DataError(
-            f"`{name}` must hold whole codes between 0 and {count - 1} in column {column},"
-            f" got `{values[at]}` at `[{at}, {column}]`"
+            name,
+            f"must hold whole codes between 0 and {count - 1} in column {column}",
+            f"`{values[at]}` at `[{at}, {column}]`",
         )
 
 
@@ -195,12 +205,12 @@ def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[An
     """The caller's output buffer."""
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
         got = f"`{out.shape}` of `{out.dtype}`" if isinstance(out, np.ndarray) else f"`{type(out).__name__}`"
-        raise ShapeError(f"`out` must be an array of shape `{shape}` of `{dtype}`, got {got}")
+        raise ShapeError("out", f"must be an array of shape `{shape}` of `{dtype}`", got)
     for fits, what in (
         (out.flags.c_contiguous, "not in C order"),
         (out.flags.writeable, "read-only"),
         (out.flags.aligned, "not aligned"),
     ):
         if not fits:
-            raise DataError(f"`out` must be writeable, aligned and in C order, but is {what}")
+            raise DataError("out", f"must be writeable, aligned and in C order, but is {what}")
     return out

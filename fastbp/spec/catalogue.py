@@ -53,7 +53,7 @@ def loss_of(value: Any, where: str = "loss") -> Loss:
         return value
     if not isinstance(value, str):
         raise ConfigTypeError(
-            f"`{where}` must be the name of a loss, or one such as `fb.Huber(delta=1.0)`, got `{brief(value)}`"
+            where, "must be the name of a loss, or one such as `fb.Huber(delta=1.0)`", f"`{brief(value)}`"
         )
     if value not in LOSSES and is_formula(value):
         return CustomLoss(value)

@@ -12,9 +12,9 @@ def whole(where: str, value: Any, least: int, bits: int = 63) -> int:
     """Check a whole number; compiled code counts in 63 bits."""
     number = whole_number(where, value)
     if number < least:
-        raise ConfigError(f"`{where}` must be at least {least}, got `{brief(number)}`")
+        raise ConfigError(where, f"must be at least {least}", f"`{brief(number)}`")
     if number >= 2**bits:
-        raise ConfigError(f"`{where}` must be below 2**{bits}, got `{brief(number)}`")
+        raise ConfigError(where, f"must be below 2**{bits}", f"`{brief(number)}`")
     return number
 
 
@@ -23,13 +23,13 @@ def real(where: str, value: Any) -> float:
     kind = getattr(getattr(value, "dtype", None), "kind", "f")
     scalar = getattr(value, "ndim", 0) == 0 and not isinstance(value, bool | str | bytes | type)
     if not scalar or kind not in "fiu" or not hasattr(value, "__float__"):
-        raise ConfigTypeError(f"`{where}` must be a number, got `{brief(value)}`")
+        raise ConfigTypeError(where, "must be a number", f"`{brief(value)}`")
     try:
         number = float(value)
     except OverflowError:
         number = float("inf") if value > 0 else float("-inf")
     if number != number or number in (float("inf"), float("-inf")):
-        raise ConfigError(f"`{where}` must be finite, got `{number}`")
+        raise ConfigError(where, "must be finite", f"`{number}`")
     return number
 
 
@@ -37,7 +37,7 @@ def chance(where: str, value: Any) -> float:
     """Check a probability below 1."""
     number = real(where, value)
     if not 0.0 <= number < 1.0:
-        raise ConfigError(f"`{where}` must be at least 0 and below 1, got `{number}`")
+        raise ConfigError(where, "must be at least 0 and below 1", f"`{number}`")
     return number
 
 
@@ -49,7 +49,7 @@ def seed_of(value: Any) -> int:
 def flag(where: str, value: Any) -> bool:
     """Check a switch."""
     if not isinstance(value, bool):
-        raise ConfigTypeError(f"`{where}` must be True or False, got `{brief(value)}`")
+        raise ConfigTypeError(where, "must be True or False", f"`{brief(value)}`")
     return value
 
 
@@ -57,7 +57,7 @@ def positive(where: str, value: Any) -> float:
     """Check a number above 0."""
     number = real(where, value)
     if number <= 0.0:
-        raise ConfigError(f"`{where}` must be above 0, got `{number}`")
+        raise ConfigError(where, "must be above 0", f"`{number}`")
     return number
 
 
@@ -66,7 +66,7 @@ def small(where: str, value: Any) -> float:
     number = positive(where, value)
     if number >= 1.0:
         hint = "the number of features is that of the layer before"
-        raise ConfigError(f"`{where}` must be above 0 and below 1, got `{number}`\nhint: {hint}")
+        raise ConfigError(where, "must be above 0 and below 1", f"`{number}`", hint=hint)
     return number
 
 
@@ -75,7 +75,7 @@ def from_zero(where: str, value: Any, below: float | None = None) -> float:
     number = real(where, value)
     if number < 0.0 or (below is not None and number >= below):
         limit = f" and below {below:g}" if below is not None else ""
-        raise ConfigError(f"`{where}` must be at least 0{limit}, got `{number}`")
+        raise ConfigError(where, f"must be at least 0{limit}", f"`{number}`")
     return number
 
 
@@ -83,7 +83,7 @@ def between(where: str, value: Any, low: float, high: float) -> float:
     """Check a number from `low` to `high`, both included."""
     number = real(where, value)
     if not low <= number <= high:
-        raise ConfigError(f"`{where}` must be between {low:g} and {high:g}, got `{number}`")
+        raise ConfigError(where, f"must be between {low:g} and {high:g}", f"`{number}`")
     return number
 
 

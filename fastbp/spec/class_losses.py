@@ -33,15 +33,15 @@ def _class_weights(where: str, value: Any) -> tuple[tuple[int, float], ...] | No
         listed = [v if isinstance(v, tuple) and len(v) == 2 else (i, v) for i, v in enumerate(value)]
         pairs = list(listed)
     else:
-        raise ConfigTypeError(f"`{where}` must be a list of numbers or a dict of class to number, got `{brief(value)}`")
+        raise ConfigTypeError(where, "must be a list of numbers or a dict of class to number", f"`{brief(value)}`")
     out: list[tuple[int, float]] = []
     for key, weight in pairs:
         number = real(f"{where}[{key}]", weight)
         if number < 0.0:
-            raise ConfigError(f"`{where}[{key}]` must be at least 0, got `{number}`")
+            raise ConfigError(f"{where}[{key}]", "must be at least 0", f"`{number}`")
         label = whole(where, key, 0)
         if label in dict(out):
-            raise ConfigError(f"`{where}` must name a class once, got `{label}` twice")
+            raise ConfigError(where, "must name a class once", f"`{label}` twice")
         out.append((label, number))
     return tuple(sorted(out))
 
@@ -83,7 +83,7 @@ class CrossEntropy(Loss):
         object.__setattr__(self, "_listed", listed)
         self._check("class_weights", _class_weights)
         if self.class_weights is not None and not any(weight for _, weight in self.class_weights):
-            raise ConfigError("`CrossEntropy.class_weights` must have one above 0")
+            raise ConfigError("CrossEntropy.class_weights", "must have one above 0")
         if self.ignore_index is not None:
             self._check("ignore_index", whole, -(2**63))
 
@@ -97,13 +97,15 @@ class CrossEntropy(Loss):
         for label, _ in self.class_weights or ():
             if label >= outputs:
                 raise ConfigError(
-                    f"`CrossEntropy.class_weights` must name classes below {outputs}, the network's outputs,"
-                    f" got `{label}`"
+                    "CrossEntropy.class_weights",
+                    f"must name classes below {outputs}, the network's outputs",
+                    f"`{label}`",
                 )
         if self._listed and len(self.class_weights) != outputs:
             raise ConfigError(
-                f"`CrossEntropy.class_weights` must have one number for each of {outputs} outputs,"
-                f" got `{len(self.class_weights)}`"
+                "CrossEntropy.class_weights",
+                f"must have one number for each of {outputs} outputs",
+                f"`{len(self.class_weights)}`",
             )
 
     @property
@@ -135,7 +137,7 @@ class CrossEntropy(Loss):
             ignored = array == self.ignore_index
             if ignored.any():
                 if ignored.all():
-                    raise DataError(f"`{name}` must have a row that is not `ignore_index`, {self.ignore_index}")
+                    raise DataError(name, f"must have a row that is not `ignore_index`, {self.ignore_index}")
                 value = np.where(ignored, 0, array)
                 weights = (~ignored).astype(np.float64).reshape(-1)
         labels = arrays.labels(name, value, rows, outputs, dtype)
@@ -156,7 +158,7 @@ class CrossEntropy(Loss):
         wrong = (array < 0).any(axis=1) | (np.abs(sums - 1.0) > 1e-3)
         if wrong.any():
             at = int(np.argmax(wrong))
-            raise DataError(f"`{name}` must be probabilities that add up to 1, got `{array[at].tolist()}` at `[{at}]`")
+            raise DataError(name, "must be probabilities that add up to 1", f"`{array[at].tolist()}` at `[{at}]`")
         return array
 
 
@@ -221,7 +223,7 @@ class MultiMargin(Loss):
         super().__post_init__()
         self._check("p", whole, 1)
         if self.p > 2:
-            raise ConfigError(f"`MultiMargin.p` must be 1 or 2, got `{self.p}`")
+            raise ConfigError("MultiMargin.p", "must be 1 or 2", f"`{self.p}`")
         self._check("margin", positive)
 
     def constants(self, outputs: int) -> tuple[float, float]:

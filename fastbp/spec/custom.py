@@ -41,9 +41,7 @@ def formula_of(where: str, given: Any, names: Sequence[str]) -> str | Gates:
         return _from_data(where, given, len(names))
     if not callable(given):
         arguments = ", ".join(names)
-        raise ConfigTypeError(
-            f"`{where}` must be a function of {arguments}, or a formula as text, got `{brief(given)}`"
-        )
+        raise ConfigTypeError(where, f"must be a function of {arguments}, or a formula as text", f"`{brief(given)}`")
     return _gates(where, given, names)
 
 
@@ -53,12 +51,12 @@ def _gates(where: str, function: Callable[..., Any], names: Sequence[str]) -> Ga
     arguments = [graph.argument(()) for _ in names]
     found = function(*(Tracer(graph, a) for a in arguments))
     if isinstance(found, tuple | list):
-        raise ConfigTypeError(f"`{where}` must give one number, got a {type(found).__name__}")
+        raise ConfigTypeError(where, "must give one number", f"a {type(found).__name__}")
     output = node_of(graph, found)
     if graph.shape(output) != ():
-        raise ConfigError(f"`{where}` must be elementwise, got a result of shape `{graph.shape(output)}`")
+        raise ConfigError(where, "must be elementwise", f"a result of shape `{graph.shape(output)}`")
     if arguments[0] not in graph.needed([output]):
-        raise ConfigError(f"`{where}` must depend on {names[0]}, got a constant")
+        raise ConfigError(where, f"must depend on {names[0]}", "a constant")
     order = graph.needed([output])
     places = {a: i for i, a in enumerate(arguments)}
     gates: list[tuple[Any, ...]] = [("argument",)] * len(arguments)
@@ -82,10 +80,10 @@ def _from_data(where: str, data: Sequence[Any], count: int) -> Gates:
     gates: list[tuple[Any, ...]] = []
     for i, entry in enumerate(data):
         if not _is_gate(entry, i, count):
-            raise ConfigError(f"`{where}` must be gates of this version, got `{entry}`")
+            raise ConfigError(where, "must be gates of this version", f"`{entry}`")
         gates.append(("constant", float(entry[1])) if entry[0] == "constant" else tuple(entry))
     if len(gates) <= count:
-        raise ConfigError(f"`{where}` must be gates of this version, got `{data}`")
+        raise ConfigError(where, "must be gates of this version", f"`{data}`")
     return tuple(gates)
 
 
@@ -154,7 +152,7 @@ def penalty_kernel(given: Any) -> str:
     (slope,) = pull(graph, [(value, graph.constant(1.0))], [w])
     at_zero = _value(graph, slope, {w: np.zeros(())})
     if at_zero != 0.0:
-        raise ConfigError(f"`penalty` must have a slope of 0 at w = 0, got `{at_zero:g}`")
+        raise ConfigError("penalty", "must have a slope of 0 at w = 0", f"`{at_zero:g}`")
     of_slope = fused(graph, [w], [slope])
     name = f"custom_penalty_{of_slope.digest}"
     TRACED[name] = graph, [w], [slope]

@@ -21,7 +21,7 @@ class Gate(Layer):
         self.check_count(widths)
         if len(set(widths)) > 1:
             shown = " and ".join(f"`{width}` of {name}" for width, name in zip(widths, names, strict=True))
-            raise ShapeError(f"`{self.kind}` must have signals of the same width, got {shown}")
+            raise ShapeError(self.kind, "must have signals of the same width", shown)
         return widths[0]
 
 
@@ -86,11 +86,11 @@ class Slice(Layer):
         self._check("start", whole, 0)
         self._check("stop", whole, 1)
         if self.stop <= self.start:
-            raise ConfigError(f"`Slice.stop` must be above `start`, {self.start}, got `{self.stop}`")
+            raise ConfigError("Slice.stop", f"must be above `start`, {self.start}", f"`{self.stop}`")
 
     def outputs(self, inputs: int) -> int:
         if self.stop > inputs:
-            raise ShapeError(f"`Slice.stop` must be at most {inputs}, the width of its signal, got `{self.stop}`")
+            raise ShapeError("Slice.stop", f"must be at most {inputs}, the width of its signal", f"`{self.stop}`")
         return self.stop - self.start
 
 
@@ -131,7 +131,7 @@ class Repeat(Layer):
 
     def outputs(self, inputs: int) -> int:
         if inputs != 1:
-            raise ShapeError(f"`Repeat` must have a signal of width 1, got `{inputs}`")
+            raise ShapeError("Repeat", "must have a signal of width 1", f"`{inputs}`")
         return int(self.features)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
-from fastbp.spec.catalogue import LAYERS, is_layer
+from fastbp.spec.catalogue import LAYERS, activation_named, is_layer
 from fastbp.spec.checks import whole
 from fastbp.spec.gates import Concat, Slice
 from fastbp.spec.layers import Embedding, Layer
@@ -160,9 +160,9 @@ class Builder:
         widths = tuple(self.width(s) for s in sources)
         outputs = layer.of(widths, [self.title(s) for s in sources])
         if isinstance(layer, Embedding) and column_of(self.nodes, sources[0]) is None:
-            raise ConfigError(f"`layers[{index}]` is an Embedding, which must be the first layer")
+            raise ConfigError(f"layers[{index}]", "is an Embedding, which must be the first layer")
         if name in self._named:
-            raise ConfigError(f"`name` must be unique, got `{name}` for two layers")
+            raise ConfigError("name", "must be unique", f"`{name}` for two layers")
         if home is not None:
             self._check_shared(layer, widths, self._named[home])
         node = self._named[name] = Node(index, layer, sources, widths, outputs, name, home or name)
@@ -172,12 +172,10 @@ class Builder:
     def _check_shared(self, layer: Layer, widths: tuple[int, ...], first: Node) -> None:
         if isinstance(layer, Embedding) or layer.states(widths[0]):
             why = "reads the rows of the data" if isinstance(layer, Embedding) else "keeps statistics of its rows"
-            raise ConfigError(f"`{type(layer).__name__}` must be used once, as it {why}")
+            raise ConfigError(type(layer).__name__, f"must be used once, as it {why}")
         if widths != first.widths:
-            raise ShapeError(
-                f"`{first.name}`, {layer}, must have signals of the same width in every use,"
-                f" got `{first.inputs}` and `{widths[0]}`"
-            )
+            must = f"`{first.name}`, {layer}, must have signals of the same width in every use"
+            raise ShapeError(None, must, f"`{first.inputs}` and `{widths[0]}`")
 
     def done(self, heads: Sequence[int]) -> Graph:
         if len(heads) > 1:
@@ -189,28 +187,30 @@ def graph_of(layers: Any, inputs: Any, outputs: Any) -> Graph:
     """The graph of a list of layers, or of all between input and output signals."""
     if outputs is None:
         if layers is None and isinstance(inputs, Signal):
-            raise ConfigError("`outputs` must be given with an `fb.Input`")
+            raise ConfigError("outputs", "must be given with an `fb.Input`")
         return chain(layers, inputs)
     if layers is not None:
-        raise ConfigError("`layers` must not be given together with `outputs`, which define the layers")
+        raise ConfigError("layers", "must not be given together with `outputs`, which define the layers")
     return wired(inputs, outputs)
 
 
 def chain(layers: Any, inputs: Any) -> Graph:
     """Graph of layers that each read the one before."""
     if isinstance(layers, str) or not isinstance(layers, Sequence):
-        hint = "\nhint: `fb.Network(inputs=x, outputs=h)` takes signals" if isinstance(layers, Signal) else ""
-        raise ConfigTypeError(f"`layers` must be a list of layers, got `{brief(layers)}`{hint}")
+        hint = "`fb.Network(inputs=x, outputs=h)` takes signals" if isinstance(layers, Signal) else None
+        raise ConfigTypeError("layers", "must be a list of layers", f"`{brief(layers)}`", hint)
     if not layers:
-        raise ConfigError("`layers` must hold at least one layer, got `[]`")
+        raise ConfigError("layers", "must hold at least one layer", "`[]`")
     builder = Builder([(None, whole("inputs", inputs, 1))])
     for index, layer in enumerate(layers):
+        if isinstance(layer, str):
+            layer = activation_named(f"layers[{index}]", layer)
         if not is_layer(layer):
             hint = ""
             if isinstance(layer, type) and issubclass(layer, Layer):
-                hint = f"\nhint: did you mean `{layer.__name__}()`?"
+                hint = f"did you mean `{layer.__name__}()`?"
             raise ConfigTypeError(
-                f"`layers[{index}]` must be a layer such as `fb.Linear(10)`, got `{brief(layer)}`{hint}"
+                f"layers[{index}]", "must be a layer such as `fb.Linear(10)`", f"`{brief(layer)}`", hint
             )
         builder.add(layer, (index - 1 if index else INPUT,), str(index))
     return builder.done([len(layers) - 1])
@@ -221,15 +221,15 @@ def wired(inputs: Any, outputs: Any) -> Graph:
     ins, outs = _listed("inputs", inputs), _listed("outputs", outputs)
     for i, signal in enumerate(ins):
         if signal.layer is not None:
-            raise ConfigError(f"`inputs[{i}]` must be an `fb.Input`, got the output of {called(signal)}")
+            raise ConfigError(f"inputs[{i}]", "must be an `fb.Input`", f"the output of {called(signal)}")
     if len({id(s) for s in ins}) < len(ins):
-        raise ConfigError("`inputs` must have every input only once")
+        raise ConfigError("inputs", "must have every input only once")
     given = [s.name or f"input{i}" for i, s in enumerate(ins)]
     if len(set(given)) < len(given):
-        raise ConfigError(f"`inputs` must have different names, got `{', '.join(given)}`")
+        raise ConfigError("inputs", "must have different names", f"`{', '.join(given)}`")
     for i, signal in enumerate(outs):
         if signal.layer is None:
-            raise ConfigError(f"`outputs[{i}]` must be the output of a layer, got {called(signal)}")
+            raise ConfigError(f"outputs[{i}]", "must be the output of a layer", f"{called(signal)}")
     builder = Builder([(s.name, s.features) for s in ins])
     at: dict[int, int] = {}
     first = 0
@@ -269,7 +269,7 @@ def _names_of_learners(signals: list[Signal]) -> dict[int, str | None]:
             known = names.get(id(signal.layer))
             if known is not None and signal.name not in (None, known):
                 raise ConfigError(
-                    f"`name` must be the same in all uses of a shared layer, got `{known}` and `{signal.name}`"
+                    "name", "must be the same in all uses of a shared layer", f"`{known}` and `{signal.name}`"
                 )
             names[id(signal.layer)] = known or signal.name
     return names
@@ -281,9 +281,9 @@ def _listed(where: str, value: Any) -> list[Signal]:
     for i, signal in enumerate(signals):
         if not isinstance(signal, Signal):
             place = where if signals == [value] else f"{where}[{i}]"
-            raise ConfigTypeError(f"`{place}` must be a signal such as `fb.Input(64)`, got `{brief(signal)}`")
+            raise ConfigTypeError(place, "must be a signal such as `fb.Input(64)`", f"`{brief(signal)}`")
     if not signals:
-        raise ConfigError(f"`{where}` must have at least one signal, got `[]`")
+        raise ConfigError(where, "must have at least one signal", "`[]`")
     return signals
 
 
@@ -295,7 +295,7 @@ def _between(ins: list[Signal], outs: list[Signal]) -> list[Signal]:
         if id(signal) in known:
             continue
         if signal.layer is None:
-            raise ConfigError(f"`inputs` must have every input that outputs depend on, but lack {called(signal)}")
+            raise ConfigError("inputs", f"must have every input that outputs depend on, but lack {called(signal)}")
         known.add(id(signal))
         found[signal.serial] = signal
         stack += signal.sources
@@ -331,7 +331,7 @@ def from_data(data: dict[str, Any]) -> Graph:
         settings = dict(entry)
         kind, place = settings.pop("kind"), settings.pop("of", {})
         if kind not in LAYERS:
-            raise ConfigError(f"`layers[{len(entries)}].kind` must be a layer of this version, got `{kind}`")
+            raise ConfigError(f"layers[{len(entries)}].kind", "must be a layer of this version", f"`{kind}`")
         entries.append((LAYERS[kind].from_plain(settings), place))
     if "parts" not in data:
         return chain([layer for layer, _ in entries], data["inputs"])
@@ -339,10 +339,10 @@ def from_data(data: dict[str, Any]) -> Graph:
     for i, (layer, place) in enumerate(entries):
         sources = [whole("sources", s, INPUT) for s in place["sources"]]
         if any(s >= i for s in sources) or not sources:
-            raise ConfigError(f"`layers[{i}].of.sources` must be layers before it, got `{sources}`")
+            raise ConfigError(f"layers[{i}].of.sources", "must be layers before it", f"`{sources}`")
         home = place["home"] if place["home"] != place["name"] else None
         builder.add(layer, sources, str(place["name"]), home)
     heads = [whole("heads", head, 0) for head in data["heads"]]
     if not heads or any(head >= len(entries) for head in heads):
-        raise ConfigError(f"`heads` must be some of the {len(entries)} layers, got `{heads}`")
+        raise ConfigError("heads", f"must be some of the {len(entries)} layers", f"`{heads}`")
     return builder.done(heads)

@@ -97,16 +97,16 @@ def init_spec(where: str, value: Any) -> Init:
     """
     init = Init(value) if isinstance(value, str) else value
     if not isinstance(init, Init):
-        raise ConfigTypeError(f"`{where}` must be the name of an initialiser or a `fb.Init`, got `{brief(value)}`")
+        raise ConfigTypeError(where, "must be the name of an initialiser or a `fb.Init`", f"`{brief(value)}`")
     if not isinstance(init.name, str) or init.name not in INITIALISERS:
         raise not_one_of(where, init.name, INITIALISERS)
     known = INITIALISERS[init.name]
     if init.scale is None:
         if init.name == "constant":
-            raise ConfigError(f"`{where}` must have a value if it is `constant`, got `None`")
+            raise ConfigError(where, "must have a value if it is `constant`", "`None`")
         return Init(init.name, known.default)
     if not known.scale:
-        raise ConfigError(f"`{where}` must have no scale if it is `{init.name}`, got `{init.scale}`")
+        raise ConfigError(where, f"must have no scale if it is `{init.name}`", f"`{init.scale}`")
     check = real if init.name == "constant" else positive
     return Init(init.name, check(f"{where}.scale", init.scale))
 

@@ -46,24 +46,24 @@ class JointLoss(Loss):
 
     def __post_init__(self) -> None:
         if isinstance(self.losses, str) or not isinstance(self.losses, Sequence):
-            raise ConfigTypeError(f"`losses` must be a list of losses, one for each output, got `{brief(self.losses)}`")
+            raise ConfigTypeError("losses", "must be a list of losses, one for each output", f"`{brief(self.losses)}`")
         if len(self.losses) < 2:
-            raise ConfigError(f"`losses` must be at least two, one for each output, got `{brief(self.losses)}`")
+            raise ConfigError("losses", "must be at least two, one for each output", f"`{brief(self.losses)}`")
         losses = tuple(loss_of(loss, f"losses[{i}]") for i, loss in enumerate(self.losses))
         weights = [1.0] * len(losses) if self.weights is None else self.weights
         if isinstance(weights, str) or not isinstance(weights, Sequence | np.ndarray) or len(weights) != len(losses):
-            raise ConfigError(f"`weights` must have a number for each of {len(losses)} losses, got `{brief(weights)}`")
+            raise ConfigError("weights", f"must have a number for each of {len(losses)} losses", f"`{brief(weights)}`")
         for i, loss in enumerate(losses):
             if isinstance(loss, JointLoss):
-                raise ConfigError(f"`losses[{i}]` must be the loss of one output, not a joint one")
+                raise ConfigError(f"losses[{i}]", "must be the loss of one output, not a joint one")
             if loss.reduction != losses[0].reduction:
                 raise ConfigError(
-                    f"`losses` must all have the same reduction, got `{losses[0].reduction}` and `{loss.reduction}`"
+                    "losses", "must all have the same reduction", f"`{losses[0].reduction}` and `{loss.reduction}`"
                 )
         object.__setattr__(self, "losses", losses)
         counts = tuple(from_zero(f"weights[{i}]", w) for i, w in enumerate(weights))
         if not any(counts):
-            raise ConfigError("`weights` must have one above 0, got only zeros")
+            raise ConfigError("weights", "must have one above 0", "only zeros")
         object.__setattr__(self, "weights", counts)
         object.__setattr__(self, "reduction", losses[0].reduction)
 
@@ -84,14 +84,16 @@ class JointLoss(Loss):
         count = len(self.losses)
         if not isinstance(value, tuple | list) or len(value) != count:
             got = f"`{len(value)}`" if isinstance(value, tuple | list) else f"`{type(value).__name__}`"
-            raise DataTypeError(f"`{name}` must be a tuple with the targets of each of {count} outputs, got {got}")
+            raise DataTypeError(name, f"must be a tuple with the targets of each of {count} outputs", got)
         found = []
         for i, (loss, y, width) in enumerate(zip(self.losses, value, outputs, strict=True)):
             plain = loss.targets(f"{name}[{i}]", y, rows, width, dtype)
             if plain.weights is not None or plain.normalisers is not None:
                 raise ConfigError(
-                    f"`losses[{i}]` must weight all rows alike with several outputs, got `{brief(loss)}`\n"
-                    "hint: give `sample_weight`"
+                    f"losses[{i}]",
+                    "must weight all rows alike with several outputs",
+                    f"`{brief(loss)}`",
+                    hint="give `sample_weight`",
                 )
             if sample_weight is not None:
                 plain = loss.targets(f"{name}[{i}]", y, rows, width, dtype, sample_weight)
@@ -108,7 +110,7 @@ def loss_for_outputs(value: Any, splits: Sequence[int]) -> Loss:
     listed = isinstance(value, list | tuple) and several
     if listed or len((loss := loss_of(value)).parts) != len(splits):
         wanted = f"a list of {len(splits)} losses, one for each output" if several else "one loss"
-        raise ConfigError(f"`loss` must be {wanted}, got `{brief(given)}`")
+        raise ConfigError("loss", f"must be {wanted}", f"`{brief(given)}`")
     for (part, _), width in zip(loss.parts, splits, strict=True):
         part.check_outputs(width)
     return loss

@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.spec.checks import between, chance, flag, small, whole
+from fastbp.spec.elsewhere import KnownWords
 from fastbp.spec.initial import Init, init_spec
 
 Draws = dict[str, tuple[Init, tuple[int, ...], int, int]]  # part -> initialiser, shape, fan in, fan out
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(KnownWords):
     """Base of all layers: name in files, output features by input features, and parameters."""
 
     kind: ClassVar[str] = ""
@@ -55,7 +56,7 @@ class Layer:
         if len(signals) < least or (most is not None and len(signals) > most):
             wanted = f"{least}" if most == least else f"at least {least}"
             word = "signal" if wanted == "1" else "signals"
-            raise ConfigError(f"`{type(self).__name__}` must have {wanted} input {word}, got `{len(signals)}`")
+            raise ConfigError(type(self).__name__, f"must have {wanted} input {word}", f"`{len(signals)}`")
 
     def draws(self, inputs: int) -> Draws:
         """Every parameter: initialiser, natural shape, and the fans that set its scale."""
@@ -117,6 +118,9 @@ class Linear(Layer):
 
     def __post_init__(self) -> None:
         self._check("features", whole, 1)
+        if type(self.bias) is int and self.bias > 1:
+            hint = f"`fb.Linear({self.bias})` takes outputs only: its inputs are those of the layer before"
+            raise ConfigTypeError("Linear.bias", "must be True or False", f"`{self.bias}`", hint)
         self._check("bias", flag)
         self._check("ntk", flag)
         for name in ("init", "bias_init"):
@@ -290,7 +294,7 @@ class Embedding(Layer):
     def __post_init__(self) -> None:
         if not isinstance(self.columns, Mapping) or not self.columns:
             raise ConfigTypeError(
-                f"`Embedding.columns` must be a dict of column to (categories, width), got `{brief(self.columns)}`"
+                "Embedding.columns", "must be a dict of column to (categories, width)", f"`{brief(self.columns)}`"
             )
         columns: dict[int, tuple[int, int]] = {}
         for key, value in self.columns.items():
@@ -298,10 +302,10 @@ class Embedding(Layer):
             digits = isinstance(key, str) and key.isdecimal()
             column = whole("Embedding.columns", int(key) if digits else key, 0)
             if column in columns:
-                raise ConfigError(f"`Embedding.columns` must name each column once, got `{column}` twice")
+                raise ConfigError("Embedding.columns", "must name each column once", f"`{column}` twice")
             where = f"Embedding.columns[{column}]"
             if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
-                raise ConfigTypeError(f"`{where}` must be (categories, width), got `{brief(value)}`")
+                raise ConfigTypeError(where, "must be (categories, width)", f"`{brief(value)}`")
             columns[column] = whole(f"{where}[0]", value[0], 1), whole(f"{where}[1]", value[1], 1)
         object.__setattr__(self, "columns", columns)
         self._check("init", init_spec)
@@ -316,7 +320,7 @@ class Embedding(Layer):
     def outputs(self, inputs: int) -> int:
         for column in self.columns:
             if column >= inputs:
-                raise ConfigError(f"`Embedding.columns` must be below {inputs}, the inputs, got `{column}`")
+                raise ConfigError("Embedding.columns", f"must be below {inputs}, the inputs", f"`{column}`")
         return inputs - len(self.columns) + sum(int(width) for _, width in self.columns.values())
 
     def draws(self, inputs: int) -> Draws:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
 from fastbp.spec import arrays
+from fastbp.spec.elsewhere import KnownWords
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(KnownWords):
     """Base of all losses.
 
     Parameters
@@ -185,10 +186,10 @@ def number_or_numbers(where: str, value: Any, check: Any) -> float | tuple[float
         number: float = check(where, value)
         return number
     if not len(value) or any(isinstance(v, Sequence | np.ndarray) and not isinstance(v, str) for v in value):
-        raise ConfigTypeError(f"`{where}` must be a number or a list of numbers, got `{brief(value)}`")
+        raise ConfigTypeError(where, "must be a number or a list of numbers", f"`{brief(value)}`")
     return tuple(check(f"{where}[{i}]", v) for i, v in enumerate(value))
 
 
 def fits(where: str, value: Any, outputs: int) -> None:
     if isinstance(value, tuple) and len(value) != outputs:
-        raise ConfigError(f"`{where}` must have one number for each of {outputs} outputs, got `{len(value)}`")
+        raise ConfigError(where, f"must have one number for each of {outputs} outputs", f"`{len(value)}`")

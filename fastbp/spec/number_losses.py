@@ -70,7 +70,7 @@ class Huber(Loss):
 def _quantile(where: str, value: Any) -> float:
     number = real(where, value)
     if not 0.0 < number < 1.0:
-        raise ConfigError(f"`{where}` must be above 0 and below 1, got `{number}`")
+        raise ConfigError(where, "must be above 0 and below 1", f"`{number}`")
     return number
 
 
@@ -140,9 +140,8 @@ class GaussianNLL(Loss):
 
     def check_outputs(self, outputs: int) -> None:
         if outputs % 2:
-            raise ConfigError(
-                f"`loss` gaussian_nll must have an even number of outputs, means and log variances, got `{outputs}`"
-            )
+            must = "gaussian_nll must have an even number of outputs, means and log variances"
+            raise ConfigError("loss", must, f"`{outputs}`")
 
     def constants(self, outputs: int) -> tuple[float, float]:
         return 2.0 / outputs, 2.0 / outputs

@@ -44,8 +44,8 @@ class Signal:
 
     def __bool__(self) -> bool:
         raise ConfigError(
-            "a network must be the same for all rows, so a signal has no truth value\n"
-            "hint: `fb.relu(h)` or a product with `fb.sigmoid(g)` chooses row by row"
+            "a network must be the same for all rows, so a signal has no truth value",
+            hint="`fb.relu(h)` or a product with `fb.sigmoid(g)` chooses row by row",
         )
 
     def _compared(self, other: Any) -> bool:
@@ -75,8 +75,8 @@ class Signal:
         if method == "__call__" and not settings and name in OPERATORS:
             return OPERATORS[name](*values)
         if method != "__call__" or settings or sum(isinstance(v, Signal) for v in values) != 1:
-            hint = "\nhint: `h + fb.relu(g - h)` is the larger of two" if name in ("maximum", "fmax") else ""
-            raise ConfigError(f"`np.{name}` must be given one signal, and otherwise numbers{hint}")
+            hint = "`h + fb.relu(g - h)` is the larger of two" if name in ("maximum", "fmax") else None
+            raise ConfigError(f"np.{name}", "must be given one signal, and otherwise numbers", hint=hint)
         if name in ACTIVATIONS:
             return applied(ACTIVATIONS[name](), (self,))
         return applied(Custom(lambda x: ufunc(*(x if isinstance(v, Signal) else v for v in values))), (self,))
@@ -93,8 +93,8 @@ class Signal:
         if name == "clip":
             low, high = (None if v is None else real("a limit", v) for v in [*args[1:], *settings.values()])
             return applied(Custom(lambda x: np.clip(x, low, high)), (self,))
-        hint = "\nhint: `fb.concat([h, g])`, or `axis=1`" if name in ("concatenate", "stack", "vstack") else ""
-        raise ConfigError(f"`np.{name}` is not supported in a network{hint}")
+        hint = "`fb.concat([h, g])`, or `axis=1`" if name in ("concatenate", "stack", "vstack") else None
+        raise ConfigError(f"`np.{name}` is not supported in a network", hint=hint)
 
     def __add__(self, other: Any) -> Signal:
         return _two(gates.Add, self, other, lambda b: gates.Affine(1.0, b))
@@ -124,7 +124,7 @@ class Signal:
     def __pow__(self, power: Any) -> Signal:
         number = whole_number("power", power)
         if not 1 <= number <= 16:
-            raise ConfigError(f"`power` must be between 1 and 16, got `{number}`")
+            raise ConfigError("power", "must be between 1 and 16", f"`{number}`")
         out = self
         for digit in bin(number)[3:]:
             out = out * out
@@ -144,14 +144,14 @@ class Signal:
         if not isinstance(at, slice):
             index = whole_number("column", at)
             if not -self.features <= index < self.features:
-                raise ShapeError(f"`column` must be one of the {self.features} of its signal, got `{index}`")
+                raise ShapeError("column", f"must be one of the {self.features} of its signal", f"`{index}`")
             index %= self.features
             at = slice(index, index + 1)
         limits = [None if v is None else whole_number("column", v) for v in (at.start, at.stop, at.step)]
         start, stop, step = slice(*limits).indices(self.features)
         if step != 1 or stop <= start:
             shown = ":".join("" if v is None else str(v) for v in (limits if limits[2] is not None else limits[:2]))
-            raise ConfigError(f"`columns` must be consecutive, and at least one, got `{shown}`")
+            raise ConfigError("columns", "must be consecutive, and at least one", f"`{shown}`")
         return applied(gates.Slice(start, stop), (self,))
 
     def __iter__(self) -> Any:
@@ -202,21 +202,23 @@ def Input(features: int, name: str | None = None) -> Signal:
 def checked_name(name: Any) -> str | None:
     """Check a name: letters, digits, - and _, a letter first."""
     if name is not None and (not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name)):
-        raise ConfigError(f"`name` must be of letters, digits, `-` and `_`, a letter first, got `{name}`")
+        raise ConfigError("name", "must be of letters, digits, `-` and `_`, a letter first", f"`{name}`")
     return name
 
 
 def applied(layer: Layer, signals: Sequence[Any], name: str | None = None) -> Signal:
     """Apply a layer to signals; shapes are checked at the call."""
     if not is_layer(layer):
-        raise ConfigTypeError(f"`{layer!r}` must be a layer of fastbp to be called")
+        raise ConfigTypeError(f"{layer!r}", "must be a layer of fastbp to be called")
     if len(signals) == 1 and isinstance(signals[0], list | tuple):
         signals = signals[0]
     for signal in signals:
         if not isinstance(signal, Signal):
             raise ConfigTypeError(
-                f"`{type(layer).__name__}` must be called with signals such as `fb.Input(64)`,"
-                f" got `{type(signal).__name__}`\nhint: a Network takes numbers, a layer takes signals"
+                type(layer).__name__,
+                "must be called with signals such as `fb.Input(64)`",
+                f"`{type(signal).__name__}`",
+                hint="a Network takes numbers, a layer takes signals",
             )
     widths = [s.features for s in signals]
     features = layer.of(widths, [called(s) for s in signals])
@@ -237,7 +239,7 @@ def concat(signals: Sequence[Any]) -> Signal:
     signals : list of signals
     """
     if not isinstance(signals, list | tuple):
-        raise ConfigTypeError(f"`signals` must be a list of signals, got `{brief(signals)}`")
+        raise ConfigTypeError("signals", "must be a list of signals", f"`{brief(signals)}`")
     return applied(gates.Concat(), signals)
 
 

@@ -8,6 +8,7 @@ from fastbp.kernels.memory import call_kernel, flush_subnormals, restore_roundin
 from fastbp.kernels.ops import RowsOp
 from fastbp.kernels.records import Head, OpGroup
 from fastbp.kernels.words import at
+from fastbp.sweeps.probes import fma_chains, hand_over  # noqa: F401
 
 head_at, rows_at, group_at = at(Head), at(RowsOp), at(OpGroup)
 
@@ -132,6 +133,10 @@ def signature(name, real):
     if name == "step_batch_labels":
         labels = types.Array(types.int64, 1, "C", readonly=True)
         return types.int64(types.int64, rows, labels, types.float64, types.int64, types.int64, number)
+    if name == "fma_chains":
+        return types.void(types.int64, types.int64, number)
+    if name == "hand_over":
+        return types.int64(*[types.int64] * 3, number)
     return types.void(types.int64, number)
 
 

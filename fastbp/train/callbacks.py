@@ -61,7 +61,7 @@ class Monitor:
 
     def __init__(self, where: str, name: Any, mode: Any, min_delta: Any = 0.0) -> None:
         if not isinstance(name, str):
-            raise ConfigTypeError(f"`{where}.monitor` must be a name such as `val_loss`, got `{brief(name)}`")
+            raise ConfigTypeError(f"{where}.monitor", "must be a name such as `val_loss`", f"`{brief(name)}`")
         if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
             raise not_one_of(f"{where}.mode", mode, ("auto", "min", "max"))
         self.where = where
@@ -76,8 +76,9 @@ class Monitor:
         known = ["loss", *(["val_loss"] if trainer.validating else []), *history.metrics]
         if self.name == "val_loss" and not trainer.validating:
             raise ConfigError(
-                f"`{self.where}.monitor` is `val_loss`, so `fit` must be given `validation`\n"
-                f'hint: {self.where}(monitor="loss") watches the training loss'
+                f"{self.where}.monitor",
+                "is `val_loss`, so `fit` must be given `validation`",
+                hint=f'{self.where}(monitor="loss") watches the training loss',
             )
         if self.name not in known:
             raise not_one_of(f"{self.where}.monitor", self.name, known)
@@ -136,7 +137,7 @@ class EarlyStopping(Callback):
         self.patience = whole("EarlyStopping.patience", patience, 0)
         self.restore_best = flag("EarlyStopping.restore_best", restore_best)
         self._monitor = Monitor("EarlyStopping", monitor, mode, min_delta)
-        self.best_epoch = -1
+        self.best_epoch = 0  # counted from 1
 
     @property
     def best(self) -> float | None:
@@ -145,11 +146,11 @@ class EarlyStopping(Callback):
 
     def begin(self, trainer: Trainer, history: History) -> None:
         self._monitor.begin(trainer, history)
-        self.best_epoch = -1
+        self.best_epoch = 0
         self._kept: Any = None
 
     def epoch(self, trainer: Trainer, history: History) -> None:
-        at = len(history.loss) - 1
+        at = len(history.loss)
         if self._monitor.improved(history):
             self.best_epoch = at
             if self.restore_best:
@@ -199,7 +200,7 @@ class ReduceLROnPlateau(Callback):
     ) -> None:
         self.factor = real("ReduceLROnPlateau.factor", factor)
         if not 0.0 < self.factor < 1.0:
-            raise ConfigError(f"`ReduceLROnPlateau.factor` must be above 0 and below 1, got `{self.factor}`")
+            raise ConfigError("ReduceLROnPlateau.factor", "must be above 0 and below 1", f"`{self.factor}`")
         self.patience = whole("ReduceLROnPlateau.patience", patience, 0)
         self.min_lr = from_zero("ReduceLROnPlateau.min_lr", min_lr)
         self.cooldown = whole("ReduceLROnPlateau.cooldown", cooldown, 0)
@@ -289,4 +290,4 @@ def callback(value: Any) -> Callback:
         return value
     if callable(value) and not isinstance(value, type):
         return Function(value)
-    raise ConfigTypeError(f"`callbacks` must hold callbacks or functions f(trainer, history), got `{brief(value)}`")
+    raise ConfigTypeError("callbacks", "must hold callbacks or functions f(trainer, history)", f"`{brief(value)}`")

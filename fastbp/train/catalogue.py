@@ -1,9 +1,43 @@
-"""Optimisers by the names used in files: what their files define."""
+"""Optimisers and schedules by the names used in files: what their files define."""
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
+from typing import Any
+
+from fastbp.errors import ConfigTypeError, brief, not_one_of
 from fastbp.spec.named import named
 from fastbp.train import adam, optimizers
 from fastbp.train.optimizers import Optimizer
+from fastbp.train.schedules import SCHEDULES, Schedule
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {**named(optimizers), **named(adam)}
+
+
+def optimizer_named(given: Any) -> Optimizer:
+    """An optimiser unchanged, or the one of this name with its default settings."""
+    if isinstance(given, Optimizer):
+        return given
+    if not isinstance(given, str):
+        raise ConfigTypeError("optimizer", "must be an optimiser such as `fb.Adam(lr=1e-3)`", f"`{brief(given)}`")
+    if given not in OPTIMIZERS:
+        raise not_one_of("optimizer", given, OPTIMIZERS)
+    made: Any = OPTIMIZERS[given]
+    optimizer: Optimizer = made()
+    return optimizer
+
+
+def schedule_named(given: Any) -> Schedule:
+    """A schedule unchanged, or the one of this name with its default settings."""
+    if isinstance(given, Schedule):
+        return given
+    if not isinstance(given, str):
+        raise ConfigTypeError("schedule", "must be a schedule such as `fb.Cosine()`", f"`{brief(given)}`")
+    if given not in SCHEDULES:
+        raise not_one_of("schedule", given, SCHEDULES)
+    made = SCHEDULES[given]
+    needed = [f.name for f in fields(made) if f.default is MISSING and f.default_factory is MISSING]
+    if needed:
+        message = f"`schedule` must have `{needed[0]}`, such as `fb.{made.__name__}({needed[0]}=...)`"
+        raise ConfigTypeError(f"{message}, got `{given}` alone")
+    return made()

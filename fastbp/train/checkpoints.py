@@ -46,11 +46,11 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
         array, slot = arrays[name], block.slots[own]
         if array.shape != slot.shape or array.dtype != block.dtype:
             wanted = f"shape `{slot.shape}` and dtype `{block.dtype}`"
-            raise CheckpointError(f"`{name}` must have {wanted}, got `{array.shape}` and `{array.dtype}`")
+            raise CheckpointError(name, f"must have {wanted}", f"`{array.shape}` and `{array.dtype}`")
         if not np.isfinite(array).all():
-            raise CheckpointError(f"`{name}` must be finite, got NaN or infinity")
+            raise CheckpointError(name, "must be finite", "NaN or infinity")
         if (name.partition("/")[0] in squares or name.endswith(".running_var")) and (array < 0.0).any():
-            raise CheckpointError(f"`{name}` must be at least 0, got `{array.min()}`")
+            raise CheckpointError(name, "must be at least 0", f"`{array.min()}`")
     _check_position(numbers["place"], arrays["order"])
     with trainer._lock, trainer.net.parameters.changing():
         for name, (block, own) in blocks.items():
@@ -64,9 +64,9 @@ def _check_position(place: Any, order: Any) -> None:
     """Compiled code does not check the order of rows."""
     rows = order.size
     if order.dtype != np.uint32 or order.ndim != 1 or (np.sort(order) != np.arange(rows)).any():
-        raise CheckpointError("`order` must be a permutation of the rows")
+        raise CheckpointError("order", "must be a permutation of the rows")
     if place is not None and not 0 <= place["cursor"] < max(rows, 1):
-        raise CheckpointError(f"`cursor` must lie in an epoch of {rows} rows, got `{place['cursor']}`")
+        raise CheckpointError("cursor", f"must lie in an epoch of {rows} rows", f"`{place['cursor']}`")
 
 
 def _blocks(trainer: Trainer) -> dict[str, Block]:

@@ -65,9 +65,9 @@ def held_out_of(
 ) -> HeldOut | None:
     """Check the `validation` of `fit`; None without one."""
     if isinstance(metrics, str) or not isinstance(metrics, Sequence):
-        raise ConfigTypeError(f"`metrics` must be a list of names, got `{brief(metrics)}`")
+        raise ConfigTypeError("metrics", "must be a list of names", f"`{brief(metrics)}`")
     if metrics and len(net.graph.heads) > 1:
-        raise ConfigError("`metrics` must be empty for a network with several outputs")
+        raise ConfigError("metrics", "must be empty for a network with several outputs")
     several = "labels" in loss.tasks and net.outputs > 1
     for name in metrics:
         metric_named(name, loss, several)
@@ -78,7 +78,7 @@ def held_out_of(
     if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
         what = type(validation).__name__
         got = f"`{what}` of {len(validation)}" if isinstance(validation, tuple | list) else f"`{what}`"
-        raise ConfigTypeError(f"`validation` must be (X, y) or (X, y, sample_weight), got {got}")
+        raise ConfigTypeError("validation", "must be (X, y) or (X, y, sample_weight)", got)
     X, y, *rest = validation
     weights = rest[0] if rest else None
     try:
@@ -87,5 +87,5 @@ def held_out_of(
         held_out = HeldOut(loss, checked, y, weights, pace, units)
         held_out.metrics(net, metrics)  # fail before training if a metric does not fit these rows
     except (DataError, ConfigError) as error:
-        raise type(error)(f"validation: {error}") from None
+        raise error.at(place="validation") from None
     return held_out

@@ -26,7 +26,7 @@ class History:
     samples : int
         Rows trained on.
     best_epoch : int or None
-        Index of the epoch with the lowest `val_loss`, or `loss` without validation.
+        The epoch with the lowest `val_loss`, or `loss` without validation, counted from 1.
     first_step : int
         Optimiser steps that the trainer had done before.
     stopped : str
@@ -60,8 +60,8 @@ class History:
     @property
     def best_epoch(self) -> int | None:
         values = self.val_loss or self.loss
-        known = [epoch for epoch, value in enumerate(values) if value == value]  # NaN is never the best
-        return min(known, key=values.__getitem__) if known else None
+        known = [(value, epoch) for epoch, value in enumerate(values, 1) if value == value]  # NaN is never the best
+        return min(known)[1] if known else None
 
     @property
     def samples_per_second(self) -> float:

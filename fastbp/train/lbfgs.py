@@ -14,6 +14,7 @@ from fastbp.model.network import Network
 from fastbp.spec.checks import flag, from_zero, whole
 from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import Callback, callback, running
+from fastbp.train.class_weights import row_weights
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
 from fastbp.train.snapshots import Snapshots
@@ -63,11 +64,11 @@ class LBFGS(Snapshots):
         tolerance: float = 1e-8,
     ) -> None:
         if not isinstance(net, Network):
-            raise ConfigTypeError(f"`net` must be a fastbp Network, got `{type(net).__name__}`")
+            raise ConfigTypeError("net", "must be a fastbp Network", f"`{type(net).__name__}`")
         for node in net.graph.nodes:
             if node.layer.kind in ("dropout", "batch_norm"):
                 raise ConfigError(
-                    f"`net` must have the same loss at each call for L-BFGS, got one with `{node.layer!r}`"
+                    "net", "must have the same loss at each call for L-BFGS", f"one with `{node.layer!r}`"
                 )
         self.net = net
         self.loss = loss
@@ -113,12 +114,13 @@ class LBFGS(Snapshots):
             from scipy.optimize import minimize
         except ImportError:
             raise DependencyError(
-                '`LBFGS` needs SciPy, which is not installed\nhint: pip install "fastbp[lbfgs]"'
+                "`LBFGS` needs SciPy, which is not installed", hint='pip install "fastbp[lbfgs]"'
             ) from None
         if not isinstance(callbacks, list | tuple):
-            raise ConfigTypeError(f"`callbacks` must be a list of callbacks, got `{brief(callbacks)}`")
+            raise ConfigTypeError("callbacks", "must be a list of callbacks", f"`{brief(callbacks)}`")
         hooks = [callback(c) for c in callbacks]
         count = whole("epochs", epochs, 0)
+        sample_weight = row_weights(sample_weight, y)
         with self._lock:
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units)
             rows = len(self.net.checked(X, y, self._loss, sample_weight)[0])
@@ -190,12 +192,9 @@ class _Run:
         theta = intermediate_result.x
         if not np.isfinite(theta).all():
             last = of.net.graph.nodes[-1].name
-            raise DivergedError(
-                "steps must be finite; the parameters are those before the last step\n"
-                f"hint: the penalty of `weight_decay` `{of.weight_decay}` or the loss is too large to be minimised",
-                of.steps_done,
-                last,
-            )
+            message = "steps must be finite; the parameters are those before the last step"
+            hint = f"the penalty of `weight_decay` `{of.weight_decay}` or the loss is too large to be minimised"
+            raise DivergedError(message, of.steps_done, last, hint)
         of.net.flat = self.best = theta.astype(of.net.dtype)
         of.steps_done += 1
         history.loss.append(float(intermediate_result.fun) - 0.5 * float(self.decay @ (theta * theta)))

@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.spec.checks import flag, from_zero, positive
+from fastbp.spec.elsewhere import KnownWords
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class Optimizer(KnownWords):
     """Base of all optimisers.
 
     `update` is a step's formula, for readers; its twin in `fastbp.reference` is called `kind`.
@@ -35,7 +36,7 @@ class Optimizer:
             first, second = self.betas  # type: ignore[attr-defined]
         except (TypeError, ValueError):
             got = self.betas  # type: ignore[attr-defined]
-            raise ConfigTypeError(f"`{name}.betas` must be two numbers, got `{brief(got)}`") from None
+            raise ConfigTypeError(f"{name}.betas", "must be two numbers", f"`{brief(got)}`") from None
         betas = from_zero(f"{name}.betas[0]", first, 1.0), from_zero(f"{name}.betas[1]", second, 1.0)
         object.__setattr__(self, "betas", betas)
 
@@ -123,7 +124,7 @@ class SGD(Optimizer):
         self._check("momentum", from_zero, 1.0)
         self._check("nesterov", flag)
         if self.nesterov and not self.momentum:
-            raise ConfigError("`SGD.momentum` must be above 0 with `nesterov`, got `0.0`")
+            raise ConfigError("SGD.momentum", "must be above 0 with `nesterov`", "`0.0`")
 
     @property
     def kernel(self) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.numerics.exact import cos_turns, log2, power
 from fastbp.spec.checks import between, chance, positive, whole
+from fastbp.spec.elsewhere import KnownWords
 
 Array = NDArray[np.float64]
 
@@ -42,10 +43,10 @@ def _part(where: str, value: Any) -> float:
 
 def _ascending(where: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        raise ConfigTypeError(f"`{where}` must be a list of whole numbers, got `{brief(value)}`")
+        raise ConfigTypeError(where, "must be a list of whole numbers", f"`{brief(value)}`")
     numbers = tuple(_count(f"{where}[{i}]", number) for i, number in enumerate(value))
     if any(a >= b for a, b in pairwise(numbers)):
-        raise ConfigError(f"`{where}` must be ascending, got `{list(numbers)}`")
+        raise ConfigError(where, "must be ascending", f"`{list(numbers)}`")
     return numbers
 
 
@@ -62,7 +63,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(KnownWords):
     """Base of all schedules: a name in files, a linear warm-up, and factors.
 
     Parameters
@@ -90,7 +91,7 @@ class Schedule:
             object.__setattr__(self, name, CHECKS[name](self._where(name), value))
         steps = getattr(self, "steps", None)
         if steps is not None and self.warmup >= steps:
-            raise ConfigError(f"`{self._where('warmup')}` must be below `steps`, `{steps}`, got `{self.warmup}`")
+            raise ConfigError(self._where("warmup"), f"must be below `steps`, `{steps}`", f"`{self.warmup}`")
 
     def _where(self, name: str) -> str:
         return f"{type(self).__name__}.{name}"
@@ -125,7 +126,7 @@ class Schedule:
             return 0
         steps = self.steps if total is None or self.steps is not None else _steps("total", total)
         if steps is None:
-            raise ConfigError(f"`{self._where('steps')}` must be given if the length of the run is unknown, got `None`")
+            raise ConfigError(self._where("steps"), "must be given if the length of the run is unknown", "`None`")
         return max(steps - self.warmup, 1)
 
     def _curve(self, t: NDArray[np.int64], length: int) -> Array:

@@ -30,6 +30,6 @@ class Snapshots:
     def restore(self, snapshot: Snapshot) -> None:
         """Restore a snapshot."""
         if not isinstance(snapshot, Snapshot) or not snapshot.has(self.net.parameters.block):
-            raise ConfigError("`snapshot` must be one of this trainer's")
+            raise ConfigError("snapshot", "must be one of this trainer's")
         with self.net.parameters.changing():
             snapshot.put_back()

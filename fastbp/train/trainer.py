@@ -15,10 +15,13 @@ from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import team_sizes
 from fastbp.model.network import Network
 from fastbp.spec.checks import seed_of, signed, whole
+from fastbp.spec.elsewhere import known_words
 from fastbp.spec.losses import Loss
 from fastbp.train.adam import Adam
 from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.calls import LABELS, MOST_STEPS, ONE_CALL_WORK, Pace, Rates, as_read, fits_one_call
+from fastbp.train.catalogue import optimizer_named, schedule_named
+from fastbp.train.class_weights import row_weights
 from fastbp.train.held_out import held_out_of
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
@@ -35,16 +38,16 @@ class Trainer(Snapshots):
     net : Network
     loss : str or Loss
         A name such as "cross_entropy", "mse" or "huber", or a loss with settings such as ``fb.Huber(delta=0.5)``.
-    optimizer : Optimizer
-        By default ``fb.Adam(lr=1e-3)``.
+    optimizer : str or Optimizer
+        A name such as "sgd", or an optimiser with settings; by default ``fb.Adam(lr=1e-3)``.
     batch_size : int, >= 1
     threads : int, optional
         At most so many, by default one per processor of this process. Results do not depend on it, to the bit.
     seed : int, optional
         Of dropout and of the order of batches; by default the network's.
-    schedule : Schedule, optional
-        Multiplies the optimiser's learning rate at step t, counted over all steps of this trainer; without `steps` of
-        its own it ends with the current `fit` or `run`.
+    schedule : str or Schedule, optional
+        A name such as "cosine", or one with settings. Multiplies the optimiser's learning rate at step t, counted over
+        all steps of this trainer; without `steps` of its own it ends with the current `fit` or `run`.
     clip_norm : float, > 0, optional
         Limit of the norm of all gradients together.
     clip_value : float, > 0, optional
@@ -72,15 +75,16 @@ class Trainer(Snapshots):
     (True, True)
     """
 
+    @known_words
     def __init__(
         self,
         net: Network,
         loss: str | Loss = "cross_entropy",
-        optimizer: Optimizer | None = None,
+        optimizer: str | Optimizer | None = None,
         batch_size: int = 32,
         threads: int | None = None,
         seed: int | None = None,
-        schedule: Schedule | None = None,
+        schedule: str | Schedule | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         accumulate: int = 1,
@@ -91,15 +95,9 @@ class Trainer(Snapshots):
         penalty: Any = None,
     ) -> None:
         if not isinstance(net, Network):
-            raise ConfigTypeError(f"`net` must be a fastbp Network, got `{type(net).__name__}`")
-        if optimizer is None:
-            optimizer = Adam()
-        if not isinstance(optimizer, Optimizer):
-            raise ConfigTypeError(
-                f"`optimizer` must be an optimiser such as `fb.Adam(lr=1e-3)`, got `{brief(optimizer)}`"
-            )
-        if schedule is not None and not isinstance(schedule, Schedule):
-            raise ConfigTypeError(f"`schedule` must be a schedule such as `fb.Cosine()`, got `{brief(schedule)}`")
+            raise ConfigTypeError("net", "must be a fastbp Network", f"`{type(net).__name__}`")
+        optimizer = Adam() if optimizer is None else optimizer_named(optimizer)
+        schedule = None if schedule is None else schedule_named(schedule)
         self._net = net
         self._loss = loss_for(net, loss)
         self._given_loss = loss
@@ -178,7 +176,7 @@ class Trainer(Snapshots):
         old = self._optimizer
         same = type(optimizer) is type(old) and optimizer.kernel == old.kernel
         if not same or getattr(optimizer, "decay_all", False) != getattr(old, "decay_all", False):
-            raise ConfigError(f"`optimizer` must stay the same kind as `{old!r}`, got `{brief(optimizer)}`")
+            raise ConfigError("optimizer", f"must stay the same kind as `{old!r}`", f"`{brief(optimizer)}`")
         with self._lock:
             self._optimizer = optimizer
             self._update = replace(self._update, settings=optimizer.numbers())
@@ -217,7 +215,7 @@ class Trainer(Snapshots):
     def _call(self, plan: BatchPlan, count: int, epochs: int, threads: int) -> list[float]:
         """One call of compiled code, with its bookkeeping."""
         if not 0 <= self.steps_done <= MOST_STEPS - count:
-            raise ConfigError(f"`steps_done` must stay at least 0 and below 2**63, got `{self.steps_done}`")
+            raise ConfigError("steps_done", "must stay at least 0 and below 2**63", f"`{self.steps_done}`")
         parameters, lock = self.net.parameters, self.net.lock
         with lock:
             plan.refresh(parameters.version)
@@ -301,6 +299,7 @@ class Trainer(Snapshots):
             history.samples = plan.rows_since(start)
             return history
 
+    @known_words
     def fit(
         self,
         X: Any,
@@ -325,20 +324,20 @@ class Trainer(Snapshots):
             Rows for loss and metrics after each epoch.
         callbacks : list
             `fb.EarlyStopping(...)`, other callbacks, or functions f(trainer, history) called after each epoch.
-        sample_weight : array, shape (rows,), optional
-            Weight of each row.
+        sample_weight : array, shape (rows,), or "balanced", or dict of class to number, optional
+            Weight of each row; by its class, so that all classes count the same; or by its class, 1 by default.
         metrics : list of str
             Names such as "accuracy" or "r2", taken on the validation rows: `history["val_accuracy"]`.
         history : History, optional
             Resume a fit on the same rows from its history, after `load_state`; `epochs` includes the epochs done.
         """
         if not isinstance(callbacks, list | tuple):
-            raise ConfigTypeError(f"`callbacks` must be a list of callbacks, got `{brief(callbacks)}`")
+            raise ConfigTypeError("callbacks", "must be a list of callbacks", f"`{brief(callbacks)}`")
         if history is not None and not isinstance(history, History):
-            raise ConfigTypeError(f"`history` must be a History that `fit` returned, got `{brief(history)}`")
+            raise ConfigTypeError("history", "must be a History that `fit` returned", f"`{brief(history)}`")
         hooks, count = [callback(c) for c in callbacks], whole("epochs", epochs, 0)
         with self._lock:
-            x, t, top = self.net.checked(X, y, self._loss, sample_weight)
+            x, t, top = self.net.checked(X, y, self._loss, row_weights(sample_weight, y))
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units, self.threads)
             self.validating = held_out is not None
             going_on = history is not None

@@ -24,7 +24,7 @@ def _named(where: str, name: Any, net: Network) -> list[str]:
     found = [known for known in net.parameters if known == name or known.split(".")[0] == name]
     if not isinstance(name, str) or not found:
         names = ", ".join(f"`{known}`" for known in net.parameters)
-        raise ConfigError(f"`{where}` must name layers or parameters, {names}, got `{name}`")
+        raise ConfigError(where, f"must name layers or parameters, {names}", f"`{name}`")
     return found
 
 
@@ -33,7 +33,7 @@ def _factors(where: str, value: Any, net: Network) -> dict[str, float]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise ConfigTypeError(f"`{where}` must be a dict of layer or parameter to number, got `{brief(value)}`")
+        raise ConfigTypeError(where, "must be a dict of layer or parameter to number", f"`{brief(value)}`")
     out: dict[str, float] = {}
     for name, factor in sorted(value.items(), key=lambda item: "." in str(item[0])):
         number = from_zero(f"{where}[{name!r}]", factor)
@@ -65,14 +65,16 @@ def penalty_data(value: Any) -> Any:
 def loss_for(net: Network, value: str | Loss) -> Loss:
     """The loss for a network, checked against it."""
     if not net.parameters:
-        raise ConfigError("`net` must have parameters to train, such as those of `Linear` layers")
+        raise ConfigError("net", "must have parameters to train, such as those of `Linear` layers")
     loss = loss_for_outputs(value, net.graph.splits)
     for (part, _), end in zip(loss.parts, net.graph.ends, strict=True):
         if part.contains and end.kind == part.contains:
             layer = type(end).__name__
             raise ConfigError(
-                f"`loss` {part.kind} takes {part.takes} and does the {end.kind} itself, got a network that ends in"
-                f" {layer}\nhint: leave {layer} out"
+                "loss",
+                f"{part.kind} takes {part.takes} and does the {end.kind} itself",
+                f"a network that ends in {layer}",
+                hint=f"leave {layer} out",
             )
     return loss
 
@@ -82,12 +84,12 @@ def treatment_of(
 ) -> Treatment:
     """The options of each parameter."""
     if isinstance(frozen, str) or not isinstance(frozen, Sequence):
-        raise ConfigTypeError(f"`frozen` must be a list of layers or parameters, got `{brief(frozen)}`")
+        raise ConfigTypeError("frozen", "must be a list of layers or parameters", f"`{brief(frozen)}`")
     rates = _factors("lr_factors", lr_factors, net)
     decays = _factors("decay_factors", decay_factors, net)
     still = {known for name in frozen for known in _named("frozen", name, net)}
     if still == set(net.parameters):
-        raise ConfigError("`frozen` must leave a parameter to train")
+        raise ConfigError("frozen", "must leave a parameter to train")
     decaying = set(net.parameters) if getattr(optimizer, "decay_all", False) else net.graph.decaying()
     penalties = _penalties(penalty, net)
     out: dict[str, Way | None] = {}
@@ -110,8 +112,8 @@ def update_of(
     least = float(np.finfo(net.dtype).tiny)
     eps = getattr(optimizer, "eps", least)
     if eps < least:  # it would be flushed to 0, and 0 / 0 is NaN
-        where = f"`{type(optimizer).__name__}.eps`"
-        raise ConfigError(f"{where} must be at least `{least:g}` for `{net.dtype.name}`, got `{eps:g}`")
+        where, must = f"{type(optimizer).__name__}.eps", f"must be at least `{least:g}` for `{net.dtype.name}`"
+        raise ConfigError(where, must, f"`{eps:g}`")
     slots = net.parameters.block.slots
     limit = 0.0 if clip_norm is None else positive("clip_norm", clip_norm)
     batches = whole("accumulate", accumulate, 1)

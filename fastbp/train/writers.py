@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def _path(where: str, value: Any) -> Path:
     if not isinstance(value, str | Path) or not str(value):
-        raise ConfigTypeError(f"`{where}` must be a path, got `{brief(value)}`")
+        raise ConfigTypeError(where, "must be a path", f"`{brief(value)}`")
     return Path(value)
 
 
@@ -35,10 +35,10 @@ def _make_folder_of(path: Path) -> None:
 
 
 def _row(trainer: Trainer, history: History) -> dict[str, Any]:
-    """The measures of the last epoch, by name."""
+    """The measures of the last epoch, which is counted from 1, by name."""
     names = ["loss", *(["val_loss"] if trainer.validating else []), *history.metrics, "lr"]
     row = {name: history[name][-1] for name in names}
-    return {"epoch": len(history.loss) - 1, "step": trainer.steps_done, **row, "seconds": history.seconds}
+    return {"epoch": len(history.loss), "step": trainer.steps_done, **row, "seconds": history.seconds}
 
 
 class ModelCheckpoint(Callback):
@@ -83,13 +83,13 @@ class ModelCheckpoint(Callback):
             for _, name, _, _ in Formatter().parse(str(self.path)):
                 if name is not None and name not in known:
                     listed = ", ".join(f"`{n}`" for n in known)
-                    raise ConfigError(f"`ModelCheckpoint.path` may name {listed} in braces, got `{name}`")
+                    raise ConfigError("ModelCheckpoint.path", f"may name {listed} in braces", f"`{name}`")
             str(self.path).format(**fits)
         except (ValueError, IndexError, KeyError) as error:
             if isinstance(error, ConfigError):
                 raise
-            message = f"`ModelCheckpoint.path` must be a path with names in braces, got `{self.path}`"
-            raise ConfigError(message) from None
+            must = "must be a path with names in braces"
+            raise ConfigError("ModelCheckpoint.path", must, f"`{self.path}`") from None
 
     def epoch(self, trainer: Trainer, history: History) -> None:
         row = _row(trainer, history)

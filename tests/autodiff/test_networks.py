@@ -147,7 +147,7 @@ def steps(monkeypatch):
     records = Program._records
 
     def watched(self, groups):
-        seen.append([step.kernel for group in groups for step in group.steps])
+        seen.append([op.name for group in groups for op in group.ops])
         return records(self, groups)
 
     monkeypatch.setattr(Program, "_records", watched)

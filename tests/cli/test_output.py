@@ -76,7 +76,7 @@ def on_a_terminal(*arguments):
     [
         (["predict", "run", "t.csv"], 0, "=b\\x1b]0;OWNED\\x07\\x1b[2J\n"),
         (["predict", "run", "t.csv", "--keep"], 0, "a\\x1b]0;OWNED\\x07\\x1b[2J,=c,@y,predicted @y\n"),
-        (["check", "t.yaml", "--print-config"], 0, "classes: -1, =b\\x1b]0;OWNED\\x07\\x1b[2J\n"),
+        (["check", "t.yaml", "--print-config"], 0, "2 classes: -1 46%, =b\\x1b]0;OWNED\\x07\\x1b[2J 54%\n"),
         (["check", "t.yaml", "--set", "data.target=zz"], 3, "got `a\\x1b]0;OWNED\\x07\\x1b[2J`, `=c`, `@y`\n"),
         (["check", f"{TITLE}.yaml"], 2, "fastbp: \\x1b]0;OWNED\\x07\\x1b[2J.yaml: a config must be"),
         (["init", "t.csv", "-o", f"{TITLE}.yaml"], 0, "wrote \\x1b]0;OWNED\\x07\\x1b[2J.yaml; "),

@@ -25,7 +25,7 @@ run: {checkpoint_seconds: 0}
 """
 FILES = {
     *("config.yaml", "environment.json", "metrics.jsonl", "history.csv", "best.safetensors", "last.safetensors"),
-    *("checkpoint.safetensors", "curves.svg", "result.json"),
+    *("checkpoint.safetensors", "curves.svg", "confusion.svg", "calibration.svg", "result.json"),
 }
 
 
@@ -55,16 +55,16 @@ def test_a_run_leaves_everything_in_its_folder(config, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert {p.name for p in Path("run").iterdir()} == FILES
     lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in lines] == list(range(6))
+    assert [line["epoch"] for line in lines] == list(range(1, 7))
     assert list(lines[0]) == ["epoch", "loss", "val_loss", "val_accuracy", "lr"]
     assert Path("run/history.csv").read_text().splitlines()[0] == ",".join(lines[0])
     assert len(Path("run/history.csv").read_text().splitlines()) == 7
     assert err.count("epoch ") == 6
     assert "epoch 6/6 loss=" in err
     result = json.loads(Path("run/result.json").read_text())
-    best = min(range(6), key=lambda i: lines[i]["val_loss"])
+    best = min(lines, key=lambda line: line["val_loss"])["epoch"]
     assert result["best_epoch"] == best
-    assert f"best epoch {best + 1} of 6" in out
+    assert f"best epoch {best} of 6" in out
     assert "run folder run" in out
     assert Path("run/curves.svg").read_text().startswith("<svg")
     environment = json.loads(Path("run/environment.json").read_text())
@@ -76,8 +76,8 @@ def test_the_best_network_is_the_one_of_the_best_epoch(config):
     lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
     result = json.loads(Path("run/result.json").read_text())
     best = result["best_epoch"]
-    assert best < 5  # the rate is so large that the last epoch is not the best
-    assert result["metrics"]["validation"]["loss"] == lines[best]["val_loss"]
+    assert best < 6  # the rate is so large that the last epoch is not the best
+    assert result["metrics"]["validation"]["loss"] == lines[best - 1]["val_loss"]
     assert bits("run/best.safetensors") != bits("run/last.safetensors")
 
 
@@ -85,7 +85,7 @@ def test_json_is_one_object_with_what_it_came_to(config, capsys):
     assert main(["train", config, "--json"]) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
-    assert err == ""
+    assert err.count("epoch ") == 6
     assert set(found["metrics"]) == {"train", "validation", "test"}
     assert set(found["metrics"]["test"]) == {"loss", "accuracy"}
     assert Path(found["run_dir"]).parent.name == "runs"
@@ -137,7 +137,7 @@ def test_early_stopping_ends_it_and_says_so(config, capsys):
     settings += ["--set", "trainer.early_stopping={patience: 2}"]
     assert main(["train", config, "--run-dir", "run", "-q", *settings]) == 0
     result = json.loads(Path("run/result.json").read_text())
-    assert result["epochs"] == result["best_epoch"] + 3 < 80
+    assert result["epochs"] == result["best_epoch"] + 2 < 80
     assert result["stopped"] == "`val_loss` did not improve for 2 epochs"
 
 
@@ -171,7 +171,7 @@ def test_a_run_that_diverges_keeps_the_best_network_and_exits_with_4(config, cap
         ("trainer.loss=mse", 2, "`trainer.loss` must be one for classes, such as `cross_entropy`"),
         ("data={source: files, path: none.csv, target: y}", 3, "none.csv: must be a file, but does not exist"),
         (
-            "network={hidden: null, dropout: 0, layers: [{name: linear, features: 7}]}",
+            "network={hidden: null, activation: null, dropout: 0, layers: [{name: linear, features: 7}]}",
             2,
             "`network.layers` must have 3 outputs",
         ),
@@ -362,14 +362,48 @@ def test_a_lock_that_a_dead_process_left_is_nobodys(config):
     assert main(["train", "--resume", "run", "-q", "--set", "trainer.epochs=7"]) == 0
 
 
-def test_auto_finds_the_newest_run_that_is_not_finished(long):
-    settings = ["--set", "run.folder=here"]
-    assert main(["train", long, "-q", "--time-limit", "0.05", *settings]) == 75
+def test_auto_is_the_newest_run_finished_or_not(long, capsys):
+    settings = ["--set", "run.folder=here", "-q"]
+    assert main(["train", long, "--time-limit", "0.05", *settings]) == 75
     (cut,) = Path("here").iterdir()
-    assert main(["train", long, "-q", "--set", "trainer.epochs=1", *settings]) == 0
-    assert main(["train", "--resume", "auto", "-q", *settings]) == 0
+    assert main(["train", "--resume", "auto", *settings]) == 0
     assert (cut / "result.json").exists()
-    assert main(["train", "--resume", "auto", "-q", *settings]) == 2
+    assert main(["train", long, "--set", "trainer.epochs=1", *settings]) == 0
+    (newest,) = {*Path("here").iterdir()} - {cut}
+    capsys.readouterr()
+    assert main(["train", "--resume", "auto", "--set", "trainer.epochs=3", *settings]) == 0
+    assert len((newest / "metrics.jsonl").read_text().splitlines()) == 3
+    assert "nothing" not in capsys.readouterr().err
+
+
+def test_what_has_nothing_to_train_says_so(config, capsys):
+    main(["train", config, "--run-dir", "run", "-q"])
+    capsys.readouterr()
+    assert main(["train", "--resume", "run", "-q"]) == 0
+    assert capsys.readouterr().err == (
+        "fastbp: nothing was trained, as `trainer.epochs` is `6` and so many were done before\n"
+        "hint: `--set trainer.epochs=12` trains 6 more\n"
+    )
+    assert main(["train", "--resume", "run", "-q", "--set", "trainer.epochs=3"]) == 2
+    assert capsys.readouterr().err == (
+        "fastbp: --set trainer.epochs=3: `trainer.epochs` must be at least 6, the epochs begun so far, got `3`,"
+        " so nothing was trained\n"
+    )
+    assert main(["train", "--resume", "run", "-q", "--set", "trainer.epochs=7"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_that_stopped_early_says_that_nothing_is_left_to_train(config, capsys):
+    settings = ["--set", "trainer.optimizer.lr=2.0", "--set", "trainer.epochs=80"]
+    settings += ["--set", "trainer.early_stopping={patience: 2}", "-q"]
+    assert main(["train", config, "--run-dir", "run", *settings]) == 0
+    epochs = json.loads(Path("run/result.json").read_text())["epochs"]
+    capsys.readouterr()
+    assert main(["train", "--resume", "run", "-q"]) == 0
+    assert capsys.readouterr().err == (
+        f"fastbp: nothing was trained, as the run has ended after {epochs} epochs: `val_loss` did not improve for 2"
+        " epochs\nhint: another `trainer.early_stopping` goes on\n"
+    )
 
 
 def test_the_limit_of_a_call_is_of_that_call_alone(long):

@@ -115,7 +115,8 @@ CASES = {
     ),
     "task unknown": (
         data("path: a.csv\ntask: regression"),
-        "c.yaml:3: `data.task` must be one of `classes`, `labels`, `numbers`, got `regression`",
+        "c.yaml:3: `data.task` must be one of `classes`, `labels`, `numbers`, got `regression`\n"
+        "hint: here this is `numbers`",
     ),
     "task misspelt": (
         data("path: a.csv\ntask: class"),
@@ -124,16 +125,16 @@ CASES = {
     ),
     "scale unknown": (
         data("source: digits\nscale: minmax"),
-        "c.yaml:3: `data.scale` must be one of `none`, `quantile`, `robust`, `standard`, got `minmax`",
+        "c.yaml:3: `data.scale` must be one of `auto`, `none`, `quantile`, `robust`, `standard`, got `minmax`",
     ),
     "scale misspelt": (
         data("source: digits\nscale: standart"),
-        "c.yaml:3: `data.scale` must be one of `none`, `quantile`, `robust`, `standard`, got `standart`\n"
+        "c.yaml:3: `data.scale` must be one of `auto`, `none`, `quantile`, `robust`, `standard`, got `standart`\n"
         "hint: did you mean `standard`?",
     ),
     "scale null": (
         data("source: digits\nscale: null"),
-        "c.yaml:3: `data.scale` must be one of `none`, `quantile`, `robust`, `standard`, got `null`",
+        "c.yaml:3: `data.scale` must be one of `auto`, `none`, `quantile`, `robust`, `standard`, got `null`",
     ),
     "missing unknown": (
         data("source: digits\nmissing: zero"),
@@ -150,6 +151,10 @@ CASES = {
     "encode unknown": (
         data("source: digits\nencode: onehot"),
         "c.yaml:3: `data.encode` must be one of `embedding`, `one_hot`, got `onehot`\nhint: did you mean `one_hot`?",
+    ),
+    "embed_std zero": (
+        data("source: digits\nembed_std: 0"),
+        "c.yaml:3: `data.embed_std` must be above 0, got `0`",
     ),
     "rare zero": (
         data("source: digits\nrare: 0"),
@@ -206,7 +211,7 @@ CASES = {
     ),
     "column type unknown": (
         data("path: a.csv\ncolumns:\n  a: number\n  b: numbr"),
-        "c.yaml:5: `data.columns.b` must be one of `number`, `category`, `ignore`, `target`, `weight`"
+        "c.yaml:5: `data.columns.b` must be one of `number`, `category`, `date`, `words`, `ignore`, `target`, `weight`"
         ", got `numbr`\n"
         "hint: did you mean `number`?",
     ),
@@ -228,7 +233,8 @@ CASES = {
     ),
     "column scale unknown": (
         data("path: a.csv\ncolumns:\n  a:\n    type: number\n    scale: minmax"),
-        "c.yaml:6: `data.columns.a.scale` must be one of `standard`, `robust`, `quantile`, `none`, got `minmax`",
+        "c.yaml:6: `data.columns.a.scale` must be one of `auto`, `standard`, `robust`, `quantile`, `none`,"
+        " got `minmax`",
     ),
     "column missing unknown": (
         data("path: a.csv\ncolumns:\n  a:\n    missing: meen"),

@@ -39,7 +39,7 @@ CASES = {
     ),
     "activation unknown": (
         network("activation: swish"),
-        f"c.yaml:3: `network.activation` must be one of {ACTIVATIONS}, got `swish`\nhint: did you mean `mish`?",
+        f"c.yaml:3: `network.activation` must be one of {ACTIVATIONS}, got `swish`\nhint: here this is `silu`",
     ),
     "activation null": (
         network("activation:"),

@@ -57,12 +57,11 @@ CASES = {
     ),
     "lr in trainer": (
         trainer("lr: 0.1"),
-        "c.yaml:3: `trainer` must have known keys only, got `lr`\nhint: did you mean `trainer.optimizer.lr`?",
+        "c.yaml:3: `trainer` must have known keys only, got `lr`\nhint: here this is `trainer.optimizer.lr`",
     ),
     "learning_rate in trainer": (
         trainer("learning_rate: 0.1"),
-        "c.yaml:3: `trainer` must have known keys only, got `learning_rate`\n"
-        "hint: did you mean `trainer.optimizer.lr`?",
+        "c.yaml:3: `trainer` must have known keys only, got `learning_rate`\nhint: here this is `trainer.optimizer.lr`",
     ),
     "weight_decay in trainer": (
         trainer("weight_decay: 0.1"),

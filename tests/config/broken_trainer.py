@@ -45,6 +45,10 @@ CASES = {
         trainer("clip_value: -1"),
         "c.yaml:3: `trainer.clip_value` must be above 0, got `-1`",
     ),
+    "class_weight another word": (
+        trainer("class_weight: even"),
+        "c.yaml:3: `trainer.class_weight` must be one of `balanced`, got `even`",
+    ),
     "accumulate zero": (
         trainer("accumulate: 0"),
         "c.yaml:3: `trainer.accumulate` must be at least 1, got `0`",
@@ -114,7 +118,7 @@ CASES = {
     ),
     "metric unknown": (
         trainer("metrics: [auc]"),
-        f"c.yaml:3: `trainer.metrics[0]` must be one of {METRICS}, got `auc`\nhint: did you mean `roc_auc`?",
+        f"c.yaml:3: `trainer.metrics[0]` must be one of {METRICS}, got `auc`\nhint: here this is `roc_auc`",
     ),
     "metric a number": (
         trainer("metrics: [1]"),
@@ -127,13 +131,14 @@ CASES = {
     "metric of another loss": (
         trainer("metrics: [accuracy, r2]"),
         "c.yaml:3: `trainer.metrics[1]` must be one of `accuracy`, `top_k`, `balanced_accuracy`, "
-        "`f1_macro`, `f1_micro`, `f1_weighted`, `precision`, `recall`, `log_loss`, `roc_auc` "
+        "`f1_macro`, `f1_micro`, `f1_weighted`, `precision`, `recall`, `log_loss`, `roc_auc`, "
+        "`average_precision`, `brier`, `calibration_error` "
         "with loss `cross_entropy` and classes, got `r2`",
     ),
     "metric of a loss that is said": (
         "data: {source: friedman}\ntrainer:\n  loss: mae\n  metrics: [accuracy]\n",
         "c.yaml:4: `trainer.metrics[0]` must be one of `r2`, `mse`, `rmse`, `mae`, `mape`, "
-        "`explained_variance` with loss `mae` and numbers, got `accuracy`",
+        "`explained_variance`, `median_error` with loss `mae` and numbers, got `accuracy`",
     ),
     "monitor misspelt": (
         trainer("monitor: val_los"),

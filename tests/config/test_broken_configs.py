@@ -44,6 +44,9 @@ CASES = {
 }
 
 
+KEYS = {key.path.split(".")[0] for key in keys()} | {key.split(".")[0] for key in SECTIONS}
+
+
 def written(folder, text, message):
     """The file of a case, whose name the message begins with."""
     name = message.split(":")[0]
@@ -61,6 +64,23 @@ def test_a_broken_config_is_answered_with_one_sentence(case, tmp_path, monkeypat
     out, err = capsys.readouterr()
     assert err == f"fastbp: {message}\n"
     assert out == ""
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_its_fields_are_the_parts_of_the_sentence(case, tmp_path, monkeypatch, capsys):
+    text, message = CASES[case]
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    monkeypatch.setattr("fastbp.cli.main.code_of", seen.append)
+    main(["check", written(tmp_path, text, message)])
+    (error,) = seen
+    first, *hints = message.split("\n")
+    assert error.hint == (hints[0].removeprefix("hint: ") if hints else None)
+    where, got = f"`{error.where}` " if error.where else "", f", got {error.got}" if error.got else ""
+    assert first == f"{error.place}: {where}{error.must}{got}"
+    assert ", got " not in error.must
+    # In front of a name of Python's stands the key that it is within.
+    assert error.where is None or error.where.split(".")[0].split("[")[0] in KEYS or error.place.endswith("`")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastbp.config.check import checked
-from fastbp.config.text import as_yaml, merge, override, parse
+from fastbp.config.merging import merge, override, overrides
+from fastbp.config.text import as_yaml, parse
 from fastbp.errors import ConfigError
 
 
@@ -281,3 +282,50 @@ def test_what_is_written_is_short_and_in_order():
     assert as_yaml(data) == (
         "name: a\nnetwork:\n  hidden: [64, 32]\n  layers:\n    - name: relu\nlr: 0.001\n'no': 'no'\nx: \"1\"\n"
     )
+
+
+@pytest.mark.parametrize(
+    "expressions",
+    [
+        ["trainer.optimizer.lr=1e30", "trainer.optimizer.name=sgd"],
+        ["trainer.optimizer.name=sgd", "trainer.optimizer.lr=1e30"],
+        ["trainer.optimizer=sgd", "trainer.optimizer.lr=1e30"],
+        ["trainer.optimizer.lr=1e30", "trainer.optimizer=sgd"],
+        ["trainer.optimizer={lr: 1e30}", "trainer.optimizer.name=sgd"],
+        ["trainer.optimizer={name: sgd, lr: 1e30}"],
+    ],
+    ids=str,
+)
+def test_no_setting_is_lost_whatever_the_order(expressions):
+    below = parse("trainer: {epochs: 2, optimizer: {name: adam, lr: 0.1, eps: 1e-6}}")
+    found = merge(below, overrides(expressions))
+    assert found.data == {"trainer": {"epochs": 2, "optimizer": {"name": "sgd", "lr": 1e30}}}
+    assert found.place(("trainer", "optimizer", "lr")) == f"--set {next(e for e in expressions if 'lr' in e)}"
+
+
+@pytest.mark.parametrize("over", ["trainer: {optimizer: adam}", "trainer: {optimizer: {name: adam}}"])
+def test_the_name_that_is_there_keeps_its_settings(over):
+    optimizer = {"name": "adam", "lr": 0.1}
+    assert laid("trainer: {optimizer: {name: adam, lr: 0.1}}", over).data == {"trainer": {"optimizer": optimizer}}
+
+
+@pytest.mark.parametrize(
+    ("expressions", "message"),
+    [
+        (["seed=1", "seed=2"], "`--set` must give `seed` once, got `1` and `2`"),
+        (["seed=1", "seed=1"], "`--set` must give `seed` once, got `1` and `1`"),
+        (["a.b=1", "a=null"], "`--set` must give `a` once, got a map and `null`"),
+        (["a={b: 1}", "a.b=2"], "`--set` must give `a.b` once, got `1` and `2`"),
+        (["a=[1]", "a=[2]"], "`--set` must give `a` once, got a list and a list"),
+        (
+            ["trainer.loss=mse", "trainer.loss={name: huber, delta: 1}"],
+            "`--set` must give `trainer.loss.name` once, got `mse` and `huber`",
+        ),
+    ],
+)  # fmt: skip
+def test_a_setting_that_is_given_twice_is_refused(expressions, message):
+    for order in (expressions, expressions[::-1]):
+        with pytest.raises(ConfigError) as info:
+            overrides(order)
+        if order is expressions:
+            assert str(info.value) == message

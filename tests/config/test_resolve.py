@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from fastbp.cli.main import main
-from fastbp.config.build import LBFGSSettings, layers_of, plan_of
+from fastbp.config.build import LBFGSSettings, layers_of, network_of, plan_of
 from fastbp.config.resolve import FREE, changes
 from fastbp.config.schema import SECTIONS
 from fastbp.config.text import parse
@@ -223,6 +223,24 @@ def test_a_table_with_learned_tables_resolves_to_itself(tmp_path, monkeypatch, c
     assert parse(printed(tmp_path / "c.yaml", capsys)).data == first
     graph = layers_of(plan_of(parse((tmp_path / "c.yaml").read_text())), 2, 2, {0: (3, 2)})
     assert [node.layer.kind for node in graph.nodes] == ["embedding", "linear", "relu", "linear"]
+
+
+@pytest.mark.parametrize(
+    ("data", "network", "deviation"),
+    [
+        ("{}", "{hidden: [4]}", 0.03),
+        ("{embed_std: 2.5}", "{hidden: [4]}", 2.5),
+        ("{embed_std: 2.5}", "{layers: [{name: linear, features: 2}]}", 2.5),
+        ("{embed_std: 2.5}", "{layers: [{name: embedding, columns: {0: [900, 7]}}, {name: linear, features: 2}]}", 1.0),
+    ],
+    ids=["default", "set", "before layers", "a layer of its own"],
+)
+def test_learned_tables_start_with_their_deviation(data, network, deviation):
+    data = data.replace("{", "{source: digits, ", 1)
+    plan = plan_of(parse(f"data: {data}\nnetwork: {network}\n"))
+    table = network_of(plan, 2, 2, {0: (900, 7)}).parameters["0.column0"]
+    assert table.std() == pytest.approx(deviation, rel=0.05)
+    assert abs(table.mean()) < 0.05 * deviation
 
 
 # What may differ when a run goes on

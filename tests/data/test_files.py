@@ -215,6 +215,7 @@ def test_tables_of_polars(tmp_path, ending):
     pl = pytest.importorskip("polars")
     import datetime
 
+    east = datetime.timezone(datetime.timedelta(hours=1))
     table = pl.DataFrame(
         {
             "whole": [1, None, 3],
@@ -222,6 +223,9 @@ def test_tables_of_polars(tmp_path, ending):
             "text": ["a", None, "b"],
             "truth": [True, False, None],
             "day": [datetime.date(2020, 1, 2)] * 3,
+            "moment": [datetime.datetime(2020, 1, 2, 10, 30, tzinfo=east), None, None],
+            "clock": [datetime.time(10, 30, 0, 5), None, None],
+            "time": [datetime.timedelta(hours=1.5, milliseconds=250), None, None],
             "kind": pl.Series(["u", "v", "u"], dtype=pl.Categorical),
             "nothing": [None, None, None],
         }
@@ -239,7 +243,13 @@ def test_tables_of_polars(tmp_path, ending):
         assert np.array_equal(frame.columns[name].values, values, equal_nan=True)
         assert frame.columns[name].values.dtype == np.float64
     assert frame.columns["text"].values.tolist() == ["a", None, "b"]
-    assert frame.columns["day"].values.tolist() == ["2020-01-02"] * 3
+    assert frame.columns["day"].values.dtype == "datetime64[us]"
+    assert frame.columns["day"].values.tolist() == [datetime.datetime(2020, 1, 2)] * 3
+    assert frame.texts("day").tolist() == ["2020-01-02 00:00:00"] * 3
+    assert frame.columns["moment"].values.astype(str).tolist() == ["2020-01-02T09:30:00.000000", "NaT", "NaT"]
+    assert frame.texts("moment").tolist() == ["2020-01-02 09:30:00", None, None]
+    assert frame.columns["clock"].values.astype(str).tolist() == ["1970-01-01T10:30:00.000005", "NaT", "NaT"]
+    assert np.array_equal(frame.columns["time"].values, [5400.25, nan, nan], equal_nan=True)
     assert frame.columns["kind"].values.tolist() == ["u", "v", "u"]
     assert frame.place(1) == f"{path}: row 1: "
 

@@ -6,8 +6,10 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from fastbp.data.categories import Category
 from fastbp.data.frame import Column, Frame
-from fastbp.data.inputs import QUANTILES, SCALES, Category, Inputs, Numbers
+from fastbp.data.inputs import Inputs
+from fastbp.data.numbers import QUANTILES, SCALES, Numbers
 from fastbp.data.stored import Stored
 from fastbp.errors import DataError
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fastbp.data.frame import Column, Frame
-from fastbp.data.inputs import Inputs, Numbers
+from fastbp.data.inputs import Inputs
+from fastbp.data.numbers import Numbers
 from fastbp.data.outputs import Outputs
 from fastbp.data.prepare import LOSS_OF
 from fastbp.data.recipe import Recipe

@@ -6,7 +6,8 @@ import pytest
 from fastbp.config.schema import Data, Split
 from fastbp.data import digits
 from fastbp.data.frame import Column, Frame
-from fastbp.data.prepare import column_settings, prepare, task_of
+from fastbp.data.plan import column_settings
+from fastbp.data.prepare import prepare, task_of
 from fastbp.data.synthetic import SYNTHETIC
 from fastbp.errors import ConfigError, DataError, DataWarning
 from fastbp.spec.catalogue import loss_of
@@ -177,7 +178,7 @@ def test_stratified_parts_are_for_classes(tmp_path):
 
 
 def test_folds_validate_on_each_row_once(tmp_path):
-    path = str(write(tmp_path, age=[str(i) for i in range(100)]))
+    path = str(write(tmp_path, age=[str(i * 37 % 100) for i in range(100)]))
     seen = []
     for fold in range(4):
         said = Split(folds=4, fold=fold, test=0.2)
@@ -248,6 +249,14 @@ SETTINGS = {
     "endless": ({"size": float("inf")}, "`data.columns.a.size` must be a whole number, at least 1, got `inf`"),
     "value": ({"value": "x"}, "`data.columns.a.value` must be a finite number, got `x`"),
     "true": ({"value": True}, "`data.columns.a.value` must be a finite number, got `True`"),
+    "a date's value": ({"type": "date", "value": 1}, "`data.columns.a.value` must not be given with type `date`"),
+    "words' scale": ({"type": "words", "scale": "none"}, "`data.columns.a.scale` must not be given with type `words`"),
+    "a unit": ({"unit": "s"}, "`data.columns.a.unit` must be given with type `date` only"),
+    "an order": ({"type": "category", "order": "day"}, "`data.columns.a.order` must be given with type `date` only"),
+    "a constant date": (
+        {"type": "date", "missing": "constant"},
+        "`data.columns.a.missing` must be `mean`, `median` or `refuse` with type `date`, got `constant`",
+    ),
     "nan": ({"value": float("nan")}, "`data.columns.a.value` must be a finite number, got `nan`"),
 }
 

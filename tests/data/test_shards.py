@@ -80,7 +80,7 @@ def test_large_matrices_stay_in_their_files(small):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "float64"])
-@pytest.mark.parametrize("scale", ["standard", "none"])
+@pytest.mark.parametrize("scale", ["standard", "auto", "none"])
 @pytest.mark.parametrize(("missing", "indicator"), [("mean", True), ("constant", False)])
 @pytest.mark.parametrize("real", ["float32", "float64"])
 def test_streamed_rows_have_the_bits_of_rows_in_memory(tmp_path, monkeypatch, dtype, scale, missing, indicator, real):
@@ -98,6 +98,14 @@ def test_streamed_rows_have_the_bits_of_rows_in_memory(tmp_path, monkeypatch, dt
         assert found.parts[name].X.dtype == real
         assert found.parts[name].X.tobytes() == part.X.tobytes()
         assert np.array_equal(found.parts[name].y, part.y)
+
+
+def test_heavy_tails_are_standardised_outside_memory(tmp_path, monkeypatch):
+    X, y = numbers("float32")
+    data = Data(path=folder(tmp_path, np.exp(X / 9.0), y), scale="auto")
+    assert "quantile" in prepare(data, 0, "float32").recipe.inputs.parts[0].scale
+    monkeypatch.setattr(shards, "SHARE", 0.0)
+    assert prepare(data, 0, "float32").recipe.inputs.parts[0].scale == "standard"
 
 
 @pytest.mark.parametrize("pair", [1, 2], ids=["one pair", "two pairs"])

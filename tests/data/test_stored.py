@@ -8,8 +8,10 @@ import random
 import numpy as np
 import pytest
 
+from fastbp.data.categories import Category
 from fastbp.data.frame import Column, Frame
-from fastbp.data.inputs import Category, Inputs, Numbers
+from fastbp.data.inputs import Inputs
+from fastbp.data.numbers import Numbers
 from fastbp.data.outputs import Outputs
 from fastbp.data.prepare import LOSS_OF
 from fastbp.data.recipe import Recipe
@@ -77,7 +79,7 @@ BROKEN = [
     (3, "`inputs` must be a list, got `3`", ("inputs",)),
     (7, "`inputs[0]` must be an object, got `7`", IN),
     (..., "`inputs[0]` must have `kind`", (*IN, "kind")),
-    ("text", "`inputs[0].kind` must be one of `numbers`, `category`, got `text`", (*IN, "kind")),
+    ("text", "`inputs[0].kind` must be one of `numbers`, `category`, `dates`, `words`, got `text`", (*IN, "kind")),
     ([1], "`inputs[0].kind` must be a text, got a list", (*IN, "kind")),
     (..., "`inputs[0]` must have `knots`", (*IN, "knots")),
     (5, "`inputs[1].name` must be a text, got `5`", (*QUANTILE, "name")),

@@ -127,9 +127,9 @@ WARNING = (
 )
 
 
-def broken(folder, *breaks):
+def broken(folder, *breaks, **variables):
     code = BROKEN.replace("BREAK", "\n".join(f"break_{one}" for one in breaks))
-    return json.loads(run(code, FASTBP_CACHE_DIR=str(folder)))
+    return json.loads(run(code, FASTBP_CACHE_DIR=str(folder), **variables))
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +163,11 @@ def test_a_kernel_that_computes_wrong_numbers_here_is_replaced_with_one_warning(
     assert pipeline == "plain"
     again = broken(folder)  # what was found is kept
     assert again == [right, warned, "plain", []]
+
+
+def test_a_wrong_kernel_is_replaced_where_plans_are_checked_too(right, folder):
+    gradient, warned, pipeline, _ = broken(folder, ("weights", "float32", "fast"), FASTBP_PLAN="check")
+    assert (gradient, warned, pipeline) == (right, [WARNING.format("weights", "gradients")], "plain")
 
 
 def test_a_kernel_that_is_wrong_without_optimisation_too_is_an_error_each_time(folder):

@@ -16,9 +16,9 @@ train, batch 64, 2 workers, float32
 phase 0  rows in blocks of 32  -> backward
   0 gather         X                            -> b1 (64)
   1 product        b1 (64), 0.weight, 0.bias    -> b2 (128)  epilogue relu
-  2 product        b2 (128), 2.weight, 2.bias   -> b3 (10)
-  3 cross_entropy  b3 (10)                      -> b4 (10)
-  4 product        b4 (10), 2.weightᵀ, b2 (128) -> b5 (128)  epilogue relu_vjp
+  2 product        b2 (128), 2.weight, 2.bias   -> b3 (128)
+  3 cross_entropy  b3 (128)                     -> b4 (10)
+  4 product        b4 (10), 2.weightᵀ, b2 (128) -> b3 (128)  epilogue relu_vjp
 phase 1  weights: 0.weight 2, 2.weight 2  -> check
 phase 2  weights: 0.weight 2, 2.weight 2  -> step"""
 

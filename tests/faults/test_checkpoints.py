@@ -98,7 +98,12 @@ def test_a_checkpoint_of_an_older_version_goes_on_with_a_note(folder, whole, tmp
     path = tmp_path / "new"
     path.write_bytes(whole.to_bytes())
     with safe_open(str(path), framework="numpy") as file:
-        words = {"format": FORMATS[1], "run": file.metadata()["run"]}
+        run = json.loads(file.metadata()["run"])
+    run["best"]["epoch"] -= 1  # counted from 0 then
+    for state in run["callbacks"].values():
+        if "best_epoch" in state:
+            state["best_epoch"] -= 1
+    words = {"format": FORMATS[-1], "run": json.dumps(run)}
     (target / "checkpoint.safetensors").write_bytes(safetensors(whole.arrays, words))
     with pytest.warns(UserWarning, match="has no checksum"):
         assert main(["train", "--resume", str(target), "-q"]) == 0
@@ -225,7 +230,8 @@ WRONG = {
     "best without statistics": (without("best/states"), "no `best/states`"),
     "another best": (best(value=1e-3), "`0.001` as the best `val_loss`"),
     "best that is to come": (best(epoch=4), "epoch `4` as the best of"),
-    "best of no epoch": (best(epoch=-1), "epoch `-1` as the best of"),
+    "best of no epoch": (best(epoch=0), "epoch `0` as the best of"),
+    "best before the first epoch": (best(epoch=-1), "epoch `-1` as the best of"),
     "fewer losses": (lambda c: c.history.loss.clear(), "of `lr`, where there must be 0"),
     "fewer rates": (lambda c: c.history.lr.pop(), "of `lr`, where there must be"),
     "fewer validation losses": (history(val_loss=[]), "0 of `val_loss`, where there must be"),
@@ -264,7 +270,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_sentence(name, folder,
 )
 def test_words_that_are_no_checkpoint_are_refused(words, folder, whole, capsys):
     arrays = dict(whole.arrays)
-    (folder / "checkpoint.safetensors").write_bytes(safetensors(arrays, {"format": FORMATS[1], "run": words}))
+    (folder / "checkpoint.safetensors").write_bytes(safetensors(arrays, {"format": FORMATS[-1], "run": words}))
     with pytest.warns(UserWarning, match="has no checksum"):
         assert "must be a valid checkpoint: " in refused(folder, capsys)
 

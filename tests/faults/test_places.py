@@ -39,7 +39,7 @@ COMMANDS = {
     "help": ["--help"],
     "version": ["--version"],
     "train": ["train", "CONFIG", "-q", "--run-dir", "NEW"],
-    "train-json": ["train", "CONFIG", "--json", "--run-dir", "NEW"],
+    "train-json": ["train", "CONFIG", "--json", "-q", "--run-dir", "NEW"],
     "train-loud": ["train", "CONFIG", "-v", "--run-dir", "NEW"],
     "print-config": ["train", "CONFIG", "--print-config"],
     "predict": ["predict", "RUN", "TABLE"],

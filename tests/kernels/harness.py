@@ -120,6 +120,7 @@ class Panels(Buffer):
     width: int
     count: int
     dtype: np.dtype[Any]
+    row: int = LINE
 
     def lines(self) -> Array:
         """(rows, P * panels): what stands in the rows, padding too."""

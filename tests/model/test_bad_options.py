@@ -308,8 +308,8 @@ SENTENCES = [
     (lambda: fb.MultiStep([0, 2]), "`MultiStep.milestones[0]` must be at least 1, got `0`"),
     (lambda: fb.MultiStep("12"), "TypeError `MultiStep.milestones` must be a list of whole numbers, got `'12'`"),
     (
-        lambda: trainer(schedule="cosine"),
-        "TypeError `schedule` must be a schedule such as `fb.Cosine()`, got `'cosine'`",
+        lambda: trainer(schedule=0.5),
+        "TypeError `schedule` must be a schedule such as `fb.Cosine()`, got `0.5`",
     ),
     (
         lambda: trainer(schedule=fb.Cosine()).step(X, Y),

@@ -1,5 +1,6 @@
 """A run that goes on with other settings, as far as those may change, and that is killed while it does."""
 
+import contextlib
 import json
 
 import pytest
@@ -54,6 +55,30 @@ def test_more_patience_is_not_forgotten_by_a_kill_before_the_first_checkpoint_th
     assert run("--resume", tmp_path / "killed") == 0
     assert ended(tmp_path / "killed") == ended(tmp_path / "whole")
     assert json.loads((tmp_path / "killed" / "result.json").read_text())["epochs"] > first
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["more epochs", "killed before its first checkpoint"])
+def test_a_run_from_before_there_was_a_key_for_learned_tables_keeps_its_own(early, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text(
+        "c,y\n" + "\n".join(f"{'abcde'[i % 5]},{'uv'[i % 5 % 2]}" for i in range(90)) + "\n"
+    )
+    (tmp_path / "c.yaml").write_text(
+        "data: {path: t.csv, target: y, encode: embedding, embed_std: 1.0}\ntrainer: {epochs: 3}\n"
+    )
+    more = ["--set", "trainer.epochs=5"]
+    assert run("c.yaml", *more, "--run-dir", "whole") == 0
+    with monkeypatch.context() as patch:
+        if early:
+            patch.setattr(Training, "begin", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed) if early else contextlib.nullcontext():
+            run("c.yaml", "--run-dir", "old")
+    path = tmp_path / "old" / "config.yaml"
+    kept = [line for line in path.read_text().splitlines() if "embed_std" not in line]
+    path.write_text("\n".join(kept) + "\n")
+    assert run("--resume", "old", *more) == 0
+    assert ended(tmp_path / "old") == ended(tmp_path / "whole")
+    assert "  embed_std: 1.0\n" in path.read_text()
 
 
 @pytest.mark.parametrize("limit", [[], ["--time-limit", "0.000001"]], ids=["finished", "stopped"])

@@ -51,7 +51,7 @@ def test_a_result_with_another_value(run, key, value, capsys):
     assert capsys.readouterr().err == "fastbp: `run/result.json` must be JSON as a run writes it\n"
 
 
-@pytest.mark.parametrize("best", [99, -1])
+@pytest.mark.parametrize("best", [99, 0, -1])
 def test_a_best_epoch_that_is_not_there_marks_none(run, best, capsys):
     found = json.loads((run / "result.json").read_text())
     (run / "result.json").write_text(json.dumps({**found, "best_epoch": best}))
@@ -60,10 +60,10 @@ def test_a_best_epoch_that_is_not_there_marks_none(run, best, capsys):
 
 
 LINES = [
-    *(b"[]", b"3", b"null", b'"a"', b"{}", b"\xff", b'{"epoch": 7, "loss": 1, "lr": 1}', b'{"epoch": 1, "loss": 1}'),
-    *(b'{"epoch": 1, "loss": "a", "lr": 1}', b'{"epoch": 1, "loss": 1e999, "lr": 1}'),
-    b'{"epoch": 1, "loss": [], "lr": 1}',
-    b'{"epoch": 1, "loss": %s, "lr": 1}' % (b"1" * 400),
+    *(b"[]", b"3", b"null", b'"a"', b"{}", b"\xff", b'{"epoch": 8, "loss": 1, "lr": 1}', b'{"epoch": 2, "loss": 1}'),
+    *(b'{"epoch": 2, "loss": "a", "lr": 1}', b'{"epoch": 2, "loss": 1e999, "lr": 1}'),
+    b'{"epoch": 2, "loss": [], "lr": 1}',
+    b'{"epoch": 2, "loss": %s, "lr": 1}' % (b"1" * 400),
 ]  # fmt: skip
 
 
@@ -80,6 +80,39 @@ def test_epochs_that_no_run_wrote(run, content, capsys):
 
 def test_half_a_line_at_the_end_is_none(run, capsys):
     text = (run / "metrics.jsonl").read_text()
-    (run / "metrics.jsonl").write_text(text + '{"epoch": 3, "lo')
+    (run / "metrics.jsonl").write_text(text + '{"epoch": 4, "lo')
     assert main(["show", "run", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["epochs"]) == 3
+
+
+def as_before(run):
+    """The files of a run as the version wrote them that counted epochs from 0."""
+    found = json.loads((run / "result.json").read_text())
+    del found["format"]
+    (run / "result.json").write_text(json.dumps({**found, "best_epoch": found["best_epoch"] - 1}))
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    told = [json.dumps({**row, "epoch": row["epoch"] - 1}) + "\n" for row in rows]
+    (run / "metrics.jsonl").write_text("".join(told))
+
+
+def test_epochs_that_an_older_version_counted_from_0_are_counted_from_1(run, capsys):
+    assert main(["show", "run", "--json"]) == 0
+    now = capsys.readouterr().out
+    as_before(run)
+    assert json.loads((run / "metrics.jsonl").read_text().splitlines()[0])["epoch"] == 0
+    assert main(["show", "run", "--json"]) == 0
+    old = json.loads(capsys.readouterr().out)
+    now = json.loads(now)
+    assert [row["epoch"] for row in old["epochs"]] == [1, 2, 3]
+    assert old["epochs"] == now["epochs"]
+    assert old["result"]["best_epoch"] == now["result"]["best_epoch"]
+
+
+def test_a_run_of_an_older_version_goes_on_and_counts_from_1(run, capsys):
+    as_before(run)
+    assert main(["train", "--resume", "run", "-q", "--set", "trainer.epochs=5"]) == 0
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
+    best = min(rows, key=lambda row: row["val_loss"])["epoch"]
+    assert json.loads((run / "result.json").read_text())["best_epoch"] == best
+    assert (run / "history.csv").read_text().splitlines()[-1].startswith("5,")

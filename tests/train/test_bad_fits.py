@@ -12,7 +12,8 @@ T = np.full((6, 3), 0.25, np.float32)
 LABELS = ["cross_entropy", "multi_margin"]
 ALL_METRICS = (
     "`accuracy`, `top_k`, `balanced_accuracy`, `f1_macro`, `f1_micro`, `f1_weighted`, `precision`, `recall`, "
-    "`log_loss`, `roc_auc`, `r2`, `mse`, `rmse`, `mae`, `mape`, `explained_variance`"
+    "`log_loss`, `roc_auc`, `average_precision`, `brier`, `calibration_error`, "
+    "`r2`, `mse`, `rmse`, `mae`, `mape`, `explained_variance`, `median_error`"
 )
 
 
@@ -171,7 +172,7 @@ def test_what_is_measured_can_be(settings, kind, message):
 @pytest.mark.parametrize(
     ("loss", "metric", "fit"),
     [
-        ("mse", "accuracy", "`r2`, `mse`, `rmse`, `mae`, `mape`, `explained_variance`"),
+        ("mse", "accuracy", "`r2`, `mse`, `rmse`, `mae`, `mape`, `explained_variance`, `median_error`"),
         ("multi_margin", "log_loss", None),
         ("cross_entropy", "rmse", None),
     ],

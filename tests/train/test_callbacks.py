@@ -60,7 +60,7 @@ def test_the_better_way_is_known_for_every_metric(metric, mode, values, best, mo
     stop = fb.EarlyStopping(2, monitor=f"val_{metric}", mode=mode)
     history = training.fit(X, y, epochs=5, validation=held_out, metrics=[metric], callbacks=[stop])
     assert history[f"val_{metric}"] == values[:4]
-    assert (stop.best_epoch, stop.best) == (best, values[best])
+    assert (stop.best_epoch, stop.best) == (best + 1, values[best])
     assert history.stopped == f"`val_{metric}` did not improve for 2 epochs"
 
 
@@ -70,7 +70,7 @@ def test_a_loss_that_rises_is_better_where_mode_says_so(monitor, monkeypatch):
     training, X, y, held_out = setting(optimizer=fb.SGD(1.0 if monitor == "loss" else 1e-3))
     stop = fb.EarlyStopping(2, monitor=monitor, mode="max")
     history = training.fit(X, y, epochs=5, validation=held_out, callbacks=[stop])
-    assert stop.best_epoch == int(np.argmax(history[monitor]))
+    assert stop.best_epoch == int(np.argmax(history[monitor])) + 1
 
 
 @pytest.mark.parametrize(("patience", "epochs"), [(0, 2), (1, 2), (2, 3)])
@@ -86,7 +86,7 @@ def test_min_delta_counts_towards_what_is_better(monkeypatch):
     training, X, y, held_out = setting()
     stop = fb.EarlyStopping(3, min_delta=0.1, monitor="val_accuracy")
     training.fit(X, y, epochs=5, validation=held_out, metrics=["accuracy"], callbacks=[stop])
-    assert (stop.best_epoch, stop.best) == (3, 0.65)
+    assert (stop.best_epoch, stop.best) == (4, 0.65)
 
 
 @every_dtype

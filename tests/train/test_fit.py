@@ -47,7 +47,7 @@ def test_a_history_tells_what_was_done(dtype):
     assert (history.steps, history.samples, history.stopped) == (12, 160, "")
     assert history["loss"] is history.loss
     assert history["val_loss"] is history.val_loss
-    assert history.best_epoch == int(np.argmin(history.val_loss))
+    assert history.best_epoch == int(np.argmin(history.val_loss)) + 1
     assert history.seconds > 0
     assert history.samples_per_second == history.samples / history.seconds
     assert repr(history) == (
@@ -65,7 +65,7 @@ def test_each_history_is_of_its_own_call():
     assert (len(first.loss), len(second.loss)) == (2, 3)
     assert second.loss[-1] < first.loss[0]
     assert first.val_loss == []
-    assert first.best_epoch == int(np.argmin(first.loss))
+    assert first.best_epoch == int(np.argmin(first.loss)) + 1
 
 
 def test_the_samples_of_a_run_are_the_rows_it_trained_on():
@@ -170,7 +170,7 @@ def test_a_fit_stops_after_as_many_epochs_without_improvement_as_patience(patien
     stop = fb.EarlyStopping(patience)
     history = trainer.fit(X, y, epochs=len(values), validation=held_out, callbacks=[recorder, stop])
     assert history.val_loss == values[:epochs]
-    assert (stop.best_epoch, stop.best) == (best, values[best])
+    assert (stop.best_epoch, stop.best) == (best + 1, values[best])
     assert history.stopped == (
         "" if epochs == len(values) else f"`val_loss` did not improve for {epochs - 1 - best} epochs"
     )
@@ -183,13 +183,13 @@ def test_the_best_parameters_come_back_for_every_derivative_too(dtype):
     recorder = Recorder()
     history = trainer.fit(X, y, epochs=200, validation=held_out, callbacks=[recorder, fb.EarlyStopping(3)])
     best = history.best_epoch
-    assert len(history.loss) == best + 4 < 200
-    assert trainer.net.flat.tobytes() == recorder.weights[best].tobytes()
+    assert len(history.loss) == best + 3 < 200
+    assert trainer.net.flat.tobytes() == recorder.weights[best - 1].tobytes()
     again = fb.mlp([5, 16, 3], activation="tanh", dtype=dtype)
-    again.flat = recorder.weights[best]
+    again.flat = recorder.weights[best - 1]
     u = data(again, 40, "mse")[1]
     assert np.array_equal(trainer.net.vjp(X, u), again.vjp(X, u))
-    assert trainer.net.evaluate(*held_out) == history.val_loss[best]
+    assert trainer.net.evaluate(*held_out) == history.val_loss[best - 1]
 
 
 def test_the_last_parameters_stay_where_the_best_are_not_wanted_back(monkeypatch):
@@ -221,7 +221,7 @@ def test_nan_is_no_improvement(monkeypatch):
     trainer, X, y, held_out = setting()
     stop = fb.EarlyStopping(2)
     trainer.fit(X, y, epochs=5, validation=held_out, callbacks=[stop])
-    assert (stop.best_epoch, stop.best) == (1, 2.0)
+    assert (stop.best_epoch, stop.best) == (2, 2.0)
 
 
 def test_an_early_stopping_may_be_used_again(monkeypatch):

@@ -349,14 +349,15 @@ def test_bad_input_is_refused_in_one_sentence(function, arguments, options, erro
 # The registry
 
 FOR_CLASSES = ["accuracy", "top_k", "balanced_accuracy", "f1_macro", "f1_micro", "f1_weighted", "precision", "recall"]
-NAMES = [*FOR_CLASSES, "log_loss", "roc_auc", "r2", "mse", "rmse", "mae", "mape", "explained_variance"]
+PROBABLE = ["log_loss", "roc_auc", "average_precision", "brier", "calibration_error"]
+NAMES = [*FOR_CLASSES, *PROBABLE, "r2", "mse", "rmse", "mae", "mape", "explained_variance", "median_error"]
 LIST = ", ".join(f"`{name}`" for name in NAMES)
 
 
 def test_the_registry_names_every_metric_and_what_is_better():
     assert list(m.METRICS) == NAMES
     lower = [name for name, metric in m.METRICS.items() if not metric.higher_is_better]
-    assert lower == ["log_loss", "mse", "rmse", "mae", "mape"]
+    assert lower == ["log_loss", "brier", "calibration_error", "mse", "rmse", "mae", "mape", "median_error"]
     assert all(metric.formula and "\n" not in metric.formula for metric in m.METRICS.values())
     with pytest.raises(dataclasses.FrozenInstanceError):
         m.METRICS["r2"].name = "r3"
@@ -377,17 +378,20 @@ def test_top_k_is_named_with_its_k():
         (("top_0",), ConfigError,
          f"`metric` must be one of {LIST}, got `top_0`\nhint: did you mean `top_k`?"),
         (("accuracy", "mse"), ConfigError,
-         "`metric` must be one of `r2`, `mse`, `rmse`, `mae`, `mape`, `explained_variance` with loss `mse`, got"
+         "`metric` must be one of `r2`, `mse`, `rmse`, `mae`, `mape`, `explained_variance`, `median_error` with"
+         " loss `mse`, got"
          " `accuracy`"),
         (("log_loss", "multi_margin"), ConfigError,
          "`metric` must be one of `accuracy`, `top_k`, `balanced_accuracy`, `f1_macro`, `f1_micro`, `f1_weighted`,"
-         " `precision`, `recall`, `roc_auc` with loss `multi_margin`, got `log_loss`"),
+         " `precision`, `recall`, `roc_auc`, `average_precision` with loss `multi_margin`, got `log_loss`"),
         (("top_3", "binary_cross_entropy"), ConfigError,
          "`metric` must be one of `accuracy`, `balanced_accuracy`, `f1_macro`, `f1_micro`, `f1_weighted`,"
-         " `precision`, `recall`, `log_loss`, `roc_auc` with loss `binary_cross_entropy`, got `top_3`"),
+         " `precision`, `recall`, `log_loss`, `roc_auc`, "
+         "`average_precision`, `brier`, `calibration_error` with loss `binary_cross_entropy`, got `top_3`"),
         (("balanced_accuracy", "binary_cross_entropy", True), ConfigError,
          "`metric` must be one of `accuracy`, `f1_macro`, `f1_micro`, `f1_weighted`, `precision`, `recall`,"
-         " `log_loss`, `roc_auc` with loss `binary_cross_entropy` and several labels a row, got `balanced_accuracy`"),
+         " `log_loss`, `roc_auc`, `average_precision`, `brier`, `calibration_error` with loss"
+         " `binary_cross_entropy` and several labels a row, got `balanced_accuracy`"),
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "",
 )  # fmt: skip

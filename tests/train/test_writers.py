@@ -60,7 +60,7 @@ def test_a_log_is_the_history_to_the_last_bit(logger, dtype, tmp_path):
     history = training.fit(X, y, 4, held_out, callbacks=[logger(path), note], metrics=["accuracy"])
     names = COLUMNS[2:-1]
     assert rows_of(path) == [
-        {"epoch": i, "step": 2 + 7 * (i + 1), **{n: history[n][i] for n in names}, "seconds": seconds[i]}
+        {"epoch": i + 1, "step": 2 + 7 * (i + 1), **{n: history[n][i] for n in names}, "seconds": seconds[i]}
         for i in range(4)
     ]
     assert [list(row) for row in rows_of(path)] == [COLUMNS] * 4
@@ -94,7 +94,7 @@ def test_a_logger_may_be_used_again(logger, tmp_path):
     one = logger(path)
     for epochs in (3, 2):
         training.fit(X, y, epochs, callbacks=[one])
-        assert [row["epoch"] for row in rows_of(path)] == list(range(epochs))
+        assert [row["epoch"] for row in rows_of(path)] == list(range(1, epochs + 1))
 
 
 @every_logger
@@ -123,9 +123,9 @@ def test_a_log_is_whole_and_closed_when_a_fit_fails(error, logger, tmp_path):
     with pytest.raises(error):
         training.fit(X, y, 9, callbacks=[Failing(), one])
     assert opened[-1].closed
-    assert [row["epoch"] for row in rows_of(path)] == [0, 1]
+    assert [row["epoch"] for row in rows_of(path)] == [1, 2]
     training.fit(X, y, 1, callbacks=[one])
-    assert [row["epoch"] for row in rows_of(path)] == [0, 1, 0]
+    assert [row["epoch"] for row in rows_of(path)] == [1, 2, 1]
 
 
 @every_logger
@@ -208,7 +208,7 @@ def test_a_network_is_saved_after_each_epoch_under_its_own_name(dtype, tmp_path)
     callbacks = [fb.ModelCheckpoint(template), lambda trainer, history: outputs.append(trainer.net.predict(X))]
     history = training.fit(X, y, 3, held_out, callbacks=callbacks, metrics=["accuracy"])
     names = [
-        f"{i:03d}-{7 * (i + 1)}-{history.val_loss[i]:.4f}-{history['val_accuracy'][i]}-0.01.safetensors"
+        f"{i + 1:03d}-{7 * (i + 1)}-{history.val_loss[i]:.4f}-{history['val_accuracy'][i]}-0.01.safetensors"
         for i in range(3)
     ]
     assert sorted(path.name for path in template.parent.iterdir()) == sorted(names)
@@ -222,17 +222,17 @@ def test_a_network_is_saved_after_each_epoch_under_its_own_name(dtype, tmp_path)
 def test_names_may_be_of_folders_too(tmp_path):
     training, X, y, _ = setting()
     training.fit(X, y, 2, callbacks=[fb.ModelCheckpoint(tmp_path / "epoch{epoch}" / "net.safetensors")])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch0", "epoch1"]
-    assert fb.load(tmp_path / "epoch1" / "net.safetensors").flat.tobytes() == training.net.flat.tobytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch1", "epoch2"]
+    assert fb.load(tmp_path / "epoch2" / "net.safetensors").flat.tobytes() == training.net.flat.tobytes()
 
 
 def test_braces_that_are_doubled_are_braces(tmp_path):
     training, X, y, _ = setting()
     training.fit(X, y, 1, callbacks=[fb.ModelCheckpoint(tmp_path / "{{{epoch}}}.safetensors")])
-    assert [path.name for path in tmp_path.iterdir()] == ["{0}.safetensors"]
+    assert [path.name for path in tmp_path.iterdir()] == ["{1}.safetensors"]
 
 
-@pytest.mark.parametrize(("every", "epochs"), [(1, [0, 1, 2, 3, 4, 5, 6]), (3, [2, 5]), (9, [])])
+@pytest.mark.parametrize(("every", "epochs"), [(1, [1, 2, 3, 4, 5, 6, 7]), (3, [3, 6]), (9, [])])
 def test_every_is_the_epochs_from_one_save_to_the_next(every, epochs, tmp_path):
     training, X, y, _ = setting()
     one = fb.ModelCheckpoint(tmp_path / "{epoch}", every=every)
@@ -244,13 +244,13 @@ def test_every_is_the_epochs_from_one_save_to_the_next(every, epochs, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "values", "epochs"),
     [
-        ({}, [3, 2, 2, 1, 5], [0, 1, 3]),
-        ({"mode": "min"}, [3, 2, 2, 1, 5], [0, 1, 3]),
-        ({"mode": "max"}, [3, 2, 2, 4, 5], [0, 3, 4]),
-        ({"monitor": "val_accuracy"}, [0.3, 0.5, 0.5, 0.4, 0.6], [0, 1, 4]),
-        ({"monitor": "val_accuracy", "mode": "min"}, [0.3, 0.5, 0.5, 0.2, 0.6], [0, 3]),
-        ({"every": 2}, [9, 3, 1, 2, 0, 2.5], [1, 3]),
-        ({}, [np.nan, 2, np.nan], [1]),
+        ({}, [3, 2, 2, 1, 5], [1, 2, 4]),
+        ({"mode": "min"}, [3, 2, 2, 1, 5], [1, 2, 4]),
+        ({"mode": "max"}, [3, 2, 2, 4, 5], [1, 4, 5]),
+        ({"monitor": "val_accuracy"}, [0.3, 0.5, 0.5, 0.4, 0.6], [1, 2, 5]),
+        ({"monitor": "val_accuracy", "mode": "min"}, [0.3, 0.5, 0.5, 0.2, 0.6], [1, 4]),
+        ({"every": 2}, [9, 3, 1, 2, 0, 2.5], [2, 4]),
+        ({}, [np.nan, 2, np.nan], [2]),
     ],
 )
 def test_only_the_best_are_saved_where_that_is_asked_for(settings, values, epochs, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ a `PlanError` that names op, buffer, row and column.
     ops, norms, losses, formulas    the twin of every op's kernel
     rows        row phases: operands, results, and what nobody may touch
     gradients, updates, tasks       weight sweep, optimisers, penalties, and what is done once a batch
+    done        that each task is done once, and each gradient kept or applied
     watcher     callbacks in the place of kernels, and the error behind a call
 """
 
@@ -18,15 +19,19 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from fastbp.engine import proof
 from fastbp.errors import ConfigError
 
 
 def watcher_of(plan: Any, lowering: Any) -> Any:
-    """What watches a plan, made of what was lowered; None unless the environment asks for it."""
+    """What watches a plan, made of what was lowered; None unless the environment asks for it.
+
+    Plans of proofs are not watched: what they are to find out is whether a kernel computes wrong numbers.
+    """
     found = os.environ.get("FASTBP_PLAN", "")
     if found not in ("", "check"):
-        raise ConfigError(f"`FASTBP_PLAN` must be `check` or not be set, got `{found}`")
-    if not found:
+        raise ConfigError("FASTBP_PLAN", "must be `check` or not be set", f"`{found}`")
+    if not found or proof.under_way():
         return None
     from fastbp.lowering.check.watcher import Watcher
 

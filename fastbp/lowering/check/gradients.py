@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastbp import reference
 from fastbp.engine.memory import view
 from fastbp.kernels.fields import LINE
-from fastbp.lowering.check.values import natural, panels_at
+from fastbp.lowering.check.values import natural, panels_at, summing
 
 Array = NDArray[Any]
 
@@ -65,7 +65,7 @@ class Tile:
         return natural(panels_at(start, matrix.stride, p1 - p0, self.rows, self.dtype))
 
     def _terms(self) -> float:
-        return (self.rows * len(self.uses) + 4.0) * self.eps
+        return (summing(self.rows * len(self.uses)) + 4.0) * self.eps
 
     def _valid(self, learned: Any, lines: Array, p0: int) -> Array:
         """Zeros for what pads a parameter, given (lines, lanes) of its panels from p0 on."""
@@ -113,7 +113,7 @@ class Tile:
                 must, size = must + term.sum(0), size + np.abs(term).sum(0)
             bound = self._terms() * size
             if self.layer.shared:
-                bound = np.array([bound.sum() + (len(size) + 4.0) * self.eps * size.sum()])
+                bound = np.array([bound.sum() + (summing(len(size)) + 4.0) * self.eps * size.sum()])
                 must, bound = (np.pad(x[:1], (0, self.in_line - 1)) for x in (np.array([must.sum()]), bound))
             found.append(self._lines(learned, must, bound, self.me.scratch))
         return found + self._biases(self.me.scratch + (self.p1 - self.p0) * LINE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +11,11 @@ from numpy.typing import NDArray
 from fastbp import reference
 from fastbp.engine.memory import view
 from fastbp.lowering.check.call import Call
-from fastbp.lowering.check.formulas import formula
+from fastbp.lowering.check.formulas import formula, loss_and_slope
 from fastbp.lowering.check.ops import ULPS, twin
-from fastbp.lowering.check.values import Output
+from fastbp.lowering.check.values import Output, summing
 
 Array = NDArray[Any]
-Sizes = tuple[Array, Array]  # about the largest number on the way to the loss of each output, and to its slope
 
 
 def _weights(call: Call, rows: Array) -> Array:
@@ -49,61 +47,44 @@ def _delivered(call: Call, losses: Array, slopes: Array, loss_bound: Array, slop
 # --- of numbers ------------------------------------------------------------------------------------------------------
 
 
-def _numbers(
-    name: str, settings: Callable[[Any], tuple[Any, ...]], sizes: Callable[..., Sizes], parts: int = 1
-) -> None:
-    """The twin of a loss of numbers; `parts` outputs go with each target."""
-    loss, of_rows = getattr(reference, name, None), getattr(reference, f"{name}_rows", None)
-
-    def of_loss(call: Call) -> list[Output]:
-        width = call.op.width
-        z, rows = call.read(call.op.a, width), call.user_rows()
-        t = call.user(call.given.targets, rows, width // parts)
-        told = settings(call.loss)
-        if loss is None or of_rows is None:  # the product with a cotangent
-            losses, slopes = (z * t).sum(axis=1), t
-        else:
-            losses, slopes = of_rows(z, t, *told), loss(z, t, None, "sum", *told)[1]
-        per_row = 1.0 if name in ("half_mse", "dot") else parts / width
-        value, slope = (np.broadcast_to(size, (len(z), size.shape[1])) * per_row for size in sizes(z, t, *told))
-        terms = (value.shape[1] + 8.0) * call.eps
-        return _delivered(call, losses, slopes, terms * value.sum(axis=1), 2.0 * ULPS * call.eps * slope)
-
-    twin(name)(of_loss)
+def loss_of_numbers(call: Call) -> list[Output]:
+    """A loss by the functions of its name in `reference`; how far it may be off is known from the formula of its class,
+    gate by gate.
+    """
+    width, loss, name = call.op.width, call.loss, call.given.name
+    told = {key: value for key, value in loss.settings().items() if key != "reduction"}
+    z, rows = call.read(call.op.a, width), call.user_rows()
+    t = call.user(call.given.targets, rows, width)
+    a = np.broadcast_to(np.asarray(loss.lines(width)[0], call.dtype).astype(np.float64), z.shape)
+    per_row = loss.constants(width)[1]
+    (value, off), (_, slope_off) = loss_and_slope(loss.formula, call.eps, z, t, a)
+    losses = getattr(reference, f"{name}_rows")(z, t, **told)
+    slopes = getattr(reference, name)(z, t, None, "sum", **told)[1]
+    off = off + (summing(width) + 4.0) * call.eps * np.abs(value)
+    return _delivered(call, losses, slopes, per_row * off.sum(axis=1), per_row * slope_off)
 
 
-def _both(z: Array, t: Array) -> Array:
-    return np.asarray(np.abs(z) + np.abs(t))
+@twin("dot")
+def dot(call: Call) -> list[Output]:
+    """The product with a cotangent."""
+    z = call.read(call.op.a, call.op.width)
+    t = call.user(call.given.targets, call.user_rows(), call.op.width)
+    bound = (summing(call.op.width) + 4.0) * call.eps * np.abs(z * t).sum(axis=1)
+    return _delivered(call, (z * t).sum(axis=1), t, bound, np.zeros(t.shape))
 
 
-def _gaussian(z: Array, t: Array) -> Sizes:
+@twin("gaussian_nll")
+def gaussian_nll(call: Call) -> list[Output]:
+    """A mean and a log variance s go with each target; exp(-s) may be off by as many units as |s|."""
+    z = call.read(call.op.a, call.op.width)
+    t = call.user(call.given.targets, call.user_rows(), call.op.width // 2)
+    losses, slopes = reference.gaussian_nll_rows(z, t), reference.gaussian_nll(z, t, None, "sum")[1]
     m, s = np.split(z, 2, axis=1)
-    near = 1.0 + np.abs(s)
-    square = _both(m, t) ** 2 * np.exp(-s) * near
-    return near + square, np.concatenate([_both(m, t) * np.exp(-s) * near, 1.0 + square], axis=1)
-
-
-def _binary(z: Array, t: Array, positive: Any) -> Sizes:
-    weight = 1.0 + np.abs(np.asarray(positive) * np.ones(z.shape))
-    return weight * (1.0 + np.abs(z)), weight
-
-
-_numbers("dot", lambda loss: (), lambda z, t: (np.abs(z * t), np.abs(t)))
-_numbers("mse", lambda loss: (), lambda z, t: (_both(z, t) ** 2, 2.0 * _both(z, t)))
-_numbers("half_mse", lambda loss: (), lambda z, t: (_both(z, t) ** 2, _both(z, t)))
-_numbers("mae", lambda loss: (), lambda z, t: (_both(z, t), np.ones(z.shape)))
-_numbers(
-    "huber", lambda loss: (loss.delta,), lambda z, t, delta: (_both(z, t) * (_both(z, t) + delta), _both(z, t) + delta)
-)
-_numbers("quantile", lambda loss: (loss.q,), lambda z, t, q: (_both(z, t), np.ones(z.shape)))
-_numbers("log_cosh", lambda loss: (), lambda z, t: (1.0 + _both(z, t), 1.0 + _both(z, t)))
-_numbers(
-    "poisson",
-    lambda loss: (),
-    lambda z, t: (np.exp(z) * (1.0 + np.abs(z)) + np.abs(t * z), np.exp(z) * (1.0 + np.abs(z)) + np.abs(t)),
-)
-_numbers("binary_cross_entropy", lambda loss: (loss.pos_weight,), _binary)
-_numbers("gaussian_nll", lambda loss: (), _gaussian, parts=2)
+    count, near = t.shape[1], ULPS + np.abs(s)
+    slope, square = np.abs(m - t) * np.exp(-s), (m - t) ** 2 * np.exp(-s)
+    value = near * square + (summing(count) + 4.0) * (np.abs(s) + square)
+    slope_off = np.concatenate([near * slope, near * square + 1.0], axis=1)
+    return _delivered(call, losses, slopes, call.eps * value.mean(axis=1), call.eps * slope_off / count)
 
 
 def custom_loss(call: Call) -> list[Output]:
@@ -112,7 +93,7 @@ def custom_loss(call: Call) -> list[Output]:
     z = call.read(call.op.a, width)
     t = call.user(call.given.targets, call.user_rows(), width)
     (value, off), (slope, slope_off) = formula(call.given.name, call.eps, z, t)
-    sizes = off + (width + 8.0) * call.eps * np.abs(value)
+    sizes = off + (summing(width) + 8.0) * call.eps * np.abs(value)
     return _delivered(call, value.mean(axis=1), slope / width, sizes.mean(axis=1), slope_off / width)
 
 
@@ -136,13 +117,21 @@ def cross_entropy(call: Call) -> list[Output]:
         y = _labels(call, rows)
     losses = reference.cross_entropy_rows(z, y, *told)
     slopes = reference.cross_entropy(z, y, None, "sum", *told)[1]
-    most = max([1.0, *(weight for _, weight in loss.class_weights or ())]) if told else 1.0
-    span = np.abs(z).max(axis=1) + np.log(width)
-    terms = (width + 16.0) * call.eps * most
-    below = z.max(axis=1, keepdims=True) - z
-    p = reference.softmax_forward(z)
-    spread = 1.0 + p * (below + (p * below).sum(axis=1, keepdims=True))
-    return _delivered(call, losses, slopes, terms * (1.0 + 4.0 * span), terms * spread)
+    p, below = reference.softmax_forward(z), z.max(axis=1, keepdims=True) - z
+    q = _classes(y, *told) if told else np.eye(width)[y]
+    of_row = q.sum(axis=1, keepdims=True)
+    summed = np.log(np.exp(-below).sum(axis=1, keepdims=True))  # of the exponentials
+    spread = summing(width) + 8.0 + below + (p * below).sum(axis=1, keepdims=True)  # of exp(-below), and of their sum
+    slope_off = spread * p * of_row + 2.0 * np.abs(slopes) + (4.0 * q if told else 0.0)
+    loss_off = of_row * (summing(width) + 8.0 + summed + (p * below).sum(axis=1, keepdims=True))
+    loss_off = loss_off.sum(axis=1) + (q * (summing(width) * (summed + below) + 4.0 * below)).sum(axis=1)
+    return _delivered(call, losses, slopes, call.eps * loss_off, call.eps * slope_off)
+
+
+def _classes(y: Array, smoothing: float, weights: Array) -> Array:
+    """q of each class: what the cross-entropy of each row is taken against."""
+    t = y if y.ndim == 2 else np.eye(len(weights))[y]
+    return np.asarray(weights * ((1.0 - smoothing) * t + smoothing / len(weights)))
 
 
 @twin("multi_margin")
@@ -157,7 +146,7 @@ def multi_margin(call: Call) -> list[Output]:
     off = ULPS * call.eps * size
     slope_off = 2.0 * off if loss.p == 2 else np.where(np.abs(over) <= off, 1.0, 4.0 * call.eps)
     slope_off[label] = 0.0
-    slope_off[label] = slope_off.sum(axis=1) + (width + 4.0) * call.eps * np.abs(slopes[label]) * width
+    slope_off[label] = slope_off.sum(axis=1) + (summing(width) + 4.0) * call.eps * np.abs(slopes[label]) * width
     losses_off = (2.0 * np.maximum(over, 0.0) * off if loss.p == 2 else off).sum(axis=1) + width * call.eps * losses
     return _delivered(call, losses, slopes, losses_off, slope_off / width)
 

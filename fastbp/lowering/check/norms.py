@@ -1,8 +1,8 @@
 """Twins of the ops in which the numbers of a row or of a column hang together: norms and softmax.
 
-With N numbers that hang together, u the unit of rounding: a mean is off by (N + 4) u mean|x|, so a centred number d by
-δ = (N + 4) u (|x| + mean|x|), the variance by 2 mean(|d| δ) + mean δ² + (N + 4) u var, and a normalised number by r δ +
-|n| times half the relative error of var + ε.
+With N numbers that hang together, u the unit of rounding and s = (summing(N) + 4) u: a mean is off by s mean|x|, so a
+centred number d by δ = s (|x| + mean|x|), the variance by 2 mean(|d| δ) + mean δ² + s var, and a normalised number by
+r δ + |n| times half the relative error of var + ε.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastbp import reference
 from fastbp.lowering.check.call import Call
 from fastbp.lowering.check.ops import ULPS, twin
-from fastbp.lowering.check.values import Output
+from fastbp.lowering.check.values import Output, summing
 
 Array = NDArray[Any]
 
@@ -28,14 +28,15 @@ def _centred(x: Array, axis: int, centre: bool, eps: float) -> tuple[Array, Arra
     """What is left of numbers when their mean is taken away, and how far that may be off."""
     if not centre:
         return x, np.zeros(x.shape)
-    bound = (x.shape[axis] + 4.0) * eps * (np.abs(x) + _mean(np.abs(x), axis))
+    bound = (summing(x.shape[axis]) + 4.0) * eps * (np.abs(x) + _mean(np.abs(x), axis))
     return x - _mean(x, axis), bound
 
 
 def _variance(d: Array, off: Array, axis: int, eps: float) -> tuple[Array, Array]:
     """The mean of squares, and how far that may be off."""
     var = _mean(np.square(d), axis)
-    return var, 2.0 * _mean(np.abs(d) * off, axis) + _mean(np.square(off), axis) + (d.shape[axis] + 4.0) * eps * var
+    own = (summing(d.shape[axis]) + 4.0) * eps * var
+    return var, 2.0 * _mean(np.abs(d) * off, axis) + _mean(np.square(off), axis) + own
 
 
 def _gains(call: Call, width: int | None = None) -> tuple[Array | None, Array | None]:
@@ -83,7 +84,7 @@ def _row_norm(name: str, centre: bool) -> None:
         middle = _mean(u, 1) if centre else 0.0
         must = r * (u - middle - n * _mean(u * n, 1))
         size = r * (np.abs(u) + (_mean(np.abs(u), 1) if centre else 0.0) + np.abs(n) * _mean(np.abs(u * n), 1))
-        bound = (width + 8.0) * call.eps * size
+        bound = (summing(width) + 8.0) * call.eps * size
         return [call.whole(*((must, bound) if before else (must * g, bound * np.abs(g))), width)]
 
     twin(f"{name}_forward")(forward)
@@ -103,7 +104,7 @@ def batch_norm_statistics(call: Call) -> list[Output]:
     x = call.a()
     d, off = _centred(x, 0, True, call.eps)
     var, var_off = _variance(d, off, 0, call.eps)
-    mean_off = (len(x) + 4.0) * call.eps * _mean(np.abs(x), 0)
+    mean_off = (summing(len(x)) + 4.0) * call.eps * _mean(np.abs(x), 0)
     return [
         call.line_out("the mean", call.op.mean, _mean(x, 0)[0], mean_off[0]),
         call.line_out("the variance", call.op.variance, var[0], var_off[0]),
@@ -120,7 +121,7 @@ def batch_norm_forward(call: Call) -> list[Output]:
     mean, r = call.lines(op.mean), _r(call)
     gains, var = _gains(call), call.lines(op.variance)
     n = (x - mean) * r
-    n_off = ULPS * call.eps * (np.abs(n) + (np.abs(x) + np.abs(mean)) * r)
+    n_off = ULPS * call.eps * np.abs(n)
     y = reference.batch_norm_inference(x, *gains, mean, var, call.real(op.eps))
     _, y_off = _affine(n, n_off, *gains, call.eps)
     out = [call.out(y, y_off)]
@@ -130,7 +131,7 @@ def batch_norm_forward(call: Call) -> list[Output]:
 @twin("batch_norm_sums")
 def batch_norm_sums(call: Call) -> list[Output]:
     d, n = call.a(), call.y()
-    terms = (len(d) + 4.0) * call.eps
+    terms = (summing(len(d)) + 4.0) * call.eps
     return [
         call.line_out("Σ dy", call.op.sum_d, d.sum(0), terms * np.abs(d).sum(0)),
         call.line_out("Σ dy ∘ n", call.op.sum_dx, (d * n).sum(0), terms * np.abs(d * n).sum(0)),
@@ -164,7 +165,7 @@ def softmax_forward(call: Call) -> list[Output]:
     must = reference.softmax_forward(x)
     below = x.max(axis=1, keepdims=True) - x
     spread = below + (must * below).sum(axis=1, keepdims=True)
-    return [call.whole(must, call.eps * must * (width + 8.0 + spread), width)]
+    return [call.whole(must, call.eps * must * (summing(width) + 8.0 + spread), width)]
 
 
 @twin("softmax_vjp")
@@ -172,7 +173,7 @@ def softmax_vjp(call: Call) -> list[Output]:
     width = call.op.width
     d, y = (call.read(m, width) for m in (call.op.a, call.op.y))
     size = y * (np.abs(d) + (y * np.abs(d)).sum(axis=1, keepdims=True))
-    return [call.whole(reference.softmax_vjp(d, y), (width + 6.0) * call.eps * np.abs(size), width)]
+    return [call.whole(reference.softmax_vjp(d, y), (summing(width) + 6.0) * call.eps * np.abs(size), width)]
 
 
 @twin("log_softmax_forward")
@@ -180,7 +181,7 @@ def log_softmax_forward(call: Call) -> list[Output]:
     width, x = call.op.width, call.read(call.op.a, call.op.width)
     must = reference.log_softmax_forward(x)
     top = np.abs(x).max(axis=1, keepdims=True)
-    return [call.whole(must, call.eps * (width + 8.0 + 4.0 * top + 2.0 * np.abs(must)), width)]
+    return [call.whole(must, call.eps * (summing(width) + 8.0 + 4.0 * top + 2.0 * np.abs(must)), width)]
 
 
 @twin("log_softmax_vjp")
@@ -188,7 +189,7 @@ def log_softmax_vjp(call: Call) -> list[Output]:
     width = call.op.width
     d, y = (call.read(m, width) for m in (call.op.a, call.op.y))
     size = np.abs(d) + np.exp(y) * np.abs(d).sum(axis=1, keepdims=True)
-    return [call.whole(reference.log_softmax_vjp(d, y), (width + 6.0) * call.eps * size, width)]
+    return [call.whole(reference.log_softmax_vjp(d, y), (summing(width) + 6.0) * call.eps * size, width)]
 
 
 @twin("log_softmax_jvp")
@@ -196,4 +197,4 @@ def log_softmax_jvp(call: Call) -> list[Output]:
     width = call.op.width
     t, y = (call.read(m, width) for m in (call.op.a, call.op.y))
     size = np.abs(t) + (np.exp(y) * np.abs(t)).sum(axis=1, keepdims=True)
-    return [call.whole(reference.log_softmax_jvp(t, y), (width + 6.0) * call.eps * size, width)]
+    return [call.whole(reference.log_softmax_jvp(t, y), (summing(width) + 6.0) * call.eps * size, width)]

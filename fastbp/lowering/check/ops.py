@@ -15,7 +15,7 @@ from fastbp.kernels.ops import EPILOGUE_RELU, EPILOGUE_RELU_VJP
 from fastbp.kernels.records import Column
 from fastbp.lowering.check.call import Call
 from fastbp.lowering.check.formulas import formula
-from fastbp.lowering.check.values import Output, natural, panels_at
+from fastbp.lowering.check.values import Output, natural, panels_at, summing
 from fastbp.lowering.registry import OPS
 
 Array = NDArray[Any]
@@ -99,7 +99,7 @@ def product(call: Call) -> list[Output]:
     x, weight = call.read(op.a, width), weights_of(call)
     start = call.lines(op.bias) if op.bias else np.zeros(weight.shape[1])
     must = reference.linear_forward(x, weight, start)
-    bound = (width + 4.0) * call.eps * reference.linear_forward(np.abs(x), np.abs(weight), np.abs(start))
+    bound = (summing(width) + 4.0) * call.eps * reference.linear_forward(np.abs(x), np.abs(weight), np.abs(start))
     if op.epilogue == EPILOGUE_RELU:
         must = reference.relu_forward(must)
     elif op.epilogue == EPILOGUE_RELU_VJP:
@@ -261,7 +261,7 @@ def clear(call: Call) -> list[Output]:
 def row_sum(call: Call) -> list[Output]:
     x, factor = call.read(call.op.a, call.op.width), call.real(call.op.factor)
     must = reference.sum_forward(x) * factor
-    bound = (call.op.width + 4.0) * call.eps * np.abs(factor) * reference.sum_forward(np.abs(x))
+    bound = (summing(call.op.width) + 4.0) * call.eps * np.abs(factor) * reference.sum_forward(np.abs(x))
     return [call.whole(must, bound, 1)]
 
 

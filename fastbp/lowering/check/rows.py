@@ -19,10 +19,11 @@ from fastbp.kernels.fields import LINE
 from fastbp.kernels.ops import JoinOp, LossOp
 from fastbp.kernels.records import ROW_PHASE, Worker
 from fastbp.lowering.check.call import Call
-from fastbp.lowering.check.losses import custom_loss
+from fastbp.lowering.check.losses import custom_loss, loss_of_numbers
 from fastbp.lowering.check.norms import batch_norm_statistics  # noqa: F401  its twins are entered here
 from fastbp.lowering.check.ops import TWINS, custom
 from fastbp.lowering.check.values import Output, panels_at
+from fastbp.spec.catalogue import LOSSES
 
 Array = NDArray[Any]
 NOBODY = -1
@@ -32,7 +33,9 @@ def twin_of(name: str) -> Any:
     """The twin of an op's kernel; None where there is none."""
     if name.startswith("branch_custom_"):
         return custom
-    return custom_loss if name.startswith("custom_loss_") else TWINS.get(name)
+    if name.startswith("custom_loss_"):
+        return custom_loss
+    return TWINS.get(name) or (loss_of_numbers if name in LOSSES and LOSSES[name].formula else None)
 
 
 def _has_second(op: Any) -> bool:
@@ -108,12 +111,10 @@ class Rows:
         """Buffers that an op writes, and which lanes."""
         if op.whole_columns or isinstance(op, JoinOp) or op.c.start not in self.kept:
             return []
-        lanes = np.ones(self.kept[op.c.start].lanes, bool)
-        if op.name == "branch_copy":
-            lanes[: op.to], lanes[op.to + op.count :] = False, False
-        found = [(op.c.start, lanes)]
-        second = _has_second(op)
-        return [*found, (op.y.start, lanes)] if second and op.y.start != op.c.start else found
+        first, end = (op.to, op.to + op.count) if op.name == "branch_copy" else (0, op.panels * self.in_line)
+        found = [op.c.start, op.y.start] if _has_second(op) and op.y.start != op.c.start else [op.c.start]
+        columns = {address: np.arange(self.kept[address].lanes) for address in found}  # of places that may be wider
+        return [(address, (first <= lanes) & (lanes < end)) for address, lanes in columns.items()]
 
     def _operands(self, op: Any) -> list[int]:
         """Buffers that an op reads."""
@@ -162,6 +163,7 @@ class Rows:
         """Take buffers as they are: a run begins."""
         for kept in self.kept.values():
             kept.copy[:] = kept.memory
+        self.begin()
 
     def begin(self) -> None:
         """Forget who wrote what, and what is done: a batch, or a block of rows that goes through by itself, begins."""
@@ -218,8 +220,9 @@ class Rows:
         for address, expected in self.reads[number].items():
             kept = self.kept[address]
             matrix = "a" if op.a.start == address else "y"
+            width = op.width if matrix == "a" else op.panels * self.in_line
             part = share if op.fields[matrix].per_panel else (0, kept.buffer.panels)
-            lanes = slice(part[0] * self.in_line, min(part[1] * self.in_line, kept.buffer.width))
+            lanes = slice(part[0] * self.in_line, min(part[1] * self.in_line, width))
             if op.name == "branch_copy":
                 lanes = slice(op.first, op.first + op.count)
             self._check_writers(self._where(number), kept, expected, r0, r1, lanes)

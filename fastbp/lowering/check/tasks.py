@@ -17,9 +17,10 @@ from fastbp.engine.memory import view
 from fastbp.errors import PlanError
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.records import LOOKING, Worker
+from fastbp.lowering.check.done import Done
 from fastbp.lowering.check.gradients import Gradient, Tile, codes_of
-from fastbp.lowering.check.updates import OPTIMIZERS, Lines, average, keep, penalty, update
-from fastbp.lowering.check.values import Output, natural, panels_at
+from fastbp.lowering.check.updates import OPTIMIZERS, Lines, average, keep, penalty, stored, update
+from fastbp.lowering.check.values import Output, natural, panels_at, summing
 
 Array = NDArray[Any]
 
@@ -55,8 +56,7 @@ class Tasks:
 
     def begin(self) -> None:
         """Forget what is done: a batch begins."""
-        lines = self.parameters.size // LINE
-        self.kept, self.updated = np.zeros(lines, np.int64), np.zeros(lines, np.int64)
+        self.done = Done(self)
 
     @staticmethod
     def has_twin(name: str) -> bool:
@@ -79,7 +79,7 @@ class Tasks:
             of = self.parameters.name_at(layer.weight.offset) if layer.weight.offset >= 0 else f"layer {layer.node}"
             raise self._wrong(where, f"{output.name} of `{of}`", must, row, column, got)
 
-    def _where(self, name: str, what: str = "task") -> str:
+    def where(self, name: str, what: str = "task") -> str:
         return f"{what} `{name}` of `{self.plan.title}`"
 
     def place(self, offset: int, lane: int = 0) -> tuple[str, int, int]:
@@ -118,7 +118,7 @@ class Tasks:
                 self._note(lines)
         run()
         for output in outputs:
-            self._compare(self._where(name, "kernel"), output, offset)
+            self._compare(self.where(name, "kernel"), output, offset)
         if "custom_penalty_" in name:
             self.penalised[offset] = before, lines.gradients()
 
@@ -127,11 +127,20 @@ class Tasks:
 
     # Tasks.
 
+    def call_at(self, run: Any, address: int, me: int) -> None:
+        """The task whose record is at this address, beside its twin."""
+        tables = self.plan.tasks
+        number = next(i for i, t in enumerate(tables) if 0 <= address - t.address < t.size * len(t.records))
+        at = (address - tables[number].address) // tables[number].size
+        task = tables[number].records[at]
+        self.done.ran[number][at] += not self.plan.head.step.checking
+        self.call(run, task, me)
+
     def call(self, run: Any, task: Any, me: int) -> None:
         """One task, beside its twin."""
         worker = Worker(view(me, (Worker.size,), np.int64))
         self.handed, self.penalised = [], {}
-        where = self._where(task.name)
+        where = self.where(task.name)
         before = self._blocks()
         if task.name == "norm":
             run()
@@ -166,7 +175,7 @@ class Tasks:
         for output in statistics if not checking else []:
             self._compare_whole(where, output, layer)
         if not checking:
-            self._count(gradients, self.updated if updating or not staged else self.kept)
+            self.done.count(gradients, updating or not staged)
             if not staged:
                 if AVERAGE in before:
                     self._check_averages(where, before[AVERAGE][1], layer, task.name.startswith("embedding"))
@@ -198,10 +207,6 @@ class Tasks:
             if limit and not staged:
                 must = np.clip(must, -limit, limit)
             self._compare(where, _seen("the gradient", got, must, g.bound, self.dtype), g.offset)
-
-    def _count(self, gradients: list[Gradient], counts: Array) -> None:
-        for g in gradients:
-            counts[g.offset // LINE : g.offset // LINE + len(g.must)] += 1
 
     def _check_averages(self, where: str, before: Array, layer: Any, table: bool) -> None:
         """What was handed over moves its average; of a table all of it moves, each row once."""
@@ -249,8 +254,9 @@ class Tasks:
                 view(at + tile.p0 * LINE, (1, tile.p1 - tile.p0, self.in_line), self.dtype) for at in (running, batch)
             )
             before, now = natural(old), natural(new) * factor
-            bound = 4.0 * self.eps * (np.abs(before) + np.abs(now))
-            found.append(Output(name, old, before + part * (now - before), bound, 0, tile.p0 * self.in_line))
+            must = before + part * (now - before)
+            bound = stored(must, self.eps) + 4.0 * self.eps * part * (np.abs(now) + np.abs(now - before))
+            found.append(Output(name, old, must, bound, 0, tile.p0 * self.in_line))
         return found
 
     def _check_norm(self, where: str, task: Any) -> None:
@@ -260,7 +266,7 @@ class Tasks:
         if must > float(np.finfo(self.dtype).max) and self.dtype.itemsize == 8:
             must = -float(np.square(g * 2.0**-600).sum())
         got = float(view(head.update.norms, (task.number + 1,), np.float64)[task.number])
-        if not abs(got - must) <= (task.lines + 8.0) * self.eps * abs(must) + float(np.finfo(self.dtype).tiny):
+        if not abs(got - must) <= (summing(task.lines) + 8.0) * self.eps * abs(must) + float(np.finfo(self.dtype).tiny):
             raise PlanError(f"{where}: the sum of squares of piece {task.number} must be {must:.9g}, got {got:.9g}")
 
     # Tables of embeddings.
@@ -337,50 +343,6 @@ class Tasks:
                 at = int(np.argmax(changed)) * LINE
                 block = self.states if name == STATES else self.parameters
                 raise PlanError(f"{where}: {name} of `{block.name_at(at)}` must stay as they were, got others")
-
-    def _wanted(self, rows: int, in_step: bool) -> Array:
-        """Which lines have a gradient in a batch, or in a step."""
-        wanted = np.zeros(self.parameters.size // LINE, np.int64)
-        for layer, reducer in zip(self.layers, self.reducers, strict=True):
-            for learned, lines in ((layer.weight, layer.inputs), (layer.bias, 1)):
-                if learned.offset < 0:
-                    continue
-                first, stride = learned.offset // LINE, learned.stride // LINE
-                chosen = np.arange(lines)
-                if reducer == "embedding_rows":
-                    codes, known = codes_of(layer, rows, self.dtype)
-                    chosen = np.array(self.seen.get(layer.sums, []), np.int64) if in_step else codes[known]
-                for panel in range(1 if layer.shared else layer.panels):
-                    wanted[first + panel * stride + chosen] = 1
-        return wanted
-
-    def check_complete(self, rows: int, last: bool) -> None:
-        """Refuse a batch after which not every gradient has been handed over, or applied, exactly once."""
-        if not self.layers:
-            return
-        staged, only_keeps = bool(self.plan.head.update.staged), self.plan.update.only_keeps
-        if staged:
-            self._check_counts(self.kept, self._wanted(rows, False), "kept")
-        if not only_keeps:
-            nothing = np.zeros(self.updated.shape, np.int64)
-            wanted = self._wanted(rows, staged) if last or not staged else nothing
-            self._check_counts(self.updated, wanted, "applied")
-
-    def _check_counts(self, counts: Array, wanted: Array, what: str) -> None:
-        bad = counts != wanted
-        if bad.any():
-            at = int(np.argmax(bad))
-            name, row, column = self.place(at * LINE)
-            reducer = next(
-                reducer
-                for layer, reducer in zip(self.layers, self.reducers, strict=True)
-                if any(x.offset >= 0 and self.parameters.name_at(x.offset) == name for x in (layer.weight, layer.bias))
-            )
-            where = self._where(reducer if what == "kept" or not self.plan.head.update.staged else "update")
-            raise PlanError(
-                f"{where}: the gradient of `{name}` must be {what} {int(wanted[at])} times in this batch at row {row},"
-                f" column {column}, got {int(counts[at])} times"
-            )
 
 
 def _seen(name: str, got: Array, must: Array, bound: Array, dtype: Any) -> Output:

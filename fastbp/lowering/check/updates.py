@@ -1,8 +1,8 @@
 """Twins of what gradients do: penalties, optimisers, and gradients that are kept for later.
 
 What an optimiser makes of a rounded number may be far from what it makes of the number: a root of a difference, a sign.
-So the bound is what its twin makes of operands that are moved by a few units in the last place, plus as many of the
-result.
+So the bound is what its twin makes of operands that are moved by a few units in the last place, plus as many of what
+a parameter or moment moves by, and the rounding with which its new value is stored.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fastbp import reference
 from fastbp.engine.memory import view
 from fastbp.kernels.fields import LINE
+from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import Head, Worker
 from fastbp.lowering.check.formulas import formula
 from fastbp.lowering.check.values import Output
@@ -32,35 +33,35 @@ class Twin:
 
     step: Callable[..., tuple[Array, State]]
     moments: tuple[str, ...]
-    told: Callable[[list[float]], dict[str, Any]]
+    told: Callable[[Any], dict[str, Any]]
 
 
-def _betas(own: list[float]) -> dict[str, Any]:
-    return {"betas": (own[0], own[1]), "eps": own[2]}
+def _betas(own: Any) -> dict[str, Any]:
+    return {"betas": (own.beta_1, own.beta_2), "eps": own.eps}
 
 
 def _rmsprop(*moments: str, momentum: bool = False, centered: bool = False) -> Twin:
-    def told(own: list[float]) -> dict[str, Any]:
-        return {"alpha": own[0], "eps": own[1], "momentum": own[2] if momentum else 0.0, "centered": centered}
+    def told(own: Any) -> dict[str, Any]:
+        return {"alpha": own.alpha, "eps": own.eps, "momentum": own.momentum if momentum else 0.0, "centered": centered}
 
     return Twin(reference.rmsprop, moments, told)
 
 
 OPTIMIZERS = {
     "sgd": Twin(reference.sgd, (), lambda own: {}),
-    "momentum": Twin(reference.sgd, ("m",), lambda own: {"momentum": own[0]}),
-    "nesterov": Twin(reference.sgd, ("m",), lambda own: {"momentum": own[0], "nesterov": True}),
-    "adagrad": Twin(reference.adagrad, ("v",), lambda own: {"eps": own[0], "lr_decay": own[1]}),
+    "momentum": Twin(reference.sgd, ("m",), lambda own: {"momentum": own.momentum}),
+    "nesterov": Twin(reference.sgd, ("m",), lambda own: {"momentum": own.momentum, "nesterov": True}),
+    "adagrad": Twin(reference.adagrad, ("v",), lambda own: {"eps": own.eps, "lr_decay": own.slowing}),
     "rmsprop": _rmsprop("v"),
     "rmsprop_momentum": _rmsprop("v", "m", momentum=True),
     "rmsprop_centered": _rmsprop("v", "mean", centered=True),
     "rmsprop_centered_momentum": _rmsprop("v", "mean", "m", momentum=True, centered=True),
     "adam": Twin(reference.adam, ("m", "v"), _betas),
     "adam_amsgrad": Twin(reference.adam, ("m", "v", "v_max"), lambda own: {**_betas(own), "amsgrad": True}),
-    "nadam": Twin(reference.nadam, ("m", "v"), lambda own: {**_betas(own), "momentum_decay": own[3]}),
+    "nadam": Twin(reference.nadam, ("m", "v"), lambda own: {**_betas(own), "momentum_decay": own.momentum_decay}),
     "radam": Twin(reference.radam, ("m", "v"), _betas),
-    "adadelta": Twin(reference.adadelta, ("v", "u"), lambda own: {"rho": own[0], "eps": own[1]}),
-    "lion": Twin(reference.lion, ("m",), lambda own: {"betas": (own[0], own[1])}),
+    "adadelta": Twin(reference.adadelta, ("v", "u"), lambda own: {"rho": own.rho, "eps": own.eps}),
+    "lion": Twin(reference.lion, ("m",), lambda own: {"betas": (own.beta_1, own.beta_2)}),
 }
 
 
@@ -118,7 +119,8 @@ def keep(lines: Lines) -> list[Output]:
 def update(lines: Lines) -> list[Output]:
     """One step of an optimiser."""
     twin, head, me = OPTIMIZERS[lines.name], lines.head, lines.me
-    decay, decoupled, *own = (float(number) for number in head.update.settings)
+    own = RULES[lines.name].settings(head.update.settings.view(np.int64))
+    decay, decoupled = own.decay, bool(own.decoupled)
     addresses, eps = lines.blocks()[: 1 + len(twin.moments)], float(np.finfo(lines.dtype).eps)
     rate, weight_decay = float(head.update.factors[0]) * me.rate, decay * me.decay
     known: State = {"t": head.step.number}
@@ -127,15 +129,16 @@ def update(lines: Lines) -> list[Output]:
 
     def step(p: Array, g: Array, *moments: Array) -> list[Array]:
         state = known | dict(zip(twin.moments, moments, strict=True))
-        settings = {"lr": rate, "weight_decay": weight_decay, "decoupled": bool(decoupled), **twin.told(own)}
+        settings = {"lr": rate, "weight_decay": weight_decay, "decoupled": decoupled, **twin.told(own)}
         theta, after = twin.step(p, g, state, **settings)
         return [theta, *(after[name] for name in twin.moments)]
 
     p, *moments = (lines.read(address) for address in addresses)
     operands = [p, lines.gradients(), *moments]
     must = step(*operands)
-    bounds = [ULPS * eps * np.abs(new) for new in must]
-    bounds[0] = bounds[0] + ULPS * eps * (np.abs(p) + np.abs(must[0] - p))
+    before = [p * (1.0 - rate * weight_decay) if decoupled else p, *moments]
+    bounds = [stored(new, eps) + ULPS * eps * np.abs(new - old) for new, old in zip(must, before, strict=True)]
+    bounds[0] = bounds[0] + (2.0 * eps * np.abs(p) if decoupled and weight_decay else 0.0)
     sizes = [np.abs(operand) for operand in operands]
     sizes[1] = sizes[1] + (0.0 if decoupled else weight_decay) * sizes[0]
     for i, size in enumerate(sizes[1:], 1):
@@ -146,10 +149,16 @@ def update(lines: Lines) -> list[Output]:
     return [lines.out(*each) for each in zip(names, addresses, must, bounds, strict=False)]
 
 
-def _mu(own: list[float], t: int) -> float:
-    return float(own[0] * (1.0 - 0.5 * 0.96 ** (t * own[3])))
+def _mu(own: Any, t: int) -> float:
+    return float(own.beta_1 * (1.0 - 0.5 * 0.96 ** (t * own.momentum_decay)))
 
 
 def average(before: Array, after: Array, keep_part: float, eps: float) -> tuple[Array, Array]:
     """The running average, moved towards the parameters after their update, and how far that may be off."""
-    return after + keep_part * (before - after), 4.0 * eps * (np.abs(before) + np.abs(after))
+    must = after + keep_part * (before - after)
+    return must, stored(must, eps) + 4.0 * eps * np.abs(keep_part * (before - after))
+
+
+def stored(numbers: Array, eps: float) -> Array:
+    """How far a number may be off that is only rounded, by its kernel and by its twin."""
+    return eps * np.abs(numbers)

@@ -15,10 +15,20 @@ import numpy as np
 from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import view
 from fastbp.errors import PlanError
+from fastbp.kernels.records import Worker
 from fastbp.lowering.check.rows import Rows, twin_of
 from fastbp.lowering.check.tasks import ATTEMPT, KEEP, Tasks
 
 Check = Callable[[Callable[[], None], int, int, int, int], None]
+
+
+def _told(where: str, problem: BaseException) -> BaseException:
+    """A twin's own problem as a PlanError: callers take a TypeError for arrays that have to be converted."""
+    if isinstance(problem, PlanError | KeyboardInterrupt):
+        return problem
+    said = PlanError(f"{where}: {type(problem).__name__}: {problem}")
+    said.__cause__ = problem
+    return said
 
 
 class Watcher:
@@ -36,6 +46,7 @@ class Watcher:
         self.problem: BaseException | None = None
         self.batch: tuple[int, float, bool] | None = None  # rows, scale of the loss, whether it is a step's last
         self.block: tuple[int, int] | None = None
+        self.begun: list[tuple[int, int]] = []  # of users' rows, the blocks of this run
         self.steps = 0
 
     # Where callbacks stand.
@@ -76,18 +87,18 @@ class Watcher:
         """The address of the callback in the place of a kernel."""
         if address in self.own:
             return address
+        said = where if f"`{name}`" in where else f"{where} `{name}`"
         if not known:
-            said = where if f"`{name}`" in where else f"{where} `{name}`"
             raise PlanError(f"{said} of `{self.plan.title}` must have a twin in NumPy, got none")
         if address not in self.thunks:
-            self.thunks[address] = self._thunk(address, check(name))
+            self.thunks[address] = self._thunk(address, said, check(name))
             self.own.add(self.address_of(address))
         return self.address_of(address)
 
     def address_of(self, kernel: int) -> int:
         return int(ctypes.cast(self.thunks[kernel], ctypes.c_void_p).value or 0)
 
-    def _thunk(self, address: int, check: Check) -> Any:
+    def _thunk(self, address: int, said: str, check: Check) -> Any:
         kernel, zero = self.kind(address), self.real.type(0).item()
 
         def called(record: int, me: int, r0: int, r1: int, z: float) -> None:
@@ -103,35 +114,43 @@ class Watcher:
                     with np.errstate(all="ignore"):
                         check(run, record, me, r0, r1)
                 except BaseException as problem:
-                    self.problem = self.problem or problem  # a kernel's that was called within comes first
+                    # A kernel's that was called within comes first.
+                    self.problem = self.problem or _told(self._where(record, said), problem)
             if not ran:
                 run()
 
         return self.kind(called)
+
+    def _where(self, record: int, said: str) -> str:
+        """Of a call: ops of one kernel share a callback, but not a number."""
+        ops = self.plan.ops
+        if record in range(ops.address, ops.address + ops.size * len(ops.records)):
+            said = self.rows.said(self.rows.steps[self.rows.index_of(record)].number)
+        return f"{said} of `{self.plan.title}`"
 
     # What callbacks do.
 
     def _op(self, name: str) -> Check:
         def check(run: Any, record: int, me: int, r0: int, r1: int) -> None:
             if self.rows.index_of(record) == 0:
-                self._begin(r0, r1)
+                self._begin(r0, r1, Worker(view(me, (Worker.size,), np.int64)).shift)
             self.rows.call(run, record, me, r0, r1)
 
         return check
 
     def _task(self, name: str) -> Check:
         def check(run: Any, record: int, me: int, r0: int, r1: int) -> None:
-            table = next(t for t in self.plan.tasks if t.address <= record < t.address + t.size * len(t.records))
-            self.tasks.call(run, table.records[(record - table.address) // table.size], me)
+            self.tasks.call_at(run, record, me)
 
         return check
 
-    def _begin(self, r0: int, r1: int) -> None:
+    def _begin(self, r0: int, r1: int, shift: int) -> None:
         """The first op has begun: of a batch, or of a block of rows that goes through all ops by itself."""
         head = self.plan.head
         if not head.training:
             self._close()
             self.block = r0, r1
+            self.begun.append((r0 + shift, r1 + shift))
             self.rows.begin()
         elif r0 == 0:
             self._close()
@@ -153,7 +172,7 @@ class Watcher:
         if head.step.status != 0:
             return
         self.rows.check_complete(rows)
-        self.tasks.check_complete(rows, last)
+        self.tasks.done.check(rows, last)
         of_rows = view(head.step.row_loss, (rows,), self.real).astype(np.float64)
         must, size = scale * float(of_rows.sum()), scale * float(np.abs(of_rows).sum())
         if np.isfinite(must) and not abs(head.step.loss - must) <= (rows + 4.0) * 2.0**-52 * size:
@@ -169,25 +188,45 @@ class Watcher:
         def watched(*given: Any) -> Any:
             self.attach()
             self.rows.meet()
-            self.problem, self.batch, self.block, self.steps = None, None, None, 0
+            self.tasks.begin()
+            self.problem, self.batch, self.block, self.begun, self.steps = None, None, None, [], 0
             before = self.plan.head.step.number
             out = entry(*given)
-            problem, self.problem = self.problem, None
-            if problem is not None:
-                raise problem
-            with np.errstate(all="ignore"):
-                self._conclude(before)
+            if self.problem is None:
+                try:
+                    with np.errstate(all="ignore"):
+                        self._conclude(before, out)
+                except BaseException as problem:
+                    self.problem = _told(f"`{self.plan.title}`", problem)
+            if self.problem is not None:
+                raise self.problem
             return out
 
         return watched
 
-    def _conclude(self, before: int) -> None:
+    def _conclude(self, before: int, status: int | None) -> None:
+        """See that a run was whole; entries that look at what they are given first say so when they do nothing."""
         self._close()
-        step = self.plan.head.step
-        if self.steps and step.status == 0 and step.number != before + self.steps:
-            raise PlanError(
-                f"the steps of `{self.plan.title}` must be counted, got {step.number - before} of {self.steps}"
-            )
+        if not self.plan.head.training:
+            self._check_blocks()
+            return
+        step, title = self.plan.head.step, f"the steps of `{self.plan.title}`"
+        if status or step.status != 0:
+            return
+        if not self.steps:
+            raise PlanError(f"{title} must begin with a batch, got none")
+        if step.number != before + self.steps:
+            raise PlanError(f"{title} must be counted, got {step.number - before} of {self.steps}")
+        if step.left > 0 and step.ended < step.epochs:
+            raise PlanError(f"{title} must go on until none is left, got {step.left} that are")
+
+    def _check_blocks(self) -> None:
+        """Refuse rows that were in no block, or in two."""
+        at = 0
+        for first, end in [*sorted(self.begun), (self.plan.head.data.rows, 0)]:
+            if first != at:
+                raise PlanError(f"row {min(first, at)} of `{self.plan.title}` must be in one block, got otherwise")
+            at = end
 
     def transpose(self) -> None:
         """Transposed weights must be what `transpose_weights` makes of the weights."""

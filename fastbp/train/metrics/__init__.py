@@ -12,8 +12,8 @@ The functions take scikit-learn's arguments and return its values. `METRICS` has
     any other                                                            z
 
 A single column of logits z is two columns 0, z: its softmax is the sigmoid, and its class is z > 0. With
-binary_cross_entropy and several columns a row has several labels: accuracy and log_loss are then taken over all
-elements, f1, precision, recall and roc_auc label by label.
+binary_cross_entropy and several columns a row has several labels: accuracy and what probabilities are measured by are
+then taken over all elements, f1, precision, recall, average_precision and roc_auc label by label.
 """
 
 from __future__ import annotations
@@ -26,21 +26,27 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.errors import ConfigError, ConfigTypeError, DataError, ShapeError, brief, not_one_of
-from fastbp.spec.arrays import as_array
+from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief, not_one_of
 from fastbp.spec.catalogue import facts_of
-from fastbp.spec.losses import Loss, near_one
-from fastbp.train.metrics import inputs
+from fastbp.spec.elsewhere import hint_of_name
+from fastbp.spec.losses import Loss
+from fastbp.train.metrics.calibration import brier, calibration, calibration_error
 from fastbp.train.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, f1, precision, recall
 from fastbp.train.metrics.inputs import Array
-from fastbp.train.metrics.regression import explained_variance, mae, mape, mse, r2, rmse
-from fastbp.train.metrics.scores import log_loss, roc_auc, top_k
+from fastbp.train.metrics.raw import label_columns, labels_of, numbers_of, read_outputs, softmax, two_columns
+from fastbp.train.metrics.regression import explained_variance, mae, mape, median_error, mse, r2, rmse
+from fastbp.train.metrics.report import report
+from fastbp.train.metrics.scores import average_precision, log_loss, roc_auc, top_k
 
 __all__ = [
     "METRICS",
     "Metric",
     "accuracy",
+    "average_precision",
     "balanced_accuracy",
+    "brier",
+    "calibration",
+    "calibration_error",
     "confusion_matrix",
     "evaluate",
     "explained_variance",
@@ -49,11 +55,13 @@ __all__ = [
     "log_loss",
     "mae",
     "mape",
+    "median_error",
     "metric_named",
     "mse",
     "precision",
     "r2",
     "recall",
+    "report",
     "rmse",
     "roc_auc",
     "top_k",
@@ -95,15 +103,22 @@ METRICS: dict[str, Metric] = {
         Metric("recall", recall, "labels", True, "mean of TP / T over classes"),
         Metric("log_loss", log_loss, "probabilities", False, "-Σ w log p(y) / Σ w"),
         Metric("roc_auc", roc_auc, "scores", True, "P(s⁺ > s⁻) + P(s⁺ = s⁻) / 2, mean over classes"),
+        Metric("average_precision", average_precision, "scores", True, "Σ (R_i - R_{i-1}) P_i, mean over classes"),
+        Metric("brier", brier, "probabilities", False, "Σ w Σ_k (p_k - [y = k])² / Σ w, half of it for two classes"),
+        Metric(
+            "calibration_error", calibration_error, "probabilities", False, "Σ_b |Σ w ([true] - p)| / Σ w, 10 bins b"
+        ),
         Metric("r2", r2, "numbers", True, "1 - E(y - ŷ)² / E(y - Ey)²"),
         Metric("mse", mse, "numbers", False, "E(y - ŷ)²"),
         Metric("rmse", rmse, "numbers", False, "√E(y - ŷ)²"),
         Metric("mae", mae, "numbers", False, "E|y - ŷ|"),
         Metric("mape", mape, "numbers", False, "E |y - ŷ| / max(|y|, ε)"),
         Metric("explained_variance", explained_variance, "numbers", True, "1 - Var(y - ŷ) / Var(y)"),
+        Metric("median_error", median_error, "numbers", False, "median of |y - ŷ|"),
     )
 }
 
+_OF_ONE_SCORE = ("roc_auc", "average_precision")  # of two classes: that of the greater
 _ONE_LABEL_ONLY = ("balanced_accuracy", "top_k")  # rows of several labels have no single class
 
 
@@ -113,7 +128,7 @@ def fitting(loss: str | Loss, several: bool = False) -> list[str]:
     Examples
     --------
     >>> fitting("mse")
-    ['r2', 'mse', 'rmse', 'mae', 'mape', 'explained_variance']
+    ['r2', 'mse', 'rmse', 'mae', 'mape', 'explained_variance', 'median_error']
     """
     facts = facts_of(loss)
     left_out = _ONE_LABEL_ONLY if several else ("top_k",) if "labels" in facts.tasks else ()
@@ -129,20 +144,22 @@ def metric_named(name: Any, loss: str | Loss | None = None, several: bool = Fals
     'Σ w [rank(y) < k] / Σ w, k = 3'
     >>> metric_named("accuracy", "mse")
     Traceback (most recent call last):
-    fastbp.errors.ConfigError: `metric` must be one of `r2`, `mse`, `rmse`, `mae`, `mape`, `explained_variance` \
-with loss `mse`, got `accuracy`
+    fastbp.errors.ConfigError: `metric` must be one of `r2`, `mse`, `rmse`, `mae`, `mape`, `explained_variance`, \
+`median_error` with loss `mse`, got `accuracy`
     """
     if not isinstance(name, str):
-        raise ConfigTypeError(f"`metric` must be the name of a metric, got `{brief(name)}`")
+        raise ConfigTypeError("metric", "must be the name of a metric", f"`{brief(name)}`")
     numbered = re.fullmatch(r"top_([1-9][0-9]*)", name)
     if name not in METRICS and numbered is None:
+        if said := hint_of_name(name, METRICS):
+            raise ConfigError("metric", f"must be one of {', '.join(f'`{n}`' for n in METRICS)}", f"`{name}`", said)
         raise not_one_of("metric", name, METRICS)
     row = "top_k" if numbered else name
     if loss is not None and row not in fitting(loss, several):
         names = ", ".join(f"`{fit}`" for fit in fitting(loss, several))
         rows = " and several labels a row" if several and row in fitting(loss) else ""
         said = loss if isinstance(loss, str) else loss.named
-        raise ConfigError(f"`metric` must be one of {names} with loss `{said}`{rows}, got `{name}`")
+        raise ConfigError("metric", f"must be one of {names} with loss `{said}`{rows}", f"`{name}`")
     if numbered is None:
         return METRICS[name]
     k = int(numbered[1])
@@ -174,72 +191,34 @@ def evaluate(name: str, outputs: Any, y: Any, sample_weight: Any = None, *, loss
     0.0
     """
     metric_named(name, loss)
-    z = inputs.read_numbers("outputs", outputs).astype(np.float64)
-    if z.ndim == 1:
-        z = z[:, None]
-    several = "labels" in facts_of(loss).tasks and z.shape[1] > 1
+    z, w, several = read_outputs(outputs, loss, sample_weight)
     metric = metric_named(name, loss, several)
-    w = inputs.read_weights(sample_weight, len(z))
-    w = None if w is None else near_one(w, w)
     try:
         if metric.kind == "numbers":
-            return metric.function(*_numbers(z, y, loss), sample_weight=w)
-        t = _labels(y, z, several)
+            return metric.function(*numbers_of(z, y, loss), sample_weight=w)
+        t = labels_of(y, z, several)
         return _of_labels(metric, z, t, w) if several else _of_classes(metric, z, t, w)
     except DataError as error:
-        raise type(error)(str(error).replace("`y_true`", "`y`")) from None
-
-
-def _numbers(z: Array, y: Any, loss: str | Loss) -> tuple[Array, Array]:
-    """Targets and predictions."""
-    facts = facts_of(loss)
-    if z.shape[1] % facts.outputs_per_target:
-        count = facts.outputs_per_target
-        wanted = "an even number of columns, the first half of them means" if count == 2 else f"{count} for each target"
-        raise ShapeError(f"`outputs` must have {wanted}, got `{z.shape}`")
-    found = facts.predicted(z)
-    if found is not z and found.shape == z.shape:
-        inputs.require("outputs", z, np.isfinite(found), "have a finite exponential")
-    z = found
-    t = inputs.read_numbers("y", y)
-    if t.shape != z.shape and not (z.shape[1] == 1 and t.shape == (len(z),)):
-        raise ShapeError(f"`y` must have shape `{z.shape}`, got `{t.shape}`")
-    return t, z
-
-
-def _labels(y: Any, z: Array, several: bool) -> Array:
-    """Zeros and ones, one for each output, or a class for each row."""
-    t = inputs.read_labels("y", as_array("y", y), several)
-    inputs.require_shape("y", t, z.shape if several else z.shape[:1])
-    if not several:
-        top = max(z.shape[1], 2) - 1
-        inputs.require("y", t, (t >= 0) & (t <= top), f"be between 0 and {top}, the network's classes")
-    return t
+        raise error.at(where="y" if error.where == "y_true" else error.where) from None
 
 
 def _of_classes(metric: Metric, z: Array, t: Array, w: Array | None) -> float:
-    if z.shape[1] == 1:
-        z = np.concatenate([np.zeros_like(z), z], axis=1)
+    z = two_columns(z)
     if metric.kind == "labels":
         return metric.function(t, z.argmax(axis=1), sample_weight=w)
-    if metric.name == "roc_auc" and z.shape[1] == 2:
-        return metric.function(t, z[:, 1] - z[:, 0], sample_weight=w)  # the sigmoid would round large ones to 1
-    if metric.name in ("roc_auc", "log_loss"):
-        z = _softmax(z)
-    return metric.function(t, z, labels=np.arange(z.shape[1]), sample_weight=w)
+    labels = np.arange(z.shape[1])
+    if metric.name in _OF_ONE_SCORE and z.shape[1] == 2:
+        named = {} if metric.name == "roc_auc" else {"labels": labels}
+        return metric.function(t, z[:, 1] - z[:, 0], sample_weight=w, **named)  # a sigmoid would round large ones to 1
+    if metric.name != "top_k":
+        z = softmax(z)
+    return metric.function(t, z, labels=labels, sample_weight=w)
 
 
 def _of_labels(metric: Metric, z: Array, t: Array, w: Array | None) -> float:
     each = None if w is None else np.repeat(w, z.shape[1])
     if metric.name == "accuracy":
         return metric.function(t.ravel(), z.ravel() > 0, sample_weight=each)
-    if metric.name == "log_loss":
-        flat = np.stack([np.zeros(z.size), z.ravel()], axis=1)
-        return metric.function(t.ravel(), _softmax(flat), labels=[0, 1], sample_weight=each)
-    return metric.function(t, z if metric.name == "roc_auc" else z > 0, sample_weight=w)
-
-
-def _softmax(z: Array) -> Array:
-    """Of each row, shifted by its largest element so that nothing overflows."""
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    return np.asarray(e / e.sum(axis=1, keepdims=True))
+    if metric.kind == "probabilities":
+        return metric.function(t.ravel(), softmax(label_columns(z)), labels=[0, 1], sample_weight=each)
+    return metric.function(t, z if metric.kind == "scores" else z > 0, sample_weight=w)

@@ -132,7 +132,7 @@ def confusion_matrix(
     names = np.unique(np.concatenate([t, p])) if labels is None else class_names(labels, t)
     i, j, size = positions(t, names), positions(p, names), len(names)
     if (i < 0).all():
-        raise ConfigError(f"`labels` must have a class that is in `y_true`, got `{names.tolist()}`")
+        raise ConfigError("labels", "must have a class that is in `y_true`", f"`{names.tolist()}`")
     known = (i >= 0) & (j >= 0)
     cells = np.bincount((i * size + j)[known], None if w is None else w[known], size * size).reshape(size, size)
     if normalize is not None:
@@ -159,13 +159,13 @@ def _counts(y_true: Any, y_pred: Any, average: str, pos_label: Any, sample_weigh
         return hits, true, predicted
     if t.ndim == 2 or len(classes) > 2:
         rows = "several labels a row" if t.ndim == 2 else "more than two classes"
-        raise ConfigError(f"`average` must be one of `macro`, `micro`, `weighted` for {rows}, got `binary`")
+        raise ConfigError("average", f"must be one of `macro`, `micro`, `weighted` for {rows}", "`binary`")
     names = classes.tolist()
     if pos_label in names:
         chosen = slice(names.index(pos_label), names.index(pos_label) + 1)
         return hits[chosen], true[chosen], predicted[chosen]
     if len(names) == 2 or isinstance(names[0], str) != isinstance(pos_label, str):
-        raise ConfigError(f"`pos_label` must be one of {', '.join(f'`{n}`' for n in names)}, got `{pos_label}`")
+        raise ConfigError("pos_label", f"must be one of {', '.join(f'`{n}`' for n in names)}", f"`{pos_label}`")
     return np.zeros(1), np.zeros(1), np.zeros(1)  # all rows are of the other class
 
 

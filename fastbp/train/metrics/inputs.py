@@ -17,21 +17,21 @@ def require(name: str, array: Array, good: Array, what: str) -> None:
     """Raise for the first element that is not `good`."""
     if not good.all():
         where = tuple(int(i) for i in np.argwhere(~good)[0])
-        raise DataError(f"`{name}` must {what}, got `{array[where]}` at `[{', '.join(map(str, where))}]`")
+        raise DataError(name, f"must {what}", f"`{array[where]}` at `[{', '.join(map(str, where))}]`")
 
 
 def require_shape(name: str, array: Array, shape: tuple[int, ...]) -> None:
     if array.shape != shape:
-        raise ShapeError(f"`{name}` must have shape `{shape}`, got `{array.shape}`")
+        raise ShapeError(name, f"must have shape `{shape}`", f"`{array.shape}`")
 
 
 def read_numbers(name: str, value: Any) -> Array:
     """Finite numbers, one or several a row."""
     array = as_array(name, value)
     if array.ndim not in (1, 2):
-        raise ShapeError(f"`{name}` must have shape `(rows,)` or `(rows, columns)`, got `{array.shape}`")
+        raise ShapeError(name, "must have shape `(rows,)` or `(rows, columns)`", f"`{array.shape}`")
     if array.size == 0:
-        raise ShapeError(f"`{name}` must not be empty, got shape `{array.shape}`")
+        raise ShapeError(name, "must not be empty", f"shape `{array.shape}`")
     require(name, array, np.isfinite(array), "be finite")
     return array
 
@@ -47,15 +47,15 @@ def read_labels(name: str, value: Any, several: bool = False) -> Array:
         array = array.astype(str)
     if not _is_text(array):
         if array.dtype.kind not in "fiub":
-            raise DataTypeError(f"`{name}` must be whole numbers or strings, got dtype `{array.dtype}`")
+            raise DataTypeError(name, "must be whole numbers or strings", f"dtype `{array.dtype}`")
         array = as_array(name, value)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     indicator = several and array.ndim == 2 and not _is_text(array)
     if array.ndim != 1 and not indicator:
-        raise ShapeError(f"`{name}` must have shape `(rows,)`, one class a row, got `{array.shape}`")
+        raise ShapeError(name, "must have shape `(rows,)`, one class a row", f"`{array.shape}`")
     if array.size == 0:
-        raise ShapeError(f"`{name}` must not be empty, got shape `{array.shape}`")
+        raise ShapeError(name, "must not be empty", f"shape `{array.shape}`")
     if array.dtype.kind == "f":
         require(name, array, np.isfinite(array), "be finite")
         require(name, array, array == np.floor(array), "be classes, whole numbers or strings")
@@ -68,7 +68,7 @@ def require_alike(name: str, array: Array, other_name: str, other: Array) -> Non
     """Labels can be compared: both strings, or both numbers."""
     if _is_text(array) != _is_text(other):
         wanted, got = ("strings", "numbers") if _is_text(other) else ("numbers", "strings")
-        raise DataTypeError(f"`{name}` must be {wanted} as `{other_name}` is, got {got}")
+        raise DataTypeError(name, f"must be {wanted} as `{other_name}` is", got)
 
 
 def read_weights(value: Any, rows: int) -> NDArray[np.float64] | None:
@@ -80,7 +80,7 @@ def read_weights(value: Any, rows: int) -> NDArray[np.float64] | None:
     require("sample_weight", array, np.isfinite(array), "be finite")
     require("sample_weight", array, array >= 0, "be >= 0")
     if not array.any():
-        raise DataError("`sample_weight` must have a weight above 0, got only zeros")
+        raise DataError("sample_weight", "must have a weight above 0", "only zeros")
     return array.astype(np.float64)
 
 
@@ -90,7 +90,7 @@ def class_names(value: Any, y_true: Array) -> Array:
     require_alike("labels", array, "y_true", y_true)
     found, counts = np.unique(array, return_counts=True)
     if counts.max() > 1:
-        raise ConfigError(f"`labels` must name each class once, got `{found[np.argmax(counts)]}` {counts.max()} times")
+        raise ConfigError("labels", "must name each class once", f"`{found[np.argmax(counts)]}` {counts.max()} times")
     return array
 
 

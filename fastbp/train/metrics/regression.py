@@ -19,7 +19,7 @@ def _pair(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Array, Array, A
     t, p = read_numbers("y_true", y_true), read_numbers("y_pred", y_pred)
     columns = t.reshape(len(t), -1).astype(np.float64), p.reshape(len(p), -1).astype(np.float64)
     if columns[0].shape != columns[1].shape:
-        raise ShapeError(f"`y_pred` must have shape `{t.shape}`, got `{p.shape}`")
+        raise ShapeError("y_pred", f"must have shape `{t.shape}`", f"`{p.shape}`")
     return *columns, read_weights(sample_weight, len(t))
 
 
@@ -46,7 +46,7 @@ def r2(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
     """
     t, p, w = _pair(y_true, y_pred, sample_weight)
     if len(t) < 2:
-        raise ShapeError("`y_true` must have at least 2 rows for `r2`, got 1")
+        raise ShapeError("y_true", "must have at least 2 rows for `r2`", "1")
     each = 1.0 if w is None else w[:, None]
     around = t - np.average(t, axis=0, weights=w)
     return _explained((each * (t - p) ** 2).sum(axis=0), (each * around**2).sum(axis=0))
@@ -142,3 +142,33 @@ def mape(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
     t, p, w = _pair(y_true, y_pred, sample_weight)
     share = np.abs(t - p) / np.maximum(np.abs(t), np.finfo(np.float64).eps)
     return float(np.average(share, axis=0, weights=w).mean())
+
+
+def median_error(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
+    """Median absolute error: the |y - ŷ| that half of the weight is below, of each output before they are averaged.
+
+    Where exactly half of the weight is at or below one error, it is the mean of that and the next.
+
+    Parameters
+    ----------
+    y_true, y_pred : array, shape (rows,) or (rows, outputs)
+    sample_weight : array, shape (rows,), >= 0, optional
+
+    Examples
+    --------
+    >>> median_error([1, 2, 3, 4], [1, 2.5, 3, 60])
+    0.25
+    """
+    t, p, w = _pair(y_true, y_pred, sample_weight)
+    error = np.abs(t - p)
+    if w is None:
+        return float(np.median(error, axis=0).mean())
+    error, w = error[w > 0], w[w > 0]
+    order = np.argsort(error, axis=0, kind="stable")
+    rising = np.take_along_axis(error, order, axis=0)
+    below = np.cumsum(w[order], axis=0)
+    half = below[-1] / 2
+    first = np.minimum((below < half).sum(axis=0), len(error) - 1)
+    after = np.minimum((below <= half).sum(axis=0), len(error) - 1)
+    columns = np.arange(error.shape[1])
+    return float(((rising[first, columns] + rising[after, columns]) / 2).mean())

@@ -1,0 +1,142 @@
+"""`fb.load`: a network from its file, or the best one of a run's folder, which predicts raw tables too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastbp.data.columns import Column, Reading, column_of
+from fastbp.data.files import of_array
+from fastbp.data.frame import Frame
+from fastbp.errors import CheckpointError, ConfigError, DataError, visible
+from fastbp.model import files
+from fastbp.model.network import Network
+from fastbp.runs.prediction import Model, settings_of
+
+
+def load(path: Any) -> Network:
+    """Read a network that `Network.save` wrote, or the best network of a run's folder.
+
+    A network that `fastbp train` wrote predicts raw tables as well as arrays: see `TableNetwork.predict`.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    CheckpointError
+        If the file is not a network of fastbp, or is damaged, or the folder has none.
+    """
+    file = Path(path) if isinstance(path, str | os.PathLike) else path
+    if isinstance(file, Path) and file.is_dir():
+        file = file / "best.safetensors"
+        if not file.is_file():
+            raise CheckpointError(path, f"must be a network's file or the folder of a run with `{file.name}`")
+    net = files.load(file, callers=1)
+    if not isinstance(net.about, dict) or net.about.get("recipe") is None:
+        return net
+    return TableNetwork.of(net, file)
+
+
+class TableNetwork(Network):
+    """A network with what turns raw tables into its inputs, as `fastbp train` writes it."""
+
+    file: Path
+
+    @classmethod
+    def of(cls, net: Network, file: Path) -> TableNetwork:
+        """The same network, with the recipe in its file."""
+        out = cls.__new__(cls)
+        out._set_up(net.graph, net.seed, net.dtype)
+        out.flat, out.about = net.flat, net.about
+        out.states.set_flat(net.states.flat())
+        out.file = file
+        return out
+
+    @cached_property
+    def _model(self) -> Model:
+        return Model.of(self, self.file)
+
+    def predict(self, X: Any, out: Any = None, threads: int | None = None, probabilities: bool = False) -> Any:
+        """Predictions for the rows of X.
+
+        Parameters
+        ----------
+        X : array, or a table
+            An array holds the network's inputs, as for every network. A table is raw, as in training: the path of a
+            file or a list of them, a dict of columns, or a frame of pandas or Polars. It needs no targets.
+        out, threads
+            For arrays, as in `Network.predict`.
+        probabilities : bool
+            For tables: whether there is a column with the probability of each class too.
+
+        Returns
+        -------
+        array, shape (rows, outputs), or for a table a dict of columns
+            Classes by their names, numbers in the units of the table.
+        """
+        frame = self._frame(X)
+        if frame is None:
+            if probabilities:
+                raise ConfigError("probabilities", "must be given with a table only, as an array gets raw outputs")
+            return super().predict(X, out, threads)
+        if out is not None:
+            raise ConfigError("out", "must be given with an array only, as predictions for a table are columns")
+        return self._model.predict(frame, probabilities)
+
+    def _frame(self, X: Any) -> Frame | None:
+        """The rows of a table; None for anything else."""
+        paths = X if isinstance(X, list | tuple) else (X,)
+        if paths and all(isinstance(path, str | os.PathLike) for path in paths):
+            return self._model.read(tuple(map(str, paths)), settings_of(str(self.file))[0])
+        if isinstance(X, Mapping) or (hasattr(X, "columns") and hasattr(X, "__getitem__")):
+            return frame_of(X, self._model.reading)
+        return None
+
+    def __reduce__(self) -> Any:
+        return _again, (*super().__reduce__(), self.file)
+
+
+def _again(rebuild: Any, arguments: Any, path: Path) -> TableNetwork:
+    return TableNetwork.of(rebuild(*arguments), path)
+
+
+def frame_of(table: Any, reading: Reading) -> Frame:
+    """A dict of columns, or a frame of pandas or Polars, as rows like those of a file."""
+    names = list(table) if isinstance(table, Mapping) else list(table.columns)
+    columns = {str(name): _column(str(name), table[name], reading.of_texts()) for name in names}
+    if not columns:
+        raise DataError("X", "must be a table with columns", "none")
+    lengths = {len(column.values) for column in columns.values()}
+    if len(lengths) > 1:
+        raise DataError("X", "must have columns of one length", f"{' and '.join(f'`{n}`' for n in sorted(lengths))}")
+    return Frame(None, columns, "X")
+
+
+def _column(name: str, column: Any, reading: Reading) -> Column:
+    """A column, whose cells may be of several types."""
+    array = np.asarray(column)
+    if array.ndim != 1:
+        raise DataError("X", "must have columns of one axis", f"shape `{array.shape}` for `{visible(name)}`")
+    if array.dtype.kind in "fiub":
+        return of_array(name, array, reading)
+    values = [None if _is_missing(value) else value for value in array.tolist()]
+    if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
+        numbers = [value for value in values if value is not None]
+        if name not in reading.texts or not all(isinstance(value, int) for value in numbers):
+            return Column(name, np.array([np.nan if value is None else value for value in values], np.float64))
+    texts = ["" if value is None else str(value) for value in values]
+    return column_of(name, lambda: iter([texts]), reading)
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a cell is None, NaN or a missing value of pandas."""
+    if isinstance(value, str):
+        return False
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value

@@ -1,0 +1,47 @@
+"""Weights of rows by their classes.
+
+balanced    w_c = n / (K n_c), with n_c the rows of class c of K: all classes count the same, and the mean is 1
+a dict      the number of a row's class, 1 where it has none
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
+from fastbp.spec.checks import from_zero
+
+BALANCED = "balanced"
+
+
+def row_weights(given: Any, y: Any) -> Any:
+    """The `sample_weight` of a fit: an array as it is, or weights of rows by their classes."""
+    if given is None or not isinstance(given, str | Mapping):
+        return given
+    labels = np.asarray(y)
+    if labels.ndim != 1 or labels.dtype.kind not in "iub":
+        raise ShapeError(f"`sample_weight` must be an array where `y` is no class for each row, got `{brief(given)}`")
+    return by_class(given, labels.astype(np.int64), "sample_weight")
+
+
+def by_class(given: Any, labels: NDArray[np.int64], where: str) -> NDArray[np.float64]:
+    """The weight of each row, from "balanced" or a dict of class to number."""
+    classes, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if isinstance(given, str):
+        if given != BALANCED:
+            raise ConfigError(f"`{where}` must be `{BALANCED}` or a number for each class, got `{brief(given)}`")
+        return np.asarray((len(labels) / (len(classes) * counts))[place])
+    weights = np.ones(len(classes))
+    for name, number in given.items():
+        if isinstance(name, bool) or not isinstance(name, int | np.integer):
+            raise ConfigTypeError(f"`{where}` must be a dict of class to number, got `{brief(name)}` as a class")
+        if name not in classes:
+            raise ConfigError(f"`{where}` must name classes of `y`, got `{name}`")
+        weights[classes == name] = from_zero(f"{where}[{name}]", number)
+    if not weights.any():
+        raise ConfigError(f"`{where}` must have a class above 0")
+    return np.asarray(weights[place])

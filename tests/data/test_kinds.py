@@ -1,0 +1,165 @@
+"""What columns are taken for: what a person would say of each, with the reason."""
+
+import string
+
+import numpy as np
+import pytest
+
+from fastbp.config.schema import Data, Split
+from fastbp.data.csv_files import read_csv
+from fastbp.data.dates import Dates
+from fastbp.data.frame import Column, Frame
+from fastbp.data.kinds import Kind, are_classes, kind_of, kinds_of
+from fastbp.data.prepare import prepare
+
+RNG = np.random.default_rng(0)
+ONES = np.arange(1.0, 51.0)
+MIXED = RNG.permutation(1000.0 + 7.0 * ONES)
+WORDS = ["the", "old", "red", "fox", "ran", "far", "off", "one", "day", "too"]
+
+
+def sentence(rng):
+    return " ".join(rng.choice(WORDS, 7).tolist())
+
+
+SENTENCES = [sentence(np.random.default_rng(i)) for i in range(50)]
+LETTERS = [a + b for a in string.ascii_lowercase for b in "xyz"][:50]
+IDS = "all different, and its name says that it names rows"
+
+CASES = {
+    "measured": ("weight", RNG.normal(size=50), "number", None),
+    "different whole numbers": ("population", MIXED, "number", "1007 to 1350"),
+    "an id by its name": ("PassengerId", MIXED, "ignore", f"1007 to 1350 ({IDS})"),
+    "a key": ("order_key", MIXED, "ignore", f"1007 to 1350 ({IDS})"),
+    "a name with id in it": ("humidity", MIXED, "number", "1007 to 1350"),
+    "an id that comes twice": ("house_id", np.append(MIXED[1:], MIXED[1]), "number", None),
+    "an id with a fraction": ("id", MIXED + 0.5, "number", None),
+    "few ids": ("id", MIXED[:19], "number", None),
+    "rows from 1": ("n", ONES, "ignore", "1 to 50 (counts the rows)"),
+    "rows from 0": ("n", ONES - 1, "ignore", "0 to 49 (counts the rows)"),
+    "rows from 2": ("n", ONES + 1, "number", "2 to 51"),
+    "rows in another order": ("n", ONES[::-1], "number", "1 to 50"),
+    "rows with a gap": ("n", np.where(ONES == 7, np.nan, ONES), "number", "1 to 50, 1 missing"),
+    "a constant": ("x", np.full(50, 3.0), "ignore", "always 3"),
+    "a constant with gaps": ("x", np.where(ONES > 9, 3.0, np.nan), "number", "always 3, 9 missing"),
+    "nothing": ("x", np.full(50, np.nan), "ignore", "nothing but missing values"),
+    "no text": ("x", np.array([None] * 50, object), "ignore", "nothing but missing values"),
+    "one text": ("x", np.array(["a"] * 50, object), "ignore", "always a"),
+    "one text with gaps": ("x", np.array(["a", None] * 25, object), "category", "1 values: a, 25 missing"),
+    "classes": ("x", np.array(["u", "v"] * 25, object), "category", "2 values: u, v"),
+    "names": ("x", np.array(LETTERS, object), "ignore", "50 different texts, most of them once"),
+    "free text": ("x", np.array(SENTENCES, object), "ignore", "50 texts of about 7 words"),
+    "free text, some twice": (
+        *("x", np.array(SENTENCES[:30] + SENTENCES[:20], object)),
+        *("ignore", "30 texts of about 7 words"),
+    ),
+    "long categories": ("x", np.array(SENTENCES[:10] * 5, object), "category", None),
+    "names, some twice": ("x", np.array(LETTERS[:30] + LETTERS[:20], object), "category", None),
+    "postcodes": (
+        *("zip", np.array(["01067", "80331"] * 25, object)),
+        *("category", "2 values: 01067, 80331 (codes with zeros in front)"),
+    ),
+    "many postcodes": ("zip", np.array([f"{i:05d}" for i in range(0, 600, 2)] * 2, object), "category", None),
+    "different codes": ("zip", np.array([f"{i:05d}" for i in range(300)], object), "ignore", None),
+    "numbers with a mistake": (
+        *("x", np.array([*map(str, range(299)), "x7"], object)),
+        *("number", "300 values, most of them numbers"),
+    ),
+    "dates": ("x", np.array(["2024-01-02"] * 49 + [None], object), "date", "dates, such as 2024-01-02, 1 missing"),
+    "different dates": ("x", np.array([f"{i % 28 + 1}.{i // 28 + 1}.2024" for i in range(50)], object), "date", None),
+    "dates and a text": ("x", np.array(["2024-01-02"] * 49 + ["soon"], object), "category", None),
+    "typed dates": (
+        *("x", np.array(["2024-01-02", "NaT", "2024-01-05T12:00"], "datetime64[us]")),
+        *("date", "2024-01-02 to 2024-01-05T12:00:00, 1 missing"),
+    ),
+    "typed truths": ("x", ONES > 7, "number", None),
+}
+
+
+@pytest.mark.parametrize(("name", "values", "kind", "about"), CASES.values(), ids=CASES)
+def test_a_column_is_what_a_person_would_say(name, values, kind, about):
+    found = kind_of(Column(name, values))
+    assert found.name == kind
+    assert about is None or found.about == about
+
+
+def test_ids_are_used_where_nothing_else_is_left():
+    frame = Frame(None, {"x": Column("x", ONES), "c": Column("c", np.full(50, 3.0))}, "t.csv")
+    assert kinds_of(frame, ["x", "c"])["x"] == Kind("number", "1 to 50")
+    assert kinds_of(frame, ["x", "c"])["c"].name == "ignore"
+    assert kinds_of(frame, ["x"], others=True)["x"].name == "ignore"
+    frame.columns["z"] = Column("z", MIXED)
+    assert kinds_of(frame, ["x", "z"])["x"].name == "ignore"
+
+
+def test_codes_keep_their_zeros(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("zip,n,r,y\n01067,7,0,1\n80331,12,0.5,2\n,,,3\n")
+    frame = read_csv(path)
+    assert frame.columns["zip"].values.tolist() == ["01067", "80331", None]
+    assert [frame.columns[name].is_text for name in ("n", "r", "y")] == [False] * 3
+
+
+def test_ids_texts_and_constants_are_ignored_in_training(tmp_path):
+    lines = ["id,code,name,note,same,day,age,y"]
+    for i in range(60):
+        row = [
+            3 * i + 5,
+            f"{i % 4:03d}",
+            f"n{i}",
+            SENTENCES[i % 50],
+            1,
+            f"2024-01-{i % 28 + 1:02d}",
+            i % 9,
+            "uv"[i % 2],
+        ]
+        lines.append(",".join(map(str, row)))
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    data = Data(path=str(tmp_path / "t.csv"), target="y", split=Split(validation=0.3, test=0.0))
+    found = prepare(data, 0, "float32")
+    kinds = {seen.name: seen.type for seen in found.seen}
+    assert kinds == {
+        "id": "ignore",
+        "code": "category",
+        "name": "ignore",
+        "note": "ignore",
+        "same": "ignore",
+        "day": "date",
+        "age": "number",
+    }
+    code, day, age = found.recipe.inputs.parts
+    assert (code.values, type(day), age.name) == (["000", "001", "002", "003"], Dates, "age")
+    data.columns = {"id": "number", "note": {"type": "words", "size": 32}}
+    found = prepare(data, 0, "float32")
+    assert [part.name for part in found.recipe.inputs.parts] == ["id", "code", "note", "day", "age"]
+    assert found.recipe.inputs.parts[2].width == 32
+    assert [(seen.type, seen.about) for seen in found.seen[:1]] == [("number", "")]
+
+
+RINGS = np.clip(np.round(np.random.default_rng(1).gamma(9.0, 1.1, 4000)), 1, 19)
+RINGS[0] = 1.0
+TARGETS = {
+    "0 and 1": (np.arange(9) % 2, True),
+    "one rare of two": (np.arange(1000) == 5, True),
+    "three codes": (np.array([1, 5, 9])[np.arange(60) % 3], True),
+    "three codes, one rare": (np.where(np.arange(300) < 4, 7, np.arange(300) % 2), True),
+    "ten digits": (np.arange(200) % 10, True),
+    "too few of each": (np.arange(99) % 10, False),
+    "letters from 1": (np.arange(800) % 26 + 1, True),
+    "even ages": (np.arange(800) % 26 + 30, False),
+    "letters with a gap": (np.where(np.arange(800) % 26 == 7, 40, np.arange(800) % 26), False),
+    "more than a hundred": (np.arange(2000) % 101, False),
+    "rings of a shell": (RINGS, False),
+    "halves": (np.arange(60) % 3 / 2, False),
+    "missing ones": (np.where(np.arange(90) % 3, np.arange(90) % 2, np.nan), True),
+    "endless": (np.array([0.0, 1.0, np.inf] * 20), False),
+}
+
+
+def test_the_rings_are_numbered_without_a_gap():
+    assert np.unique(RINGS).tolist() == list(range(1, 20))
+
+
+@pytest.mark.parametrize(("target", "classes"), TARGETS.values(), ids=TARGETS)
+def test_targets_are_classes_or_amounts_as_a_person_would_say(target, classes):
+    assert are_classes(np.asarray(target, np.float64)) is classes
