@@ -13,7 +13,7 @@ from fastbp.engine.blocks import Block
 from fastbp.engine.forks import Lock
 from fastbp.engine.plan import Plan
 from fastbp.engine.recent import Recent
-from fastbp.errors import ConfigError, not_one_of
+from fastbp.errors import ConfigError
 from fastbp.lowering.batch_plan import KEEP, BatchPlan, Update
 from fastbp.lowering.plans import CALL_WORK, ROW_BLOCK, RowPlan, team_sizes
 from fastbp.model.derivatives import Derivatives
@@ -84,7 +84,7 @@ class Network(Derivatives):
     def _set_up(self, graph: Graph, seed: int, dtype: DTypeLike) -> None:
         self.graph = graph
         self.seed = seed_of(seed)
-        self.dtype = _dtype(dtype)
+        self.dtype = arrays.real_dtype(dtype)
         self._parameters = Parameters(graph.parameters(), self.dtype)
         states = graph.states()
         self._states = Parameters({name: shape for name, (shape, _) in states.items()}, self.dtype, "states")
@@ -382,17 +382,6 @@ class Network(Derivatives):
         from fastbp.model.files import save
 
         save(self, path)
-
-
-def _dtype(dtype: Any) -> np.dtype[Any]:
-    try:
-        kind = np.dtype(dtype)
-    except Exception:  # any error of an object that NumPy converts
-        kind = np.dtype(object)
-    if dtype is None or kind not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise not_one_of("dtype", getattr(dtype, "__name__", dtype), ("float32", "float64"))
-    out: np.dtype[Any] = np.dtype(kind.name)
-    return out
 
 
 def _rebuild(graph: Graph, seed: int, dtype: str, flat: Array, states: Array, about: dict[str, Any]) -> Network:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.engine.compiler import kernel_address, sweep
-from fastbp.errors import DataError, DataTypeError, ShapeError, visible
+from fastbp.errors import DataError, DataTypeError, ShapeError, not_one_of, visible
 
 
 def read(name: str, value: Any) -> NDArray[Any]:
@@ -213,4 +213,16 @@ def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[An
     ):
         if not fits:
             raise DataError("out", f"must be writeable, aligned and in C order, but is {what}")
+    return out
+
+
+def real_dtype(dtype: Any) -> np.dtype[Any]:
+    """One of the two precisions, however it is named."""
+    try:
+        kind = np.dtype(dtype)
+    except Exception:  # any error of an object that NumPy converts
+        kind = np.dtype(object)
+    if dtype is None or kind not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise not_one_of("dtype", getattr(dtype, "__name__", dtype), ("float32", "float64"))
+    out: np.dtype[Any] = np.dtype(kind.name)
     return out

@@ -119,7 +119,8 @@ def test_two_processes_on_one_run(pair, server, runs, tmp_path):
         assert server.stops == 1, where
         for status, said in ends:
             assert status in (0, 2), where
-            assert said == "" if status == 0 else said.startswith("fastbp: ") and "Traceback" not in said, where
+            after = said == "" or said.startswith("fastbp: nothing was trained, ")  # the other one had trained all
+            assert after if status == 0 else said.startswith("fastbp: ") and "Traceback" not in said, where
         assert 0 in (ends[0][0], ends[1][0]), where
         one_after_the_other = pair != "fresh, fresh" and (at <= LOCKED or at == total)
         assert one_after_the_other or ends[0][0] != ends[1][0], where

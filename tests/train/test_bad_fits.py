@@ -60,7 +60,7 @@ WEIGHTS = [
     ([1, np.nan, 1, 1, 1, 1], DataError, "`sample_weight` must be finite, got `nan` at `[1]`"),
     ([1, 1, 1, 1, 1, np.inf], DataError, "`sample_weight` must be finite, got `inf` at `[5]`"),
     (np.zeros(6), DataError, "`sample_weight` must have one above 0, got only zeros"),
-    ("balanced", DataTypeError, "`sample_weight` must be real numbers, got dtype `<U8`"),
+    (np.array(["1"] * 6), DataTypeError, "`sample_weight` must be real numbers, got dtype `<U1`"),
 ]
 
 
