@@ -240,8 +240,12 @@ def _hidden(text: Text, config: Config) -> list[Any]:
         return []
     activation, init = activation_of(text, config), init_of(text, config)
     layers: list[Any] = []
-    for width in network.hidden if network.hidden is not None else [128]:
-        layers.append(Linear(width, init=init))
+    for i, width in enumerate(network.hidden if network.hidden is not None else [128]):
+        try:
+            layers.append(Linear(width, init=init))
+        except ConfigError as error:
+            path = ("network", "hidden", i)
+            raise error.at(where=dotted(path), place=text.place(path)) from None
         if network.norm is not None:
             layers.append(LAYERS[network.norm]())
         layers.append(activation)
