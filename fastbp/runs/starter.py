@@ -48,7 +48,7 @@ def starter(path: str, targets: Sequence[str], delimiter: str | None = None, enc
     if frame.matrix is None:
         lines += _columns(frame, [name for name in names if name not in targets])
     lines += [
-        "  scale: auto  # of numbers: quantile where tails are heavy, else standard; or robust, none",
+        "  scale: standard  # of numbers; auto takes quantiles where tails are heavy; or robust, quantile, none",
         "  missing: mean  # or median, constant, refuse",
         f"  indicator: {str(_any_missing(frame, targets)).lower()}  # an indicator column for missing numbers",
         "  encode: one_hot  # of categories; embedding learns a table for each",

@@ -511,7 +511,8 @@ def test_a_link_to_nothing_is_no_folder(config, capsys):
 )
 def test_an_environment_that_cannot_be_is_a_sentence_about_it(config, variable, value, message):
     command = [sys.executable, "-m", "fastbp", "train", config, "--set", "trainer.epochs=2", "-q"]
-    command += ["--set", "trainer.threads=2"] * (variable == "NUMBA_THREADING_LAYER")
+    if variable == "NUMBA_THREADING_LAYER":  # enough work for two threads, as one needs no layer
+        command += ["--set", "trainer.threads=2", "--set", "network.hidden=[512, 512]"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FASTBP_QUIET": "1", variable: value}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 2
