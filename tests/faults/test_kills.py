@@ -52,6 +52,8 @@ def test_runs_that_are_killed_end_on_the_same_bits(name, server, tmp_path, capsy
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG)
     settings = ["data.rows=1500", "trainer.epochs=60", "trainer.early_stopping=null", "run.checkpoint_seconds=0.02"]
+    own = {setting.partition("=")[0] for setting in RUNS[name]}
+    settings = [setting for setting in settings if setting.partition("=")[0] not in own]
     words = [word for setting in [*settings, *RUNS[name]] for word in ("--set", setting)]
     start = ["train", str(config), "-q", *words]
     status, said, _ = server.run(*start, "--run-dir", str(tmp_path / "whole"), threads=2)
@@ -70,7 +72,7 @@ def test_runs_that_are_killed_end_on_the_same_bits(name, server, tmp_path, capsy
             if "without `config.yaml`" in said:  # and perhaps killed just after it had said so
                 status, said, _ = server.run(*fresh, threads=rng.choice([1, 2, 3]))
             assert status in (0, -14), (attempt, said)
-            assert said == "", said
+            assert said == "" or said.startswith("fastbp: nothing was trained, "), said
             command = ["train", "--resume", str(target), "-q"]
         assert status == 0
         assert told(target) == expected, f"round {i}"

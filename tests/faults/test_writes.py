@@ -137,7 +137,7 @@ def test_a_fit_whose_callbacks_write(mode, server, tmp_path):
     table, log = lines_of(right / "log.csv")[0], lines_of(right / "log.jsonl")[0]
     assert (len(table), len(log)) == (1 + jobs.EPOCHS, jobs.EPOCHS)
     before_all = (fresh("old") / "net").read_bytes()
-    epochs = [(right / "deep" / f"{i}").read_bytes() for i in range(jobs.EPOCHS)]
+    epochs = [(right / "deep" / f"{i}").read_bytes() for i in range(1, jobs.EPOCHS + 1)]
     for at in numbers(total, 8):
         folder = fresh(f"{at}")
         status, said, _ = server.call(jobs.fit, folder, below=folder, at=at, **words)
@@ -155,7 +155,10 @@ def test_a_fit_whose_callbacks_write(mode, server, tmp_path):
             assert lines in (["of yesterday"], all_lines[: len(lines)]), where
             assert rest == "" or mode == HALF, where
         allowed = {"net", "log.csv", "log.jsonl", "deep"}
-        assert mode != ONCE or {p.name for p in folder.rglob("*")} <= {*allowed, "0", "1"}, where
+        assert mode != ONCE or {p.name for p in folder.rglob("*")} <= {
+            *allowed,
+            *(f"{i}" for i in range(1, jobs.EPOCHS + 1)),
+        }, where
         before, rest = lines_of(folder / "log.jsonl")
         assert server.call(jobs.fit, folder)[:2] == (0, ""), where
         assert {p.name for p in folder.iterdir()} == allowed, where

@@ -402,6 +402,6 @@ def test_parameters_stay(call):
 
 
 def test_a_folder_is_no_network(tmp_path):
-    with pytest.raises(IsADirectoryError) as info:
+    with pytest.raises(fb.CheckpointError) as info:
         fb.load(tmp_path)
-    assert str(info.value) == f"`{tmp_path}` must be a file that `Network.save` wrote, got a folder"
+    assert str(info.value) == f"`{tmp_path}` must be a network's file or the folder of a run with `best.safetensors`"

@@ -217,8 +217,8 @@ def test_files_are_written(tmp_path):
     for name in ("loss", "val_loss", "val_r2"):
         assert [float(row[name]) for row in rows] == history[name]
     assert [int(row["step"]) for row in rows] == [1, 2, 3]
-    assert fb.load(tmp_path / "2").flat.tobytes() == training.net.flat.tobytes()
-    assert fb.load(tmp_path / "0").evaluate(*held_out, loss="mse") == history.val_loss[0]
+    assert fb.load(tmp_path / "3").flat.tobytes() == training.net.flat.tobytes()
+    assert fb.load(tmp_path / "1").evaluate(*held_out, loss="mse") == history.val_loss[0]
 
 
 def test_a_callback_that_fails_leaves_the_last_iteration():
