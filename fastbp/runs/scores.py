@@ -74,12 +74,8 @@ def _constant(train: Part, outputs: int, loss: Any, task: str) -> NDArray[np.flo
     if task == "labels":
         share = np.clip(mean, 1e-9, 1 - 1e-9)
         return np.asarray(np.log(share / (1 - share)))
-    if loss.kind == "poisson":
-        return np.asarray(np.log(np.maximum(mean, 1e-9)))
-    if loss.outputs_per_target == 2:
-        variance = np.average((y - mean) ** 2, axis=0, weights=train.weight)
-        return np.concatenate([mean, np.log(np.maximum(variance, 1e-9))])
-    return np.asarray(mean)
+    variance = np.average((y - mean) ** 2, axis=0, weights=train.weight)
+    return np.asarray(loss.constant(mean, variance))
 
 
 def subject_at(path: str) -> Subject:

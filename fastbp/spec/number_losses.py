@@ -122,6 +122,10 @@ class Poisson(Loss):
         with np.errstate(over="ignore"):
             return np.asarray(np.exp(outputs))
 
+    @classmethod
+    def constant(cls, mean: NDArray[Any], variance: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(np.log(np.maximum(mean, 1e-9)))
+
     def encode(self, name: str, value: Any, rows: int, outputs: int, dtype: np.dtype[Any]) -> Targets:
         array = arrays.targets(name, value, rows, outputs, dtype)
         return Targets(self.kind, arrays.within(name, array, 0.0, float("inf")))
@@ -152,6 +156,10 @@ class GaussianNLL(Loss):
     @classmethod
     def predicted(cls, outputs: NDArray[Any]) -> NDArray[Any]:
         return outputs[:, : outputs.shape[1] // 2]
+
+    @classmethod
+    def constant(cls, mean: NDArray[Any], variance: NDArray[Any]) -> NDArray[Any]:
+        return np.concatenate([mean, np.log(np.maximum(variance, 1e-9))])
 
     @classmethod
     def deviations(cls, outputs: NDArray[Any]) -> NDArray[Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastbp.data import files
+from fastbp.data import polars_files
 from tests.faults import jobs
 from tests.faults.server import CONFIG, NOBODY, can_run
 
@@ -181,5 +181,5 @@ def test_no_place_for_temporary_files(place, server, shared):
 
 def test_tables_are_read_where_there_is_no_place_for_temporary_files(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    with files._without_panics(RuntimeError):
+    with polars_files._without_panics(RuntimeError):
         assert not (tmp_path / "missing").exists()
