@@ -10,6 +10,8 @@ import pytest
 import fastbp as fb
 from fastbp.cli.main import main
 from fastbp.cli.report import paragraphs
+from fastbp.data.prepare import Part
+from fastbp.runs.scores import _constant
 
 
 def shown(capsys, *arguments):
@@ -124,24 +126,37 @@ def test_the_baseline_says_the_same_of_every_row(here):
         assert found["accuracy"] == pytest.approx(np.mean(y == share.argmax()))
 
 
-@pytest.mark.parametrize("loss", ["poisson", "gaussian_nll"])
-def test_a_baseline_of_other_losses_is_their_best_constant(here, loss):
-    from fastbp.data.prepare import Part
-    from fastbp.runs.scores import _constant
-
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("made", "task"),
+    [
+        (fb.MSE(), "numbers"),
+        (fb.Poisson(), "numbers"),
+        (fb.GaussianNLL(), "numbers"),
+        (fb.BinaryCrossEntropy(), "labels"),
+        (fb.CrossEntropy(), "classes"),
+    ],
+)
+def test_a_baseline_is_the_best_constant_of_its_loss(made, task, weighted):
     rng = np.random.default_rng(1)
-    y = rng.integers(1, 9, (50, 1)).astype(np.float32)
-    made = {"poisson": fb.Poisson(), "gaussian_nll": fb.GaussianNLL()}[loss]
-    outputs = made.outputs_per_target
+    count = 3 if task == "classes" else 2
+    y = {
+        "numbers": rng.integers(1, 9, (50, count)).astype(np.float32),
+        "labels": (rng.random((50, count)) < 0.3).astype(np.float32),
+        "classes": rng.integers(0, count, 50) % 2 * 2,  # the class 1 has no rows
+    }[task]
+    y.flat[0], weight = y.flat[1], rng.uniform(0.1, 5.0, 50) if weighted else None
+    outputs = count * made.outputs_per_target
 
     def of(bias):
         net = fb.Network([fb.Linear(outputs)], inputs=1, dtype="float64")
         net.parameters["0.weight"] = np.zeros((1, outputs))
         net.parameters["0.bias"] = bias
-        return net.evaluate(np.zeros((50, 1)), y, made)
+        return net.evaluate(np.zeros((50, 1)), y, made, weight)
 
-    best = _constant(Part(np.zeros((50, 1)), y), outputs, made, "numbers")
-    for step in np.eye(outputs) * 0.01:
+    best = _constant(Part(np.zeros((50, 1)), y, weight), outputs, made, task)
+    seen = [0, 2] if task == "classes" else range(outputs)
+    for step in np.eye(outputs)[seen] * 0.01:
         assert of(best) < min(of(best + step), of(best - step))
 
 

@@ -9,6 +9,9 @@ import pytest
 
 import fastbp as fb
 from fastbp.cli.main import main
+from fastbp.data.frame import Frame
+from fastbp.data.inputs import Inputs
+from fastbp.data.numbers import Numbers
 from fastbp.pictures.bars import Bar, bars
 from fastbp.runs.explain import columns_of, explain
 from fastbp.runs.prediction import Model
@@ -90,6 +93,9 @@ def test_columns_are_the_inputs_that_they_become(here):
     assert columns_of(inputs) == {"age": [0], "job": [1, 2, 3], "income": [4, 5], "town": [6]}
     found = columns_of(subject_at("friedman").recipe.inputs)
     assert found == {str(i): [i] for i in range(10)}
+    holes = Numbers(None, "standard", "mean", indicator=True)
+    holes.fit(Frame(np.array([[1.0, np.nan, 3.0], [2.0, 5.0, np.nan], [3.0, 4.0, 1.0]])))
+    assert columns_of(Inputs([holes])) == {"0": [0], "1": [1, 3], "2": [2, 4]}
 
 
 def test_sensitivity_is_the_mean_of_the_jacobians_magnitudes(here):

@@ -96,6 +96,15 @@ def test_training_rows_have_the_weight_of_their_class_times_their_own(config):
     assert subject(config).training_weight is None
 
 
+def test_rows_of_an_ignored_class_count_for_no_other(config):
+    rows = [f"{i},{'abc'[i % 3] if i % 4 else 'a'}" for i in range(96)]
+    Path("t.csv").write_text("\n".join(["x,answer", *rows]) + "\n")
+    found = subject(config, "trainer.loss={name: cross_entropy, ignore_index: 1}", "trainer.class_weight=balanced")
+    y = found.parts["train"].y
+    kept, counts = y != 1, np.bincount(y)
+    np.testing.assert_allclose(found.training_weight, np.where(kept, kept.sum() / (2 * counts[y]), 0.0))
+
+
 def test_a_run_trains_with_them_and_reports_without(config, capsys):
     assert main(["train", "c.yaml", "--run-dir", "plain", "-q"]) == 0
     assert main(["train", "c.yaml", "--run-dir", "run", "-q", "--set", "trainer.class_weight=balanced"]) == 0
