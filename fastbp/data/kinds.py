@@ -3,7 +3,8 @@
 All rows of the table are looked at, not only those of training: what a column is depends on no split.
 
 - A number is an id, and ignored, if all are different and whole, 20 at least, and either its name says so (a word of
-  it is id, index, key, row, no, ...), or they count the rows: 0, 1, ... or 1, 2, ... in their order.
+  it is id, index, key, row, no, ...), or they count the rows: 0, 1, ... or 1, 2, ... in their order. So are whole
+  numbers beyond 2⁵³, of which a float64 cannot tell all: nothing is measured to so many digits.
 - A text is a date if all of its column are dates; a category if its numbers have zeros in front, as codes do; a number
   if nearly all are, more than a hundred; ignored if 95 % differ, or if half differ and are sentences; else a category.
 - A column that is always the same, or that has no values, is ignored.
@@ -32,6 +33,7 @@ Array = NDArray[Any]
 FEW = 20  # values that may all be different by chance
 DIFFERENT = 0.95  # share of different texts above which a column names rows
 SENTENCE = 4.0  # words of a text, on average, above which it is written by somebody
+EXACT = 2.0**53  # magnitude up to which every whole number is a float64
 MISTAKEN = 100  # distinct numbers above which a text among them counts as a mistake
 IDS = frozenset(
     ("id", "ids", "idx", "index", "key", "no", "nr", "row", "rowid", "rownum", "serial", "uid", "uuid", "guid")
@@ -127,6 +129,8 @@ def _id(name: str, there: Array, rows: int) -> str:
     """Why whole numbers name rows and measure nothing; empty if they may measure something."""
     if len(there) < FEW or there.dtype.kind != "f" or (there != np.floor(there)).any():
         return ""
+    if np.abs(there).min() > EXACT:
+        return "longer than anything that is measured"
     if len(there) == rows and there[0] in (0.0, 1.0) and (np.diff(there) == 1.0).all():
         return "counts the rows"
     if IDS & set(words_of(name)) and len(np.unique(there)) == len(there):

@@ -34,6 +34,13 @@ CASES = {
     "a name with id in it": ("humidity", MIXED, "number", "1007 to 1350"),
     "an id that comes twice": ("house_id", np.append(MIXED[1:], MIXED[1]), "number", None),
     "an id with a fraction": ("id", MIXED + 0.5, "number", None),
+    "long ids": (
+        "account",
+        2.0**53 + 2.0 * MIXED,
+        "ignore",
+        "9.0072e+15 to 9.0072e+15 (longer than anything that is measured)",
+    ),
+    "long numbers, not all": ("account", 2.0**53 + 2.0 * MIXED * (ONES > 1), "number", None),
     "few ids": ("id", MIXED[:19], "number", None),
     "rows from 1": ("n", ONES, "ignore", "1 to 50 (counts the rows)"),
     "rows from 0": ("n", ONES - 1, "ignore", "0 to 49 (counts the rows)"),

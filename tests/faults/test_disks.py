@@ -39,7 +39,7 @@ def test_a_run_on_a_small_disk(size, server, runs, tmp_path):
     assert status == 0 or "(No space left on device)\n" in first, said
     assert first.count("\n") <= 2 * first.count("fastbp: "), said
     assert "Traceback" not in first, said
-    assert then == "", said
+    assert then == "" or then.startswith("fastbp: nothing was trained, "), said  # the disk had room for all of it
     assert told(out) == told(runs / "right"), said
     assert {path.name for path in out.iterdir()} == FILES, said
     if size in (SIZES[0], SIZES[-1]):  # these disks are really small, and large enough
