@@ -144,8 +144,15 @@ MISTAKES = {
     "empty": ("", "t.csv: must have rows, but is empty"),
     "blank": ("\n \n", "t.csv: must have rows, but is empty"),
     "header only": ("a,b\n", "t.csv: must have rows below its header"),
-    "open quote": ('a,b\n1,2\n"3,4\n5,6\n', "t.csv:3: must be valid CSV (unexpected end of data)"),
-    "text behind a quote": ('a,b\n1,2\n"3"4,5\n', "t.csv:3: must be valid CSV (',' expected after '\"')"),
+    "open quote": ('a,b\n1,2\n"3,4\n5,6\n', "t.csv:3: a quote that is opened must be closed before the file ends"),
+    "a field without end": (
+        'a,b\n1,2\n"' + "3," * 70_000,
+        "t.csv:3: a field must have at most 131,072 characters, got more; is a quote not closed?",
+    ),
+    "text behind a quote": (
+        'a,b\n1,2\n"3"4,5\n',
+        "t.csv:3: a closing quote must stand at the end of its field (a quote inside is written twice)",
+    ),
     "not utf-8": (b"a,b\n1,2\n3,caf\xe9\n", "t.csv:3: must be UTF-8, got a byte `0xe9`" + HINT),
     "not utf-8 in a name": (b"a,\xff\n1,2\n", "t.csv:1: must be UTF-8, got a byte `0xff`" + HINT),
     "not utf-8 far down": (b"a\n" + b"1\n" * 20000 + b"\x80\n", "t.csv:20002: must be UTF-8, got a byte `0x80`" + HINT),
