@@ -27,7 +27,7 @@ _LOADED: dict[tuple[str, str, str], Any] = {}
 _ORIGINS: dict[str, str] = {}  # name -> "shipped", "cached" or "compiled"
 ENTRIES = (
     *("invoke", "run_serial", "run_parallel", "predict_rows", "product_rows", "step_batch", "step_batch_labels"),
-    *("run_groups", "fma_chains", "hand_over"),
+    *("run_task", "fma_chains", "hand_over"),
 )
 
 

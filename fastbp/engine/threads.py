@@ -34,9 +34,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def is_forked() -> bool:
+    """Whether the thread pool did not survive a fork."""
+    return _state["forked"]
+
+
 def check_fork() -> None:
     """Raise if the thread pool did not survive a fork."""
-    if _state["forked"]:
+    if is_forked():
         raise ForkError(
             "this process was forked after fastbp had started its threads, so its kernels run on one thread only here",
             hint='take `threads=1`, or start workers with multiprocessing.get_context("spawn") or "forkserver"',

@@ -284,8 +284,16 @@ class OpGroup(Record):
 
     ops = Link("Op", "the first")
     count = Word("how many")
-    rows = Word("rows in all")
+    begin = Word("the first row")
+    end = Word("the one behind the last")
     block = Word("rows of a block")
+
+
+class GateTask(Task):
+    """Groups of a traced function, one after another."""
+
+    groups = Link("OpGroup", "the first")
+    count = Word("how many")
 
 
 # --- layers, as the weight sweep sees them ---------------------------------------------------------------------------

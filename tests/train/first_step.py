@@ -18,7 +18,7 @@ from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.memory import view
 from fastbp.engine.plan import Table
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.records import ROW_PHASE, OpGroup
+from fastbp.kernels.records import ROW_PHASE, GateTask, OpGroup
 from fastbp.lowering.batch_plan import BatchPlan
 
 FILE = Path(__file__).with_suffix(".json")
@@ -36,12 +36,13 @@ def walked(plan: BatchPlan) -> dict[str, str]:
     sweep("invoke", plan.real)(kernel_address("begin", plan.real), plan.head_address, worker, 0, 0, plan.zero)
     # Alone in a group, an op runs as in training: subnormals are flushed.
     rows, at_op, alone = head.data.rows, 0, Table(plan.arena, OpGroup, 1)
-    run = sweep("run_groups", plan.real)
+    groups = GateTask(kernel=kernel_address("gate_groups", plan.real), groups=alone.address, count=1)
+    task, run = Table.of(plan.arena, GateTask, [groups]), sweep("run_task", plan.real)
     for number, phase in enumerate(plan.phases.records):
         for at in range(at_op, at_op + phase.op_count * phase.groups if phase.kind == ROW_PHASE else at_op):
             op: Any = plan.ops.records[at]
-            alone.records[0].take(OpGroup(ops=plan.ops.address_of(at), count=1, rows=rows, block=rows))
-            run(alone.address, 1, worker, plan.zero)
+            alone.records[0].take(OpGroup(ops=plan.ops.address_of(at), count=1, end=rows, block=rows))
+            run(task.address, worker, plan.zero)
             panels = [view(op.c.start + p * op.c.stride, (rows * LINE,), np.uint8) for p in range(op.panels)]
             found[f"phase {number}, op {at} {op.name} -> {plan.names.get(op.c.start, 'C')}"] = short(panels)
             at_op = at + 1
