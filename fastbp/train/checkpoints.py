@@ -18,7 +18,7 @@ Numbers = dict[str, Any]
 def state_of(trainer: Trainer) -> tuple[Arrays, Numbers]:
     """Everything that the next step depends on, except settings and data."""
     with trainer._lock, trainer.net.lock:
-        blocks = _blocks(trainer)
+        blocks = state_blocks(trainer)
         arrays = {f"{kind}/{name}": block.read(name) for kind, block in blocks.items() for name in block.slots}
         plan = trainer._batch_plan
         place, order = plan.position() if plan is not None else (None, np.zeros(0, np.uint32))
@@ -34,7 +34,7 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
     CheckpointError
         If it is not the state of such a trainer; then nothing has changed.
     """
-    blocks = {f"{kind}/{name}": (block, name) for kind, block in _blocks(trainer).items() for name in block.slots}
+    blocks = {f"{kind}/{name}": (block, name) for kind, block in state_blocks(trainer).items() for name in block.slots}
     missing = [name for name in (*blocks, "order") if name not in arrays]
     if missing:
         raise CheckpointError(f"the state of a trainer must have `{missing[0]}`")
@@ -69,7 +69,8 @@ def _check_position(place: Any, order: Any) -> None:
         raise CheckpointError("cursor", f"must lie in an epoch of {rows} rows", f"`{place['cursor']}`")
 
 
-def _blocks(trainer: Trainer) -> dict[str, Block]:
+def state_blocks(trainer: Trainer) -> dict[str, Block]:
+    """What training changes, by kind."""
     update = trainer._update
     found = {"parameters": trainer.net.parameters.block, "states": trainer.net.states.block}
     found |= {f"moment {i}": block for i, block in enumerate(update.moments)}
