@@ -26,8 +26,10 @@ def state_of(trainer: Trainer) -> tuple[Arrays, Numbers]:
     return {**arrays, "order": order}, numbers
 
 
-def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
+def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers, rows: Any = None) -> None:
     """Restore the result of `state_of`; a `fit` with its history then resumes from there.
+
+    `rows` are those that it is trained on, if they are not all.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
             raise CheckpointError(name, "must be finite", "NaN or infinity")
         if (name.partition("/")[0] in squares or name.endswith(".running_var")) and (array < 0.0).any():
             raise CheckpointError(name, "must be at least 0", f"`{array.min()}`")
-    _check_position(numbers["place"], arrays["order"])
+    _check_position(numbers["place"], arrays["order"], rows)
     with trainer._lock, trainer.net.parameters.changing():
         for name, (block, own) in blocks.items():
             block.write(own, arrays[name])
@@ -60,10 +62,11 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
         trainer._position = None if numbers["place"] is None else (numbers["place"], arrays["order"])
 
 
-def _check_position(place: Any, order: Any) -> None:
+def _check_position(place: Any, order: Any, chosen: Any) -> None:
     """Compiled code does not check the order of rows."""
     rows = order.size
-    if order.dtype != np.uint32 or order.ndim != 1 or (np.sort(order) != np.arange(rows)).any():
+    wanted = np.arange(rows) if chosen is None or not rows else np.sort(chosen)
+    if order.dtype != np.uint32 or order.ndim != 1 or not np.array_equal(np.sort(order), wanted):
         raise CheckpointError("order", "must be a permutation of the rows")
     if place is not None and not 0 <= place["cursor"] < max(rows, 1):
         raise CheckpointError("cursor", f"must lie in an epoch of {rows} rows", f"`{place['cursor']}`")

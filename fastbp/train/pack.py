@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -117,13 +118,37 @@ class Pack:
             "frozen": frozen,
             "penalty": penalty,
         }
-        self._set_up(trainers(found, {**given, "seed": seeds}, shared), row_lists(rows, count), team.chosen(threads))
-        self._given_threads = threads
+        made = trainers(found, {**given, "seed": seeds}, shared)
+        self._set_up([Member(*one) for one in zip(made, row_lists(rows, count), strict=True)], threads)
 
-    def _set_up(self, made: list[Any], rows: list[Any], threads: int) -> None:
-        self._members = [Member(*one) for one in zip(made, rows, strict=True)]
-        self._turns = Turns(threads)
+    def _set_up(self, members: list[Member], threads: int | None) -> None:
+        self._members = members
+        self._turns, self._threads = Turns(team.chosen(threads)), threads
         self._lock = forks.lock("this pack", writes=True)
+
+    @classmethod
+    def _of(cls, members: list[Member], threads: int | None) -> Pack:
+        """A pack of these members."""
+        pack = cls.__new__(cls)
+        pack._set_up(members, threads)
+        return pack
+
+    def __reduce__(self) -> Any:
+        from fastbp.train.pack_files import pack_of, parts_of
+
+        return pack_of, (parts_of(self), self._threads)
+
+    def __copy__(self) -> Pack:
+        return copy.deepcopy(self)
+
+    def save(self, path: Any) -> None:
+        """Write all members to one safetensors file, from which ``fb.load(path)`` goes on with the same bits.
+
+        Histories are not written, and the number of threads is that of who loads it.
+        """
+        from fastbp.train.pack_files import save
+
+        save(self, path)
 
     def __len__(self) -> int:
         return len(self._members)
