@@ -34,6 +34,7 @@ _HOMES = {
     "fastbp.model.mlp": ["mlp"],
     "fastbp.runs.loading": ["load"],
     "fastbp.train.trainer": ["Trainer"],
+    "fastbp.train.pack": ["Pack"],
     "fastbp.train.history": ["History"],
     "fastbp.train.callbacks": ["Callback", "EarlyStopping", "ReduceLROnPlateau", "TimeBudget"],
     "fastbp.train.lbfgs": ["LBFGS"],

@@ -68,6 +68,7 @@ class DataSet(Record):
     order = Word("address of the shuffled order, one uint32 a row; 0 takes the rows as they come")
     index = Word("address of this batch's row numbers in `order`; 0 takes the rows as they come")
     shuffle = Word("1: shuffle before each epoch")
+    chosen = Word("address of the rows that are shuffled, one uint32 each; 0: all, as they are numbered")
     seed = Word("seed of shuffles and dropout's masks")
     epoch = Word("how many are done")
     weights = RealsAt("ω of each row; 0: every one is 1")

@@ -14,8 +14,9 @@ from fastbp.engine.forks import Lock
 from fastbp.engine.plan import Plan
 from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigError
-from fastbp.lowering.batch_plan import KEEP, BatchPlan, Update
+from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import CALL_WORK, ROW_BLOCK, RowPlan, team_sizes
+from fastbp.lowering.update import KEEP, Update
 from fastbp.model.derivatives import Derivatives
 from fastbp.model.parameters import Parameters, initialise
 from fastbp.spec import arrays

@@ -17,10 +17,11 @@ from fastbp.errors import CheckpointError, ConfigError, DataError, visible
 from fastbp.model import files
 from fastbp.model.network import Network
 from fastbp.runs.prediction import Model, settings_of
+from fastbp.train import pack_files
 
 
-def load(path: Any) -> Network:
-    """Read a network that `Network.save` wrote, or the best network of a run's folder.
+def load(path: Any) -> Any:
+    """Read a network that `Network.save` wrote, the best network of a run's folder, or a pack that `Pack.save` wrote.
 
     A network that `fastbp train` wrote predicts raw tables as well as arrays: see `TableNetwork.predict`.
 
@@ -38,6 +39,8 @@ def load(path: Any) -> Network:
         file = file / "best.safetensors"
         if not file.is_file():
             raise CheckpointError(path, f"must be a network's file or the folder of a run with `{file.name}`")
+    if isinstance(file, Path) and pack_files.is_pack(file):
+        return pack_files.load(file, callers=1)
     net = files.load(file, callers=1)
     if not isinstance(net.about, dict) or net.about.get("recipe") is None:
         return net

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from numba import prange, types
 
-from fastbp.kernels.memory import call_kernel, flush_subnormals, restore_rounding
+from fastbp.kernels.memory import atomic_add, call_kernel, flush_subnormals, restore_rounding
 from fastbp.kernels.ops import RowsOp
 from fastbp.kernels.records import Head, Task
-from fastbp.kernels.words import at
+from fastbp.kernels.words import at, words_at
 from fastbp.sweeps.probes import fma_chains, hand_over  # noqa: F401
 
 head_at, rows_at, task_at = at(Head), at(RowsOp), at(Task)
@@ -32,6 +32,18 @@ def run_parallel(plan, z):
     function, threads = head.team.work, head.team.threads
     for t in prange(threads):
         call_kernel(function, plan, t, 0, 0, z)
+
+
+def run_many(heads, count, ticket, threads, z):
+    """Run the plans at these addresses, each by one thread: a thread takes the next plan when it has run its last."""
+    for _ in prange(threads):
+        plans = words_at(heads)
+        turn = atomic_add(words_at(ticket), 1)
+        while turn < count:
+            head = head_at(plans[turn])
+            call_kernel(head.team.begin, head, 0, 0, 0, z)
+            call_kernel(head.team.work, head, 0, 0, 0, z)
+            turn = atomic_add(words_at(ticket), 1)
 
 
 def predict_rows(plan, x, y, z):
@@ -114,6 +126,8 @@ def signature(name, real):
         return types.void(*[types.int64] * 5, number)
     if name == "run_task":
         return types.void(*[types.int64] * 2, number)
+    if name == "run_many":
+        return types.void(*[types.int64] * 4, number)
     if name == "predict_rows":
         return types.void(types.int64, rows, types.Array(number, 2, "C"), number)
     if name == "product_rows":

@@ -90,11 +90,6 @@ class LBFGS(Snapshots):
             settings = self.net, self.loss, self.weight_decay, self.decay_all, self.memory, self.tolerance
             return LBFGS, settings, {name: getattr(self, name) for name in ("steps_done", "validating", "units")}
 
-    @property
-    def evaluated(self) -> Network:
-        """The network used for validation."""
-        return self.net
-
     def fit(
         self,
         X: Any,

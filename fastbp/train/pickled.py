@@ -32,12 +32,15 @@ def parts(trainer: Trainer) -> Any:
         }
         batch = trainer._batch_plan.batch if trainer._batch_plan else 0
         more = {name: getattr(trainer, name) for name in ("validating", "units", "_position")}
-        return _rebuild, (trainer.net, settings, *state_of(trainer), batch, more)
+        return rebuilt, (trainer.net, settings, *state_of(trainer), batch, more)
 
 
-def _rebuild(net: Network, settings: Any, arrays: Any, numbers: Any, batch: int, more: dict[str, Any]) -> Trainer:
+def rebuilt(
+    net: Network, settings: Any, arrays: Any, numbers: Any, batch: int, more: dict[str, Any], rows: Any = None
+) -> Trainer:
+    """The trainer of these `parts`, which was trained on these rows, if not all."""
     trainer = Trainer(net, **settings)
-    load_state(trainer, arrays, numbers)
+    load_state(trainer, arrays, numbers, rows)
     if batch:  # `run` goes on in its epoch
         plan = trainer._new_plan(batch)
         plan._order = arrays["order"].copy()

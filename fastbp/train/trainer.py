@@ -121,7 +121,6 @@ class Trainer(Snapshots):
         factors = copy.copy(lr_factors), copy.copy(decay_factors)
         self._given = threads, *factors, list(frozen), penalty_data(penalty)
         self._average = self._update.average
-        self._averaged: Network | None = None
         self._still = [name for name, way in (self._update.treatment or {}).items() if way is None]
         self._batch_plan: BatchPlan | None = None
         self._step_plan: BatchPlan | None = None
@@ -194,43 +193,33 @@ class Trainer(Snapshots):
         self._pace = Pace(*team_sizes(plan.work, self.threads))
         return plan
 
-    @property
-    def averaged(self) -> Network:
-        """A network with the running average of the parameters, which training continues to update."""
-        if self._average is None:
-            raise ConfigError("`averaged` needs a Trainer with `ema`")
-        with self.net.lock:
-            found = self._averaged or self.net.sharing(self._average)
-            self._averaged = found
-            found.parameters.version += 1  # changed by steps
-            for name in self._still:  # frozen ones are not averaged
-                found.parameters[name] = self.net.parameters[name]
-            return found
-
-    @property
-    def evaluated(self) -> Network:
-        """The network used for validation: `averaged` with an `ema`, otherwise `net`."""
-        return self.net if self._average is None else self.averaged
-
     def _call(self, plan: BatchPlan, count: int, epochs: int, threads: int) -> list[float]:
         """One call of compiled code, with its bookkeeping."""
-        if not 0 <= self.steps_done <= MOST_STEPS - count:
-            raise ConfigError("steps_done", "must stay at least 0 and below 2**63", f"`{self.steps_done}`")
-        parameters, lock = self.net.parameters, self.net.lock
-        with lock:
-            plan.refresh(parameters.version)
-            plan.rates[:count] = self._rates.of(self.optimizer.lr, self.steps_done, count)
-            plan.number[0] = self.steps_done
-            plan.head.data.seed = signed(self.seed)
-            # First, so that after Ctrl-C between these lines every plan renews its transposed weights.
-            parameters.version += 1
+        with self.net.lock:
+            self._open(plan, count)
             try:
-                lock.writes = True
                 return plan.steps(count, epochs, threads)
             finally:
-                self.steps_done = plan.number.item()
-                plan.keep_version(parameters.version)
-                lock.writes = False
+                self._close(plan)
+
+    def _open(self, plan: BatchPlan, count: int) -> None:
+        """Before a call of `count` steps, with the network's lock."""
+        if not 0 <= self.steps_done <= MOST_STEPS - count:
+            raise ConfigError("steps_done", "must stay at least 0 and below 2**63", f"`{self.steps_done}`")
+        plan.number[0] = self.steps_done
+        plan.rates[:count] = self._rates.of(self.optimizer.lr, self.steps_done, count)
+        parameters = self.net.parameters
+        plan.refresh(parameters.version)
+        plan.head.data.seed = signed(self.seed)
+        # First, so that after Ctrl-C between these lines every plan renews its transposed weights.
+        parameters.version += 1
+        self.net.lock.writes = True
+
+    def _close(self, plan: BatchPlan) -> None:
+        """Behind a call."""
+        self.steps_done = plan.number.item()
+        plan.keep_version(self.net.parameters.version)
+        self.net.lock.writes = False
 
     def step(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """One optimiser step on a batch of any number of rows; returns the loss before the step."""
@@ -269,9 +258,7 @@ class Trainer(Snapshots):
                 lock.writes = True
                 return plan.step(X, y, lr, self.steps_done, signed(self.seed))
             finally:
-                self.steps_done = plan.number.item()
-                plan.keep_version(parameters.version)
-                lock.writes = False
+                self._close(plan)
 
     def run(self, X: Any, y: Any, steps: int, sample_weight: Any = None) -> History:
         """Take `steps` steps over shuffled batches, in compiled code; the next `run` continues in the same epoch.
@@ -376,8 +363,9 @@ class Trainer(Snapshots):
         history.lr.append(float(plan.rates[plan.head.step.rate_at - 1]))
         history.steps = self.steps_done - history.first_step
 
-    def _bound(self, x: Any, t: Any, top: int) -> BatchPlan:
-        plan, rows = self._batch_plan, min(self.batch_size, len(x))
+    def _bound(self, x: Any, t: Any, top: int, chosen: Any = None) -> BatchPlan:
+        """The plan of batches, reading these arrays, or their chosen rows."""
+        plan, rows = self._batch_plan, min(self.batch_size, len(x if chosen is None else chosen))
         if plan is None or plan.batch < rows:
             epoch = plan.place[0] + 1 if plan else 0
             plan = self._new_plan(rows)
@@ -385,7 +373,7 @@ class Trainer(Snapshots):
         if self._pace.sizes[-1] > 1:
             team.check_fork()  # before a step, not at the first that more threads take
         plan.head.data.batch = rows
-        plan.bind(x, t, top, shuffled=True)
+        plan.bind(x, t, top, shuffled=True, chosen=chosen)
         return plan
 
     def _chunk(self, plan: BatchPlan, steps: int, epochs: int) -> list[float]:
