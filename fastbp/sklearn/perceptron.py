@@ -104,21 +104,22 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """
         said = Settings.of(self)
         going_on = bool(self.warm_start) and hasattr(self, "network_")
+        seed = seed_of(self.random_state)
         tasks = Tasks(self, X, y, sample_weight)
         rows = self._rows(X, y, sample_weight, reset=not going_on)
         for name, one, other in (("X_val", X_val, y_val), ("y_val", y_val, X_val)):
             if one is not None and other is None:
                 raise DataError(f"`{name}` is given, so `{'y_val' if name == 'X_val' else 'X_val'}` must be given too")
         early = said.stops_early(len(rows.y), X_val is not None)
-        held_out = None
-        if X_val is not None:
-            held_out = self._rows(X_val, y_val, sample_weight_val, reset=False)
         if rows.frame.matrix is not None and len(rows.y) <= said.batch_size:
             rows = rows.as_a_set()
-        if early and held_out is None:
-            rows, held_out = self._divided(rows, said)
+        held_out = None
+        if early and X_val is None:
+            rows, held_out = self._divided(rows, said, seed)
         if not going_on:
-            self._begin(X, y, rows, said)
+            self._begin(X, y, rows, said, seed)
+        if X_val is not None:
+            held_out = self._rows(X_val, y_val, sample_weight_val, reset=False)
         history = self._train(said, rows, held_out, said.epochs, [*said.callbacks(early), tasks])
         self._keep(history, going_on, early)
         tasks.finish(self._trainer)
@@ -132,7 +133,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         going_on = hasattr(self, "network_")
         rows = self._rows(X, y, sample_weight, reset=not going_on, classes=classes)
         if not going_on:
-            self._begin(X, y, rows, said)
+            self._begin(X, y, rows, said, seed_of(self.random_state))
         self._keep(self._train(said, rows, None, 1, said.hooks), going_on, False)
         return self
 
@@ -163,10 +164,9 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """Columns of categories, in which numbers stay texts."""
         return [part.name for part in self.recipe_.inputs.parts if isinstance(part, Category)]
 
-    def _divided(self, rows: Rows, said: Settings) -> tuple[Rows, Rows]:
+    def _divided(self, rows: Rows, said: Settings, seed: int) -> tuple[Rows, Rows]:
         """Some rows to train on, and the others, which decide when to stop."""
         classes = rows.y if rows.y.dtype.kind == "i" and rows.y.ndim == 1 else None
-        seed = seed_of(self.random_state) if self.random_state is not None else 0
         try:
             found = split(len(rows.y), seed, said.validation_fraction, 0.0, classes=classes)
         except DataError:
@@ -174,7 +174,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError("validation_fraction", must, f"`{said.validation_fraction}`") from None
         return rows.take(found["train"]), rows.take(found["validation"])
 
-    def _begin(self, X: Any, y: Any, rows: Rows, said: Settings) -> None:
+    def _begin(self, X: Any, y: Any, rows: Rows, said: Settings, seed: int) -> None:
         """A new network, and the preprocessing fitted to these rows."""
         loss = self._loss_of()
         inputs = inputs_for(self, X, rows.frame)
@@ -182,7 +182,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         outputs = self._outputs(y, rows.y)
         graph = graph_for(self, inputs.width, outputs.width * loss.outputs_per_target)
         self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
-        self.network_ = Network.of_graph(graph, seed_of(self.random_state), self.dtype)
+        self.network_ = Network.of_graph(graph, seed, self.dtype)
         self._trainer = said.trainer(self.network_, loss)
         self.n_outputs_ = self.network_.outputs
 

@@ -99,7 +99,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
             self._width = 1 if self._one else y.shape[1]
         y = y.reshape(len(y), -1)
         if y.shape[1] != self._width:
-            raise DataError("y", f"must have {self._width} columns, as in the first fit", f"{y.shape[1]}")
+            must = f"must have as many columns as in the first fit, {self._width}"
+            raise DataError("y", must, f"{y.shape[1]}")
         return y
 
     def _outputs(self, y: Any, targets: Array) -> Outputs:

@@ -77,6 +77,10 @@ def _one_type(name: str, column: Any) -> None:
     if str(column.dtype if hasattr(column, "dtype") else "") != "object":
         return
     cells = np.asarray(column, object).tolist()
+    for row, cell in enumerate(cells):
+        if isinstance(cell, list | tuple | dict | set | bytes | np.ndarray | complex):
+            got = f"`{visible(brief(cell))}`"
+            raise DataError(f"X: row {row}: column `{visible(name)}` must have numbers, texts or dates, got {got}")
     texts = [row for row, cell in enumerate(cells) if isinstance(cell, str)]
     number = any(isinstance(cell, int | float) and not isinstance(cell, bool) and cell == cell for cell in cells)
     if texts and number:
