@@ -99,13 +99,6 @@ class TableNetwork(Network):
             return frame_of(X, self._model.reading)
         return None
 
-    def __reduce__(self) -> Any:
-        return _again, (*super().__reduce__(), self.file)
-
-
-def _again(rebuild: Any, arguments: Any, path: Path) -> TableNetwork:
-    return TableNetwork.of(rebuild(*arguments), path)
-
 
 def frame_of(table: Any, reading: Reading) -> Frame:
     """A dict of columns, or a frame of pandas or Polars, as rows like those of a file."""
