@@ -15,6 +15,7 @@ from fastbp.engine import threads as teams
 from fastbp.engine.blocks import Block
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.memory import Arena, view
+from fastbp.errors import ConfigTypeError
 from fastbp.kernels.fields import LINE, LINE_WORDS, WORD, Record
 from fastbp.kernels.ops import Op
 from fastbp.kernels.records import ROW_PHASE, SHADOW_BYTES, TILE_INPUTS, TILE_PANELS, Head, Phase, Trained, Worker
@@ -88,6 +89,9 @@ class Plan:
         self.names: dict[int, str] = {}
         self.tasks: list[Table] = []
         self.watcher: Any = None  # lets every op run beside its twin: see `lowering.check`
+
+    def __reduce__(self) -> Any:
+        raise ConfigTypeError("a plan cannot be pickled or copied, since it holds addresses in this process's memory")
 
     def __str__(self) -> str:
         from fastbp.engine.show import Printer

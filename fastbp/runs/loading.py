@@ -98,10 +98,3 @@ class TableNetwork(Network):
         if is_table(X):
             return frame_of(X, self._model.reading)
         return None
-
-    def __reduce__(self) -> Any:
-        return _again, (*super().__reduce__(), self.file)
-
-
-def _again(rebuild: Any, arguments: Any, path: Path) -> TableNetwork:
-    return TableNetwork.of(rebuild(*arguments), path)

@@ -29,6 +29,7 @@ from fastbp.train.pack import Pack
 from fastbp.train.pack_settings import row_lists
 from fastbp.train.pickled import parts, rebuilt
 from fastbp.train.schedules import SCHEDULES
+from fastbp.train.trainer import Trainer
 from fastbp.writing import whole
 
 FORMAT = "fastbp-pack-1"
@@ -44,14 +45,14 @@ Parts = tuple[Network, dict[str, Any], dict[str, Any], dict[str, Any], int, Any]
 def parts_of(pack: Pack) -> list[Parts]:
     """Of each member the network, settings, arrays, numbers, size of batches and rows."""
     with pack._lock:
-        return [(*parts(member.trainer)[1][:5], member.rows) for member in pack._members]
+        return [(*parts(member.trainer)[1][1:6], member.rows) for member in pack._members]
 
 
 def pack_of(found: list[Parts], threads: int | None = None) -> Pack:
     """The pack of these parts."""
     members = []
     for net, settings, arrays, numbers, batch, rows in found:
-        members.append(Member(rebuilt(net, settings, arrays, numbers, batch, {}, rows), rows))
+        members.append(Member(rebuilt(Trainer, net, settings, arrays, numbers, batch, rows), rows))
     return Pack._of(members, threads)
 
 
