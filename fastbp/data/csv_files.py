@@ -69,7 +69,7 @@ def read_csv(
             lines = _Lines(text, name, encoding or ("UTF-16" if code == "utf-16" else "UTF-8"))
             try:
                 frame = _read(lines, name, delimiter, header, reading or Reading(), keep)
-            except UnicodeDecodeError:
+            except UnicodeError:  # of one byte, or of a whole file that has no byte order mark
                 raise DataError(f"{name}:{lines.number + 1}: must be {lines.encoding}") from None
     for written in frame.written:
         if code == "utf-8-sig" and begin == codecs.BOM_UTF8 and isinstance(written, Written):

@@ -47,5 +47,5 @@ def styled(decimal: str, missing: Sequence[str], example: str) -> str:
     text = f", `{visible(example)}` as {number(example, decimal):.12g}" if example else ""
     if missing:
         marks = ", ".join(f"`{visible(mark)}`" for mark in missing[:5]) + ", ..." * (len(missing) > 5)
-        text += f", and {marks} as missing"
+        text += f"{', and' if text else ','} {marks} as missing"
     return text

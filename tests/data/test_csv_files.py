@@ -169,7 +169,9 @@ def test_damaged_gzip_files_are_refused(tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     assert message(path) == "t.csv.gz: must be a complete compressed file, but ends early"
     path.write_bytes(b"a,b\n1,2\n")
-    assert message(path) == "t.csv.gz: must be readable (Not a gzipped file (b'a,'))"
+    assert message(path) == (
+        "t.csv.gz: must be compressed with gzip, as its name says, but is not\nhint: if it is text, name it `t.csv`"
+    )
     for at in range(10, len(whole), 997):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
         assert message(path).startswith("t.csv.gz")

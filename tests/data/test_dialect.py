@@ -84,6 +84,13 @@ def test_bytes_that_an_encoding_does_not_have_are_refused(tmp_path):
     assert str(caught.value) == f"{path}:2: must be cp1252, got a byte `0x81`"
 
 
+def test_utf_16_without_a_mark_is_refused(tmp_path):
+    path = write(tmp_path, "a,ü\n1,é\n".encode("utf-16-le"))
+    with pytest.raises(DataError) as caught:
+        read_csv(path, encoding="utf-16")
+    assert str(caught.value) == f"{path}:1: must be utf-16"
+
+
 @pytest.mark.parametrize("code", ["latin-0", "base64", "hex", "x\0"])
 def test_what_is_no_encoding_is_refused(tmp_path, code):
     with pytest.raises(ConfigError) as caught:
@@ -149,6 +156,11 @@ def test_zstandard_is_what_python_has_of_it(tmp_path, monkeypatch):
     assert columns(read_csv(path)) == {"a": [1.0], "b": ["x"]}
 
 
+def test_a_compressed_file_is_known_by_its_content(tmp_path):
+    path = write(tmp_path, gzip.compress(b"a,b\n1,x\n"))
+    assert columns(read_csv(path)) == {"a": [1.0], "b": ["x"]}
+
+
 def test_zstandard_files_are_read_whole_or_refused(tmp_path):
     try:
         from compression import zstd
@@ -158,7 +170,10 @@ def test_zstandard_files_are_read_whole_or_refused(tmp_path):
     text = "a,b\n" + "".join(f"{x},{x}\n" for x in rng.random(5000))
     whole = zstd.compress(text.encode())
     assert len(read_csv(write(tmp_path, whole, "t.csv.zst"))) == 5000
-    for content, said in ((b"a,b\n1,2\n", "must be readable ("), (whole[:20] + b"x" * 99 + whole[119:], "")):
+    for content, said in (
+        (b"a,b\n1,2\n", "must be compressed with Zstandard,"),
+        (whole[:20] + b"x" * 99 + whole[119:], ""),
+    ):
         with pytest.raises(DataError, match=re.escape(f"t.csv.zst: {said}")):
             read_csv(write(tmp_path, content, "t.csv.zst"))
     for size in (len(whole) // 2, len(whole) - 1):
