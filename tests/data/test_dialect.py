@@ -106,8 +106,8 @@ def test_a_header_of_numbers_is_noticed(tmp_path):
     with pytest.warns(DataWarning) as said:
         assert columns(read_csv(path)) == {"1": [3.0], "2.5": [4.0]}
     assert [str(w.message) for w in said] == [
-        f"{path}:2: the first line has numbers only, and is read as the names of the columns\n"
-        "hint: if it is a row, set `data.header` to false"
+        f"{path}:2: the first line looks like a row, and is read as the names of the columns\n"
+        "hint: if it is one, set `data.header` to false"
     ]
     assert columns(read_csv(path, header=False)) == {"c0": [1.0, 3.0], "c1": [2.5, 4.0]}
     assert columns(read_csv(write(tmp_path, "2019,2020\nx,4\n"))) == {"2019": ["x"], "2020": [4.0]}
