@@ -113,6 +113,18 @@ MISTAKES = {
         ("-t", "a", "-t", "b"),
         "t.csv: must have a column beside the target `a` and `b` to predict from",
     ),
+    "a page": (
+        b"<!DOCTYPE html>\n<html></html>\n",
+        (),
+        "t.csv: must have a column beside the target `<!DOCTYPE html>` to predict from\n"
+        "hint: `--delimiter` says what divides the fields of a line",
+    ),
+    "names to predict": (
+        b"x,y\n" + b"".join(b"%d,n%d\n" % (i % 7, i) for i in range(40)),
+        (),
+        "t.csv: target `y` must have classes that repeat, got 40 different texts, most of them once\n"
+        "hint: name another target, or have every text be a class by `data.task: classes`",
+    ),
 }
 
 
