@@ -273,7 +273,7 @@ def test_rows_without_a_target_and_what_tells_it(capsys):
         rows.append((f"{x:.4f}", "-999" if i % 8 == 0 else f"{y:.4f}", f"{6 * x + 2 * y + 5:.2f}", known))
     text = table("t.csv", ["x", "level", "bill", "y"], rows)
     gone = sum(not row[-1][-1:].isdigit() for row in rows)
-    said, columns, about = begun("t.csv")
+    said, _, about = begun("t.csv")
     assert said == [
         "t.csv: column `bill` alone tells the target `y`\n"
         "hint: if it is known only once the target is, make it `ignore` in the configuration"
