@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fastbp.cli.options import Command, json_option, refuse_delimiter, table_options, table_settings
+from fastbp.cli.options import Command, json_option, refuse_delimiter, table_options, table_settings, tables_by_options
 from fastbp.cli.output import print_json, say
 
 
@@ -29,6 +29,7 @@ def command(
     pictures: str | None,
     delimiter: str | None,
     encoding: str | None,
+    no_header: bool,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -42,8 +43,13 @@ def command(
 
     if files and part is not None:
         raise click.UsageError("`--part` must be left out where files are given")
-    for option, given in (("delimiter", delimiter), ("encoding", encoding), ("strict", strict or None)):
-        if given is not None and not files:
+    for option, given in (
+        ("delimiter", delimiter),
+        ("encoding", encoding),
+        ("no-header", no_header),
+        ("strict", strict),
+    ):
+        if given and not files:
             raise click.UsageError(f"`--{option}` must be given together with FILES")
     refuse_delimiter(delimiter, files)
     found = Model.load(model)
@@ -51,7 +57,8 @@ def command(
     names = list(metrics) or (own if own is not None else METRICS[found.recipe.outputs.task])
     if files:
         loss, recipe = found.loss(said), found.recipe
-        rows = found.read(files, table_settings(settings, delimiter, encoding))
+        with tables_by_options():
+            rows = found.read(files, table_settings(settings, delimiter, encoding, no_header))
         parts, last = {"files": found.part(rows, strict)}, "files"
     else:
         subject = subject_at(model)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fastbp.cli.options import Command, refuse_delimiter
+from fastbp.cli.options import Command, no_header_option, refuse_delimiter, tables_by_options
 from fastbp.cli.output import give, say
 from fastbp.writing import whole
 
@@ -26,13 +26,17 @@ from fastbp.writing import whole
 )
 @click.option("--delimiter", help="Field delimiter of .csv files; by default found out.")
 @click.option("--encoding", help="Encoding of .csv files, such as latin-1.")
-def command(data: str, targets: tuple[str, ...], output: str, delimiter: str | None, encoding: str | None) -> None:
+@no_header_option
+def command(
+    data: str, targets: tuple[str, ...], output: str, delimiter: str | None, encoding: str | None, no_header: bool
+) -> None:
     """Read DATA, a table, and write a commented configuration to start from."""
     from fastbp.errors import escaped
     from fastbp.runs.starter import starter
 
     refuse_delimiter(delimiter, [data])
-    text = starter(data, targets, delimiter, encoding)
+    with tables_by_options():
+        text = starter(data, targets, delimiter, encoding, not no_header)
     if output == "-":
         give(text)
         return

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from fastbp.config.merging import merge, overrides
 from fastbp.config.text import Text, read
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, DataWarning, FastbpError
 from fastbp.spec.elsewhere import hint as hint_of
 
 Decorator = Callable[..., Any]
@@ -78,6 +80,9 @@ def config_options(function: Decorator) -> Decorator:
     return function
 
 
+no_header_option = click.option(
+    "--no-header", is_flag=True, help="The first line of .csv files is a row; columns are c0, c1, ..."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
 
@@ -100,12 +105,46 @@ def refuse_delimiter(delimiter: str | None, files: Sequence[str]) -> None:
             raise click.UsageError(f"`--delimiter` must be given with a .csv file, got `{files[0]}`")
 
 
+# What errors and warnings of tables say is set in a configuration, and how a command sets it.
+AS_OPTIONS = {
+    "set `data.header` to false": "give `--no-header`",
+    "`data.delimiter`": "`--delimiter`",
+    "`data.encoding`": "`--encoding`",
+}
+
+
+@contextmanager
+def tables_by_options() -> Iterator[None]:
+    """What is wrong with a table is said to be set by options, not by keys of a configuration."""
+    with warnings.catch_warnings(record=True) as said:
+        try:
+            yield
+        except FastbpError as error:
+            where = error.where and _as_options(f"`{error.where}`").strip("`")
+            hint = error.hint and _as_options(error.hint)
+            raise error.at(where=where, must=_as_options(error.must), hint=hint) from None
+        finally:
+            found = list(said)
+    for one in found:
+        message = one.message
+        if isinstance(message, DataWarning) and message.hint:
+            message = DataWarning(message.said, _as_options(message.hint))
+        warnings.warn_explicit(message, one.category, one.filename, one.lineno)
+
+
+def _as_options(text: str) -> str:
+    for key, option in AS_OPTIONS.items():
+        text = text.replace(key, option)
+    return text
+
+
 def table_options(function: Decorator) -> Decorator:
-    """--delimiter, --encoding and --strict."""
+    """--delimiter, --encoding, --no-header and --strict."""
     for decorate in (
         click.option(
             "--strict", is_flag=True, help="Refuse values of categories that training did not see, rather than say so."
         ),
+        no_header_option,
         click.option("--encoding", help="Encoding of .csv files, such as latin-1; by default as in training."),
         click.option("--delimiter", help="Field delimiter of .csv files; by default as in training, or found out."),
     ):
@@ -113,10 +152,12 @@ def table_options(function: Decorator) -> Decorator:
     return function
 
 
-def table_settings(settings: dict[str, Any], delimiter: str | None, encoding: str | None) -> dict[str, Any]:
+def table_settings(
+    settings: dict[str, Any], delimiter: str | None, encoding: str | None, no_header: bool
+) -> dict[str, Any]:
     """How tables are read, with what the command line says of it."""
-    given = {"delimiter": delimiter, "encoding": encoding}
-    return {**settings, **{key: value for key, value in given.items() if value}}
+    given = {"delimiter": delimiter, "encoding": encoding, "header": False if no_header else None}
+    return {**settings, **{key: value for key, value in given.items() if value is not None}}
 
 
 def read_config(config: str | None, more: Sequence[str], expressions: Sequence[str]) -> Text:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from fastbp.cli.options import Command, table_options, table_settings
+from fastbp.cli.options import Command, table_options, table_settings, tables_by_options
 from fastbp.cli.output import give
 from fastbp.writing import whole
 
@@ -42,6 +42,7 @@ def command(
     quote_formulas: bool,
     delimiter: str | None,
     encoding: str | None,
+    no_header: bool,
     strict: bool,
 ) -> None:
     """Predict the rows of FILES, - for stdin, with MODEL, a network or a run's folder.
@@ -55,8 +56,9 @@ def command(
     output = None if output == "-" else output
     _check_output(output, (model, *files), quote_formulas)
     found = Model.load(model)
-    settings = table_settings(settings_of(model)[0], delimiter, encoding)
-    frame = found.read(files, settings, keep)
+    settings = table_settings(settings_of(model)[0], delimiter, encoding, no_header)
+    with tables_by_options():
+        frame = found.read(files, settings, keep)
     table = Predictions(found.predict(frame, probabilities, strict), frame.written)
     if output is None:
         for text in table.csv(quote_formulas):

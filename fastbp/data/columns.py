@@ -2,7 +2,8 @@
 
 numbers     1.5, -2e3; `$2,972.89`, `20%` (which is 20), `1.200,5`: signs of currencies and per cent are units and
             are cut, groups of three digits are joined, and the decimal sign is that with which every value is a number
-missing     the words of `MISSING` anywhere; those of `MARKS`, such as `-` and `unknown`, among numbers only
+missing     the words of `MISSING` anywhere; those of `MARKS`, such as `-` and `unknown`, among numbers only; what
+            `data.missing_texts` lists, numbers by their value
 booleans    `True`, `true`, `TRUE`, `False`, ..., and 1 and 0 beside them; 1 and 0 alone are numbers
 texts       digits with zeros in front, as codes have, and all else, without the spaces around
 """
@@ -120,6 +121,15 @@ class Reading:
     def of_texts(self) -> Reading:
         """The same for a file that knows texts from numbers."""
         return replace(self, typed=True)
+
+    def filtered(self, column: Column) -> Column:
+        """A column in which numbers that `missing` lists, such as -999, are missing, however a file writes them."""
+        values = column.values
+        if values.dtype.kind == "O" and not self.missing.isdisjoint(values.tolist()):
+            return column.with_values(np.array([None if v in self.missing else v for v in values.tolist()], object))
+        numbers = [number(text, self.decimal or ".") for text in self.missing]
+        gone = np.isin(values, [n for n in numbers if n is not None]) if values.dtype.kind == "f" else np.zeros(0, bool)
+        return column if column.boolean or not gone.any() else column.with_values(np.where(gone, np.nan, values))
 
 
 @dataclass

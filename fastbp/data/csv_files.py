@@ -18,12 +18,13 @@ from typing import Any, TextIO
 import numpy as np
 
 from fastbp.data.array_files import room_for_a_file
-from fastbp.data.columns import Reading, column_of, is_plain
+from fastbp.data.columns import Reading, column_of
 from fastbp.data.dialect import DELIMITERS, checked_delimiter, checked_encoding, dialect_of
 from fastbp.data.frame import Frame
+from fastbp.data.headers import is_row, names_of
 from fastbp.data.streams import stream
 from fastbp.data.written import Written
-from fastbp.errors import DataError, DataWarning, visible
+from fastbp.errors import DataError, DataWarning
 
 CELLS = 1 << 16  # fields that are Python objects at a time
 LINE = 1 << 26  # characters of the longest line
@@ -69,7 +70,7 @@ def read_csv(
             lines = _Lines(text, name, encoding or ("UTF-16" if code == "utf-16" else "UTF-8"))
             try:
                 frame = _read(lines, name, delimiter, header, reading or Reading(), keep)
-            except UnicodeDecodeError:
+            except UnicodeError:  # of one byte, or of a whole file that has no byte order mark
                 raise DataError(f"{name}:{lines.number + 1}: must be {lines.encoding}") from None
     for written in frame.written:
         if code == "utf-8-sig" and begin == codecs.BOM_UTF8 and isinstance(written, Written):
@@ -85,7 +86,7 @@ def _read(lines: _Lines, name: str, delimiter: str | None, header: bool, reading
     line, fields = next(rows, (0, []))
     if not fields:
         raise DataError(f"{name}: must have rows, but is empty")
-    names = _names(fields, f"{name}:{line}") if header else [f"c{i}" for i in range(len(fields))]
+    names = names_of(fields, f"{name}:{line}") if header else [f"c{i}" for i in range(len(fields))]
     written = Written(names, dialect, lines.taken() if header else "") if keep else None
     rows = rows if header else itertools.chain([(line, fields)], rows)
     places, chunks = _chunks(rows, names, name, lines, written)
@@ -99,11 +100,11 @@ def _read(lines: _Lines, name: str, delimiter: str | None, header: bool, reading
     for column, pieces in zip(names, chunks, strict=True):
         columns[column] = column_of(column, lambda pieces=pieces: map(_fields, pieces), reading)  # type: ignore[misc]
         pieces.clear()
-    if header and all(map(is_plain, names)) and not any(column.is_text for column in columns.values()):
+    if header and is_row(columns):
         warnings.warn(
             DataWarning(
-                f"{name}:{line}: the first line has numbers only, and is read as the names of the columns",
-                hint="if it is a row, set `data.header` to false",
+                f"{name}:{line}: the first line looks like a row, and is read as the names of the columns",
+                hint="if it is one, set `data.header` to false",
             ),
             stacklevel=2,
         )
@@ -128,7 +129,10 @@ def _chunks(
 
     for line, fields in rows:
         if len(fields) != len(names):
-            raise DataError(f"{name}:{line}: a row must have {len(names)} fields, got {len(fields)}")
+            raise DataError(
+                f"{name}:{line}: a row must have {len(names)} field{'s' * (len(names) > 1)}, got {len(fields)}",
+                hint=_uneven(len(names), len(fields)),
+            )
         places.append(line)
         block.append(fields)
         if written is not None:
@@ -140,22 +144,19 @@ def _chunks(
     return places, chunks
 
 
+def _uneven(wanted: int, got: int) -> str:
+    """What to do about a row with more or fewer fields."""
+    if wanted == 1:
+        return "lines above the names of the columns must be taken out of the file"
+    if got == 1:
+        return "lines that are no rows, such as remarks, must be taken out of the file"
+    return (
+        "a field with a delimiter in it must stand in quotes" if got > wanted else "empty fields need a delimiter too"
+    )
+
+
 def _fields(piece: bytes) -> list[str]:
     return piece.decode().split("\0")
-
-
-def _names(fields: list[str], place: str) -> list[str]:
-    """The columns that a header names."""
-    names: dict[str, None] = {}
-    hint = "if the first line is a row, set `data.header` to false" if all(map(is_plain, fields)) else None
-    for i, field in enumerate(fields):
-        column = field.strip()
-        if not column:
-            raise DataError(f"{place}: every column must have a name, but column {i + 1} has none")
-        if column in names:
-            raise DataError(f"{place}: column names must be unique, got `{visible(column)}` twice", hint=hint)
-        names[column] = None
-    return list(names)
 
 
 class _Lines(Iterator[str]):

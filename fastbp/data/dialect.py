@@ -38,9 +38,8 @@ def checked_encoding(encoding: str | None) -> str | None:
         "".encode(encoding)
         codecs.lookup(encoding)
     except (LookupError, ValueError):
-        raise ConfigError(
-            f"`data.encoding` must be an encoding of texts, such as `utf-8` or `latin-1`, got `{visible(encoding)}`"
-        ) from None
+        must = "must be an encoding of texts, such as `utf-8` or `latin-1`"
+        raise ConfigError("data.encoding", must, f"`{visible(encoding)}`") from None
     return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
 
 

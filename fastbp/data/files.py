@@ -44,7 +44,7 @@ def is_idx(path: str | Path) -> bool:
 
 
 def read_frame(path: str | Path, data: Any, reading: Reading | None = None, keep: bool = False) -> Frame:
-    """Read a file of any kind.
+    """Read a file of any kind, without what `data.missing_texts` says is missing.
 
     Parameters
     ----------
@@ -56,8 +56,15 @@ def read_frame(path: str | Path, data: Any, reading: Reading | None = None, keep
     keep : bool
         Whether the frame also has the table as it is written.
     """
-    ending = suffix_of(path)
     reading = reading or reading_of(data)
+    frame = _of_any_kind(path, data, reading, keep)
+    if reading.missing:
+        frame.columns = {name: reading.filtered(column) for name, column in frame.columns.items()}
+    return frame
+
+
+def _of_any_kind(path: str | Path, data: Any, reading: Reading, keep: bool) -> Frame:
+    ending = suffix_of(path)
     if str(path) == STDIN:
         return _from_stdin(data, reading, keep)
     _must_exist(path)

@@ -4,9 +4,10 @@ All rows of the table are looked at, not only those of training: what a column i
 
 - A number is an id, and ignored, if all are different and whole, 20 at least, and either its name says so (a word of
   it is id, index, key, row, no, ...), or they count the rows: 0, 1, ... or 1, 2, ... in their order. So are whole
-  numbers beyond 2⁵³, of which a float64 cannot tell all: nothing is measured to so many digits.
+  numbers of which 95 % are beyond 2⁵³, where a float64 cannot tell all: nothing is measured to so many digits.
 - A text is a date if all of its column are dates; a category if its numbers have zeros in front, as codes do; a number
-  if nearly all are, more than a hundred; ignored if 95 % differ, or if half differ and are sentences; else a category.
+  if nearly all are, more than a hundred, or more than twenty that nearly all differ; ignored if 95 % differ, or if
+  half differ and are sentences; else a category.
 - A column that is always the same, or that has no values, is ignored.
 
 If nothing were left to predict from, ids and texts are taken for what they are otherwise.
@@ -34,6 +35,8 @@ FEW = 20  # values that may all be different by chance
 DIFFERENT = 0.95  # share of different texts above which a column names rows
 SENTENCE = 4.0  # words of a text, on average, above which it is written by somebody
 EXACT = 2.0**53  # magnitude up to which every whole number is a float64
+TIMES = frozenset(("at", "created", "date", "datetime", "epoch", "time", "timestamp", "ts", "unix", "updated"))
+SECONDS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # counts of a second in units of dates
 MISTAKEN = 100  # distinct numbers above which a text among them counts as a mistake
 IDS = frozenset(
     ("id", "ids", "idx", "index", "key", "no", "nr", "row", "rowid", "rownum", "serial", "uid", "uuid", "guid")
@@ -82,18 +85,21 @@ def kind_of(column: Column) -> Kind:
     if not len(there):
         return Kind("ignore", "nothing but missing values")
     low, high = there.min(), there.max()
-    if values.dtype.kind == "M":
-        return Kind("date", f"{_short(low)} to {_short(high)}" + gone)
+    moments = values.dtype.kind == "M"
     if low == high:
-        return Kind(
-            "number" if gone else "ignore", f"always {bool(low) if column.boolean else format(low, 'g')}" + gone
-        )
+        shown = _short(low) if moments else bool(low) if column.boolean else _brief(low)
+        return Kind("ignore" if not gone else "date" if moments else "number", f"always {shown}" + gone)
+    if moments:
+        return Kind("date", f"{_short(low)} to {_short(high)}" + gone)
     if column.boolean:
         return Kind("number", "False and True" + gone)
-    about = f"{low:g} to {high:g}" + gone
+    about = f"{_brief(low)} to {_brief(high)}" + gone
     if column.style is not None:
         about += "; read" + styled(column.style.decimal, column.style.missing, column.example).lstrip(",")
     why = _id(column.name, there, len(values))
+    unit = "" if why else _unit(column.name, there)
+    if unit:
+        about += f"; dates, if `{{type: date, unit: {unit}}}`"
     return Kind("ignore", f"{about} ({why})", otherwise="number") if why else Kind("number", about)
 
 
@@ -102,24 +108,28 @@ def _of_texts(there: list[str], rows: int) -> Kind:
     if not there:
         return Kind("ignore", "nothing but missing values")
     counts = Counter(there)
+    if len(counts) == 1 and not gone:
+        return Kind("ignore", f"always {visible(there[0])}")
     if are_moments(counts):
         order = order_of(counts)
         first, last = next(iter(counts)), next(reversed(counts))
         about = f"dates, such as {visible(first)}" + (f" and {visible(last)}" if last != first else "") + gone
         return Kind("date", about, order, None if order else unclear(counts))
     some = sorted(counts)[:4]
-    listed = f"{len(counts):,} values: {', '.join(map(visible, some))}{', ...' if len(counts) > 4 else ''}" + gone
-    if len(counts) == 1 and not gone:
-        return Kind("ignore", f"always {visible(there[0])}")
+    shown = ", ".join(map(visible, some)) + ", ..." * (len(counts) > 4)
+    listed = f"{len(counts):,} value{'s' * (len(counts) > 1)}: {shown}" + gone
     long = sum(len(text.split()) * count for text, count in counts.items()) / len(there)
-    codes, numbers = are_codes(counts), mostly_numbers(counts)
-    if len(counts) > max(FEW, DIFFERENT * len(there)) and (codes or not numbers):
+    different = len(counts) > max(FEW, DIFFERENT * len(there))
+    codes, numbers = are_codes(counts), mostly_numbers(counts, FEW if different else MISTAKEN)
+    if different and (codes or not numbers):
         what = f"texts of about {long:.0f} words" if long >= SENTENCE else "different texts, most of them once"
         return Kind("ignore", f"{len(counts):,} {what}" + gone, otherwise="category")
     if codes:
         return Kind("category", f"{listed} (codes with zeros in front)")
     if numbers:
-        return Kind("number", f"{len(counts):,} values, most of them numbers" + gone)
+        mistake = next((text for text in counts if not is_number(text)), None)
+        but = "written as texts" if mistake is None else f"but for {visible(mistake)}"
+        return Kind("number", f"{len(counts):,} values, numbers {but}" + gone)
     if len(counts) > max(FEW, len(there) / 2) and long >= SENTENCE:
         return Kind("ignore", f"{len(counts):,} texts of about {long:.0f} words" + gone, otherwise="category")
     return Kind("category", listed)
@@ -129,13 +139,26 @@ def _id(name: str, there: Array, rows: int) -> str:
     """Why whole numbers name rows and measure nothing; empty if they may measure something."""
     if len(there) < FEW or there.dtype.kind != "f" or (there != np.floor(there)).any():
         return ""
-    if np.abs(there).min() > EXACT:
+    if np.mean(np.abs(there) >= EXACT) >= DIFFERENT:
         return "longer than anything that is measured"
     if len(there) == rows and there[0] in (0.0, 1.0) and (np.diff(there) == 1.0).all():
         return "counts the rows"
     if IDS & set(words_of(name)) and len(np.unique(there)) == len(there):
         return "all different, and its name says that it names rows"
     return ""
+
+
+def _unit(name: str, there: Array) -> str:
+    """The unit with which numbers could be dates: days as 20240131, or seconds that a name calls a time."""
+    if (there != np.floor(there)).any() or len(np.unique(there)) < 3:
+        return ""
+    low, high = float(there.min()), float(there.max())
+    month, day = there // 100 % 100, there % 100
+    if low >= 19_000_101 and high <= 21_001_231 and (month * day > 0).all() and month.max() <= 12 and day.max() <= 31:
+        return "ymd"
+    if not TIMES & set(words_of(name)):
+        return ""
+    return next((unit for unit, factor in SECONDS.items() if 1e8 * factor <= low and high <= 4.2e9 * factor), "")
 
 
 def words_of(name: str) -> list[str]:
@@ -169,16 +192,21 @@ def are_classes(target: Array) -> bool:
     return len(values) <= 10 or (len(values) <= 100 and numbered and even)
 
 
-def mostly_numbers(counts: Counter[str]) -> bool:
-    """Whether texts are numbers with a few mistakes, rather than categories."""
-    if len(counts) <= MISTAKEN:
+def mostly_numbers(counts: Counter[str], fewest: int) -> bool:
+    """Whether more than so many different texts are numbers with a few mistakes, rather than categories."""
+    if len(counts) <= fewest:
         return False
     numbers = [text for text in counts if is_number(text)]
-    return len(numbers) > MISTAKEN and sum(counts[n] for n in numbers) >= 0.95 * counts.total()
+    return len(numbers) >= fewest and sum(counts[n] for n in numbers) >= 0.95 * counts.total()
 
 
 def _gone(count: int) -> str:
     return f", {count:,} missing" if count else ""
+
+
+def _brief(value: float) -> str:
+    """A number in few digits; whole ones up to twelve digits are written out."""
+    return f"{value:.0f}" if value == np.floor(value) and abs(value) < 1e12 else f"{value:g}"
 
 
 def _short(at: Any) -> str:

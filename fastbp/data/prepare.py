@@ -15,7 +15,7 @@ from fastbp.data.dates import Dates
 from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame, missing_column
 from fastbp.data.inputs import Encoding
-from fastbp.data.kinds import are_classes
+from fastbp.data.kinds import are_classes, kind_of
 from fastbp.data.numbers import Numbers
 from fastbp.data.outputs import Outputs
 from fastbp.data.plan import Seen, column_plan
@@ -188,8 +188,26 @@ def task_of(frame: Frame, columns: Sequence[str], task: str | None) -> str:
         return "labels" if all(np.isin(c.values, (0.0, 1.0)).all() for c in every) else "numbers"
     column = frame.columns[columns[0]]
     if column.is_text:
+        _must_be_classes(frame, column)
         return "classes"
     return "classes" if are_classes(frame.numbers(columns[0])) else "numbers"
+
+
+def _must_be_classes(frame: Frame, column: Column) -> None:
+    """Refuse texts to predict that are hardly meant as classes: dates, texts that all differ, numbers with mistakes."""
+    kind, name = kind_of(column), visible(column.name)
+    hint = "name another target, or have every text be a class by `data.task: classes`"
+    if kind.name == "date":
+        raise DataError(f"{frame.origin}: target `{name}` must be classes or numbers, got {kind.about}", hint=hint)
+    if kind.name == "number":
+        try:
+            frame.numbers(column.name)
+        except DataError as error:
+            raise error.at(
+                hint=f"if it means that there is none, list it in `data.missing_texts`; else {hint}"
+            ) from None
+    if kind.name == "ignore" and kind.otherwise:
+        raise DataError(f"{frame.origin}: target `{name}` must have classes that repeat, got {kind.about}", hint=hint)
 
 
 def divided(

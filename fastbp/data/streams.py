@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.data.array_files import must_fit, room_for_a_file
-from fastbp.errors import DataError, DependencyError
+from fastbp.errors import DataError, DependencyError, visible
 
 STDIN = "-"
 ZIPPED, ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # how their files begin
+PACKERS = {"gz": "gzip", "zst": "Zstandard"}
 
 
 @contextmanager
@@ -47,13 +48,19 @@ def from_stdin() -> bytes:
 
 
 def _unpacked(file: Any, name: str) -> Any:
-    """The stream itself, or what is compressed in it."""
-    ending = name.lower().rpartition(".")[2]
+    """The stream itself, or what is compressed in it, as its first bytes say, since no text begins like that."""
     begin = file.peek(4)[:4]
-    if ending == "gz" or (name == "stdin" and begin.startswith(ZIPPED)):
+    if begin.startswith(ZIPPED):
         return io.BufferedReader(gzip.GzipFile(fileobj=file))
-    if ending == "zst" or (name == "stdin" and begin == ZSTANDARD):
+    if begin == ZSTANDARD:
         return io.BufferedReader(_zstandard(file, name))
+    ending = name.lower().rpartition(".")[2]
+    if ending in PACKERS:
+        bare = Path(name).name[: -len(ending) - 1]
+        raise DataError(
+            f"{name}: must be compressed with {PACKERS[ending]}, as its name says, but is not",
+            hint=f"if it is text, name it `{visible(bare)}`",
+        )
     return file
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +14,24 @@ from fastbp.config.text import MOST_BYTES, one_line
 from fastbp.data.files import read_paths
 from fastbp.data.frame import Frame, missing_column
 from fastbp.data.kinds import Kind, kinds_of
+from fastbp.data.leaks import leaks_of
 from fastbp.data.prepare import task_of
-from fastbp.errors import ConfigError, DataError, visible
+from fastbp.data.rows import without_targets
+from fastbp.errors import ConfigError, DataError, DataWarning, visible
 
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
 
 
-def starter(path: str, targets: Sequence[str], delimiter: str | None = None, encoding: str | None = None) -> str:
+def starter(
+    path: str, targets: Sequence[str], delimiter: str | None = None, encoding: str | None = None, header: bool = True
+) -> str:
     """The text of a configuration for the table at `path`.
 
     Names and values of the table are quoted, or escaped in comments, so a table cannot inject keys.
     """
     if any("\ud800" <= c <= "\udfff" for c in path):
         raise ConfigError(f"a table must have a path in Unicode, as configurations are, got `{path}`")
-    data = Data(path=path, delimiter=delimiter, encoding=encoding)
+    data = Data(path=path, delimiter=delimiter, encoding=encoding, header=header)
     frame = read_paths(path, data)
     names = list(frame.columns)
     if not targets:
@@ -36,17 +42,29 @@ def starter(path: str, targets: Sequence[str], delimiter: str | None = None, enc
             raise missing_column(frame, target)
         if target in targets[:i]:
             raise ConfigError("--target", "must name each column once", f"`{target}` twice")
-    task = task_of(frame, targets, None)
+    if frame.matrix is None and len(targets) == len(names):
+        raise _nothing_beside(frame, targets)
+    gone = without_targets(frame, targets)
     lines = [f"# {len(frame):,} rows of {visible(path)}.", f"name: {one_line(_slug(path))}", "seed: 0", "", "data:"]
     lines += [f"  path: {one_line(path)}"]
     lines += [f"  {key}: {one_line(v)}" for key, v in (("delimiter", delimiter), ("encoding", encoding)) if v]
+    lines += [] if header else ["  header: false"]
     if len(targets) == 1:
         lines.append(f"  target: {one_line(targets[0])}")
     else:
         lines += ["  target:", *(f"    - {one_line(target)}" for target in targets)]
+    if gone.any():
+        lines.append(
+            f"  missing_target: drop  # {gone.sum():,} of {len(gone):,} rows have no target; refuse is the default"
+        )
+        frame = frame.take(np.flatnonzero(~gone))
+    task = task_of(frame, targets, None)
     lines += [f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
     if frame.matrix is None:
-        lines += _columns(frame, [name for name in names if name not in targets])
+        inputs = [name for name in names if name not in targets]
+        leaks = leaks_of(frame, inputs, targets, task)
+        lines += _columns(frame, inputs, leaks)
+        _say_leaks(frame, leaks)
     lines += [
         "  scale: standard  # of numbers; auto takes quantiles where tails are heavy; or robust, quantile, none",
         "  missing: mean  # or median, constant, refuse",
@@ -78,9 +96,34 @@ def starter(path: str, targets: Sequence[str], delimiter: str | None = None, enc
     return text
 
 
-def _columns(frame: Frame, names: list[str]) -> list[str]:
+def _nothing_beside(frame: Frame, targets: Sequence[str]) -> DataError:
+    """The error for a table that has targets only."""
+    shown = " and ".join(f"`{visible(target)}`" for target in targets)
+    hint = (
+        "`--delimiter` says what divides the fields of a line"
+        if len(targets) == 1 and frame.lines is not None
+        else None
+    )
+    return DataError(f"{frame.origin}: must have a column beside the target {shown} to predict from", hint=hint)
+
+
+def _say_leaks(frame: Frame, leaks: Mapping[str, str]) -> None:
+    """Warn of columns that alone tell a target."""
+    for name, target in leaks.items():
+        warnings.warn(
+            DataWarning(
+                f"{frame.origin}: column `{visible(name)}` alone tells the target `{visible(target)}`",
+                hint="if it is known only once the target is, make it `ignore` in the configuration",
+            ),
+            stacklevel=2,
+        )
+
+
+def _columns(frame: Frame, names: list[str], leaks: Mapping[str, str]) -> list[str]:
     """The lines of `data.columns`; of very many columns only those that are ignored or unclear."""
     found = kinds_of(frame, names)
+    for name, target in leaks.items():
+        found[name] = replace(found[name], about=f"{found[name].about}; alone tells `{visible(target)}`")
     head = "  columns:  # number, category, date, words, ignore or weight"
     if sum(len(name) + len(kind.about) + 40 for name, kind in found.items()) > MOST_BYTES // 2:
         found = {name: kind for name, kind in found.items() if kind.unclear is not None or kind.name == "ignore"}

@@ -159,7 +159,10 @@ def test_a_table_of_unseen_categories_is_refused_from_a_share_on(here, capsys):
     [
         ("age,income\n30,20\n", "new.csv: there must be a column `job`, got `age`, `income`"),
         ("age,job,income\nold,cook,20\n", "new.csv:2: column `age` must be a number, got `old`"),
-        ("age,job,income\n30,cook\n", "new.csv:2: a row must have 3 fields, got 2"),
+        (
+            "age,job,income\n30,cook\n",
+            "new.csv:2: a row must have 3 fields, got 2\nhint: empty fields need a delimiter too",
+        ),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused_with_its_row(here, text, message, capsys):
@@ -425,4 +428,4 @@ def test_a_damaged_recipe_is_a_sentence_with_its_file(here, about, message, caps
 @pytest.mark.parametrize(("delimiter", "found"), [("ab", "one character, got `ab`"), ('"', "neither a quote")])
 def test_a_delimiter_that_is_none_is_a_sentence(here, command, delimiter, found, capsys):
     assert main([command, "run", "people.csv", "--delimiter", delimiter]) == 2
-    assert capsys.readouterr().err.startswith(f"fastbp: `data.delimiter` must be {found}")
+    assert capsys.readouterr().err.startswith(f"fastbp: `--delimiter` must be {found}")

@@ -167,4 +167,4 @@ def test_names_that_no_configuration_can_hold_are_a_sentence(harmless, capsys):
 
 def test_a_delimiter_of_two_characters_is_a_sentence(harmless, capsys):
     assert main(["init", "t.csv", "-o", "-", "--delimiter", ";;"]) == 2
-    assert capsys.readouterr().err == "fastbp: `data.delimiter` must be one character, got `;;`\n"
+    assert capsys.readouterr().err == "fastbp: `--delimiter` must be one character, got `;;`\n"

@@ -98,6 +98,7 @@ def test_the_last_layer_takes_the_initialiser_where_there_is_no_hidden_one(capsy
     assert abs(fb.load("r/last.safetensors").parameters["0.weight"]).max() < 1e-20
 
 
+@pytest.mark.filterwarnings("ignore:.* alone tells the target")
 def test_several_targets_are_all_targets(capsys):
     assert main(["init", "t.csv", "-t", "a", "--target", "b", "-o", "several.yaml"]) == 0
     assert "  target:\n    - a\n    - b\n  task: numbers" in Path("several.yaml").read_text()

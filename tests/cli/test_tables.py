@@ -132,7 +132,7 @@ def test_encodings_are_as_in_training_or_as_is_said(here, capsys):
     text = Path("t.csv").read_text().replace("Genf", "Genève")
     Path("l.csv").write_bytes(text.encode("cp1252"))
     assert main(["predict", "run", "l.csv"]) == 3
-    assert "got a byte `0x80`\nhint: set `data.encoding`" in capsys.readouterr().err
+    assert "got a byte `0x80`\nhint: set `--encoding`" in capsys.readouterr().err
     assert main(["predict", "run", "l.csv", "--encoding", "cp1252"]) == 3
     assert "in 33.3%, such as `Genève`" in capsys.readouterr().err
     assert main(["init", "l.csv", "--encoding", "cp1252", "-o", "-"]) == 0

@@ -126,21 +126,47 @@ def test_without_a_header_columns_are_numbered_and_the_first_line_is_a_row(tmp_p
     frame = read_csv(write(tmp_path, "1,x\n2,y\n"), header=False)
     assert columns(frame) == {"c0": [1.0, 2.0], "c1": ["x", "y"]}
     assert frame.lines.tolist() == [1, 2]
-    assert message(write(tmp_path, "1,x\n2\n"), header=False) == "t.csv:2: a row must have 2 fields, got 1"
+    assert message(write(tmp_path, "1,x\n2\n"), header=False) == "t.csv:2: a row must have 2 fields, got 1" + ONE
 
 
 def test_one_row_and_one_column(tmp_path):
     assert columns(read_csv(write(tmp_path, "a\n3"))) == {"a": [3.0]}
 
 
+ONE = "\nhint: lines that are no rows, such as remarks, must be taken out of the file"
 HINT = "\nhint: set `data.encoding`, such as to `latin-1` or `cp1252`"
+OPEN, TWICE = "\nhint: a quote that opens there is never closed", "\nhint: a quote within quotes is written twice"
 MISTAKES = {
-    "ragged": ("a,b\n1,2\n1,2,3\n", "t.csv:3: a row must have 2 fields, got 3"),
-    "short": ("a,b\n1\n", "t.csv:2: a row must have 2 fields, got 1"),
-    "ragged after quoted lines": ('a,b\n"1\n\n2",x\n\n5\n', "t.csv:6: a row must have 2 fields, got 1"),
-    "ragged with quoted lines": ('a,b\n1,2\n"x\ny"\n', "t.csv:3: a row must have 2 fields, got 1"),
-    "duplicate": ("a,b, a\n1,2,3\n", "t.csv:1: column names must be unique, got `a` twice"),
-    "nameless": ("\n\na,,b\n1,2,3\n", "t.csv:3: every column must have a name, but column 2 has none"),
+    "ragged": (
+        "a,b\n1,2\n1,2,3\n",
+        "t.csv:3: a row must have 2 fields, got 3\nhint: a field with a delimiter in it must stand in quotes",
+    ),
+    "short": ("a,b\n1\n", "t.csv:2: a row must have 2 fields, got 1" + ONE),
+    "one field less": (
+        "a,b,c\n1,2\n",
+        "t.csv:2: a row must have 3 fields, got 2\nhint: empty fields need a delimiter too",
+    ),
+    "a title": (
+        "Sales of 2020\n\na,b\n1,2\n",
+        "t.csv:3: a row must have 1 field, got 2\n"
+        "hint: lines above the names of the columns must be taken out of the file",
+    ),
+    "ragged after quoted lines": ('a,b\n"1\n\n2",x\n\n5\n', "t.csv:6: a row must have 2 fields, got 1" + ONE),
+    "ragged with quoted lines": ('a,b\n1,2\n"x\ny"\n', "t.csv:3: a row must have 2 fields, got 1" + ONE),
+    "duplicate": (
+        "a,b, a\n1,2,3\n",
+        "t.csv:1: column names must be unique, got `a` twice\nhint: rename one `a` in the first line",
+    ),
+    "nameless": (
+        "\n\na,,b\n1,2,3\n",
+        "t.csv:3: every column must have a name, but column 2 has none\n"
+        "hint: give it a name in the first line; pandas writes no index with `index=False`",
+    ),
+    "nameless in a row": (
+        "a,,5\n1,2,3\n",
+        "t.csv:1: every column must have a name, but column 2 has none\n"
+        "hint: if the first line is a row, set `data.header` to false",
+    ),
     "empty": ("", "t.csv: must have rows, but is empty"),
     "blank": ("\n \n", "t.csv: must have rows, but is empty"),
     "header only": ("a,b\n", "t.csv: must have rows below its header"),
@@ -176,7 +202,9 @@ def test_damaged_gzip_files_are_refused(tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     assert message(path) == "t.csv.gz: must be a complete compressed file, but ends early"
     path.write_bytes(b"a,b\n1,2\n")
-    assert message(path) == "t.csv.gz: must be readable (Not a gzipped file (b'a,'))"
+    assert message(path) == (
+        "t.csv.gz: must be compressed with gzip, as its name says, but is not\nhint: if it is text, name it `t.csv`"
+    )
     for at in range(10, len(whole), 997):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
         assert message(path).startswith("t.csv.gz")

@@ -84,6 +84,13 @@ def test_bytes_that_an_encoding_does_not_have_are_refused(tmp_path):
     assert str(caught.value) == f"{path}:2: must be cp1252, got a byte `0x81`"
 
 
+def test_utf_16_without_a_mark_is_refused(tmp_path):
+    path = write(tmp_path, "a,ü\n1,é\n".encode("utf-16-le"))
+    with pytest.raises(DataError) as caught:
+        read_csv(path, encoding="utf-16")
+    assert str(caught.value) == f"{path}:1: must be utf-16"
+
+
 @pytest.mark.parametrize("code", ["latin-0", "base64", "hex", "x\0"])
 def test_what_is_no_encoding_is_refused(tmp_path, code):
     with pytest.raises(ConfigError) as caught:
@@ -99,8 +106,8 @@ def test_a_header_of_numbers_is_noticed(tmp_path):
     with pytest.warns(DataWarning) as said:
         assert columns(read_csv(path)) == {"1": [3.0], "2.5": [4.0]}
     assert [str(w.message) for w in said] == [
-        f"{path}:2: the first line has numbers only, and is read as the names of the columns\n"
-        "hint: if it is a row, set `data.header` to false"
+        f"{path}:2: the first line looks like a row, and is read as the names of the columns\n"
+        "hint: if it is one, set `data.header` to false"
     ]
     assert columns(read_csv(path, header=False)) == {"c0": [1.0, 3.0], "c1": [2.5, 4.0]}
     assert columns(read_csv(write(tmp_path, "2019,2020\nx,4\n"))) == {"2019": ["x"], "2020": [4.0]}
@@ -149,6 +156,11 @@ def test_zstandard_is_what_python_has_of_it(tmp_path, monkeypatch):
     assert columns(read_csv(path)) == {"a": [1.0], "b": ["x"]}
 
 
+def test_a_compressed_file_is_known_by_its_content(tmp_path):
+    path = write(tmp_path, gzip.compress(b"a,b\n1,x\n"))
+    assert columns(read_csv(path)) == {"a": [1.0], "b": ["x"]}
+
+
 def test_zstandard_files_are_read_whole_or_refused(tmp_path):
     try:
         from compression import zstd
@@ -158,7 +170,10 @@ def test_zstandard_files_are_read_whole_or_refused(tmp_path):
     text = "a,b\n" + "".join(f"{x},{x}\n" for x in rng.random(5000))
     whole = zstd.compress(text.encode())
     assert len(read_csv(write(tmp_path, whole, "t.csv.zst"))) == 5000
-    for content, said in ((b"a,b\n1,2\n", "must be readable ("), (whole[:20] + b"x" * 99 + whole[119:], "")):
+    for content, said in (
+        (b"a,b\n1,2\n", "must be compressed with Zstandard,"),
+        (whole[:20] + b"x" * 99 + whole[119:], ""),
+    ):
         with pytest.raises(DataError, match=re.escape(f"t.csv.zst: {said}")):
             read_csv(write(tmp_path, content, "t.csv.zst"))
     for size in (len(whole) // 2, len(whole) - 1):

@@ -11,6 +11,7 @@ from fastbp.data.dates import Dates
 from fastbp.data.frame import Column, Frame
 from fastbp.data.kinds import Kind, are_classes, kind_of, kinds_of
 from fastbp.data.prepare import prepare
+from fastbp.errors import DataError, DataWarning
 
 RNG = np.random.default_rng(0)
 ONES = np.arange(1.0, 51.0)
@@ -40,7 +41,9 @@ CASES = {
         "ignore",
         "9.0072e+15 to 9.0072e+15 (longer than anything that is measured)",
     ),
-    "long numbers, not all": ("account", 2.0**53 + 2.0 * MIXED * (ONES > 1), "number", None),
+    "long ids from the first that is none": ("account", 2.0**53 + 2.0 * (ONES - 1), "ignore", None),
+    "long ids and a short one": ("account", np.where(ONES > 1, 2.0**53 * MIXED, MIXED), "ignore", None),
+    "long numbers, not all": ("account", np.where(ONES > 5, 2.0**53 * MIXED, MIXED), "number", None),
     "few ids": ("id", MIXED[:19], "number", None),
     "rows from 1": ("n", ONES, "ignore", "1 to 50 (counts the rows)"),
     "rows from 0": ("n", ONES - 1, "ignore", "0 to 49 (counts the rows)"),
@@ -52,7 +55,7 @@ CASES = {
     "nothing": ("x", np.full(50, np.nan), "ignore", "nothing but missing values"),
     "no text": ("x", np.array([None] * 50, object), "ignore", "nothing but missing values"),
     "one text": ("x", np.array(["a"] * 50, object), "ignore", "always a"),
-    "one text with gaps": ("x", np.array(["a", None] * 25, object), "category", "1 values: a, 25 missing"),
+    "one text with gaps": ("x", np.array(["a", None] * 25, object), "category", "1 value: a, 25 missing"),
     "classes": ("x", np.array(["u", "v"] * 25, object), "category", "2 values: u, v"),
     "names": ("x", np.array(LETTERS, object), "ignore", "50 different texts, most of them once"),
     "free text": ("x", np.array(SENTENCES, object), "ignore", "50 texts of about 7 words"),
@@ -70,7 +73,38 @@ CASES = {
     "different codes": ("zip", np.array([f"{i:05d}" for i in range(300)], object), "ignore", None),
     "numbers with a mistake": (
         *("x", np.array([*map(str, range(299)), "x7"], object)),
-        *("number", "300 values, most of them numbers"),
+        *("number", "300 values, numbers but for x7"),
+    ),
+    "different numbers with a sum": (
+        *("x", np.array([*map(str, range(30)), "Total"], object)),
+        *("number", "31 values, numbers but for Total"),
+    ),
+    "numbers written as texts": (
+        *("x", np.array([*map(str, range(30))], object)),
+        *("number", "30 values, numbers written as texts"),
+    ),
+    "codes with letters": (
+        *("x", np.array([*map(str, range(30)), "V27"] * 3, object)),
+        *("category", "31 values: 0, 1, 10, 11, ..."),
+    ),
+    "days in digits": (
+        *("sold", 20240101.0 + 100 * (ONES % 12) + ONES % 28),
+        *("number", "20240109 to 20241224; dates, if `{type: date, unit: ymd}`"),
+    ),
+    "no days in digits": ("sold", 20240101.0 + ONES, "number", "20240102 to 20240151"),
+    "seconds by their name": (
+        *("created_at", 1.6e9 + 1e5 * RNG.permutation(ONES)),
+        *("number", "1600100000 to 1605000000; dates, if `{type: date, unit: s}`"),
+    ),
+    "milliseconds by their name": (
+        *("timestamp", 1.6e12 + 1e8 * RNG.permutation(ONES)),
+        *("number", "1.6001e+12 to 1.605e+12; dates, if `{type: date, unit: ms}`"),
+    ),
+    "what could be seconds": ("people", 1.6e9 + 1e5 * RNG.permutation(ONES), "number", "1600100000 to 1605000000"),
+    "a date for all": ("x", np.array(["2024-01-02"] * 50, object), "ignore", "always 2024-01-02"),
+    "a typed date for all": (
+        *("x", np.full(50, "2024-01-02", "datetime64[us]")),
+        *("ignore", "always 2024-01-02"),
     ),
     "dates": ("x", np.array(["2024-01-02"] * 49 + [None], object), "date", "dates, such as 2024-01-02, 1 missing"),
     "different dates": ("x", np.array([f"{i % 28 + 1}.{i // 28 + 1}.2024" for i in range(50)], object), "date", None),
@@ -170,3 +204,37 @@ def test_the_rings_are_numbered_without_a_gap():
 @pytest.mark.parametrize(("target", "classes"), TARGETS.values(), ids=TARGETS)
 def test_targets_are_classes_or_amounts_as_a_person_would_say(target, classes):
     assert are_classes(np.asarray(target, np.float64)) is classes
+
+
+REFUSED = {
+    "names": (
+        [f"name{i}" for i in range(30)],
+        "t.csv: target `y` must have classes that repeat, got 30 different texts, most of them once\nhint: ",
+    ),
+    "dates": (
+        [f"2024-01-{i % 28 + 1:02d}" for i in range(60)],
+        "t.csv: target `y` must be classes or numbers, got dates, such as 2024-01-01 and 2024-01-28\nhint: ",
+    ),
+    "numbers with a mistake": (
+        [*map(str, range(7, 40)), "many"],
+        "t.csv:35: column `y` must be a number, got `many`\nhint: if it means that there is none, list it in"
+        " `data.missing_texts`; else ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("target", "wanted"), REFUSED.values(), ids=REFUSED)
+def test_texts_that_are_hardly_classes_are_refused_unless_they_are_said_to_be(tmp_path, monkeypatch, target, wanted):
+    monkeypatch.chdir(tmp_path)
+    with open("t.csv", "w") as file:
+        file.write("x,y\n" + "".join(f"{i / 7:.3f},{y}\n" for i, y in enumerate(target)))
+    data = Data(path="t.csv", target="y", split=Split(validation=0.0, test=0.0))
+    with pytest.raises(DataError) as caught:
+        prepare(data, 0, "float32")
+    assert str(caught.value) == wanted + "name another target, or have every text be a class by `data.task: classes`"
+    data.task = "classes"
+    assert set(prepare(data, 0, "float32").recipe.outputs.names) == set(target)
+    if target[-1] == "many":
+        data.task, data.missing_texts, data.missing_target = None, ["many"], "drop"
+        with pytest.warns(DataWarning, match="1 of 34 rows have no target"):
+            assert prepare(data, 0, "float32").recipe.outputs.task == "numbers"

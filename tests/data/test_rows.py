@@ -61,6 +61,24 @@ def test_texts_of_missing_values_are_those_of_the_settings_in_predictions_too(tm
     assert frame.columns["share"].values.tolist() == [None, "x1"]
 
 
+def test_numbers_that_mean_missing_are_missing_however_a_file_writes_them(tmp_path):
+    pl = pytest.importorskip("polars")
+    table = pl.DataFrame(
+        {"whole": [-999, 1, 2], "real": [0.5, -999.0, 9.0], "code": [5, -999, 9], "flag": [True, False, True]}
+    )
+    table.write_csv(tmp_path / "t.csv")
+    table.write_parquet(tmp_path / "t.parquet")
+    np.savez(tmp_path / "t.npz", **{name: table[name].to_numpy() for name in table.columns})
+    (tmp_path / "people.csv").write_text("whole;real;code;flag\n-999,0;0,5;5;true\n1;-999 €;-999;false\n2;9;9;true\n")
+    for name in ("t.csv", "t.parquet", "t.npz", "people.csv"):
+        data = Data(missing_texts=["-999", "1"], columns={"code": "category"})
+        frame = read_paths(str(tmp_path / name), data)
+        assert np.array_equal(frame.columns["whole"].values, [np.nan, np.nan, 2], equal_nan=True)
+        assert np.array_equal(frame.columns["real"].values, [0.5, np.nan, 9], equal_nan=True)
+        assert frame.columns["code"].values.tolist() == ["5", None, "9"]
+        assert frame.texts("flag").tolist() == ["True", "False", "True"]
+
+
 def test_files_with_different_decimal_signs_are_refused(tmp_path):
     a = write(tmp_path, ["1,5;1;2"], "a.csv")
     b = write(tmp_path, ["1,200.5;1;2"], "b.csv")
