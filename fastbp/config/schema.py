@@ -73,8 +73,8 @@ class Data(Section):
         dict[str, Any],
         about(
             "Column -> type, by default inferred: `number`, `category`, `date`, `words`, `ignore`, `target`, `weight`;"
-            " or a map with `type`, `scale`, `missing`, `value`, `indicator`, `encode`, `rare`, `size`, `unit`,"
-            " `order`."
+            " or a map with `type`, `scale`, `missing`, `value`, `indicator`, `encode`, `min_frequency`, `size`,"
+            " `unit`, `order`."
         ),
     ] = field(default_factory=dict)
     scale: Annotated[
@@ -93,7 +93,9 @@ class Data(Section):
         Positive,
         about("Standard deviation of the first numbers of tables made by `encode: embedding`."),
     ] = 0.03
-    rare: Annotated[Whole, about("Categories seen less often than this in training count as unseen.")] = 1
+    min_frequency: Annotated[
+        Whole, about("Categories of fewer training rows than this are one, to which categories go that are new later.")
+    ] = 1
     scale_target: Annotated[
         bool, about("Whether numbers to predict are standardised; predictions are scaled back.")
     ] = True

@@ -28,7 +28,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "unit": UNITS,
     "order": ORDERS,
 }
-KEYS = (*CHOICES, "indicator", "value", "size", "rare")
+KEYS = (*CHOICES, "indicator", "value", "size", "min_frequency")
 OWN = {  # the keys of some types, beside `type`
     "date": ("unit", "order", "scale", "missing", "indicator"),
     "words": ("size",),
@@ -48,7 +48,7 @@ def column_settings(name: str, value: Any) -> dict[str, Any]:
         elif key == "indicator":
             if not isinstance(setting, bool):
                 raise ConfigError(f"{where}.indicator", "must be `true` or `false`", f"`{setting}`")
-        elif key in ("value", "size", "rare"):
+        elif key in ("value", "size", "min_frequency"):
             number = isinstance(setting, int | float) and not isinstance(setting, bool) and np.isfinite(setting)
             if key == "value" and not number:
                 raise ConfigError(f"{where}.value", "must be a finite number", f"`{setting}`")
@@ -129,7 +129,8 @@ def _part(one: Seen, own: Mapping[str, Any], data: Any, whole: Frame, kind: Kind
         return Words(name, int(own.get("size", SIZE)))
     if one.type == "category":
         size = int(own["size"]) if "size" in own else None
-        return Category(name, own.get("encode", data.encode), int(own.get("rare", data.rare)), size)
+        frequency = int(own.get("min_frequency", data.min_frequency))
+        return Category(name, own.get("encode", data.encode), frequency, size)
     missing = missing if missing in DATE_FILLS else "mean"
     unit = own.get("unit")
     order = own.get("order") or _order(whole, name, unit, kind)
