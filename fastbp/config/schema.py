@@ -87,7 +87,8 @@ class Data(Section):
     ] = "mean"
     indicator: Annotated[bool, about("Whether columns with missing numbers get an indicator column.")] = False
     encode: Annotated[
-        Literal["one_hot", "embedding"], about("Encoding of categories: one column each, or a learned table.")
+        Literal["auto", "one_hot", "embedding"],
+        about("Encoding of categories: one column each, or a learned table; `auto`: a table for more than 8."),
     ] = "one_hot"
     embed_std: Annotated[
         Positive,

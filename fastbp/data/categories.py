@@ -7,7 +7,9 @@ is a 1 in column c - 1, and 0 all zeros; for an embedding it is a row of a table
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -17,14 +19,18 @@ from numpy.typing import NDArray
 from fastbp.data.frame import Frame
 from fastbp.data.stored import Stored
 from fastbp.data.unseen import Keys, Unseen
+from fastbp.errors import DataWarning, visible
 
 Array = NDArray[Any]
 ENCODINGS = ("one_hot", "embedding")
+ASKED = ("auto", *ENCODINGS)
+FEW = 8  # categories that `auto` encodes one-hot
+MANY = 0.1  # one-hot columns a training row, above which they are said
 
 
 @dataclass
 class Category:
-    """Encoding of one column of categories: "one_hot", or "embedding" with rows of `size`.
+    """Encoding of one column of categories: "one_hot", or "embedding" with rows of `size`; "auto" until it is fitted.
 
     Attributes
     ----------
@@ -55,6 +61,8 @@ class Category:
         self.values = sorted(value for value, count in seen.items() if count >= self.min_frequency)
         self.rare = sorted(value for value, count in seen.items() if count < self.min_frequency)
         self.unseen = sum(count == 1 for count in seen.values()) / max(1, len(frame))
+        if self.encode == "auto":
+            self.encode = "one_hot" if self.count <= FEW else "embedding"
         if self.size is None:
             self.size = min(50, (self.count + 2) // 2)
 
@@ -112,3 +120,22 @@ class Category:
         if both is not None:
             raise found["rare"].items()[both].fail(f"be none of `{found['values'].where}`")
         return cls(found["name"].text(), encode, frequency, size, values, rare, unseen)
+
+
+def say_many(origin: str, rows: int, counts: Mapping[str, int]) -> None:
+    """Say that one-hot categories, `counts` of each column, are many for so many training rows."""
+    total, long = (
+        sum(counts.values()),
+        sorted((name for name in counts if counts[name] > FEW), key=lambda n: -counts[n]),
+    )
+    if not long or total <= MANY * rows:
+        return
+    shown = ", ".join(f"`{visible(name)}` {counts[name]:,}" for name in long[:5]) + ", ..." * (len(long) > 5)
+    warnings.warn(
+        DataWarning(
+            f"{origin}: categories make {total:,} one-hot columns for {rows:,} training rows: {shown}",
+            "`encode: embedding`, or `auto`, learns a table for each instead, `min_frequency` joins rare ones, and type"
+            " `ignore` leaves a column out",
+        ),
+        stacklevel=3,
+    )

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.data.categories import ENCODINGS, Category
+from fastbp.data.categories import ASKED as ENCODINGS
+from fastbp.data.categories import Category
 from fastbp.data.dates import MISSING as DATE_FILLS
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Frame, missing_column
@@ -77,13 +78,22 @@ def _fitting(where: str, given: Mapping[str, Any]) -> None:
 class Seen:
     """A column of the table, its type, and its values or the reason in a few words, unless it seems another.
 
-    `scale` is what `auto` chose for it.
+    `scale` is what `auto` chose for it, `encode` how its categories are encoded, and `width` how many numbers the
+    network gets for it.
     """
 
     name: str
     type: str
     about: str = ""
     scale: str = ""
+    encode: str = ""
+    width: int = 0
+
+    @property
+    def becomes(self) -> str:
+        """How categories are encoded, in words."""
+        what = {"one_hot": "one-hot, {} column", "embedding": "embedding, {} number"}.get(self.encode, "")
+        return what.format(f"{self.width:,}") + "s" * (self.encode != "" and self.width != 1)
 
 
 def column_plan(train: Frame, data: Any, targets: Sequence[str], whole: Frame) -> tuple[Inputs, str | None, list[Seen]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastbp.config.schema import Data
 from fastbp.config.text import MOST_BYTES, one_line
+from fastbp.data.categories import say_many
 from fastbp.data.files import read_paths
 from fastbp.data.frame import Frame, missing_column
 from fastbp.data.kinds import Kind, kinds_of
@@ -46,12 +47,16 @@ def starter(path: str, targets: Sequence[str], delimiter: str | None = None, enc
         lines += ["  target:", *(f"    - {one_line(target)}" for target in targets)]
     lines += [f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
     if frame.matrix is None:
-        lines += _columns(frame, [name for name in names if name not in targets])
+        kinds = kinds_of(frame, [name for name in names if name not in targets])
+        lines += _columns(kinds)
+        texts = {name: frame.texts(name).tolist() for name, kind in kinds.items() if kind.name == "category"}
+        rows = round(len(frame) * (1.0 - data.split.validation - data.split.test))
+        say_many(path, rows, {name: len({*values} - {None}) for name, values in texts.items()})
     lines += [
         "  scale: standard  # of numbers; auto takes quantiles where tails are heavy; or robust, quantile, none",
         "  missing: mean  # or median, constant, refuse",
         f"  indicator: {str(_any_missing(frame, targets)).lower()}  # an indicator column for missing numbers",
-        "  encode: one_hot  # of categories; embedding learns a table for each",
+        "  encode: one_hot  # of categories; embedding learns a table for each; auto, for those of more than 8",
         "  split:",
         "    validation: 0.15",
         "    test: 0.15",
@@ -78,9 +83,8 @@ def starter(path: str, targets: Sequence[str], delimiter: str | None = None, enc
     return text
 
 
-def _columns(frame: Frame, names: list[str]) -> list[str]:
+def _columns(found: dict[str, Kind]) -> list[str]:
     """The lines of `data.columns`; of very many columns only those that are ignored or unclear."""
-    found = kinds_of(frame, names)
     head = "  columns:  # number, category, date, words, ignore or weight"
     if sum(len(name) + len(kind.about) + 40 for name, kind in found.items()) > MOST_BYTES // 2:
         found = {name: kind for name, kind in found.items() if kind.unclear is not None or kind.name == "ignore"}
