@@ -39,6 +39,7 @@ def checked(text: Text) -> Config:
         One sentence with file, line, path, requirement and value.
     """
     _sound(text)
+    _rename(text)
     _known(text)
     try:
         return msgspec.convert(text.data, Config)
@@ -146,6 +147,18 @@ def _at(data: Any, path: Path_) -> Any:
     for part in path:
         data = data[part]
     return data
+
+
+def _rename(text: Text) -> None:
+    """Call `rare`, as configurations in the folders of older runs have it, as it is called now."""
+    data = text.data.get("data")
+    columns = data.get("columns") if isinstance(data, dict) else None
+    each = columns.items() if isinstance(columns, dict) else ()
+    for path, settings in ((("data",), data), *((("data", "columns", name), own) for name, own in each)):
+        if isinstance(settings, dict) and "rare" in settings and "min_frequency" not in settings:
+            settings["min_frequency"] = settings.pop("rare")
+            if (*path, "rare") in text.places:
+                text.places[(*path, "min_frequency")] = text.places.pop((*path, "rare"))
 
 
 def _known(text: Text) -> None:

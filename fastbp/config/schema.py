@@ -73,8 +73,8 @@ class Data(Section):
         dict[str, Any],
         about(
             "Column -> type, by default inferred: `number`, `category`, `date`, `words`, `ignore`, `target`, `weight`;"
-            " or a map with `type`, `scale`, `missing`, `value`, `indicator`, `encode`, `rare`, `size`, `unit`,"
-            " `order`."
+            " or a map with `type`, `scale`, `missing`, `value`, `indicator`, `encode`, `min_frequency`, `size`,"
+            " `unit`, `order`."
         ),
     ] = field(default_factory=dict)
     scale: Annotated[
@@ -87,13 +87,16 @@ class Data(Section):
     ] = "mean"
     indicator: Annotated[bool, about("Whether columns with missing numbers get an indicator column.")] = False
     encode: Annotated[
-        Literal["one_hot", "embedding"], about("Encoding of categories: one column each, or a learned table.")
+        Literal["auto", "one_hot", "embedding"],
+        about("Encoding of categories: one column each, or a learned table; `auto`: a table for more than 8."),
     ] = "one_hot"
     embed_std: Annotated[
         Positive,
         about("Standard deviation of the first numbers of tables made by `encode: embedding`."),
     ] = 0.03
-    rare: Annotated[Whole, about("Categories seen less often than this in training count as unseen.")] = 1
+    min_frequency: Annotated[
+        Whole, about("Categories of fewer training rows than this are one, to which categories go that are new later.")
+    ] = 1
     scale_target: Annotated[
         bool, about("Whether numbers to predict are standardised; predictions are scaled back.")
     ] = True

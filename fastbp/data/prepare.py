@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastbp.data import _PARTS as DIGITS
 from fastbp.data import digits
+from fastbp.data.categories import Category, say_many
 from fastbp.data.dates import Dates
 from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame, missing_column
@@ -64,7 +65,9 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
     inputs, weight, seen = column_plan(train, data, columns, whole)
     undecided = {part.name: part for part in inputs.parts if _numbers(part).scale == "auto"}
     inputs.fit(train)
-    seen = [replace(one, scale=_chosen(undecided[one.name])) if one.name in undecided else one for one in seen]
+    fitted = {part.name: part for part in inputs.parts}
+    seen = [_seen(one, fitted[one.name], one.name in undecided) if one.name in fitted else one for one in seen]
+    say_many(train.origin, len(train), {one.name: one.width for one in seen if one.encode == "one_hot"})
     say_styles(train, [*columns, weight, *(part.name for part in inputs.parts)])
     recipe = Recipe(inputs, outputs, loss.named, weight, Raw.of(data, train.columns.values()))
     return Prepared({name: part_of(recipe, frame, dtype, name) for name, frame in frames.items()}, recipe, seen)
@@ -73,6 +76,15 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
 def _numbers(part: Encoding) -> Numbers:
     """The numbers of an encoding, without columns where it has none."""
     return part if isinstance(part, Numbers) else part.numbers if isinstance(part, Dates) else Numbers(None, "none", "")
+
+
+def _seen(one: Seen, part: Encoding, undecided: bool) -> Seen:
+    """What a column is, with what was fitted to it."""
+    scale = _chosen(part) if undecided else ""
+    if not isinstance(part, Category):
+        return replace(one, scale=scale, width=part.width)
+    assert part.size is not None
+    return replace(one, encode=part.encode, width=part.width if part.encode == "one_hot" else part.size)
 
 
 def _chosen(part: Encoding) -> str:

@@ -45,8 +45,7 @@ class Recipe:
         """
         unseen: list[Unseen] = []
         found = self.inputs.matrix(frame, dtype, unseen)
-        if part != "train":  # where only rare values count as unseen
-            told(unseen, frame.origin + (f", {part} rows" if part else ""), self.raw.unseen, strict)
+        told(unseen, frame.origin + (f", {part} rows" if part else ""), self.raw.unseen, strict)
         return found
 
     def predictions(self, raw: Array, probabilities: bool = False) -> dict[str, Array]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastbp.config.schema import Data
 from fastbp.config.text import MOST_BYTES, one_line
+from fastbp.data.categories import say_many
 from fastbp.data.files import read_paths
 from fastbp.data.frame import Frame, missing_column
 from fastbp.data.kinds import Kind, kinds_of
@@ -62,14 +63,17 @@ def starter(
     lines += [f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
     if frame.matrix is None:
         inputs = [name for name in names if name not in targets]
-        leaks = leaks_of(frame, inputs, targets, task)
-        lines += _columns(frame, inputs, leaks)
+        leaks, kinds = leaks_of(frame, inputs, targets, task), kinds_of(frame, inputs)
+        lines += _columns(kinds, leaks)
         _say_leaks(frame, leaks)
+        texts = {name: frame.texts(name).tolist() for name, kind in kinds.items() if kind.name == "category"}
+        rows = round(len(frame) * (1.0 - data.split.validation - data.split.test))
+        say_many(path, rows, {name: len({*values} - {None}) for name, values in texts.items()})
     lines += [
         "  scale: standard  # of numbers; auto takes quantiles where tails are heavy; or robust, quantile, none",
         "  missing: mean  # or median, constant, refuse",
         f"  indicator: {str(_any_missing(frame, targets)).lower()}  # an indicator column for missing numbers",
-        "  encode: one_hot  # of categories; embedding learns a table for each",
+        "  encode: one_hot  # of categories; embedding learns a table for each; auto, for those of more than 8",
         "  split:",
         "    validation: 0.15",
         "    test: 0.15",
@@ -119,9 +123,9 @@ def _say_leaks(frame: Frame, leaks: Mapping[str, str]) -> None:
         )
 
 
-def _columns(frame: Frame, names: list[str], leaks: Mapping[str, str]) -> list[str]:
+def _columns(found: dict[str, Kind], leaks: Mapping[str, str]) -> list[str]:
     """The lines of `data.columns`; of very many columns only those that are ignored or unclear."""
-    found = kinds_of(frame, names)
+    found = dict(found)
     for name, target in leaks.items():
         found[name] = replace(found[name], about=f"{found[name].about}; alone tells `{visible(target)}`")
     head = "  columns:  # number, category, date, words, ignore or weight"

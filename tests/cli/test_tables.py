@@ -24,7 +24,7 @@ def rows(count, first=0):
         good = i % 2
         flag = ("True" if rng.random() < 0.8 else "False") if good else ("False" if rng.random() < 0.8 else "True")
         price = "-" if i % 11 == 5 else f"CHF{i}" if i < 0 else f"{1 + good},{rng.integers(10, 99)} €"
-        yield f"{9007199254740993 + i};{2301 + i % 9:05};{flag};{price};{CITIES[i % 3]};{('no', 'yes')[good]}"
+        yield f"{9007199254740993 + i};{2301 + i % 8:05};{flag};{price};{CITIES[i % 3]};{('no', 'yes')[good]}"
 
 
 @pytest.fixture(scope="module")

@@ -156,9 +156,9 @@ CASES = {
         data("source: digits\nembed_std: 0"),
         "c.yaml:3: `data.embed_std` must be above 0, got `0`",
     ),
-    "rare zero": (
-        data("source: digits\nrare: 0"),
-        "c.yaml:3: `data.rare` must be at least 1, got `0`",
+    "min_frequency zero": (
+        data("source: digits\nmin_frequency: 0"),
+        "c.yaml:3: `data.min_frequency` must be at least 1, got `0`",
     ),
     "scale_target a word": (
         data("source: digits\nscale_target: on"),
@@ -267,9 +267,9 @@ CASES = {
         data("path: a.csv\ncolumns:\n  a:\n    size: 2.5"),
         "c.yaml:5: `data.columns.a.size` must be a whole number, at least 1, got `2.5`",
     ),
-    "column rare negative": (
-        data("path: a.csv\ncolumns:\n  a:\n    rare: -2"),
-        "c.yaml:5: `data.columns.a.rare` must be a whole number, at least 1, got `-2`",
+    "column min_frequency negative": (
+        data("path: a.csv\ncolumns:\n  a:\n    min_frequency: -2"),
+        "c.yaml:5: `data.columns.a.min_frequency` must be a whole number, at least 1, got `-2`",
     ),
     "column a target beside target": (
         data("path: a.csv\ntarget: y\ncolumns:\n  z: target"),

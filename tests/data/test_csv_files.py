@@ -135,7 +135,6 @@ def test_one_row_and_one_column(tmp_path):
 
 ONE = "\nhint: lines that are no rows, such as remarks, must be taken out of the file"
 HINT = "\nhint: set `data.encoding`, such as to `latin-1` or `cp1252`"
-OPEN, TWICE = "\nhint: a quote that opens there is never closed", "\nhint: a quote within quotes is written twice"
 MISTAKES = {
     "ragged": (
         "a,b\n1,2\n1,2,3\n",

@@ -112,10 +112,10 @@ def test_a_table_with_a_column_of_each_kind(tmp_path):
     assert set(found.parts["train"].weight.tolist()) == {0.0, 1.0, 2.0}
 
 
-@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")  # ages that training did not see twice
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")  # ages that training did not see
 def test_settings_of_columns_override_those_of_all(tmp_path):
     columns = {
-        "age": {"type": "category", "rare": 2.0},
+        "age": {"type": "category", "min_frequency": 2.0},
         "job": {"encode": "embedding", "size": 4.0},
         "house": {"scale": "none"},
         "part": "ignore",
@@ -124,7 +124,7 @@ def test_settings_of_columns_override_those_of_all(tmp_path):
     data = Data(path=str(write(tmp_path)), target="y", columns=columns, scale="robust")
     inputs = prepare(data, 0, "float32").recipe.inputs
     age, job, house = inputs.parts
-    assert (age.encode, age.rare) == ("one_hot", 2)
+    assert (age.encode, age.min_frequency) == ("one_hot", 2)
     assert (job.encode, job.size) == ("embedding", 4)
     assert isinstance(job.size, int)
     assert house.scale == "none"
@@ -245,7 +245,10 @@ SETTINGS = {
     "a list": ([1], "`data.columns.a` must be a type or a map with `type`, got `[1]`"),
     "indicator": ({"indicator": 1}, "`data.columns.a.indicator` must be `true` or `false`, got `1`"),
     "size": ({"size": 0}, "`data.columns.a.size` must be a whole number, at least 1, got `0`"),
-    "rare": ({"rare": 1.5}, "`data.columns.a.rare` must be a whole number, at least 1, got `1.5`"),
+    "min_frequency": (
+        {"min_frequency": 1.5},
+        "`data.columns.a.min_frequency` must be a whole number, at least 1, got `1.5`",
+    ),
     "endless": ({"size": float("inf")}, "`data.columns.a.size` must be a whole number, at least 1, got `inf`"),
     "value": ({"value": "x"}, "`data.columns.a.value` must be a finite number, got `x`"),
     "true": ({"value": True}, "`data.columns.a.value` must be a finite number, got `True`"),
