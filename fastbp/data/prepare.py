@@ -24,7 +24,8 @@ from fastbp.data.recipe import Recipe
 from fastbp.data.rows import say_styles, with_targets
 from fastbp.data.splits import PARTS, split
 from fastbp.data.synthetic import SYNTHETIC
-from fastbp.errors import ConfigError, DataError, visible
+from fastbp.data.transforms import Transform
+from fastbp.errors import ConfigError, DataError, not_one_of, visible
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.losses import Loss
 
@@ -34,11 +35,22 @@ LOSS_OF = {"classes": "cross_entropy", "labels": "binary_cross_entropy", "number
 
 @dataclass
 class Part:
-    """One split of the rows, ready for the network."""
+    """One split of the rows, ready for the network.
+
+    Attributes
+    ----------
+    X, y : array
+        Inputs of the network, and targets as its loss takes them.
+    weight : array or None
+        The weight of each row.
+    numbers : array or None
+        Targets in the units of the table, where they are numbers.
+    """
 
     X: Array
     y: Array
     weight: Array | None = None
+    numbers: Array | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -59,7 +71,7 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
     train = frames["train"]
     loss = loss_of(LOSS_OF[task]) if loss is None else loss
     _fits(task, loss, columns)
-    outputs = Outputs(task, columns)
+    outputs = Outputs(task, columns, transforms=_transforms(data.target_transform, task, loss, columns))
     outputs.fit(train, data.scale_target and loss.scaled)
     inputs, weight, seen = column_plan(train, data, columns, whole)
     undecided = {part.name: part for part in inputs.parts if _numbers(part).scale == "auto"}
@@ -96,7 +108,9 @@ def part_of(recipe: Recipe, frame: Frame, dtype: Any, name: str = "", strict: bo
             raise DataError(
                 f"{frame.place(row)}weight `{visible(recipe.weight)}` must be finite and at least 0, got {found}"
             )
-    return Part(recipe.matrix(frame, np.dtype(dtype), name, strict), recipe.outputs.targets(frame, dtype), weight)
+    outputs = recipe.outputs
+    numbers = outputs.values(frame) if outputs.task == "numbers" else None
+    return Part(recipe.matrix(frame, np.dtype(dtype), name, strict), outputs.targets(frame, dtype), weight, numbers)
 
 
 def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
@@ -108,6 +122,23 @@ def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
             f"`{visible(str(loss.named))}`",
             hint="set `data.task` if the kind of target was inferred wrongly",
         )
+
+
+def _transforms(said: str | dict[str, str], task: str, loss: Loss, columns: Sequence[str]) -> list[Transform]:
+    """The transform of each target; refuses those that do not fit the targets."""
+    where = "data.target_transform"
+    named = said if isinstance(said, dict) else dict.fromkeys(columns, said)
+    for name in named:
+        if name not in columns:
+            raise not_one_of(where, name, columns)
+    given = next((name for name in named.values() if name != "none"), None)
+    if given is not None and task != "numbers":
+        hint = "`data.task: numbers` has numbers predicted as such" if task == "classes" else None
+        raise ConfigError(where, f"must be `none` where targets are {task}", f"`{given}`", hint)
+    if given is not None and not loss.scaled:
+        must = f"must be `none` with loss `{visible(str(loss.named))}`, which takes numbers as they are"
+        raise ConfigError(where, must, f"`{given}`")
+    return [Transform(named.get(name, "none")) for name in columns] if task == "numbers" else []
 
 
 def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str, Frame]:

@@ -312,6 +312,49 @@ def test_counts_are_not_scaled_and_other_numbers_are(tmp_path):
     assert prepare(data, 0, "float64", loss_of("mse")).parts["train"].y.min() >= 20
 
 
+def test_targets_are_transformed_by_what_training_rows_have(tmp_path):
+    data = Data(path=str(write(tmp_path)), target="age", task="numbers", split=Split(column="part"))
+    data.target_transform = "log"
+    parts = prepare(data, 0, "float64").parts
+    train = np.log([20.0 + i % 37 for i in range(100) if i % 4 < 2])
+    test = np.log([20.0 + i % 37 for i in range(100) if i % 4 == 3])
+    np.testing.assert_allclose(parts["test"].y[:, 0], (test - train.mean()) / train.std(), atol=1e-13)
+    assert parts["test"].numbers[:, 0].tolist() == [20.0 + i % 37 for i in range(100) if i % 4 == 3]
+    data.scale_target = False
+    np.testing.assert_allclose(prepare(data, 0, "float64").parts["test"].y[:, 0], test, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("said", "target", "loss", "wanted"),
+    [
+        (
+            "log",
+            "y",
+            None,
+            "`data.target_transform` must be `none` where targets are classes, got `log`\n"
+            "hint: `data.task: numbers` has numbers predicted as such",
+        ),
+        (
+            "sqrt",
+            "age",
+            "poisson",
+            "`data.target_transform` must be `none` with loss `poisson`, which takes numbers as they are, got `sqrt`",
+        ),
+        (
+            {"aged": "log"},
+            "age",
+            None,
+            "`data.target_transform` must be one of `age`, got `aged`\nhint: did you mean `age`?",
+        ),
+    ],
+    ids=["classes", "counts", "no target"],
+)
+def test_transforms_that_do_not_fit_the_target_are_refused(tmp_path, said, target, loss, wanted):
+    data = Data(path=str(write(tmp_path)), target=target, task="numbers" if target == "age" else None)
+    data.target_transform = said
+    assert message(ConfigError, prepare, data, 0, "float32", None if loss is None else loss_of(loss)) == wanted
+
+
 def frame(**columns):
     found = {}
     for name, values in columns.items():
