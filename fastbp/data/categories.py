@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
 from fastbp.data.stored import Stored
-from fastbp.data.unseen import Keys, Unseen
+from fastbp.data.unseen import Keys, Unseen, by_value
 
 Array = NDArray[Any]
 ENCODINGS = ("one_hot", "embedding")
@@ -43,11 +43,7 @@ class Category:
 
     def fit(self, frame: Frame) -> None:
         texts = [value for value in frame.texts(self.name).tolist() if value is not None]
-        written = Counter(texts)
-        key = Keys(written)
-        seen: Counter[str] = Counter()
-        for value, count in written.items():
-            seen[key(value)] += count
+        seen = by_value(Counter(texts))
         self.values = sorted(value for value, count in seen.items() if count >= self.rare)
         self.unseen = sum(count for count in seen.values() if count <= self.rare) / max(1, len(frame))
         if self.size is None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fastbp.data.frame import Frame
 from fastbp.data.stored import Stored
 from fastbp.data.transforms import Transform
+from fastbp.data.unseen import Keys
 from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
@@ -49,7 +50,8 @@ class Outputs:
         if self.task == "classes":
             values = frame.texts(self.columns[0])
             self._all_there(values, frame, self.columns[0])
-            self.names = _ordered(set(values.tolist()))
+            written = set(values.tolist())
+            self.names = _ordered(set(map(Keys(written), written)))
             if len(self.names) < 2:
                 raise DataError(
                     f"{frame.origin}: target `{visible(self.columns[0])}` must have at least two classes,"
@@ -83,8 +85,8 @@ class Outputs:
             name = self.columns[0]
             values = frame.texts(name)
             self._all_there(values, frame, name)
-            place = {value: i for i, value in enumerate(self.names)}
-            out = np.array([place.get(value, -1) for value in values.tolist()], np.int64)
+            code = self._codes(set(values.tolist()))
+            out = np.array([code[value] for value in values.tolist()], np.int64)
             if (out < 0).any():
                 row = int(np.argmax(out < 0))
                 raise DataError(
@@ -104,6 +106,14 @@ class Outputs:
                 column = self.transforms[i].forward(column)
             parts.append((column - self.center[i]) / self.spread[i])
         return np.ascontiguousarray(np.stack(parts, axis=1).astype(dtype))
+
+    def _codes(self, written: set[str]) -> dict[str, int]:
+        """The class of each text, or -1; models of older versions have names that are equal by value."""
+        key, exact = Keys(self.names), {name: i for i, name in enumerate(self.names)}
+        same: dict[str, int] = {}
+        for i, name in enumerate(self.names):
+            same.setdefault(key(name), i)
+        return {value: exact.get(value, same.get(key(value), -1)) for value in written}
 
     def values(self, frame: Frame) -> Array:
         """Labels, or numbers in the units of the table, as float64, shape (rows, columns)."""

@@ -25,6 +25,7 @@ from fastbp.data.rows import say_styles, with_targets
 from fastbp.data.splits import PARTS, split
 from fastbp.data.synthetic import SYNTHETIC
 from fastbp.data.transforms import Transform
+from fastbp.data.unseen import Keys
 from fastbp.errors import ConfigError, DataError, not_one_of, visible
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.losses import Loss
@@ -259,5 +260,8 @@ def divided(
 
 
 def as_text_array(frame: Frame, name: str) -> Array:
-    """A column as an array of strings that NumPy can sort."""
-    return np.array(["" if v is None else v for v in frame.texts(name).tolist()])
+    """A column as an array of strings that NumPy can sort; equal values are equal strings."""
+    texts = ["" if v is None else v for v in frame.texts(name).tolist()]
+    key = Keys(texts)
+    said = {text: key(text) for text in set(texts)}
+    return np.array([said[text] for text in texts])

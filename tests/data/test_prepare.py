@@ -170,6 +170,16 @@ def test_a_group_stays_in_one_part(tmp_path):
     )
 
 
+def test_a_group_is_a_value_however_it_is_written(tmp_path):
+    houses = [("250.0", "250.00", "2.5e2", "x", "y", "z")[i % 6] for i in range(120)]
+    data = Data(path=str(write(tmp_path, 120, house=houses, age=list(map(str, range(120))))), target="age")
+    data.columns = {"house": "category", **dict.fromkeys(("job", "part", "y"), "ignore")}
+    data.task, data.split = "numbers", Split(group="house", validation=0.25, test=0.25)
+    rows = {name: part.numbers[:, 0].astype(int) for name, part in prepare(data, 0, "float64").parts.items()}
+    assert sorted(np.concatenate(list(rows.values()))) == list(range(120))
+    assert sum(any(i % 6 < 3 for i in found) for found in rows.values()) == 1  # all of that house are in one part
+
+
 def test_stratified_parts_are_for_classes(tmp_path):
     data = Data(path=str(write(tmp_path)), target="age", task="numbers", split=Split(stratify=True))
     assert message(ConfigError, prepare, data, 0, "float32") == (
