@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fastbp.cli.options import Command, refuse_delimiter
+from fastbp.cli.options import Command, refuse_dialect
 from fastbp.cli.output import give, say
 from fastbp.writing import whole
 
@@ -31,7 +31,7 @@ def command(data: str, targets: tuple[str, ...], output: str, delimiter: str | N
     from fastbp.errors import escaped
     from fastbp.runs.starter import starter
 
-    refuse_delimiter(delimiter, [data])
+    refuse_dialect(delimiter, encoding, [data])
     text = starter(data, targets, delimiter, encoding)
     if output == "-":
         give(text)

@@ -74,7 +74,8 @@ class Outputs:
     def _all_there(values: Array, frame: Frame, name: str) -> None:
         gone = np.array([v is None or v != v for v in values.tolist()], bool)
         if gone.any():
-            raise DataError(f"{frame.place(int(np.argmax(gone)))}target `{visible(name)}` must have a value")
+            must = f"{frame.place(int(np.argmax(gone)))}target `{visible(name)}` must have a value"
+            raise DataError(must, hint="`data.missing_target: drop` leaves out rows without one")
         if values.dtype.kind == "f" and np.isinf(values).any():
             row = int(np.argmax(np.isinf(values)))
             raise DataError(f"{frame.place(row)}target `{visible(name)}` must be finite, got `{values[row]}`")
@@ -119,7 +120,7 @@ class Outputs:
         """Labels, or numbers in the units of the table, as float64, shape (rows, columns)."""
         parts = []
         for name in self.columns:
-            parts.append(frame.numbers(name))
+            parts.append(frame.numbers(name, target=True))
             self._all_there(parts[-1], frame, name)
         return np.stack(parts, axis=1).astype(np.float64)
 

@@ -66,8 +66,19 @@ class Prepared:
     seen: list[Seen]
 
 
-def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
-    """Read, split, fit and apply as in the section `data`; `loss` is None where the task decides."""
+def prepare(data: Any, seed: int, dtype: Any, loss: Any = None, strict: bool = False) -> Prepared:
+    """Read, split, fit and apply as in the section `data`.
+
+    Parameters
+    ----------
+    data : Data
+    seed : int
+    dtype
+    loss : Loss, optional
+        By default the task decides.
+    strict : bool
+        Whether categories that the training rows do not have are refused in the others, rather than said.
+    """
     frames, columns, task, whole = _frames(data, seed)
     train = frames["train"]
     loss = loss_of(LOSS_OF[task]) if loss is None else loss
@@ -80,7 +91,8 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
     seen = [replace(one, scale=_chosen(undecided[one.name])) if one.name in undecided else one for one in seen]
     say_styles(train, [*columns, weight, *(part.name for part in inputs.parts)])
     recipe = Recipe(inputs, outputs, loss.named, weight, Raw.of(data, train.columns.values()))
-    return Prepared({name: part_of(recipe, frame, dtype, name) for name, frame in frames.items()}, recipe, seen)
+    parts = {name: part_of(recipe, frame, dtype, name, strict) for name, frame in frames.items()}
+    return Prepared(parts, recipe, seen)
 
 
 def _numbers(part: Encoding) -> Numbers:

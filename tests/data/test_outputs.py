@@ -13,6 +13,8 @@ from fastbp.data.prepare import LOSS_OF
 from fastbp.data.recipe import Recipe
 from fastbp.errors import DataError
 
+NO_VALUE = "target `y` must have a value\nhint: `data.missing_target: drop` leaves out rows without one"
+
 
 def table(origin="t.csv", **columns):
     found = {}
@@ -81,7 +83,7 @@ def test_numbers_that_are_equal_are_one_class_unless_they_are_codes():
 
 @pytest.mark.parametrize("task", ["classes", "numbers", "labels"])
 def test_a_missing_target_is_refused_with_its_row(task):
-    wanted = "t.csv:4: target `y` must have a value"
+    wanted = f"t.csv:4: {NO_VALUE}"
     assert message(fitted, table(y=[0, 1, np.nan]), task, "y") == wanted
     outputs = fitted(table(y=[0, 1]), task, "y")
     assert message(outputs.targets, table(y=[0, 1, np.nan]), np.float32) == wanted
@@ -89,7 +91,7 @@ def test_a_missing_target_is_refused_with_its_row(task):
 
 def test_a_missing_class_among_texts_is_refused():
     frame = Frame(None, {"y": Column("y", np.array(["a", None], object))}, "x.npz")
-    assert message(fitted, frame, "classes", "y") == "x.npz: row 1: target `y` must have a value"
+    assert message(fitted, frame, "classes", "y") == f"x.npz: row 1: {NO_VALUE}"
 
 
 def test_classes_that_cannot_be_learned_are_refused():
@@ -145,7 +147,12 @@ def test_numbers_that_cannot_be_scaled_are_refused():
     assert message(fitted, table(y=[1.7e308, -1.7e308]), "numbers", "y") == (
         "t.csv: target `y` must have numbers whose spread is finite, got `1.7e+308`"
     )
-    assert message(fitted, table(y=["1", "x"]), "numbers", "y") == "t.csv:3: column `y` must be a number, got `x`"
+    assert message(fitted, table(y=["1", "x7"]), "numbers", "y") == "t.csv:3: column `y` must be a number, got `x7`"
+    assert message(fitted, table(y=["1", "not measured"]), "numbers", "y") == (
+        "t.csv:3: column `y` must be a number, got `not measured`\n"
+        'hint: if that is a missing number, `data.missing_texts: ["not measured"]` has it read so in training,'
+        " and `data.missing_target: drop` leaves out rows without a target"
+    )
 
 
 @pytest.mark.parametrize("task", ["classes", "numbers", "labels"])
