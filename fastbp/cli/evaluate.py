@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fastbp.cli.options import Command, json_option, refuse_delimiter, table_options, table_settings, tables_by_options
+from fastbp.cli.options import Command, json_option, refuse_dialect, table_options, table_settings, tables_by_options
 from fastbp.cli.output import print_json, say
 
 
@@ -51,7 +51,7 @@ def command(
     ):
         if given and not files:
             raise click.UsageError(f"`--{option}` must be given together with FILES")
-    refuse_delimiter(delimiter, files)
+    refuse_dialect(delimiter, encoding, files)
     found = Model.load(model)
     settings, said, own = settings_of(model)
     names = list(metrics) or (own if own is not None else METRICS[found.recipe.outputs.task])

@@ -95,14 +95,21 @@ def refuse_beside(option: str, **given: bool) -> None:
             raise click.UsageError(f"`{flag}` must not be given together with `{option}`, where it has no effect")
 
 
-def refuse_delimiter(delimiter: str | None, files: Sequence[str]) -> None:
-    """Refuse a delimiter where no file has one."""
+def refuse_dialect(delimiter: str | None, encoding: str | None, files: Sequence[str]) -> None:
+    """Refuse a delimiter or an encoding where no file has one."""
     from fastbp.data.files import TABLES, suffix_of
 
-    if delimiter is not None and files:
-        endings = [suffix_of(file) for file in files]
-        if all(ending and (ending not in TABLES or "tsv" in ending) for ending in endings):
-            raise click.UsageError(f"`--delimiter` must be given with a .csv file, got `{files[0]}`")
+    texts = [not (end := suffix_of(file)) or end in TABLES for file in files]  # folders and stdin may have any
+    tsv = ["tsv" in suffix_of(file) for file in files]
+    if delimiter is not None and files and not any(text and not tab for text, tab in zip(texts, tsv, strict=True)):
+        raise click.UsageError(f"`--delimiter` must be given with a .csv file, got `{files[0]}`")
+    if encoding is not None and files and not any(texts):
+        raise click.UsageError(f"`--encoding` must be given with a file of text, such as .csv, got `{files[0]}`")
+
+
+strict_option = click.option(
+    "--strict", is_flag=True, help="Refuse values of categories that training did not see, rather than say so."
+)
 
 
 # What errors and warnings of tables say is set in a configuration, and how a command sets it.
@@ -141,9 +148,7 @@ def _as_options(text: str) -> str:
 def table_options(function: Decorator) -> Decorator:
     """--delimiter, --encoding, --no-header and --strict."""
     for decorate in (
-        click.option(
-            "--strict", is_flag=True, help="Refuse values of categories that training did not see, rather than say so."
-        ),
+        strict_option,
         no_header_option,
         click.option("--encoding", help="Encoding of .csv files, such as latin-1; by default as in training."),
         click.option("--delimiter", help="Field delimiter of .csv files; by default as in training, or found out."),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from fastbp.cli.options import Command, table_options, table_settings, tables_by_options
+from fastbp.cli.options import Command, refuse_dialect, table_options, table_settings, tables_by_options
 from fastbp.cli.output import give
 from fastbp.writing import whole
 
@@ -26,7 +26,9 @@ KINDS = (".csv", ".jsonl", ".npz", ".parquet", ".arrow")
     help=f"Output file, {', '.join(KINDS[:-1])} or {KINDS[-1]}; by default, and for -, CSV on stdout.",
 )
 @click.option("--probabilities", is_flag=True, help="Add a column with the probability of each class.")
-@click.option("--keep", is_flag=True, help="Repeat the table's own columns, as they are, before the predictions.")
+@click.option(
+    "--keep", is_flag=True, help="Repeat the table's own columns, as they are but in UTF-8, before the predictions."
+)
 @table_options
 @click.option(
     "--quote-formulas",
@@ -55,6 +57,7 @@ def command(
 
     output = None if output == "-" else output
     _check_output(output, (model, *files), quote_formulas)
+    refuse_dialect(delimiter, encoding, files)
     found = Model.load(model)
     settings = table_settings(settings_of(model)[0], delimiter, encoding, no_header)
     with tables_by_options():

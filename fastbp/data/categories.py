@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
 from fastbp.data.stored import Stored
-from fastbp.data.unseen import Keys, Unseen
+from fastbp.data.unseen import Keys, Unseen, by_value
 from fastbp.errors import DataWarning, visible
 
 Array = NDArray[Any]
@@ -53,11 +53,7 @@ class Category:
 
     def fit(self, frame: Frame) -> None:
         texts = [value for value in frame.texts(self.name).tolist() if value is not None]
-        written = Counter(texts)
-        key = Keys(written)
-        seen: Counter[str] = Counter()
-        for value, count in written.items():
-            seen[key(value)] += count
+        seen = by_value(Counter(texts))
         self.values = sorted(value for value, count in seen.items() if count >= self.min_frequency)
         self.rare = sorted(value for value, count in seen.items() if count < self.min_frequency)
         self.unseen = sum(count == 1 for count in seen.values()) / max(1, len(frame))

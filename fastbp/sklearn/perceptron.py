@@ -26,6 +26,7 @@ from fastbp.sklearn.tables import frame_in, inputs_for
 from fastbp.sklearn.threads import share
 from fastbp.spec.layers import Linear
 from fastbp.spec.losses import Loss
+from fastbp.train.held_out import Units
 from fastbp.train.history import History
 
 Array = NDArray[Any]
@@ -188,7 +189,6 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def _train(self, said: Settings, rows: Rows, held_out: Rows | None, epochs: int, hooks: Any) -> History:
         trainer, outputs, dtype = self._trainer, self.recipe_.outputs, self.network_.dtype
-        trainer.units = (outputs.center, outputs.spread) if outputs.task == "numbers" else None
 
         def ready(some: Rows, part: str) -> tuple[Array, Array]:
             y = some.y
@@ -198,7 +198,10 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
         X, y = ready(rows, "train")
         validation: Any = None
+        trainer.units = None
         if held_out is not None:
+            if outputs.task == "numbers":
+                trainer.units = Units(outputs.back, held_out.y)
             validation = (*ready(held_out, "validation"), held_out.weight)
         metrics = [self.metric] if validation is not None else []
         return trainer.fit(X, y, epochs, validation, hooks, self._weighted(rows), metrics)

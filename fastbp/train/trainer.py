@@ -21,7 +21,7 @@ from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.calls import Pace, Rates
 from fastbp.train.catalogue import optimizer_named, schedule_named
 from fastbp.train.class_weights import row_weights
-from fastbp.train.held_out import held_out_of
+from fastbp.train.held_out import Units, held_out_of
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.schedules import Constant, Schedule
@@ -107,7 +107,7 @@ class Trainer(Stepping):
         self._seed = net.seed if seed is None else seed_of(seed)
         self.steps_done = 0
         self.validating = False
-        self.units: Any = None  # (center, spread) of scaled targets, undone for metrics
+        self.units: Units | None = None  # of metrics
         self._update = update_of(
             net,
             optimizer,

@@ -160,6 +160,20 @@ CASES = {
         data("source: digits\nmin_frequency: 0"),
         "c.yaml:3: `data.min_frequency` must be at least 1, got `0`",
     ),
+    "target_transform misspelt": (
+        data("source: friedman\ntarget_transform: logp"),
+        "c.yaml:3: `data.target_transform` must be one of `log`, `log1p`, `none`, `quantile`, `sqrt`"
+        " or a map such as `{price: log}`, got `logp`\nhint: did you mean `log1p`?",
+    ),
+    "target_transform of a target misspelt": (
+        data("source: friedman\ntarget_transform: {a: log, b: sqr}"),
+        "c.yaml:3: `data.target_transform.b` must be one of `log`, `log1p`, `none`, `quantile`, `sqrt`, got `sqr`\n"
+        "hint: did you mean `sqrt`?",
+    ),
+    "target_transform of a target a number": (
+        data("source: friedman\ntarget_transform: {a: 2}"),
+        "c.yaml:3: `data.target_transform.a` must be one of `log`, `log1p`, `none`, `quantile`, `sqrt`, got `2`",
+    ),
     "scale_target a word": (
         data("source: digits\nscale_target: on"),
         "c.yaml:3: `data.scale_target` must be `true` or `false`, got `on`",

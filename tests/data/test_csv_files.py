@@ -10,6 +10,8 @@ from fastbp.data import array_files, csv_files
 from fastbp.data.csv_files import CELLS, read_csv
 from fastbp.errors import ConfigError, DataError
 
+OOPS = '\nhint: if that is a missing number, `data.missing_texts: ["oops"]` has it read so in training'
+
 
 def write(folder, content, name="t.csv"):
     path = folder / name
@@ -106,7 +108,7 @@ def test_one_text_far_down_makes_a_column_of_texts_and_the_message_names_its_lin
     assert frame.columns["a"].values.tolist() == rows
     with pytest.raises(DataError) as caught:
         frame.numbers("a")
-    assert str(caught.value) == f"{tmp_path / 't.csv'}:{CELLS + 7}: column `a` must be a number, got `oops`"
+    assert str(caught.value) == f"{tmp_path / 't.csv'}:{CELLS + 7}: column `a` must be a number, got `oops`{OOPS}"
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|", " "], ids=["semicolon", "tab", "bar", "space"])
