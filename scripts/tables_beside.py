@@ -27,7 +27,8 @@ PATIENCE = 50  # trees without improvement on the validation rows
 def inside(package: str, path: str) -> Path:
     """A file of an installed package, which is not imported."""
     found = importlib.util.find_spec(package)
-    assert found is not None and found.submodule_search_locations is not None
+    assert found is not None
+    assert found.submodule_search_locations is not None
     return Path(found.submodule_search_locations[0]) / path
 
 
@@ -96,7 +97,7 @@ def export(folder: Path, name: str) -> None:
 
 
 def prepared(table: pd.DataFrame) -> pd.DataFrame:
-    """A table as LightGBM takes it: texts are its categories, and dates are year, month, day, weekday and day number."""
+    """A table as LightGBM takes it: texts are categories, and dates year, month, day, weekday and day number."""
     out = {}
     for name in table:
         values = table[name]
