@@ -27,18 +27,20 @@ from fastbp.writing import whole
 @click.option("--delimiter", help="Field delimiter of .csv files; by default found out.")
 @click.option("--encoding", help="Encoding of .csv files, such as latin-1.")
 def command(data: str, targets: tuple[str, ...], output: str, delimiter: str | None, encoding: str | None) -> None:
-    """Read DATA, a table, and write a commented configuration to start from."""
+    """Read DATA, a table, and write a commented configuration to start from; says what is not certain."""
     from fastbp.errors import escaped
     from fastbp.runs.starter import starter
 
     refuse_delimiter(delimiter, [data])
-    text = starter(data, targets, delimiter, encoding)
-    if output == "-":
-        give(text)
-        return
-    if Path(output).exists():
+    start = starter(data, targets, delimiter, encoding)
+    if output != "-" and Path(output).exists():
         raise click.UsageError(f"`--output` must not exist yet, got `{output}`")
+    for doubt in start.doubts:
+        say(f"not certain: {doubt}", err=True)
+    if output == "-":
+        give(start.text)
+        return
     with whole(output) as file:
-        file.write(text.encode())
+        file.write(start.text.encode())
     output = escaped(output)
     say(f"wrote {output}; `fastbp check {output}` checks it, `fastbp train {output}` runs it", err=True)
