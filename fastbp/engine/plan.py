@@ -143,7 +143,7 @@ class Plan:
     def entry(self, name: str) -> Any:
         """A compiled entry that runs this plan."""
         found = sweep(name, self.real)
-        return found if self.watcher is None else self.watcher.around(found)
+        return found if self.watcher is None else self.watcher.around(name, found)
 
     def _add_workers(self, numbers: int) -> None:
         """Add a team, with memory for what its layers need."""

@@ -89,7 +89,7 @@ class BatchPlan(Plan):
         self._states = states
         self.batch = batch
         self.loss_spec = loss
-        self.update = update
+        self.update = update or Update(KEEP)
         lowering = Lowering(
             graph,
             parameters,
@@ -139,7 +139,7 @@ class BatchPlan(Plan):
         self.rates = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
         self._epoch_losses = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
         step.rates, step.losses = self.rates.ctypes.data, self._epoch_losses.ctypes.data
-        self._set_up_update(update or Update(KEEP))
+        self._set_up_update(self.update)
         self._order = np.zeros(0, np.uint32)
         self._data: Any = None
         self.work = work_of(graph, batch)
@@ -247,7 +247,7 @@ class BatchPlan(Plan):
 
     def set_optimizer(self, update: Update) -> None:
         """Take the settings of an optimiser; its kernel and moments stay."""
-        record = self.head.update
+        self.update, record = update, self.head.update
         RULES[update.kernel].settings(record.settings.view(np.int64), **update.settings)
         record.running_at = 0  # state carried from step to step belongs to the old settings
         record.now.parameters = np.inf
