@@ -21,7 +21,87 @@ from fastbp.spec.losses import Loss
 
 
 class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
-    """A multi-layer perceptron that predicts numbers."""
+    """A multi-layer perceptron that predicts numbers.
+
+    Parameters
+    ----------
+    hidden : tuple of int, or list of layers
+        Widths of the hidden layers; or the layers, such as ``[fb.Linear(64), fb.ReLU()]``, or as a configuration has
+        them, ``[{"name": "linear", "features": 64}, "relu"]``. A last linear layer follows.
+    loss : str or Loss
+        A loss of numbers, such as "mse", "huber", "mae", "poisson" or ``fb.Quantile(q=0.9)``.
+    activation : str or Layer
+        "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp.
+    dropout : float, 0 <= dropout < 1
+        Probability of dropout after each activation in training.
+    norm : {"batch_norm", "layer_norm", "rms_norm"}, optional
+        Between each hidden linear layer and its activation.
+    residual : bool
+        Whether what a hidden layer gets is added to what it gives, where both are of one width.
+    optimizer : str or Optimizer
+        A name such as "adamw", or one with settings such as ``fb.SGD(momentum=0.9)``.
+    learning_rate, weight_decay : float, optional
+        Instead of the optimiser's own.
+    schedule : str or Schedule, optional
+        Of the learning rate, such as "cosine"; constant by default.
+    batch_size, epochs : int, >= 1
+    early_stopping : bool or "auto"
+        Whether rows that are held out decide when to stop, by their loss, and the best network is kept; "auto": above
+        10,000 rows, or where `fit` gets `X_val`.
+    patience : int, >= 1
+        Epochs without improvement after which to stop.
+    validation_fraction : float, 0 < fraction < 1
+        Of the rows, to hold out; of each class the same, and not if `fit` gets `X_val`.
+    categorical_features : "from_dtype", None, or list of str, int or bool
+        Columns of a table that are categories: those whose type is a category, text or bool; none; or those listed.
+    scale : {"standard", "robust", "quantile", "auto", "none"}
+        How numbers are scaled by what was fitted to the training rows; "auto": to quantiles where tails are heavy.
+    scale_target : bool
+        Whether y is standardised for training, and predictions are scaled back.
+    missing : {"mean", "median", "refuse"}
+        What missing numbers become; "refuse" makes them an error.
+    random_state : int, RandomState or None
+        An int is the seed of the network and of its trainer; None draws one.
+    n_threads : int, optional
+        At most so many; by default one per processor, or a worker's share of them inside a parallel search. No bit
+        depends on it.
+    dtype : {"float32", "float64"}
+        Of the network. Rows may be of any type.
+    warm_start : bool
+        Whether `fit` goes on from where the last one ended, with its preprocessing.
+    time_limit : float, > 0, optional
+        Seconds after which training ends, in the middle of an epoch if need be.
+    callbacks : list
+        Callbacks of fastbp, such as ``fb.ReduceLROnPlateau()``, or functions f(trainer, history).
+    verbose : bool
+        Whether about 20 epochs are printed.
+
+    Attributes
+    ----------
+    network_ : Network
+    recipe_ : Recipe
+        The fitted preprocessing.
+    coefs_, intercepts_ : list of array
+        Of the linear layers.
+    loss_curve_ : list of float
+        The training loss of each epoch.
+    validation_loss_curve_, validation_scores_ : list of float, or None
+        After each epoch, where rows are held out: their scores are R².
+    best_loss_ : float
+        The lowest loss: of the rows that are held out, if some are, else of training.
+    n_iter_, t_ : int
+        Epochs, and rows that were trained on.
+    n_features_in_, feature_names_in_, n_outputs_
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp.sklearn import MLPRegressor
+    >>> X = np.linspace(-1.0, 1.0, 200)[:, None]
+    >>> model = MLPRegressor(learning_rate=1e-2, random_state=0).fit(X, 1000.0 + 50.0 * X[:, 0] ** 2)
+    >>> model.score(X, 1000.0 + 50.0 * X[:, 0] ** 2) > 0.95
+    True
+    """
 
     metric = "r2"
     out_activation_ = "identity"

@@ -98,12 +98,7 @@ def test_in_one_batch_weights_are_repetitions_and_order_means_nothing():
 
 @pytest.mark.parametrize(
     "labels",
-    [
-        np.array(["ash", "birch", "cedar"]),
-        np.array(["ash", "birch", "cedar"], object),
-        np.array([-3, 0, 8]),
-        np.array([0.5, 1.0, 2.0]),
-    ],
+    [np.array(TREES), np.array(TREES, object), np.array([-3, 0, 8]), np.array([1.0, 2.0, 4.0])],
     ids=["texts", "objects", "integers", "numbers"],
 )
 def test_labels_may_be_called_anything(labels):
