@@ -6,8 +6,9 @@ import re
 
 import pytest
 
+import fastbp as fb
 from bench import __main__ as cli
-from bench import calls, cases, check, machine, readme, scaling
+from bench import calls, cases, check, machine, packs, readme, scaling
 from bench.session import Session
 from tests.bench.made_up import ROW, TINY, Local
 
@@ -81,6 +82,34 @@ def test_real_workers_scale(monkeypatch, capsys):
 def test_results_that_depend_on_threads_are_refused():
     with pytest.raises(check.RefusedError, match="`wrong on 2` and `wrong on 1` have the losses"):
         scaling.measure("wrong", [TINY], 2, 1, start=lambda kind, name, t: Local(kind, name if t > 1 else "", t))
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_a_pack_is_measured_beside_its_members_alone(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(cases, "CASES", (TINY,))
+    monkeypatch.setattr(packs, "MEMBERS", {TINY.name: 3})
+    file = tmp_path / "packs.json"
+    assert cli.main(["--packs", "--threads", "2", "--rounds", "2", "--json", str(file)]) == 0
+    number = r"\d\S* \(\S*\.\.\S*\)"
+    row = rf"^\| 3 x 3-8-4-2, 16 \| {number} \| {number} \| \*\*\d\S*\*\* \(\S*\) \|$"
+    assert re.search(row, capsys.readouterr().out, re.M)
+    (found,) = json.loads(file.read_text())["packs"]
+    assert found["members"] == 3
+    assert found["ratios"] == [
+        alone / pack for alone, pack in zip(found["alone micros"], found["pack micros"], strict=True)
+    ]
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_a_pack_whose_members_differ_from_those_alone_is_refused(monkeypatch, capsys):
+    made = iter(range(100))
+    monkeypatch.setattr(cases, "CASES", (TINY,))
+    monkeypatch.setattr(packs, "MEMBERS", {TINY.name: 2})
+    monkeypatch.setattr(packs, "network", lambda case, seed: fb.mlp(list(case.sizes), seed=next(made)))
+    assert cli.main(["--packs", "--threads", "1", "--rounds", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert err == "3-8-4-2: member 0 of the pack differs from the network that was trained alone\n"
+    assert "3-8-4-2" not in out
 
 
 @pytest.mark.usefixtures("no_pause")
