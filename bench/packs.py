@@ -19,6 +19,7 @@ from bench.check import RefusedError
 
 MEMBERS = {"17-64-64-6": 64, "2-16-16-1": 256}
 FIRST_STEPS = 20  # before the first comparison
+LEAST_STEPS = 200  # of each network in a turn: a portion may be over when hardly more than calls has been timed
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def measure(case: Case, members: int, threads: int, rounds: int) -> Packed:
     one_by_one(FIRST_STEPS)
     same(case, pack, trainers)
     spare = fb.Pack(network(case, 0), n=members, **settings)  # so that both sides take the same steps
-    steps = timing.pace(partial(spare.run, X, y)).steps
+    steps = max(LEAST_STEPS, timing.pace(partial(spare.run, X, y)).steps)
     sides: dict[int, Callable[[], float]] = {
         i: partial(timing.turn, run, steps) for i, run in enumerate((together, one_by_one))
     }
