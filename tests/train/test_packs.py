@@ -70,6 +70,22 @@ def test_members_have_the_bits_of_networks_that_are_trained_alone(name: str, thr
         assert (histories[i].steps, histories[i].samples) == (history.steps, history.samples)
 
 
+def test_weights_of_rows_and_classes_go_with_the_rows_of_each() -> None:
+    X, y = data()
+    weights, rows = np.random.default_rng(2).uniform(0.1, 3.0, size=ROWS), samples()
+    loss = fb.CrossEntropy(class_weights={0: 3.0, 2: 0.5}, label_smoothing=0.1)
+    pack = fb.Pack(networks(), loss=loss, batch_size=16, rows=rows, threads=2)
+    losses = pack.run(X, y, 30, sample_weight=weights)
+    pack.fit(X, y, 2, sample_weight=weights, validation=(X, y, weights), patience=1)
+    for i, net in enumerate(networks()):
+        trainer = fb.Trainer(net, loss=loss, batch_size=16, threads=1)
+        own = X[rows[i]], y[rows[i]]
+        assert trainer.run(*own, 30, sample_weight=weights[rows[i]]).loss[-1] == losses[i]
+        stop = fb.EarlyStopping(1)
+        trainer.fit(*own, 2, (X, y, weights), [stop], sample_weight=weights[rows[i]])
+        assert digest(net) == digest(pack.members[i]), f"member {i}"
+
+
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_optimizer_has_the_same_bits_in_a_pack(kind: str, dtype: str) -> None:
