@@ -121,6 +121,9 @@ def test_a_refused_case_has_a_message_and_no_row(monkeypatch, capsys):
     assert err.startswith("case `2-16-16-1` is not timed: after 20 steps on the same batches, `numpy` and `wrong`")
 
 
+ALL_CASES = "`--report` must be of all cases, without `--cases`, `--tasks`, `--scaling` and"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -129,8 +132,8 @@ def test_a_refused_case_has_a_message_and_no_row(monkeypatch, capsys):
             "each name must be one of `torch`, `torch.compile`, `jax`, `jax-step`, `numpy`, `onnx`, got `tensorflow`",
         ),
         (["--tasks", "rest"], "each name must be one of `train`, `predict`, got `rest`"),
-        (["--report", "--cases", "2-16"], "`--report` must be of all cases, without `--cases`, `--tasks`, `--scaling` and"),
-        (["--report", "--tasks", "train"], "`--report` must be of all cases, without `--cases`, `--tasks`, `--scaling` and"),
+        (["--report", "--cases", "2-16"], ALL_CASES),
+        (["--report", "--tasks", "train"], ALL_CASES),
         (["--rounds", "0"], "must be an integer of at least 1, got `0`"),
         (["--json", "/nowhere/at/all.json"], "must be in a folder that exists, got `/nowhere/at/all.json`"),
         (["--cases", "9-9"], "`--cases` matches none of `2-16-16-1`, `17-64-64-6`, "),
