@@ -5,7 +5,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "fastbp"
-ROOMS = ("spec", "model", "lowering", "engine", "sweeps")
+ROOMS = ("spec", "model", "lowering", "autodiff", "engine", "sweeps")
 
 
 def table():
@@ -17,16 +17,16 @@ def table():
 
 def untested(files, listed):
     """Files that no test file is named after and no line of the table names."""
+    inside = [path.relative_to(PACKAGE) for path in files]
     return sorted(
-        f"{path.parent.name}/{path.name}"
-        for path in files
-        if not (TESTS / path.parent.name / f"test_{path.name}").exists()
-        and f"{path.parent.name}/{path.name}" not in listed
+        path.as_posix()
+        for path in inside
+        if not (TESTS / path.parent / f"test_{path.name}").exists() and path.as_posix() not in listed
     )
 
 
 def sources():
-    return [path for room in ROOMS for path in (PACKAGE / room).glob("*.py") if path.name != "__init__.py"]
+    return [path for room in ROOMS for path in (PACKAGE / room).rglob("*.py") if path.name != "__init__.py"]
 
 
 def test_every_file_of_these_rooms_is_tested_where_its_name_or_the_table_says():
@@ -35,6 +35,13 @@ def test_every_file_of_these_rooms_is_tested_where_its_name_or_the_table_says():
 
 def test_a_file_that_nobody_names_is_found():
     assert untested([PACKAGE / "engine" / "another.py"], table()) == ["engine/another.py"]
+    # Not `lowering/check/walk.py` for `lowering/walk.py`, nor `engine/check/plan.py` for `tests/engine/test_plan.py`.
+    deeper = ["engine/check/plan.py", "lowering/check/walk.py"]
+    assert untested([PACKAGE / name for name in deeper], table()) == deeper
+
+
+def test_files_are_found_at_every_level():
+    assert PACKAGE / "lowering" / "check" / "ops.py" in sources()
 
 
 def test_the_table_names_files_that_are_there():
@@ -47,8 +54,8 @@ def quick():
 
 
 def folders_without(names):
-    folders = {path.parent.name for path in TESTS.glob("*/test_*.py")}
-    return sorted(folders - {Path(name).parent.name for name in names})
+    folders = {path.parent.relative_to(TESTS.parent).as_posix() for path in TESTS.rglob("test_*.py")}
+    return sorted(folders - {Path(name).parent.as_posix() for name in names})
 
 
 def test_some_files_of_every_folder_are_quick():
@@ -57,4 +64,4 @@ def test_some_files_of_every_folder_are_quick():
 
 
 def test_a_folder_without_a_quick_file_is_found():
-    assert folders_without([name for name in quick() if "/sweeps/" not in name]) == ["sweeps"]
+    assert folders_without([name for name in quick() if "/sweeps/" not in name]) == ["tests/sweeps"]
