@@ -129,8 +129,14 @@ def test_a_refused_case_has_a_message_and_no_row(monkeypatch, capsys):
             "each name must be one of `torch`, `torch.compile`, `jax`, `jax-step`, `numpy`, `onnx`, got `tensorflow`",
         ),
         (["--tasks", "rest"], "each name must be one of `train`, `predict`, got `rest`"),
-        (["--report", "--cases", "2-16"], "`--report` must be of all cases, without `--cases`, `--tasks`, `--scaling` and"),
-        (["--report", "--tasks", "train"], "`--report` must be of all cases, without `--cases`, `--tasks`, `--scaling` and"),
+        (
+            ["--report", "--cases", "2-16"],
+            "`--report` must be of all cases, without `--cases`, `--tasks`, `--scaling`",
+        ),
+        (
+            ["--report", "--tasks", "train"],
+            "`--report` must be of all cases, without `--cases`, `--tasks`, `--scaling`",
+        ),
         (["--rounds", "0"], "must be an integer of at least 1, got `0`"),
         (["--json", "/nowhere/at/all.json"], "must be in a folder that exists, got `/nowhere/at/all.json`"),
         (["--cases", "9-9"], "`--cases` matches none of `2-16-16-1`, `17-64-64-6`, "),
