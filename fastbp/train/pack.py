@@ -15,7 +15,7 @@ from fastbp.engine import threads as team
 from fastbp.errors import ConfigError, ConfigTypeError, brief, whole_number
 from fastbp.model.network import Network
 from fastbp.spec import arrays
-from fastbp.spec.checks import seed_of, whole
+from fastbp.spec.checks import whole
 from fastbp.spec.elsewhere import known_words
 from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import EarlyStopping
@@ -23,7 +23,7 @@ from fastbp.train.history import History
 from fastbp.train.members import Checked, Member, copied, moments
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.pack_calls import Turns, Work
-from fastbp.train.pack_settings import each, fitting, named, networks, row_lists, trainers, within
+from fastbp.train.pack_settings import at, each, fitting, named, networks, row_lists, seeds_of, trainers, within
 from fastbp.train.schedules import Schedule
 
 Several = Sequence[Any] | NDArray[Any]
@@ -99,9 +99,6 @@ class Pack:
     ) -> None:
         found = networks(nets, n, seed)
         count = len(found)
-        seeds = each("seed", seed, count)
-        if seed is not None and not isinstance(seed, Sequence | np.ndarray):
-            seeds = [(seed_of(seed) + i) % 2**64 for i in range(count)]
         given = {
             "optimizer": optimizer,
             "batch_size": batch_size,
@@ -118,7 +115,7 @@ class Pack:
             "frozen": frozen,
             "penalty": penalty,
         }
-        made = trainers(found, {**given, "seed": seeds}, shared)
+        made = trainers(found, {**given, "seed": seeds_of(seed, count)}, shared)
         self._set_up([Member(*one) for one in zip(made, row_lists(rows, count), strict=True)], threads)
 
     def _set_up(self, members: list[Member], threads: int | None) -> None:
@@ -174,8 +171,16 @@ class Pack:
 
     @property
     def optimizers(self) -> tuple[Optimizer, ...]:
-        """The optimiser of each member."""
+        """The optimiser of each member; one or a list of the same kinds with other settings may be assigned."""
         return tuple(member.trainer.optimizer for member in self._members)
+
+    @optimizers.setter
+    def optimizers(self, optimizers: Optimizer | Several) -> None:
+        names, given = (of("optimizers", optimizers, len(self)) for of in (named, each))
+        with self._lock:
+            for member, name, one in zip(self._members, names, given, strict=True):
+                with at(name):
+                    member.trainer.optimizer = one
 
     @property
     def histories(self) -> list[History]:
@@ -201,13 +206,17 @@ class Pack:
         for column, count in {code for member in self._members for code in member.net.graph.codes()}:
             arrays.codes("X", x, column, count)
 
-    def _run(self, works: list[Work]) -> None:
-        """Run what each member wants; say which of them did not stay finite."""
+    def _run(self, works: list[Work], callers: int = 0) -> None:
+        """Run what each member wants; warn the user's line of those that did not stay finite.
+
+        `callers` are functions more than one between it and this one.
+        """
         self._turns.run([member.guarded(work) for member, work in zip(self._members, works, strict=True)])
         lost = [(i, m.history.stopped) for i, m in enumerate(self._members) if m.diverged]
         if lost:
             more = f" (and {len(lost) - 1} more, see `histories`)" if len(lost) > 1 else ""
-            warnings.warn(f"`members[{lost[0][0]}]`{more} stopped: {lost[0][1]}", RuntimeWarning, stacklevel=3)
+            first, why = lost[0]
+            warnings.warn(f"`members[{first}]`{more} stopped: {why}", RuntimeWarning, stacklevel=3 + callers)
 
     def _losses(self) -> NDArray[np.float64]:
         """The last loss of each member, NaN where it did not stay finite."""
@@ -294,7 +303,7 @@ class Pack:
                 [] if one is None else [EarlyStopping(whole(name, one, 0), monitor=monitor)]
                 for name, one in zip(named("patience", patience, size), each("patience", patience, size), strict=True)
             ]
-            self._run([m.fit(data, count, held_out[i], hooks[i]) for i, m in enumerate(self._members)])
+            self._run([m.fit(data, count, held_out[i], hooks[i]) for i, m in enumerate(self._members)], callers=1)
             return self.histories
 
     def _validation(self, validation: Any) -> Checked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,11 +22,7 @@ def networks(nets: Any, n: Any, seed: Any) -> list[Network]:
         if n is None:
             raise ConfigError("n", "must be given with one network: the number of members that are made like it")
         count = whole("n", n, 1)
-        seeds = each("seed", seed, count)
-        if not isinstance(seed, Sequence | np.ndarray):
-            first = nets.seed if seed is None else seed_of(seed)
-            seeds = [(first + i) % 2**64 for i in range(count)]
-        return [Network.of_graph(nets.graph, seed, nets.dtype) for seed in seeds]
+        return [Network.of_graph(nets.graph, one, nets.dtype) for one in seeds_of(seed, count, nets.seed)]
     if not isinstance(nets, list | tuple):
         raise ConfigTypeError("nets", "must be a list of networks, or one network", f"`{brief(nets)}`")
     if n is not None:
@@ -66,6 +62,14 @@ def each(where: str, value: Any, count: int) -> list[Any]:
     return [one.item() if isinstance(one, np.generic) else one for one in value]
 
 
+def seeds_of(seed: Any, count: int, first: int | None = None) -> list[Any]:
+    """Seeds of a list, or following ones: from this one, without it from `first`, without both None."""
+    if isinstance(seed, list | tuple | np.ndarray):
+        return each("seed", seed, count)
+    begin = first if seed is None else seed_of(seed)
+    return [None if begin is None else (begin + i) % 2**64 for i in range(count)]
+
+
 def named(where: str, value: Any, count: int) -> list[str]:
     """What messages call a setting of each member."""
     several = isinstance(value, list | tuple | np.ndarray)
@@ -82,10 +86,9 @@ def trainers(nets: list[Network], settings: Mapping[str, Any], shared: Mapping[s
         try:
             made.append(Trainer(net, threads=1, **own, **shared))
         except FastbpError as error:
-            where = error.where or ""
-            if where in settings and isinstance(settings[where], list | tuple | np.ndarray):
-                raise error.at(where=f"{where}[{i}]") from None
-            raise
+            if error.where is None or error.where not in settings:
+                raise
+            raise error.at(where=named(error.where, settings[error.where], count)[i]) from None
     return made
 
 
@@ -120,6 +123,15 @@ def within(where: str, lists: list[NDArray[np.uint32] | None], rows: int) -> Non
     for i, one in enumerate(lists):
         if one is not None and one.max() >= rows:
             raise DataError(f"{where}[{i}]", f"must be below {rows}, the rows of X", f"`{one.max()}`")
+
+
+@contextmanager
+def at(where: str) -> Iterator[None]:
+    """Say of errors inside what they are about."""
+    try:
+        yield
+    except ConfigError as error:
+        raise error.at(where=where) from None
 
 
 @contextmanager

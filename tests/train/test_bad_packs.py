@@ -96,6 +96,12 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda: fb.Pack(networks()).copy_member(0, 1),
         "`target` must be a member with the parameters, moments and averages of the source",
     ),
+    "other optimiser": (
+        lambda: setattr(fb.Pack(PAIR), "optimizers", [fb.Adam(lr=0.1), fb.SGD(lr=0.1)]),
+        "`optimizers[1]` must stay the same kind as `Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0,"
+        " amsgrad=False, decoupled=False, decay_all=False)`, got `SGD(lr=0.1, momentum=0.0, nesterov=False,"
+        " weight_decay=0.0, decoupled=False, decay_all=False)`",
+    ),
     "word": (
         lambda: fb.Pack(PAIR, learning_rate=0.1),  # type: ignore[call-arg]
         "the arguments of `Pack` must be of `nets`, `loss`, `optimizer`, `batch_size`, `threads`, `seed`, `schedule`,"

@@ -41,6 +41,19 @@ def test_predictions_are_means_of_what_outputs_stand_for(loss: str, threads: int
     assert np.array_equal(pack.predict_members(X[3]), outputs[:, 3])
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_predictions_that_take_long_are_done_in_pieces(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, _ = data()
+    pack = fb.Pack(networks(), threads=threads)
+    regions: list[float] = []
+    pack._turns.unit = 1e-5  # seconds of a multiplication, so that a region has some rows
+    monkeypatch.setattr(pack._turns, "learn", lambda work, seconds: regions.append(work))
+    outputs = pack.predict_members(X)
+    assert len(regions) > 10
+    for i, net in enumerate(pack.members):
+        assert np.array_equal(outputs[i], net.predict(X))
+
+
 def test_networks_of_several_inputs_and_outputs() -> None:
     X, y = data()
     number = X[:, 1:2] ** 2

@@ -143,6 +143,10 @@ def test_a_member_that_diverges_stops_alone_and_says_so(threads: int) -> None:
     pack = fb.Pack(networks(), threads=threads, **settings)  # type: ignore[arg-type]
     with pytest.warns(RuntimeWarning) as said:
         losses = pack.run(X, targets, steps=50)
+    with pytest.warns(RuntimeWarning) as said_of_fit:
+        fb.Pack(networks(), loss="mse", optimizer=fb.SGD(1e30)).fit(X, targets, epochs=2)
+    assert said_of_fit[0].filename == __file__
+    assert str(said_of_fit[0].message).startswith("`members[0]` (and 4 more, see `histories`) stopped: ")
     assert np.isfinite(losses).tolist() == [True, False, True, True, True]
     stops = [history.stopped for history in pack.histories]
     for i, net in enumerate(networks()):
@@ -229,21 +233,26 @@ def test_a_seed_of_given_networks_counts_on_from_the_first() -> None:
 
 def test_a_member_copies_what_another_has_learned() -> None:
     X, y = data()
-    chain, settings = CHAINS["batch norm"], {"optimizer": [fb.NAdam(lr=0.01), fb.NAdam(lr=0.02)], "ema": 0.9}
+    chain = CHAINS["batch norm"]
+    settings: dict[str, Any] = {"optimizer": [fb.NAdam(lr=0.01), fb.NAdam(lr=0.02)], "ema": 0.9}
+    settings["batch_size"] = [16, 40]  # so that they have taken different numbers of steps
 
     def made() -> list[fb.Network]:
         return [fb.Network(chain, inputs=INPUTS, seed=seed) for seed in range(2)]
 
     pack, pair = fb.Pack(made(), threads=2, **settings), [alone(settings, i, net)[0] for i, net in enumerate(made())]
+    pack.fit(X, y, epochs=2)
     pack.run(X, y, steps=13)
     pack.copy_member(0, 1)
+    pack.optimizers = [fb.NAdam(lr=0.01), fb.NAdam(lr=0.005)]
     assert digest(pack.members[0]) == digest(pack.members[1])
     pack.run(X, y, steps=13)
     for trainer in pair:
+        trainer.fit(X, y, epochs=2)
         trainer.run(X, y, steps=13)
     arrays, numbers = state_of(pair[0])
     order, place = state_of(pair[1])[0]["order"], state_of(pair[1])[1]["place"]
-    load_state(pair[1], {**arrays, "order": order}, {**numbers, "lr": 0.02, "place": place})
+    load_state(pair[1], {**arrays, "order": order}, {**numbers, "lr": 0.005, "place": place})
     for i, trainer in enumerate(pair):
         trainer.run(X, y, steps=13)
         assert digest(trainer.net) == digest(pack.members[i])
