@@ -39,6 +39,8 @@ _HOMES = {
     "fastbp.train.callbacks": ["Callback", "EarlyStopping", "ReduceLROnPlateau", "TimeBudget"],
     "fastbp.train.lbfgs": ["LBFGS"],
     "fastbp.train.writers": ["CSVLogger", "JSONLogger", "ModelCheckpoint"],
+    "fastbp.train.tensorboard": ["TensorBoard"],
+    "fastbp.train.cross_validation": ["CrossValidation", "cross_validate"],
     "fastbp.train.explain": ["permutation_importance", "sensitivity"],
     "fastbp.autodiff.function": ["trace"],
     "fastbp.autodiff.functions": ["erf", "relu", "sigmoid", "softplus", "tanh"],

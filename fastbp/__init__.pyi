@@ -18,6 +18,7 @@ from fastbp.train.schedules import CosLog4 as CosLog4
 from fastbp.train.schedules import Cosine as Cosine
 from fastbp.train.schedules import CosineRestarts as CosineRestarts
 from fastbp.spec.class_losses import CrossEntropy as CrossEntropy
+from fastbp.train.cross_validation import CrossValidation as CrossValidation
 from fastbp.errors import DataError as DataError
 from fastbp.errors import DependencyError as DependencyError
 from fastbp.errors import DivergedError as DivergedError
@@ -89,10 +90,12 @@ from fastbp.train.schedules import Step as Step
 from fastbp.spec.gates import Subtract as Subtract
 from fastbp.spec.gates import Sum as Sum
 from fastbp.spec.activations import Tanh as Tanh
+from fastbp.train.tensorboard import TensorBoard as TensorBoard
 from fastbp.train.callbacks import TimeBudget as TimeBudget
 from fastbp.train.trainer import Trainer as Trainer
 from fastbp.spec.custom import activation as activation
 from fastbp.spec.signals import concat as concat
+from fastbp.train.cross_validation import cross_validate as cross_validate
 from fastbp import data as data
 from fastbp.autodiff.functions import erf as erf
 from fastbp import errors as errors

@@ -20,7 +20,7 @@ from fastbp.spec import gates
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
 from fastbp.spec.elsewhere import NAMES, WORDS
 from fastbp.spec.initial import INITIALISERS
-from fastbp.train import callbacks, writers
+from fastbp.train import callbacks, tensorboard, writers
 from fastbp.train.catalogue import OPTIMIZERS
 from fastbp.train.lbfgs import LBFGS
 from fastbp.train.metrics import METRICS
@@ -38,6 +38,7 @@ CALLBACKS = (
     writers.ModelCheckpoint,
     writers.CSVLogger,
     writers.JSONLogger,
+    tensorboard.TensorBoard,
 )
 
 ABOUT = """# Everything there is

@@ -178,9 +178,12 @@ SHOWN = {
     "Trainer.step": "(self, X, y, sample_weight=None)",
     "Trainer.run": "(self, X, y, steps, sample_weight=None)",
     "Trainer.fit": (
-        "(self, X, y, epochs=1, validation=None, callbacks=(), sample_weight=None, metrics=(), history=None)"
+        "(self, X, y, epochs=1, validation=None, callbacks=(), sample_weight=None, metrics=(), history=None,"
+        " verbose=False)"
     ),
-    "LBFGS.fit": "(self, X, y, epochs=100, validation=None, callbacks=(), sample_weight=None, metrics=())",
+    "LBFGS.fit": (
+        "(self, X, y, epochs=100, validation=None, callbacks=(), sample_weight=None, metrics=(), verbose=False)"
+    ),
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
-from fastbp.autodiff.explain import Shown, short, steps_of
+from fastbp.autodiff.explain import Shown, outline_of, short, steps_of
 from fastbp.autodiff.function import Traced
 from fastbp.errors import ConfigError
 from fastbp.pictures.picture import Picture
@@ -104,9 +104,20 @@ def ordered(steps: list[Shown], column: dict[str, int]) -> tuple[dict[Place, flo
     return rows, edges
 
 
+def html(function: Traced) -> str:
+    """A function for notebooks: the gates of its last trace with their shapes, if it has been called."""
+    steps = outline_of(function)
+    drawn = str(picture_of(steps)) if 0 < len(steps) <= LARGEST else ""
+    return f"<div><code>{escape(repr(function))}</code><br/>\n{drawn}</div>"
+
+
 def draw(function: Traced, args: tuple[Any, ...], named: dict[str, Any]) -> Picture:
     """The gates of a function at a point."""
-    steps = steps_of(function, args, named)
+    return picture_of(steps_of(function, args, named))
+
+
+def picture_of(steps: list[Shown]) -> Picture:
+    """The picture of gates."""
     if len(steps) > LARGEST:
         raise ConfigError(
             f"a picture must be of at most {LARGEST} gates, got {len(steps)}",

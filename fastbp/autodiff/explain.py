@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.autodiff.function import Traced
+from fastbp.autodiff.function import Traced, Traces
 from fastbp.autodiff.program import Program
 from fastbp.autodiff.walk import adjoints
 from fastbp.errors import ConfigTypeError, ShapeError
@@ -70,19 +70,48 @@ def steps_of(function: Traced, args: tuple[Any, ...], named: dict[str, Any]) -> 
     computed = Program(g, traces.arguments, [*order, *(found[n] for n in back)])(values)
     value = dict(zip(order, computed, strict=False))
     adjoint = dict(zip(back, computed[len(order) :], strict=True))
+    nothing = {n: np.zeros(g.nodes[n].shape) if g.nodes[n].shape else 0.0 for n in order}
+    return _shown(traces, names, order, value, {**nothing, **adjoint}, needed)
+
+
+def outline_of(function: Traced) -> list[Shown]:
+    """The gates of the function's last trace, with their shapes in the place of values; none before a call."""
+    if not function._traces:
+        return []
+    with function._lock:
+        traces = list(function._traces.values())[-1]
+        g, names = traces.graph, list(known_of(function))
+        needed = set(g.needed(traces.outputs))
+        order = [n for n in sorted({*needed, *traces.arguments}) if g.value_of(n) is None]
+        shapes = {n: "×".join(map(str, g.nodes[n].shape)) for n in order}
+        names += [f"x{i}" for i in range(len(names), len(traces.arguments))]
+        return _shown(traces, names[: len(traces.arguments)], order, shapes, dict.fromkeys(order, ""), needed)
+
+
+def _shown(
+    traces: Traces,
+    names: list[str],
+    order: list[int],
+    values: dict[int, Any],
+    adjoints: dict[int, Any],
+    needed: set[int],
+) -> list[Shown]:
+    """Gates in this order by their names."""
+    g = traces.graph
     called = dict(zip(traces.arguments, names, strict=True))
     out = []
     for n in order:
         node = g.nodes[n]
         called.setdefault(n, f"v{n}")
         inputs = [called[i] if i in called else short(g.value_of(i)) for i in node.inputs]
-        nothing = np.zeros(node.shape) if node.shape else 0.0
-        out.append(Shown(called[n], node.gate, inputs, value[n], adjoint.get(n, nothing), n in needed))
+        out.append(Shown(called[n], node.gate, inputs, values[n], adjoints[n], n in needed))
     return out
 
 
 def short(value: Any) -> str:
-    """A number in a few digits; an array's shape and norm."""
+    """A number in a few digits; an array's shape and norm; a text as it is."""
+    if isinstance(value, str):
+        return value
     array = np.asarray(value, np.float64)
     if array.ndim == 0:
         return f"{float(array):.4g}"

@@ -111,6 +111,11 @@ class Traced:
     def __repr__(self) -> str:
         return f"Traced({getattr(self.function, '__name__', self.function)}, dtype={self.dtype.name!r})"
 
+    def _repr_html_(self) -> str:
+        from fastbp.autodiff.draw import html
+
+        return html(self)
+
     def _trace(self, shapes: tuple[Shape, ...]) -> Traces:
         """The function for arguments of these shapes, traced on first use."""
         self._check_count(len(shapes))

@@ -15,7 +15,7 @@ SCORES = ("precision", "recall", "f1")
 
 def scores(metrics: dict[str, dict[str, float]], baseline: dict[str, float] | None = None) -> str:
     """A row for each part, and one for what says the same of every row."""
-    from fastbp.runs.progress import number
+    from fastbp.train.progress import number
 
     rows = {**metrics, **({"baseline": baseline} if baseline else {})}
     names = list(next(iter(metrics.values())))

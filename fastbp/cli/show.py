@@ -53,8 +53,8 @@ def _show_run(run: str, epochs: int, as_json: bool) -> None:
     from fastbp.errors import escaped
     from fastbp.pictures.terminal import plot
     from fastbp.runs.folder import RunFolder
-    from fastbp.runs.progress import number
     from fastbp.runs.told import epochs_of, result_of
+    from fastbp.train.progress import number
 
     folder = RunFolder.old(run)
     rows = epochs_of(folder)

@@ -54,9 +54,9 @@ def command(
     from fastbp.config.text import Text
     from fastbp.errors import DivergedError, FastbpError, FileError
     from fastbp.runs.folder import RunFolder
-    from fastbp.runs.progress import Progress
     from fastbp.runs.stopping import Signals, Stopped
     from fastbp.runs.training import Training
+    from fastbp.train.progress import Progress
 
     if print_config:
         given = {"run_dir": run_dir is not None, "time_limit": time_limit is not None}
@@ -161,7 +161,7 @@ def summary(result: dict[str, Any], told: bool = False) -> str:
     """The summary printed at the end, with the report where it is `told`."""
     from fastbp.cli.report import paragraphs, scores
     from fastbp.errors import escaped
-    from fastbp.runs.progress import clock, rate
+    from fastbp.train.progress import clock, rate
 
     lines = [scores(result["metrics"], result.get("baseline")), ""]
     if told:

@@ -23,11 +23,11 @@ from fastbp.data.plan import Seen, column_plan
 from fastbp.data.raw import Raw
 from fastbp.data.recipe import Recipe
 from fastbp.data.rows import say_styles, with_targets
-from fastbp.data.splits import PARTS, split
 from fastbp.data.synthetic import SYNTHETIC
 from fastbp.data.transforms import Transform
 from fastbp.data.unseen import Keys
 from fastbp.errors import ConfigError, DataError, not_one_of, visible
+from fastbp.numerics.splits import PARTS, split
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.losses import Loss
 

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.engine.blocks import Block
 from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigError, ShapeError, not_one_of
-from fastbp.lowering.plans import RowPlan
+from fastbp.lowering.plans import RowPlan, team_sizes
+from fastbp.lowering.update import KEEP, Update
 from fastbp.model.parameters import Parameters, checked
 from fastbp.spec import arrays
-from fastbp.spec.checks import whole
+from fastbp.spec.checks import flag, signed, whole
 from fastbp.spec.graph import Graph
 from fastbp.spec.joint_loss import loss_for_outputs
 from fastbp.spec.losses import Loss
@@ -39,8 +41,53 @@ class Derivatives:
     _rows: Callable[[Any], Array]
     _side_by_side: Callable[[Any], Any]
     _row_plan: Callable[[str], RowPlan]
-    loss_and_gradients: Callable[..., Any]
+    _batch_plan: Callable[..., BatchPlan]
+    seed: int
     checked: Callable[..., Any]
+
+    def loss_and_gradients(
+        self,
+        X: Any,
+        y: Any,
+        loss: str | Loss = "cross_entropy",
+        sample_weight: Any = None,
+        training: bool = False,
+    ) -> tuple[float, dict[str, Array]]:
+        """Loss over the rows of X, and its gradient in every parameter.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs)
+        y : array
+            Targets for the loss.
+        loss : str or Loss
+        sample_weight : array, shape (rows,), optional
+            Weight of each row.
+        training : bool
+            Whether batch norm uses the statistics of X, and dropout the masks of step 0; running statistics do not
+            change.
+
+        Returns
+        -------
+        loss : float
+        gradients : dict
+            Name to array, shaped like `parameters`.
+        """
+        of = loss_for_outputs(loss, self.graph.splits)
+        x, t, top = self.checked(X, y, of, sample_weight)
+        key = "gradients", of, flag("training", training)
+        with self.lock:
+            plan: Any = self._plans.find(key)
+            if plan is None or plan.batch < len(x):
+                update = Update(KEEP, gradients=Block(self._parameters.block.slots, self.dtype))
+                plan = self._plans[key] = self._batch_plan(len(x), of, update, training)
+            plan.head.data.seed = signed(self.seed)
+            plan.number[0] = 0
+            plan.refresh(self._parameters.version)
+            plan.bind(x, t, top)
+            plan.steps(1, 1, team_sizes(plan.work, plan.workers)[1])
+            block = plan.update.gradients
+            return plan.loss, {name: block.read(name) for name in block.slots}
 
     def vjp(self, X: Any, u: Any, out: Array | None = None) -> Array:
         """uᵀ J for every row: the cotangent of X, where J is the Jacobian of the row's outputs in its inputs.

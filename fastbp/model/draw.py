@@ -70,13 +70,7 @@ def draw(graph: Graph, gradients: Mapping[str, Any] | None = None) -> Picture:
         before = column
         left += column.layout.width + GUTTER
         bottom = max(bottom, column.bottom)
-    return Picture(page(left - GUTTER + EDGE, bottom + EDGE, "A network", [ARROWS, *body]))
-
-
-ARROWS = (
-    '<defs><marker id="to" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-    '<path d="M0,0 L8,4 L0,8 z" class="head"/></marker></defs>'
-)
+    return Picture(page(left - GUTTER + EDGE, bottom + EDGE, "A network", body))
 
 
 def boxes_of(graph: Graph, norms: Mapping[str, float] | None = None) -> dict[Any, Box]:
@@ -101,7 +95,7 @@ def boxes_of(graph: Graph, norms: Mapping[str, float] | None = None) -> dict[Any
         if host is not None and family[node.index] in GUESTS and family[source] in HOSTS:
             home[node.index] = source
             host.lines[0] += f" + {type(node.layer).__name__}"
-            count = _count(node)
+            count = count_of(node)
             host.lines += [f"{count:,} more parameter{'s' * (count > 1)}"] if count else []
             continue
         home[node.index] = node.index
@@ -121,7 +115,7 @@ def _is_part(node: Node) -> bool:
     return isinstance(node.layer, Slice) and node.name.startswith("inputs[")
 
 
-def _count(node: Node) -> int:
+def count_of(node: Node) -> int:
     return 0 if node.shares else sum(prod(shape) for _, shape, _, _ in node.layer.draws(node.inputs).values())
 
 
@@ -131,8 +125,8 @@ def _lines(graph: Graph, node: Node) -> list[str]:
     lines = [f"{node.name} · {type(node.layer).__name__}", f"{', '.join(map(str, node.widths))} → {node.outputs}"]
     if node.shares:
         lines[1] += f", as {node.home}"
-    elif _count(node):
-        lines[1] += f", {_count(node):,} parameters"
+    elif count_of(node):
+        lines[1] += f", {count_of(node):,} parameters"
     return lines
 
 
@@ -252,7 +246,9 @@ class Column:
                 y = top + self.high + STEM
                 path.append(f"V{y:.0f}")
         twice = f"<title>{copies} times</title>" if copies > 1 else ""
-        return f'<path d="{" ".join(path)}" fill="none" class="edge" marker-end="url(#to)">{twice}</path>'
+        x, y = ways[-1], self._top(self.ranks[end])
+        head = f'<path d="M{x - 3.5:.1f},{y - 7:.0f} h7 l-3.5,7 z" class="head"/>'  # no marker, which would need an id
+        return f'<path d="{" ".join(path)}" fill="none" class="edge">{twice}</path>{head}'
 
     def _box(self, key: Any, box: Box) -> list[str]:
         x, y = self._x(key), self._top(self.ranks[key])

@@ -16,11 +16,11 @@ from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigError
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import CALL_WORK, ROW_BLOCK, RowPlan, team_sizes
-from fastbp.lowering.update import KEEP, Update
+from fastbp.lowering.update import Update
 from fastbp.model.derivatives import Derivatives
 from fastbp.model.parameters import Parameters, initialise
 from fastbp.spec import arrays
-from fastbp.spec.checks import flag, seed_of, signed
+from fastbp.spec.checks import seed_of
 from fastbp.spec.elsewhere import known_words
 from fastbp.spec.graph import Graph, graph_of
 from fastbp.spec.joint_loss import loss_for_outputs
@@ -61,6 +61,8 @@ class Network(Derivatives):
     >>> net.parameters
     Parameters({'0.weight': (2, 16), '0.bias': (16,), '2.weight': (16, 1), '2.bias': (1,)})
     """
+
+    trained_with: Loss | None = None  # the loss of the last trainer that was made for it
 
     @known_words
     def __init__(
@@ -125,7 +127,7 @@ class Network(Derivatives):
         """A network that shares layers and states, with its parameters in this block: an average of ours."""
         other = Network._from_graph(self.graph, self.seed, self.dtype)
         other._parameters.block, other._parameters.averages = block, self._parameters
-        other._states = self._states
+        other._states, other.trained_with = self._states, self.trained_with
         other._share_lock(self.lock)
         return other
 
@@ -246,6 +248,29 @@ class Network(Derivatives):
             result[...] = apart
         return result if self._splits is None else self._apart(result)
 
+    def probabilities(self, X: Any, loss: str | Loss | None = None, threads: int | None = None) -> Array:
+        """The probability of each class for the rows of X: see `fastbp.model.probabilities`.
+
+        Parameters
+        ----------
+        X : array
+            As for `predict`.
+        loss : str or Loss, optional
+            What the outputs mean; by default the loss of the last trainer that was made for this network. It is not
+            needed where the network ends with Softmax, LogSoftmax or Sigmoid.
+        threads : int, optional
+
+        Returns
+        -------
+        array, shape (rows, classes)
+            Each row adds up to 1, two columns where there is one output; with several labels a row their probabilities.
+        """
+        from fastbp.model.probabilities import probabilities
+
+        return probabilities(self, X, loss, threads)
+
+    predict_proba = probabilities
+
     def _apart(self, y: Array) -> Any:
         """Split side-by-side outputs into one array each."""
         assert self._splits
@@ -269,50 +294,6 @@ class Network(Derivatives):
             arrays.codes("X", x, column, count)
         widths: Any = self.outputs if self._splits is None else self.graph.splits
         return x, loss.targets("y", y, len(x), widths, self.dtype, sample_weight), top
-
-    def loss_and_gradients(
-        self,
-        X: Any,
-        y: Any,
-        loss: str | Loss = "cross_entropy",
-        sample_weight: Any = None,
-        training: bool = False,
-    ) -> tuple[float, dict[str, Array]]:
-        """Loss over the rows of X, and its gradient in every parameter.
-
-        Parameters
-        ----------
-        X : array, shape (rows, inputs)
-        y : array
-            Targets for the loss.
-        loss : str or Loss
-        sample_weight : array, shape (rows,), optional
-            Weight of each row.
-        training : bool
-            Whether batch norm uses the statistics of X, and dropout the masks of step 0; running statistics do not
-            change.
-
-        Returns
-        -------
-        loss : float
-        gradients : dict
-            Name to array, shaped like `parameters`.
-        """
-        of = loss_for_outputs(loss, self.graph.splits)
-        x, t, top = self.checked(X, y, of, sample_weight)
-        key = "gradients", of, flag("training", training)
-        with self.lock:
-            plan: Any = self._plans.find(key)
-            if plan is None or plan.batch < len(x):
-                update = Update(KEEP, gradients=Block(self._parameters.block.slots, self.dtype))
-                plan = self._plans[key] = self._batch_plan(len(x), of, update, training)
-            plan.head.data.seed = signed(self.seed)
-            plan.number[0] = 0
-            plan.refresh(self._parameters.version)
-            plan.bind(x, t, top)
-            plan.steps(1, 1, team_sizes(plan.work, plan.workers)[1])
-            block = plan.update.gradients
-            return plan.loss, {name: block.read(name) for name in block.slots}
 
     def evaluate(self, X: Any, y: Any, loss: str | Loss = "cross_entropy", sample_weight: Any = None) -> float:
         """Loss over the rows of X, without dropout and with the running statistics of batch norm.
@@ -380,6 +361,11 @@ class Network(Derivatives):
         from fastbp.model.draw import draw
 
         return draw(self.graph, gradients)
+
+    def _repr_html_(self) -> str:
+        from fastbp.model.html import html
+
+        return html(self)
 
     def save(self, path: Any) -> None:
         """Write the network to one safetensors file that `fastbp.load` reads."""

@@ -90,6 +90,17 @@ class TableNetwork(Network):
             raise ConfigError("out", "must be given with an array only, as predictions for a table are columns")
         return self._model.predict(frame, probabilities)
 
+    def probabilities(self, X: Any, loss: Any = None, threads: int | None = None) -> Any:
+        """The probability of each class for the rows of an array or a raw table, by the loss of training.
+
+        Classes are in the order of their columns in `predict(X, probabilities=True)`.
+        """
+        frame = self._frame(X)
+        rows = X if frame is None else self._model.recipe.matrix(frame, self.dtype)
+        return super().probabilities(rows, self._model.loss() if loss is None else loss, threads)
+
+    predict_proba = probabilities
+
     def _frame(self, X: Any) -> Frame | None:
         """The rows of a table; None for anything else."""
         paths = X if isinstance(X, list | tuple) else (X,)

@@ -20,7 +20,6 @@ from fastbp.pictures.curves import Beside, curves
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.folder import RunFolder, environment, epoch_row
 from fastbp.runs.profile import peak
-from fastbp.runs.progress import Progress
 from fastbp.runs.scores import baseline, gflops, pictures, score, told
 from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
 from fastbp.runs.subject import absolute, subject_of
@@ -29,6 +28,7 @@ from fastbp.train.callbacks import Callback, EarlyStopping, Monitor, ReduceLROnP
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.held_out import Units
 from fastbp.train.history import History
+from fastbp.train.progress import Progress
 from fastbp.writing import write_together
 
 WRITING = 0.03  # of a run's time for checkpoints, at most: any older one leads to the same bits
@@ -105,10 +105,12 @@ class Training(Callback):
             self.monitor.best = self.best["value"]
         self.due = time.perf_counter() + max(self.plan.config.run.checkpoint_seconds, self.waited / WRITING)
         self.flush_at = 0.0
-        self.progress.begin(self, history)
+        self.progress.begin(
+            history, trainer, self.plan.config.trainer.epochs, len(self.subject.parts["train"]), self.monitor.name
+        )
 
     def chunk(self, trainer: Any, history: History) -> None:
-        self.progress.chunk(self, history)
+        self.progress.chunk(history)
         self._look_up(history)
 
     def _look_up(self, history: History) -> None:
@@ -146,7 +148,7 @@ class Training(Callback):
             self.best_arrays = {"flat": evaluated.flat, "states": evaluated.states.flat()}
         row = epoch_row(history, at)
         self.folder.append(row)
-        self.progress.epoch(self, history, row, improved)
+        self.progress.epoch(history, row, improved)
         self._look_up(history)
 
     # Files

@@ -16,9 +16,9 @@ from fastbp.data.frame import Frame
 from fastbp.data.outputs import Outputs
 from fastbp.data.raw import Raw
 from fastbp.data.recipe import Recipe
-from fastbp.data.splits import split
 from fastbp.errors import DataError
 from fastbp.model.network import Network
+from fastbp.numerics.splits import split
 from fastbp.sklearn.callbacks import CallbackSupportMixin, Tasks, with_callbacks
 from fastbp.sklearn.layers import graph_for
 from fastbp.sklearn.settings import Settings, seed_of

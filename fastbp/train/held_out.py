@@ -90,7 +90,9 @@ def held_out_of(
     if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
         what = type(validation).__name__
         got = f"`{what}` of {len(validation)}" if isinstance(validation, tuple | list) else f"`{what}`"
-        raise ConfigTypeError("validation", "must be (X, y) or (X, y, sample_weight)", got)
+        raise ConfigTypeError(
+            "validation", "must be (X, y), (X, y, sample_weight) or a part of the rows such as 0.2", got
+        )
     X, y, *rest = validation
     weights = rest[0] if rest else None
     try:

@@ -17,6 +17,8 @@ from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.class_weights import row_weights
 from fastbp.train.held_out import Units, held_out_of
 from fastbp.train.history import History
+from fastbp.train.parts import parted
+from fastbp.train.shown import Shown, verbosity
 from fastbp.train.snapshots import Snapshots
 from fastbp.train.treatment import loss_for
 
@@ -72,7 +74,7 @@ class LBFGS(Snapshots):
                 )
         self.net = net
         self.loss = loss
-        self._loss = loss_for(net, loss)
+        self._loss = net.trained_with = loss_for(net, loss)
         self.weight_decay = from_zero("LBFGS.weight_decay", weight_decay)
         self.decay_all = flag("LBFGS.decay_all", decay_all)
         self.memory = whole("LBFGS.memory", memory, 1)
@@ -99,6 +101,7 @@ class LBFGS(Snapshots):
         callbacks: Sequence[Any] = (),
         sample_weight: Any = None,
         metrics: Sequence[str] = (),
+        verbose: bool | int = False,
     ) -> History:
         """Train for `epochs` iterations, or until the gradient is small; arguments and result as for `Trainer.fit`.
 
@@ -115,12 +118,17 @@ class LBFGS(Snapshots):
             raise ConfigTypeError("callbacks", "must be a list of callbacks", f"`{brief(callbacks)}`")
         hooks = [callback(c) for c in callbacks]
         count = whole("epochs", epochs, 0)
-        sample_weight = row_weights(sample_weight, y)
+        shown = verbosity(verbose)
         with self._lock:
+            X, y, sample_weight, validation = parted(
+                self.net, self._loss, X, y, validation, sample_weight, self.net.seed
+            )
+            sample_weight = row_weights(sample_weight, y)
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units)
             rows = len(self.net.checked(X, y, self._loss, sample_weight)[0])
             history = History(metrics={f"val_{name}": [] for name in metrics})
             self.validating = held_out is not None
+            hooks += [Shown(shown, count, rows)] if shown else []
             run = _Run(self, X, y, sample_weight, history, hooks, held_out, rows)
             with running(hooks, self, history):
                 try:

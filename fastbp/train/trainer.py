@@ -24,7 +24,9 @@ from fastbp.train.class_weights import row_weights
 from fastbp.train.held_out import Units, held_out_of
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
+from fastbp.train.parts import parted
 from fastbp.train.schedules import Constant, Schedule
+from fastbp.train.shown import Shown, verbosity
 from fastbp.train.stepping import Stepping
 from fastbp.train.treatment import loss_for, penalty_data, treatment_of, update_of
 
@@ -98,7 +100,7 @@ class Trainer(Stepping):
         optimizer = Adam() if optimizer is None else optimizer_named(optimizer)
         schedule = None if schedule is None else schedule_named(schedule)
         self._net = net
-        self._loss = loss_for(net, loss)
+        self._loss = net.trained_with = loss_for(net, loss)
         self._given_loss = loss
         self._optimizer = optimizer
         self._rates = Rates(schedule or Constant())
@@ -148,11 +150,12 @@ class Trainer(Stepping):
         X: Any,
         y: Any,
         epochs: int = 1,
-        validation: tuple[Any, Any] | None = None,
+        validation: Any = None,
         callbacks: Sequence[Any] = (),
         sample_weight: Any = None,
         metrics: Sequence[str] = (),
         history: History | None = None,
+        verbose: bool | int = False,
     ) -> History:
         """Train for `epochs` epochs over shuffled rows.
 
@@ -163,8 +166,9 @@ class Trainer(Stepping):
         y : array
             Targets for the loss: classes, shape (rows,), or numbers, shape (rows, outputs).
         epochs : int, >= 0
-        validation : (X, y) or (X, y, sample_weight), optional
-            Rows for loss and metrics after each epoch.
+        validation : (X, y), (X, y, sample_weight), or float, 0 < validation < 1, optional
+            Rows for loss and metrics after each epoch; or that part of the rows, which are then not trained on. The
+            trainer's seed chooses them, with the same share of every class where `y` is a class for each row.
         callbacks : list
             `fb.EarlyStopping(...)`, other callbacks, or functions f(trainer, history) called after each epoch.
         sample_weight : array, shape (rows,), or "balanced", or dict of class to number, optional
@@ -173,16 +177,22 @@ class Trainer(Stepping):
             Names such as "accuracy" or "r2", taken on the validation rows: `history["val_accuracy"]`.
         history : History, optional
             Resume a fit on the same rows from its history, after `load_state`; `epochs` includes the epochs done.
+        verbose : bool or 2
+            Whether to show the fit on stderr: one line that is drawn again on terminals and in notebooks, lines of a
+            log elsewhere, or with 2 there too.
         """
         if not isinstance(callbacks, list | tuple):
             raise ConfigTypeError("callbacks", "must be a list of callbacks", f"`{brief(callbacks)}`")
         if history is not None and not isinstance(history, History):
             raise ConfigTypeError("history", "must be a History that `fit` returned", f"`{brief(history)}`")
         hooks, count = [callback(c) for c in callbacks], whole("epochs", epochs, 0)
+        shown = verbosity(verbose)
         with self._lock:
+            X, y, sample_weight, validation = parted(self.net, self._loss, X, y, validation, sample_weight, self.seed)
             x, t, top = self.net.checked(X, y, self._loss, row_weights(sample_weight, y))
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units, self.threads)
             self.validating = held_out is not None
+            hooks += [Shown(shown, count, len(x))] if shown else []
             going_on = history is not None
             if history is None:
                 history = History(metrics={f"val_{name}": [] for name in metrics}, first_step=self.steps_done)

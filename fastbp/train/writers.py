@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastbp.train.trainer import Trainer
 
 
-def _path(where: str, value: Any) -> Path:
+def path_of(where: str, value: Any) -> Path:
     if not isinstance(value, str | Path) or not str(value):
         raise ConfigTypeError(where, "must be a path", f"`{brief(value)}`")
     return Path(value)
@@ -34,7 +34,7 @@ def _make_folder_of(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
-def _row(trainer: Trainer, history: History) -> dict[str, Any]:
+def row_of(trainer: Trainer, history: History) -> dict[str, Any]:
     """The measures of the last epoch, which is counted from 1, by name."""
     names = ["loss", *(["val_loss"] if trainer.validating else []), *history.metrics, "lr"]
     row = {name: history[name][-1] for name in names}
@@ -68,7 +68,7 @@ class ModelCheckpoint(Callback):
         monitor: str = "val_loss",
         mode: str = "auto",
     ) -> None:
-        self.path = _path("ModelCheckpoint.path", path)
+        self.path = path_of("ModelCheckpoint.path", path)
         self.save_best_only = flag("ModelCheckpoint.save_best_only", save_best_only)
         self.every = whole("ModelCheckpoint.every", every, 1)
         self._monitor = Monitor("ModelCheckpoint", monitor, mode)
@@ -92,7 +92,7 @@ class ModelCheckpoint(Callback):
             raise ConfigError("ModelCheckpoint.path", must, f"`{self.path}`") from None
 
     def epoch(self, trainer: Trainer, history: History) -> None:
-        row = _row(trainer, history)
+        row = row_of(trainer, history)
         if len(history.loss) % self.every == 0 and (not self.save_best_only or self._monitor.improved(history)):
             self.saved = Path(str(self.path).format(**row))
             _make_folder_of(self.saved)
@@ -103,7 +103,7 @@ class _Log(Callback, ABC):
     """A text file with one line per epoch, written completely when the epoch ends."""
 
     def __init__(self, path: str | Path, append: bool = False) -> None:
-        self.path = _path(f"{type(self).__name__}.path", path)
+        self.path = path_of(f"{type(self).__name__}.path", path)
         self.append = flag(f"{type(self).__name__}.append", append)
         self._file: BinaryIO | None = None
 
@@ -115,7 +115,7 @@ class _Log(Callback, ABC):
                 self._begun = self._file.tell() > 0
                 if self._begun and not _ends_with_a_line(self._file):  # an incomplete line after a crash
                     _add(self._file, b"\n")
-        text = self._text(_row(trainer, history), head=not self._begun)
+        text = self._text(row_of(trainer, history), head=not self._begun)
         with naming(self.path):
             _add(self._file, text.encode())
         self._begun = True

@@ -150,7 +150,8 @@ CASES = {
     ),
     "encode unknown": (
         data("source: digits\nencode: onehot"),
-        "c.yaml:3: `data.encode` must be one of `auto`, `embedding`, `one_hot`, got `onehot`\nhint: did you mean `one_hot`?",
+        "c.yaml:3: `data.encode` must be one of `auto`, `embedding`, `one_hot`, got `onehot`\n"
+        "hint: did you mean `one_hot`?",
     ),
     "embed_std zero": (
         data("source: digits\nembed_std: 0"),

@@ -21,7 +21,7 @@ def parts(picture):
     return (
         root,
         boxes,
-        [p for p in root.iter(f"{SVG}path") if p.get("marker-end")],
+        [p for p in root.iter(f"{SVG}path") if p.get("class") == "edge" and not p.get("stroke-linejoin")],
         [t.text for t in root.iter(f"{SVG}text")],
     )
 
@@ -80,7 +80,7 @@ def test_a_long_chain_goes_on_in_other_columns():
     columns = sorted({float(b.get("x")) for b in boxes})
     assert len(columns) == 4
     assert float(root.get("height")) < 1000
-    joints = [p for p in root.iter(f"{SVG}path") if p.get("class") == "edge" and not p.get("marker-end")]
+    joints = [p for p in root.iter(f"{SVG}path") if p.get("class") == "edge" and p.get("stroke-linejoin")]
     assert len(joints) == len(list(root.iter(f"{SVG}circle"))) == 3
     for before, after, joint in zip(columns, columns[1:], joints, strict=False):
         (x0, y0), *_, (x1, y1) = walked(joint.get("d"))

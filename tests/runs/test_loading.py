@@ -116,3 +116,19 @@ def test_what_is_refused(net, call, message):
 def test_a_network_without_a_recipe_is_a_plain_one(tmp_path):
     fb.mlp([2, 3, 1]).save(tmp_path / "best.safetensors")
     assert type(fb.load(tmp_path)) is fb.Network
+
+
+def test_probabilities_are_those_of_a_table_s_columns_by_the_loss_of_training(net):
+    found = net.predict(table(), probabilities=True)
+    columns = np.stack([v for name, v in found.items() if np.asarray(v).dtype.kind == "f"], axis=1)
+    assert np.allclose(net.probabilities(table()), columns, atol=1e-6)
+    assert np.array_equal(net.predict_proba(table()), net.probabilities(table()))
+    X = np.random.default_rng(1).normal(size=(5, net.inputs)).astype(np.float32)
+    assert np.array_equal(net.probabilities(X), fb.Network.probabilities(net, X, loss="cross_entropy"))
+
+
+def test_a_pickled_network_of_a_run_is_one(net):
+    again = pickle.loads(pickle.dumps(net))
+    assert type(again) is type(net)
+    assert again.file == net.file
+    assert np.array_equal(again.probabilities(table()), net.probabilities(table()))

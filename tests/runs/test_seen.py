@@ -10,8 +10,8 @@ import pytest
 
 from fastbp.pictures import terminal as plot
 from fastbp.pictures.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, curves
-from fastbp.runs.progress import Progress, clock, number, rate
 from fastbp.train.history import History
+from fastbp.train.progress import Progress, clock, number, rate
 
 ROWS = [
     {"epoch": 1, "loss": 1.0, "val_loss": 1.5, "val_accuracy": 0.5, "lr": 0.1},
@@ -26,27 +26,21 @@ class Terminal(io.StringIO):
 
 
 def run(epochs=3):
-    said = types.SimpleNamespace(trainer=types.SimpleNamespace(epochs=epochs))
-    plan = types.SimpleNamespace(place=(1, 50))
-    return types.SimpleNamespace(
-        plan=types.SimpleNamespace(config=said),
-        subject=types.SimpleNamespace(parts={"train": range(100)}),
-        monitor=types.SimpleNamespace(name="val_loss"),
-        trainer=types.SimpleNamespace(_batch_plan=plan),
-    )
+    trainer = types.SimpleNamespace(_batch_plan=types.SimpleNamespace(place=(1, 50)))
+    return {"trainer": trainer, "epochs": epochs, "rows": 100, "monitor": "val_loss"}
 
 
 def shown(out, **settings):
     progress, of = Progress(out, **settings), run()
     history = History()
-    progress.begin(of, history)
+    progress.begin(history, **of)
     for i, row in enumerate(ROWS):
         history.loss.append(row["loss"])
         history.samples += 100
-        progress.epoch(of, history, row, i < 2)
+        progress.epoch(history, row, i < 2)
         if progress.live:  # as if some time had passed
             progress._drawn = -math.inf
-    progress.chunk(of, history)
+    progress.chunk(history)
     progress.end()
     return out.getvalue()
 
@@ -63,14 +57,14 @@ def test_elsewhere_than_on_a_terminal_there_is_a_line_an_epoch():
 def logged(epochs, seconds, monkeypatch):
     """The epochs that have a line, of as many that take so long each."""
     now = [0.0]
-    monkeypatch.setattr("fastbp.runs.progress.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("fastbp.train.progress.time.perf_counter", lambda: now[0])
     out, of, history = io.StringIO(), run(epochs), History()
     progress = Progress(out)
-    progress.begin(of, history)
+    progress.begin(history, **of)
     for i in range(epochs):
         now[0] += seconds
         history.loss.append(1.0)
-        progress.epoch(of, history, {"epoch": i + 1, "loss": 1.0, "val_loss": 1.0, "lr": 0.1}, i == 0)
+        progress.epoch(history, {"epoch": i + 1, "loss": 1.0, "val_loss": 1.0, "lr": 0.1}, i == 0)
     return [int(line.split()[1].split("/")[0]) for line in out.getvalue().splitlines()]
 
 
@@ -90,13 +84,13 @@ def test_a_log_of_many_epochs_has_about_a_hundred_lines_and_no_long_silence(epoc
 
 def test_a_log_has_lines_within_an_epoch_that_takes_minutes(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("fastbp.runs.progress.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("fastbp.train.progress.time.perf_counter", lambda: now[0])
     out, of = io.StringIO(), run()
     progress = Progress(out)
-    progress.begin(of, History())
+    progress.begin(History(), **of)
     for _ in range(7):
         now[0] += 20.0
-        progress.chunk(of, History())
+        progress.chunk(History())
     assert out.getvalue().splitlines() == [
         "epoch 1/3 50% done, 5:00 min left, 1 rows/s",
         "epoch 1/3 50% done, 10:00 min left, 0 rows/s",
@@ -145,7 +139,7 @@ def test_a_narrow_terminal_loses_the_bar_first_and_the_best_epoch_last(terminal)
 
 
 def test_no_number_moves_another(terminal, monkeypatch):
-    monkeypatch.setattr("fastbp.runs.progress.EVERY", -1.0)
+    monkeypatch.setattr("fastbp.train.progress.EVERY", -1.0)
     first, *others = [plain(line) for line in terminal(160)[:-1]]
     assert len(others) == 3
     for line in others:
@@ -158,9 +152,9 @@ def test_no_number_moves_another(terminal, monkeypatch):
 def test_a_run_that_is_stopped_leaves_how_far_it_has_come(live):
     out, of, history = io.StringIO(), run(), History()
     progress = Progress(out, live=live)
-    progress.begin(of, history)
+    progress.begin(history, **of)
     history.loss.append(1.0)
-    progress.epoch(of, history, ROWS[0], True)
+    progress.epoch(history, ROWS[0], True)
     progress.stopped()
     assert out.getvalue().split("\r\x1b[2K")[-1].splitlines()[-1] == "stopped after epoch 1 of 3, best 1.5 at 1"
 
@@ -168,7 +162,7 @@ def test_a_run_that_is_stopped_leaves_how_far_it_has_come(live):
 def test_a_run_that_is_stopped_before_its_first_epoch_has_no_best():
     out = io.StringIO()
     progress = Progress(out)
-    progress.begin(run(), History())
+    progress.begin(History(), **run())
     progress.stopped()
     assert out.getvalue() == "stopped after epoch 0 of 3\n"
 

@@ -6,6 +6,7 @@ import pytest
 import fastbp as fb
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataTypeError, FastbpError, ShapeError
 
+VALIDATION = "`validation` must be (X, y), (X, y, sample_weight) or a part of the rows such as 0.2"
 X = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
 Y = np.arange(6) % 3
 T = np.full((6, 3), 0.25, np.float32)
@@ -155,10 +156,18 @@ FITS = [
     (
         {"validation": (X,)},
         ConfigTypeError,
-        "`validation` must be (X, y) or (X, y, sample_weight), got `tuple` of 1",
+        f"{VALIDATION}, got `tuple` of 1",
     ),
-    ({"validation": X}, ConfigTypeError, "`validation` must be (X, y) or (X, y, sample_weight), got `ndarray`"),
-    ({"validation": 0.2}, ConfigTypeError, "`validation` must be (X, y) or (X, y, sample_weight), got `float`"),
+    (
+        {"validation": X},
+        ConfigTypeError,
+        f"{VALIDATION}, got `ndarray`",
+    ),
+    (
+        {"validation": True},
+        ConfigTypeError,
+        f"{VALIDATION}, got `bool`",
+    ),
     ({"validation": (X, Y + 1)}, DataError, f"validation: `y` {CLASSES}, got `3` at `[2]`"),
     ({"epochs": -1}, ConfigError, "`epochs` must be at least 0, got `-1`"),
 ]

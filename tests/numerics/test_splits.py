@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fastbp.data.splits import PARTS, shuffled, split
 from fastbp.errors import DataError
+from fastbp.numerics.splits import PARTS, shuffled, split
 
 
 def partitions(found, rows):

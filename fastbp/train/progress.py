@@ -131,49 +131,56 @@ class Progress:
         self.end()
         print(line(f"fastbp: {message}"), file=self.out, flush=True)
 
-    def begin(self, run: Any, history: History) -> None:
+    def begin(self, history: History, trainer: Any, epochs: int, rows: int, monitor: str) -> None:
+        """Before a fit of so many epochs of so many rows; `monitor` is the measure whose best is shown."""
         self._begun = self._drawn = time.perf_counter()
-        self._epochs = run.plan.config.trainer.epochs
-        self._history, self._monitor = history, run.monitor.name
+        self._trainer, self._epochs, self._rows = trainer, epochs, rows
+        self._history, self._monitor = history, monitor
         self._epochs_before = len(history.loss)
         self._samples_before = history.samples
         self._last: dict[str, Any] = {}
+        self._written = 0  # the last epoch with a line of a log
         self._best: tuple[float, int] | None = None
         self._widest: dict[str, int] = {}
-        self._rows = len(run.subject.parts["train"])
         if self.live:
             self._drawn = 0.0
 
-    def chunk(self, run: Any, history: History) -> None:
+    def chunk(self, history: History) -> None:
         if self.quiet:
             return
         now = time.perf_counter()
         if now - self._drawn < (EVERY if self.live else LONG_SILENCE):
             return
         self._drawn = now
-        done, speed = self._done(run, history, now)
+        done, speed = self._done(history, now)
         if self.live:
             self._draw(done, speed, now)
         else:
             at = int(done) + 1
             self._write(f"epoch {at}/{self._epochs} {done % 1:.0%} done, {self._left(done, now)} left, {speed}\n")
 
-    def epoch(self, run: Any, history: History, row: dict[str, Any], best: bool) -> None:
+    def epoch(self, history: History, row: dict[str, Any], best: bool) -> None:
         self._last = row
         if best:
             self._best = row[self._monitor], row["epoch"]
         if self.quiet:
             return
         if self.live:
-            self.chunk(run, history)
+            self.chunk(history)
             return
         now = time.perf_counter()
         at = row["epoch"]
         if at in (1, self._epochs) or at % interval(self._epochs) == 0 or now - self._drawn >= SILENCE:
             self._drawn = now
-            values = " ".join(f"{k}={number(v)}" for k, v in row.items() if k not in ("epoch", "lr"))
-            speed = self._speed(history.samples, now)
-            self._write(f"epoch {at}/{self._epochs} {values}{self._best_words()}, {speed}\n")
+            self._write_last(history.samples, now)
+
+    def _write_last(self, samples: float, now: float, more: str = "") -> None:
+        """The line of the last epoch, and more below it."""
+        row = self._last
+        values = " ".join(f"{k}={number(v)}" for k, v in row.items() if k not in ("epoch", "lr"))
+        speed = self._speed(samples, now)
+        self._write(f"epoch {row['epoch']}/{self._epochs} {values}{self._best_words()}, {speed}\n{more}")
+        self._written = row["epoch"]
 
     def _best_words(self) -> str:
         return f", best {number(self._best[0])} at {self._best[1]}" if self._best else ""
@@ -189,9 +196,9 @@ class Progress:
     def _speed(self, samples: float, now: float) -> str:
         return f"{rate((samples - self._samples_before) / max(now - self._begun, 1e-9))} rows/s"
 
-    def _done(self, run: Any, history: History, now: float) -> tuple[float, str]:
+    def _done(self, history: History, now: float) -> tuple[float, str]:
         """Epochs done, with the part of the one that has begun, and the speed."""
-        plan = getattr(run.trainer, "_batch_plan", None)
+        plan = getattr(self._trainer, "_batch_plan", None)
         inside = plan.place[1] / self._rows if plan is not None and self._rows else 0.0
         speed = self._speed(history.samples + inside * self._rows, now)
         return min(len(history.loss) + inside, self._epochs), speed
@@ -226,6 +233,16 @@ class Progress:
         self.end()
         if self._history is not None and not self.quiet:
             self._write(f"stopped after epoch {len(self._history.loss)} of {self._epochs}{self._best_words()}\n")
+
+    def leave(self, history: History) -> None:
+        """End the live line, and leave the last epoch in its place, with the reason if the fit ended early."""
+        self.end()
+        new = self._last and self._written < self._last["epoch"]
+        why = line(f"stopped because {history.stopped}") + "\n" if history.stopped else ""
+        if new:
+            self._write_last(history.samples, time.perf_counter(), why)
+        elif why:
+            self._write(why)
 
     def end(self) -> None:
         """End the live line."""
