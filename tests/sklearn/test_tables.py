@@ -105,6 +105,8 @@ def test_a_category_that_training_did_not_see_is_said_and_counts_as_none():
     none = new.with_columns(city=pl.lit(None, dtype=pl.String))
     assert guess == found.predict(none)
     assert len(said) == 1
+    with pytest.warns(DataWarning, match="in 30 of 30 rows"):  # many are no error, as in a fold of a search
+        assert len(set(found.predict(pl.concat([new] * 30)))) == 1
 
 
 def test_an_array_is_read_by_the_order_of_columns():
