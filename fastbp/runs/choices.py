@@ -176,7 +176,7 @@ def batch_of(rows: int) -> int:
 
 def rate_of(batch: int) -> float:
     """Learning rate of AdamW, in proportion to the root of the batch: larger batches have less noise."""
-    return float(f"{0.002 * math.sqrt(batch / 256):.1g}")
+    return min(0.005, float(f"{0.003 * math.sqrt(batch / 256):.1g}"))
 
 
 def epochs_of(rows: int, batch: int) -> int:

@@ -45,7 +45,7 @@ def r2(started, capsys, **columns):
 
 def heavy(rows=2000, seed=0):
     rng = np.random.default_rng(seed)
-    return rng, np.exp(1.2 * rng.normal(size=rows))
+    return rng, np.exp(1.5 * rng.normal(size=rows))
 
 
 def test_a_heavy_tail_is_ranked_where_ranks_tell_the_target_and_kept_where_numbers_do(started):
@@ -58,11 +58,11 @@ def test_a_heavy_tail_is_ranked_where_ranks_tell_the_target_and_kept_where_numbe
     assert found["data"]["columns"] == {"x": {"type": "number", "scale": "quantile"}, "z": "number"}
 
 
-@pytest.mark.parametrize("of", ["proportion", "logarithm"])
-def test_a_target_in_proportion_to_a_heavy_tail_and_one_to_its_logarithm_are_both_learned(started, capsys, of):
+@pytest.mark.parametrize(("of", "least"), [("proportion", 0.99), ("logarithm", 0.97)])
+def test_a_target_in_proportion_to_a_heavy_tail_and_one_to_its_logarithm_are_both_learned(started, capsys, of, least):
     rng, x = heavy()
     y = 3.0 * x if of == "proportion" else np.log(x)
-    assert r2(started, capsys, x=x, z=rng.normal(size=len(x)), y=y + 0.1 * rng.normal(size=len(x))) > 0.97
+    assert r2(started, capsys, x=x, z=rng.normal(size=len(x)), y=y + 0.1 * rng.normal(size=len(x))) > least
 
 
 def test_classes_that_follow_the_order_of_a_heavy_tail_make_quantiles_of_it(started):
