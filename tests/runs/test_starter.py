@@ -148,3 +148,9 @@ def test_rare_classes_may_be_weighted_and_metrics_fit_the_task(started):
         assert found["trainer"]["metrics"] == metrics
         assert ("# class_weight: balanced" in text) == (rare is not None)
         assert rare is None or rare in text
+
+
+def test_numbers_whose_squares_overflow_are_ranked_or_kept_as_others_are(started):
+    rng, x = heavy()
+    found, _, _ = started(x=x * 1e200, z=rng.normal(size=len(x)), y=np.log(x))
+    assert found["data"]["columns"]["x"] == {"type": "number", "scale": "quantile"}
