@@ -65,11 +65,13 @@ def test_a_target_in_proportion_to_a_heavy_tail_and_one_to_its_logarithm_are_bot
     assert r2(started, capsys, x=x, z=rng.normal(size=len(x)), y=y + 0.1 * rng.normal(size=len(x))) > least
 
 
-def test_classes_that_follow_the_order_of_a_heavy_tail_make_quantiles_of_it(started):
+def test_classes_that_follow_the_order_of_a_heavy_tail_make_quantiles_of_it_and_those_of_its_end_do_not(started):
     rng, x = heavy()
     x = np.sign(rng.normal(size=len(x))) * x**2
     found, _, _ = started(x=x, y=np.where(x > 0.0, "over", "under"))
     assert found["data"]["columns"]["x"] == {"type": "number", "scale": "quantile"}
+    found, _, _ = started(x=x, y=np.where(np.abs(x) < np.quantile(np.abs(x), 0.98), "usual", np.sign(x).astype(str)))
+    assert found["data"]["columns"]["x"] == "number"
 
 
 def test_whole_numbers_whose_name_says_that_they_name_things_are_categories(started):
