@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fastbp.engine.blocks import Block
 from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigError, ShapeError, not_one_of
+from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import RowPlan, team_sizes
 from fastbp.lowering.update import KEEP, Update
 from fastbp.model.parameters import Parameters, checked

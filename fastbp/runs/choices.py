@@ -110,8 +110,9 @@ def doubt_of(frame: Frame, targets: Sequence[str], task: str) -> str:
 
 
 def scaled(column: Column, scale: str) -> Array:
-    """A column of numbers on a scale, its missing ones filled in."""
+    """A column of numbers on a scale but for a factor, its missing ones filled in."""
     finite = np.where(np.isfinite(column.values), column.values, np.nan)
+    finite = finite / np.nanmax(np.abs(finite))  # so that no square overflows
     frame = Frame(None, {column.name: Column(column.name, finite)}, "")
     numbers, out = Numbers(column.name, scale, "mean"), np.zeros((len(finite), 1))
     numbers.fit(frame)
@@ -176,7 +177,7 @@ def batch_of(rows: int) -> int:
 
 def rate_of(batch: int) -> float:
     """Learning rate of AdamW, in proportion to the root of the batch: larger batches have less noise."""
-    return float(f"{0.002 * math.sqrt(batch / 256):.1g}")
+    return min(0.005, float(f"{0.003 * math.sqrt(batch / 256):.1g}"))
 
 
 def epochs_of(rows: int, batch: int) -> int:
