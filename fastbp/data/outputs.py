@@ -59,7 +59,10 @@ class Outputs:
     def _all_there(values: Array, frame: Frame, name: str) -> None:
         gone = np.array([v is None or v != v for v in values.tolist()], bool)
         if gone.any():
-            raise DataError(f"{frame.place(int(np.argmax(gone)))}target `{visible(name)}` must have a value")
+            raise DataError(
+                f"{frame.place(int(np.argmax(gone)))}target `{visible(name)}` must have a value",
+                hint="`data.missing_target: drop` leaves out rows without one",
+            )
         if values.dtype.kind == "f" and np.isinf(values).any():
             row = int(np.argmax(np.isinf(values)))
             raise DataError(f"{frame.place(row)}target `{visible(name)}` must be finite, got `{values[row]}`")

@@ -68,3 +68,7 @@ def test_the_first_target_is_named_and_rows_are_looked_at_evenly(monkeypatch):
         ["y"],
         "numbers",
     ) == {"x": "y"}
+
+
+def test_equal_numbers_share_their_rank():
+    assert leaks._ranks(np.array([3.0, 1.0, 1.0, 9.0])).tolist() == [0.5, -1.0, -1.0, 1.5]
