@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fastbp.cli.options import Command, json_option, refuse_dialect, table_options, table_settings, tables_by_options
+from fastbp.cli.options import Command, json_option, refuse_of_texts, table_options, table_settings, tables_by_options
 from fastbp.cli.output import print_json, say
 
 
@@ -51,10 +51,13 @@ def command(
     ):
         if given and not files:
             raise click.UsageError(f"`--{option}` must be given together with FILES")
-    refuse_dialect(delimiter, encoding, files)
+    refuse_of_texts(files, delimiter, encoding, no_header)
     found = Model.load(model)
+    task = found.recipe.outputs.task
+    if positive is not None and task != "classes":
+        raise click.UsageError(f"`--positive` must be given for classes, but `{model}` predicts {task}")
     settings, said, own = settings_of(model)
-    names = list(metrics) or (own if own is not None else METRICS[found.recipe.outputs.task])
+    names = list(metrics) or (own if own is not None else METRICS[task])
     if files:
         loss, recipe = found.loss(said), found.recipe
         with tables_by_options():

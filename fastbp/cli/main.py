@@ -46,6 +46,16 @@ class Lazy(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from fastbp.errors import ConfigError
+
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise ConfigError(
+                "an option before the command must be `--version` or `--help`", got=f"`{error.option_name}`"
+            ) from None
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         import difflib
 

@@ -17,6 +17,7 @@ from fastbp.errors import ConfigError, DataWarning, FastbpError
 from fastbp.spec.elsewhere import hint as hint_of
 
 Decorator = Callable[..., Any]
+PATTERN = "parts/*.csv"
 
 
 class Command(click.Command):
@@ -24,13 +25,33 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
-            _, _, order = self.make_parser(ctx).parse_args(list(args))
+            _, beside, order = self.make_parser(ctx).parse_args(list(args))
         except click.NoSuchOption as error:
             raise self._no_option(ctx, error.option_name, args) from None
+        except click.BadOptionUsage as error:
+            takes = "a value behind it" if "requires" in error.message else "no value"
+            raise click.UsageError(f"`{error.option_name}` must have {takes}", ctx) from None
+        if beside and not ctx.resilient_parsing:  # as while a command is completed
+            raise self._beside(ctx, beside)
         for option, count in Counter(order).items():
             if count > 1 and isinstance(option, click.Option) and not (option.multiple or option.is_flag):
                 raise click.UsageError(f"`{option.opts[-1]}` must be given once, got it {count} times", ctx)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter as error:
+            usage = " ".join([ctx.command_path, *self._arguments(ctx)])
+            raise click.UsageError(f"`{_called(error.param)}` must be given, as in `{usage}`", ctx) from None
+
+    def _arguments(self, ctx: click.Context) -> list[str]:
+        return [_called(p) for p in self.get_params(ctx) if isinstance(p, click.Argument)]
+
+    def _beside(self, ctx: click.Context, words: list[str]) -> ConfigError:
+        """The error for arguments that a command has no room for."""
+        known = " and ".join(f"`{name}`" for name in self._arguments(ctx))
+        must = f"must have {known} as its only argument" if known else "must have no argument"
+        several = f"several files are a folder or a pattern in quotes, such as `'{PATTERN}'`"
+        hint = several if known == "`DATA`" else None
+        return ConfigError(ctx.command_path, must, f"`{words[0]}` too" if known else f"`{words[0]}`", hint=hint)
 
     def _no_option(self, ctx: click.Context, name: str, args: list[str]) -> ConfigError:
         options = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
@@ -45,6 +66,10 @@ class Command(click.Command):
             hint = hint_of(name.lstrip("-").replace("-", "_"), config=True) or ""
         listed = ", ".join(f"`{text}`" for text in known)
         return ConfigError(f"an option must be one of {listed}", got=f"`{name}`", hint=hint or None)
+
+
+def _called(argument: click.Parameter | None) -> str:
+    return str(argument.metavar or argument.name).upper() if argument else ""
 
 
 def _key_named(option: str) -> str:
@@ -95,16 +120,19 @@ def refuse_beside(option: str, **given: bool) -> None:
             raise click.UsageError(f"`{flag}` must not be given together with `{option}`, where it has no effect")
 
 
-def refuse_dialect(delimiter: str | None, encoding: str | None, files: Sequence[str]) -> None:
-    """Refuse a delimiter or an encoding where no file has one."""
+def refuse_of_texts(
+    files: Sequence[str], delimiter: str | None = None, encoding: str | None = None, no_header: bool = False
+) -> None:
+    """Refuse options that say how tables of text are written where no file is one."""
     from fastbp.data.files import TABLES, suffix_of
 
-    texts = [not (end := suffix_of(file)) or end in TABLES for file in files]  # folders and stdin may have any
-    tsv = ["tsv" in suffix_of(file) for file in files]
-    if delimiter is not None and files and not any(text and not tab for text, tab in zip(texts, tsv, strict=True)):
-        raise click.UsageError(f"`--delimiter` must be given with a .csv file, got `{files[0]}`")
-    if encoding is not None and files and not any(texts):
-        raise click.UsageError(f"`--encoding` must be given with a file of text, such as .csv, got `{files[0]}`")
+    endings = [suffix_of(file) for file in files]
+    texts = [not ending or ending in TABLES for ending in endings]
+    divided = [text and "tsv" not in ending for text, ending in zip(texts, endings, strict=True)]
+    given = {"delimiter": delimiter is not None, "encoding": encoding is not None, "no-header": no_header}
+    for name, there in given.items():
+        if there and files and not any(divided if name == "delimiter" else texts):
+            raise click.UsageError(f"`--{name}` must be given with a .csv file, got `{files[0]}`")
 
 
 strict_option = click.option(
@@ -168,7 +196,8 @@ def table_settings(
 def read_config(config: str | None, more: Sequence[str], expressions: Sequence[str]) -> Text:
     """The files merged from left to right, then --set."""
     if not config and not more:
-        raise click.UsageError("a configuration must be given, such as `fastbp train config.yaml`")
+        command = click.get_current_context().command_path
+        raise click.UsageError(f"a configuration must be given, such as `{command} config.yaml`")
     return above(config, more, expressions)
 
 

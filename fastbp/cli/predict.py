@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from fastbp.cli.options import Command, refuse_dialect, table_options, table_settings, tables_by_options
+from fastbp.cli.options import Command, refuse_of_texts, table_options, table_settings, tables_by_options
 from fastbp.cli.output import give
 from fastbp.writing import whole
 
@@ -57,12 +57,14 @@ def command(
 
     output = None if output == "-" else output
     _check_output(output, (model, *files), quote_formulas)
-    refuse_dialect(delimiter, encoding, files)
+    refuse_of_texts(files, delimiter, encoding, no_header)
     found = Model.load(model)
+    if probabilities and found.recipe.outputs.task == "numbers":
+        raise click.UsageError(f"`--probabilities` must be given for classes or labels, but `{model}` predicts numbers")
     settings = table_settings(settings_of(model)[0], delimiter, encoding, no_header)
     with tables_by_options():
         frame = found.read(files, settings, keep)
-    table = Predictions(found.predict(frame, probabilities, strict), frame.written)
+        table = Predictions(found.predict(frame, probabilities, strict), frame.written)
     if output is None:
         for text in table.csv(quote_formulas):
             give(text)

@@ -118,7 +118,9 @@ def read(path: str | Path) -> Text:
     name = str(path)
     suffix = Path(path).suffix.lower()
     if suffix not in CONFIGS:
-        raise wrong(name, "must end in `.yaml`, `.yml`, `.toml` or `.json`", f"`{suffix}`")
+        ran = Path(path, "config.yaml")
+        hint = f"the configuration of that run is `{ran}`; `--resume {name}` goes on with it" if ran.is_file() else None
+        raise wrong(name, "must end in `.yaml`, `.yml`, `.toml` or `.json`", f"`{suffix}`").at(hint=hint)
     try:
         if not Path(path).is_file() and not Path(path).is_dir() and Path(path).exists():  # reading a pipe would block
             raise wrong(name, "must be a regular file")

@@ -125,6 +125,10 @@ def column_plan(train: Frame, data: Any, targets: Sequence[str], whole: Frame) -
     for one in seen:
         if one.type not in ("ignore", "target", "weight"):
             parts.append(_part(one, settings.get(one.name, {}), data, whole, kinds[one.name]))
+    if not parts:
+        why = ", ".join(f"`{visible(one.name)}` ({one.about or one.type})" for one in seen[:6]) or "what to predict"
+        more = ", ..." * (len(seen) > 6)
+        raise DataError(f"{whole.origin}: there must be a column to predict from, got only {why}{more}")
     return Inputs(parts), weights[0] if weights else None, seen
 
 

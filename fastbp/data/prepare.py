@@ -244,13 +244,15 @@ def task_of(frame: Frame, columns: Sequence[str], task: str | None) -> str:
         return "labels" if all(np.isin(c.values, (0.0, 1.0)).all() for c in every) else "numbers"
     column = frame.columns[columns[0]]
     if column.is_text:
-        _must_be_classes(frame, column)
-        return "classes"
+        return _of_texts(frame, column)
     return "classes" if are_classes(frame.numbers(columns[0])) else "numbers"
 
 
-def _must_be_classes(frame: Frame, column: Column) -> None:
-    """Refuse texts to predict that are hardly meant as classes: dates, texts that all differ, numbers with mistakes."""
+def _of_texts(frame: Frame, column: Column) -> str:
+    """The task of a column of texts: classes, or numbers that a file has as texts.
+
+    Dates, texts that all differ, and numbers with a mistake among them are hardly meant as classes, and refused.
+    """
     kind, name = kind_of(column), visible(column.name)
     hint = "name another target, or have every text be a class by `data.task: classes`"
     if kind.name == "date":
@@ -258,12 +260,14 @@ def _must_be_classes(frame: Frame, column: Column) -> None:
     if kind.name == "number":
         try:
             frame.numbers(column.name)
+            return "numbers"
         except DataError as error:
             raise error.at(
                 hint=f"if it means that there is none, list it in `data.missing_texts`; else {hint}"
             ) from None
     if kind.name == "ignore" and kind.otherwise:
         raise DataError(f"{frame.origin}: target `{name}` must have classes that repeat, got {kind.about}", hint=hint)
+    return "classes"
 
 
 def divided(

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from fastbp.config.schema import Data
+from fastbp.config.text import CONFIGS
 from fastbp.data.categories import Category
 from fastbp.data.columns import Reading
-from fastbp.data.files import TARGET, read_paths
+from fastbp.data.files import FRAMES, TABLES, TARGET, read_paths, suffix_of
 from fastbp.data.frame import Column, Frame
 from fastbp.data.prepare import Part, part_of
 from fastbp.data.recipe import Recipe
@@ -24,6 +25,14 @@ from fastbp.spec.catalogue import loss_of
 from fastbp.spec.layers import Embedding
 
 
+def _instead(path: Path) -> str | None:
+    """What to name instead of a table or a configuration in the place of a network."""
+    ending = suffix_of(path)
+    if ending in (*TABLES, *FRAMES):
+        return "the network, or the folder of its run, comes before the tables"
+    return f"`fastbp train {path}` trains a network; its run's folder is named here" if ending in CONFIGS else None
+
+
 def saved(path: str) -> tuple[Network, Path]:
     """The network of a file, or the best of a run's folder; and its file."""
     file = Path(path)
@@ -33,7 +42,10 @@ def saved(path: str) -> tuple[Network, Path]:
             raise CheckpointError(path, "must be a network or the folder of a run with a network")
     elif not file.is_file():
         raise CheckpointError(path, "must be a file that `Network.save` wrote, but does not exist")
-    return load(file), file
+    try:
+        return load(file), file
+    except CheckpointError as error:
+        raise error.at(hint=_instead(file) or error.hint) from None
 
 
 @dataclass

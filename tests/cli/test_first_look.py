@@ -39,11 +39,14 @@ def refused(capsys, *arguments):
 
 
 def test_rows_without_a_target_are_dropped_and_counted(capsys):
-    Path("t.csv").write_text("x,y\n" + rows(lambda i, d: (d.random(), "" if i % 6 == 0 else d.choice("uv"))))
+    Path("t.csv").write_text(
+        "x,constant,y\n" + rows(lambda i, d: (d.random(), int(i > 0), "" if i % 6 == 0 else d.choice("uv")))
+    )
     said, config = begun()
     assert said == []
     assert config["data"]["missing_target"] == "drop"
     assert "missing_target: drop  # 10 of 60 rows have no target" in Path("new.yaml").read_text()
+    assert "constant: ignore  # always 1" in Path("new.yaml").read_text()  # in the rows that are left
     with pytest.warns(DataWarning, match="^t.csv: 10 of 60 rows have no target `y` and were dropped$"):
         assert main(["check", "new.yaml", "-q"]) == 0
     Path("t.csv").write_text("x,y\n" + rows(lambda i, d: (i, "")))

@@ -10,7 +10,7 @@ from fastbp.data.csv_files import read_csv
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Column, Frame
 from fastbp.data.kinds import Kind, are_classes, kind_of, kinds_of
-from fastbp.data.prepare import prepare
+from fastbp.data.prepare import prepare, task_of
 from fastbp.errors import DataError, DataWarning
 
 RNG = np.random.default_rng(0)
@@ -242,3 +242,13 @@ def test_texts_that_are_hardly_classes_are_refused_unless_they_are_said_to_be(tm
         data.task, data.missing_texts, data.missing_target = None, ["many"], "drop"
         with pytest.warns(DataWarning, match="1 of 34 rows have no target"):
             assert prepare(data, 0, "float32").recipe.outputs.task == "numbers"
+
+
+def test_numbers_that_a_file_has_as_texts_are_numbers_to_predict():
+    def task(values):
+        frame = Frame(None, {"y": Column("y", np.array(values, object))}, "t.parquet")
+        return task_of(frame, ["y"], None)
+
+    assert task([f"{i}.5" for i in range(150)]) == "numbers"
+    assert task([f"$1,{i:03}.50" for i in range(150)]) == "numbers"
+    assert task([*"0123456789"] * 30) == "classes"

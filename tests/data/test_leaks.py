@@ -59,8 +59,11 @@ def test_what_has_one_class_for_each_value_tells_classes(values, tells):
 
 def test_the_first_target_is_named_and_rows_are_looked_at_evenly(monkeypatch):
     labels = {name: Column(name, (bound < Y).astype(float)) for name, bound in (("a", 0.0), ("b", 1.0))}
-    frame = Frame(None, {"x": Column("x", (Y > 1.0) * 5.0), "twin": Column("twin", (Y > 0.0) * 2.0), **labels})
-    assert leaks_of(frame, ["x", "twin"], ["a", "b"], "labels") == {"x": "b", "twin": "a"}
+    both = Column("both", (Y > 0.0) + 2.0 * (Y > 1.0))
+    frame = Frame(
+        None, {"x": Column("x", (Y > 1.0) * 5.0), "twin": Column("twin", (Y > 0.0) * 2.0), "both": both, **labels}
+    )
+    assert leaks_of(frame, ["x", "twin", "both"], ["a", "b"], "labels") == {"x": "b", "twin": "a", "both": "a"}
     monkeypatch.setattr(leaks, "MOST", 100)
     assert leaks_of(
         Frame(None, {"x": Column("x", np.where(np.arange(400) % 4, 0.0, Y)), "y": Column("y", Y)}),
@@ -68,3 +71,7 @@ def test_the_first_target_is_named_and_rows_are_looked_at_evenly(monkeypatch):
         ["y"],
         "numbers",
     ) == {"x": "y"}
+
+
+def test_equal_numbers_share_their_rank():
+    assert leaks._ranks(np.array([3.0, 1.0, 1.0, 9.0])).tolist() == [0.5, -1.0, -1.0, 1.5]
