@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from fastbp.config.text import MOST_BYTES, one_line
 from fastbp.data.files import read_paths
 from fastbp.data.frame import Frame, missing_column
 from fastbp.data.kinds import Kind, kinds_of
+from fastbp.data.numbers import scale_of
+from fastbp.data.outputs import ordered
 from fastbp.data.prepare import task_of
+from fastbp.data.unseen import by_value
 from fastbp.errors import ConfigError, DataError, visible
+from fastbp.runs.outline import listed
 
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
 
@@ -45,6 +50,9 @@ def starter(path: str, targets: Sequence[str], delimiter: str | None = None, enc
     else:
         lines += ["  target:", *(f"    - {one_line(target)}" for target in targets)]
     lines += [f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
+    lines += (
+        _classes(frame, targets[0]) if task == "classes" else _transform(frame, targets) if task == "numbers" else []
+    )
     if frame.matrix is None:
         lines += _columns(frame, [name for name in names if name not in targets])
     lines += [
@@ -76,6 +84,25 @@ def starter(path: str, targets: Sequence[str], delimiter: str | None = None, enc
     if len(text.encode()) > MOST_BYTES:
         raise DataError(f"{path}: must have columns whose names fit into a config of 1 MiB")
     return text
+
+
+def _classes(frame: Frame, target: str) -> list[str]:
+    """A comment with the shares of the classes."""
+    counts = by_value(Counter(text for text in frame.texts(target).tolist() if text is not None))
+    shares = {name: count / counts.total() for name, count in counts.items()}
+    return [f"  # {listed(ordered(set(shares)), shares)}"] if shares else []
+
+
+def _transform(frame: Frame, targets: Sequence[str]) -> list[str]:
+    """The line of `data.target_transform`, which says where a logarithm may be better."""
+    heavy = []
+    for name in targets:
+        column = frame.columns[name]
+        y = np.sort(column.values[np.isfinite(column.values)]) if column.values.dtype.kind == "f" else np.zeros(0)
+        if len(y) and y[0] >= 0.0 and scale_of(y) == "quantile":
+            heavy.append(f"{visible(name)} has a heavy tail, so {'log' if y[0] > 0.0 else 'log1p'} may be better")
+    note = f"; {', '.join(heavy[:3])}" if heavy else ""
+    return [f"  target_transform: none  # or log, log1p, sqrt, quantile{note}"]
 
 
 def _columns(frame: Frame, names: list[str]) -> list[str]:
