@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 from fastbp.autodiff.explain import Shown, outline_of, short, steps_of
 from fastbp.autodiff.function import Traced
 from fastbp.errors import ConfigError
+from fastbp.pictures.page import page, rule, write
 from fastbp.pictures.picture import Picture
 
 SIGNS = {
@@ -31,7 +32,7 @@ SIGNS = {
 }
 ROW, GAP, MARGIN, HEIGHT, LETTER = 56, 56, 24, 36, 7
 LARGEST = 400  # gates; larger pictures are unreadable
-GREEN, RED, LINE, INK = "#1d7a34", "#b02a1a", "#888", "#222"
+VALUE, ADJOINT = "s2fill", "warm"  # colours, as classes of the page
 
 
 class Place(NamedTuple):
@@ -143,11 +144,7 @@ def picture_of(steps: list[Shown]) -> Picture:
     def end(place: Place) -> tuple[float, float]:
         return left[place.column] + wide[place.column] + long[place.column], top + ROW * rows[place]
 
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}"'
-        f' viewBox="0 0 {width:.0f} {height:.0f}" font-family="sans-serif" font-size="12">',
-        f'<rect width="{width:.0f}" height="{height:.0f}" fill="white"/>',
-    ]
+    out = []
     for a, b in edges:
         (x0, y0), (x1, y1) = end(a), begin(b)
         if b.name in known and column[b.name] == b.column:  # the gate may be narrower than its column
@@ -155,20 +152,21 @@ def picture_of(steps: list[Shown]) -> Picture:
         middle = x0 + GAP / 2.0
         out.append(
             f'<path d="M{x0:.1f} {y0:.1f} C{middle:.1f} {y0:.1f} {middle:.1f} {y1:.1f} {x0 + GAP:.1f} {y1:.1f}'
-            f' L{x1:.1f} {y1:.1f}" fill="none" stroke="{LINE}"/>'
+            f' L{x1:.1f} {y1:.1f}" fill="none" class="edge"/>'
         )
     for place in rows:
         s, (x0, y), (x1, _) = known[place.name], begin(place), end(place)
         if column[place.name] != place.column:
-            out.append(_line(x0, x1, y))
+            out.append(rule(x0, y, x1, y, "edge"))
             continue
         middle = x0 + wide[place.column] / 2.0
         out += _gate(s, middle, y)
-        out.append(_line(middle + _width(s) / 2.0, x1, y))
+        out.append(rule(middle + _width(s) / 2.0, y, x1, y, "edge"))
         text = x0 + wide[place.column] + long[place.column] / 2.0
-        out.append(_text(short(s.value), text, y - 5, GREEN))
-        out.append(_text(short(s.adjoint), text, y + 15, RED))
-    return Picture("\n".join([*out, "</svg>"]) + "\n")
+        out.append(write(text, y - 5, short(s.value), VALUE, "middle"))
+        out.append(write(text, y + 15, short(s.adjoint), ADJOINT, "middle"))
+    title = f"The {len(steps)} gates of a function, values above and adjoints below their edges"
+    return Picture(page(width, height, title, out))
 
 
 def _width(step: Shown) -> float:
@@ -176,20 +174,12 @@ def _width(step: Shown) -> float:
 
 
 def _gate(step: Shown, x: float, y: float) -> list[str]:
-    words = _text(label(step), x, y + 4, INK)
+    words = write(x, y + 4, label(step), anchor="middle")
     if step.gate == "argument":
         return [words]
     width = _width(step)
     return [
         f'<rect x="{x - width / 2:.1f}" y="{y - HEIGHT / 2:.1f}" width="{width:.1f}" height="{HEIGHT}"'
-        f' rx="{HEIGHT / 2:.0f}" fill="white" stroke="{INK}"/>',
+        f' rx="{HEIGHT / 2:.0f}" class="plain edge"/>',
         words,
     ]
-
-
-def _line(x0: float, x1: float, y: float) -> str:
-    return f'<path d="M{x0:.1f} {y:.1f} L{x1:.1f} {y:.1f}" fill="none" stroke="{LINE}"/>'
-
-
-def _text(words: str, x: float, y: float, color: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" fill="{color}">{escape(words)}</text>'

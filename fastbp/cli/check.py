@@ -50,6 +50,7 @@ def command(
 def _say(found: Any) -> None:
     """Layers, task, rows and sizes."""
     from fastbp.errors import visible
+    from fastbp.runs.outline import LISTED, listed
 
     say(table(layer_rows(found.layers)))
     say("")
@@ -59,9 +60,11 @@ def _say(found: Any) -> None:
         ]
         say(table([["column", "type", ""], *columns], right=False))
         say(f"... and {len(found.columns) - COLUMNS:,} more\n" if len(found.columns) > COLUMNS else "")
-    names = found.targets[:8]
-    targets = [f"{visible(name)} {found.shares[name]:.0%}" if found.shares else visible(name) for name in names]
-    count = f"{len(found.targets):,} " if found.shares else ""
-    say(f"{count}{found.task}: {', '.join(targets + ['...'] * (len(found.targets) > 8))}")
+    if found.shares:
+        say(listed(found.targets, found.shares))
+    else:
+        ways = {name: f" by {way}" for name, way in found.transforms.items() if way != "none"}
+        targets = [visible(name) + ways.get(name, "") for name in found.targets[:LISTED]]
+        say(f"{found.task}: {', '.join(targets + ['...'] * (len(found.targets) > LISTED))}")
     say(", ".join(f"{name} {count:,} rows" for name, count in found.rows.items()))
     say(f"{found.parameters:,} parameters, {found.steps:,} steps an epoch, about {found.memory / 2**20:.1f} MiB")

@@ -51,7 +51,7 @@ class Outputs:
             values = frame.texts(self.columns[0])
             self._all_there(values, frame, self.columns[0])
             written = set(values.tolist())
-            self.names = _ordered(set(map(Keys(written), written)))
+            self.names = ordered(set(map(Keys(written), written)))
             if len(self.names) < 2:
                 raise DataError(
                     f"{frame.origin}: target `{visible(self.columns[0])}` must have at least two classes,"
@@ -187,7 +187,7 @@ class Outputs:
         return cls(task, columns, names, found["center"].numbers(count), found["spread"].positive(count), transforms)
 
 
-def _ordered(names: set[str]) -> list[str]:
+def ordered(names: set[str]) -> list[str]:
     """Sorted: by value if all are numbers, else alphabetically."""
     try:
         return sorted(names, key=lambda name: (float(name), name))

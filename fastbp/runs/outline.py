@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -12,10 +13,12 @@ import numpy as np
 from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.text import CONFIGS, read
 from fastbp.data.plan import Seen
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, visible
 from fastbp.model.files import load
 from fastbp.runs.subject import subject_of
 from fastbp.spec.graph import INPUT, Graph
+
+LISTED = 10  # classes, at most
 
 
 @dataclass
@@ -41,6 +44,7 @@ class Outline:
     task: str
     targets: list[str]
     shares: dict[str, float]
+    transforms: dict[str, str]
     parameters: int
     steps: int
     memory: int
@@ -55,6 +59,7 @@ class Outline:
             "task": self.task,
             "targets": self.targets,
             "shares": self.shares,
+            "transforms": self.transforms,
             "parameters": self.parameters,
             "steps_per_epoch": self.steps,
             "memory_bytes": self.memory,
@@ -95,7 +100,24 @@ def outline(plan: Plan) -> Outline:
     steps = -(-rows["train"] // batch)
     names = subject.recipe.outputs.names
     shares = shares_of(names, subject.parts["train"].y) if subject.task == "classes" else {}
-    return Outline(layers, rows, subject.seen, subject.task, names, shares, count, steps, memory, subject.resolved)
+    outputs = subject.recipe.outputs
+    pairs = zip(outputs.columns, outputs.transforms, strict=True) if outputs.transformed else ()
+    transforms = {name: transform.name for name, transform in pairs}
+    said = names, shares, transforms
+    return Outline(layers, rows, subject.seen, subject.task, *said, count, steps, memory, subject.resolved)
+
+
+def listed(names: Sequence[str], shares: Mapping[str, float]) -> str:
+    """Classes with their shares, ten of them at most.
+
+    Examples
+    --------
+    >>> listed(["no", "yes"], {"no": 0.996, "yes": 0.004})
+    '2 classes: no 99.6%, yes 0.4%'
+    """
+    digits = 1 if any(shares[name] < 0.01 for name in names) else 0
+    said = [f"{visible(name)} {shares[name]:.{digits}%}" for name in names[:LISTED]]
+    return f"{len(names):,} classes: {', '.join(said + ['...'] * (len(names) > LISTED))}"
 
 
 def shares_of(names: list[str], y: Any) -> dict[str, float]:

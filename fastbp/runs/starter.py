@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +17,11 @@ from fastbp.data.files import read_paths
 from fastbp.data.frame import Frame, missing_column
 from fastbp.data.kinds import kinds_of
 from fastbp.data.leaks import leaks_of
+from fastbp.data.numbers import scale_of
+from fastbp.data.outputs import ordered
 from fastbp.data.prepare import task_of
 from fastbp.data.rows import without_targets
+from fastbp.data.unseen import by_value
 from fastbp.errors import ConfigError, DataError, DataWarning, visible
 from fastbp.runs.choices import (
     DECAY,
@@ -32,6 +36,7 @@ from fastbp.runs.choices import (
     rate_of,
     width_of,
 )
+from fastbp.runs.outline import listed
 
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
 TRAINS = 0.7  # of the rows
@@ -87,6 +92,10 @@ def starter(
     goal = Goal.of(frame, targets, task)
     choices = _choices(frame, [name for name in names if name not in targets], targets, task, goal)
     lines += [f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
+    if task == "classes":
+        lines += _classes(frame, targets[0])
+    elif task == "numbers":
+        lines += _transform(frame, targets)
     lines += _columns(choices)
     lines += [
         "  scale: standard  # of the other numbers; auto takes quantiles where tails are heavy; or robust, none",
@@ -150,6 +159,25 @@ def _say_leaks(frame: Frame, leaks: Mapping[str, str]) -> None:
             ),
             stacklevel=2,
         )
+
+
+def _classes(frame: Frame, target: str) -> list[str]:
+    """A comment with the shares of the classes."""
+    counts = by_value(Counter(text for text in frame.texts(target).tolist() if text is not None))
+    shares = {name: count / counts.total() for name, count in counts.items()}
+    return [f"  # {listed(ordered(set(shares)), shares)}"] if shares else []
+
+
+def _transform(frame: Frame, targets: Sequence[str]) -> list[str]:
+    """The line of `data.target_transform`, which says where a logarithm may be better."""
+    heavy = []
+    for name in targets:
+        column = frame.columns[name]
+        y = np.sort(column.values[np.isfinite(column.values)]) if column.values.dtype.kind == "f" else np.zeros(0)
+        if len(y) and y[0] >= 0.0 and scale_of(y) == "quantile":
+            heavy.append(f"{visible(name)} has a heavy tail, so {'log' if y[0] > 0.0 else 'log1p'} may be better")
+    note = f"; {', '.join(heavy[:3])}" if heavy else ""
+    return [f"  target_transform: none  # or log, log1p, sqrt, quantile{note}"]
 
 
 def _columns(choices: dict[str, Choice]) -> list[str]:

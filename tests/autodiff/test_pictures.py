@@ -99,8 +99,12 @@ def test_every_gate_is_in_the_picture_with_its_value_and_its_adjoint(name):
     texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
     steps = steps_of(function, args, {})
     assert len(texts) == 3 * len(steps)
-    colours = [node.get("fill") for node in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert colours.count("#1d7a34") == colours.count("#b02a1a") == len(steps)
+    colours = [node.get("class") for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert colours.count("s2fill") == colours.count("warm") == len(steps)
+    style = root.find("{http://www.w3.org/2000/svg}style").text
+    drawn = {name for node in root.iter() for name in (node.get("class") or "").split()} - {"fastbp"}
+    assert all(style.count(f".fastbp .{name}{{") == 2 for name in drawn)  # in light and in dark
+    assert not any(node.get("fill") not in (None, "none") or node.get("stroke") for node in root.iter())
     width, height = float(root.get("width")), float(root.get("height"))
     for x0, y0, x1, y1, text in boxes(picture):
         assert 0 <= x0 < x1 <= width, text
