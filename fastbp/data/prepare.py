@@ -27,6 +27,7 @@ from fastbp.data.splits import PARTS, split
 from fastbp.data.synthetic import SYNTHETIC
 from fastbp.errors import ConfigError, DataError, visible
 from fastbp.spec.catalogue import loss_of
+from fastbp.spec.coded import Coded
 from fastbp.spec.losses import Loss
 
 Array = NDArray[Any]
@@ -37,7 +38,7 @@ LOSS_OF = {"classes": "cross_entropy", "labels": "binary_cross_entropy", "number
 class Part:
     """One split of the rows, ready for the network."""
 
-    X: Array
+    X: Array | Coded
     y: Array
     weight: Array | None = None
 
