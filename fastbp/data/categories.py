@@ -72,8 +72,13 @@ class Category:
         """Number of columns it becomes."""
         return self.count if self.encode == "one_hot" else 1
 
+    @property
+    def span(self) -> int:
+        """How many columns its code stands for while rows are kept; 0 where each is kept."""
+        return self.count if self.encode == "one_hot" and self.count > FEW else 0
+
     def apply(self, frame: Frame, out: Array) -> Unseen | None:
-        """Write its encoded columns; what was not seen in training is counted."""
+        """Write its encoded columns, or its codes to a single one; what was not seen in training is counted."""
         key = Keys([*self.values, *self.rare])
         place: dict[str, int] = {}
         for i, value in enumerate(self.values):
@@ -85,7 +90,7 @@ class Category:
         codes = np.array([code[value] for value in texts], np.int64)
         new = np.flatnonzero(codes < 0)
         codes[new] = self.count if self.rare else 0
-        if self.encode == "embedding":
+        if self.encode == "embedding" or (self.span and out.shape[1] == 1):
             out[:, 0] = codes
         else:
             out[...] = 0

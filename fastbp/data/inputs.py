@@ -17,6 +17,7 @@ from fastbp.data.stored import Stored
 from fastbp.data.unseen import Unseen
 from fastbp.data.words import Words
 from fastbp.errors import DataError
+from fastbp.spec.coded import Coded
 
 Array = NDArray[Any]
 Encoding = Numbers | Category | Dates | Words
@@ -51,20 +52,28 @@ class Inputs:
             at += part.width
         return out
 
-    def matrix(self, frame: Frame, dtype: Any = np.float32, unseen: list[Unseen] | None = None) -> Array:
-        """The network's input matrix; `unseen` gets what training did not see."""
+    def matrix(self, frame: Frame, dtype: Any = np.float32, unseen: list[Unseen] | None = None) -> Array | Coded:
+        """The network's input matrix, where codes stand for columns of many categories.
+
+        `unseen` gets what training did not see.
+        """
         if len(self.parts) == 1 and isinstance(self.parts[0], Numbers):
             found = self.parts[0].as_it_stands(frame, dtype)
             if found is not None:
                 return found
-        out = room((len(frame), self.width), dtype)
+        spans = [part.span if isinstance(part, Category) else 0 for part in self.parts]
+        counts: list[int] = []
+        for part, span in zip(self.parts, spans, strict=True):
+            counts += [span] if span else [0] * part.width
+        out = room((len(frame), len(counts)), dtype)
         at = 0
-        for part in self.parts:
-            new = part.apply(frame, out[:, at : at + part.width])
+        for part, span in zip(self.parts, spans, strict=True):
+            width = 1 if span else part.width
+            new = part.apply(frame, out[:, at : at + width])
             if new is not None and unseen is not None:
                 unseen.append(new)
-            at += part.width
-        return out
+            at += width
+        return Coded(out, tuple(counts)) if any(spans) else out
 
     def to_data(self) -> list[dict[str, Any]]:
         return [{"kind": type(part).__name__.lower(), **part.to_data()} for part in self.parts]

@@ -29,6 +29,7 @@ from fastbp.data.unseen import Keys
 from fastbp.errors import ConfigError, DataError, not_one_of, visible
 from fastbp.numerics.splits import PARTS, split
 from fastbp.spec.catalogue import loss_of
+from fastbp.spec.coded import Coded
 from fastbp.spec.losses import Loss
 
 Array = NDArray[Any]
@@ -49,7 +50,7 @@ class Part:
         Targets in the units of the table, where they are numbers.
     """
 
-    X: Array
+    X: Array | Coded
     y: Array
     weight: Array | None = None
     numbers: Array | None = None

@@ -17,6 +17,7 @@ from fastbp.data.stored import Stored
 from fastbp.data.unseen import Unseen, told
 from fastbp.errors import CheckpointError, ConfigError
 from fastbp.spec.catalogue import facts_of, loss_of
+from fastbp.spec.coded import Coded
 
 Array = NDArray[Any]
 
@@ -31,7 +32,7 @@ class Recipe:
     weight: str | None = None
     raw: Raw = field(default_factory=Raw)
 
-    def matrix(self, frame: Frame, dtype: Any, part: str = "", strict: bool = False) -> Array:
+    def matrix(self, frame: Frame, dtype: Any, part: str = "", strict: bool = False) -> Array | Coded:
         """Rows of a raw table as the network's inputs.
 
         Parameters

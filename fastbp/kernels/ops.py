@@ -80,8 +80,9 @@ class RowsOp(Op):
 
     a = Part(Matrix, "from where")
     c = Part(Matrix, "to where")
-    count = Word("how often each row comes, or columns of a matrix")
+    count = Word("how often each row comes, or columns of a matrix, or of rows with codes")
     column = Word("where a unit vector has its 1; -1: one after another")
+    tables = Link("Column", "which columns of rows with codes are codes")
 
 
 class ProductOp(Op):
@@ -95,6 +96,17 @@ class ProductOp(Op):
     bias = LinePerPanel("the line each panel starts from; 0 starts from zero")
     y = Part(Matrix, "output of a relu, for its vjp", per_panel=True)
     epilogue = Word("an EPILOGUE_...")
+
+
+class CodedOp(Op):
+    """C = start + A B, where codes in A stand for columns."""
+
+    a = Part(Matrix, "rows of numbers and codes")
+    b = Part(Matrix, "panels of weights")
+    c = Part(Matrix, "the result")
+    bias = Word("the first line that a panel starts from; 0 starts from zero")
+    tables = Link("Column", "which columns of A are codes")
+    count = Word("how many columns A has")
 
 
 class ElementwiseOp(FromToOp):

@@ -363,11 +363,18 @@ class TrainedTable(Trained):
     step_list = Link("RowList", "rows that occurred in this step")
 
 
+class TrainedCodes(Trained):
+    """A linear layer over rows with codes."""
+
+    tables = Link("Column", "which columns of its input are codes")
+    count = Word("how many columns that has")
+
+
 class Column(Record, line=True):
-    """A column of an embedding's input: a number that is copied, or a code that selects a row of a table."""
+    """A column of rows with codes: a number that is copied, or a code, of a row of an embedding's table or of a 1."""
 
     source = Word("which it is")
     target = Word("its place in the output")
     table = Part(Matrix, "the table; start 0 for a number")
-    rows = Word("of the table")
+    rows = Word("of the table; or how many columns a code stands for, 0 for a number")
     width = Word("numbers in a row")

@@ -1,6 +1,7 @@
 """Between the user's rows and panels: gather the batch, scatter the output.
 
     gather    panel[b, :] = X[index[b], :]       the vjp of a choice of rows is not needed: X is no parameter
+              likewise where codes in X stand for columns of zeros and a one
     scatter   Y[b, :] = panel[b, :]
 
 A whole Jacobian is one walk over rows that come N times each, beside the N unit vectors: as cotangents they bring its
@@ -54,6 +55,30 @@ def gather(op, me, r0, r1, z):
             target += stride
         if rest > 0:
             store(target, load_first(source, rest, z))
+
+
+@kernel(RowsOp)
+def gather_coded(op, me, r0, r1, z):
+    """As `gather`, but each of `count` columns of A is a number, or a code that stands for zeros and a one."""
+    head = me.head
+    item = bytes_of(z)
+    in_line = LINE // item
+    stride = op.c.stride
+    for r in range(r0, r1):
+        source = op.a.start + row_of(head, me, r) * op.a.stride
+        target = op.c.start + r * LINE
+        for panel in range(op.panels):
+            store(target + panel * stride, fill(z))
+        for number in range(op.count):
+            column = op.tables[number]
+            x = get_real(source + column.source * item, z)
+            to = column.target
+            if column.rows != 0:
+                if not (x >= 1.0 and x <= column.rows):
+                    continue
+                to += int(x) - 1
+                x = as_real(1.0, z)
+            put_real(target + to // in_line * stride + to % in_line * item, x)
 
 
 @kernel(RowsOp)

@@ -40,6 +40,7 @@ from fastbp.lowering.phases import moments_of, row_phases, weight_tiles
 from fastbp.lowering.plans import work_of
 from fastbp.lowering.rule import Use
 from fastbp.lowering.update import KEEP, Update
+from fastbp.lowering.user_rows import read_rows, reads_codes
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
 from fastbp.spec.losses import Loss, Targets
@@ -68,6 +69,8 @@ class BatchPlan(Plan):
         How gradients are used; None only computes the loss.
     training : bool
         Whether dropout drops and batch norm takes the batch's statistics.
+    counts : tuple of int
+        Of the rows with codes that it is for: see `Coded`.
     """
 
     CALL = 8192  # the most steps, and the most epochs, of one call
@@ -83,26 +86,20 @@ class BatchPlan(Plan):
         loss: Loss,
         update: Update | None,
         training: bool,
+        counts: tuple[int, ...] = (),
     ) -> None:
         super().__init__(parameters, workers)
         self.graph = graph
         self._states = states
-        self.batch = batch
+        self.batch, self.counts = batch, counts
         self.loss_spec = loss
         self.update = update or Update(KEEP)
-        lowering = Lowering(
-            graph,
-            parameters,
-            states,
-            batch,
-            self.arena,
-            training=training,
-            keeping=update is not None,
-            treatment=update.treatment if update else None,
-        )
+        treatment = update.treatment if update else None
+        words: Any = {"training": training, "keeping": update is not None, "treatment": treatment, "counts": counts}
+        lowering = Lowering(graph, parameters, states, batch, self.arena, **words)
         if update:
             lowering.transpose(to_input=False)
-        x = lowering.gather(graph.inputs)
+        x = lowering.gather(len(counts) or graph.inputs)
         uses = lowering.forward(x, joined=False)
         loss_ops, seeds = self._losses(lowering, [uses[head] for head in graph.heads])
         if update:
@@ -264,7 +261,7 @@ class BatchPlan(Plan):
             raise DataError("X", "must have fewer than 2**32 rows", f"`{len(x)}`")
         data = self.head.data
         self._data = x, y, chosen  # kept alive while the plan has their addresses
-        self.ops.records[0].a.start = x.ctypes.data
+        read_rows(self, x, self.counts)
         for op, part in zip(self._loss_ops, y.parts or (y,), strict=True):
             loss = self.ops.records[op]
             if loss.name != part.kernel:
@@ -318,6 +315,8 @@ class BatchPlan(Plan):
         or hold invalid values.
         """
         self._data = x, y, None
+        if reads_codes(self):
+            read_rows(self, x)
         try:
             status = self._step_entry(self.head_address, x, y, rate, step, seed, self.zero)
         except TypeError:

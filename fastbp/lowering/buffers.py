@@ -66,6 +66,8 @@ class Records(ops.Ops):
         Whether a vjp or jvp will read the results of forward ops.
     treatment : mapping, optional
         By default every parameter is trained.
+    counts : tuple of int
+        Of rows with codes, which a first Linear multiplies as they are; see `Coded`. Empty where rows are in full.
     """
 
     kind = Buffer
@@ -81,12 +83,14 @@ class Records(ops.Ops):
         training: bool = False,
         keeping: bool = True,
         treatment: Treatment | None = None,
+        counts: tuple[int, ...] = (),
     ) -> None:
         super().__init__(arena, parameters.dtype)
         self.graph = graph
         self.parameters = parameters
         self.states = states
         self.rows = rows
+        self.counts = counts
         self.training = training
         self.keeping = keeping
         self.treatment = treatment if treatment is not None else dict.fromkeys(parameters.slots, Way())

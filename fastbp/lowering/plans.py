@@ -18,12 +18,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastbp.engine import threads as teams
 from fastbp.engine.blocks import Block
 from fastbp.engine.plan import Plan
 from fastbp.kernels.records import END_NOTHING, ROW_PHASE, Phase
 from fastbp.lowering import check
 from fastbp.lowering.phases import moments_of
+from fastbp.lowering.user_rows import read_rows, reads_codes
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
 
@@ -60,16 +63,22 @@ class RowPlan(Plan):
     ----------
     kind : {"predict", "vjp", "jvp", "rows", "columns", "gradient"}
         The last three are whole Jacobians, by rows or by columns, and one of their rows.
+    counts : tuple of int
+        Of the rows with codes that "predict" takes, if it is for such: see `Coded`.
     """
 
-    def __init__(self, graph: Graph, parameters: Block, states: Block, workers: int, kind: str) -> None:
+    def __init__(
+        self, graph: Graph, parameters: Block, states: Block, workers: int, kind: str, counts: Any = ()
+    ) -> None:
         super().__init__(parameters, workers)
+        self.counts = counts
         rows = ROW_BLOCK * workers
         frozen = dict.fromkeys(parameters.slots)
-        lowering = Lowering(graph, parameters, states, rows, self.arena, keeping=kind != "predict", treatment=frozen)
+        words: Any = {"keeping": kind != "predict", "treatment": frozen, "counts": counts}
+        lowering = Lowering(graph, parameters, states, rows, self.arena, **words)
         self._second = 0
         if kind == "predict":
-            lowering.scatter(lowering.forward(lowering.gather(graph.inputs))[-1].value.buffer)
+            lowering.scatter(lowering.forward(lowering.gather(len(counts) or graph.inputs))[-1].value.buffer)
         elif kind in ("jvp", "columns"):
             self._lower_forwards(lowering, graph, whole=kind == "columns")
         else:
@@ -132,23 +141,24 @@ class RowPlan(Plan):
                 part, out = slice(r, r + size), slice(r * per_row, (r + size) * per_row)
                 self(x[part], y[out], threads, None if other is None else other[part])
             return
+        narrow = read_rows(self, x, self.counts) if type(x) is not np.ndarray or reads_codes(self) else x
         if rows * repeats <= ROW_BLOCK or threads == 1 or rows * self.work < SERIAL_WORK:
             if self._threads != 1:
                 self._threads = self.head.team.threads = 1
             if other is None:
-                self._predict(self.head_address, x, y, self.zero)
+                self._predict(self.head_address, narrow, y, self.zero)
             else:
-                self._product(self.head_address, self._other, x, other, y, self.zero)
+                self._product(self.head_address, self._other, narrow, other, y, self.zero)
             return
         self._threads = 0
-        for array in (x, y) if other is None else (x, y, other):
+        for array in (narrow, y) if other is None else (narrow, y, other):
             if not (array.flags.c_contiguous and array.flags.aligned and array.dtype == self.parameters.dtype):
                 raise TypeError("rows must be in C order")  # as the compiled entries do
         if not y.flags.writeable:
             raise TypeError("results must be writeable")
         if other is not None:
             self.ops.records[self._second].a.start = other.ctypes.data
-        self.point(x, y)
+        self.point(narrow, y)
         self.run(min(threads, -(-rows * repeats // ROW_BLOCK)))
 
     def point(self, x: Any, y: Any) -> None:

@@ -39,8 +39,8 @@ class Op:
 OPS: dict[str, Op] = {
     "linear": Op(
         "linear",
-        "product multiply_forward",
-        "product weights columns multiply_forward",
+        "product coded_product multiply_forward",
+        "product weights coded_weights columns multiply_forward",
         "product multiply_forward",
         "z = x W + b",
         "dx = dz Wᵀ, dW = xᵀ dz, db = Σ dz",
@@ -232,6 +232,7 @@ PLUMBING = (
     "work",
     "gate_groups",
     "gather",  # between users' rows and panels
+    "gather_coded",
     "scatter",
     "gather_repeated",  # for whole Jacobians
     "unit_rows",

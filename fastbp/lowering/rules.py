@@ -11,13 +11,14 @@ from fastbp.kernels.fields import WORD
 from fastbp.kernels.ops import (
     EPILOGUE_RELU,
     EPILOGUE_RELU_VJP,
+    CodedOp,
     DropoutOp,
     ElementwiseOp,
     EmbeddingOp,
     GainedOp,
     ProductOp,
 )
-from fastbp.kernels.records import Column, RowList, Trained, TrainedTable
+from fastbp.kernels.records import Column, RowList, Trained, TrainedCodes, TrainedTable
 from fastbp.lowering.buffers import Buffer, Records, Value
 from fastbp.lowering.gate_rules import (
     AffineRule,
@@ -32,17 +33,28 @@ from fastbp.lowering.gate_rules import (
 from fastbp.lowering.norm_rules import BatchNormRule, RowNormRule, SoftmaxRule
 from fastbp.lowering.registry import OPS
 from fastbp.lowering.rule import Rule, Use
+from fastbp.spec.coded import columns_of
 from fastbp.spec.custom import activation_kernels
-from fastbp.spec.graph import Node
+from fastbp.spec.graph import INPUT, Node
 from fastbp.spec.layers import Layer
 
 
 class LinearRule(Rule):
     def forward(self, lo: Records, use: Use) -> Value:
         node = use.node
+        if self._is_coded(lo, node):
+            columns = Table.of(lo.arena, Column, columns_of(lo.counts)).address
+            weight, bias = lo.matrix(node, "weight"), lo.place(node, "bias")
+            product = CodedOp(b=weight, bias=bias, tables=columns, count=len(lo.counts))
+            return Value(lo.made("coded_product", use.x, node.outputs, product), places={"tables": columns})
         x = self._scaled(lo, node, use.x) if use.layer.ntk else use.x
-        product = ProductOp(b=lo.matrix(node, "weight"), bias=lo.place(node, "bias"))
-        return Value(lo.made("product", x, node.outputs, product), saved=x)
+        dense = ProductOp(b=lo.matrix(node, "weight"), bias=lo.place(node, "bias"))
+        return Value(lo.made("product", x, node.outputs, dense), saved=x)
+
+    @staticmethod
+    def _is_coded(lo: Records, node: Node) -> bool:
+        """Whether it multiplies rows with codes."""
+        return bool(lo.counts) and node.sources == (INPUT,)
 
     def _scaled(self, lo: Records, node: Node, x: Buffer) -> Buffer:
         """x / √I, for the NTK parametrisation."""
@@ -53,6 +65,9 @@ class LinearRule(Rule):
         x = use.value.saved or use.x
         if lo.treatment[use.node.parameter("weight")] is None:
             lo.record(use.node, "columns", x, d, ("weight", "bias"), use.value.buffer)
+        elif self._is_coded(lo, use.node):
+            codes = TrainedCodes(tables=use.value.places["tables"], count=len(lo.counts))
+            lo.record(use.node, "coded_weights", x, d, ("weight", "bias"), use.value.buffer, codes)
         else:
             layer = Trained(transposed=lo.transposed_of(use.node))
             lo.record(use.node, "weights", x, d, ("weight", "bias"), use.value.buffer, layer)

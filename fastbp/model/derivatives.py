@@ -14,6 +14,7 @@ from fastbp.errors import ConfigError, ShapeError, not_one_of
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import RowPlan, team_sizes
 from fastbp.lowering.update import KEEP, Update
+from fastbp.lowering.user_rows import counts_for
 from fastbp.model.parameters import Parameters, checked
 from fastbp.spec import arrays
 from fastbp.spec.checks import flag, signed, whole
@@ -76,12 +77,13 @@ class Derivatives:
         """
         of = loss_for_outputs(loss, self.graph.splits)
         x, t, top = self.checked(X, y, of, sample_weight)
-        key = "gradients", of, flag("training", training)
+        counts = counts_for(self.graph, x)
+        key = "gradients", of, flag("training", training), counts
         with self.lock:
             plan: Any = self._plans.find(key)
             if plan is None or plan.batch < len(x):
                 update = Update(KEEP, gradients=Block(self._parameters.block.slots, self.dtype))
-                plan = self._plans[key] = self._batch_plan(len(x), of, update, training)
+                plan = self._plans[key] = self._batch_plan(len(x), of, update, training, counts)
             plan.head.data.seed = signed(self.seed)
             plan.number[0] = 0
             plan.refresh(self._parameters.version)

@@ -17,10 +17,12 @@ from fastbp.errors import ConfigError
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import CALL_WORK, ROW_BLOCK, RowPlan, team_sizes
 from fastbp.lowering.update import Update
+from fastbp.lowering.user_rows import counts_for
 from fastbp.model.derivatives import Derivatives
 from fastbp.model.parameters import Parameters, initialise
 from fastbp.spec import arrays
 from fastbp.spec.checks import seed_of
+from fastbp.spec.coded import Coded
 from fastbp.spec.elsewhere import known_words
 from fastbp.spec.graph import Graph, graph_of
 from fastbp.spec.joint_loss import loss_for_outputs
@@ -235,14 +237,17 @@ class Network(Derivatives):
                     except TypeError:
                         pass
         X = self._side_by_side(X)
-        x = self._rows(X)
+        x: Any = arrays.of_coded("X", X, self.inputs, self.dtype) if isinstance(X, Coded) else self._rows(X)
         one = np.ndim(X) == 1
         shape = (self.outputs,) if one else (len(x), self.outputs)
         result = np.empty(shape, self.dtype) if out is None else arrays.output(out, shape, self.dtype)
         apart = result
-        if out is not None and len(x) > ROW_BLOCK and np.may_share_memory(x, out):
+        if out is not None and len(x) > ROW_BLOCK and type(x) is np.ndarray and np.may_share_memory(x, out):
             apart = np.empty_like(out)
         with self.lock:
+            if isinstance(x, Coded):
+                key = "predict", count, counts_for(self.graph, x)
+                plan = self._plans[key] = self._plans.find(key) or self._row_plan("predict", count, key[2])
             plan(x, apart[None] if one else apart, count)
         if apart is not result:
             result[...] = apart
@@ -313,9 +318,10 @@ class Network(Derivatives):
     def evaluate_checked(self, loss: Loss, x: Any, t: Any, top: int, threads: int | None = None) -> float:
         """Loss over the results of `checked`, on at most so many threads."""
         with self.lock:
-            plan = self._plans.find(("evaluate", loss))
+            key = "evaluate", loss, counts_for(self.graph, x)
+            plan = self._plans.find(key)
             if plan is None:
-                plan = self._plans["evaluate", loss] = self._batch_plan(EVALUATION_ROWS, loss, None, False)
+                plan = self._plans[key] = self._batch_plan(EVALUATION_ROWS, loss, None, False, key[2])
             plan.bind(x, t, top)
             batches = min(plan.CALL, max(1, CALL_WORK // max(plan.work, 1)))  # so that Ctrl-C is handled between calls
             size = team_sizes(plan.work, plan.workers)[1] if threads is None else threads
@@ -324,7 +330,7 @@ class Network(Derivatives):
                 ended = plan.steps(batches, 1, size)
             return ended[0]
 
-    def _batch_plan(self, rows: int, loss: Loss, update: Update | None, training: bool) -> BatchPlan:
+    def _batch_plan(self, rows: int, loss: Loss, update: Update | None, training: bool, counts: Any) -> BatchPlan:
         return BatchPlan(
             self.graph,
             self._parameters.block,
@@ -334,10 +340,12 @@ class Network(Derivatives):
             loss=loss,
             update=update,
             training=training,
+            counts=counts,
         )
 
-    def _row_plan(self, kind: str, workers: int = 0) -> RowPlan:
-        return RowPlan(self.graph, self._parameters.block, self._states.block, workers or team.chosen(None), kind)
+    def _row_plan(self, kind: str, workers: int = 0, counts: Any = ()) -> RowPlan:
+        workers = workers or team.chosen(None)
+        return RowPlan(self.graph, self._parameters.block, self._states.block, workers, kind, counts)
 
     def plan(self, kind: str = "predict", **settings: Any) -> Plan:
         """The plan of "predict", "train" and so on, to be printed by its `show`: see `fastbp.model.reading.plan`."""

@@ -14,6 +14,7 @@ from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.text import CONFIGS, read
 from fastbp.data.plan import Seen
 from fastbp.errors import ConfigError, visible
+from fastbp.lowering.user_rows import counts_for
 from fastbp.model.files import load
 from fastbp.runs.subject import subject_of
 from fastbp.spec.graph import INPUT, Graph
@@ -142,4 +143,5 @@ def training_plan(plan: Plan) -> str:
         raise ConfigError("`--plan` needs an optimiser with steps, and `lbfgs` has none")
     subject = subject_of(plan)
     trainer = trainer_of(plan, subject.network(), subject.loss)
-    return str(trainer._plan(min(trainer.batch_size, len(subject.parts["train"].X))))
+    train = subject.parts["train"].X
+    return str(trainer._plan(min(trainer.batch_size, len(train)), counts_for(trainer.net.graph, train)))

@@ -24,6 +24,7 @@ from fastbp.sklearn.layers import graph_for
 from fastbp.sklearn.settings import Settings, seed_of
 from fastbp.sklearn.tables import frame_in, inputs_for
 from fastbp.sklearn.threads import share
+from fastbp.spec.coded import Coded
 from fastbp.spec.layers import Linear
 from fastbp.spec.losses import Loss
 from fastbp.train.held_out import Units
@@ -190,7 +191,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     def _train(self, said: Settings, rows: Rows, held_out: Rows | None, epochs: int, hooks: Any) -> History:
         trainer, outputs, dtype = self._trainer, self.recipe_.outputs, self.network_.dtype
 
-        def ready(some: Rows, part: str) -> tuple[Array, Array]:
+        def ready(some: Rows, part: str) -> tuple[Array | Coded, Array]:
             y = some.y
             if outputs.task == "numbers":
                 y = ((y - outputs.center) / outputs.spread).astype(dtype)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.errors import DataError, DataTypeError, ShapeError, not_one_of, visible
+from fastbp.spec.coded import Coded
 
 
 def read(name: str, value: Any) -> NDArray[Any]:
@@ -112,12 +113,20 @@ def largest(name: str, array: NDArray[Any], original: Any = None) -> int:
     return bits
 
 
-def training_rows(name: str, value: Any, width: int, dtype: np.dtype[Any]) -> tuple[NDArray[Any], int]:
+def training_rows(name: str, value: Any, width: int, dtype: np.dtype[Any]) -> tuple[Any, int]:
     """A matrix to train on: at least one row, all finite; and the bits of its largest magnitude."""
-    array = rows(name, value, width, dtype)
+    array: Any = of_coded(name, value, width, dtype) if isinstance(value, Coded) else rows(name, value, width, dtype)
     if array.shape[0] == 0:
         raise ShapeError(name, "must have at least one row", f"shape `{array.shape}`")
-    return array, largest(name, array, value)
+    return array, largest(name, *((array.narrow,) if isinstance(array, Coded) else (array, value)))
+
+
+def of_coded(name: str, value: Coded, width: int, dtype: np.dtype[Any]) -> Coded:
+    """Rows with codes that stand for `width` columns."""
+    if value.shape[1] != width:
+        raise ShapeError(name, f"must have shape `(rows, {width})`", f"`{value.shape}`")
+    narrow = to_dtype(value.narrow, dtype)
+    return value if narrow is value.narrow else Coded(narrow, value.counts)
 
 
 def labels(name: str, value: Any, count: int, classes: int, dtype: np.dtype[Any]) -> NDArray[np.int64]:
@@ -188,9 +197,9 @@ def weights(name: str, value: Any, count: int) -> NDArray[np.float64]:
     return out
 
 
-def codes(name: str, array: NDArray[Any], column: int, count: int) -> None:
+def codes(name: str, array: NDArray[Any] | Coded, column: int, count: int) -> None:
     """Check that a column holds category codes, whole numbers from 0 to count - 1."""
-    values = array[:, column]
+    values = array.column(column) if isinstance(array, Coded) else array[:, column]
     wrong = ~((values >= 0) & (values < count) & (values == np.floor(values)))
     if wrong.any():
         at = int(np.argmax(wrong))

@@ -27,6 +27,7 @@ from fastbp.model.network import Network
 from fastbp.spec.activations import LogSoftmax, PReLU, Softmax
 from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
 from fastbp.spec.class_losses import CrossEntropy
+from fastbp.spec.coded import Coded
 from fastbp.spec.gates import Add, Affine, Concat, Divide, Mean, Multiply, Reciprocal, Repeat, Slice, Subtract, Sum
 from fastbp.spec.joint_loss import JointLoss
 from fastbp.spec.layers import BatchNorm, Dropout, Embedding, LayerNorm, Linear, RMSNorm, Scale
@@ -134,6 +135,17 @@ def embedding(dtype: str) -> Arrays:
     found = trained(dtype, CrossEntropy(), classes(), layers, adam.AdamW(lr=0.01))
     found += trained(dtype, CrossEntropy(), classes(), layers, adam.Adam(lr=0.01), clip_norm=0.1)
     return [*found, net.vjp(x, numbers(dtype, 7, 3)), net.jvp(x, numbers(dtype, 7, 6))]
+
+
+def codes(dtype: str) -> Arrays:
+    """Rows with codes, which a first Linear multiplies and other networks read in full."""
+    x = numbers(dtype, 7, 4)
+    x[:, 1], x[:, 3] = np.arange(7) % 4, np.arange(7) * 3 % 6
+    rows, found = Coded(x, (0, 3, 0, 5)), []
+    for layers in ([Linear(19), Linear(3)], [Scale(), Linear(3)]):
+        net = chain(dtype, 10, *layers)
+        found += [net.predict(rows), *net.loss_and_gradients(rows, np.arange(7) % 3)[1].values()]
+    return found
 
 
 def last(made: Callable[[], Any]) -> Callable[[str], Arrays]:
@@ -260,7 +272,7 @@ def cases() -> dict[str, Callable[[str], Arrays]]:
     norms = {"layer_norm": LayerNorm, "rms_norm": RMSNorm, "batch_norm": BatchNorm, "scale": Scale}
     found |= {kind: layer(made) for kind, made in norms.items()}
     found["relu behind a norm"] = behind_a_norm
-    found |= {"dropout": layer(lambda: Dropout(0.3)), "embedding": embedding}
+    found |= {"dropout": layer(lambda: Dropout(0.3)), "embedding": embedding, "codes": codes}
     found |= {"softmax": last(Softmax), "log_softmax": last(LogSoftmax)}
     found["probabilities"] = probabilities
     found["plain momentum"] = optimizer_of(lambda: SGD(lr=0.1, momentum=0.9))

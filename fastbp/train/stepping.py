@@ -12,6 +12,7 @@ from fastbp.errors import ConfigError, brief
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import team_sizes
 from fastbp.lowering.update import Update
+from fastbp.lowering.user_rows import counts_for
 from fastbp.model.network import Network
 from fastbp.spec.checks import signed, whole
 from fastbp.spec.losses import Loss
@@ -84,13 +85,13 @@ class Stepping(Snapshots):
                 if plan is not None:
                     plan.set_optimizer(self._update)
 
-    def _plan(self, rows: int) -> BatchPlan:
+    def _plan(self, rows: int, counts: tuple[int, ...] = ()) -> BatchPlan:
         graph, blocks = self.net.graph, (self.net.parameters.block, self.net.states.block)
-        loss, update = self._loss, self._update
-        return BatchPlan(graph, *blocks, self.threads, batch=rows, loss=loss, update=update, training=True)
+        words: Any = {"loss": self._loss, "update": self._update, "training": True, "counts": counts}
+        return BatchPlan(graph, *blocks, self.threads, batch=rows, **words)
 
-    def _new_plan(self, rows: int) -> BatchPlan:
-        plan = self._batch_plan = self._plan(rows)
+    def _new_plan(self, rows: int, counts: tuple[int, ...] = ()) -> BatchPlan:
+        plan = self._batch_plan = self._plan(rows, counts)
         self._pace = Pace(*team_sizes(plan.work, self.threads))
         return plan
 
@@ -191,9 +192,10 @@ class Stepping(Snapshots):
     def _bound(self, x: Any, t: Any, top: int, chosen: Any = None) -> BatchPlan:
         """The plan of batches, reading these arrays, or their chosen rows."""
         plan, rows = self._batch_plan, min(self.batch_size, len(x if chosen is None else chosen))
-        if plan is None or plan.batch < rows:
+        counts = counts_for(self.net.graph, x)
+        if plan is None or plan.batch < rows or plan.counts != counts:
             epoch = plan.place[0] + 1 if plan else 0
-            plan = self._new_plan(rows)
+            plan = self._new_plan(rows, counts)
             plan.head.data.epoch = epoch
         if self._pace.sizes[-1] > 1:
             team.check_fork()  # before a step, not at the first that more threads take

@@ -18,7 +18,7 @@ from fastbp.lowering.registry import OPS
 from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
 from fastbp.train import self_test
 from fastbp.train.catalogue import OPTIMIZERS as KINDS
-from tests.kernels import branch_calls, calls, gate_calls, layer_calls, sweep_calls
+from tests.kernels import branch_calls, calls, coded_calls, gate_calls, layer_calls, sweep_calls
 from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine
 
 SOME = (
@@ -181,6 +181,7 @@ def cases(dtype: str) -> Iterator[Case]:
         gate_calls.cases(dtype, normal),
         layer_calls.cases(dtype, normal),
         sweep_calls.cases(dtype, normal, OPTIMIZERS),
+        coded_calls.cases(dtype, normal, OPTIMIZERS),
     ):
         yield from (Case(*case) for case in found)
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.records import Column
-from tests.kernels import branch_calls, calls, gate_calls
+from fastbp.spec.coded import Coded
+from tests.kernels import branch_calls, calls, coded_calls, gate_calls
 from tests.kernels.harness import Array, Machine, bits
 from tests.kernels.shuffle_twin import (
     NAN,
@@ -135,6 +136,22 @@ def embedding_forward(m: Machine, d: Draw) -> Result:
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         z = cut(np.hstack([x[:, 1:], table[codes]]))
+        return joined(z), twin.magnitude(z)
+
+    return (target.lines(), noted(m)), expected
+
+
+@case("coded_product")
+def coded_product(m: Machine, d: Draw) -> Result:
+    x, codes = d.numbers(width=2), d.rng.integers(0, 4, d.rows)
+    rows = Coded(np.hstack([x[:, :1], codes[:, None].astype(d.dtype), x[:, 1:]]), (0, 3, 0))
+    W, b, full = d.numbers(5, d.width), d.numbers(1, d.width)[0], np.asarray(rows)
+    target = coded_calls.product(m, rows, W, b)
+
+    def expected(twin: Twin) -> tuple[Any, ...]:
+        z = np.broadcast_to(cut(b[None]), cut(np.zeros((d.rows, d.width), d.dtype)).shape)
+        for i in range(5):
+            z = fma(full[:, i][None, :, None], cut(W)[:, i : i + 1], z)
         return joined(z), twin.magnitude(z)
 
     return (target.lines(), noted(m)), expected

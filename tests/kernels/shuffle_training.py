@@ -9,8 +9,19 @@ import numpy as np
 from fastbp.kernels import losses
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.ops import EPILOGUE_RELU
-from fastbp.kernels.records import LOOKING, Learned, Matrix, RowList, Tile, Trained, TrainedNorm, TrainedTable
-from tests.kernels import branch_calls, calls, gate_calls, harness
+from fastbp.kernels.records import (
+    LOOKING,
+    Learned,
+    Matrix,
+    RowList,
+    Tile,
+    Trained,
+    TrainedCodes,
+    TrainedNorm,
+    TrainedTable,
+)
+from fastbp.spec.coded import Coded
+from tests.kernels import branch_calls, calls, coded_calls, gate_calls, harness
 from tests.kernels.harness import Array, Machine
 from tests.kernels.shuffle_rows import exponentials
 from tests.kernels.shuffle_twin import (
@@ -216,7 +227,7 @@ def sweep(m: Machine, kernel: str, ends: list[int], own: Array, rows: int, layer
     update.optimizer, update.gradients = harness.kernel_address("keep_gradients", m.real), gradients.address
     step.group_part, step.checking = 1.0, LOOKING
     m.worker.scratch = m.memory.lines(own.size)
-    task = m.record(Tile, layer=m.address_of(layer), p1=layer.panels)
+    task = m.record(Tile, layer=m.address_of(layer), i1=layer.inputs, p1=layer.panels)
     found = []
     for end in ends:
         step.finite, m.worker.bad_layer = end, 0
@@ -311,6 +322,27 @@ def embedding_rows(m: Machine, d: Draw) -> Result:
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         return bad(twin, limits, cut(sums)), cut(sums)[:, in_batch].reshape(-1, d.in_line)
+
+    return actual, expected
+
+
+@case("coded_weights")
+def coded_weights(m: Machine, d: Draw) -> Result:
+    codes, dy = d.rng.integers(0, 4, d.rows), d.numbers()
+    sums = np.zeros((3, d.width), d.dtype)
+    for code, row in zip(codes, dy, strict=True):
+        if code:
+            sums[code - 1] += row
+    limits = ends(sums)
+    rows, cotangent = Coded(codes[:, None].astype(d.dtype), (3,)), m.given("d", dy)
+    weight, bias = Learned(stride=3 * LINE), Learned(offset=-1)
+    given = {"x": m.given("x", rows.narrow), "d": cotangent, "panels": cotangent.count}
+    layer = m.record(TrainedCodes, weight=weight, bias=bias, inputs=3, **given, **coded_calls.columns(m, rows))
+    own = np.ones((cotangent.count, 3), bool)
+    actual = sweep(m, "coded_weights", limits, own, d.rows, layer)
+
+    def expected(twin: Twin) -> tuple[Any, ...]:
+        return bad(twin, limits, cut(sums)), cut(sums).reshape(-1, d.in_line)
 
     return actual, expected
 

@@ -25,9 +25,27 @@ ROOT = Path(__file__).parents[2]
 # Kernels that do rows r0 to r1; the others count from 0, and a row before the first means nothing to them.
 FROM_A_ROW = (
     *sorted({k for op in OPS.values() if op.family == "elementwise" for k in (op.forward, op.vjp, op.jvp) if k}),
-    *("dropout", "product", "gather", "scatter", "scan_reals", "multiply_forward", "multiply_vjp"),
+    *(
+        "dropout",
+        "product",
+        "coded_product",
+        "gather",
+        "gather_coded",
+        "scatter",
+        "scan_reals",
+        "multiply_forward",
+        "multiply_vjp",
+    ),
     *(*LOSSES, "dot", *PAIRS, *ALONE, "branch_copy", "branch_clear", "branch_row_sum"),
-    *("branch_repeat", "gather_repeated", "unit_rows", "scatter_columns", "join_losses"),
+    *(
+        "coded_product",
+        "gather_coded",
+        "branch_repeat",
+        "gather_repeated",
+        "unit_rows",
+        "scatter_columns",
+        "join_losses",
+    ),
     *(f"gate_{name}" for name in INPUTS),
     *(*ROW_BY_ROW, *COLUMN_BY_COLUMN, "batch_norm_statistics", "batch_norm_sums"),
 )

@@ -14,6 +14,7 @@ from fastbp.kernels.optimizers import RULES
 from fastbp.lowering.check import ops, tasks, watcher
 from fastbp.lowering.check.rows import Rows
 from fastbp.spec.catalogue import LOSSES
+from fastbp.spec.coded import Coded
 from tests.lowering.spoiled import Spoiler, behind_task, move_largest
 from tests.lowering.test_check import WORDS, every_plan
 from tests.train import bits_of_ops
@@ -47,7 +48,20 @@ class Case(NamedTuple):
             net.parameter_vjp(X, np.ones((len(X), net.outputs)))
 
 
+class OfCodes(NamedTuple):
+    """A network that is trained on rows with codes."""
+
+    layers: list
+
+    def run(self):
+        rng = np.random.default_rng(0)
+        x = np.hstack([rng.normal(size=(9, 2)), rng.integers(0, 6, (9, 1))]).astype(np.float32)
+        trainer = fb.Trainer(fb.Network(self.layers, inputs=7), loss="mse", batch_size=5)
+        trainer.fit(Coded(x, (0, 0, 5)), rng.normal(size=(9, 1)), epochs=1)
+
+
 def cases():
+    yield from (OfCodes([fb.Linear(19), fb.Linear(1)]), OfCodes([fb.Scale(), fb.Linear(1)]))
     yield Case([*bits_of_ops.LAYERS["embedding"], fb.Linear(6)], fb.CrossEntropy(), fb.SGD(0.1))
     for number, (_, *case) in enumerate(bits_of_ops.cases()):
         yield Case(*case, words=WORDS[number % len(WORDS)])

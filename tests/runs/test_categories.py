@@ -2,6 +2,8 @@
 
 import csv
 import io
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -132,3 +134,36 @@ def test_auto_decides_for_each_column_and_writes_down_what(tmp_path, monkeypatch
     assert [encode for encode, _ in parts] == ["one_hot", "embedding", "embedding", "one_hot", "embedding"]
     assert [size for encode, size in parts if encode == "embedding"] == [5, 50, 3]
     assert found.graph().parameters()["1.weight"][0] == 8 + 5 + 50 + 40 + 3
+
+
+MEMORY = """
+import resource, sys
+from fastbp.cli.main import main
+
+def train(config, folder):
+    assert main(["train", config, "--run-dir", folder, "-q"]) == 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+before = train("small.yaml", "small")
+print(train("large.yaml", "large") - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems measure memory in other units")
+def test_training_on_thousands_of_categories_takes_less_than_ten_times_the_file(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = 100_000
+    shop, user, x = rng.integers(0, 5_000, rows), rng.integers(0, 20_000, rows), rng.normal(size=(rows, 3))
+    each = zip(shop.tolist(), user.tolist(), *x.T.tolist(), strict=True)
+    lines = [f"shop{a:04},user{b:05},{u:.6f},{v:.6f},{w:.6f},{u + a % 7:.5f}" for a, b, u, v, w in each]
+    for name, count in (("small", 200), ("large", rows)):
+        text = "\n".join(["shop,user,u,v,w,y", *lines[:count]]) + "\n"
+        (tmp_path / f"{name}.csv").write_text(text)
+        (tmp_path / f"{name}.yaml").write_text(
+            f"data: {{path: {name}.csv, target: y, unseen: 1, columns: {{shop: category, user: category}}}}\n"
+            "network: {hidden: [8]}\ntrainer: {epochs: 1}\n"
+        )
+    done = subprocess.run([sys.executable, "-c", MEMORY], cwd=tmp_path, capture_output=True, text=True, check=True)
+    taken, file = int(done.stdout.splitlines()[-1]) * 1024, (tmp_path / "large.csv").stat().st_size
+    assert file < 6_000_000
+    assert taken < 10 * file

@@ -14,13 +14,18 @@ from fastbp.engine import compiler
 from fastbp.engine.plan import Plan
 from fastbp.kernels.flags import TAKES
 from fastbp.kernels.ops import Op
-from fastbp.kernels.records import Task, Tile, Trained, TrainedNorm, TrainedTable
+from fastbp.kernels.records import Task, Tile, Trained, TrainedCodes, TrainedNorm, TrainedTable
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.train import self_test
 
 REAL = "float32"
 # What tiles do, and the layers that they do it to; those of all other kernels are plain.
-LAYERS = {"batch_norm_columns": TrainedNorm, "embedding_rows": TrainedTable, "embedding_update": TrainedTable}
+LAYERS = {
+    "batch_norm_columns": TrainedNorm,
+    "coded_weights": TrainedCodes,
+    "embedding_rows": TrainedTable,
+    "embedding_update": TrainedTable,
+}
 
 
 class Found(NamedTuple):

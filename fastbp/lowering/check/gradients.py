@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fastbp import reference
 from fastbp.engine.memory import view
 from fastbp.kernels.fields import LINE
-from fastbp.lowering.check.values import natural, panels_at, summing
+from fastbp.lowering.check.values import counts_at, natural, panels_at, summing
+from fastbp.spec.coded import Coded
 
 Array = NDArray[Any]
 
@@ -52,6 +53,7 @@ class Tile:
         """What is handed over, in order."""
         return {
             "weights": self._weights,
+            "coded_weights": self._weights,
             "columns": self._columns,
             "prelu_columns": self._columns,
             "batch_norm_columns": self._batch_norm,
@@ -91,7 +93,8 @@ class Tile:
         at = slice(self.i0 - first * self.in_line, self.i1 - first * self.in_line)
         must = size = np.zeros((lines, (self.p1 - self.p0) * self.in_line))
         for use in self.uses:
-            x, d = self._read(use.x, first, last)[:, at], self._read(use.d, self.p0, self.p1)
+            d = self._read(use.d, self.p0, self.p1)
+            x = self._read(use.x, first, last)[:, at] if self.task.name == "weights" else self._of_codes(use)
             must = must + reference.linear_vjp(d, x, np.zeros((1, d.shape[1])))[1]
             size = size + np.abs(x).T @ np.abs(d)
         must, bound = (self._valid(learned, x, self.p0) for x in (must, self._terms() * size))
@@ -102,6 +105,11 @@ class Tile:
             scratch = self.me.scratch + (panel - self.p0) * lines * LINE
             found.append(Gradient(learned, offset, must[:, part], bound[:, part], scratch))
         return found + self._biases(self.me.scratch + (self.p1 - self.p0) * lines * LINE)
+
+    def _of_codes(self, use: Any) -> Array:
+        """The columns of the tile of rows with codes."""
+        narrow = self._read(use.x, 0, -(-use.count // self.in_line))[:, : use.count]
+        return np.asarray(Coded(narrow, counts_at(use)))[:, self.i0 : self.i1]
 
     def _columns(self) -> list[Gradient]:
         learned, found = self.layer.weight, []

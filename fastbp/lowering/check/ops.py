@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from fastbp import reference
 from fastbp.engine.memory import view
+from fastbp.kernels.fields import LINE
 from fastbp.kernels.ops import EPILOGUE_RELU, EPILOGUE_RELU_VJP
 from fastbp.kernels.records import Column
 from fastbp.lowering.check.call import Call
 from fastbp.lowering.check.formulas import formula
-from fastbp.lowering.check.values import Output, natural, panels_at, summing
+from fastbp.lowering.check.values import Output, counts_at, natural, panels_at, summing
 from fastbp.lowering.registry import OPS
+from fastbp.spec.coded import Coded
 
 Array = NDArray[Any]
 Twin = Callable[[Call], list[Output]]
@@ -41,6 +43,23 @@ def twin(*names: str) -> Callable[[Twin], Twin]:
 def gather(call: Call) -> list[Output]:
     width = call.op.width
     return [call.whole(call.user(call.given.a, call.user_rows(), width), 0.0, width)]
+
+
+@twin("gather_coded")
+def gather_coded(call: Call) -> list[Output]:
+    given = call.given
+    must = np.asarray(Coded(call.user(given.a, call.user_rows(), given.count), counts_at(given)))
+    return [call.whole(must, 0.0, must.shape[1])]
+
+
+@twin("coded_product")
+def coded_product(call: Call) -> list[Output]:
+    op = call.op
+    x = np.asarray(Coded(call.read(op.a, op.count), counts_at(op)))
+    W = natural(panels_at(op.b.start, op.b.stride, op.panels, x.shape[1], call.dtype))
+    b = natural(panels_at(op.bias, LINE, op.panels, 1, call.dtype))[0] if op.bias else np.zeros(W.shape[1])
+    must, size = reference.linear_forward(x, W, b), reference.linear_forward(np.abs(x), np.abs(W), np.abs(b))
+    return [call.out(must, (summing(op.count) + 4.0) * call.eps * size)]
 
 
 @twin("gather_repeated")

@@ -24,7 +24,16 @@ from fastbp.lowering.check.values import Output, natural, panels_at, summing
 
 Array = NDArray[Any]
 
-TILES = ("weights", "columns", "prelu_columns", "batch_norm_columns", "embedding_rows", "update", "embedding_update")
+TILES = (
+    "weights",
+    "coded_weights",
+    "columns",
+    "prelu_columns",
+    "batch_norm_columns",
+    "embedding_rows",
+    "update",
+    "embedding_update",
+)
 KEEP, ATTEMPT = "keep_gradients", "attempt"
 AVERAGE, GRADIENTS, STATES = "the running average", "the gradients that wait", "the running statistics"
 Blocks = dict[str, tuple[Array, Array]]  # memory and a copy of it

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastbp.engine.memory import view
 from fastbp.kernels.fields import LINE
+from fastbp.kernels.records import Column
 
 Array = NDArray[Any]
 Place = tuple[int, int]  # row and column
@@ -32,6 +33,13 @@ def panels_at(address: int, stride: int, count: int, rows: int, dtype: Any) -> A
 def natural(panels: Array) -> Array:
     """A copy of rows of panels, padding too, in float64: (rows, lanes)."""
     return np.array(panels.reshape(len(panels), -1), np.float64)
+
+
+def counts_at(record: Any) -> tuple[int, ...]:
+    """What the columns of an op or a layer over rows with codes stand for: see `Coded`."""
+    size = Column.size
+    columns = (Column(view(record.tables + i * size * 8, (size,), np.int64)) for i in range(record.count))
+    return tuple(int(column.rows) for column in columns)
 
 
 def summing(terms: int) -> float:
