@@ -49,6 +49,7 @@ def test_it_writes_several_fits_and_is_pickled_between_them(tmp_path):
 
     board = fb.TensorBoard(tmp_path)
     fit(board)
+    assert pickle.dumps(board) == pickle.dumps(fb.TensorBoard(tmp_path))  # nothing of the fit stays
     board = pickle.loads(pickle.dumps(board))
     fit(board, epochs=5)
     assert {step for tag, step in scalars(tmp_path) if tag == "loss/training"} == {3, 6, 9, 12, 15}
