@@ -200,8 +200,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             names = [str(name) for name in given]
             return Outputs("labels", names, names, np.zeros(len(names)), np.ones(len(names)))
         kind = self.classes_.dtype.kind
-        values = self.classes_.astype(np.float64) if kind in "fiub" else self.classes_.astype(str).astype(object)
-        names = as_texts(Column("y", values, boolean=kind == "b")).tolist()
+        values = self.classes_.astype(np.float64) if kind in "fiu" else self.classes_.astype(str).astype(object)
+        names = as_texts(Column("y", values)).tolist()
         return Outputs("classes", [column_named(y, "target")], names)
 
     def _loss_of(self) -> Loss:
