@@ -100,9 +100,7 @@ def _settings(value: Any) -> dict[str, Any]:
 
 
 def _data(value: Any) -> Any:
-    """An argument of such as JSON data: losses of a joint one, and dicts, whose keys JSON would make text."""
-    if isinstance(value, dict):
-        return {"pairs": [[key, _data(one)] for key, one in value.items()]}
+    """An argument of such as JSON data; those of a joint loss are losses."""
     if isinstance(value, list | tuple):
         return [_data(one) for one in value]
     if isinstance(value, np.ndarray | np.generic):
@@ -120,8 +118,6 @@ def _made(name: str, data: Any) -> Any:
 def _value(data: Any) -> Any:
     if isinstance(data, list):
         return tuple(_value(one) for one in data)
-    if isinstance(data, dict) and "pairs" in data:
-        return {key: _value(one) for key, one in data["pairs"]}
     return _made("loss", data)
 
 
