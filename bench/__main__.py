@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import calls, cases, machine, readme, report, scaling
+from bench import calls, cases, machine, packs, readme, report, scaling
 from bench.check import RefusedError
 from bench.contenders import CONTENDERS
 from bench.remote import WorkerError
@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--scaling", action="store_true", help="instead, train on 1, 2, 4, 8 and 16 threads (with `--rivals`, them too)"
     )
+    options.add_argument("--packs", action="store_true", help="instead, many networks in a pack beside one by one")
     return options
 
 
@@ -90,13 +91,15 @@ def main(arguments: list[str] | None = None, ours: str = OURS) -> int:
     if not any(chosen.values()):
         known = [f"`{case.name}`" for kind in options.tasks for case in MODULES[kind].named([])]
         parser().error(f"`--cases` matches none of {', '.join(known)}")
-    if options.report and (options.cases or options.scaling or set(options.tasks) < set(MODULES)):
-        parser().error("`--report` must be of all cases, without `--cases`, `--tasks` and `--scaling`")
+    if options.report and (options.cases or options.scaling or options.packs or set(options.tasks) < set(MODULES)):
+        parser().error("`--report` must be of all cases, without `--cases`, `--tasks`, `--scaling` and `--packs`")
     if options.report:
         try:
             readme.rewritten(readme.README.read_text(encoding="utf-8"), machine.kind(), "")
         except readme.MarkersError as error:
             parser().error(str(error))
+    if options.packs:
+        return pack(options)
     if options.scaling:
         return scale(options, chosen.get("train", []), ours)
     opponents = {
@@ -184,6 +187,24 @@ def scale(options: argparse.Namespace, chosen: list[cases.Case], ours: str) -> i
         return 1
     if options.json:
         everything = {"header": facts, "scaling": [one.to_json() for one in found]}
+        options.json.write_text(json.dumps(everything, indent=2) + "\n")
+    return 0
+
+
+def pack(options: argparse.Namespace) -> int:
+    """Print the table of packs."""
+    facts, found = machine.facts(options.threads), []
+    print(report.header(facts), end="\n\n")
+    print(packs.head(), flush=True)
+    try:
+        for case in packs.chosen(options.cases):
+            found.append(packs.measure(case, packs.MEMBERS[case.name], options.threads, options.rounds))
+            print(packs.row(found[-1]), flush=True)
+    except RefusedError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    if options.json:
+        everything = {"header": facts, "packs": [one.to_json() for one in found]}
         options.json.write_text(json.dumps(everything, indent=2) + "\n")
     return 0
 

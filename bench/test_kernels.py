@@ -16,7 +16,8 @@ import fastbp as fb
 from fastbp import reference
 from fastbp.engine.blocks import Block
 from fastbp.engine.compiler import kernel_address, sweep
-from fastbp.lowering.batch_plan import BatchPlan, Update
+from fastbp.lowering.batch_plan import BatchPlan
+from fastbp.lowering.update import Update
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.losses import Targets
 

@@ -34,6 +34,7 @@ _HOMES = {
     "fastbp.model.mlp": ["mlp"],
     "fastbp.runs.loading": ["load"],
     "fastbp.train.trainer": ["Trainer"],
+    "fastbp.train.pack": ["Pack"],
     "fastbp.train.history": ["History"],
     "fastbp.train.callbacks": ["Callback", "EarlyStopping", "ReduceLROnPlateau", "TimeBudget"],
     "fastbp.train.lbfgs": ["LBFGS"],
@@ -55,6 +56,8 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = {name: f"fastbp.{name}" for name in ("data", "errors", "reference")} | {"metrics": "fastbp.train.metrics"}
+# What needs a package of an extra: not in `__all__`, so that `from fastbp import *` does not import that.
+_EXTRAS = dict.fromkeys(("MLPClassifier", "MLPRegressor", "sklearn"), "fastbp.sklearn")
 
 
 def _on_shelf(shelf: str) -> dict[str, Any]:
@@ -71,6 +74,9 @@ def _found(name: str) -> Any:
         return getattr(import_module(_HOME[name]), name)
     if name in _ROOMS:
         return import_module(_ROOMS[name])
+    if name in _EXTRAS:
+        home = import_module(_EXTRAS[name])
+        return home if name == "sklearn" else getattr(home, name)
     if name[:1].isupper():  # as classes are called
         for shelf in _SHELVES:
             if name in (classes := _on_shelf(shelf)):
@@ -86,4 +92,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__getattr__("__all__"), "__version__"})
+    return sorted({*__getattr__("__all__"), *_EXTRAS, "__version__"})

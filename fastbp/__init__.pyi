@@ -51,6 +51,8 @@ from fastbp.train.adam import Lion as Lion
 from fastbp.spec.number_losses import LogCosh as LogCosh
 from fastbp.spec.activations import LogSoftmax as LogSoftmax
 from fastbp.spec.number_losses import MAE as MAE
+from fastbp.sklearn import MLPClassifier as MLPClassifier
+from fastbp.sklearn import MLPRegressor as MLPRegressor
 from fastbp.spec.number_losses import MSE as MSE
 from fastbp.spec.gates import Mean as Mean
 from fastbp.spec.activations import Mish as Mish
@@ -62,6 +64,7 @@ from fastbp.train.adam import NAdam as NAdam
 from fastbp.model.network import Network as Network
 from fastbp.train.schedules import OneCycle as OneCycle
 from fastbp.spec.activations import PReLU as PReLU
+from fastbp.train.pack import Pack as Pack
 from fastbp.spec.number_losses import Poisson as Poisson
 from fastbp.train.schedules import Polynomial as Polynomial
 from fastbp.spec.number_losses import Quantile as Quantile
@@ -102,6 +105,7 @@ from fastbp import reference as reference
 from fastbp.autodiff.functions import relu as relu
 from fastbp.train.explain import sensitivity as sensitivity
 from fastbp.autodiff.functions import sigmoid as sigmoid
+from fastbp import sklearn as sklearn
 from fastbp.autodiff.functions import softplus as softplus
 from fastbp.autodiff.functions import tanh as tanh
 from fastbp.autodiff.function import trace as trace

@@ -263,9 +263,12 @@ def stub() -> str:
         "# Written by scripts/docs.py from fastbp/__init__.py; ruff would order it otherwise.",
         "# ruff: noqa: I001",
     ]
-    for name in fb.__all__:
-        if name in fb._ROOMS:
-            home, _, named = fb._ROOMS[name].rpartition(".")
+    for name in sorted({*fb.__all__, *fb._EXTRAS}):
+        room = fb._ROOMS.get(name) or (f"fastbp.{name}" if name == "sklearn" else None)
+        if room is not None:
+            home, _, named = room.rpartition(".")
+        elif name in fb._EXTRAS:
+            home, named = fb._EXTRAS[name], name
         else:
             home, named = fb._HOME.get(name) or getattr(fb, name).__module__, name
         lines.append(f"from {home} import {named} as {name}")

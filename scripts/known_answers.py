@@ -17,7 +17,7 @@ from fastbp.kernels import flags, target
 from fastbp.train import self_test
 
 # They decide what runs, so that without them nothing does, or fill a table that nobody reads.
-NEEDED = {"begin", "begin_batch", "work", "keep_gradients_factors"}
+NEEDED = {"begin", "begin_batch", "work", "gate_groups", "keep_gradients_factors"}
 
 
 @cache

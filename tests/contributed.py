@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -112,6 +114,20 @@ def others() -> None:
     assert [list(map(float, g)) for g in F.gradient(x[2:], y[2:])] == [[0.0, 0.5], [1.0, 0.5]]
 
 
+def checked(dtype: str) -> list[str]:
+    """Train with all of it while every kernel runs beside its twin; the names of the kernels that did."""
+    layers = [fb.Linear(9), fb.HardSwish(), fb.Shift(), fb.Tanh(), fb.Shift(), fb.Linear(3)]
+    net = fb.Network(layers, inputs=4, seed=1, dtype=dtype)
+    with patch.dict(os.environ, FASTBP_PLAN="check"):
+        trainer = fb.Trainer(net, loss="cauchy", optimizer=fb.Signum(**SETTINGS), batch_size=13)
+        trainer.fit(X, T, epochs=2)
+        for product in (net.vjp, net.jvp):
+            product(X, np.ones((60, 3 if product == net.vjp else 4)))
+    plan: Any = trainer._batch_plan
+    assert plan.watcher.thunks
+    return [*{op.name for op in plan.ops.records}, plan.update.kernel]
+
+
 def pages(root: Path) -> dict[str, str]:
     """What scripts/docs.py would write of the copy."""
     spec = importlib.util.spec_from_file_location("docs", root / "scripts" / "docs.py")
@@ -137,6 +153,7 @@ def run(dtype: str, config: str) -> dict[str, Any]:
             LAYERS["other"], "mse", fb.Signum(**SETTINGS), lambda *now: reference.signum(*now, **SETTINGS), dtype
         ),
     }
+    found["watched"] = checked(dtype)
     if dtype == "float64":
         others()
         found |= pages(Path(found["home"])) | {

@@ -43,7 +43,7 @@ def test_every_class_of_the_package_is_on_the_page_or_is_no_op(docs):
     classes = {name for name in fb.__all__ if isinstance(getattr(fb, name), type)}
     classes -= {name for name in classes if issubclass(getattr(fb, name), Exception)}
     assert {name for name in classes if f"`{name}`" not in page} == {
-        *("Callback", "History", "Init", "Network", "Trainer"),
+        *("Callback", "History", "Init", "Network", "Pack", "Trainer"),
     }
 
 
@@ -81,7 +81,7 @@ def test_the_picture_of_the_readme_is_what_is_drawn(docs):
 def test_type_checkers_see_the_public_names(docs):
     assert docs.STUB.read_text(encoding="utf-8") == docs.stub(), "run `python scripts/docs.py`"
     names = re.findall(r"^from [\w.]+ import \w+ as (\w+)$", docs.stub(), re.MULTILINE)
-    assert names == fb.__all__
+    assert names == sorted({*fb.__all__, *fb._EXTRAS})
 
 
 def test_every_key_is_on_the_page_of_configurations(docs):
@@ -121,6 +121,15 @@ def test_the_plan_on_the_page_of_the_architecture_is_what_is_printed(capsys):
     code, shown = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.S).groups()
     exec(code, {})
     assert capsys.readouterr().out == shown
+
+
+def test_programs_of_the_page_of_packs_print_what_stands_below_them(capsys):
+    text = (ROOT / "docs" / "packs.md").read_text(encoding="utf-8")
+    programs = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.S)
+    assert len(programs) == text.count("```python") == 3
+    for program, shown in programs:
+        exec(program, {})
+        assert capsys.readouterr().out == shown
 
 
 def test_the_files_that_the_page_of_the_architecture_names_are_there():

@@ -92,6 +92,14 @@ def test_the_traced_function_prints_what_stands_below_it(capsys):
     assert capsys.readouterr().out == shown
 
 
+def test_the_pack_of_the_readme_prints_what_stands_below_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ((program, shown),) = programs("fb.Pack")
+    exec(compile(program, "README.md", "exec"), {})
+    assert capsys.readouterr().out == shown
+    assert len(fastbp.load("pack.safetensors")) == 4
+
+
 def test_every_program_of_the_readme_is_a_whole_script(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     found = programs("")

@@ -32,7 +32,7 @@ import sys, time
 begun = time.perf_counter()
 import fastbp
 seconds = time.perf_counter() - begun
-print(seconds, *sorted({"numba", "numpy", "llvmlite", "safetensors"} & set(sys.modules)))
+print(seconds, *sorted({"numba", "numpy", "llvmlite", "safetensors", "sklearn"} & set(sys.modules)))
 """
 
 
@@ -232,6 +232,19 @@ def test_the_version_is_that_of_the_project():
     assert (PACKAGE / "py.typed").exists()
 
 
+STAR = """
+import sys
+from fastbp import *
+print("sklearn" in sys.modules, "MLPClassifier" in globals())
+import fastbp
+print("MLPClassifier" in dir(fastbp), "sklearn" in sys.modules, fastbp.MLPClassifier is fastbp.sklearn.MLPClassifier)
+"""
+
+
+def test_estimators_are_there_and_scikit_learn_is_imported_for_nobody_else():
+    assert run(STAR) == ["False", "False", "True", "False", "True"]
+
+
 # Rules that every file keeps: each check returns what breaks it, and has a test in which something does
 
 
@@ -307,6 +320,7 @@ def test_the_check_sees_who_compiles_by_himself(text, found, tmp_path):
 ROOMS = [
     "cli",
     "runs",
+    "sklearn",
     "config",
     "data",
     "train",

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -212,3 +213,13 @@ def test_hooks_run_what_the_check_runs():
     checked = re.findall(r"^(\.venv/bin/python -m .*?) \|\|", (ROOT / "scripts" / "check").read_text(), re.MULTILINE)
     assert [hook["entry"] for hook in hooks] == checked
     assert len(checked) == 3
+
+
+def test_what_runs_on_the_emulated_machine_needs_no_pytest():
+    """Only what trains is there."""
+    text = (ROOT / "scripts" / "verify_arm.py").read_text()
+    imports = re.findall(r"^ +(from tests\S* import \w+)$", text, re.MULTILINE)
+    assert len(imports) == 3
+    code = "\n".join(["import sys", "sys.modules['pytest'] = None", *imports])
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr

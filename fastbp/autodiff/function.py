@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -78,18 +79,22 @@ class Traced:
             dtype = np.dtype(dtype).name
         if not isinstance(dtype, str) or dtype not in ("float64", "float32"):
             raise not_one_of("dtype", dtype, ("float64", "float32"))
-        self.__setstate__({"function": function, "dtype": np.dtype(dtype)})
-
-    def __getstate__(self) -> dict[str, Any]:
-        """State for copies and pickles, without programs."""
-        return {"function": self.function, "dtype": self.dtype}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.function: Callable[..., Any] = state["function"]
-        self.dtype: np.dtype[Any] = state["dtype"]
+        self.function = function
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
         self._traces: Recent[tuple[Shape, ...], Traces] = Recent(SHAPES)
         self._lock = lock("this traced function")
         self._name = ""
+
+    def __reduce__(self) -> Any:
+        from fastbp.autodiff.pickled import parts
+
+        return parts(self)
+
+    def __copy__(self) -> Traced:
+        return Traced(self.function, self.dtype)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Traced:
+        return Traced(copy.deepcopy(self.function, memo), self.dtype)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name

@@ -10,8 +10,10 @@ from collections import Counter
 from typing import Any
 
 from fastbp.autodiff.lower import Lowering
+from fastbp.engine.memory import Arena
 from fastbp.engine.ops import Ops, number_of, numbers_in
 from fastbp.kernels.fields import LINE
+from fastbp.kernels.records import OpGroup
 
 L1_LINES = 384  # of a block of rows, over all buffers of a group: 24 KiB
 PRODUCT_ROWS = 64  # rows of a product that stay in L2
@@ -39,6 +41,8 @@ class Group:
         self.block = min(PRODUCT_ROWS, self.rows) if first.name == "product" else self.rows
         self.used: set[int] = set().union(*map(numbers_in, ops))
         self.count = 0  # of blocks inside
+        self.inside = self.size = 0  # where these are, and the bytes of each
+        self.address = 0  # of the ops, once they are in memory
 
     def take_in(self, inside: set[int], lowered: Ops) -> None:
         """Choose the block size, and give memory for one block to the buffers inside, by liveness."""
@@ -48,14 +52,27 @@ class Group:
         lines = L1_LINES // (len(self.used - inside) + self.count) // self.panels
         self.block = min(self.rows, max(8 if self.flat else 1, lines))
         stride = (self.block | 1) * LINE
-        size = self.panels * stride
-        address = lowered.arena.take(self.count * size) if blocks else 0
+        self.size = self.panels * stride
+        self.inside = lowered.arena.take(self.count * self.size) if blocks else 0
         for op in self.ops:
             for part in (op.a, op.b, op.y, op.c):
                 place = places.get(number_of(part.start))
                 if place is not None:
-                    part.start, part.back = address + blocks.index(place) * size, LINE
+                    part.start, part.back = self.inside + blocks.index(place) * self.size, LINE
                     part.stride = stride if part.stride else 0
+
+    def again(self, arena: Arena) -> list[Any]:
+        """The ops, with other memory for the blocks inside."""
+        moved = arena.take(self.count * self.size) - self.inside
+        found = [op.copy() for op in self.ops]
+        for op in found:
+            for part in (op.a, op.b, op.y, op.c):
+                part.start += moved if part.back else 0
+        return found
+
+    def record(self, ops: int, begin: int = 0, end: int = 0) -> OpGroup:
+        """Some of the rows, or all, as compiled code reads it; `ops` is where its ops are."""
+        return OpGroup(ops=ops, count=len(self.ops), begin=begin, end=end or self.rows, block=self.block)
 
 
 def _is_flat(op: Any, part: Any) -> bool:

@@ -17,7 +17,7 @@ from fastbp.autodiff.graph import GATES, Graph, Node, rows_and_width
 from fastbp.engine.memory import Arena
 from fastbp.engine.ops import Buffer, Ops
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.ops import GateOp, NumberGateOp, Op, ProductOp, RowsOp, TakeOp
+from fastbp.kernels.ops import GateOp, NumberGateOp, Op, OuterOp, ProductOp, RowsOp, SumOp, TakeOp
 
 # Ops that go over the rows of A; all others go over those of C.
 OVER_A = ("scatter", "gate_outer", "gate_sum_all", "gate_sum_rows", "gate_sum_columns", "gate_transpose")
@@ -234,7 +234,7 @@ class Lowering(Ops):
         source, other = self.whole(left.inputs[0] if outer else x), self.whole(y)
         self._values[node.number] = out = self.buffer(node.shape, once)
         if outer:
-            self._op("gate_outer", source, out, GateOp(b=other), once)
+            self._op("gate_outer", source, out, OuterOp(b=other), once)
         else:
             self._op("product", source, out, ProductOp(b=other, **bias), once)
 
@@ -245,8 +245,10 @@ class Lowering(Ops):
         self._op(kernel, source, out, op, once)
 
     def _sum(self, node: Node, once: bool) -> None:
-        kernel = "gate_sum_all" if not node.shape else "gate_sum_rows" if node.note == (0,) else "gate_sum_columns"
-        self._to(kernel, node, once, GateOp())
+        if node.shape and node.note != (0,):
+            self._to("gate_sum_columns", node, once, GateOp())
+        else:
+            self._to("gate_sum_rows" if node.shape else "gate_sum_all", node, once, SumOp())
 
     def _reshape(self, node: Node, once: bool) -> None:
         if not node.shape:

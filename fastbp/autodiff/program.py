@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from fastbp.autodiff.graph import Graph, rows_and_width
 from fastbp.autodiff.groups import Group, grouped, place, scheduled
 from fastbp.autodiff.lower import Lowering
+from fastbp.autodiff.shares import Shares, cut_work, task_of, team_size
+from fastbp.engine import threads as teams
 from fastbp.engine.compiler import sweep
 from fastbp.engine.forks import lock
 from fastbp.engine.memory import Arena, view
-from fastbp.engine.plan import Table
+from fastbp.engine.plan import Table, add_team
 from fastbp.kernels.fields import LINE, WORD
 from fastbp.kernels.ops import Op
-from fastbp.kernels.records import Head, OpGroup, Worker
+from fastbp.kernels.records import GateTask, Head
 
 
 class Program:
@@ -38,13 +40,18 @@ class Program:
         self.arena = Arena()
         lowered = Lowering(graph, inputs, outputs, self.arena)
         self._lock = lock("this traced function")
-        self._run = sweep("run_groups", self.real)
+        self._run = sweep("run_task", self.real)
         self._zero = dtype.type(0)
-        self._me = self._worker()
+        self._head = Table(self.arena, Head, 1)  # by which rows are read in order
+        add_team(self.arena, self._head, 1)
+        self._me = self._head.records[0].team.workers
         first, then = grouped(lowered.once), grouped(scheduled(lowered.ops))
         place([*first, *then], lowered)
         once = self._records(first)
-        self._groups = self._records(then)
+        self._task = self._records(then)
+        self._work = cut_work(then, lowered.in_line)
+        self._groups = then if self._work else []
+        self._shares: Shares | None = None
         records = dict(zip((id(op) for group in then for op in group.ops), self._ops.records, strict=True))
         self._matrices_in = [(records[id(op)].a.words, i) for op, i in lowered.matrices_in]
         self._matrices_out = [(records[id(op)].c.words, i) for op, i in lowered.matrices_out]
@@ -52,15 +59,9 @@ class Program:
         with np.errstate(all="ignore"):
             for buffer, value in lowered.constants:
                 self._write(lowered.at(buffer), buffer.stride, value)
-        self._run(*once, self._me, self._zero)
+        self._run(once, self._me, self._zero)
 
     # Memory.
-
-    def _worker(self) -> int:
-        """A worker for gates and products; its head reads rows in order."""
-        workers = Table(self.arena, Worker, 1)
-        workers.records[0].head = Table(self.arena, Head, 1).address
-        return workers.address
 
     def _write(self, address: int, stride: int, value: NDArray[Any]) -> None:
         """Write a constant; a number into every lane."""
@@ -73,15 +74,15 @@ class Program:
 
     # Records.
 
-    def _records(self, groups: list[Group]) -> tuple[int, int]:
-        """Write groups and their ops; returns address and number of the groups."""
+    def _records(self, groups: list[Group]) -> int:
+        """Write groups and their ops; returns the address of the task that runs them."""
         self._ops = Table.of(self.arena, Op, [op for group in groups for op in group.ops])
-        records, first = [], 0
+        first = 0
         for group in groups:
-            count = len(group.ops)
-            records.append(OpGroup(ops=self._ops.address_of(first), count=count, rows=group.rows, block=group.block))
-            first += count
-        return Table.of(self.arena, OpGroup, records).address, len(groups)
+            group.address = self._ops.address_of(first)
+            first += len(group.ops)
+        task = task_of([group.record(group.address) for group in groups], self.arena, self.real)
+        return Table.of(self.arena, GateTask, [task]).address
 
     # Values in and out.
 
@@ -107,6 +108,16 @@ class Program:
         self._result = (ctypes.c_char * (LINE * max(count, 1))).from_address(lowered.at(lowered.results))
         self._only_numbers_out = count == len(outputs)
 
+    def _go(self) -> None:
+        """Run the program, on several threads where that is worth it."""
+        threads = team_size(self._work)
+        if threads == 1:
+            self._run(self._task, self._me, self._zero)
+            return
+        if self._shares is None:
+            self._shares = Shares(self._groups, self._head, self.arena, self._zero, teams.chosen(None))
+        self._shares.run(threads)
+
     def __call__(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """Takes and returns floats for numbers, and C-contiguous arrays of the graph's dtype."""
         with self._lock:
@@ -116,13 +127,13 @@ class Program:
             else:
                 self._bring(values)
             if self._only_numbers_out:
-                self._run(*self._groups, self._me, self._zero)
+                self._go()
                 return self._unpack(self._result)
             out: list[Any] = [None] * len(self._shapes)
             for word, i in self._matrices_out:
                 out[i] = np.empty(self._shapes[i], self._zero.dtype)
                 word[0] = out[i].ctypes.data
-            self._run(*self._groups, self._me, self._zero)
+            self._go()
             for source, i in self._vectors_out:
                 out[i] = source.reshape(self._shapes[i]).copy()
             for i, number in zip(self._numbers_out, self._unpack(self._result), strict=True):

@@ -54,7 +54,9 @@ def _say(found: Any) -> None:
     say(table(layer_rows(found.layers)))
     say("")
     if found.columns:
-        columns = [[c.name, c.type, "; ".join(filter(None, (c.about, c.scale)))] for c in found.columns[:COLUMNS]]
+        columns = [
+            [c.name, c.type, "; ".join(filter(None, (c.about, c.scale, c.becomes)))] for c in found.columns[:COLUMNS]
+        ]
         say(table([["column", "type", ""], *columns], right=False))
         say(f"... and {len(found.columns) - COLUMNS:,} more\n" if len(found.columns) > COLUMNS else "")
     names = found.targets[:8]

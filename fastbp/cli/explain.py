@@ -36,7 +36,7 @@ def command(
 
     Importance is how much worse the metric gets where the column is shuffled among the rows, ± the standard deviation
     over the shuffles. Sensitivity is the mean |∂ output / ∂ input| over rows and outputs, of inputs as the network gets
-    them, most often scaled to a standard deviation of 1.
+    them, most often scaled to a standard deviation of 1, and of numbers in the units of the table.
     """
     from fastbp.errors import escaped
     from fastbp.runs.explain import explain, refuse_ending, save

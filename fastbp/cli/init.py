@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fastbp.cli.options import Command, no_header_option, refuse_of_texts, tables_by_options
+from fastbp.cli.options import Command, no_header_option, refuse_dialect, tables_by_options
 from fastbp.cli.output import give, say
 from fastbp.writing import whole
 
@@ -30,19 +30,21 @@ from fastbp.writing import whole
 def command(
     data: str, targets: tuple[str, ...], output: str, delimiter: str | None, encoding: str | None, no_header: bool
 ) -> None:
-    """Read DATA, a table, and write a commented configuration to start from."""
+    """Read DATA, a table, and write a commented configuration to start from; says what is not certain."""
     from fastbp.errors import escaped
     from fastbp.runs.starter import starter
 
-    refuse_of_texts([data], delimiter, encoding, no_header)
+    refuse_dialect(delimiter, encoding, no_header, [data])
     with tables_by_options():
-        text = starter(data, targets, delimiter, encoding, not no_header)
-    if output == "-":
-        give(text)
-        return
-    if Path(output).exists():
+        start = starter(data, targets, delimiter, encoding, not no_header)
+    if output != "-" and Path(output).exists():
         raise click.UsageError(f"`--output` must not exist yet, got `{output}`")
+    for doubt in start.doubts:
+        say(f"not certain: {doubt}", err=True)
+    if output == "-":
+        give(start.text)
+        return
     with whole(output) as file:
-        file.write(text.encode())
+        file.write(start.text.encode())
     output = escaped(output)
     say(f"wrote {output}; `fastbp check {output}` checks it, `fastbp train {output}` runs it", err=True)

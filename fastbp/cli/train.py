@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from fastbp.cli.options import Command, above, config_options, json_option, quiet_option, read_config, refuse_beside
+from fastbp.cli.options import (
+    Command,
+    above,
+    config_options,
+    json_option,
+    quiet_option,
+    read_config,
+    refuse_beside,
+    strict_option,
+)
 from fastbp.cli.output import give, print_json, say
 
 
@@ -17,6 +26,7 @@ from fastbp.cli.output import give, print_json, say
 @click.option("--run-dir", metavar="DIR", help="The run's folder; by default a new one below `run.folder`.")
 @click.option("--resume", metavar="RUN", help="Resume this run; `auto` is the newest one.")
 @click.option("--time-limit", metavar="TIME", help="Stop after this time, such as 10m; the run can be resumed.")
+@strict_option
 @click.option("--print-config", is_flag=True, help="Print the configuration with every default and exit.")
 @json_option
 @quiet_option
@@ -28,6 +38,7 @@ def command(
     run_dir: str | None,
     resume: str | None,
     time_limit: str | None,
+    strict: bool,
     print_config: bool,
     as_json: bool,
     quiet: bool,
@@ -65,7 +76,7 @@ def command(
     else:
         text = read_config(config, more, overrides)
     plan = plan_of(text)
-    plan.time_limit = plan.time_limit if limit is None else limit
+    plan.time_limit, plan.strict = plan.time_limit if limit is None else limit, strict
     if print_config:
         from fastbp.runs.subject import resolved_config
 

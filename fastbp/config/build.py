@@ -31,6 +31,7 @@ class Plan:
     places: list[Place]
     hidden: list[Any]
     time_limit: float | None
+    strict: bool = False  # whether categories that training rows do not have are refused in the others
 
 
 def plan_of(text: Text) -> Plan:

@@ -39,6 +39,7 @@ def checked(text: Text) -> Config:
         One sentence with file, line, path, requirement and value.
     """
     _sound(text)
+    _rename(text)
     _known(text)
     try:
         return msgspec.convert(text.data, Config)
@@ -148,6 +149,18 @@ def _at(data: Any, path: Path_) -> Any:
     return data
 
 
+def _rename(text: Text) -> None:
+    """Call `rare`, as configurations in the folders of older runs have it, as it is called now."""
+    data = text.data.get("data")
+    columns = data.get("columns") if isinstance(data, dict) else None
+    each = columns.items() if isinstance(columns, dict) else ()
+    for path, settings in ((("data",), data), *((("data", "columns", name), own) for name, own in each)):
+        if isinstance(settings, dict) and "rare" in settings and "min_frequency" not in settings:
+            settings["min_frequency"] = settings.pop("rare")
+            if (*path, "rare") in text.places:
+                text.places[(*path, "min_frequency")] = text.places.pop((*path, "rare"))
+
+
 def _known(text: Text) -> None:
     """Refuse unknown keys."""
     for name, section in SECTIONS.items():
@@ -167,14 +180,40 @@ def _explained(message: str, text: Text) -> ConfigError:
     what, path = (found[1], path_of(found[2])) if found else (message, ())
     if "..." in path:  # a value of a map, whose key msgspec does not name
         path = path[: path.index("...")]
-        values = _at(text.data, path)
-        path = (*path, next(k for k, v in values.items() if not isinstance(v, int | float) or isinstance(v, bool)))
+        section, name = SECTIONS[dotted(path[:-1])], str(path[-1])
+        key = next(k for k, v in _at(text.data, path).items() if not _is_taken(section, name, {k: v}))
+        path, names, map_ = (*path, key), [] if "float" in what else choices(section, name), None
+    else:
+        found_in = SECTIONS.get(dotted(path[:-1]))
+        names = choices(found_in, str(path[-1])) if found_in is not None else []
+        map_ = _example(found_in, str(path[-1])) if found_in is not None else None
     value = _at(text.data, path)
-    section = SECTIONS.get(dotted(path[:-1]))
-    names = choices(section, str(path[-1])) if section is not None else []
+    if names and map_ is not None:
+        known = must_be(names) if len(names) > 1 else f"must be `{names[0]}`"
+        close = difflib.get_close_matches(str(value).lower(), names, n=1)
+        hint = f"did you mean `{close[0]}`?" if close else None
+        return fail(text, path, f"{known} or a map such as `{map_}`", show(value), hint)
     if names:
         return one_of(text, path, value, names)
     return fail(text, path, f"must {_requirement(what)}", show(value))
+
+
+def _is_taken(section: type, name: str, value: Any) -> bool:
+    """Whether a key may have a value."""
+    try:
+        msgspec.convert({name: value}, section)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _example(section: type, name: str) -> str | None:
+    """A map that a key takes, as it is written."""
+    info: Any = msgspec.inspect.type_info(section)
+    type_ = next(f.type for f in info.fields if f.name == name)
+    said = getattr(type_, "extra_json_schema", None) or {}
+    maps = [", ".join(f"{key}: {value}" for key, value in one.items()) for one in said.get("examples", ())]
+    return f"{{{maps[0]}}}" if maps else None
 
 
 def _requirement(what: str) -> str:

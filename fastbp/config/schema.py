@@ -15,12 +15,13 @@ Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Seed = Annotated[int, Meta(ge=0)]
+TargetTransform = Literal["none", "log", "log1p", "sqrt", "quantile"]
 Named = Any  # a name, or a map with `name` and settings
 
 
-def about(text: str) -> Meta:
-    """A key's description."""
-    return Meta(description=text)
+def about(text: str, *examples: Any) -> Meta:
+    """A key's description, and examples of maps that it takes."""
+    return Meta(description=text, examples=list(examples) or None)
 
 
 class Section(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=False):
@@ -73,8 +74,8 @@ class Data(Section):
         dict[str, Any],
         about(
             "Column -> type, by default inferred: `number`, `category`, `date`, `words`, `ignore`, `target`, `weight`;"
-            " or a map with `type`, `scale`, `missing`, `value`, `indicator`, `encode`, `rare`, `size`, `unit`,"
-            " `order`."
+            " or a map with `type`, `scale`, `missing`, `value`, `indicator`, `encode`, `min_frequency`, `size`,"
+            " `unit`, `order`."
         ),
     ] = field(default_factory=dict)
     scale: Annotated[
@@ -87,16 +88,27 @@ class Data(Section):
     ] = "mean"
     indicator: Annotated[bool, about("Whether columns with missing numbers get an indicator column.")] = False
     encode: Annotated[
-        Literal["one_hot", "embedding"], about("Encoding of categories: one column each, or a learned table.")
+        Literal["auto", "one_hot", "embedding"],
+        about("Encoding of categories: one column each, or a learned table; `auto`: a table for more than 8."),
     ] = "one_hot"
     embed_std: Annotated[
         Positive,
         about("Standard deviation of the first numbers of tables made by `encode: embedding`."),
     ] = 0.03
-    rare: Annotated[Whole, about("Categories seen less often than this in training count as unseen.")] = 1
+    min_frequency: Annotated[
+        Whole, about("Categories of fewer training rows than this are one, to which categories go that are new later.")
+    ] = 1
     scale_target: Annotated[
         bool, about("Whether numbers to predict are standardised; predictions are scaled back.")
     ] = True
+    target_transform: Annotated[
+        TargetTransform | dict[str, TargetTransform],
+        about(
+            "What numbers to predict become before they are scaled, or target -> that, where there are several;"
+            " predictions and metrics are in the units of the table.",
+            {"price": "log"},
+        ),
+    ] = "none"
     delimiter: Annotated[
         Annotated[str, Meta(min_length=1, max_length=1)] | None,
         about("Field delimiter of .csv files; by default found out: comma, semicolon, tab or bar."),
@@ -181,7 +193,8 @@ class Trainer(Section):
         Literal["balanced"] | dict[str, NotNegative] | None,
         about(
             "Weights of the training rows by their class, times their own: `balanced`, where all classes count the"
-            " same, or class -> number, 1 for the others. Losses and metrics that are reported are without them."
+            " same, or class -> number, 1 for the others. Losses and metrics that are reported are without them.",
+            {"yes": 2},
         ),
     ] = None
     optimizer: Annotated[Named, about("Optimiser.")] = "adam"

@@ -1,12 +1,15 @@
 """Columns of categories.
 
-A category is one-hot encoded over the values seen in training, all zeros for others; or, for an embedding, it becomes a
-code: 0 for unseen and missing values, then 1, 2, ... What is the same value is said in `unseen.py`.
+A value becomes a code: 0 if it is missing, then 1, 2, ... for those that training saw, and one more for all that it saw
+seldom, if there are such. Values that it did not see have the code of these, or 0 if there are none. One-hot, a code c
+is a 1 in column c - 1, and 0 all zeros; for an embedding it is a row of a table. `unseen.py` says what is the same.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -15,60 +18,73 @@ from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
 from fastbp.data.stored import Stored
-from fastbp.data.unseen import Keys, Unseen
+from fastbp.data.unseen import Keys, Unseen, by_value
+from fastbp.errors import DataWarning, visible
 
 Array = NDArray[Any]
 ENCODINGS = ("one_hot", "embedding")
+ASKED = ("auto", *ENCODINGS)
+FEW = 8  # categories that `auto` encodes one-hot
+MANY = 0.1  # one-hot columns a training row, above which they are said
 
 
 @dataclass
 class Category:
-    """Encoding of one column of categories: "one_hot", or "embedding" with rows of `size`.
+    """Encoding of one column of categories: "one_hot", or "embedding" with rows of `size`; "auto" until it is fitted.
 
     Attributes
     ----------
     values : list of str
-        Those seen at least `rare` times in training.
+        Those of at least `min_frequency` training rows.
+    rare : list of str
+        The others that training saw, which are one category; of older versions none, as they were like unseen ones.
     unseen : float, or None
-        The share of new rows of the same table whose value is not among these: of training rows that are the only one
-        with their value, or one of `rare` at most. None: an older version trained.
+        The share of new rows of the same table whose value is among neither: of training rows that are the only one
+        with their value. None: an older version trained.
     """
 
     name: str
     encode: str
-    rare: int = 1
+    min_frequency: int = 1
     size: int | None = None
     values: list[str] = field(default_factory=list)
+    rare: list[str] = field(default_factory=list)
     unseen: float | None = None
 
     def fit(self, frame: Frame) -> None:
         texts = [value for value in frame.texts(self.name).tolist() if value is not None]
-        written = Counter(texts)
-        key = Keys(written)
-        seen: Counter[str] = Counter()
-        for value, count in written.items():
-            seen[key(value)] += count
-        self.values = sorted(value for value, count in seen.items() if count >= self.rare)
-        self.unseen = sum(count for count in seen.values() if count <= self.rare) / max(1, len(frame))
+        seen = by_value(Counter(texts))
+        self.values = sorted(value for value, count in seen.items() if count >= self.min_frequency)
+        self.rare = sorted(value for value, count in seen.items() if count < self.min_frequency)
+        self.unseen = sum(count == 1 for count in seen.values()) / max(1, len(frame))
+        if self.encode == "auto":
+            self.encode = "one_hot" if self.count <= FEW else "embedding"
         if self.size is None:
-            self.size = min(50, (len(self.values) + 2) // 2)
+            self.size = min(50, (self.count + 2) // 2)
+
+    @property
+    def count(self) -> int:
+        """Number of categories."""
+        return len(self.values) + bool(self.rare)
 
     @property
     def width(self) -> int:
         """Number of columns it becomes."""
-        return len(self.values) if self.encode == "one_hot" else 1
+        return self.count if self.encode == "one_hot" else 1
 
     def apply(self, frame: Frame, out: Array) -> Unseen | None:
         """Write its encoded columns; what was not seen in training is counted."""
-        key = Keys(self.values)
+        key = Keys([*self.values, *self.rare])
         place: dict[str, int] = {}
         for i, value in enumerate(self.values):
             place.setdefault(key(value), i + 1)
+        for value in self.rare:
+            place.setdefault(key(value), self.count)
         texts = frame.texts(self.name).tolist()
         code = {value: 0 if value is None else place.get(key(value), -1) for value in set(texts)}
         codes = np.array([code[value] for value in texts], np.int64)
         new = np.flatnonzero(codes < 0)
-        codes[new] = 0
+        codes[new] = self.count if self.rare else 0
         if self.encode == "embedding":
             out[:, 0] = codes
         else:
@@ -85,9 +101,37 @@ class Category:
 
     @classmethod
     def from_data(cls, data: Stored) -> Category:
-        """From the result of `to_data`, as stored in a file; older ones have no `unseen`."""
-        found = data.keys("kind", *(f.name for f in fields(cls)), absent={"unseen": None})
+        """From the result of `to_data`, as stored in a file.
+
+        Older ones have no `unseen`, or the least frequency as `rare`, and no rare category.
+        """
+        found = data.keys("kind", *(f.name for f in fields(cls)), absent={"unseen": None, "min_frequency": None})
         encode = found["encode"].one_of(ENCODINGS)
         size = None if found["size"].value is None and encode == "one_hot" else found["size"].whole()
         unseen = None if found["unseen"].value is None else found["unseen"].share()
-        return cls(found["name"].text(), encode, found["rare"].whole(), size, found["values"].texts(), unseen)
+        old = found["min_frequency"].value is None
+        frequency = found["rare" if old else "min_frequency"].whole()
+        values, rare = found["values"].texts(), [] if old else found["rare"].texts()
+        both = next((i for i, value in enumerate(rare) if value in {*values}), None)
+        if both is not None:
+            raise found["rare"].items()[both].fail(f"be none of `{found['values'].where}`")
+        return cls(found["name"].text(), encode, frequency, size, values, rare, unseen)
+
+
+def say_many(origin: str, rows: int, counts: Mapping[str, int]) -> None:
+    """Say that one-hot categories, `counts` of each column, are many for so many training rows."""
+    total, long = (
+        sum(counts.values()),
+        sorted((name for name in counts if counts[name] > FEW), key=lambda n: -counts[n]),
+    )
+    if not long or total <= MANY * rows:
+        return
+    shown = ", ".join(f"`{visible(name)}` {counts[name]:,}" for name in long[:5]) + ", ..." * (len(long) > 5)
+    warnings.warn(
+        DataWarning(
+            f"{origin}: categories make {total:,} one-hot columns for {rows:,} training rows: {shown}",
+            "`encode: embedding`, or `auto`, learns a table for each instead, `min_frequency` joins rare ones, and type"
+            " `ignore` leaves a column out",
+        ),
+        stacklevel=3,
+    )

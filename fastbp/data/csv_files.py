@@ -238,6 +238,17 @@ def _too_many(name: str, line: int, most: int) -> DataError:
     return DataError(f"{name}:{line}: rows must fit into the {most >> 20} MiB that a file may take, got more")
 
 
+def _broken(error: str) -> str:
+    """What a row of CSV must have, by what Python's reader says of it."""
+    if "end of data" in error:
+        return "a quote that is opened must be closed before the file ends"
+    if "field limit" in error:
+        return f"a field must have at most {csv.field_size_limit():,} characters, got more; is a quote not closed?"
+    if "expected after" in error:
+        return "a closing quote must stand at the end of its field (a quote inside is written twice)"
+    return f"must be valid CSV ({error})"
+
+
 def _records(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
     """(line where it begins, fields) of each row that is not blank; a lone "" is a row of one empty field."""
     while True:
@@ -247,8 +258,6 @@ def _records(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            ends = "unexpected end" in str(error)
-            hint = "a quote that opens there is never closed" if ends else "a quote within quotes is written twice"
-            raise DataError(f"{name}:{line}: must be valid CSV ({error})", hint=hint) from None
+            raise DataError(f"{name}:{line}: {_broken(str(error))}") from None
         if record and (len(record) > 1 or not record[0].isspace()):
             yield line, record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,8 +90,8 @@ class Frame:
             raise missing_column(self, name)
         return self.columns[name]
 
-    def numbers(self, name: str) -> Array:
-        """A column as numbers, NaN where missing."""
+    def numbers(self, name: str, target: bool = False) -> Array:
+        """A column as numbers, NaN where missing; `target` says for messages that it is to be predicted."""
         column = self.column(name)
         if column.values.dtype.kind == "M":
             raise DataError(f"{self.origin}: column `{visible(name)}` must be numbers, got dates")
@@ -99,12 +100,22 @@ class Frame:
         out, bad = as_numbers(column.values)
         if bad >= 0:
             value = visible(column.values[bad])
-            raise DataError(f"{self.place(bad)}column `{visible(name)}` must be a number, got `{value}`")
+            must = f"{self.place(bad)}column `{visible(name)}` must be a number, got `{value}`"
+            raise DataError(must, hint=_hint_of_missing(column.values[bad], target))
         return out
 
     def texts(self, name: str) -> Array:
         """A column as texts, None where missing; whole numbers have no point, booleans are `True` and `False`."""
         return as_texts(self.column(name))
+
+
+def _hint_of_missing(text: str, target: bool) -> str | None:
+    """What to do if a text among numbers says that there is none; one with digits is rather a typing error."""
+    if any(c.isdigit() for c in text):
+        return None
+    listed = json.dumps([visible(text)], ensure_ascii=False)
+    dropped = ", and `data.missing_target: drop` leaves out rows without a target" if target else ""
+    return f"if that is a missing number, `data.missing_texts: {listed}` has it read so in training{dropped}"
 
 
 def missing_column(frame: Frame, name: str) -> DataError:

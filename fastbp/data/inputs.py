@@ -47,7 +47,7 @@ class Inputs:
         for part in self.parts:
             if isinstance(part, Category) and part.encode == "embedding":
                 assert part.size is not None
-                out[at] = (len(part.values) + 1, part.size)
+                out[at] = (part.count + 1, part.size)
             at += part.width
         return out
 

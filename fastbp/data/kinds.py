@@ -28,6 +28,7 @@ from fastbp.data.codes import are_codes
 from fastbp.data.frame import Column, Frame, is_number
 from fastbp.data.moments import are_moments, order_of, unclear
 from fastbp.data.rows import styled
+from fastbp.data.unseen import by_value
 from fastbp.errors import visible
 
 Array = NDArray[Any]
@@ -115,6 +116,7 @@ def _of_texts(there: list[str], rows: int) -> Kind:
         first, last = next(iter(counts)), next(reversed(counts))
         about = f"dates, such as {visible(first)}" + (f" and {visible(last)}" if last != first else "") + gone
         return Kind("date", about, order, None if order else unclear(counts))
+    counts = by_value(counts)
     some = sorted(counts)[:4]
     shown = ", ".join(map(visible, some)) + ", ..." * (len(counts) > 4)
     listed = f"{len(counts):,} value{'s' * (len(counts) > 1)}: {shown}" + gone

@@ -139,8 +139,7 @@ class Numbers:
                 first, self.center[i], last = (_quantile(ordered, q) for q in (0.25, 0.5, 0.75))
                 self.spread[i] = last - first if last > first else (ordered[-1] - ordered[0]) / 2.0
             else:
-                parts = np.linspace(0.0, 1.0, min(QUANTILES, len(ordered)))
-                knots.append([_quantile(ordered, q) for q in parts])
+                knots.append(knots_of(ordered))
         if knots:
             self.knots = np.array(knots).T
 
@@ -200,20 +199,11 @@ class Numbers:
             return x
         c = (x - self.center) / self.spread
         for i, column in enumerate(np.flatnonzero(self._columns("quantile"))):
-            c[:, column] = self._levels(x[:, column], self.knots[:, i])
+            c[:, column] = np.interp(x[:, column], *levels_of(self.knots[:, i]))
         if self.scale == "robust":
             c = np.clip(c, -1e100, 1e100)  # so that its square is finite
             c /= np.sqrt(1.0 + np.square(c / 3.0))
         return np.asarray(c)
-
-    @staticmethod
-    def _levels(x: Array, knots: Array) -> Array:
-        if knots[0] == knots[-1]:
-            return np.zeros(len(x))
-        # Equal knots are merged, with the mean of their values.
-        unique, where = np.unique(knots, return_inverse=True)
-        levels = np.bincount(where, weights=_normal(len(knots))) / np.bincount(where)
-        return np.asarray(np.interp(x, unique, levels))
 
     def to_data(self) -> dict[str, Any]:
         out: dict[str, Any] = {"name": self.name, "scale": self.scale, "missing": self.missing, "value": self.value}
@@ -309,6 +299,22 @@ def _stored_scale(data: Stored, width: int) -> str | list[str]:
     if len(found) != width or len(set(found)) < 2:
         raise data.fail(f"be a name, or different ones for {width} columns")
     return found
+
+
+def knots_of(ordered: Array) -> Array:
+    """Up to 1000 quantiles of sorted numbers."""
+    return np.array([_quantile(ordered, q) for q in np.linspace(0.0, 1.0, min(QUANTILES, len(ordered)))])
+
+
+def levels_of(knots: Array) -> tuple[Array, Array]:
+    """Different quantiles, and for each the number of a normal distribution below which as many rows lie.
+
+    Equal quantiles are one, with the mean of their numbers; if all are equal, it is 0.
+    """
+    if knots[0] == knots[-1]:
+        return knots[:1], np.zeros(1)
+    unique, where = np.unique(knots, return_inverse=True)
+    return unique, np.bincount(where, weights=_normal(len(knots))) / np.bincount(where)
 
 
 def _quantile(ordered: Array, q: float) -> float:

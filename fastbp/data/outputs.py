@@ -1,4 +1,7 @@
-"""Targets: from columns to numbers and back."""
+"""Targets: from columns to numbers and back.
+
+A number y to predict becomes (f(y) - center) / spread, with f its transform; `back` is the way back.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
 from fastbp.data.stored import Stored
+from fastbp.data.transforms import Transform
+from fastbp.data.unseen import Keys
 from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
@@ -27,6 +32,10 @@ class Outputs:
         Of the classes, the labels, or the columns of numbers.
     columns : list of str
         Target columns; empty where targets are arrays.
+    center, spread : array
+        Mean and deviation of each column of numbers, transformed; 0 and 1 where it is not scaled.
+    transforms : list of Transform
+        Of each column of numbers; empty for other tasks.
     """
 
     task: str
@@ -34,13 +43,15 @@ class Outputs:
     names: list[str] = field(default_factory=list)
     center: Array = field(default_factory=lambda: np.zeros(0))
     spread: Array = field(default_factory=lambda: np.ones(0))
+    transforms: list[Transform] = field(default_factory=list)
 
     def fit(self, frame: Frame, scaled: bool) -> None:
         """Fit the classes, or the scale of numbers."""
         if self.task == "classes":
             values = frame.texts(self.columns[0])
             self._all_there(values, frame, self.columns[0])
-            self.names = _ordered(set(values.tolist()))
+            written = set(values.tolist())
+            self.names = _ordered(set(map(Keys(written), written)))
             if len(self.names) < 2:
                 raise DataError(
                     f"{frame.origin}: target `{visible(self.columns[0])}` must have at least two classes,"
@@ -49,20 +60,22 @@ class Outputs:
             return
         self.names = list(self.columns)
         self.center, self.spread = np.zeros(len(self.names)), np.ones(len(self.names))
-        for i, name in enumerate(self.columns):
-            values = frame.numbers(name)
-            self._all_there(values, frame, name)
-            if self.task == "numbers" and scaled:
-                self.center[i], self.spread[i] = _scale(values, frame, name)
+        values = self.values(frame)
+        if self.task != "numbers":
+            return
+        self.transforms = self.transforms or [Transform() for _ in self.columns]
+        for i, (name, transform) in enumerate(zip(self.columns, self.transforms, strict=True)):
+            transform.check(values[:, i], frame, name)
+            transform.fit(values[:, i])
+            if scaled:
+                self.center[i], self.spread[i] = _scale(transform.forward(values[:, i]), frame, name)
 
     @staticmethod
     def _all_there(values: Array, frame: Frame, name: str) -> None:
         gone = np.array([v is None or v != v for v in values.tolist()], bool)
         if gone.any():
-            raise DataError(
-                f"{frame.place(int(np.argmax(gone)))}target `{visible(name)}` must have a value",
-                hint="`data.missing_target: drop` leaves out rows without one",
-            )
+            must = f"{frame.place(int(np.argmax(gone)))}target `{visible(name)}` must have a value"
+            raise DataError(must, hint="`data.missing_target: drop` leaves out rows without one")
         if values.dtype.kind == "f" and np.isinf(values).any():
             row = int(np.argmax(np.isinf(values)))
             raise DataError(f"{frame.place(row)}target `{visible(name)}` must be finite, got `{values[row]}`")
@@ -73,8 +86,8 @@ class Outputs:
             name = self.columns[0]
             values = frame.texts(name)
             self._all_there(values, frame, name)
-            place = {value: i for i, value in enumerate(self.names)}
-            out = np.array([place.get(value, -1) for value in values.tolist()], np.int64)
+            code = self._codes(set(values.tolist()))
+            out = np.array([code[value] for value in values.tolist()], np.int64)
             if (out < 0).any():
                 row = int(np.argmax(out < 0))
                 raise DataError(
@@ -82,38 +95,80 @@ class Outputs:
                     f" got `{visible(values[row])}`"
                 )
             return out
+        values = self.values(frame)
         parts = []
         for i, name in enumerate(self.columns):
-            values = frame.numbers(name)
-            self._all_there(values, frame, name)
-            if self.task == "labels" and not np.isin(values, (0.0, 1.0)).all():
-                row = int(np.argmin(np.isin(values, (0.0, 1.0))))
-                raise DataError(f"{frame.place(row)}label `{visible(name)}` must be 0 or 1, got `{values[row]:g}`")
-            parts.append((values - self.center[i]) / self.spread[i])
+            column = values[:, i]
+            if self.task == "labels" and not np.isin(column, (0.0, 1.0)).all():
+                row = int(np.argmin(np.isin(column, (0.0, 1.0))))
+                raise DataError(f"{frame.place(row)}label `{visible(name)}` must be 0 or 1, got `{column[row]:g}`")
+            if self.task == "numbers":
+                self.transforms[i].check(column, frame, name)
+                column = self.transforms[i].forward(column)
+            parts.append((column - self.center[i]) / self.spread[i])
         return np.ascontiguousarray(np.stack(parts, axis=1).astype(dtype))
+
+    def _codes(self, written: set[str]) -> dict[str, int]:
+        """The class of each text, or -1; models of older versions have names that are equal by value."""
+        key, exact = Keys(self.names), {name: i for i, name in enumerate(self.names)}
+        same: dict[str, int] = {}
+        for i, name in enumerate(self.names):
+            same.setdefault(key(name), i)
+        return {value: exact.get(value, same.get(key(value), -1)) for value in written}
+
+    def values(self, frame: Frame) -> Array:
+        """Labels, or numbers in the units of the table, as float64, shape (rows, columns)."""
+        parts = []
+        for name in self.columns:
+            parts.append(frame.numbers(name, target=True))
+            self._all_there(parts[-1], frame, name)
+        return np.stack(parts, axis=1).astype(np.float64)
 
     @property
     def width(self) -> int:
         """Outputs of the network."""
         return len(self.names)
 
+    @property
+    def transformed(self) -> bool:
+        """Whether a target has a transform."""
+        return any(transform.name != "none" for transform in self.transforms)
+
     def unscaled(self, numbers: Array) -> Array:
         """Predicted numbers in the units of the table; float64 where float32 would round a large centre."""
-        if self.task != "numbers" or not (self.center.any() or (self.spread != 1.0).any()):
+        if self.task != "numbers" or not (self.transformed or self.center.any() or (self.spread != 1.0).any()):
             return numbers
         with np.errstate(over="ignore"):  # overflow to infinity is fine here
             found = numbers.astype(np.float64) * self.spread + self.center
+            if self.transformed:
+                return self._each("back", found)
             near = (np.abs(self.center) <= 100.0 * self.spread).all()
             return np.asarray(found.astype(numbers.dtype) if near else found)
 
+    def back(self, outputs: Array) -> Array:
+        """The same in float64, of all outputs of a network: behind the numbers some losses have others, which stay."""
+        width = len(self.columns)
+        numbers = self._each("back", outputs[:, :width] * self.spread + self.center)
+        return np.hstack([numbers, outputs[:, width:]])
+
+    def slopes(self, numbers: Array) -> Array:
+        """Derivatives of `unscaled`: what a change of each output by 1 is in the units of the table."""
+        return self._each("slope", numbers.astype(np.float64) * self.spread + self.center) * self.spread
+
+    def _each(self, way: str, columns: Array) -> Array:
+        """A method of the transforms, of all columns."""
+        pairs = zip(self.transforms, columns.T, strict=True)
+        return np.stack([getattr(transform, way)(column) for transform, column in pairs], axis=1)
+
     def to_data(self) -> dict[str, Any]:
         out: dict[str, Any] = {"task": self.task, "columns": self.columns, "names": self.names}
-        return {**out, "center": self.center.tolist(), "spread": self.spread.tolist()}
+        out |= {"center": self.center.tolist(), "spread": self.spread.tolist()}
+        return out | ({"transforms": [one.to_data() for one in self.transforms]} if self.transformed else {})
 
     @classmethod
     def from_data(cls, data: Stored) -> Outputs:
-        """From the result of `to_data`, as stored in a file."""
-        found = data.keys(*(f.name for f in fields(cls)))
+        """From the result of `to_data`, as stored in a file; there are no `transforms` where no target has one."""
+        found = data.keys(*(f.name for f in fields(cls)), absent={"transforms": None})
         task = found["task"].one_of(TASKS)
         columns, names = found["columns"].texts(), found["names"].texts()
         if not columns or (task == "classes" and len(columns) > 1):
@@ -123,7 +178,13 @@ class Outputs:
         if task != "classes" and names != columns:
             raise found["names"].fail("be those of `outputs.columns`")
         count = 0 if task == "classes" else len(names)
-        return cls(task, columns, names, found["center"].numbers(count), found["spread"].positive(count))
+        transforms = [Transform() for _ in columns] if task == "numbers" else []
+        if found["transforms"].value is not None:
+            said = found["transforms"].items()
+            if len(said) != len(transforms):
+                raise found["transforms"].fail(f"have {len(transforms)} transform{'s' * (len(transforms) != 1)}")
+            transforms = [Transform.from_data(one) for one in said]
+        return cls(task, columns, names, found["center"].numbers(count), found["spread"].positive(count), transforms)
 
 
 def _ordered(names: set[str]) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.data.categories import ENCODINGS, Category
+from fastbp.data.categories import ASKED as ENCODINGS
+from fastbp.data.categories import Category
 from fastbp.data.dates import MISSING as DATE_FILLS
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Frame, missing_column
@@ -28,7 +29,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "unit": UNITS,
     "order": ORDERS,
 }
-KEYS = (*CHOICES, "indicator", "value", "size", "rare")
+KEYS = (*CHOICES, "indicator", "value", "size", "min_frequency")
 OWN = {  # the keys of some types, beside `type`
     "date": ("unit", "order", "scale", "missing", "indicator"),
     "words": ("size",),
@@ -48,7 +49,7 @@ def column_settings(name: str, value: Any) -> dict[str, Any]:
         elif key == "indicator":
             if not isinstance(setting, bool):
                 raise ConfigError(f"{where}.indicator", "must be `true` or `false`", f"`{setting}`")
-        elif key in ("value", "size", "rare"):
+        elif key in ("value", "size", "min_frequency"):
             number = isinstance(setting, int | float) and not isinstance(setting, bool) and np.isfinite(setting)
             if key == "value" and not number:
                 raise ConfigError(f"{where}.value", "must be a finite number", f"`{setting}`")
@@ -77,13 +78,22 @@ def _fitting(where: str, given: Mapping[str, Any]) -> None:
 class Seen:
     """A column of the table, its type, and its values or the reason in a few words, unless it seems another.
 
-    `scale` is what `auto` chose for it.
+    `scale` is what `auto` chose for it, `encode` how its categories are encoded, and `width` how many numbers the
+    network gets for it.
     """
 
     name: str
     type: str
     about: str = ""
     scale: str = ""
+    encode: str = ""
+    width: int = 0
+
+    @property
+    def becomes(self) -> str:
+        """How categories are encoded, in words."""
+        what = {"one_hot": "one-hot, {} column", "embedding": "embedding, {} number"}.get(self.encode, "")
+        return what.format(f"{self.width:,}") + "s" * (self.encode != "" and self.width != 1)
 
 
 def column_plan(train: Frame, data: Any, targets: Sequence[str], whole: Frame) -> tuple[Inputs, str | None, list[Seen]]:
@@ -133,7 +143,8 @@ def _part(one: Seen, own: Mapping[str, Any], data: Any, whole: Frame, kind: Kind
         return Words(name, int(own.get("size", SIZE)))
     if one.type == "category":
         size = int(own["size"]) if "size" in own else None
-        return Category(name, own.get("encode", data.encode), int(own.get("rare", data.rare)), size)
+        frequency = int(own.get("min_frequency", data.min_frequency))
+        return Category(name, own.get("encode", data.encode), frequency, size)
     missing = missing if missing in DATE_FILLS else "mean"
     unit = own.get("unit")
     order = own.get("order") or _order(whole, name, unit, kind)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastbp.data import _PARTS as DIGITS
 from fastbp.data import digits
+from fastbp.data.categories import Category, say_many
 from fastbp.data.dates import Dates
 from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame, missing_column
@@ -24,7 +25,9 @@ from fastbp.data.recipe import Recipe
 from fastbp.data.rows import say_styles, with_targets
 from fastbp.data.splits import PARTS, split
 from fastbp.data.synthetic import SYNTHETIC
-from fastbp.errors import ConfigError, DataError, visible
+from fastbp.data.transforms import Transform
+from fastbp.data.unseen import Keys
+from fastbp.errors import ConfigError, DataError, not_one_of, visible
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.losses import Loss
 
@@ -34,11 +37,22 @@ LOSS_OF = {"classes": "cross_entropy", "labels": "binary_cross_entropy", "number
 
 @dataclass
 class Part:
-    """One split of the rows, ready for the network."""
+    """One split of the rows, ready for the network.
+
+    Attributes
+    ----------
+    X, y : array
+        Inputs of the network, and targets as its loss takes them.
+    weight : array or None
+        The weight of each row.
+    numbers : array or None
+        Targets in the units of the table, where they are numbers.
+    """
 
     X: Array
     y: Array
     weight: Array | None = None
+    numbers: Array | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -53,26 +67,49 @@ class Prepared:
     seen: list[Seen]
 
 
-def prepare(data: Any, seed: int, dtype: Any, loss: Any = None) -> Prepared:
-    """Read, split, fit and apply as in the section `data`; `loss` is None where the task decides."""
+def prepare(data: Any, seed: int, dtype: Any, loss: Any = None, strict: bool = False) -> Prepared:
+    """Read, split, fit and apply as in the section `data`.
+
+    Parameters
+    ----------
+    data : Data
+    seed : int
+    dtype
+    loss : Loss, optional
+        By default the task decides.
+    strict : bool
+        Whether categories that the training rows do not have are refused in the others, rather than said.
+    """
     frames, columns, task, whole = _frames(data, seed)
     train = frames["train"]
     loss = loss_of(LOSS_OF[task]) if loss is None else loss
     _fits(task, loss, columns)
-    outputs = Outputs(task, columns)
+    outputs = Outputs(task, columns, transforms=_transforms(data.target_transform, task, loss, columns))
     outputs.fit(train, data.scale_target and loss.scaled)
     inputs, weight, seen = column_plan(train, data, columns, whole)
     undecided = {part.name: part for part in inputs.parts if _numbers(part).scale == "auto"}
     inputs.fit(train)
-    seen = [replace(one, scale=_chosen(undecided[one.name])) if one.name in undecided else one for one in seen]
+    fitted = {part.name: part for part in inputs.parts}
+    seen = [_seen(one, fitted[one.name], one.name in undecided) if one.name in fitted else one for one in seen]
+    say_many(train.origin, len(train), {one.name: one.width for one in seen if one.encode == "one_hot"})
     say_styles(train, [*columns, weight, *(part.name for part in inputs.parts)])
     recipe = Recipe(inputs, outputs, loss.named, weight, Raw.of(data, train.columns.values()))
-    return Prepared({name: part_of(recipe, frame, dtype, name) for name, frame in frames.items()}, recipe, seen)
+    parts = {name: part_of(recipe, frame, dtype, name, strict) for name, frame in frames.items()}
+    return Prepared(parts, recipe, seen)
 
 
 def _numbers(part: Encoding) -> Numbers:
     """The numbers of an encoding, without columns where it has none."""
     return part if isinstance(part, Numbers) else part.numbers if isinstance(part, Dates) else Numbers(None, "none", "")
+
+
+def _seen(one: Seen, part: Encoding, undecided: bool) -> Seen:
+    """What a column is, with what was fitted to it."""
+    scale = _chosen(part) if undecided else ""
+    if not isinstance(part, Category):
+        return replace(one, scale=scale, width=part.width)
+    assert part.size is not None
+    return replace(one, encode=part.encode, width=part.width if part.encode == "one_hot" else part.size)
 
 
 def _chosen(part: Encoding) -> str:
@@ -96,7 +133,9 @@ def part_of(recipe: Recipe, frame: Frame, dtype: Any, name: str = "", strict: bo
             raise DataError(
                 f"{frame.place(row)}weight `{visible(recipe.weight)}` must be finite and at least 0, got {found}"
             )
-    return Part(recipe.matrix(frame, np.dtype(dtype), name, strict), recipe.outputs.targets(frame, dtype), weight)
+    outputs = recipe.outputs
+    numbers = outputs.values(frame) if outputs.task == "numbers" else None
+    return Part(recipe.matrix(frame, np.dtype(dtype), name, strict), outputs.targets(frame, dtype), weight, numbers)
 
 
 def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
@@ -108,6 +147,23 @@ def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
             f"`{visible(str(loss.named))}`",
             hint="set `data.task` if the kind of target was inferred wrongly",
         )
+
+
+def _transforms(said: str | dict[str, str], task: str, loss: Loss, columns: Sequence[str]) -> list[Transform]:
+    """The transform of each target; refuses those that do not fit the targets."""
+    where = "data.target_transform"
+    named = said if isinstance(said, dict) else dict.fromkeys(columns, said)
+    for name in named:
+        if name not in columns:
+            raise not_one_of(where, name, columns)
+    given = next((name for name in named.values() if name != "none"), None)
+    if given is not None and task != "numbers":
+        hint = "`data.task: numbers` has numbers predicted as such" if task == "classes" else None
+        raise ConfigError(where, f"must be `none` where targets are {task}", f"`{given}`", hint)
+    if given is not None and not loss.scaled:
+        must = f"must be `none` with loss `{visible(str(loss.named))}`, which takes numbers as they are"
+        raise ConfigError(where, must, f"`{given}`")
+    return [Transform(named.get(name, "none")) for name in columns] if task == "numbers" else []
 
 
 def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str, Frame]:
@@ -250,5 +306,8 @@ def divided(
 
 
 def as_text_array(frame: Frame, name: str) -> Array:
-    """A column as an array of strings that NumPy can sort."""
-    return np.array(["" if v is None else v for v in frame.texts(name).tolist()])
+    """A column as an array of strings that NumPy can sort; equal values are equal strings."""
+    texts = ["" if v is None else v for v in frame.texts(name).tolist()]
+    key = Keys(texts)
+    said = {text: key(text) for text in set(texts)}
+    return np.array([said[text] for text in texts])

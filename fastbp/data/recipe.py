@@ -45,8 +45,7 @@ class Recipe:
         """
         unseen: list[Unseen] = []
         found = self.inputs.matrix(frame, dtype, unseen)
-        if part != "train":  # where only rare values count as unseen
-            told(unseen, frame.origin + (f", {part} rows" if part else ""), self.raw.unseen, strict)
+        told(unseen, frame.origin + (f", {part} rows" if part else ""), self.raw.unseen, strict)
         return found
 
     def predictions(self, raw: Array, probabilities: bool = False) -> dict[str, Array]:
@@ -72,11 +71,18 @@ class Recipe:
                 }
             return found
         loss = facts_of(self.loss)
-        numbers, deviations = outputs.unscaled(loss.predicted(raw)), loss.deviations(raw)
+        middle, deviations = loss.predicted(raw), loss.deviations(raw)
+        numbers = outputs.unscaled(middle)
         found = {name: numbers[:, i] for i, name in enumerate(outputs.names)}
-        if deviations is not None:
-            spread = deviations.astype(numbers.dtype) * outputs.spread.astype(numbers.dtype)
-            found |= {f"{name} deviation": spread[:, i] for i, name in enumerate(outputs.names)}
+        if deviations is None:
+            return found
+        spread = deviations.astype(numbers.dtype) * outputs.spread.astype(numbers.dtype)
+        low, high = (outputs.unscaled(middle + sign * deviations) for sign in (-1, 1))
+        for i, (name, transform) in enumerate(zip(outputs.names, outputs.transforms, strict=True)):
+            if transform.name == "none":
+                found[f"{name} deviation"] = spread[:, i]
+            else:  # what is even about the middle is not in the units of the table
+                found |= {f"{name} low": low[:, i], f"{name} high": high[:, i]}
         return found
 
     def to_data(self) -> dict[str, Any]:

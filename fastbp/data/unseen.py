@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -46,6 +47,21 @@ class Keys:
             return str(int(value.partition(".")[0]))
         number = float(value)
         return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+
+
+def by_value(counts: Counter[str]) -> Counter[str]:
+    """How often each value is there, by how often each text is.
+
+    Examples
+    --------
+    >>> by_value(Counter({"250.0": 2, "250.00": 1, "1e2": 1}))
+    Counter({'250': 3, '100': 1})
+    """
+    key = Keys(counts)
+    found: Counter[str] = Counter()
+    for text, count in counts.items():
+        found[key(text)] += count
+    return found
 
 
 @dataclass

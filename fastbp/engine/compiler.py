@@ -26,9 +26,10 @@ _COMPILED: list[str] = []
 _LOADED: dict[tuple[str, str, str], Any] = {}
 _ORIGINS: dict[str, str] = {}  # name -> "shipped", "cached" or "compiled"
 ENTRIES = (
-    *("invoke", "run_serial", "run_parallel", "predict_rows", "product_rows", "step_batch", "step_batch_labels"),
-    *("run_groups", "fma_chains", "hand_over"),
+    *("invoke", "run_serial", "run_parallel", "run_many", "predict_rows", "product_rows"),
+    *("step_batch", "step_batch_labels", "run_task", "fma_chains", "hand_over"),
 )
+REGIONS = "run_parallel", "run_many"  # entries that are parallel regions
 
 
 def computes(name: str) -> bool:
@@ -72,7 +73,7 @@ def _lowered(name: str, real: str) -> tuple[Any, str]:
     from fastbp.sweeps import entries
 
     if name in ENTRIES:
-        options = {"parallel": name == "run_parallel", **OPTIONS}
+        options = {"parallel": name in REGIONS, **OPTIONS}
         return target.lower(getattr(entries, name), entries.signature(name, real), options, for_python=True)
     return target.lower(_kernels()[name], signature(name, real), OPTIONS, for_python=False)
 
@@ -177,7 +178,7 @@ def sweep(name: str, real: str) -> Any:
 
         return target.callable_at(address, getattr(entries, name), entries.signature(name, real))
 
-    if name == "run_parallel":
+    if name in REGIONS:
         from numba.np.ufunc.parallel import _launch_threads
 
         try:

@@ -15,6 +15,7 @@ from fastbp.engine import threads as teams
 from fastbp.engine.blocks import Block
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.memory import Arena, view
+from fastbp.errors import ConfigTypeError
 from fastbp.kernels.fields import LINE, LINE_WORDS, WORD, Record
 from fastbp.kernels.ops import Op
 from fastbp.kernels.records import ROW_PHASE, SHADOW_BYTES, TILE_INPUTS, TILE_PANELS, Head, Phase, Trained, Worker
@@ -40,6 +41,25 @@ class Table:
 
     def address_of(self, index: int) -> int:
         return self.address + index * self.size
+
+
+def add_team(arena: Arena, table: Table, workers: int, magnitudes: int = 0) -> list[Any]:
+    """Add to the head in a table a block and a ticket for each worker; returns the blocks, with so many magnitudes."""
+    size = -(-max(Worker.magnitudes.offset + magnitudes, Worker.size) // LINE_WORDS) * LINE
+    first = arena.take(workers * size)
+    team = table.records[0].team
+    team.threads, team.workers, team.worker_bytes = 1, first, size
+    team.tickets = arena.take(workers * LINE)
+    blocks: list[Any] = [Worker(view(first + i * size, (Worker.size,), np.int64)) for i in range(workers)]
+    for worker in blocks:
+        worker.head = table.address
+    return blocks
+
+
+def connect(head: Any, real: str) -> None:
+    """Give a head the kernels that its threads run."""
+    team = head.team
+    team.begin, team.begin_batch, team.work = (kernel_address(name, real) for name in ("begin", "begin_batch", "work"))
 
 
 class Plan:
@@ -69,6 +89,9 @@ class Plan:
         self.names: dict[int, str] = {}
         self.tasks: list[Table] = []
         self.watcher: Any = None  # lets every op run beside its twin: see `lowering.check`
+
+    def __reduce__(self) -> Any:
+        raise ConfigTypeError("a plan cannot be pickled or copied, since it holds addresses in this process's memory")
 
     def __str__(self) -> str:
         from fastbp.engine.show import Printer
@@ -106,14 +129,12 @@ class Plan:
             self.layers.records[last[id(layer)]].more = self.layers.address_of(index)
             last[id(layer)] = index
         self._add_workers(numbers)
-        head, team = self.head, self.head.team
+        head = self.head
         head.magnitudes, head.data.repeats = numbers, 1
         head.phases, head.phase_count = self.phases.address, len(phases)
         head.ops, head.op_count = self.ops.address, len(ops)
         head.layers, head.layer_count = self.layers.address, len(layers) + len(more)
-        team.begin, team.begin_batch, team.work = (
-            kernel_address(name, self.real) for name in ("begin", "begin_batch", "work")
-        )
+        connect(head, self.real)
         single = self.parameters.dtype.itemsize == 4
         head.step.limit = 1e37 if single else 1e300
         head.step.finite = 0x7F800000 if single else 0x7FF0000000000000
@@ -122,24 +143,17 @@ class Plan:
     def entry(self, name: str) -> Any:
         """A compiled entry that runs this plan."""
         found = sweep(name, self.real)
-        return found if self.watcher is None else self.watcher.around(found)
+        return found if self.watcher is None else self.watcher.around(name, found)
 
     def _add_workers(self, numbers: int) -> None:
-        """Add a block and a ticket for each worker."""
+        """Add a team, with memory for what its layers need."""
         layers = self.layers.records
-        size = -(-(Worker.magnitudes.offset + numbers) // LINE_WORDS) * LINE
-        first = self.arena.take(self.workers * size)
         # A worker's scratch holds a tile of weights with its biases, or two lines for every panel of a layer.
         widest = max((layer.panels for layer in layers), default=0)
         tile = max(TILE_INPUTS * TILE_PANELS + TILE_PANELS, 2 * widest) * LINE
-        for i in range(self.workers):
-            worker = Worker(view(first + i * size, (Worker.size,), np.int64))
-            worker.head = self.head_address
+        for worker in add_team(self.arena, self._table, self.workers, numbers):
             worker.scratch = self.arena.take(tile) if layers else 0
             worker.shadow = self.arena.take(SHADOW_BYTES) if layers else 0
-        team = self.head.team
-        team.threads, team.workers, team.worker_bytes = 1, first, size
-        team.tickets = self.arena.take(self.workers * LINE)
 
     def refresh(self, version: int) -> None:
         """Renew transposed weights and bounds if parameters were written since this plan last ran."""

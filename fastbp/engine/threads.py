@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fastbp.engine.forks import CODE
 from fastbp.errors import ConfigError, ConfigTypeError, ForkError, brief, whole_number
@@ -34,9 +36,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def is_forked() -> bool:
+    """Whether the thread pool did not survive a fork."""
+    return _state["forked"]
+
+
 def check_fork() -> None:
     """Raise if the thread pool did not survive a fork."""
-    if _state["forked"]:
+    if is_forked():
         raise ForkError(
             "this process was forked after fastbp had started its threads, so its kernels run on one thread only here",
             hint='take `threads=1`, or start workers with multiprocessing.get_context("spawn") or "forkserver"',
@@ -152,23 +159,43 @@ def run(head: int, zero: Any, threads: int, real: str) -> None:
     if threads == 1:
         sweep("run_serial", real)(head, zero)
         return
+    _region("run_parallel", real, threads, head, zero)
+
+
+def run_many(heads: Sequence[int], zero: Any, threads: int, real: str) -> None:
+    """Run the plans at these addresses, each on one thread, at most so many at once."""
+    from fastbp.engine.compiler import sweep
+
+    threads = min(threads, len(heads))
+    if threads < 2:
+        for head in heads:
+            sweep("run_serial", real)(head, zero)
+        return
+    addresses, ticket = np.array(heads, np.int64), np.zeros(1, np.int64)
+    _region("run_many", real, threads, addresses.ctypes.data, len(heads), ticket.ctypes.data, threads, zero)
+
+
+def _region(name: str, real: str, threads: int, *arguments: Any) -> None:
+    """Call an entry that is a parallel region of so many threads."""
+    from fastbp.engine.compiler import sweep
+
     check_fork()
     if not _state["launched"]:
         with CODE:  # no fork while threads are being launched
             _state["regions"] = True
-            sweep("run_parallel", real)
+            sweep(name, real)
             _state["launched"] = True
     numba: Any = import_module("numba")
-    entry = sweep("run_parallel", real)
+    entry = sweep(name, real)
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     try:
         if not _state["layer"]:
             with _entry:
-                entry(head, zero)  # the first region chooses the layer
+                entry(*arguments)  # the first region chooses the layer
                 _state["layer"] = True
         else:
             with _layer_lock():
-                entry(head, zero)
+                entry(*arguments)
     finally:
         numba.set_num_threads(before)

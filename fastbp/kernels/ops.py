@@ -221,6 +221,25 @@ class NumberGateOp(GateOp):
     in_place = True
 
 
+class SumOp(Op):
+    """A sum of rows."""
+
+    whole_columns = True
+
+    a = Part(Operand, "the rows", per_panel=True)
+    c = Part(Operand, "their sum", per_panel=True)
+
+
+class OuterOp(Op):
+    """Aᵀ B."""
+
+    whole_columns = True
+
+    a = Part(Operand, "rows of as many numbers as C has rows")
+    b = Part(Operand, "the same rows", per_panel=True)
+    c = Part(Operand, "the result", per_panel=True)
+
+
 class TakeOp(GateOp):
     """Part of a matrix, taken or placed."""
 

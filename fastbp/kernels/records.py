@@ -68,6 +68,7 @@ class DataSet(Record):
     order = Word("address of the shuffled order, one uint32 a row; 0 takes the rows as they come")
     index = Word("address of this batch's row numbers in `order`; 0 takes the rows as they come")
     shuffle = Word("1: shuffle before each epoch")
+    chosen = Word("address of the rows that are shuffled, one uint32 each; 0: all, as they are numbered")
     seed = Word("seed of shuffles and dropout's masks")
     epoch = Word("how many are done")
     weights = RealsAt("ω of each row; 0: every one is 1")
@@ -284,8 +285,16 @@ class OpGroup(Record):
 
     ops = Link("Op", "the first")
     count = Word("how many")
-    rows = Word("rows in all")
+    begin = Word("the first row")
+    end = Word("the one behind the last")
     block = Word("rows of a block")
+
+
+class GateTask(Task):
+    """Groups of a traced function, one after another."""
+
+    groups = Link("OpGroup", "the first")
+    count = Word("how many")
 
 
 # --- layers, as the weight sweep sees them ---------------------------------------------------------------------------

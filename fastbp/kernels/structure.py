@@ -21,7 +21,7 @@ from __future__ import annotations
 from fastbp.kernels.flags import kernel
 from fastbp.kernels.lines import add, line_of, note_magnitude, total
 from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, load, put_real, store
-from fastbp.kernels.ops import GateOp, TakeOp
+from fastbp.kernels.ops import GateOp, OuterOp, SumOp, TakeOp
 from fastbp.kernels.tile import TILE_N
 from fastbp.kernels.vector import LINE
 from fastbp.kernels.weights import DEPTH, reduce_panels, transpose_block
@@ -44,7 +44,7 @@ def gate_repeat(op, me, r0, r1, z):
             store(op.c.start + panel * op.c.stride + r * LINE, line)
 
 
-@kernel(GateOp)
+@kernel(SumOp)
 def gate_sum_rows(op, me, r0, r1, z):
     """One line a panel: the sum of rows r0 to r1."""
     for panel in range(op.panels):
@@ -68,7 +68,7 @@ def gate_sum_columns(op, me, r0, r1, z):
         put_real(op.c.start + r // in_line * op.c.stride + r % in_line * bytes_of(z), total(out))
 
 
-@kernel(GateOp)
+@kernel(SumOp)
 def gate_sum_all(op, me, r0, r1, z):
     """One line: the sum of all numbers of rows r0 to r1 in every lane."""
     in_line = LINE // bytes_of(z)
@@ -145,14 +145,16 @@ def gate_place(op, me, r0, r1, z):
             store(op.c.start + panel * op.c.stride + r * LINE, load(source + r * op.b.row, z))
     begin, jump = op.column_begin, op.column_jump
     for i in range(op.part_rows):
-        target = op.c.start + (op.row_begin + i * op.row_jump) * LINE
-        for j in range(op.part_width):
-            column = begin + j * jump
-            number = get_real(op.a.start + j // in_line * op.a.stride + i * LINE + j % in_line * item, z)
-            put_real(target + column // in_line * op.c.stride + column % in_line * item, number)
+        row = op.row_begin + i * op.row_jump
+        if r0 <= row and row < r1:
+            target = op.c.start + row * LINE
+            for j in range(op.part_width):
+                column = begin + j * jump
+                number = get_real(op.a.start + j // in_line * op.a.stride + i * LINE + j % in_line * item, z)
+                put_real(target + column // in_line * op.c.stride + column % in_line * item, number)
 
 
-@kernel(GateOp)
+@kernel(OuterOp)
 def gate_outer(op, me, r0, r1, z):
     """C = Aᵀ B over rows r0 = 0 to r1: `width` rows of `panels` panels."""
     a, a_stride = op.a.start, op.a.stride

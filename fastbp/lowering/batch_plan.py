@@ -1,9 +1,9 @@
-"""Plans over the batches of a data set, and the update of parameters."""
+"""Plans over the batches of a data set."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from fastbp.engine.blocks import Block
 from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import view
 from fastbp.engine.plan import Plan, Table
-from fastbp.errors import CheckpointError, DataError
+from fastbp.errors import CheckpointError, DataError, DivergedError
 from fastbp.kernels.fields import LINE, WORD
 from fastbp.kernels.ops import JoinOp, LossOp
 from fastbp.kernels.optimizers import RULES
@@ -33,60 +33,18 @@ from fastbp.kernels.records import (
     TrainedNorm,
 )
 from fastbp.lowering import check
-from fastbp.lowering.buffers import Buffer, Treatment, Way
+from fastbp.lowering.buffers import Buffer, Way
 from fastbp.lowering.divergence import error_of, guard, keep_states
 from fastbp.lowering.gate_rules import added, times
 from fastbp.lowering.phases import moments_of, row_phases, weight_tiles
 from fastbp.lowering.plans import work_of
 from fastbp.lowering.rule import Use
+from fastbp.lowering.update import KEEP, Update
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
 from fastbp.spec.losses import Loss, Targets
 from fastbp.sweeps.entries import DIVERGED, USED
 
-
-@dataclass(frozen=True)
-class Update:
-    """How gradients are used: an optimiser's kernel and what it needs.
-
-    Attributes
-    ----------
-    kernel : str
-        Name of the kernel that updates lines.
-    settings : mapping
-        Fields of the kernel's record of settings.
-    moments : blocks
-        What the kernel keeps for each parameter.
-    gradients : Block, optional
-        Buffer of gradients, if they are kept: for the user, a norm, a penalty, or accumulation.
-    average : Block, optional
-        A running average of the parameters, with decay `average_keep`.
-    clip_value, clip_norm : float
-        Limits; 0 where there are none.
-    accumulate : int
-        Batches of a step.
-    treatment : mapping, optional
-        Which parameters are trained, and the factors of their learning rate and weight decay.
-    """
-
-    kernel: str
-    settings: Mapping[str, float] = field(default_factory=dict)
-    moments: tuple[Block, ...] = ()
-    gradients: Block | None = None
-    average: Block | None = None
-    average_keep: float = 0.0
-    clip_value: float = 0.0
-    clip_norm: float = 0.0
-    accumulate: int = 1
-    treatment: Treatment | None = None
-
-    @property
-    def only_keeps(self) -> bool:
-        """Whether gradients are only kept, without an update."""
-        return self.kernel == KEEP
-
-
-KEEP = "keep_gradients"
 # Where a plan stands in its data, by the names that checkpoints use: in the head's `data` and `step`.
 PLACE = {
     "epoch": ("data", "epoch"),
@@ -131,7 +89,7 @@ class BatchPlan(Plan):
         self._states = states
         self.batch = batch
         self.loss_spec = loss
-        self.update = update
+        self.update = update or Update(KEEP)
         lowering = Lowering(
             graph,
             parameters,
@@ -181,7 +139,7 @@ class BatchPlan(Plan):
         self.rates = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
         self._epoch_losses = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
         step.rates, step.losses = self.rates.ctypes.data, self._epoch_losses.ctypes.data
-        self._set_up_update(update or Update(KEEP))
+        self._set_up_update(self.update)
         self._order = np.zeros(0, np.uint32)
         self._data: Any = None
         self.work = work_of(graph, batch)
@@ -289,20 +247,23 @@ class BatchPlan(Plan):
 
     def set_optimizer(self, update: Update) -> None:
         """Take the settings of an optimiser; its kernel and moments stay."""
-        record = self.head.update
+        self.update, record = update, self.head.update
         RULES[update.kernel].settings(record.settings.view(np.int64), **update.settings)
         record.running_at = 0  # state carried from step to step belongs to the old settings
         record.now.parameters = np.inf
 
-    def bind(self, x: Any, y: Targets, top: int, *, shuffled: bool = False) -> None:
+    def bind(
+        self, x: Any, y: Targets, top: int, *, shuffled: bool = False, chosen: NDArray[np.uint32] | None = None
+    ) -> None:
         """Read batches from these arrays, which are as kernels read them; `top` is the largest magnitude in x, as bits.
 
-        With shuffled data of the same number of rows, the current epoch continues.
+        Only the `chosen` rows, if they are given. With shuffled data of the same number of rows, the current epoch
+        continues.
         """
         if len(x) >= 2**32:
             raise DataError("X", "must have fewer than 2**32 rows", f"`{len(x)}`")
         data = self.head.data
-        self._data = x, y  # kept alive while the plan has their addresses
+        self._data = x, y, chosen  # kept alive while the plan has their addresses
         self.ops.records[0].a.start = x.ctypes.data
         for op, part in zip(self._loss_ops, y.parts or (y,), strict=True):
             loss = self.ops.records[op]
@@ -314,12 +275,14 @@ class BatchPlan(Plan):
         data.weights = y.weights.ctypes.data if y.weights is not None else 0
         data.normalisers = y.normalisers.ctypes.data if y.normalisers is not None else 0
         data.largest = top
-        if not (shuffled and len(x) == len(self._order)):
+        rows = len(x) if chosen is None else len(chosen)
+        if not (shuffled and rows == len(self._order)):
             self.new_epoch()
             if shuffled:
-                self._order = np.zeros(len(x), np.uint32)
-        data.total, data.shuffle = len(x), shuffled
-        data.order = self._order.ctypes.data if shuffled else 0
+                self._order = np.zeros(rows, np.uint32)
+        data.total, data.shuffle = rows, shuffled
+        data.chosen = 0 if chosen is None else chosen.ctypes.data
+        data.order = self._order.ctypes.data if shuffled else data.chosen
 
     def new_epoch(self) -> None:
         """Abandon a begun epoch: the next batch is the first of another."""
@@ -331,15 +294,22 @@ class BatchPlan(Plan):
 
     def steps(self, count: int, epochs: int, threads: int) -> list[float]:
         """Do up to `count` steps, ending after `epochs` epochs; return the mean losses of the epochs that ended."""
-        step = self.head.step
-        step.left, step.epochs = count, epochs
         threads = min(threads, self.workers)
+        self.prepare(count, epochs)
         if self.tasks:
             for phase in self._split_phases:
                 self.phases.records[phase].split = self._splits if threads == self.workers else 0
         self.run(threads)
         self._check()
-        return [float(v) for v in self._epoch_losses[: step.ended]]
+        return self.ended()
+
+    def prepare(self, count: int, epochs: int) -> None:
+        """Let the next run do up to `count` steps, ending after `epochs` epochs."""
+        self.head.step.left, self.head.step.epochs = count, epochs
+
+    def ended(self) -> list[float]:
+        """The mean losses of the epochs that ended in the last run."""
+        return [float(v) for v in self._epoch_losses[: self.head.step.ended]]
 
     def step(self, x: Any, y: Any, rate: float, step: int, seed: int) -> bool:
         """One step on these rows, checked and done in one call of compiled code, on the calling thread.
@@ -347,7 +317,7 @@ class BatchPlan(Plan):
         Only for losses whose rows have equal weights. Returns False, having done nothing, if the arrays need conversion
         or hold invalid values.
         """
-        self._data = x, y
+        self._data = x, y, None
         try:
             status = self._step_entry(self.head_address, x, y, rate, step, seed, self.zero)
         except TypeError:
@@ -395,6 +365,10 @@ class BatchPlan(Plan):
         total, weight = step.epoch_loss, step.epoch_weight
         return float(total if step.summed else total / weight if weight else 0.0)
 
+    def error(self) -> DivergedError | None:
+        """What ended the last run before its steps were done."""
+        return error_of(self.head, self.graph, self.parameters, self.loss)
+
     def _check(self) -> None:
-        if error := error_of(self.head, self.graph, self.parameters, self.loss):
+        if error := self.error():
             raise error

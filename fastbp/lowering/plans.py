@@ -148,7 +148,11 @@ class RowPlan(Plan):
             raise TypeError("results must be writeable")
         if other is not None:
             self.ops.records[self._second].a.start = other.ctypes.data
+        self.point(x, y)
+        self.run(min(threads, -(-rows * repeats // ROW_BLOCK)))
+
+    def point(self, x: Any, y: Any) -> None:
+        """Let the next run go from these rows to those; C-contiguous arrays of the plan's dtype."""
         self.ops.records[0].a.start = x.ctypes.data
         self.ops.records[-1].c.start = y.ctypes.data
-        self.head.data.rows = rows * repeats
-        self.run(min(threads, -(-rows * repeats // ROW_BLOCK)))
+        self.head.data.rows = len(x) * self.repeats

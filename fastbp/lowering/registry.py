@@ -230,6 +230,7 @@ PLUMBING = (
     "begin",  # the sweeps themselves
     "begin_batch",
     "work",
+    "gate_groups",
     "gather",  # between users' rows and panels
     "scatter",
     "gather_repeated",  # for whole Jacobians

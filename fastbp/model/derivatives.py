@@ -161,7 +161,7 @@ class Derivatives:
     ) -> Any:
         """H v, where H is the Hessian of the loss over the rows of X in all parameters; H itself is never formed.
 
-        Dropout is off, and batch norm uses its running statistics. Runs on one thread.
+        Dropout is off, and batch norm uses its running statistics.
 
         Parameters
         ----------

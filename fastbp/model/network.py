@@ -14,8 +14,9 @@ from fastbp.engine.forks import Lock
 from fastbp.engine.plan import Plan
 from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigError
-from fastbp.lowering.batch_plan import KEEP, BatchPlan, Update
+from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import CALL_WORK, ROW_BLOCK, RowPlan, team_sizes
+from fastbp.lowering.update import KEEP, Update
 from fastbp.model.derivatives import Derivatives
 from fastbp.model.parameters import Parameters, initialise
 from fastbp.spec import arrays
@@ -106,6 +107,7 @@ class Network(Derivatives):
         self._plans: Recent[Any, Any] = Recent(PLANS)  # row plans by kind, and batch plans by (purpose, loss)
         self._share_lock(self._parameters.lock)
         self._predict_plan: RowPlan | None = None
+        self._own = frozenset(vars(self))  # what is set besides is a subclass's or the user's
 
     @classmethod
     def _from_graph(cls, graph: Graph, seed: int, dtype: DTypeLike) -> Network:
@@ -140,7 +142,9 @@ class Network(Derivatives):
     def __reduce__(self) -> Any:
         with self.lock:
             numbers = self.flat, self._states.flat()
-        return _rebuild, (self.graph, self.seed, self.dtype.name, *numbers, self.about)
+        more = {name: value for name, value in vars(self).items() if name not in self._own}
+        del more["_own"]
+        return _rebuild, (type(self), self.graph, self.seed, self.dtype.name, *numbers, self.about), more
 
     def __repr__(self) -> str:
         graph = self.graph
@@ -384,8 +388,10 @@ class Network(Derivatives):
         save(self, path)
 
 
-def _rebuild(graph: Graph, seed: int, dtype: str, flat: Array, states: Array, about: dict[str, Any]) -> Network:
-    net = Network._from_graph(graph, seed, dtype)
+def _rebuild(
+    kind: type[Network], graph: Graph, seed: int, dtype: str, flat: Array, states: Array, about: dict[str, Any]
+) -> Network:
+    net = kind._from_graph(graph, seed, dtype)
     net.flat, net.about = flat, dict(about)
     net.states.set_flat(states)
     return net

@@ -9,8 +9,9 @@ from fastbp.engine.blocks import Block
 from fastbp.engine.plan import Plan
 from fastbp.errors import not_one_of
 from fastbp.kernels.optimizers import RULES
-from fastbp.lowering.batch_plan import KEEP, BatchPlan, Update
+from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import ROW_BLOCK, RowPlan
+from fastbp.lowering.update import KEEP, Update
 from fastbp.spec.checks import whole
 from fastbp.spec.joint_loss import loss_for_outputs
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from fastbp.data.inputs import Inputs
 from fastbp.data.numbers import Numbers
-from fastbp.data.prepare import Part
 from fastbp.errors import ConfigError
 from fastbp.pictures.bars import Bar, bars
 from fastbp.pictures.picture import Picture
@@ -36,8 +35,8 @@ class Explained:
     rows : int
     importance : Importance
     sensitivities : list of float or None
-        Mean |∂ output / ∂ input| over rows and outputs, of the inputs that a column becomes together; None for codes of
-        an embedding, which nothing can be differentiated in.
+        Mean |∂ output / ∂ input| over rows and outputs, of the inputs that a column becomes together, and of numbers in
+        the units of the table; None for codes of an embedding, which nothing can be differentiated in.
     """
 
     part: str
@@ -93,14 +92,16 @@ def explain(
     def score(X: NDArray[Any]) -> float:
         if named == "loss":
             return net.evaluate(X, rows.y, loss, rows.weight)
-        return float(evaluate(named, *measured(net, Part(X, rows.y, rows.weight), loss, recipe), loss=loss))
+        return float(evaluate(named, *measured(net, replace(rows, X=X), loss, recipe), loss=loss))
 
     X = np.array(rows.X)
     importance = importance_of(score, X, places, named, higher, repeats, seed)
-    answers = sensitivity(net, X)
+    slopes = None
     if subject.task == "numbers":  # in the units of the table
         width = recipe.outputs.width
-        answers = answers[:width] * recipe.outputs.spread[:, None]
+        slopes = np.zeros((len(X), net.outputs))
+        slopes[:, :width] = recipe.outputs.slopes(net.predict(X)[:, :width])
+    answers = sensitivity(net, X, slopes)[: recipe.outputs.width]
     by_input, codes = answers.mean(axis=0), recipe.inputs.embeddings()
     sums = [None if at[0] in codes else float(by_input[at].sum()) for at in places.values()]
     return Explained(name, len(X), seed, importance, sums)

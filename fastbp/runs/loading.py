@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fastbp.data.columns import Column, Reading, column_of
-from fastbp.data.files import of_array
 from fastbp.data.frame import Frame
-from fastbp.errors import CheckpointError, ConfigError, DataError, visible
+from fastbp.data.tables import frame_of, is_table
+from fastbp.errors import CheckpointError, ConfigError
 from fastbp.model import files
 from fastbp.model.network import Network
 from fastbp.runs.prediction import Model, settings_of
+from fastbp.train import pack_files
 
 
-def load(path: Any) -> Network:
-    """Read a network that `Network.save` wrote, or the best network of a run's folder.
+def load(path: Any) -> Any:
+    """Read a network that `Network.save` wrote, the best network of a run's folder, or a pack that `Pack.save` wrote.
 
     A network that `fastbp train` wrote predicts raw tables as well as arrays: see `TableNetwork.predict`.
 
@@ -38,6 +35,8 @@ def load(path: Any) -> Network:
         file = file / "best.safetensors"
         if not file.is_file():
             raise CheckpointError(path, f"must be a network's file or the folder of a run with `{file.name}`")
+    if isinstance(file, Path) and pack_files.is_pack(file):
+        return pack_files.load(file, callers=1)
     net = files.load(file, callers=1)
     if not isinstance(net.about, dict) or net.about.get("recipe") is None:
         return net
@@ -70,7 +69,8 @@ class TableNetwork(Network):
         ----------
         X : array, or a table
             An array holds the network's inputs, as for every network. A table is raw, as in training: the path of a
-            file or a list of them, a dict of columns, or a frame of pandas or Polars. It needs no targets.
+            file or a list of them, a dict of columns, or a table of pandas, Polars or Arrow. It
+            needs no targets.
         out, threads
             For arrays, as in `Network.predict`.
         probabilities : bool
@@ -95,48 +95,6 @@ class TableNetwork(Network):
         paths = X if isinstance(X, list | tuple) else (X,)
         if paths and all(isinstance(path, str | os.PathLike) for path in paths):
             return self._model.read(tuple(map(str, paths)), settings_of(str(self.file))[0])
-        if isinstance(X, Mapping) or (hasattr(X, "columns") and hasattr(X, "__getitem__")):
+        if is_table(X):
             return frame_of(X, self._model.reading)
         return None
-
-    def __reduce__(self) -> Any:
-        return _again, (*super().__reduce__(), self.file)
-
-
-def _again(rebuild: Any, arguments: Any, path: Path) -> TableNetwork:
-    return TableNetwork.of(rebuild(*arguments), path)
-
-
-def frame_of(table: Any, reading: Reading) -> Frame:
-    """A dict of columns, or a frame of pandas or Polars, as rows like those of a file."""
-    names = list(table) if isinstance(table, Mapping) else list(table.columns)
-    columns = {str(name): _column(str(name), table[name], reading.of_texts()) for name in names}
-    if not columns:
-        raise DataError("X", "must be a table with columns", "none")
-    lengths = {len(column.values) for column in columns.values()}
-    if len(lengths) > 1:
-        raise DataError("X", "must have columns of one length", f"{' and '.join(f'`{n}`' for n in sorted(lengths))}")
-    return Frame(None, columns, "X")
-
-
-def _column(name: str, column: Any, reading: Reading) -> Column:
-    """A column, whose cells may be of several types."""
-    array = np.asarray(column)
-    if array.ndim != 1:
-        raise DataError("X", "must have columns of one axis", f"shape `{array.shape}` for `{visible(name)}`")
-    if array.dtype.kind in "fiub":
-        return of_array(name, array, reading)
-    values = [None if _is_missing(value) else value for value in array.tolist()]
-    if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
-        numbers = [value for value in values if value is not None]
-        if name not in reading.texts or not all(isinstance(value, int) for value in numbers):
-            return Column(name, np.array([np.nan if value is None else value for value in values], np.float64))
-    texts = ["" if value is None else str(value) for value in values]
-    return column_of(name, lambda: iter([texts]), reading)
-
-
-def _is_missing(value: Any) -> bool:
-    """Whether a cell is None, NaN or a missing value of pandas."""
-    if isinstance(value, str):
-        return False
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,8 @@ def told(net: Network, part: Part, loss: Any, recipe: Recipe, positive: str | No
 def measured(net: Network, part: Part, loss: Any, recipe: Recipe) -> tuple[Any, Any, Any]:
     """Outputs and targets in the units of the table, and weights, of the rows that count."""
     raw, y, weight = net.predict(part.X), part.y, part.weight
-    if recipe.outputs.task == "numbers":
-        center, spread = recipe.outputs.center, recipe.outputs.spread
-        width = y.shape[1]  # after which some losses have log variances
-        raw = np.hstack([raw[:, :width] * spread + center, raw[:, width:]])
-        y = y * spread + center
+    if part.numbers is not None:
+        raw, y = recipe.outputs.back(raw), part.numbers
     ignored = getattr(loss, "ignore_index", None)
     if ignored is not None and y.ndim == 1:
         kept = y != ignored
@@ -54,14 +52,14 @@ def measured(net: Network, part: Part, loss: Any, recipe: Recipe) -> tuple[Any, 
 
 
 def baseline(train: Part, part: Part, outputs: int, loss: Any, metrics: list[str], recipe: Recipe) -> dict[str, float]:
-    """Loss and metrics of what says the same of every row: the shares or the means of the training rows.
+    """Loss and metrics of what says the same of every row: the shares, or the means of the training rows' targets.
 
     It is a network too, a Linear without weights.
     """
     constant = Network([Linear(outputs)], inputs=1, dtype=part.X.dtype)
     constant.parameters["0.weight"] = np.zeros((1, outputs))
     constant.parameters["0.bias"] = _constant(train, outputs, loss, recipe.outputs.task)
-    return score(constant, Part(np.zeros((len(part), 1), part.X.dtype), part.y, part.weight), loss, metrics, recipe)
+    return score(constant, replace(part, X=np.zeros((len(part), 1), part.X.dtype)), loss, metrics, recipe)
 
 
 def _constant(train: Part, outputs: int, loss: Any, task: str) -> NDArray[np.float64]:

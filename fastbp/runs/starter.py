@@ -1,31 +1,56 @@
-"""A commented configuration for a table: what was found in it, and the keys to change first."""
+"""A commented configuration for a table: what was found in it, what a first network begins with, and why."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from fastbp.config.schema import Data
 from fastbp.config.text import MOST_BYTES, one_line
+from fastbp.data.categories import say_many
 from fastbp.data.files import read_paths
 from fastbp.data.frame import Frame, missing_column
-from fastbp.data.kinds import Kind, kinds_of
+from fastbp.data.kinds import kinds_of
 from fastbp.data.leaks import leaks_of
 from fastbp.data.prepare import task_of
 from fastbp.data.rows import without_targets
 from fastbp.errors import ConfigError, DataError, DataWarning, visible
+from fastbp.runs.choices import (
+    DECAY,
+    METRICS,
+    Choice,
+    Goal,
+    batch_of,
+    choice_of,
+    doubt_of,
+    dropout_of,
+    epochs_of,
+    rate_of,
+    width_of,
+)
 
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
+TRAINS = 0.7  # of the rows
+FEW = 0.2  # share of a class below which classes may be weighted
+MOST_DOUBTS = 20  # in the file and in print; more are counted
+
+
+@dataclass(frozen=True)
+class Start:
+    """The text of a configuration, and sentences on what was not certain."""
+
+    text: str
+    doubts: list[str]
 
 
 def starter(
     path: str, targets: Sequence[str], delimiter: str | None = None, encoding: str | None = None, header: bool = True
-) -> str:
-    """The text of a configuration for the table at `path`.
+) -> Start:
+    """A configuration for the table at `path`.
 
     Names and values of the table are quoted, or escaped in comments, so a table cannot inject keys.
     """
@@ -59,41 +84,49 @@ def starter(
         )
         frame = frame.take(np.flatnonzero(~gone))
     task = task_of(frame, targets, None)
+    goal = Goal.of(frame, targets, task)
+    choices = _choices(frame, [name for name in names if name not in targets], targets, task, goal)
     lines += [f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
-    if frame.matrix is None:
-        inputs = [name for name in names if name not in targets]
-        leaks = leaks_of(frame, inputs, targets, task)
-        lines += _columns(frame, inputs, leaks)
-        _say_leaks(frame, leaks)
+    lines += _columns(choices)
     lines += [
-        "  scale: standard  # of numbers; auto takes quantiles where tails are heavy; or robust, quantile, none",
+        "  scale: standard  # of the other numbers; auto takes quantiles where tails are heavy; or robust, none",
         "  missing: mean  # or median, constant, refuse",
         f"  indicator: {str(_any_missing(frame, targets)).lower()}  # an indicator column for missing numbers",
-        "  encode: one_hot  # of categories; embedding learns a table for each",
+        "  encode: one_hot  # of the other categories; embedding learns a table for each, auto for more than 8",
         "  split:",
         "    validation: 0.15",
         "    test: 0.15",
         "",
-        "network:",
-        f"  hidden: {_hidden(len(frame))}",
-        "  activation: relu  # or gelu, silu, tanh, ...",
-        "  dropout: 0.0",
+        *_network(frame, choices),
         "",
-        "trainer:",
-        "  epochs: 100",
-        f"  batch_size: {_batch(len(frame))}",
-        "  optimizer:",
-        "    name: adamw",
-        "    lr: 0.001",
-        "    weight_decay: 0.01",
-        "  schedule: cosine",
-        "  early_stopping:",
-        "    patience: 15",
+        *_trainer(frame, task, goal),
+        "",
+        "# One run has luck: train with other seeds, `fastbp train FILE --set seed=1`, and compare; or on folds,",
+        "# `--set data.split.folds=5 --set data.split.fold=0` and so on, which validate on every row once.",
     ]
+    doubts = [doubt for doubt in (doubt_of(frame, targets, task), *(c.doubt for c in choices.values())) if doubt]
+    if len(doubts) > MOST_DOUBTS:
+        doubts = [*doubts[:MOST_DOUBTS], f"and {len(doubts) - MOST_DOUBTS:,} more columns, see above"]
+    lines += ["#", "# Not certain:", *(f"# - {doubt}" for doubt in doubts)] if doubts else []
     text = "\n".join(lines) + "\n"
     if len(text.encode()) > MOST_BYTES:
         raise DataError(f"{path}: must have columns whose names fit into a config of 1 MiB")
-    return text
+    return Start(text, doubts)
+
+
+def _choices(frame: Frame, inputs: Sequence[str], targets: Sequence[str], task: str, goal: Goal) -> dict[str, Choice]:
+    """What becomes of each column; warns of those that alone tell a target, and of many one-hot columns."""
+    if frame.matrix is not None:
+        return {}
+    leaks = leaks_of(frame, inputs, targets, task)
+    choices = {name: choice_of(frame.columns[name], kind, goal) for name, kind in kinds_of(frame, inputs).items()}
+    for name, target in leaks.items():
+        about = f"{choices[name].about}; alone tells `{visible(target)}`"
+        choices[name] = replace(choices[name], about=about, inferred=False)
+    _say_leaks(frame, leaks)
+    one_hot = {n: c.width for n, c in choices.items() if c.entry == "category" or "one_hot" in c.entry}
+    say_many(frame.origin, round(TRAINS * len(frame)), one_hot)
+    return choices
 
 
 def _nothing_beside(frame: Frame, targets: Sequence[str]) -> DataError:
@@ -119,33 +152,66 @@ def _say_leaks(frame: Frame, leaks: Mapping[str, str]) -> None:
         )
 
 
-def _columns(frame: Frame, names: list[str], leaks: Mapping[str, str]) -> list[str]:
-    """The lines of `data.columns`; of very many columns only those that are ignored or unclear."""
-    found = kinds_of(frame, names)
-    for name, target in leaks.items():
-        found[name] = replace(found[name], about=f"{found[name].about}; alone tells `{visible(target)}`")
+def _columns(choices: dict[str, Choice]) -> list[str]:
+    """The lines of `data.columns`; of very many columns only those that would not be inferred."""
     head = "  columns:  # number, category, date, words, ignore or weight"
-    if sum(len(name) + len(kind.about) + 40 for name, kind in found.items()) > MOST_BYTES // 2:
-        found = {name: kind for name, kind in found.items() if kind.unclear is not None or kind.name == "ignore"}
+    if (
+        sum(len(name) + len(choice.entry) + len(choice.about) + 40 for name, choice in choices.items())
+        > MOST_BYTES // 2
+    ):
+        choices = {name: choice for name, choice in choices.items() if not choice.inferred}
         head += "; the others are inferred"
-    entries = [(_entry(one_line(name), _type(kind)), _about(kind)) for name, kind in found.items()]
+    entries = [(_entry(one_line(name), choice.entry), choice.about) for name, choice in choices.items()]
     width = max((len(entry) for entry, _ in entries if len(entry) <= WIDEST), default=0)
     return [head] * bool(entries) + [f"    {entry.ljust(width)}  # {about}" for entry, about in entries]
-
-
-def _type(kind: Kind) -> str:
-    return "{type: date, order: day}" if kind.unclear is not None else kind.name
-
-
-def _about(kind: Kind) -> str:
-    if kind.unclear is not None:
-        return f"or month: no date says which is first in {visible(kind.unclear)}"
-    return kind.about
 
 
 def _entry(key: str, kind: str) -> str:
     """A key and its value; YAML needs a question mark before keys longer than 1,024 characters."""
     return f"{key}: {kind}" if len(key) <= 1000 else f"? {key}\n    : {kind}"
+
+
+def _network(frame: Frame, choices: dict[str, Choice]) -> list[str]:
+    rows = round(TRAINS * len(frame))
+    inputs = sum(choice.width for choice in choices.values()) if frame.matrix is None else frame.matrix.shape[1]
+    width, drop = width_of(rows), dropout_of(rows, inputs)
+    why = "against learning rows by heart" if drop else "such as 0.1 if validation gets worse early"
+    return [
+        "network:",
+        f"  hidden: [{width}, {width}]  # for {rows:,} rows that train and {inputs:,} inputs",
+        "  activation: relu  # or gelu, silu, mish, tanh, ...",
+        f"  dropout: {drop:g}  # {why}",
+    ]
+
+
+def _trainer(frame: Frame, task: str, goal: Goal) -> list[str]:
+    rows = round(TRAINS * len(frame))
+    batch = batch_of(rows)
+    metrics, why = METRICS[task if task != "classes" or len(goal.classes) > 2 else "two"]
+    return [
+        "trainer:",
+        f"  epochs: {epochs_of(rows, batch)}  # of {max(1, rows // batch):,} steps",
+        f"  batch_size: {batch}",
+        "  optimizer:",
+        "    name: adamw",
+        f"    lr: {rate_of(batch):g}  # try three times lower and higher first",
+        f"    weight_decay: {DECAY:g}",
+        "  schedule: cosine  # to 0 in the last epoch, so nothing stops early; the network of the best epoch is kept",
+        *_weights(goal),
+        f"  metrics: [{', '.join(metrics)}]  # {why}",
+    ]
+
+
+def _weights(goal: Goal) -> list[str]:
+    """How classes may be weighted, where one is rare."""
+    if not goal.counts or min(goal.counts) >= FEW * sum(goal.counts):
+        return []
+    least = int(np.argmin(goal.counts))
+    share = f"{100.0 * goal.counts[least] / sum(goal.counts):.2g} % of the rows"
+    return [
+        f"  # {visible(goal.classes[least])} has {share}; if all classes matter alike, though probabilities suffer:",
+        "  # class_weight: balanced",
+    ]
 
 
 def _slug(path: str) -> str:
@@ -157,11 +223,3 @@ def _slug(path: str) -> str:
 def _any_missing(frame: Frame, targets: Sequence[str]) -> bool:
     numbers = [c.values for n, c in frame.columns.items() if n not in targets and c.values.dtype.kind == "f"]
     return any(np.isnan(v).any() for v in numbers)
-
-
-def _hidden(rows: int) -> str:
-    return "[32, 32]" if rows < 1000 else "[64, 64]" if rows < 20_000 else "[256, 128]"
-
-
-def _batch(rows: int) -> int:
-    return 32 if rows < 20_000 else 128 if rows < 200_000 else 512

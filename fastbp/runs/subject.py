@@ -121,7 +121,7 @@ def subject_of(plan: Plan) -> Subject:
     """Read the data; errors of settings that depend on them name file and line."""
     config = plan.config
     try:
-        prepared = prepare(config.data, config.seed, config.dtype, plan.loss)
+        prepared = prepare(config.data, config.seed, config.dtype, plan.loss, plan.strict)
     except ConfigError as error:
         raise error.at(place=plan.text.place(path_of(error.where)) if error.where else None) from None
     task = prepared.recipe.outputs.task

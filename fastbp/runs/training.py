@@ -27,6 +27,7 @@ from fastbp.runs.subject import absolute, subject_of
 from fastbp.runs.told import FORMAT
 from fastbp.train.callbacks import Callback, EarlyStopping, Monitor, ReduceLROnPlateau
 from fastbp.train.checkpoints import load_state, state_of
+from fastbp.train.held_out import Units
 from fastbp.train.history import History
 from fastbp.writing import write_together
 
@@ -49,9 +50,9 @@ class Training(Callback):
         outputs = subject.recipe.outputs
         self.net: Network = subject.network()
         self.trainer: Any = trainer_of(plan, self.net, subject.loss)
-        if subject.task == "numbers" and (outputs.spread != 1.0).any():
-            self.trainer.units = outputs.center, outputs.spread
         held_out = "validation" in subject.parts
+        if held_out and subject.parts["validation"].numbers is not None:
+            self.trainer.units = Units(outputs.back, subject.parts["validation"].numbers)
         name = said.monitor or ("val_loss" if held_out else "loss")
         self.monitor = Monitor("trainer", name, said.mode)
         self.others: dict[str, Callback] = {}

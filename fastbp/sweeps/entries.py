@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from numba import prange, types
 
-from fastbp.kernels.memory import call_kernel, flush_subnormals, restore_rounding
+from fastbp.kernels.memory import atomic_add, call_kernel, flush_subnormals, restore_rounding
 from fastbp.kernels.ops import RowsOp
-from fastbp.kernels.records import Head, OpGroup
-from fastbp.kernels.words import at
+from fastbp.kernels.records import Head, Task
+from fastbp.kernels.words import at, words_at
 from fastbp.sweeps.probes import fma_chains, hand_over  # noqa: F401
 
-head_at, rows_at, group_at = at(Head), at(RowsOp), at(OpGroup)
+head_at, rows_at, task_at = at(Head), at(RowsOp), at(Task)
 
 
 def invoke(function, op, me, r0, r1, z):
@@ -32,6 +32,18 @@ def run_parallel(plan, z):
     function, threads = head.team.work, head.team.threads
     for t in prange(threads):
         call_kernel(function, plan, t, 0, 0, z)
+
+
+def run_many(heads, count, ticket, threads, z):
+    """Run the plans at these addresses, each by one thread: a thread takes the next plan when it has run its last."""
+    for _ in prange(threads):
+        plans = words_at(heads)
+        turn = atomic_add(words_at(ticket), 1)
+        while turn < count:
+            head = head_at(plans[turn])
+            call_kernel(head.team.begin, head, 0, 0, 0, z)
+            call_kernel(head.team.work, head, 0, 0, 0, z)
+            turn = atomic_add(words_at(ticket), 1)
 
 
 def predict_rows(plan, x, y, z):
@@ -98,21 +110,11 @@ def step_batch(plan, x, y, rate, step, seed, z):
     return DIVERGED if head.step.status != 0 else USED
 
 
-def run_groups(first, count, me, z):
-    """Run the groups of a traced function, one after another; the ops of a group a block of rows at a time."""
+def run_task(task, me, z):
+    """Do one task on the calling thread."""
     state = flush_subnormals()
-    groups = group_at(first)
-    for _ in range(count):
-        ops, rows, block = groups.ops, groups.rows, groups.block
-        r0 = 0
-        while r0 < rows:  # a range with a step that is not a constant could raise
-            r1 = min(r0 + block, rows)
-            op = ops
-            for _ in range(groups.count):
-                call_kernel(op.kernel, op, me, r0, r1, z)
-                op = op[1]
-            r0 = r1
-        groups = groups[1]
+    task = task_at(task)
+    call_kernel(task.kernel, task, me, 0, 0, z)
     restore_rounding(state)
 
 
@@ -122,8 +124,10 @@ def signature(name, real):
     rows = types.Array(number, 2, "C", readonly=True)
     if name == "invoke":
         return types.void(*[types.int64] * 5, number)
-    if name == "run_groups":
-        return types.void(*[types.int64] * 3, number)
+    if name == "run_task":
+        return types.void(*[types.int64] * 2, number)
+    if name == "run_many":
+        return types.void(*[types.int64] * 4, number)
     if name == "predict_rows":
         return types.void(types.int64, rows, types.Array(number, 2, "C"), number)
     if name == "product_rows":

@@ -7,7 +7,7 @@ from math import sqrt
 from fastbp.kernels.attempts import copy_words
 from fastbp.kernels.fields import WORD
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.memory import bytes_of, call_kernel, get_index, get_real
+from fastbp.kernels.memory import bytes_of, call_kernel, get_index, get_real, put_index
 from fastbp.kernels.philox import shuffle
 from fastbp.kernels.records import Head
 from fastbp.kernels.updates import DOWN
@@ -190,6 +190,14 @@ def scale_loss(head, rows):
         head.step.weight = weight
 
 
+@inlined
+def choose(order, chosen, rows):
+    """Turn places among the chosen rows into the rows' numbers."""
+    if chosen != 0:
+        for r in range(rows):
+            put_index(order, r, get_index(chosen, get_index(order, r)))
+
+
 @kernel(Head)
 def begin_batch(head, me, r0, r1, z):
     """Point at the next batch, shuffling first where an epoch begins, and prepare the optimiser's factors."""
@@ -198,6 +206,7 @@ def begin_batch(head, me, r0, r1, z):
     order = head.data.order
     if cursor == 0 and head.data.shuffle != 0:
         shuffle(order, total, head.data.seed, head.data.epoch)
+        choose(order, head.data.chosen, total)
     rows = min(head.data.batch, total - cursor)
     head.data.rows = rows
     head.data.index = order + 4 * cursor if order != 0 else 0

@@ -34,6 +34,7 @@ from fastbp.kernels.records import (
     STOPPED,
     TASK_PHASE,
     TRYING,
+    GateTask,
     Head,
 )
 from fastbp.kernels.vector import LINE
@@ -220,6 +221,22 @@ def work(head, t, r0, r1, z):
                 seen = atomic_load(head.team.now)
             now = seen
     restore_rounding(state)
+
+
+@kernel(GateTask)
+def gate_groups(task, me, r0, r1, z):
+    """Run groups of a traced function; the ops of a group a block of rows at a time. r0 and r1 are not used."""
+    group = task.groups
+    for _ in range(task.count):
+        first, end, block = group.begin, group.end, group.block
+        while first < end:  # a range with a step that is not a constant could raise
+            last = min(first + block, end)
+            op = group.ops
+            for _ in range(group.count):
+                call_kernel(op.kernel, op, me, first, last, z)
+                op = op[1]
+            first = last
+        group = group[1]
 
 
 @kernel(Head)

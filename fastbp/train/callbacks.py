@@ -159,8 +159,9 @@ class EarlyStopping(Callback):
             history.stopped = f"`{self._monitor.name}` did not improve for {at - self.best_epoch} epochs"
 
     def end(self, trainer: Trainer, history: History) -> None:
-        if self._kept is not None:
-            trainer.restore(self._kept)
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            trainer.restore(kept)
 
     def state(self) -> dict[str, Any]:
         return {"best": self._monitor.best, "best_epoch": self.best_epoch}

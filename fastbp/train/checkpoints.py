@@ -18,7 +18,7 @@ Numbers = dict[str, Any]
 def state_of(trainer: Trainer) -> tuple[Arrays, Numbers]:
     """Everything that the next step depends on, except settings and data."""
     with trainer._lock, trainer.net.lock:
-        blocks = _blocks(trainer)
+        blocks = state_blocks(trainer)
         arrays = {f"{kind}/{name}": block.read(name) for kind, block in blocks.items() for name in block.slots}
         plan = trainer._batch_plan
         place, order = plan.position() if plan is not None else (None, np.zeros(0, np.uint32))
@@ -26,15 +26,17 @@ def state_of(trainer: Trainer) -> tuple[Arrays, Numbers]:
     return {**arrays, "order": order}, numbers
 
 
-def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
+def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers, rows: Any = None) -> None:
     """Restore the result of `state_of`; a `fit` with its history then resumes from there.
+
+    `rows` are those that it is trained on, if they are not all.
 
     Raises
     ------
     CheckpointError
         If it is not the state of such a trainer; then nothing has changed.
     """
-    blocks = {f"{kind}/{name}": (block, name) for kind, block in _blocks(trainer).items() for name in block.slots}
+    blocks = {f"{kind}/{name}": (block, name) for kind, block in state_blocks(trainer).items() for name in block.slots}
     missing = [name for name in (*blocks, "order") if name not in arrays]
     if missing:
         raise CheckpointError(f"the state of a trainer must have `{missing[0]}`")
@@ -51,7 +53,7 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
             raise CheckpointError(name, "must be finite", "NaN or infinity")
         if (name.partition("/")[0] in squares or name.endswith(".running_var")) and (array < 0.0).any():
             raise CheckpointError(name, "must be at least 0", f"`{array.min()}`")
-    _check_position(numbers["place"], arrays["order"])
+    _check_position(numbers["place"], arrays["order"], rows)
     with trainer._lock, trainer.net.parameters.changing():
         for name, (block, own) in blocks.items():
             block.write(own, arrays[name])
@@ -60,16 +62,18 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers) -> None:
         trainer._position = None if numbers["place"] is None else (numbers["place"], arrays["order"])
 
 
-def _check_position(place: Any, order: Any) -> None:
+def _check_position(place: Any, order: Any, chosen: Any) -> None:
     """Compiled code does not check the order of rows."""
     rows = order.size
-    if order.dtype != np.uint32 or order.ndim != 1 or (np.sort(order) != np.arange(rows)).any():
+    wanted = np.arange(rows) if chosen is None or not rows else np.sort(chosen)
+    if order.dtype != np.uint32 or order.ndim != 1 or not np.array_equal(np.sort(order), wanted):
         raise CheckpointError("order", "must be a permutation of the rows")
     if place is not None and not 0 <= place["cursor"] < max(rows, 1):
         raise CheckpointError("cursor", f"must lie in an epoch of {rows} rows", f"`{place['cursor']}`")
 
 
-def _blocks(trainer: Trainer) -> dict[str, Block]:
+def state_blocks(trainer: Trainer) -> dict[str, Block]:
+    """What training changes, by kind."""
     update = trainer._update
     found = {"parameters": trainer.net.parameters.block, "states": trainer.net.states.block}
     found |= {f"moment {i}": block for i, block in enumerate(update.moments)}

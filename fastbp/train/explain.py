@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.errors import ConfigError, ConfigTypeError, brief
+from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
 from fastbp.model.network import Network
 from fastbp.numerics.philox import words
 from fastbp.spec.checks import seed_of, whole
@@ -155,13 +155,15 @@ def named_columns(net: Network, columns: Any) -> dict[str, list[int]]:
     return {str(name): [int(place) for place in places] for name, places in columns.items()}
 
 
-def sensitivity(net: Network, X: Any) -> NDArray[np.float64]:
+def sensitivity(net: Network, X: Any, slopes: Any = None) -> NDArray[np.float64]:
     """Mean |∂ output / ∂ input| over the rows, by output and input.
 
     Parameters
     ----------
     net : Network
     X : array, shape (rows, inputs), rows >= 1
+    slopes : array, shape (rows, outputs), optional
+        Factor of the derivatives of each row and output: f′(output), where outputs are turned into other units by f.
 
     Returns
     -------
@@ -178,9 +180,15 @@ def sensitivity(net: Network, X: Any) -> NDArray[np.float64]:
     rows = np.asarray(X, net.dtype)
     if rows.ndim != 2 or not len(rows):
         raise ConfigError(f"`X` must have shape `(rows, {net.inputs})` with rows >= 1, got `{rows.shape}`")
+    factors = None if slopes is None else np.asarray(slopes, np.float64)
+    if factors is not None and factors.shape != (len(rows), net.outputs):
+        raise ShapeError("slopes", f"must have shape `({len(rows)}, {net.outputs})`", f"`{factors.shape}`")
     total = np.zeros((net.outputs, net.inputs))
     block = max(1, NUMBERS // (net.outputs * net.inputs))
     for first in range(0, len(rows), block):
-        for jacobian in np.abs(net.jacobian(rows[first : first + block])):
+        jacobians = net.jacobian(rows[first : first + block])
+        if factors is not None:
+            jacobians = jacobians * factors[first : first + block, :, None]
+        for jacobian in np.abs(jacobians):
             total += jacobian
     return total / len(rows)

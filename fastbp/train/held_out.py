@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,18 +20,31 @@ from fastbp.train.metrics import evaluate, metric_named
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Validation rows: `checked` for the loss, `y` and `weights` as given.
+class Units:
+    """The units of metrics, where a network is trained on other numbers, such as scaled ones or logarithms.
 
-    If targets were scaled, `units` = (center, spread), metrics take spread · numbers + center.
+    Attributes
+    ----------
+    back : callable
+        From outputs of the network to the same in these units.
+    targets : array, shape (rows, numbers)
+        Of the validation rows, in these units.
     """
+
+    back: Callable[[Any], Any]
+    targets: Any
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Validation rows: `checked` for the loss, `y` and `weights` as given; metrics are taken in `units`."""
 
     loss: Loss
     checked: Any
     y: Any
     weights: Any
     pace: Pace
-    units: tuple[Any, Any] | None = None
+    units: Units | None = None
 
     def measure(self, net: Network, history: History) -> None:
         """Append loss and metrics of `net` to the history."""
@@ -55,13 +68,12 @@ class HeldOut:
             outputs, y = outputs[kept], y.reshape(-1)[kept]
             weights = None if weights is None else np.asarray(weights)[kept]
         if self.units is not None:
-            center, spread = self.units
-            outputs, y = outputs * spread + center, y * spread + center
+            outputs, y = self.units.back(outputs), self.units.targets
         return {name: evaluate(name, outputs, y, weights, loss=self.loss) for name in names}
 
 
 def held_out_of(
-    net: Network, loss: Loss, validation: Any, metrics: Any, units: Any = None, threads: int | None = None
+    net: Network, loss: Loss, validation: Any, metrics: Any, units: Units | None = None, threads: int | None = None
 ) -> HeldOut | None:
     """Check the `validation` of `fit`; None without one."""
     if isinstance(metrics, str) or not isinstance(metrics, Sequence):

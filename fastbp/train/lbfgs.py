@@ -15,7 +15,7 @@ from fastbp.spec.checks import flag, from_zero, whole
 from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.class_weights import row_weights
-from fastbp.train.held_out import held_out_of
+from fastbp.train.held_out import Units, held_out_of
 from fastbp.train.history import History
 from fastbp.train.snapshots import Snapshots
 from fastbp.train.treatment import loss_for
@@ -79,7 +79,7 @@ class LBFGS(Snapshots):
         self.tolerance = from_zero("LBFGS.tolerance", tolerance)
         self.steps_done = 0
         self.validating = False
-        self.units: Any = None  # (center, spread) of targets that were scaled, which metrics undo
+        self.units: Units | None = None  # of metrics
         self._lock = lock("this trainer", writes=True)
 
     def __repr__(self) -> str:
@@ -89,11 +89,6 @@ class LBFGS(Snapshots):
         with self._lock:
             settings = self.net, self.loss, self.weight_decay, self.decay_all, self.memory, self.tolerance
             return LBFGS, settings, {name: getattr(self, name) for name in ("steps_done", "validating", "units")}
-
-    @property
-    def evaluated(self) -> Network:
-        """The network used for validation."""
-        return self.net
 
     def fit(
         self,

@@ -31,16 +31,23 @@ def parts(trainer: Trainer) -> Any:
             "penalty": penalty,
         }
         batch = trainer._batch_plan.batch if trainer._batch_plan else 0
-        more = {name: getattr(trainer, name) for name in ("validating", "units", "_position")}
-        return _rebuild, (trainer.net, settings, *state_of(trainer), batch, more)
+        kept = ("validating", "units")
+        more = {name: value for name, value in vars(trainer).items() if name in kept or name not in trainer._own}
+        del more["_own"]
+        plan = trainer._batch_plan
+        more["_position"] = plan.position() if trainer._fitting and plan is not None else trainer._position
+        return rebuilt, (type(trainer), trainer.net, settings, *state_of(trainer), batch), more
 
 
-def _rebuild(net: Network, settings: Any, arrays: Any, numbers: Any, batch: int, more: dict[str, Any]) -> Trainer:
-    trainer = Trainer(net, **settings)
-    load_state(trainer, arrays, numbers)
+def rebuilt(
+    kind: type[Trainer], net: Network, settings: Any, arrays: Any, numbers: Any, batch: int, rows: Any = None
+) -> Trainer:
+    """The trainer of these `parts`, which was trained on these rows, if not all."""
+    trainer = kind.__new__(kind)
+    Trainer.__init__(trainer, net, **settings)  # a subclass may take other arguments
+    load_state(trainer, arrays, numbers, rows)
     if batch:  # `run` goes on in its epoch
         plan = trainer._new_plan(batch)
         plan._order = arrays["order"].copy()
         plan.set_position((numbers["place"], plan._order), len(plan._order))
-    vars(trainer).update(more)
     return trainer

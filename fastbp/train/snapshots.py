@@ -1,12 +1,16 @@
-"""Snapshots and copies of trainers."""
+"""Snapshots and copies of trainers, and the average of what they train."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastbp.engine.blocks import Block, Snapshot
 from fastbp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fastbp.model.network import Network
 
 Own = TypeVar("Own", bound="Snapshots")
 
@@ -16,6 +20,8 @@ class Snapshots:
 
     net: Any
     _average: Block | None = None  # a running average of the parameters
+    _averaged: Network | None = None  # the network that has it
+    _still: Sequence[str] = ()  # parameters that are not trained
 
     def __copy__(self: Own) -> Own:
         return copy.deepcopy(self)
@@ -33,3 +39,21 @@ class Snapshots:
             raise ConfigError("snapshot", "must be one of this trainer's")
         with self.net.parameters.changing():
             snapshot.put_back()
+
+    @property
+    def averaged(self) -> Network:
+        """A network with the running average of the parameters, which training continues to update."""
+        if self._average is None:
+            raise ConfigError("`averaged` needs a Trainer with `ema`")
+        with self.net.lock:
+            found = self._averaged or self.net.sharing(self._average)
+            self._averaged = found
+            found.parameters.version += 1  # changed by steps
+            for name in self._still:  # frozen ones are not averaged
+                found.parameters[name] = self.net.parameters[name]
+            return found
+
+    @property
+    def evaluated(self) -> Network:
+        """The network used for validation: `averaged` with an `ema`, otherwise `net`."""
+        return self.net if self._average is None else self.averaged

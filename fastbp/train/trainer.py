@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from fastbp.engine import forks
 from fastbp.engine import threads as team
-from fastbp.errors import ConfigError, ConfigTypeError, brief
+from fastbp.errors import ConfigTypeError, brief
 from fastbp.lowering.batch_plan import BatchPlan
-from fastbp.lowering.plans import team_sizes
 from fastbp.model.network import Network
-from fastbp.spec.checks import seed_of, signed, whole
+from fastbp.spec.checks import seed_of, whole
 from fastbp.spec.elsewhere import known_words
 from fastbp.spec.losses import Loss
 from fastbp.train.adam import Adam
 from fastbp.train.callbacks import Callback, callback, running
-from fastbp.train.calls import LABELS, MOST_STEPS, ONE_CALL_WORK, Pace, Rates, as_read, fits_one_call
+from fastbp.train.calls import Pace, Rates
 from fastbp.train.catalogue import optimizer_named, schedule_named
 from fastbp.train.class_weights import row_weights
-from fastbp.train.held_out import held_out_of
+from fastbp.train.held_out import Units, held_out_of
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.schedules import Constant, Schedule
-from fastbp.train.snapshots import Snapshots
+from fastbp.train.stepping import Stepping
 from fastbp.train.treatment import loss_for, penalty_data, treatment_of, update_of
 
 
-class Trainer(Snapshots):
+class Trainer(Stepping):
     """Trains one network.
 
     Parameters
@@ -108,7 +107,7 @@ class Trainer(Snapshots):
         self._seed = net.seed if seed is None else seed_of(seed)
         self.steps_done = 0
         self.validating = False
-        self.units: Any = None  # (center, spread) of scaled targets, undone for metrics
+        self.units: Units | None = None  # of metrics
         self._update = update_of(
             net,
             optimizer,
@@ -129,6 +128,8 @@ class Trainer(Snapshots):
         self._position: Any = None  # where a fit is to be resumed
         self._pace = Pace()
         self._lock = forks.lock("this trainer", writes=True)
+        self._fitting = False
+        self._own = frozenset(vars(self))  # what is set besides is a subclass's or the user's
 
     def __repr__(self) -> str:
         return (
@@ -140,164 +141,6 @@ class Trainer(Snapshots):
         from fastbp.train.pickled import parts
 
         return parts(self)
-
-    @property
-    def net(self) -> Network:
-        """The network that is trained."""
-        return self._net
-
-    @property
-    def loss(self) -> str | Loss:
-        """The loss, as given."""
-        return self._given_loss
-
-    @property
-    def batch_size(self) -> int:
-        """Rows of a full batch."""
-        return self._batch_size
-
-    @property
-    def threads(self) -> int:
-        """The most threads that a step uses."""
-        return self._threads
-
-    @property
-    def seed(self) -> int:
-        """Seed of dropout and of the order of batches."""
-        return self._seed
-
-    @property
-    def optimizer(self) -> Optimizer:
-        """The optimiser; one of the same kind with other settings may be assigned, and moments are kept."""
-        return self._optimizer
-
-    @optimizer.setter
-    def optimizer(self, optimizer: Optimizer) -> None:
-        old = self._optimizer
-        same = type(optimizer) is type(old) and optimizer.kernel == old.kernel
-        if not same or getattr(optimizer, "decay_all", False) != getattr(old, "decay_all", False):
-            raise ConfigError("optimizer", f"must stay the same kind as `{old!r}`", f"`{brief(optimizer)}`")
-        with self._lock:
-            self._optimizer = optimizer
-            self._update = replace(self._update, settings=optimizer.numbers())
-            for plan in (self._batch_plan, self._step_plan):
-                if plan is not None:
-                    plan.set_optimizer(self._update)
-
-    def _plan(self, rows: int) -> BatchPlan:
-        graph, blocks = self.net.graph, (self.net.parameters.block, self.net.states.block)
-        loss, update = self._loss, self._update
-        return BatchPlan(graph, *blocks, self.threads, batch=rows, loss=loss, update=update, training=True)
-
-    def _new_plan(self, rows: int) -> BatchPlan:
-        plan = self._batch_plan = self._plan(rows)
-        self._pace = Pace(*team_sizes(plan.work, self.threads))
-        return plan
-
-    @property
-    def averaged(self) -> Network:
-        """A network with the running average of the parameters, which training continues to update."""
-        if self._average is None:
-            raise ConfigError("`averaged` needs a Trainer with `ema`")
-        with self.net.lock:
-            found = self._averaged or self.net.sharing(self._average)
-            self._averaged = found
-            found.parameters.version += 1  # changed by steps
-            for name in self._still:  # frozen ones are not averaged
-                found.parameters[name] = self.net.parameters[name]
-            return found
-
-    @property
-    def evaluated(self) -> Network:
-        """The network used for validation: `averaged` with an `ema`, otherwise `net`."""
-        return self.net if self._average is None else self.averaged
-
-    def _call(self, plan: BatchPlan, count: int, epochs: int, threads: int) -> list[float]:
-        """One call of compiled code, with its bookkeeping."""
-        if not 0 <= self.steps_done <= MOST_STEPS - count:
-            raise ConfigError("steps_done", "must stay at least 0 and below 2**63", f"`{self.steps_done}`")
-        parameters, lock = self.net.parameters, self.net.lock
-        with lock:
-            plan.refresh(parameters.version)
-            plan.rates[:count] = self._rates.of(self.optimizer.lr, self.steps_done, count)
-            plan.number[0] = self.steps_done
-            plan.head.data.seed = signed(self.seed)
-            # First, so that after Ctrl-C between these lines every plan renews its transposed weights.
-            parameters.version += 1
-            try:
-                lock.writes = True
-                return plan.steps(count, epochs, threads)
-            finally:
-                self.steps_done = plan.number.item()
-                plan.keep_version(parameters.version)
-                lock.writes = False
-
-    def step(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """One optimiser step on a batch of any number of rows; returns the loss before the step."""
-        with self._lock:
-            return self._step(X, y, sample_weight)
-
-    def _step(self, X: Any, y: Any, sample_weight: Any) -> float:
-        plan, net = self._step_plan, self.net
-        self._rates.total = 0
-        lr = self._rates.one(self.optimizer.lr, self.steps_done)
-        small = self._small and sample_weight is None and 0 <= self.steps_done < MOST_STEPS
-        if plan is not None and small and fits_one_call(X, y, plan.batch, net.inputs, self._loss, net.outputs):
-            if self._step_at_once(plan, X, y, lr):
-                return plan.loss
-            read = as_read(X, net.dtype), as_read(y, LABELS if self._loss.of_labels else net.dtype)
-            if (read[0] is not X or read[1] is not y) and self._step_at_once(plan, *read, lr):
-                return plan.loss
-        x, t, top = net.checked(X, y, self._loss, sample_weight)
-        if plan is None or plan.batch < len(x):
-            ahead = min(self.batch_size, 2 * len(x))  # room for growing batches
-            plan = self._step_plan = self._plan(max(len(x), ahead))
-            small = self.threads == 1 or plan.work < ONE_CALL_WORK
-            self._small = small and self._loss.simple and not net.has_codes
-        plan.bind(x, t, top)
-        self._call(plan, 1, 1, team_sizes(plan.work, self.threads)[1])
-        return plan.loss
-
-    def _step_at_once(self, plan: BatchPlan, X: Any, y: Any, lr: float) -> bool:
-        """A small step in one call, if the arrays need no conversion; returns whether it was done."""
-        parameters, lock = self.net.parameters, self.net.lock
-        with lock:
-            plan.refresh(parameters.version)
-            parameters.version += 1
-            plan.number[0] = self.steps_done
-            try:
-                lock.writes = True
-                return plan.step(X, y, lr, self.steps_done, signed(self.seed))
-            finally:
-                self.steps_done = plan.number.item()
-                plan.keep_version(parameters.version)
-                lock.writes = False
-
-    def run(self, X: Any, y: Any, steps: int, sample_weight: Any = None) -> History:
-        """Take `steps` steps over shuffled batches, in compiled code; the next `run` continues in the same epoch.
-
-        Returns
-        -------
-        History
-            Its `loss` has one mean for each epoch; the last may be of an epoch that is not complete.
-        """
-        count = whole("steps", steps, 0)
-        with self._lock:
-            history = History()
-            x, t, top = self.net.checked(X, y, self._loss, sample_weight)
-            self._rates.total = self.steps_done + count
-            plan = self._bound(x, t, top)
-            start = plan.place
-            begun = time.perf_counter()
-            first = self.steps_done
-            while self.steps_done - first < count:
-                history.loss += self._chunk(plan, count - (self.steps_done - first), BatchPlan.CALL)
-            if plan.head.step.epoch_rows:
-                history.loss.append(plan.epoch_loss)
-            history.seconds = time.perf_counter() - begun
-            history.steps = count
-            history.samples = plan.rows_since(start)
-            return history
 
     @known_words
     def fit(
@@ -353,16 +196,29 @@ class Trainer(Snapshots):
                 else:
                     plan.new_epoch()
                 self._position = None
-                while len(history.loss) < count and not history.stopped:
-                    self._bound(x, t, top)  # a callback may have trained on other rows meanwhile
-                    self._epoch(plan, len(x), hooks, history)
-                    if held_out is not None:
-                        held_out.measure(self.evaluated, history)
-                    history.seconds = time.perf_counter() - begun
-                    for hook in hooks:
-                        hook.epoch(self, history)
+                with self._resumable(plan):
+                    while len(history.loss) < count and not history.stopped:
+                        self._bound(x, t, top)  # a callback may have trained on other rows meanwhile
+                        self._epoch(plan, len(x), hooks, history)
+                        if held_out is not None:
+                            held_out.measure(self.evaluated, history)
+                        history.seconds = time.perf_counter() - begun
+                        for hook in hooks:
+                            hook.epoch(self, history)
             history.seconds = time.perf_counter() - begun
             return history
+
+    @contextmanager
+    def _resumable(self, plan: BatchPlan) -> Iterator[None]:
+        """A fit that a copy made meanwhile goes on with, and this trainer too if it is left within an epoch."""
+        self._fitting = True
+        try:
+            yield
+        except BaseException:
+            self._position = plan.position()
+            raise
+        finally:
+            self._fitting = False
 
     def _epoch(self, plan: BatchPlan, rows: int, hooks: list[Callback], history: History) -> None:
         """One epoch, or the part of it before a hook ends the fit."""
@@ -375,23 +231,3 @@ class Trainer(Snapshots):
         history.loss += losses or [plan.epoch_loss]
         history.lr.append(float(plan.rates[plan.head.step.rate_at - 1]))
         history.steps = self.steps_done - history.first_step
-
-    def _bound(self, x: Any, t: Any, top: int) -> BatchPlan:
-        plan, rows = self._batch_plan, min(self.batch_size, len(x))
-        if plan is None or plan.batch < rows:
-            epoch = plan.place[0] + 1 if plan else 0
-            plan = self._new_plan(rows)
-            plan.head.data.epoch = epoch
-        if self._pace.sizes[-1] > 1:
-            team.check_fork()  # before a step, not at the first that more threads take
-        plan.head.data.batch = rows
-        plan.bind(x, t, top, shuffled=True)
-        return plan
-
-    def _chunk(self, plan: BatchPlan, steps: int, epochs: int) -> list[float]:
-        """As many of `steps` as fit into one call."""
-        count = min(steps, self._pace.steps(), BatchPlan.CALL)
-        before, begun = self.steps_done, time.perf_counter()
-        ended = self._call(plan, count, epochs, self._pace.threads)
-        self._pace.learn(self.steps_done - before, time.perf_counter() - begun)
-        return ended

@@ -9,8 +9,8 @@ import numpy as np
 
 from fastbp.engine.blocks import Block
 from fastbp.errors import ConfigError, ConfigTypeError, brief
-from fastbp.lowering.batch_plan import Update
 from fastbp.lowering.buffers import Treatment, Way
+from fastbp.lowering.update import Update
 from fastbp.model.network import Network
 from fastbp.spec.checks import chance, from_zero, positive, whole
 from fastbp.spec.custom import formula_of, penalty_kernel

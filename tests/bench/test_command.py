@@ -6,8 +6,9 @@ import re
 
 import pytest
 
+import fastbp as fb
 from bench import __main__ as cli
-from bench import calls, cases, check, machine, readme, scaling
+from bench import calls, cases, check, machine, packs, readme, scaling
 from bench.session import Session
 from tests.bench.made_up import ROW, TINY, Local
 
@@ -84,12 +85,43 @@ def test_results_that_depend_on_threads_are_refused():
 
 
 @pytest.mark.usefixtures("no_pause")
+def test_a_pack_is_measured_beside_its_members_alone(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(cases, "CASES", (TINY,))
+    monkeypatch.setattr(packs, "MEMBERS", {TINY.name: 3})
+    file = tmp_path / "packs.json"
+    assert cli.main(["--packs", "--threads", "2", "--rounds", "2", "--json", str(file)]) == 0
+    number = r"\d\S* \(\S*\.\.\S*\)"
+    row = rf"^\| 3 x 3-8-4-2, 16 \| {number} \| {number} \| \*\*\d\S*\*\* \(\S*\) \|$"
+    assert re.search(row, capsys.readouterr().out, re.M)
+    (found,) = json.loads(file.read_text())["packs"]
+    assert found["members"] == 3
+    assert found["ratios"] == [
+        alone / pack for alone, pack in zip(found["alone micros"], found["pack micros"], strict=True)
+    ]
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_a_pack_whose_members_differ_from_those_alone_is_refused(monkeypatch, capsys):
+    made = iter(range(100))
+    monkeypatch.setattr(cases, "CASES", (TINY,))
+    monkeypatch.setattr(packs, "MEMBERS", {TINY.name: 2})
+    monkeypatch.setattr(packs, "network", lambda case, seed: fb.mlp(list(case.sizes), seed=next(made)))
+    assert cli.main(["--packs", "--threads", "1", "--rounds", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert err == "3-8-4-2: member 0 of the pack differs from the network that was trained alone\n"
+    assert "3-8-4-2" not in out
+
+
+@pytest.mark.usefixtures("no_pause")
 def test_a_refused_case_has_a_message_and_no_row(monkeypatch, capsys):
     monkeypatch.setattr(cli, "Session", functools.partial(Session, start=Local))
     assert cli.main(["--tasks", "train", "--cases", "2-16", "--rivals", "numpy", "--threads", "1"], ours="wrong") == 1
     out, err = capsys.readouterr()
     assert "| 2-16-16-1" not in out
     assert err.startswith("case `2-16-16-1` is not timed: after 20 steps on the same batches, `numpy` and `wrong`")
+
+
+ALL_CASES = "`--report` must be of all cases, without `--cases`, `--tasks`, `--scaling` and"
 
 
 @pytest.mark.parametrize(
@@ -100,8 +132,8 @@ def test_a_refused_case_has_a_message_and_no_row(monkeypatch, capsys):
             "each name must be one of `torch`, `torch.compile`, `jax`, `jax-step`, `numpy`, `onnx`, got `tensorflow`",
         ),
         (["--tasks", "rest"], "each name must be one of `train`, `predict`, got `rest`"),
-        (["--report", "--cases", "2-16"], "`--report` must be of all cases, without `--cases`, `--tasks` and `--scal"),
-        (["--report", "--tasks", "train"], "`--report` must be of all cases, without `--cases`, `--tasks` and `--scal"),
+        (["--report", "--cases", "2-16"], ALL_CASES),
+        (["--report", "--tasks", "train"], ALL_CASES),
         (["--rounds", "0"], "must be an integer of at least 1, got `0`"),
         (["--json", "/nowhere/at/all.json"], "must be in a folder that exists, got `/nowhere/at/all.json`"),
         (["--cases", "9-9"], "`--cases` matches none of `2-16-16-1`, `17-64-64-6`, "),

@@ -53,6 +53,18 @@ def test_an_option_without_effect_is_refused(arguments, option, beside, capsys):
         (["evaluate", "r", "--delimiter", ";"], "`--delimiter` must be given together with FILES"),
         (["evaluate", "r", "x.npz", "--delimiter", ";"], "`--delimiter` must be given with a .csv file, got `x.npz`"),
         (["init", "x.tsv", "--delimiter", ";"], "`--delimiter` must be given with a .csv file, got `x.tsv`"),
+        (["predict", "r", "x.npz", "--delimiter", ";"], "`--delimiter` must be given with a .csv file, got `x.npz`"),
+        *(
+            (
+                [*words, "--encoding", "latin-1"],
+                f"`--encoding` must be given with a file of text, such as .csv, got `{file}`",
+            )
+            for *words, file in (
+                ["predict", "r", "x.parquet", "x.parquet"],
+                ["evaluate", "r", "x.arrow", "y.npz", "x.arrow"],
+                ["init", "x.npz", "x.npz"],
+            )
+        ),
         (
             ["train", "c.yaml", "--run-dir", "r", "--set", "run.folder=x"],
             "`--set run.folder` must not be given together with `--run-dir`",

@@ -24,7 +24,7 @@ def rows(count, first=0):
         good = i % 2
         flag = ("True" if rng.random() < 0.8 else "False") if good else ("False" if rng.random() < 0.8 else "True")
         price = "-" if i % 11 == 5 else f"CHF{i}" if i < 0 else f"{1 + good},{rng.integers(10, 99)} €"
-        yield f"{9007199254740993 + i};{2301 + i % 9:05};{flag};{price};{CITIES[i % 3]};{('no', 'yes')[good]}"
+        yield f"{9007199254740993 + i};{2301 + i % 8:05};{flag};{price};{CITIES[i % 3]};{('no', 'yes')[good]}"
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,31 @@ def test_a_run_on_a_pattern_is_evaluated_on_it_from_anywhere(here, capsys, tmp_p
     monkeypatch.chdir(tmp_path)
     with pytest.warns(DataWarning):
         assert main(["evaluate", "r"]) == 0
+
+
+def test_training_refuses_categories_that_its_rows_do_not_have_where_it_is_strict(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i % 7},{'abc'[i % 3] if i < 29 else 'd'},{i % 2},{('train', 'test')[i // 20]}" for i in range(30)]
+    Path("t.csv").write_text("x,k,y,part\n" + "\n".join(rows) + "\n")
+    Path("t.yaml").write_text("data: {path: t.csv, target: y, split: {column: part}}\ntrainer: {epochs: 1}\n")
+    assert main(["train", "t.yaml", "--run-dir", "r", "-q", "--strict"]) == 3
+    assert capsys.readouterr().err == "fastbp: t.csv:31: column `k` must have a value that training saw, got `d`\n"
+    assert not Path("r").exists()
+    with pytest.warns(DataWarning, match="values that training did not see in 1 of 10 rows"):
+        assert main(["train", "t.yaml", "--run-dir", "r", "-q"]) == 0
+
+
+def test_encodings_of_text_are_taken_in_folders_and_what_is_kept_is_utf_8(here, tmp_path):
+    text = Path("t.csv").read_text()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "t.csv").write_bytes(text.encode("utf-16-le"))
+    words = ["--keep", "-o"]
+    assert main(["predict", "run", "t.csv", *words, str(tmp_path / "a.csv")]) == 0
+    assert (
+        main(["predict", "run", str(tmp_path / "in"), "--encoding", "utf-16-le", *words, str(tmp_path / "b.csv")]) == 0
+    )
+    assert "€" in (tmp_path / "b.csv").read_text("utf-8")
+    assert (tmp_path / "b.csv").read_bytes() == (tmp_path / "a.csv").read_bytes()
 
 
 def test_encodings_are_as_in_training_or_as_is_said(here, capsys):

@@ -156,9 +156,23 @@ CASES = {
         data("source: digits\nembed_std: 0"),
         "c.yaml:3: `data.embed_std` must be above 0, got `0`",
     ),
-    "rare zero": (
-        data("source: digits\nrare: 0"),
-        "c.yaml:3: `data.rare` must be at least 1, got `0`",
+    "min_frequency zero": (
+        data("source: digits\nmin_frequency: 0"),
+        "c.yaml:3: `data.min_frequency` must be at least 1, got `0`",
+    ),
+    "target_transform misspelt": (
+        data("source: friedman\ntarget_transform: logp"),
+        "c.yaml:3: `data.target_transform` must be one of `log`, `log1p`, `none`, `quantile`, `sqrt`"
+        " or a map such as `{price: log}`, got `logp`\nhint: did you mean `log1p`?",
+    ),
+    "target_transform of a target misspelt": (
+        data("source: friedman\ntarget_transform: {a: log, b: sqr}"),
+        "c.yaml:3: `data.target_transform.b` must be one of `log`, `log1p`, `none`, `quantile`, `sqrt`, got `sqr`\n"
+        "hint: did you mean `sqrt`?",
+    ),
+    "target_transform of a target a number": (
+        data("source: friedman\ntarget_transform: {a: 2}"),
+        "c.yaml:3: `data.target_transform.a` must be one of `log`, `log1p`, `none`, `quantile`, `sqrt`, got `2`",
     ),
     "scale_target a word": (
         data("source: digits\nscale_target: on"),
@@ -267,9 +281,9 @@ CASES = {
         data("path: a.csv\ncolumns:\n  a:\n    size: 2.5"),
         "c.yaml:5: `data.columns.a.size` must be a whole number, at least 1, got `2.5`",
     ),
-    "column rare negative": (
-        data("path: a.csv\ncolumns:\n  a:\n    rare: -2"),
-        "c.yaml:5: `data.columns.a.rare` must be a whole number, at least 1, got `-2`",
+    "column min_frequency negative": (
+        data("path: a.csv\ncolumns:\n  a:\n    min_frequency: -2"),
+        "c.yaml:5: `data.columns.a.min_frequency` must be a whole number, at least 1, got `-2`",
     ),
     "column a target beside target": (
         data("path: a.csv\ntarget: y\ncolumns:\n  z: target"),

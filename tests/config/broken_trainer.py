@@ -47,7 +47,24 @@ CASES = {
     ),
     "class_weight another word": (
         trainer("class_weight: even"),
-        "c.yaml:3: `trainer.class_weight` must be one of `balanced`, got `even`",
+        "c.yaml:3: `trainer.class_weight` must be `balanced` or a map such as `{yes: 2}`, got `even`",
+    ),
+    "class_weight misspelt": (
+        trainer("class_weight: Balance"),
+        "c.yaml:3: `trainer.class_weight` must be `balanced` or a map such as `{yes: 2}`, got `Balance`\n"
+        "hint: did you mean `balanced`?",
+    ),
+    "class_weight a number": (
+        trainer("class_weight: 2"),
+        "c.yaml:3: `trainer.class_weight` must be `balanced` or a map such as `{yes: 2}`, got `2`",
+    ),
+    "class_weight of a class negative": (
+        trainer("class_weight: {a: 2, b: -1}"),
+        "c.yaml:3: `trainer.class_weight.b` must be at least 0, got `-1`",
+    ),
+    "class_weight of a class a word": (
+        trainer("class_weight: {a: 2, b: twice}"),
+        "c.yaml:3: `trainer.class_weight.b` must be a number, got `twice`",
     ),
     "accumulate zero": (
         trainer("accumulate: 0"),

@@ -45,7 +45,7 @@ LIMITS = {
     "const": lambda v, limit: v == limit,
 }
 SILENT = {"$ref", "$defs", "$schema", "title", "description", "default", "type", "anyOf", "items", "required"}
-SILENT |= {"properties", "additionalProperties"}
+SILENT |= {"properties", "additionalProperties", "examples"}
 
 
 def applies(word, value):

@@ -10,6 +10,8 @@ from fastbp.data import array_files, csv_files
 from fastbp.data.csv_files import CELLS, read_csv
 from fastbp.errors import ConfigError, DataError
 
+OOPS = '\nhint: if that is a missing number, `data.missing_texts: ["oops"]` has it read so in training'
+
 
 def write(folder, content, name="t.csv"):
     path = folder / name
@@ -106,7 +108,7 @@ def test_one_text_far_down_makes_a_column_of_texts_and_the_message_names_its_lin
     assert frame.columns["a"].values.tolist() == rows
     with pytest.raises(DataError) as caught:
         frame.numbers("a")
-    assert str(caught.value) == f"{tmp_path / 't.csv'}:{CELLS + 7}: column `a` must be a number, got `oops`"
+    assert str(caught.value) == f"{tmp_path / 't.csv'}:{CELLS + 7}: column `a` must be a number, got `oops`{OOPS}"
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|", " "], ids=["semicolon", "tab", "bar", "space"])
@@ -135,7 +137,6 @@ def test_one_row_and_one_column(tmp_path):
 
 ONE = "\nhint: lines that are no rows, such as remarks, must be taken out of the file"
 HINT = "\nhint: set `data.encoding`, such as to `latin-1` or `cp1252`"
-OPEN, TWICE = "\nhint: a quote that opens there is never closed", "\nhint: a quote within quotes is written twice"
 MISTAKES = {
     "ragged": (
         "a,b\n1,2\n1,2,3\n",
@@ -170,8 +171,15 @@ MISTAKES = {
     "empty": ("", "t.csv: must have rows, but is empty"),
     "blank": ("\n \n", "t.csv: must have rows, but is empty"),
     "header only": ("a,b\n", "t.csv: must have rows below its header"),
-    "open quote": ('a,b\n1,2\n"3,4\n5,6\n', "t.csv:3: must be valid CSV (unexpected end of data)" + OPEN),
-    "text behind a quote": ('a,b\n1,2\n"3"4,5\n', "t.csv:3: must be valid CSV (',' expected after '\"')" + TWICE),
+    "open quote": ('a,b\n1,2\n"3,4\n5,6\n', "t.csv:3: a quote that is opened must be closed before the file ends"),
+    "a field without end": (
+        'a,b\n1,2\n"' + "3," * 70_000,
+        "t.csv:3: a field must have at most 131,072 characters, got more; is a quote not closed?",
+    ),
+    "text behind a quote": (
+        'a,b\n1,2\n"3"4,5\n',
+        "t.csv:3: a closing quote must stand at the end of its field (a quote inside is written twice)",
+    ),
     "not utf-8": (b"a,b\n1,2\n3,caf\xe9\n", "t.csv:3: must be UTF-8, got a byte `0xe9`" + HINT),
     "not utf-8 in a name": (b"a,\xff\n1,2\n", "t.csv:1: must be UTF-8, got a byte `0xff`" + HINT),
     "not utf-8 far down": (b"a\n" + b"1\n" * 20000 + b"\x80\n", "t.csv:20002: must be UTF-8, got a byte `0x80`" + HINT),

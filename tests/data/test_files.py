@@ -16,6 +16,8 @@ from fastbp.errors import DataError, DependencyError
 X = np.arange(24, dtype=np.float32).reshape(6, 4)
 Y = np.array([0, 1, 2, 0, 1, 2])
 
+OOPS = '\nhint: if that is a missing number, `data.missing_texts: ["oops"]` has it read so in training'
+
 
 def message(paths, folder, error=DataError, **words):
     with pytest.raises(error) as caught:
@@ -197,7 +199,7 @@ def test_a_folder_of_tables(tmp_path):
     assert frame.origin == f"{tmp_path / 'a.csv'} and 1 more"
     with pytest.raises(DataError) as caught:
         frame.take(np.array([3, 1])).numbers("a")
-    assert str(caught.value) == f"{tmp_path / 'b.csv'}:4: column `a` must be a number, got `oops`"
+    assert str(caught.value) == f"{tmp_path / 'b.csv'}:4: column `a` must be a number, got `oops`{OOPS}"
     (tmp_path / "c.csv").write_text("a\n1\n")
     assert message(tmp_path, tmp_path) == "c.csv: columns must be those of a.csv, `a`, `b`, got `a`"
 

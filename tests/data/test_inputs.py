@@ -202,10 +202,14 @@ def test_missing_categories_are_zeros():
     assert fitted(frame, Category("job", "embedding")).matrix(frame).tolist() == [[1], [0], [2]]
 
 
-def test_rare_categories_count_as_unseen():
+@pytest.mark.parametrize(("frequency", "codes"), [(1, [1, 2, 2, 3, 3, 3]), (2, [3, 1, 1, 2, 2, 2]), (4, [1] * 6)])
+def test_categories_of_few_rows_are_one(frequency, codes):
     frame = table(job=["a", "b", "b", "c", "c", "c"])
-    assert names(fitted(frame, Category("job", "one_hot", 3))) == ["job = c"]
-    assert fitted(frame, Category("job", "embedding", 2)).matrix(frame)[:, 0].tolist() == [0, 1, 1, 2, 2, 2]
+    inputs = fitted(frame, Category("job", "embedding", frequency))
+    assert inputs.matrix(frame)[:, 0].tolist() == codes
+    assert inputs.embeddings()[0][0] == max(codes) + 1
+    one_hot = fitted(frame, Category("job", "one_hot", frequency))
+    assert one_hot.matrix(frame).tolist() == np.eye(max(codes))[np.array(codes) - 1].tolist()
 
 
 @pytest.mark.parametrize(("kinds", "size"), [(1, 1), (2, 2), (3, 2), (9, 5), (200, 50)])

@@ -32,6 +32,10 @@ CASES = {
     "different whole numbers": ("population", MIXED, "number", "1007 to 1350"),
     "an id by its name": ("PassengerId", MIXED, "ignore", f"1007 to 1350 ({IDS})"),
     "a key": ("order_key", MIXED, "ignore", f"1007 to 1350 ({IDS})"),
+    "equal numbers": (
+        *("size", np.array(["250.0", "250.00", "1e2", "100", "small"] * 9, object)),
+        *("category", "3 values: 100, 250, small"),
+    ),
     "a name with id in it": ("humidity", MIXED, "number", "1007 to 1350"),
     "an id that comes twice": ("house_id", np.append(MIXED[1:], MIXED[1]), "number", None),
     "an id with a fraction": ("id", MIXED + 0.5, "number", None),

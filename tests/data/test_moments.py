@@ -114,7 +114,7 @@ REFUSED = [
     ((20240101.5,), "ymd", None, "t.csv:2: column `d` must be a date as in `20240131`, got `20240101.5`"),
     ((1e30,), "s", None, "t.csv:2: column `d` must be between the years 1 and 9999 in `s` since 1970, got `1e+30`"),
     ((-1e308,), "d", None, "t.csv:2: column `d` must be between the years 1 and 9999 in `d` since 1970, got `-1e+308`"),
-    (("x",), "s", None, "t.csv:2: column `d` must be a number, got `x`"),
+    (("x1",), "s", None, "t.csv:2: column `d` must be a number, got `x1`"),
     ((np.datetime64("2024-01-01", "us"), np.datetime64("20000-01-01", "us")), None, None,
      "t.csv:3: column `d` must be between the years 1 and 9999, got `20000-01-01T00:00:00.000000`"),
 ]  # fmt: skip

@@ -112,10 +112,10 @@ def test_a_table_with_a_column_of_each_kind(tmp_path):
     assert set(found.parts["train"].weight.tolist()) == {0.0, 1.0, 2.0}
 
 
-@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")  # ages that training did not see twice
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")  # ages that training did not see
 def test_settings_of_columns_override_those_of_all(tmp_path):
     columns = {
-        "age": {"type": "category", "rare": 2.0},
+        "age": {"type": "category", "min_frequency": 2.0},
         "job": {"encode": "embedding", "size": 4.0},
         "house": {"scale": "none"},
         "part": "ignore",
@@ -124,7 +124,7 @@ def test_settings_of_columns_override_those_of_all(tmp_path):
     data = Data(path=str(write(tmp_path)), target="y", columns=columns, scale="robust")
     inputs = prepare(data, 0, "float32").recipe.inputs
     age, job, house = inputs.parts
-    assert (age.encode, age.rare) == ("one_hot", 2)
+    assert (age.encode, age.min_frequency) == ("one_hot", 2)
     assert (job.encode, job.size) == ("embedding", 4)
     assert isinstance(job.size, int)
     assert house.scale == "none"
@@ -168,6 +168,16 @@ def test_a_group_stays_in_one_part(tmp_path):
     assert message(ConfigError, prepare, data, 0, "float32") == (
         "`data.split.stratify` must be false where `data.split.group` is given, got true"
     )
+
+
+def test_a_group_is_a_value_however_it_is_written(tmp_path):
+    houses = [("250.0", "250.00", "2.5e2", "x", "y", "z")[i % 6] for i in range(120)]
+    data = Data(path=str(write(tmp_path, 120, house=houses, age=list(map(str, range(120))))), target="age")
+    data.columns = {"house": "category", **dict.fromkeys(("job", "part", "y"), "ignore")}
+    data.task, data.split = "numbers", Split(group="house", validation=0.25, test=0.25)
+    rows = {name: part.numbers[:, 0].astype(int) for name, part in prepare(data, 0, "float64").parts.items()}
+    assert sorted(np.concatenate(list(rows.values()))) == list(range(120))
+    assert sum(any(i % 6 < 3 for i in found) for found in rows.values()) == 1  # all of that house are in one part
 
 
 def test_stratified_parts_are_for_classes(tmp_path):
@@ -245,7 +255,10 @@ SETTINGS = {
     "a list": ([1], "`data.columns.a` must be a type or a map with `type`, got `[1]`"),
     "indicator": ({"indicator": 1}, "`data.columns.a.indicator` must be `true` or `false`, got `1`"),
     "size": ({"size": 0}, "`data.columns.a.size` must be a whole number, at least 1, got `0`"),
-    "rare": ({"rare": 1.5}, "`data.columns.a.rare` must be a whole number, at least 1, got `1.5`"),
+    "min_frequency": (
+        {"min_frequency": 1.5},
+        "`data.columns.a.min_frequency` must be a whole number, at least 1, got `1.5`",
+    ),
     "endless": ({"size": float("inf")}, "`data.columns.a.size` must be a whole number, at least 1, got `inf`"),
     "value": ({"value": "x"}, "`data.columns.a.value` must be a finite number, got `x`"),
     "true": ({"value": True}, "`data.columns.a.value` must be a finite number, got `True`"),
@@ -310,6 +323,49 @@ def test_counts_are_not_scaled_and_other_numbers_are(tmp_path):
     np.testing.assert_allclose(numbers.parts["train"].y.std(), 1)
     data.scale_target = False
     assert prepare(data, 0, "float64", loss_of("mse")).parts["train"].y.min() >= 20
+
+
+def test_targets_are_transformed_by_what_training_rows_have(tmp_path):
+    data = Data(path=str(write(tmp_path)), target="age", task="numbers", split=Split(column="part"))
+    data.target_transform = "log"
+    parts = prepare(data, 0, "float64").parts
+    train = np.log([20.0 + i % 37 for i in range(100) if i % 4 < 2])
+    test = np.log([20.0 + i % 37 for i in range(100) if i % 4 == 3])
+    np.testing.assert_allclose(parts["test"].y[:, 0], (test - train.mean()) / train.std(), atol=1e-13)
+    assert parts["test"].numbers[:, 0].tolist() == [20.0 + i % 37 for i in range(100) if i % 4 == 3]
+    data.scale_target = False
+    np.testing.assert_allclose(prepare(data, 0, "float64").parts["test"].y[:, 0], test, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("said", "target", "loss", "wanted"),
+    [
+        (
+            "log",
+            "y",
+            None,
+            "`data.target_transform` must be `none` where targets are classes, got `log`\n"
+            "hint: `data.task: numbers` has numbers predicted as such",
+        ),
+        (
+            "sqrt",
+            "age",
+            "poisson",
+            "`data.target_transform` must be `none` with loss `poisson`, which takes numbers as they are, got `sqrt`",
+        ),
+        (
+            {"aged": "log"},
+            "age",
+            None,
+            "`data.target_transform` must be one of `age`, got `aged`\nhint: did you mean `age`?",
+        ),
+    ],
+    ids=["classes", "counts", "no target"],
+)
+def test_transforms_that_do_not_fit_the_target_are_refused(tmp_path, said, target, loss, wanted):
+    data = Data(path=str(write(tmp_path)), target=target, task="numbers" if target == "age" else None)
+    data.target_transform = said
+    assert message(ConfigError, prepare, data, 0, "float32", None if loss is None else loss_of(loss)) == wanted
 
 
 def frame(**columns):

@@ -60,13 +60,15 @@ def test_recipes_of_older_versions_are_read_and_refuse_nothing():
     data = stored()
     del data["raw"]
     for part in data["inputs"][2:]:
-        del part["unseen"]
+        del part["unseen"], part["min_frequency"]
+        part["rare"] = 2
     recipe = Recipe.from_data(data)
     frame = Frame(np.zeros((40, 2)), {"a": Column("a", np.zeros(40))}, "t.csv")
     frame.columns |= {name: Column(name, np.array(["x"] * 40, object)) for name in "kl"}
     with pytest.warns(DataWarning, match="in 40 of 40 rows"):
         assert not recipe.matrix(frame, np.float32)[:, -3:].any()
     assert (recipe.raw.unseen, recipe.raw.drop, recipe.raw.styles) == (1.0, False, {})
+    assert [(part.min_frequency, part.rare) for part in recipe.inputs.parts[2:]] == [(2, []), (2, [])]
 
 
 IN, QUANTILE, KIND, EMBEDDED = (("inputs", i) for i in range(4))
@@ -105,7 +107,9 @@ BROKEN = [
     ([True], "`inputs[0].holes` must have 2 booleans, got 1", (*IN, "holes")),
     ([0, 1], "`inputs[0].holes[0]` must be true or false, got `0`", (*IN, "holes")),
     ("hash", "`inputs[2].encode` must be one of `one_hot`, `embedding`, got `hash`", (*KIND, "encode")),
-    (0, "`inputs[2].rare` must be a whole number, at least 1, got `0`", (*KIND, "rare")),
+    (0, "`inputs[2].min_frequency` must be a whole number, at least 1, got `0`", (*KIND, "min_frequency")),
+    (["w", "v"], "`inputs[2].rare[1]` must be none of `inputs[2].values`, got `v`", (*KIND, "rare")),
+    (2, "`inputs[2].rare` must be a list, got `2`", (*KIND, "rare")),
     (2.0, "`inputs[3].size` must be a whole number, at least 1, got `2.0`", (*EMBEDDED, "size")),
     (None, "`inputs[3].size` must be a whole number, at least 1, got `null`", (*EMBEDDED, "size")),
     ("uv", "`inputs[2].values` must be a list, got `uv`", (*KIND, "values")),

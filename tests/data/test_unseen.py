@@ -56,10 +56,23 @@ def test_values_that_are_the_same_are_one_category():
     assert out.tolist() == [[1, 0], [0, 0], [0, 1]]
 
 
-@pytest.mark.parametrize(("rare", "expected"), [(1, 0.2), (2, 0.4), (3, 0.7)])
-def test_the_share_that_is_expected_is_that_of_values_that_one_row_less_would_not_have(rare, expected):
-    part = fitted("a", "b", "c", "c", "d", "d", "d", None, None, None, rare=rare)
-    assert part.unseen == pytest.approx(expected)
+@pytest.mark.parametrize("frequency", [1, 2, 3])
+def test_the_share_that_is_expected_is_that_of_values_that_one_row_less_would_not_have(frequency):
+    part = fitted("a", "b", "c", "c", "d", "d", "d", None, None, None, min_frequency=frequency)
+    assert part.unseen == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("encode", ["one_hot", "embedding"])
+def test_what_is_new_goes_to_the_rare_values_and_is_counted_while_these_are_not(encode):
+    part = Category("k", encode, 2)
+    part.fit(table("a", "a", "b", "7", None, "c", "c"))
+    assert (part.values, part.rare) == (["a", "c"], ["7", "b"])
+    out = np.full((6, part.width), 9.0)
+    new = part.apply(table("b", "x", "7.0", None, "a", "y"), out)
+    assert (new.count, new.rows, new.example, new.place) == (2, 6, "x", "t.csv:3: ")
+    assert (out[[1, 2, 5]] == out[0]).all()
+    assert not out[3].any()
+    assert out[0].tolist() == ([0, 0, 1] if encode == "one_hot" else [3])
 
 
 @pytest.mark.parametrize("encode", ["one_hot", "embedding"])

@@ -11,7 +11,8 @@ from tests.faults import odd
 # Beside those of all names: what is said of tables.
 TABLES = """
 data: {path: rich.csv, target: y, columns: {a: {type: number, scale: robust, missing: median, indicator: true},
-  c: {type: category, encode: embedding, rare: 2, size: 3}, w: weight, g: ignore}, split: {group: g, test: 0.2}}
+  c: {type: category, encode: embedding, min_frequency: 2, size: 3}, w: weight, g: ignore},
+  split: {group: g, test: 0.2}}
 network: {hidden: [4], norm: layer_norm}
 ---
 data: {path: [rich.csv, rich.csv], target: b, task: numbers, scale: quantile, missing: constant, indicator: true,

@@ -77,7 +77,7 @@ def settings(seed, number, name):
     }
     data |= {"scale": rng.choice(["standard", "robust", "quantile", "none"]), "indicator": rng.random() < 0.5}
     data |= {"missing": rng.choice(["mean", "mean", "median", "constant", "refuse"])}
-    data |= {"encode": rng.choice(["one_hot", "embedding"]), "rare": rng.choice([1, 1, 2, 50])}
+    data |= {"encode": rng.choice(["one_hot", "embedding"]), "min_frequency": rng.choice([1, 1, 2, 50])}
     data |= {"task": rng.choice([*[None] * 9, "classes", "numbers", "labels"]), "header": rng.random() < 0.95}
     data["split"] = rng.choice(
         [{}, {"test": 0.0}, {"folds": 3}, *([] if array else [{"group": "g", "stratify": False}, {"column": "part"}])]

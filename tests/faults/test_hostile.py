@@ -139,7 +139,7 @@ CONFIGS = {
     "a-dotted-table.toml": ("[" + "a." * 100_000 + "a]", "nested at most 32 deep"),
     "many-tables.toml": ("".join(f"[t{i}]\n" for i in range(90_000)), "at most 100000 keys and values"),
     "deep.toml": ("a = " + "[" * 500_000, "nested at most 32 deep"),
-    "quotes.toml": ("a = " + '"""' * 300_000, "must be TOML"),
+    "quotes.toml": ("a = " + '"""' * 300_000, "must be valid TOML"),
 }
 
 
@@ -193,7 +193,10 @@ TABLES = {
     "a-wide-line.csv.gz": (lambda: gzip.compress(b"," * 16 * MIB) * 3, "rows must fit into the 128 MiB"),
     "rows.csv.gz": (lambda: gzip.compress(b"a,b\n") + gzip.compress(b"1,2\n" * 4 * MIB) * 128, TOO_LARGE[5:]),
     "blank-lines.csv.gz": (lambda: gzip.compress(b"a,b\n") + gzip.compress(b"\n" * 16 * MIB) * 64, TOO_LARGE[5:]),
-    "a-long-field.csv.gz": (lambda: gzip.compress(b'a\n"') + gzip.compress(b"x\n" * 8 * MIB) * 64, "must be CSV"),
+    "a-long-field.csv.gz": (
+        lambda: gzip.compress(b'a\n"') + gzip.compress(b"x\n" * 8 * MIB) * 64,
+        "at most 131,072 characters",
+    ),
     "says-it.idx.gz": (lambda: gzip.compress(idx(4_000_000)) + gzip.compress(bytes(16 * MIB)) * 256, TOO_LARGE),
     "more-behind.idx.gz": (lambda: gzip.compress(idx(3)) + gzip.compress(bytes(16 * MIB)) * 256, "but has more"),
     "says-it.npy": (lambda: head_of((2**40, 2**20)) + bytes(1000), "in NPY format"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -128,11 +129,12 @@ def take(m: Machine, x: Array, rows: Range, columns: Range) -> Panels:
     return structure(m, "take", x, (rows[2], columns[2]), False, rows[2], **places(rows, columns))
 
 
-def place(m: Machine, part: Array, base: Array, rows: Range, columns: Range) -> Panels:
+def place(m: Machine, part: Array, base: Array, rows: Range, columns: Range, r0: int = 0) -> Panels:
+    """All rows, or those from one on."""
     source, under, target = m.given("a", part, padding=np.nan), m.given("b", base), m.panels("c", *base.shape)
-    m.writes(target, 0, len(base))
+    m.writes(target, r0, len(base))
     operands = {"a": source, "b": row_by_row(under), "c": target, "panels": target.count}
-    m.run("gate_place", 0, len(base), **operands, **places(rows, columns))
+    m.run("gate_place", r0, len(base), **operands, **places(rows, columns))
     return target
 
 
@@ -169,6 +171,8 @@ def cases(dtype: str, normal: Any) -> Iterator[tuple[str, tuple[int, ...], Any]]
         yield "gate_take", shape, lambda m, x=x, p=picked: [take(m, x, *p).read()]
         part = y[: picked[0][2], : picked[1][2]]
         yield "gate_place", shape, lambda m, x=x, y=part, p=picked: [place(m, y, x, *p).lines()]
+        some = partial(place, part=part, base=x, rows=picked[0], columns=picked[1])
+        yield "gate_place", shape, lambda m, f=some, r=rows // 2: [f(m, r0=r).lines()]
         yield "gate_outer", shape, lambda m, x=x, y=y: [outer(m, x, y).lines()]
     for rows in DEPTHS:
         x, u = normal(dtype, rows, 17), normal(dtype, rows, 9)

@@ -19,8 +19,10 @@ from fastbp.kernels.records import (
     SHADOW_BYTES,
     TASK_PHASE,
     TRIAL_LINES,
+    GateTask,
     Head,
     Learned,
+    OpGroup,
     Phase,
     Piece,
     RowList,
@@ -277,6 +279,20 @@ def walk(m: Machine, kernel: str, x: Array, pieces: int) -> list[Array]:
     return [target.lines(), norms.numbers(), team.now[:1].copy()]
 
 
+def gate_groups(m: Machine, x: Array) -> list[Array]:
+    """Two groups of one op, the first rows and the rest, in blocks of 16."""
+    source, target = m.given("a", x), m.panels("c", *x.shape)
+    relu, half = kernel_address("relu_forward", m.real), len(x) // 2
+    op = m.record(ElementwiseOp, kernel=relu, a=source, c=target, width=source.width, panels=source.count)
+    groups = m.records(OpGroup, 2)
+    for group, begin, end in zip(groups, (0, half), (half, len(x) + m.more_behind), strict=True):
+        group.ops, group.count, group.begin, group.end, group.block = m.address_of(op), 1, begin, end, 16
+    task = m.record(GateTask, groups=m.address_of(groups[0]), count=2)
+    m.writes(target, 0, len(x))
+    m.call("gate_groups", task, 0, 0)
+    return [target.lines()]
+
+
 def cases(dtype: str, normal: Any, optimizers: tuple[Optimizer, ...]) -> Iterator[tuple[str, tuple[int, ...], Any]]:
     """(kernel, shape, run) for each of these kernels; `normal` makes the numbers."""
     whole, updating = cycle(optimizers), cycle(how for how in optimizers if how is not KEEP)
@@ -285,6 +301,7 @@ def cases(dtype: str, normal: Any, optimizers: tuple[Optimizer, ...]) -> Iterato
         x, d = normal(dtype, *shape), normal(dtype, *shape, 1)[:, :, 0]
         for kernel in ("begin", "work"):
             yield kernel, shape, partial(walk, kernel=kernel, x=x, pieces=5)
+        yield "gate_groups", shape, partial(gate_groups, x=x)
         yield "begin_batch", shape, partial(begin_batch, rows=rows, weighted=bool(number % 2))
         for how in optimizers:
             rule, tops = RULES[how.kernel], np.abs(normal("float64", 5)) * rows

@@ -211,14 +211,3 @@ def test_a_block_of_rows_must_go_through_every_op():
     said = "op 4 `scatter` of `predict, rows in blocks of 64`: row 0, column 0 must be done in every batch, got none"
     with pytest.raises(PlanError, match=f"^{re.escape(said)}$"):
         plan(np.ones((3, 4), np.float32), np.empty((3, 3), np.float32), 1)
-
-
-def test_a_running_average_that_moves_otherwise_is_named():
-    net = fb.mlp([3, 8, 2])
-    trainer = fb.Trainer(net, loss="mse", batch_size=16, ema=0.9, threads=1)
-    X, y = np.random.default_rng(0).normal(size=(2, 16, 3))
-    trainer.run(X, y[:, :2], steps=1)
-    trainer._batch_plan.head.update.average_keep = 0.8
-    said = r"^task `weights` .*: the running average of `0.weight` must be \S+ at row 0, column 0, got \S+$"
-    with pytest.raises(PlanError, match=said):
-        trainer._batch_plan.steps(1, 1, 1)

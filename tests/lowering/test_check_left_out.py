@@ -32,20 +32,20 @@ def with_entry(plan, change):
     """The plan's runs with something changed behind them, before what they did is looked at."""
     watched = plan.watcher.around
 
-    def around(entry):
+    def around(name, entry):
         def changed(*given):
             out = entry(*given)
             change()
             return out
 
-        return watched(changed)
+        return watched(name, changed)
 
     plan.watcher.around = around
 
 
 def test_a_run_without_a_batch_is_refused():
     plan, run = trained(fb.Tanh())
-    plan.watcher.around = lambda entry, right=plan.watcher.around: right(lambda *given: None)
+    plan.watcher.around = lambda name, entry, right=plan.watcher.around: right(name, lambda *given: None)
     refused("the steps of `train, batch 20` must begin with a batch, got none", run)
 
 

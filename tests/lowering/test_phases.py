@@ -11,7 +11,18 @@ import pytest
 
 from fastbp.errors import ConfigError
 from fastbp.kernels.fields import LINE, Part, Real, Word
-from fastbp.kernels.ops import KINDS, BatchNormSumsOp, DropoutOp, ElementwiseOp, GateOp, LinePerPanel, Op, ProductOp
+from fastbp.kernels.ops import (
+    KINDS,
+    BatchNormSumsOp,
+    DropoutOp,
+    ElementwiseOp,
+    GateOp,
+    LinePerPanel,
+    Op,
+    OuterOp,
+    ProductOp,
+    SumOp,
+)
 from fastbp.kernels.records import (
     ROW_PHASE,
     TILE_INPUTS,
@@ -35,6 +46,8 @@ CUT: dict[type[Op], tuple[str, ...]] = {
     ElementwiseOp: ("a", "c", "y"),
     DropoutOp: ("a", "c"),
     BatchNormSumsOp: ("a", "c", "y", "mean", "variance", "sum_d", "sum_dx", "gain", "shifts"),
+    SumOp: ("a", "c"),
+    OuterOp: ("b", "c"),
 }
 COMMON = ("number", "kernel", "width", "panels", "first_panel")
 

@@ -119,6 +119,12 @@ def test_blocks_of_rows_do_not_change_the_sensitivity(monkeypatch):
     whole = fb.sensitivity(net, X)
     monkeypatch.setattr(module, "NUMBERS", 42)
     assert fb.sensitivity(net, X).tobytes() == whole.tobytes()
+    slopes = np.random.default_rng(1).standard_normal((50, 2))
+    wanted = np.mean(np.abs(net.jacobian(X) * slopes[:, :, None]), axis=0)
+    np.testing.assert_allclose(fb.sensitivity(net, X, slopes), wanted, rtol=1e-6)
+    with pytest.raises(fb.errors.ShapeError) as caught:
+        fb.sensitivity(net, X, slopes[:1])
+    assert str(caught.value) == "`slopes` must have shape `(50, 2)`, got `(1, 2)`"
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_gives_others(here):

@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
+import fastbp as fb
 from tests.train import first_step
 
 CASES = first_step.cases()
@@ -17,6 +19,14 @@ def test_every_case_was_written_down():
 @pytest.mark.parametrize("name", KNOWN)
 def test_every_op_puts_out_what_was_written_down(name):
     assert first_step.digests(*CASES[name]) == KNOWN[name]
+
+
+def test_subnormals_are_flushed_as_in_training():
+    net = fb.Network([fb.Linear(16, bias=False)], inputs=4)
+    net.flat = np.full(64, 0.125)
+    found = first_step.digests(fb.Trainer(net, loss="mse", batch_size=8), np.full((8, 4), 1.2e-38), np.zeros((8, 16)))
+    (product,) = (digest for op, digest in found.items() if " product " in op)
+    assert product == first_step.short(np.zeros((8, 16), np.float32))
 
 
 @pytest.mark.parametrize("at", [0, 3, -1])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.train.calls import Pace
 
 X = np.random.default_rng(0).standard_normal((70, 6)).astype("f4")
 Y = np.arange(70) % 3
@@ -186,3 +187,147 @@ def test_a_process_that_starts_anew_trains_on_and_sends_the_trainer_back(method)
 
 def pickle_of_trained(content):
     return pickle.dumps(trained(pickle.loads(content)))
+
+
+class Interrupting(fb.Callback):
+    """Copies trainer and history within an epoch, or ends the fit there."""
+
+    def __init__(self, at, way=None):
+        self.at, self.way, self.copies = at, way, None
+
+    def chunk(self, trainer, history):
+        if trainer.steps_done >= self.at and self.copies is None:
+            self.copies = trainer, history
+            if self.way is None:
+                raise KeyboardInterrupt
+            self.copies = self.way((trainer, history))
+
+
+@pytest.fixture
+def short_calls(monkeypatch):
+    """Calls of seven steps, however fast they are."""
+    monkeypatch.setattr(Pace, "steps", lambda self: 7)
+
+
+MIDWAY = {
+    "adam": {"optimizer": "adam"},
+    "adamw": {"optimizer": fb.AdamW(lr=1e-2, amsgrad=True)},
+    "momentum": {"optimizer": fb.SGD(lr=0.05, momentum=0.9, nesterov=True)},
+    "rmsprop": {"optimizer": fb.RMSprop(momentum=0.5, centered=True)},
+    "adagrad": {"optimizer": "adagrad"},
+    "everything": SETTINGS["everything"],
+    "cosine-of-the-fit": {"schedule": fb.Cosine(warmup=5), "accumulate": 2},
+}
+
+
+def many(seed=3):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((400, 6)).astype("f4"), rng.integers(3, size=400)
+
+
+def same_fit(trainers, histories, data, epochs=4, **more):
+    for trainer, history in zip(trainers, histories, strict=True):
+        trainer.fit(*data, epochs, history=history, **more)
+    a, b = histories
+    assert (a.loss, a.val_loss, a.lr, a.metrics, a.steps) == (b.loss, b.val_loss, b.lr, b.metrics, b.steps)
+    assert a.samples == b.samples
+    assert bits(trainers[0]) == bits(trainers[1])
+
+
+@pytest.mark.usefixtures("short_calls")
+@pytest.mark.parametrize("settings", MIDWAY)
+@pytest.mark.parametrize("way", ["pickle", "deepcopy"])
+def test_a_fit_that_is_copied_within_an_epoch_goes_on_with_the_same_bits(settings, way):
+    data = many()
+    more = {"validation": (X, Y), "metrics": ["accuracy"]}
+    trainer = trainer_of({**MIDWAY[settings], "batch_size": 8})
+    midway = Interrupting(70, WAYS[way])
+    history = trainer.fit(*data, 4, callbacks=[midway], **more)
+    again, begun = midway.copies
+    assert again.steps_done % -(-50 // again._update.accumulate), "within an epoch"
+    assert 0 < len(begun.loss) < 4
+    same_fit([trainer, again], [history, begun], data, **more)
+
+
+@pytest.mark.usefixtures("short_calls")
+def test_a_fit_that_is_left_within_an_epoch_is_gone_on_with_by_it_and_its_pickle():
+    data = many()
+    whole, left = (trainer_of({"batch_size": 8, "ema": 0.9}) for _ in range(2))
+    history = whole.fit(*data, 3)
+    midway = Interrupting(70)
+    with pytest.raises(KeyboardInterrupt):
+        left.fit(*data, 3, callbacks=[midway])
+    assert left.steps_done % 50
+    again, begun = pickle.loads(pickle.dumps((left, midway.copies[1])))
+    same_fit([whole, again], [history, begun], data, 3)
+    same_fit([whole, left], [history, midway.copies[1]], data, 3)
+
+
+@pytest.mark.usefixtures("short_calls")
+def test_a_run_after_a_fit_that_was_left_begins_another_epoch():
+    data = many()
+    trainers = [trainer_of({"batch_size": 8}) for _ in range(2)]
+    for trainer in trainers:
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit(*data, 3, callbacks=[Interrupting(20)])
+        trainer.run(*data, 3)
+    losses = [
+        trainers[0].fit(*data, 1, history=fb.History(first_step=trainers[0].steps_done)).loss,
+        trainers[1].fit(*data, 1).loss,
+    ]
+    assert losses[0] == losses[1]
+    assert bits(trainers[0]) == bits(trainers[1])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_histories_and_callbacks_go_along_after_a_fit(way):
+    callbacks = [fb.EarlyStopping(patience=2, min_delta=10.0), fb.ReduceLROnPlateau(patience=1)]
+    trainer = trainer_of({})
+    history = trainer.fit(X, Y, 6, validation=(X, Y), callbacks=callbacks)
+    early, reducing, found = WAYS[way]([*callbacks, history])
+    assert found == history
+    assert len(found.loss) == 3
+    assert (early.best, early.best_epoch) == (history.val_loss[0], 1)
+    assert reducing.state() == callbacks[1].state()
+    assert trainer.fit(X, Y, 1, validation=(X, Y), callbacks=[early, reducing]).loss  # and can be used again
+
+
+class Own(fb.Trainer):
+    def __init__(self, net, note):
+        super().__init__(net, optimizer="sgd", batch_size=8)
+        self.note = note
+
+
+class OwnNetwork(fb.Network):
+    def __init__(self, width):
+        super().__init__([fb.Linear(width), fb.BatchNorm(), fb.Linear(3)], inputs=6)
+        self.units = {"width": width}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_subclasses_and_attributes_of_ones_own_go_along(way):
+    trainer = Own(OwnNetwork(5), "mine")
+    run(trainer)
+    again = WAYS[way](trainer)
+    assert (type(again), again.note, again.optimizer) == (Own, "mine", trainer.optimizer)
+    assert (type(again.net), again.net.units, again.net.layers) == (OwnNetwork, {"width": 5}, trainer.net.layers)
+    assert run(again) == run(trainer)
+    assert bits(again) == bits(trainer)
+    twice = WAYS[way](again)
+    assert (twice.note, twice.net.units) == ("mine", {"width": 5})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_joblib_writes_networks_trainers_and_histories(dtype, tmp_path):
+    joblib = pytest.importorskip("joblib")
+    net = fb.Network([fb.Linear(9), fb.BatchNorm(), fb.ReLU(), fb.Linear(3)], 6, seed=2, dtype=dtype)
+    net.about = {"note": "kept"}
+    trainer = fb.Trainer(net, batch_size=16)
+    history = trainer.fit(X, Y, 2)
+    joblib.dump((net, trainer, history), tmp_path / "all.joblib")
+    same, again, found = joblib.load(tmp_path / "all.joblib")
+    assert again.net is same
+    assert (same.about, same.dtype, same.seed, found) == (net.about, net.dtype, net.seed, history)
+    assert np.array_equal(same.predict(X), net.predict(X))
+    assert run(again) == run(trainer)
+    assert bits(again) == bits(trainer)

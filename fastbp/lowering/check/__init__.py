@@ -10,6 +10,7 @@ a `PlanError` that names op, buffer, row and column.
     ops, norms, losses, formulas    the twin of every op's kernel
     rows        row phases: operands, results, and what nobody may touch
     gradients, updates, tasks       weight sweep, optimisers, penalties, and what is done once a batch
+    head        what kernels and twins both read
     done        that each task is done once, and each gradient kept or applied
     watcher     callbacks in the place of kernels, and the error behind a call
 """

@@ -16,6 +16,7 @@ from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import view
 from fastbp.errors import PlanError
 from fastbp.kernels.records import Worker
+from fastbp.lowering.check.head import check_batch, check_head
 from fastbp.lowering.check.rows import Rows, twin_of
 from fastbp.lowering.check.tasks import ATTEMPT, KEEP, Tasks
 
@@ -48,6 +49,7 @@ class Watcher:
         self.block: tuple[int, int] | None = None
         self.begun: list[tuple[int, int]] = []  # of users' rows, the blocks of this run
         self.steps = 0
+        self.rates: Any = ()  # of the steps of this run
 
     # Where callbacks stand.
 
@@ -154,6 +156,7 @@ class Watcher:
             self.rows.begin()
         elif r0 == 0:
             self._close()
+            check_batch(self.plan, shift, self.rates[self.steps])
             self.batch = head.data.rows, head.step.scale, head.step.micro + 1 == head.step.group
             self.rows.begin()
             self.tasks.begin()
@@ -182,15 +185,20 @@ class Watcher:
 
     # Runs.
 
-    def around(self, entry: Callable[..., Any]) -> Callable[..., Any]:
+    def around(self, name: str, entry: Callable[..., Any]) -> Callable[..., Any]:
         """An entry that runs the plan, and raises what was found behind it."""
+        alone = name.startswith("step_batch")  # one step, whose arrays and rate it is given
 
         def watched(*given: Any) -> Any:
+            head = self.plan.head
+            check_head(self.plan, not alone)
+            if head.training:
+                self.rates = [given[3]] if alone else self.plan.rates[: max(head.step.left, 1)].copy()
             self.attach()
             self.rows.meet()
             self.tasks.begin()
             self.problem, self.batch, self.block, self.begun, self.steps = None, None, None, [], 0
-            before = self.plan.head.step.number
+            before = head.step.number
             out = entry(*given)
             if self.problem is None:
                 try:

@@ -1,0 +1,52 @@
+"""What becomes of gradients: an optimiser's kernel and its settings, moments, limits and averages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fastbp.engine.blocks import Block
+from fastbp.lowering.buffers import Treatment
+
+KEEP = "keep_gradients"
+
+
+@dataclass(frozen=True)
+class Update:
+    """How gradients are used: an optimiser's kernel and what it needs.
+
+    Attributes
+    ----------
+    kernel : str
+        Name of the kernel that updates lines.
+    settings : mapping
+        Fields of the kernel's record of settings.
+    moments : blocks
+        What the kernel keeps for each parameter.
+    gradients : Block, optional
+        Buffer of gradients, if they are kept: for the user, a norm, a penalty, or accumulation.
+    average : Block, optional
+        A running average of the parameters, with decay `average_keep`.
+    clip_value, clip_norm : float
+        Limits; 0 where there are none.
+    accumulate : int
+        Batches of a step.
+    treatment : mapping, optional
+        Which parameters are trained, and the factors of their learning rate and weight decay.
+    """
+
+    kernel: str
+    settings: Mapping[str, float] = field(default_factory=dict)
+    moments: tuple[Block, ...] = ()
+    gradients: Block | None = None
+    average: Block | None = None
+    average_keep: float = 0.0
+    clip_value: float = 0.0
+    clip_norm: float = 0.0
+    accumulate: int = 1
+    treatment: Treatment | None = None
+
+    @property
+    def only_keeps(self) -> bool:
+        """Whether gradients are only kept, without an update."""
+        return self.kernel == KEEP

@@ -1,0 +1,184 @@
+"""What a configuration for a table begins with: of each column, of the network and of training, with the reason.
+
+Columns are looked at in all rows, as their kinds are (`fastbp.data.kinds`); sizes go by the rows that train.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbp.data.frame import Column, Frame
+from fastbp.data.kinds import Array, Kind, words_of
+from fastbp.data.numbers import Numbers, scale_of
+from fastbp.errors import visible
+
+CODES = frozenset(("code", "codes", "guid", "id", "ids", "plz", "postcode", "uid", "uuid", "zip", "zipcode"))
+MOST_ONE_HOT = 50  # values of a category above which each is rather a row of a learned table
+AGAIN = 5  # rows with a value, on average, from which numbers that name something are learned one by one
+BORDERLINE = 50  # different whole numbers of a target up to which classes and amounts look alike
+TELLS = 0.01  # of the target, from which a scale tells more of it than another
+STEPS = 2500  # of the optimiser, in a run
+DECAY = 0.05  # of weights
+DATE = 12  # numbers that a date becomes, about
+METRICS = {  # of a task, or of two classes, and what they are for
+    "two": (("roc_auc", "balanced_accuracy"), "ranking, whatever the threshold; and both classes alike, however rare"),
+    "classes": (("accuracy", "balanced_accuracy"), "of all rows, and of all classes alike, however rare"),
+    "labels": (("accuracy", "roc_auc"), "of each label, at one half, and ranking, whatever the threshold"),
+    "numbers": (("rmse", "r2"), "in the units of the target, and as a share of its variance"),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An entry of `data.columns` and why; how many columns the network takes for it; what is not certain of it.
+
+    `inferred` says whether the entry is what a column is that has none.
+    """
+
+    entry: str
+    about: str
+    width: int = 0
+    doubt: str = ""
+    inferred: bool = False
+
+
+def choice_of(column: Column, kind: Kind, goal: Goal) -> Choice:
+    """What becomes of a column."""
+    name = visible(column.name)
+    if kind.unclear is not None:
+        about = f"or month: no date says which is first in {visible(kind.unclear)}"
+        doubt = f"whether days or months come first in the dates of `{name}`, such as {visible(kind.unclear)}"
+        return Choice("{type: date, order: day}", about, DATE, doubt)
+    if kind.name == "ignore":
+        return Choice("ignore", kind.about, 0, f"`{name}` is ignored: {kind.about}" if kind.otherwise else "")
+    if kind.name == "date":
+        return Choice("date", kind.about, DATE, inferred=True)
+    if kind.name == "category":
+        values = len({v for v in column.values.tolist() if v is not None})
+        if values > MOST_ONE_HOT:
+            return Choice(
+                "{type: category, encode: embedding}", f"{kind.about}; a learned row for each", _table(values)
+            )
+        return Choice("category", kind.about, values, inferred=True)
+    if column.is_text:
+        return Choice("number", kind.about, 1, inferred=True)
+    return _number(column, kind, goal)
+
+
+def _number(column: Column, kind: Kind, goal: Goal) -> Choice:
+    """What becomes of a column of numbers: names of things, or amounts on the scale that tells more of the target."""
+    there = column.values[np.isfinite(column.values)]
+    values, name = len(np.unique(there)), visible(column.name)
+    whole = bool((there == np.floor(there)).all())
+    if whole and 2 < values <= len(there) / AGAIN and CODES & set(words_of(column.name)):
+        few = values <= MOST_ONE_HOT
+        about = f"{kind.about}; {values:,} names of things, by the word in the column's name"
+        doubt = f"`{name}` is taken for {values:,} names of things: `number` if its numbers are amounts"
+        encode = "one_hot" if few else "embedding"
+        return Choice(f"{{type: category, encode: {encode}}}", about, values if few else _table(values), doubt)
+    id_ = whole and values == len(column.values) > BORDERLINE
+    doubt = f"`{name}` is different in every row: `ignore` if it names rows" if id_ else ""
+    if scale_of(np.sort(there)) == "standard":
+        return Choice("number", kind.about, 1, doubt, inferred=True)
+    plain, ranked = (goal.told_by(scaled(column, scale)) for scale in ("standard", "quantile"))
+    tells = f"its numbers tell {plain:.2f} of the target, its quantiles {ranked:.2f}"
+    if plain > ranked + TELLS:
+        return Choice("number", f"{kind.about}; heavy tails, but {tells}", 1, doubt, inferred=True)
+    return Choice("{type: number, scale: quantile}", f"{kind.about}; heavy tails: {tells}", 1, doubt)
+
+
+def _table(values: int) -> int:
+    """Numbers in a row of a learned table, as `Category` has it."""
+    return min(50, (values + 2) // 2)
+
+
+def doubt_of(frame: Frame, targets: Sequence[str], task: str) -> str:
+    """What is not certain of the target: whole numbers of few values may be classes or amounts."""
+    column = frame.columns[targets[0]]
+    if len(targets) > 1 or column.is_text or column.boolean or column.values.dtype.kind != "f":
+        return ""
+    there = column.values[np.isfinite(column.values)]
+    values = len(np.unique(there))
+    if not 2 < values <= BORDERLINE or (there != np.floor(there)).any():
+        return ""
+    other = "numbers` if they are amounts or marks" if task == "classes" else "classes` if they are names"
+    return f"`{visible(targets[0])}` has {values} different whole numbers, taken for {task}: `task: {other}"
+
+
+def scaled(column: Column, scale: str) -> Array:
+    """A column of numbers on a scale, its missing ones filled in."""
+    finite = np.where(np.isfinite(column.values), column.values, np.nan)
+    frame = Frame(None, {column.name: Column(column.name, finite)}, "")
+    numbers, out = Numbers(column.name, scale, "mean"), np.zeros((len(finite), 1))
+    numbers.fit(frame)
+    numbers.apply(frame, out)
+    return out[:, 0]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The targets: `amounts`, a column each, or `codes` of `classes`, -1 for none, with the rows of each class."""
+
+    amounts: Array | None
+    codes: Array | None
+    classes: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, frame: Frame, targets: Sequence[str], task: str) -> Goal:
+        if task != "classes":
+            return cls(np.stack([frame.numbers(target) for target in targets], axis=1), None)
+        texts = frame.texts(targets[0])
+        there = np.array([text is not None for text in texts], bool)
+        names, codes, counts = np.unique(texts[there].astype(str), return_inverse=True, return_counts=True)
+        out = np.full(len(texts), -1)
+        out[there] = codes
+        return cls(None, out, tuple(names.tolist()), tuple(counts.tolist()))
+
+    def told_by(self, x: Array) -> float:
+        """The share of the variance that a straight line from `x` explains, or that lies between classes, 0 to 1."""
+        if self.codes is not None:
+            there = self.codes >= 0
+            x, codes = x[there] - x[there].mean(), self.codes[there]
+            counts = np.bincount(codes)
+            between, all_ = float((np.bincount(codes, x) ** 2 / counts).sum()), float((x**2).sum())
+            return between / all_ if all_ > 0.0 else 0.0
+        assert self.amounts is not None
+        found = []
+        for y in self.amounts.T:
+            there = np.isfinite(y)
+            a, b = x[there] - x[there].mean(), y[there] - y[there].mean()
+            b = b / (np.abs(b).max() or 1.0)
+            squares = float((a**2).sum() * (b**2).sum())
+            found.append(float((a * b).sum()) ** 2 / squares if squares > 0.0 else 0.0)
+        return float(np.mean(found))
+
+
+def width_of(rows: int) -> int:
+    """Width of the two hidden layers for so many rows that train."""
+    return 32 if rows < 1000 else 64 if rows < 5000 else 128 if rows < 50_000 else 256
+
+
+def dropout_of(rows: int, inputs: int) -> float:
+    """Dropout for so many rows that train and columns that the network takes: more where rows are few for them."""
+    each = rows / max(1, inputs)
+    return 0.2 if each < 50 else 0.1 if rows < 100_000 else 0.0
+
+
+def batch_of(rows: int) -> int:
+    """Rows of a step: about a hundred steps in an epoch, within what learns well."""
+    return min(1024, max(32, int(2 ** round(math.log2(max(rows, 1) / 60)))))
+
+
+def rate_of(batch: int) -> float:
+    """Learning rate of AdamW, in proportion to the root of the batch: larger batches have less noise."""
+    return float(f"{0.002 * math.sqrt(batch / 256):.1g}")
+
+
+def epochs_of(rows: int, batch: int) -> int:
+    """Epochs that make `STEPS` steps."""
+    return min(200, max(20, math.ceil(STEPS / max(1, rows // batch) / 10) * 10))

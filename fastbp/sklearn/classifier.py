@@ -1,0 +1,268 @@
+"""`MLPClassifier`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import _check_y
+
+from fastbp.data.columns import Column
+from fastbp.data.frame import as_texts
+from fastbp.data.outputs import Outputs
+from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief, visible
+from fastbp.sklearn.perceptron import Array, Perceptron, Rows
+from fastbp.sklearn.tables import column_named
+from fastbp.spec.catalogue import loss_of
+from fastbp.spec.checks import from_zero
+from fastbp.spec.losses import Loss
+
+
+class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
+    """A multi-layer perceptron that tells classes apart, or gives a row several labels.
+
+    Parameters
+    ----------
+    hidden : tuple of int, or list of layers
+        Widths of the hidden layers; or the layers, such as ``[fb.Linear(64), fb.ReLU()]``, or as a configuration has
+        them, ``[{"name": "linear", "features": 64}, "relu"]``. A last linear layer follows.
+    activation : str or Layer
+        "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp.
+    dropout : float, 0 <= dropout < 1
+        Probability of dropout after each activation in training.
+    norm : {"batch_norm", "layer_norm", "rms_norm"}, optional
+        Between each hidden linear layer and its activation.
+    residual : bool
+        Whether what a hidden layer gets is added to what it gives, where both are of one width.
+    optimizer : str or Optimizer
+        A name such as "adamw", or one with settings such as ``fb.SGD(momentum=0.9)``.
+    learning_rate, weight_decay : float, optional
+        Instead of the optimiser's own.
+    schedule : str or Schedule, optional
+        Of the learning rate, such as "cosine"; constant by default.
+    batch_size, epochs : int, >= 1
+    early_stopping : bool or "auto"
+        Whether rows that are held out decide when to stop, by their loss, and the best network is kept; "auto": above
+        10,000 rows, or where `fit` gets `X_val`.
+    patience : int, >= 1
+        Epochs without improvement after which to stop.
+    validation_fraction : float, 0 < fraction < 1
+        Of the rows, to hold out; of each class the same, and not if `fit` gets `X_val`.
+    class_weight : "balanced", dict of class to number, or None
+        Factors of the weights of training rows; "balanced" has all classes count the same.
+    categorical_features : "from_dtype", None, or list of str, int or bool
+        Columns of a table that are categories: those whose type is a category, text or bool; none; or those listed.
+    scale : {"standard", "robust", "quantile", "auto", "none"}
+        How numbers are scaled by what was fitted to the training rows; "auto": to quantiles where tails are heavy.
+    missing : {"mean", "median", "refuse"}
+        What missing numbers become; "refuse" makes them an error.
+    random_state : int, RandomState or None
+        An int is the seed of the network and of its trainer; None draws one.
+    n_threads : int, optional
+        At most so many; by default one per processor, or a worker's share of them inside a parallel search. No bit
+        depends on it.
+    dtype : {"float32", "float64"}
+        Of the network. Rows may be of any type.
+    warm_start : bool
+        Whether `fit` goes on from where the last one ended, with its preprocessing.
+    time_limit : float, > 0, optional
+        Seconds after which training ends, in the middle of an epoch if need be.
+    callbacks : list
+        Callbacks of fastbp, such as ``fb.ReduceLROnPlateau()``, or functions f(trainer, history).
+    verbose : bool
+        Whether about 20 epochs are printed.
+
+    Attributes
+    ----------
+    network_ : Network
+    recipe_ : Recipe
+        The fitted preprocessing.
+    coefs_, intercepts_ : list of array
+        Of the linear layers.
+    loss_curve_ : list of float
+        The training loss of each epoch.
+    validation_loss_curve_, validation_scores_ : list of float, or None
+        After each epoch, where rows are held out: their scores are accuracies.
+    best_loss_ : float
+        The lowest loss: of the rows that are held out, if some are, else of training.
+    n_iter_, t_ : int
+        Epochs, and rows that were trained on.
+    n_features_in_, feature_names_in_, n_outputs_, classes_
+
+    Examples
+    --------
+    >>> from fastbp.sklearn import MLPClassifier
+    >>> import fastbp as fb
+    >>> X, y = fb.data.digits("train")
+    >>> model = MLPClassifier(hidden=(64,), epochs=20, random_state=0).fit(X, y)
+    >>> model.score(*fb.data.digits("test")) > 0.95
+    True
+    """
+
+    metric = "accuracy"
+
+    def __init__(
+        self,
+        hidden: Any = (128,),
+        *,
+        activation: Any = "relu",
+        dropout: float = 0.0,
+        norm: str | None = None,
+        residual: bool = False,
+        optimizer: Any = "adamw",
+        learning_rate: float | None = None,
+        schedule: Any = None,
+        weight_decay: float | None = None,
+        batch_size: int = 32,
+        epochs: int = 50,
+        early_stopping: Any = "auto",
+        patience: int = 10,
+        validation_fraction: float = 0.1,
+        class_weight: Any = None,
+        categorical_features: Any = "from_dtype",
+        scale: str = "standard",
+        missing: str = "mean",
+        random_state: Any = None,
+        n_threads: int | None = None,
+        dtype: str = "float32",
+        warm_start: bool = False,
+        time_limit: float | None = None,
+        callbacks: Any = (),
+        verbose: Any = False,
+    ) -> None:
+        self.hidden = hidden
+        self.activation = activation
+        self.dropout = dropout
+        self.norm = norm
+        self.residual = residual
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.early_stopping = early_stopping
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.class_weight = class_weight
+        self.categorical_features = categorical_features
+        self.scale = scale
+        self.missing = missing
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.dtype = dtype
+        self.warm_start = warm_start
+        self.time_limit = time_limit
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, *, classes: Any = None) -> Any:
+        """Train one epoch on some rows; the first call fits the preprocessing, and must name all `classes`."""
+        if classes is None and not hasattr(self, "network_"):
+            raise DataError("classes must be passed on the first call to partial_fit.")
+        return self._partial_fit(X, y, sample_weight, classes)
+
+    def _checked_y(self, y: Any) -> Array:
+        found = _check_y(y, multi_output=True, y_numeric=False, estimator=self)
+        if found.ndim == 2 and found.shape[1] == 1:
+            found = column_or_1d(found, warn=True)
+        check_classification_targets(found)
+        if type_of_target(found) == "multiclass-multioutput":
+            raise DataError("y", "must be classes, or 0 and 1 for each of several labels", "several columns of classes")
+        return np.asarray(found)
+
+    def _targets(self, y: Array, reset: bool, classes: Any = None) -> Array:
+        labels = y.ndim == 2
+        if reset:
+            self.classes_ = np.arange(y.shape[1]) if labels else np.unique(y if classes is None else classes)
+            self._labels = labels
+            if not labels and len(self.classes_) < 2:
+                got = f"only one class, `{visible(str(self.classes_[0]))}`"
+                raise DataError("y", "must have at least two classes", got)
+        if labels != self._labels or (labels and y.shape[1] != len(self.classes_)):
+            raise DataError("y", "must have the columns of the first fit", f"shape `{y.shape}`")
+        if labels:
+            return y.astype(self.dtype)
+        place = np.searchsorted(self.classes_, y)
+        place = np.minimum(place, len(self.classes_) - 1)
+        new = self.classes_[place] != y
+        if new.any():
+            shown = ", ".join(f"`{visible(str(c))}`" for c in self.classes_[:6]) + ", ..." * (len(self.classes_) > 6)
+            raise DataError("y", f"must have classes of the first fit, {shown}", f"`{visible(str(y[new][0]))}`")
+        return place.astype(np.int64)
+
+    def _outputs(self, y: Any, targets: Array) -> Outputs:
+        if self._labels:
+            given = list(getattr(y, "columns", [])) or [f"y{i}" for i in self.classes_]
+            names = [str(name) for name in given]
+            return Outputs("labels", names, names, np.zeros(len(names)), np.ones(len(names)))
+        kind = self.classes_.dtype.kind
+        values = self.classes_.astype(np.float64) if kind in "fiub" else self.classes_.astype(str).astype(object)
+        names = as_texts(Column("y", values, boolean=kind == "b")).tolist()
+        return Outputs("classes", [column_named(y, "target")], names)
+
+    def _loss_of(self) -> Loss:
+        return loss_of("binary_cross_entropy" if self._labels else "cross_entropy")
+
+    def _weighted(self, rows: Rows) -> Any:
+        given = self.class_weight
+        if given is None:
+            return rows.weight
+        if self._labels:
+            raise ConfigError("class_weight", "must be None where a row has several labels", f"`{brief(given)}`")
+        own = np.ones(len(rows.y)) if rows.weight is None else rows.weight
+        if isinstance(given, str) and given == "balanced":
+            sums = np.bincount(rows.y, own, len(self.classes_))
+            with np.errstate(divide="ignore"):
+                by_class = own.sum() / ((sums > 0).sum() * sums)
+            return own * by_class[rows.y]
+        if not isinstance(given, dict):
+            must = 'must be "balanced", None, or a dict of class to number'
+            raise ConfigTypeError("class_weight", must, f"`{brief(given)}`")
+        by_class = np.ones(len(self.classes_))
+        for name, number in given.items():
+            found = np.flatnonzero(self.classes_ == name)
+            if not len(found):
+                raise ConfigError("class_weight", "must name classes of `y`", f"`{visible(str(name))}`")
+            by_class[found] = from_zero(f"class_weight[{name!r}]", number)
+        weights = own * by_class[rows.y]
+        if not weights.any():
+            raise ConfigError("class_weight", "must be above 0 for a class of `y`", f"`{brief(given)}`")
+        return np.asarray(weights)
+
+    def decision_function(self, X: Any) -> Array:
+        """Logits of the classes, shape (rows, classes); of two classes their difference, shape (rows,)."""
+        z = self._raw(X)
+        return z[:, 1] - z[:, 0] if z.shape[1] == 2 and not self._labels else z
+
+    def predict(self, X: Any) -> Array:
+        """The class of each row, or 0 and 1 for each label."""
+        z = self._raw(X)
+        if self._labels:
+            return (z > 0.0).astype(np.int64)
+        return np.asarray(self.classes_[z.argmax(axis=1)])
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Logarithms of `predict_proba`, which do not become minus infinity."""
+        z = self._raw(X)
+        if self._labels:
+            return np.asarray(-np.logaddexp(0.0, -z))
+        z -= z.max(axis=1, keepdims=True)
+        return np.asarray(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probabilities of the classes, or of each label, shape (rows, classes)."""
+        return np.asarray(np.exp(self.predict_log_proba(X)))
+
+    @property
+    def out_activation_(self) -> str:
+        """What makes probabilities of the outputs."""
+        return "logistic" if self._labels else "softmax"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

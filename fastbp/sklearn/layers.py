@@ -1,0 +1,79 @@
+"""The hidden layers of an estimator: from widths and names to a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastbp.config.build import named
+from fastbp.config.text import Text
+from fastbp.config.wiring import layer_table
+from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
+from fastbp.spec.catalogue import LAYERS, activation_named
+from fastbp.spec.checks import chance, flag, whole
+from fastbp.spec.custom import Custom
+from fastbp.spec.graph import Graph, chain, graph_of
+from fastbp.spec.layers import Dropout, Layer, Linear
+from fastbp.spec.signals import Input
+
+NORMS = ("batch_norm", "layer_norm", "rms_norm")
+WIDTHS = "must be widths such as `(128, 64)`, or layers such as `[fb.Linear(64), fb.ReLU()]`"
+
+
+def graph_for(estimator: Any, inputs: int, outputs: int) -> Graph:
+    """The graph of an estimator's network."""
+    blocks = blocks_of(estimator)
+    last = Linear(outputs)
+    if not estimator.residual:
+        return chain([*(layer for block in blocks for layer in block), last], inputs)
+    signal = x = Input(inputs)
+    for block in blocks:
+        before = signal
+        for layer in block:
+            signal = layer(signal)
+        if before.features == signal.features:
+            signal = before + signal
+    return graph_of(None, x, last(signal))
+
+
+def blocks_of(estimator: Any) -> list[list[Layer]]:
+    """The hidden layers: a list for each width, or one for all where layers are given."""
+    hidden = estimator.hidden
+    if isinstance(hidden, int) and not isinstance(hidden, bool):
+        hidden = (hidden,)
+    listed = isinstance(hidden, Sequence) and not isinstance(hidden, str | bytes)
+    if not listed and getattr(hidden, "ndim", 0) != 1:
+        raise ConfigTypeError("hidden", WIDTHS, f"`{brief(hidden)}`")
+    activation = estimator.activation
+    made = activation if isinstance(activation, Layer) else activation_named("activation", activation)
+    norm, p = estimator.norm, chance("dropout", estimator.dropout)
+    if norm is not None and norm not in NORMS:
+        raise not_one_of("norm", norm, NORMS)
+    residual = flag("residual", estimator.residual)
+    layers = [value for value in hidden if isinstance(value, Layer | str | Mapping)]
+    if layers:
+        if len(layers) < len(hidden):
+            raise ConfigTypeError("hidden", WIDTHS, f"`{brief(hidden)}`")
+        for name, value in (("norm", norm), ("dropout", p), ("residual", residual)):
+            if value:
+                raise ConfigError(name, "must not be given where `hidden` lists layers", f"`{value}`")
+        return [[_layer(i, value) for i, value in enumerate(layers)]]
+    blocks: list[list[Layer]] = []
+    for i, width in enumerate(hidden):
+        block: list[Layer] = [Linear(whole(f"hidden[{i}]", width, 1))]
+        if norm is not None:
+            block.append(LAYERS[norm]())
+        block.append(made)
+        if p:
+            block.append(Dropout(p))
+        blocks.append(block)
+    return blocks
+
+
+def _layer(i: int, value: Any) -> Layer:
+    """A layer as given, or the one that a configuration's entry names."""
+    if isinstance(value, Layer):
+        return value
+    entry = dict(value) if isinstance(value, Mapping) else value
+    found: Layer = named(Text(), ("hidden", i), entry, layer_table(), Custom)
+    return found

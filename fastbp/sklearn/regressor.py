@@ -1,0 +1,211 @@
+"""`MLPRegressor`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import _check_y
+
+from fastbp.data.columns import Column
+from fastbp.data.frame import Frame
+from fastbp.data.outputs import Outputs
+from fastbp.errors import ConfigError, DataError
+from fastbp.sklearn.perceptron import Array, Perceptron
+from fastbp.sklearn.tables import column_named
+from fastbp.spec.catalogue import loss_of
+from fastbp.spec.checks import flag
+from fastbp.spec.losses import Loss
+
+
+class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
+    """A multi-layer perceptron that predicts numbers.
+
+    Parameters
+    ----------
+    hidden : tuple of int, or list of layers
+        Widths of the hidden layers; or the layers, such as ``[fb.Linear(64), fb.ReLU()]``, or as a configuration has
+        them, ``[{"name": "linear", "features": 64}, "relu"]``. A last linear layer follows.
+    loss : str or Loss
+        A loss of numbers, such as "mse", "huber", "mae", "poisson" or ``fb.Quantile(q=0.9)``.
+    activation : str or Layer
+        "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp.
+    dropout : float, 0 <= dropout < 1
+        Probability of dropout after each activation in training.
+    norm : {"batch_norm", "layer_norm", "rms_norm"}, optional
+        Between each hidden linear layer and its activation.
+    residual : bool
+        Whether what a hidden layer gets is added to what it gives, where both are of one width.
+    optimizer : str or Optimizer
+        A name such as "adamw", or one with settings such as ``fb.SGD(momentum=0.9)``.
+    learning_rate, weight_decay : float, optional
+        Instead of the optimiser's own.
+    schedule : str or Schedule, optional
+        Of the learning rate, such as "cosine"; constant by default.
+    batch_size, epochs : int, >= 1
+    early_stopping : bool or "auto"
+        Whether rows that are held out decide when to stop, by their loss, and the best network is kept; "auto": above
+        10,000 rows, or where `fit` gets `X_val`.
+    patience : int, >= 1
+        Epochs without improvement after which to stop.
+    validation_fraction : float, 0 < fraction < 1
+        Of the rows, to hold out; of each class the same, and not if `fit` gets `X_val`.
+    categorical_features : "from_dtype", None, or list of str, int or bool
+        Columns of a table that are categories: those whose type is a category, text or bool; none; or those listed.
+    scale : {"standard", "robust", "quantile", "auto", "none"}
+        How numbers are scaled by what was fitted to the training rows; "auto": to quantiles where tails are heavy.
+    scale_target : bool
+        Whether y is standardised for training, and predictions are scaled back.
+    missing : {"mean", "median", "refuse"}
+        What missing numbers become; "refuse" makes them an error.
+    random_state : int, RandomState or None
+        An int is the seed of the network and of its trainer; None draws one.
+    n_threads : int, optional
+        At most so many; by default one per processor, or a worker's share of them inside a parallel search. No bit
+        depends on it.
+    dtype : {"float32", "float64"}
+        Of the network. Rows may be of any type.
+    warm_start : bool
+        Whether `fit` goes on from where the last one ended, with its preprocessing.
+    time_limit : float, > 0, optional
+        Seconds after which training ends, in the middle of an epoch if need be.
+    callbacks : list
+        Callbacks of fastbp, such as ``fb.ReduceLROnPlateau()``, or functions f(trainer, history).
+    verbose : bool
+        Whether about 20 epochs are printed.
+
+    Attributes
+    ----------
+    network_ : Network
+    recipe_ : Recipe
+        The fitted preprocessing.
+    coefs_, intercepts_ : list of array
+        Of the linear layers.
+    loss_curve_ : list of float
+        The training loss of each epoch.
+    validation_loss_curve_, validation_scores_ : list of float, or None
+        After each epoch, where rows are held out: their scores are R².
+    best_loss_ : float
+        The lowest loss: of the rows that are held out, if some are, else of training.
+    n_iter_, t_ : int
+        Epochs, and rows that were trained on.
+    n_features_in_, feature_names_in_, n_outputs_
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp.sklearn import MLPRegressor
+    >>> X = np.linspace(-1.0, 1.0, 200)[:, None]
+    >>> model = MLPRegressor(learning_rate=1e-2, random_state=0).fit(X, 1000.0 + 50.0 * X[:, 0] ** 2)
+    >>> model.score(X, 1000.0 + 50.0 * X[:, 0] ** 2) > 0.95
+    True
+    """
+
+    metric = "r2"
+    out_activation_ = "identity"
+
+    def __init__(
+        self,
+        hidden: Any = (128,),
+        *,
+        loss: Any = "mse",
+        activation: Any = "relu",
+        dropout: float = 0.0,
+        norm: str | None = None,
+        residual: bool = False,
+        optimizer: Any = "adamw",
+        learning_rate: float | None = None,
+        schedule: Any = None,
+        weight_decay: float | None = None,
+        batch_size: int = 32,
+        epochs: int = 50,
+        early_stopping: Any = "auto",
+        patience: int = 10,
+        validation_fraction: float = 0.1,
+        categorical_features: Any = "from_dtype",
+        scale: str = "standard",
+        scale_target: bool = True,
+        missing: str = "mean",
+        random_state: Any = None,
+        n_threads: int | None = None,
+        dtype: str = "float32",
+        warm_start: bool = False,
+        time_limit: float | None = None,
+        callbacks: Any = (),
+        verbose: Any = False,
+    ) -> None:
+        self.hidden = hidden
+        self.loss = loss
+        self.activation = activation
+        self.dropout = dropout
+        self.norm = norm
+        self.residual = residual
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.early_stopping = early_stopping
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.categorical_features = categorical_features
+        self.scale = scale
+        self.scale_target = scale_target
+        self.missing = missing
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.dtype = dtype
+        self.warm_start = warm_start
+        self.time_limit = time_limit
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Train one epoch on some rows; the first call fits the preprocessing and the scale of y."""
+        return self._partial_fit(X, y, sample_weight, None)
+
+    def _checked_y(self, y: Any) -> Array:
+        found = _check_y(y, multi_output=True, y_numeric=True, estimator=self)
+        if found.ndim == 2 and found.shape[1] == 1:
+            found = column_or_1d(found, warn=True)
+        return np.asarray(found, np.float64)
+
+    def _targets(self, y: Array, reset: bool, classes: Any = None) -> Array:
+        if reset:
+            self._one = y.ndim == 1
+            self._width = 1 if self._one else y.shape[1]
+        y = y.reshape(len(y), -1)
+        if y.shape[1] != self._width:
+            must = f"must have as many columns as in the first fit, {self._width}"
+            raise DataError("y", must, f"{y.shape[1]}")
+        return y
+
+    def _outputs(self, y: Any, targets: Array) -> Outputs:
+        several = [str(name) for name in getattr(y, "columns", [])] or [f"y{i}" for i in range(self._width)]
+        names = [column_named(y, "target")] if self._one else several
+        columns = {name: Column(name, targets[:, i]) for i, name in enumerate(names)}
+        outputs = Outputs("numbers", names)
+        outputs.fit(Frame(None, columns, "y"), flag("scale_target", self.scale_target) and self._loss_of().scaled)
+        return outputs
+
+    def _loss_of(self) -> Loss:
+        loss = loss_of(self.loss)
+        if "numbers" not in loss.tasks:
+            raise ConfigError("loss", "must be one of numbers, such as `mse`", f"`{loss.named}`")
+        return loss
+
+    def predict(self, X: Any) -> Array:
+        """The predicted numbers, shape (rows,) or (rows, outputs), in the units of y."""
+        outputs = self.recipe_.outputs if hasattr(self, "recipe_") else None
+        z = self._raw(X)
+        assert outputs is not None
+        found = outputs.unscaled(self._loss_of().predicted(z))
+        return np.asarray(found[:, 0] if self._one else found)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,118 @@
+"""The settings of an estimator, checked before anything is fitted, and the trainer that they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
+from fastbp.model.network import Network
+from fastbp.sklearn.callbacks import Lines
+from fastbp.sklearn.layers import blocks_of
+from fastbp.sklearn.tables import check_encodings
+from fastbp.sklearn.threads import share
+from fastbp.spec.checks import flag, from_zero, positive, real, whole
+from fastbp.spec.losses import Loss
+from fastbp.train.callbacks import Callback, EarlyStopping, TimeBudget, callback
+from fastbp.train.catalogue import optimizer_named, schedule_named
+from fastbp.train.optimizers import Optimizer
+from fastbp.train.schedules import Schedule
+from fastbp.train.trainer import Trainer
+
+MANY = 10_000  # rows above which `early_stopping="auto"` stops early
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an estimator was given, in the right types."""
+
+    optimizer: Optimizer
+    schedule: Schedule | None
+    batch_size: int
+    epochs: int
+    patience: int
+    validation_fraction: float
+    threads: int
+    hooks: list[Callback]
+    early: bool | None  # None: by the number of rows
+
+    @classmethod
+    def of(cls, estimator: Any) -> Settings:
+        """Check every parameter that needs no data."""
+        blocks_of(estimator)
+        check_encodings(estimator)
+        if estimator.dtype not in ("float32", "float64"):
+            raise not_one_of("dtype", estimator.dtype, ("float32", "float64"))
+        fraction = real("validation_fraction", estimator.validation_fraction)
+        if not 0.0 < fraction < 1.0:
+            raise ConfigError("validation_fraction", "must be above 0 and below 1", f"`{fraction}`")
+        flag("warm_start", estimator.warm_start)
+        return cls(
+            _optimizer(estimator),
+            None if estimator.schedule is None else schedule_named(estimator.schedule),
+            whole("batch_size", estimator.batch_size, 1),
+            whole("epochs", estimator.epochs, 1),
+            whole("patience", estimator.patience, 1),
+            fraction,
+            share(estimator.n_threads),
+            _hooks(estimator),
+            _early(estimator.early_stopping),
+        )
+
+    def stops_early(self, rows: int, given: bool) -> bool:
+        """Whether a fit on so many rows stops early; `given` are the rows that decide."""
+        if given and self.early is False:
+            raise ConfigError("early_stopping", 'must be "auto" or True where `X_val` is given', "`False`")
+        return given or (rows > MANY if self.early is None else self.early)
+
+    def trainer(self, net: Network, loss: Loss) -> Trainer:
+        """The trainer of a network."""
+        return Trainer(net, loss, self.optimizer, self.batch_size, self.threads, schedule=self.schedule)
+
+    def callbacks(self, early: bool) -> list[Callback]:
+        """What happens between epochs; stopping comes last, so that all others see the last epoch."""
+        return [*self.hooks, *([EarlyStopping(self.patience)] if early else [])]
+
+
+def _optimizer(estimator: Any) -> Optimizer:
+    found: Any = optimizer_named(estimator.optimizer)
+    if estimator.learning_rate is not None:
+        found = replace(found, lr=positive("learning_rate", estimator.learning_rate))
+    if estimator.weight_decay is not None:
+        decay = from_zero("weight_decay", estimator.weight_decay)
+        if not hasattr(found, "weight_decay"):
+            raise ConfigError("weight_decay", f"must be None with `{type(found).__name__}`", f"`{decay}`")
+        found = replace(found, weight_decay=decay)
+    made: Optimizer = found
+    return made
+
+
+def _hooks(estimator: Any) -> list[Callback]:
+    given = estimator.callbacks
+    if not isinstance(given, list | tuple):
+        raise ConfigTypeError("callbacks", "must be a list of callbacks", f"`{brief(given)}`")
+    hooks = [callback(one) for one in given]
+    if estimator.time_limit is not None:
+        hooks.append(TimeBudget(positive("time_limit", estimator.time_limit)))
+    verbose = estimator.verbose
+    if not isinstance(verbose, bool | int | np.bool_) or verbose < 0:
+        raise ConfigTypeError("verbose", "must be True or False", f"`{brief(verbose)}`")
+    return [*hooks, *([Lines(whole("epochs", estimator.epochs, 1))] if verbose else [])]
+
+
+def _early(given: Any) -> bool | None:
+    if isinstance(given, str) and given == "auto":
+        return None
+    if not isinstance(given, bool | np.bool_):
+        raise ConfigTypeError("early_stopping", 'must be True, False or "auto"', f"`{brief(given)}`")
+    return bool(given)
+
+
+def seed_of(random_state: Any) -> int:
+    """The seed of a network: a whole number as it is, or drawn, as scikit-learn draws."""
+    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
+        return whole("random_state", random_state, 0, 64)
+    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -1,0 +1,166 @@
+"""Rows of X as a frame, and the encodings of its columns.
+
+An array is a matrix of numbers. A table with names (pandas, Polars, Arrow) has columns of their own types: numbers,
+categories (category, text and bool), and dates. Both go through the preprocessing of the command line.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_array, validate_data
+
+from fastbp.data.categories import Category
+from fastbp.data.columns import Reading
+from fastbp.data.dates import Dates
+from fastbp.data.frame import Frame
+from fastbp.data.inputs import Encoding, Inputs
+from fastbp.data.numbers import ASKED, Numbers
+from fastbp.data.tables import column_in, frame_of, is_table, names_of
+from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataWarning, brief, not_one_of, visible
+
+Array = NDArray[Any]
+FILLS = ("mean", "median", "refuse")
+REAL = [np.float64, np.float32]
+CATEGORIES = ("category", "categorical", "enum", "dictionary", "bool")  # beginnings of the names of types
+
+
+def has_names(X: Any) -> bool:
+    """Whether columns are known by their names, all of which are texts, as in scikit-learn."""
+    return is_table(X) and all(isinstance(name, str) for name in names_of(X) or [])
+
+
+def matrix_of(estimator: Any, X: Any, reset: bool) -> Array:
+    """An array of numbers, checked as scikit-learn does."""
+    finite: Any = True if estimator.missing == "refuse" else "allow-nan"
+    least = 2 if reset else 1
+    found = validate_data(estimator, X, reset=reset, dtype=REAL, ensure_all_finite=finite, ensure_min_samples=least)
+    return np.asarray(found)
+
+
+def frame_in(estimator: Any, X: Any, reset: bool, kept: Sequence[str] = ()) -> Frame:
+    """The rows of X; `kept` are columns of categories, in which numbers stay texts."""
+    if (reset and not has_names(X)) or (not reset and _is_of_matrix(estimator)):
+        return Frame(matrix_of(estimator, X, reset), {}, "X")
+    if isinstance(X, dict):
+        raise DataError("X", "must be an array or a table such as a DataFrame", "a dict")
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    reading = Reading(frozenset(kept))
+    if has_names(X):
+        for name in names_of(X) or []:
+            _one_type(name, X[name])
+        frame = frame_of(X, reading)
+    else:
+        array = np.asarray(check_array(X, dtype=None, ensure_all_finite=False))
+        names = estimator.feature_names_in_.tolist()
+        columns = (column_in(name, array[:, i], reading.of_texts()) for i, name in enumerate(names))
+        frame = Frame(None, {column.name: column for column in columns}, "X")
+    if len(frame) < (2 if reset else 1):
+        shape = len(frame), len(frame.columns)
+        raise ValueError(
+            f"Found array with {len(frame)} sample(s) (shape={shape}) while a minimum of {2 if reset else 1} is"
+            f" required by {type(estimator).__name__}."
+        )
+    return frame
+
+
+def _is_of_matrix(estimator: Any) -> bool:
+    return any(part.name is None for part in estimator.recipe_.inputs.parts)
+
+
+def _one_type(name: str, column: Any) -> None:
+    """Refuse a column in which numbers and texts are mixed, as in one number that is misspelt."""
+    if str(column.dtype if hasattr(column, "dtype") else "") != "object":
+        return
+    cells = np.asarray(column, object).tolist()
+    for row, cell in enumerate(cells):
+        if isinstance(cell, list | tuple | dict | set | bytes | np.ndarray | complex):
+            got = f"`{visible(brief(cell))}`"
+            raise DataError(f"X: row {row}: column `{visible(name)}` must have numbers, texts or dates, got {got}")
+    texts = [row for row, cell in enumerate(cells) if isinstance(cell, str)]
+    number = any(isinstance(cell, int | float) and not isinstance(cell, bool) and cell == cell for cell in cells)
+    if texts and number:
+        got = f"`{visible(cells[texts[0]])}` beside numbers"
+        raise DataError(f"X: row {texts[0]}: column `{visible(name)}` must be all numbers or all texts, got {got}")
+
+
+def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
+    """The encodings of all columns, not fitted yet."""
+    scale, missing = estimator.scale, estimator.missing
+    asked = estimator.categorical_features
+    if frame.matrix is not None:
+        if not (asked is None or (isinstance(asked, str) and asked == "from_dtype")):
+            must = "must be `from_dtype` or None where X is no table with named columns"
+            raise ConfigError("categorical_features", must, f"`{brief(asked)}`")
+        return Inputs([Numbers(None, scale, missing)])
+    chosen = _categories(asked, list(frame.columns))
+    parts: list[Encoding] = []
+    for name, column in frame.columns.items():
+        by_type = chosen is None and (column.is_text or column.boolean or _is_category(X[name]))
+        if by_type or (chosen is not None and name in chosen):
+            parts.append(Category(name, "one_hot"))
+        elif column.values.dtype.kind == "M":
+            parts.append(Dates(name, missing=missing, numbers=Numbers(None, scale, missing)))
+            _say_dates(name)
+        else:
+            parts.append(Numbers(name, scale, missing))
+    return Inputs(parts)
+
+
+def check_encodings(estimator: Any) -> None:
+    """Refuse settings of the preprocessing."""
+    if estimator.scale not in ASKED:
+        raise not_one_of("scale", estimator.scale, ASKED)
+    if estimator.missing not in FILLS:
+        raise not_one_of("missing", estimator.missing, FILLS)
+
+
+def _is_category(column: Any) -> bool:
+    kind = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
+    return kind.startswith(CATEGORIES)
+
+
+def _categories(asked: Any, names: list[str]) -> set[str] | None:
+    """The columns that are categories; None where their types say so."""
+    if isinstance(asked, str) and asked == "from_dtype":
+        return None
+    if asked is None:
+        return set()
+    if isinstance(asked, str) or not np.iterable(asked):
+        must = "must be `from_dtype`, None, or a list of columns"
+        raise ConfigTypeError("categorical_features", must, f"`{brief(asked)}`")
+    listed = list(asked)
+    if listed and all(isinstance(one, bool | np.bool_) for one in listed):
+        if len(listed) != len(names):
+            must = f"must have one value for each of {len(names)} columns"
+            raise ConfigError("categorical_features", must, f"{len(listed)}")
+        return {name for name, one in zip(names, listed, strict=True) if one}
+    found = set()
+    for one in listed:
+        if isinstance(one, int | np.integer) and -len(names) <= one < len(names):
+            found.add(names[int(one)])
+        elif isinstance(one, str) and one in names:
+            found.add(one)
+        else:
+            raise not_one_of("categorical_features", one, names)
+    return found
+
+
+def _say_dates(name: str) -> None:
+    warnings.warn(
+        DataWarning(
+            f"X: column `{visible(name)}` has dates, which become year, month, day of the year, weekday, hour and age"
+            " as numbers, and the cycles of the year, week and day"
+        ),
+        stacklevel=2,
+    )
+
+
+def column_named(values: Any, otherwise: str) -> str:
+    """The name of a target."""
+    name = getattr(values, "name", None)
+    return name if isinstance(name, str) and name else otherwise

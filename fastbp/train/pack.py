@@ -1,0 +1,370 @@
+"""A pack: many networks that are trained at once, each with the bits that it would have alone."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.engine import forks
+from fastbp.engine import threads as team
+from fastbp.errors import ConfigError, ConfigTypeError, brief, whole_number
+from fastbp.model.network import Network
+from fastbp.spec import arrays
+from fastbp.spec.checks import seed_of, whole
+from fastbp.spec.elsewhere import known_words
+from fastbp.spec.losses import Loss
+from fastbp.train.callbacks import EarlyStopping
+from fastbp.train.history import History
+from fastbp.train.members import Checked, Member, copied, moments
+from fastbp.train.optimizers import Optimizer
+from fastbp.train.pack_calls import Turns, Work
+from fastbp.train.pack_settings import each, fitting, named, networks, row_lists, trainers, within
+from fastbp.train.schedules import Schedule
+
+Several = Sequence[Any] | NDArray[Any]
+
+
+class Pack:
+    """Trains many networks at once on the same rows, or each on rows of its own.
+
+    Each thread trains whole networks, for about a millisecond each in turn, so threads never wait for one another as
+    those of one network do. Member i has the bits that it would have if `Trainer` trained it alone with its settings,
+    whatever the others do.
+
+    A setting is one value for all members, or a list with one for each.
+
+    Parameters
+    ----------
+    nets : list of Network, or a Network
+        The members. They need not have the same layers, but the same inputs, outputs and dtype. They are trained
+        themselves, not copies. Of one network, `n` new ones are made with the same layers.
+    loss : str or Loss
+    optimizer : str or Optimizer, or a list of them
+        By default ``fb.Adam(lr=1e-3)``. Several learning rates are several optimisers:
+        ``[fb.Adam(lr=lr) for lr in (1e-3, 3e-3, 1e-2)]``.
+    batch_size : int or list of int, >= 1
+    threads : int, optional
+        By default one per processor of this process; results do not depend on it.
+    seed : int or list of int, optional
+        Of dropout and of the order of batches; one number is that of the first member, and the others count on from it.
+        By default each network's own. With `n` it is the seed of initial parameters too, by default the network's.
+    schedule : str or Schedule, or a list of them, optional
+    clip_norm, clip_value, accumulate, ema : number or list of them, optional
+        As for `Trainer`.
+    lr_factors, decay_factors, frozen, penalty : optional
+        As for `Trainer`, the same for all members.
+    rows : list of arrays of int, optional
+        The rows of X and y that each member is trained on, in `run` and `fit`: folds, or a bootstrap sample in which
+        rows occur several times. By default all rows.
+    n : int, >= 1, optional
+        How many members are made of one network, with the seeds s, s + 1, s + 2 and so on.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp as fb
+    >>> X = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+    >>> pack = fb.Pack(fb.mlp([1, 16, 1], activation="tanh"), n=8, loss="mse", optimizer=fb.Adam(lr=1e-2))
+    >>> losses = pack.run(X, X**2, steps=400)
+    >>> losses.shape, bool(losses.max() < 0.05)
+    ((8,), True)
+    >>> pack.predict(X).shape, pack.predict_members(X).shape
+    ((64, 1), (8, 64, 1))
+    """
+
+    @known_words
+    def __init__(
+        self,
+        nets: Network | Sequence[Network],
+        loss: str | Loss = "cross_entropy",
+        optimizer: str | Optimizer | Several | None = None,
+        batch_size: int | Several = 32,
+        threads: int | None = None,
+        seed: int | Several | None = None,
+        schedule: str | Schedule | Several | None = None,
+        clip_norm: float | Several | None = None,
+        clip_value: float | Several | None = None,
+        accumulate: int | Several = 1,
+        ema: float | Several | None = None,
+        lr_factors: dict[str, float] | None = None,
+        decay_factors: dict[str, float] | None = None,
+        frozen: Sequence[str] = (),
+        penalty: Any = None,
+        rows: Several | None = None,
+        n: int | None = None,
+    ) -> None:
+        found = networks(nets, n, seed)
+        count = len(found)
+        seeds = each("seed", seed, count)
+        if seed is not None and not isinstance(seed, Sequence | np.ndarray):
+            seeds = [(seed_of(seed) + i) % 2**64 for i in range(count)]
+        given = {
+            "optimizer": optimizer,
+            "batch_size": batch_size,
+            "schedule": schedule,
+            "clip_norm": clip_norm,
+            "clip_value": clip_value,
+            "accumulate": accumulate,
+            "ema": ema,
+        }
+        shared = {
+            "loss": loss,
+            "lr_factors": lr_factors,
+            "decay_factors": decay_factors,
+            "frozen": frozen,
+            "penalty": penalty,
+        }
+        made = trainers(found, {**given, "seed": seeds}, shared)
+        self._set_up([Member(*one) for one in zip(made, row_lists(rows, count), strict=True)], threads)
+
+    def _set_up(self, members: list[Member], threads: int | None) -> None:
+        self._members = members
+        self._turns, self._threads = Turns(team.chosen(threads)), threads
+        self._lock = forks.lock("this pack", writes=True)
+
+    @classmethod
+    def _of(cls, members: list[Member], threads: int | None) -> Pack:
+        """A pack of these members."""
+        pack = cls.__new__(cls)
+        pack._set_up(members, threads)
+        return pack
+
+    def __reduce__(self) -> Any:
+        from fastbp.train.pack_files import pack_of, parts_of
+
+        return pack_of, (parts_of(self), self._threads)
+
+    def __copy__(self) -> Pack:
+        return copy.deepcopy(self)
+
+    def save(self, path: Any) -> None:
+        """Write all members to one safetensors file, from which ``fb.load(path)`` goes on with the same bits.
+
+        Histories are not written, and the number of threads is that of who loads it.
+        """
+        from fastbp.train.pack_files import save
+
+        save(self, path)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __repr__(self) -> str:
+        first = self._members[0].trainer
+        return f"Pack(members={len(self)}, loss={first.loss!r}, threads={self.threads})"
+
+    @property
+    def threads(self) -> int:
+        """The most members that are trained at the same moment."""
+        return self._turns.threads
+
+    @property
+    def members(self) -> tuple[Network, ...]:
+        """The networks that are trained."""
+        return tuple(member.net for member in self._members)
+
+    @property
+    def evaluated(self) -> tuple[Network, ...]:
+        """The networks used for validation and predictions: running averages with an `ema`, otherwise `members`."""
+        return tuple(member.trainer.evaluated for member in self._members)
+
+    @property
+    def optimizers(self) -> tuple[Optimizer, ...]:
+        """The optimiser of each member."""
+        return tuple(member.trainer.optimizer for member in self._members)
+
+    @property
+    def histories(self) -> list[History]:
+        """Of each member, the history of the last `fit`, `run` or `step`: see `History.stopped` for why it ended."""
+        return [member.history for member in self._members]
+
+    @property
+    def steps_done(self) -> list[int]:
+        """Of each member, the optimiser steps so far."""
+        return [member.trainer.steps_done for member in self._members]
+
+    def _checked(self, X: Any, y: Any, sample_weight: Any, *, chosen: bool = True) -> Checked:
+        """Rows and targets as kernels read them, for all members."""
+        first = self._members[0].trainer
+        x, t, top = first.net.checked(X, y, first._loss, sample_weight)
+        self._check_codes(x)
+        if chosen:
+            within("rows", [member.rows for member in self._members], len(x))
+        return x, t, top
+
+    def _check_codes(self, x: Any) -> None:
+        """Check what columns are categories for any member."""
+        for column, count in {code for member in self._members for code in member.net.graph.codes()}:
+            arrays.codes("X", x, column, count)
+
+    def _run(self, works: list[Work]) -> None:
+        """Run what each member wants; say which of them did not stay finite."""
+        self._turns.run([member.guarded(work) for member, work in zip(self._members, works, strict=True)])
+        lost = [(i, m.history.stopped) for i, m in enumerate(self._members) if m.diverged]
+        if lost:
+            more = f" (and {len(lost) - 1} more, see `histories`)" if len(lost) > 1 else ""
+            warnings.warn(f"`members[{lost[0][0]}]`{more} stopped: {lost[0][1]}", RuntimeWarning, stacklevel=3)
+
+    def _losses(self) -> NDArray[np.float64]:
+        """The last loss of each member, NaN where it did not stay finite."""
+        return np.array([m.history.loss[-1] if m.history.loss and not m.diverged else np.nan for m in self._members])
+
+    def run(self, X: Any, y: Any, steps: int, sample_weight: Any = None) -> NDArray[np.float64]:
+        """Take `steps` steps with each member over shuffled batches; the next `run` continues in the same epochs.
+
+        A member whose loss, gradients or update would not be finite stops alone, with a warning.
+
+        Returns
+        -------
+        array, shape (members,)
+            Each member's mean loss of its last epoch, which need not be complete; NaN for one that was stopped.
+        """
+        count = whole("steps", steps, 0)
+        with self._lock:
+            data = self._checked(X, y, sample_weight)
+            self._run([member.run(data, count) for member in self._members])
+            return self._losses()
+
+    def step(self, X: Any, y: Any, sample_weight: Any = None) -> NDArray[np.float64]:
+        """One optimiser step of each member on a batch of any number of rows, all of them; `rows` are not looked at.
+
+        Returns
+        -------
+        array, shape (members,)
+            Each member's loss before the step; NaN for one that was stopped.
+        """
+        with self._lock:
+            data = self._checked(X, y, sample_weight, chosen=False)
+            self._run([member.step(data) for member in self._members])
+            return self._losses()
+
+    @known_words
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        epochs: int = 1,
+        validation: tuple[Any, Any] | None = None,
+        patience: int | Several | None = None,
+        sample_weight: Any = None,
+        validation_rows: Several | None = None,
+    ) -> list[History]:
+        """Train each member for `epochs` epochs over its shuffled rows.
+
+        Parameters
+        ----------
+        X : array, shape (rows, inputs)
+            May be read in place, so it must not change meanwhile; nor may y.
+        y : array
+            Targets for the loss.
+        epochs : int, >= 0
+        validation : (X, y) or (X, y, sample_weight), optional
+            Rows for the loss of each member after each of its epochs.
+        patience : int or list of int, optional
+            A member whose validation loss (without validation, training loss) has not improved for so many epochs
+            leaves, with the parameters of its best epoch: ``fb.EarlyStopping(patience)``. None in a list: it stays.
+        sample_weight : array, shape (rows,), optional
+            Weight of each row.
+        validation_rows : list of arrays of int, optional
+            Instead of `validation`, rows of X and y for each member, such as those that `rows` leaves out.
+
+        Returns
+        -------
+        list of History
+            One for each member: `histories`.
+        """
+        count, size = whole("epochs", epochs, 0), len(self)
+        with self._lock:
+            data = self._checked(X, y, sample_weight)
+            held_out: list[Any] = [None] * size
+            if validation is not None:
+                if validation_rows is not None:
+                    raise ConfigError("validation_rows", "must be left out where `validation` is given")
+                held_out = [(self._validation(validation), None)] * size
+            elif validation_rows is not None:
+                chosen = row_lists(validation_rows, size, "validation_rows")
+                within("validation_rows", chosen, len(data[0]))
+                held_out = [(data, one) for one in chosen]
+            monitor = "loss" if validation is None and validation_rows is None else "val_loss"
+            hooks = [
+                [] if one is None else [EarlyStopping(whole(name, one, 0), monitor=monitor)]
+                for name, one in zip(named("patience", patience, size), each("patience", patience, size), strict=True)
+            ]
+            self._run([m.fit(data, count, held_out[i], hooks[i]) for i, m in enumerate(self._members)])
+            return self.histories
+
+    def _validation(self, validation: Any) -> Checked:
+        """Validation rows and targets as kernels read them."""
+        if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+            raise ConfigTypeError("validation", "must be (X, y) or (X, y, sample_weight)", f"`{brief(validation)}`")
+        X, y, *rest = validation
+        with fitting("validation"):
+            return self._checked(X, y, rest[0] if rest else None, chosen=False)
+
+    def predict_members(self, X: Any) -> Any:
+        """Outputs of each member for the rows of X, without dropout; with an `ema`, of the averages.
+
+        Returns
+        -------
+        array, shape (members, rows, outputs), or a tuple of one per output of the networks if there are several
+            `predict_members(X)[i]` has the bits of ``members[i].predict(X)``.
+        """
+        with self._lock:
+            outputs = self._outputs(X)
+        net = self._members[0].net
+        return outputs if len(net.graph.heads) == 1 else net._apart(outputs)
+
+    def _outputs(self, X: Any) -> NDArray[Any]:
+        """Outputs of all members, those of several outputs side by side."""
+        net = self._members[0].net
+        X = net._side_by_side(X)
+        x = net._rows(X)
+        self._check_codes(x)
+        outputs = np.empty((len(self), len(x), net.outputs), net.dtype)
+        self._turns.run([member.predict(x, outputs[i]) for i, member in enumerate(self._members)])
+        return outputs[:, 0] if np.ndim(X) == 1 else outputs
+
+    def predict(self, X: Any) -> Any:
+        """The mean of what the members predict for the rows of X.
+
+        Of probabilities, where the loss is "cross_entropy" (one of each class) or "binary_cross_entropy" (one of each
+        output); of numbers as targets are otherwise, such as the exponential of the output for "poisson".
+
+        Returns
+        -------
+        array, shape (rows, classes or outputs), or a tuple of one per output of the networks if there are several
+        """
+        return self._moments(X)[0]
+
+    def spread(self, X: Any) -> Any:
+        """The standard deviation over the members of what `predict` is the mean of; of the same shape."""
+        return self._moments(X)[1]
+
+    def _moments(self, X: Any) -> tuple[Any, Any]:
+        """Mean and standard deviation over the members."""
+        first = self._members[0]
+        with self._lock:
+            outputs = self._outputs(X)
+        parts = [outputs] if len(first.net.graph.heads) == 1 else first.net._apart(outputs)
+        found = [moments(loss, z) for (loss, _), z in zip(first.trainer._loss.parts, parts, strict=True)]
+        return found[0] if len(found) == 1 else (tuple(mean for mean, _ in found), tuple(far for _, far in found))
+
+    def copy_member(self, source: int, target: int) -> None:
+        """Let one member go on with what another has learned.
+
+        Parameters, running statistics and averages, moments and the count of steps are copied. The target keeps its
+        settings, such as the learning rate, and its place among its rows.
+        """
+        one, other = (self._member(name, value) for name, value in (("source", source), ("target", target)))
+        with self._lock:
+            copied(one, other)
+
+    def _member(self, where: str, value: Any) -> Member:
+        number = whole_number(where, value)
+        if not 0 <= number < len(self):
+            raise ConfigError(where, f"must be at least 0 and below {len(self)}, the members", f"`{number}`")
+        return self._members[number]

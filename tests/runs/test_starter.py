@@ -1,0 +1,150 @@
+"""What `fastbp init` chooses for a table, and what it says that it is not certain of."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastbp.cli.main import main
+from fastbp.config.text import read
+
+
+@pytest.fixture
+def started(tmp_path, monkeypatch, capsys):
+    """The configuration that `init` writes for columns, as data and as text, and what it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def begin(**columns):
+        with open("t.csv", "w", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(columns)
+            out.writerows(zip(*(np.asarray(values).tolist() for values in columns.values()), strict=True))
+        Path("c.yaml").unlink(missing_ok=True)
+        assert main(["init", "t.csv", "--target", "y", "-o", "c.yaml"]) == 0, capsys.readouterr().err
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("not certain: ")]
+        assert main(["check", "c.yaml", "-q"]) == 0, capsys.readouterr().err
+        capsys.readouterr()
+        text = Path("c.yaml").read_text()
+        assert [line.removeprefix("# - ") for line in text.splitlines() if line.startswith("# - ")] == [
+            line.removeprefix("not certain: ") for line in said
+        ]
+        return read("c.yaml").data, text, said
+
+    return begin
+
+
+def r2(started, capsys, **columns):
+    """R² on the test rows of what `init` writes."""
+    import json
+
+    started(**columns)
+    assert main(["train", "c.yaml", "--run-dir", "run", "-q"]) == 0, capsys.readouterr().err
+    return json.loads(Path("run/result.json").read_text())["metrics"]["test"]["r2"]
+
+
+def heavy(rows=2000, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng, np.exp(1.2 * rng.normal(size=rows))
+
+
+def test_a_heavy_tail_is_ranked_where_ranks_tell_the_target_and_kept_where_numbers_do(started):
+    rng, x = heavy()
+    noise = 0.1 * rng.normal(size=len(x))
+    found, text, _ = started(x=x, z=noise, y=3.0 * x + noise)
+    assert found["data"]["columns"]["x"] == "number"
+    assert "its numbers tell 1.00 of the target" in text
+    found, text, _ = started(x=x, z=noise, y=np.log(x) + noise)
+    assert found["data"]["columns"] == {"x": {"type": "number", "scale": "quantile"}, "z": "number"}
+
+
+@pytest.mark.parametrize("of", ["proportion", "logarithm"])
+def test_a_target_in_proportion_to_a_heavy_tail_and_one_to_its_logarithm_are_both_learned(started, capsys, of):
+    rng, x = heavy()
+    y = 3.0 * x if of == "proportion" else np.log(x)
+    assert r2(started, capsys, x=x, z=rng.normal(size=len(x)), y=y + 0.1 * rng.normal(size=len(x))) > 0.97
+
+
+def test_classes_that_follow_the_order_of_a_heavy_tail_make_quantiles_of_it(started):
+    rng, x = heavy()
+    x = np.sign(rng.normal(size=len(x))) * x**2
+    found, _, _ = started(x=x, y=np.where(x > 0.0, "over", "under"))
+    assert found["data"]["columns"]["x"] == {"type": "number", "scale": "quantile"}
+
+
+def test_whole_numbers_whose_name_says_that_they_name_things_are_categories(started):
+    rng = np.random.default_rng(0)
+    n = 1000
+    few, many = rng.integers(10, size=n) * 7, rng.integers(100, size=n)
+    columns = {"zipcode": few, "user_id": many, "width": many, "ids": rng.normal(size=n), "once_id": rng.permutation(n)}
+    found, _, said = started(**columns, y=rng.normal(size=n))
+    assert found["data"]["columns"] == {
+        "zipcode": {"type": "category", "encode": "one_hot"},
+        "user_id": {"type": "category", "encode": "embedding"},
+        "width": "number",
+        "ids": "number",
+        "once_id": "ignore",
+    }
+    assert said == [
+        "not certain: `zipcode` is taken for 10 names of things: `number` if its numbers are amounts",
+        "not certain: `user_id` is taken for 100 names of things: `number` if its numbers are amounts",
+        "not certain: `once_id` is ignored: 0 to 999 (all different, and its name says that it names rows)",
+    ]
+
+
+def test_texts_of_many_values_get_learned_tables_and_those_of_few_a_column_each(started):
+    rng = np.random.default_rng(0)
+    words = np.array([f"w{i}" for i in range(51)])
+    many, few = words[np.arange(1020) % 51], words[np.arange(1020) % 50]
+    found, _, _ = started(many=many, few=few, y=rng.normal(size=1020))
+    assert found["data"]["columns"] == {"many": {"type": "category", "encode": "embedding"}, "few": "category"}
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        (
+            np.arange(600) % 3,
+            "`y` has 3 different whole numbers, taken for classes: `task: numbers` if they are amounts",
+        ),
+        (np.arange(600) % 12 * 2, "`y` has 12 different whole numbers, taken for numbers: `task: classes` if they are"),
+        (np.arange(600) % 2, ""),
+        (np.arange(600) / 7.0, ""),
+    ],
+)
+def test_a_target_that_may_be_classes_or_amounts_is_named(started, y, said):
+    _, _, doubts = started(x=np.random.default_rng(0).normal(size=600), y=y)
+    assert [doubt for doubt in doubts if "`y`" in doubt] == (
+        [doubt for doubt in doubts if said in doubt] if said else []
+    )
+    assert bool(doubts) == bool(said)
+
+
+def test_dates_that_are_two_numbers_differ_in_every_row_and_ignored_texts_are_named(started):
+    rng = np.random.default_rng(0)
+    texts = [f"what somebody wrote about {i}" for i in range(300)]
+    found, _, said = started(
+        day=[f"0{1 + i % 9}/0{1 + i % 7}/2024" for i in range(300)],
+        about=texts,
+        population=rng.permutation(300) * 3 + 5,
+        y=rng.normal(size=300),
+    )
+    assert found["data"]["columns"]["day"] == {"type": "date", "order": "day"}
+    assert len(said) == 3
+    assert said[0].startswith("not certain: whether days or months come first in the dates of `day`, such as 0")
+    assert said[1] == "not certain: `about` is ignored: 300 texts of about 5 words"
+    assert said[2] == "not certain: `population` is different in every row: `ignore` if it names rows"
+
+
+def test_rare_classes_may_be_weighted_and_metrics_fit_the_task(started):
+    x = np.random.default_rng(0).normal(size=600)
+    for y, metrics, rare in (
+        (np.arange(600) % 2, ["roc_auc", "balanced_accuracy"], None),
+        (np.where(np.arange(600) % 10 == 0, "sick", "well"), ["roc_auc", "balanced_accuracy"], "sick has 10 %"),
+        (np.array(["a", "b", "c"])[np.arange(600) % 3], ["accuracy", "balanced_accuracy"], None),
+        (x + 1.0, ["rmse", "r2"], None),
+    ):
+        found, text, _ = started(x=x, y=y)
+        assert found["trainer"]["metrics"] == metrics
+        assert ("# class_weight: balanced" in text) == (rare is not None)
+        assert rare is None or rare in text

@@ -1,0 +1,167 @@
+"""Tables with names and types, which the command line's preprocessing turns into inputs."""
+
+import os
+import subprocess
+import sys
+import warnings
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+import fastbp as fb
+from fastbp.data.columns import Reading
+from fastbp.data.frame import Frame
+from fastbp.data.tables import frame_of
+from fastbp.errors import DataWarning
+from fastbp.sklearn import MLPClassifier, MLPRegressor
+
+pl = pytest.importorskip("polars")
+
+RNG = np.random.default_rng(2)
+N = 120
+CITY = np.array(["Oslo", "Rome", "Bern"])[RNG.integers(3, size=N)]
+AGE = RNG.normal(40.0, 12.0, size=N)
+MEMBER = RNG.integers(2, size=N).astype(bool)
+PAID = 3.0 * (CITY == "Rome") + 0.1 * AGE + 2.0 * MEMBER
+COLUMNS = {"city": CITY.tolist(), "age": AGE, "member": MEMBER}
+KW = {"hidden": (16,), "epochs": 60, "random_state": 0, "learning_rate": 1e-2}
+
+
+def polars_table(columns):
+    return pl.DataFrame(columns)
+
+
+def pandas_table(columns):
+    return pytest.importorskip("pandas").DataFrame(columns)
+
+
+def arrow_table(columns):
+    return pytest.importorskip("pyarrow").table({k: np.asarray(v) if k != "city" else v for k, v in columns.items()})
+
+
+MAKERS = [polars_table, pandas_table, arrow_table]
+
+
+@pytest.mark.parametrize("table", MAKERS)
+def test_categories_and_booleans_are_inputs_of_every_kind_of_table(table):
+    found = MLPRegressor(**KW).fit(table(COLUMNS), PAID)
+    assert found.feature_names_in_.tolist() == ["city", "age", "member"]
+    assert found.n_features_in_ == 3
+    assert found.coefs_[0].shape == (3 + 1 + 2, 16)
+    assert found.score(table(COLUMNS), PAID) > 0.95
+    same = MLPRegressor(**KW).fit(polars_table(COLUMNS), PAID)
+    assert same.predict(polars_table(COLUMNS)).tobytes() == found.predict(table(COLUMNS)).tobytes()
+
+
+def test_a_categorical_type_makes_categories_of_numbers():
+    pd = pytest.importorskip("pandas")
+    zone = RNG.integers(4, size=N)
+    table = pd.DataFrame({"zone": pd.Categorical(zone), "age": AGE})
+    found = MLPRegressor(**KW).fit(table, zone == 2)
+    assert found.coefs_[0].shape[0] == 5
+    assert found.score(table, zone == 2) > 0.95
+    plain = pd.DataFrame({"zone": zone, "age": AGE})
+    for chosen in (["zone"], [0], [True, False]):
+        other = MLPRegressor(**KW, categorical_features=chosen).fit(plain, zone == 2)
+        assert other.predict(plain).tobytes() == found.predict(table).tobytes()
+    assert MLPRegressor(**KW).fit(plain, zone == 2).coefs_[0].shape[0] == 2
+
+
+def test_missing_values_are_filled_in_columns_and_matrices():
+    X = np.column_stack([AGE, PAID])
+    gone = X.copy()
+    gone[::7, 0] = np.nan
+    filled = np.where(np.isnan(gone), np.nanmean(gone, axis=0), gone)
+    here, there = MLPRegressor(**KW).fit(gone, PAID), MLPRegressor(**KW, missing="median").fit(gone, PAID)
+    assert here.recipe_.inputs.matrix(Frame(gone)).tobytes() == here.recipe_.inputs.matrix(Frame(filled)).tobytes()
+    assert there.recipe_.inputs.parts[0].fill[0] == np.nanmedian(gone[:, 0])
+    cells = {"city": [None, *COLUMNS["city"][1:]], "age": [None, *AGE[1:]]}
+    found = MLPRegressor(**KW).fit(polars_table(cells), PAID)
+    row = polars_table({"city": [None], "age": [None]}).cast({"city": pl.String, "age": pl.Float64})
+    inputs = found.recipe_.inputs.matrix(frame_of(row, Reading()))
+    assert inputs[0, :3].tolist() == [0.0, 0.0, 0.0]
+    assert abs(inputs[0, 3]) < 1e-12
+
+
+def test_dates_become_numbers_and_a_warning_says_how():
+    days = [datetime(2024, 1, 1) + timedelta(days=3 * i) for i in range(N)]
+    season = np.array([float(day.month in (6, 7, 8)) for day in days])
+    said = "X: column `day` has dates, which become year, month, day of the year, weekday, hour and age as numbers"
+    with pytest.warns(DataWarning, match=said):
+        found = MLPRegressor(**{**KW, "epochs": 200}).fit(pl.DataFrame({"day": days, "age": AGE}), season)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert found.score(pl.DataFrame({"day": days, "age": AGE}), season) > 0.9
+
+
+def test_a_category_that_training_did_not_see_is_said_and_counts_as_none():
+    found = MLPRegressor(**KW).fit(polars_table(COLUMNS), PAID)
+    new = polars_table({"city": ["Turin"], "age": [40.0], "member": [True]})
+    with pytest.warns(DataWarning, match="column `city` has values that training did not see in 1 of 1 rows") as said:
+        guess = found.predict(new)
+    none = new.with_columns(city=pl.lit(None, dtype=pl.String))
+    assert guess == found.predict(none)
+    assert len(said) == 1
+
+
+def test_an_array_is_read_by_the_order_of_columns():
+    found = MLPRegressor(**KW).fit(polars_table(COLUMNS), PAID)
+    array = np.column_stack([CITY.astype(object), AGE.astype(object), MEMBER.astype(object)])
+    with pytest.warns(UserWarning, match="X does not have valid feature names, but MLPRegressor was fitted with"):
+        assert np.array_equal(found.predict(array), found.predict(polars_table(COLUMNS)))
+
+
+@pytest.mark.parametrize("scale", ["auto", "standard", "robust", "quantile", "none"])
+def test_scales_are_those_of_the_command_line(scale):
+    X = np.column_stack([np.exp(3.0 * RNG.normal(size=N)), AGE])
+    found = MLPRegressor(**KW, scale=scale).fit(X, AGE)
+    part = found.recipe_.inputs.parts[0]
+    assert part.scale == (["quantile", "standard"] if scale == "auto" else scale)
+
+
+def test_a_file_predicts_raw_tables_in_python_and_on_the_command_line(tmp_path):
+    table = polars_table(COLUMNS)
+    kind = np.where(np.median(PAID) < PAID, "much", "little")
+    found = MLPClassifier(**KW).fit(table, pl.Series("spends", kind))
+    found.save(tmp_path / "m.safetensors")
+    table.write_csv(tmp_path / "table.csv")
+    loaded = fb.load(tmp_path / "m.safetensors")
+    assert loaded.predict(table)["spends"].tolist() == found.predict(table).tolist()
+    chance = loaded.predict(str(tmp_path / "table.csv"), probabilities=True)
+    assert np.allclose(chance["spends = much"], found.predict_proba(table)[:, 1], atol=1e-6)
+    command = [sys.executable, "-m", "fastbp", "predict", "m.safetensors", "table.csv"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.stdout.splitlines() == ["spends", *found.predict(table).tolist()], done.stderr
+
+
+@pytest.mark.parametrize("kind", ["numbers", "labels", "booleans", "matrix"])
+def test_what_is_saved_predicts_the_same(kind, tmp_path):
+    table = polars_table(COLUMNS)
+    if kind == "numbers":
+        found = MLPRegressor(**KW, loss="huber").fit(table, np.column_stack([PAID, AGE]))
+        expected = found.predict(table)
+    elif kind == "labels":
+        found = MLPClassifier(**KW).fit(table, np.column_stack([MEMBER, CITY == "Rome"]).astype(int))
+        expected = found.predict(table)
+    elif kind == "booleans":
+        found = MLPClassifier(**KW).fit(table, MEMBER)
+        expected = found.predict(table).astype(str)[:, None]
+    else:
+        table = np.column_stack([AGE, PAID])
+        found = MLPClassifier(**KW).fit(table, np.where(MEMBER, 5, 2))
+        expected = found.predict(table).astype(str)[:, None]
+    found.save(tmp_path / "m.safetensors")
+    if kind == "matrix":
+        np.save(tmp_path / "table.npy", table)
+        table = str(tmp_path / "table.npy")
+    columns = fb.load(tmp_path / "m.safetensors").predict(table)
+    for i, column in enumerate(columns.values()):
+        if expected.dtype.kind == "f":
+            assert np.allclose(column, expected[:, i], rtol=1e-6)
+        else:
+            assert column.tolist() == expected[:, i].tolist()
+    assert len(columns) == expected.shape[1]

@@ -1,0 +1,276 @@
+"""Packs: every member has the bits that it would have alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastbp as fb
+from fastbp.train.calls import CALL_SECONDS
+from fastbp.train.catalogue import OPTIMIZERS
+from fastbp.train.checkpoints import load_state, state_of
+from tests.train.packs import CHAINS, CLASSES, INPUTS, ROWS, data, digest, networks
+
+
+def samples() -> list[Any]:
+    """Rows of each member: a part, all in another order, and samples in which rows occur twice."""
+    random = np.random.default_rng(5)
+    parts = [np.arange(0, ROWS, 2), random.permutation(ROWS)]
+    return parts + [random.integers(0, ROWS, size=size) for size in (ROWS, 40, 1)]
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "one setting": {"batch_size": 32, "optimizer": fb.AdamW(lr=0.01), "seed": [7] * 5},
+    "several": {
+        "batch_size": [1, 16, 64, 33, 500],
+        "optimizer": [fb.Adam(lr=0.01 / (i + 1)) for i in range(5)],
+        "schedule": [None, fb.Cosine(steps=60), fb.Step(every=3), None, fb.Polynomial(steps=50)],
+        "clip_norm": [None, 0.1, None, 1.0, None],
+        "clip_value": [0.01, None, None, None, None],
+        "accumulate": [1, 1, 3, 1, 2],
+        "ema": [None, 0.9, None, None, 0.5],
+    },
+    "some rows": {"batch_size": 24, "rows": samples()},
+}
+
+
+def alone(settings: dict[str, Any], i: int, net: fb.Network) -> tuple[fb.Trainer, Any]:
+    """The trainer of one member, and the rows that it trains on."""
+    own = {name: value[i] if isinstance(value, list) else value for name, value in settings.items()}
+    rows = own.pop("rows", np.arange(ROWS))
+    return fb.Trainer(net, threads=1, **own), rows
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_members_have_the_bits_of_networks_that_are_trained_alone(name: str, threads: int) -> None:
+    X, y = data()
+    settings = SETTINGS[name]
+    pack = fb.Pack(networks(), threads=threads, **settings)
+    losses = pack.run(X, y, steps=37)
+    histories = pack.fit(X, y, epochs=3)
+    last = pack.step(X[:11], y[:11])
+    for i, net in enumerate(networks()):
+        trainer, rows = alone(settings, i, net)
+        first = trainer.run(X[rows], y[rows], steps=37)
+        history = trainer.fit(X[rows], y[rows], epochs=3)
+        assert trainer.step(X[:11], y[:11]) == last[i]
+        assert digest(net) == digest(pack.members[i]), f"member {i}"
+        assert digest(trainer.evaluated) == digest(pack.evaluated[i])
+        assert losses[i] == first.loss[-1]
+        assert histories[i].loss == history.loss
+        assert histories[i].lr == history.lr
+        assert (histories[i].steps, histories[i].samples) == (history.steps, history.samples)
+
+
+def test_weights_of_rows_and_classes_go_with_the_rows_of_each() -> None:
+    X, y = data()
+    weights, rows = np.random.default_rng(2).uniform(0.1, 3.0, size=ROWS), samples()
+    loss = fb.CrossEntropy(class_weights={0: 3.0, 2: 0.5}, label_smoothing=0.1)
+    pack = fb.Pack(networks(), loss=loss, batch_size=16, rows=rows, threads=2)
+    losses = pack.run(X, y, 30, sample_weight=weights)
+    pack.fit(X, y, 2, sample_weight=weights, validation=(X, y, weights), patience=1)
+    for i, net in enumerate(networks()):
+        trainer = fb.Trainer(net, loss=loss, batch_size=16, threads=1)
+        own = X[rows[i]], y[rows[i]]
+        assert trainer.run(*own, 30, sample_weight=weights[rows[i]]).loss[-1] == losses[i]
+        stop = fb.EarlyStopping(1)
+        trainer.fit(*own, 2, (X, y, weights), [stop], sample_weight=weights[rows[i]])
+        assert digest(net) == digest(pack.members[i]), f"member {i}"
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_optimizer_has_the_same_bits_in_a_pack(kind: str, dtype: str) -> None:
+    X, y = data()
+    pack = fb.Pack(networks(dtype), optimizer=kind, batch_size=20, threads=2)
+    pack.run(X, y, steps=30)
+    for i, net in enumerate(networks(dtype)):
+        fb.Trainer(net, optimizer=kind, batch_size=20, threads=1).run(X, y, steps=30)
+        assert digest(net) == digest(pack.members[i]), f"member {i}"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("own_rows", [False, True])
+def test_members_leave_when_their_patience_is_over_and_the_others_go_on(own_rows: bool, threads: int) -> None:
+    X, y = data()
+    held, patience = np.arange(100, ROWS), [1, 2, None, 3, 5]
+    chosen = [np.arange(i, ROWS, 5) for i in range(5)]
+    settings: dict[str, Any] = {"batch_size": 16, "optimizer": fb.Adam(lr=0.05), "ema": [None, 0.5, None, None, 0.9]}
+    pack = fb.Pack(networks(), threads=threads, **settings)
+    validation: dict[str, Any] = {"validation_rows": chosen} if own_rows else {"validation": (X[held], y[held])}
+    histories = pack.fit(
+        X[:100] if not own_rows else X, y[:100] if not own_rows else y, 12, patience=patience, **validation
+    )
+    lengths = {len(history.loss) for history in histories}
+    assert len(lengths) > 2, "the members must leave at different times"
+    for i, net in enumerate(networks()):
+        trainer, _ = alone(settings, i, net)
+        rows, held_out = (np.arange(ROWS), chosen[i]) if own_rows else (np.arange(100), held)
+        stop = [] if patience[i] is None else [fb.EarlyStopping(patience[i])]
+        found = trainer.fit(X[rows], y[rows], 12, validation=(X[held_out], y[held_out]), callbacks=stop)
+        assert digest(net) == digest(pack.members[i]), f"member {i}"
+        assert histories[i].loss == found.loss
+        assert histories[i].val_loss == found.val_loss
+        assert histories[i].stopped == found.stopped
+        assert (histories[i].steps, histories[i].samples) == (found.steps, found.samples)
+
+
+def test_without_validation_patience_watches_the_training_loss() -> None:
+    X, y = data()
+    pack = fb.Pack(networks(), optimizer=fb.Adam(lr=0.3), threads=2)
+    histories = pack.fit(X, y, 20, patience=2)
+    for history, net in zip(histories, networks(), strict=True):
+        stop = fb.EarlyStopping(2, monitor="loss")
+        found = fb.Trainer(net, optimizer=fb.Adam(lr=0.3), threads=1).fit(X, y, 20, callbacks=[stop])
+        assert (history.loss, history.stopped) == (found.loss, found.stopped)
+    assert any(history.stopped for history in histories)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_member_that_diverges_stops_alone_and_says_so(threads: int) -> None:
+    X, y = data()
+    targets = np.eye(CLASSES)[y]
+    rates = [0.01, 1e30, 0.02, 0.01, 0.01]
+    settings = {"loss": "mse", "optimizer": [fb.SGD(lr) for lr in rates]}
+    pack = fb.Pack(networks(), threads=threads, **settings)  # type: ignore[arg-type]
+    with pytest.warns(RuntimeWarning) as said:
+        losses = pack.run(X, targets, steps=50)
+    assert np.isfinite(losses).tolist() == [True, False, True, True, True]
+    stops = [history.stopped for history in pack.histories]
+    for i, net in enumerate(networks()):
+        trainer, _ = alone(settings, i, net)
+        if i == 1:
+            with pytest.raises(fb.DivergedError) as error:
+                trainer.run(X, targets, steps=50)
+            assert stops[i] == str(error.value)
+            assert [str(one.message) for one in said] == [f"`members[1]` stopped: {error.value}"]
+            assert said[0].filename == __file__
+        else:
+            trainer.run(X, targets, steps=50)
+            assert stops[i] == ""
+        assert pack.steps_done[i] == trainer.steps_done
+        assert digest(net) == digest(pack.members[i]), f"member {i}"
+
+
+def test_an_interrupted_pack_goes_on_with_the_same_bits() -> None:
+    X, y = data()
+    pack = fb.Pack(networks(), threads=2)
+    pack.run(X, y, steps=1)
+    before, begun = signal.signal(signal.SIGALRM, signal.default_int_handler), time.perf_counter()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            pack.run(X, y, steps=10**9)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.perf_counter() - begun < 5  # 0.3 s where nothing else runs
+    done = pack.steps_done
+    assert min(done) > 1
+    pack.run(X, y, steps=10)
+    for i, net in enumerate(networks()):
+        fb.Trainer(net, threads=1).run(X, y, steps=done[i] + 10)
+        assert digest(net) == digest(pack.members[i]), f"member {i}"
+
+
+def test_a_call_is_bounded_however_many_members_there_are() -> None:
+    """No region does more than its share, once it is known how long a step takes."""
+    X, y = data()
+    pack = fb.Pack(fb.mlp([INPUTS, 64, CLASSES]), n=40, threads=1)
+    pack.run(X, y, steps=200)
+    regions: list[float] = []
+    learn = pack._turns.learn
+
+    def noted(work: float, seconds: float) -> None:
+        regions.append(seconds)
+        learn(work, seconds)
+
+    pack._turns.learn = noted  # type: ignore[method-assign]
+    pack.run(X, y, steps=2000)
+    assert len(regions) > 5
+    assert np.median(regions) < 2.5 * CALL_SECONDS
+
+
+def test_one_network_stands_for_n_of_following_seeds() -> None:
+    X, y = data()
+    net = fb.Network(CHAINS["dropout"], inputs=INPUTS, seed=2**64 - 2)
+    before = digest(net)
+    for pack, first in (
+        (fb.Pack(net, n=3), net.seed),
+        (fb.Pack(net, n=3, seed=11), 11),
+        (fb.Pack(net, n=3, seed=[11, 12, 13]), 11),
+    ):
+        pack.run(X, y, steps=20)
+        for i in range(3):
+            other = fb.Network(CHAINS["dropout"], inputs=INPUTS, seed=(first + i) % 2**64)
+            fb.Trainer(other, threads=1).run(X, y, steps=20)
+            assert digest(other) == digest(pack.members[i])
+    assert digest(net) == before
+
+
+def test_a_seed_of_given_networks_counts_on_from_the_first() -> None:
+    X, y = data()
+    chain = CHAINS["dropout"]
+    pack = fb.Pack([fb.Network(chain, inputs=INPUTS, seed=3) for _ in range(3)], seed=20)
+    pack.run(X, y, steps=20)
+    for i, member in enumerate(pack.members):
+        net = fb.Network(chain, inputs=INPUTS, seed=3)
+        fb.Trainer(net, seed=20 + i, threads=1).run(X, y, steps=20)
+        assert digest(net) == digest(member)
+
+
+def test_a_member_copies_what_another_has_learned() -> None:
+    X, y = data()
+    chain, settings = CHAINS["batch norm"], {"optimizer": [fb.NAdam(lr=0.01), fb.NAdam(lr=0.02)], "ema": 0.9}
+
+    def made() -> list[fb.Network]:
+        return [fb.Network(chain, inputs=INPUTS, seed=seed) for seed in range(2)]
+
+    pack, pair = fb.Pack(made(), threads=2, **settings), [alone(settings, i, net)[0] for i, net in enumerate(made())]
+    pack.run(X, y, steps=13)
+    pack.copy_member(0, 1)
+    assert digest(pack.members[0]) == digest(pack.members[1])
+    pack.run(X, y, steps=13)
+    for trainer in pair:
+        trainer.run(X, y, steps=13)
+    arrays, numbers = state_of(pair[0])
+    order, place = state_of(pair[1])[0]["order"], state_of(pair[1])[1]["place"]
+    load_state(pair[1], {**arrays, "order": order}, {**numbers, "lr": 0.02, "place": place})
+    for i, trainer in enumerate(pair):
+        trainer.run(X, y, steps=13)
+        assert digest(trainer.net) == digest(pack.members[i])
+        assert digest(trainer.averaged) == digest(pack.evaluated[i])
+
+
+MANY = """
+import numpy as np
+import fastbp as fb
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+X = np.linspace(-1, 1, 256, dtype=np.float32).reshape(128, 2)
+y = X.sum(axis=1, keepdims=True)
+fb.Pack(fb.mlp([2, 16, 16, 1]), n=2, loss="mse").run(X, y, steps=1)
+before = resident()
+pack = fb.Pack(fb.mlp([2, 16, 16, 1]), n=500, loss="mse")
+first, last = pack.run(X, y, steps=1), pack.run(X, y, steps=100)
+assert (last < first).all()
+print((resident() - before) // 500)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the system does not say")
+def test_ten_thousand_small_networks_fit_in_two_gigabytes() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "FASTBP_QUIET": "1"}
+    done = subprocess.run([sys.executable, "-c", MANY], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) * 10_000 < 2e9
