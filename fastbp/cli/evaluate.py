@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fastbp.cli.options import Command, json_option, refuse_of_texts, table_options, table_settings, tables_by_options
+from fastbp.cli.options import Command, json_option, refuse_dialect, table_options, table_settings, tables_by_options
 from fastbp.cli.output import print_json, say
 
 
@@ -51,7 +51,7 @@ def command(
     ):
         if given and not files:
             raise click.UsageError(f"`--{option}` must be given together with FILES")
-    refuse_of_texts(files, delimiter, encoding, no_header)
+    refuse_dialect(delimiter, encoding, no_header, files)
     found = Model.load(model)
     task = found.recipe.outputs.task
     if positive is not None and task != "classes":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fastbp.cli.options import Command, no_header_option, refuse_of_texts, tables_by_options
+from fastbp.cli.options import Command, no_header_option, refuse_dialect, tables_by_options
 from fastbp.cli.output import give, say
 from fastbp.writing import whole
 
@@ -34,7 +34,7 @@ def command(
     from fastbp.errors import escaped
     from fastbp.runs.starter import starter
 
-    refuse_of_texts([data], delimiter, encoding, no_header)
+    refuse_dialect(delimiter, encoding, no_header, [data])
     with tables_by_options():
         start = starter(data, targets, delimiter, encoding, not no_header)
     if output != "-" and Path(output).exists():

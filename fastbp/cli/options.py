@@ -120,19 +120,17 @@ def refuse_beside(option: str, **given: bool) -> None:
             raise click.UsageError(f"`{flag}` must not be given together with `{option}`, where it has no effect")
 
 
-def refuse_of_texts(
-    files: Sequence[str], delimiter: str | None = None, encoding: str | None = None, no_header: bool = False
-) -> None:
-    """Refuse options that say how tables of text are written where no file is one."""
+def refuse_dialect(delimiter: str | None, encoding: str | None, no_header: bool, files: Sequence[str]) -> None:
+    """Refuse a delimiter, an encoding or the lack of a header where no file has one."""
     from fastbp.data.files import TABLES, suffix_of
 
-    endings = [suffix_of(file) for file in files]
-    texts = [not ending or ending in TABLES for ending in endings]
-    divided = [text and "tsv" not in ending for text, ending in zip(texts, endings, strict=True)]
-    given = {"delimiter": delimiter is not None, "encoding": encoding is not None, "no-header": no_header}
-    for name, there in given.items():
-        if there and files and not any(divided if name == "delimiter" else texts):
-            raise click.UsageError(f"`--{name}` must be given with a .csv file, got `{files[0]}`")
+    texts = [not (end := suffix_of(file)) or end in TABLES for file in files]  # folders and stdin may have any
+    tsv = ["tsv" in suffix_of(file) for file in files]
+    if delimiter is not None and files and not any(text and not tab for text, tab in zip(texts, tsv, strict=True)):
+        raise click.UsageError(f"`--delimiter` must be given with a .csv file, got `{files[0]}`")
+    for name, given in (("encoding", encoding is not None), ("no-header", no_header)):
+        if given and files and not any(texts):
+            raise click.UsageError(f"`--{name}` must be given with a file of text, such as .csv, got `{files[0]}`")
 
 
 strict_option = click.option(

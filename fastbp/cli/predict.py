@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from fastbp.cli.options import Command, refuse_of_texts, table_options, table_settings, tables_by_options
+from fastbp.cli.options import Command, refuse_dialect, table_options, table_settings, tables_by_options
 from fastbp.cli.output import give
 from fastbp.writing import whole
 
@@ -57,7 +57,7 @@ def command(
 
     output = None if output == "-" else output
     _check_output(output, (model, *files), quote_formulas)
-    refuse_of_texts(files, delimiter, encoding, no_header)
+    refuse_dialect(delimiter, encoding, no_header, files)
     found = Model.load(model)
     if probabilities and found.recipe.outputs.task == "numbers":
         raise click.UsageError(f"`--probabilities` must be given for classes or labels, but `{model}` predicts numbers")

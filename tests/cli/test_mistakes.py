@@ -25,12 +25,12 @@ MISTAKES = {
     ),
     "an encoding of an array file": (
         ["init", "x.npz", "--encoding", "utf-8"],
-        "`--encoding` must be given with a .csv file, got `x.npz`",
+        "`--encoding` must be given with a file of text, such as .csv, got `x.npz`",
         "try `fastbp init --help`",
     ),
     "no header of an array file": (
         ["predict", "numbers", "x.npz", "--no-header"],
-        "`--no-header` must be given with a .csv file, got `x.npz`",
+        "`--no-header` must be given with a file of text, such as .csv, got `x.npz`",
         "try `fastbp predict --help`",
     ),
     "a typing error in a file's name": (

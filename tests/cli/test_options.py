@@ -57,7 +57,7 @@ def test_an_option_without_effect_is_refused(arguments, option, beside, capsys):
         *(
             (
                 [*words, "--encoding", "latin-1"],
-                f"`--encoding` must be given with a .csv file, got `{file}`",
+                f"`--encoding` must be given with a file of text, such as .csv, got `{file}`",
             )
             for *words, file in (
                 ["predict", "r", "x.parquet", "x.parquet"],

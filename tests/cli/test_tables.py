@@ -153,6 +153,7 @@ def test_encodings_of_text_are_taken_in_folders_and_what_is_kept_is_utf_8(here, 
     assert (tmp_path / "b.csv").read_bytes() == (tmp_path / "a.csv").read_bytes()
 
 
+@pytest.mark.filterwarnings("ignore:.* alone tells the target")
 def test_encodings_are_as_in_training_or_as_is_said(here, capsys):
     text = Path("t.csv").read_text().replace("Genf", "Genève")
     Path("l.csv").write_bytes(text.encode("cp1252"))
@@ -169,6 +170,7 @@ def test_encodings_are_as_in_training_or_as_is_said(here, capsys):
     assert main(["predict", "l", "l.csv"]) == 0
 
 
+@pytest.mark.filterwarnings("ignore:.* alone tells the target")
 def test_init_says_how_numbers_are_written(here, capsys):
     made = output(capsys, "init", "t.csv", "-o", "-")
     price = next(line for line in made.splitlines() if "price:" in line)

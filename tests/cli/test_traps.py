@@ -140,14 +140,15 @@ def test_booleans_in_every_spelling_and_codes_with_a_point(capsys):
     text = table("t.csv", header, rows, end="\r\n", mark=b"\xef\xbb\xbf")
     said, columns, about = begun("t.csv")
     assert said == []
-    assert columns == {name: "category" if name in ("letter", "word", "short") else "number" for name in header[:-1]}
+    code = {"type": "category", "encode": "one_hot"}
+    spelt = {name: "category" if name in ("letter", "word", "short") else "number" for name in header[:-1]}
+    assert columns == {**spelt, "code": code}
     assert [about[name] for name in ("title", "mixed", "word")] == [
         "False and True",
         "False and True",
         "2 values: no, yes",
     ]
-    assert trained("data.columns.code=category") == []
-    assert read("run/config.yaml").data["data"]["columns"]["code"] == "category"
+    assert trained() == []
     for name in in_every_format(text):
         assert scores(capsys, name) == scores(capsys, "t.csv")
     assert scores(capsys, "t.csv", "--strict")["accuracy"] > 0.95

@@ -41,7 +41,15 @@ def begun(name, *options):
 
 def trained(*more):
     """What a training of what `init` wrote warns of."""
-    quick = ("network.hidden=[16]", "trainer.epochs=30", "trainer.optimizer.lr=0.02", "trainer.batch_size=16", *more)
+    quick = (
+        "network.hidden=[16]",
+        "trainer.epochs=30",
+        "trainer.optimizer.lr=0.02",
+        "trainer.batch_size=16",
+        "trainer.metrics=null",
+        "network.dropout=0",
+        *more,
+    )
     sets = [word for one in quick for word in ("--set", one)]
     return done("train", "t.yaml", "--run-dir", "run", "-q", *sets)
 
