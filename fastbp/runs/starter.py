@@ -40,7 +40,7 @@ from fastbp.runs.outline import listed
 
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
 TRAINS = 0.7  # of the rows
-FEW = 0.2  # share of a class below which classes may be weighted
+FEW = 0.4  # of an equal share, below which a class is rare and classes may be weighted
 MOST_DOUBTS = 20  # in the file and in print; more are counted
 
 
@@ -234,7 +234,7 @@ def _trainer(frame: Frame, task: str, goal: Goal) -> list[str]:
 
 def _weights(goal: Goal) -> list[str]:
     """How classes may be weighted, where one is rare."""
-    if not goal.counts or min(goal.counts) >= FEW * sum(goal.counts):
+    if not goal.counts or min(goal.counts) * len(goal.counts) >= FEW * sum(goal.counts):
         return []
     least = int(np.argmin(goal.counts))
     share = f"{100.0 * goal.counts[least] / sum(goal.counts):.2g} % of the rows"

@@ -144,6 +144,7 @@ def test_rare_classes_may_be_weighted_and_metrics_fit_the_task(started):
         (np.arange(600) % 2, ["roc_auc", "balanced_accuracy"], None),
         (np.where(np.arange(600) % 10 == 0, "sick", "well"), ["roc_auc", "balanced_accuracy"], "sick has 10 %"),
         (np.array(["a", "b", "c"])[np.arange(600) % 3], ["accuracy", "balanced_accuracy"], None),
+        (np.array([f"c{i}" for i in range(8)])[np.arange(600) % 8], ["accuracy", "balanced_accuracy"], None),
         (x + 1.0, ["rmse", "r2"], None),
     ):
         found, text, _ = started(x=x, y=y)
