@@ -26,6 +26,7 @@ from fastbp.errors import ConfigError, DataError, DataWarning, visible
 from fastbp.runs.choices import (
     DECAY,
     METRICS,
+    TRAINS,
     Choice,
     Goal,
     batch_of,
@@ -39,7 +40,6 @@ from fastbp.runs.choices import (
 from fastbp.runs.outline import listed
 
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
-TRAINS = 0.7  # of the rows
 FEW = 0.4  # of an equal share, below which a class is rare and classes may be weighted
 MOST_DOUBTS = 20  # in the file and in print; more are counted
 
@@ -101,7 +101,7 @@ def starter(
         "  scale: standard  # of the other numbers; auto takes quantiles where tails are heavy; or robust, none",
         "  missing: mean  # or median, constant, refuse",
         f"  indicator: {str(_any_missing(frame, targets)).lower()}  # an indicator column for missing numbers",
-        "  encode: one_hot  # of the other categories; embedding learns a table for each, auto for more than 8",
+        "  encode: auto  # a column for each category where they are few, else a learned table; or one_hot, embedding",
         "  split:",
         "    validation: 0.15",
         "    test: 0.15",
@@ -133,8 +133,7 @@ def _choices(frame: Frame, inputs: Sequence[str], targets: Sequence[str], task: 
         about = f"{choices[name].about}; alone tells `{visible(target)}`"
         choices[name] = replace(choices[name], about=about, inferred=False)
     _say_leaks(frame, leaks)
-    one_hot = {n: c.width for n, c in choices.items() if c.entry == "category" or "one_hot" in c.entry}
-    say_many(frame.origin, round(TRAINS * len(frame)), one_hot)
+    say_many(frame.origin, round(TRAINS * len(frame)), {n: c.width for n, c in choices.items() if c.one_hot})
     return choices
 
 

@@ -81,8 +81,8 @@ def test_whole_numbers_whose_name_says_that_they_name_things_are_categories(star
     columns = {"zipcode": few, "user_id": many, "width": many, "ids": rng.normal(size=n), "once_id": rng.permutation(n)}
     found, _, said = started(**columns, y=rng.normal(size=n))
     assert found["data"]["columns"] == {
-        "zipcode": {"type": "category", "encode": "one_hot"},
-        "user_id": {"type": "category", "encode": "embedding"},
+        "zipcode": "category",
+        "user_id": "category",
         "width": "number",
         "ids": "number",
         "once_id": "ignore",
@@ -94,12 +94,19 @@ def test_whole_numbers_whose_name_says_that_they_name_things_are_categories(star
     ]
 
 
-def test_texts_of_many_values_get_learned_tables_and_those_of_few_a_column_each(started):
+def test_categories_are_written_as_what_they_become_in_the_rows_that_train(started, capsys):
     rng = np.random.default_rng(0)
-    words = np.array([f"w{i}" for i in range(51)])
-    many, few = words[np.arange(1020) % 51], words[np.arange(1020) % 50]
-    found, _, _ = started(many=many, few=few, y=rng.normal(size=1020))
-    assert found["data"]["columns"] == {"many": {"type": "category", "encode": "embedding"}, "few": "category"}
+    for rows, most in ((1000, 50), (400, 28)):
+        of = {f"c{count}": [f"w{i}" for i in np.arange(rows) % count] for count in (most, most + 1)}
+        found, text, _ = started(**of, y=rng.normal(size=rows))
+        assert found["data"]["encode"] == "auto"
+        assert found["data"]["columns"] == dict.fromkeys(of, "category")
+        learned = [line.split(":")[0].strip() for line in text.splitlines() if "a learned row for each" in line]
+        assert learned == [f"c{most + 1}"]
+        assert main(["check", "c.yaml"]) == 0
+        out = capsys.readouterr().out
+        assert (f"one-hot, {most} columns" in out, f"embedding, {(most + 3) // 2} numbers" in out) == (True, True)
+        assert f"and {most + (most + 3) // 2} inputs" in text
 
 
 @pytest.mark.parametrize(
