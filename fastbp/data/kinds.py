@@ -4,7 +4,7 @@ All rows of the table are looked at, not only those of training: what a column i
 
 - A number is an id, and ignored, if all are different and whole, 20 at least, and either its name says so (a word of
   it is id, index, key, row, no, ...), or they count the rows: 0, 1, ... or 1, 2, ... in their order. So are whole
-  numbers of which 95 % are beyond 2⁵³, where a float64 cannot tell all: nothing is measured to so many digits.
+  numbers of which 95 % are between 2⁵³ and 2⁶⁴, where a float64 cannot tell all: they are keys of some database.
 - A text is a date if all of its column are dates; a category if its numbers have zeros in front, as codes do; a number
   if nearly all are, more than a hundred, or more than twenty that nearly all differ; ignored if 95 % differ, or if
   half differ and are sentences; else a category.
@@ -36,6 +36,7 @@ FEW = 20  # values that may all be different by chance
 DIFFERENT = 0.95  # share of different texts above which a column names rows
 SENTENCE = 4.0  # words of a text, on average, above which it is written by somebody
 EXACT = 2.0**53  # magnitude up to which every whole number is a float64
+LONGEST = 2.0**64  # keys of databases have 64 bits; what is larger is measured, in a small unit
 TIMES = frozenset(("at", "created", "date", "datetime", "epoch", "time", "timestamp", "ts", "unix", "updated"))
 SECONDS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # counts of a second in units of dates
 MISTAKEN = 100  # distinct numbers above which a text among them counts as a mistake
@@ -141,8 +142,8 @@ def _id(name: str, there: Array, rows: int) -> str:
     """Why whole numbers name rows and measure nothing; empty if they may measure something."""
     if len(there) < FEW or there.dtype.kind != "f" or (there != np.floor(there)).any():
         return ""
-    if np.mean(np.abs(there) >= EXACT) >= DIFFERENT:
-        return "longer than anything that is measured"
+    if np.mean((np.abs(there) >= EXACT) & (np.abs(there) <= LONGEST)) >= DIFFERENT:
+        return "longer than what is counted, as keys are"
     if len(there) == rows and there[0] in (0.0, 1.0) and (np.diff(there) == 1.0).all():
         return "counts the rows"
     if IDS & set(words_of(name)) and len(np.unique(there)) == len(there):

@@ -64,7 +64,7 @@ def test_ids_postcodes_and_amounts_of_money(capsys):
         "currency": "ignore",
         "remark": "ignore",
     }
-    assert about["house"].endswith("(longer than anything that is measured)")
+    assert about["house"].endswith("(longer than what is counted, as keys are)")
     assert about["zip"] == "3 values: 01067, 02301, 10115 (codes with zeros in front)"
     assert about["rooms"] == "1 to 9, 3 missing; read `-`, `unknown` as missing"
     assert (about["currency"], about["remark"]) == ("always EUR", "nothing but missing values")
