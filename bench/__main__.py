@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import calls, cases, machine, packs, readme, report, scaling
+from bench import calls, cases, machine, readme, report, scaling
 from bench.check import RefusedError
 from bench.contenders import CONTENDERS
 from bench.remote import WorkerError
@@ -193,6 +193,8 @@ def scale(options: argparse.Namespace, chosen: list[cases.Case], ours: str) -> i
 
 def pack(options: argparse.Namespace) -> int:
     """Print the table of packs."""
+    from bench import packs  # trains here, and workers must not have fastbp before they are asked to
+
     facts, found = machine.facts(options.threads), []
     print(report.header(facts), end="\n\n")
     print(packs.head(), flush=True)

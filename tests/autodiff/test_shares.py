@@ -18,7 +18,7 @@ from fastbp.model import traced
 from fastbp.model.traced import HessianProgram
 from tests.autodiff.ladder import LADDER, arguments
 
-SHAPE = 1201, 83  # a prime number of rows, and panels beyond the last pair
+SHAPE = 1213, 83  # a prime number of rows, and panels beyond the last pair
 DTYPES = ["float32", "float64"]
 
 
