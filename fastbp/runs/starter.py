@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from fastbp.data.categories import say_many
 from fastbp.data.files import read_paths
 from fastbp.data.frame import Frame, missing_column
 from fastbp.data.kinds import kinds_of
-from fastbp.data.leaks import leaks_of
+from fastbp.data.leaks import leaks_of, say_leaks
 from fastbp.data.numbers import scale_of
 from fastbp.data.outputs import ordered
 from fastbp.data.prepare import task_of
 from fastbp.data.rows import without_targets
 from fastbp.data.unseen import by_value
-from fastbp.errors import ConfigError, DataError, DataWarning, visible
+from fastbp.errors import ConfigError, DataError, visible
 from fastbp.runs.choices import (
     DECAY,
     METRICS,
@@ -132,7 +131,7 @@ def _choices(frame: Frame, inputs: Sequence[str], targets: Sequence[str], task: 
     for name, target in leaks.items():
         about = f"{choices[name].about}; alone tells `{visible(target)}`"
         choices[name] = replace(choices[name], about=about, inferred=False)
-    _say_leaks(frame, leaks)
+    say_leaks(frame.origin, leaks)
     say_many(frame.origin, round(TRAINS * len(frame)), {n: c.width for n, c in choices.items() if c.one_hot})
     return choices
 
@@ -146,18 +145,6 @@ def _nothing_beside(frame: Frame, targets: Sequence[str]) -> DataError:
         else None
     )
     return DataError(f"{frame.origin}: must have a column beside the target {shown} to predict from", hint=hint)
-
-
-def _say_leaks(frame: Frame, leaks: Mapping[str, str]) -> None:
-    """Warn of columns that alone tell a target."""
-    for name, target in leaks.items():
-        warnings.warn(
-            DataWarning(
-                f"{frame.origin}: column `{visible(name)}` alone tells the target `{visible(target)}`",
-                hint="if it is known only once the target is, make it `ignore` in the configuration",
-            ),
-            stacklevel=2,
-        )
 
 
 def _classes(frame: Frame, target: str) -> list[str]:
