@@ -13,9 +13,10 @@ import numpy as np
 
 from fastbp.data.categories import encoding_of, size_of
 from fastbp.data.frame import Column, Frame
-from fastbp.data.kinds import Array, Kind, words_of
+from fastbp.data.kinds import FEW, Array, Kind, words_of
+from fastbp.data.moments import moments
 from fastbp.data.numbers import Numbers, scale_of
-from fastbp.errors import visible
+from fastbp.errors import DataError, visible
 
 CODES = frozenset(("code", "codes", "guid", "id", "ids", "plz", "postcode", "uid", "uuid", "zip", "zipcode"))
 TRAINS = 0.7  # of the rows
@@ -48,8 +49,14 @@ class Choice:
     one_hot: bool = False
 
 
-def choice_of(column: Column, kind: Kind, goal: Goal) -> Choice:
-    """What becomes of a column."""
+def nearly_names(column: Column) -> bool:
+    """Whether texts have more values than half of the rows, so that most say nothing of another row."""
+    values = {v for v in column.values.tolist() if v is not None} if column.is_text else ()
+    return len(values) > max(FEW, len(column.values) / 2)
+
+
+def choice_of(column: Column, kind: Kind, goal: Goal, ignored: bool = False) -> Choice:
+    """What becomes of a column; `ignored` says that its categories are, as they nearly name rows."""
     name = visible(column.name)
     if kind.unclear is not None:
         about = f"or month: no date says which is first in {visible(kind.unclear)}"
@@ -58,9 +65,14 @@ def choice_of(column: Column, kind: Kind, goal: Goal) -> Choice:
     if kind.name == "ignore":
         return Choice("ignore", kind.about, 0, f"`{name}` is ignored: {kind.about}" if kind.otherwise else "")
     if kind.name == "date":
-        return Choice("date", kind.about, DATE, inferred=True)
+        return Choice("date", kind.about, DATE, _in_order(column, kind), inferred=True)
     if kind.name == "category":
-        return _category(column, kind.about, len({v for v in column.values.tolist() if v is not None}))
+        values = len({v for v in column.values.tolist() if v is not None})
+        if ignored:
+            why = f"{values:,} values in {len(column.values):,} rows"
+            told = f"`{name}` is ignored: {why}; `category` if they tell the target, `words` if their words do"
+            return Choice("ignore", f"{kind.about}; too many for the rows", 0, told)
+        return _category(column, kind.about, values)
     if column.is_text:
         return Choice("number", kind.about, 1, inferred=True)
     return _number(column, kind, goal)
@@ -84,6 +96,23 @@ def _number(column: Column, kind: Kind, goal: Goal) -> Choice:
     if plain > ranked + TELLS:
         return Choice("number", f"{kind.about}; heavy tails, but {tells}", 1, doubt, inferred=True)
     return Choice("{type: number, scale: quantile}", f"{kind.about}; heavy tails: {tells}", 1, doubt)
+
+
+def _in_order(column: Column, kind: Kind) -> str:
+    """What is not certain where rows are in the order of their dates: whether later ones are to be predicted."""
+    try:
+        at = moments(Frame(None, {column.name: column}, ""), column.name, None, kind.order)
+    except DataError:  # of dates with and without a zone, which training names
+        return ""
+    at = at[~np.isnat(at)].astype(np.int64)
+    steps = np.diff(at)
+    if len(np.unique(at)) < FEW or not ((steps >= 0).all() or (steps <= 0).all()):
+        return ""
+    return (
+        f"the rows are in the order of `{visible(column.name)}`, and those to validate and test on are drawn among"
+        " them: to predict what comes later, divide the table by time, into `data.train`, `data.validation` and"
+        " `data.test`"
+    )
 
 
 def _category(column: Column, about: str, values: int) -> Choice:

@@ -33,6 +33,7 @@ from fastbp.runs.choices import (
     doubt_of,
     dropout_of,
     epochs_of,
+    nearly_names,
     rate_of,
     width_of,
 )
@@ -127,7 +128,11 @@ def _choices(frame: Frame, inputs: Sequence[str], targets: Sequence[str], task: 
     if frame.matrix is not None:
         return {}
     leaks = leaks_of(frame, inputs, targets, task)
-    choices = {name: choice_of(frame.columns[name], kind, goal) for name, kind in kinds_of(frame, inputs).items()}
+    kinds = kinds_of(frame, inputs)
+    names = [n for n, kind in kinds.items() if kind.name == "category" and nearly_names(frame.columns[n])]
+    if len(names) == sum(kind.name != "ignore" for kind in kinds.values()):
+        names = []  # nothing would be left to predict from
+    choices = {n: choice_of(frame.columns[n], kind, goal, n in names) for n, kind in kinds.items()}
     for name, target in leaks.items():
         about = f"{choices[name].about}; alone tells `{visible(target)}`"
         choices[name] = replace(choices[name], about=about, inferred=False)
@@ -204,7 +209,7 @@ def _trainer(frame: Frame, task: str, goal: Goal) -> list[str]:
     metrics, why = METRICS[task if task != "classes" or len(goal.classes) > 2 else "two"]
     return [
         "trainer:",
-        f"  epochs: {epochs_of(rows, batch)}  # of {max(1, rows // batch):,} steps",
+        f"  epochs: {epochs_of(rows, batch)}  # of {-(-rows // batch):,} steps",
         f"  batch_size: {batch}",
         "  optimizer:",
         "    name: adamw",
