@@ -110,7 +110,7 @@ def starter(
         "",
         *_trainer(frame, task, goal),
         "",
-        "# One run has luck: train with other seeds, `fastbp train FILE --set seed=1`, and compare; or on folds,",
+        "# One run may be lucky: compare it with those of other seeds, `fastbp train FILE --set seed=1`, or of folds,",
         "# `--set data.split.folds=5 --set data.split.fold=0` and so on, which validate on every row once.",
     ]
     doubts = [doubt for doubt in (doubt_of(frame, targets, task), *(c.doubt for c in choices.values())) if doubt]
@@ -215,8 +215,8 @@ def _trainer(frame: Frame, task: str, goal: Goal) -> list[str]:
         "    name: adamw",
         f"    lr: {rate_of(batch):g}  # try three times lower and higher first",
         f"    weight_decay: {DECAY:g}",
-        "  # Four waves, each twice as long as the last: the rate is 0 after 1/15, 3/15, 7/15 and all of the epochs:",
-        "  # the network has settled down there. That of the best epoch is kept, so nothing has to stop early.",
+        "  # Four waves, each twice as long as the last: the rate is 0 after 1/15, 3/15, 7/15 and all of the epochs,",
+        "  # when the network has settled. That of the best epoch is kept, so nothing has to stop early.",
         "  schedule: cos_log4",
         *_weights(goal),
         f"  metrics: [{', '.join(metrics)}]  # {why}",
@@ -228,9 +228,10 @@ def _weights(goal: Goal) -> list[str]:
     if not goal.counts or min(goal.counts) * len(goal.counts) >= FEW * sum(goal.counts):
         return []
     least = int(np.argmin(goal.counts))
-    share = f"{100.0 * goal.counts[least] / sum(goal.counts):.2g} % of the rows"
+    share = f"{100.0 * goal.counts[least] / sum(goal.counts):.2g}% of the rows"
+    rare = visible(goal.classes[least])
     return [
-        f"  # {visible(goal.classes[least])} has {share}; if all classes matter alike, though probabilities suffer:",
+        f"  # {rare} has {share}. Where all classes matter alike, weigh them, though probabilities suffer:",
         "  # class_weight: balanced",
     ]
 

@@ -151,7 +151,7 @@ def test_rare_classes_may_be_weighted_and_metrics_fit_the_task(started):
     x = np.random.default_rng(0).normal(size=600)
     for y, metrics, rare in (
         (np.arange(600) % 2, ["roc_auc", "balanced_accuracy"], None),
-        (np.where(np.arange(600) % 10 == 0, "sick", "well"), ["roc_auc", "balanced_accuracy"], "sick has 10 %"),
+        (np.where(np.arange(600) % 10 == 0, "sick", "well"), ["roc_auc", "balanced_accuracy"], "sick has 10%"),
         (np.array(["a", "b", "c"])[np.arange(600) % 3], ["accuracy", "balanced_accuracy"], None),
         (np.array([f"c{i}" for i in range(8)])[np.arange(600) % 8], ["accuracy", "balanced_accuracy"], None),
         (x + np.random.default_rng(1).normal(size=600), ["rmse", "r2"], None),
