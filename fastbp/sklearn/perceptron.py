@@ -22,7 +22,7 @@ from fastbp.numerics.splits import split
 from fastbp.sklearn.callbacks import CallbackSupportMixin, Tasks, with_callbacks
 from fastbp.sklearn.layers import graph_for
 from fastbp.sklearn.settings import Settings, seed_of
-from fastbp.sklearn.tables import frame_in, inputs_for
+from fastbp.sklearn.tables import frame_in, hinting, inputs_for
 from fastbp.sklearn.threads import share
 from fastbp.spec.coded import Coded
 from fastbp.spec.layers import Linear
@@ -180,7 +180,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """A new network, and the preprocessing fitted to these rows."""
         loss = self._loss_of()
         inputs = inputs_for(self, X, rows.frame)
-        inputs.fit(rows.frame)
+        with hinting():
+            inputs.fit(rows.frame)
         outputs = self._outputs(y, rows.y)
         graph = graph_for(self, inputs.width, outputs.width * loss.outputs_per_target)
         self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
@@ -195,7 +196,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             y = some.y
             if outputs.task == "numbers":
                 y = ((y - outputs.center) / outputs.spread).astype(dtype)
-            return self.recipe_.matrix(some.frame, dtype, part), y
+            return self._matrix(some.frame, part), y
 
         X, y = ready(rows, "train")
         validation: Any = None
@@ -222,8 +223,11 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """The outputs of the network for rows of X, as float64."""
         check_is_fitted(self, "network_")
         frame = frame_in(self, X, False, self._kept)
-        inputs = self.recipe_.matrix(frame, self.network_.dtype)
-        return self.network_.predict(inputs, threads=share(self.n_threads)).astype(np.float64)
+        return self.network_.predict(self._matrix(frame), threads=share(self.n_threads)).astype(np.float64)
+
+    def _matrix(self, frame: Frame, part: str = "") -> Array | Coded:
+        with hinting():
+            return self.recipe_.matrix(frame, self.network_.dtype, part)
 
     def save(self, path: Any) -> None:
         """Write the network with its preprocessing, for `fb.load` and ``fastbp predict``."""

@@ -197,6 +197,8 @@ def misspelt(table):
     return table.assign(a=cells)
 
 
+HINT = "\nhint: a missing number is None or NaN, and `categorical_features` says which columns are categories"
+
 COLUMNS = [
     (
         lambda c, t: c.fit(misspelt(t), Y),
@@ -206,7 +208,7 @@ COLUMNS = [
         lambda c, t: c.fit(t, Y).predict(misspelt(t)),
         "X: row 3: column `a` must be all numbers or all texts, got `1,2x` beside numbers",
     ),
-    (lambda c, t: c.fit(t, Y).predict(t.assign(a="x")), "X: row 0: column `a` must be a number, got `x`"),
+    (lambda c, t: c.fit(t, Y).predict(t.assign(a="x")), "X: row 0: column `a` must be a number, got `x`" + HINT),
     (
         lambda c, t: c.fit(t.assign(a=[[1]] * 40), Y),
         "X: row 0: column `a` must have numbers, texts or dates, got `[1]`",
@@ -214,7 +216,7 @@ COLUMNS = [
     (lambda c, t: c.fit(t.assign(a=np.inf), Y), "X: row 0: column `a` must be finite, got `inf`"),
     (
         lambda c, t: c.set_params(categorical_features=None).fit(t, Y),
-        "X: row 0: column `city` must be a number, got `Rome`",
+        "X: row 0: column `city` must be a number, got `Rome`" + HINT,
     ),
     (
         lambda c, t: c.set_params(categorical_features=["town"]).fit(t, Y),
