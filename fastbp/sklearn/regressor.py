@@ -68,7 +68,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     dtype : {"float32", "float64"}
         Of the network. Rows may be of any type.
     warm_start : bool
-        Whether `fit` goes on from where the last one ended, with its preprocessing.
+        Whether `fit` goes on from where the last one ended, with its network, preprocessing and batches; rates, weights
+        of classes and when to stop may be others.
     time_limit : float, > 0, optional
         Seconds after which training ends, in the middle of an epoch if need be.
     callbacks : list
