@@ -14,6 +14,7 @@ from fastbp.data.columns import Column
 from fastbp.data.frame import as_texts
 from fastbp.data.outputs import Outputs
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief, visible
+from fastbp.numerics.likely import log_sigmoid, log_softmax, sigmoid, softmax
 from fastbp.sklearn.perceptron import Array, Perceptron, Rows
 from fastbp.sklearn.tables import column_named
 from fastbp.spec.catalogue import loss_of
@@ -249,14 +250,12 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def predict_log_proba(self, X: Any) -> Array:
         """Logarithms of `predict_proba`, which do not become minus infinity."""
         z = self._raw(X)
-        if self._labels:
-            return np.asarray(-np.logaddexp(0.0, -z))
-        z -= z.max(axis=1, keepdims=True)
-        return np.asarray(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))
+        return log_sigmoid(z) if self._labels else log_softmax(z)
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities of the classes, or of each label, shape (rows, classes)."""
-        return np.asarray(np.exp(self.predict_log_proba(X)))
+        z = self._raw(X)
+        return sigmoid(z) if self._labels else softmax(z)
 
     @property
     def out_activation_(self) -> str:

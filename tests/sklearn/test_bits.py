@@ -10,6 +10,7 @@ pytest.importorskip("sklearn")
 
 import fastbp as fb
 from fastbp.data.frame import Frame
+from fastbp.numerics.exact import exp
 from fastbp.sklearn import MLPClassifier, MLPRegressor
 
 RNG = np.random.default_rng(5)
@@ -201,3 +202,15 @@ def test_some_rows_are_held_out_where_none_are_given():
     assert found.t_ == 6 * 67
     assert len(found.validation_scores_) == 6
     assert MLPRegressor(**KW).fit(X, T).validation_scores_ is None
+
+
+def test_probabilities_are_those_of_the_network_and_nothing_of_the_machine_makes_them(monkeypatch):
+    one = MLPClassifier(**KW, dtype="float64").fit(X, Y)
+    labels = MLPClassifier(**KW, dtype="float64").fit(X, T.mean(axis=0) < T)
+    rows = {found: found.recipe_.inputs.matrix(Frame(X), np.float64) for found in (one, labels)}
+    for name in ("exp", "log", "log1p", "logaddexp"):
+        monkeypatch.setattr(np, name, None)
+    for found, x in rows.items():
+        p = found.predict_proba(X)
+        assert p.tobytes() == found.network_.probabilities(x).tobytes()
+        assert exp(found.predict_log_proba(X)) == pytest.approx(p, abs=1e-14)
