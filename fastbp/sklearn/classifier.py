@@ -56,6 +56,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         Factors of the weights of training rows; "balanced" has all classes count the same.
     categorical_features : "from_dtype", None, or list of str, int or bool
         Columns of a table that are categories: those whose type is a category, text or bool; none; or those listed.
+    encode : {"one_hot", "embedding", "auto"}
+        What categories become: a column for each, or a row of a learned table; "auto": a table for more than 8.
+    min_frequency : int, >= 1
+        Categories of fewer training rows than this are one, to which categories go that are new later.
     scale : {"standard", "robust", "quantile", "auto", "none"}
         How numbers are scaled by what was fitted to the training rows; "auto": to quantiles where tails are heavy.
     missing : {"mean", "median", "refuse"}
@@ -125,6 +129,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         validation_fraction: float = 0.1,
         class_weight: Any = None,
         categorical_features: Any = "from_dtype",
+        encode: str = "one_hot",
+        min_frequency: int = 1,
         scale: str = "standard",
         missing: str = "mean",
         random_state: Any = None,
@@ -151,6 +157,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
         self.categorical_features = categorical_features
+        self.encode = encode
+        self.min_frequency = min_frequency
         self.scale = scale
         self.missing = missing
         self.random_state = random_state

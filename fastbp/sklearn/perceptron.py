@@ -188,10 +188,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """A new network, and the preprocessing fitted to these rows."""
         loss = self._loss_of()
         inputs = inputs_for(self, X, rows.frame)
-        with hinting():
-            inputs.fit(rows.frame)
         outputs = self._outputs(y, rows.y)
-        graph = graph_for(self, inputs.width, outputs.width * loss.outputs_per_target)
+        graph = graph_for(self, inputs, outputs.width * loss.outputs_per_target)
         self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
         self.network_ = Network.of_graph(graph, seed, self.dtype)
         self._trainer = said.trainer(self.network_, loss)

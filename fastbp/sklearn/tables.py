@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, validate_data
 
-from fastbp.data.categories import Category
+from fastbp.data.categories import ASKED as ENCODED
+from fastbp.data.categories import Category, say_many
 from fastbp.data.columns import Reading
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Frame
@@ -23,10 +24,12 @@ from fastbp.data.inputs import Encoding, Inputs
 from fastbp.data.numbers import ASKED, Numbers
 from fastbp.data.tables import column_in, frame_of, is_category, is_number, is_table, names_of
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataWarning, brief, not_one_of, visible
+from fastbp.spec.checks import whole
 
 Array = NDArray[Any]
 FILLS = ("mean", "median", "refuse")
 REAL = [np.float64, np.float32]
+INSTEAD = '`encode="embedding"`, or `"auto"`, learns a table for each instead, and `min_frequency` joins rare ones'
 
 
 def has_names(X: Any) -> bool:
@@ -95,7 +98,16 @@ def hinting() -> Iterator[None]:
 
 
 def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
-    """The encodings of all columns, not fitted yet."""
+    """The encodings of all columns, fitted to these rows."""
+    inputs = _encodings(estimator, X, frame)
+    with hinting():
+        inputs.fit(frame)
+    one_hot = [part for part in inputs.parts if isinstance(part, Category) and part.encode == "one_hot"]
+    say_many(frame.origin, len(frame), {part.name: part.width for part in one_hot}, INSTEAD)
+    return inputs
+
+
+def _encodings(estimator: Any, X: Any, frame: Frame) -> Inputs:
     scale, missing = estimator.scale, estimator.missing
     asked = estimator.categorical_features
     if frame.matrix is not None:
@@ -108,7 +120,7 @@ def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
     for name, column in frame.columns.items():
         by_type = chosen is None and (column.is_text or column.boolean or is_category(X[name]))
         if by_type or (chosen is not None and name in chosen):
-            parts.append(Category(name, "one_hot"))
+            parts.append(Category(name, estimator.encode, estimator.min_frequency))
         elif column.values.dtype.kind == "M":
             parts.append(Dates(name, missing=missing, numbers=Numbers(None, scale, missing)))
             _say_dates(name)
@@ -123,6 +135,9 @@ def check_encodings(estimator: Any) -> None:
         raise not_one_of("scale", estimator.scale, ASKED)
     if estimator.missing not in FILLS:
         raise not_one_of("missing", estimator.missing, FILLS)
+    if estimator.encode not in ENCODED:
+        raise not_one_of("encode", estimator.encode, ENCODED)
+    whole("min_frequency", estimator.min_frequency, 1)
 
 
 def _categories(asked: Any, names: list[str]) -> set[str] | None:

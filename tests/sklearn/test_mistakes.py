@@ -65,6 +65,8 @@ SETTINGS = [
     ),
     ({"scale": "minmax"}, "`scale` must be one of `auto`, `standard`, `robust`, `quantile`, `none`, got `minmax`"),
     ({"missing": "zero"}, "`missing` must be one of `mean`, `median`, `refuse`, got `zero`"),
+    ({"encode": "ordinal"}, "`encode` must be one of `auto`, `one_hot`, `embedding`, got `ordinal`"),
+    ({"min_frequency": 0}, "`min_frequency` must be at least 1, got `0`"),
     ({"random_state": "a"}, "'a' cannot be used to seed a numpy.random.RandomState instance"),
     ({"random_state": -1}, "`random_state` must be at least 0, got `-1`"),
     ({"n_threads": 0}, "`n_threads` must be between 1 and 256, got `0`"),
