@@ -123,7 +123,13 @@ class Category:
         return cls(found["name"].text(), encode, frequency, size, values, rare, unseen)
 
 
-def say_many(origin: str, rows: int, counts: Mapping[str, int]) -> None:
+INSTEAD = (
+    "`encode: embedding`, or `auto`, learns a table for each instead, `min_frequency` joins rare ones, and type"
+    " `ignore` leaves a column out"
+)
+
+
+def say_many(origin: str, rows: int, counts: Mapping[str, int], hint: str = INSTEAD) -> None:
     """Say that one-hot categories, `counts` of each column, are many for so many training rows."""
     total, long = (
         sum(counts.values()),
@@ -135,8 +141,7 @@ def say_many(origin: str, rows: int, counts: Mapping[str, int]) -> None:
     warnings.warn(
         DataWarning(
             f"{origin}: categories make {total:,} one-hot columns for {rows:,} training rows: {shown}",
-            "`encode: embedding`, or `auto`, learns a table for each instead, `min_frequency` joins rare ones, and type"
-            " `ignore` leaves a column out",
+            hint,
         ),
         stacklevel=3,
     )
