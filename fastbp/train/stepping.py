@@ -199,7 +199,6 @@ class Stepping(Snapshots):
             plan.head.data.epoch = epoch
         if self._pace.sizes[-1] > 1:
             team.check_fork()  # before a step, not at the first that more threads take
-        plan.head.data.batch = rows
         plan.bind(x, t, top, shuffled=True, chosen=chosen)
         return plan
 
