@@ -191,12 +191,16 @@ class Stepping(Snapshots):
 
     def _bound(self, x: Any, t: Any, top: int, chosen: Any = None) -> BatchPlan:
         """The plan of batches, reading these arrays, or their chosen rows."""
-        plan, rows = self._batch_plan, min(self.batch_size, len(x if chosen is None else chosen))
+        before, rows = self._batch_plan, min(self.batch_size, len(x if chosen is None else chosen))
         counts = counts_for(self.net.graph, x)
-        if plan is None or plan.batch < rows or plan.counts != counts:
-            epoch = plan.place[0] + 1 if plan else 0
+        if before is None or before.batch < rows:
             plan = self._new_plan(rows, counts)
-            plan.head.data.epoch = epoch
+            plan.head.data.epoch = before.place[0] + 1 if before else 0
+        elif before.counts != counts:  # perhaps the same rows, which were in full, or of a copy that has not run yet
+            plan = self._new_plan(before.batch, counts)
+            plan.go_on(before.position())
+        else:
+            plan = before
         if self._pace.sizes[-1] > 1:
             team.check_fork()  # before a step, not at the first that more threads take
         plan.bind(x, t, top, shuffled=True, chosen=chosen)
