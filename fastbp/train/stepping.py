@@ -67,6 +67,13 @@ class Stepping(Snapshots):
         """Seed of dropout and of the order of batches."""
         return self._seed
 
+    def _check_kind(self, optimizer: Any) -> None:
+        """Refuse an optimiser of another kind."""
+        old = self._optimizer
+        same = type(optimizer) is type(old) and optimizer.kernel == old.kernel
+        if not same or getattr(optimizer, "decay_all", False) != getattr(old, "decay_all", False):
+            raise ConfigError("optimizer", f"must stay the same kind as `{old!r}`", f"`{brief(optimizer)}`")
+
     @property
     def optimizer(self) -> Optimizer:
         """The optimiser; one of the same kind with other settings may be assigned, and moments are kept."""
@@ -74,10 +81,7 @@ class Stepping(Snapshots):
 
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
-        old = self._optimizer
-        same = type(optimizer) is type(old) and optimizer.kernel == old.kernel
-        if not same or getattr(optimizer, "decay_all", False) != getattr(old, "decay_all", False):
-            raise ConfigError("optimizer", f"must stay the same kind as `{old!r}`", f"`{brief(optimizer)}`")
+        self._check_kind(optimizer)
         with self._lock:
             self._optimizer = optimizer
             self._update = replace(self._update, settings=optimizer.numbers())
