@@ -24,6 +24,7 @@ def command(run: str, graph: str | None, epochs: int | None, as_json: bool, quie
 
     With --graph, draw the network instead, that of a CONFIG with the norms of its first gradients.
     """
+    _refuse_table(run)
     if graph is not None:
         refuse_beside("--graph", epochs=epochs is not None)
         _draw(run, graph, as_json, quiet)
@@ -35,6 +36,15 @@ def command(run: str, graph: str | None, epochs: int | None, as_json: bool, quie
         _show_layers(run, as_json)
     else:
         _show_run(run, 10 if epochs is None else epochs, as_json)
+
+
+def _refuse_table(path: str) -> None:
+    from fastbp.data.files import FRAMES, TABLES, suffix_of
+    from fastbp.errors import CheckpointError
+
+    if Path(path).is_file() and suffix_of(path) in (*TABLES, *FRAMES):
+        hint = f"`fastbp init {path}` writes a configuration for a table, and `fastbp check` shows its columns"
+        raise CheckpointError(path, "must be a run's folder, a configuration or a network, but is a table", hint=hint)
 
 
 def _show_layers(path: str, as_json: bool) -> None:

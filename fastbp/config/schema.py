@@ -89,7 +89,7 @@ class Data(Section):
     indicator: Annotated[bool, about("Whether columns with missing numbers get an indicator column.")] = False
     encode: Annotated[
         Literal["auto", "one_hot", "embedding"],
-        about("Encoding of categories: one column each, or a learned table; `auto`: a table for more than 8."),
+        about("Encoding of categories: one column each, or a learned table; `auto`: a table where there are many."),
     ] = "one_hot"
     embed_std: Annotated[
         Positive,

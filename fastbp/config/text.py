@@ -113,14 +113,23 @@ def _too_long(text: str) -> bool:
     return len(text) > DIGITS and _INT.fullmatch(text) is not None
 
 
+def _instead(path: str | Path) -> str | None:
+    """What to do with a run's folder or a table in the place of a configuration."""
+    from fastbp.data.files import FRAMES, TABLES, suffix_of
+
+    ran = Path(path, "config.yaml")
+    if ran.is_file():
+        return f"the configuration of that run is `{ran}`; `--resume {path}` goes on with it"
+    table = Path(path).is_file() and suffix_of(path) in (*TABLES, *FRAMES)
+    return f"`fastbp init {path}` writes a configuration for a table" if table else None
+
+
 def read(path: str | Path) -> Text:
     """Read a configuration file; its suffix gives the format: .yaml, .yml, .toml or .json."""
     name = str(path)
     suffix = Path(path).suffix.lower()
     if suffix not in CONFIGS:
-        ran = Path(path, "config.yaml")
-        hint = f"the configuration of that run is `{ran}`; `--resume {name}` goes on with it" if ran.is_file() else None
-        raise wrong(name, "must end in `.yaml`, `.yml`, `.toml` or `.json`", f"`{suffix}`").at(hint=hint)
+        raise wrong(name, "must end in `.yaml`, `.yml`, `.toml` or `.json`", f"`{suffix}`").at(hint=_instead(path))
     try:
         if not Path(path).is_file() and not Path(path).is_dir() and Path(path).exists():  # reading a pipe would block
             raise wrong(name, "must be a regular file")

@@ -24,8 +24,9 @@ from fastbp.errors import DataWarning, visible
 Array = NDArray[Any]
 ENCODINGS = ("one_hot", "embedding")
 ASKED = ("auto", *ENCODINGS)
-FEW = 8  # categories that `auto` encodes one-hot
-MANY = 0.1  # one-hot columns a training row, above which they are said
+FEW = 8  # categories whose one-hot columns are never many, and are kept in full
+MOST = 50  # categories that `auto` encodes one-hot, in however many rows
+MANY = 0.1  # one-hot columns a training row, above which they are said, and `auto` learns a table instead
 
 
 @dataclass
@@ -58,9 +59,9 @@ class Category:
         self.rare = sorted(value for value, count in seen.items() if count < self.min_frequency)
         self.unseen = sum(count == 1 for count in seen.values()) / max(1, len(frame))
         if self.encode == "auto":
-            self.encode = "one_hot" if self.count <= FEW else "embedding"
+            self.encode = encoding_of(self.count, len(frame))
         if self.size is None:
-            self.size = min(50, (self.count + 2) // 2)
+            self.size = size_of(self.count)
 
     @property
     def count(self) -> int:
@@ -124,17 +125,31 @@ class Category:
 
 
 INSTEAD = (
-    "`encode: embedding`, or `auto`, learns a table for each instead, `min_frequency` joins rare ones, and type"
-    " `ignore` leaves a column out"
+    "`encode: embedding` learns a table for each instead, `min_frequency` joins rare ones, and type `ignore`"
+    " leaves a column out"
 )
+
+
+def encoding_of(count: int, rows: int) -> str:
+    """What `auto` makes of so many categories in so many training rows.
+
+    Examples
+    --------
+    >>> encoding_of(8, 20), encoding_of(20, 200), encoding_of(21, 200), encoding_of(50, 9000), encoding_of(51, 9000)
+    ('one_hot', 'one_hot', 'embedding', 'one_hot', 'embedding')
+    """
+    return "one_hot" if count <= max(FEW, min(MOST, MANY * rows)) else "embedding"
+
+
+def size_of(count: int) -> int:
+    """Numbers in a row of the learned table of so many categories."""
+    return min(50, (count + 2) // 2)
 
 
 def say_many(origin: str, rows: int, counts: Mapping[str, int], hint: str = INSTEAD) -> None:
     """Say that one-hot categories, `counts` of each column, are many for so many training rows."""
-    total, long = (
-        sum(counts.values()),
-        sorted((name for name in counts if counts[name] > FEW), key=lambda n: -counts[n]),
-    )
+    total = sum(counts.values())
+    long = sorted((name for name in counts if counts[name] > FEW), key=lambda name: -counts[name])
     if not long or total <= MANY * rows:
         return
     shown = ", ".join(f"`{visible(name)}` {counts[name]:,}" for name in long[:5]) + ", ..." * (len(long) > 5)

@@ -101,7 +101,7 @@ class Frame:
         if bad >= 0:
             value = visible(column.values[bad])
             must = f"{self.place(bad)}column `{visible(name)}` must be a number, got `{value}`"
-            raise DataError(must, hint=_hint_of_missing(column.values[bad], target))
+            raise DataError(must, hint=hint_of_missing(column.values[bad], "number", target))
         return out
 
     def texts(self, name: str) -> Array:
@@ -109,13 +109,13 @@ class Frame:
         return as_texts(self.column(name))
 
 
-def _hint_of_missing(text: str, target: bool) -> str | None:
-    """What to do if a text among numbers says that there is none; one with digits is rather a typing error."""
+def hint_of_missing(text: str, of: str, target: bool = False) -> str | None:
+    """What to do if a text among numbers or dates says that there is none; with digits it is rather a typing error."""
     if any(c.isdigit() for c in text):
         return None
     listed = json.dumps([visible(text)], ensure_ascii=False)
     dropped = ", and `data.missing_target: drop` leaves out rows without a target" if target else ""
-    return f"if that is a missing number, `data.missing_texts: {listed}` has it read so in training{dropped}"
+    return f"if that is a missing {of}, `data.missing_texts: {listed}` has it read so in training{dropped}"
 
 
 def missing_column(frame: Frame, name: str) -> DataError:

@@ -5,9 +5,9 @@ All rows of the table are looked at, not only those of training: what a column i
 - A number is an id, and ignored, if all are different and whole, 20 at least, and either its name says so (a word of
   it is id, index, key, row, no, ...), or they count the rows: 0, 1, ... or 1, 2, ... in their order. So are whole
   numbers of which 95 % are between 2⁵³ and 2⁶⁴, where a float64 cannot tell all: they are keys of some database.
-- A text is a date if all of its column are dates; a category if its numbers have zeros in front, as codes do; a number
-  if nearly all are, more than a hundred, or more than twenty that nearly all differ; ignored if 95 % differ, or if
-  half differ and are sentences; else a category.
+- A text is a date if all of its column are dates, or 95 % where more than twenty differ; a category if its numbers have
+  zeros in front, as codes do; a number if nearly all are, more than a hundred, or more than twenty that nearly all
+  differ; ignored if 95 % differ, or if half differ and are sentences; else a category.
 - A column that is always the same, or that has no values, is ignored.
 
 If nothing were left to predict from, ids and texts are taken for what they are otherwise.
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from fastbp.data.codes import are_codes
 from fastbp.data.frame import Column, Frame, is_number
-from fastbp.data.moments import are_moments, order_of, unclear
+from fastbp.data.moments import are_moments, first_mistake, order_of, unclear
 from fastbp.data.rows import styled
 from fastbp.data.unseen import by_value
 from fastbp.errors import visible
@@ -116,6 +116,11 @@ def _of_texts(there: list[str], rows: int) -> Kind:
         order = order_of(counts)
         first, last = next(iter(counts)), next(reversed(counts))
         about = f"dates, such as {visible(first)}" + (f" and {visible(last)}" if last != first else "") + gone
+        return Kind("date", about, order, None if order else unclear(counts))
+    wrong = first_mistake(counts, (1.0 - DIFFERENT) * len(there)) if len(counts) > FEW else None
+    if wrong is not None:
+        text, order = wrong
+        about = f"{len(counts):,} values, dates but for {visible(text)}" + gone
         return Kind("date", about, order, None if order else unclear(counts))
     counts = by_value(counts)
     some = sorted(counts)[:4]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
+from fastbp.errors import DataWarning, visible
 
 Array = NDArray[Any]
 FEWEST = 20  # rows that have column and target, below which they may agree by chance
@@ -36,6 +38,18 @@ def leaks_of(frame: Frame, names: Iterable[str], targets: Sequence[str], task: s
             if tells:
                 found.setdefault(name, target)
     return found
+
+
+def say_leaks(origin: str, leaks: Mapping[str, str]) -> None:
+    """Warn of columns that alone tell a target."""
+    for name, target in leaks.items():
+        warnings.warn(
+            DataWarning(
+                f"{origin}: column `{visible(name)}` alone tells the target `{visible(target)}`",
+                hint="if it is known only once the target is, make it `ignore` in the configuration",
+            ),
+            stacklevel=3,
+        )
 
 
 def _codes(frame: Frame, name: str, step: int) -> Array:

@@ -12,7 +12,7 @@ Two digits are the years 1969 to 2068. A time with a zone becomes UTC.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.data.frame import Frame
+from fastbp.data.frame import Frame, hint_of_missing
 from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
@@ -138,6 +138,22 @@ def are_moments(texts: Iterable[str]) -> bool:
     return True
 
 
+def first_mistake(counts: Mapping[str, int], most: float) -> tuple[str, str | None] | None:
+    """The first text that is no date, and what stands first in the others, if at most so many rows are none."""
+    wrong: dict[str, int] = dict.fromkeys(ORDERS, 0)
+    first: dict[str, str] = {}
+    for text, count in counts.items():
+        found = moment(text)
+        for order in ORDERS:
+            if found is None or found.at(order) is None:
+                wrong[order] += count
+                first.setdefault(order, text)
+        if min(wrong.values()) > most:
+            return None
+    order = min(ORDERS, key=lambda order: wrong[order])
+    return first[order], None if len({*wrong.values()}) == 1 else order
+
+
 def order_of(texts: Iterable[str]) -> str | None:
     """What stands first in dates with slashes: "day" or "month"; None if nothing says so, as in `03/04/2024` alone."""
     found = [m for m in map(moment, dict.fromkeys(texts)) if m is not None]
@@ -185,7 +201,8 @@ def _of_texts(frame: Frame, texts: list[str | None], order: str | None, where: s
         at = None if found is None else found.at(order)
         if found is None or at is None:
             said = "" if found is None else f" with the {order} first" if order else " that is one in one way only"
-            raise DataError(f"{frame.place(row)}{where} a date{said}, got `{visible(text)}`")
+            hint = hint_of_missing(text, "date") if found is None else None
+            raise DataError(f"{frame.place(row)}{where} a date{said}, got `{visible(text)}`", hint=hint)
         if found.zoned is not None and zoned not in (None, found.zoned):
             said = f"a date {'with' if zoned else 'without'} a time zone as those before it"
             raise DataError(f"{frame.place(row)}{where} {said}, got `{visible(text)}`")

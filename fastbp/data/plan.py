@@ -78,8 +78,8 @@ def _fitting(where: str, given: Mapping[str, Any]) -> None:
 class Seen:
     """A column of the table, its type, and its values or the reason in a few words, unless it seems another.
 
-    `scale` is what `auto` chose for it, `encode` how its categories are encoded, and `width` how many numbers the
-    network gets for it.
+    `scale` is what `auto` chose for it, or its own where `data.scale` is another, `encode` how its categories are
+    encoded, and `width` how many numbers the network gets for it.
     """
 
     name: str

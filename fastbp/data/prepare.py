@@ -17,6 +17,7 @@ from fastbp.data.files import TARGET, read_paths
 from fastbp.data.frame import Column, Frame, missing_column
 from fastbp.data.inputs import Encoding
 from fastbp.data.kinds import are_classes, kind_of
+from fastbp.data.leaks import leaks_of, say_leaks
 from fastbp.data.numbers import Numbers
 from fastbp.data.outputs import Outputs
 from fastbp.data.plan import Seen, column_plan
@@ -68,7 +69,7 @@ class Prepared:
     seen: list[Seen]
 
 
-def prepare(data: Any, seed: int, dtype: Any, loss: Any = None, strict: bool = False) -> Prepared:
+def prepare(data: Any, seed: int, dtype: Any, loss: Any = None, strict: bool = False, look: bool = False) -> Prepared:
     """Read, split, fit and apply as in the section `data`.
 
     Parameters
@@ -80,6 +81,8 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None, strict: bool = F
         By default the task decides.
     strict : bool
         Whether categories that the training rows do not have are refused in the others, rather than said.
+    look : bool
+        Whether inputs that alone tell a target are looked for, and said.
     """
     frames, columns, task, whole = _frames(data, seed)
     train = frames["train"]
@@ -88,38 +91,42 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None, strict: bool = F
     outputs = Outputs(task, columns, transforms=_transforms(data.target_transform, task, loss, columns))
     outputs.fit(train, data.scale_target and loss.scaled)
     inputs, weight, seen = column_plan(train, data, columns, whole)
-    undecided = {part.name: part for part in inputs.parts if _numbers(part).scale == "auto"}
+    scales = {part.name: numbers.scale for part in inputs.parts if (numbers := _numbers(part))}
+    told = {name for name, scale in scales.items() if scale == "auto" or scale != data.scale}
     inputs.fit(train)
     fitted = {part.name: part for part in inputs.parts}
-    seen = [_seen(one, fitted[one.name], one.name in undecided) if one.name in fitted else one for one in seen]
+    seen = [_seen(one, fitted[one.name], one.name in told) if one.name in fitted else one for one in seen]
     say_many(train.origin, len(train), {one.name: one.width for one in seen if one.encode == "one_hot"})
+    if look:
+        named = [part.name for part in inputs.parts if part.name is not None]
+        say_leaks(whole.origin, leaks_of(whole, named, columns, task))
     say_styles(train, [*columns, weight, *(part.name for part in inputs.parts)])
     recipe = Recipe(inputs, outputs, loss.named, weight, Raw.of(data, train.columns.values()))
     parts = {name: part_of(recipe, frame, dtype, name, strict) for name, frame in frames.items()}
     return Prepared(parts, recipe, seen)
 
 
-def _numbers(part: Encoding) -> Numbers:
-    """The numbers of an encoding, without columns where it has none."""
-    return part if isinstance(part, Numbers) else part.numbers if isinstance(part, Dates) else Numbers(None, "none", "")
+def _numbers(part: Encoding) -> Numbers | None:
+    """The numbers of an encoding, if it has some."""
+    return part if isinstance(part, Numbers) else part.numbers if isinstance(part, Dates) else None
 
 
-def _seen(one: Seen, part: Encoding, undecided: bool) -> Seen:
-    """What a column is, with what was fitted to it."""
-    scale = _chosen(part) if undecided else ""
-    if not isinstance(part, Category):
-        return replace(one, scale=scale, width=part.width)
-    assert part.size is not None
-    return replace(one, encode=part.encode, width=part.width if part.encode == "one_hot" else part.size)
+def _seen(one: Seen, part: Encoding, told: bool) -> Seen:
+    """What a column is, with what was fitted to it; its scale where that is `told`."""
+    if isinstance(part, Category):
+        assert part.size is not None
+        return replace(one, encode=part.encode, width=part.width if part.encode == "one_hot" else part.size)
+    return replace(one, scale=_scale(part) if told else "", width=part.width)
 
 
-def _chosen(part: Encoding) -> str:
+def _scale(part: Encoding) -> str:
     """The scale that a column has, or the scales that the numbers of a date have."""
-    scale = _numbers(part).scale
-    if isinstance(scale, str):
-        return scale
+    numbers = _numbers(part)
+    assert numbers is not None
+    if isinstance(numbers.scale, str):
+        return numbers.scale
     assert isinstance(part, Dates)
-    return ", ".join(f"{name} {one}" for name, one in zip(part.parts, scale, strict=True))
+    return ", ".join(f"{name} {one}" for name, one in zip(part.parts, numbers.scale, strict=True))
 
 
 def part_of(recipe: Recipe, frame: Frame, dtype: Any, name: str = "", strict: bool = False) -> Part:

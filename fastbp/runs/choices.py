@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastbp.data.categories import encoding_of, size_of
 from fastbp.data.frame import Column, Frame
-from fastbp.data.kinds import Array, Kind, words_of
+from fastbp.data.kinds import FEW, Array, Kind, words_of
+from fastbp.data.moments import moments
 from fastbp.data.numbers import Numbers, scale_of
-from fastbp.errors import visible
+from fastbp.errors import DataError, visible
 
 CODES = frozenset(("code", "codes", "guid", "id", "ids", "plz", "postcode", "uid", "uuid", "zip", "zipcode"))
-MOST_ONE_HOT = 50  # values of a category above which each is rather a row of a learned table
+TRAINS = 0.7  # of the rows
 AGAIN = 5  # rows with a value, on average, from which numbers that name something are learned one by one
 BORDERLINE = 50  # different whole numbers of a target up to which classes and amounts look alike
 TELLS = 0.01  # of the target, from which a scale tells more of it than another
@@ -36,7 +38,7 @@ METRICS = {  # of a task, or of two classes, and what they are for
 class Choice:
     """An entry of `data.columns` and why; how many columns the network takes for it; what is not certain of it.
 
-    `inferred` says whether the entry is what a column is that has none.
+    `inferred` says whether the entry is what a column is that has none, `one_hot` whether it has a column a value.
     """
 
     entry: str
@@ -44,10 +46,17 @@ class Choice:
     width: int = 0
     doubt: str = ""
     inferred: bool = False
+    one_hot: bool = False
 
 
-def choice_of(column: Column, kind: Kind, goal: Goal) -> Choice:
-    """What becomes of a column."""
+def nearly_names(column: Column) -> bool:
+    """Whether texts have more values than half of the rows, so that most say nothing of another row."""
+    values = {v for v in column.values.tolist() if v is not None} if column.is_text else ()
+    return len(values) > max(FEW, len(column.values) / 2)
+
+
+def choice_of(column: Column, kind: Kind, goal: Goal, ignored: bool = False) -> Choice:
+    """What becomes of a column; `ignored` says that its categories are, as they nearly name rows."""
     name = visible(column.name)
     if kind.unclear is not None:
         about = f"or month: no date says which is first in {visible(kind.unclear)}"
@@ -56,14 +65,14 @@ def choice_of(column: Column, kind: Kind, goal: Goal) -> Choice:
     if kind.name == "ignore":
         return Choice("ignore", kind.about, 0, f"`{name}` is ignored: {kind.about}" if kind.otherwise else "")
     if kind.name == "date":
-        return Choice("date", kind.about, DATE, inferred=True)
+        return Choice("date", kind.about, DATE, _in_order(column, kind), inferred=True)
     if kind.name == "category":
         values = len({v for v in column.values.tolist() if v is not None})
-        if values > MOST_ONE_HOT:
-            return Choice(
-                "{type: category, encode: embedding}", f"{kind.about}; a learned row for each", _table(values)
-            )
-        return Choice("category", kind.about, values, inferred=True)
+        if ignored:
+            why = f"{values:,} values in {len(column.values):,} rows"
+            told = f"`{name}` is ignored: {why}; `category` if they tell the target, `words` if their words do"
+            return Choice("ignore", f"{kind.about}; too many for the rows", 0, told)
+        return _category(column, kind.about, values)
     if column.is_text:
         return Choice("number", kind.about, 1, inferred=True)
     return _number(column, kind, goal)
@@ -75,11 +84,9 @@ def _number(column: Column, kind: Kind, goal: Goal) -> Choice:
     values, name = len(np.unique(there)), visible(column.name)
     whole = bool((there == np.floor(there)).all())
     if whole and 2 < values <= len(there) / AGAIN and CODES & set(words_of(column.name)):
-        few = values <= MOST_ONE_HOT
         about = f"{kind.about}; {values:,} names of things, by the word in the column's name"
         doubt = f"`{name}` is taken for {values:,} names of things: `number` if its numbers are amounts"
-        encode = "one_hot" if few else "embedding"
-        return Choice(f"{{type: category, encode: {encode}}}", about, values if few else _table(values), doubt)
+        return replace(_category(column, about, values), doubt=doubt, inferred=False)
     id_ = whole and values == len(column.values) > BORDERLINE
     doubt = f"`{name}` is different in every row: `ignore` if it names rows" if id_ else ""
     if scale_of(np.sort(there)) == "standard":
@@ -91,9 +98,28 @@ def _number(column: Column, kind: Kind, goal: Goal) -> Choice:
     return Choice("{type: number, scale: quantile}", f"{kind.about}; heavy tails: {tells}", 1, doubt)
 
 
-def _table(values: int) -> int:
-    """Numbers in a row of a learned table, as `Category` has it."""
-    return min(50, (values + 2) // 2)
+def _in_order(column: Column, kind: Kind) -> str:
+    """What is not certain where rows are in the order of their dates: whether later ones are to be predicted."""
+    try:
+        at = moments(Frame(None, {column.name: column}, ""), column.name, None, kind.order)
+    except DataError:  # of dates with and without a zone, which training names
+        return ""
+    at = at[~np.isnat(at)].astype(np.int64)
+    steps = np.diff(at)
+    if len(np.unique(at)) < FEW or not ((steps >= 0).all() or (steps <= 0).all()):
+        return ""
+    return (
+        f"the rows are in the order of `{visible(column.name)}`, and those to validate and test on are drawn among"
+        " them: to predict what comes later, divide the table by time, into `data.train`, `data.validation` and"
+        " `data.test`"
+    )
+
+
+def _category(column: Column, about: str, values: int) -> Choice:
+    """A column of so many categories, encoded as `auto` does it in the rows that train."""
+    if encoding_of(values, round(TRAINS * len(column.values))) == "one_hot":
+        return Choice("category", about, values, inferred=True, one_hot=True)
+    return Choice("category", f"{about}; a learned row for each", size_of(values), inferred=True)
 
 
 def doubt_of(frame: Frame, targets: Sequence[str], task: str) -> str:

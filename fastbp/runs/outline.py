@@ -91,7 +91,7 @@ def rows_of(graph: Graph) -> list[Row]:
 def outline(plan: Plan) -> Outline:
     """Read the data and infer every shape."""
     config = plan.config
-    subject = subject_of(plan)
+    subject = subject_of(plan, look=True)
     graph = subject.graph()
     layers = rows_of(graph)
     count = sum(layer.parameters for layer in layers)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,16 +15,17 @@ from fastbp.data.categories import say_many
 from fastbp.data.files import read_paths
 from fastbp.data.frame import Frame, missing_column
 from fastbp.data.kinds import kinds_of
-from fastbp.data.leaks import leaks_of
+from fastbp.data.leaks import leaks_of, say_leaks
 from fastbp.data.numbers import scale_of
 from fastbp.data.outputs import ordered
 from fastbp.data.prepare import task_of
 from fastbp.data.rows import without_targets
 from fastbp.data.unseen import by_value
-from fastbp.errors import ConfigError, DataError, DataWarning, visible
+from fastbp.errors import ConfigError, DataError, visible
 from fastbp.runs.choices import (
     DECAY,
     METRICS,
+    TRAINS,
     Choice,
     Goal,
     batch_of,
@@ -33,13 +33,13 @@ from fastbp.runs.choices import (
     doubt_of,
     dropout_of,
     epochs_of,
+    nearly_names,
     rate_of,
     width_of,
 )
 from fastbp.runs.outline import listed
 
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
-TRAINS = 0.7  # of the rows
 FEW = 0.4  # of an equal share, below which a class is rare and classes may be weighted
 MOST_DOUBTS = 20  # in the file and in print; more are counted
 
@@ -101,7 +101,7 @@ def starter(
         "  scale: standard  # of the other numbers; auto takes quantiles where tails are heavy; or robust, none",
         "  missing: mean  # or median, constant, refuse",
         f"  indicator: {str(_any_missing(frame, targets)).lower()}  # an indicator column for missing numbers",
-        "  encode: one_hot  # of the other categories; embedding learns a table for each, auto for more than 8",
+        "  encode: auto  # a column for each category where they are few, else a learned table; or one_hot, embedding",
         "  split:",
         "    validation: 0.15",
         "    test: 0.15",
@@ -128,13 +128,16 @@ def _choices(frame: Frame, inputs: Sequence[str], targets: Sequence[str], task: 
     if frame.matrix is not None:
         return {}
     leaks = leaks_of(frame, inputs, targets, task)
-    choices = {name: choice_of(frame.columns[name], kind, goal) for name, kind in kinds_of(frame, inputs).items()}
+    kinds = kinds_of(frame, inputs)
+    names = [n for n, kind in kinds.items() if kind.name == "category" and nearly_names(frame.columns[n])]
+    if len(names) == sum(kind.name != "ignore" for kind in kinds.values()):
+        names = []  # nothing would be left to predict from
+    choices = {n: choice_of(frame.columns[n], kind, goal, n in names) for n, kind in kinds.items()}
     for name, target in leaks.items():
         about = f"{choices[name].about}; alone tells `{visible(target)}`"
         choices[name] = replace(choices[name], about=about, inferred=False)
-    _say_leaks(frame, leaks)
-    one_hot = {n: c.width for n, c in choices.items() if c.entry == "category" or "one_hot" in c.entry}
-    say_many(frame.origin, round(TRAINS * len(frame)), one_hot)
+    say_leaks(frame.origin, leaks)
+    say_many(frame.origin, round(TRAINS * len(frame)), {n: c.width for n, c in choices.items() if c.one_hot})
     return choices
 
 
@@ -147,18 +150,6 @@ def _nothing_beside(frame: Frame, targets: Sequence[str]) -> DataError:
         else None
     )
     return DataError(f"{frame.origin}: must have a column beside the target {shown} to predict from", hint=hint)
-
-
-def _say_leaks(frame: Frame, leaks: Mapping[str, str]) -> None:
-    """Warn of columns that alone tell a target."""
-    for name, target in leaks.items():
-        warnings.warn(
-            DataWarning(
-                f"{frame.origin}: column `{visible(name)}` alone tells the target `{visible(target)}`",
-                hint="if it is known only once the target is, make it `ignore` in the configuration",
-            ),
-            stacklevel=2,
-        )
 
 
 def _classes(frame: Frame, target: str) -> list[str]:
@@ -218,7 +209,7 @@ def _trainer(frame: Frame, task: str, goal: Goal) -> list[str]:
     metrics, why = METRICS[task if task != "classes" or len(goal.classes) > 2 else "two"]
     return [
         "trainer:",
-        f"  epochs: {epochs_of(rows, batch)}  # of {max(1, rows // batch):,} steps",
+        f"  epochs: {epochs_of(rows, batch)}  # of {-(-rows // batch):,} steps",
         f"  batch_size: {batch}",
         "  optimizer:",
         "    name: adamw",

@@ -117,11 +117,11 @@ class Subject:
         return net
 
 
-def subject_of(plan: Plan) -> Subject:
-    """Read the data; errors of settings that depend on them name file and line."""
+def subject_of(plan: Plan, look: bool = False) -> Subject:
+    """Read the data, `look` for inputs that tell a target; errors of settings that depend on it name their line."""
     config = plan.config
     try:
-        prepared = prepare(config.data, config.seed, config.dtype, plan.loss, plan.strict)
+        prepared = prepare(config.data, config.seed, config.dtype, plan.loss, plan.strict, look)
     except ConfigError as error:
         raise error.at(place=plan.text.place(path_of(error.where)) if error.where else None) from None
     task = prepared.recipe.outputs.task

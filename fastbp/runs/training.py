@@ -339,7 +339,7 @@ def best_of(checkpoint: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 def refuse_changes(before: Plan, after: Plan) -> None:
     """Refuse to resume a run with other settings."""
     task = before.config.data.task or "numbers"
-    pair = [resolved(p, p.loss, list(p.config.trainer.metrics or ()), task) for p in (before, after)]
+    pair = [absolute(resolved(p, p.loss, list(p.config.trainer.metrics or ()), task)) for p in (before, after)]
     for path, old, new in differences(*pair):
         may = "where epochs, time limit and patience may change"
         raise fail(after.text, path, f"must stay {old} when a run is resumed, {may}", new)

@@ -75,12 +75,18 @@ def test_a_table_without_a_header_is_noticed_and_read_where_that_is_said(capsys)
 def test_columns_that_alone_tell_the_target_are_named():
     Path("t.csv").write_text("a,copy,y\n" + rows(lambda i, d: (d.random(), i / 8 + 0.01, -i / 8)))
     said, config = begun()
-    assert said == [
+    leak = [
         "t.csv: column `copy` alone tells the target `y`\n"
         "hint: if it is known only once the target is, make it `ignore` in the configuration"
     ]
+    assert said == leak
     assert config["data"]["columns"]["copy"] == "number"
     assert "copy: number  # 0.01 to 7.385; alone tells `y`\n" in Path("new.yaml").read_text()
+    for wanted, *less in ((leak,), ([], "--set", "data.columns.copy=ignore")):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            assert main(["check", "new.yaml", "-q", *less]) == 0
+        assert [str(one.message) for one in found] == wanted
 
 
 MISTAKES = {

@@ -53,6 +53,21 @@ MISTAKES = {
         "`fastbp train` must have `CONFIG` as its only argument, got `classes.yaml` too",
         None,
     ),
+    "a table for a configuration": (
+        ["train", "numbers.csv"],
+        "numbers.csv: a config must end in `.yaml`, `.yml`, `.toml` or `.json`, got `.csv`",
+        "hint: `fastbp init numbers.csv` writes a configuration for a table",
+    ),
+    "a table to show": (
+        ["show", "numbers.csv"],
+        "`numbers.csv` must be a run's folder, a configuration or a network, but is a table",
+        "hint: `fastbp init numbers.csv` writes a configuration for a table, and `fastbp check` shows its columns",
+    ),
+    "a picture of a table": (
+        ["show", "classes.csv", "--graph", "net.svg"],
+        "`classes.csv` must be a run's folder, a configuration or a network, but is a table",
+        "hint: `fastbp init classes.csv` writes a configuration for a table, and `fastbp check` shows its columns",
+    ),
     "a run for a configuration": (
         ["train", "numbers"],
         "numbers: a config must end in `.yaml`, `.yml`, `.toml` or `.json`, got ``",

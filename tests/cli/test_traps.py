@@ -140,9 +140,8 @@ def test_booleans_in_every_spelling_and_codes_with_a_point(capsys):
     text = table("t.csv", header, rows, end="\r\n", mark=b"\xef\xbb\xbf")
     said, columns, about = begun("t.csv")
     assert said == []
-    code = {"type": "category", "encode": "one_hot"}
     spelt = {name: "category" if name in ("letter", "word", "short") else "number" for name in header[:-1]}
-    assert columns == {**spelt, "code": code}
+    assert columns == {**spelt, "code": "category"}
     assert [about[name] for name in ("title", "mixed", "word")] == [
         "False and True",
         "False and True",

@@ -231,4 +231,5 @@ def test_a_text_among_dates_is_named_where_they_are_asked_for(tmp_path):
     split = Split(validation=0.0, test=0.0)
     with pytest.raises(DataError) as caught:
         prepare(Data(path=path, target="y", columns={"d": "date"}, split=split), 0, "float32")
-    assert str(caught.value) == f"{path}:32: column `d` must be a date, got `soon`"
+    hint = '\nhint: if that is a missing date, `data.missing_texts: ["soon"]` has it read so in training'
+    assert str(caught.value) == f"{path}:32: column `d` must be a date, got `soon`" + hint

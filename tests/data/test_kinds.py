@@ -112,6 +112,18 @@ CASES = {
         *("ignore", "always 2024-01-02"),
     ),
     "dates": ("x", np.array(["2024-01-02"] * 49 + [None], object), "date", "dates, such as 2024-01-02, 1 missing"),
+    "dates with a mistake": (
+        *("x", np.array([*[f"2024-01-{i % 28 + 1:02}" for i in range(57)], "2024-13-01", "n. k.", None], object)),
+        *("date", "30 values, dates but for 2024-13-01, 1 missing"),
+    ),
+    "dates with many mistakes": (
+        *("x", np.array([*[f"2024-01-{i % 28 + 1:02}" for i in range(57)], *"abcd"], object), "category"),
+        "32 values: 2024-01-01, 2024-01-02, 2024-01-03, 2024-01-04, ...",
+    ),
+    "few dates with a mistake": (
+        *("x", np.array([*[f"2024-01-{i % 19 + 1:02}" for i in range(57)], "other"], object), "category"),
+        "20 values: 2024-01-01, 2024-01-02, 2024-01-03, 2024-01-04, ...",
+    ),
     "different dates": ("x", np.array([f"{i % 28 + 1}.{i // 28 + 1}.2024" for i in range(50)], object), "date", None),
     "dates and a text": ("x", np.array(["2024-01-02"] * 49 + ["soon"], object), "category", None),
     "typed dates": (
@@ -253,3 +265,34 @@ def test_numbers_that_a_file_has_as_texts_are_numbers_to_predict():
     assert task([f"{i}.5" for i in range(150)]) == "numbers"
     assert task([f"$1,{i:03}.50" for i in range(150)]) == "numbers"
     assert task([*"0123456789"] * 30) == "classes"
+
+
+@pytest.mark.parametrize(
+    ("days", "wrong", "order", "unclear"),
+    [
+        ("{d}/01/2024", "01/{d}/2024", "day", None),
+        ("01/{d}/2024", "13/02/2024", "month", None),
+        ("0{m}/0{m}/2024", "0x/01/2024", None, None),
+        ("0{m}/02/2024", "?/01/2024", None, "01/02/2024"),
+    ],
+)
+def test_dates_with_a_mistake_have_the_order_of_the_others(days, wrong, order, unclear):
+    others = [days.format(d=13 + i % 18, m=1 + i % 9) + f" {i % 24}:00" * (not unclear) for i in range(70)]
+    others += [days.format(m=1 + i % 9).replace("2024", f"20{i % 30 + 10}") for i in range(30) if "m" in days]
+    kind = kind_of(Column("x", np.array([*others, wrong.format(d=30)], object)))
+    assert (kind.name, kind.order) == ("date", order)
+    assert kind.about.endswith(f"dates but for {wrong.format(d=30)}")
+    assert (kind.unclear is None) == (unclear is None)
+
+
+@pytest.mark.parametrize(("text", "hint"), [("unknown", True), ("2024-13-01", False)])
+def test_the_mistake_among_dates_is_named_with_its_line(tmp_path, text, hint):
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "\n".join(["day,y", *(f"2024-{i % 12 + 1:02}-{i % 28 + 1:02},{i / 7}" for i in range(100)), f"{text},1"])
+    )
+    with pytest.raises(DataError) as caught:
+        prepare(Data(path=str(path), target="y", split=Split(validation=0.0, test=0.0)), 0, "float64")
+    said = f"{path}:102: column `day` must be a date, got `{text}`"
+    told = '\nhint: if that is a missing date, `data.missing_texts: ["unknown"]` has it read so in training'
+    assert str(caught.value) == said + told * hint

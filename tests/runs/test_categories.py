@@ -82,8 +82,8 @@ def written(rows, *columns):
 
 
 HINT = (
-    "\nhint: `encode: embedding`, or `auto`, learns a table for each instead, `min_frequency` joins rare ones, and type"
-    " `ignore` leaves a column out"
+    "\nhint: `encode: embedding` learns a table for each instead, `min_frequency` joins rare ones, and type `ignore`"
+    " leaves a column out"
 )
 ALL = "{path: many.csv, target: y, task: numbers, split: {validation: 0, test: 0}"
 
@@ -111,29 +111,30 @@ def test_one_hot_columns_above_a_tenth_of_the_rows_are_said(tmp_path, monkeypatc
 
 def test_init_says_it_of_the_rows_that_will_train(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    written(300, 20)
-    assert of_many(lambda: main(["init", "many.csv", "-o", "-"])) == []
-    written(300, 22)
+    for few in ((20,), (22,), (10, 11)):  # alone, 22 have a learned table
+        written(300, *few)
+        assert of_many(lambda: main(["init", "many.csv", "-o", "-"])) == []
+    written(300, 10, 12, 22)
     assert of_many(lambda: main(["init", "many.csv", "-o", "-"])) == [
-        "many.csv: categories make 22 one-hot columns for 210 training rows: `c22` 22" + HINT
+        "many.csv: categories make 22 one-hot columns for 210 training rows: `c12` 12, `c10` 10" + HINT
     ]
 
 
 def test_auto_decides_for_each_column_and_writes_down_what(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    written(300, 8, 9, 120, 40, 30)
-    data = "{c40: {encode: one_hot}, c30: {size: 3}}"
+    written(300, 30, 31, 120, 40, 29)
+    data = "{c40: {encode: one_hot}, c29: {encode: embedding, size: 3}}"
     Path("c.yaml").write_text(f"data: {ALL}, encode: auto, columns: {data}}}\ntrainer: {{epochs: 1}}")
     assert main(["check", "c.yaml"]) == 0
     out = capsys.readouterr().out
     lines = {line.split()[0]: line.split("; ")[-1].split(", ...")[-1] for line in out.splitlines() if "values" in line}
-    becomes = ["one-hot, 8 columns", "embedding, 5 numbers", "embedding, 50 numbers", "one-hot, 40 columns"]
-    assert [lines[f"c{n}"] for n in (8, 9, 120, 40, 30)] == [*becomes, "embedding, 3 numbers"]
+    becomes = ["one-hot, 30 columns", "embedding, 16 numbers", "embedding, 50 numbers", "one-hot, 40 columns"]
+    assert [lines[f"c{n}"] for n in (30, 31, 120, 40, 29)] == [*becomes, "embedding, 3 numbers"]
     found = subject(f"{ALL}, encode: auto, columns: {data}}}")
     parts = [(part["encode"], part["size"]) for part in found.recipe.to_data()["inputs"]]
     assert [encode for encode, _ in parts] == ["one_hot", "embedding", "embedding", "one_hot", "embedding"]
-    assert [size for encode, size in parts if encode == "embedding"] == [5, 50, 3]
-    assert found.graph().parameters()["1.weight"][0] == 8 + 5 + 50 + 40 + 3
+    assert [size for encode, size in parts if encode == "embedding"] == [16, 50, 3]
+    assert found.graph().parameters()["1.weight"][0] == 30 + 16 + 50 + 40 + 3
 
 
 MEMORY = """

@@ -112,3 +112,20 @@ def test_auto_finds_a_run_that_has_no_checkpoint_yet(config, tmp_path, monkeypat
     assert run("--resume", "auto") == 0
     (found,) = (tmp_path / "runs").iterdir()
     assert (found / "result.json").is_file()
+
+
+def test_the_configuration_that_a_run_was_begun_with_goes_on_with_it_though_its_paths_are_relative(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i % 7},{i % 5},{i % 11}" for i in range(60)]
+    for name in ("t.csv", "u.csv"):
+        (tmp_path / name).write_text("\n".join(["a,b,y", *rows]) + "\n")
+    for path, other in (("t.csv", "u.csv"), ("[t.csv, u.csv]", "[u.csv, t.csv]")):
+        (tmp_path / "c.yaml").write_text(f"data: {{path: {path}, target: y}}\ntrainer: {{epochs: 2}}\n")
+        folder = f"run of {path}"
+        assert run("c.yaml", "--run-dir", folder) == 0
+        assert run("c.yaml", "--resume", folder, "--set", "trainer.epochs=3") == 0
+        assert json.loads((tmp_path / folder / "result.json").read_text())["epochs"] == 3
+        assert run("c.yaml", "--resume", folder, "--set", f"data.path={other}") == 2
+        assert "`data.path` must stay" in capsys.readouterr().err

@@ -53,6 +53,7 @@ def test_rows_without_a_class_are_no_class(capsys):
     assert "  # 2 classes: a 33%, b 67%\n" in made(capsys, "t.csv")
 
 
+@pytest.mark.filterwarnings("ignore:.* alone tells the target")
 @pytest.mark.parametrize(
     ("numbers", "note"),
     [
@@ -70,6 +71,7 @@ def test_init_says_where_a_logarithm_may_be_better(capsys, numbers, note):
     assert "\nnumbers: y\n" in checked(capsys)
 
 
+@pytest.mark.filterwarnings("ignore:.* alone tells the target")
 def test_check_says_how_targets_are_transformed(capsys):
     z = np.random.default_rng(0).normal(size=300)
     write("t.csv", x=z, price=np.exp(2.0 * z), rooms=z)

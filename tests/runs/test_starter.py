@@ -1,6 +1,7 @@
 """What `fastbp init` chooses for a table, and what it says that it is not certain of."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +82,8 @@ def test_whole_numbers_whose_name_says_that_they_name_things_are_categories(star
     columns = {"zipcode": few, "user_id": many, "width": many, "ids": rng.normal(size=n), "once_id": rng.permutation(n)}
     found, _, said = started(**columns, y=rng.normal(size=n))
     assert found["data"]["columns"] == {
-        "zipcode": {"type": "category", "encode": "one_hot"},
-        "user_id": {"type": "category", "encode": "embedding"},
+        "zipcode": "category",
+        "user_id": "category",
         "width": "number",
         "ids": "number",
         "once_id": "ignore",
@@ -94,12 +95,20 @@ def test_whole_numbers_whose_name_says_that_they_name_things_are_categories(star
     ]
 
 
-def test_texts_of_many_values_get_learned_tables_and_those_of_few_a_column_each(started):
+def test_categories_are_written_as_what_they_become_in_the_rows_that_train(started, capsys):
     rng = np.random.default_rng(0)
-    words = np.array([f"w{i}" for i in range(51)])
-    many, few = words[np.arange(1020) % 51], words[np.arange(1020) % 50]
-    found, _, _ = started(many=many, few=few, y=rng.normal(size=1020))
-    assert found["data"]["columns"] == {"many": {"type": "category", "encode": "embedding"}, "few": "category"}
+    for rows, most in ((1000, 50), (400, 28)):
+        of = {f"c{count}": [f"w{i}" for i in np.arange(rows) % count] for count in (most, most + 1)}
+        found, text, _ = started(**of, y=rng.normal(size=rows))
+        assert found["data"]["encode"] == "auto"
+        assert found["data"]["columns"] == dict.fromkeys(of, "category")
+        learned = [line.split(":")[0].strip() for line in text.splitlines() if "a learned row for each" in line]
+        assert learned == [f"c{most + 1}"]
+        assert main(["check", "c.yaml"]) == 0
+        out = capsys.readouterr().out
+        assert (f"one-hot, {most} columns" in out, f"embedding, {(most + 3) // 2} numbers" in out) == (True, True)
+        assert f"and {most + (most + 3) // 2} inputs" in text
+        assert re.search(r"epochs: \d+  # of (\d+) steps", text)[1] == re.search(r"(\d+) steps an epoch", out)[1]
 
 
 @pytest.mark.parametrize(
@@ -157,3 +166,34 @@ def test_numbers_whose_squares_overflow_are_ranked_or_kept_as_others_are(started
     rng, x = heavy()
     found, _, _ = started(x=x * 1e200, z=rng.normal(size=len(x)), y=np.log(x) + 0.1 * rng.normal(size=len(x)))
     assert found["data"]["columns"]["x"] == {"type": "number", "scale": "quantile"}
+
+
+@pytest.mark.filterwarnings("ignore:.* has values that training did not see")
+def test_texts_of_nearly_as_many_values_as_rows_are_ignored_unless_nothing_else_is_left(started):
+    rng = np.random.default_rng(0)
+    y, x = rng.normal(size=(2, 300))
+    street, few = [f"{i % 151} Elm" for i in range(300)], [f"{i % 150} Elm" for i in range(300)]
+    found, _, said = started(street=street, few=few, x=x, y=y)
+    assert found["data"]["columns"] == {"street": "ignore", "few": "category", "x": "number"}
+    assert said == [
+        "not certain: `street` is ignored: 151 values in 300 rows; `category` if they tell the target, `words` if"
+        " their words do"
+    ]
+    found, _, said = started(street=street, again=street, y=y)
+    assert (found["data"]["columns"], said) == ({"street": "category", "again": "category"}, [])
+    cabin = [f"{i % 70} Elm" if i < 80 else "" for i in range(300)]  # whether there is one may tell
+    assert started(cabin=cabin, x=x, y=y)[0]["data"]["columns"]["cabin"] == "category"
+
+
+@pytest.mark.parametrize("order", ["rising", "falling", "mixed"])
+def test_rows_in_the_order_of_time_may_not_be_divided_by_chance(started, order):
+    rng = np.random.default_rng(0)
+    day = np.datetime64("2024-01-01") + np.repeat(np.arange(100), 3)
+    day = {"rising": day, "falling": day[::-1], "mixed": rng.permutation(day)}[order].astype(str)
+    day[7] = ""
+    _, _, said = started(day=day, y=rng.normal(size=300))
+    told = (
+        "not certain: the rows are in the order of `day`, and those to validate and test on are drawn among them: to"
+        " predict what comes later, divide the table by time, into `data.train`, `data.validation` and `data.test`"
+    )
+    assert said == ([] if order == "mixed" else [told])
