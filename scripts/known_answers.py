@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from typing import Any
+from unittest import mock
 
+import numpy as np
 from numba import types
 
 from fastbp.engine import compiler, proof
@@ -37,6 +40,11 @@ def nothing(real: str) -> int:
     return _loader().address(object_of(module, name, f"nothing_{real}"), f"nothing_{real}")
 
 
+def filled(shape: Any, dtype: Any = np.float64) -> Any:
+    """In the place of `numpy.empty`, whose memory may hold the answer of an earlier run."""
+    return np.full(shape, 7, dtype)
+
+
 def notices(case: str, kernel: str, real: str, expected: str) -> bool:
     """Whether a case gives another answer than the expected one when a kernel does nothing."""
     key = (kernel, real, FAST)
@@ -44,7 +52,8 @@ def notices(case: str, kernel: str, real: str, expected: str) -> bool:
         right = compiler._LOADED[key]
         compiler._LOADED[key] = nothing(real)
         try:
-            return self_test.digest(case, real) != expected
+            with mock.patch.object(np, "empty", filled):
+                return self_test.digest(case, real) != expected
         finally:
             compiler._LOADED[key] = right
 
@@ -92,5 +101,10 @@ def answers() -> dict[str, dict[str, object]]:
     return found
 
 
+def text() -> str:
+    """What the file has to have."""
+    return json.dumps(answers(), indent=1) + "\n"
+
+
 if __name__ == "__main__":
-    self_test.ANSWERS.write_text(json.dumps(answers(), indent=1) + "\n")
+    self_test.ANSWERS.write_text(text())

@@ -124,6 +124,12 @@ class Category:
         return cls(found["name"].text(), encode, frequency, size, values, rare, unseen)
 
 
+INSTEAD = (
+    "`encode: embedding` learns a table for each instead, `min_frequency` joins rare ones, and type `ignore`"
+    " leaves a column out"
+)
+
+
 def encoding_of(count: int, rows: int) -> str:
     """What `auto` makes of so many categories in so many training rows.
 
@@ -140,7 +146,7 @@ def size_of(count: int) -> int:
     return min(50, (count + 2) // 2)
 
 
-def say_many(origin: str, rows: int, counts: Mapping[str, int]) -> None:
+def say_many(origin: str, rows: int, counts: Mapping[str, int], hint: str = INSTEAD) -> None:
     """Say that one-hot categories, `counts` of each column, are many for so many training rows."""
     total = sum(counts.values())
     long = sorted((name for name in counts if counts[name] > FEW), key=lambda name: -counts[name])
@@ -150,8 +156,7 @@ def say_many(origin: str, rows: int, counts: Mapping[str, int]) -> None:
     warnings.warn(
         DataWarning(
             f"{origin}: categories make {total:,} one-hot columns for {rows:,} training rows: {shown}",
-            "`encode: embedding` learns a table for each instead, `min_frequency` joins rare ones, and type `ignore`"
-            " leaves a column out",
+            hint,
         ),
         stacklevel=3,
     )

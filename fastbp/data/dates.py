@@ -22,6 +22,7 @@ from fastbp.data.moments import DAY, FIRST, LAST, ORDERS, UNITS, moments
 from fastbp.data.numbers import Numbers
 from fastbp.data.stored import Stored
 from fastbp.errors import DataError, visible
+from fastbp.numerics.exact import turns
 
 Array = NDArray[Any]
 PARTS = ("year", "month", "yearday", "weekday", "hour", "age")
@@ -100,9 +101,8 @@ class Dates:
         starts = {"month": 1.0, "yearday": 1.0, "weekday": 0.0, "hour": 0.0}
         first = [(at.astype("datetime64[Y]") + more).astype("datetime64[D]").astype(np.int64) for more in (0, 1)]
         periods: dict[str, Any] = {"month": 12.0, "yearday": first[1] - first[0], "weekday": 7.0, "hour": 24.0}
-        angles = [2.0 * np.pi * (found[p] - starts[p]) / periods[p] for p in self._turning]
-        wide = [np.sin(a) for a in angles], [np.cos(a) for a in angles]
-        both = [column for pair in zip(*wide, strict=True) for column in pair]
+        points = [turns((found[p] - starts[p]) / periods[p]) for p in self._turning]
+        both = [column for cosine, sine in points for column in (sine, cosine)]
         made = []
         for columns in ([found[p] for p in self.parts], both):
             matrix = np.stack(columns, axis=1) if columns else np.empty((len(at), 0))

@@ -16,6 +16,7 @@ from fastbp.data.raw import Raw
 from fastbp.data.stored import Stored
 from fastbp.data.unseen import Unseen, told
 from fastbp.errors import CheckpointError, ConfigError
+from fastbp.numerics.likely import sigmoid, softmax
 from fastbp.spec.catalogue import facts_of, loss_of
 from fastbp.spec.coded import Coded
 
@@ -58,18 +59,14 @@ class Recipe:
                 raw = np.concatenate([np.zeros_like(raw), raw], axis=1)
             found = {name: np.array(outputs.names, object)[raw.argmax(axis=1)]}
             if probabilities:
-                z = raw - raw.max(axis=1, keepdims=True)
-                p = np.exp(z)
-                p /= p.sum(axis=1, keepdims=True)
+                p = softmax(raw).astype(raw.dtype)
                 found |= {f"{name} = {label}": p[:, i] for i, label in enumerate(outputs.names)}
             return found
         if outputs.task == "labels":
             found = {name: (raw[:, i] > 0).astype(np.int64) for i, name in enumerate(outputs.names)}
             if probabilities:
-                found |= {
-                    f"{name} probability": np.exp(-np.logaddexp(0.0, -raw[:, i], dtype=raw.dtype))
-                    for i, name in enumerate(outputs.names)
-                }
+                p = sigmoid(raw).astype(raw.dtype)
+                found |= {f"{name} probability": p[:, i] for i, name in enumerate(outputs.names)}
             return found
         loss = facts_of(self.loss)
         middle, deviations = loss.predicted(raw), loss.deviations(raw)

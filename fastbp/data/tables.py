@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from numbers import Integral, Number, Real
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,11 @@ import numpy as np
 from fastbp.data.columns import Column, Reading, column_of
 from fastbp.data.files import of_array
 from fastbp.data.frame import Frame
-from fastbp.errors import DataError, visible
+from fastbp.errors import DataError, brief, visible
+
+CATEGORIES = ("category", "categorical", "enum", "dictionary", "bool")  # beginnings of the names of types
+TIMES: dict[str | None, Any] = {"dates": (date, time), "durations": timedelta}
+CELLS = (str, bool, np.bool_, Real, Decimal)
 
 
 def is_table(value: Any) -> bool:
@@ -39,7 +46,7 @@ def frame_of(table: Any, reading: Reading) -> Frame:
 
 
 def column_in(name: str, column: Any, reading: Reading) -> Column:
-    """A column, whose cells may be of several types."""
+    """A column, whose cells may be of several types: as in files, durations are seconds, and zoned times UTC."""
     array = np.asarray(column)
     if array.ndim != 1:
         raise DataError("X", "must have columns of one axis", f"shape `{array.shape}` for `{visible(name)}`")
@@ -47,17 +54,65 @@ def column_in(name: str, column: Any, reading: Reading) -> Column:
         return of_array(name, array, reading)
     if array.dtype.kind == "M":
         return Column(name, array.astype("datetime64[us]"))
+    if array.dtype.kind == "m":
+        return Column(name, array.astype("timedelta64[us]") / np.timedelta64(1, "s"))
     values = [None if is_missing(value) else value for value in array.tolist()]
-    if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
+    kept = name in reading.texts
+    if not is_category(column):
+        kind = _kind(name, values)
+        if kind is not None and not kept:
+            found = _moments(name, values) if kind == "dates" else np.array(values, "timedelta64[us]")
+            return column_in(name, found, reading)
+    if all(value is None or is_number(value) for value in values):
         numbers = [value for value in values if value is not None]
-        if name not in reading.texts or not all(isinstance(value, int) for value in numbers):
-            return Column(name, np.array([np.nan if value is None else value for value in values], np.float64))
+        if not kept or not all(isinstance(value, Integral) for value in numbers):
+            return Column(name, np.array([np.nan if value is None else float(value) for value in values], np.float64))
     texts = ["" if value is None else str(value) for value in values]
     return column_of(name, lambda: iter([texts]), reading)
+
+
+def is_category(column: Any) -> bool:
+    """Whether the type of a column says that its values are categories, which may be anything."""
+    kind = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
+    return kind.startswith(CATEGORIES)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a cell is a number, of any type but bool."""
+    return isinstance(value, Real | Decimal) and not isinstance(value, bool)
+
+
+def _kind(name: str, values: list[Any]) -> str | None:
+    """Whether cells are dates or durations; refuses those of no type that columns have, and others beside these."""
+    kind = next((kind for kind, types in TIMES.items() if any(isinstance(value, types) for value in values)), None)
+    for row, value in enumerate(values):
+        if value is not None and not isinstance(value, TIMES.get(kind, CELLS)):
+            must = "must have numbers, texts or dates" if kind is None else f"must be all {kind}"
+            got = value if isinstance(value, str) else brief(value)
+            raise DataError(f"X: row {row}: column `{visible(name)}` {must}, got `{visible(got)}`")
+    return kind
+
+
+def _moments(name: str, values: list[Any]) -> Any:
+    """Dates and times, which are of 1970-01-01, as `datetime64[us]`."""
+    out = np.empty(len(values), "datetime64[us]")
+    zoned: bool | None = None
+    for row, value in enumerate(values):
+        at = datetime.combine(date(1970, 1, 1), value) if isinstance(value, time) else value
+        if isinstance(at, datetime):
+            said = at.tzinfo is not None
+            if zoned not in (None, said):
+                must = f"must be a date {'with' if zoned else 'without'} a time zone as those before it"
+                raise DataError(f"X: row {row}: column `{visible(name)}` {must}, got `{visible(str(value))}`")
+            zoned, at = said, at.astimezone(timezone.utc).replace(tzinfo=None) if said else at
+        out[row] = np.datetime64(at, "us")
+    return out
 
 
 def is_missing(value: Any) -> bool:
     """Whether a cell is None, NaN or a missing value of pandas."""
     if isinstance(value, str):
         return False
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, Number | np.datetime64 | np.timedelta64) and bool(value != value)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
 from fastbp.data.stored import Stored
+from fastbp.numerics.exact import log
 
 Array = NDArray[Any]
 SIZE = 256
@@ -34,6 +35,12 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 def place(word: str, size: int) -> int:
     """The column of a word."""
     return zlib.crc32(word.encode("utf-8", "surrogatepass")) % size
+
+
+@lru_cache(1 << 16)
+def _damped(count: int) -> float:
+    """1 + log c, with the same bits on every machine."""
+    return 1.0 + float(log(count))
 
 
 @dataclass
@@ -49,7 +56,7 @@ class Words:
         rows = np.zeros(self.size)
         for _, counts in self._counted(frame):
             rows[list(counts)] += 1.0
-        self.weights = np.log((1.0 + len(frame)) / (1.0 + rows)) + 1.0
+        self.weights = log((1.0 + len(frame)) / (1.0 + rows)) + 1.0
 
     def _counted(self, frame: Frame) -> Iterator[tuple[int, Counter[int]]]:
         """(row, column -> words) of each row that has words."""
@@ -67,8 +74,8 @@ class Words:
         """Write its encoded columns."""
         out[...] = 0
         for row, counts in self._counted(frame):
-            columns = list(counts)
-            x = self.weights[columns] * (1.0 + np.log(list(counts.values())))
+            columns = sorted(counts)  # so that a sum does not depend on the order of words
+            x = self.weights[columns] * [_damped(counts[column]) for column in columns]
             out[row, columns] = NORM * x / np.sqrt(np.square(x).sum())
 
     def to_data(self) -> dict[str, Any]:

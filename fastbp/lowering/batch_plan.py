@@ -345,6 +345,11 @@ class BatchPlan(Plan):
         if len(order):
             self._order[:] = order
 
+    def go_on(self, position: tuple[dict[str, Any], NDArray[np.uint32]]) -> None:
+        """Stand where another plan stood on the rows that come next."""
+        self._order = position[1]
+        self.set_position(position, len(self._order))
+
     def rows_since(self, place: tuple[int, int]) -> int:
         """Rows trained on since the plan was at that place."""
         epochs, rows = self.place

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError
+from fastbp.numerics.exact import exp
+from fastbp.numerics.likely import sigmoid, softmax
 from fastbp.spec.joint_loss import loss_for_outputs
 
 Array = NDArray[Any]
@@ -34,12 +36,11 @@ def probabilities(net: Any, X: Any, loss: Any, threads: int | None) -> Array:
     meaning = end if end in ("softmax", "log_softmax", "sigmoid") else _meaning(net, loss)
     z = np.asarray(net.predict(np.atleast_2d(X) if net._parts is None else X, threads=threads), np.float64)
     if meaning == "log_softmax":
-        z = np.exp(z)
+        z = exp(z)
     elif meaning == "binary_cross_entropy" or (meaning == "cross_entropy" and z.shape[1] == 1):
-        z = _sigmoid(z)
+        z = sigmoid(z)
     elif meaning == "cross_entropy":
-        z = np.exp(z - z.max(axis=1, keepdims=True))
-        z /= z.sum(axis=1, keepdims=True)
+        z = softmax(z)
     if z.shape[1] == 1 and meaning not in ("softmax", "log_softmax"):
         z = np.concatenate([1.0 - z, z], axis=1)
     return z.astype(net.dtype)
@@ -57,9 +58,3 @@ def _meaning(net: Any, loss: Any) -> str:
         must = "must be `cross_entropy` or `binary_cross_entropy` for outputs to be probabilities"
         raise ConfigError("loss", must, f"`{of.named}`")
     return str(of.kind)
-
-
-def _sigmoid(z: Array) -> Array:
-    """1 / (1 + exp(-z)), without overflow."""
-    small = np.exp(-np.abs(z))
-    return np.where(z >= 0.0, 1.0 / (1.0 + small), small / (1.0 + small))

@@ -1,10 +1,11 @@
-"""exp2, log, power, sine and cosine with the same bits on every machine.
+"""exp, exp2, log, power, sine and cosine with the same bits on every machine.
 
 libm and NumPy's own loops differ from machine to machine in their last bits. Here there is nothing but + - * /,
 comparisons, `rint`, `floor`, `frexp` and `ldexp` on float64, which IEEE 754 defines to the last bit, each an operation
 of NumPy by itself, so that no compiler can fuse two of them. The series are Taylor's, cut where the next term is lost.
 
     exp2    2ˣ = 2ⁿ eʸ               n = rint(x),  y = (x - n) ln2,  |y| <= ln2 / 2
+    exp     eˣ = 2ⁿ eʸ               n = rint(x log2 e),  y = x - n ln2, with ln2 in two parts
     log     log x = k ln2 + log m    x = 2ᵏ m,  m in [√½, √2),  log m = 2 atanh s,  s = (m - 1) / (m + 1)
     turns   cos 2πx, sin 2πx         q = rint(4x) quarters, and θ = 2π (x - q/4),  |θ| <= π/4
     power   bᵉ                       e whole: squared and multiplied;  otherwise 2^(e log2 b)
@@ -71,6 +72,22 @@ def _exp2(high: Array, low: Array | float) -> Array:
         return np.asarray(np.ldexp(1.0 + (y + y * y * _series(y, EXP)), n.astype(np.int64)))
 
 
+def exp(x: ArrayLike) -> Array:
+    """eˣ; NaN where x is.
+
+    Examples
+    --------
+    >>> exp([-1.0, 0.0, 10.0]).tolist()
+    [0.36787944117144233, 1.0, 22026.465794806718]
+    """
+    limited = np.minimum(np.maximum(np.asarray(x, np.float64), -BEYOND), BEYOND)
+    n = np.rint(limited * LOG2_E)
+    n = np.where(n == n, n, 0.0)
+    y = (limited - n * LN2_HIGH) - n * LN2_LOW
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(np.ldexp(1.0 + (y + y * y * _series(y, EXP)), n.astype(np.int64)))
+
+
 def _reduced(x: Array) -> Pair:
     """k and m - 1 of x = 2ᵏ m, both exact."""
     m, k = np.frexp(x)
@@ -96,6 +113,19 @@ def log(x: ArrayLike) -> Array:
     """
     k, f = _reduced(np.asarray(x, np.float64))
     return np.asarray(k * LN2_HIGH - ((_log_terms(f) - k * LN2_LOW) - f))
+
+
+def log1p(x: ArrayLike) -> Array:
+    """log(1 + x) of x >= 0, where small x keep their digits.
+
+    Examples
+    --------
+    >>> log1p([0.0, 1e-20, 1.0]).tolist()
+    [0.0, 1e-20, 0.6931471805599453]
+    """
+    x = np.asarray(x, np.float64)
+    y = 1.0 + x
+    return np.asarray(log(y) + (x - (y - 1.0)) / y)  # with what the sum has lost
 
 
 def log2(x: ArrayLike) -> Array:

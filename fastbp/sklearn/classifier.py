@@ -14,6 +14,7 @@ from fastbp.data.columns import Column
 from fastbp.data.frame import as_texts
 from fastbp.data.outputs import Outputs
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief, visible
+from fastbp.numerics.likely import log_sigmoid, log_softmax, sigmoid, softmax
 from fastbp.sklearn.perceptron import Array, Perceptron, Rows
 from fastbp.sklearn.tables import column_named
 from fastbp.spec.catalogue import loss_of
@@ -55,6 +56,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         Factors of the weights of training rows; "balanced" has all classes count the same.
     categorical_features : "from_dtype", None, or list of str, int or bool
         Columns of a table that are categories: those whose type is a category, text or bool; none; or those listed.
+    encode : {"one_hot", "embedding", "auto"}
+        What categories become: a column for each, or a row of a learned table; "auto": a table for more than 8.
+    min_frequency : int, >= 1
+        Categories of fewer training rows than this are one, to which categories go that are new later.
     scale : {"standard", "robust", "quantile", "auto", "none"}
         How numbers are scaled by what was fitted to the training rows; "auto": to quantiles where tails are heavy.
     missing : {"mean", "median", "refuse"}
@@ -67,7 +72,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     dtype : {"float32", "float64"}
         Of the network. Rows may be of any type.
     warm_start : bool
-        Whether `fit` goes on from where the last one ended, with its preprocessing.
+        Whether `fit` goes on from where the last one ended, with its network, preprocessing and batches; rates, weights
+        of classes and when to stop may be others.
     time_limit : float, > 0, optional
         Seconds after which training ends, in the middle of an epoch if need be.
     callbacks : list
@@ -123,6 +129,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         validation_fraction: float = 0.1,
         class_weight: Any = None,
         categorical_features: Any = "from_dtype",
+        encode: str = "one_hot",
+        min_frequency: int = 1,
         scale: str = "standard",
         missing: str = "mean",
         random_state: Any = None,
@@ -149,6 +157,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self.validation_fraction = validation_fraction
         self.class_weight = class_weight
         self.categorical_features = categorical_features
+        self.encode = encode
+        self.min_frequency = min_frequency
         self.scale = scale
         self.missing = missing
         self.random_state = random_state
@@ -248,14 +258,12 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def predict_log_proba(self, X: Any) -> Array:
         """Logarithms of `predict_proba`, which do not become minus infinity."""
         z = self._raw(X)
-        if self._labels:
-            return np.asarray(-np.logaddexp(0.0, -z))
-        z -= z.max(axis=1, keepdims=True)
-        return np.asarray(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))
+        return log_sigmoid(z) if self._labels else log_softmax(z)
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities of the classes, or of each label, shape (rows, classes)."""
-        return np.asarray(np.exp(self.predict_log_proba(X)))
+        z = self._raw(X)
+        return sigmoid(z) if self._labels else softmax(z)
 
     @property
     def out_activation_(self) -> str:

@@ -6,27 +6,34 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastbp.config.build import named
+from fastbp.config.schema import Data
 from fastbp.config.text import Text
 from fastbp.config.wiring import layer_table
+from fastbp.data.inputs import Inputs
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
 from fastbp.spec.catalogue import LAYERS, activation_named
 from fastbp.spec.checks import chance, flag, whole
 from fastbp.spec.custom import Custom
 from fastbp.spec.graph import Graph, chain, graph_of
-from fastbp.spec.layers import Dropout, Layer, Linear
+from fastbp.spec.initial import Init
+from fastbp.spec.layers import Dropout, Embedding, Layer, Linear
 from fastbp.spec.signals import Input
 
 NORMS = ("batch_norm", "layer_norm", "rms_norm")
 WIDTHS = "must be widths such as `(128, 64)`, or layers such as `[fb.Linear(64), fb.ReLU()]`"
 
 
-def graph_for(estimator: Any, inputs: int, outputs: int) -> Graph:
-    """The graph of an estimator's network."""
+def graph_for(estimator: Any, inputs: Inputs, outputs: int) -> Graph:
+    """The graph of an estimator's network: the tables of categories first, where there are such."""
     blocks = blocks_of(estimator)
     last = Linear(outputs)
+    tables = inputs.embeddings()
+    first: list[Layer] = [Embedding(tables, Init("normal", Data().embed_std))] if tables else []
     if not estimator.residual:
-        return chain([*(layer for block in blocks for layer in block), last], inputs)
-    signal = x = Input(inputs)
+        return chain([*first, *(layer for block in blocks for layer in block), last], inputs.width)
+    signal = x = Input(inputs.width)
+    for layer in first:
+        signal = layer(signal)
     for block in blocks:
         before = signal
         for layer in block:

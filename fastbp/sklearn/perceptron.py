@@ -16,13 +16,13 @@ from fastbp.data.frame import Frame
 from fastbp.data.outputs import Outputs
 from fastbp.data.raw import Raw
 from fastbp.data.recipe import Recipe
-from fastbp.errors import DataError
+from fastbp.errors import ConfigError, DataError, brief
 from fastbp.model.network import Network
 from fastbp.numerics.splits import split
 from fastbp.sklearn.callbacks import CallbackSupportMixin, Tasks, with_callbacks
 from fastbp.sklearn.layers import graph_for
 from fastbp.sklearn.settings import Settings, seed_of
-from fastbp.sklearn.tables import frame_in, inputs_for
+from fastbp.sklearn.tables import frame_in, hinting, inputs_for
 from fastbp.sklearn.threads import share
 from fastbp.spec.coded import Coded
 from fastbp.spec.layers import Linear
@@ -31,6 +31,10 @@ from fastbp.train.held_out import Units
 from fastbp.train.history import History
 
 Array = NDArray[Any]
+CHANGES = {
+    *("optimizer", "learning_rate", "weight_decay", "epochs", "early_stopping", "patience", "validation_fraction"),
+    *("class_weight", "random_state", "n_threads", "warm_start", "time_limit", "callbacks", "verbose"),
+}  # settings that may change before training goes on
 
 
 @dataclass
@@ -106,6 +110,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """
         said = Settings.of(self)
         going_on = bool(self.warm_start) and hasattr(self, "network_")
+        if going_on:
+            self._go_on(said)
         seed = seed_of(self.random_state)
         tasks = Tasks(self, X, y, sample_weight)
         rows = self._rows(X, y, sample_weight, reset=not going_on)
@@ -133,6 +139,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         if said.early:
             raise DataError("partial_fit does not support early_stopping=True")
         going_on = hasattr(self, "network_")
+        if going_on:
+            self._go_on(said)
         rows = self._rows(X, y, sample_weight, reset=not going_on, classes=classes)
         if not going_on:
             self._begin(X, y, rows, said, seed_of(self.random_state))
@@ -180,13 +188,25 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """A new network, and the preprocessing fitted to these rows."""
         loss = self._loss_of()
         inputs = inputs_for(self, X, rows.frame)
-        inputs.fit(rows.frame)
         outputs = self._outputs(y, rows.y)
-        graph = graph_for(self, inputs.width, outputs.width * loss.outputs_per_target)
+        graph = graph_for(self, inputs, outputs.width * loss.outputs_per_target)
         self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
         self.network_ = Network.of_graph(graph, seed, self.dtype)
         self._trainer = said.trainer(self.network_, loss)
         self.n_outputs_ = self.network_.outputs
+        self._begun = self._lasting()
+
+    def _lasting(self) -> dict[str, str]:
+        """The settings that last as long as a network is trained."""
+        return {name: brief(value) for name, value in self.get_params(deep=False).items() if name not in CHANGES}
+
+    def _go_on(self, said: Settings) -> None:
+        """Before training goes on: settings of the optimiser may be others, those of the network may not."""
+        for name, now in self._lasting().items():
+            if now != self._begun.get(name, now):
+                must = f"must stay `{self._begun[name]}` where training goes on"
+                raise ConfigError(name, must, f"`{now}`", hint="`sklearn.clone` of it starts anew")
+        self._trainer.optimizer = said.optimizer
 
     def _train(self, said: Settings, rows: Rows, held_out: Rows | None, epochs: int, hooks: Any) -> History:
         trainer, outputs, dtype = self._trainer, self.recipe_.outputs, self.network_.dtype
@@ -195,7 +215,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             y = some.y
             if outputs.task == "numbers":
                 y = ((y - outputs.center) / outputs.spread).astype(dtype)
-            return self.recipe_.matrix(some.frame, dtype, part), y
+            return self._matrix(some.frame, part), y
 
         X, y = ready(rows, "train")
         validation: Any = None
@@ -222,8 +242,11 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """The outputs of the network for rows of X, as float64."""
         check_is_fitted(self, "network_")
         frame = frame_in(self, X, False, self._kept)
-        inputs = self.recipe_.matrix(frame, self.network_.dtype)
-        return self.network_.predict(inputs, threads=share(self.n_threads)).astype(np.float64)
+        return self.network_.predict(self._matrix(frame), threads=share(self.n_threads)).astype(np.float64)
+
+    def _matrix(self, frame: Frame, part: str = "") -> Array | Coded:
+        with hinting():
+            return self.recipe_.matrix(frame, self.network_.dtype, part)
 
     def save(self, path: Any) -> None:
         """Write the network with its preprocessing, for `fb.load` and ``fastbp predict``."""

@@ -54,6 +54,10 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         Of the rows, to hold out; of each class the same, and not if `fit` gets `X_val`.
     categorical_features : "from_dtype", None, or list of str, int or bool
         Columns of a table that are categories: those whose type is a category, text or bool; none; or those listed.
+    encode : {"one_hot", "embedding", "auto"}
+        What categories become: a column for each, or a row of a learned table; "auto": a table for more than 8.
+    min_frequency : int, >= 1
+        Categories of fewer training rows than this are one, to which categories go that are new later.
     scale : {"standard", "robust", "quantile", "auto", "none"}
         How numbers are scaled by what was fitted to the training rows; "auto": to quantiles where tails are heavy.
     scale_target : bool
@@ -68,7 +72,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     dtype : {"float32", "float64"}
         Of the network. Rows may be of any type.
     warm_start : bool
-        Whether `fit` goes on from where the last one ended, with its preprocessing.
+        Whether `fit` goes on from where the last one ended, with its network, preprocessing and batches; rates, weights
+        of classes and when to stop may be others.
     time_limit : float, > 0, optional
         Seconds after which training ends, in the middle of an epoch if need be.
     callbacks : list
@@ -125,6 +130,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         patience: int = 10,
         validation_fraction: float = 0.1,
         categorical_features: Any = "from_dtype",
+        encode: str = "one_hot",
+        min_frequency: int = 1,
         scale: str = "standard",
         scale_target: bool = True,
         missing: str = "mean",
@@ -152,6 +159,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.categorical_features = categorical_features
+        self.encode = encode
+        self.min_frequency = min_frequency
         self.scale = scale
         self.scale_target = scale_target
         self.missing = missing

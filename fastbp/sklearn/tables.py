@@ -7,26 +7,29 @@ categories (category, text and bool), and dates. Both go through the preprocessi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, validate_data
 
-from fastbp.data.categories import Category
+from fastbp.data.categories import ASKED as ENCODED
+from fastbp.data.categories import Category, say_many
 from fastbp.data.columns import Reading
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Frame
 from fastbp.data.inputs import Encoding, Inputs
 from fastbp.data.numbers import ASKED, Numbers
-from fastbp.data.tables import column_in, frame_of, is_table, names_of
+from fastbp.data.tables import column_in, frame_of, is_category, is_number, is_table, names_of
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataWarning, brief, not_one_of, visible
+from fastbp.spec.checks import whole
 
 Array = NDArray[Any]
 FILLS = ("mean", "median", "refuse")
 REAL = [np.float64, np.float32]
-CATEGORIES = ("category", "categorical", "enum", "dictionary", "bool")  # beginnings of the names of types
+INSTEAD = '`encode="embedding"`, or `"auto"`, learns a table for each instead, and `min_frequency` joins rare ones'
 
 
 def has_names(X: Any) -> bool:
@@ -77,19 +80,34 @@ def _one_type(name: str, column: Any) -> None:
     if str(column.dtype if hasattr(column, "dtype") else "") != "object":
         return
     cells = np.asarray(column, object).tolist()
-    for row, cell in enumerate(cells):
-        if isinstance(cell, list | tuple | dict | set | bytes | np.ndarray | complex):
-            got = f"`{visible(brief(cell))}`"
-            raise DataError(f"X: row {row}: column `{visible(name)}` must have numbers, texts or dates, got {got}")
     texts = [row for row, cell in enumerate(cells) if isinstance(cell, str)]
-    number = any(isinstance(cell, int | float) and not isinstance(cell, bool) and cell == cell for cell in cells)
+    number = any(is_number(cell) and cell == cell for cell in cells)
     if texts and number:
         got = f"`{visible(cells[texts[0]])}` beside numbers"
         raise DataError(f"X: row {texts[0]}: column `{visible(name)}` must be all numbers or all texts, got {got}")
 
 
+@contextmanager
+def hinting() -> Iterator[None]:
+    """Give hints about an estimator, instead of those about the settings of a configuration."""
+    try:
+        yield
+    except DataError as error:
+        hint = "a missing number is None or NaN, and `categorical_features` says which columns are categories"
+        raise error.at(hint=hint if "must be a number" in str(error) else None) from None
+
+
 def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
-    """The encodings of all columns, not fitted yet."""
+    """The encodings of all columns, fitted to these rows."""
+    inputs = _encodings(estimator, X, frame)
+    with hinting():
+        inputs.fit(frame)
+    one_hot = [part for part in inputs.parts if isinstance(part, Category) and part.encode == "one_hot"]
+    say_many(frame.origin, len(frame), {part.name: part.width for part in one_hot}, INSTEAD)
+    return inputs
+
+
+def _encodings(estimator: Any, X: Any, frame: Frame) -> Inputs:
     scale, missing = estimator.scale, estimator.missing
     asked = estimator.categorical_features
     if frame.matrix is not None:
@@ -100,9 +118,9 @@ def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
     chosen = _categories(asked, list(frame.columns))
     parts: list[Encoding] = []
     for name, column in frame.columns.items():
-        by_type = chosen is None and (column.is_text or column.boolean or _is_category(X[name]))
+        by_type = chosen is None and (column.is_text or column.boolean or is_category(X[name]))
         if by_type or (chosen is not None and name in chosen):
-            parts.append(Category(name, "one_hot"))
+            parts.append(Category(name, estimator.encode, estimator.min_frequency))
         elif column.values.dtype.kind == "M":
             parts.append(Dates(name, missing=missing, numbers=Numbers(None, scale, missing)))
             _say_dates(name)
@@ -117,11 +135,9 @@ def check_encodings(estimator: Any) -> None:
         raise not_one_of("scale", estimator.scale, ASKED)
     if estimator.missing not in FILLS:
         raise not_one_of("missing", estimator.missing, FILLS)
-
-
-def _is_category(column: Any) -> bool:
-    kind = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
-    return kind.startswith(CATEGORIES)
+    if estimator.encode not in ENCODED:
+        raise not_one_of("encode", estimator.encode, ENCODED)
+    whole("min_frequency", estimator.min_frequency, 1)
 
 
 def _categories(asked: Any, names: list[str]) -> set[str] | None:

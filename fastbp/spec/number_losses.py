@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError
+from fastbp.numerics.exact import exp
 from fastbp.spec import arrays
 from fastbp.spec.checks import positive, real
 from fastbp.spec.losses import Loss, Targets, fits, number_or_numbers
@@ -120,7 +121,7 @@ class Poisson(Loss):
     @classmethod
     def predicted(cls, outputs: NDArray[Any]) -> NDArray[Any]:
         with np.errstate(over="ignore"):
-            return np.asarray(np.exp(outputs))
+            return np.asarray(exp(outputs).astype(outputs.dtype))
 
     @classmethod
     def constant(cls, mean: NDArray[Any], variance: NDArray[Any]) -> NDArray[Any]:
@@ -163,7 +164,8 @@ class GaussianNLL(Loss):
 
     @classmethod
     def deviations(cls, outputs: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(np.exp(0.5 * outputs[:, outputs.shape[1] // 2 :]))
+        with np.errstate(over="ignore"):
+            return np.asarray(exp(0.5 * outputs[:, outputs.shape[1] // 2 :]).astype(outputs.dtype))
 
     def of_rows(self, z: Any, t: Any) -> Any:
         m, s = z[:, : t.shape[1]], z[:, t.shape[1] :]

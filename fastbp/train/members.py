@@ -14,11 +14,12 @@ from fastbp.errors import ConfigError, DivergedError
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import RowPlan
 from fastbp.model.network import EVALUATION_ROWS, Network
+from fastbp.numerics.likely import sigmoid, softmax
 from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import Callback, running
 from fastbp.train.checkpoints import state_blocks
 from fastbp.train.history import History
-from fastbp.train.metrics.raw import label_columns, softmax, two_columns
+from fastbp.train.metrics.raw import two_columns
 from fastbp.train.pack_calls import Batches, Predictions, Training, Work
 from fastbp.train.trainer import Trainer
 
@@ -156,7 +157,7 @@ def said(loss: Loss, z: NDArray[Any]) -> NDArray[np.float64]:
     if "probabilities" not in loss.metrics:
         return loss.predicted(z)
     if "labels" in loss.tasks:
-        return np.asarray(softmax(label_columns(z))[:, 1].reshape(z.shape))
+        return sigmoid(z)
     return softmax(two_columns(z))
 
 

@@ -180,7 +180,9 @@ class Pack:
         with self._lock:
             for member, name, one in zip(self._members, names, given, strict=True):
                 with at(name):
-                    member.trainer.optimizer = one
+                    member.trainer._check_kind(one)
+            for member, one in zip(self._members, given, strict=True):
+                member.trainer.optimizer = one
 
     @property
     def histories(self) -> list[History]:

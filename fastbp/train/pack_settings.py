@@ -115,7 +115,7 @@ def _row_list(where: str, rows: Any) -> NDArray[np.uint32]:
     if array.min() < 0 or array.max() >= 2**32:
         wrong = array.min() if array.min() < 0 else array.max()
         raise DataError(where, "must be at least 0 and below 2**32", f"`{wrong}`")
-    return np.ascontiguousarray(array, np.uint32)
+    return np.array(array, np.uint32)  # of its own: they are read in every later call, too
 
 
 def within(where: str, lists: list[NDArray[np.uint32] | None], rows: int) -> None:

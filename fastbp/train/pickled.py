@@ -47,7 +47,5 @@ def rebuilt(
     Trainer.__init__(trainer, net, **settings)  # a subclass may take other arguments
     load_state(trainer, arrays, numbers, rows)
     if batch:  # `run` goes on in its epoch
-        plan = trainer._new_plan(batch)
-        plan._order = arrays["order"].copy()
-        plan.set_position((numbers["place"], plan._order), len(plan._order))
+        trainer._new_plan(batch).go_on((numbers["place"], arrays["order"].copy()))
     return trainer

@@ -223,10 +223,9 @@ def two_outputs(dtype: str) -> Arrays:
     x = Input(6)
     h = Linear(17)(x)
     net = Network(inputs=x, outputs=[Linear(3)(h), Linear(1)(h)], seed=7, dtype=dtype)
-    targets = (np.arange(7) % 3, numbers(dtype, 7, 1))
-    return [
-        *net.loss_and_gradients(numbers(dtype, 7, 6), targets, loss=JointLoss(["cross_entropy", "mse"]))[1].values()
-    ]
+    targets, loss = (np.arange(7) % 3, numbers(dtype, 7, 1)), JointLoss(["cross_entropy", "mse"])
+    total, gradients = net.loss_and_gradients(numbers(dtype, 7, 6), targets, loss=loss)
+    return [np.asarray(total), *gradients.values()]
 
 
 def orthogonal(dtype: str) -> Arrays:

@@ -67,6 +67,13 @@ class Stepping(Snapshots):
         """Seed of dropout and of the order of batches."""
         return self._seed
 
+    def _check_kind(self, optimizer: Any) -> None:
+        """Refuse an optimiser of another kind."""
+        old = self._optimizer
+        same = type(optimizer) is type(old) and optimizer.kernel == old.kernel
+        if not same or getattr(optimizer, "decay_all", False) != getattr(old, "decay_all", False):
+            raise ConfigError("optimizer", f"must stay the same kind as `{old!r}`", f"`{brief(optimizer)}`")
+
     @property
     def optimizer(self) -> Optimizer:
         """The optimiser; one of the same kind with other settings may be assigned, and moments are kept."""
@@ -74,10 +81,7 @@ class Stepping(Snapshots):
 
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
-        old = self._optimizer
-        same = type(optimizer) is type(old) and optimizer.kernel == old.kernel
-        if not same or getattr(optimizer, "decay_all", False) != getattr(old, "decay_all", False):
-            raise ConfigError("optimizer", f"must stay the same kind as `{old!r}`", f"`{brief(optimizer)}`")
+        self._check_kind(optimizer)
         with self._lock:
             self._optimizer = optimizer
             self._update = replace(self._update, settings=optimizer.numbers())
@@ -191,15 +195,18 @@ class Stepping(Snapshots):
 
     def _bound(self, x: Any, t: Any, top: int, chosen: Any = None) -> BatchPlan:
         """The plan of batches, reading these arrays, or their chosen rows."""
-        plan, rows = self._batch_plan, min(self.batch_size, len(x if chosen is None else chosen))
+        before, rows = self._batch_plan, min(self.batch_size, len(x if chosen is None else chosen))
         counts = counts_for(self.net.graph, x)
-        if plan is None or plan.batch < rows or plan.counts != counts:
-            epoch = plan.place[0] + 1 if plan else 0
+        if before is None or before.batch < rows:
             plan = self._new_plan(rows, counts)
-            plan.head.data.epoch = epoch
+            plan.head.data.epoch = before.place[0] + 1 if before else 0
+        elif before.counts != counts:  # perhaps the same rows, which were in full, or of a copy that has not run yet
+            plan = self._new_plan(before.batch, counts)
+            plan.go_on(before.position())
+        else:
+            plan = before
         if self._pace.sizes[-1] > 1:
             team.check_fork()  # before a step, not at the first that more threads take
-        plan.head.data.batch = rows
         plan.bind(x, t, top, shuffled=True, chosen=chosen)
         return plan
 

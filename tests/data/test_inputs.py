@@ -241,6 +241,11 @@ def all_parts():
     return [Numbers(None, "quantile", "mean"), *numbers, Category("job", "one_hot", 2), Category("town", "embedding")]
 
 
+def bits(rows):
+    """Rows whose job is a code, bit for bit."""
+    return rows.counts, rows.dtype, rows.narrow.tobytes()
+
+
 def test_what_was_learned_goes_through_json_bit_for_bit():
     frame, other = mixed(211, np.random.default_rng(1)), mixed(50, np.random.default_rng(2))
     inputs = fitted(frame, *all_parts())
@@ -250,7 +255,7 @@ def test_what_was_learned_goes_through_json_bit_for_bit():
     assert names(again) == names(inputs)
     assert again.embeddings() == inputs.embeddings()
     for dtype in (np.float32, np.float64):
-        assert again.matrix(other, dtype).tobytes() == inputs.matrix(other, dtype).tobytes()
+        assert bits(again.matrix(other, dtype)) == bits(inputs.matrix(other, dtype))
 
 
 def test_a_table_with_other_columns_between_and_another_order_gives_the_same():
@@ -258,7 +263,7 @@ def test_a_table_with_other_columns_between_and_another_order_gives_the_same():
     inputs = fitted(frame, *all_parts())
     turned = Frame(frame.matrix, dict(reversed(frame.columns.items())), "other.csv")
     turned.columns["more"] = Column("more", np.zeros(50))
-    assert inputs.matrix(turned).tobytes() == inputs.matrix(frame).tobytes()
+    assert bits(inputs.matrix(turned)) == bits(inputs.matrix(frame))
 
 
 def test_rows_of_a_frame_are_independent():
@@ -266,7 +271,7 @@ def test_rows_of_a_frame_are_independent():
     inputs = fitted(frame, *all_parts())
     whole = inputs.matrix(frame)
     rows = np.array([3, 210, 0, 3])
-    assert inputs.matrix(frame.take(rows)).tobytes() == whole[rows].tobytes()
+    assert bits(inputs.matrix(frame.take(rows))) == bits(whole[rows])
 
 
 def test_tables_that_do_not_fit_are_refused_by_name():

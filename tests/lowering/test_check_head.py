@@ -155,4 +155,19 @@ def test_every_part_of_an_epoch_passes(words, weighted):
     weights = np.arange(45) % 3 if weighted else None
     trainer.fit(X, Y, epochs=3, sample_weight=weights)
     trainer.run(X, Y, steps=9, sample_weight=weights)
+    trainer.run(X[:5], Y[:5], steps=3)  # fewer rows than a batch has
     assert np.isfinite(net.evaluate(X, Y, "mse"))
+
+
+@pytest.mark.parametrize("field", ["chosen", "order"])
+def test_the_rows_of_a_member_of_a_pack_are_those_that_were_chosen(field):
+    net = fb.Network(LAYERS, inputs=6, seed=0)
+    chosen = [np.arange(9), np.repeat(np.arange(40), 2)]
+    pack = fb.Pack(net, n=2, loss="mse", batch_size=20, rows=chosen, threads=2)
+    pack.run(X, Y, steps=9)
+    pack.fit(X, Y, epochs=2, validation_rows=chosen[::-1], patience=1)
+    plan = pack._members[1]._evaluation
+    moved(plan.head.data, field)
+    what = {"chosen": "the chosen rows", "order": "the order of the rows"}[field]
+    with pytest.raises(PlanError, match=rf"^the address of {what} in the head of `evaluate, batch 9` must be "):
+        plan.steps(1, 1, 1)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.numerics import likely
 
 X = np.random.default_rng(0).standard_normal((7, 4))
 LABELS = np.array([0, 2, 1, 1, 0, 2, 2])
@@ -107,3 +108,15 @@ def test_where_outputs_are_no_probabilities_one_sentence_says_so(case):
     with pytest.raises(fb.ConfigError) as info:
         make().probabilities(X, **words)
     assert str(info.value) == message
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_nothing_that_depends_on_the_machine_makes_them(loss, outputs, monkeypatch):
+    net = net_of(outputs=outputs)
+    z = net.predict(X)
+    for name in ("exp", "exp2", "log", "log1p", "logaddexp", "sum"):
+        monkeypatch.setattr(np, name, None)
+    softmax, sigmoid = likely.softmax(z), likely.sigmoid(z)
+    expected = softmax if loss == "cross_entropy" and outputs > 1 else sigmoid
+    assert net.probabilities(X, loss=loss)[:, -outputs:].tolist() == expected.tolist()

@@ -19,6 +19,8 @@ def spread(low, high, count=2000):
 NEAR_1 = np.concatenate([1 + 10.0 ** spread(-15, -1), 1 - 10.0 ** spread(-15, -1)])
 POSITIVE = np.concatenate([spread(0, 1), spread(0.5, 2), NEAR_1, 10.0 ** spread(-300, 300), [5e-324, 1e-310, 1.7e308]])
 MULTIPRECISION = {
+    "exp": (lambda mp, x: mp.exp(x), np.concatenate([spread(-1, 1), spread(-708, 709), np.arange(-9.0, 9)])),
+    "log1p": (lambda mp, x: mp.log1p(x), np.concatenate([spread(0, 3), 10.0 ** spread(-300, 300), [0.0, 0.4]])),
     "exp2": (lambda mp, x: mp.mpf(2) ** x, np.concatenate([spread(-1, 1), spread(-1020, 1020), np.arange(-9.0, 9)])),
     "log": (lambda mp, x: mp.log(x), POSITIVE),
     "log2": (lambda mp, x: mp.log(x) / mp.log(2), POSITIVE),
@@ -102,6 +104,8 @@ def test_whole_powers_are_as_many_products():
 
 def test_what_is_too_large_or_too_small_is_infinite_or_zero():
     assert exact.exp2([1024.0, 1e300, -1080.0, -1e300]).tolist() == [math.inf, math.inf, 0.0, 0.0]
+    assert exact.exp([710.0, 1e300, -746.0, -1e300, -np.inf]).tolist() == [math.inf, math.inf, 0.0, 0.0, 0.0]
+    assert math.isnan(exact.exp(math.nan))
     assert exact.power([1e300, 1e-300, 2.0], [2.0, 2.0, 1e9]).tolist() == [math.inf, 0.0, math.inf]
     assert exact.power([1e300, 1e-300, 1.0], [2.5, 2.5, 1e300]).tolist() == [math.inf, 0.0, 1.0]
 
@@ -110,7 +114,7 @@ def test_zero_to_a_power_is_zero():
     assert exact.power(0.0, [0.5, 1.0, 2.0]).tolist() == [0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("name", ["exp2", "log", "log2", "cos_turns", "sin_turns"])
+@pytest.mark.parametrize("name", ["exp", "exp2", "log", "log1p", "log2", "cos_turns", "sin_turns"])
 def test_an_element_does_not_depend_on_its_neighbours(name):
     f, x = getattr(exact, name), spread(0, 2)
     whole = f(x)
@@ -126,6 +130,14 @@ def test_a_power_does_not_depend_on_its_neighbours():
 
 
 GOLDEN = {
+    "exp": (
+        [0.1, -3.7, 100.25, -708.5],
+        "0x1.1aec7b35a00d4p+0 0x1.9511fc6871044p-6 0x1.8c39b9134bac4p+144 0x0.e6cf6d08897acp-1022",
+    ),
+    "log1p": (
+        [0.1, 1e-9, 0.7, 3e5],
+        "0x1.8663f793c46c7p-4 0x1.12e0be801f1d9p-30 0x1.0fae81914a991p-1 0x1.9391be9d15c09p+3",
+    ),
     "exp2": (
         [0.1, -3.7, 100.25, -1022.5],
         "0x1.125fbee250664p+0 0x1.3b2c47bff8328p-4 0x1.306fe0a31b715p+100 0x0.b504f333f9de6p-1022",

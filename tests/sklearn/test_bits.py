@@ -1,6 +1,7 @@
 """An estimator adds no arithmetic: what it learns is what a trainer learns, to the bit."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ pytest.importorskip("sklearn")
 
 import fastbp as fb
 from fastbp.data.frame import Frame
+from fastbp.numerics.exact import exp
 from fastbp.sklearn import MLPClassifier, MLPRegressor
 
 RNG = np.random.default_rng(5)
@@ -64,6 +66,45 @@ def test_parts_and_warm_starts_go_on_as_a_trainer_does():
         parts.partial_fit(X, Y, classes=[0, 1, 2])
     assert parts.loss_curve_ == warm.loss_curve_
     assert parts.coefs_[1].tobytes() == warm.coefs_[1].tobytes()
+
+
+def test_training_goes_on_at_another_rate():
+    _, trainer = trainer_of(3, "cross_entropy")
+    rows = standardised(X).astype(np.float32)
+    losses = trainer.fit(rows, Y, epochs=6).loss
+    trainer.optimizer = replace(trainer.optimizer, lr=1e-3)
+    losses += trainer.fit(rows, Y, epochs=6).loss
+    warm = MLPClassifier(**KW, warm_start=True).fit(X, Y).set_params(learning_rate=1e-3).fit(X, Y)
+    assert warm.loss_curve_ == losses
+    parts = MLPClassifier(**KW)
+    for epoch in range(12):
+        parts.set_params(learning_rate=KW["learning_rate"] if epoch < 6 else 1e-3)
+        parts.partial_fit(X, Y, classes=[0, 1, 2])
+    assert parts.loss_curve_ == losses
+
+
+CHANGED = {
+    "hidden": ((4,), "`hidden` must stay `(8,)` where training goes on, got `(4,)`"),
+    "batch_size": (7, "`batch_size` must stay `16` where training goes on, got `7`"),
+    "scale": ("robust", "`scale` must stay `'standard'` where training goes on, got `'robust'`"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_a_network_is_made_of_stays_where_training_goes_on(name):
+    value, message = CHANGED[name]
+    found = MLPClassifier(**KW, warm_start=True).fit(X, Y).set_params(**{name: value})
+    for again in (lambda: found.fit(X, Y), lambda: found.partial_fit(X, Y)):
+        with pytest.raises(fb.ConfigError) as info:
+            again()
+        assert str(info.value) == f"{message}\nhint: `sklearn.clone` of it starts anew"
+    assert len(found.set_params(warm_start=False).fit(X, Y).loss_curve_) == 6
+
+
+def test_the_kind_of_optimizer_stays_where_training_goes_on():
+    found = MLPClassifier(**KW, warm_start=True).fit(X, Y).set_params(optimizer="adam")
+    with pytest.raises(fb.ConfigError, match="`optimizer` must stay the same kind as `SGD"):
+        found.fit(X, Y)
 
 
 def test_a_copy_from_a_pickle_goes_on_with_the_same_bits():
@@ -161,3 +202,15 @@ def test_some_rows_are_held_out_where_none_are_given():
     assert found.t_ == 6 * 67
     assert len(found.validation_scores_) == 6
     assert MLPRegressor(**KW).fit(X, T).validation_scores_ is None
+
+
+def test_probabilities_are_those_of_the_network_and_nothing_of_the_machine_makes_them(monkeypatch):
+    one = MLPClassifier(**KW, dtype="float64").fit(X, Y)
+    labels = MLPClassifier(**KW, dtype="float64").fit(X, T.mean(axis=0) < T)
+    rows = {found: found.recipe_.inputs.matrix(Frame(X), np.float64) for found in (one, labels)}
+    for name in ("exp", "log", "log1p", "logaddexp"):
+        monkeypatch.setattr(np, name, None)
+    for found, x in rows.items():
+        p = found.predict_proba(X)
+        assert p.tobytes() == found.network_.probabilities(x).tobytes()
+        assert exp(found.predict_log_proba(X)) == pytest.approx(p, abs=1e-14)

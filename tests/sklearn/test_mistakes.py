@@ -65,6 +65,8 @@ SETTINGS = [
     ),
     ({"scale": "minmax"}, "`scale` must be one of `auto`, `standard`, `robust`, `quantile`, `none`, got `minmax`"),
     ({"missing": "zero"}, "`missing` must be one of `mean`, `median`, `refuse`, got `zero`"),
+    ({"encode": "ordinal"}, "`encode` must be one of `auto`, `one_hot`, `embedding`, got `ordinal`"),
+    ({"min_frequency": 0}, "`min_frequency` must be at least 1, got `0`"),
     ({"random_state": "a"}, "'a' cannot be used to seed a numpy.random.RandomState instance"),
     ({"random_state": -1}, "`random_state` must be at least 0, got `-1`"),
     ({"n_threads": 0}, "`n_threads` must be between 1 and 256, got `0`"),
@@ -197,6 +199,8 @@ def misspelt(table):
     return table.assign(a=cells)
 
 
+HINT = "\nhint: a missing number is None or NaN, and `categorical_features` says which columns are categories"
+
 COLUMNS = [
     (
         lambda c, t: c.fit(misspelt(t), Y),
@@ -206,7 +210,7 @@ COLUMNS = [
         lambda c, t: c.fit(t, Y).predict(misspelt(t)),
         "X: row 3: column `a` must be all numbers or all texts, got `1,2x` beside numbers",
     ),
-    (lambda c, t: c.fit(t, Y).predict(t.assign(a="x")), "X: row 0: column `a` must be a number, got `x`"),
+    (lambda c, t: c.fit(t, Y).predict(t.assign(a="x")), "X: row 0: column `a` must be a number, got `x`" + HINT),
     (
         lambda c, t: c.fit(t.assign(a=[[1]] * 40), Y),
         "X: row 0: column `a` must have numbers, texts or dates, got `[1]`",
@@ -214,7 +218,7 @@ COLUMNS = [
     (lambda c, t: c.fit(t.assign(a=np.inf), Y), "X: row 0: column `a` must be finite, got `inf`"),
     (
         lambda c, t: c.set_params(categorical_features=None).fit(t, Y),
-        "X: row 0: column `city` must be a number, got `Rome`",
+        "X: row 0: column `city` must be a number, got `Rome`" + HINT,
     ),
     (
         lambda c, t: c.set_params(categorical_features=["town"]).fit(t, Y),

@@ -70,6 +70,63 @@ def test_a_categorical_type_makes_categories_of_numbers():
     assert MLPRegressor(**KW).fit(plain, zone == 2).coefs_[0].shape[0] == 2
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_categories_become_rows_of_learned_tables_where_that_is_asked_for(residual, tmp_path):
+    town = np.array([f"t{i % 12}" for i in range(N)])
+    table = polars_table({**COLUMNS, "town": town})
+    paid = PAID + (town == "t5")
+    said = {**KW, "hidden": (16, 16), "epochs": 120, "residual": residual}
+    found = MLPRegressor(**said, encode="embedding").fit(table, paid)
+    tables = {name: shape for name, shape in shapes_of(found).items() if "column" in name}
+    assert sorted(tables.values()) == [(3, 2), (4, 2), (13, 7)]
+    assert found.coefs_[0].shape[0] == 2 + 1 + 2 + 7
+    assert found.score(table, paid) > 0.95
+    some = MLPRegressor(**said, encode="auto").fit(table, paid)
+    assert [shape for name, shape in shapes_of(some).items() if "column" in name] == [(13, 7)]
+    some.save(tmp_path / "some.safetensors")
+    loaded = fb.load(tmp_path / "some.safetensors").predict(table)["target"]
+    assert np.array_equal(loaded, some.predict(table).astype(np.float32))
+
+
+def shapes_of(found):
+    return {name: array.shape for name, array in found.network_.parameters.items()}
+
+
+def test_learned_tables_are_those_of_a_configuration():
+    table = polars_table(COLUMNS)
+    found = MLPRegressor(**KW, encode="embedding").fit(table, PAID)
+    net = fb.Network(
+        [fb.Embedding({0: (4, 2), 2: (3, 2)}, fb.Init("normal", 0.03)), fb.Linear(16), fb.ReLU(), fb.Linear(1)],
+        inputs=3,
+        seed=0,
+    )
+    X, y = found.recipe_.inputs.matrix(frame_of(table, Reading())), ((PAID - PAID.mean()) / PAID.std())[:, None]
+    losses = fb.Trainer(net, "mse", fb.AdamW(lr=1e-2)).fit(X, y.astype(np.float32), epochs=60).loss
+    assert found.loss_curve_ == losses
+
+
+def test_rare_values_are_one_category_to_which_new_ones_go():
+    city = np.where(np.arange(N) % 40 == 0, [f"c{i}" for i in range(N)], CITY)
+    table = polars_table({"city": city, "age": AGE})
+    found = MLPRegressor(**KW, min_frequency=5).fit(table, PAID)
+    assert found.coefs_[0].shape[0] == 4 + 1
+    new = polars_table({"city": ["Turin"], "age": [40.0]})
+    with pytest.warns(DataWarning, match="column `city` has values that training did not see in 1 of 1 rows"):
+        guess = found.predict(new)
+    assert guess == found.predict(new.with_columns(city=pl.lit("c40")))
+
+
+def test_many_columns_of_categories_are_said():
+    table = polars_table({"name": [f"n{i}" for i in range(N)], "age": AGE})
+    with pytest.warns(DataWarning) as said:
+        MLPRegressor(**{**KW, "epochs": 1}).fit(table, PAID)
+    assert [str(one.message) for one in said] == [
+        "X: categories make 120 one-hot columns for 120 training rows: `name` 120\n"
+        'hint: `encode="embedding"`, or `"auto"`, learns a table for each instead, and `min_frequency` joins rare ones'
+    ]
+    MLPRegressor(**{**KW, "epochs": 1}, encode="auto").fit(table, PAID)
+
+
 def test_missing_values_are_filled_in_columns_and_matrices():
     X = np.column_stack([AGE, PAID])
     gone = X.copy()

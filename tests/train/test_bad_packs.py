@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fastbp as fb
@@ -128,3 +129,21 @@ def test_rows_are_checked_for_the_codes_of_every_member(use: str) -> None:
     message = "`X` must hold whole codes between 0 and 2 in column 0, got `5.0` at `[7, 0]`"
     with pytest.raises(fb.DataError, match=f"^{re.escape(message)}$"):
         pack.run(X, y, steps=1) if use == "run" else pack.predict(X)
+
+
+def test_optimizers_of_which_one_is_of_another_kind_change_none() -> None:
+    pack = fb.Pack([plain(), plain()])
+    before = pack.optimizers
+    with pytest.raises(fb.ConfigError):
+        pack.optimizers = [fb.Adam(lr=0.1), fb.SGD(lr=0.1)]
+    assert pack.optimizers == before
+
+
+def test_rows_that_the_user_changes_later_are_those_that_were_given() -> None:
+    X, y = data()
+    rows = np.arange(9, dtype=np.uint32)
+    packs = [fb.Pack([plain(seed=3)], rows=[given]) for given in (rows, rows.copy())]
+    rows[:] = ROWS + 1
+    for pack in packs:
+        pack.run(X, y, steps=3)
+    assert digest(packs[0].members[0]) == digest(packs[1].members[0])

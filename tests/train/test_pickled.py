@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.spec.coded import Coded
 from fastbp.train.calls import Pace
 
 X = np.random.default_rng(0).standard_normal((70, 6)).astype("f4")
@@ -331,3 +332,34 @@ def test_joblib_writes_networks_trainers_and_histories(dtype, tmp_path):
     assert np.array_equal(same.predict(X), net.predict(X))
     assert run(again) == run(trainer)
     assert bits(again) == bits(trainer)
+
+
+def coded():
+    random = np.random.default_rng(3)
+    x = np.hstack([random.normal(size=(70, 2)), random.integers(0, 5, (70, 1))]).astype(np.float32)
+    return Coded(x, (0, 0, 4))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_epoch_over_rows_with_codes_is_gone_on_with(way):
+    rows = coded()
+    trainer = trainer_of({"accumulate": 2})
+    trainer.run(rows, Y, 7)
+    assert trainer._batch_plan.place == (2, 32)
+    again = WAYS[way](trainer)
+    assert again.run(rows, Y, 5).loss == trainer.run(rows, Y, 5).loss
+    assert bits(again) == bits(trainer)
+
+
+def test_rows_with_codes_go_on_in_the_epoch_of_the_same_rows_in_full():
+    rows = coded()
+    trainers = [trainer_of({}) for _ in range(2)]
+    trainers[0].run(np.asarray(rows), Y, 7)
+    trainers[1].run(rows, Y, 3)
+    trainers[1].run(np.asarray(rows), Y, 1)
+    trainers[1].run(rows, Y, 3)
+    assert bits(trainers[0]) == bits(trainers[1])
+    for trainer, again in zip(trainers, (np.asarray(rows), rows), strict=True):
+        trainer.run(np.asarray(rows[:8]), Y[:8], 5)  # fewer than a batch has
+        trainer.run(again, Y, 5)
+    assert bits(trainers[0]) == bits(trainers[1])

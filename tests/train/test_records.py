@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import pytest
 
 import fastbp as fb
+from fastbp.autodiff import program
 from fastbp.autodiff.program import Program
 from fastbp.engine import compiler
 from fastbp.engine.plan import Plan
 from fastbp.kernels.flags import TAKES
 from fastbp.kernels.ops import Op
-from fastbp.kernels.records import Task, Tile, Trained, TrainedCodes, TrainedNorm, TrainedTable
+from fastbp.kernels.records import GateTask, Task, Tile, Trained, TrainedCodes, TrainedNorm, TrainedTable
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.train import self_test
 
@@ -53,8 +54,9 @@ def of_numbers(real: str) -> float:
 def found() -> list[Found]:
     """All that the cases of the self-test make, which call every kernel of layers, losses, optimisers and gates."""
     out: list[Found] = []
-    made: list[Any] = []  # plans and programs, whose records lie in their memory
-    finish, records = Plan.finish, Program._records
+    made: list[Any] = []  # plans and programs, whose records lie in their memory, and tasks of programs
+    finish, records, task_of = Plan.finish, Program._records, program.task_of
+    compiler._kernels()  # else `TAKES` has those alone of modules that somebody has imported
 
     def finished(self: Plan, *args: Any) -> None:
         finish(self, *args)
@@ -65,9 +67,15 @@ def found() -> list[Found]:
         made.append((self, self._ops.records))
         return found
 
+    def tasked(*args: Any) -> GateTask:
+        task = task_of(*args)
+        made.append((task, []))
+        return task
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Plan, "finish", finished)
         patch.setattr(Program, "_records", recorded)
+        patch.setattr(program, "task_of", tasked)
         for case, run in [*self_test.cases().items(), ("numbers", of_numbers)]:
             run(REAL)
             names = {address: one for (one, *_), address in compiler._LOADED.items() if one in TAKES}
@@ -75,6 +83,7 @@ def found() -> list[Found]:
                 assert [names[op.kernel] for op in ops] == [op.name for op in ops]
                 out += [Found(case, op.name, type(op)) for op in ops]
                 out += tasks_of(case, owner, names) if isinstance(owner, BatchPlan) else []
+                out += [Found(case, names[owner.kernel], type(owner))] if isinstance(owner, Task) else []
             made.clear()
     return out
 

@@ -13,6 +13,7 @@ import numpy as np
 from fastbp.engine.memory import view
 from fastbp.errors import PlanError
 from fastbp.kernels.optimizers import RULES
+from fastbp.spec.coded import Coded
 
 Found = tuple[str, float, float]  # what, what it must be, and what it is
 
@@ -96,11 +97,13 @@ def _memory(plan: Any) -> Iterator[Found]:
 
 def _arrays(plan: Any) -> Iterator[Found]:
     """Where the rows of the data set are, their targets and weights, and their order."""
-    x, y = plan._data
-    data = plan.head.data
-    yield "the rows", x.ctypes.data, plan.ops.records[0].a.start
+    x, y, chosen = plan._data
+    array, data = x.narrow if isinstance(x, Coded) else x, plan.head.data
+    yield "the rows", array.ctypes.data, plan.ops.records[0].a.start
     for op, part in zip(plan._loss_ops, y.parts or (y,), strict=True):
         yield "targets", part.array.ctypes.data, plan.ops.records[op].targets.start
     for what, array, at in (("weights", y.weights, data.weights), ("normalisers", y.normalisers, data.normalisers)):
         yield f"the {what} of rows", 0 if array is None else array.ctypes.data, at
-    yield "the order of the rows", plan._order.ctypes.data if data.shuffle else 0, data.order
+    first = 0 if chosen is None else chosen.ctypes.data
+    yield "the chosen rows", first, data.chosen
+    yield "the order of the rows", plan._order.ctypes.data if data.shuffle else first, data.order

@@ -27,13 +27,14 @@ from typing import Any
 import numpy as np
 
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief, not_one_of
+from fastbp.numerics.likely import softmax
 from fastbp.spec.catalogue import facts_of
 from fastbp.spec.elsewhere import hint_of_name
 from fastbp.spec.losses import Loss
 from fastbp.train.metrics.calibration import brier, calibration, calibration_error
 from fastbp.train.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, f1, precision, recall
 from fastbp.train.metrics.inputs import Array
-from fastbp.train.metrics.raw import label_columns, labels_of, numbers_of, read_outputs, softmax, two_columns
+from fastbp.train.metrics.raw import label_columns, labels_of, numbers_of, read_outputs, two_columns
 from fastbp.train.metrics.regression import explained_variance, mae, mape, median_error, mse, r2, rmse
 from fastbp.train.metrics.report import report
 from fastbp.train.metrics.scores import average_precision, log_loss, roc_auc, top_k

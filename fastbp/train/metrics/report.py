@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from fastbp.errors import ConfigError, DataError, brief, not_one_of
+from fastbp.numerics.likely import softmax
 from fastbp.spec.catalogue import facts_of
 from fastbp.spec.losses import Loss
 from fastbp.train.metrics.calibration import Calibration, brier, calibration
 from fastbp.train.metrics.classification import accuracy
 from fastbp.train.metrics.inputs import Array
-from fastbp.train.metrics.raw import label_columns, labels_of, numbers_of, read_outputs, softmax, two_columns
+from fastbp.train.metrics.raw import label_columns, labels_of, numbers_of, read_outputs, two_columns
 from fastbp.train.metrics.regression import mae, median_error, r2, rmse
 from fastbp.train.metrics.scores import average_precision, log_loss, roc_auc
 
