@@ -55,7 +55,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     categorical_features : "from_dtype", None, or list of str, int or bool
         Columns of a table that are categories: those whose type is a category, text or bool; none; or those listed.
     encode : {"one_hot", "embedding", "auto"}
-        What categories become: a column for each, or a row of a learned table; "auto": a table for more than 8.
+        What categories become: a column for each, or a row of a learned table; "auto": a table where many.
     min_frequency : int, >= 1
         Categories of fewer training rows than this are one, to which categories go that are new later.
     scale : {"standard", "robust", "quantile", "auto", "none"}

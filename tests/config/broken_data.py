@@ -259,7 +259,7 @@ CASES = {
     ),
     "column encode unknown": (
         data("path: a.csv\ncolumns:\n  a:\n    encode: embeding"),
-        "c.yaml:5: `data.columns.a.encode` must be one of `one_hot`, `embedding`, got `embeding`\n"
+        "c.yaml:5: `data.columns.a.encode` must be one of `auto`, `one_hot`, `embedding`, got `embeding`\n"
         "hint: did you mean `embedding`?",
     ),
     "column indicator a word": (
