@@ -13,14 +13,15 @@ from fastbp.engine.blocks import Block
 from fastbp.errors import ConfigError, DivergedError
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import RowPlan
-from fastbp.model.network import EVALUATION_ROWS, Network
+from fastbp.model.network import Network
 from fastbp.numerics.likely import sigmoid, softmax
 from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import Callback, running
 from fastbp.train.checkpoints import state_blocks
 from fastbp.train.history import History
 from fastbp.train.metrics.raw import two_columns
-from fastbp.train.pack_calls import Batches, Predictions, Training, Work
+from fastbp.train.pack_calls import Predictions, Training, Work
+from fastbp.train.seats import Seats, Validation
 from fastbp.train.trainer import Trainer
 
 Rows = NDArray[np.uint32]
@@ -42,7 +43,7 @@ class Member:
         self.trainer, self.rows = trainer, rows
         self.history = History()
         self.diverged = False  # whether it did not stay finite in the last call
-        self._evaluation: BatchPlan | None = None
+        self.seats = Seats(trainer._loss)  # of its own, until a pack gives it those of all members
         self._prediction: RowPlan | None = None
 
     @property
@@ -124,17 +125,13 @@ class Member:
 
     def _validated(self, data: Checked, chosen: Rows | None) -> Work:
         """Append the loss on validation rows to the history."""
-        net, rows = self.trainer.evaluated, min(EVALUATION_ROWS, len(data[0] if chosen is None else chosen))
-        plan = self._evaluation
-        if plan is None or plan.batch < rows:
-            blocks, loss = (net.parameters.block, net.states.block), self.trainer._loss
-            plan = BatchPlan(net.graph, *blocks, 1, batch=rows, loss=loss, update=None, training=False)
-            self._evaluation = plan
-        plan.bind(*data, chosen=chosen)
+        call = Validation(self.trainer.evaluated, self.seats, data, chosen)
         ended: list[float] = []
         while not ended:
-            yield Batches(net, plan, BatchPlan.CALL, 1)
-            ended = plan.ended()
+            call.steps = BatchPlan.CALL
+            yield call
+            ended = call.plan.ended()
+        self.seats.give(call.plan)
         self.history.val_loss.append(ended[0])
 
     def predict(self, x: Any, y: Any) -> Work:

@@ -120,6 +120,8 @@ class Pack:
 
     def _set_up(self, members: list[Member], threads: int | None) -> None:
         self._members = members
+        for member in members:
+            member.seats = members[0].seats
         self._turns, self._threads = Turns(team.chosen(threads)), threads
         self._lock = forks.lock("this pack", writes=True)
 

@@ -23,6 +23,7 @@ from fastbp.train.calls import CALL_SECONDS, GROWTH
 from fastbp.train.trainer import Trainer
 
 SLICE_SECONDS = 0.001  # of a call, at least, if a member has so much to do: caches are warm after a tenth of it
+REGION_CALLS = 128  # at most, or as many as threads: what Python does for so many takes far longer than a launch
 FIRST_UNIT = 1e-9  # seconds of a multiplication before any has been measured: ten times what it takes
 OP_WORK, NUMBER_WORK = 2000, 8  # multiplications that take as long as the call of an op, and as a parameter's update
 
@@ -52,36 +53,24 @@ class Call:
         return None
 
 
-class Batches(Call):
-    """Batches of a plan that computes a loss."""
-
-    def __init__(self, net: Network, plan: BatchPlan, steps: int, epochs: int, cost: float = 0.0) -> None:
-        super().__init__(net, plan, min(steps, plan.CALL), cost or plan.work + OP_WORK * plan.head.op_count)
-        self.epochs = min(epochs, plan.CALL)
-
-    def open(self) -> None:
-        self.plan.prepare(self.steps, self.epochs)
-
-    def error(self) -> DivergedError | None:
-        found: DivergedError | None = self.plan.error()
-        return found
-
-
-class Training(Batches):
+class Training(Call):
     """Steps of a trainer."""
 
     def __init__(self, trainer: Trainer, plan: BatchPlan, steps: int, epochs: int) -> None:
-        head = plan.head
-        numbers = NUMBER_WORK * head.update.count
-        super().__init__(trainer.net, plan, steps, epochs, 3 * plan.work + OP_WORK * head.op_count + numbers)
-        self.trainer = trainer
+        cost = 3 * plan.work + OP_WORK * plan.head.op_count + NUMBER_WORK * plan.head.update.count
+        super().__init__(trainer.net, plan, min(steps, plan.CALL), cost)
+        self.trainer, self.epochs = trainer, min(epochs, plan.CALL)
 
     def open(self) -> None:
-        super().open()
+        self.plan.prepare(self.steps, self.epochs)
         self.trainer._open(self.plan, self.steps)
 
     def close(self) -> None:
         self.trainer._close(self.plan)
+
+    def error(self) -> DivergedError | None:
+        found: DivergedError | None = self.plan.error()
+        return found
 
 
 class Predictions(Call):
@@ -113,7 +102,7 @@ class Turns:
 
     def take(self, waiting: deque[tuple[Work, Call]]) -> list[tuple[Work, Call]]:
         """The next ones, with as many steps as are to be done."""
-        count = len(waiting)
+        count = min(len(waiting), max(REGION_CALLS, self.threads))
         if count > self.threads:
             count -= count % self.threads  # so that none runs while the others have nothing to do
         region = self.threads * CALL_SECONDS / self.unit

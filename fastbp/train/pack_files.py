@@ -21,7 +21,7 @@ from fastbp.model.network import Network
 from fastbp.model.sealed import sealed, unsealed
 from fastbp.spec.catalogue import LOSSES
 from fastbp.spec.custom import CustomLoss
-from fastbp.spec.graph import from_data, to_data
+from fastbp.spec.graph import Graph, from_data, to_data
 from fastbp.spec.joint_loss import JointLoss
 from fastbp.train.catalogue import OPTIMIZERS
 from fastbp.train.members import Member
@@ -140,13 +140,16 @@ def load(path: Path, callers: int = 0) -> Pack:
         for name, array in arrays.items():
             member, _, own = name.partition("/")
             owned[int(member)][own] = array
-        return pack_of([_parts(words["dtype"], shared, *one) for one in zip(members, owned, strict=True)])
+        graphs = {i: from_data(shared[i]) for i in {one["layers"] for one in members}}
+        return pack_of([_parts(words["dtype"], graphs, shared, *one) for one in zip(members, owned, strict=True)])
     except (KeyError, TypeError, ValueError, IndexError, RecursionError, MemoryError, FastbpError) as error:
         raise CheckpointError(f"`{path}` has a pack unknown to this version ({error})") from None
 
 
-def _parts(dtype: str, shared: list[Any], member: dict[str, Any], arrays: dict[str, Any]) -> Parts:
-    net = Network._from_graph(from_data(shared[member["layers"]]), member["net seed"], dtype)
+def _parts(
+    dtype: str, graphs: dict[int, Graph], shared: list[Any], member: dict[str, Any], arrays: dict[str, Any]
+) -> Parts:
+    net = Network._from_graph(graphs[member["layers"]], member["net seed"], dtype)
     net.about = member["about"]
     settings = {name: _made(name, value) for name, value in shared[member["settings"]].items()}
     rows, place = arrays.pop("rows", None), member["place"]

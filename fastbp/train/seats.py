@@ -1,0 +1,83 @@
+"""Plans for the loss on held-out rows, which the members of a pack take in turn.
+
+What a small network computes for 512 rows is many times its parameters. So a plan belongs to no member: it has
+parameters of its own, into which those of the member are copied whose turn it is. There are as many plans as calls in a
+region, and more only where a member's rows take longer than a call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastbp.engine.blocks import Block
+from fastbp.errors import DivergedError
+from fastbp.lowering.batch_plan import BatchPlan
+from fastbp.lowering.plans import work_of
+from fastbp.model.network import EVALUATION_ROWS, Network
+from fastbp.spec.losses import Loss
+from fastbp.train.pack_calls import OP_WORK, Call
+
+
+def blocks_of(net: Network) -> tuple[Block, Block]:
+    """Parameters and running statistics."""
+    return net.parameters.block, net.states.block
+
+
+class Seats:
+    """The plans of a pack that nobody has, by the graph that they are for.
+
+    Parameters
+    ----------
+    loss : Loss
+        That of all members.
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+        self.free: dict[
+            int, list[BatchPlan]
+        ] = {}  # members keep their graphs, so none has the number of an earlier one
+
+    def take(self, net: Network) -> BatchPlan:
+        """A plan for a network like this one."""
+        free = self.free.setdefault(id(net.graph), [])
+        if free:
+            return free.pop()
+        parameters, states = (Block(block.slots, block.dtype) for block in blocks_of(net))
+        words: Any = {"batch": EVALUATION_ROWS, "loss": self.loss, "update": None, "training": False}
+        return BatchPlan(net.graph, parameters, states, 1, **words)
+
+    def give(self, plan: BatchPlan) -> None:
+        """Leave a plan to others."""
+        self.free[id(plan.graph)].append(plan)
+
+
+class Validation(Call):
+    """The loss of a network on held-out rows: its plan has one only where the call has been run.
+
+    Parameters
+    ----------
+    bound : tuple
+        Rows, targets, bits of the largest magnitude.
+    chosen : array of uint32, optional
+        Those of the rows that it is about.
+    """
+
+    plan: Any
+
+    def __init__(self, net: Network, seats: Seats, bound: Any, chosen: Any) -> None:
+        rows = min(EVALUATION_ROWS, len(bound[0] if chosen is None else chosen))
+        super().__init__(net, None, BatchPlan.CALL, work_of(net.graph, rows) + OP_WORK * len(net.graph.nodes))
+        self.seats, self.bound, self.chosen = seats, bound, chosen
+
+    def open(self) -> None:
+        if self.plan is None:
+            self.plan = self.seats.take(self.net)
+            self.plan.bind(*self.bound, chosen=self.chosen)
+        for own, block in zip(self.plan.blocks, blocks_of(self.net), strict=True):
+            own.copy_from(block)
+        self.plan.prepare(self.steps, 1)
+
+    def error(self) -> DivergedError | None:
+        found: DivergedError | None = self.plan.error()
+        return found
