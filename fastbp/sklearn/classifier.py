@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from fastbp.data.outputs import Outputs
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief, visible
 from fastbp.numerics.likely import log_sigmoid, log_softmax, sigmoid, softmax
 from fastbp.sklearn.perceptron import Array, Perceptron, Rows
+from fastbp.sklearn.settings import hint_of
 from fastbp.sklearn.tables import column_named
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.checks import from_zero
+from fastbp.spec.elsewhere import known_words
 from fastbp.spec.losses import Loss
 
 
@@ -110,6 +113,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
 
     metric = "accuracy"
 
+    @partial(known_words, hints=hint_of)
     def __init__(
         self,
         hidden: Any = (128,),

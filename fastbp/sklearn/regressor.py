@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from fastbp.data.frame import Frame
 from fastbp.data.outputs import Outputs
 from fastbp.errors import ConfigError, DataError
 from fastbp.sklearn.perceptron import Array, Perceptron
+from fastbp.sklearn.settings import hint_of
 from fastbp.sklearn.tables import column_named
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.checks import flag
+from fastbp.spec.elsewhere import known_words
 from fastbp.spec.losses import Loss
 
 
@@ -111,6 +114,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     metric = "r2"
     out_activation_ = "identity"
 
+    @partial(known_words, hints=hint_of)
     def __init__(
         self,
         hidden: Any = (128,),

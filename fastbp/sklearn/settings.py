@@ -22,6 +22,23 @@ from fastbp.train.optimizers import Optimizer
 from fastbp.train.schedules import Schedule
 from fastbp.train.trainer import Trainer
 
+WORDS = {
+    "hidden_layer_sizes": "`hidden=`",
+    "solver": "`optimizer=`",
+    "alpha": "`weight_decay=`",
+    "learning_rate_init": "`learning_rate=`",
+    "lr": "`learning_rate=`",
+    "max_iter": "`epochs=`",
+    "n_iter_no_change": "`patience=`",
+    "n_jobs": "`n_threads=`",
+    "momentum": "`optimizer=fb.SGD(momentum=0.9)`",
+    "nesterovs_momentum": "`optimizer=fb.SGD(momentum=0.9, nesterov=True)`",
+    "beta_1": "`optimizer=fb.AdamW(betas=(0.9, 0.999))`",
+    "beta_2": "`optimizer=fb.AdamW(betas=(0.9, 0.999))`",
+    "epsilon": "`optimizer=fb.AdamW(eps=1e-8)`",
+    "tol": "`callbacks=[fb.EarlyStopping(min_delta=1e-4)]`",
+}  # of scikit-learn's estimators of the same names, and what is written here
+
 MANY = 10_000  # rows above which `early_stopping="auto"` stops early
 
 
@@ -109,6 +126,11 @@ def _early(given: Any) -> bool | None:
     if not isinstance(given, bool | np.bool_):
         raise ConfigTypeError("early_stopping", 'must be True, False or "auto"', f"`{brief(given)}`")
     return bool(given)
+
+
+def hint_of(word: str) -> str | None:
+    """What an argument of scikit-learn's estimator is called here, as a hint."""
+    return f"here this is {WORDS[word]}" if word in WORDS else None
 
 
 def seed_of(random_state: Any) -> int:

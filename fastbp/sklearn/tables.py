@@ -102,8 +102,8 @@ def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
     inputs = _encodings(estimator, X, frame)
     with hinting():
         inputs.fit(frame)
-    one_hot = [part for part in inputs.parts if isinstance(part, Category) and part.encode == "one_hot"]
-    say_many(frame.origin, len(frame), {part.name: part.width for part in one_hot}, INSTEAD)
+    categories = [part for part in inputs.parts if isinstance(part, Category)]
+    say_many(frame.origin, len(frame), {part.name: part.width for part in categories}, INSTEAD)
     return inputs
 
 

@@ -10,6 +10,7 @@ from fastbp.spec import activations, class_losses, gates, layers, number_losses
 from fastbp.spec.activations import Activation, LogSoftmax, Softmax
 from fastbp.spec.checks import is_formula
 from fastbp.spec.custom import Custom, CustomLoss
+from fastbp.spec.elsewhere import hint_of_name
 from fastbp.spec.layers import Layer
 from fastbp.spec.losses import Loss
 from fastbp.spec.named import named
@@ -42,7 +43,8 @@ def activation_named(where: str, given: Any) -> Activation:
     if isinstance(given, str) and given not in ACTIVATIONS and is_formula(given):
         return Custom(given)
     if not isinstance(given, str) or given not in ACTIVATIONS:
-        raise not_one_of(where, given, ACTIVATIONS)
+        error = not_one_of(where, given, ACTIVATIONS)
+        raise error.at(hint=hint_of_name(given, ACTIVATIONS) or error.hint)
     made: Activation = ACTIVATIONS[given]()
     return made
 

@@ -11,6 +11,7 @@ from fastbp.errors import ConfigTypeError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Hints = Callable[[str], str | None]
 
 
 class Word(NamedTuple):
@@ -135,16 +136,16 @@ def hint_of_name(value: Any, names: Iterable[str]) -> str | None:
     return f"here this is `{ours}`" if ours is not None and ours in {*names} else None
 
 
-def refuse(where: str, words: Iterable[str], known: Iterable[str]) -> None:
+def refuse(where: str, words: Iterable[str], known: Iterable[str], hints: Hints = hint) -> None:
     """Raise for the first keyword that is not known."""
     names = [name for name in known if name != "self"]
     for word in words:
         if word not in names:
             listed = ", ".join(f"`{name}`" for name in names) or "none"
-            raise ConfigTypeError(f"the arguments of `{where}` must be of {listed}", got=f"`{word}`", hint=hint(word))
+            raise ConfigTypeError(f"the arguments of `{where}` must be of {listed}", got=f"`{word}`", hint=hints(word))
 
 
-def known_words(function: Callable[P, R]) -> Callable[P, R]:
+def known_words(function: Callable[P, R], hints: Hints = hint) -> Callable[P, R]:
     """A function that refuses keywords it does not have, with a hint if another library has them."""
     names = tuple(inspect.signature(function).parameters)
     where = function.__qualname__.removesuffix(".__init__")
@@ -152,7 +153,7 @@ def known_words(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def checked(*args: P.args, **words: P.kwargs) -> R:
         if not words.keys() <= {*names}:
-            refuse(where, words, names)
+            refuse(where, words, names, hints)
         return function(*args, **words)
 
     return checked

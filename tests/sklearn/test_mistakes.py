@@ -10,8 +10,11 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from sklearn.neural_network import MLPClassifier as MLPNeural
+
 import fastbp as fb
 from fastbp.sklearn import MLPClassifier, MLPRegressor
+from fastbp.sklearn.settings import WORDS
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = np.arange(40) % 3
@@ -98,6 +101,49 @@ def test_an_activation_that_is_unknown_comes_with_all_that_are():
     assert re.fullmatch(
         "`activation` must be one of `identity`, `relu`, .*, got `rleu`\nhint: did you mean `relu`\\?", message
     )
+
+
+def test_an_activation_of_scikit_learn_has_its_name_here_as_a_hint():
+    message = said(lambda: MLPClassifier(activation="logistic", **KW).fit(X, Y))
+    assert message.endswith(", got `logistic`\nhint: here this is `sigmoid`")
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("hidden_layer_sizes", "here this is `hidden=`"),
+        ("max_iter", "here this is `epochs=`"),
+        ("beta_1", "here this is `optimizer=fb.AdamW(betas=(0.9, 0.999))`"),
+        ("hiden", None),
+    ],
+)
+def test_an_argument_that_there_is_not_is_refused_with_what_it_is_called_here(word, hint):
+    for estimator in (MLPClassifier, MLPRegressor):
+        message = said(lambda made=estimator: made(**{word: 3}))
+        assert message.startswith(f"the arguments of `{estimator.__name__}` must be of `hidden`, ")
+        assert message.endswith(f", got `{word}`" + (f"\nhint: {hint}" if hint else ""))
+
+
+def test_what_is_written_instead_of_the_words_of_scikit_learn_is_an_argument():
+    names = MLPClassifier().get_params()
+    theirs = MLPNeural().get_params()
+    for word, ours in WORDS.items():
+        assert word not in names
+        assert word in theirs or word in ("n_jobs", "lr"), word
+        code = ours.strip("`")
+        settings = eval(f"dict({code}None)" if code.endswith("=") else f"dict({code})", {"fb": fb, "dict": dict})
+        assert settings.keys() <= names.keys(), word
+
+
+def test_a_subclass_has_arguments_of_its_own():
+    class Small(MLPClassifier):
+        def __init__(self, max_iter=2):
+            super().__init__(epochs=max_iter)
+            self.max_iter = max_iter
+
+    assert Small(max_iter=3).epochs == 3
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epochs'"):
+        Small(epochs=3)
 
 
 ROWS = [
