@@ -15,7 +15,8 @@ INITIALISERS = (
     "`uniform`, `truncated_normal`, `orthogonal`, `zeros`, `ones`, `constant`"
 )
 PUBLIC = {name: kind for name in fb.__all__ if isinstance(kind := getattr(fb, name), type)}
-NO_SETTINGS = ["Callback", "History", "Init", "Network"]  # or none that are not looked at elsewhere
+# Or none that are not looked at elsewhere: those of packs in train/test_bad_packs.py, of TensorBoard in its own file.
+NO_SETTINGS = ["Callback", "CrossValidation", "History", "Init", "Network", "Pack", "TensorBoard"]
 CLASSES = {name: kind for name, kind in PUBLIC.items() if not issubclass(kind, FastbpError) and name not in NO_SETTINGS}
 
 
