@@ -111,11 +111,12 @@ def _from_stdin(data: Any, reading: Reading, keep: bool) -> Frame:
 
 def _must_exist(path: str | Path) -> None:
     if not Path(path).is_file():  # reading a pipe would block, and a device has no end
-        must = "be a regular file" if Path(path).exists() else "be a file, but does not exist"
+        if Path(path).exists():
+            raise DataError(f"{path}: must be a regular file")
         beside = [p.name for p in Path(path).parent.iterdir()] if Path(path).parent.is_dir() else []
         close = difflib.get_close_matches(Path(path).name, beside, n=1, cutoff=0.8)
         hint = "download it first" if "://" in str(path) else f"did you mean `{visible(close[0])}`?" if close else None
-        raise DataError(f"{path}: must {must}", hint=hint)
+        raise DataError(f"{path}: must be a file, but does not exist", hint=hint)
 
 
 def _is_array(path: str | Path) -> bool:

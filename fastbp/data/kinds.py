@@ -158,7 +158,7 @@ def _id(name: str, there: Array, rows: int) -> str:
 
 def _unit(name: str, there: Array) -> str:
     """The unit with which numbers could be dates: days as 20240131, or seconds that a name calls a time."""
-    if (there != np.floor(there)).any() or len(np.unique(there)) < 3:
+    if not np.isfinite(there).all() or (there != np.floor(there)).any() or len(np.unique(there)) < 3:
         return ""
     low, high = float(there.min()), float(there.max())
     month, day = there // 100 % 100, there % 100

@@ -147,14 +147,19 @@ def rows_of(path):
     return bits(subject.parts), subject.recipe.to_data()
 
 
+def in_full(rows):
+    """Rows, of which some columns may be codes, as an array."""
+    return np.ascontiguousarray(rows)
+
+
 def bits(parts):
     for part in parts.values():
-        must(np.isfinite(part.X).all(), "rows that are not finite")
+        must(np.isfinite(in_full(part.X)).all(), "rows that are not finite")
         must(part.y.dtype.kind != "f" or np.isfinite(part.y).all(), "targets that are not finite")
         must(part.weight is None or ((part.weight >= 0) & np.isfinite(part.weight)).all(), "weights that are none")
         must(len(part.X) == len(part.y), "other targets than rows")
     return {
-        n: tuple(None if a is None else (a.dtype.str, a.shape, a.tobytes()) for a in (p.X, p.y, p.weight))
+        n: tuple(None if a is None else (a.dtype.str, a.shape, a.tobytes()) for a in (in_full(p.X), p.y, p.weight))
         for n, p in parts.items()
     }
 
@@ -187,7 +192,7 @@ def try_table(seed, number):
     frame = read_paths(data.path, data)
     stored = Recipe.from_data(json.loads(json.dumps(learned)))
     stored.check(prepared.recipe.inputs.width, prepared.recipe.outputs.width, {})
-    whole, kept = (recipe.inputs.matrix(frame, np.dtype(dtype)) for recipe in (prepared.recipe, stored))
+    whole, kept = (in_full(recipe.inputs.matrix(frame, np.dtype(dtype))) for recipe in (prepared.recipe, stored))
     must(np.isfinite(whole).all() and whole.tobytes() == kept.tobytes(), "the stored recipe gives other rows")
     if name in odd_tables.TEXTS:
         with open("written.csv", "w", newline="") as file:
