@@ -269,17 +269,25 @@ WRONG_VALIDATION = {
         "validation: `X` must be finite, got `nan` at `[1, 1]`",
     ),
     "text": ((X, list("abcabc")), DataTypeError, "validation: `y` must be real numbers, got dtype `<U1`"),
-    "rows-only": (X, ConfigTypeError, "`validation` must be (X, y) or (X, y, sample_weight), got `ndarray`"),
+    "rows-only": (
+        X,
+        ConfigTypeError,
+        "`validation` must be (X, y), (X, y, sample_weight) or a part of the rows such as 0.2, got `ndarray`",
+    ),
     "four": (
         (X, CLASSES, np.ones(6), 3),
         ConfigTypeError,
-        "`validation` must be (X, y) or (X, y, sample_weight), got `tuple` of 4",
+        "`validation` must be (X, y), (X, y, sample_weight) or a part of the rows such as 0.2, got `tuple` of 4",
     ),
-    "string": ("xy", ConfigTypeError, "`validation` must be (X, y) or (X, y, sample_weight), got `str`"),
+    "string": (
+        "xy",
+        ConfigTypeError,
+        "`validation` must be (X, y), (X, y, sample_weight) or a part of the rows such as 0.2, got `str`",
+    ),
     "dict": (
         {"X": X, "y": CLASSES},
         ConfigTypeError,
-        "`validation` must be (X, y) or (X, y, sample_weight), got `dict`",
+        "`validation` must be (X, y), (X, y, sample_weight) or a part of the rows such as 0.2, got `dict`",
     ),
 }
 

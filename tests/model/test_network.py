@@ -240,4 +240,4 @@ def test_evaluate_keeps_inside_its_tables_however_many_rows_there_are(monkeypatc
     net = fb.mlp([1, 1])
     X, y = data(net, batch_plan.BatchPlan.CALL + 100, "mse")
     assert_close(net.evaluate(X, y, loss="mse"), reference.mse(twin(net).forward(X), y)[0], "float32")
-    assert net._plans["evaluate", fb.MSE()].head.step.rate_at <= batch_plan.BatchPlan.CALL
+    assert net._plans["evaluate", fb.MSE(), ()].head.step.rate_at <= batch_plan.BatchPlan.CALL

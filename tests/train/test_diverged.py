@@ -9,8 +9,7 @@ from fastbp.engine.memory import view
 from fastbp.errors import DivergedError
 from fastbp.kernels.fields import LINE_WORDS
 from fastbp.lowering import plans
-from fastbp.train import calls
-from fastbp.train import trainer as trainers
+from fastbp.train import calls, stepping
 from tests.model.chains import DTYPES, data
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -170,7 +169,7 @@ def test_a_gradient_that_overflows_under_a_finite_loss_is_found(layer, dtype):
 def test_nan_from_a_saturated_activation_under_a_finite_loss_is_found(activation, threads, dtype, monkeypatch):
     """Both hidden units are exactly 1, their terms cancel, and dh = dz Wᵀ = ±inf meets a derivative of 0."""
     monkeypatch.setattr(plans, "SERIAL_WORK", 0)
-    monkeypatch.setattr(trainers, "ONE_CALL_WORK", 0)
+    monkeypatch.setattr(stepping, "ONE_CALL_WORK", 0)
     more = 1e3 * MORE[dtype]
     net = fb.Network([fb.Linear(2), activation(), fb.Linear(1)], inputs=1, dtype=dtype)
     net.parameters.update(
@@ -231,7 +230,7 @@ def forced(trainer, limit):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_looking_at_every_gradient_changes_no_bit(optimizer, threads, dtype, monkeypatch):
     monkeypatch.setattr(plans, "SERIAL_WORK", 0)
-    monkeypatch.setattr(trainers, "ONE_CALL_WORK", 0)
+    monkeypatch.setattr(stepping, "ONE_CALL_WORK", 0)
     found = []
     for limit in (0.0, np.inf):
         net = fb.mlp([5, 33, 17, 3], activation="tanh", dtype=dtype, dropout=0.2)

@@ -11,7 +11,7 @@ from fastbp.engine.compiler import kernel_address
 from fastbp.errors import DivergedError
 from fastbp.lowering import plans
 from fastbp.lowering.batch_plan import BatchPlan
-from fastbp.train import trainer as trainers
+from fastbp.train import stepping
 from fastbp.train.checkpoints import state_of
 from tests.model.chains import DTYPES
 
@@ -53,7 +53,7 @@ WORDS = {
 @pytest.fixture(autouse=True)
 def no_call_is_too_small(monkeypatch):
     monkeypatch.setattr(plans, "SERIAL_WORK", 0)
-    monkeypatch.setattr(trainers, "ONE_CALL_WORK", 0)
+    monkeypatch.setattr(stepping, "ONE_CALL_WORK", 0)
 
 
 def training(dtype, optimizer, threads=1, batch=16, **words):
@@ -204,7 +204,7 @@ def test_a_moment_that_would_overflow_is_not_made(dtype, words, optimizer):
 @pytest.mark.parametrize("small", [False, True])
 def test_step_and_fit_stop_where_run_does(small, words, dtype, monkeypatch):
     if small:
-        monkeypatch.setattr(trainers, "ONE_CALL_WORK", 10**9)
+        monkeypatch.setattr(stepping, "ONE_CALL_WORK", 10**9)
     x = X.astype(dtype)
 
     def make():
