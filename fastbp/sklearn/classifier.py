@@ -33,7 +33,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     hidden : tuple of int, or list of layers
         Widths of the hidden layers; or the layers, such as ``[fb.Linear(64), fb.ReLU()]``, or as a configuration has
         them, ``[{"name": "linear", "features": 64}, "relu"]``. A last linear layer follows.
-    activation : str or Layer
+    activation : str, Layer, or a list with one for each hidden layer
         "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp.
     dropout : float, 0 <= dropout < 1
         Probability of dropout after each activation in training.

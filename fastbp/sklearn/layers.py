@@ -51,8 +51,7 @@ def blocks_of(estimator: Any) -> list[list[Layer]]:
     listed = isinstance(hidden, Sequence) and not isinstance(hidden, str | bytes)
     if not listed and getattr(hidden, "ndim", 0) != 1:
         raise ConfigTypeError("hidden", WIDTHS, f"`{brief(hidden)}`")
-    activation = estimator.activation
-    made = activation if isinstance(activation, Layer) else activation_named("activation", activation)
+    made = _activations(estimator.activation, len(hidden))
     norm, p = estimator.norm, chance("dropout", estimator.dropout)
     if norm is not None and norm not in NORMS:
         raise not_one_of("norm", norm, NORMS)
@@ -70,11 +69,22 @@ def blocks_of(estimator: Any) -> list[list[Layer]]:
         block: list[Layer] = [Linear(whole(f"hidden[{i}]", width, 1))]
         if norm is not None:
             block.append(LAYERS[norm]())
-        block.append(made)
+        block.append(made[i])
         if p:
             block.append(Dropout(p))
         blocks.append(block)
     return blocks
+
+
+def _activations(given: Any, count: int) -> list[Layer]:
+    """The activation of each hidden layer: one for all, or a list with one for each."""
+    if isinstance(given, list | tuple):
+        if len(given) != count:
+            raise ConfigError("activation", f"must have one for each of the {count} hidden layers", f"{len(given)}")
+        places = [(f"activation[{i}]", one) for i, one in enumerate(given)]
+    else:
+        places = [("activation", given)] * count
+    return [one if isinstance(one, Layer) else activation_named(where, one) for where, one in places]
 
 
 def _layer(i: int, value: Any) -> Layer:

@@ -33,7 +33,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         them, ``[{"name": "linear", "features": 64}, "relu"]``. A last linear layer follows.
     loss : str or Loss
         A loss of numbers, such as "mse", "huber", "mae", "poisson" or ``fb.Quantile(q=0.9)``.
-    activation : str or Layer
+    activation : str, Layer, or a list with one for each hidden layer
         "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp.
     dropout : float, 0 <= dropout < 1
         Probability of dropout after each activation in training.

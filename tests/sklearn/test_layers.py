@@ -23,6 +23,17 @@ def test_each_width_has_its_norm_activation_and_dropout():
     assert kinds(hidden=()) == ["linear"]
 
 
+def test_each_width_may_have_an_activation_of_its_own():
+    assert kinds(hidden=(8, 4), activation=["tanh", fb.GELU()]) == ["linear", "tanh", "linear", "gelu", "linear"]
+    for given, message in (
+        (["tanh"], "`activation` must have one for each of the 2 hidden layers, got 1"),
+        (["tanh", "nothing"], "`activation[1]` must be one of `identity`, "),
+    ):
+        with pytest.raises(fb.ConfigError) as info:
+            kinds(hidden=(8, 4), activation=given)
+        assert str(info.value).startswith(message)
+
+
 def test_layers_are_given_as_such_or_as_in_a_configuration():
     assert kinds(hidden=[fb.Linear(4), fb.Tanh()]) == kinds(hidden=[{"name": "linear", "features": 4}, "tanh"])
 
