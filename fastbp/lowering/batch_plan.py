@@ -281,6 +281,10 @@ class BatchPlan(Plan):
         data.chosen = 0 if chosen is None else chosen.ctypes.data
         data.order = self._order.ctypes.data if shuffled else data.chosen
 
+    def reads(self, y: Targets) -> bool:
+        """Whether it was last bound to these targets, and to their rows."""
+        return self._data is not None and self._data[1] is y
+
     def new_epoch(self) -> None:
         """Abandon a begun epoch: the next batch is the first of another."""
         data, step = self.head.data, self.head.step

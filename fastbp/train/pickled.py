@@ -35,7 +35,7 @@ def parts(trainer: Trainer) -> Any:
         more = {name: value for name, value in vars(trainer).items() if name in kept or name not in trainer._own}
         del more["_own"]
         plan = trainer._batch_plan
-        more["_position"] = plan.position() if trainer._fitting and plan is not None else trainer._position
+        more["_position"] = plan.position() if trainer._fit and plan is not None else trainer._position
         return rebuilt, (type(trainer), trainer.net, settings, *state_of(trainer), batch), more
 
 

@@ -130,7 +130,7 @@ class Trainer(Stepping):
         self._position: Any = None  # where a fit is to be resumed
         self._pace = Pace()
         self._lock = forks.lock("this trainer", writes=True)
-        self._fitting = False
+        self._fit: tuple[Any, int] | None = None  # the data of a fit that goes on, and its last step
         self._own = frozenset(vars(self))  # what is set besides is a subclass's or the user's
 
     def __repr__(self) -> str:
@@ -197,7 +197,7 @@ class Trainer(Stepping):
             if history is None:
                 history = History(metrics={f"val_{name}": [] for name in metrics}, first_step=self.steps_done)
             batches = -(-len(x) // min(self.batch_size, len(x)))
-            self._rates.total = history.first_step + count * -(-batches // self._update.accumulate)
+            last = self._rates.total = history.first_step + count * -(-batches // self._update.accumulate)
             begun = time.perf_counter() - history.seconds
             with running(hooks, self, history):
                 plan = self._bound(x, t, top)
@@ -206,37 +206,49 @@ class Trainer(Stepping):
                 else:
                     plan.new_epoch()
                 self._position = None
-                with self._resumable(plan):
+                with self._fitting((x, t, top), last):
                     while len(history.loss) < count and not history.stopped:
-                        self._bound(x, t, top)  # a callback may have trained on other rows meanwhile
-                        self._epoch(plan, len(x), hooks, history)
+                        self._epoch(len(x), hooks, history)
                         if held_out is not None:
                             held_out.measure(self.evaluated, history)
                         history.seconds = time.perf_counter() - begun
                         for hook in hooks:
                             hook.epoch(self, history)
+                            self._back()
             history.seconds = time.perf_counter() - begun
             return history
 
     @contextmanager
-    def _resumable(self, plan: BatchPlan) -> Iterator[None]:
-        """A fit that a copy made meanwhile goes on with, and this trainer too if it is left within an epoch."""
-        self._fitting = True
+    def _fitting(self, data: Any, last: int) -> Iterator[None]:
+        """A fit, which a copy made meanwhile goes on with, and this trainer too if it is left within an epoch."""
+        outer, self._fit = self._fit, (data, last)
         try:
             yield
         except BaseException:
-            self._position = plan.position()
+            self._position = self._back().position()
             raise
         finally:
-            self._fitting = False
+            self._fit = outer
 
-    def _epoch(self, plan: BatchPlan, rows: int, hooks: list[Callback], history: History) -> None:
+    def _back(self) -> BatchPlan:
+        """The plan of the fit; it stands before another epoch if there was other training meanwhile, by a callback."""
+        plan, fit = self._batch_plan, self._fit
+        assert fit
+        data, self._rates.total = fit
+        if plan is None or not plan.reads(data[1]):
+            plan = self._bound(*data)
+            plan.new_epoch()
+        return plan
+
+    def _epoch(self, rows: int, hooks: list[Callback], history: History) -> None:
         """One epoch, or the part of it before a hook ends the fit."""
+        plan = self._back()
         losses: list[float] = []
         while not losses and not history.stopped:
             losses = self._chunk(plan, rows, 1)
             for hook in hooks if not losses else ():  # the end of an epoch is recorded first
                 hook.chunk(self, history)
+                plan = self._back()
         history.samples += rows if losses else plan.head.step.epoch_rows
         history.loss += losses or [plan.epoch_loss]
         history.lr.append(float(plan.rates[plan.head.step.rate_at - 1]))
