@@ -27,7 +27,7 @@ from fastbp.spec.elsewhere import known_words
 from fastbp.spec.graph import Graph, graph_of
 from fastbp.spec.joint_loss import loss_for_outputs
 from fastbp.spec.layers import Layer
-from fastbp.spec.losses import Loss
+from fastbp.spec.losses import Loss, Targets
 
 if TYPE_CHECKING:
     from fastbp.pictures.picture import Picture
@@ -288,17 +288,24 @@ class Network(Derivatives):
     def _rows(self, X: Any) -> Array:
         """Rows as kernels read them, with category codes checked."""
         x = arrays.rows("X", X, self.inputs, self.dtype)
+        self._check_codes(x)
+        return x
+
+    def _check_codes(self, x: Any) -> None:
+        """Check the columns that are categories."""
         for column, count in self._codes:
             arrays.codes("X", x, column, count)
-        return x
 
     def checked(self, X: Any, y: Any, loss: Loss, sample_weight: Any = None) -> tuple[Any, Any, int]:
         """Training rows and targets as kernels read them, and the bits of the largest magnitude in the rows."""
         x, top = arrays.training_rows("X", self._side_by_side(X), self.inputs, self.dtype)
-        for column, count in self._codes:
-            arrays.codes("X", x, column, count)
+        self._check_codes(x)
+        return x, self._targets(y, len(x), loss, sample_weight), top
+
+    def _targets(self, y: Any, rows: int, loss: Loss, sample_weight: Any) -> Targets:
+        """Targets as kernels read them."""
         widths: Any = self.outputs if self._splits is None else self.graph.splits
-        return x, loss.targets("y", y, len(x), widths, self.dtype, sample_weight), top
+        return loss.targets("y", y, rows, widths, self.dtype, sample_weight)
 
     def evaluate(self, X: Any, y: Any, loss: str | Loss = "cross_entropy", sample_weight: Any = None) -> float:
         """Loss over the rows of X, without dropout and with the running statistics of batch norm.

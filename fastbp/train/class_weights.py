@@ -18,14 +18,27 @@ from fastbp.spec.checks import from_zero
 BALANCED = "balanced"
 
 
-def row_weights(given: Any, y: Any) -> Any:
-    """The `sample_weight` of a fit: an array as it is, or weights of rows by their classes."""
-    if given is None or not isinstance(given, str | Mapping):
+def of_classes(given: Any) -> bool:
+    """Whether a `sample_weight` is by classes: such count in training only."""
+    return isinstance(given, str | Mapping)
+
+
+def row_weights(given: Any, y: Any, chosen: Any = None) -> Any:
+    """The `sample_weight` of a fit: an array as it is, or weights of rows by their classes.
+
+    If `chosen` rows are given, they are weighed as if there were no others, whose weights are 0.
+    """
+    if not of_classes(given):
         return given
     labels = np.asarray(y)
     if labels.ndim != 1 or labels.dtype.kind not in "iub":
         raise ShapeError(f"`sample_weight` must be an array where `y` is no class for each row, got `{brief(given)}`")
-    return by_class(given, labels.astype(np.int64), "sample_weight")
+    labels = labels.astype(np.int64)
+    if chosen is None:
+        return by_class(given, labels, "sample_weight")
+    weights = np.zeros(len(labels))
+    weights[chosen] = by_class(given, labels[chosen], "sample_weight")
+    return weights
 
 
 def by_class(given: Any, labels: NDArray[np.int64], where: str) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from fastbp.spec.checks import whole
 from fastbp.spec.elsewhere import known_words
 from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import EarlyStopping
+from fastbp.train.class_weights import of_classes, row_weights
 from fastbp.train.history import History
 from fastbp.train.members import Checked, Member, copied, moments
 from fastbp.train.optimizers import Optimizer
@@ -205,6 +206,16 @@ class Pack:
             within("rows", [member.rows for member in self._members], len(x))
         return x, t, top
 
+    def _by_class(self, data: Checked, y: Any, given: Any) -> list[Checked]:
+        """The same rows for each member, weighted by their classes: balanced among its own; a dict is that of all."""
+        first, (x, _, top) = self._members[0].trainer, data
+        lists = [member.rows if isinstance(given, str) else None for member in self._members]
+        found = {
+            key: (x, first.net._targets(y, len(x), first._loss, row_weights(given, y, own)), top)
+            for key, own in {id(own): own for own in lists}.items()
+        }
+        return [found[id(own)] for own in lists]
+
     def _check_codes(self, x: Any) -> None:
         """Check what columns are categories for any member."""
         for column, count in {code for member in self._members for code in member.net.graph.codes()}:
@@ -280,8 +291,8 @@ class Pack:
         patience : int or list of int, optional
             A member whose validation loss (without validation, training loss) has not improved for so many epochs
             leaves, with the parameters of its best epoch: ``fb.EarlyStopping(patience)``. None in a list: it stays.
-        sample_weight : array, shape (rows,), optional
-            Weight of each row.
+        sample_weight : array, shape (rows,), or "balanced", or dict of class to number, optional
+            Weight of each row, as for `Trainer.fit`: "balanced" among the rows of each member.
         validation_rows : list of arrays of int, optional
             Instead of `validation`, rows of X and y for each member, such as those that `rows` leaves out.
 
@@ -291,8 +302,10 @@ class Pack:
             One for each member: `histories`.
         """
         count, size = whole("epochs", epochs, 0), len(self)
+        by_class = of_classes(sample_weight)
         with self._lock:
-            data = self._checked(X, y, sample_weight)
+            data = self._checked(X, y, None if by_class else sample_weight)
+            own = self._by_class(data, y, sample_weight) if by_class else [data] * size
             held_out: list[Any] = [None] * size
             if validation is not None:
                 if validation_rows is not None:
@@ -307,7 +320,7 @@ class Pack:
                 [] if one is None else [EarlyStopping(whole(name, one, 0), monitor=monitor)]
                 for name, one in zip(named("patience", patience, size), each("patience", patience, size), strict=True)
             ]
-            self._run([m.fit(data, count, held_out[i], hooks[i]) for i, m in enumerate(self._members)], callers=1)
+            self._run([m.fit(own[i], count, held_out[i], hooks[i]) for i, m in enumerate(self._members)], callers=1)
             return self.histories
 
     def _validation(self, validation: Any) -> Checked:

@@ -5,7 +5,6 @@ Where rows have classes, each part gets the same share of every class.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from fastbp.model.network import Network
 from fastbp.numerics.splits import split
 from fastbp.spec.checks import whole
 from fastbp.spec.losses import Loss
-from fastbp.train.class_weights import row_weights
+from fastbp.train.class_weights import of_classes, row_weights
 
 Array = NDArray[Any]
 
@@ -48,7 +47,7 @@ class Rows:
         """X, y and the weights of these rows; weights by class are for training only."""
         y = tuple(part[rows] for part in self._y) if self._apart else self._y[0][rows]
         weights = self._weights
-        if isinstance(weights, str | Mapping):
+        if of_classes(weights):
             weights = weights if training else None
         elif weights is not None:
             weights = np.asarray(weights)[rows]

@@ -88,6 +88,18 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda: fb.Pack(PAIR).fit(*data(), patience=[1, -1]),
         "`patience[1]` must be at least 0, got `-1`",
     ),
+    "weight": (
+        lambda: fb.Pack(PAIR).fit(*data(), sample_weight="balance"),
+        "`sample_weight` must be `balanced` or a number for each class, got `'balance'`",
+    ),
+    "weight of a class": (
+        lambda: fb.Pack(PAIR).fit(*data(), sample_weight={CLASSES: 1.0}),
+        "`sample_weight` must name classes of `y`, got `4`",
+    ),
+    "weights of classes and a row of X": (
+        lambda: fb.Pack(PAIR, rows=[[0], [ROWS]]).fit(*data(), sample_weight="balanced"),
+        "`rows[1]` must be below 150, the rows of X, got `150`",
+    ),
     "steps": (lambda: fb.Pack(PAIR).run(*data(), steps=-1), "`steps` must be at least 0, got `-1`"),
     "member": (
         lambda: fb.Pack(PAIR).copy_member(0, 2),

@@ -86,6 +86,33 @@ def test_weights_of_rows_and_classes_go_with_the_rows_of_each() -> None:
         assert digest(net) == digest(pack.members[i]), f"member {i}"
 
 
+@pytest.mark.parametrize("weight", ["balanced", {1: 3.0, 2: 0.25}])
+@pytest.mark.parametrize("own_rows", [False, True])
+def test_weights_by_class_are_those_of_the_rows_of_each(own_rows: bool, weight: Any) -> None:
+    """In training only: the loss on held-out rows has none."""
+    X, y = data()
+    rows = [*samples()[:4], np.flatnonzero(y > 0)]
+    held_out = [np.arange(i, ROWS, 5) for i in range(5)]
+    pack = fb.Pack(networks(), batch_size=16, rows=rows if own_rows else None, threads=2)
+    histories = pack.fit(X, y, 3, sample_weight=weight, validation_rows=held_out)
+    for i, net in enumerate(networks()):
+        own = rows[i] if own_rows else np.arange(ROWS)
+        validation = X[held_out[i]], y[held_out[i]]
+        trainer = fb.Trainer(net, batch_size=16, threads=1)
+        found = trainer.fit(X[own], y[own], 3, validation, sample_weight=weight)
+        assert (histories[i].loss, histories[i].val_loss) == (found.loss, found.val_loss)
+        assert digest(net) == digest(pack.members[i]), f"member {i}"
+
+
+def test_a_class_that_a_member_has_no_row_of_may_have_a_weight() -> None:
+    X, y = data()
+    rows = np.flatnonzero(y > 0)
+    pack, same = (fb.Pack(networks()[:1], rows=[rows]) for _ in range(2))
+    pack.fit(X, y, 2, sample_weight={0: 7.0, 1: 3.0})
+    same.fit(X, y, 2, sample_weight={1: 3.0})
+    assert digest(pack.members[0]) == digest(same.members[0])
+
+
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_optimizer_has_the_same_bits_in_a_pack(kind: str, dtype: str) -> None:
