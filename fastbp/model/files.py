@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastbp.errors import CheckpointError, ConfigTypeError, DataError, FastbpError, brief
+from fastbp.errors import CheckpointError, DataError, FastbpError
 from fastbp.model.network import Network
-from fastbp.model.sealed import sealed, unsealed
+from fastbp.model.sealed import sealed, unsealed, write
+from fastbp.spec.checks import path_of
 from fastbp.spec.graph import from_data, to_data
-from fastbp.writing import whole
 
 FORMATS = "fastbp-network-2", "fastbp-network-1"  # the second has no checksums
 
 
 def save(net: Network, path: Any) -> None:
     """Write a network to `path`."""
-    if not isinstance(path, str | os.PathLike):
-        raise ConfigTypeError("path", "must be a path", f"`{brief(path)}`")
-    content = to_bytes(net)
-    with whole(Path(path)) as file:
-        file.write(content)
+    write(path, to_bytes(net))
 
 
 def to_bytes(net: Network) -> bytes:
@@ -58,9 +52,7 @@ def load(path: Any, callers: int = 0) -> Network:
     CheckpointError
         If the file is not a network of fastbp, or is damaged.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise ConfigTypeError("path", "must be a path", f"`{brief(path)}`")
-    file = Path(path)
+    file = path_of("path", path)
     if file.is_dir():
         raise IsADirectoryError(f"`{file}` must be a file that `Network.save` wrote, got a folder")
     if not file.is_file():

@@ -19,6 +19,8 @@ from typing import Any
 from xxhash import xxh3_128_hexdigest
 
 from fastbp.errors import CheckpointError
+from fastbp.spec.checks import path_of
+from fastbp.writing import whole
 
 HEAD, DATA = "xxh3", "data_xxh3"
 ZEROS = "0" * 32
@@ -41,6 +43,12 @@ def sealed(arrays: dict[str, Any], words: dict[str, str]) -> bytes:
     seal = xxh3_128_hexdigest(head)
     place = f'"{HEAD}":"'.encode()
     return head.replace(place + ZEROS.encode(), place + seal.encode()) + data
+
+
+def write(path: Any, content: bytes) -> None:
+    """Write a sealed file to a user's path."""
+    with whole(path_of("path", path)) as file:
+        file.write(content)
 
 
 def unsealed(path: Path, what: str, formats: Sequence[str], callers: int = 0) -> tuple[dict[str, str], dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief, whole_number
@@ -88,6 +90,13 @@ def between(where: str, value: Any, low: float, high: float) -> float:
 
 
 FORMULA = r"[()+*/<>=,%^]|^\s*[-0-9]|\s-\s"  # characters of formulas, not of names
+
+
+def path_of(where: str, value: Any) -> Path:
+    """A path of a file or folder."""
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise ConfigTypeError(where, "must be a path", f"`{brief(value)}`")
+    return Path(value)
 
 
 def is_formula(text: str) -> bool:

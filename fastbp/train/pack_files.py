@@ -9,16 +9,15 @@ Layers and settings that members share stand in the header once.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastbp.errors import CheckpointError, ConfigError, ConfigTypeError, DataError, FastbpError, brief
+from fastbp.errors import CheckpointError, ConfigError, DataError, FastbpError
 from fastbp.lowering.batch_plan import PLACE
 from fastbp.model.network import Network
-from fastbp.model.sealed import sealed, unsealed
+from fastbp.model.sealed import sealed, unsealed, write
 from fastbp.spec.catalogue import LOSSES
 from fastbp.spec.custom import CustomLoss
 from fastbp.spec.graph import Graph, from_data, to_data
@@ -30,7 +29,6 @@ from fastbp.train.pack_settings import row_lists
 from fastbp.train.pickled import parts, rebuilt
 from fastbp.train.schedules import SCHEDULES
 from fastbp.train.trainer import Trainer
-from fastbp.writing import whole
 
 FORMAT = "fastbp-pack-1"
 WHAT = "a pack of fastbp"
@@ -58,11 +56,7 @@ def pack_of(found: list[Parts], threads: int | None = None) -> Pack:
 
 def save(pack: Pack, path: Any) -> None:
     """Write a pack to `path`."""
-    if not isinstance(path, str | os.PathLike):
-        raise ConfigTypeError("path", "must be a path", f"`{brief(path)}`")
-    content = to_bytes(pack)
-    with whole(Path(path)) as file:
-        file.write(content)
+    write(path, to_bytes(pack))
 
 
 def to_bytes(pack: Pack) -> bytes:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastbp.errors import DependencyError
+from fastbp.spec.checks import path_of
 from fastbp.train.callbacks import Callback
-from fastbp.train.writers import path_of, row_of
+from fastbp.train.writers import row_of
 from fastbp.writing import naming
 
 if TYPE_CHECKING:

@@ -13,20 +13,14 @@ from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from fastbp.errors import ConfigError, ConfigTypeError, brief
-from fastbp.spec.checks import flag, whole
+from fastbp.errors import ConfigError
+from fastbp.spec.checks import flag, path_of, whole
 from fastbp.train.callbacks import Callback, Monitor
 from fastbp.writing import naming
 
 if TYPE_CHECKING:
     from fastbp.train.history import History
     from fastbp.train.trainer import Trainer
-
-
-def path_of(where: str, value: Any) -> Path:
-    if not isinstance(value, str | Path) or not str(value):
-        raise ConfigTypeError(where, "must be a path", f"`{brief(value)}`")
-    return Path(value)
 
 
 def _make_folder_of(path: Path) -> None:

@@ -111,6 +111,13 @@ def test_what_is_no_path_is_refused(path):
     assert str(info.value) == f"`path` must be a path, got `{path!r}`"
 
 
+@pytest.mark.parametrize("path", [3, None, b"net.safetensors", ""])
+def test_nothing_is_saved_to_what_is_no_path(path):
+    with pytest.raises(ConfigTypeError) as info:
+        fb.mlp([2, 1]).save(path)
+    assert str(info.value) == f"`path` must be a path, got `{path!r}`"
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"x", b"GIF89a" * 100, b"\0" * 64, b"\x80\x04K\x01."],
