@@ -1,8 +1,12 @@
-"""Data and networks of the tests of packs."""
+"""Data, networks and settings of the tests of packs.
+
+`python -m tests.train.packs [THREADS]` prints the lanes of this process and a digest of every member that is trained.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -36,3 +40,44 @@ def networks(dtype: str = "float32") -> list[fb.Network]:
 def digest(net: fb.Network) -> str:
     """Of parameters and running statistics."""
     return hashlib.sha256(net.flat.tobytes() + net.states.flat().tobytes()).hexdigest()
+
+
+def samples() -> list[Any]:
+    """Rows of each member: a part, all in another order, and samples in which rows occur twice."""
+    random = np.random.default_rng(5)
+    parts = [np.arange(0, ROWS, 2), random.permutation(ROWS)]
+    return parts + [random.integers(0, ROWS, size=size) for size in (ROWS, 40, 1)]
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "one setting": {"batch_size": 32, "optimizer": fb.AdamW(lr=0.01), "seed": [7] * 5},
+    "several": {
+        "batch_size": [1, 16, 64, 33, 500],
+        "optimizer": [fb.Adam(lr=0.01 / (i + 1)) for i in range(5)],
+        "schedule": [None, fb.Cosine(steps=60), fb.Step(every=3), None, fb.Polynomial(steps=50)],
+        "clip_norm": [None, 0.1, None, 1.0, None],
+        "clip_value": [0.01, None, None, None, None],
+        "accumulate": [1, 1, 3, 1, 2],
+        "ema": [None, 0.9, None, None, 0.5],
+    },
+    "some rows": {"batch_size": 24, "rows": samples()},
+}
+
+
+def trained(threads: int = 2) -> list[str]:
+    """Digests of all members after a run and a fit, with each of the settings in both precisions."""
+    X, y = data()
+    found = []
+    for dtype in ("float32", "float64"):
+        for settings in SETTINGS.values():
+            pack = fb.Pack(networks(dtype), threads=threads, **settings)
+            pack.run(X, y, steps=37)
+            pack.fit(X, y, epochs=2, validation=(X, y))
+            found += [digest(net) for net in pack.members]
+    return found
+
+
+if __name__ == "__main__":
+    from fastbp.kernels.levels import level
+
+    print(level().lanes, *trained(*map(int, sys.argv[1:])))

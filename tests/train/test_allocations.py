@@ -6,6 +6,7 @@ import os
 import sys
 import tracemalloc
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -152,6 +153,16 @@ def test_many_steps_of_several_outputs_take_no_memory(dtype):
 
 @linux
 @every_dtype
+@pytest.mark.parametrize("threads", [1, 2])
+def test_many_steps_of_a_pack_take_no_memory(threads, dtype):
+    pack = fb.Pack(fb.mlp([4, 8, 3], dropout=0.1, dtype=dtype), n=4, batch_size=8, threads=threads)
+    X, y = data(dtype)
+    assert_flat(lambda steps: pack.run(X, y, steps=steps))
+    assert pack.steps_done == [3 * STEPS + STEPS // 10] * 4
+
+
+@linux
+@every_dtype
 def test_trainers_give_their_memory_back(dtype):
     X, y = data(dtype, 64)
 
@@ -171,20 +182,36 @@ def test_trainers_give_their_memory_back(dtype):
 # The checker can fail
 
 
+@cache
+def wasteful():
+    """A kernel that allocates."""
+
+    @cfunc(types.void(*[types.int64] * 4, types.float32))
+    def kernel(head, me, r0, r1, z):
+        scratch = np.empty(2 + (head & 1), np.float32)
+        scratch[0] = z
+
+    return kernel
+
+
 @linux
 def test_the_checker_sees_one_allocation_a_step_inside_the_sweeps():
     trainer = trainer_of("float32", optimizer=fb.SGD(1e-3))
     X, y = data("float32")
-
-    @cfunc(types.void(*[types.int64] * 4, types.float32))
-    def wasteful(head, me, r0, r1, z):
-        scratch = np.empty(2 + (head & 1), np.float32)
-        scratch[0] = z
-
     trainer.run(X, y, steps=1)
-    trainer._batch_plan.head.update.prepare = wasteful.address  # called once a step, before the update
+    trainer._batch_plan.head.update.prepare = wasteful().address  # called once a step, before the update
     with pytest.raises(AssertionError, match=f"assert {STEPS} == "):
         assert_flat(lambda steps: trainer.run(X, y, steps=steps))
+
+
+@linux
+def test_the_checker_sees_one_allocation_a_step_in_the_region_of_a_pack():
+    pack = fb.Pack(fb.mlp([4, 8, 3]), n=2, batch_size=8, threads=2, optimizer=fb.SGD(1e-3))
+    X, y = data("float32")
+    pack.run(X, y, steps=1)
+    pack._members[1].trainer._batch_plan.head.update.prepare = wasteful().address
+    with pytest.raises(AssertionError, match=f"assert {STEPS} == "):
+        assert_flat(lambda steps: pack.run(X, y, steps=steps))
 
 
 @linux

@@ -7,38 +7,23 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.engine.threads import processors
+from fastbp.kernels.levels import level
 from fastbp.train.calls import CALL_SECONDS
 from fastbp.train.catalogue import OPTIMIZERS
 from fastbp.train.checkpoints import load_state, state_of
-from tests.train.packs import CHAINS, CLASSES, INPUTS, ROWS, data, digest, networks
+from tests.train.packs import CHAINS, CLASSES, INPUTS, ROWS, SETTINGS, data, digest, networks, samples, trained
 
-
-def samples() -> list[Any]:
-    """Rows of each member: a part, all in another order, and samples in which rows occur twice."""
-    random = np.random.default_rng(5)
-    parts = [np.arange(0, ROWS, 2), random.permutation(ROWS)]
-    return parts + [random.integers(0, ROWS, size=size) for size in (ROWS, 40, 1)]
-
-
-SETTINGS: dict[str, dict[str, Any]] = {
-    "one setting": {"batch_size": 32, "optimizer": fb.AdamW(lr=0.01), "seed": [7] * 5},
-    "several": {
-        "batch_size": [1, 16, 64, 33, 500],
-        "optimizer": [fb.Adam(lr=0.01 / (i + 1)) for i in range(5)],
-        "schedule": [None, fb.Cosine(steps=60), fb.Step(every=3), None, fb.Polynomial(steps=50)],
-        "clip_norm": [None, 0.1, None, 1.0, None],
-        "clip_value": [0.01, None, None, None, None],
-        "accumulate": [1, 1, 3, 1, 2],
-        "ema": [None, 0.9, None, None, 0.5],
-    },
-    "some rows": {"batch_size": 24, "rows": samples()},
-}
+ROOT = Path(__file__).parents[2]
+QUIET = {**os.environ, "FASTBP_QUIET": "1"}
+LANES = level().lanes
 
 
 def alone(settings: dict[str, Any], i: int, net: fb.Network) -> tuple[fb.Trainer, Any]:
@@ -191,9 +176,67 @@ def test_a_member_that_diverges_stops_alone_and_says_so(threads: int) -> None:
         assert digest(net) == digest(pack.members[i]), f"member {i}"
 
 
-def test_an_interrupted_pack_goes_on_with_the_same_bits() -> None:
+@pytest.mark.parametrize("lanes", [8, 4])
+def test_fewer_lanes_give_members_the_same_bits(lanes: int) -> None:
+    environment = {**os.environ, "FASTBP_LANES": str(lanes), "FASTBP_QUIET": "1"}
+    command = [sys.executable, "-m", "tests.train.packs"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    used, *found = done.stdout.split()
+    assert int(used) == min(lanes, LANES)
+    assert found == trained()
+
+
+BUSY = """
+import sys
+print(flush=True)
+while True:
+    pass
+"""
+
+
+def test_a_pack_beside_processes_that_take_every_processor_ends_with_the_same_bits() -> None:
+    expected = trained()
+    others = [subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) for _ in range(processors())]
+    try:
+        for other in others:
+            assert other.stdout
+            other.stdout.readline()
+        command = [sys.executable, "-m", "tests.train.packs", str(2 * processors())]
+        done = subprocess.run(command, cwd=ROOT, env=QUIET, capture_output=True, text=True, timeout=300)
+    finally:
+        for other in others:
+            other.kill()
+            other.communicate()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[1:] == expected
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGPROF"), reason="this system has no timers of processor time")
+def test_ctrl_c_is_answered_after_a_call() -> None:
+    """In processor time of both threads, which a busy machine does not lengthen much: half of 20 ms of each, mostly."""
     X, y = data()
-    pack = fb.Pack(networks(), threads=2)
+    pack = fb.Pack(fb.mlp([INPUTS, 64, CLASSES]), n=40, threads=2)
+    pack.run(X, y, steps=200)
+    before, took = signal.signal(signal.SIGPROF, signal.default_int_handler), []
+    try:
+        for number in range(9):
+            seconds = 0.05 + 0.007 * number  # somewhere in a call
+            due = time.process_time() + seconds
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+            with pytest.raises(KeyboardInterrupt):
+                pack.run(X, y, steps=10**9)
+            took.append(time.process_time() - due)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+    assert np.median(took) < 2 * 0.05
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupted_pack_goes_on_with_the_same_bits(threads: int) -> None:
+    X, y = data()
+    pack = fb.Pack(networks(), threads=threads)
     pack.run(X, y, steps=1)
     before, begun = signal.signal(signal.SIGALRM, signal.default_int_handler), time.perf_counter()
     try:
