@@ -15,6 +15,7 @@ from numba.core.runtime import _nrt_python, rtsys
 
 import fastbp as fb
 from fastbp.lowering import plans
+from fastbp.train import pack_calls
 from tests.model.chains import DTYPES
 
 STEPS = 10_000
@@ -159,6 +160,17 @@ def test_many_steps_of_a_pack_take_no_memory(threads, dtype):
     X, y = data(dtype)
     assert_flat(lambda steps: pack.run(X, y, steps=steps))
     assert pack.steps_done == [3 * STEPS + STEPS // 10] * 4
+
+
+@linux
+def test_many_regions_of_a_pack_take_no_memory(monkeypatch):
+    monkeypatch.setattr(pack_calls, "CALL_SECONDS", 1e-9)  # a step of each member, then bookkeeping
+    monkeypatch.setattr(pack_calls, "SLICE_SECONDS", 1e-9)
+    pack = fb.Pack(fb.mlp([4, 8, 3]), n=2, batch_size=8, threads=2)
+    X, y = data("float32")
+    call = lambda steps: pack.run(X, y, steps=steps)  # noqa: E731
+    call(1000)
+    assert peak(call, 1000) - peak(call, 100) < TRACED
 
 
 @linux
