@@ -218,6 +218,13 @@ def gate(function: Callable[..., Any], count: int) -> Callable[[str], Arrays]:
     return run
 
 
+def with_a_number(dtype: str) -> Arrays:
+    """A number among the arguments of a traced function: its value and both gradients."""
+    x, traced = numbers(dtype, 3, 19), trace(lambda x, a: x * a + np.exp(a), dtype=dtype)
+    value = np.asarray(traced(x, 0.75))
+    return [value, *map(np.asarray, traced.vjp((x, -1.5), value))]
+
+
 def two_outputs(dtype: str) -> Arrays:
     """Losses of several outputs, added up."""
     x = Input(6)
@@ -283,6 +290,7 @@ def cases() -> dict[str, Callable[[str], Arrays]]:
     found |= {"treated": treated, "branches": branches, "orthogonal": orthogonal}
     found |= {"two outputs": two_outputs}
     found |= {f"gate {name}": gate(*how) for name, how in gates().items()}
+    found["gate fill"] = with_a_number
     return found
 
 
