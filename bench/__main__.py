@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,39 +174,35 @@ class Bench:
 def scale(options: argparse.Namespace, chosen: list[cases.Case], ours: str) -> int:
     """Print the table of numbers of threads."""
     contenders = [ours, *[name for name in options.rivals or [] if name in CONTENDERS["train"]]]
-    facts, found = machine.facts(options.threads), []
-    print(report.header(facts), end="\n\n")
-    print(scaling.head(options.threads), flush=True)
-    try:
-        for name in contenders:
-            found += scaling.measure(
-                name, chosen, options.threads, options.rounds, done=lambda one: print(scaling.row(one), flush=True)
-            )
-    except (RefusedError, WorkerError) as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    if options.json:
-        everything = {"header": facts, "scaling": [one.to_json() for one in found]}
-        options.json.write_text(json.dumps(everything, indent=2) + "\n")
-    return 0
+    measured = (one for name in contenders for one in scaling.measure(name, chosen, options.threads, options.rounds))
+    return table(options, "scaling", scaling.head(options.threads), scaling.row, measured)
 
 
 def pack(options: argparse.Namespace) -> int:
     """Print the table of packs."""
     from bench import packs  # trains here, and workers must not have fastbp before they are asked to
 
+    measured = (
+        packs.measure(case, packs.MEMBERS[case.name], options.threads, options.rounds)
+        for case in packs.chosen(options.cases)
+    )
+    return table(options, "packs", packs.head(), packs.row, measured)
+
+
+def table(options: argparse.Namespace, name: str, head: str, row: Callable[[Any], str], measured: Iterable[Any]) -> int:
+    """Print a table of its own row by row, as each is measured; return 1 if a case was refused or a worker failed."""
     facts, found = machine.facts(options.threads), []
     print(report.header(facts), end="\n\n")
-    print(packs.head(), flush=True)
+    print(head, flush=True)
     try:
-        for case in packs.chosen(options.cases):
-            found.append(packs.measure(case, packs.MEMBERS[case.name], options.threads, options.rounds))
-            print(packs.row(found[-1]), flush=True)
-    except RefusedError as problem:
+        for one in measured:
+            found.append(one)
+            print(row(one), flush=True)
+    except (RefusedError, WorkerError) as problem:
         print(problem, file=sys.stderr)
         return 1
     if options.json:
-        everything = {"header": facts, "packs": [one.to_json() for one in found]}
+        everything = {"header": facts, name: [one.to_json() for one in found]}
         options.json.write_text(json.dumps(everything, indent=2) + "\n")
     return 0
 

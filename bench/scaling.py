@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -47,14 +47,12 @@ def measure(
     most: int,
     rounds: int,
     start: Callable[..., Remote] = Remote,
-    done: Callable[[Scaling], None] = lambda found: None,
-) -> list[Scaling]:
+) -> Iterator[Scaling]:
     """Time a contender in each case; RefusedError if what it computes depends on the number of threads.
 
     fastbp takes its choice of a team from so many threads at most, so more are never much slower.
     """
     workers: dict[int, Remote] = {}
-    found = []
     try:
         for count in counts(most):
             workers[count] = start("train", name, count)
@@ -65,12 +63,10 @@ def measure(
             for count, worker in workers.items():
                 worker.prepare(case, *arrays)
                 sides[count] = partial(seconds_of, worker, worker.pace().steps)
-            found.append(Scaling(case, name, timing.contest(sides, rounds)))
-            done(found[-1])
+            yield Scaling(case, name, timing.contest(sides, rounds))
     finally:
         for worker in workers.values():
             worker.close()
-    return found
 
 
 def head(most: int) -> str:

@@ -81,7 +81,7 @@ def test_real_workers_scale(monkeypatch, capsys):
 
 def test_results_that_depend_on_threads_are_refused():
     with pytest.raises(check.RefusedError, match="`wrong on 2` and `wrong on 1` have the losses"):
-        scaling.measure("wrong", [TINY], 2, 1, start=lambda kind, name, t: Local(kind, name if t > 1 else "", t))
+        next(scaling.measure("wrong", [TINY], 2, 1, start=lambda kind, name, t: Local(kind, name if t > 1 else "", t)))
 
 
 @pytest.mark.usefixtures("no_pause")
