@@ -10,7 +10,6 @@ import numpy as np
 
 from fastbp.config.schema import Data
 from fastbp.config.text import CONFIGS
-from fastbp.data.categories import Category
 from fastbp.data.columns import Reading
 from fastbp.data.files import FRAMES, TABLES, TARGET, read_paths, suffix_of
 from fastbp.data.frame import Column, Frame
@@ -85,8 +84,7 @@ class Model:
     @property
     def reading(self) -> Reading:
         """How tables are read, as the training rows were."""
-        kept = [part.name for part in self.recipe.inputs.parts if isinstance(part, Category)]
-        return self.recipe.raw.reading(kept)
+        return self.recipe.raw.reading([part.name for part in self.recipe.inputs.categories])
 
     def read(self, files: tuple[str, ...], settings: dict[str, Any], keep: bool = False) -> Frame:
         """The rows of files, read like the training rows; `keep` has the frame also have them as they are written."""

@@ -102,8 +102,7 @@ def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
     inputs = _encodings(estimator, X, frame)
     with hinting():
         inputs.fit(frame)
-    categories = [part for part in inputs.parts if isinstance(part, Category)]
-    say_many(frame.origin, len(frame), {part.name: part.width for part in categories}, INSTEAD)
+    say_many(frame.origin, len(frame), inputs.categories, INSTEAD)
     return inputs
 
 
