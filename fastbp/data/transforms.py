@@ -51,10 +51,11 @@ class Transform:
             row = int(np.argmax(bad))
             limit = f"{'at least' if within else 'above'} {lowest:g}"
             takes_more = "`log1p`, which takes numbers above -1, or " if values[bad].min() > -1.0 else ""
+            instead = f"`data.target_transform` may be {takes_more}`quantile`, which takes all"
             raise DataError(
                 f"{frame.place(row)}target `{visible(target)}` must be {limit} for the transform `{self.name}`,"
                 f" got `{values[row]:.12g}`",
-                hint=f"`data.target_transform` may be {takes_more}`quantile`, which takes all",
+                hint=instead if frame.blank is None else None,
             )
 
     def forward(self, y: Array) -> Array:

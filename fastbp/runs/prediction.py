@@ -92,6 +92,7 @@ class Model:
         targets = self.recipe.outputs.columns
         data.target = targets[0] if len(targets) == 1 else None
         frame = read_paths(list(files), data, self.reading, keep)
+        frame.blank = "an empty field or `NA`"
         alone = frame.matrix is not None and self._wants_a_matrix()
         if alone and len(targets) == 1 and targets[0] not in frame.columns and TARGET in frame.columns:
             frame.columns[targets[0]] = Column(targets[0], frame.columns[TARGET].values)

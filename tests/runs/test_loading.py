@@ -99,6 +99,8 @@ def test_a_copy_in_another_process_predicts_tables_too(net):
          "`X` must have columns of one length, got `1` and `2`"),
         (lambda net: net.predict({"size": ["x1"], "colour": ["r"]}),
          "X: row 0: column `size` must be a number, got `x1`"),
+        (lambda net: net.predict({"size": ["soon"], "colour": ["r"]}),
+         "X: row 0: column `size` must be a number, got `soon`\nhint: a missing number is None or NaN"),
         (lambda net: net.predict({}), "`X` must be a table with columns, got none"),
         (lambda net: net.predict("t.csv", out=np.zeros((1, 2))),
          "`out` must be given with an array only, as predictions for a table are columns"),
