@@ -116,14 +116,15 @@ class Category:
         old = found["min_frequency"].value is None
         frequency = found["rare" if old else "min_frequency"].whole()
         values, rare = found["values"].texts(), [] if old else found["rare"].texts()
-        both = next((i for i, value in enumerate(rare) if value in {*values}), None)
+        known = set(values)
+        both = next((i for i, value in enumerate(rare) if value in known), None)
         if both is not None:
             raise found["rare"].items()[both].fail(f"be none of `{found['values'].where}`")
         return cls(found["name"].text(), encode, frequency, size, values, rare, unseen)
 
 
 INSTEAD = (
-    "`encode: embedding` learns a table for each instead, `min_frequency` joins rare ones, and type `ignore`"
+    "`encode: auto` learns a table where a column has many, `min_frequency` joins rare ones, and type `ignore`"
     " leaves a column out"
 )
 

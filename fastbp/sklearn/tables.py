@@ -29,7 +29,7 @@ from fastbp.spec.checks import whole
 Array = NDArray[Any]
 FILLS = ("mean", "median", "refuse")
 REAL = [np.float64, np.float32]
-INSTEAD = '`encode="embedding"` learns a table for each instead, and `min_frequency` joins rare ones'
+INSTEAD = '`encode="auto"` learns a table where a column has many, and `min_frequency` joins rare ones'
 
 
 def has_names(X: Any) -> bool:

@@ -82,7 +82,7 @@ def written(rows, *columns):
 
 
 HINT = (
-    "\nhint: `encode: embedding` learns a table for each instead, `min_frequency` joins rare ones, and type `ignore`"
+    "\nhint: `encode: auto` learns a table where a column has many, `min_frequency` joins rare ones, and type `ignore`"
     " leaves a column out"
 )
 ALL = "{path: many.csv, target: y, task: numbers, split: {validation: 0, test: 0}"
