@@ -6,6 +6,7 @@ Columns are looked at in all rows, as their kinds are (`fastbp.data.kinds`); siz
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from fastbp.data.frame import Column, Frame
 from fastbp.data.kinds import FEW, Array, Kind, words_of
 from fastbp.data.moments import moments
 from fastbp.data.numbers import Numbers, scale_of
+from fastbp.data.unseen import by_value
 from fastbp.errors import DataError, visible
 
 CODES = frozenset(("code", "codes", "guid", "id", "ids", "plz", "postcode", "uid", "uuid", "zip", "zipcode"))
@@ -68,7 +70,7 @@ def choice_of(column: Column, kind: Kind, goal: Goal, ignored: bool = False) -> 
     if kind.name == "date":
         return Choice("date", kind.about, DATE, _in_order(column, kind), inferred=True)
     if kind.name == "category":
-        values = len({v for v in column.values.tolist() if v is not None})
+        values = len(by_value(Counter(v for v in column.values.tolist() if v is not None)))
         if ignored:
             why = f"{values:,} values in {len(column.values):,} rows"
             told = f"`{name}` is ignored: {why}; `category` if they tell the target, `words` if their words do"
