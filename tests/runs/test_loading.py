@@ -115,6 +115,18 @@ def test_what_is_refused(net, call, message):
     assert str(info.value) == message
 
 
+def test_a_file_that_cannot_be_read_may_be_given_as_a_table(net):
+    Path("latin.csv").write_bytes("size,colour\n1,rosé\n".encode("latin-1"))
+    for name, message in (
+        ("latin.csv", "latin.csv:2: must be UTF-8, got a byte `0xe9`\n"
+                      "hint: a table that pandas or Polars reads may be given instead of a file"),
+        ("tt.csv", "tt.csv: must be a file, but does not exist\nhint: did you mean `t.csv`?"),
+    ):  # fmt: skip
+        with pytest.raises(fb.DataError) as info:
+            net.predict(name)
+        assert str(info.value) == message
+
+
 def test_a_network_without_a_recipe_is_a_plain_one(tmp_path):
     fb.mlp([2, 3, 1]).save(tmp_path / "best.safetensors")
     assert type(fb.load(tmp_path)) is fb.Network
