@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -26,12 +26,12 @@ ENCODINGS = ("one_hot", "embedding")
 ASKED = ("auto", *ENCODINGS)
 FEW = 8  # categories whose one-hot columns are never many, and are kept in full
 MOST = 50  # categories that `auto` encodes one-hot, in however many rows
-MANY = 0.1  # one-hot columns a training row, above which they are said, and `auto` learns a table instead
+MANY = 0.1  # one-hot columns a training row, above which they are said, and `auto` learns tables instead
 
 
 @dataclass
 class Category:
-    """Encoding of one column of categories: "one_hot", or "embedding" with rows of `size`; "auto" until it is fitted.
+    """Encoding of one column of categories: "one_hot", or "embedding" with rows of `size`; "auto" until `settle`.
 
     Attributes
     ----------
@@ -58,8 +58,6 @@ class Category:
         self.values = sorted(value for value, count in seen.items() if count >= self.min_frequency)
         self.rare = sorted(value for value, count in seen.items() if count < self.min_frequency)
         self.unseen = sum(count == 1 for count in seen.values()) / max(1, len(frame))
-        if self.encode == "auto":
-            self.encode = encoding_of(self.count, len(frame))
         if self.size is None:
             self.size = size_of(self.count)
 
@@ -118,27 +116,45 @@ class Category:
         old = found["min_frequency"].value is None
         frequency = found["rare" if old else "min_frequency"].whole()
         values, rare = found["values"].texts(), [] if old else found["rare"].texts()
-        both = next((i for i, value in enumerate(rare) if value in {*values}), None)
+        known = set(values)
+        both = next((i for i, value in enumerate(rare) if value in known), None)
         if both is not None:
             raise found["rare"].items()[both].fail(f"be none of `{found['values'].where}`")
         return cls(found["name"].text(), encode, frequency, size, values, rare, unseen)
 
 
 INSTEAD = (
-    "`encode: embedding` learns a table for each instead, `min_frequency` joins rare ones, and type `ignore`"
+    "`encode: auto` learns a table where a column has many, `min_frequency` joins rare ones, and type `ignore`"
     " leaves a column out"
 )
 
 
-def encoding_of(count: int, rows: int) -> str:
-    """What `auto` makes of so many categories in so many training rows.
+def encodings_of(counts: Mapping[str, int], rows: int, others: int = 0) -> dict[str, str]:
+    """What `auto` makes of columns of so many categories each, beside `others` one-hot columns, in `rows` to train on.
+
+    Those of few categories are one-hot. So are longer ones, the shortest first, while all together are not many.
 
     Examples
     --------
-    >>> encoding_of(8, 20), encoding_of(20, 200), encoding_of(21, 200), encoding_of(50, 9000), encoding_of(51, 9000)
-    ('one_hot', 'one_hot', 'embedding', 'one_hot', 'embedding')
+    >>> encodings_of({"a": 8, "b": 9}, 20), encodings_of({"a": 50, "b": 51}, 9000)
+    ({'a': 'one_hot', 'b': 'embedding'}, {'a': 'one_hot', 'b': 'embedding'})
+    >>> encodings_of({"a": 12, "b": 10, "c": 3}, 200), encodings_of({"a": 12, "b": 10, "c": 3}, 200, others=9)
+    ({'c': 'one_hot', 'b': 'one_hot', 'a': 'embedding'}, {'c': 'one_hot', 'b': 'embedding', 'a': 'embedding'})
     """
-    return "one_hot" if count <= max(FEW, min(MOST, MANY * rows)) else "embedding"
+    found: dict[str, str] = {}
+    for name in sorted(counts, key=lambda name: counts[name]):
+        fits = counts[name] <= FEW or (counts[name] <= MOST and others + counts[name] <= MANY * rows)
+        found[name] = "one_hot" if fits else "embedding"
+        others += counts[name] if fits else 0
+    return found
+
+
+def settle(parts: Sequence[Category], rows: int) -> None:
+    """Decide how those of "auto" are encoded, all columns together, once each is fitted to so many rows."""
+    others = sum(part.count for part in parts if part.encode == "one_hot")
+    found = encodings_of({part.name: part.count for part in parts if part.encode == "auto"}, rows, others)
+    for part in parts:
+        part.encode = found.get(part.name, part.encode)
 
 
 def size_of(count: int) -> int:
@@ -146,8 +162,9 @@ def size_of(count: int) -> int:
     return min(50, (count + 2) // 2)
 
 
-def say_many(origin: str, rows: int, counts: Mapping[str, int], hint: str = INSTEAD) -> None:
-    """Say that one-hot categories, `counts` of each column, are many for so many training rows."""
+def say_many(origin: str, rows: int, parts: Iterable[Category], hint: str = INSTEAD) -> None:
+    """Say that one-hot columns of categories are many for so many training rows."""
+    counts = {part.name: part.count for part in parts if part.encode == "one_hot"}
     total = sum(counts.values())
     long = sorted((name for name in counts if counts[name] > FEW), key=lambda name: -counts[name])
     if not long or total <= MANY * rows:

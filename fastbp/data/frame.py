@@ -6,7 +6,7 @@ import difflib
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,9 @@ class Frame:
         The files, where there are several.
     written : list of Written or Typed
         Each file as it is written, if that is kept; not of some of the rows.
+    blank : str or None
+        What a missing value may be, for messages, where training has settled how tables are read; None: as the section
+        `data` says.
     """
 
     matrix: Array | Shards | None = None
@@ -58,6 +61,7 @@ class Frame:
     rows: Array | None = None
     sources: list[Source] = field(default_factory=list)
     written: list[Written | Typed] = field(default_factory=list)
+    blank: str | None = None
 
     def __len__(self) -> int:
         if self.matrix is not None:
@@ -66,13 +70,12 @@ class Frame:
 
     def take(self, rows: Array) -> Frame:
         """Some of the rows, in that order."""
-        return Frame(
-            None if self.matrix is None else taken(self.matrix, rows),
-            {name: column.with_values(column.values[rows]) for name, column in self.columns.items()},
-            self.origin,
-            self.lines,
-            rows if self.rows is None else self.rows[rows],
-            self.sources,
+        return replace(
+            self,
+            matrix=None if self.matrix is None else taken(self.matrix, rows),
+            columns={name: column.with_values(column.values[rows]) for name, column in self.columns.items()},
+            rows=rows if self.rows is None else self.rows[rows],
+            written=[],
         )
 
     def place(self, row: int) -> str:
@@ -101,21 +104,29 @@ class Frame:
         if bad >= 0:
             value = visible(column.values[bad])
             must = f"{self.place(bad)}column `{visible(name)}` must be a number, got `{value}`"
-            raise DataError(must, hint=hint_of_missing(column.values[bad], "number", target))
+            raise DataError(must, hint=self.if_missing(column.values[bad], "number", target))
         return out
 
     def texts(self, name: str) -> Array:
         """A column as texts, None where missing; whole numbers have no point, booleans are `True` and `False`."""
         return as_texts(self.column(name))
 
+    def if_missing(self, text: str, of: str, target: bool = False) -> str | None:
+        """What to do if a text says that there is no number or date; with digits it is rather a typing error."""
+        if any(c.isdigit() for c in text):
+            return None
+        if self.blank is not None:
+            return self.without_target if target else f"a missing {of} is {self.blank}"
+        listed = json.dumps([visible(text)], ensure_ascii=False)
+        dropped = f", and {self.without_target}" if target else ""
+        return f"if that is a missing {of}, `data.missing_texts: {listed}` has it read so in training{dropped}"
 
-def hint_of_missing(text: str, of: str, target: bool = False) -> str | None:
-    """What to do if a text among numbers or dates says that there is none; with digits it is rather a typing error."""
-    if any(c.isdigit() for c in text):
-        return None
-    listed = json.dumps([visible(text)], ensure_ascii=False)
-    dropped = ", and `data.missing_target: drop` leaves out rows without a target" if target else ""
-    return f"if that is a missing {of}, `data.missing_texts: {listed}` has it read so in training{dropped}"
+    @property
+    def without_target(self) -> str:
+        """What to do about rows without a target."""
+        if self.blank is not None:
+            return "rows without a target must be taken out of the table"
+        return "`data.missing_target: drop` leaves out rows without a target"
 
 
 def missing_column(frame: Frame, name: str) -> DataError:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.data.categories import Category
+from fastbp.data.categories import Category, settle
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Frame
 from fastbp.data.numbers import Numbers
@@ -34,8 +34,14 @@ class Inputs:
         """Fit scales, fillings and categories to training rows."""
         for part in self.parts:
             part.fit(frame)
+        settle(self.categories, len(frame))
         if self.width == 0:
             raise DataError(f"{frame.origin}: there must be a column to predict from")
+
+    @property
+    def categories(self) -> list[Category]:
+        """Those that are columns of categories."""
+        return [part for part in self.parts if isinstance(part, Category)]
 
     @property
     def width(self) -> int:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.data.frame import Frame, hint_of_missing
+from fastbp.data.frame import Frame
 from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
@@ -201,7 +201,7 @@ def _of_texts(frame: Frame, texts: list[str | None], order: str | None, where: s
         at = None if found is None else found.at(order)
         if found is None or at is None:
             said = "" if found is None else f" with the {order} first" if order else " that is one in one way only"
-            hint = hint_of_missing(text, "date") if found is None else None
+            hint = frame.if_missing(text, "date") if found is None else None
             raise DataError(f"{frame.place(row)}{where} a date{said}, got `{visible(text)}`", hint=hint)
         if found.zoned is not None and zoned not in (None, found.zoned):
             said = f"a date {'with' if zoned else 'without'} a time zone as those before it"

@@ -75,7 +75,7 @@ class Outputs:
         gone = np.array([v is None or v != v for v in values.tolist()], bool)
         if gone.any():
             must = f"{frame.place(int(np.argmax(gone)))}target `{visible(name)}` must have a value"
-            raise DataError(must, hint="`data.missing_target: drop` leaves out rows without one")
+            raise DataError(must, hint=frame.without_target)
         if values.dtype.kind == "f" and np.isinf(values).any():
             row = int(np.argmax(np.isinf(values)))
             raise DataError(f"{frame.place(row)}target `{visible(name)}` must be finite, got `{values[row]}`")

@@ -30,9 +30,12 @@ CHOICES: dict[str, Sequence[str]] = {
     "order": ORDERS,
 }
 KEYS = (*CHOICES, "indicator", "value", "size", "min_frequency")
-OWN = {  # the keys of some types, beside `type`
+OWN: dict[str, Sequence[str]] = {  # the keys of each type, beside `type`
+    "number": ("scale", "missing", "value", "indicator"),
+    "category": ("encode", "min_frequency", "size"),
     "date": ("unit", "order", "scale", "missing", "indicator"),
     "words": ("size",),
+    **dict.fromkeys(("ignore", "target", "weight"), ()),
 }
 
 
@@ -57,21 +60,20 @@ def column_settings(name: str, value: Any) -> dict[str, Any]:
                 raise ConfigError(f"{where}.{key}", "must be a whole number, at least 1", f"`{setting}`")
         else:
             raise not_one_of(where, key, KEYS)
-    _fitting(where, given)
+    _fitting(where, given, given.get("type"))
     return given
 
 
-def _fitting(where: str, given: Mapping[str, Any]) -> None:
-    """Refuse settings that a type does not have, where they would be passed over."""
-    kind = given.get("type")
+def _fitting(where: str, given: Mapping[str, Any], kind: str | None, hint: str | None = None) -> None:
+    """Refuse settings that a type does not have, where they would be passed over; None: not known yet."""
     for key in given:
-        if kind in OWN and key not in ("type", *OWN[kind]):
-            raise ConfigError(f"{where}.{key}", f"must not be given with type `{kind}`")
         if kind != "date" and key in ("unit", "order"):
             raise ConfigError(f"{where}.{key}", "must be given with type `date` only")
+        if kind is not None and key not in ("type", *OWN[kind]):
+            raise ConfigError(f"{where}.{key}", f"must not be given with type `{kind}`", hint=hint)
     if kind == "date" and given.get("missing", "mean") not in DATE_FILLS:
         known = "`mean`, `median` or `refuse`"
-        raise ConfigError(f"{where}.missing", f"must be {known} with type `date`", f"`{given['missing']}`")
+        raise ConfigError(f"{where}.missing", f"must be {known} with type `date`", f"`{given['missing']}`", hint)
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,9 @@ def column_plan(train: Frame, data: Any, targets: Sequence[str], whole: Frame) -
     kinds = kinds_of(whole, [name for name in free if name not in said], inputs or train.matrix is not None)
     kinds |= {name: kind_of(whole.columns[name]) for name in said}
     types = {name: said.get(name, kind.name) for name, kind in kinds.items()}
+    for name in free:
+        inferred = f"the type is inferred from the values, {kinds[name].about}; `type` says otherwise"
+        _fitting(f"data.columns.{visible(name)}", settings.get(name, {}), types[name], inferred)
     seen = [Seen(name, types[name], kinds[name].about if types[name] == kinds[name].name else "") for name in free]
     weights = [one.name for one in seen if one.type == "weight"]
     if len(weights) > 1:

@@ -96,7 +96,7 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None, strict: bool = F
     inputs.fit(train)
     fitted = {part.name: part for part in inputs.parts}
     seen = [_seen(one, fitted[one.name], one.name in told) if one.name in fitted else one for one in seen]
-    say_many(train.origin, len(train), {one.name: one.width for one in seen if one.encode == "one_hot"})
+    say_many(train.origin, len(train), inputs.categories)
     if look:
         named = [part.name for part in inputs.parts if part.name is not None]
         say_leaks(whole.origin, leaks_of(whole, named, columns, task))

@@ -42,7 +42,7 @@ def frame_of(table: Any, reading: Reading) -> Frame:
     lengths = {len(column.values) for column in columns.values()}
     if len(lengths) > 1:
         raise DataError("X", "must have columns of one length", f"{' and '.join(f'`{n}`' for n in sorted(lengths))}")
-    return Frame(None, columns, "X")
+    return Frame(None, columns, "X", blank="None or NaN")
 
 
 def column_in(name: str, column: Any, reading: Reading) -> Column:

@@ -22,7 +22,7 @@ from fastbp.data.frame import Frame
 from fastbp.data.numbers import knots_of, levels_of
 from fastbp.data.stored import Stored
 from fastbp.errors import DataError, visible
-from fastbp.numerics.exact import LOG2_E, exp2, log
+from fastbp.numerics.exact import exp, log, log1p
 
 Array = NDArray[np.float64]
 TRANSFORMS = ("none", "log", "log1p", "sqrt", "quantile")
@@ -51,10 +51,11 @@ class Transform:
             row = int(np.argmax(bad))
             limit = f"{'at least' if within else 'above'} {lowest:g}"
             takes_more = "`log1p`, which takes numbers above -1, or " if values[bad].min() > -1.0 else ""
+            instead = f"`data.target_transform` may be {takes_more}`quantile`, which takes all"
             raise DataError(
                 f"{frame.place(row)}target `{visible(target)}` must be {limit} for the transform `{self.name}`,"
                 f" got `{values[row]:.12g}`",
-                hint=f"`data.target_transform` may be {takes_more}`quantile`, which takes all",
+                hint=instead if frame.blank is None else None,
             )
 
     def forward(self, y: Array) -> Array:
@@ -62,8 +63,7 @@ class Transform:
         if self.name == "log":
             return log(y)
         if self.name == "log1p":
-            whole = 1.0 + y
-            return np.asarray(log(whole) + (y - (whole - 1.0)) / whole)  # with what the sum has lost
+            return log1p(y)
         if self.name == "sqrt":
             return np.asarray(np.sqrt(y))
         if self.name == "quantile":
@@ -72,12 +72,12 @@ class Transform:
 
     def back(self, u: Array) -> Array:
         """Numbers in the units of the table."""
-        with np.errstate(over="ignore"):  # overflow to infinity is fine here
-            if self.name == "log":
-                return exp2(u * LOG2_E)
-            if self.name == "log1p":
-                return np.asarray(exp2(u * LOG2_E) - 1.0)
-            if self.name == "sqrt":
+        if self.name == "log":
+            return exp(u)
+        if self.name == "log1p":
+            return np.asarray(exp(u) - 1.0)
+        if self.name == "sqrt":
+            with np.errstate(over="ignore"):  # overflow to infinity is fine here
                 return np.square(np.maximum(u, 0.0))
         if self.name == "quantile":
             places, levels = levels_of(self.knots)
@@ -87,8 +87,7 @@ class Transform:
     def slope(self, u: Array) -> Array:
         """dy / du, by the chain rule the factor of derivatives in the units of the table."""
         if self.name in ("log", "log1p"):
-            with np.errstate(over="ignore"):
-                return exp2(u * LOG2_E)
+            return exp(u)
         if self.name == "sqrt":
             return np.asarray(2.0 * np.maximum(u, 0.0))
         if self.name == "quantile":

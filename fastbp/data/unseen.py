@@ -104,7 +104,7 @@ def told(found: Sequence[Unseen], origin: str, limit: float, strict: bool = Fals
             raise DataError(
                 f"{origin}: column `{name}` must have values that training saw in all rows but"
                 f" {new.expected + limit:.1%} at most, got others in {share:.1%}, such as `{visible(new.example)}`",
-                hint=f"training saw {known or 'none often enough'}; `data.unseen` sets the limit",
+                hint=f"training saw {known or 'none often enough'}; `data.unseen` in its configuration sets the limit",
             )
         warnings.warn(
             DataWarning(

@@ -116,7 +116,7 @@ def log(x: ArrayLike) -> Array:
 
 
 def log1p(x: ArrayLike) -> Array:
-    """log(1 + x) of x >= 0, where small x keep their digits.
+    """log(1 + x) of x > -1, where small x keep their digits.
 
     Examples
     --------

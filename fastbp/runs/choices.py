@@ -6,16 +6,18 @@ Columns are looked at in all rows, as their kinds are (`fastbp.data.kinds`); siz
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastbp.data.categories import encoding_of, size_of
+from fastbp.data.categories import encodings_of, size_of
 from fastbp.data.frame import Column, Frame
 from fastbp.data.kinds import FEW, Array, Kind, words_of
 from fastbp.data.moments import moments
 from fastbp.data.numbers import Numbers, scale_of
+from fastbp.data.unseen import by_value
 from fastbp.errors import DataError, visible
 
 CODES = frozenset(("code", "codes", "guid", "id", "ids", "plz", "postcode", "uid", "uuid", "zip", "zipcode"))
@@ -38,7 +40,8 @@ METRICS = {  # of a task, or of two classes, and what they are for
 class Choice:
     """An entry of `data.columns` and why; how many columns the network takes for it; what is not certain of it.
 
-    `inferred` says whether the entry is what a column is that has none, `one_hot` whether it has a column a value.
+    `inferred` says whether the entry is what a column is that has none; `categories` is how many a category has, whose
+    width is known once all are (`encoded`).
     """
 
     entry: str
@@ -46,7 +49,7 @@ class Choice:
     width: int = 0
     doubt: str = ""
     inferred: bool = False
-    one_hot: bool = False
+    categories: int = 0
 
 
 def nearly_names(column: Column) -> bool:
@@ -67,12 +70,12 @@ def choice_of(column: Column, kind: Kind, goal: Goal, ignored: bool = False) -> 
     if kind.name == "date":
         return Choice("date", kind.about, DATE, _in_order(column, kind), inferred=True)
     if kind.name == "category":
-        values = len({v for v in column.values.tolist() if v is not None})
+        values = len(by_value(Counter(v for v in column.values.tolist() if v is not None)))
         if ignored:
             why = f"{values:,} values in {len(column.values):,} rows"
             told = f"`{name}` is ignored: {why}; `category` if they tell the target, `words` if their words do"
             return Choice("ignore", f"{kind.about}; too many for the rows", 0, told)
-        return _category(column, kind.about, values)
+        return Choice("category", kind.about, inferred=True, categories=values)
     if column.is_text:
         return Choice("number", kind.about, 1, inferred=True)
     return _number(column, kind, goal)
@@ -86,7 +89,7 @@ def _number(column: Column, kind: Kind, goal: Goal) -> Choice:
     if whole and 2 < values <= len(there) / AGAIN and CODES & set(words_of(column.name)):
         about = f"{kind.about}; {values:,} names of things, by the word in the column's name"
         doubt = f"`{name}` is taken for {values:,} names of things: `number` if its numbers are amounts"
-        return replace(_category(column, about, values), doubt=doubt, inferred=False)
+        return Choice("category", about, doubt=doubt, categories=values)
     id_ = whole and values == len(column.values) > BORDERLINE
     doubt = f"`{name}` is different in every row: `ignore` if it names rows" if id_ else ""
     if scale_of(np.sort(there)) == "standard":
@@ -115,11 +118,18 @@ def _in_order(column: Column, kind: Kind) -> str:
     )
 
 
-def _category(column: Column, about: str, values: int) -> Choice:
-    """A column of so many categories, encoded as `auto` does it in the rows that train."""
-    if encoding_of(values, round(TRAINS * len(column.values))) == "one_hot":
-        return Choice("category", about, values, inferred=True, one_hot=True)
-    return Choice("category", f"{about}; a learned row for each", size_of(values), inferred=True)
+def encoded(choices: Mapping[str, Choice], rows: int) -> dict[str, Choice]:
+    """The choices for all columns, with what `auto` makes of their categories in so many rows that train."""
+    encode = encodings_of({name: choice.categories for name, choice in choices.items() if choice.categories}, rows)
+    out = dict(choices)
+    for name, how in encode.items():
+        choice = choices[name]
+        if how == "one_hot":
+            out[name] = replace(choice, width=choice.categories)
+        else:
+            about = f"{choice.about}; a learned row for each"
+            out[name] = replace(choice, about=about, width=size_of(choice.categories))
+    return out
 
 
 def doubt_of(frame: Frame, targets: Sequence[str], task: str) -> str:

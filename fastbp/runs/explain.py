@@ -19,6 +19,7 @@ from fastbp.runs.folder import table
 from fastbp.runs.prediction import Model
 from fastbp.runs.scores import measured, part_named, subject_at
 from fastbp.runs.subject import Subject
+from fastbp.spec.coded import Coded
 from fastbp.train.explain import Importance, importance_of, sensitivity
 from fastbp.train.metrics import evaluate, metric_named
 from fastbp.writing import whole
@@ -85,26 +86,31 @@ def explain(
     name = part_named(subject.parts, part)
     rows, loss, recipe = subject.parts[name], subject.loss, subject.recipe
     places = columns_of(recipe.inputs)
+    if isinstance(rows.X, Coded):  # a code is shuffled as the columns that it stands for would be
+        counts, kept = rows.X.counts, rows.X.narrow.copy()
+        own = {column: rows.X.sources(at) for column, at in places.items()}
+    else:
+        counts, kept, own = None, np.array(rows.X), places
     named = measure_of(subject) if metric is None else metric
     several = recipe.outputs.task == "labels" and recipe.outputs.width > 1
     higher = named != "loss" and metric_named(named, loss, several).higher_is_better
 
-    def score(X: NDArray[Any]) -> float:
+    def score(mixed: NDArray[Any]) -> float:
+        X = mixed if counts is None else Coded(mixed, counts)
         if named == "loss":
             return net.evaluate(X, rows.y, loss, rows.weight)
         return float(evaluate(named, *measured(net, replace(rows, X=X), loss, recipe), loss=loss))
 
-    X = np.array(rows.X)
-    importance = importance_of(score, X, places, named, higher, repeats, seed)
+    importance = importance_of(score, kept, own, named, higher, repeats, seed)
     slopes = None
     if subject.task == "numbers":  # in the units of the table
         width = recipe.outputs.width
-        slopes = np.zeros((len(X), net.outputs))
-        slopes[:, :width] = recipe.outputs.slopes(net.predict(X)[:, :width])
-    answers = sensitivity(net, X, slopes)[: recipe.outputs.width]
+        slopes = np.zeros((len(rows), net.outputs))
+        slopes[:, :width] = recipe.outputs.slopes(net.predict(rows.X)[:, :width])
+    answers = sensitivity(net, rows.X, slopes)[: recipe.outputs.width]
     by_input, codes = answers.mean(axis=0), recipe.inputs.embeddings()
     sums = [None if at[0] in codes else float(by_input[at].sum()) for at in places.values()]
-    return Explained(name, len(X), seed, importance, sums)
+    return Explained(name, len(rows), seed, importance, sums)
 
 
 def columns_of(inputs: Inputs) -> dict[str, list[int]]:

@@ -9,11 +9,13 @@ from typing import Any
 
 from fastbp.data.frame import Frame
 from fastbp.data.tables import frame_of, is_table
-from fastbp.errors import CheckpointError, ConfigError
+from fastbp.errors import CheckpointError, ConfigError, DataError
 from fastbp.model import files
 from fastbp.model.network import Network
 from fastbp.runs.prediction import Model, settings_of
 from fastbp.train import pack_files
+
+READ_ELSEWHERE = "a table that pandas or Polars reads may be given instead of a file"
 
 
 def load(path: Any) -> Any:
@@ -105,7 +107,11 @@ class TableNetwork(Network):
         """The rows of a table; None for anything else."""
         paths = X if isinstance(X, list | tuple) else (X,)
         if paths and all(isinstance(path, str | os.PathLike) for path in paths):
-            return self._model.read(tuple(map(str, paths)), settings_of(str(self.file))[0])
+            try:
+                return self._model.read(tuple(map(str, paths)), settings_of(str(self.file))[0])
+            except DataError as error:  # here is nothing that says how a file is written
+                settable = error.hint is not None and "`data." in error.hint
+                raise error.at(hint=READ_ELSEWHERE if settable else error.hint) from None
         if is_table(X):
             return frame_of(X, self._model.reading)
         return None

@@ -10,7 +10,6 @@ import numpy as np
 
 from fastbp.config.schema import Data
 from fastbp.config.text import CONFIGS
-from fastbp.data.categories import Category
 from fastbp.data.columns import Reading
 from fastbp.data.files import FRAMES, TABLES, TARGET, read_paths, suffix_of
 from fastbp.data.frame import Column, Frame
@@ -85,8 +84,7 @@ class Model:
     @property
     def reading(self) -> Reading:
         """How tables are read, as the training rows were."""
-        kept = [part.name for part in self.recipe.inputs.parts if isinstance(part, Category)]
-        return self.recipe.raw.reading(kept)
+        return self.recipe.raw.reading([part.name for part in self.recipe.inputs.categories])
 
     def read(self, files: tuple[str, ...], settings: dict[str, Any], keep: bool = False) -> Frame:
         """The rows of files, read like the training rows; `keep` has the frame also have them as they are written."""
@@ -94,6 +92,7 @@ class Model:
         targets = self.recipe.outputs.columns
         data.target = targets[0] if len(targets) == 1 else None
         frame = read_paths(list(files), data, self.reading, keep)
+        frame.blank = "an empty field or `NA`"
         alone = frame.matrix is not None and self._wants_a_matrix()
         if alone and len(targets) == 1 and targets[0] not in frame.columns and TARGET in frame.columns:
             frame.columns[targets[0]] = Column(targets[0], frame.columns[TARGET].values)

@@ -11,7 +11,6 @@ import numpy as np
 
 from fastbp.config.schema import Data
 from fastbp.config.text import MOST_BYTES, one_line
-from fastbp.data.categories import say_many
 from fastbp.data.files import read_paths
 from fastbp.data.frame import Frame, missing_column
 from fastbp.data.kinds import kinds_of
@@ -32,6 +31,7 @@ from fastbp.runs.choices import (
     choice_of,
     doubt_of,
     dropout_of,
+    encoded,
     epochs_of,
     nearly_names,
     rate_of,
@@ -124,7 +124,7 @@ def starter(
 
 
 def _choices(frame: Frame, inputs: Sequence[str], targets: Sequence[str], task: str, goal: Goal) -> dict[str, Choice]:
-    """What becomes of each column; warns of those that alone tell a target, and of many one-hot columns."""
+    """What becomes of each column; warns of those that alone tell a target."""
     if frame.matrix is not None:
         return {}
     leaks = leaks_of(frame, inputs, targets, task)
@@ -133,11 +133,11 @@ def _choices(frame: Frame, inputs: Sequence[str], targets: Sequence[str], task: 
     if len(names) == sum(kind.name != "ignore" for kind in kinds.values()):
         names = []  # nothing would be left to predict from
     choices = {n: choice_of(frame.columns[n], kind, goal, n in names) for n, kind in kinds.items()}
+    choices = encoded(choices, round(TRAINS * len(frame)))
     for name, target in leaks.items():
         about = f"{choices[name].about}; alone tells `{visible(target)}`"
         choices[name] = replace(choices[name], about=about, inferred=False)
     say_leaks(frame.origin, leaks)
-    say_many(frame.origin, round(TRAINS * len(frame)), {n: c.width for n, c in choices.items() if c.one_hot})
     return choices
 
 

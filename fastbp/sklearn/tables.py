@@ -29,7 +29,7 @@ from fastbp.spec.checks import whole
 Array = NDArray[Any]
 FILLS = ("mean", "median", "refuse")
 REAL = [np.float64, np.float32]
-INSTEAD = '`encode="embedding"` learns a table for each instead, and `min_frequency` joins rare ones'
+INSTEAD = '`encode="auto"` learns a table where a column has many, and `min_frequency` joins rare ones'
 
 
 def has_names(X: Any) -> bool:
@@ -102,8 +102,7 @@ def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
     inputs = _encodings(estimator, X, frame)
     with hinting():
         inputs.fit(frame)
-    categories = [part for part in inputs.parts if isinstance(part, Category)]
-    say_many(frame.origin, len(frame), {part.name: part.width for part in categories}, INSTEAD)
+    say_many(frame.origin, len(frame), inputs.categories, INSTEAD)
     return inputs
 
 

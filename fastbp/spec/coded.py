@@ -7,6 +7,7 @@ and every bit are those of the rows as they would be in full.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -77,6 +78,11 @@ class Coded:
         """One of the columns in full that is no code."""
         places = np.cumsum([0, *(max(count, 1) for count in self.counts)]).tolist()
         return self.narrow[:, places.index(number)]
+
+    def sources(self, places: Sequence[int]) -> list[int]:
+        """The columns as they are kept in which some of those in full are."""
+        kept = np.repeat(np.arange(len(self.counts)), np.maximum(self.counts, 1))
+        return sorted(set(kept[places].tolist()))
 
     @cached_property
     def table(self) -> Array:

@@ -20,6 +20,7 @@ from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
 from fastbp.model.network import Network
 from fastbp.numerics.philox import words
 from fastbp.spec.checks import seed_of, whole
+from fastbp.spec.coded import Coded
 from fastbp.spec.losses import Loss
 from fastbp.train.metrics import evaluate, metric_named
 
@@ -177,7 +178,7 @@ def sensitivity(net: Network, X: Any, slopes: Any = None) -> NDArray[np.float64]
     >>> fb.sensitivity(net, np.zeros((5, 2))).tolist()
     [[3.0, 4.0]]
     """
-    rows = np.asarray(X, net.dtype)
+    rows = X if isinstance(X, Coded) else np.asarray(X, net.dtype)
     if rows.ndim != 2 or not len(rows):
         raise ConfigError(f"`X` must have shape `(rows, {net.inputs})` with rows >= 1, got `{rows.shape}`")
     factors = None if slopes is None else np.asarray(slopes, np.float64)
@@ -186,7 +187,7 @@ def sensitivity(net: Network, X: Any, slopes: Any = None) -> NDArray[np.float64]
     total = np.zeros((net.outputs, net.inputs))
     block = max(1, NUMBERS // (net.outputs * net.inputs))
     for first in range(0, len(rows), block):
-        jacobians = net.jacobian(rows[first : first + block])
+        jacobians = net.jacobian(np.asarray(rows[first : first + block], net.dtype))
         if factors is not None:
             jacobians = jacobians * factors[first : first + block, :, None]
         for jacobian in np.abs(jacobians):

@@ -150,7 +150,8 @@ def test_a_table_of_unseen_categories_is_refused_from_a_share_on(here, capsys):
     assert main(["predict", "run", "new.csv"]) == 3
     assert capsys.readouterr().err == (
         "fastbp: new.csv: column `job` must have values that training saw in all rows but 20.0% at most, got others in"
-        " 21.1%, such as `pilot`\nhint: training saw `baker, master`, `cook`, `smith`; `data.unseen` sets the limit\n"
+        " 21.1%, such as `pilot`\n"
+        "hint: training saw `baker, master`, `cook`, `smith`; `data.unseen` in its configuration sets the limit\n"
     )
 
 

@@ -13,7 +13,7 @@ from fastbp.data.prepare import LOSS_OF
 from fastbp.data.recipe import Recipe
 from fastbp.errors import DataError
 
-NO_VALUE = "target `y` must have a value\nhint: `data.missing_target: drop` leaves out rows without one"
+NO_VALUE = "target `y` must have a value\nhint: `data.missing_target: drop` leaves out rows without a target"
 
 
 def table(origin="t.csv", **columns):

@@ -6,7 +6,6 @@ import pytest
 from fastbp.config.schema import Data, Split
 from fastbp.data import digits
 from fastbp.data.frame import Column, Frame
-from fastbp.data.plan import column_settings
 from fastbp.data.prepare import prepare, task_of
 from fastbp.data.synthetic import SYNTHETIC
 from fastbp.errors import ConfigError, DataError, DataWarning
@@ -249,40 +248,6 @@ def test_mistakes_in_data_columns(tmp_path):
     assert message(DataError, prepare, Data(path=path, target="z"), 0, "float32").startswith(
         f"{path}: there must be a column `z`, got `age`"
     )
-
-
-SETTINGS = {
-    "a list": ([1], "`data.columns.a` must be a type or a map with `type`, got `[1]`"),
-    "indicator": ({"indicator": 1}, "`data.columns.a.indicator` must be `true` or `false`, got `1`"),
-    "size": ({"size": 0}, "`data.columns.a.size` must be a whole number, at least 1, got `0`"),
-    "min_frequency": (
-        {"min_frequency": 1.5},
-        "`data.columns.a.min_frequency` must be a whole number, at least 1, got `1.5`",
-    ),
-    "endless": ({"size": float("inf")}, "`data.columns.a.size` must be a whole number, at least 1, got `inf`"),
-    "value": ({"value": "x"}, "`data.columns.a.value` must be a finite number, got `x`"),
-    "true": ({"value": True}, "`data.columns.a.value` must be a finite number, got `True`"),
-    "a date's value": ({"type": "date", "value": 1}, "`data.columns.a.value` must not be given with type `date`"),
-    "words' scale": ({"type": "words", "scale": "none"}, "`data.columns.a.scale` must not be given with type `words`"),
-    "a unit": ({"unit": "s"}, "`data.columns.a.unit` must be given with type `date` only"),
-    "an order": ({"type": "category", "order": "day"}, "`data.columns.a.order` must be given with type `date` only"),
-    "a constant date": (
-        {"type": "date", "missing": "constant"},
-        "`data.columns.a.missing` must be `mean`, `median` or `refuse` with type `date`, got `constant`",
-    ),
-    "nan": ({"value": float("nan")}, "`data.columns.a.value` must be a finite number, got `nan`"),
-}
-
-
-@pytest.mark.parametrize(("value", "wanted"), SETTINGS.values(), ids=SETTINGS)
-def test_settings_of_a_column_that_cannot_be(value, wanted):
-    assert message(ConfigError, column_settings, "a", value) == wanted
-
-
-@pytest.mark.parametrize(("value", "key"), [("numbr", ""), ({"scale": "standrd"}, ".scale"), ({"tipe": 1}, "")])
-def test_words_that_are_not_known_are_refused_with_those_that_are(value, key):
-    text = message(ConfigError, column_settings, "a", value)
-    assert text.startswith(f"`data.columns.a{key}` must be one of ")
 
 
 @pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")  # all values are different ones

@@ -106,7 +106,7 @@ def test_more_than_expected_is_refused(case):
     assert str(caught.value) == (
         "t.csv: column `k` must have values that training saw in all rows but 30.0% at most, got others in"
         f" {case.count / case.rows:.1%}, such as `x\\n`\n"
-        "hint: training saw `a`, `b`, `c`, `d`, `e`, ...; `data.unseen` sets the limit"
+        "hint: training saw `a`, `b`, `c`, `d`, `e`, ...; `data.unseen` in its configuration sets the limit"
     )
 
 

@@ -20,7 +20,10 @@ NEAR_1 = np.concatenate([1 + 10.0 ** spread(-15, -1), 1 - 10.0 ** spread(-15, -1
 POSITIVE = np.concatenate([spread(0, 1), spread(0.5, 2), NEAR_1, 10.0 ** spread(-300, 300), [5e-324, 1e-310, 1.7e308]])
 MULTIPRECISION = {
     "exp": (lambda mp, x: mp.exp(x), np.concatenate([spread(-1, 1), spread(-708, 709), np.arange(-9.0, 9)])),
-    "log1p": (lambda mp, x: mp.log1p(x), np.concatenate([spread(0, 3), 10.0 ** spread(-300, 300), [0.0, 0.4]])),
+    "log1p": (
+        lambda mp, x: mp.log1p(x),
+        np.concatenate([spread(-1, 3), 10.0 ** spread(-300, 300), -(10.0 ** spread(-300, 0)), [0.0, 0.4]]),
+    ),
     "exp2": (lambda mp, x: mp.mpf(2) ** x, np.concatenate([spread(-1, 1), spread(-1020, 1020), np.arange(-9.0, 9)])),
     "log": (lambda mp, x: mp.log(x), POSITIVE),
     "log2": (lambda mp, x: mp.log(x) / mp.log(2), POSITIVE),

@@ -111,6 +111,36 @@ def test_sensitivity_is_the_mean_of_the_jacobians_magnitudes(here):
     assert numbers.sensitivities[0] == pytest.approx(first * subject.recipe.outputs.spread[0], rel=1e-6)
 
 
+def test_codes_of_many_categories_are_explained_as_the_columns_that_they_stand_for(tmp_path, monkeypatch):
+    from fastbp.spec.coded import Coded
+    from fastbp.train import explain as module
+
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    lines = [f"{x:.3f},s{i % 20},k{i % 3},{x + i % 20 + i % 2 / 9:.3f}" for i, x in enumerate(rng.normal(size=400))]
+    Path("t.csv").write_text("\n".join(["x,shop,kind,y", *lines]))
+    Path("c.yaml").write_text("data: {path: t.csv, target: y}\ntrainer: {epochs: 5, optimizer: {name: adam, lr: 0.02}}")
+    assert main(["train", "c.yaml", "--run-dir", "run", "-q"]) == 0
+    subject, net = subject_at("run"), fb.load("run/best.safetensors")
+    rows, columns = subject.parts["train"], columns_of(subject.recipe.inputs)
+    assert {name: len(at) for name, at in columns.items()} == {"x": 1, "shop": 20, "kind": 3}
+    X = np.asarray(rows.X)
+    assert X.shape[1] > rows.X.narrow.shape[1]
+    wanted = fb.permutation_importance(net, X, rows.y, "r2", "mse", columns=columns, repeats=2)
+    slopes = fb.sensitivity(net, X)[0] * subject.recipe.outputs.spread[0]
+
+    in_full, dense = [], Coded.__array__
+    monkeypatch.setattr(
+        Coded, "__array__", lambda self, *of, **how: in_full.append(len(self)) or dense(self, *of, **how)
+    )
+    monkeypatch.setattr(module, "NUMBERS", 240)
+    found = explain("run", part="train", metric="r2", repeats=2)
+    assert (len(in_full), max(in_full)) == (28, 10)
+    assert found.importance.columns == [*columns]
+    np.testing.assert_allclose(found.importance.drops, wanted.drops, rtol=1e-5, atol=1e-9)
+    assert found.sensitivities == [pytest.approx(slopes[at].sum(), rel=1e-6) for at in columns.values()]
+
+
 def test_blocks_of_rows_do_not_change_the_sensitivity(monkeypatch):
     from fastbp.train import explain as module
 

@@ -99,6 +99,8 @@ def test_a_copy_in_another_process_predicts_tables_too(net):
          "`X` must have columns of one length, got `1` and `2`"),
         (lambda net: net.predict({"size": ["x1"], "colour": ["r"]}),
          "X: row 0: column `size` must be a number, got `x1`"),
+        (lambda net: net.predict({"size": ["soon"], "colour": ["r"]}),
+         "X: row 0: column `size` must be a number, got `soon`\nhint: a missing number is None or NaN"),
         (lambda net: net.predict({}), "`X` must be a table with columns, got none"),
         (lambda net: net.predict("t.csv", out=np.zeros((1, 2))),
          "`out` must be given with an array only, as predictions for a table are columns"),
@@ -111,6 +113,18 @@ def test_what_is_refused(net, call, message):
     with pytest.raises(fb.FastbpError) as info:
         call(net)
     assert str(info.value) == message
+
+
+def test_a_file_that_cannot_be_read_may_be_given_as_a_table(net):
+    Path("latin.csv").write_bytes("size,colour\n1,rosé\n".encode("latin-1"))
+    for name, message in (
+        ("latin.csv", "latin.csv:2: must be UTF-8, got a byte `0xe9`\n"
+                      "hint: a table that pandas or Polars reads may be given instead of a file"),
+        ("tt.csv", "tt.csv: must be a file, but does not exist\nhint: did you mean `t.csv`?"),
+    ):  # fmt: skip
+        with pytest.raises(fb.DataError) as info:
+            net.predict(name)
+        assert str(info.value) == message
 
 
 def test_a_network_without_a_recipe_is_a_plain_one(tmp_path):

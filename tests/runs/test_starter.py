@@ -111,6 +111,14 @@ def test_categories_are_written_as_what_they_become_in_the_rows_that_train(start
         assert re.search(r"epochs: \d+  # of (\d+) steps", text)[1] == re.search(r"(\d+) steps an epoch", out)[1]
 
 
+def test_equal_numbers_among_texts_are_one_category_for_init_as_for_training(started, capsys):
+    texts = ["250.0", "250.00", *(f"w{i}" for i in range(49))]
+    _, text, _ = started(c=[texts[i % 51] for i in range(1020)], y=np.random.default_rng(0).normal(size=1020))
+    assert main(["check", "c.yaml"]) == 0
+    assert "one-hot, 50 columns" in capsys.readouterr().out
+    assert "and 50 inputs" in text
+
+
 @pytest.mark.parametrize(
     ("y", "said"),
     [

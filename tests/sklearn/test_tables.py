@@ -122,7 +122,7 @@ def test_many_columns_of_categories_are_said():
         MLPRegressor(**{**KW, "epochs": 1}).fit(table, PAID)
     assert [str(one.message) for one in said] == [
         "X: categories make 120 one-hot columns for 120 training rows: `name` 120\n"
-        'hint: `encode="embedding"` learns a table for each instead, and `min_frequency` joins rare ones'
+        'hint: `encode="auto"` learns a table where a column has many, and `min_frequency` joins rare ones'
     ]
     MLPRegressor(**{**KW, "epochs": 1}, encode="auto").fit(table, PAID)
 
