@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_y
 
-from fastbp.data.columns import Column
-from fastbp.data.frame import Frame
-from fastbp.data.outputs import Outputs
 from fastbp.errors import ConfigError, DataError
 from fastbp.sklearn.perceptron import Array, Perceptron
-from fastbp.sklearn.settings import hint_of
-from fastbp.sklearn.tables import column_named
-from fastbp.spec.catalogue import loss_of
+from fastbp.sklearn.words import hint_of
 from fastbp.spec.checks import flag
 from fastbp.spec.elsewhere import known_words
-from fastbp.spec.losses import Loss
+
+if TYPE_CHECKING:
+    from fastbp.data.outputs import Outputs
+    from fastbp.spec.losses import Loss
 
 
 class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
@@ -197,6 +195,11 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         return y
 
     def _outputs(self, y: Any, targets: Array) -> Outputs:
+        from fastbp.data.columns import Column
+        from fastbp.data.frame import Frame
+        from fastbp.data.outputs import Outputs
+        from fastbp.sklearn.tables import column_named
+
         several = [str(name) for name in getattr(y, "columns", [])] or [f"y{i}" for i in range(self._width)]
         names = [column_named(y, "target")] if self._one else several
         columns = {name: Column(name, targets[:, i]) for i, name in enumerate(names)}
@@ -205,6 +208,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         return outputs
 
     def _loss_of(self) -> Loss:
+        from fastbp.spec.catalogue import loss_of
+
         loss = loss_of(self.loss)
         if "numbers" not in loss.tasks:
             raise ConfigError("loss", "must be one of numbers, such as `mse`", f"`{loss.named}`")

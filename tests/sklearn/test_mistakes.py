@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPClassifier as MLPNeural
 
 import fastbp as fb
 from fastbp.sklearn import MLPClassifier, MLPRegressor
-from fastbp.sklearn.settings import WORDS
+from fastbp.sklearn.words import WORDS
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = np.arange(40) % 3
