@@ -217,7 +217,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             if now != self._begun.get(name, now):
                 must = f"must stay `{self._begun[name]}` where training goes on"
                 raise ConfigError(name, must, f"`{now}`", hint="`sklearn.clone` of it starts anew")
-        self._trainer.optimizer = said.optimizer
+        self._trainer.optimizer, self._trainer.threads = said.optimizer, said.threads
 
     def _train(self, said: Settings, rows: Rows, held_out: Rows | None, epochs: int, hooks: Any) -> History:
         trainer, outputs, dtype = self._trainer, self.recipe_.outputs, self.network_.dtype
@@ -261,10 +261,10 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return self.network_.predict(self._matrix(frame), threads=share(self.n_threads)).astype(np.float64)
 
     def _matrix(self, frame: Frame, part: str = "") -> Array | Coded:
-        from fastbp.sklearn.tables import hinting
+        from fastbp.sklearn.tables import as_read, hinting
 
         with hinting():
-            return self.recipe_.matrix(frame, self.network_.dtype, part)
+            return self.recipe_.matrix(as_read(frame, self.recipe_.inputs), self.network_.dtype, part)
 
     def save(self, path: Any) -> None:
         """Write the network with its preprocessing, for `fb.load` and ``fastbp predict``."""

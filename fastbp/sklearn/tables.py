@@ -1,14 +1,15 @@
 """Rows of X as a frame, and the encodings of its columns.
 
-An array is a matrix of numbers. A table with names (pandas, Polars, Arrow) has columns of their own types: numbers,
-categories (category, text and bool), and dates. Both go through the preprocessing of the command line.
+An array is a matrix of numbers; where some of its columns are categories, they are `x0`, `x1` and so on, as
+scikit-learn calls them. A table with names (pandas, Polars, Arrow) has columns of their own types: numbers, categories
+(category, text and bool), and dates. Both go through the preprocessing of the command line.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,13 @@ from sklearn.utils.validation import check_array, validate_data
 
 from fastbp.data.categories import ASKED as ENCODED
 from fastbp.data.categories import Category, say_many
-from fastbp.data.columns import Reading
+from fastbp.data.columns import Column, Reading
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Frame
 from fastbp.data.inputs import Encoding, Inputs
 from fastbp.data.numbers import ASKED, Numbers
 from fastbp.data.tables import column_in, frame_of, is_category, is_number, is_table, names_of
-from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataWarning, brief, not_one_of, visible
+from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataWarning, brief, not_one_of, tell, visible
 from fastbp.spec.checks import whole
 
 Array = NDArray[Any]
@@ -47,7 +48,7 @@ def matrix_of(estimator: Any, X: Any, reset: bool) -> Array:
 
 def frame_in(estimator: Any, X: Any, reset: bool, kept: Sequence[str] = ()) -> Frame:
     """The rows of X; `kept` are columns of categories, in which numbers stay texts."""
-    if (reset and not has_names(X)) or (not reset and _is_of_matrix(estimator)):
+    if not has_names(X) if reset else not hasattr(estimator, "feature_names_in_"):
         return Frame(matrix_of(estimator, X, reset), {}, "X")
     if isinstance(X, dict):
         raise DataError("X", "must be an array or a table such as a DataFrame", "a dict")
@@ -69,10 +70,6 @@ def frame_in(estimator: Any, X: Any, reset: bool, kept: Sequence[str] = ()) -> F
             f" required by {type(estimator).__name__}."
         )
     return frame
-
-
-def _is_of_matrix(estimator: Any) -> bool:
-    return any(part.name is None for part in estimator.recipe_.inputs.parts)
 
 
 def _one_type(name: str, column: Any) -> None:
@@ -101,7 +98,7 @@ def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
     """The encodings of all columns, fitted to these rows."""
     inputs = _encodings(estimator, X, frame)
     with hinting():
-        inputs.fit(frame)
+        inputs.fit(as_read(frame, inputs))
     categories = [part for part in inputs.parts if isinstance(part, Category)]
     say_many(frame.origin, len(frame), {part.name: part.width for part in categories}, INSTEAD)
     return inputs
@@ -109,15 +106,12 @@ def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
 
 def _encodings(estimator: Any, X: Any, frame: Frame) -> Inputs:
     scale, missing = estimator.scale, estimator.missing
-    asked = estimator.categorical_features
-    if frame.matrix is not None:
-        if not (asked is None or (isinstance(asked, str) and asked == "from_dtype")):
-            must = "must be `from_dtype` or None where X is no table with named columns"
-            raise ConfigError("categorical_features", must, f"`{brief(asked)}`")
+    columns = _columns(frame)
+    chosen = _categories(estimator.categorical_features, list(columns))
+    if frame.matrix is not None and not chosen:
         return Inputs([Numbers(None, scale, missing)])
-    chosen = _categories(asked, list(frame.columns))
     parts: list[Encoding] = []
-    for name, column in frame.columns.items():
+    for name, column in columns.items():
         by_type = chosen is None and (column.is_text or column.boolean or is_category(X[name]))
         if by_type or (chosen is not None and name in chosen):
             parts.append(Category(name, estimator.encode, estimator.min_frequency))
@@ -127,6 +121,20 @@ def _encodings(estimator: Any, X: Any, frame: Frame) -> Inputs:
         else:
             parts.append(Numbers(name, scale, missing))
     return Inputs(parts)
+
+
+def _columns(frame: Frame) -> dict[str, Column]:
+    """The columns of a table, or those of a matrix by the names that scikit-learn gives them."""
+    if not isinstance(frame.matrix, np.ndarray):
+        return frame.columns
+    numbers = frame.matrix.astype(np.float64).T
+    return {f"x{i}": Column(f"x{i}", values) for i, values in enumerate(numbers)}
+
+
+def as_read(frame: Frame, inputs: Inputs) -> Frame:
+    """The rows as the encodings read them: a matrix, or columns by their names."""
+    named = any(part.name is not None for part in inputs.parts)
+    return replace(frame, matrix=None, columns=_columns(frame)) if named else frame
 
 
 def check_encodings(estimator: Any) -> None:
@@ -167,12 +175,11 @@ def _categories(asked: Any, names: list[str]) -> set[str] | None:
 
 
 def _say_dates(name: str) -> None:
-    warnings.warn(
+    tell(
         DataWarning(
             f"X: column `{visible(name)}` has dates, which become year, month, day of the year, weekday, hour and age"
             " as numbers, and the cycles of the year, week and day"
-        ),
-        stacklevel=2,
+        )
     )
 
 
