@@ -32,7 +32,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         Widths of the hidden layers; or the layers, such as ``[fb.Linear(64), fb.ReLU()]``, or as a configuration has
         them, ``[{"name": "linear", "features": 64}, "relu"]``. A last linear layer follows.
     activation : str, Layer, or a list with one for each hidden layer
-        "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp.
+        "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp. Not where
+        `hidden` lists layers.
     dropout : float, 0 <= dropout < 1
         Probability of dropout after each activation in training.
     norm : {"batch_norm", "layer_norm", "rms_norm"}, optional
@@ -56,7 +57,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     class_weight : "balanced", dict of class to number, or None
         Factors of the weights of training rows; "balanced" has all classes count the same.
     categorical_features : "from_dtype", None, or list of str, int or bool
-        Columns of a table that are categories: those whose type is a category, text or bool; none; or those listed.
+        Columns that are categories: those of a table whose type is a category, text or bool; none; or those listed, by
+        name, index or mask. Those of an array are `x0`, `x1` and so on, and its numbers codes.
     encode : {"one_hot", "embedding", "auto"}
         What categories become: a column for each, or a row of a learned table; "auto": a table where many.
     min_frequency : int, >= 1

@@ -261,10 +261,10 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return self.network_.predict(self._matrix(frame), threads=share(self.n_threads)).astype(np.float64)
 
     def _matrix(self, frame: Frame, part: str = "") -> Array | Coded:
-        from fastbp.sklearn.tables import as_read, hinting
+        from fastbp.sklearn.tables import hinting
 
         with hinting():
-            return self.recipe_.matrix(as_read(frame, self.recipe_.inputs), self.network_.dtype, part)
+            return self.recipe_.matrix(frame, self.network_.dtype, part)
 
     def save(self, path: Any) -> None:
         """Write the network with its preprocessing, for `fb.load` and ``fastbp predict``."""

@@ -32,7 +32,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     loss : str or Loss
         A loss of numbers, such as "mse", "huber", "mae", "poisson" or ``fb.Quantile(q=0.9)``.
     activation : str, Layer, or a list with one for each hidden layer
-        "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp.
+        "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp. Not where
+        `hidden` lists layers.
     dropout : float, 0 <= dropout < 1
         Probability of dropout after each activation in training.
     norm : {"batch_norm", "layer_norm", "rms_norm"}, optional
@@ -54,7 +55,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     validation_fraction : float, 0 < fraction < 1
         Of the rows, to hold out; of each class the same, and not if `fit` gets `X_val`.
     categorical_features : "from_dtype", None, or list of str, int or bool
-        Columns of a table that are categories: those whose type is a category, text or bool; none; or those listed.
+        Columns that are categories: those of a table whose type is a category, text or bool; none; or those listed, by
+        name, index or mask. Those of an array are `x0`, `x1` and so on, and its numbers codes.
     encode : {"one_hot", "embedding", "auto"}
         What categories become: a column for each, or a row of a learned table; "auto": a table where many.
     min_frequency : int, >= 1

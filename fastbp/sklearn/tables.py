@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +48,7 @@ def matrix_of(estimator: Any, X: Any, reset: bool) -> Array:
 def frame_in(estimator: Any, X: Any, reset: bool, kept: Sequence[str] = ()) -> Frame:
     """The rows of X; `kept` are columns of categories, in which numbers stay texts."""
     if not has_names(X) if reset else not hasattr(estimator, "feature_names_in_"):
-        return Frame(matrix_of(estimator, X, reset), {}, "X")
+        return _of_matrix(estimator, matrix_of(estimator, X, reset), reset)
     if isinstance(X, dict):
         raise DataError("X", "must be an array or a table such as a DataFrame", "a dict")
     validate_data(estimator, X, reset=reset, skip_check_array=True)
@@ -84,6 +83,19 @@ def _one_type(name: str, column: Any) -> None:
         raise DataError(f"X: row {texts[0]}: column `{visible(name)}` must be all numbers or all texts, got {got}")
 
 
+def _of_matrix(estimator: Any, matrix: Array, reset: bool) -> Frame:
+    """The rows of an array: a matrix, or columns where some are categories."""
+    names = [f"x{i}" for i in range(matrix.shape[1])]
+    if reset:
+        named = bool(_categories(estimator.categorical_features, names))
+    else:
+        named = any(part.name is not None for part in estimator.recipe_.inputs.parts)
+    if not named:
+        return Frame(matrix, {}, "X")
+    numbers = matrix.astype(np.float64)
+    return Frame(None, {name: Column(name, numbers[:, i]) for i, name in enumerate(names)}, "X")
+
+
 @contextmanager
 def hinting() -> Iterator[None]:
     """Give hints about an estimator, instead of those about the settings of a configuration."""
@@ -98,7 +110,7 @@ def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
     """The encodings of all columns, fitted to these rows."""
     inputs = _encodings(estimator, X, frame)
     with hinting():
-        inputs.fit(as_read(frame, inputs))
+        inputs.fit(frame)
     categories = [part for part in inputs.parts if isinstance(part, Category)]
     say_many(frame.origin, len(frame), {part.name: part.width for part in categories}, INSTEAD)
     return inputs
@@ -106,12 +118,11 @@ def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
 
 def _encodings(estimator: Any, X: Any, frame: Frame) -> Inputs:
     scale, missing = estimator.scale, estimator.missing
-    columns = _columns(frame)
-    chosen = _categories(estimator.categorical_features, list(columns))
-    if frame.matrix is not None and not chosen:
+    if frame.matrix is not None:
         return Inputs([Numbers(None, scale, missing)])
+    chosen = _categories(estimator.categorical_features, list(frame.columns))
     parts: list[Encoding] = []
-    for name, column in columns.items():
+    for name, column in frame.columns.items():
         by_type = chosen is None and (column.is_text or column.boolean or is_category(X[name]))
         if by_type or (chosen is not None and name in chosen):
             parts.append(Category(name, estimator.encode, estimator.min_frequency))
@@ -121,20 +132,6 @@ def _encodings(estimator: Any, X: Any, frame: Frame) -> Inputs:
         else:
             parts.append(Numbers(name, scale, missing))
     return Inputs(parts)
-
-
-def _columns(frame: Frame) -> dict[str, Column]:
-    """The columns of a table, or those of a matrix by the names that scikit-learn gives them."""
-    if not isinstance(frame.matrix, np.ndarray):
-        return frame.columns
-    numbers = frame.matrix.astype(np.float64).T
-    return {f"x{i}": Column(f"x{i}", values) for i, values in enumerate(numbers)}
-
-
-def as_read(frame: Frame, inputs: Inputs) -> Frame:
-    """The rows as the encodings read them: a matrix, or columns by their names."""
-    named = any(part.name is not None for part in inputs.parts)
-    return replace(frame, matrix=None, columns=_columns(frame)) if named else frame
 
 
 def check_encodings(estimator: Any) -> None:

@@ -99,6 +99,15 @@ def test_codes_of_an_array_are_the_same_whatever_type_has_them():
         )
 
 
+def test_few_rows_of_an_array_with_categories_are_those_of_a_table():
+    zone = np.array([1, 1, 2, 3] * 4)
+    settings = {**KW, "min_frequency": 5, "epochs": 3}
+    named = MLPRegressor(**settings).fit(polars_table({"zone": zone.astype(str)}), zone == 1)
+    found = MLPRegressor(**settings, categorical_features=[0]).fit(zone[:, None], zone == 1)
+    assert found.recipe_.inputs.parts[0].values == named.recipe_.inputs.parts[0].values == ["1"]
+    assert found.loss_curve_ == named.loss_curve_
+
+
 def test_a_file_of_an_array_with_categories_reads_them_by_the_names_of_scikit_learn(tmp_path):
     zone = RNG.integers(4, size=N)
     array = np.column_stack([AGE, zone])
