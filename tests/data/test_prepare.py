@@ -88,6 +88,9 @@ def test_without_noise_synthetic_sets_are_their_formulas():
     np.testing.assert_allclose(y, 10 * np.sin(np.pi * a * b) + 20 * (c - 0.5) ** 2 + 10 * d + 5 * e)
     X, y = SYNTHETIC["moons"](100, 0.0, 0, 0)
     np.testing.assert_allclose(np.hypot(X[:, 0] - y, X[:, 1] - y / 2), 1)
+    height, along = np.where(y == 0, X[:, 1], 0.5 - X[:, 1]), X[:, 0] - y
+    assert (height >= 0).all()  # one half opens down, the other up
+    assert (along[y == 0].min() < -0.9, along[y == 1].max() > 0.9) == (True, True)
     X, y = SYNTHETIC["spirals"](100, 0.0, 3, 0)
     angle = 4 * np.hypot(*X.T) + 2 * np.pi * y / 3
     np.testing.assert_allclose(np.hypot(*X.T)[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1), X, atol=1e-12)
