@@ -286,6 +286,23 @@ def test_estimators_are_there_and_scikit_learn_is_imported_for_nobody_else():
     assert run(STAR) == ["False", "False", "True", "False", "True"]
 
 
+WITHOUT = """
+import sys
+sys.modules["sklearn"] = None
+import fastbp
+try:
+    fastbp.MLPClassifier
+except fastbp.DependencyError as error:
+    print(error)
+"""
+
+
+def test_estimators_without_scikit_learn_say_what_to_install():
+    assert " ".join(run(WITHOUT)) == (
+        '`fastbp.sklearn` needs scikit-learn, which is not installed hint: pip install "fastbp[sklearn]"'
+    )
+
+
 # Rules that every file keeps: each check returns what breaks it, and has a test in which something does
 
 

@@ -229,6 +229,18 @@ def test_scales_are_those_of_the_command_line(scale):
     assert part.scale == (["quantile", "standard"] if scale == "auto" else scale)
 
 
+def test_scale_and_missing_hold_for_every_kind_of_column():
+    days = [datetime(2024, 1, 1) + timedelta(days=3 * i) for i in range(N)]
+    table = polars_table({"day": days, "age": AGE, "city": CITY})
+    with pytest.warns(DataWarning):
+        found = MLPRegressor(**{**KW, "epochs": 1}, scale="robust", missing="median", min_frequency=3).fit(table, PAID)
+    day, age, city = found.recipe_.inputs.parts
+    assert [(one.scale, one.missing) for one in (day.numbers, age)] == [("robust", "median")] * 2
+    assert (day.missing, city.min_frequency, city.encode) == ("median", 3, "one_hot")
+    with pytest.warns(DataWarning), pytest.raises(fb.DataError, match="X: row 2: column `day` must have a date"):
+        MLPRegressor(**KW, missing="refuse").fit(table.with_columns(day=pl.Series([*days[:2], None, *days[3:]])), PAID)
+
+
 def test_a_file_predicts_raw_tables_in_python_and_on_the_command_line(tmp_path):
     table = polars_table(COLUMNS)
     kind = np.where(np.median(PAID) < PAID, "much", "little")
