@@ -41,6 +41,8 @@ from __future__ import annotations
 import copy
 import difflib
 import operator
+import sys
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -62,11 +64,13 @@ __all__ = [
     "escaped",
     "line",
     "not_one_of",
+    "tell",
     "visible",
     "whole_number",
 ]
 
 LONGEST = 2000  # characters of a message's line
+BETWEEN = ("fastbp", "sklearn", "joblib")  # packages, no line of which is the user's
 
 Error = TypeVar("Error", bound="FastbpError")
 
@@ -195,6 +199,14 @@ class DataWarning(UserWarning):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.said, self.hint)
+
+
+def tell(warning: DataWarning) -> None:
+    """Warn at the line that led here from outside of this package, and of what may run it between."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(warning, stacklevel=level)
 
 
 class CheckpointError(FastbpError, ValueError):

@@ -42,6 +42,44 @@ def test_importing_takes_no_time_and_loads_nothing_heavy():
     assert all(loaded == [] for _, *loaded in found)
 
 
+ESTIMATORS = """
+import sys, time
+import sklearn.base
+begun = time.process_time()
+import fastbp.sklearn
+seconds = time.process_time() - begun
+heavy = {"numba", "llvmlite", "msgspec", "yaml", "polars", "pyarrow", "safetensors", "fastbp.kernels", "fastbp.data"}
+print(seconds, *sorted(heavy & set(sys.modules)))
+import pickle
+model = pickle.loads(pickle.dumps(fastbp.sklearn.MLPClassifier(epochs=1)))
+print(*sorted(heavy & set(sys.modules)))
+model.fit([[0.0], [1.0]], [0, 1])
+print("numba" in sys.modules)
+"""
+
+
+def test_importing_estimators_takes_what_scikit_learn_takes_and_loads_nothing_else_before_a_fit():
+    pytest.importorskip("sklearn")
+    found = [run(ESTIMATORS) for _ in range(3)]
+    assert min(float(seconds) for seconds, *_ in found) < 0.1
+    assert all(loaded == ["True"] for _, *loaded in found)
+
+
+FORMULAS = """
+import sys
+import fastbp.data.recipe, fastbp.spec.graph, fastbp.train.metrics
+from fastbp.spec.catalogue import activation_named
+activation_named("activation", "gelu")
+print("numba" in sys.modules)
+activation_named("activation", "x * sigmoid(x)")
+print("numba" in sys.modules)
+"""
+
+
+def test_what_describes_networks_loads_the_compiler_where_there_is_a_formula():
+    assert run(FORMULAS) == ["False", "True"]
+
+
 FIRST_STEP = """
 import time
 import numpy as np, fastbp as fb
@@ -246,6 +284,23 @@ print("MLPClassifier" in dir(fastbp), "sklearn" in sys.modules, fastbp.MLPClassi
 
 def test_estimators_are_there_and_scikit_learn_is_imported_for_nobody_else():
     assert run(STAR) == ["False", "False", "True", "False", "True"]
+
+
+WITHOUT = """
+import sys
+sys.modules["sklearn"] = None
+import fastbp
+try:
+    fastbp.MLPClassifier
+except fastbp.DependencyError as error:
+    print(error)
+"""
+
+
+def test_estimators_without_scikit_learn_say_what_to_install():
+    assert " ".join(run(WITHOUT)) == (
+        '`fastbp.sklearn` needs scikit-learn, which is not installed hint: pip install "fastbp[sklearn]"'
+    )
 
 
 # Rules that every file keeps: each check returns what breaks it, and has a test in which something does

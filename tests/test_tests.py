@@ -5,7 +5,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "fastbp"
-ROOMS = ("spec", "model", "lowering", "autodiff", "engine", "sweeps")
+ROOMS = ("sklearn", "spec", "model", "lowering", "autodiff", "engine", "sweeps")
 
 
 def table():

@@ -37,7 +37,8 @@ class Plan:
 def plan_of(text: Text) -> Plan:
     """Check all that can be checked without the data."""
     from fastbp.spec.catalogue import LOSSES
-    from fastbp.spec.custom import Custom, CustomLoss, penalty_kernel
+    from fastbp.spec.custom import Custom, CustomLoss
+    from fastbp.spec.formulas import penalty_kernel
     from fastbp.train.catalogue import OPTIMIZERS
     from fastbp.train.metrics import metric_named
     from fastbp.train.schedules import SCHEDULES

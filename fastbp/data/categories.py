@@ -7,7 +7,6 @@ is a 1 in column c - 1, and 0 all zeros; for an embedding it is a row of a table
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from fastbp.data.frame import Frame
 from fastbp.data.stored import Stored
 from fastbp.data.unseen import Keys, Unseen, by_value
-from fastbp.errors import DataWarning, visible
+from fastbp.errors import DataWarning, tell, visible
 
 Array = NDArray[Any]
 ENCODINGS = ("one_hot", "embedding")
@@ -170,10 +169,9 @@ def say_many(origin: str, rows: int, parts: Iterable[Category], hint: str = INST
     if not long or total <= MANY * rows:
         return
     shown = ", ".join(f"`{visible(name)}` {counts[name]:,}" for name in long[:5]) + ", ..." * (len(long) > 5)
-    warnings.warn(
+    tell(
         DataWarning(
             f"{origin}: categories make {total:,} one-hot columns for {rows:,} training rows: {shown}",
             hint,
-        ),
-        stacklevel=3,
+        )
     )

@@ -1,4 +1,4 @@
-"""Synthetic sets, pure functions of the seed: the same rows on every machine up to the last bits of cos and sin."""
+"""Synthetic sets, pure functions of the seed: the same rows on every machine. Angles are turns, of 2π each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.numerics.exact import TWO_PI, sin_turns, turns
+
 Array = NDArray[Any]
 
 
@@ -16,17 +18,17 @@ def spirals(rows: int, noise: float, classes: int, seed: int) -> tuple[Array, Ar
     rng = np.random.default_rng([seed, 1])
     y = np.arange(rows) % classes
     t = np.sqrt(rng.random(rows))
-    angle = 4.0 * t + 2.0 * np.pi * y / classes + noise * rng.normal(size=rows)
-    return np.stack([t * np.cos(angle), t * np.sin(angle)], 1), y
+    cosine, sine = turns((4.0 * t + noise * rng.normal(size=rows)) / TWO_PI + y / classes)
+    return np.stack([t * cosine, t * sine], 1), y
 
 
 def moons(rows: int, noise: float, classes: int, seed: int) -> tuple[Array, Array]:
     """Two half circles that reach into each other."""
     rng = np.random.default_rng([seed, 2])
     y = np.arange(rows) % 2
-    angle = np.pi * rng.random(rows)
-    x = np.where(y == 0, np.cos(angle), 1.0 - np.cos(angle))
-    z = np.where(y == 0, np.sin(angle), 0.5 - np.sin(angle))
+    cosine, sine = turns(0.5 * rng.random(rows))
+    x = np.where(y == 0, cosine, 1.0 - cosine)
+    z = np.where(y == 0, sine, 0.5 - sine)
     return np.stack([x, z], 1) + noise * rng.normal(size=(rows, 2)), y
 
 
@@ -42,7 +44,7 @@ def friedman(rows: int, noise: float, classes: int, seed: int) -> tuple[Array, A
     """Ten uniform features, five of them relevant: 10 sin(πx₀x₁) + 20 (x₂ - ½)² + 10 x₃ + 5 x₄ (Friedman, 1991)."""
     rng = np.random.default_rng([seed, 4])
     X = rng.random((rows, 10))
-    y = 10.0 * np.sin(np.pi * X[:, 0] * X[:, 1]) + 20.0 * (X[:, 2] - 0.5) ** 2 + 10.0 * X[:, 3] + 5.0 * X[:, 4]
+    y = 10.0 * sin_turns(0.5 * X[:, 0] * X[:, 1]) + 20.0 * (X[:, 2] - 0.5) ** 2 + 10.0 * X[:, 3] + 5.0 * X[:, 4]
     return X, y + noise * rng.normal(size=rows)
 
 

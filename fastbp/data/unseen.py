@@ -10,13 +10,12 @@ Often it is only written in another way than in training, so what means the same
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fastbp.data.columns import FALSE, TRUE, has_zeros, is_plain
-from fastbp.errors import DataError, DataWarning, visible
+from fastbp.errors import DataError, DataWarning, tell, visible
 
 FEW = 20  # rows of which the share of unseen values says nothing
 _WHOLE = re.compile(r"[-+]?\d{1,300}(\.0*)?", re.ASCII)
@@ -106,10 +105,9 @@ def told(found: Sequence[Unseen], origin: str, limit: float, strict: bool = Fals
                 f" {new.expected + limit:.1%} at most, got others in {share:.1%}, such as `{visible(new.example)}`",
                 hint=f"training saw {known or 'none often enough'}; `data.unseen` in its configuration sets the limit",
             )
-        warnings.warn(
+        tell(
             DataWarning(
                 f"{origin}: column `{name}` has values that training did not see in {new.count:,} of {new.rows:,} rows"
                 f" ({share:.1%}), such as `{visible(new.example)}`"
-            ),
-            stacklevel=3,
+            )
         )

@@ -34,7 +34,7 @@ from fastbp.lowering.norm_rules import BatchNormRule, RowNormRule, SoftmaxRule
 from fastbp.lowering.registry import OPS
 from fastbp.lowering.rule import Rule, Use
 from fastbp.spec.coded import columns_of
-from fastbp.spec.custom import activation_kernels
+from fastbp.spec.formulas import activation_kernels
 from fastbp.spec.graph import INPUT, Node
 from fastbp.spec.layers import Layer
 

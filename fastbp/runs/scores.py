@@ -15,6 +15,7 @@ from fastbp.data.prepare import Part
 from fastbp.data.recipe import Recipe
 from fastbp.errors import ConfigError, not_one_of
 from fastbp.model.network import Network
+from fastbp.numerics.exact import log
 from fastbp.pictures.confusion import confusion
 from fastbp.pictures.picture import Picture
 from fastbp.pictures.reliability import reliability
@@ -67,11 +68,11 @@ def _constant(train: Part, outputs: int, loss: Any, task: str) -> NDArray[np.flo
     y = train.y
     if task == "classes":
         counts = np.bincount(y[y >= 0], None if train.weight is None else train.weight[y >= 0], outputs)
-        return np.asarray(np.log(np.maximum(counts, 1e-9) / np.maximum(counts.sum(), 1e-9)))
+        return log(np.maximum(counts, 1e-9) / np.maximum(counts.sum(), 1e-9))
     mean = np.average(y.astype(np.float64), axis=0, weights=train.weight)
     if task == "labels":
         share = np.clip(mean, 1e-9, 1 - 1e-9)
-        return np.asarray(np.log(share / (1 - share)))
+        return log(share / (1 - share))
     variance = np.average((y - mean) ** 2, axis=0, weights=train.weight)
     return np.asarray(loss.constant(mean, variance))
 

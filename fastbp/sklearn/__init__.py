@@ -1,7 +1,8 @@
 """Estimators of scikit-learn: `MLPClassifier` and `MLPRegressor` (``pip install "fastbp[sklearn]"``).
 
 They are a `Network`, a `Trainer` and the preprocessing of the command line behind scikit-learn's interface, and add no
-arithmetic: a trainer on the same rows gives the same bits. Nothing else of fastbp imports scikit-learn.
+arithmetic: a trainer on the same rows gives the same bits. Nothing else of fastbp imports scikit-learn. Importing this
+takes little longer than scikit-learn itself: methods import what reads tables, and what trains, when they are called.
 """
 
 from __future__ import annotations

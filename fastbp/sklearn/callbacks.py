@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastbp.train.callbacks import Callback
-from fastbp.train.history import History
-from fastbp.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from fastbp.train.history import History
+    from fastbp.train.trainer import Trainer
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks

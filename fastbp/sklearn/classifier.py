@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -11,18 +11,16 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_y
 
-from fastbp.data.columns import Column
-from fastbp.data.frame import as_texts
-from fastbp.data.outputs import Outputs
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief, visible
 from fastbp.numerics.likely import log_sigmoid, log_softmax, sigmoid, softmax
 from fastbp.sklearn.perceptron import Array, Perceptron, Rows
-from fastbp.sklearn.settings import hint_of
-from fastbp.sklearn.tables import column_named
-from fastbp.spec.catalogue import loss_of
+from fastbp.sklearn.words import hint_of
 from fastbp.spec.checks import from_zero
 from fastbp.spec.elsewhere import known_words
-from fastbp.spec.losses import Loss
+
+if TYPE_CHECKING:
+    from fastbp.data.outputs import Outputs
+    from fastbp.spec.losses import Loss
 
 
 class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
@@ -34,7 +32,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         Widths of the hidden layers; or the layers, such as ``[fb.Linear(64), fb.ReLU()]``, or as a configuration has
         them, ``[{"name": "linear", "features": 64}, "relu"]``. A last linear layer follows.
     activation : str, Layer, or a list with one for each hidden layer
-        "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp.
+        "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp. Not where
+        `hidden` lists layers.
     dropout : float, 0 <= dropout < 1
         Probability of dropout after each activation in training.
     norm : {"batch_norm", "layer_norm", "rms_norm"}, optional
@@ -58,7 +57,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     class_weight : "balanced", dict of class to number, or None
         Factors of the weights of training rows; "balanced" has all classes count the same.
     categorical_features : "from_dtype", None, or list of str, int or bool
-        Columns of a table that are categories: those whose type is a category, text or bool; none; or those listed.
+        Columns that are categories: those of a table whose type is a category, text or bool; none; or those listed, by
+        name, index or mask. Those of an array are `x0`, `x1` and so on, and its numbers codes.
     encode : {"one_hot", "embedding", "auto"}
         What categories become: a column for each, or a row of a learned table; "auto": a table where many.
     min_frequency : int, >= 1
@@ -209,6 +209,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         return place.astype(np.int64)
 
     def _outputs(self, y: Any, targets: Array) -> Outputs:
+        from fastbp.data.columns import Column
+        from fastbp.data.frame import as_texts
+        from fastbp.data.outputs import Outputs
+        from fastbp.sklearn.tables import column_named
+
         if self._labels:
             given = list(getattr(y, "columns", [])) or [f"y{i}" for i in self.classes_]
             names = [str(name) for name in given]
@@ -219,6 +224,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         return Outputs("classes", [column_named(y, "target")], names)
 
     def _loss_of(self) -> Loss:
+        from fastbp.spec.catalogue import loss_of
+
         return loss_of("binary_cross_entropy" if self._labels else "cross_entropy")
 
     def _weighted(self, rows: Rows) -> Any:

@@ -60,7 +60,8 @@ def blocks_of(estimator: Any) -> list[list[Layer]]:
     if layers:
         if len(layers) < len(hidden):
             raise ConfigTypeError("hidden", WIDTHS, f"`{brief(hidden)}`")
-        for name, value in (("norm", norm), ("dropout", p), ("residual", residual)):
+        activation = None if estimator.activation == "relu" else estimator.activation
+        for name, value in (("activation", activation), ("norm", norm), ("dropout", p), ("residual", residual)):
             if value:
                 raise ConfigError(name, "must not be given where `hidden` lists layers", f"`{value}`")
         return [[_layer(i, value) for i, value in enumerate(layers)]]

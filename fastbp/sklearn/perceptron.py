@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
-from fastbp.data.categories import Category
-from fastbp.data.frame import Frame
-from fastbp.data.outputs import Outputs
-from fastbp.data.raw import Raw
-from fastbp.data.recipe import Recipe
+from fastbp.engine.forks import IMPORTS
 from fastbp.errors import ConfigError, DataError, brief
-from fastbp.model.network import Network
 from fastbp.numerics.splits import split
 from fastbp.sklearn.callbacks import CallbackSupportMixin, Tasks, with_callbacks
-from fastbp.sklearn.layers import graph_for
-from fastbp.sklearn.settings import Settings, seed_of
-from fastbp.sklearn.tables import frame_in, hinting, inputs_for
-from fastbp.sklearn.threads import share
-from fastbp.spec.coded import Coded
-from fastbp.spec.layers import Linear
-from fastbp.spec.losses import Loss
-from fastbp.train.held_out import Units
-from fastbp.train.history import History
+
+if TYPE_CHECKING:
+    from fastbp.data.frame import Frame
+    from fastbp.data.outputs import Outputs
+    from fastbp.data.recipe import Recipe
+    from fastbp.model.network import Network
+    from fastbp.sklearn.settings import Settings
+    from fastbp.spec.coded import Coded
+    from fastbp.spec.losses import Loss
+    from fastbp.train.history import History
 
 Array = NDArray[Any]
 CHANGES = {
@@ -108,11 +104,11 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         X_val, y_val, sample_weight_val : optional
             Rows that decide when to stop, instead of some of X.
         """
-        said = Settings.of(self)
+        said = self._settings()
         going_on = bool(self.warm_start) and hasattr(self, "network_")
         if going_on:
             self._go_on(said)
-        seed = seed_of(self.random_state)
+        seed = said.seed()
         tasks = Tasks(self, X, y, sample_weight)
         rows = self._rows(X, y, sample_weight, reset=not going_on)
         for name, one, other in (("X_val", X_val, y_val), ("y_val", y_val, X_val)):
@@ -133,9 +129,15 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         tasks.finish(self._trainer)
         return self
 
+    def _settings(self) -> Settings:
+        """The parameters, checked; the first fit of a process loads what trains, and the compiler with it."""
+        with IMPORTS:
+            from fastbp.sklearn.settings import Settings
+        return Settings.of(self)
+
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
         """One epoch over some rows."""
-        said = Settings.of(self)
+        said = self._settings()
         if said.early:
             raise DataError("partial_fit does not support early_stopping=True")
         going_on = hasattr(self, "network_")
@@ -143,7 +145,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             self._go_on(said)
         rows = self._rows(X, y, sample_weight, reset=not going_on, classes=classes)
         if not going_on:
-            self._begin(X, y, rows, said, seed_of(self.random_state))
+            self._begin(X, y, rows, said, said.seed())
         self._keep(self._train(said, rows, None, 1, said.hooks), going_on, False)
         return self
 
@@ -151,6 +153,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """Rows as they are trained on, without those of weight 0."""
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        from fastbp.sklearn.tables import frame_in
+
         frame = frame_in(self, X, reset, [] if reset else self._kept)
         checked = self._checked_y(y)
         check_consistent_length(_Long(len(frame)), checked)
@@ -172,6 +176,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     @property
     def _kept(self) -> list[str]:
         """Columns of categories, in which numbers stay texts."""
+        from fastbp.data.categories import Category
+
         return [part.name for part in self.recipe_.inputs.parts if isinstance(part, Category)]
 
     def _divided(self, rows: Rows, said: Settings, seed: int) -> tuple[Rows, Rows]:
@@ -186,13 +192,18 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def _begin(self, X: Any, y: Any, rows: Rows, said: Settings, seed: int) -> None:
         """A new network, and the preprocessing fitted to these rows."""
+        from fastbp.data.raw import Raw
+        from fastbp.data.recipe import Recipe
+        from fastbp.sklearn.layers import graph_for
+        from fastbp.sklearn.tables import inputs_for
+
         loss = self._loss_of()
         inputs = inputs_for(self, X, rows.frame)
         outputs = self._outputs(y, rows.y)
         graph = graph_for(self, inputs, outputs.width * loss.outputs_per_target)
         self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
-        self.network_ = Network.of_graph(graph, seed, self.dtype)
-        self._trainer = said.trainer(self.network_, loss)
+        self._trainer = said.trainer(graph, loss, seed, self.dtype)
+        self.network_ = self._trainer.net
         self.n_outputs_ = self.network_.outputs
         self._begun = self._lasting()
 
@@ -206,7 +217,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             if now != self._begun.get(name, now):
                 must = f"must stay `{self._begun[name]}` where training goes on"
                 raise ConfigError(name, must, f"`{now}`", hint="`sklearn.clone` of it starts anew")
-        self._trainer.optimizer = said.optimizer
+        self._trainer.optimizer, self._trainer.threads = said.optimizer, said.threads
 
     def _train(self, said: Settings, rows: Rows, held_out: Rows | None, epochs: int, hooks: Any) -> History:
         trainer, outputs, dtype = self._trainer, self.recipe_.outputs, self.network_.dtype
@@ -222,6 +233,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         trainer.units = None
         if held_out is not None:
             if outputs.task == "numbers":
+                from fastbp.train.held_out import Units
+
                 trainer.units = Units(outputs.back, held_out.y)
             validation = (*ready(held_out, "validation"), held_out.weight)
         metrics = [self.metric] if validation is not None else []
@@ -240,11 +253,16 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def _raw(self, X: Any) -> Array:
         """The outputs of the network for rows of X, as float64."""
+        from fastbp.sklearn.tables import frame_in
+        from fastbp.sklearn.threads import share
+
         check_is_fitted(self, "network_")
         frame = frame_in(self, X, False, self._kept)
         return self.network_.predict(self._matrix(frame), threads=share(self.n_threads)).astype(np.float64)
 
     def _matrix(self, frame: Frame, part: str = "") -> Array | Coded:
+        from fastbp.sklearn.tables import hinting
+
         with hinting():
             return self.recipe_.matrix(frame, self.network_.dtype, part)
 
@@ -265,6 +283,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return self._of_linear("bias")
 
     def _of_linear(self, part: str) -> list[Array]:
+        from fastbp.spec.layers import Linear
+
         check_is_fitted(self, "network_")
         net = self.network_
         names = [f"{node.name}.{part}" for node in net.graph.nodes if isinstance(node.layer, Linear)]

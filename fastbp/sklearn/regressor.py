@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_y
 
-from fastbp.data.columns import Column
-from fastbp.data.frame import Frame
-from fastbp.data.outputs import Outputs
 from fastbp.errors import ConfigError, DataError
 from fastbp.sklearn.perceptron import Array, Perceptron
-from fastbp.sklearn.settings import hint_of
-from fastbp.sklearn.tables import column_named
-from fastbp.spec.catalogue import loss_of
+from fastbp.sklearn.words import hint_of
 from fastbp.spec.checks import flag
 from fastbp.spec.elsewhere import known_words
-from fastbp.spec.losses import Loss
+
+if TYPE_CHECKING:
+    from fastbp.data.outputs import Outputs
+    from fastbp.spec.losses import Loss
 
 
 class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
@@ -34,7 +32,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     loss : str or Loss
         A loss of numbers, such as "mse", "huber", "mae", "poisson" or ``fb.Quantile(q=0.9)``.
     activation : str, Layer, or a list with one for each hidden layer
-        "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp.
+        "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp. Not where
+        `hidden` lists layers.
     dropout : float, 0 <= dropout < 1
         Probability of dropout after each activation in training.
     norm : {"batch_norm", "layer_norm", "rms_norm"}, optional
@@ -56,7 +55,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     validation_fraction : float, 0 < fraction < 1
         Of the rows, to hold out; of each class the same, and not if `fit` gets `X_val`.
     categorical_features : "from_dtype", None, or list of str, int or bool
-        Columns of a table that are categories: those whose type is a category, text or bool; none; or those listed.
+        Columns that are categories: those of a table whose type is a category, text or bool; none; or those listed, by
+        name, index or mask. Those of an array are `x0`, `x1` and so on, and its numbers codes.
     encode : {"one_hot", "embedding", "auto"}
         What categories become: a column for each, or a row of a learned table; "auto": a table where many.
     min_frequency : int, >= 1
@@ -197,6 +197,11 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         return y
 
     def _outputs(self, y: Any, targets: Array) -> Outputs:
+        from fastbp.data.columns import Column
+        from fastbp.data.frame import Frame
+        from fastbp.data.outputs import Outputs
+        from fastbp.sklearn.tables import column_named
+
         several = [str(name) for name in getattr(y, "columns", [])] or [f"y{i}" for i in range(self._width)]
         names = [column_named(y, "target")] if self._one else several
         columns = {name: Column(name, targets[:, i]) for i, name in enumerate(names)}
@@ -205,6 +210,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         return outputs
 
     def _loss_of(self) -> Loss:
+        from fastbp.spec.catalogue import loss_of
+
         loss = loss_of(self.loss)
         if "numbers" not in loss.tasks:
             raise ConfigError("loss", "must be one of numbers, such as `mse`", f"`{loss.named}`")

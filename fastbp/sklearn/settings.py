@@ -15,29 +15,13 @@ from fastbp.sklearn.layers import blocks_of
 from fastbp.sklearn.tables import check_encodings
 from fastbp.sklearn.threads import share
 from fastbp.spec.checks import flag, from_zero, positive, real, whole
+from fastbp.spec.graph import Graph
 from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import Callback, EarlyStopping, TimeBudget, callback
 from fastbp.train.catalogue import optimizer_named, schedule_named
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.schedules import Schedule
 from fastbp.train.trainer import Trainer
-
-WORDS = {
-    "hidden_layer_sizes": "`hidden=`",
-    "solver": "`optimizer=`",
-    "alpha": "`weight_decay=`",
-    "learning_rate_init": "`learning_rate=`",
-    "lr": "`learning_rate=`",
-    "max_iter": "`epochs=`",
-    "n_iter_no_change": "`patience=`",
-    "n_jobs": "`n_threads=`",
-    "momentum": "`optimizer=fb.SGD(momentum=0.9)`",
-    "nesterovs_momentum": "`optimizer=fb.SGD(momentum=0.9, nesterov=True)`",
-    "beta_1": "`optimizer=fb.AdamW(betas=(0.9, 0.999))`",
-    "beta_2": "`optimizer=fb.AdamW(betas=(0.9, 0.999))`",
-    "epsilon": "`optimizer=fb.AdamW(eps=1e-8)`",
-    "tol": "`callbacks=[fb.EarlyStopping(min_delta=1e-4)]`",
-}  # of scikit-learn's estimators of the same names, and what is written here
 
 MANY = 10_000  # rows above which `early_stopping="auto"` stops early
 
@@ -55,6 +39,7 @@ class Settings:
     threads: int
     hooks: list[Callback]
     early: bool | None  # None: by the number of rows
+    random_state: Any
 
     @classmethod
     def of(cls, estimator: Any) -> Settings:
@@ -77,6 +62,7 @@ class Settings:
             share(estimator.n_threads),
             _hooks(estimator),
             _early(estimator.early_stopping),
+            estimator.random_state,
         )
 
     def stops_early(self, rows: int, given: bool) -> bool:
@@ -85,8 +71,16 @@ class Settings:
             raise ConfigError("early_stopping", 'must be "auto" or True where `X_val` is given', "`False`")
         return given or (rows > MANY if self.early is None else self.early)
 
-    def trainer(self, net: Network, loss: Loss) -> Trainer:
-        """The trainer of a network."""
+    def seed(self) -> int:
+        """The seed of a network: a whole number as it is, or drawn, as scikit-learn draws."""
+        given = self.random_state
+        if isinstance(given, int | np.integer) and not isinstance(given, bool):
+            return whole("random_state", given, 0, 64)
+        return int(check_random_state(given).randint(2**31 - 1))
+
+    def trainer(self, graph: Graph, loss: Loss, seed: int, dtype: str) -> Trainer:
+        """A new network, and its trainer."""
+        net = Network.of_graph(graph, seed, dtype)
         return Trainer(net, loss, self.optimizer, self.batch_size, self.threads, schedule=self.schedule)
 
     def callbacks(self, early: bool) -> list[Callback]:
@@ -126,15 +120,3 @@ def _early(given: Any) -> bool | None:
     if not isinstance(given, bool | np.bool_):
         raise ConfigTypeError("early_stopping", 'must be True, False or "auto"', f"`{brief(given)}`")
     return bool(given)
-
-
-def hint_of(word: str) -> str | None:
-    """What an argument of scikit-learn's estimator is called here, as a hint."""
-    return f"here this is {WORDS[word]}" if word in WORDS else None
-
-
-def seed_of(random_state: Any) -> int:
-    """The seed of a network: a whole number as it is, or drawn, as scikit-learn draws."""
-    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
-        return whole("random_state", random_state, 0, 64)
-    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -1,12 +1,12 @@
 """Rows of X as a frame, and the encodings of its columns.
 
-An array is a matrix of numbers. A table with names (pandas, Polars, Arrow) has columns of their own types: numbers,
-categories (category, text and bool), and dates. Both go through the preprocessing of the command line.
+An array is a matrix of numbers; where some of its columns are categories, they are `x0`, `x1` and so on, as
+scikit-learn calls them. A table with names (pandas, Polars, Arrow) has columns of their own types: numbers, categories
+(category, text and bool), and dates. Both go through the preprocessing of the command line.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,13 +17,13 @@ from sklearn.utils.validation import check_array, validate_data
 
 from fastbp.data.categories import ASKED as ENCODED
 from fastbp.data.categories import Category, say_many
-from fastbp.data.columns import Reading
+from fastbp.data.columns import Column, Reading
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Frame
 from fastbp.data.inputs import Encoding, Inputs
 from fastbp.data.numbers import ASKED, Numbers
 from fastbp.data.tables import column_in, frame_of, is_category, is_number, is_table, names_of
-from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataWarning, brief, not_one_of, visible
+from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataWarning, brief, not_one_of, tell, visible
 from fastbp.spec.checks import whole
 
 Array = NDArray[Any]
@@ -47,8 +47,8 @@ def matrix_of(estimator: Any, X: Any, reset: bool) -> Array:
 
 def frame_in(estimator: Any, X: Any, reset: bool, kept: Sequence[str] = ()) -> Frame:
     """The rows of X; `kept` are columns of categories, in which numbers stay texts."""
-    if (reset and not has_names(X)) or (not reset and _is_of_matrix(estimator)):
-        return Frame(matrix_of(estimator, X, reset), {}, "X")
+    if not has_names(X) if reset else not hasattr(estimator, "feature_names_in_"):
+        return _of_matrix(estimator, matrix_of(estimator, X, reset), reset)
     if isinstance(X, dict):
         raise DataError("X", "must be an array or a table such as a DataFrame", "a dict")
     validate_data(estimator, X, reset=reset, skip_check_array=True)
@@ -71,10 +71,6 @@ def frame_in(estimator: Any, X: Any, reset: bool, kept: Sequence[str] = ()) -> F
     return frame
 
 
-def _is_of_matrix(estimator: Any) -> bool:
-    return any(part.name is None for part in estimator.recipe_.inputs.parts)
-
-
 def _one_type(name: str, column: Any) -> None:
     """Refuse a column in which numbers and texts are mixed, as in one number that is misspelt."""
     if str(column.dtype if hasattr(column, "dtype") else "") != "object":
@@ -85,6 +81,19 @@ def _one_type(name: str, column: Any) -> None:
     if texts and number:
         got = f"`{visible(cells[texts[0]])}` beside numbers"
         raise DataError(f"X: row {texts[0]}: column `{visible(name)}` must be all numbers or all texts, got {got}")
+
+
+def _of_matrix(estimator: Any, matrix: Array, reset: bool) -> Frame:
+    """The rows of an array: a matrix, or columns where some are categories."""
+    names = [f"x{i}" for i in range(matrix.shape[1])]
+    if reset:
+        named = bool(_categories(estimator.categorical_features, names))
+    else:
+        named = any(part.name is not None for part in estimator.recipe_.inputs.parts)
+    if not named:
+        return Frame(matrix, {}, "X")
+    numbers = matrix.astype(np.float64)
+    return Frame(None, {name: Column(name, numbers[:, i]) for i, name in enumerate(names)}, "X")
 
 
 @contextmanager
@@ -108,13 +117,9 @@ def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
 
 def _encodings(estimator: Any, X: Any, frame: Frame) -> Inputs:
     scale, missing = estimator.scale, estimator.missing
-    asked = estimator.categorical_features
     if frame.matrix is not None:
-        if not (asked is None or (isinstance(asked, str) and asked == "from_dtype")):
-            must = "must be `from_dtype` or None where X is no table with named columns"
-            raise ConfigError("categorical_features", must, f"`{brief(asked)}`")
         return Inputs([Numbers(None, scale, missing)])
-    chosen = _categories(asked, list(frame.columns))
+    chosen = _categories(estimator.categorical_features, list(frame.columns))
     parts: list[Encoding] = []
     for name, column in frame.columns.items():
         by_type = chosen is None and (column.is_text or column.boolean or is_category(X[name]))
@@ -166,12 +171,11 @@ def _categories(asked: Any, names: list[str]) -> set[str] | None:
 
 
 def _say_dates(name: str) -> None:
-    warnings.warn(
+    tell(
         DataWarning(
             f"X: column `{visible(name)}` has dates, which become year, month, day of the year, weekday, hour and age"
             " as numbers, and the cycles of the year, week and day"
-        ),
-        stacklevel=2,
+        )
     )
 
 

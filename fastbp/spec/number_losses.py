@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError
-from fastbp.numerics.exact import exp
+from fastbp.numerics.exact import exp, log
 from fastbp.spec import arrays
 from fastbp.spec.checks import positive, real
 from fastbp.spec.losses import Loss, Targets, fits, number_or_numbers
@@ -125,7 +125,7 @@ class Poisson(Loss):
 
     @classmethod
     def constant(cls, mean: NDArray[Any], variance: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(np.log(np.maximum(mean, 1e-9)))
+        return log(np.maximum(mean, 1e-9))
 
     def encode(self, name: str, value: Any, rows: int, outputs: int, dtype: np.dtype[Any]) -> Targets:
         array = arrays.targets(name, value, rows, outputs, dtype)
@@ -160,7 +160,7 @@ class GaussianNLL(Loss):
 
     @classmethod
     def constant(cls, mean: NDArray[Any], variance: NDArray[Any]) -> NDArray[Any]:
-        return np.concatenate([mean, np.log(np.maximum(variance, 1e-9))])
+        return np.concatenate([mean, log(np.maximum(variance, 1e-9))])
 
     @classmethod
     def deviations(cls, outputs: NDArray[Any]) -> NDArray[Any]:

@@ -35,6 +35,7 @@ class Stepping(Snapshots):
     _pace: Pace
     _batch_size: int
     _threads: int
+    _given: tuple[Any, ...]  # the threads first
     _seed: int
     _small: bool
     _position: Any  # where a fit is to be resumed
@@ -59,8 +60,16 @@ class Stepping(Snapshots):
 
     @property
     def threads(self) -> int:
-        """The most threads that a step uses."""
+        """The most threads that a step uses; others may be assigned, and no bit depends on it."""
         return self._threads
+
+    @threads.setter
+    def threads(self, threads: int | None) -> None:
+        chosen = team.chosen(threads)
+        with self._lock:
+            self._given = threads, *self._given[1:]
+            if chosen != self._threads:
+                self._threads, self._step_plan = chosen, None
 
     @property
     def seed(self) -> int:
@@ -200,7 +209,8 @@ class Stepping(Snapshots):
         if before is None or before.batch < rows:
             plan = self._new_plan(rows, counts)
             plan.head.data.epoch = before.place[0] + 1 if before else 0
-        elif before.counts != counts:  # perhaps the same rows, which were in full, or of a copy that has not run yet
+        elif (before.counts, before.workers) != (counts, self.threads):
+            # Perhaps the same rows, which were in full, or of a copy that has not run yet.
             plan = self._new_plan(before.batch, counts)
             plan.go_on(before.position())
         else:

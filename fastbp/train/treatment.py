@@ -13,7 +13,7 @@ from fastbp.lowering.buffers import Treatment, Way
 from fastbp.lowering.update import Update
 from fastbp.model.network import Network
 from fastbp.spec.checks import chance, from_zero, positive, whole
-from fastbp.spec.custom import formula_of, penalty_kernel
+from fastbp.spec.formulas import formula_of, penalty_kernel
 from fastbp.spec.joint_loss import loss_for_outputs
 from fastbp.spec.losses import Loss
 from fastbp.train.optimizers import Optimizer

@@ -72,12 +72,24 @@ def test_synthetic_sets_are_pure_functions_of_the_seed(source):
     assert set(made[0][1].tolist()) == {"moons": {0, 1}}.get(source, {0, 1, 2, 3}) or source == "friedman"
 
 
+@pytest.mark.parametrize("source", SYNTHETIC)
+def test_nothing_of_the_machine_makes_synthetic_sets(source, monkeypatch):
+    X, y = SYNTHETIC[source](50, 0.1, 4, 3)
+    for name in ("sin", "cos", "exp", "log", "power", "hypot"):
+        monkeypatch.setattr(np, name, None)
+    again = SYNTHETIC[source](50, 0.1, 4, 3)
+    assert (again[0].tobytes(), again[1].tobytes()) == (X.tobytes(), y.tobytes())
+
+
 def test_without_noise_synthetic_sets_are_their_formulas():
     X, y = SYNTHETIC["friedman"](100, 0.0, 0, 0)
     a, b, c, d, e = X[:, :5].T
     np.testing.assert_allclose(y, 10 * np.sin(np.pi * a * b) + 20 * (c - 0.5) ** 2 + 10 * d + 5 * e)
     X, y = SYNTHETIC["moons"](100, 0.0, 0, 0)
     np.testing.assert_allclose(np.hypot(X[:, 0] - y, X[:, 1] - y / 2), 1)
+    height, along = np.where(y == 0, X[:, 1], 0.5 - X[:, 1]), X[:, 0] - y
+    assert (height >= 0).all()  # one half opens down, the other up
+    assert (along[y == 0].min() < -0.9, along[y == 1].max() > 0.9) == (True, True)
     X, y = SYNTHETIC["spirals"](100, 0.0, 3, 0)
     angle = 4 * np.hypot(*X.T) + 2 * np.pi * y / 3
     np.testing.assert_allclose(np.hypot(*X.T)[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1), X, atol=1e-12)

@@ -21,8 +21,10 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, KFold, cr
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
+from fastbp.engine import threads
 from fastbp.engine.threads import default_threads
 from fastbp.sklearn import MLPClassifier, MLPRegressor
+from fastbp.sklearn.threads import share
 
 RNG = np.random.default_rng(4)
 X = RNG.normal(size=(160, 5))
@@ -77,6 +79,22 @@ def test_worker_threads_take_one_thread_each_and_others_all_of_them(tmp_path):
     small(epochs=1, callbacks=[Noted(path)]).fit(X, Y)
     small(epochs=1, n_threads=1, callbacks=[Noted(path)]).fit(X, Y)
     assert path.read_text().split() == ["1", "1", str(default_threads()), "1"]
+
+
+@pytest.mark.parametrize(
+    ("told", "taken"), [("1", 1), ("2", 2), ("64", 3), ("0", 1), ("", 1), ("many", 1), (None, 1)], ids=str
+)
+def test_a_worker_takes_the_share_that_joblib_tells_it(told, taken, monkeypatch):
+    monkeypatch.setattr(threads, "default_threads", lambda: 3)
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    if told is not None:
+        monkeypatch.setenv("NUMBA_NUM_THREADS", told)
+    assert joblib.Parallel(2, backend="threading")(joblib.delayed(share)(n) for n in (None, None, 3)) == [
+        taken,
+        taken,
+        3,
+    ]
+    assert share(None) == 3
 
 
 def test_a_search_finds_what_a_search_on_one_process_finds():

@@ -83,6 +83,16 @@ def test_training_goes_on_at_another_rate():
     assert parts.loss_curve_ == losses
 
 
+def test_training_goes_on_with_the_threads_that_are_asked_for_then():
+    whole = MLPClassifier(**{**KW, "epochs": 12}, n_threads=2).fit(X, Y)
+    found = MLPClassifier(**KW, n_threads=2, warm_start=True).fit(X, Y)
+    threads = []
+    found.set_params(n_threads=1, callbacks=[lambda trainer, history: threads.append(trainer.threads)]).fit(X, Y)
+    assert threads == [1] * 6
+    assert found.loss_curve_ == whole.loss_curve_
+    assert found.coefs_[1].tobytes() == whole.coefs_[1].tobytes()
+
+
 CHANGED = {
     "hidden": ((4,), "`hidden` must stay `(8,)` where training goes on, got `(4,)`"),
     "batch_size": (7, "`batch_size` must stay `16` where training goes on, got `7`"),

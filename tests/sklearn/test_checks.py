@@ -1,5 +1,8 @@
 """Every check that scikit-learn has of estimators, none of them expected to fail."""
 
+import inspect
+import re
+
 import pytest
 
 pytest.importorskip("sklearn")
@@ -39,6 +42,26 @@ def cases():
 @pytest.mark.parametrize(("estimator", "check"), list(cases()))
 def test_scikit_learn_finds_no_fault(estimator, check):
     check(estimator)
+
+
+def said_of(made):
+    """What a class says of its parameters, by name, those that stand together each."""
+    text = re.search(r"Parameters\n-+\n(.*?)\n\n", inspect.getdoc(made), re.DOTALL)[1]
+    entries = re.findall(r"^(\S.*?) : (.*(?:\n .*)*)", text, re.MULTILINE)
+    return {name: entry for names, entry in entries for name in names.split(", ")}
+
+
+def test_both_say_the_same_of_parameters_that_both_have():
+    said = {made: said_of(made) for made in FEWEST}
+    taken = {made: inspect.signature(made).parameters for made in FEWEST}
+    for made in FEWEST:
+        assert sorted(said[made]) == sorted(taken[made])
+    shared = [name for name in taken[MLPClassifier] if name in taken[MLPRegressor]]
+    assert len(shared) > 25
+    assert shared == [name for name in taken[MLPRegressor] if name in taken[MLPClassifier]]
+    for name in shared:
+        assert said[MLPClassifier][name] == said[MLPRegressor][name], name
+        assert str(taken[MLPClassifier][name]) == str(taken[MLPRegressor][name])
 
 
 @pytest.mark.parametrize("made", FEWEST)

@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPClassifier as MLPNeural
 
 import fastbp as fb
 from fastbp.sklearn import MLPClassifier, MLPRegressor
-from fastbp.sklearn.settings import WORDS
+from fastbp.sklearn.words import WORDS
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = np.arange(40) % 3
@@ -31,6 +31,14 @@ SETTINGS = [
     (
         {"hidden": [fb.Linear(3)], "norm": "rms_norm"},
         "`norm` must not be given where `hidden` lists layers, got `rms_norm`",
+    ),
+    (
+        {"hidden": [fb.Linear(3)], "activation": "gelu"},
+        "`activation` must not be given where `hidden` lists layers, got `gelu`",
+    ),
+    (
+        {"hidden": ["relu"], "activation": fb.ReLU()},
+        "`activation` must not be given where `hidden` lists layers, got `ReLU()`",
     ),
     ({"dropout": 1.0}, "`dropout` must be at least 0 and below 1, got `1.0`"),
     (
@@ -62,10 +70,9 @@ SETTINGS = [
         {"class_weight": {0: 0, 1: 0, 2: 0}},
         "`class_weight` must be above 0 for a class of `y`, got `{0: 0, 1: 0, 2: 0}`",
     ),
-    (
-        {"categorical_features": [0]},
-        "`categorical_features` must be `from_dtype` or None where X is no table with named columns, got `[0]`",
-    ),
+    ({"categorical_features": [3]}, "`categorical_features` must be one of `x0`, `x1`, `x2`, got `3`"),
+    ({"categorical_features": [True]}, "`categorical_features` must have one value for each of 3 columns, got 1"),
+    ({"categorical_features": 0}, "`categorical_features` must be `from_dtype`, None, or a list of columns, got `0`"),
     ({"scale": "minmax"}, "`scale` must be one of `auto`, `standard`, `robust`, `quantile`, `none`, got `minmax`"),
     ({"missing": "zero"}, "`missing` must be one of `mean`, `median`, `refuse`, got `zero`"),
     ({"encode": "ordinal"}, "`encode` must be one of `auto`, `one_hot`, `embedding`, got `ordinal`"),

@@ -70,6 +70,53 @@ def test_a_categorical_type_makes_categories_of_numbers():
     assert MLPRegressor(**KW).fit(plain, zone == 2).coefs_[0].shape[0] == 2
 
 
+@pytest.mark.parametrize("chosen", [[0], [-2], np.array([0]), [True, False], np.array([True, False]), ["x0"]])
+@pytest.mark.parametrize("encode", ["one_hot", "embedding"])
+def test_columns_of_an_array_are_categories_by_index_or_mask(chosen, encode):
+    zone = RNG.integers(4, size=N) + 5
+    array, table = np.column_stack([zone, AGE]), polars_table({"zone": zone.astype(str), "age": AGE})
+    named = MLPRegressor(**KW, encode=encode).fit(table, zone == 7)
+    found = MLPRegressor(**KW, encode=encode, categorical_features=chosen).fit(array, zone == 7)
+    assert found.loss_curve_ == named.loss_curve_
+    assert found.predict(array).tobytes() == named.predict(table).tobytes()
+    assert not hasattr(found, "feature_names_in_")
+    new = np.array([[11.0, 40.0], [np.nan, 40.0]])
+    with pytest.warns(DataWarning, match="X: column `x0` has values that training did not see in 1 of 2 rows") as said:
+        first, second = found.predict(new)
+    assert first == second  # a new code counts as none, as a missing one does
+    assert said[0].filename == __file__
+
+
+def test_codes_of_an_array_are_the_same_whatever_type_has_them():
+    zone = RNG.integers(4, size=N)
+    found = MLPRegressor(**KW, categorical_features=[0]).fit(np.column_stack([zone, zone]), AGE)
+    for kind in ("uint8", "int64", "float32", "float64", object):
+        other = MLPRegressor(**KW, categorical_features=[0]).fit(np.column_stack([zone, zone]).astype(kind), AGE)
+        assert other.loss_curve_ == found.loss_curve_
+        assert (
+            other.predict(np.column_stack([zone, zone])).tobytes()
+            == found.predict(np.column_stack([zone, zone]).astype(kind)).tobytes()
+        )
+
+
+def test_few_rows_of_an_array_with_categories_are_those_of_a_table():
+    zone = np.array([1, 1, 2, 3] * 4)
+    settings = {**KW, "min_frequency": 5, "epochs": 3}
+    named = MLPRegressor(**settings).fit(polars_table({"zone": zone.astype(str)}), zone == 1)
+    found = MLPRegressor(**settings, categorical_features=[0]).fit(zone[:, None], zone == 1)
+    assert found.recipe_.inputs.parts[0].values == named.recipe_.inputs.parts[0].values == ["1"]
+    assert found.loss_curve_ == named.loss_curve_
+
+
+def test_a_file_of_an_array_with_categories_reads_them_by_the_names_of_scikit_learn(tmp_path):
+    zone = RNG.integers(4, size=N)
+    array = np.column_stack([AGE, zone])
+    found = MLPRegressor(**KW, categorical_features=[1]).fit(array, PAID)
+    found.save(tmp_path / "m.safetensors")
+    guess = fb.load(tmp_path / "m.safetensors").predict({"x0": AGE, "x1": zone})["target"]
+    assert guess == pytest.approx(found.predict(array), rel=1e-6)
+
+
 @pytest.mark.parametrize("residual", [False, True])
 def test_categories_become_rows_of_learned_tables_where_that_is_asked_for(residual, tmp_path):
     town = np.array([f"t{i % 13}" for i in range(N)])
@@ -147,8 +194,9 @@ def test_dates_become_numbers_and_a_warning_says_how():
     days = [datetime(2024, 1, 1) + timedelta(days=3 * i) for i in range(N)]
     season = np.array([float(day.month in (6, 7, 8)) for day in days])
     said = "X: column `day` has dates, which become year, month, day of the year, weekday, hour and age as numbers"
-    with pytest.warns(DataWarning, match=said):
+    with pytest.warns(DataWarning, match=said) as told:
         found = MLPRegressor(**{**KW, "epochs": 200}).fit(pl.DataFrame({"day": days, "age": AGE}), season)
+    assert [one.filename for one in told] == [__file__]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert found.score(pl.DataFrame({"day": days, "age": AGE}), season) > 0.9
@@ -179,6 +227,18 @@ def test_scales_are_those_of_the_command_line(scale):
     found = MLPRegressor(**KW, scale=scale).fit(X, AGE)
     part = found.recipe_.inputs.parts[0]
     assert part.scale == (["quantile", "standard"] if scale == "auto" else scale)
+
+
+def test_scale_and_missing_hold_for_every_kind_of_column():
+    days = [datetime(2024, 1, 1) + timedelta(days=3 * i) for i in range(N)]
+    table = polars_table({"day": days, "age": AGE, "city": CITY})
+    with pytest.warns(DataWarning):
+        found = MLPRegressor(**{**KW, "epochs": 1}, scale="robust", missing="median", min_frequency=3).fit(table, PAID)
+    day, age, city = found.recipe_.inputs.parts
+    assert [(one.scale, one.missing) for one in (day.numbers, age)] == [("robust", "median")] * 2
+    assert (day.missing, city.min_frequency, city.encode) == ("median", 3, "one_hot")
+    with pytest.warns(DataWarning), pytest.raises(fb.DataError, match="X: row 2: column `day` must have a date"):
+        MLPRegressor(**KW, missing="refuse").fit(table.with_columns(day=pl.Series([*days[:2], None, *days[3:]])), PAID)
 
 
 def test_a_file_predicts_raw_tables_in_python_and_on_the_command_line(tmp_path):

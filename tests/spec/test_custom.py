@@ -10,7 +10,7 @@ from fastbp import reference
 from fastbp.engine.cache import folder
 from fastbp.engine.compiler import compilations
 from fastbp.errors import ConfigError, ConfigTypeError
-from fastbp.spec.custom import activation_kernels, loss_kernel
+from fastbp.spec.formulas import activation_kernels, loss_kernel
 from tests.model.chains import DTYPES
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-13}

@@ -148,6 +148,13 @@ def test_log_loss_is_that_of_scikit_learn_and_clips_as_its_dtype_does(theirs, se
     np.testing.assert_allclose(m.log_loss(names[t], p, labels=names[: z.shape[1]]), expected, rtol=rtol, atol=rtol)
 
 
+def test_nothing_of_the_machine_takes_the_logarithms_of_a_log_loss(monkeypatch):
+    t, z, w = score_case(0)
+    expected = np.average(-np.log(softmax(z)[np.arange(len(t)), t]), weights=w)
+    monkeypatch.setattr(np, "log", None)
+    assert m.log_loss(t, softmax(z), sample_weight=w) == pytest.approx(expected, rel=1e-14)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_binary_log_loss_and_roc_auc_are_those_of_scikit_learn(theirs, seed):
     t, z, w = score_case(seed, classes=2)

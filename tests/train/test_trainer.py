@@ -1,5 +1,6 @@
 """Steps, runs and fits against the NumPy twin, from the same initial parameters over the same batches and masks."""
 
+import pickle
 from functools import partial
 
 import numpy as np
@@ -94,6 +95,31 @@ def test_fit_follows_the_twin(loss, dtype):
     history = trainer.fit(X, y, epochs=27)
     assert_follows(trainer, slow)
     assert_losses(history.loss, pass_means(losses, 40, 11), dtype)
+
+
+def test_threads_that_are_assigned_take_the_next_steps_and_change_no_bit(monkeypatch):
+    used, teams = [], []
+    monkeypatch.setattr(team, "run", lambda *a, run=team.run: (used.append(a[2]), run(*a)))
+    X, y = np.random.default_rng(0).normal(size=(244, 512)).astype(np.float32), np.arange(244) % 10
+    trainers = [fb.Trainer(fb.mlp([512, 512, 10], seed=1, dropout=0.1), batch_size=61, threads=3) for _ in range(2)]
+    losses = []
+    for number, trainer in enumerate(trainers):
+        done = list(trainer.run(X, y, steps=3).loss)  # within an epoch of four
+        trainer.step(X[:61], y[:61])
+        for threads in (1, 2):
+            if number:
+                trainer.threads = threads
+                used.clear()
+            done += trainer.run(X, y, steps=3).loss
+            done.append(trainer.step(X[:61], y[:61]))
+            teams.append(max(used))
+        losses.append(done)
+    assert losses[0] == losses[1]
+    assert teams[2:] == [1, 2]
+    assert trainers[1].threads == pickle.loads(pickle.dumps(trainers[1])).threads == 2
+    with pytest.raises(fb.ConfigError):
+        trainers[1].threads = 0
+    assert trainers[1].threads == 2
 
 
 @every_dtype

@@ -16,7 +16,7 @@ from fastbp.autodiff.expression import parse
 from fastbp.autodiff.graph import GATES, Graph
 from fastbp.autodiff.tracer import Tracer, node_of
 from fastbp.autodiff.walk import pull
-from fastbp.spec.custom import TRACED
+from fastbp.spec.formulas import TRACED
 
 Array = NDArray[Any]
 Bounded = tuple[Array, Array]  # values, and how far each may be off

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError, DataError, ShapeError, not_one_of, whole_number
+from fastbp.numerics.exact import log
 from fastbp.train.metrics.inputs import (
     Array,
     class_names,
@@ -138,7 +139,7 @@ def log_loss(y_true: Any, y_pred: Any, *, labels: Any = None, sample_weight: Any
     w = read_weights(sample_weight, len(p))
     eps = np.finfo(p.dtype).eps
     own = np.take_along_axis(np.clip(p, eps, 1 - eps), codes[:, None], axis=1)[:, 0]
-    return float(np.average(-np.log(own.astype(np.float64)), weights=w))
+    return float(np.average(-log(own), weights=w))
 
 
 def _area(positive: Array, score: Array, w: Array | None) -> float:
