@@ -233,7 +233,7 @@ def fork(trainer, history):
 trainer.fit(X, y, 3, callbacks=[fork])
 print(found[0] == expected, found[1] == found[2], trainer.steps_done)
 """
-    assert run(code) == ["True True 24"]
+    assert run(code) == ["True True 28"]
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

@@ -1,4 +1,4 @@
-"""Callbacks that train the trainer they are called by, on other rows: the fit keeps its rows, place and schedule."""
+"""Callbacks that train the trainer they are called by, on other rows or its own: the fit keeps its rows, place and schedule."""
 
 import copy
 import hashlib
@@ -14,6 +14,7 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((96, 6)).astype("f4"), np.arange(96) % 3
 CODES = Coded(np.hstack([X[:20, :2], RNG.integers(0, 5, (20, 1))]).astype("f4"), (0, 0, 4))  # read by another plan
 OWN = slice(0, 40)
+OWN_X, OWN_Y = X[OWN], Y[OWN]
 
 
 def trainer(**words):
@@ -30,6 +31,7 @@ OTHERS = {
     "more rows": lambda t: t.run(X, Y, 3),
     "fewer rows": lambda t: t.run(X[:20], Y[:20], 3),
     "as many other rows": lambda t: t.run(X[48:88], Y[48:88], 3),
+    "the same rows": lambda t: t.run(OWN_X, OWN_Y, 3),
     "rows with codes": lambda t: t.run(CODES, Y[:20], 3),
     "a fit": lambda t: t.fit(X[:20], Y[:20], 3),
 }
@@ -80,10 +82,10 @@ every_batch = pytest.mark.parametrize("batch", [32, 64])  # two steps an epoch, 
 def test_a_callback_that_trains_on_other_rows_leaves_the_fit_its_own(others, batch, at):
     """It comes behind an epoch or into one, which then begins anew."""
     nested, flat = trainer(batch_size=batch), trainer(batch_size=batch)
-    history = nested.fit(X[OWN], Y[OWN], 5, callbacks=[Teaching(others, at)])
-    flat.run(X[OWN], Y[OWN], at)
+    history = nested.fit(OWN_X, OWN_Y, 5, callbacks=[Teaching(others, at)])
+    flat.run(OWN_X, OWN_Y, at)
     OTHERS[others](flat)
-    left = flat.fit(X[OWN], Y[OWN], 5 - at * batch // 64).loss
+    left = flat.fit(OWN_X, OWN_Y, 5 - at * batch // 64).loss
     assert history.loss[-len(left) :] == left
     assert digest(nested) == digest(flat)
 
@@ -96,9 +98,9 @@ def test_a_callback_that_trains_on_other_rows_leaves_the_fit_its_own(others, bat
 def test_a_fit_is_copied_where_it_stands_behind_a_callback_that_trains_on_other_rows(others, batch, at, behind):
     """In the same call of callbacks, and within the next epoch."""
     midway, whole = Copying(at + 3 + behind), trainer(batch_size=batch, schedule=fb.Cosine())
-    history = whole.fit(X[OWN], Y[OWN], 4, callbacks=[Teaching(others, at), midway])
+    history = whole.fit(OWN_X, OWN_Y, 4, callbacks=[Teaching(others, at), midway])
     again, begun = midway.found
-    again.fit(X[OWN], Y[OWN], 4, history=begun)
+    again.fit(OWN_X, OWN_Y, 4, history=begun)
     assert (begun.loss, begun.lr) == (history.loss, history.lr)
     assert digest(again) == digest(whole)
 
@@ -108,11 +110,11 @@ def test_a_fit_is_copied_where_it_stands_behind_a_callback_that_trains_on_other_
 @every_other
 def test_a_fit_that_a_callback_leaves_behind_training_on_other_rows_is_gone_on_with(others, batch):
     whole, left = (trainer(batch_size=batch, schedule=fb.Cosine()) for _ in range(2))
-    history = whole.fit(X[OWN], Y[OWN], 4, callbacks=[Teaching(others, 2)])
+    history = whole.fit(OWN_X, OWN_Y, 4, callbacks=[Teaching(others, 2)])
     leaving = Teaching(others, 2, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        left.fit(X[OWN], Y[OWN], 4, callbacks=[leaving])
-    left.fit(X[OWN], Y[OWN], 4, history=leaving.history)
+        left.fit(OWN_X, OWN_Y, 4, callbacks=[leaving])
+    left.fit(OWN_X, OWN_Y, 4, history=leaving.history)
     assert leaving.history.loss == history.loss
     assert digest(left) == digest(whole)
 
@@ -125,8 +127,8 @@ def test_an_optimizer_that_a_callback_sets_behind_training_on_more_rows_is_that_
         trainer.optimizer = other
 
     nested, flat = trainer(batch_size=64), trainer(batch_size=64)
-    nested.fit(X[OWN], Y[OWN], 4, callbacks=[lambda t, h: teach(t) if len(h.loss) == 2 else None])
-    flat.fit(X[OWN], Y[OWN], 2)
+    nested.fit(OWN_X, OWN_Y, 4, callbacks=[lambda t, h: teach(t) if len(h.loss) == 2 else None])
+    flat.fit(OWN_X, OWN_Y, 2)
     teach(flat)
-    flat.fit(X[OWN], Y[OWN], 2)
+    flat.fit(OWN_X, OWN_Y, 2)
     assert digest(nested) == digest(flat)
