@@ -17,7 +17,7 @@ from fastbp.model.network import Network
 from fastbp.train.callbacks import Callback, running
 from fastbp.train.checkpoints import state_blocks
 from fastbp.train.history import History
-from fastbp.train.pack_calls import Predictions, Training, Work
+from fastbp.train.pack_calls import PAUSE, Predictions, Training, Work
 from fastbp.train.seats import Seats, Validation
 from fastbp.train.trainer import Trainer
 
@@ -89,16 +89,21 @@ class Member:
         history.loss, history.steps, history.samples = [plan.loss], 1, rows
 
     def fit(
-        self, data: Checked, count: int, held_out: tuple[Checked, Rows | None] | None, hooks: Sequence[Callback]
+        self,
+        data: Checked,
+        count: int,
+        held_out: tuple[Checked, Rows | None] | None,
+        hooks: Sequence[Callback],
+        pauses: bool = False,
     ) -> Work:
-        """As `Trainer.fit` does."""
+        """As `Trainer.fit` does; `pauses` says whether it pauses between its epochs."""
         trainer, rows = self.trainer, len(data[0] if self.rows is None else self.rows)
         history = self.history = History(first_step=trainer.steps_done)
         trainer.validating = held_out is not None
         batches = -(-rows // min(trainer.batch_size, rows))
         steps = -(-batches // trainer._update.accumulate)
         trainer._rates.total = trainer.steps_done + count * steps
-        alone = bool(hooks) or held_out is not None or not trainer._rates.constant  # whether epochs are calls
+        alone = bool(hooks) or held_out is not None or pauses or not trainer._rates.constant  # whether epochs are calls
         begun = time.perf_counter()
         with running(hooks, trainer, history):
             plan = trainer._bound(*data, chosen=self.rows)
@@ -118,6 +123,8 @@ class Member:
                 history.seconds = time.perf_counter() - begun
                 for hook in hooks:
                     hook.epoch(trainer, history)
+                if pauses and len(history.loss) < count and not history.stopped:
+                    yield PAUSE
         history.seconds = time.perf_counter() - begun
 
     def _validated(self, data: Checked, chosen: Rows | None) -> Work:
