@@ -32,7 +32,7 @@ _HOMES = {
     "fastbp.spec.joint_loss": ["JointLoss"],
     "fastbp.model.network": ["Network"],
     "fastbp.model.mlp": ["mlp"],
-    "fastbp.runs.loading": ["load"],
+    "fastbp.runs.loading": ["Ensemble", "load"],
     "fastbp.train.trainer": ["Trainer"],
     "fastbp.train.pack": ["Pack"],
     "fastbp.train.history": ["History"],

@@ -27,6 +27,7 @@ from fastbp.spec.layers import Dropout as Dropout
 from fastbp.spec.activations import ELU as ELU
 from fastbp.train.callbacks import EarlyStopping as EarlyStopping
 from fastbp.spec.layers import Embedding as Embedding
+from fastbp.runs.loading import Ensemble as Ensemble
 from fastbp.train.schedules import Exponential as Exponential
 from fastbp.errors import FastbpError as FastbpError
 from fastbp.errors import FileError as FileError

@@ -15,13 +15,10 @@ from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import RowPlan
 from fastbp.lowering.user_rows import counts_for
 from fastbp.model.network import Network
-from fastbp.numerics.likely import sigmoid, softmax
-from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import Callback, running
 from fastbp.train.checkpoints import state_blocks
 from fastbp.train.held_out import HeldOut
 from fastbp.train.history import History
-from fastbp.train.metrics.raw import two_columns
 from fastbp.train.pack_calls import Predictions, Training, Work
 from fastbp.train.seats import Seats, Validation
 from fastbp.train.trainer import Trainer
@@ -178,29 +175,6 @@ class Member:
             call = Predictions(net, plan, x[done:], y[done:])
             yield call
             done += call.steps
-
-
-def said(loss: Loss, z: NDArray[Any]) -> NDArray[np.float64]:
-    """Probabilities or numbers that outputs stand for: (rows, K) in, and out but for two classes of one output."""
-    z = z.astype(np.float64)
-    if "probabilities" not in loss.metrics:
-        return loss.predicted(z)
-    if "labels" in loss.tasks:
-        return sigmoid(z)
-    return softmax(two_columns(z))
-
-
-def moments(loss: Loss, outputs: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Mean and standard deviation over the members of what their outputs stand for."""
-    mean = squares = np.zeros((1, 1))
-    for count, z in enumerate(outputs, 1):
-        found = said(loss, np.atleast_2d(z))
-        away = found - mean
-        mean = mean + away / count
-        squares = squares + away * (found - mean)
-    shape = (*outputs.shape[1:-1], mean.shape[1])
-    deviation = np.sqrt(squares / len(outputs))
-    return mean.reshape(shape).astype(outputs.dtype), deviation.reshape(shape).astype(outputs.dtype)
 
 
 def copied(source: Member, target: Member) -> None:

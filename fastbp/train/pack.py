@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,18 @@ from fastbp.spec import arrays
 from fastbp.spec.checks import whole
 from fastbp.spec.elsewhere import known_words
 from fastbp.spec.losses import Loss
+from fastbp.train.averages import moments
 from fastbp.train.callbacks import EarlyStopping
 from fastbp.train.class_weights import of_classes, row_weights
 from fastbp.train.history import History
-from fastbp.train.members import Checked, Member, copied, moments
+from fastbp.train.members import Checked, Member, copied
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.pack_calls import Turns, Work
 from fastbp.train.pack_settings import at, each, fitting, named, networks, row_lists, seeds_of, trainers, within
 from fastbp.train.schedules import Schedule
+
+if TYPE_CHECKING:
+    from fastbp.train.ensemble import Ensemble
 
 Several = Sequence[Any] | NDArray[Any]
 
@@ -376,8 +380,33 @@ class Pack:
         with self._lock:
             outputs = self._outputs(X)
         parts = [outputs] if len(first.net.graph.heads) == 1 else first.net._apart(outputs)
-        found = [moments(loss, z) for (loss, _), z in zip(first.trainer._loss.parts, parts, strict=True)]
-        return found[0] if len(found) == 1 else (tuple(mean for mean, _ in found), tuple(far for _, far in found))
+        means: list[Any] = []
+        deviations: list[Any] = []
+        for (loss, _), own in zip(first.trainer._loss.parts, parts, strict=True):
+            pair = moments(loss, map(np.atleast_2d, own), outputs.dtype)
+            for found, one in zip((means, deviations), pair, strict=True):
+                found.append(one[0] if outputs.ndim == 2 else one)
+        return (tuple(means), tuple(deviations)) if len(means) > 1 else (means[0], deviations[0])
+
+    def ensemble(
+        self,
+        X: Any = None,
+        y: Any = None,
+        metric: str | None = None,
+        size: int = 32,
+        replacement: bool = True,
+        stop_early: bool = True,
+        sample_weight: Any = None,
+    ) -> Ensemble:
+        """The members as they are now, copied: all with the same weight, or chosen by rows that none was trained on.
+
+        The arguments are those of `Ensemble.greedy`; its `chosen` are numbers of members.
+        """
+        from fastbp.train.ensemble import Ensemble
+
+        if X is not None or y is not None:
+            return Ensemble.greedy([self], X, y, metric, size, replacement, stop_early, sample_weight)
+        return Ensemble([self])
 
     def copy_member(self, source: int, target: int) -> None:
         """Let one member go on with what another has learned.
