@@ -49,12 +49,15 @@ class Part:
         The weight of each row.
     numbers : array or None
         Targets in the units of the table, where they are numbers.
+    rows : array or None
+        Which rows of the table they are, counted from 0; None for all.
     """
 
     X: Array | Coded
     y: Array
     weight: Array | None = None
     numbers: Array | None = None
+    rows: Array | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -143,7 +146,8 @@ def part_of(recipe: Recipe, frame: Frame, dtype: Any, name: str = "", strict: bo
             )
     outputs = recipe.outputs
     numbers = outputs.values(frame) if outputs.task == "numbers" else None
-    return Part(recipe.matrix(frame, np.dtype(dtype), name, strict), outputs.targets(frame, dtype), weight, numbers)
+    matrix, targets = recipe.matrix(frame, np.dtype(dtype), name, strict), outputs.targets(frame, dtype)
+    return Part(matrix, targets, weight, numbers, frame.rows)
 
 
 def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:

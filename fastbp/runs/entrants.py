@@ -83,6 +83,10 @@ def subjects_of(plan: Plan, look: bool = False) -> list[Subject]:
         if names[0] != names[1]:
             (name, *_) = sorted(names[0] ^ names[1])
             raise _without(plan, fold if name in names[0] else 0, f"`{visible(name)}`")
+        fitted = [subject.recipe.to_data()["outputs"].get("transforms") for subject in (found[0], found[-1])]
+        if fitted[0] != fitted[1]:
+            must = "must not be `quantile` together with `pack.folds`, each of which would have its own"
+            raise fail(plan.text, ("data", "target_transform"), must)
     return found
 
 
@@ -97,12 +101,14 @@ def entrants_of(plan: Plan, subjects: list[Subject]) -> list[Entrant]:
     assert pack is not None
     members = members_of(plan)
     graphs: dict[str, Any] = {}
+    recipes = [subject.recipe.to_data() for subject in subjects]
     found: list[Entrant] = []
     taken = [_rows(subject) for subject in subjects]
     for one in members:
         for k, subject in enumerate(subjects):
             with of_member(one.number):
                 net = _network(one, subject, graphs)
+                net.about = {"recipe": recipes[k]}
                 trainer = trainer_of(one.plan, net, subject.loss)
             fold = None if pack.folds is None else k
             train = subject.parts["train"]
@@ -128,9 +134,7 @@ def _network(one: MemberPlan, subject: Subject, graphs: dict[str, Any]) -> Netwo
         graph = graphs[key] = layers_of(one.plan, *sizes)
         subject.loss.check_outputs(graph.outputs)
     rules.of_parameters(text, config.trainer, list(graph.parameters()))
-    net = Network.of_graph(graph, config.seed, config.dtype)
-    net.about = {"recipe": subject.recipe.to_data()}
-    return net
+    return Network.of_graph(graph, config.seed, config.dtype)
 
 
 def _rows(subject: Subject) -> Any:
