@@ -35,6 +35,7 @@ _HOMES = {
     "fastbp.runs.loading": ["Ensemble", "load"],
     "fastbp.train.trainer": ["Trainer"],
     "fastbp.train.pack": ["Pack"],
+    "fastbp.train.selection": ["Greedy"],
     "fastbp.train.history": ["History"],
     "fastbp.train.callbacks": ["Callback", "EarlyStopping", "ReduceLROnPlateau", "TimeBudget"],
     "fastbp.train.lbfgs": ["LBFGS"],

@@ -35,6 +35,7 @@ from fastbp.train.schedules import FlatCosine as FlatCosine
 from fastbp.errors import ForkError as ForkError
 from fastbp.spec.activations import GELU as GELU
 from fastbp.spec.number_losses import GaussianNLL as GaussianNLL
+from fastbp.train.selection import Greedy as Greedy
 from fastbp.spec.number_losses import HalfMSE as HalfMSE
 from fastbp.spec.activations import HardSigmoid as HardSigmoid
 from fastbp.spec.activations import Hardtanh as Hardtanh

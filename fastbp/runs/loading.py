@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.data.frame import Frame
+from fastbp.data.recipe import Recipe
 from fastbp.data.tables import frame_of, is_table
 from fastbp.errors import CheckpointError, ConfigError, DataError
 from fastbp.model import files
@@ -89,6 +90,11 @@ class TableNetwork(Network):
     def _model(self) -> Model:
         return Model.of(self, self.file)
 
+    @property
+    def recipe(self) -> Recipe:
+        """What prepares raw tables."""
+        return self._model.recipe
+
     def predict(self, X: Any, out: Any = None, threads: int | None = None, probabilities: bool = False) -> Any:
         """Predictions for the rows of X.
 
@@ -123,7 +129,7 @@ class TableNetwork(Network):
         Classes are in the order of their columns in `predict(X, probabilities=True)`.
         """
         frame = self._frame(X)
-        rows = X if frame is None else self._model.recipe.matrix(frame, self.dtype)
+        rows = X if frame is None else self.recipe.matrix(frame, self.dtype)
         return super().probabilities(rows, self._model.loss() if loss is None else loss, threads)
 
     predict_proba = probabilities
@@ -131,7 +137,7 @@ class TableNetwork(Network):
     def rows_of(self, X: Any) -> Any:
         """The rows of a raw table as inputs; None for anything else."""
         frame = self._frame(X)
-        return None if frame is None else self._model.recipe.matrix(frame, self.dtype)
+        return None if frame is None else self.recipe.matrix(frame, self.dtype)
 
     def part_of(self, X: Any) -> Any:
         """The rows of a raw table with their targets; None for anything else."""
@@ -139,12 +145,8 @@ class TableNetwork(Network):
         if frame is None:
             return None
         part = self._model.part(frame)
-        units = None if part.numbers is None else Units(self._model.recipe.outputs.back, part.numbers)
+        units = None if part.numbers is None else Units(self.recipe.outputs.back, part.numbers)
         return Judged(part.X, part.y, part.weight, units)
-
-    def columns_of(self, outputs: Any, said: Any, probabilities: bool) -> dict[str, Any]:
-        """Columns of predictions from outputs and what they stand for."""
-        return self._model.recipe.predictions(outputs, probabilities, said)
 
     def _frame(self, X: Any) -> Frame | None:
         """The rows of a table; None for anything else."""

@@ -89,7 +89,8 @@ class Runner(Callback):
         held_out = None if entrant.held_out is None else (entrant.held_out.checked, None)
         hooks = [*self.others.values(), self]
         history = None if self.before is None else self.before.history
-        return member.guarded(member.fit(entrant.data, self.epochs, held_out, hooks, entrant.held_out, history))
+        words: dict[str, Any] = {"measured": entrant.held_out, "history": history}
+        return member.guarded(member.fit(entrant.data, self.epochs, held_out, hooks, **words))
 
     def restore(self, found: Checkpoint, path: Path) -> None:
         """Stand where a checkpoint has it."""

@@ -88,8 +88,8 @@ class Ensemble:
     ) -> None:
         self._members, self._weights, self.loss = tuple(nets), weights, loss
         self.chosen, self.scores, self.metric = tuple(chosen), tuple(scores), metric
-        self._groups = grouped(self._members)
-        self._scales: list[Scale | None] = scales_of(self._members, self._groups)
+        self.groups = grouped(self._members)  # for each member the first that prepares rows in the same way
+        self._scales: list[Scale | None] = scales_of(self._members, self.groups)
 
     @classmethod
     def of(
@@ -199,9 +199,14 @@ class Ensemble:
         return self._members[0].dtype
 
     @property
+    def ways(self) -> list[int]:
+        """The first member of each way of preparing rows."""
+        return list(dict.fromkeys(self.groups))
+
+    @property
     def alike(self) -> bool:
         """Whether all members prepare their inputs in the same way, so that arrays may be predicted."""
-        return not any(self._groups)
+        return not any(self.groups)
 
     def save(self, path: Any) -> None:
         """Write all members to one safetensors file that `fastbp.load` reads."""
@@ -220,11 +225,8 @@ class Ensemble:
                 must = "must be a raw table, as the members prepare their inputs in different ways"
                 raise DataError("X", must, f"`{type(X).__name__}`")
             return [X] * len(self), False
-        found = {0: rows}
-        for at in self._groups:
-            if at not in found:
-                found[at] = self._members[at].rows_of(X)
-        return [found[at] for at in self._groups], True
+        found = {at: self._members[at].rows_of(X) if at else rows for at in self.ways}
+        return [found[at] for at in self.groups], True
 
     def each(self, rows: Sequence[Any], threads: int | None = None) -> Iterator[list[Array]]:
         """Of each member the outputs, a matrix for each output of the networks, on the scale of the first member."""
@@ -271,18 +273,20 @@ class Ensemble:
         """
         rows, is_table = self.prepared(X)
         if is_table:
-            return self.columns(rows, threads, probabilities)
+            first: Any = self._members[0]
+            return self.columns(rows, first.recipe, threads, probabilities)
         if probabilities:
             raise ConfigError("probabilities", "must be given with a table only, as an array gets them anyway")
         return self._shaped(X, [average.predictions for average in self.averages(rows, threads)])
 
-    def columns(self, rows: Sequence[Any], threads: int | None = None, probabilities: bool = False) -> dict[str, Any]:
-        """Columns of predictions for rows of a table, as of `prepared`."""
+    def columns(
+        self, rows: Sequence[Any], recipe: Any, threads: int | None = None, probabilities: bool = False
+    ) -> dict[str, Any]:
+        """Columns of predictions for rows of a table, as of `prepared`, by the recipe of the first member."""
         (average,) = self.averages(rows, threads)
         together = outputs_of(average.loss, average.mean, self.outputs)
         said = average.predictions.astype(self.dtype)
-        first: Any = self._members[0]
-        found: dict[str, Any] = first.columns_of(together, said, probabilities)
+        found: dict[str, Any] = recipe.predictions(together, probabilities, said)
         return found
 
     def spread(self, X: Any, threads: int | None = None) -> Any:
@@ -333,10 +337,10 @@ class Ensemble:
         """Rows as each member reads them, and what measures predictions for them."""
         units = None
         if y is None:
-            parts = {at: self._members[at].part_of(X) for at in dict.fromkeys(self._groups)}
+            parts = {at: self._members[at].part_of(X) for at in self.ways}
             if parts[0] is None:
                 raise DataError("y", "must be given with an array", "`None`")
-            rows = [parts[at].X for at in self._groups]
+            rows = [parts[at].X for at in self.groups]
             y, weight, units = parts[0].y, parts[0].weight, parts[0].units
             sample_weight = weight if sample_weight is None else sample_weight
         else:

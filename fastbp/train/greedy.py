@@ -30,7 +30,10 @@ Said = list[Array]  # what one candidate says: what is averaged, for each output
 def forward(
     candidates: Sequence[Said], judge: Judge, size: int, replacement: bool, stop_early: bool
 ) -> tuple[list[int], list[float]]:
-    """Numbers of candidates in the order in which they are chosen, and the score after each choice."""
+    """Numbers of candidates in the order in which they are chosen, and the score after each choice.
+
+    Candidates are as `Judge.ready` gives them.
+    """
     order: list[int] = []
     scores: list[float] = []
     free = [i for i, said in enumerate(candidates) if all(np.isfinite(part).all() for part in said)]
@@ -41,7 +44,7 @@ def forward(
         for i in free:
             said = candidates[i]
             tried = [part + (own - part) / count for part, own in zip(mean, said, strict=True)] if mean else said
-            score = judge.score(tried)
+            score = judge.of_ready(tried)
             worth = judge.worth(score)
             if best is None or worth > best[0]:
                 best = worth, i, score, tried
@@ -71,7 +74,9 @@ def greedily(
     again, early = flag("replacement", replacement), flag("stop_early", stop_early)
     rows, judge = whole_one.judged(X, y, metric, sample_weight)
     losses = [loss for loss, _ in whole_one.loss.parts]
-    candidates = [[averaged(*pair) for pair in zip(losses, parts, strict=True)] for parts in whole_one.each(rows)]
+    candidates = [
+        judge.ready([averaged(*pair) for pair in zip(losses, parts, strict=True)]) for parts in whole_one.each(rows)
+    ]
     order, scores = forward(candidates, judge, count, again, early)
     if not order:
         raise DataError("models", "must have one whose predictions are finite", "none")

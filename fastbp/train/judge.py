@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError, DataError
 from fastbp.model.network import Network
+from fastbp.numerics.exact import log
 from fastbp.spec import arrays
 from fastbp.spec.activations import Identity
 from fastbp.spec.losses import Loss, near_one
@@ -21,6 +22,7 @@ from fastbp.train.metrics.raw import labels_of
 
 Array = NDArray[Any]
 LOSS = "loss"
+EPS = float(np.finfo(np.float64).eps)
 
 
 def default_metric(loss: Loss) -> str:
@@ -77,17 +79,29 @@ class Judge:
         self.y, self.weight = y, None if weight is None else near_one(weight, weight)
         if probable(loss) or self.metric.kind != "numbers":
             self.y = labels_of(y, np.zeros((len(y), self.outputs[0])), self.several)
+        # The log loss asks for the probability of each row's own class only.
+        self._own = self.name == "log_loss" and "classes" in loss.tasks
+
+    def ready(self, means: Sequence[Array]) -> list[Array]:
+        """The part of what was averaged that counts; means of it are that part of the means."""
+        if self.name == LOSS:
+            return list(means)
+        (mean,) = means
+        mean = mean if self._kept is None else mean[self._kept]
+        return [mean[np.arange(len(mean)), self.y] if self._own else mean]
+
+    def of_ready(self, means: Sequence[Array]) -> float:
+        """The measure of what is ready."""
+        if self.name == LOSS:
+            return self._whole.score(means)
+        try:
+            return self._metric(means[0])
+        except DataError as error:
+            raise error.at(where="y" if error.where == "y_true" else error.where) from None
 
     def score(self, means: Sequence[Array]) -> float:
         """The measure of what was averaged: an array, as of `averaged`, for each output of the networks."""
-        if self.name == LOSS:
-            return self._whole.score(means)
-        (mean,) = means
-        mean = mean if self._kept is None else mean[self._kept]
-        try:
-            return self._metric(mean)
-        except DataError as error:
-            raise error.at(where="y" if error.where == "y_true" else error.where) from None
+        return self.of_ready(self.ready(means))
 
     def worth(self, score: float) -> float:
         """A score such that more is better; a NaN is worth nothing."""
@@ -95,6 +109,8 @@ class Judge:
 
     def _metric(self, mean: Array) -> float:
         metric, weight = self.metric, self.weight
+        if self._own:
+            return float(np.average(-log(np.clip(mean, EPS, 1.0 - EPS)), weights=weight))
         if metric.kind == "numbers":
             return float(metric.function(*self._numbers(mean), sample_weight=weight))
         p = predicted(self.loss, mean)

@@ -19,7 +19,7 @@ from fastbp.train.callbacks import Callback, running
 from fastbp.train.checkpoints import state_blocks
 from fastbp.train.held_out import HeldOut
 from fastbp.train.history import History
-from fastbp.train.pack_calls import Predictions, Training, Work
+from fastbp.train.pack_calls import PAUSE, Predictions, Training, Work
 from fastbp.train.seats import Seats, Validation
 from fastbp.train.trainer import Trainer
 
@@ -96,10 +96,14 @@ class Member:
         count: int,
         held_out: tuple[Checked, Rows | None] | None,
         hooks: Sequence[Callback],
+        pauses: bool = False,
         measured: HeldOut | None = None,
         history: History | None = None,
     ) -> Work:
-        """As `Trainer.fit` does, with metrics of `measured`; where a `history` is given, the fit goes on from it."""
+        """As `Trainer.fit` does, with metrics of `measured`; where a `history` is given, the fit goes on from it.
+
+        `pauses` says whether it pauses between its epochs.
+        """
         trainer, rows = self.trainer, len(data[0] if self.rows is None else self.rows)
         going_on = history is not None
         if history is None:
@@ -110,8 +114,8 @@ class Member:
         batches = -(-rows // min(trainer.batch_size, rows))
         steps = -(-batches // trainer._update.accumulate)
         trainer._rates.total = history.first_step + count * steps
-        alone = bool(hooks) or held_out is not None or not trainer._rates.constant  # whether epochs are calls
-        begun = time.perf_counter() - history.seconds
+        alone = bool(hooks) or held_out is not None or pauses or not trainer._rates.constant  # whether epochs are calls
+        begun, first = time.perf_counter() - history.seconds, len(history.loss)
         with running(hooks, trainer, history):
             plan = trainer._bound(*data, chosen=self.rows)
             if going_on and trainer._position is not None:
@@ -125,6 +129,8 @@ class Member:
                     self._ended(hooks, begun)
                 if len(history.loss) >= count or history.stopped:
                     break
+                if pauses and len(history.loss) > first:
+                    yield PAUSE
                 losses: list[float] = []
                 while not losses:
                     left = 1 if alone else count - len(history.loss)
