@@ -28,7 +28,7 @@ def summary(result: dict[str, Any], told: bool = True, shown: int = SHOWN) -> st
 
 def members(result: dict[str, Any], shown: int = SHOWN) -> str:
     """A row for each of the best members: its scores, its best epoch, and what was drawn for it."""
-    from fastbp.config.space import brief_value
+    from fastbp.config.space import brief_value, short_names
     from fastbp.train.progress import number
 
     of = {one["member"]: one for one in result["members"]}
@@ -36,12 +36,12 @@ def members(result: dict[str, Any], shown: int = SHOWN) -> str:
     first = of[result["order"][0]]["metrics"]
     parts = [part for part in first if part != "train" or len(first) == 1]
     heads = [f"{part} {name}" for part in parts for name in first[part]]
-    rows = [["member", *heads, "best epoch", *(name.rpartition(".")[2] for name in drawn)]]
+    rows = [["member", *heads, "best epoch", *short_names(drawn).values()]]
     for at in result["order"][:shown]:
         one = of[at]
         scores = [number(value) for part in parts for value in one["metrics"][part].values()]
         epochs = [network["best_epoch"] for network in one["networks"]]
-        best = str(epochs[0]) if len(epochs) == 1 else f"{min(epochs)} to {max(epochs)}"
+        best = str(epochs[0]) if min(epochs) == max(epochs) else f"{min(epochs)} to {max(epochs)}"
         rows.append([str(at), *scores, best, *(brief_value(one["settings"][name]) for name in drawn)])
     left = len(result["order"]) - shown
     lost = [str(at) for at in of if at not in result["order"]]
@@ -67,3 +67,24 @@ def ensembles(result: dict[str, Any]) -> str:
     blank = ["" for part in parts[:-1] for _ in found["best"]["metrics"][part]]
     rows.append(["baseline", "", *blank, *(number(said[name]) for name in found["best"]["metrics"][last])])
     return table(rows)
+
+
+def standings(rows: list[dict[str, Any]], measure: str, upwards: bool) -> str:
+    """A row for each network of a run that has not ended: its last epoch, and its best one."""
+    from fastbp.train.progress import number
+
+    of: dict[tuple[int, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        of.setdefault(tuple(row[name] for name in ("member", "fold") if name in row), []).append(row)
+    sign = -1.0 if upwards else 1.0
+    found = []
+    for key, own in of.items():
+        known = [row for row in own if row.get(measure) is not None]
+        best = min(known, key=lambda row: sign * row[measure], default=None)
+        found.append((float("inf") if best is None else sign * best[measure], key, len(own), best))
+    heads = ["member", "fold"][: len(found[0][1])]
+    table_of = [[*heads, "epochs", f"best {measure}", "at"]]
+    for _, key, count, best in sorted(found, key=lambda one: one[:2]):
+        values = ["-", "-"] if best is None else [number(best[measure]), str(best["epoch"])]
+        table_of.append([*map(str, key), str(count), *values])
+    return table(table_of)

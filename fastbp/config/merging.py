@@ -29,8 +29,9 @@ NAMED = (
 def merge(below: Text, above: Text) -> Text:
     """Merge one configuration over another: maps key by key, everything else is replaced.
 
-    What a key of `pack.space` is drawn from is replaced, too. A map with another `name`, such as ``optimizer: {name:
-    ...}``, replaces the map below; one without a name is merged into it. Where a name may have settings, it is a map with that name.
+    A map with another `name`, such as ``optimizer: {name: ...}``, replaces the map below; one without a name is merged
+    into it. Where a name may have settings, it is a map with that name. What a key of `pack.space` is drawn from is
+    replaced.
     """
     below, above = flattened(below), flattened(above)
     places = dict(below.places)

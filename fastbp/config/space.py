@@ -9,6 +9,7 @@ network.hidden: {width: [32, 64], depth: {int: [1, 3]}}
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -187,6 +188,19 @@ def said(among: Any) -> str:
     low, high = (f"{value:g}" if isinstance(value, float) else str(value) for value in values)
     words = {"log": "log-uniform between", "uniform": "uniform between", "int": "a whole number from"}
     return f"{words[kind]} {low} {'to' if kind == 'int' else 'and'} {high}"
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """The last part of each key, or all of it where another ends in the same way.
+
+    Examples
+    --------
+    >>> list(short_names(["trainer.optimizer.lr", "trainer.reduce_lr.patience", "early.patience"]).values())
+    ['lr', 'trainer.reduce_lr.patience', 'early.patience']
+    """
+    last = {name: name.rpartition(".")[2] for name in names}
+    ends = list(last.values())
+    return {name: end if ends.count(end) == 1 else name for name, end in last.items()}
 
 
 def brief_value(value: Any) -> str:

@@ -38,7 +38,9 @@ def finished(run: PackTraining) -> dict[str, Any]:
     nets = {member: [one.network() for one in every] for member, every in whole.items()}
     rows = Rows(nets, run.subjects, run.plan.config.pack.folds is not None)  # type: ignore[union-attr]
     scored = dict(rows.each_scores())
-    seen, measure = ("validation", run.measure.removeprefix("val_")) if "validation" in rows.parts() else ("train", LOSS)
+    seen, measure = (
+        ("validation", run.measure.removeprefix("val_")) if "validation" in rows.parts() else ("train", LOSS)
+    )
     sign = -1.0 if run.upwards else 1.0
     ranks = sorted(scored, key=lambda member: (_nan_last(sign * scored[member][seen][measure]), member))
     chosen = _ensembles(run, rows, ranks, measure)
@@ -53,14 +55,17 @@ def finished(run: PackTraining) -> dict[str, Any]:
     train, part, recipe = rows.first.parts["train"], rows.part(last), rows.first.recipe
     histories = [one.history for one in run.runners]
     seconds = max(history.seconds for history in histories)
-    result = {
+    result: dict[str, Any] = {
         "format": FORMAT,
         "run_dir": str(folder.path),
         "monitor": run.measure,
         "members": [_member(member, of[member], scored.get(member)) for member in of],
         "order": ranks,
         "ensembles": {
-            name: {"members": {str(member): weight for member, weight in weights.items()}, "metrics": rows.scores(weights)}
+            name: {
+                "members": {str(member): weight for member, weight in weights.items()},
+                "metrics": rows.scores(weights),
+            }
             for name, weights in chosen.items()
         },
         "ensemble": "greedy" if "greedy" in chosen else "uniform",
@@ -124,7 +129,7 @@ def _out_of_fold(rows: Rows, weights: Weights) -> str:
     if outputs.task == "classes":
         true = {outputs.columns[0]: [outputs.names[i] if i >= 0 else "" for i in part.y.tolist()]}
     else:
-        values = part.numbers if part.numbers is not None else part.y
+        values = part.numbers if part.numbers is not None else part.y.astype(np.int64)
         true = {name: values[:, i].tolist() for i, name in enumerate(outputs.columns)}
     said = rows.predictions(weights)
     columns = {

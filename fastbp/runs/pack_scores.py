@@ -81,9 +81,7 @@ class Rows:
             forward = zip(outputs.transforms, numbers.T, outputs.center, outputs.spread, strict=True)
             columns = [(transform.forward(x) - center) / spread for transform, x, center, spread in forward]
             y = np.ascontiguousarray(np.stack(columns, axis=1).astype(every[0].y.dtype))
-        weights = [part.weight for part in every]
-        weight = None if weights[0] is None else np.concatenate(weights)
-        rows = None if every[0].rows is None else np.concatenate([part.rows for part in every])
+        weight, rows = (_joined([getattr(part, key) for part in every]) for key in ("weight", "rows"))
         return Part(np.zeros((len(y), 1), every[0].X.dtype), y, weight, numbers, rows)
 
     def fold_of(self) -> Array:
@@ -151,3 +149,9 @@ class Rows:
         """Columns of predictions for the validation rows."""
         says = self.together(weights, "validation")
         return self.first.recipe.predictions(says.predict(None), self.first.task != "numbers")
+
+
+def _joined(arrays: Sequence[Array | None]) -> Array | None:
+    """Arrays one after another, where there are such."""
+    there = [array for array in arrays if array is not None]
+    return np.concatenate(there) if there else None

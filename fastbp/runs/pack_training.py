@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.config.build import Plan
-from fastbp.config.space import brief_value
+from fastbp.config.space import brief_value, short_names
 from fastbp.config.text import as_yaml, dotted
 from fastbp.engine import threads as team
 from fastbp.errors import CheckpointError, ConfigError, DivergedError, FileError
@@ -44,7 +44,8 @@ class Runner(Callback):
         self.best_arrays: dict[str, Any] = {}
         self.before: Checkpoint | None = None
         self.going = True
-        self.about = " ".join(f"{_short(name)} {brief_value(value)}" for name, value in entrant.of.drawn.items())
+        names = short_names(entrant.of.drawn)
+        self.about = " ".join(f"{names[name]} {brief_value(value)}" for name, value in entrant.of.drawn.items())
 
     @property
     def name(self) -> str:
@@ -128,11 +129,6 @@ class Runner(Callback):
         history, best = self.history, self.best
         left = bool(history.stopped) or len(history.loss) >= self.epochs
         return Standing(self.name, len(history.loss), self.epochs, None, best["value"], best["epoch"], self.about, left)
-
-
-def _short(name: str) -> str:
-    """The last part of a key."""
-    return name.rpartition(".")[2]
 
 
 class PackTraining:

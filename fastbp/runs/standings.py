@@ -115,7 +115,7 @@ class Standings:
             shown = head[:width]
         elif self.color:
             shown = f"\x1b[32m{bar}\x1b[0m{GAP}{head}"
-        lines = [shown, *(text[:width] for text in table)]
+        lines = [shown, *(text if len(text) <= width else f"{text[: width - 1]}…" for text in table)]
         self._write(self._cleared() + "\n".join(lines))
         self._lines = len(lines)
 
