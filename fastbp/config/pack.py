@@ -95,9 +95,10 @@ class of_member:
         return None
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, ConfigError) and error.where is not None:
+            raise error.at(must=f"of member {self.number} {error.must}") from None
         if isinstance(error, ConfigError):
-            place = f"{error.place}: " if error.place else ""
-            raise error.at(place=f"{place}member {self.number}") from None
+            raise error.at(place=f"{error.place}: member {self.number}" if error.place else None) from None
 
 
 class naming(of_member):

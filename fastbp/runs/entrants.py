@@ -15,7 +15,7 @@ from fastbp.config.check import fail
 from fastbp.config.pack import MemberPlan, members_of, of_member, on_fold
 from fastbp.config.text import Text
 from fastbp.data.prepare import Part
-from fastbp.errors import ConfigError, DataError, visible
+from fastbp.errors import DataError
 from fastbp.model.network import Network
 from fastbp.numerics.draws import bootstrap
 from fastbp.runs.subject import Subject, subject_of
@@ -77,22 +77,14 @@ def subjects_of(plan: Plan, look: bool = False) -> list[Subject]:
                 raise fail(plan.text, ("pack", "folds"), must, f"`{pack.folds}`") from None
             unseen = re.search(r" must be a class seen in training, got (`.*`)$", error.must)
             if unseen:
-                raise _without(plan, fold, unseen[1]) from None
+                must = f"must leave rows of every class to train on, but fold {fold} leaves none of {unseen[1]}"
+                raise fail(plan.text, ("pack", "folds"), must) from None
             raise
-        names = [set(subject.recipe.outputs.names) for subject in (found[0], found[-1])]
-        if names[0] != names[1]:
-            (name, *_) = sorted(names[0] ^ names[1])
-            raise _without(plan, fold if name in names[0] else 0, f"`{visible(name)}`")
         fitted = [subject.recipe.to_data()["outputs"].get("transforms") for subject in (found[0], found[-1])]
         if fitted[0] != fitted[1]:
             must = "must not be `quantile` together with `pack.folds`, each of which would have its own"
             raise fail(plan.text, ("data", "target_transform"), must)
     return found
-
-
-def _without(plan: Plan, fold: int, name: str) -> ConfigError:
-    must = f"must leave rows of every class to train on, but fold {fold} leaves none of {name}"
-    return fail(plan.text, ("pack", "folds"), must)
 
 
 def entrants_of(plan: Plan, subjects: list[Subject]) -> list[Entrant]:
