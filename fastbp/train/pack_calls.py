@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +19,9 @@ from fastbp.engine import threads as team
 from fastbp.errors import DivergedError
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import ROW_BLOCK, RowPlan
+from fastbp.lowering.user_rows import read_rows
 from fastbp.model.network import Network
+from fastbp.spec.coded import Coded
 from fastbp.train.calls import CALL_SECONDS, GROWTH
 from fastbp.train.trainer import Trainer
 
@@ -82,7 +84,9 @@ class Predictions(Call):
         self.x, self.y = x, y
 
     def open(self) -> None:
-        self.plan.point(self.x[: self.steps], self.y[: self.steps])
+        self.now = self.x[: self.steps]  # kept, as rows with codes have a table that the plan reads
+        narrow = read_rows(self.plan, self.now, self.plan.counts) if isinstance(self.now, Coded) else self.now
+        self.plan.point(narrow, self.y[: self.steps])
 
 
 PAUSE = None  # what a work yields that lets others come to the same place
@@ -148,8 +152,8 @@ class Turns:
         """
         self.unit = max(seconds / max(work, 1.0), self.unit / GROWTH)
 
-    def run(self, works: Sequence[Work]) -> None:
-        """Run everything that these want to run, to the end.
+    def run(self, works: Sequence[Work], between: Callable[[], None] | None = None) -> None:
+        """Run everything that these want to run, to the end; `between` is called behind each region.
 
         A work whose step would have made a number that is not finite gets the error.
         """
@@ -165,6 +169,8 @@ class Turns:
                 self.learn(sum(call.cost * call.steps for call in calls), time.process_time() - begun)
                 for one, call in taken:
                     _go_on(one, call.error(), waiting)
+                if between is not None:
+                    between()
         finally:
             for one in works:
                 one.close()
