@@ -173,10 +173,15 @@ class Plan:
         """Note that transposed weights are of this version of the parameters, as this plan wrote both."""
         self._version = version
 
-    def run(self, threads: int) -> None:
-        """Run the plan on this many threads, at most `workers`."""
+    def take_team(self, threads: int) -> int:
+        """Let the next run be on this many threads, at most `workers`; returns how many."""
         threads = min(threads, self.workers) if self.watcher is None else 1
         self.head.team.threads = threads
+        return threads
+
+    def run(self, threads: int) -> None:
+        """Run the plan on this many threads, at most `workers`."""
+        threads = self.take_team(threads)
         if self.watcher is not None:
             self.entry("run_serial")(self.head_address, self.zero)
             return

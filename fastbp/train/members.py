@@ -20,7 +20,7 @@ from fastbp.train.callbacks import Callback, running
 from fastbp.train.checkpoints import state_blocks
 from fastbp.train.history import History
 from fastbp.train.metrics.raw import two_columns
-from fastbp.train.pack_calls import Predictions, Training, Work
+from fastbp.train.pack_calls import Predictions, Training, Work, prediction_plan
 from fastbp.train.seats import Seats, Validation
 from fastbp.train.trainer import Trainer
 
@@ -68,7 +68,9 @@ class Member:
         plan = trainer._bound(*data, chosen=self.rows)
         start, begun = plan.place, time.perf_counter()
         while history.steps < count:
-            yield Training(trainer, plan, count - history.steps, BatchPlan.CALL)
+            call = Training(trainer, plan, count - history.steps, BatchPlan.CALL)
+            yield call
+            plan = call.plan
             history.loss += plan.ended()
             history.steps = trainer.steps_done - history.first_step
         if plan.head.step.epoch_rows:
@@ -109,8 +111,11 @@ class Member:
             while len(history.loss) < count and not history.stopped:
                 losses: list[float] = []
                 while not losses:
-                    left = 1 if alone else count - len(history.loss)
-                    yield Training(trainer, plan, left * steps, left)
+                    epochs = count - len(history.loss)
+                    left = 1 if alone else epochs
+                    call = Training(trainer, plan, left * steps, left, epochs * steps)
+                    yield call
+                    plan = call.plan
                     losses = plan.ended()
                 history.loss += losses
                 history.lr += [float(plan.rates[plan.head.step.rate_at - 1])] * len(losses)
@@ -128,8 +133,9 @@ class Member:
         call = Validation(self.trainer.evaluated, self.seats, data, chosen)
         ended: list[float] = []
         while not ended:
-            call.steps = BatchPlan.CALL
+            call.steps = call.left
             yield call
+            call.left -= call.steps
             ended = call.plan.ended()
         self.seats.give(call.plan)
         self.history.val_loss.append(ended[0])
@@ -139,12 +145,12 @@ class Member:
         net = self.trainer.evaluated
         plan = self._prediction
         if plan is None:
-            blocks = net.parameters.block, net.states.block
-            plan = self._prediction = RowPlan(net.graph, *blocks, 1, "predict")
+            plan = prediction_plan(net, 1)
         done = 0
         while done < len(x):
             call = Predictions(net, plan, x[done:], y[done:])
             yield call
+            plan = self._prediction = call.plan
             done += call.steps
 
 
