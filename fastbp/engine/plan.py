@@ -151,7 +151,8 @@ class Plan:
         # A worker's scratch holds a tile of weights with its biases, or two lines for every panel of a layer.
         widest = max((layer.panels for layer in layers), default=0)
         tile = max(TILE_INPUTS * TILE_PANELS + TILE_PANELS, 2 * widest) * LINE
-        for worker in add_team(self.arena, self._table, self.workers, numbers):
+        self.team = add_team(self.arena, self._table, self.workers, numbers)
+        for worker in self.team:
             worker.scratch = self.arena.take(tile) if layers else 0
             worker.shadow = self.arena.take(SHADOW_BYTES) if layers else 0
 

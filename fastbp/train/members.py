@@ -133,7 +133,7 @@ class Member:
         call = Validation(self.trainer.evaluated, self.seats, data, chosen)
         ended: list[float] = []
         while not ended:
-            call.steps = call.left
+            call.steps = min(call.left, BatchPlan.CALL)
             yield call
             call.left -= call.steps
             ended = call.plan.ended()

@@ -11,7 +11,6 @@ a trainer's steps are; likewise one after another where steps of one thread woul
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -168,6 +167,7 @@ class Turns:
         self.threads = threads
         self.unit = FIRST_UNIT
         self.few = False  # whether there were fewer works than threads from the first
+        self._taken: dict[Work, int] = {}  # how many calls of each were run by one thread
 
     def take(self, waiting: deque[tuple[Work, Call]]) -> list[tuple[Work, Call]]:
         """The next ones, with as many steps as are to be done, and their teams."""
@@ -186,16 +186,19 @@ class Turns:
             if waiting[0][1].cost > WIDE_WORK and self.threads > 1:
                 break
             one, call = waiting.popleft()
-            most = share / call.cost
-            if not even:  # as many calls as threads, or twice as many, and so on: so members end together
-                most = call.left / (math.ceil(call.left / (max(most, 1.0) * self.threads)) * self.threads)
-            call.team, call.steps = 1, max(1, min(call.steps, math.ceil(most) if not even else int(most)))
+            most = max(1, int(share / call.cost))
+            if not even:  # as many calls in all as there are threads, or twice as many, and so on: all end together
+                calls = -(-call.left // most)
+                calls += -(calls + self._taken.get(one, 0)) % self.threads
+                most = -(-call.left // calls)
+                self._taken[one] = self._taken.get(one, 0) + 1
+            call.team, call.steps = 1, min(call.steps, most)
             work += call.cost * call.steps
             taken.append((one, call))
         return taken
 
     def _teams(self, taken: list[tuple[Work, Call]]) -> list[tuple[Work, Call]]:
-        """Share the threads out among fewer calls; the first in turn get those that are left over."""
+        """Share the threads out among fewer calls; the first get those that are left over."""
         each, more = divmod(self.threads, len(taken))
         for i, (_, call) in enumerate(taken):
             worth = self.few or call.left * call.cost * self.unit > PLAN_SECONDS
@@ -220,7 +223,7 @@ class Turns:
         A work whose step would have made a number that is not finite gets the error.
         """
         waiting: deque[tuple[Work, Call]] = deque()
-        self.few = len(works) < self.threads
+        self.few, self._taken = len(works) < self.threads, {}
         try:
             for one in works:  # what is wrong is said before anything runs
                 _go_on(one, None, waiting)
@@ -230,6 +233,7 @@ class Turns:
                 for one, call in taken:
                     _go_on(one, call.error(), waiting)
         finally:
+            self._taken = {}
             for one in works:
                 one.close()
 
