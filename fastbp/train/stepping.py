@@ -224,6 +224,14 @@ class Stepping(Snapshots):
         plan.bind(x, t, top, shuffled=True, chosen=chosen)
         return plan
 
+    def _widened(self, threads: int) -> BatchPlan:
+        """The plan of batches cut for more threads; it goes on where it is, on the same rows."""
+        before = self._batch_plan
+        assert before
+        x, y, chosen = before.data
+        self._threads = threads
+        return self._bound(x, y, before.head.data.largest, chosen)
+
     def _chunk(self, plan: BatchPlan, steps: int, epochs: int) -> list[float]:
         """As many of `steps` as fit into one call."""
         count = min(steps, self._pace.steps(), BatchPlan.CALL)
