@@ -33,11 +33,12 @@ def command(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Loss, metrics and a report of MODEL, a network or a run's folder, on FILES, - for stdin.
+    """Loss, metrics and a report of MODEL, a network, an ensemble or a run's folder, on FILES, - for stdin.
 
     Without FILES a run is evaluated on its own training, validation and test rows.
     """
-    from fastbp.runs.prediction import Model, settings_of
+    from fastbp.runs.ensembles import model_at
+    from fastbp.runs.prediction import settings_of
     from fastbp.runs.scores import part_named, score, subject_at, told
     from fastbp.runs.subject import METRICS
 
@@ -52,7 +53,7 @@ def command(
         if given and not files:
             raise click.UsageError(f"`--{option}` must be given together with FILES")
     refuse_dialect(delimiter, encoding, no_header, files)
-    found = Model.load(model)
+    found = model_at(model)
     task = found.recipe.outputs.task
     if positive is not None and task != "classes":
         raise click.UsageError(f"`--positive` must be given for classes, but `{model}` predicts {task}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,7 +21,8 @@ from fastbp.writing import whole
 @json_option
 @quiet_option
 def command(run: str, graph: str | None, epochs: int | None, as_json: bool, quiet: bool) -> None:
-    """Show RUN, a run's folder: its curve, its last epochs and its result; or the layers of a CONFIG or a MODEL.
+    """Show RUN, a run's folder: its curve, its last epochs and its result; or the layers of a CONFIG or a MODEL, or
+    the members of an ensemble.
 
     With --graph, draw the network instead, that of a CONFIG with the norms of its first gradients.
     """
@@ -49,14 +51,34 @@ def _refuse_table(path: str) -> None:
 
 def _show_layers(path: str, as_json: bool) -> None:
     """The layers of a configuration's or a file's network."""
+    from fastbp.runs.ensembles import members_in
     from fastbp.runs.outline import layers_in
 
+    members = members_in(path)
+    if members is not None:
+        _show_members(members, as_json)
+        return
     layers = layers_in(path)
     total = sum(layer.parameters for layer in layers)
     if as_json:
         print_json({"layers": [asdict(layer) for layer in layers], "parameters": total})
     else:
         say(table([*layer_rows(layers), ["total", *[""] * (len(layer_rows(layers)[0]) - 2), f"{total:,}"]]))
+
+
+def _show_members(members: list[Any], as_json: bool) -> None:
+    """The members of an ensemble's file."""
+    total = sum(row.parameters for row in members)
+    if as_json:
+        print_json({"members": [asdict(row) for row in members], "parameters": total})
+        return
+    named = any(row.chosen is not None for row in members)
+    epochs = named and isinstance(members[0].chosen, tuple)
+    rows = [["member", "weight", *(["of", "epoch"] if epochs else ["of"] if named else []), "layers", "parameters"]]
+    for row in members:
+        chosen = [*map(str, row.chosen)] if epochs else [str(row.chosen)] if named else []
+        rows.append([str(row.member), f"{row.weight:g}", *chosen, row.layers, f"{row.parameters:,}"])
+    say(table([*rows, ["total", *[""] * (len(rows[0]) - 2), f"{total:,}"]]))
 
 
 def _show_run(run: str, epochs: int, as_json: bool) -> None:

@@ -276,6 +276,14 @@ class Network(Derivatives):
 
     predict_proba = probabilities
 
+    def rows_of(self, X: Any) -> Any:
+        """The rows of a raw table as inputs, of a network that prepares such; None for anything else."""
+        return None
+
+    def part_of(self, X: Any) -> Any:
+        """The rows of a raw table with their targets, as `rows_of`."""
+        return None
+
     def _apart(self, y: Array) -> Any:
         """Split side-by-side outputs into one array each."""
         assert self._splits

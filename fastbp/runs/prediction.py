@@ -32,8 +32,8 @@ def _instead(path: Path) -> str | None:
     return f"`fastbp train {path}` trains a network; its run's folder is named here" if ending in CONFIGS else None
 
 
-def saved(path: str) -> tuple[Network, Path]:
-    """The network of a file, or the best of a run's folder; and its file."""
+def file_of(path: str) -> Path:
+    """The file of a network or an ensemble, or that of the best in a run's folder."""
     file = Path(path)
     if file.is_dir():
         file = file / "best.safetensors"
@@ -41,6 +41,12 @@ def saved(path: str) -> tuple[Network, Path]:
             raise CheckpointError(path, "must be a network or the folder of a run with a network")
     elif not file.is_file():
         raise CheckpointError(path, "must be a file that `Network.save` wrote, but does not exist")
+    return file
+
+
+def saved(path: str) -> tuple[Network, Path]:
+    """The network of a file, or the best of a run's folder; and its file."""
+    file = file_of(path)
     try:
         return load(file), file
     except CheckpointError as error:

@@ -14,13 +14,10 @@ from fastbp.errors import ConfigError, DivergedError
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import RowPlan
 from fastbp.model.network import Network
-from fastbp.numerics.likely import sigmoid, softmax
-from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import Callback, running
 from fastbp.train.checkpoints import state_blocks
 from fastbp.train.history import History
-from fastbp.train.metrics.raw import two_columns
-from fastbp.train.pack_calls import Predictions, Training, Work
+from fastbp.train.pack_calls import PAUSE, Predictions, Training, Work
 from fastbp.train.seats import Seats, Validation
 from fastbp.train.trainer import Trainer
 
@@ -92,16 +89,21 @@ class Member:
         history.loss, history.steps, history.samples = [plan.loss], 1, rows
 
     def fit(
-        self, data: Checked, count: int, held_out: tuple[Checked, Rows | None] | None, hooks: Sequence[Callback]
+        self,
+        data: Checked,
+        count: int,
+        held_out: tuple[Checked, Rows | None] | None,
+        hooks: Sequence[Callback],
+        pauses: bool = False,
     ) -> Work:
-        """As `Trainer.fit` does."""
+        """As `Trainer.fit` does; `pauses` says whether it pauses between its epochs."""
         trainer, rows = self.trainer, len(data[0] if self.rows is None else self.rows)
         history = self.history = History(first_step=trainer.steps_done)
         trainer.validating = held_out is not None
         batches = -(-rows // min(trainer.batch_size, rows))
         steps = -(-batches // trainer._update.accumulate)
         trainer._rates.total = trainer.steps_done + count * steps
-        alone = bool(hooks) or held_out is not None or not trainer._rates.constant  # whether epochs are calls
+        alone = bool(hooks) or held_out is not None or pauses or not trainer._rates.constant  # whether epochs are calls
         begun = time.perf_counter()
         with running(hooks, trainer, history):
             plan = trainer._bound(*data, chosen=self.rows)
@@ -121,6 +123,8 @@ class Member:
                 history.seconds = time.perf_counter() - begun
                 for hook in hooks:
                     hook.epoch(trainer, history)
+                if pauses and len(history.loss) < count and not history.stopped:
+                    yield PAUSE
         history.seconds = time.perf_counter() - begun
 
     def _validated(self, data: Checked, chosen: Rows | None) -> Work:
@@ -146,29 +150,6 @@ class Member:
             call = Predictions(net, plan, x[done:], y[done:])
             yield call
             done += call.steps
-
-
-def said(loss: Loss, z: NDArray[Any]) -> NDArray[np.float64]:
-    """Probabilities or numbers that outputs stand for: (rows, K) in, and out but for two classes of one output."""
-    z = z.astype(np.float64)
-    if "probabilities" not in loss.metrics:
-        return loss.predicted(z)
-    if "labels" in loss.tasks:
-        return sigmoid(z)
-    return softmax(two_columns(z))
-
-
-def moments(loss: Loss, outputs: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Mean and standard deviation over the members of what their outputs stand for."""
-    mean = squares = np.zeros((1, 1))
-    for count, z in enumerate(outputs, 1):
-        found = said(loss, np.atleast_2d(z))
-        away = found - mean
-        mean = mean + away / count
-        squares = squares + away * (found - mean)
-    shape = (*outputs.shape[1:-1], mean.shape[1])
-    deviation = np.sqrt(squares / len(outputs))
-    return mean.reshape(shape).astype(outputs.dtype), deviation.reshape(shape).astype(outputs.dtype)
 
 
 def copied(source: Member, target: Member) -> None:

@@ -8,6 +8,7 @@ as many as make a region worth its launch.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -84,7 +85,30 @@ class Predictions(Call):
         self.plan.point(self.x[: self.steps], self.y[: self.steps])
 
 
-Work = Generator[Call, None, None]
+PAUSE = None  # what a work yields that lets others come to the same place
+Work = Generator[Any, None, None]
+
+
+def to_its_pause(work: Work) -> Work:
+    """The calls of a work until it pauses or ends."""
+    error: DivergedError | None = None
+    while True:
+        try:
+            call = next(work) if error is None else work.throw(error)
+        except StopIteration:
+            return
+        if call is PAUSE:
+            return
+        try:
+            yield call
+            error = None
+        except DivergedError as found:
+            error = found
+
+
+def has_ended(work: Work) -> bool:
+    """Whether a work wants nothing more."""
+    return inspect.getgeneratorstate(work) == inspect.GEN_CLOSED
 
 
 class Turns:
