@@ -110,13 +110,16 @@ class Member:
             plan.new_epoch()
             while len(history.loss) < count and not history.stopped:
                 losses: list[float] = []
-                while not losses:
+                while not losses and not history.stopped:
                     left = 1 if alone else count - len(history.loss)
                     yield Training(trainer, plan, left * steps, left)
                     losses = plan.ended()
+                    for hook in hooks if not losses else ():
+                        hook.chunk(trainer, history)
+                history.samples += len(losses) * rows or plan.head.step.epoch_rows
+                losses = losses or [plan.epoch_loss]
                 history.loss += losses
                 history.lr += [float(plan.rates[plan.head.step.rate_at - 1])] * len(losses)
-                history.samples += len(losses) * rows
                 history.steps = trainer.steps_done - history.first_step
                 if held_out is not None:
                     yield from self._validated(*held_out)
