@@ -134,16 +134,19 @@ class Member:
                 if pauses and len(history.loss) > first:
                     yield PAUSE
                 losses: list[float] = []
-                while not losses:
+                while not losses and not history.stopped:
                     epochs = count - len(history.loss)
                     left = 1 if alone else epochs
                     call = Training(trainer, plan, left * steps, left, epochs * steps)
                     yield call
                     plan = call.plan
                     losses = plan.ended()
+                    for hook in hooks if not losses else ():
+                        hook.chunk(trainer, history)
+                history.samples += len(losses) * rows or plan.head.step.epoch_rows
+                losses = losses or [plan.epoch_loss]
                 history.loss += losses
                 history.lr += [float(plan.rates[plan.head.step.rate_at - 1])] * len(losses)
-                history.samples += len(losses) * rows
                 history.steps = trainer.steps_done - history.first_step
                 if held_out is None:
                     self._ended(hooks, begun)
