@@ -36,10 +36,11 @@ def probable(loss: Loss) -> bool:
 def averaged(loss: Loss, z: Array) -> Array:
     """What is averaged: (rows, K) in and out, but for two classes of one output, and two columns of each deviation."""
     z = z.astype(np.float64)
-    if probable(loss):
-        return sigmoid(z) if "labels" in loss.tasks else softmax(two_columns(z))
-    numbers, deviations = loss.predicted(z), loss.deviations(z)
-    return numbers if deviations is None else np.hstack([numbers, numbers**2 + deviations**2])
+    with np.errstate(over="ignore", invalid="ignore"):  # outputs that are not finite say nothing, which is no number
+        if probable(loss):
+            return sigmoid(z) if "labels" in loss.tasks else softmax(two_columns(z))
+        numbers, deviations = loss.predicted(z), loss.deviations(z)
+        return numbers if deviations is None else np.hstack([numbers, numbers**2 + deviations**2])
 
 
 def predicted(loss: Loss, mean: Array) -> Array:
@@ -82,9 +83,10 @@ class Average:
             return
         self.total += weight
         found = averaged(self.loss, z)
-        away = found - self.mean
-        self.mean = self.mean + away * weight / self.total
-        self._squares = self._squares + predicted(self.loss, weight * (away * (found - self.mean)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            away = found - self.mean
+            self.mean = self.mean + away * weight / self.total
+            self._squares = self._squares + predicted(self.loss, weight * (away * (found - self.mean)))
 
     @property
     def predictions(self) -> Array:

@@ -21,7 +21,7 @@ from fastbp.model.sealed import sealed, unsealed, write
 from fastbp.pictures.page import clean
 from fastbp.spec.graph import from_data, to_data
 from fastbp.spec.losses import Loss
-from fastbp.train.ensemble_models import check_weights
+from fastbp.train.ensemble_models import Found, check_alike, check_weights
 from fastbp.train.pack_files import made, plain
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def load(path: Path, finished: Callable[[Network], Network] = lambda net: net, c
             net.about = shared[one["about"]]
             _fill(net, mine)
             nets.append(finished(net))
+        check_alike([Found(f"members[{i}]", i, net, 1.0, None) for i, net in enumerate(nets)])
         loss = made("loss", json.loads(words["loss"]))
         if not isinstance(loss, Loss):
             raise CheckpointError("loss", "must be a loss", f"`{loss}`")
@@ -98,8 +99,9 @@ def _fill(net: Network, arrays: dict[str, Any]) -> None:
     for name, array in arrays.items():
         kind, _, own = name.partition("/")
         block = net.parameters if kind == "parameters" else net.states
-        if array.dtype != net.dtype or array.shape != block[own].shape:
-            raise CheckpointError(name, f"must have dtype `{net.dtype}` and its shape", f"`{array.dtype}`")
+        if array.dtype != net.dtype or array.shape != (shape := block[own].shape):
+            must = f"must have dtype `{net.dtype}` and shape `{shape}`"
+            raise CheckpointError(name, must, f"`{array.dtype}` and `{array.shape}`")
         block[own] = array
 
 

@@ -22,6 +22,7 @@ from fastbp.spec.losses import Loss
 from fastbp.train.averages import probable
 from fastbp.train.pack_settings import like
 
+TARGETS = {"task": "task", "columns": "targets", "names": "classes", "transforms": "transforms"}  # of a recipe
 Opener = Callable[[Any], Any]
 _OPENERS: list[Opener] = [files.load]
 
@@ -127,10 +128,21 @@ def _meaning(loss: Loss) -> Any:
 
 
 def check_alike(found: Sequence[Found]) -> None:
-    """Refuse networks whose predictions cannot be averaged: see `like`."""
-    own = all(_recipe(one.net) is not None for one in found)  # each prepares its inputs in its own way
-    for one in found[1:]:
-        like(one.where, one.net, found[0].where, found[0].net, inputs=not own)
+    """Refuse networks whose predictions cannot be averaged."""
+    first = found[0]
+    recipes = [_recipe(one.net) for one in found]
+    tables = recipes[0] is not None
+    for one, recipe in zip(found[1:], recipes[1:], strict=True):
+        if tables != (recipe is not None):
+            must = f"must prepare raw tables as `{first.where}` does, but is a network only"
+            raise ConfigError(one.where, must if tables else f"must be a network only as `{first.where}` is")
+        like(one.where, one.net, first.where, first.net, inputs=recipe == recipes[0])
+        for name, said in TARGETS.items() if tables else ():
+            own, wanted = recipe["outputs"].get(name), recipes[0]["outputs"].get(name)
+            if own != wanted:
+                raise ConfigError(
+                    one.where, f"must have the {said} of `{first.where}`, `{brief(wanted)}`", f"`{brief(own)}`"
+                )
 
 
 def _recipe(net: Network) -> Any:
@@ -160,17 +172,12 @@ class Scale:
 
 
 def scales_of(nets: Sequence[Network], groups: Sequence[int]) -> list[Scale | None]:
-    """How the numbers of each network become those of the first; refuses targets that are not the same."""
+    """How the numbers of each network become those of the first."""
     if not any(groups):
         return [None] * len(nets)
     outputs = [_recipe(net)["outputs"] for net in nets]
     first, found = outputs[0], []
-    words = {"task": "task", "columns": "targets", "names": "classes", "transforms": "transforms"}
-    for i, own in enumerate(outputs):
-        for name, said in words.items():
-            if own.get(name) != first.get(name):
-                must = f"must have the {said} of `models[0]`, `{brief(first.get(name))}`"
-                raise ConfigError(f"models[{i}]", must, f"`{brief(own.get(name))}`")
+    for own in outputs:
         same = (own["center"], own["spread"]) == (first["center"], first["spread"])
         numbers = [np.array(x, np.float64) for x in (own["center"], own["spread"], first["center"], first["spread"])]
         found.append(None if same or own["task"] != "numbers" else Scale(*numbers))

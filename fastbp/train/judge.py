@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.errors import ConfigError, DataError
+from fastbp.errors import ConfigError, DataError, ShapeError
 from fastbp.model.network import Network
 from fastbp.numerics.exact import log
+from fastbp.numerics.likely import softmax
 from fastbp.spec import arrays
 from fastbp.spec.activations import Identity
 from fastbp.spec.losses import Loss, near_one
@@ -62,9 +63,10 @@ class Judge:
     ) -> None:
         self.loss, self.outputs, self.units = loss, list(outputs), units
         self.name = metric_of(metric, loss, self.outputs)
+        self.rows = _rows_of(y, len(self.outputs))
         self._kept: Array | None = None
         if self.name == LOSS:
-            self._whole = _Whole(loss, self.outputs, dtype, y, sample_weight)
+            self._whole = _Whole(loss, self.outputs, dtype, y, self.rows, sample_weight)
             self.upwards = False
             return
         self.several = "labels" in loss.tasks and self.outputs[0] > 1
@@ -84,6 +86,8 @@ class Judge:
 
     def ready(self, means: Sequence[Array]) -> list[Array]:
         """The part of what was averaged that counts; means of it are that part of the means."""
+        if len(means[0]) != self.rows:
+            raise ShapeError("y", f"must have the {len(means[0])} rows of X", f"`{self.rows}`")
         if self.name == LOSS:
             return list(means)
         (mean,) = means
@@ -121,6 +125,8 @@ class Judge:
         if metric.kind == "labels":
             return float(metric.function(self.y, p.argmax(axis=1), sample_weight=weight))
         labels = np.arange(p.shape[1])
+        if not probable(self.loss) and not metric.name.startswith("top_") and len(labels) > 2:
+            p = softmax(p)  # which has the order of the scores in each row, and sums of 1
         if p.shape[1] == 2 and metric.kind == "scores" and not metric.name.startswith("top_"):
             named = {} if metric.name == "roc_auc" else {"labels": labels}
             return float(metric.function(self.y, p[:, 1] - p[:, 0], sample_weight=weight, **named))
@@ -133,6 +139,14 @@ class Judge:
             back = self.units.back(outputs_of(self.loss, mean, self.outputs[0]))
             numbers, y = self.loss.predicted(back), self.units.targets
         return read_numbers("y", y), numbers
+
+
+def _rows_of(y: Any, outputs: int) -> int:
+    """How many rows targets are of; those of several outputs are checked by their loss."""
+    array = np.asarray(y[0] if outputs > 1 and isinstance(y, tuple | list) and len(y) else y)
+    if array.ndim == 0:
+        raise ShapeError("y", "must have targets for rows", f"shape `{array.shape}`")
+    return len(array)
 
 
 def metric_of(metric: str | None, loss: Loss, outputs: Sequence[int]) -> str:
@@ -162,9 +176,8 @@ def _of_labels(metric: Metric, p: Array, y: Array, weight: Array | None) -> floa
 class _Whole:
     """The loss, as a network's that says what was averaged: one of no layers, for each output."""
 
-    def __init__(self, loss: Loss, outputs: Sequence[int], dtype: Any, y: Any, sample_weight: Any) -> None:
+    def __init__(self, loss: Loss, outputs: Sequence[int], dtype: Any, y: Any, rows: int, sample_weight: Any) -> None:
         self.parts = loss.parts
-        rows = len(y[0] if len(outputs) > 1 else y)
         widths: Any = outputs if len(outputs) > 1 else outputs[0]
         targets = loss.targets("y", y, rows, widths, dtype, sample_weight)
         self.targets = targets.parts or (targets,)

@@ -19,7 +19,7 @@ from fastbp.train.callbacks import Callback, running
 from fastbp.train.checkpoints import state_blocks
 from fastbp.train.held_out import HeldOut
 from fastbp.train.history import History
-from fastbp.train.pack_calls import PAUSE, Predictions, Training, Work
+from fastbp.train.pack_calls import PAUSE, Predictions, Training, Work, prediction_plan
 from fastbp.train.seats import Seats, Validation
 from fastbp.train.trainer import Trainer
 
@@ -67,7 +67,9 @@ class Member:
         plan = trainer._bound(*data, chosen=self.rows)
         start, begun = plan.place, time.perf_counter()
         while history.steps < count:
-            yield Training(trainer, plan, count - history.steps, BatchPlan.CALL)
+            call = Training(trainer, plan, count - history.steps, BatchPlan.CALL)
+            yield call
+            plan = call.plan
             history.loss += plan.ended()
             history.steps = trainer.steps_done - history.first_step
         if plan.head.step.epoch_rows:
@@ -132,13 +134,19 @@ class Member:
                 if pauses and len(history.loss) > first:
                     yield PAUSE
                 losses: list[float] = []
-                while not losses:
-                    left = 1 if alone else count - len(history.loss)
-                    yield Training(trainer, plan, left * steps, left)
+                while not losses and not history.stopped:
+                    epochs = count - len(history.loss)
+                    left = 1 if alone else epochs
+                    call = Training(trainer, plan, left * steps, left, epochs * steps)
+                    yield call
+                    plan = call.plan
                     losses = plan.ended()
+                    for hook in hooks if not losses else ():
+                        hook.chunk(trainer, history)
+                history.samples += len(losses) * rows or plan.head.step.epoch_rows
+                losses = losses or [plan.epoch_loss]
                 history.loss += losses
                 history.lr += [float(plan.rates[plan.head.step.rate_at - 1])] * len(losses)
-                history.samples += len(losses) * rows
                 history.steps = trainer.steps_done - history.first_step
                 if held_out is None:
                     self._ended(hooks, begun)
@@ -155,8 +163,9 @@ class Member:
         call = Validation(self.trainer.evaluated, self.seats, data, chosen)
         ended: list[float] = []
         while not ended:
-            call.steps = BatchPlan.CALL
+            call.steps = min(call.left, BatchPlan.CALL)
             yield call
+            call.left -= call.steps
             ended = call.plan.ended()
         self.seats.give(call.plan)
         found: dict[str, float] = {}
@@ -174,12 +183,12 @@ class Member:
         net = self.trainer.evaluated
         plan, counts = self._prediction, counts_for(net.graph, x)
         if plan is None or plan.counts != counts:
-            blocks = net.parameters.block, net.states.block
-            plan = self._prediction = RowPlan(net.graph, *blocks, 1, "predict", counts)
+            plan = self._prediction = prediction_plan(net, 1, counts)
         done = 0
         while done < len(x):
             call = Predictions(net, plan, x[done:], y[done:])
             yield call
+            plan = self._prediction = call.plan
             done += call.steps
 
 
