@@ -37,9 +37,9 @@ def command(
 
     Without FILES a run is evaluated on its own training, validation and test rows.
     """
-    from fastbp.runs.ensembles import model_at
+    from fastbp.runs.ensembles import model_at, own_rows
     from fastbp.runs.prediction import settings_of
-    from fastbp.runs.scores import part_named, score, subject_at, told
+    from fastbp.runs.scores import part_named, score, told
     from fastbp.runs.subject import METRICS
 
     if files and part is not None:
@@ -65,8 +65,7 @@ def command(
             rows = found.read(files, table_settings(settings, delimiter, encoding, no_header))
         parts, last = {"files": found.part(rows, strict)}, "files"
     else:
-        subject = subject_at(model)
-        parts, loss, recipe = subject.parts, subject.loss, subject.recipe
+        parts, loss, recipe = own_rows(model, found)
         last = part_named(parts, part)
     scores_of = {name: score(found.net, rows, loss, names, recipe) for name, rows in parts.items()}
     report = told(found.net, parts[last], loss, recipe, positive)

@@ -82,6 +82,7 @@ def _show_members(members: list[Any], as_json: bool) -> None:
 
 
 def _show_run(run: str, epochs: int, as_json: bool) -> None:
+    from fastbp.config.build import plan_of
     from fastbp.errors import escaped
     from fastbp.pictures.terminal import plot
     from fastbp.runs.folder import RunFolder
@@ -89,6 +90,10 @@ def _show_run(run: str, epochs: int, as_json: bool) -> None:
     from fastbp.train.progress import number
 
     folder = RunFolder.old(run)
+    plan = plan_of(folder.settings())
+    if plan.config.pack is not None:
+        _show_pack(folder, plan, as_json)
+        return
     rows = epochs_of(folder)
     result = result_of(folder.path)
     if as_json:
@@ -120,6 +125,35 @@ def _show_run(run: str, epochs: int, as_json: bool) -> None:
     else:
         again = escaped(f"fastbp train --resume {folder.path}")
         say(f"\n{len(rows)} epochs done, not finished: `{again}` goes on")
+
+
+def _show_pack(folder: Any, plan: Any, as_json: bool) -> None:
+    """The result of a run with `pack`, or how far its members are."""
+    from fastbp.cli.packs import standings, summary
+    from fastbp.errors import escaped
+    from fastbp.runs.told import pack_epochs_of, pack_result_of
+
+    rows = pack_epochs_of(folder)
+    result = pack_result_of(folder.path)
+    if as_json:
+        print_json({"run_dir": str(folder.path), "epochs": rows, "result": result or None})
+        return
+    if result:
+        say(summary(result, told=False, shown=len(result["members"])))
+        return
+    if not rows:
+        say("no epoch is done yet")
+        return
+    measure = plan.config.trainer.monitor or ("val_loss" if "val_loss" in rows[0] else "loss")
+    say(standings(rows, measure, _is_upwards(measure, plan.config.trainer.mode)))
+    say(f"\n{len(rows):,} epochs done, not finished: `{escaped(f'fastbp train --resume {folder.path}')}` goes on")
+
+
+def _is_upwards(measure: str, mode: str) -> bool:
+    """Whether more of a measure is better."""
+    from fastbp.train.callbacks import Monitor
+
+    return Monitor("trainer", measure, mode)._higher()
 
 
 def _draw(run: str, graph: str, as_json: bool, quiet: bool) -> None:

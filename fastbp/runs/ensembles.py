@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from fastbp.data.frame import Frame
 from fastbp.data.prepare import Part
 from fastbp.data.recipe import Recipe
-from fastbp.errors import DataError
+from fastbp.errors import CheckpointError, ConfigError, DataError
 from fastbp.model.draw import count_of
+from fastbp.runs.entrants import subjects_of
 from fastbp.runs.prediction import Model, file_of
+from fastbp.runs.scores import plan_at
+from fastbp.runs.subject import subject_of
 from fastbp.spec.joint_loss import loss_for_outputs
 from fastbp.train import ensemble_files
 from fastbp.train.averages import outputs_of
@@ -124,6 +127,32 @@ class EnsembleModel:
     def loss(self, said: Any = None) -> Any:
         """The loss of a run, or the ensemble's."""
         return self.ensemble.loss if said is None else said
+
+
+def own_rows(path: str, found: Any) -> tuple[dict[str, Part], Any, Recipe]:
+    """The parts of the rows of a run, its loss, and the recipe in whose terms its networks speak.
+
+    Of a pack with folds these are the test rows: of the others, each was one that some of the networks were trained on.
+    """
+    plan = plan_at(path)
+    if plan.config.pack is None or plan.config.pack.folds is None:
+        subject = subject_of(plan)
+        return subject.parts, subject.loss, subject.recipe
+    subjects = subjects_of(plan)
+    if "test" not in subjects[0].parts:
+        must = "must have test rows to be evaluated on, as its networks were trained on all others"
+        raise ConfigError(path, must, hint="`out_of_fold.csv` and `fastbp show` have what was said of those")
+    of = [subject.recipe.to_data() for subject in subjects]
+    parts = {}
+    for at, model in found.models.items():
+        own = model.recipe.to_data()
+        if own not in of:
+            raise CheckpointError(
+                found.path, "must have been trained on the rows of its run, but its files have others"
+            )
+        parts[at] = subjects[of.index(own)].parts["test"]
+    rows: Any = Several(found._spread({at: part.X for at, part in parts.items()}))
+    return {"test": replace(parts[0], X=rows)}, subjects[0].loss, found.recipe
 
 
 def model_at(path: str) -> Any:

@@ -28,7 +28,8 @@ READ_ELSEWHERE = "a table that pandas or Polars reads may be given instead of a 
 
 @opens
 def load(path: Any) -> Any:
-    """Read a network that `Network.save` wrote, the best one of a run's folder, or the pack or ensemble of a file.
+    """Read a network that `Network.save` wrote, or the pack or ensemble of a file; of a run's folder its best network,
+    and of a run with `pack` its ensemble.
 
     A network that `fastbp train` wrote predicts raw tables as well as arrays: see `TableNetwork.predict`.
 
@@ -43,7 +44,8 @@ def load(path: Any) -> Any:
     """
     file = Path(path) if isinstance(path, str | os.PathLike) else path
     if isinstance(file, Path) and file.is_dir():
-        file = file / "best.safetensors"
+        ensemble = file / "ensemble.safetensors"
+        file = ensemble if ensemble.is_file() else file / "best.safetensors"
         if not file.is_file():
             raise CheckpointError(path, f"must be a network's file or the folder of a run with `{file.name}`")
     kind = format_of(file) if isinstance(file, Path) else None

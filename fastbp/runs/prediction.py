@@ -32,11 +32,12 @@ def _instead(path: Path) -> str | None:
     return f"`fastbp train {path}` trains a network; its run's folder is named here" if ending in CONFIGS else None
 
 
-def file_of(path: str) -> Path:
-    """The file of a network or an ensemble, or that of the best in a run's folder."""
+def file_of(path: str, alone: bool = False) -> Path:
+    """The file of a network or an ensemble, or that of a run's folder: its ensemble, or `alone` its best network."""
     file = Path(path)
     if file.is_dir():
-        file = file / "best.safetensors"
+        ensemble = file / "ensemble.safetensors"
+        file = ensemble if ensemble.is_file() and not alone else file / "best.safetensors"
         if not file.is_file():
             raise CheckpointError(path, "must be a network or the folder of a run with a network")
     elif not file.is_file():
@@ -46,7 +47,7 @@ def file_of(path: str) -> Path:
 
 def saved(path: str) -> tuple[Network, Path]:
     """The network of a file, or the best of a run's folder; and its file."""
-    file = file_of(path)
+    file = file_of(path, alone=True)
     try:
         return load(file), file
     except CheckpointError as error:
