@@ -88,6 +88,10 @@ class TableNetwork(Network):
         out.file = file
         return out
 
+    def __reduce__(self) -> Any:
+        kind, parts, more = super().__reduce__()
+        return kind, parts, {name: value for name, value in more.items() if name != "_model"}  # which is of this one
+
     @cached_property
     def _model(self) -> Model:
         return Model.of(self, self.file)
