@@ -24,7 +24,6 @@ class Standing:
     name: str
     epochs: int
     of: int
-    last: float | None
     best: float | None
     at: int
     about: str
