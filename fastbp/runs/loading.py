@@ -97,6 +97,11 @@ class TableNetwork(Network):
         return Model.of(self, self.file)
 
     @property
+    def tables(self) -> Any:
+        """What reads raw tables as its inputs: itself."""
+        return self
+
+    @property
     def recipe(self) -> Recipe:
         """What prepares raw tables."""
         return self._model.recipe
