@@ -107,7 +107,7 @@ def test_links_of_the_pages_lead_somewhere():
                 continue
             linked = page.parent / target
             titles = re.findall(r"^## (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
-            assert not anchor or anchor in [title.lower() for title in titles], (target, anchor)
+            assert not anchor or anchor in [title.lower().replace(" ", "-") for title in titles], (target, anchor)
 
 
 def test_links_of_the_readme_lead_somewhere():

@@ -8,14 +8,13 @@ a fit is a task without subtasks.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastbp.errors import ConfigError
 from fastbp.train.callbacks import Callback, Function
 
 if TYPE_CHECKING:
-    from fastbp.train.held_out import HeldOut
     from fastbp.train.history import History
     from fastbp.train.trainer import Trainer
 
@@ -31,7 +30,7 @@ except ImportError:  # before scikit-learn 1.9
         return method
 
 
-__all__ = ["CallbackSupportMixin", "Lines", "Scores", "Tasks", "Watched", "with_callbacks"]
+__all__ = ["CallbackSupportMixin", "Lines", "Tasks", "Watched", "with_callbacks"]
 
 LINES = 20  # printed in a fit, about
 PREDICTING = ("network_", "ensemble_")  # what an estimator predicts with
@@ -62,20 +61,6 @@ class Lines(Callback):
         at = self._said = len(history.loss)
         values = "  ".join(f"{name} {history[name][-1]:.4g}" for name in history.names)
         print(f"{self.name}{'  ' * bool(self.name)}epoch {at}/{self.epochs}  {values}", flush=True)
-
-
-class Scores(Callback):
-    """Takes metrics of one of several networks on the rows that decide when it stops."""
-
-    def __init__(self, held_out: HeldOut, metrics: Sequence[str]) -> None:
-        self.held_out, self.metrics = held_out, metrics
-
-    def begin(self, trainer: Trainer, history: History) -> None:
-        history.metrics.update((f"val_{name}", []) for name in self.metrics)
-
-    def epoch(self, trainer: Trainer, history: History) -> None:
-        for name, value in self.held_out.metrics(trainer.evaluated, self.metrics).items():
-            history.metrics[f"val_{name}"].append(value)
 
 
 class Watched(Callback):

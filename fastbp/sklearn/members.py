@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 from fastbp.errors import DivergedError
 from fastbp.model.network import Network
-from fastbp.sklearn.callbacks import Scores
 from fastbp.spec.graph import Graph
 from fastbp.spec.losses import Loss
-from fastbp.train.callbacks import Callback
 from fastbp.train.ensemble import Ensemble
 from fastbp.train.held_out import Units, held_out_of
 from fastbp.train.history import History
@@ -82,9 +80,8 @@ def train(
                     score = held_out_of(member.net, member.trainer._loss, part.held_out, metrics, part.units)
                     assert score is not None
                     held_out = score.checked, None
-            hooks: list[Callback] = said.callbacks(score is not None, f"network {i + 1}/{len(pack)}")
-            scores = [] if score is None else [Scores(score, metrics)]
-            works.append(_named(i, member.fit(data, epochs, held_out, [*scores, *hooks])))
+            hooks = said.callbacks(score is not None, f"network {i + 1}/{len(pack)}")
+            works.append(_named(i, member.fit(data, epochs, held_out, hooks, measured=score)))
         pack._turns.run(works)
     return pack.histories
 

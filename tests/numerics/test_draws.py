@@ -29,7 +29,7 @@ def test_a_word_is_that_of_its_counter(seed, name):
 @pytest.mark.parametrize("bits", [0, 1, 2**63 - 1, 2**63, 2**64 - 1, word(3, 1, "a"), word(3, 2, "a")])
 def test_a_draw_is_that_of_exact_arithmetic(bits):
     mpmath.mp.prec = 200
-    u = (mpmath.mpf(bits // 2**11) + mpmath.mpf(0.5)) / 2**53
+    u = (mpmath.mpf(bits // 2**12) + mpmath.mpf(0.5)) / 2**52
     for count in (1, 2, 3, 7, 1000):
         assert below(bits, count) == bits * count // 2**64
     for low, high in ((0.0, 0.5), (-3.0, 4.0), (2.0, 2.0)):

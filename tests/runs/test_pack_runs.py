@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from fastbp.numerics.draws import bootstrap
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.entrants import subjects_of
 from fastbp.runs.pack_checkpoint import PackCheckpoint
+from fastbp.runs.pack_training import PackTraining
 
 NUMBERS = """
 name: numbers
@@ -346,6 +349,32 @@ def test_a_time_limit_stops_it_within_an_epoch_and_a_later_call_goes_on(tmp_path
     assert main(["train", "--resume", str(cut), "-q"]) == 0
     assert bits(cut) == bits(whole)
     assert (cut / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_a_checkpoint_from_which_it_goes_on(number, tmp_path, capsys, monkeypatch):
+    whole, cut, config = tmp_path / "whole", tmp_path / "cut", str(tmp_path / "c.yaml")
+    (tmp_path / "c.yaml").write_text(LONG)
+    assert main(["train", config, "-q", "--run-dir", str(whole)]) == 0
+    capsys.readouterr()
+    between, regions = PackTraining._between, []
+
+    def interrupted(self):
+        regions.append(1)
+        if len(regions) == 5:
+            os.kill(os.getpid(), number)
+        between(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PackTraining, "_between", interrupted)
+        assert main(["train", config, "-q", "--run-dir", str(cut)]) == 128 + number
+    said = capsys.readouterr()
+    assert said.err == f"fastbp: stopped by {number.name}\nhint: go on with `fastbp train --resume {cut}`\n"
+    assert said.out == ""
+    assert len(regions) == 5
+    assert not (cut / "result.json").exists()
+    assert main(["train", "--resume", str(cut), "-q"]) == 0
+    assert bits(cut) == bits(whole)
 
 
 def test_show_says_how_far_members_are(there, tmp_path, capsys):

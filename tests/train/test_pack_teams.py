@@ -120,6 +120,7 @@ def test_a_team_is_kept_in_the_middle_of_an_epoch_and_a_pack_is_saved_with_it(tm
 @pytest.mark.parametrize("members", [2, 3])
 def test_wide_members_are_trained_one_after_another_by_all_threads(members: int, monkeypatch: Any) -> None:
     monkeypatch.setattr(pack_calls, "WIDE_WORK", 0.0)
+    monkeypatch.setattr(pack_calls, "PLAN_SECONDS", 0.0)
     X, y = data()
     pack = fb.Pack(wide(members), batch_size=BATCH, threads=2)
     pack.run(X, y, 40)
@@ -133,7 +134,18 @@ def test_wide_members_stand_beside_narrow_ones(monkeypatch: Any) -> None:
     pack = fb.Pack(nets, batch_size=BATCH, threads=2)
     cost = pack_calls.Training(pack._members[0].trainer, pack._members[0].trainer._new_plan(BATCH), 1, 1).cost
     monkeypatch.setattr(pack_calls, "WIDE_WORK", cost / 2)
+    monkeypatch.setattr(pack_calls, "PLAN_SECONDS", 0.0)
+    regions: list[list[float]] = []
+    region = pack._turns._region
+
+    def noted(calls: list[pack_calls.Call]) -> None:
+        regions.append([call.cost for call in calls])
+        region(calls)
+
+    monkeypatch.setattr(pack._turns, "_region", noted)
     pack.run(X, y, 40)
+    assert all(len(costs) == 1 or max(costs) < cost / 2 for costs in regions)
+    assert max(map(len, regions)) > 1
     assert [digest(net) for net in nets] == alone([*wide(1), *networks(), *wide(2)[1:]], 40)
     assert [len(waits(pack._members[i])) for i in (0, -1)] == [2, 2]
 
