@@ -33,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--scaling", action="store_true", help="instead, train on 1, 2, 4, 8 and 16 threads (with `--rivals`, them too)"
     )
-    options.add_argument("--packs", action="store_true", help="instead, many networks in a pack beside one by one")
+    options.add_argument(
+        "--packs", action="store_true", help="instead, many networks in a pack beside one by one (with `--rivals`, too)"
+    )
     return options
 
 
@@ -182,11 +184,12 @@ def pack(options: argparse.Namespace) -> int:
     """Print the table of packs."""
     from bench import packs  # trains here, and workers must not have fastbp before they are asked to
 
+    names = [name for name in options.rivals or [] if name in CONTENDERS["pack"]]
     measured = (
-        packs.measure(case, packs.MEMBERS[case.name], options.threads, options.rounds)
+        packs.measure(case, packs.MEMBERS[case.name], options.threads, options.rounds, names)
         for case in packs.chosen(options.cases)
     )
-    return table(options, "packs", packs.head(), packs.row, measured)
+    return table(options, "packs", packs.head(names), lambda found: packs.row(found, names), measured)
 
 
 def table(options: argparse.Namespace, name: str, head: str, row: Callable[[Any], str], measured: Iterable[Any]) -> int:

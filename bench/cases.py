@@ -92,6 +92,42 @@ class Case:
         return int(np.clip(DATA_BYTES // (4 * self.batch * self.sizes[0]), 4, MOST_BATCHES))
 
 
+@dataclass(frozen=True)
+class Many(Case):
+    """Many nets of a case, which begin from weights of their own.
+
+    Attributes
+    ----------
+    members : int
+    """
+
+    kind: ClassVar[str] = "pack"
+
+    members: int = 1
+
+    @property
+    def title(self) -> str:
+        return f"{self.members} x {super().title}"
+
+    def arrays(self) -> list[Array]:
+        """The initial weights, with an axis of nets in front, then the data set X and y."""
+        each = [initial_weights(self, seed) for seed in range(self.members)]
+        return [*map(np.stack, zip(*each, strict=True)), *data(self)]
+
+    @property
+    def flops(self) -> int:
+        return self.members * super().flops
+
+    @property
+    def bytes(self) -> int:
+        return self.members * super().bytes
+
+    @classmethod
+    def of(cls, case: Case, members: int) -> Many:
+        """So many nets of this case."""
+        return cls(case.name, case.sizes, case.batch, case.loss, case.lr, members=members)
+
+
 CASES = (
     Case("2-16-16-1", (2, 16, 16, 1), 32, loss="mse"),
     Case("17-64-64-6", (17, 64, 64, 6), 64),

@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from bench import timing
 from bench.calls import Call
-from bench.cases import Case
+from bench.cases import Case, Many
 from bench.contenders import CONTENDERS
 from bench.wire import receive, send
 
 Array = npt.NDArray[Any]
 Reply = tuple[dict[str, Any], list[Array]]
-TASKS: dict[str, type[Case] | type[Call]] = {task.kind: task for task in (Case, Call)}
+TASKS: dict[str, type[Case] | type[Call]] = {task.kind: task for task in (Case, Call, Many)}
 
 
 class Desk:
@@ -60,7 +60,7 @@ class Desk:
         return asdict(timing.pace(self.contender.run)), []
 
     def turn(self, steps: int) -> Reply:
-        if self.kind == Case.kind:
+        if self.kind != Call.kind:
             self.contender.prepare(*self.problem)
         seconds = timing.turn(self.contender.run, steps)
         return {"seconds": seconds, "loss": self._loss(), "team": self.contender.team}, []
@@ -71,12 +71,12 @@ class Desk:
         return {"peak": peak(threads)}, []
 
     def _loss(self) -> float | None:
-        return self.contender.loss if self.kind == Case.kind else None
+        return self.contender.loss if self.kind != Call.kind else None
 
 
 def split(kind: str, arrays: list[Array]) -> tuple[Any, ...]:
     """The arrays of a task as `prepare` takes them: the weights, then X, and y if there is one."""
-    given = 2 if kind == Case.kind else 1
+    given = 1 if kind == Call.kind else 2
     return (arrays[:-given], *arrays[-given:])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bench.contenders.compiled import CompiledPredictor, CompiledTrainer
 from bench.contenders.face import Contender
+from bench.contenders.many import LoopTrainer, PackTrainer, VmapTrainer
 from bench.contenders.onnx import OnnxPredictor
 from bench.contenders.ours import OurPredictor, OurTrainer
 from bench.contenders.plain import PlainPredictor, PlainTrainer
@@ -22,4 +23,5 @@ CONTENDERS: dict[str, dict[str, type[Contender]]] = {
         one.name: one
         for one in (OurPredictor, TorchPredictor, CompiledPredictor, XlaPredictor, OnnxPredictor, PlainPredictor)
     },
+    "pack": {one.name: one for one in (PackTrainer, LoopTrainer, VmapTrainer)},
 }

@@ -37,8 +37,7 @@ def command(
 
     Without FILES a run is evaluated on its own training, validation and test rows.
     """
-    from fastbp.runs.ensembles import model_at, own_rows
-    from fastbp.runs.prediction import settings_of
+    from fastbp.runs.prediction import model_at, settings_of
     from fastbp.runs.scores import part_named, score, told
     from fastbp.runs.subject import METRICS
 
@@ -65,6 +64,8 @@ def command(
             rows = found.read(files, table_settings(settings, delimiter, encoding, no_header))
         parts, last = {"files": found.part(rows, strict)}, "files"
     else:
+        from fastbp.runs.ensembles import own_rows
+
         parts, loss, recipe = own_rows(model, found)
         last = part_named(parts, part)
     scores_of = {name: score(found.net, rows, loss, names, recipe) for name, rows in parts.items()}

@@ -52,8 +52,7 @@ def command(
     The tables are raw, as in training; they need no target columns. Names of columns and classes are written as they
     are in the tables: use --quote-formulas before opening predictions for untrusted tables in a spreadsheet.
     """
-    from fastbp.runs.ensembles import model_at
-    from fastbp.runs.prediction import settings_of
+    from fastbp.runs.prediction import model_at, settings_of
     from fastbp.runs.tables import Predictions
 
     output = None if output == "-" else output

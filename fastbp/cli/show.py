@@ -51,12 +51,13 @@ def _refuse_table(path: str) -> None:
 
 def _show_layers(path: str, as_json: bool) -> None:
     """The layers of a configuration's or a file's network."""
-    from fastbp.runs.ensembles import members_in
     from fastbp.runs.outline import layers_in
+    from fastbp.runs.prediction import is_ensemble
 
-    members = members_in(path)
-    if members is not None:
-        _show_members(members, as_json)
+    if is_ensemble(Path(path)):
+        from fastbp.runs.ensembles import members_in
+
+        _show_members(members_in(Path(path)), as_json)
         return
     layers = layers_in(path)
     total = sum(layer.parameters for layer in layers)

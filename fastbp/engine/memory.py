@@ -28,7 +28,6 @@ class Arena:
 
     def __init__(self) -> None:
         self._blocks: list[Any] = []
-        self._views: list[NDArray[np.uint8]] = []
         self._at = self._end = 0
         self.bytes = 0
 
@@ -40,10 +39,8 @@ class Arena:
             raise MemoryError(f"there is no room for `{brief(size, limit=40)}` bytes of buffers") from None
         if huge and hasattr(mmap, "MADV_HUGEPAGE"):
             block.madvise(mmap.MADV_HUGEPAGE)
-        view = np.frombuffer(block, np.uint8)
         self._blocks.append(block)
-        self._views.append(view)
-        address = int(view.ctypes.data)
+        address = int(np.frombuffer(block, np.uint8).ctypes.data)
         return address + -address % (HUGE if huge else LINE)
 
     def take(self, size: int) -> int:
@@ -67,5 +64,4 @@ def view(address: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     kind = np.dtype(dtype)
     size = math.prod(shape) * kind.itemsize
     raw = (ctypes.c_char * max(size, 1)).from_address(address)
-    out: NDArray[Any] = np.frombuffer(raw, np.uint8, count=size).view(kind).reshape(shape)
-    return out
+    return np.ndarray(shape, kind, raw)  # one object besides `raw`; a plan has dozens of views

@@ -65,6 +65,7 @@ class Network(Derivatives):
     """
 
     trained_with: Loss | None = None  # the loss of the last trainer that was made for it
+    tables: Any = None  # what reads raw tables as its inputs, `rows_of` and `part_of`
 
     @known_words
     def __init__(
@@ -275,14 +276,6 @@ class Network(Derivatives):
         return probabilities(self, X, loss, threads)
 
     predict_proba = probabilities
-
-    def rows_of(self, X: Any) -> Any:
-        """The rows of a raw table as inputs, of a network that prepares such; None for anything else."""
-        return None
-
-    def part_of(self, X: Any) -> Any:
-        """The rows of a raw table with their targets, as `rows_of`."""
-        return None
 
     def _apart(self, y: Array) -> Any:
         """Split side-by-side outputs into one array each."""

@@ -2,7 +2,7 @@
 
     word       64 bits of Philox under counter (member, hash of the name), and under (position, member, fold) for rows
     below n    floor(word n / 2⁶⁴) in whole numbers
-    between    a + u (b - a),  u = (the upper 53 bits + ½) / 2⁵³
+    between    a + u (b - a),  u = (the upper 52 bits + ½) / 2⁵²
     log        exp(log a + u (log b - log a)), between a and b
 
 A draw depends on no other: more members, and other names beside it, leave it as it is.
@@ -75,7 +75,7 @@ def log_between(bits: int, low: float, high: float) -> float:
 
 
 def _unit(bits: int) -> float:
-    return float((bits >> 11) + 0.5) * 2.0**-53
+    return float((bits >> 12) + 0.5) * 2.0**-52
 
 
 def bootstrap(rows: int, count: int, seed: int, member: int, fold: int) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from fastbp.data.recipe import Recipe
 from fastbp.errors import CheckpointError, ConfigError, DataError
 from fastbp.model.draw import count_of
 from fastbp.runs.entrants import subjects_of
-from fastbp.runs.prediction import Model, file_of
+from fastbp.runs.prediction import Model
 from fastbp.runs.scores import plan_at
 from fastbp.runs.subject import subject_of
 from fastbp.spec.joint_loss import loss_for_outputs
@@ -23,7 +23,6 @@ from fastbp.train import ensemble_files
 from fastbp.train.averages import outputs_of
 from fastbp.train.ensemble import Ensemble
 from fastbp.train.judge import LOSS, Judge
-from fastbp.train.pack_files import format_of
 
 
 @dataclass
@@ -155,12 +154,6 @@ def own_rows(path: str, found: Any) -> tuple[dict[str, Part], Any, Recipe]:
     return {"test": replace(parts[0], X=rows)}, subjects[0].loss, found.recipe
 
 
-def model_at(path: str) -> Any:
-    """A `Model`, or an `EnsembleModel`, which can do the same, of a file or the best of a run's folder."""
-    file = file_of(path)
-    return EnsembleModel.load(file) if format_of(file) == ensemble_files.FORMAT else Model.load(path)
-
-
 @dataclass
 class Row:
     """A member of an ensemble; `chosen` is what a selection called it, a number or ``(member, epoch)``."""
@@ -172,11 +165,8 @@ class Row:
     parameters: int
 
 
-def members_in(path: str) -> list[Row] | None:
-    """The members of an ensemble's file; None for other files."""
-    file = Path(path)
-    if format_of(file) != ensemble_files.FORMAT:
-        return None
+def members_in(file: Path) -> list[Row]:
+    """The members of an ensemble's file."""
     ensemble = ensemble_files.load(file)
     names = list(dict.fromkeys(ensemble.chosen))
     names = names if len(names) == len(ensemble) else [None] * len(ensemble)

@@ -16,12 +16,12 @@ from fastbp.data.tables import frame_of, is_table
 from fastbp.errors import CheckpointError, ConfigError, DataError
 from fastbp.model import files
 from fastbp.model.network import Network
+from fastbp.model.sealed import format_of
 from fastbp.runs.prediction import Model, settings_of
 from fastbp.train import ensemble_files, pack_files
 from fastbp.train.ensemble import Ensemble as Ensemble
 from fastbp.train.ensemble_models import opens
 from fastbp.train.held_out import Units
-from fastbp.train.pack_files import format_of
 
 READ_ELSEWHERE = "a table that pandas or Polars reads may be given instead of a file"
 
@@ -88,9 +88,18 @@ class TableNetwork(Network):
         out.file = file
         return out
 
+    def __reduce__(self) -> Any:
+        kind, parts, more = super().__reduce__()
+        return kind, parts, {name: value for name, value in more.items() if name != "_model"}  # which is of this one
+
     @cached_property
     def _model(self) -> Model:
         return Model.of(self, self.file)
+
+    @property
+    def tables(self) -> Any:
+        """What reads raw tables as its inputs: itself."""
+        return self
 
     @property
     def recipe(self) -> Recipe:

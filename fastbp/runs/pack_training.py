@@ -128,7 +128,7 @@ class Runner(Callback):
         """Where it stands."""
         history, best = self.history, self.best
         left = bool(history.stopped) or len(history.loss) >= self.epochs
-        return Standing(self.name, len(history.loss), self.epochs, None, best["value"], best["epoch"], self.about, left)
+        return Standing(self.name, len(history.loss), self.epochs, best["value"], best["epoch"], self.about, left)
 
 
 class PackTraining:

@@ -20,6 +20,7 @@ from fastbp.data.written import Typed
 from fastbp.errors import CheckpointError, DataError, visible
 from fastbp.model.files import load
 from fastbp.model.network import Network
+from fastbp.model.sealed import format_of
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.layers import Embedding
 
@@ -144,6 +145,21 @@ class Model:
     def loss(self, said: Any = None) -> Any:
         """The loss of a run, or the one that the network's file names."""
         return loss_of(self.recipe.loss) if said is None else said
+
+
+def is_ensemble(file: Path) -> bool:
+    """Whether a file says that it is one of an ensemble."""
+    return (format_of(file) or "").startswith("fastbp-ensemble-")
+
+
+def model_at(path: str) -> Any:
+    """A `Model`, or an `EnsembleModel`, which can do the same, of a file or the best of a run's folder."""
+    file = file_of(path)
+    if not is_ensemble(file):
+        return Model.load(path)
+    from fastbp.runs.ensembles import EnsembleModel
+
+    return EnsembleModel.load(file)
 
 
 def settings_of(path: str) -> tuple[dict[str, Any], Any, list[str] | None]:

@@ -24,7 +24,6 @@ class Standing:
     name: str
     epochs: int
     of: int
-    last: float | None
     best: float | None
     at: int
     about: str
@@ -50,6 +49,7 @@ class Standings:
         self.live = terminal if live is None else live
         self.color = terminal and "NO_COLOR" not in os.environ
         self._drawn, self._tenth, self._lines = 0.0, 0, 0
+        self._said = ""
 
     def begin(self, monitor: str, upwards: bool, done: float, samples: float) -> None:
         """Before training; so many epochs and rows were done before."""
@@ -84,7 +84,10 @@ class Standings:
         best = ranked(standings, self._upwards)
         if not self.live:
             leader = f", best {best[0].name} {self._monitor}={number(best[0].best)} at {best[0].at}" if best else ""
-            self._write(f"{going} of {len(standings)} train, {epochs}/{every} epochs{leader}, {speed}\n")
+            said = f"{going} of {len(standings)} train, {epochs}/{every} epochs{leader}"
+            if said != self._said:
+                self._write(f"{said}, {speed}\n")
+            self._said = said
             return
         done = epochs - self._before
         left = clock(took / done * (every - epochs)) if done > 0 else "-"

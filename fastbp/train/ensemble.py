@@ -218,14 +218,14 @@ class Ensemble:
 
     def prepared(self, X: Any) -> tuple[list[Any], bool]:
         """Rows as each member reads them, and whether X is a raw table."""
-        first = self._members[0]
-        rows = first.rows_of(X)
+        tables = self._members[0].tables
+        rows = None if tables is None else tables.rows_of(X)
         if rows is None:
             if not self.alike:
                 must = "must be a raw table, as the members prepare their inputs in different ways"
                 raise DataError("X", must, f"`{type(X).__name__}`")
             return [X] * len(self), False
-        found = {at: self._members[at].rows_of(X) if at else rows for at in self.ways}
+        found = {at: self._members[at].tables.rows_of(X) if at else rows for at in self.ways}
         return [found[at] for at in self.groups], True
 
     def each(self, rows: Sequence[Any], threads: int | None = None) -> Iterator[list[Array]]:
@@ -337,7 +337,8 @@ class Ensemble:
         """Rows as each member reads them, and what measures predictions for them."""
         units = None
         if y is None:
-            parts = {at: self._members[at].part_of(X) for at in self.ways}
+            tables = [self._members[at].tables for at in self.ways]
+            parts = {at: one and one.part_of(X) for at, one in zip(self.ways, tables, strict=True)}
             if parts[0] is None:
                 raise DataError("y", "must be given with an array", "`None`")
             rows = [parts[at].X for at in self.groups]

@@ -39,24 +39,23 @@ def forward(
     free = [i for i, said in enumerate(candidates) if all(np.isfinite(part).all() for part in said)]
     mean: Said = []
     while free and len(order) < size:
-        count = len(order) + 1
-        best: tuple[float, int, float, Said] | None = None
-        for i in free:
-            said = candidates[i]
-            tried = [part + (own - part) / count for part, own in zip(mean, said, strict=True)] if mean else said
-            score = judge.of_ready(tried)
-            worth = judge.worth(score)
-            if best is None or worth > best[0]:
-                best = worth, i, score, tried
-        assert best
-        if order and stop_early and not best[0] > judge.worth(scores[-1]):
+        found = judge.each(_with(mean, candidates[i], len(order) + 1) for i in free)
+        worths = [judge.worth(score) for score in found]
+        best = max(range(len(free)), key=worths.__getitem__)  # the first of equal ones
+        if order and stop_early and not worths[best] > judge.worth(scores[-1]):
             break
-        _, chosen, score, mean = best
+        chosen = free[best]
         order.append(chosen)
-        scores.append(score)
+        scores.append(found[best])
+        mean = _with(mean, candidates[chosen], len(order))
         if not replacement:
             free.remove(chosen)
     return order, scores
+
+
+def _with(mean: Said, said: Said, count: int) -> Said:
+    """The mean of `count`, of which this is the last."""
+    return [part + (own - part) / count for part, own in zip(mean, said, strict=True)] if mean else said
 
 
 def greedily(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from fastbp.train.metrics.raw import labels_of
 Array = NDArray[Any]
 LOSS = "loss"
 EPS = float(np.finfo(np.float64).eps)
+FACTORS = 16  # of a product that is at least EPS**16, which is above the smallest normal number
+AT_ONCE = 1 << 20  # numbers
 
 
 def default_metric(loss: Loss) -> str:
@@ -65,6 +68,7 @@ class Judge:
         self.name = metric_of(metric, loss, self.outputs)
         self.rows = _rows_of(y, len(self.outputs))
         self._kept: Array | None = None
+        self._own = False
         if self.name == LOSS:
             self._whole = _Whole(loss, self.outputs, dtype, y, self.rows, sample_weight)
             self.upwards = False
@@ -81,8 +85,7 @@ class Judge:
         self.y, self.weight = y, None if weight is None else near_one(weight, weight)
         if probable(loss) or self.metric.kind != "numbers":
             self.y = labels_of(y, np.zeros((len(y), self.outputs[0])), self.several)
-        # The log loss asks for the probability of each row's own class only.
-        self._own = self.name == "log_loss" and "classes" in loss.tasks
+        self._own = self.name == "log_loss"  # it asks for the probability of what is true only
 
     def ready(self, means: Sequence[Array]) -> list[Array]:
         """The part of what was averaged that counts; means of it are that part of the means."""
@@ -92,10 +95,23 @@ class Judge:
             return list(means)
         (mean,) = means
         mean = mean if self._kept is None else mean[self._kept]
-        return [mean[np.arange(len(mean)), self.y] if self._own else mean]
+        if not self._own:
+            return [mean]
+        if "classes" in self.loss.tasks:
+            return [mean[np.arange(len(mean)), self.y]]
+        return [np.where(self.y.reshape(mean.shape) == 1, mean, 1.0 - mean).ravel()]
 
-    def of_ready(self, means: Sequence[Array]) -> float:
-        """The measure of what is ready."""
+    def each(self, ready: Iterable[Sequence[Array]]) -> list[float]:
+        """The measure of each that is ready."""
+        if not self._own:
+            return [self._of_ready(means) for means in ready]
+        some = iter(ready)
+        found: list[float] = []
+        while block := list(islice(some, max(1, AT_ONCE // max(self.rows, 1)))):
+            found += self._log_losses(np.stack([means[0] for means in block])).tolist()
+        return found
+
+    def _of_ready(self, means: Sequence[Array]) -> float:
         if self.name == LOSS:
             return self._whole.score(means)
         try:
@@ -103,9 +119,25 @@ class Judge:
         except DataError as error:
             raise error.at(where="y" if error.where == "y_true" else error.where) from None
 
+    def _log_losses(self, own: Array) -> Array:
+        """The log losses of probabilities of what is true, (candidates, elements).
+
+        Without weights the logarithm is taken of products of 16: of elements at m, 2 m and so on, m a sixteenth of all.
+        """
+        own = np.clip(own, EPS, 1.0 - EPS)
+        if self.weight is not None:
+            each = np.repeat(self.weight, own.shape[1] // len(self.weight))
+            return np.asarray(np.average(-log(own), axis=1, weights=each))
+        count = own.shape[1]
+        products = np.ones((len(own), -(-count // FACTORS)))
+        for first in range(0, count, products.shape[1]):
+            some = own[:, first : first + products.shape[1]]
+            products[:, : some.shape[1]] *= some
+        return np.asarray(-log(products).sum(axis=1) / count)
+
     def score(self, means: Sequence[Array]) -> float:
         """The measure of what was averaged: an array, as of `averaged`, for each output of the networks."""
-        return self.of_ready(self.ready(means))
+        return self.each([self.ready(means)])[0]
 
     def worth(self, score: float) -> float:
         """A score such that more is better; a NaN is worth nothing."""
@@ -113,8 +145,6 @@ class Judge:
 
     def _metric(self, mean: Array) -> float:
         metric, weight = self.metric, self.weight
-        if self._own:
-            return float(np.average(-log(np.clip(mean, EPS, 1.0 - EPS)), weights=weight))
         if metric.kind == "numbers":
             return float(metric.function(*self._numbers(mean), sample_weight=weight))
         p = predicted(self.loss, mean)

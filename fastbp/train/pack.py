@@ -37,8 +37,8 @@ class Pack(Predicting):
     """Trains many networks at once on the same rows, or each on rows of its own.
 
     Each thread trains whole networks, for about a millisecond each in turn, so threads never wait for one another as
-    those of one network do. Member i has the bits that it would have if `Trainer` trained it alone with its settings,
-    whatever the others do.
+    those of one network do; where fewer are left than threads, several train one. Member i has the bits that it would
+    have if `Trainer` trained it alone with its settings, whatever the others do.
 
     A setting is one value for all members, or a list with one for each.
 
@@ -164,7 +164,7 @@ class Pack(Predicting):
 
     @property
     def threads(self) -> int:
-        """The most members that are trained at the same moment."""
+        """The most threads, and the most members that are trained at the same moment."""
         return self._turns.threads
 
     @property

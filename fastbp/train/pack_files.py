@@ -115,16 +115,6 @@ def _value(data: Any) -> Any:
     return made("loss", data)
 
 
-def format_of(path: Path) -> str | None:
-    """The format that a sealed file says it has; None for other files."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(min(int.from_bytes(file.read(8), "little"), path.stat().st_size))
-        return str(json.loads(head)["__metadata__"]["format"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-
-
 def load(path: Path, callers: int = 0) -> Pack:
     """Read a pack that `Pack.save` wrote."""
     words, arrays = unsealed(path, WHAT, (FORMAT, ""), callers)

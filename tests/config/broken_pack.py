@@ -149,7 +149,7 @@ CASES = {
     ),
     "half a layer": (
         drawn("network.hidden", "{width: 8, depth: {uniform: [1, 2]}}"),
-        "c.yaml:2: `network.hidden` of member 0 must have a whole `depth` from 0 to 100, got `1.9977818221099166`",
+        "c.yaml:2: `network.hidden` of member 0 must have a whole `depth` from 0 to 100, got `1.9977818221099168`",
     ),
     "a layer of no list": (
         drawn("'network.hidden[0]'", "[8]"),

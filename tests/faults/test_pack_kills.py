@@ -34,6 +34,10 @@ RUNS = {
     "some diverge": ["trainer.optimizer={name: sgd}", "pack.space.trainer.optimizer.lr=[0.01, 1e25]"],
     "numbers": ["data={source: friedman, rows: 900}", "trainer.metrics=[mae]", "trainer.monitor=val_mae"],
     "without validation": ["data.split.validation=0.0", "trainer.metrics=[]", "trainer.monitor=null"],
+    "within epochs": [
+        *("data.rows=16000", "trainer.epochs=2", "trainer.accumulate=3", "trainer.early_stopping={patience: 1}"),
+        *("pack.space.trainer.epochs=[2]", "pack.space.trainer.accumulate=[3]", "pack.space.trainer.batch_size=[4, 8]"),
+    ],
     "often": ["run.checkpoint_seconds=0"],
     "rarely": ["run.checkpoint_seconds=1000"],
 }
@@ -54,7 +58,7 @@ def told(folder):
     return arrays, texts, {key: value for key, value in result.items() if key not in left_out}
 
 
-@pytest.mark.parametrize("name", RUNS if WHOLE else ["members", "folds", "bootstrap", "some diverge"])
+@pytest.mark.parametrize("name", RUNS if WHOLE else ["folds", "bootstrap", "some diverge", "within epochs"])
 def test_packs_that_are_killed_end_on_the_same_bits(name, server, tmp_path, capsys):
     rng = random.Random(name)
     config = tmp_path / "config.yaml"

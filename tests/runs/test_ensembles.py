@@ -152,6 +152,14 @@ def test_greedy_takes_rows_and_targets_of_a_table(kind: str) -> None:
     assert found.evaluate("t.csv", metric=metric) == pytest.approx(found.scores[-1], rel=1e-5)
 
 
+def test_a_copy_of_a_network_predicts_tables_itself() -> None:
+    net = fb.load("numbers1")
+    before = net.predict("t.csv")["price"].tolist()
+    member = fb.Ensemble([net]).members[0]
+    net.flat = np.zeros_like(net.flat)
+    assert member.predict("t.csv")["price"].tolist() == before != net.predict("t.csv")["price"].tolist()
+
+
 # The commands
 
 

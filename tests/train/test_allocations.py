@@ -163,6 +163,29 @@ def test_many_steps_of_a_pack_take_no_memory(threads, dtype):
 
 
 @linux
+@every_dtype
+def test_many_steps_of_a_team_in_a_pack_take_no_memory(dtype, monkeypatch):
+    monkeypatch.setattr(plans, "SERIAL_WORK", 0)
+    pack = fb.Pack(fb.mlp([4, 8, 3], dropout=0.1, dtype=dtype), n=1, batch_size=8, threads=2)
+    X, y = data(dtype)
+    assert_flat(lambda steps: pack.run(X, y, steps=steps))
+    plan = pack._members[0].trainer._batch_plan
+    assert (plan.workers, plan.head.team.threads) == (2, 2)
+
+
+@linux
+@pytest.mark.parametrize("members", [1, 2])
+def test_many_teams_of_a_region_take_no_memory(members, monkeypatch):
+    monkeypatch.setattr(plans, "SERIAL_WORK", 0)
+    monkeypatch.setattr(pack_calls, "CALL_SECONDS", 1e-9)
+    pack = fb.Pack(fb.mlp([4, 8, 3]), n=members, batch_size=8, threads=2 * members)
+    X, y = data("float32")
+    call = lambda steps: pack.run(X, y, steps=steps)  # noqa: E731
+    call(1000)
+    assert peak(call, 1000) - peak(call, 100) < TRACED
+
+
+@linux
 def test_many_regions_of_a_pack_take_no_memory(monkeypatch):
     monkeypatch.setattr(pack_calls, "CALL_SECONDS", 1e-9)  # a step of each member, then bookkeeping
     monkeypatch.setattr(pack_calls, "SLICE_SECONDS", 1e-9)

@@ -65,7 +65,7 @@ def said(name: str, z: Any) -> Any:
 @pytest.mark.parametrize("name", LOSSES)
 def test_predictions_are_weighted_means_of_what_outputs_stand_for(name: str) -> None:
     loss, outputs = LOSSES[name]
-    members, weights = nets(outputs, dtype="float64"), [2.0, 0.0, 1.0]
+    members, weights = nets(outputs, 4, "float64"), [1.0, 0.0, 2.0, 0.5]
     X, _ = rows(outputs, name)
     found = fb.Ensemble(members, weights, loss=loss)
     each = np.stack([said(name, net.predict(X)) for net in members])
@@ -75,7 +75,7 @@ def test_predictions_are_weighted_means_of_what_outputs_stand_for(name: str) -> 
     assert np.array_equal(found.predict_members(X), [net.predict(X) for net in members])
     assert found.predict(X[0]).tobytes() == found.predict(X[:1]).tobytes()
     assert found.predict(X[0]).ndim == found.spread(X[0]).ndim == 1
-    assert found.predict_members(X[0]).shape == (3, outputs)
+    assert found.predict_members(X[0]).shape == (4, outputs)
 
 
 @pytest.mark.parametrize("name", LOSSES)

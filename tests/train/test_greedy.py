@@ -157,106 +157,128 @@ def test_a_score_that_is_no_number_is_worth_nothing() -> None:
 EPOCHS, PATIENCE = 14, 3
 
 
-def made(threads: int | None = None) -> tuple[fb.Pack, dict[str, Any]]:
-    """A pack of which some leave early, one has another batch, one diverges, and one stays."""
-    X, y = data(rows=300, seed=3)
-    rates = [0.003, 0.01, 0.05, 0.2, 1e30]
+DIVERGE = 4, 5  # members that do
+SEEDS = 13, 15
+
+
+def made(threads: int | None = None, seed: int = 3) -> tuple[fb.Pack, dict[str, Any]]:
+    """A pack of which some leave early, one has another batch, two diverge, and one stays."""
+    X, y = data(rows=300, seed=seed)
     settings = {
-        "optimizer": [*(fb.Adam(lr=lr) for lr in rates[:4]), fb.SGD(lr=rates[4])],
-        "batch_size": [16, 32, 16, 8, 16],
-        "ema": [None, None, 0.8, None, None],
+        "optimizer": [fb.Adam(lr=lr) for lr in (0.003, 0.01, 0.05, 0.2, 0.05, 0.03)],
+        "batch_size": [16, 32, 16, 8, 16, 16],
+        "ema": [None, None, 0.8, None, None, None],
+        "schedule": [None] * 4 + [fb.MultiStep([at], gamma=1e45) for at in (84, 45)],  # 13 steps are an epoch
     }
-    pack = fb.Pack(fb.mlp([INPUTS, 10, CLASSES]), n=5, threads=threads, **settings)
+    pack = fb.Pack(fb.mlp([INPUTS, 10, CLASSES]), n=6, threads=threads, **settings)
     held_out = X[200:], y[200:]
     words = {"X": X[:200], "y": y[:200], "epochs": EPOCHS, "validation": held_out}
-    return pack, words | {"patience": [None, PATIENCE, PATIENCE, PATIENCE, None]}
+    return pack, words | {"patience": [None, PATIENCE, PATIENCE, PATIENCE, None, PATIENCE]}
 
 
-def fitted(greedy: fb.Greedy, threads: int | None = None) -> fb.Pack:
-    pack, words = made(threads)
-    with pytest.warns(RuntimeWarning, match=r"^`members\[4\]` stopped"):
+def fitted(greedy: fb.Greedy, threads: int | None = None, seed: int = 3) -> fb.Pack:
+    pack, words = made(threads, seed)
+    with pytest.warns(RuntimeWarning, match=r"^`members\[4\]` \(and 1 more, see `histories`\) stopped"):
         pack.fit(**words, ensemble=greedy)
     return pack
 
 
-def alone() -> tuple[list[list[Array]], list[int], list[int], list[list[Array]]]:
-    """Of each member trained by a trainer: what it says after each epoch, its last epoch, its best, its parameters."""
-    pack, words = made()
-    Xv, yv = words["validation"]
-    says, last, best, flats = [], [], [], []
-    for i, net in enumerate(pack.members):
-        own = pack._members[i].trainer
-        said: list[Array] = []
-        kept: list[Array] = []
+class Alone:
+    """Members trained by trainers, one by one.
 
-        def look(trainer: Any, history: Any, said: Any = said, kept: Any = kept) -> None:
-            said.append(softmax(trainer.evaluated.predict(Xv)))
-            kept.append(trainer.evaluated.flat)
+    Attributes
+    ----------
+    says, flats : list of list of array
+        Of each member after each epoch: probabilities of the validation rows, and parameters.
+    left : list of int
+        The epoch at whose end it has left.
+    best : list of int
+        The epoch at which it is then; 0: at none.
+    """
 
-        patience = words["patience"][i]
-        hooks = [look] if patience is None else [look, fb.EarlyStopping(patience)]
-        try:
-            history = own.fit(words["X"], words["y"], EPOCHS, (Xv, yv), hooks)
-        except fb.DivergedError:
-            history = own.fit(words["X"], words["y"], 0)
-        says.append(said)
-        flats.append(kept)
-        last.append(len(history.loss))
-        best.append(len(history.loss) if patience is None else history.best_epoch or 0)
-        assert net is own.net
-    return says, last, best, flats
+    def __init__(self, seed: int = 3) -> None:
+        pack, words = made(seed=seed)
+        self.y = words["validation"][1]
+        self.says: list[list[Array]] = []
+        self.flats: list[list[Array]] = []
+        self.left, self.best = [], []
+        for i, member in enumerate(pack._members):
+            trainer, stop = member.trainer, words["patience"][i] and fb.EarlyStopping(words["patience"][i])
+            self.says.append([])
+            self.flats.append([])
+
+            def look(trainer: Any, history: Any) -> None:
+                self.says[-1].append(softmax(trainer.evaluated.predict(words["validation"][0])))
+                self.flats[-1].append(trainer.evaluated.flat)
+
+            diverged = False
+            try:
+                trainer.fit(words["X"], words["y"], EPOCHS, words["validation"], [look, *([stop] if stop else [])])
+            except fb.DivergedError:
+                diverged = True
+            epochs = len(self.says[i])
+            assert diverged == (i in DIVERGE)
+            self.left.append(epochs + diverged)  # within its next epoch
+            self.best.append(stop.best_epoch if stop else 0 if diverged else epochs)
+
+    def online(self, size: int, patience: int, twice: bool = False, lost: bool = False) -> tuple[Any, Any, int]:
+        """What is in the ensemble, its scores, and the epoch after which the fit ends.
+
+        Mistakes that would matter: candidates are there twice, or one that diverged is there with its last epoch.
+        """
+        chosen: list[tuple[int, int]] = []
+        scores: list[float] = []
+        waited = 0
+        for epoch in range(1, max(self.left) + 1):
+            pool = list(chosen)
+            for i, said in enumerate(self.says):
+                at = epoch if epoch < self.left[i] else self.best[i] or (len(said) if lost else 0)
+                if at and (twice or (i, at) not in pool):
+                    pool.append((i, at))
+            order, found = twin([self.says[i][at - 1] for i, at in pool], self.y, log_loss, size, replacement=False)
+            if not scores or found[-1] > scores[-1]:
+                chosen, scores, waited = [pool[i] for i in order], found, 0
+            else:
+                waited += 1
+            if waited >= patience:
+                break
+        return chosen, scores, epoch
 
 
-def twin_online(says: Any, last: Any, best: Any, y: Array, size: int, patience: int) -> tuple[Any, Any, int]:
-    """What is in the ensemble, its scores, and the epoch after which the fit ends."""
-    chosen: list[tuple[int, int]] = []
-    scores: list[float] = []
-    waited = 0
-    for epoch in range(1, max(last) + 1):
-        pool = list(chosen)
-        for i in range(len(says)):
-            at = epoch if epoch < last[i] else best[i]
-            if at and (i, at) not in pool:
-                pool.append((i, at))
-        order, found = twin([says[i][at - 1] for i, at in pool], y, log_loss, size, replacement=False)
-        if not scores or found[-1] > scores[-1]:
-            chosen, scores, waited = [pool[i] for i in order], found, 0
-        else:
-            waited += 1
-        if waited >= patience:
-            break
-    return chosen, scores, epoch
+SETTINGS = {"free": (32, 32), "small": (2, 32), "stopped": (32, 2)}
 
 
-@pytest.mark.parametrize(("size", "patience"), [(32, 32), (2, 32), (32, 2)], ids=["free", "small", "stopped"])
-def test_what_is_chosen_while_a_pack_trains_is_what_the_twin_chooses(size: int, patience: int) -> None:
-    says, last, best, flats = alone()
-    _, words = made()
-    order, scores, end = twin_online(says, last, best, words["validation"][1], size, patience)
-    pack = fitted(fb.Greedy(size, patience))
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_chosen_while_a_pack_trains_is_what_the_twin_chooses(name: str, seed: int) -> None:
+    size, patience = SETTINGS[name]
+    alone = Alone(seed)
+    order, scores, end = alone.online(size, patience)
+    pack = fitted(fb.Greedy(size, patience), seed=seed)
     found = pack.selected
     assert list(found.chosen) == order
     assert len(order) > 1
     assert np.allclose(found.scores, -np.array(scores), rtol=1e-12)
     for net, (i, epoch) in zip(found.members, order, strict=True):
-        assert net.flat.tobytes() == flats[i][epoch - 1].tobytes()
-    assert [len(history.loss) for history in pack.histories] == [min(one, end) for one in last]
-    if patience == 2:
-        assert end < EPOCHS
+        assert net.flat.tobytes() == alone.flats[i][epoch - 1].tobytes()
+    assert [len(history.loss) for history in pack.histories] == [min(len(said), end) for said in alone.says]
+    if end < EPOCHS:
         assert pack.histories[0].stopped == "the ensemble did not improve for 2 epochs"
-    assert found.evaluate(*words["validation"], "log_loss") == found.scores[-1]
+    assert found.evaluate(made(seed=seed)[1]["validation"][0], alone.y, "log_loss") == found.scores[-1]
 
 
 def test_the_twin_meets_every_kind_of_candidate() -> None:
-    says, last, best, _ = alone()
-    assert last[4] == 0
-    assert last[0] == EPOCHS
-    assert any(0 < best[i] < last[i] < EPOCHS for i in (1, 2, 3))  # one leaves before the others
-    _, words = made()
-    order, _, _ = twin_online(says, last, best, words["validation"][1], 32, 32)
-    members = [i for i, _ in order]
-    assert len(set(members)) < len(members)  # one is chosen with several epochs
-    assert any(epoch < last[i] and epoch != best[i] for i, epoch in order)  # and one that would have been lost
+    found = [Alone(seed) for seed in SEEDS]
+    for alone in found:
+        assert alone.best[4] == 0 < len(alone.says[4])  # it diverges, and nothing is kept
+        assert alone.best[5] > 0  # it diverges, and goes back to its best
+        assert any(alone.best[i] < alone.left[i] < EPOCHS for i in (1, 2, 3))  # one leaves before the others
+    assert {alone.online(32, 2)[2] == EPOCHS for alone in found} == {True, False}  # the run ends early, or not
+    chosen = [(alone, alone.online(32, 32)[0]) for alone in found]
+    assert any(len({i for i, _ in order}) < len(order) for _, order in chosen)  # several epochs of one
+    assert any(epoch not in (alone.best[i], EPOCHS) for alone, order in chosen for i, epoch in order)  # else lost
+    assert any(alone.online(32, 32, twice=True)[0] != order for alone, order in chosen)
+    assert any(alone.online(32, 32, lost=True)[0] != order for alone, order in chosen)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

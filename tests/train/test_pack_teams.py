@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_a_member_that_is_left_behind_takes_the_threads_of_those_that_ended(monk
     assert lengths[1] == 40
     assert max(lengths[0], lengths[2]) < 40, "the others must have left"
     assert [len(waits(member)) for member in pack._members][1] == 2
-    assert {workers for _, workers in pack._members[0].seats.free} == {1, 2}
+    assert {workers for _, workers, _ in pack._members[0].seats.free} == {1, 2}
     pack.run(X, y, 30)
     for i, net in enumerate(wide(3)):
         stop = [] if patience[i] is None else [fb.EarlyStopping(patience[i])]
@@ -120,6 +121,7 @@ def test_a_team_is_kept_in_the_middle_of_an_epoch_and_a_pack_is_saved_with_it(tm
 @pytest.mark.parametrize("members", [2, 3])
 def test_wide_members_are_trained_one_after_another_by_all_threads(members: int, monkeypatch: Any) -> None:
     monkeypatch.setattr(pack_calls, "WIDE_WORK", 0.0)
+    monkeypatch.setattr(pack_calls, "PLAN_SECONDS", 0.0)
     X, y = data()
     pack = fb.Pack(wide(members), batch_size=BATCH, threads=2)
     pack.run(X, y, 40)
@@ -133,9 +135,20 @@ def test_wide_members_stand_beside_narrow_ones(monkeypatch: Any) -> None:
     pack = fb.Pack(nets, batch_size=BATCH, threads=2)
     cost = pack_calls.Training(pack._members[0].trainer, pack._members[0].trainer._new_plan(BATCH), 1, 1).cost
     monkeypatch.setattr(pack_calls, "WIDE_WORK", cost / 2)
+    monkeypatch.setattr(pack_calls, "PLAN_SECONDS", 0.0)
+    regions: list[list[float]] = []
+    region = pack._turns._region
+
+    def noted(calls: list[pack_calls.Call]) -> None:
+        regions.append([call.cost for call in calls])
+        region(calls)
+
+    monkeypatch.setattr(pack._turns, "_region", noted)
     pack.run(X, y, 40)
+    assert all(len(costs) == 1 or max(costs) < cost / 2 for costs in regions)
+    assert max(map(len, regions)) > 1
     assert [digest(net) for net in nets] == alone([*wide(1), *networks(), *wide(2)[1:]], 40)
-    assert [len(waits(member)) for member in pack._members] == [2, 1, 1, 1, 1, 1, 2]
+    assert [len(waits(pack._members[i])) for i in (0, -1)] == [2, 2]
 
 
 def test_a_single_member_predicts_with_a_team() -> None:
@@ -216,3 +229,22 @@ def test_members_of_equal_work_leave_no_thread_idle(members: int, threads: int, 
     turns.run([work() for _ in range(members)])
     assert total == members * steps
     assert idle < 0.02 * total + threads * threads
+
+
+def test_members_with_much_memory_keep_their_thread_for_longer() -> None:
+    """What they work on has left the caches when their turn comes."""
+    X, y = data()
+    small, large = (fb.Pack(fb.mlp([INPUTS, width, width, CLASSES]), n=8, threads=2) for width in (16, 512))
+    least = []
+    for pack in (small, large):
+        pack.run(X, y, 1)
+        trainer = pack._members[0].trainer
+        least.append(pack_calls.Training(trainer, trainer._batch_plan, 1, 1).least)  # type: ignore[arg-type]
+    assert least[0] == pack_calls.SLICE_SECONDS
+    assert 0.004 < least[1] <= pack_calls.CALL_SECONDS
+    large._turns.unit = 1e-11
+    waiting = deque((member.run(large._checked(X, y, None), 10**6), None) for member in large._members)
+    calls = deque((work, next(work)) for work, _ in waiting)
+    taken = [call for _, call in large._turns.take(calls)]
+    assert len(taken) in (2, 4, 6)
+    assert all(call.steps * call.cost * large._turns.unit > 0.9 * least[1] for call in taken)

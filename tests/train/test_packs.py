@@ -213,10 +213,14 @@ def test_a_pack_beside_processes_that_take_every_processor_ends_with_the_same_bi
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGPROF"), reason="this system has no timers of processor time")
-def test_ctrl_c_is_answered_after_a_call() -> None:
-    """In processor time of both threads, which a busy machine does not lengthen much: half of 20 ms of each, mostly."""
+@pytest.mark.parametrize(("sizes", "members"), [([INPUTS, 64, CLASSES], 40), ([INPUTS, 256, 256, CLASSES], 1)])
+def test_ctrl_c_is_answered_after_a_call(sizes: list[int], members: int) -> None:
+    """In processor time of both threads, which a busy machine does not lengthen much: half of 20 ms of each, mostly.
+
+    Of many members that take turns, and of one that both threads train.
+    """
     X, y = data()
-    pack = fb.Pack(fb.mlp([INPUTS, 64, CLASSES]), n=40, threads=2)
+    pack = fb.Pack(fb.mlp(sizes), n=members, threads=2, batch_size=64)
     pack.run(X, y, steps=200)
     before, took = signal.signal(signal.SIGPROF, signal.default_int_handler), []
     try:
