@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -228,3 +229,22 @@ def test_members_of_equal_work_leave_no_thread_idle(members: int, threads: int, 
     turns.run([work() for _ in range(members)])
     assert total == members * steps
     assert idle < 0.02 * total + threads * threads
+
+
+def test_members_with_much_memory_keep_their_thread_for_longer() -> None:
+    """What they work on has left the caches when their turn comes."""
+    X, y = data()
+    small, large = (fb.Pack(fb.mlp([INPUTS, width, width, CLASSES]), n=8, threads=2) for width in (16, 512))
+    least = []
+    for pack in (small, large):
+        pack.run(X, y, 1)
+        trainer = pack._members[0].trainer
+        least.append(pack_calls.Training(trainer, trainer._batch_plan, 1, 1).least)  # type: ignore[arg-type]
+    assert least[0] == pack_calls.SLICE_SECONDS
+    assert 0.004 < least[1] <= pack_calls.CALL_SECONDS
+    large._turns.unit = 1e-11
+    waiting = deque((member.run(large._checked(X, y, None), 10**6), None) for member in large._members)
+    calls = deque((work, next(work)) for work, _ in waiting)
+    taken = [call for _, call in large._turns.take(calls)]
+    assert len(taken) in (2, 4, 6)
+    assert all(call.steps * call.cost * large._turns.unit > 0.9 * least[1] for call in taken)
