@@ -12,6 +12,7 @@ from fastbp.config import rules
 from fastbp.config.check import checked, fail, one_of, path_of, show, unknown
 from fastbp.config.places import Path_
 from fastbp.config.schema import Config
+from fastbp.config.space import flattened
 from fastbp.config.text import Text, dotted
 from fastbp.config.wiring import KEYS, Place, layer_table, placed, wired
 from fastbp.errors import ConfigError, escaped, visible
@@ -43,6 +44,7 @@ def plan_of(text: Text) -> Plan:
     from fastbp.train.metrics import metric_named
     from fastbp.train.schedules import SCHEDULES
 
+    text = flattened(text)
     config = checked(text)
     rules.together(text, config)
     trainer, network = config.trainer, config.network
@@ -72,6 +74,8 @@ def plan_of(text: Text) -> Plan:
         located(text, ("trainer", "metrics", i), lambda name=name: metric_named(name), "metric")
     if isinstance(optimizer, LBFGSSettings):
         rules.without_steps(text, trainer)
+        if config.pack is not None:
+            raise fail(text, ("trainer", "optimizer"), "must have steps in a pack", "`lbfgs`")
     rules.of_target(text, config.data, loss)
     return Plan(text, config, loss, optimizer, schedule, layers, places, hidden, rules.seconds(text, trainer))
 

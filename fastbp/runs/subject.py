@@ -13,6 +13,7 @@ import numpy as np
 
 from fastbp.config.build import Plan, layers_of, network_of
 from fastbp.config.check import fail, one_of, path_of, show
+from fastbp.config.pack import members_of
 from fastbp.config.resolve import resolved
 from fastbp.config.text import as_yaml
 from fastbp.data.plan import Seen
@@ -100,19 +101,20 @@ class Subject:
         return dict(json.loads(json.dumps(said)))
 
     @property
-    def _sizes(self) -> tuple[int, int, dict[int, tuple[int, int]]]:
+    def sizes(self) -> tuple[int, int, dict[int, tuple[int, int]]]:
+        """Inputs and outputs of the network, and columns of categories with their tables."""
         inputs, outputs = self.recipe.inputs, self.recipe.outputs.width
         return inputs.width, outputs * self.loss.outputs_per_target, inputs.embeddings()
 
     def graph(self) -> Graph:
         """The layers; compiles and draws nothing."""
-        graph: Graph = layers_of(self.plan, *self._sizes)
+        graph: Graph = layers_of(self.plan, *self.sizes)
         self.loss.check_outputs(graph.outputs)
         return graph
 
     def network(self) -> Network:
         """The network, with the recipe that turns tables into its inputs."""
-        net: Network = network_of(self.plan, *self._sizes)
+        net: Network = network_of(self.plan, *self.sizes)
         net.about = {"recipe": self.recipe.to_data()}
         return net
 
@@ -136,7 +138,15 @@ def subject_of(plan: Plan, look: bool = False) -> Subject:
 
 def resolved_config(plan: Plan) -> str:
     """The configuration with every default, some of which depend on the data."""
-    return as_yaml(subject_of(plan).resolved)
+    subject = subject_of(plan)
+    if plan.config.pack is not None:
+        members_of(plan)  # refuses draws that are no configuration
+    return as_yaml(resolved_of(plan, subject))
+
+
+def resolved_of(plan: Plan, subject: Subject) -> dict[str, Any]:
+    """A configuration with every default, for the rows of a run, or of a fold of it."""
+    return resolved(plan, subject.loss, subject.metrics, subject.task)
 
 
 def absolute(resolved: dict[str, Any]) -> dict[str, Any]:

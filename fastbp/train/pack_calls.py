@@ -11,9 +11,10 @@ a trainer's steps are; likewise one after another where steps of one thread woul
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,7 +22,9 @@ from fastbp.engine import threads as team
 from fastbp.errors import DivergedError
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import ROW_BLOCK, RowPlan, team_sizes
+from fastbp.lowering.user_rows import read_rows
 from fastbp.model.network import Network
+from fastbp.spec.coded import Coded
 from fastbp.train.calls import CALL_SECONDS, GROWTH, Pace
 from fastbp.train.trainer import Trainer
 
@@ -152,20 +155,45 @@ class Predictions(Call):
     def share(self, threads: int, *, alone: bool, worth: bool) -> None:
         wanted = team_sizes(self.plan.work * len(self.x), threads)[1]
         if worth and wanted > self.plan.workers:
-            self.plan = prediction_plan(self.net, wanted)
+            self.plan = prediction_plan(self.net, wanted, self.plan.counts)
         self.team = min(wanted, self.plan.workers)
 
     def open(self) -> None:
         super().open()
-        self.plan.point(self.x[: self.steps], self.y[: self.steps])
+        self.now = self.x[: self.steps]  # kept, as rows with codes have a table that the plan reads
+        narrow = read_rows(self.plan, self.now, self.plan.counts) if isinstance(self.now, Coded) else self.now
+        self.plan.point(narrow, self.y[: self.steps])
 
 
-def prediction_plan(net: Network, workers: int) -> RowPlan:
+def prediction_plan(net: Network, workers: int, counts: Any = ()) -> RowPlan:
     """A plan for the outputs of a network."""
-    return RowPlan(net.graph, net.parameters.block, net.states.block, workers, "predict")
+    return RowPlan(net.graph, net.parameters.block, net.states.block, workers, "predict", counts)
 
 
-Work = Generator[Call, None, None]
+PAUSE = None  # what a work yields that lets others come to the same place
+Work = Generator[Any, None, None]
+
+
+def to_its_pause(work: Work) -> Work:
+    """The calls of a work until it pauses or ends."""
+    error: DivergedError | None = None
+    while True:
+        try:
+            call = next(work) if error is None else work.throw(error)
+        except StopIteration:
+            return
+        if call is PAUSE:
+            return
+        try:
+            yield call
+            error = None
+        except DivergedError as found:
+            error = found
+
+
+def has_ended(work: Work) -> bool:
+    """Whether a work wants nothing more."""
+    return inspect.getgeneratorstate(work) == inspect.GEN_CLOSED
 
 
 class Turns:
@@ -231,8 +259,8 @@ class Turns:
         """
         self.unit = max(seconds / max(work, 1.0), self.unit / GROWTH)
 
-    def run(self, works: Sequence[Work]) -> None:
-        """Run everything that these want to run, to the end.
+    def run(self, works: Sequence[Work], between: Callable[[], None] | None = None) -> None:
+        """Run everything that these want to run, to the end; `between` is called behind each region.
 
         A work whose step would have made a number that is not finite gets the error.
         """
@@ -246,6 +274,8 @@ class Turns:
                 self._timed([call for _, call in taken])
                 for one, call in taken:
                     _go_on(one, call.error(), waiting)
+                if between is not None:
+                    between()
         finally:
             self._taken = {}
             for one in works:

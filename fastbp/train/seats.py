@@ -13,6 +13,7 @@ from fastbp.engine.blocks import Block
 from fastbp.errors import DivergedError
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import team_sizes, work_of
+from fastbp.lowering.user_rows import counts_for
 from fastbp.model.network import EVALUATION_ROWS, Network
 from fastbp.spec.losses import Loss
 from fastbp.train.pack_calls import OP_WORK, Call
@@ -34,21 +35,22 @@ class Seats:
 
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
-        # By graph and workers; members keep their graphs, so none has the number of an earlier one.
-        self.free: dict[tuple[int, int], list[BatchPlan]] = {}
+        # By graph, workers and rows; members keep their graphs, so none has the number of an earlier one.
+        self.free: dict[tuple[int, int, tuple[int, ...]], list[BatchPlan]] = {}
 
-    def take(self, net: Network, workers: int) -> BatchPlan:
-        """A plan for a network like this one."""
-        free = self.free.setdefault((id(net.graph), workers), [])
+    def take(self, net: Network, workers: int, x: Any) -> BatchPlan:
+        """A plan for a network like this one and such rows."""
+        counts = counts_for(net.graph, x)
+        free = self.free.setdefault((id(net.graph), workers, counts), [])
         if free:
             return free.pop()
         parameters, states = (Block(block.slots, block.dtype) for block in blocks_of(net))
-        words: Any = {"batch": EVALUATION_ROWS, "loss": self.loss, "update": None, "training": False}
+        words: Any = {"batch": EVALUATION_ROWS, "loss": self.loss, "update": None, "training": False, "counts": counts}
         return BatchPlan(net.graph, parameters, states, workers, **words)
 
     def give(self, plan: BatchPlan) -> None:
         """Leave a plan to others."""
-        self.free[id(plan.graph), plan.workers].append(plan)
+        self.free[id(plan.graph), plan.workers, plan.counts].append(plan)
 
 
 class Validation(Call):
@@ -78,7 +80,7 @@ class Validation(Call):
 
     def open(self) -> None:
         if self.plan is None:
-            self.plan = self.seats.take(self.net, self.team)
+            self.plan = self.seats.take(self.net, self.team, self.bound[0])
             self.plan.bind(*self.bound, chosen=self.chosen)
         for own, block in zip(self.plan.blocks, blocks_of(self.net), strict=True):
             own.copy_from(block)

@@ -81,7 +81,7 @@ def test_a_member_that_is_left_behind_takes_the_threads_of_those_that_ended(monk
     assert lengths[1] == 40
     assert max(lengths[0], lengths[2]) < 40, "the others must have left"
     assert [len(waits(member)) for member in pack._members][1] == 2
-    assert {workers for _, workers in pack._members[0].seats.free} == {1, 2}
+    assert {workers for _, workers, _ in pack._members[0].seats.free} == {1, 2}
     pack.run(X, y, 30)
     for i, net in enumerate(wide(3)):
         stop = [] if patience[i] is None else [fb.EarlyStopping(patience[i])]
@@ -152,7 +152,7 @@ def test_wide_members_stand_beside_narrow_ones(monkeypatch: Any) -> None:
     assert all(len(costs) == 1 or max(costs) < cost / 2 for costs in regions)
     assert max(map(len, regions)) > 1
     assert [digest(net) for net in nets] == alone([*wide(1), *networks(), *wide(2)[1:]], 40)
-    assert [len(waits(member)) for member in pack._members] == [2, 1, 1, 1, 1, 1, 2]
+    assert [len(waits(pack._members[i])) for i in (0, -1)] == [2, 2]
 
 
 def test_a_single_member_predicts_with_a_team() -> None:
