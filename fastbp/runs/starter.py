@@ -22,12 +22,15 @@ from fastbp.data.rows import without_targets
 from fastbp.data.unseen import by_value
 from fastbp.errors import ConfigError, DataError, visible
 from fastbp.runs.choices import (
+    BENT,
     DECAY,
     METRICS,
     TRAINS,
     Choice,
     Goal,
     batch_of,
+    bent,
+    bins_of,
     choice_of,
     doubt_of,
     dropout_of,
@@ -106,7 +109,7 @@ def starter(
         "    validation: 0.15",
         "    test: 0.15",
         "",
-        *_network(frame, choices),
+        *_network(frame, choices, goal),
         "",
         *_trainer(frame, task, goal),
         "",
@@ -190,7 +193,7 @@ def _entry(key: str, kind: str) -> str:
     return f"{key}: {kind}" if len(key) <= 1000 else f"? {key}\n    : {kind}"
 
 
-def _network(frame: Frame, choices: dict[str, Choice]) -> list[str]:
+def _network(frame: Frame, choices: dict[str, Choice], goal: Goal) -> list[str]:
     rows = round(TRAINS * len(frame))
     inputs = sum(choice.width for choice in choices.values()) if frame.matrix is None else frame.matrix.shape[1]
     width, drop = width_of(rows), dropout_of(rows, inputs)
@@ -200,7 +203,21 @@ def _network(frame: Frame, choices: dict[str, Choice]) -> list[str]:
         f"  hidden: [{width}, {width}]  # for {rows:,} rows that train and {inputs:,} inputs",
         "  activation: relu  # or gelu, silu, mish, tanh, ...",
         f"  dropout: {drop:g}  # {why}",
+        *_bins(frame, choices, goal, rows),
     ]
+
+
+def _bins(frame: Frame, choices: dict[str, Choice], goal: Goal, rows: int) -> list[str]:
+    """The line of `network.embed_numbers`, where there are numbers."""
+    more = bent(frame, choices, goal)
+    if more is None:
+        return []
+    bins = bins_of(rows, sum(choice.amounts for choice in choices.values()))
+    if more < BENT or not bins:
+        why = f"their bins tell only {max(0.0, more):.3f} more" if more < BENT else "columns of numbers are many"
+        return [f"  embed_numbers: null  # or piecewise_linear, which bends the way of a number to the target; {why}"]
+    how = f"{{name: piecewise_linear, bins: {bins}}}"
+    return [f"  embed_numbers: {how}  # bins of a number tell {more:.3f} more of the target than a straight line"]
 
 
 def _trainer(frame: Frame, task: str, goal: Goal) -> list[str]:

@@ -100,9 +100,17 @@ class Subject:
         return dict(json.loads(json.dumps(said)))
 
     @property
-    def _sizes(self) -> tuple[int, int, dict[int, tuple[int, int]]]:
+    def _sizes(self) -> tuple[int, int, dict[int, tuple[int, int]], Any]:
         inputs, outputs = self.recipe.inputs, self.recipe.outputs.width
-        return inputs.width, outputs * self.loss.outputs_per_target, inputs.embeddings()
+        return inputs.width, outputs * self.loss.outputs_per_target, inputs.embeddings(), self._numbers
+
+    @cached_property
+    def _numbers(self) -> Any:
+        """The layer that embeds numbers, by the training rows; None where there is none."""
+        if self.plan.embedder is None:
+            return None
+        inputs = self.recipe.inputs
+        return self.plan.embedder.layer(self.parts["train"].X, inputs.numbers(), tuple(inputs.embeddings()))
 
     def graph(self) -> Graph:
         """The layers; compiles and draws nothing."""

@@ -200,7 +200,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         loss = self._loss_of()
         inputs = inputs_for(self, X, rows.frame)
         outputs = self._outputs(y, rows.y)
-        graph = graph_for(self, inputs, outputs.width * loss.outputs_per_target)
+        graph = graph_for(self, inputs, outputs.width * loss.outputs_per_target, rows.frame)
         self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
         self._trainer = said.trainer(graph, loss, seed, self.dtype)
         self.network_ = self._trainer.net
