@@ -27,6 +27,7 @@ from fastbp.spec.layers import Dropout as Dropout
 from fastbp.spec.activations import ELU as ELU
 from fastbp.train.callbacks import EarlyStopping as EarlyStopping
 from fastbp.spec.layers import Embedding as Embedding
+from fastbp.runs.loading import Ensemble as Ensemble
 from fastbp.train.schedules import Exponential as Exponential
 from fastbp.errors import FastbpError as FastbpError
 from fastbp.errors import FileError as FileError
@@ -34,6 +35,7 @@ from fastbp.train.schedules import FlatCosine as FlatCosine
 from fastbp.errors import ForkError as ForkError
 from fastbp.spec.activations import GELU as GELU
 from fastbp.spec.number_losses import GaussianNLL as GaussianNLL
+from fastbp.train.selection import Greedy as Greedy
 from fastbp.spec.number_losses import HalfMSE as HalfMSE
 from fastbp.spec.activations import HardSigmoid as HardSigmoid
 from fastbp.spec.activations import Hardtanh as Hardtanh

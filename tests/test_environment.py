@@ -11,6 +11,7 @@ from fastbp.engine import cache
 from fastbp.model import files
 from fastbp.runs import checkpoint
 from fastbp.runs.folder import LOCK, RunFolder
+from fastbp.train import ensemble_files, pack_files
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "environment.md").read_text(encoding="utf-8")
@@ -98,7 +99,13 @@ def test_the_check_sees_who_reads(text, tmp_path):
 
 
 def test_the_page_of_files_names_every_format_and_its_version():
-    for version in (*files.FORMATS, *checkpoint.FORMATS, cache.MAGIC.decode().strip()):
+    for version in (
+        *files.FORMATS,
+        *checkpoint.FORMATS,
+        pack_files.FORMAT,
+        ensemble_files.FORMAT,
+        cache.MAGIC.decode().strip(),
+    ):
         assert f"`{version}`" in FILES
 
 

@@ -67,4 +67,18 @@ def _say(found: Any) -> None:
         targets = [visible(name) + ways.get(name, "") for name in found.targets[:LISTED]]
         say(f"{found.task}: {', '.join(targets + ['...'] * (len(found.targets) > LISTED))}")
     say(", ".join(f"{name} {count:,} rows" for name, count in found.rows.items()))
+    if found.pack is not None:
+        _say_pack(found.pack, found.memory)
+        return
     say(f"{found.parameters:,} parameters, {found.steps:,} steps an epoch, about {found.memory / 2**20:.1f} MiB")
+
+
+def _say_pack(pack: Any, memory: int) -> None:
+    """Members, what they are drawn from, and sizes."""
+    say("")
+    members = f"{pack.members:,} member{'s' if pack.members > 1 else ''}"
+    say(members + (f" on {pack.folds} folds, {pack.networks:,} networks" if pack.folds is not None else ""))
+    if pack.space:
+        say(table([[name, said] for name, said in pack.space.items()], right=False))
+    rows, sizes = (f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in (pack.rows, pack.parameters))
+    say(f"{sizes} parameters and {rows} rows each, about {memory / 2**20:.1f} MiB together")

@@ -33,12 +33,12 @@ def command(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Loss, metrics and a report of MODEL, a network or a run's folder, on FILES, - for stdin.
+    """Loss, metrics and a report of MODEL, a network, an ensemble or a run's folder, on FILES, - for stdin.
 
     Without FILES a run is evaluated on its own training, validation and test rows.
     """
-    from fastbp.runs.prediction import Model, settings_of
-    from fastbp.runs.scores import part_named, score, subject_at, told
+    from fastbp.runs.prediction import model_at, settings_of
+    from fastbp.runs.scores import part_named, score, told
     from fastbp.runs.subject import METRICS
 
     if files and part is not None:
@@ -52,7 +52,7 @@ def command(
         if given and not files:
             raise click.UsageError(f"`--{option}` must be given together with FILES")
     refuse_dialect(delimiter, encoding, no_header, files)
-    found = Model.load(model)
+    found = model_at(model)
     task = found.recipe.outputs.task
     if positive is not None and task != "classes":
         raise click.UsageError(f"`--positive` must be given for classes, but `{model}` predicts {task}")
@@ -64,8 +64,9 @@ def command(
             rows = found.read(files, table_settings(settings, delimiter, encoding, no_header))
         parts, last = {"files": found.part(rows, strict)}, "files"
     else:
-        subject = subject_at(model)
-        parts, loss, recipe = subject.parts, subject.loss, subject.recipe
+        from fastbp.runs.ensembles import own_rows
+
+        parts, loss, recipe = own_rows(model, found)
         last = part_named(parts, part)
     scores_of = {name: score(found.net, rows, loss, names, recipe) for name, rows in parts.items()}
     report = told(found.net, parts[last], loss, recipe, positive)

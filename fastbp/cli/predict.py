@@ -47,18 +47,18 @@ def command(
     no_header: bool,
     strict: bool,
 ) -> None:
-    """Predict the rows of FILES, - for stdin, with MODEL, a network or a run's folder.
+    """Predict the rows of FILES, - for stdin, with MODEL, a network, an ensemble or a run's folder.
 
     The tables are raw, as in training; they need no target columns. Names of columns and classes are written as they
     are in the tables: use --quote-formulas before opening predictions for untrusted tables in a spreadsheet.
     """
-    from fastbp.runs.prediction import Model, settings_of
+    from fastbp.runs.prediction import model_at, settings_of
     from fastbp.runs.tables import Predictions
 
     output = None if output == "-" else output
     _check_output(output, (model, *files), quote_formulas)
     refuse_dialect(delimiter, encoding, no_header, files)
-    found = Model.load(model)
+    found = model_at(model)
     if probabilities and found.recipe.outputs.task == "numbers":
         raise click.UsageError(f"`--probabilities` must be given for classes or labels, but `{model}` predicts numbers")
     settings = table_settings(settings_of(model)[0], delimiter, encoding, no_header)

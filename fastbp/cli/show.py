@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,7 +21,8 @@ from fastbp.writing import whole
 @json_option
 @quiet_option
 def command(run: str, graph: str | None, epochs: int | None, as_json: bool, quiet: bool) -> None:
-    """Show RUN, a run's folder: its curve, its last epochs and its result; or the layers of a CONFIG or a MODEL.
+    """Show RUN, a run's folder: its curve, its last epochs and its result; or the layers of a CONFIG or a MODEL, or
+    the members of an ensemble.
 
     With --graph, draw the network instead, that of a CONFIG with the norms of its first gradients.
     """
@@ -50,7 +52,13 @@ def _refuse_table(path: str) -> None:
 def _show_layers(path: str, as_json: bool) -> None:
     """The layers of a configuration's or a file's network."""
     from fastbp.runs.outline import layers_in
+    from fastbp.runs.prediction import is_ensemble
 
+    if is_ensemble(Path(path)):
+        from fastbp.runs.ensembles import members_in
+
+        _show_members(members_in(Path(path)), as_json)
+        return
     layers = layers_in(path)
     total = sum(layer.parameters for layer in layers)
     if as_json:
@@ -59,7 +67,23 @@ def _show_layers(path: str, as_json: bool) -> None:
         say(table([*layer_rows(layers), ["total", *[""] * (len(layer_rows(layers)[0]) - 2), f"{total:,}"]]))
 
 
+def _show_members(members: list[Any], as_json: bool) -> None:
+    """The members of an ensemble's file."""
+    total = sum(row.parameters for row in members)
+    if as_json:
+        print_json({"members": [asdict(row) for row in members], "parameters": total})
+        return
+    named = any(row.chosen is not None for row in members)
+    epochs = named and isinstance(members[0].chosen, tuple)
+    rows = [["member", "weight", *(["of", "epoch"] if epochs else ["of"] if named else []), "layers", "parameters"]]
+    for row in members:
+        chosen = [*map(str, row.chosen)] if epochs else [str(row.chosen)] if named else []
+        rows.append([str(row.member), f"{row.weight:g}", *chosen, row.layers, f"{row.parameters:,}"])
+    say(table([*rows, ["total", *[""] * (len(rows[0]) - 2), f"{total:,}"]]))
+
+
 def _show_run(run: str, epochs: int, as_json: bool) -> None:
+    from fastbp.config.build import plan_of
     from fastbp.errors import escaped
     from fastbp.pictures.terminal import plot
     from fastbp.runs.folder import RunFolder
@@ -67,6 +91,10 @@ def _show_run(run: str, epochs: int, as_json: bool) -> None:
     from fastbp.train.progress import number
 
     folder = RunFolder.old(run)
+    plan = plan_of(folder.settings())
+    if plan.config.pack is not None:
+        _show_pack(folder, plan, as_json)
+        return
     rows = epochs_of(folder)
     result = result_of(folder.path)
     if as_json:
@@ -98,6 +126,35 @@ def _show_run(run: str, epochs: int, as_json: bool) -> None:
     else:
         again = escaped(f"fastbp train --resume {folder.path}")
         say(f"\n{len(rows)} epochs done, not finished: `{again}` goes on")
+
+
+def _show_pack(folder: Any, plan: Any, as_json: bool) -> None:
+    """The result of a run with `pack`, or how far its members are."""
+    from fastbp.cli.packs import standings, summary
+    from fastbp.errors import escaped
+    from fastbp.runs.told import pack_epochs_of, pack_result_of
+
+    rows = pack_epochs_of(folder)
+    result = pack_result_of(folder.path)
+    if as_json:
+        print_json({"run_dir": str(folder.path), "epochs": rows, "result": result or None})
+        return
+    if result:
+        say(summary(result, told=False, shown=len(result["members"])))
+        return
+    if not rows:
+        say("no epoch is done yet")
+        return
+    measure = plan.config.trainer.monitor or ("val_loss" if "val_loss" in rows[0] else "loss")
+    say(standings(rows, measure, _is_upwards(measure, plan.config.trainer.mode)))
+    say(f"\n{len(rows):,} epochs done, not finished: `{escaped(f'fastbp train --resume {folder.path}')}` goes on")
+
+
+def _is_upwards(measure: str, mode: str) -> bool:
+    """Whether more of a measure is better."""
+    from fastbp.train.callbacks import Monitor
+
+    return Monitor("trainer", measure, mode)._higher()
 
 
 def _draw(run: str, graph: str, as_json: bool, quiet: bool) -> None:

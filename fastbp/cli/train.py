@@ -58,6 +58,8 @@ def command(
     from fastbp.runs.training import Training
     from fastbp.train.progress import Progress
 
+    maker: Any = Training
+
     if print_config:
         given = {"run_dir": run_dir is not None, "time_limit": time_limit is not None}
         refuse_beside("--print-config", **given, json=as_json, quiet=quiet, verbose=verbose)
@@ -90,16 +92,22 @@ def command(
     if run_dir is not None and os.path.islink(run_dir) and not os.path.exists(run_dir):
         raise click.UsageError(f"`--run-dir` must be a new or empty folder, got a link, `{run_dir}`")
     signals = Signals()
-    progress = Progress(quiet=quiet)
+    progress: Any = Progress(quiet=quiet)
+    if plan.config.pack is not None:
+        from fastbp.runs.pack_training import PackTraining
+        from fastbp.runs.standings import Standings
+
+        maker, progress = PackTraining, Standings(quiet=quiet)
     made = folder
     if made is None:
         made = RunFolder.new(plan.config.run.folder, plan.config.name, run_dir)
     try:
         with made.held(new=folder is None):
-            training = Training(plan, made, progress, signals, going_on=folder is not None)
+            training = maker(plan, made, progress, signals, going_on=folder is not None)
             if verbose:
                 say(f"run folder {made.path}", err=True)
-                say(repr(training.net), err=True)
+                for line in training.described():
+                    say(line, err=True)
             result = training.go()
     except (Stopped, KeyboardInterrupt) as stop:
         code = stop.code if isinstance(stop, Stopped) else 130
@@ -130,6 +138,10 @@ def command(
         say(f"fastbp: {FastbpError(why, hint=hint)}", err=True)
     if as_json:
         print_json(result)
+    elif plan.config.pack is not None:
+        from fastbp.cli.packs import summary as of_pack
+
+        say(of_pack(result))
     else:
         say(summary(result, told=True))
     return 0

@@ -12,6 +12,7 @@ from fastbp.config import rules
 from fastbp.config.check import checked, fail, one_of, path_of, show, unknown
 from fastbp.config.places import Path_
 from fastbp.config.schema import Config
+from fastbp.config.space import flattened
 from fastbp.config.text import Text, dotted
 from fastbp.config.wiring import KEYS, Place, layer_table, placed, wired
 from fastbp.errors import ConfigError, escaped, visible
@@ -45,6 +46,7 @@ def plan_of(text: Text) -> Plan:
     from fastbp.train.metrics import metric_named
     from fastbp.train.schedules import SCHEDULES
 
+    text = flattened(text)
     config = checked(text)
     rules.together(text, config)
     trainer, network = config.trainer, config.network
@@ -76,6 +78,8 @@ def plan_of(text: Text) -> Plan:
         located(text, ("trainer", "metrics", i), lambda name=name: metric_named(name), "metric")
     if isinstance(optimizer, LBFGSSettings):
         rules.without_steps(text, trainer)
+        if config.pack is not None:
+            raise fail(text, ("trainer", "optimizer"), "must have steps in a pack", "`lbfgs`")
     rules.of_target(text, config.data, loss)
     return Plan(text, config, loss, optimizer, schedule, layers, places, hidden, embedder, rules.seconds(text, trainer))
 
@@ -266,7 +270,7 @@ def layers_of(
 ) -> Any:
     """The graph for these numbers of inputs and outputs; compiles and draws nothing.
 
-    `numbers` is the layer that embeds them, if any.
+    `numbers` makes the layer of what embeds numbers, for the training rows.
     """
     from fastbp.spec import gates
     from fastbp.spec.bins import PiecewiseLinear
@@ -276,8 +280,8 @@ def layers_of(
 
     text = plan.text
     if plan.layers is None:
-        embedded = [numbers] if numbers is not None else []
-        layers = [*embedded, *plan.hidden, Linear(outputs, init=init_of(text, plan.config))]
+        bins = None if plan.embedder is None else numbers(plan.embedder)
+        layers = [*([bins] if bins else []), *plan.hidden, Linear(outputs, init=init_of(text, plan.config))]
     else:
         layers = list(plan.layers)
     first = None

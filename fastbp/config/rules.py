@@ -38,10 +38,21 @@ def together(text: Text, config: Config) -> None:
     _data(text, config.data)
     _split(text, config.data.split)
     _columns(text, config.data)
+    if config.pack is not None and config.pack.folds is not None:
+        _folds(text, config.data)
     for key in ("lr_factors", "decay_factors"):
         for name, factor in (getattr(config.trainer, key) or {}).items():
             if factor < 0.0:
                 raise fail(text, ("trainer", key, name), "must be at least 0", f"`{factor}`")
+
+
+def _folds(text: Text, data: Data) -> None:
+    """Refuse what says otherwise which rows are validated on than the folds of a pack."""
+    for key in ("folds", "column"):
+        if getattr(data.split, key) is not None:
+            raise fail(text, ("data", "split", key), "must not be given together with `pack.folds`")
+    if data.validation is not None:
+        raise fail(text, ("data", "validation"), "must not be given together with `pack.folds`")
 
 
 def without_steps(text: Text, trainer: Trainer) -> None:
@@ -82,7 +93,7 @@ def _data(text: Text, data: Data) -> None:
             if getattr(data, key) != getattr(plain, key):
                 raise fail(text, ("data", key), f"must be given with files, not with `data.source` `{source}`")
     if source == "digits":
-        for key in ("rows", "noise", "classes"):
+        for key in ("rows", "noise", "classes", "seed"):
             if getattr(data, key) != getattr(plain, key):
                 message = f"must be given with a synthetic `data.source` only, not with `{source}`"
                 raise fail(text, ("data", key), message)

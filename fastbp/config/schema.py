@@ -57,6 +57,7 @@ class Data(Section):
     rows: Annotated[Annotated[int, Meta(ge=1, le=100_000_000)], about("Rows of a synthetic set.")] = 1000
     noise: Annotated[NotNegative, about("Noise of a synthetic set.")] = 0.1
     classes: Annotated[Annotated[int, Meta(ge=2, le=10_000)], about("Number of classes of `spirals` and `blobs`.")] = 3
+    seed: Annotated[Seed | None, about("Seed of a synthetic set; by default the `seed` of the run.")] = None
     path: Annotated[
         str | list[str] | None,
         about("File with all rows, or a folder or list of such: .csv, .tsv, .npz, .npy, .parquet, .arrow."),
@@ -244,6 +245,31 @@ class Trainer(Section):
     ] = None
 
 
+class Pack(Section):
+    """Many networks that are trained at once, instead of one."""
+
+    members: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000)],
+        about("Number of configurations: member i has the seed `seed` + i, and a draw of its own from `space`."),
+    ] = 1
+    folds: Annotated[
+        Annotated[int, Meta(ge=2)] | None,
+        about("Train each member on each of so many folds of all rows but the test rows, as a network for each."),
+    ] = None
+    bootstrap: Annotated[
+        bool | Annotated[float, Meta(gt=0, le=1)],
+        about("Whether each network is trained on rows drawn anew from its own, as many, or this fraction of them."),
+    ] = False
+    space: Annotated[
+        dict[str, Any],
+        about(
+            "Key of `network` or `trainer` -> what it is drawn from: a list, or `{choice: [...]}`;"
+            " `{log: [low, high]}`, `{uniform: [low, high]}` or `{int: [low, high]}`; for a list of equal numbers"
+            " `{width: ..., depth: ...}`, each a number or any of these."
+        ),
+    ] = field(default_factory=dict)
+
+
 class Run(Section):
     """Files of the run."""
 
@@ -268,6 +294,7 @@ class Config(Section):
     data: Annotated[Data, about("Where rows come from.")] = field(default_factory=Data)
     network: Annotated[Network, about("The layers.")] = field(default_factory=Network)
     trainer: Annotated[Trainer, about("How the network is trained.")] = field(default_factory=Trainer)
+    pack: Annotated[Pack | None, about("Many networks that are trained at once, instead of one.")] = None
     run: Annotated[Run, about("Files of the run.")] = field(default_factory=Run)
 
 
@@ -279,5 +306,6 @@ SECTIONS: dict[str, type[Section]] = {
     "trainer": Trainer,
     "trainer.early_stopping": EarlyStopping,
     "trainer.reduce_lr": ReduceLR,
+    "pack": Pack,
     "run": Run,
 }

@@ -49,12 +49,15 @@ class Part:
         The weight of each row.
     numbers : array or None
         Targets in the units of the table, where they are numbers.
+    rows : array or None
+        Which rows of the table they are, counted from 0; None for all.
     """
 
     X: Array | Coded
     y: Array
     weight: Array | None = None
     numbers: Array | None = None
+    rows: Array | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -143,7 +146,8 @@ def part_of(recipe: Recipe, frame: Frame, dtype: Any, name: str = "", strict: bo
             )
     outputs = recipe.outputs
     numbers = outputs.values(frame) if outputs.task == "numbers" else None
-    return Part(recipe.matrix(frame, np.dtype(dtype), name, strict), outputs.targets(frame, dtype), weight, numbers)
+    matrix, targets = recipe.matrix(frame, np.dtype(dtype), name, strict), outputs.targets(frame, dtype)
+    return Part(matrix, targets, weight, numbers, frame.rows)
 
 
 def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
@@ -183,7 +187,8 @@ def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str, Fra
         frame = _of_pair(*digits(), "digits")
         return divided(frame, data, seed, [TARGET], "classes"), [TARGET], "classes", frame
     if data.source in SYNTHETIC:
-        frame = _of_pair(*SYNTHETIC[data.source](data.rows, data.noise, data.classes, seed), data.source)
+        drawn = seed if data.seed is None else data.seed
+        frame = _of_pair(*SYNTHETIC[data.source](data.rows, data.noise, data.classes, drawn), data.source)
         task = "numbers" if data.source == "friedman" else "classes"
         return divided(frame, data, seed, [TARGET], task), [TARGET], task, frame
     if data.path is not None:
@@ -201,7 +206,7 @@ def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str, Fra
     task = task_of(frame, columns, data.task)
     if data.split.column is not None:
         raise ConfigError("data.split.column", "must be given together with `data.path`, not `data.train`")
-    if "validation" not in given and data.split.validation > 0.0:
+    if "validation" not in given and (data.split.validation > 0.0 or data.split.folds is not None):
         said = type(data.split)(**{f: getattr(data.split, f) for f in data.split.__struct_fields__})
         if "test" in given:
             said.test = 0.0

@@ -50,8 +50,16 @@ class Recipe:
         told(unseen, frame.origin + (f", {part} rows" if part else ""), self.raw.unseen, strict)
         return found
 
-    def predictions(self, raw: Array, probabilities: bool = False) -> dict[str, Array]:
-        """Columns of predictions from a network's outputs."""
+    def predictions(self, raw: Array, probabilities: bool = False, said: Array | None = None) -> dict[str, Array]:
+        """Columns of predictions from a network's outputs.
+
+        Parameters
+        ----------
+        raw : array, shape (rows, outputs)
+        probabilities : bool
+        said : array, optional
+            The probabilities or numbers that they stand for, where these are known more exactly.
+        """
         outputs = self.outputs
         if outputs.task == "classes":
             name = outputs.columns[0]
@@ -59,17 +67,17 @@ class Recipe:
                 raw = np.concatenate([np.zeros_like(raw), raw], axis=1)
             found = {name: np.array(outputs.names, object)[raw.argmax(axis=1)]}
             if probabilities:
-                p = softmax(raw).astype(raw.dtype)
+                p = softmax(raw).astype(raw.dtype) if said is None else said
                 found |= {f"{name} = {label}": p[:, i] for i, label in enumerate(outputs.names)}
             return found
         if outputs.task == "labels":
             found = {name: (raw[:, i] > 0).astype(np.int64) for i, name in enumerate(outputs.names)}
             if probabilities:
-                p = sigmoid(raw).astype(raw.dtype)
+                p = sigmoid(raw).astype(raw.dtype) if said is None else said
                 found |= {f"{name} probability": p[:, i] for i, name in enumerate(outputs.names)}
             return found
         loss = facts_of(self.loss)
-        middle, deviations = loss.predicted(raw), loss.deviations(raw)
+        middle, deviations = loss.predicted(raw) if said is None else said, loss.deviations(raw)
         numbers = outputs.unscaled(middle)
         found = {name: numbers[:, i] for i, name in enumerate(outputs.names)}
         if deviations is None:

@@ -67,5 +67,4 @@ def view(address: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     kind = np.dtype(dtype)
     size = math.prod(shape) * kind.itemsize
     raw = (ctypes.c_char * max(size, 1)).from_address(address)
-    out: NDArray[Any] = np.frombuffer(raw, np.uint8, count=size).view(kind).reshape(shape)
-    return out
+    return np.ndarray(shape, kind, raw)  # one object besides `raw`; a plan has dozens of views

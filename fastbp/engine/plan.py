@@ -151,7 +151,8 @@ class Plan:
         # A worker's scratch holds a tile of weights with its biases, or two lines for every panel of a layer.
         widest = max((layer.panels for layer in layers), default=0)
         tile = max(TILE_INPUTS * TILE_PANELS + TILE_PANELS, 2 * widest) * LINE
-        for worker in add_team(self.arena, self._table, self.workers, numbers):
+        self.team = add_team(self.arena, self._table, self.workers, numbers)
+        for worker in self.team:
             worker.scratch = self.arena.take(tile) if layers else 0
             worker.shadow = self.arena.take(SHADOW_BYTES) if layers else 0
 
@@ -173,10 +174,15 @@ class Plan:
         """Note that transposed weights are of this version of the parameters, as this plan wrote both."""
         self._version = version
 
-    def run(self, threads: int) -> None:
-        """Run the plan on this many threads, at most `workers`."""
+    def take_team(self, threads: int) -> int:
+        """Let the next run be on this many threads, at most `workers`; returns how many."""
         threads = min(threads, self.workers) if self.watcher is None else 1
         self.head.team.threads = threads
+        return threads
+
+    def run(self, threads: int) -> None:
+        """Run the plan on this many threads, at most `workers`."""
+        threads = self.take_team(threads)
         if self.watcher is not None:
             self.entry("run_serial")(self.head_address, self.zero)
             return

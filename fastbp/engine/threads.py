@@ -162,17 +162,21 @@ def run(head: int, zero: Any, threads: int, real: str) -> None:
     _region("run_parallel", real, threads, head, zero)
 
 
-def run_many(heads: Sequence[int], zero: Any, threads: int, real: str) -> None:
-    """Run the plans at these addresses, each on one thread, at most so many at once."""
+def run_many(heads: Sequence[int], teams: Sequence[int], zero: Any, threads: int, real: str) -> None:
+    """Run the plans at these addresses, each on as many threads as its head and `teams` say, at most so many in all."""
     from fastbp.engine.compiler import sweep
 
-    threads = min(threads, len(heads))
+    if len(heads) == 1:
+        run(heads[0], zero, teams[0], real)
+        return
+    threads = min(threads, sum(teams))
     if threads < 2:
         for head in heads:
             sweep("run_serial", real)(head, zero)
         return
-    addresses, ticket = np.array(heads, np.int64), np.zeros(1, np.int64)
-    _region("run_many", real, threads, addresses.ctypes.data, len(heads), ticket.ctypes.data, threads, zero)
+    places = np.array([(head, t) for head, team in zip(heads, teams, strict=True) for t in range(team)], np.int64)
+    ticket = np.zeros(1, np.int64)
+    _region("run_many", real, threads, places.ctypes.data, len(places), ticket.ctypes.data, threads, zero)
 
 
 def _region(name: str, real: str, threads: int, *arguments: Any) -> None:

@@ -216,6 +216,7 @@ class Worker(Record):
     decay = Real("and the weight decay")
     steepest = Word("the largest gradient with a penalty that this worker has handed over in this batch, as bits")
     scanned = Words(1, "result of `scan`")
+    waits = Word("times it has waited at the end of a phase for the others of its team")
     shadow = Link("Head", "this worker's copy of the head, with what it tries an update on behind it")
     largest = Lines(1, "running maximum of magnitudes, as bits")
     zero = Lines(1, "stays zero")

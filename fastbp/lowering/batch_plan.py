@@ -114,6 +114,7 @@ class BatchPlan(Plan):
             phase.end = END_NOTHING
         phases[-1].end = END_BACKWARD if lowering.layers else END_LOSS
         rows = len(phases)
+        self._split_phases: list[int] = []  # those whose tasks have owners
         if lowering.layers:
             phases += [Phase(kind=TASK_PHASE, end=end) for end in self._ends(update)]
         self.names, self.blocks = lowering.names, (parameters, states)
@@ -138,7 +139,7 @@ class BatchPlan(Plan):
         step.rates, step.losses = self.rates.ctypes.data, self._epoch_losses.ctypes.data
         self._set_up_update(self.update)
         self._order = np.zeros(0, np.uint32)
-        self._data: Any = None
+        self.data: Any = None
         self.work = work_of(graph, batch)
 
     def _losses(self, lowering: Lowering, heads: list[Use]) -> tuple[list[LossOp], dict[int, Buffer]]:
@@ -183,8 +184,9 @@ class BatchPlan(Plan):
         """Tables of the tasks of the phases from `first` on: weight tiles by worker, and pieces."""
         shares = weight_tiles(lowering.layers, self.workers)
         tiles = [tile for share in shares for tile in share]
-        self._splits = self.arena.take((self.workers + 1) * WORD)
-        view(self._splits, (self.workers + 1,), np.int64)[:] = np.cumsum([0, *(len(share) for share in shares)])
+        if self.workers > 1:
+            self._splits = self.arena.take((self.workers + 1) * WORD)
+            view(self._splits, (self.workers + 1,), np.int64)[:] = np.cumsum([0, *(len(share) for share in shares)])
         weights = self._task_table([self._tile(lowering.reducers[i], i, *extent) for i, *extent in tiles])
         self._set_tasks(first, weights)
         self._set_tasks(first + 1, weights)
@@ -260,7 +262,7 @@ class BatchPlan(Plan):
         if len(x) >= 2**32:
             raise DataError("X", "must have fewer than 2**32 rows", f"`{len(x)}`")
         data = self.head.data
-        self._data = x, y, chosen  # kept alive while the plan has their addresses
+        self.data = x, y, chosen  # kept alive while the plan has their addresses
         read_rows(self, x, self.counts)
         for op, part in zip(self._loss_ops, y.parts or (y,), strict=True):
             loss = self.ops.records[op]
@@ -283,7 +285,7 @@ class BatchPlan(Plan):
 
     def reads(self, y: Targets) -> bool:
         """Whether it was last bound to these targets, and to their rows."""
-        return self._data is not None and self._data[1] is y
+        return self.data is not None and self.data[1] is y
 
     def new_epoch(self) -> None:
         """Abandon a begun epoch: the next batch is the first of another."""
@@ -295,14 +297,17 @@ class BatchPlan(Plan):
 
     def steps(self, count: int, epochs: int, threads: int) -> list[float]:
         """Do up to `count` steps, ending after `epochs` epochs; return the mean losses of the epochs that ended."""
-        threads = min(threads, self.workers)
         self.prepare(count, epochs)
-        if self.tasks:
-            for phase in self._split_phases:
-                self.phases.records[phase].split = self._splits if threads == self.workers else 0
         self.run(threads)
         self._check()
         return self.ended()
+
+    def take_team(self, threads: int) -> int:
+        threads = super().take_team(threads)
+        if self.workers > 1:  # a thread alone has no owners of tasks
+            for phase in self._split_phases:
+                self.phases.records[phase].split = self._splits if threads == self.workers else 0
+        return threads
 
     def prepare(self, count: int, epochs: int) -> None:
         """Let the next run do up to `count` steps, ending after `epochs` epochs."""
@@ -318,7 +323,7 @@ class BatchPlan(Plan):
         Only for losses whose rows have equal weights. Returns False, having done nothing, if the arrays need conversion
         or hold invalid values.
         """
-        self._data = x, y, None
+        self.data = x, y, None
         if reads_codes(self):
             read_rows(self, x)
         try:

@@ -66,6 +66,7 @@ class Network(Derivatives):
     """
 
     trained_with: Loss | None = None  # the loss of the last trainer that was made for it
+    tables: Any = None  # what reads raw tables as its inputs, `rows_of` and `part_of`
 
     @known_words
     def __init__(

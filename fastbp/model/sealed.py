@@ -88,6 +88,16 @@ def unsealed(path: Path, what: str, formats: Sequence[str], callers: int = 0) ->
     return words, arrays
 
 
+def format_of(path: Path) -> str | None:
+    """The format that a sealed file says it has; None for other files."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(min(int.from_bytes(file.read(8), "little"), path.stat().st_size))
+        return str(json.loads(head)["__metadata__"]["format"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def _damaged(path: Path) -> str:
     return f"`{path}` is damaged: its checksum is wrong"
 

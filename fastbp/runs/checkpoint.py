@@ -161,17 +161,19 @@ class Checkpoint:
         """Number of epochs, including a begun one."""
         return len(self.history.loss) + bool(self.numbers["place"]["cursor"])
 
-    def disagreements(self, trainer: Any, rows: int, group: int, measured: list[str], monitor: str) -> Iterator[str]:
+    def disagreements(
+        self, trainer: Any, rows: int, group: int, measured: list[str], monitor: str, pending: bool = False
+    ) -> Iterator[str]:
         """Inconsistencies, with itself or with the run to be resumed.
 
         The run has a trainer, `rows`, `group` batches per step, and `measured` names such as "val_loss" and
-        "val_accuracy"; `monitor` is one of these, or "loss".
+        "val_accuracy"; `monitor` is one of these, or "loss". `pending` says that the last epoch is not measured yet.
         """
         history, place = self.history, self.numbers["place"]
         epochs = len(history.loss)
         named = {"loss": history.loss, "lr": history.lr, "val_loss": history.val_loss, **history.metrics}
         for name, values in named.items():
-            wanted = epochs if name in ("loss", "lr", *measured) else 0
+            wanted = epochs - (pending and name in measured) if name in ("loss", "lr", *measured) else 0
             if len(values) != wanted:
                 yield f"{len(values)} of `{name}`, where there must be {wanted}"
         if set(history.metrics) != set(measured) - {"val_loss"}:
@@ -199,7 +201,7 @@ class Checkpoint:
         if len(self.arrays.get("order", ())) != (rows if cursor else 0):
             yield "an order of other rows"
         at, value = self.best["epoch"], self.best["value"]
-        if not 0 <= at <= epochs or (at == 0) != (epochs == 0):
+        if not 0 <= at <= epochs - pending or (at == 0) != (epochs - pending == 0):
             yield f"epoch `{at}` as the best of {epochs}"
         elif value is not None and (at == 0 or value != named[monitor][at - 1]):
             yield f"`{value}` as the best `{monitor}`"

@@ -9,6 +9,12 @@ checkpoint.safetensors  the state from which a run is resumed
 curves.svg              loss and metrics by epoch
 confusion.svg, calibration.svg    of classes: what was taken for what, and how often probabilities came true
 result.json             the result of the run
+
+With `pack` there is no last network, and epochs are of members. Besides:
+
+members.safetensors     all members, as an ensemble
+ensemble.safetensors    the ensemble that `fastbp predict` and `fb.load` take
+out_of_fold.csv         with folds, what the ensemble says of each row by networks that were not trained on it
 """
 
 from __future__ import annotations
@@ -56,6 +62,9 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.curves = self.path / "curves.svg"
         self.result = self.path / "result.json"
+        self.members = self.path / "members.safetensors"
+        self.ensemble = self.path / "ensemble.safetensors"
+        self.out_of_fold = self.path / "out_of_fold.csv"
         self.made = False  # whether this run made the folder
         self._told: list[dict[str, Any]] = []  # epochs for both files
         self._written = 0  # epochs written; -1 if unknown

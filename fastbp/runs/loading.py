@@ -1,25 +1,35 @@
-"""`fb.load`: a network from its file, or the best one of a run's folder, which predicts raw tables too."""
+"""`fb.load`: a network from its file, or the best one of a run's folder, which predicts raw tables too; a pack, or an
+ensemble, whose paths it opens.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fastbp.data.frame import Frame
+from fastbp.data.recipe import Recipe
 from fastbp.data.tables import frame_of, is_table
 from fastbp.errors import CheckpointError, ConfigError, DataError
 from fastbp.model import files
 from fastbp.model.network import Network
+from fastbp.model.sealed import format_of
 from fastbp.runs.prediction import Model, settings_of
-from fastbp.train import pack_files
+from fastbp.train import ensemble_files, pack_files
+from fastbp.train.ensemble import Ensemble as Ensemble
+from fastbp.train.ensemble_models import opens
+from fastbp.train.held_out import Units
 
 READ_ELSEWHERE = "a table that pandas or Polars reads may be given instead of a file"
 
 
+@opens
 def load(path: Any) -> Any:
-    """Read a network that `Network.save` wrote, the best network of a run's folder, or a pack that `Pack.save` wrote.
+    """Read a network that `Network.save` wrote, or the pack or ensemble of a file; of a run's folder its best network,
+    and of a run with `pack` its ensemble.
 
     A network that `fastbp train` wrote predicts raw tables as well as arrays: see `TableNetwork.predict`.
 
@@ -34,15 +44,33 @@ def load(path: Any) -> Any:
     """
     file = Path(path) if isinstance(path, str | os.PathLike) else path
     if isinstance(file, Path) and file.is_dir():
-        file = file / "best.safetensors"
+        ensemble = file / "ensemble.safetensors"
+        file = ensemble if ensemble.is_file() else file / "best.safetensors"
         if not file.is_file():
             raise CheckpointError(path, f"must be a network's file or the folder of a run with `{file.name}`")
-    if isinstance(file, Path) and pack_files.is_pack(file):
+    kind = format_of(file) if isinstance(file, Path) else None
+    if kind == pack_files.FORMAT:
         return pack_files.load(file, callers=1)
-    net = files.load(file, callers=1)
+    if kind == ensemble_files.FORMAT:
+        return ensemble_files.load(file, lambda net: as_it_is(net, file), callers=1)
+    return as_it_is(files.load(file, callers=1), file)
+
+
+def as_it_is(net: Network, file: Path) -> Network:
+    """A network of a file, with what prepares raw tables if it has such."""
     if not isinstance(net.about, dict) or net.about.get("recipe") is None:
         return net
     return TableNetwork.of(net, file)
+
+
+@dataclass
+class Judged:
+    """Rows of a table with their targets, and the units that numbers are measured in."""
+
+    X: Any
+    y: Any
+    weight: Any
+    units: Units | None
 
 
 class TableNetwork(Network):
@@ -60,9 +88,23 @@ class TableNetwork(Network):
         out.file = file
         return out
 
+    def __reduce__(self) -> Any:
+        kind, parts, more = super().__reduce__()
+        return kind, parts, {name: value for name, value in more.items() if name != "_model"}  # which is of this one
+
     @cached_property
     def _model(self) -> Model:
         return Model.of(self, self.file)
+
+    @property
+    def tables(self) -> Any:
+        """What reads raw tables as its inputs: itself."""
+        return self
+
+    @property
+    def recipe(self) -> Recipe:
+        """What prepares raw tables."""
+        return self._model.recipe
 
     def predict(self, X: Any, out: Any = None, threads: int | None = None, probabilities: bool = False) -> Any:
         """Predictions for the rows of X.
@@ -98,10 +140,24 @@ class TableNetwork(Network):
         Classes are in the order of their columns in `predict(X, probabilities=True)`.
         """
         frame = self._frame(X)
-        rows = X if frame is None else self._model.recipe.matrix(frame, self.dtype)
+        rows = X if frame is None else self.recipe.matrix(frame, self.dtype)
         return super().probabilities(rows, self._model.loss() if loss is None else loss, threads)
 
     predict_proba = probabilities
+
+    def rows_of(self, X: Any) -> Any:
+        """The rows of a raw table as inputs; None for anything else."""
+        frame = self._frame(X)
+        return None if frame is None else self.recipe.matrix(frame, self.dtype)
+
+    def part_of(self, X: Any) -> Any:
+        """The rows of a raw table with their targets; None for anything else."""
+        frame = self._frame(X)
+        if frame is None:
+            return None
+        part = self._model.part(frame)
+        units = None if part.numbers is None else Units(self.recipe.outputs.back, part.numbers)
+        return Judged(part.X, part.y, part.weight, units)
 
     def _frame(self, X: Any) -> Frame | None:
         """The rows of a table; None for anything else."""

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
+from fastbp.config.space import said as in_words
 from fastbp.config.text import CONFIGS, read
 from fastbp.data.plan import Seen
 from fastbp.errors import ConfigError, visible
 from fastbp.lowering.user_rows import counts_for
 from fastbp.model.files import load
-from fastbp.runs.subject import subject_of
+from fastbp.runs.entrants import entrants_of, subjects_of
+from fastbp.runs.subject import Subject, resolved_of, subject_of
 from fastbp.spec.graph import INPUT, Graph
 
 LISTED = 10  # classes, at most
@@ -36,6 +38,18 @@ class Row:
 
 
 @dataclass
+class PackOutline:
+    """What there is of a pack: how many members and networks, what each key is drawn from, and the range of sizes."""
+
+    members: int
+    folds: int | None
+    networks: int
+    rows: list[int]
+    space: dict[str, str]
+    parameters: list[int]
+
+
+@dataclass
 class Outline:
     """The output of `fastbp check`."""
 
@@ -50,6 +64,7 @@ class Outline:
     steps: int
     memory: int
     resolved: dict[str, Any]
+    pack: PackOutline | None = None
 
     def data(self) -> dict[str, Any]:
         """As JSON data."""
@@ -64,6 +79,7 @@ class Outline:
             "parameters": self.parameters,
             "steps_per_epoch": self.steps,
             "memory_bytes": self.memory,
+            **({} if self.pack is None else {"pack": asdict(self.pack)}),
             "config": self.resolved,
         }
 
@@ -91,13 +107,19 @@ def rows_of(graph: Graph) -> list[Row]:
 def outline(plan: Plan) -> Outline:
     """Read the data and infer every shape."""
     config = plan.config
-    subject = subject_of(plan, look=True)
+    subjects = [subject_of(plan, look=True)] if config.pack is None else subjects_of(plan, look=True)
+    subject = subjects[0]
     graph = subject.graph()
     layers = rows_of(graph)
     count = sum(layer.parameters for layer in layers)
     rows = {name: len(part) for name, part in subject.parts.items()}
     batch = min(config.trainer.batch_size, rows["train"])
-    memory = _memory(plan, graph, count, batch) + sum(part.X.nbytes + part.y.nbytes for part in subject.parts.values())
+    data = sum(part.X.nbytes + part.y.nbytes for each in subjects for part in each.parts.values())
+    memory = data + (_memory(plan, graph, count, batch) if config.pack is None else 0)
+    pack = None
+    if config.pack is not None:
+        pack, more = _packed(plan, subjects)
+        memory += more
     steps = -(-rows["train"] // batch)
     names = subject.recipe.outputs.names
     shares = shares_of(names, subject.parts["train"].y) if subject.task == "classes" else {}
@@ -105,7 +127,24 @@ def outline(plan: Plan) -> Outline:
     pairs = zip(outputs.columns, outputs.transforms, strict=True) if outputs.transformed else ()
     transforms = {name: transform.name for name, transform in pairs}
     said = names, shares, transforms
-    return Outline(layers, rows, subject.seen, subject.task, *said, count, steps, memory, subject.resolved)
+    every = resolved_of(plan, subject)
+    return Outline(layers, rows, subject.seen, subject.task, *said, count, steps, memory, every, pack)
+
+
+def _packed(plan: Plan, subjects: list[Subject]) -> tuple[PackOutline, int]:
+    """What there is of a pack, and the bytes of its networks."""
+    said = plan.config.pack
+    assert said is not None
+    entrants = entrants_of(plan, subjects)
+    sizes, memory = [], 0
+    for one in entrants:
+        net, config = one.member.net, one.of.plan
+        sizes.append(sum(prod(shape) for shape in net.graph.parameters().values()))
+        memory += _memory(config, net.graph, sizes[-1], min(config.config.trainer.batch_size, one.rows))
+    rows = [one.rows for one in entrants]
+    space = {name: in_words(among) for name, among in said.space.items()}
+    ranges = [[min(numbers), max(numbers)] for numbers in (rows, sizes)]
+    return PackOutline(said.members, said.folds, len(entrants), ranges[0], space, ranges[1]), memory
 
 
 def listed(names: Sequence[str], shares: Mapping[str, float]) -> str:
@@ -141,6 +180,8 @@ def training_plan(plan: Plan) -> str:
     """The plan of a training step."""
     if isinstance(plan.optimizer, LBFGSSettings):
         raise ConfigError("`--plan` needs an optimiser with steps, and `lbfgs` has none")
+    if plan.config.pack is not None:
+        raise ConfigError("`--plan` prints the plan of one network, and there are those of a `pack`")
     subject = subject_of(plan)
     trainer = trainer_of(plan, subject.network(), subject.loss)
     train = subject.parts["train"].X

@@ -20,6 +20,7 @@ from fastbp.data.written import Typed
 from fastbp.errors import CheckpointError, DataError, visible
 from fastbp.model.files import load
 from fastbp.model.network import Network
+from fastbp.model.sealed import format_of
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.layers import Embedding
 
@@ -32,15 +33,22 @@ def _instead(path: Path) -> str | None:
     return f"`fastbp train {path}` trains a network; its run's folder is named here" if ending in CONFIGS else None
 
 
-def saved(path: str) -> tuple[Network, Path]:
-    """The network of a file, or the best of a run's folder; and its file."""
+def file_of(path: str, alone: bool = False) -> Path:
+    """The file of a network or an ensemble, or that of a run's folder: its ensemble, or `alone` its best network."""
     file = Path(path)
     if file.is_dir():
-        file = file / "best.safetensors"
+        ensemble = file / "ensemble.safetensors"
+        file = ensemble if ensemble.is_file() and not alone else file / "best.safetensors"
         if not file.is_file():
             raise CheckpointError(path, "must be a network or the folder of a run with a network")
     elif not file.is_file():
         raise CheckpointError(path, "must be a file that `Network.save` wrote, but does not exist")
+    return file
+
+
+def saved(path: str) -> tuple[Network, Path]:
+    """The network of a file, or the best of a run's folder; and its file."""
+    file = file_of(path, alone=True)
     try:
         return load(file), file
     except CheckpointError as error:
@@ -137,6 +145,21 @@ class Model:
     def loss(self, said: Any = None) -> Any:
         """The loss of a run, or the one that the network's file names."""
         return loss_of(self.recipe.loss) if said is None else said
+
+
+def is_ensemble(file: Path) -> bool:
+    """Whether a file says that it is one of an ensemble."""
+    return (format_of(file) or "").startswith("fastbp-ensemble-")
+
+
+def model_at(path: str) -> Any:
+    """A `Model`, or an `EnsembleModel`, which can do the same, of a file or the best of a run's folder."""
+    file = file_of(path)
+    if not is_ensemble(file):
+        return Model.load(path)
+    from fastbp.runs.ensembles import EnsembleModel
+
+    return EnsembleModel.load(file)
 
 
 def settings_of(path: str) -> tuple[dict[str, Any], Any, list[str] | None]:

@@ -14,7 +14,7 @@ import numpy as np
 from fastbp.engine import threads as teams
 from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.memory import Arena
-from fastbp.engine.plan import Table
+from fastbp.engine.plan import Table, add_team
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.records import END_NOTHING, ROW_PHASE, Head, Phase
 from fastbp.sweeps.probes import flops_of_a_turn
@@ -147,7 +147,8 @@ def seconds_of_phases(count: int, threads: int) -> float:
     table = Table(arena, Head, 1)
     head = table.records[0]
     head.phases, head.phase_count, head.data.rows = phases.address, count, threads
-    head.team.threads, head.team.tickets = threads, arena.take(threads * LINE)
+    add_team(arena, table, threads)
+    head.team.threads = threads
     head.team.begin, head.team.work = (kernel_address(name, REAL) for name in ("begin", "work"))
     return min(seconds_of(lambda: teams.run(table.address, ZERO, threads, REAL)) for _ in range(CALLS))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.config.build import plan_of
+from fastbp.config.build import Plan, plan_of
 from fastbp.config.text import read
 from fastbp.data.prepare import Part
 from fastbp.data.recipe import Recipe
@@ -77,13 +77,18 @@ def _constant(train: Part, outputs: int, loss: Any, task: str) -> NDArray[np.flo
     return np.asarray(loss.constant(mean, variance))
 
 
-def subject_at(path: str) -> Subject:
-    """The configuration and the rows of a run, from its folder or one of its networks."""
+def plan_at(path: str) -> Plan:
+    """The configuration of a run, from its folder or one of its networks."""
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     config = folder / "config.yaml"
     if not config.is_file():
         raise ConfigError(path, "must be a run's folder if no files are given")
-    return subject_of(plan_of(read(config)))
+    return plan_of(read(config))
+
+
+def subject_at(path: str) -> Subject:
+    """The configuration and the rows of a run, from its folder or one of its networks."""
+    return subject_of(plan_at(path))
 
 
 def part_named(parts: dict[str, Part], name: str | None) -> str:

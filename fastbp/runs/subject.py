@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
 from fastbp.config.build import Plan, layers_of, network_of
 from fastbp.config.check import fail, one_of, path_of, show
+from fastbp.config.pack import members_of
 from fastbp.config.resolve import resolved
 from fastbp.config.text import as_yaml
 from fastbp.data.plan import Seen
@@ -100,27 +102,28 @@ class Subject:
         return dict(json.loads(json.dumps(said)))
 
     @property
-    def _sizes(self) -> tuple[int, int, dict[int, tuple[int, int]], Any]:
+    def sizes(self) -> tuple[int, int, dict[int, tuple[int, int]], Any]:
+        """Inputs and outputs of the network, columns of categories with their tables, and what embeds numbers."""
         inputs, outputs = self.recipe.inputs, self.recipe.outputs.width
-        return inputs.width, outputs * self.loss.outputs_per_target, inputs.embeddings(), self._numbers
+        return inputs.width, outputs * self.loss.outputs_per_target, inputs.embeddings(), self._embedded
 
     @cached_property
-    def _numbers(self) -> Any:
-        """The layer that embeds numbers, by the training rows; None where there is none."""
-        if self.plan.embedder is None:
-            return None
+    def _embedded(self) -> Callable[[Any], Any]:
+        """From an embedder to its layer for the training rows, or None where these have no use for it."""
         inputs = self.recipe.inputs
-        return self.plan.embedder.layer(self.parts["train"].X, inputs.numbers(), tuple(inputs.embeddings()))
+        return cache(
+            lambda embedder: embedder.layer(self.parts["train"].X, inputs.numbers(), tuple(inputs.embeddings()))
+        )
 
     def graph(self) -> Graph:
         """The layers; compiles and draws nothing."""
-        graph: Graph = layers_of(self.plan, *self._sizes)
+        graph: Graph = layers_of(self.plan, *self.sizes)
         self.loss.check_outputs(graph.outputs)
         return graph
 
     def network(self) -> Network:
         """The network, with the recipe that turns tables into its inputs."""
-        net: Network = network_of(self.plan, *self._sizes)
+        net: Network = network_of(self.plan, *self.sizes)
         net.about = {"recipe": self.recipe.to_data()}
         return net
 
@@ -144,7 +147,15 @@ def subject_of(plan: Plan, look: bool = False) -> Subject:
 
 def resolved_config(plan: Plan) -> str:
     """The configuration with every default, some of which depend on the data."""
-    return as_yaml(subject_of(plan).resolved)
+    subject = subject_of(plan)
+    if plan.config.pack is not None:
+        members_of(plan)  # refuses draws that are no configuration
+    return as_yaml(resolved_of(plan, subject))
+
+
+def resolved_of(plan: Plan, subject: Subject) -> dict[str, Any]:
+    """A configuration with every default, for the rows of a run, or of a fold of it."""
+    return resolved(plan, subject.loss, subject.metrics, subject.task)
 
 
 def absolute(resolved: dict[str, Any]) -> dict[str, Any]:

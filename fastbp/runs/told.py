@@ -52,6 +52,77 @@ def result_of(path: Path) -> dict[str, Any]:
     return found
 
 
+class PackMember(msgspec.Struct):
+    """A member in the result of a pack's run."""
+
+    member: int
+    settings: dict[str, Any]
+    networks: list[dict[str, Any]]
+    metrics: dict[str, dict[str, float]] | None
+
+
+class PackEnsemble(msgspec.Struct):
+    """An ensemble in it."""
+
+    members: dict[str, float]
+    metrics: dict[str, dict[str, float]]
+
+
+class PackResult(msgspec.Struct):
+    """The schema of `result.json` of a run with `pack`."""
+
+    format: Literal["fastbp-pack-result-1"]
+    run_dir: str
+    monitor: str
+    members: list[PackMember]
+    order: list[int]
+    ensembles: dict[str, PackEnsemble]
+    ensemble: str
+    baseline: dict[str, float]
+    report: dict[str, Any]
+    steps: int
+    seconds: float
+    samples_per_second: float
+
+
+def pack_result_of(path: Path) -> dict[str, Any]:
+    """The result of a pack's run, if it is done."""
+    file = path / "result.json"
+    if not file.is_file():
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        said = msgspec.convert(found, PackResult)
+        there = {one.member for one in said.members if one.metrics is not None}
+        parts = {tuple(one.metrics) for one in said.ensembles.values()}
+        sound = set(said.order) == there and bool(there) and len(parts) == 1 and "best" in said.ensembles
+        sound = sound and all(set(one["settings"]) == set(found["members"][0]["settings"]) for one in found["members"])
+        sound = sound and all("best_epoch" in network for one in said.members for network in one.networks)
+    except (ValueError, RecursionError):  # of JSON, UTF-8 and msgspec
+        sound = False
+    if not sound:
+        raise CheckpointError(file, "must be JSON as a run writes it")
+    return found
+
+
+def pack_epochs_of(folder: RunFolder) -> list[dict[str, Any]]:
+    """The epochs of a pack's run: their member, fold and number, loss, metrics and learning rate."""
+    try:
+        rows: list[Any] = folder.rows()
+    except (ValueError, RecursionError):
+        rows = [None]
+    done: dict[tuple[Any, Any], int] = {}
+    for i, row in enumerate(rows, 1):
+        sound = isinstance(row, dict) and isinstance(row.get("member"), int) and isinstance(row.get("fold", 0), int)
+        if sound:
+            key = row["member"], row.get("fold")
+            done[key] = done.get(key, 0) + 1
+            sound = row.get("epoch") == done[key] and _are_numbers(row) and [*row] == [*rows[0]]
+        if not sound:
+            raise CheckpointError(folder.metrics, f"must be lines as a run writes them, but line {i} is not")
+    return rows
+
+
 def epochs_of(folder: RunFolder) -> list[dict[str, Any]]:
     """The epochs of a run: their number, loss, metrics and learning rate."""
     try:

@@ -55,17 +55,7 @@ class Training(Callback):
             self.trainer.units = Units(outputs.back, subject.parts["validation"].numbers)
         name = said.monitor or ("val_loss" if held_out else "loss")
         self.monitor = Monitor("trainer", name, said.mode)
-        self.others: dict[str, Callback] = {}
-        if said.early_stopping is not None:
-            early = said.early_stopping
-            self.others["early_stopping"] = EarlyStopping(early.patience, early.min_delta, name, False, said.mode)
-        if said.reduce_lr is not None:
-            if isinstance(plan.optimizer, LBFGSSettings):
-                raise ConfigError("`trainer.reduce_lr` needs a learning rate, and `lbfgs` has none")
-            r = said.reduce_lr
-            self.others["reduce_lr"] = ReduceLROnPlateau(
-                r.factor, r.patience, r.min_lr, r.cooldown, r.min_delta, name, said.mode
-            )
+        self.others = watchers(plan, name)
         going_on = going_on and folder.checkpoint.is_file()  # a run killed before its first checkpoint starts again
         self.checkpoint: Checkpoint | None = Checkpoint.load(folder.checkpoint) if going_on else None
         if self.checkpoint is not None:
@@ -182,6 +172,10 @@ class Training(Callback):
         if len(arrays["states"]):
             net.states.set_flat(arrays["states"])
         return net
+
+    def described(self) -> list[str]:
+        """Lines about what is trained."""
+        return [repr(self.net)]
 
     # The run
 
@@ -328,6 +322,23 @@ class Training(Callback):
         for name, picture in pictures(result["report"], last).items():
             folder.write(folder.path / f"{name}.svg", str(picture))
         return result
+
+
+def watchers(plan: Plan, monitor: str) -> dict[str, Callback]:
+    """What else watches the monitor, by its key of `trainer`."""
+    said = plan.config.trainer
+    found: dict[str, Callback] = {}
+    if said.early_stopping is not None:
+        early = said.early_stopping
+        found["early_stopping"] = EarlyStopping(early.patience, early.min_delta, monitor, False, said.mode)
+    if said.reduce_lr is not None:
+        if isinstance(plan.optimizer, LBFGSSettings):
+            raise ConfigError("`trainer.reduce_lr` needs a learning rate, and `lbfgs` has none")
+        r = said.reduce_lr
+        found["reduce_lr"] = ReduceLROnPlateau(
+            r.factor, r.patience, r.min_lr, r.cooldown, r.min_delta, monitor, said.mode
+        )
+    return found
 
 
 def best_of(checkpoint: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_y
 
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief, visible
 from fastbp.numerics.likely import log_sigmoid, log_softmax, sigmoid, softmax
-from fastbp.sklearn.perceptron import Array, Perceptron, Rows
+from fastbp.sklearn.perceptron import Array, Perceptron, without_folds
 from fastbp.sklearn.words import hint_of
 from fastbp.spec.checks import from_zero
 from fastbp.spec.elsewhere import known_words
@@ -72,6 +73,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         come through each bin between quantiles of the training rows.
     random_state : int, RandomState or None
         An int is the seed of the network and of its trainer; None draws one.
+    n_ens : int, >= 1
+        How many networks there are, with seeds from that one on, trained at once; predictions are their mean.
+    n_cv : int, >= 2, optional
+        Folds of the rows: for each there are `n_ens` networks that are trained without it, and predict it.
     n_threads : int, optional
         At most so many; by default one per processor, or a worker's share of them inside a parallel search. No bit
         depends on it.
@@ -90,6 +95,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     Attributes
     ----------
     network_ : Network
+        Where there is one; `networks_` is a list of all.
+    ensemble_ : Ensemble
+        Where there are several: `predict` and `spread` of the networks.
+    oof_predictions_ : array
+        With `n_cv`, what the networks that were trained without a row say of it, for each row of X: probabilities.
     recipe_ : Recipe
         The fitted preprocessing.
     coefs_, intercepts_ : list of array
@@ -115,6 +125,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     """
 
     metric = "accuracy"
+    metric_rows = 1
 
     @partial(known_words, hints=hint_of)
     def __init__(
@@ -142,6 +153,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         missing: str = "mean",
         embed_numbers: Any = None,
         random_state: Any = None,
+        n_ens: int = 1,
+        n_cv: int | None = None,
         n_threads: int | None = None,
         dtype: str = "float32",
         warm_start: bool = False,
@@ -171,6 +184,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self.missing = missing
         self.embed_numbers = embed_numbers
         self.random_state = random_state
+        self.n_ens = n_ens
+        self.n_cv = n_cv
         self.n_threads = n_threads
         self.dtype = dtype
         self.warm_start = warm_start
@@ -178,9 +193,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self.callbacks = callbacks
         self.verbose = verbose
 
+    @available_if(without_folds)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, *, classes: Any = None) -> Any:
         """Train one epoch on some rows; the first call fits the preprocessing, and must name all `classes`."""
-        if classes is None and not hasattr(self, "network_"):
+        if classes is None and not hasattr(self, "_begun"):
             raise DataError("classes must be passed on the first call to partial_fit.")
         return self._partial_fit(X, y, sample_weight, classes)
 
@@ -204,7 +220,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         if labels != self._labels or (labels and y.shape[1] != len(self.classes_)):
             raise DataError("y", "must have the columns of the first fit", f"shape `{y.shape}`")
         if labels:
-            return y.astype(self.dtype)
+            return y.astype(self.dtype if reset else self._dtype)
         place = np.searchsorted(self.classes_, y)
         place = np.minimum(place, len(self.classes_) - 1)
         new = self.classes_[place] != y
@@ -233,18 +249,18 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
 
         return loss_of("binary_cross_entropy" if self._labels else "cross_entropy")
 
-    def _weighted(self, rows: Rows) -> Any:
+    def _weighted(self, y: Array, weight: Array | None) -> Any:
         given = self.class_weight
         if given is None:
-            return rows.weight
+            return weight
         if self._labels:
             raise ConfigError("class_weight", "must be None where a row has several labels", f"`{brief(given)}`")
-        own = np.ones(len(rows.y)) if rows.weight is None else rows.weight
+        own = np.ones(len(y)) if weight is None else weight
         if isinstance(given, str) and given == "balanced":
-            sums = np.bincount(rows.y, own, len(self.classes_))
+            sums = np.bincount(y, own, len(self.classes_))
             with np.errstate(divide="ignore"):
                 by_class = own.sum() / ((sums > 0).sum() * sums)
-            return own * by_class[rows.y]
+            return own * by_class[y]
         if not isinstance(given, dict):
             must = 'must be "balanced", None, or a dict of class to number'
             raise ConfigTypeError("class_weight", must, f"`{brief(given)}`")
@@ -254,7 +270,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             if not len(found):
                 raise ConfigError("class_weight", "must name classes of `y`", f"`{visible(str(name))}`")
             by_class[found] = from_zero(f"class_weight[{name!r}]", number)
-        weights = own * by_class[rows.y]
+        weights = own * by_class[y]
         if not weights.any():
             raise ConfigError("class_weight", "must be above 0 for a class of `y`", f"`{brief(given)}`")
         return np.asarray(weights)
@@ -278,7 +294,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities of the classes, or of each label, shape (rows, classes)."""
-        z = self._raw(X)
+        return self._meaning(self._raw(X))
+
+    def _meaning(self, z: Array) -> Array:
         return sigmoid(z) if self._labels else softmax(z)
 
     @property

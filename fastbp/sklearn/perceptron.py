@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,17 +12,19 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 
 from fastbp.engine.forks import IMPORTS
 from fastbp.errors import ConfigError, DataError, brief
-from fastbp.numerics.splits import split
-from fastbp.sklearn.callbacks import CallbackSupportMixin, Tasks, with_callbacks
+from fastbp.sklearn.callbacks import PREDICTING, CallbackSupportMixin, Tasks, with_callbacks
+from fastbp.sklearn.rows import Rows
 
 if TYPE_CHECKING:
     from fastbp.data.frame import Frame
     from fastbp.data.outputs import Outputs
     from fastbp.data.recipe import Recipe
     from fastbp.model.network import Network
+    from fastbp.sklearn.members import Folds, Part
     from fastbp.sklearn.settings import Settings
     from fastbp.spec.coded import Coded
     from fastbp.spec.losses import Loss
+    from fastbp.train.ensemble import Ensemble
     from fastbp.train.history import History
 
 Array = NDArray[Any]
@@ -33,35 +34,23 @@ CHANGES = {
 }  # settings that may change before training goes on
 
 
-@dataclass
-class Rows:
-    """Rows with their targets: classes from 0, or numbers or labels side by side."""
-
-    frame: Frame
-    y: Array
-    weight: Array | None
-
-    def take(self, rows: Array) -> Rows:
-        """Some of the rows."""
-        return Rows(self.frame.take(rows), self.y[rows], None if self.weight is None else self.weight[rows])
-
-    def as_a_set(self) -> Rows:
-        """Equal rows as one with the sum of their weights, in an order that is that of no table."""
-        X = self.frame.matrix
-        assert isinstance(X, np.ndarray)
-        table = np.column_stack([X, self.y]).astype(np.float64)
-        _, first, place = np.unique(table, axis=0, return_index=True, return_inverse=True)
-        weight = np.bincount(place.ravel(), self.weight)
-        return replace(self.take(first), weight=None if (weight == 1.0).all() else weight)
+def without_folds(estimator: Any) -> bool:
+    """Whether an estimator can be trained in parts; if not, its method says so instead of being there."""
+    if estimator.n_cv is not None:
+        raise AttributeError("`partial_fit` is not there with `n_cv`, as folds are of all rows")
+    return True
 
 
 class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     """A multi-layer perceptron behind scikit-learn's interface."""
 
-    network_: Network
+    network_: Network  # where there is one
+    ensemble_: Ensemble  # where there are several
     recipe_: Recipe
     loss_curve_: list[float]
     t_: int
+    _learns: Any  # a trainer, or a pack
+    _dtype: np.dtype[Any]
 
     @abstractmethod
     def _targets(self, y: Any, reset: bool, classes: Any = None) -> Array:
@@ -75,11 +64,16 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     def _loss_of(self) -> Loss:
         """The loss."""
 
-    def _weighted(self, rows: Rows) -> Any:
+    @abstractmethod
+    def _meaning(self, z: Array) -> Array:
+        """What outputs of the network say: probabilities, or numbers in the units of y."""
+
+    def _weighted(self, y: Array, weight: Array | None) -> Any:
         """The weights of training rows."""
-        return rows.weight
+        return weight
 
     metric: str  # taken on validation rows
+    metric_rows: int  # that it needs
 
     @with_callbacks  # type: ignore[untyped-decorator]
     def fit(
@@ -105,28 +99,31 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             Rows that decide when to stop, instead of some of X.
         """
         said = self._settings()
-        going_on = bool(self.warm_start) and hasattr(self, "network_")
+        going_on = bool(self.warm_start) and hasattr(self, "_begun")
         if going_on:
             self._go_on(said)
         seed = said.seed()
-        tasks = Tasks(self, X, y, sample_weight)
-        rows = self._rows(X, y, sample_weight, reset=not going_on)
+        tasks = Tasks(self, X, y, sample_weight, alone=not said.several)
         for name, one, other in (("X_val", X_val, y_val), ("y_val", y_val, X_val)):
             if one is not None and other is None:
                 raise DataError(f"`{name}` is given, so `{'y_val' if name == 'X_val' else 'X_val'}` must be given too")
+        if said.n_cv and X_val is not None:
+            raise ConfigError("n_cv", "must be None where `X_val` is given", f"`{said.n_cv}`")
+        rows = self._rows(X, y, sample_weight, reset=not going_on)
         early = said.stops_early(len(rows.y), X_val is not None)
         if rows.frame.matrix is not None and len(rows.y) <= said.batch_size:
             rows = rows.as_a_set()
+        folds = rows.folds(said.n_cv, seed) if said.n_cv else []
         held_out = None
-        if early and X_val is None:
-            rows, held_out = self._divided(rows, said, seed)
+        if early and X_val is None and not folds:
+            rows, held_out = rows.divided(said.validation_fraction, seed)
         if not going_on:
-            self._begin(X, y, rows, said, seed)
+            self._begin(X, y, rows, said, seed, folds)
         if X_val is not None:
             held_out = self._rows(X_val, y_val, sample_weight_val, reset=False)
-        history = self._train(said, rows, held_out, said.epochs, [*said.callbacks(early), tasks])
-        self._keep(history, going_on, early)
-        tasks.finish(self._trainer)
+        tasks.start()
+        self._train(said, rows, held_out, said.epochs, early, going_on, tasks, folds)
+        tasks.finish()
         return self
 
     def _settings(self) -> Settings:
@@ -140,13 +137,13 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         said = self._settings()
         if said.early:
             raise DataError("partial_fit does not support early_stopping=True")
-        going_on = hasattr(self, "network_")
+        going_on = hasattr(self, "_begun")
         if going_on:
             self._go_on(said)
         rows = self._rows(X, y, sample_weight, reset=not going_on, classes=classes)
         if not going_on:
             self._begin(X, y, rows, said, said.seed())
-        self._keep(self._train(said, rows, None, 1, said.hooks), going_on, False)
+        self._train(said, rows, None, 1, False, going_on)
         return self
 
     def _rows(self, X: Any, y: Any, sample_weight: Any, reset: bool, classes: Any = None) -> Rows:
@@ -158,7 +155,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         frame = frame_in(self, X, reset, [] if reset else self._kept)
         checked = self._checked_y(y)
         check_consistent_length(_Long(len(frame)), checked)
-        weight = None
+        weight, place, left_out = None, np.arange(len(frame)), None
         if sample_weight is not None:
             sized = np.empty((len(frame), 1))
             weight = _check_sample_weight(sample_weight, sized, dtype=np.float64, ensure_non_negative=True)
@@ -166,8 +163,10 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             if not len(there):
                 raise ValueError("Sample weights must contain at least one non-zero number.")
             if len(there) < len(weight):
+                place = np.where(weight > 0.0, np.cumsum(weight > 0.0) - 1, -1)
+                left_out = frame.take(np.flatnonzero(weight == 0.0))
                 frame, checked, weight = frame.take(there), checked[there], weight[there]
-        return Rows(frame, self._targets(checked, reset, classes), weight)
+        return Rows(frame, self._targets(checked, reset, classes), weight, place, left_out)
 
     @abstractmethod
     def _checked_y(self, y: Any) -> Array:
@@ -180,18 +179,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
         return [part.name for part in self.recipe_.inputs.parts if isinstance(part, Category)]
 
-    def _divided(self, rows: Rows, said: Settings, seed: int) -> tuple[Rows, Rows]:
-        """Some rows to train on, and the others, which decide when to stop."""
-        classes = rows.y if rows.y.dtype.kind == "i" and rows.y.ndim == 1 else None
-        try:
-            found = split(len(rows.y), seed, said.validation_fraction, 0.0, classes=classes)
-        except DataError:
-            must = f"must leave rows to train on and to stop by, of {len(rows.y)}"
-            raise DataError("validation_fraction", must, f"`{said.validation_fraction}`") from None
-        return rows.take(found["train"]), rows.take(found["validation"])
-
-    def _begin(self, X: Any, y: Any, rows: Rows, said: Settings, seed: int) -> None:
-        """A new network, and the preprocessing fitted to these rows."""
+    def _begin(self, X: Any, y: Any, rows: Rows, said: Settings, seed: int, folds: Folds = ()) -> None:
+        """A new network, or several, and the preprocessing fitted to these rows."""
         from fastbp.data.raw import Raw
         from fastbp.data.recipe import Recipe
         from fastbp.sklearn.layers import graph_for
@@ -202,9 +191,16 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         outputs = self._outputs(y, rows.y)
         graph = graph_for(self, inputs, outputs.width * loss.outputs_per_target, rows.frame)
         self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
-        self._trainer = said.trainer(graph, loss, seed, self.dtype)
-        self.network_ = self._trainer.net
-        self.n_outputs_ = self.network_.outputs
+        for name in ("network_", "ensemble_", "oof_predictions_"):  # of an earlier fit
+            self.__dict__.pop(name, None)
+        if said.several:
+            from fastbp.sklearn.members import pack_of
+
+            self._learns = pack_of(said, graph, loss, seed, self.dtype, folds)
+        else:
+            self._learns = said.trainer(graph, loss, seed, self.dtype)
+            self.network_ = self._learns.net
+        self._dtype, self.n_outputs_ = np.dtype(self.dtype), graph.outputs
         self._begun = self._lasting()
 
     def _lasting(self) -> dict[str, str]:
@@ -217,60 +213,129 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             if now != self._begun.get(name, now):
                 must = f"must stay `{self._begun[name]}` where training goes on"
                 raise ConfigError(name, must, f"`{now}`", hint="`sklearn.clone` of it starts anew")
-        self._trainer.optimizer, self._trainer.threads = said.optimizer, said.threads
+        if said.several:
+            from fastbp.sklearn.members import go_on
 
-    def _train(self, said: Settings, rows: Rows, held_out: Rows | None, epochs: int, hooks: Any) -> History:
-        trainer, outputs, dtype = self._trainer, self.recipe_.outputs, self.network_.dtype
+            go_on(self._learns, said)
+        else:
+            self._learns.optimizer, self._learns.threads = said.optimizer, said.threads
 
-        def ready(some: Rows, part: str) -> tuple[Array | Coded, Array]:
-            y = some.y
-            if outputs.task == "numbers":
-                y = ((y - outputs.center) / outputs.spread).astype(dtype)
-            return self._matrix(some.frame, part), y
+    def _train(
+        self,
+        said: Settings,
+        rows: Rows,
+        held_out: Rows | None,
+        epochs: int,
+        early: bool,
+        going_on: bool,
+        tasks: Tasks | None = None,
+        folds: Folds = (),
+    ) -> None:
+        """Train, and keep the attributes that a fit leaves behind; `early` is whether rows decide when to stop."""
+        X, y = self._ready(rows, "train")
+        validation = None if held_out is None else (*self._ready(held_out, "validation"), held_out.weight)
+        fewest = min([len(fold) for _, fold in folds] or [0 if held_out is None else len(held_out.y)])
+        metrics = [self.metric] if early and fewest >= self.metric_rows else []
+        if not said.several:
+            trainer: Any = self._learns
+            trainer.units = None if held_out is None else self._units(held_out.y)
+            hooks = [*said.callbacks(early), *([] if tasks is None else [tasks])]
+            weights = self._weighted(rows.y, rows.weight)
+            self._keep([trainer.fit(X, y, epochs, validation, hooks, weights, metrics)], going_on, early)
+            return
+        from fastbp.sklearn.members import Part, ensemble_of, out_of_fold, train
 
-        X, y = ready(rows, "train")
-        validation: Any = None
-        trainer.units = None
-        if held_out is not None:
-            if outputs.task == "numbers":
-                from fastbp.train.held_out import Units
+        pack: Any = self._learns
+        parts = [self._part(rows, X, y, *fold, early) for fold in folds]
+        if not folds:
+            units = None if held_out is None else self._units(held_out.y)
+            parts = [Part(self._weighted(rows.y, rows.weight), validation, units)]
+        self._keep(train(pack, said, X, y, parts, epochs, metrics), going_on, early)
+        loss, recipe = self._loss_of(), self.recipe_.to_data()
+        self.ensemble_ = ensemble_of(pack, loss, recipe)
+        if folds:
+            z = out_of_fold(pack, loss, X, folds, said.threads)[rows.place]
+            if rows.left_out is not None:
+                z[rows.place < 0] = self.ensemble_.together(self._matrix(rows.left_out), said.threads)
+            self.oof_predictions_ = self._meaning(z)
+            self._learns = None  # nothing goes on from folds
 
-                trainer.units = Units(outputs.back, held_out.y)
-            validation = (*ready(held_out, "validation"), held_out.weight)
-        metrics = [self.metric] if validation is not None else []
-        return trainer.fit(X, y, epochs, validation, hooks, self._weighted(rows), metrics)
+    def _part(self, rows: Rows, X: Any, y: Array, others: Array, fold: Array, early: bool) -> Part:
+        """What the members of a fold are given."""
+        from fastbp.sklearn.members import Part
 
-    def _keep(self, history: History, going_on: bool, early: bool) -> None:
-        """The attributes that a fit leaves behind."""
+        own = rows.weight
+        weights = self._weighted(rows.y[others], None if own is None else own[others])
+        if weights is not None:
+            weights, known = np.zeros(len(rows.y)), weights
+            weights[others] = known
+        held_out = (X[fold], y[fold], None if own is None else own[fold]) if early else None
+        return Part(weights, held_out, self._units(rows.y[fold]))
+
+    def _ready(self, rows: Rows, part: str) -> tuple[Array | Coded, Array]:
+        """Rows as a network takes them, with their targets."""
+        outputs, y = self.recipe_.outputs, rows.y
+        if outputs.task == "numbers":
+            y = ((y - outputs.center) / outputs.spread).astype(self._dtype)
+        return self._matrix(rows.frame, part), y
+
+    def _units(self, y: Array) -> Any:
+        """The units in which metrics are taken of these targets."""
+        outputs = self.recipe_.outputs
+        if outputs.task != "numbers":
+            return None
+        from fastbp.train.held_out import Units
+
+        return Units(outputs.back, y)
+
+    def _keep(self, histories: list[History], going_on: bool, early: bool) -> None:
+        """The attributes that a fit leaves behind: of several networks means."""
         before = going_on and hasattr(self, "loss_curve_")
-        self.loss_curve_ = [*(self.loss_curve_ if before else []), *history.loss]
+        self.loss_curve_ = [*(self.loss_curve_ if before else []), *_mean([one.loss for one in histories])]
         self.n_iter_ = len(self.loss_curve_)
-        self.t_ = history.samples + (self.t_ if before else 0)
-        self.validation_scores_ = history.metrics[f"val_{self.metric}"] if early else None
-        self.validation_loss_curve_ = history.val_loss if early else None
-        self.best_validation_score_ = max(self.validation_scores_) if self.validation_scores_ else None
-        self.best_loss_ = min(history.val_loss) if early else min(self.loss_curve_)
+        self.t_ = sum(one.samples for one in histories) + (self.t_ if before else 0)
+        scores = [one.metrics[f"val_{self.metric}"] for one in histories if one.metrics]
+        self.validation_scores_ = _mean(scores) if scores else None
+        self.validation_loss_curve_ = _mean([one.val_loss for one in histories]) if early else None
+        self.best_validation_score_ = float(np.mean([max(one) for one in scores])) if scores else None
+        least = [min(one.val_loss) for one in histories] if early else [min(self.loss_curve_)]
+        self.best_loss_ = float(np.mean(least))
 
     def _raw(self, X: Any) -> Array:
-        """The outputs of the network for rows of X, as float64."""
+        """The outputs of the network for rows of X, as float64; of several what one would say instead of them."""
         from fastbp.sklearn.tables import frame_in
         from fastbp.sklearn.threads import share
 
-        check_is_fitted(self, "network_")
-        frame = frame_in(self, X, False, self._kept)
-        return self.network_.predict(self._matrix(frame), threads=share(self.n_threads)).astype(np.float64)
+        self._check_fitted()
+        rows = self._matrix(frame_in(self, X, False, self._kept))
+        if hasattr(self, "ensemble_"):
+            found: Array = self.ensemble_.together(rows, share(self.n_threads))
+            return found
+        return self.network_.predict(rows, threads=share(self.n_threads)).astype(np.float64)
+
+    def _check_fitted(self) -> None:
+        check_is_fitted(self, PREDICTING, all_or_any=any)
 
     def _matrix(self, frame: Frame, part: str = "") -> Array | Coded:
         from fastbp.sklearn.tables import hinting
 
         with hinting():
-            return self.recipe_.matrix(frame, self.network_.dtype, part)
+            return self.recipe_.matrix(frame, self._dtype, part)
 
     def save(self, path: Any) -> None:
-        """Write the network with its preprocessing, for `fb.load` and ``fastbp predict``."""
-        check_is_fitted(self, "network_")
+        """Write the network, or all of them, with the preprocessing, for `fb.load` and ``fastbp predict``."""
+        self._check_fitted()
+        if hasattr(self, "ensemble_"):
+            self.ensemble_.save(path)
+            return
         self.network_.about = {"recipe": self.recipe_.to_data()}
         self.network_.save(path)
+
+    @property
+    def networks_(self) -> list[Network]:
+        """All networks; with folds those of the first fold first."""
+        self._check_fitted()
+        return list(self.ensemble_.members) if hasattr(self, "ensemble_") else [self.network_]
 
     @property
     def coefs_(self) -> list[Array]:
@@ -285,15 +350,20 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     def _of_linear(self, part: str) -> list[Array]:
         from fastbp.spec.layers import Linear
 
-        check_is_fitted(self, "network_")
-        net = self.network_
+        (net, *others) = self.networks_
+        if others:
+            raise AttributeError(
+                f"there are {len(others) + 1} networks, so `networks_[i].parameters` has their parameters"
+            )
         names = [f"{node.name}.{part}" for node in net.graph.nodes if isinstance(node.layer, Linear)]
         return [net.parameters[name] for name in names if name in net.parameters]
 
     @property
     def n_layers_(self) -> int:
         """The number of layers, with those of inputs and outputs."""
-        return len(self.coefs_) + 1
+        from fastbp.spec.layers import Linear
+
+        return 1 + sum(isinstance(node.layer, Linear) for node in self.networks_[0].graph.nodes)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -301,6 +371,12 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.categorical = True
         tags.non_deterministic = False
         return tags
+
+
+def _mean(curves: list[list[float]]) -> list[float]:
+    """The mean curve of networks, of which each counts as long as it was trained."""
+    longest = max(map(len, curves))
+    return [float(np.mean([curve[at] for curve in curves if len(curve) > at])) for at in range(longest)]
 
 
 class _Long:

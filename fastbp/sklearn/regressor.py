@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_y
 
 from fastbp.errors import ConfigError, DataError
-from fastbp.sklearn.perceptron import Array, Perceptron
+from fastbp.sklearn.perceptron import Array, Perceptron, without_folds
 from fastbp.sklearn.words import hint_of
 from fastbp.spec.checks import flag
 from fastbp.spec.elsewhere import known_words
@@ -72,6 +73,10 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         come through each bin between quantiles of the training rows.
     random_state : int, RandomState or None
         An int is the seed of the network and of its trainer; None draws one.
+    n_ens : int, >= 1
+        How many networks there are, with seeds from that one on, trained at once; predictions are their mean.
+    n_cv : int, >= 2, optional
+        Folds of the rows: for each there are `n_ens` networks that are trained without it, and predict it.
     n_threads : int, optional
         At most so many; by default one per processor, or a worker's share of them inside a parallel search. No bit
         depends on it.
@@ -90,6 +95,11 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     Attributes
     ----------
     network_ : Network
+        Where there is one; `networks_` is a list of all.
+    ensemble_ : Ensemble
+        Where there are several: `predict` and `spread` of the networks.
+    oof_predictions_ : array
+        With `n_cv`, what the networks that were trained without a row say of it, for each row of X: numbers.
     recipe_ : Recipe
         The fitted preprocessing.
     coefs_, intercepts_ : list of array
@@ -115,6 +125,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     """
 
     metric = "r2"
+    metric_rows = 2
     out_activation_ = "identity"
 
     @partial(known_words, hints=hint_of)
@@ -144,6 +155,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         missing: str = "mean",
         embed_numbers: Any = None,
         random_state: Any = None,
+        n_ens: int = 1,
+        n_cv: int | None = None,
         n_threads: int | None = None,
         dtype: str = "float32",
         warm_start: bool = False,
@@ -174,6 +187,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self.missing = missing
         self.embed_numbers = embed_numbers
         self.random_state = random_state
+        self.n_ens = n_ens
+        self.n_cv = n_cv
         self.n_threads = n_threads
         self.dtype = dtype
         self.warm_start = warm_start
@@ -181,6 +196,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self.callbacks = callbacks
         self.verbose = verbose
 
+    @available_if(without_folds)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Train one epoch on some rows; the first call fits the preprocessing and the scale of y."""
         return self._partial_fit(X, y, sample_weight, None)
@@ -224,10 +240,10 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """The predicted numbers, shape (rows,) or (rows, outputs), in the units of y."""
-        outputs = self.recipe_.outputs if hasattr(self, "recipe_") else None
-        z = self._raw(X)
-        assert outputs is not None
-        found = outputs.unscaled(self._loss_of().predicted(z))
+        return self._meaning(self._raw(X))
+
+    def _meaning(self, z: Array) -> Array:
+        found = self.recipe_.outputs.unscaled(self._loss_of().predicted(z))
         return np.asarray(found[:, 0] if self._one else found)
 
     def __sklearn_tags__(self) -> Any:

@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
 from fastbp.model.network import Network
-from fastbp.sklearn.callbacks import Lines
+from fastbp.sklearn.callbacks import Lines, Watched
 from fastbp.sklearn.layers import blocks_of, embedder_of
 from fastbp.sklearn.tables import check_encodings
 from fastbp.sklearn.threads import share
@@ -38,8 +38,11 @@ class Settings:
     validation_fraction: float
     threads: int
     hooks: list[Callback]
+    verbose: bool
     early: bool | None  # None: by the number of rows
     random_state: Any
+    n_ens: int
+    n_cv: int | None
 
     @classmethod
     def of(cls, estimator: Any) -> Settings:
@@ -52,7 +55,10 @@ class Settings:
         fraction = real("validation_fraction", estimator.validation_fraction)
         if not 0.0 < fraction < 1.0:
             raise ConfigError("validation_fraction", "must be above 0 and below 1", f"`{fraction}`")
-        flag("warm_start", estimator.warm_start)
+        warm = flag("warm_start", estimator.warm_start)
+        n_cv = None if estimator.n_cv is None else whole("n_cv", estimator.n_cv, 2)
+        if warm and n_cv is not None:
+            raise ConfigError("warm_start", "must be False where `n_cv` is given", "`True`")
         return cls(
             _optimizer(estimator),
             None if estimator.schedule is None else schedule_named(estimator.schedule),
@@ -62,9 +68,17 @@ class Settings:
             fraction,
             share(estimator.n_threads),
             _hooks(estimator),
+            _verbose(estimator.verbose),
             _early(estimator.early_stopping),
             estimator.random_state,
+            whole("n_ens", estimator.n_ens, 1),
+            n_cv,
         )
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several networks."""
+        return self.n_ens > 1 or self.n_cv is not None
 
     def stops_early(self, rows: int, given: bool) -> bool:
         """Whether a fit on so many rows stops early; `given` are the rows that decide."""
@@ -84,9 +98,14 @@ class Settings:
         net = Network.of_graph(graph, seed, dtype)
         return Trainer(net, loss, self.optimizer, self.batch_size, self.threads, schedule=self.schedule)
 
-    def callbacks(self, early: bool) -> list[Callback]:
-        """What happens between epochs; stopping comes last, so that all others see the last epoch."""
-        return [*self.hooks, *([EarlyStopping(self.patience)] if early else [])]
+    def callbacks(self, early: bool, name: str = "") -> list[Callback]:
+        """What happens between epochs; stopping comes last, so that all others see the last epoch.
+
+        `name` is that of one of several networks.
+        """
+        hooks = [Watched(hook) for hook in self.hooks] if name else self.hooks
+        lines = [Lines(self.epochs, name)] if self.verbose else []
+        return [*hooks, *lines, *([EarlyStopping(self.patience)] if early else [])]
 
 
 def _optimizer(estimator: Any) -> Optimizer:
@@ -109,10 +128,13 @@ def _hooks(estimator: Any) -> list[Callback]:
     hooks = [callback(one) for one in given]
     if estimator.time_limit is not None:
         hooks.append(TimeBudget(positive("time_limit", estimator.time_limit)))
-    verbose = estimator.verbose
-    if not isinstance(verbose, bool | int | np.bool_) or verbose < 0:
-        raise ConfigTypeError("verbose", "must be True or False", f"`{brief(verbose)}`")
-    return [*hooks, *([Lines(whole("epochs", estimator.epochs, 1))] if verbose else [])]
+    return hooks
+
+
+def _verbose(given: Any) -> bool:
+    if not isinstance(given, bool | int | np.bool_) or given < 0:
+        raise ConfigTypeError("verbose", "must be True or False", f"`{brief(given)}`")
+    return bool(given)
 
 
 def _early(given: Any) -> bool | None:

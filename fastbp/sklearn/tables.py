@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import _get_feature_names, check_array, validate_data
 
 from fastbp.data.categories import ASKED as ENCODED
 from fastbp.data.categories import Category, say_many
@@ -51,7 +51,8 @@ def frame_in(estimator: Any, X: Any, reset: bool, kept: Sequence[str] = ()) -> F
         return _of_matrix(estimator, matrix_of(estimator, X, reset), reset)
     if isinstance(X, dict):
         raise DataError("X", "must be an array or a table such as a DataFrame", "a dict")
-    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    known = X if not has_names(X) or _get_feature_names(X) is not None else _Named(X)
+    validate_data(estimator, known, reset=reset, skip_check_array=True)
     reading = Reading(frozenset(kept))
     if has_names(X):
         for name in names_of(X) or []:
@@ -94,6 +95,21 @@ def _of_matrix(estimator: Any, matrix: Array, reset: bool) -> Frame:
         return Frame(matrix, {}, "X")
     numbers = matrix.astype(np.float64)
     return Frame(None, {name: Column(name, numbers[:, i]) for i, name in enumerate(names)}, "X")
+
+
+class _Named:
+    """Names and shape of a table, for scikit-learn before 1.9, to which new Polars and Arrow do not tell them."""
+
+    def __init__(self, table: Any) -> None:
+        self.names = list(names_of(table) or [])
+        self.shape = len(table), len(self.names)
+
+    def __dataframe__(self) -> _Named:
+        return self
+
+    def column_names(self) -> list[Any]:
+        """The names of the columns."""
+        return self.names
 
 
 @contextmanager

@@ -124,6 +124,10 @@ class Poisson(Loss):
             return np.asarray(exp(outputs).astype(outputs.dtype))
 
     @classmethod
+    def outputs_for(cls, numbers: NDArray[Any]) -> NDArray[Any]:
+        return log(np.maximum(numbers, np.finfo(np.float64).tiny))
+
+    @classmethod
     def constant(cls, mean: NDArray[Any], variance: NDArray[Any]) -> NDArray[Any]:
         return log(np.maximum(mean, 1e-9))
 

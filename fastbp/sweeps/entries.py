@@ -34,15 +34,26 @@ def run_parallel(plan, z):
         call_kernel(function, plan, t, 0, 0, z)
 
 
-def run_many(heads, count, ticket, threads, z):
-    """Run the plans at these addresses, each by one thread: a thread takes the next plan when it has run its last."""
+def run_many(places, count, ticket, threads, z):
+    """Run many plans: a thread takes the next of `count` places when it is through with its last.
+
+    A place is the address of a plan and a worker of its team; the places of a team stand side by side. Who takes one
+    that comes too late, since others have done its tasks, finds the plan at its end.
+    """
+    words = words_at(places)
+    for place in range(0, 2 * count, 2):
+        if words[place + 1] == 0:
+            head = head_at(words[place])
+            if head.team.threads > 1:
+                call_kernel(head.team.begin, head, 0, 0, 0, z)
     for _ in prange(threads):
-        plans = words_at(heads)
+        words = words_at(places)
         turn = atomic_add(words_at(ticket), 1)
         while turn < count:
-            head = head_at(plans[turn])
-            call_kernel(head.team.begin, head, 0, 0, 0, z)
-            call_kernel(head.team.work, head, 0, 0, 0, z)
+            head = head_at(words[2 * turn])
+            if head.team.threads == 1:
+                call_kernel(head.team.begin, head, 0, 0, 0, z)
+            call_kernel(head.team.work, head, words[2 * turn + 1], 0, 0, z)
             turn = atomic_add(words_at(ticket), 1)
 
 

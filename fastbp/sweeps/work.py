@@ -210,6 +210,8 @@ def work(head, t, r0, r1, z):
             now = announcement(head, serial + 1, following)
             atomic_store(head.team.now, now)
         else:
+            me = worker_of(head, t)
+            me.waits = me.waits + 1
             looks = 0
             seen = atomic_load(head.team.now)
             while seen == now:

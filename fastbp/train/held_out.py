@@ -37,7 +37,7 @@ class Units:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Validation rows: `checked` for the loss, `y` and `weights` as given; metrics are taken in `units`."""
+    """Validation rows: `checked` for the loss, `y` and `weights` as given; metrics `names` are taken in `units`."""
 
     loss: Loss
     checked: Any
@@ -45,6 +45,7 @@ class HeldOut:
     weights: Any
     pace: Pace
     units: Units | None = None
+    names: tuple[str, ...] = ()
 
     def measure(self, net: Network, history: History) -> None:
         """Append loss and metrics of `net` to the history."""
@@ -59,9 +60,11 @@ class HeldOut:
 
     def metrics(self, net: Network, names: Sequence[str]) -> dict[str, float]:
         """Metrics of `net` by name."""
-        if not names:
-            return {}
-        outputs, y, weights = net.predict(self.checked[0], threads=self.pace.threads), np.asarray(self.y), self.weights
+        return self.of_outputs(net.predict(self.checked[0], threads=self.pace.threads), names) if names else {}
+
+    def of_outputs(self, outputs: Any, names: Sequence[str]) -> dict[str, float]:
+        """Metrics of a network that has these outputs for the rows."""
+        y, weights = np.asarray(self.y), self.weights
         ignored = getattr(self.loss, "ignore_index", None)
         if ignored is not None and y.size == len(outputs):
             kept = y.reshape(-1) != ignored
@@ -98,7 +101,7 @@ def held_out_of(
     try:
         checked = net.checked(X, y, loss, weights)
         pace = Pace(*team_sizes(work_of(net.graph, min(len(checked[0]), EVALUATION_ROWS)), chosen(threads)))
-        held_out = HeldOut(loss, checked, y, weights, pace, units)
+        held_out = HeldOut(loss, checked, y, weights, pace, units, tuple(metrics))
         held_out.metrics(net, metrics)  # fail before training if a metric does not fit these rows
     except (DataError, ConfigError) as error:
         raise error.at(place="validation") from None

@@ -13,14 +13,13 @@ from fastbp.engine.blocks import Block
 from fastbp.errors import ConfigError, DivergedError
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import RowPlan
+from fastbp.lowering.user_rows import counts_for
 from fastbp.model.network import Network
-from fastbp.numerics.likely import sigmoid, softmax
-from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import Callback, running
 from fastbp.train.checkpoints import state_blocks
+from fastbp.train.held_out import HeldOut
 from fastbp.train.history import History
-from fastbp.train.metrics.raw import two_columns
-from fastbp.train.pack_calls import Predictions, Training, Work
+from fastbp.train.pack_calls import PAUSE, Predictions, Training, Work, prediction_plan
 from fastbp.train.seats import Seats, Validation
 from fastbp.train.trainer import Trainer
 
@@ -68,7 +67,9 @@ class Member:
         plan = trainer._bound(*data, chosen=self.rows)
         start, begun = plan.place, time.perf_counter()
         while history.steps < count:
-            yield Training(trainer, plan, count - history.steps, BatchPlan.CALL)
+            call = Training(trainer, plan, count - history.steps, BatchPlan.CALL)
+            yield call
+            plan = call.plan
             history.loss += plan.ended()
             history.steps = trainer.steps_done - history.first_step
         if plan.head.step.epoch_rows:
@@ -92,83 +93,103 @@ class Member:
         history.loss, history.steps, history.samples = [plan.loss], 1, rows
 
     def fit(
-        self, data: Checked, count: int, held_out: tuple[Checked, Rows | None] | None, hooks: Sequence[Callback]
+        self,
+        data: Checked,
+        count: int,
+        held_out: tuple[Checked, Rows | None] | None,
+        hooks: Sequence[Callback],
+        pauses: bool = False,
+        measured: HeldOut | None = None,
+        history: History | None = None,
     ) -> Work:
-        """As `Trainer.fit` does."""
+        """As `Trainer.fit` does, with metrics of `measured`; where a `history` is given, the fit goes on from it.
+
+        `pauses` says whether it pauses between its epochs.
+        """
         trainer, rows = self.trainer, len(data[0] if self.rows is None else self.rows)
-        history = self.history = History(first_step=trainer.steps_done)
+        going_on = history is not None
+        if history is None:
+            names = measured.names if measured is not None else ()
+            history = History(metrics={f"val_{name}": [] for name in names}, first_step=trainer.steps_done)
+        self.history = history
         trainer.validating = held_out is not None
         batches = -(-rows // min(trainer.batch_size, rows))
         steps = -(-batches // trainer._update.accumulate)
-        trainer._rates.total = trainer.steps_done + count * steps
-        alone = bool(hooks) or held_out is not None or not trainer._rates.constant  # whether epochs are calls
-        begun = time.perf_counter()
+        trainer._rates.total = history.first_step + count * steps
+        alone = bool(hooks) or held_out is not None or pauses or not trainer._rates.constant  # whether epochs are calls
+        begun, first = time.perf_counter() - history.seconds, len(history.loss)
         with running(hooks, trainer, history):
             plan = trainer._bound(*data, chosen=self.rows)
-            plan.new_epoch()
-            while len(history.loss) < count and not history.stopped:
+            if going_on and trainer._position is not None:
+                plan.set_position(trainer._position, rows)
+            else:
+                plan.new_epoch()
+            trainer._position = None
+            while True:
+                if held_out is not None and len(history.val_loss) < len(history.loss):
+                    yield from self._validated(*held_out, measured)
+                    self._ended(hooks, begun)
+                if len(history.loss) >= count or history.stopped:
+                    break
+                if pauses and len(history.loss) > first:
+                    yield PAUSE
                 losses: list[float] = []
-                while not losses:
-                    left = 1 if alone else count - len(history.loss)
-                    yield Training(trainer, plan, left * steps, left)
+                while not losses and not history.stopped:
+                    epochs = count - len(history.loss)
+                    left = 1 if alone else epochs
+                    call = Training(trainer, plan, left * steps, left, epochs * steps)
+                    yield call
+                    plan = call.plan
                     losses = plan.ended()
+                    for hook in hooks if not losses else ():
+                        hook.chunk(trainer, history)
+                history.samples += len(losses) * rows or plan.head.step.epoch_rows
+                losses = losses or [plan.epoch_loss]
                 history.loss += losses
                 history.lr += [float(plan.rates[plan.head.step.rate_at - 1])] * len(losses)
-                history.samples += len(losses) * rows
                 history.steps = trainer.steps_done - history.first_step
-                if held_out is not None:
-                    yield from self._validated(*held_out)
-                history.seconds = time.perf_counter() - begun
-                for hook in hooks:
-                    hook.epoch(trainer, history)
+                if held_out is None:
+                    self._ended(hooks, begun)
         history.seconds = time.perf_counter() - begun
 
-    def _validated(self, data: Checked, chosen: Rows | None) -> Work:
-        """Append the loss on validation rows to the history."""
+    def _ended(self, hooks: Sequence[Callback], begun: float) -> None:
+        """Behind an epoch and its validation."""
+        self.history.seconds = time.perf_counter() - begun
+        for hook in hooks:
+            hook.epoch(self.trainer, self.history)
+
+    def _validated(self, data: Checked, chosen: Rows | None, measured: HeldOut | None) -> Work:
+        """Append loss and metrics on validation rows to the history, all of them or, if it is left before, none."""
         call = Validation(self.trainer.evaluated, self.seats, data, chosen)
         ended: list[float] = []
         while not ended:
-            call.steps = BatchPlan.CALL
+            call.steps = min(call.left, BatchPlan.CALL)
             yield call
+            call.left -= call.steps
             ended = call.plan.ended()
         self.seats.give(call.plan)
+        found: dict[str, float] = {}
+        if measured is not None and measured.names:
+            x = measured.checked[0]
+            outputs = np.empty((len(x), self.net.outputs), self.net.dtype)
+            yield from self.predict(x, outputs)
+            found = measured.of_outputs(outputs, measured.names)
         self.history.val_loss.append(ended[0])
+        for name, value in found.items():
+            self.history.metrics[f"val_{name}"].append(value)
 
     def predict(self, x: Any, y: Any) -> Work:
         """Write the outputs for the rows of x to y."""
         net = self.trainer.evaluated
-        plan = self._prediction
-        if plan is None:
-            blocks = net.parameters.block, net.states.block
-            plan = self._prediction = RowPlan(net.graph, *blocks, 1, "predict")
+        plan, counts = self._prediction, counts_for(net.graph, x)
+        if plan is None or plan.counts != counts:
+            plan = self._prediction = prediction_plan(net, 1, counts)
         done = 0
         while done < len(x):
             call = Predictions(net, plan, x[done:], y[done:])
             yield call
+            plan = self._prediction = call.plan
             done += call.steps
-
-
-def said(loss: Loss, z: NDArray[Any]) -> NDArray[np.float64]:
-    """Probabilities or numbers that outputs stand for: (rows, K) in, and out but for two classes of one output."""
-    z = z.astype(np.float64)
-    if "probabilities" not in loss.metrics:
-        return loss.predicted(z)
-    if "labels" in loss.tasks:
-        return sigmoid(z)
-    return softmax(two_columns(z))
-
-
-def moments(loss: Loss, outputs: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Mean and standard deviation over the members of what their outputs stand for."""
-    mean = squares = np.zeros((1, 1))
-    for count, z in enumerate(outputs, 1):
-        found = said(loss, np.atleast_2d(z))
-        away = found - mean
-        mean = mean + away / count
-        squares = squares + away * (found - mean)
-    shape = (*outputs.shape[1:-1], mean.shape[1])
-    deviation = np.sqrt(squares / len(outputs))
-    return mean.reshape(shape).astype(outputs.dtype), deviation.reshape(shape).astype(outputs.dtype)
 
 
 def copied(source: Member, target: Member) -> None:

@@ -14,23 +14,26 @@ from fastbp.engine import forks
 from fastbp.engine import threads as team
 from fastbp.errors import ConfigError, ConfigTypeError, brief, whole_number
 from fastbp.model.network import Network
-from fastbp.spec import arrays
 from fastbp.spec.checks import whole
 from fastbp.spec.elsewhere import known_words
 from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import EarlyStopping
 from fastbp.train.class_weights import of_classes, row_weights
+from fastbp.train.ensemble import Ensemble
+from fastbp.train.held_out import Units
 from fastbp.train.history import History
-from fastbp.train.members import Checked, Member, copied, moments
+from fastbp.train.members import Checked, Member, copied
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.pack_calls import Turns, Work
+from fastbp.train.pack_predictions import Predicting
 from fastbp.train.pack_settings import at, each, fitting, named, networks, row_lists, seeds_of, trainers, within
 from fastbp.train.schedules import Schedule
+from fastbp.train.selection import Greedy, Online
 
 Several = Sequence[Any] | NDArray[Any]
 
 
-class Pack:
+class Pack(Predicting):
     """Trains many networks at once on the same rows, or each on rows of its own.
 
     Each thread trains whole networks, for about a millisecond each in turn, so threads never wait for one another as
@@ -125,6 +128,8 @@ class Pack:
             member.seats = members[0].seats
         self._turns, self._threads = Turns(team.chosen(threads)), threads
         self._lock = forks.lock("this pack", writes=True)
+        self.units: Units | None = None  # in which an ensemble's metrics of numbers are taken
+        self._selected: Ensemble | None = None
 
     @classmethod
     def _of(cls, members: list[Member], threads: int | None) -> Pack:
@@ -216,17 +221,19 @@ class Pack:
         }
         return [found[id(own)] for own in lists]
 
-    def _check_codes(self, x: Any) -> None:
-        """Check what columns are categories for any member."""
-        for column, count in {code for member in self._members for code in member.net.graph.codes()}:
-            arrays.codes("X", x, column, count)
-
-    def _run(self, works: list[Work], callers: int = 0) -> None:
+    def _run(self, works: list[Work], callers: int = 0, online: Online | None = None) -> None:
         """Run what each member wants; warn the user's line of those that did not stay finite.
 
-        `callers` are functions more than one between it and this one.
+        `callers` are functions more than one between it and this one; with `online` works pause after their epochs.
         """
-        self._turns.run([member.guarded(work) for member, work in zip(self._members, works, strict=True)])
+        guarded = [member.guarded(work) for member, work in zip(self._members, works, strict=True)]
+        if online is None:
+            self._turns.run(guarded)
+        else:
+            try:
+                online.run(guarded, self._turns)
+            finally:
+                self._selected = online.ensemble
         lost = [(i, m.history.stopped) for i, m in enumerate(self._members) if m.diverged]
         if lost:
             more = f" (and {len(lost) - 1} more, see `histories`)" if len(lost) > 1 else ""
@@ -276,6 +283,7 @@ class Pack:
         patience: int | Several | None = None,
         sample_weight: Any = None,
         validation_rows: Several | None = None,
+        ensemble: Greedy | None = None,
     ) -> list[History]:
         """Train each member for `epochs` epochs over its shuffled rows.
 
@@ -295,6 +303,8 @@ class Pack:
             Weight of each row, as for `Trainer.fit`: "balanced" among the rows of each member.
         validation_rows : list of arrays of int, optional
             Instead of `validation`, rows of X and y for each member, such as those that `rows` leaves out.
+        ensemble : Greedy, optional
+            Choose an ensemble of epochs of members while they train, ``fb.Greedy()``: then it is `selected`.
 
         Returns
         -------
@@ -320,8 +330,29 @@ class Pack:
                 [] if one is None else [EarlyStopping(whole(name, one, 0), monitor=monitor)]
                 for name, one in zip(named("patience", patience, size), each("patience", patience, size), strict=True)
             ]
-            self._run([m.fit(own[i], count, held_out[i], hooks[i]) for i, m in enumerate(self._members)], callers=1)
+            online = None if ensemble is None else self._online(ensemble, validation, held_out, hooks)
+            pauses = online is not None
+            works = [m.fit(own[i], count, held_out[i], hooks[i], pauses) for i, m in enumerate(self._members)]
+            self._run(works, 1, online)
             return self.histories
+
+    def _online(self, said: Any, validation: Any, held_out: list[Any], hooks: list[list[Any]]) -> Online:
+        """What chooses an ensemble by the validation rows."""
+        if not isinstance(said, Greedy):
+            raise ConfigTypeError("ensemble", "must be `fb.Greedy(...)`", f"`{brief(said)}`")
+        if validation is None:
+            must = "needs `validation`, rows by which it is chosen, the same for all members"
+            raise ConfigError("ensemble", must)
+        (x, _, _), _ = held_out[0]
+        y, weight = validation[1], validation[2] if len(validation) > 2 else None
+        return Online(said, self._members, hooks, x, said.judge(self._members[0].trainer, y, weight, self.units))
+
+    @property
+    def selected(self) -> Ensemble:
+        """The ensemble that the last ``fit(..., ensemble=fb.Greedy())`` chose."""
+        if self._selected is None:
+            raise ConfigError("`selected` needs a `fit` with `ensemble=fb.Greedy(...)` of an epoch at least")
+        return self._selected
 
     def _validation(self, validation: Any) -> Checked:
         """Validation rows and targets as kernels read them."""
@@ -330,54 +361,6 @@ class Pack:
         X, y, *rest = validation
         with fitting("validation"):
             return self._checked(X, y, rest[0] if rest else None, chosen=False)
-
-    def predict_members(self, X: Any) -> Any:
-        """Outputs of each member for the rows of X, without dropout; with an `ema`, of the averages.
-
-        Returns
-        -------
-        array, shape (members, rows, outputs), or a tuple of one per output of the networks if there are several
-            `predict_members(X)[i]` has the bits of ``members[i].predict(X)``.
-        """
-        with self._lock:
-            outputs = self._outputs(X)
-        net = self._members[0].net
-        return outputs if len(net.graph.heads) == 1 else net._apart(outputs)
-
-    def _outputs(self, X: Any) -> NDArray[Any]:
-        """Outputs of all members, those of several outputs side by side."""
-        net = self._members[0].net
-        X = net._side_by_side(X)
-        x = net._rows(X)
-        self._check_codes(x)
-        outputs = np.empty((len(self), len(x), net.outputs), net.dtype)
-        self._turns.run([member.predict(x, outputs[i]) for i, member in enumerate(self._members)])
-        return outputs[:, 0] if np.ndim(X) == 1 else outputs
-
-    def predict(self, X: Any) -> Any:
-        """The mean of what the members predict for the rows of X.
-
-        Of probabilities, where the loss is "cross_entropy" (one of each class) or "binary_cross_entropy" (one of each
-        output); of numbers as targets are otherwise, such as the exponential of the output for "poisson".
-
-        Returns
-        -------
-        array, shape (rows, classes or outputs), or a tuple of one per output of the networks if there are several
-        """
-        return self._moments(X)[0]
-
-    def spread(self, X: Any) -> Any:
-        """The standard deviation over the members of what `predict` is the mean of; of the same shape."""
-        return self._moments(X)[1]
-
-    def _moments(self, X: Any) -> tuple[Any, Any]:
-        """Mean and standard deviation over the members."""
-        first = self._members[0]
-        with self._lock:
-            outputs = self._outputs(X)
-        parts = [outputs] if len(first.net.graph.heads) == 1 else first.net._apart(outputs)
-        found = [moments(loss, z) for (loss, _), z in zip(first.trainer._loss.parts, parts, strict=True)]
-        return found[0] if len(found) == 1 else (tuple(mean for mean, _ in found), tuple(far for _, far in found))
 
     def copy_member(self, source: int, target: int) -> None:
         """Let one member go on with what another has learned.

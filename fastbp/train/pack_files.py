@@ -71,7 +71,7 @@ def to_bytes(pack: Pack) -> bytes:
             arrays[f"{i}/{name}"] = array
         if rows is not None:
             arrays[f"{i}/rows"] = rows
-        one = {name: _plain(name, value) for name, value in settings.items() if name not in ("threads", "seed")}
+        one = {name: plain(name, value) for name, value in settings.items() if name not in ("threads", "seed")}
         layers, setting = (shared.setdefault(json.dumps(what), len(shared)) for what in (to_data(net.graph), one))
         numbers = numbers | {"layers": layers, "settings": setting, "batch": batch}
         members.append(numbers | {"seed": settings["seed"], "net seed": net.seed, "about": net.about})
@@ -79,7 +79,7 @@ def to_bytes(pack: Pack) -> bytes:
     return sealed(arrays, header | {"shared": json.dumps([json.loads(text) for text in shared])})
 
 
-def _plain(name: str, value: Any) -> Any:
+def plain(name: str, value: Any) -> Any:
     """A setting as JSON data."""
     if name not in KINDS or value is None or isinstance(value, str):
         return value
@@ -99,10 +99,10 @@ def _data(value: Any) -> Any:
         return [_data(one) for one in value]
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    return _plain("loss", value) if hasattr(value, "kind") else value
+    return plain("loss", value) if hasattr(value, "kind") else value
 
 
-def _made(name: str, data: Any) -> Any:
+def made(name: str, data: Any) -> Any:
     """A setting from JSON data."""
     if not isinstance(data, dict) or "kind" not in data:
         return data
@@ -112,17 +112,7 @@ def _made(name: str, data: Any) -> Any:
 def _value(data: Any) -> Any:
     if isinstance(data, list):
         return tuple(_value(one) for one in data)
-    return _made("loss", data)
-
-
-def is_pack(path: Path) -> bool:
-    """Whether this file says that it is one of a pack."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(min(int.from_bytes(file.read(8), "little"), path.stat().st_size))
-        return bool(json.loads(head)["__metadata__"]["format"] == FORMAT)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
+    return made("loss", data)
 
 
 def load(path: Path, callers: int = 0) -> Pack:
@@ -145,7 +135,7 @@ def _parts(
 ) -> Parts:
     net = Network._from_graph(graphs[member["layers"]], member["net seed"], dtype)
     net.about = member["about"]
-    settings = {name: _made(name, value) for name, value in shared[member["settings"]].items()}
+    settings = {name: made(name, value) for name, value in shared[member["settings"]].items()}
     rows, place = arrays.pop("rows", None), member["place"]
     if rows is not None:
         (rows,) = row_lists([rows], 1)

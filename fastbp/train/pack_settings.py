@@ -36,21 +36,21 @@ def networks(nets: Any, n: Any, seed: Any) -> list[Network]:
         before = places.setdefault(id(net.lock), i)  # which networks with the same parameters or states share
         if before != i:
             raise ConfigError(f"nets[{i}]", f"must be another network than `nets[{before}]`")
-        _like(i, net, nets[0])
+        like(f"nets[{i}]", net, "nets[0]", nets[0])
     return list(nets)
 
 
-def _like(i: int, net: Network, first: Network) -> None:
-    """Members have the same inputs and outputs, and compute with the same numbers."""
+def like(where: str, net: Network, whose: str, first: Network, inputs: bool = True) -> None:
+    """Refuse a network with other inputs, outputs or numbers than the first has."""
     for what, own, wanted in (
         ("inputs", [width for _, width in net.graph.parts], [width for _, width in first.graph.parts]),
         ("outputs", list(net.graph.splits), list(first.graph.splits)),
         ("dtype", net.dtype.name, first.dtype.name),
     ):
-        if own != wanted:
+        if own != wanted and (inputs or what != "inputs"):
             own, wanted = ("+".join(map(str, x)) if isinstance(x, list) else x for x in (own, wanted))
             must = f"must have dtype `{wanted}`" if what == "dtype" else f"must have `{wanted}` {what}"
-            raise ConfigError(f"nets[{i}]", f"{must} as `nets[0]` has", f"`{own}`")
+            raise ConfigError(where, f"{must} as `{whose}` has", f"`{own}`")
 
 
 def each(where: str, value: Any, count: int) -> list[Any]:

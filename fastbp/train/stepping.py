@@ -10,7 +10,7 @@ from fastbp.engine import threads as team
 from fastbp.engine.forks import Lock
 from fastbp.errors import ConfigError, brief
 from fastbp.lowering.batch_plan import BatchPlan
-from fastbp.lowering.plans import team_sizes
+from fastbp.lowering.plans import team_sizes, work_of
 from fastbp.lowering.update import Update
 from fastbp.lowering.user_rows import counts_for
 from fastbp.model.network import Network
@@ -101,7 +101,11 @@ class Stepping(Snapshots):
     def _plan(self, rows: int, counts: tuple[int, ...] = ()) -> BatchPlan:
         graph, blocks = self.net.graph, (self.net.parameters.block, self.net.states.block)
         words: Any = {"loss": self._loss, "update": self._update, "training": True, "counts": counts}
-        return BatchPlan(graph, *blocks, self.threads, batch=rows, **words)
+        return BatchPlan(graph, *blocks, self._workers(rows), batch=rows, **words)
+
+    def _workers(self, rows: int) -> int:
+        """The most threads that a batch of so many rows is given: a step that one thread does is not cut for more."""
+        return team_sizes(work_of(self.net.graph, rows), self.threads)[0][-1]
 
     def _new_plan(self, rows: int, counts: tuple[int, ...] = ()) -> BatchPlan:
         plan = self._batch_plan = self._plan(rows, counts)
@@ -209,7 +213,7 @@ class Stepping(Snapshots):
         if before is None or before.batch < rows:
             plan = self._new_plan(rows, counts)
             plan.head.data.epoch = before.place[0] + 1 if before else 0
-        elif (before.counts, before.workers) != (counts, self.threads):
+        elif (before.counts, before.workers) != (counts, self._workers(before.batch)):
             # Perhaps the same rows, which were in full, or of a copy that has not run yet.
             plan = self._new_plan(before.batch, counts)
             plan.go_on(before.position())
@@ -219,6 +223,14 @@ class Stepping(Snapshots):
             team.check_fork()  # before a step, not at the first that more threads take
         plan.bind(x, t, top, shuffled=True, chosen=chosen)
         return plan
+
+    def _widened(self, threads: int) -> BatchPlan:
+        """The plan of batches cut for more threads; it goes on where it is, on the same rows."""
+        before = self._batch_plan
+        assert before
+        x, y, chosen = before.data
+        self._threads = threads
+        return self._bound(x, y, before.head.data.largest, chosen)
 
     def _chunk(self, plan: BatchPlan, steps: int, epochs: int) -> list[float]:
         """As many of `steps` as fit into one call."""

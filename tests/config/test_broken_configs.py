@@ -18,6 +18,7 @@ from tests.config import (
     broken_losses,
     broken_network,
     broken_optimizers,
+    broken_pack,
     broken_sections,
     broken_toml_json,
     broken_trainer,
@@ -36,6 +37,7 @@ TABLES = (
     broken_optimizers,
     broken_losses,
     broken_wiring,
+    broken_pack,
 )
 CASES = {
     f"{table.__name__.rpartition('.')[2].removeprefix('broken_')}: {name}": case

@@ -12,6 +12,8 @@ from fastbp.config.merging import merge, override, overrides
 from fastbp.config.text import as_yaml, parse
 from fastbp.errors import ConfigError
 
+SPACE = {"pack": {"space": {"a.b": {"uniform": [1, 2]}}}}
+
 
 def laid(*contents):
     text = parse(contents[0], "f0")
@@ -45,6 +47,9 @@ def laid(*contents):
             {"trainer": {"optimizer": {"name": "y", "lr": 2}}},
         ),
         (["data: {columns: {a: x}}", "data: {columns: {a: {size: 2}}}"], {"data": {"columns": {"a": {"size": 2}}}}),
+        (["pack: {space: {a.b: {log: [1, 2]}}}", "pack: {space: {a.b: {uniform: [1, 2]}}}"], SPACE),
+        (["pack: {space: {a.b: [3]}}", "pack: {space: {a: {b: {uniform: [1, 2]}}}}"], SPACE),
+        (["pack: {space: {a: {b: [3]}}}", "pack: {space: {a.b: {uniform: [1, 2]}}}"], SPACE),
     ],
     ids=str,
 )

@@ -179,7 +179,7 @@ def resolved(text, tmp_path, capsys):
 
 
 def test_every_key_is_there(tmp_path, capsys):
-    data = resolved(CLASSES + "trainer: {early_stopping: {}, reduce_lr: {}}", tmp_path, capsys)
+    data = resolved(CLASSES + "trainer: {early_stopping: {}, reduce_lr: {}}\npack: {}", tmp_path, capsys)
     for path, section in SECTIONS.items():
         found = data
         for part in path.split(".") if path else ():
@@ -228,7 +228,10 @@ def test_a_table_with_learned_tables_resolves_to_itself(tmp_path, monkeypatch, c
     plan = plan_of(parse((tmp_path / "c.yaml").read_text()))
     graph = layers_of(plan, 2, 2, {0: (3, 2)})
     assert [node.layer.kind for node in graph.nodes] == ["embedding", "linear", "relu", "linear"]
-    graph = layers_of(plan, 2, 2, {0: (3, 2)}, PiecewiseLinear({0: [0.0, 1.0, 2.0]}))
+    with_bins = parse(
+        (tmp_path / "c.yaml").read_text().replace("embed_numbers: null", "embed_numbers: piecewise_linear")
+    )
+    graph = layers_of(plan_of(with_bins), 2, 2, {0: (3, 2)}, lambda of: PiecewiseLinear({0: range(of.bins)}))
     assert [node.layer.kind for node in graph.nodes] == ["embedding", "piecewise_linear", "linear", "relu", "linear"]
     assert graph.outputs == 2
 

@@ -382,7 +382,8 @@ def test_the_time_of_maps_in_json_grows_as_they_do():
         return time.process_time() - begun
 
     seconds(10)
-    assert seconds(40_000) < 20 * seconds(5_000)
+    few, many = (min(seconds(keys) for _ in range(3)) for keys in (5_000, 40_000))  # of a busy machine the best
+    assert many < 24 * few  # 64, if it grew as their square
 
 
 def test_numbers_of_many_digits_are_numbers_of_many_digits():

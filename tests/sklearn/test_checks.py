@@ -22,6 +22,9 @@ SETTINGS = [
         "dtype": "float64",
         "missing": "refuse",
     },
+    {"n_ens": 2},
+    {"n_cv": 3},
+    {"n_cv": 3, "n_ens": 2, "early_stopping": True},
 ]
 FEWEST = {MLPClassifier: 64, MLPRegressor: 57}  # checks of scikit-learn 1.7; 1.9 has two more
 

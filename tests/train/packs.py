@@ -37,6 +37,12 @@ def networks(dtype: str = "float32") -> list[fb.Network]:
     return [fb.Network(chain, inputs=INPUTS, seed=seed, dtype=dtype) for seed, chain in enumerate(CHAINS.values())]
 
 
+def wide(count: int, dtype: str = "float32") -> list[fb.Network]:
+    """Networks that take a team of threads, at batches of 64."""
+    chain = [fb.Linear(128), fb.Tanh(), fb.Dropout(0.1), fb.Linear(128), fb.ReLU(), fb.Linear(CLASSES)]
+    return [fb.Network(chain, inputs=INPUTS, seed=seed, dtype=dtype) for seed in range(count)]
+
+
 def digest(net: fb.Network) -> str:
     """Of parameters and running statistics."""
     return hashlib.sha256(net.flat.tobytes() + net.states.flat().tobytes()).hexdigest()
@@ -72,6 +78,11 @@ def trained(threads: int = 2) -> list[str]:
         for settings in SETTINGS.values():
             pack = fb.Pack(networks(dtype), threads=threads, **settings)
             pack.run(X, y, steps=37)
+            pack.fit(X, y, epochs=2, validation=(X, y))
+            found += [digest(net) for net in pack.members]
+        for count in (1, 2):  # of members with teams, where there are more threads
+            pack = fb.Pack(wide(count, dtype), threads=threads, batch_size=64)
+            pack.run(X, y, steps=13)
             pack.fit(X, y, epochs=2, validation=(X, y))
             found += [digest(net) for net in pack.members]
     return found

@@ -247,7 +247,7 @@ def test_looking_at_every_gradient_changes_no_bit(optimizer, threads, dtype, mon
 
 def phases_done(trainer):
     """Phases of the last call, as the tickets of its workers number them."""
-    lines = view(trainer._batch_plan.head.team.tickets, (trainer.threads, LINE_WORDS), np.int64)
+    lines = view(trainer._batch_plan.head.team.tickets, (trainer._batch_plan.workers, LINE_WORDS), np.int64)
     return int(lines[:, 0].max()) >> 24
 
 

@@ -64,7 +64,7 @@ def test_a_pack_goes_on_with_the_same_bits(name: str, way: str, tmp_path: Path) 
     assert other is not pack
     assert [one.seed for one in other.members] == [one.seed for one in pack.members]
     assert (other.optimizers, other.steps_done) == (pack.optimizers, pack.steps_done)
-    assert pack_files._plain("loss", other._members[0].trainer._loss) == pack_files._plain(
+    assert pack_files.plain("loss", other._members[0].trainer._loss) == pack_files.plain(
         "loss", pack._members[0].trainer._loss
     )
     before = [digest(net) for net in pack.members]

@@ -1,4 +1,4 @@
-"""Callbacks that train the trainer they are called by, on other rows or its own: the fit keeps its rows, place and schedule."""
+"""Callbacks that train the trainer they are called by: the fit keeps its rows, place and schedule."""
 
 import copy
 import hashlib

@@ -35,7 +35,7 @@ def check_batch(plan: Any, shift: int, rate: float) -> None:
     """Refuse another learning rate than this, and another part of its step or of the loss than the batch has."""
     head, of = plan.head, f"of step {plan.head.step.number} of `{plan.title}`"
     step, data = head.step, head.data
-    targets = plan._data[1]
+    targets = plan.data[1]
     weights, weight = getattr(targets, "normalisers", None), float(data.rows)
     if weights is not None:
         rows = np.arange(data.rows) + shift
@@ -97,7 +97,7 @@ def _memory(plan: Any) -> Iterator[Found]:
 
 def _arrays(plan: Any) -> Iterator[Found]:
     """Where the rows of the data set are, their targets and weights, and their order."""
-    x, y, chosen = plan._data
+    x, y, chosen = plan.data
     array, data = x.narrow if isinstance(x, Coded) else x, plan.head.data
     yield "the rows", array.ctypes.data, plan.ops.records[0].a.start
     for op, part in zip(plan._loss_ops, y.parts or (y,), strict=True):

@@ -1,0 +1,146 @@
+"""The result of a pack's run: members compared, ensembles of them, and what they say of rows they did not see."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbp.model.files import to_bytes
+from fastbp.runs.pack_scores import Rows
+from fastbp.runs.scores import baseline, pictures
+from fastbp.train import ensemble_files
+from fastbp.train.ensemble import Ensemble
+from fastbp.train.greedy import forward
+from fastbp.train.judge import LOSS
+from fastbp.writing import write_together
+
+if TYPE_CHECKING:
+    from fastbp.runs.pack_training import PackTraining, Runner
+
+FORMAT = "fastbp-pack-result-1"
+SIZE = 50  # choices of the greedy ensemble, at most
+Weights = Mapping[int, float]
+
+
+def finished(run: PackTraining) -> dict[str, Any]:
+    """Write ensembles, out-of-fold predictions, pictures and the result to the folder."""
+    folder = run.folder
+    of: dict[int, list[Runner]] = {}
+    for one in run.runners:
+        of.setdefault(one.entrant.of.number, []).append(one)
+    whole = {member: every for member, every in of.items() if all(one.best_arrays for one in every)}
+    nets = {member: [one.network() for one in every] for member, every in whole.items()}
+    rows = Rows(nets, run.subjects, run.plan.config.pack.folds is not None)  # type: ignore[union-attr]
+    scored = dict(rows.each_scores())
+    seen, measure = (
+        ("validation", run.measure.removeprefix("val_")) if "validation" in rows.parts() else ("train", LOSS)
+    )
+    sign = -1.0 if run.upwards else 1.0
+    ranks = sorted(scored, key=lambda member: (_nan_last(sign * scored[member][seen][measure]), member))
+    chosen = _ensembles(run, rows, ranks, measure)
+    used = chosen.get("greedy", chosen["uniform"])
+    files = {
+        folder.members: _file(rows, chosen["uniform"]),
+        folder.ensemble: _file(rows, used),
+        folder.best: to_bytes(nets[ranks[0]][0]) if len(run.subjects) == 1 else _file(rows, chosen["best"]),
+    }
+    last = rows.parts()[-1]
+    report = rows.told(used, last)
+    train, part, recipe = rows.first.parts["train"], rows.part(last), rows.first.recipe
+    histories = [one.history for one in run.runners]
+    seconds = max(history.seconds for history in histories)
+    result: dict[str, Any] = {
+        "format": FORMAT,
+        "run_dir": str(folder.path),
+        "monitor": run.measure,
+        "members": [_member(member, of[member], scored.get(member)) for member in of],
+        "order": ranks,
+        "ensembles": {
+            name: {
+                "members": {str(member): weight for member, weight in weights.items()},
+                "metrics": rows.scores(weights),
+            }
+            for name, weights in chosen.items()
+        },
+        "ensemble": "greedy" if "greedy" in chosen else "uniform",
+        "baseline": baseline(train, part, sum(rows.widths), rows.first.loss, rows.first.metrics, recipe),
+        "report": {"part": last, **report},
+        "steps": sum(history.steps for history in histories),
+        "seconds": seconds,
+        "samples_per_second": sum(history.samples for history in histories) / seconds if seconds else 0.0,
+    }
+    if rows.folds:
+        files[folder.out_of_fold] = _out_of_fold(rows, used).encode()
+    write_together(files)
+    for name, picture in pictures(result["report"], last).items():
+        folder.write(folder.path / f"{name}.svg", str(picture))
+    folder.write(folder.result, json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def _nan_last(value: float) -> float:
+    return value if value == value else float("inf")
+
+
+def _ensembles(run: PackTraining, rows: Rows, ranks: list[int], measure: str) -> dict[str, Weights]:
+    """Members and weights of the best one, of all, and where there are validation rows of the greedy choice."""
+    found: dict[str, Weights] = {"best": {ranks[0]: 1}, "uniform": dict.fromkeys(sorted(ranks), 1)}
+    if "validation" in rows.parts() and len(ranks) > 1:
+        judge = rows.judge(measure)
+        judge.upwards = run.upwards
+        members = sorted(ranks)
+        order, _ = forward([[rows.said(member, "validation")] for member in members], judge, SIZE, True, True)
+        if order:
+            counts = Counter(members[i] for i in order)
+            found["greedy"] = {member: counts[member] for member in dict.fromkeys(members[i] for i in order)}
+    return found
+
+
+def _file(rows: Rows, weights: Weights) -> bytes:
+    """The file of an ensemble."""
+    pairs = [(net, weight) for member, weight in weights.items() for net in rows.each[member]]
+    nets, each = [net for net, _ in pairs], np.array([weight for _, weight in pairs], np.float64)
+    return ensemble_files.to_bytes(Ensemble.of(nets, each, rows.first.loss))
+
+
+def _member(number: int, every: list[Runner], metrics: Any) -> dict[str, Any]:
+    """What there is to say of a member."""
+    first = every[0].entrant
+    networks = []
+    for one in every:
+        history, named = one.history, {"fold": one.entrant.fold} if one.entrant.fold is not None else {}
+        at = {"best_epoch": one.best["epoch"], "best": one.best["value"], "epochs": len(history.loss)}
+        networks.append({**named, **at, "steps": history.steps, "stopped": history.stopped})
+    settings = {"seed": first.of.plan.config.seed, **first.of.drawn}
+    return {"member": number, "settings": settings, "networks": networks, "metrics": metrics}
+
+
+def _out_of_fold(rows: Rows, weights: Weights) -> str:
+    """The out-of-fold predictions as CSV, in the order of the table."""
+    part, recipe = rows.part("validation"), rows.first.recipe
+    outputs = recipe.outputs
+    numbers = part.rows if part.rows is not None else np.arange(len(part))
+    if outputs.task == "classes":
+        true = {outputs.columns[0]: [outputs.names[i] if i >= 0 else "" for i in part.y.tolist()]}
+    else:
+        values = part.numbers if part.numbers is not None else part.y.astype(np.int64)
+        true = {name: values[:, i].tolist() for i, name in enumerate(outputs.columns)}
+    said = rows.predictions(weights)
+    columns = {
+        "row": numbers.tolist(),
+        "fold": rows.fold_of().tolist(),
+        **true,
+        **{f"predicted {name}": values.tolist() for name, values in said.items()},
+    }
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    table = list(zip(*columns.values(), strict=True))
+    writer.writerows(table[i] for i in np.argsort(numbers, kind="stable"))
+    return out.getvalue()

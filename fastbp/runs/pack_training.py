@@ -1,0 +1,299 @@
+"""A run of a configuration with `pack`, from its members to its result."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastbp.config.build import Plan
+from fastbp.config.space import brief_value, short_names
+from fastbp.config.text import as_yaml, dotted
+from fastbp.engine import threads as team
+from fastbp.errors import CheckpointError, ConfigError, DivergedError, FileError
+from fastbp.model.network import Network
+from fastbp.runs.checkpoint import Checkpoint
+from fastbp.runs.entrants import Entrant, entrants_of, subjects_of
+from fastbp.runs.folder import RunFolder, environment, epoch_row
+from fastbp.runs.pack_checkpoint import PackCheckpoint
+from fastbp.runs.standings import Standing, Standings
+from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
+from fastbp.runs.subject import absolute, resolved_of
+from fastbp.runs.training import FLUSH_SECONDS, RETRY_SECONDS, WRITING, best_of, differences, watchers
+from fastbp.train.callbacks import Callback, Monitor
+from fastbp.train.checkpoints import load_state, state_of
+from fastbp.train.history import History
+from fastbp.train.pack_calls import Turns
+from fastbp.writing import write_together
+
+
+class Runner(Callback):
+    """A network of the run: what watches it, its best epoch, and where it goes on."""
+
+    def __init__(self, entrant: Entrant, monitor: str, told: Callable[[dict[str, Any]], None]) -> None:
+        said = entrant.of.plan.config.trainer
+        self.entrant, self.told = entrant, told
+        self.epochs = said.epochs
+        self.monitor = Monitor("trainer", monitor, said.mode)
+        self.others = watchers(entrant.of.plan, monitor)
+        self.best: dict[str, Any] = {"value": None, "epoch": 0}
+        self.best_arrays: dict[str, Any] = {}
+        self.before: Checkpoint | None = None
+        self.going = True
+        names = short_names(entrant.of.drawn)
+        self.about = " ".join(f"{names[name]} {brief_value(value)}" for name, value in entrant.of.drawn.items())
+
+    @property
+    def name(self) -> str:
+        """As it is shown: its member, and its fold."""
+        found = self.entrant.named
+        return f"member {found['member']}" + (f" fold {found['fold']}" if "fold" in found else "")
+
+    @property
+    def history(self) -> History:
+        """Of its fit so far."""
+        return self.entrant.member.history
+
+    def begin(self, trainer: Any, history: History) -> None:
+        self.monitor.begin(trainer, history)
+        if self.before is not None:
+            for name, other in self.others.items():
+                if name in self.before.callbacks:  # patience may have changed
+                    other.load_state(self.before.callbacks[name])
+            self.monitor.best = self.best["value"]
+
+    def epoch(self, trainer: Any, history: History) -> None:
+        at = len(history.loss) - 1
+        if self.monitor.improved(history) or not self.best_arrays:
+            self.best = {"value": self.monitor.best, "epoch": at + 1}
+            evaluated = trainer.evaluated
+            self.best_arrays = {"flat": evaluated.flat, "states": evaluated.states.flat()}
+        self.told(self.row(at))
+
+    def row(self, at: int) -> dict[str, Any]:
+        """The record of an epoch."""
+        return {**self.entrant.named, **epoch_row(self.history, at)}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The records of all epochs that were measured."""
+        history = self.history
+        count = len(history.loss) if self.entrant.held_out is None else len(history.val_loss)
+        return [self.row(at) for at in range(count)]
+
+    def work(self) -> Any:
+        """What it wants to run."""
+        entrant, member = self.entrant, self.entrant.member
+        held_out = None if entrant.held_out is None else (entrant.held_out.checked, None)
+        hooks = [*self.others.values(), self]
+        history = None if self.before is None else self.before.history
+        words: dict[str, Any] = {"measured": entrant.held_out, "history": history}
+        return member.guarded(member.fit(entrant.data, self.epochs, held_out, hooks, **words))
+
+    def restore(self, found: Checkpoint, path: Path) -> None:
+        """Stand where a checkpoint has it."""
+        member = self.entrant.member
+        try:
+            load_state(member.trainer, found.arrays, found.numbers, member.rows)
+        except CheckpointError as error:
+            raise error.at(place=f"`{path}`") from None
+        self.before, member.history = found, found.history
+        self.best, self.best_arrays = best_of(found)
+
+    def state(self) -> Checkpoint:  # type: ignore[override]
+        """Its part of a checkpoint."""
+        if self.before is not None and not self.going:
+            return self.before
+        arrays, numbers = state_of(self.entrant.member.trainer)
+        arrays = {**arrays, **{f"best/{name}": array for name, array in self.best_arrays.items()}}
+        states = {name: other.state() for name, other in self.others.items()}
+        return Checkpoint(arrays, numbers, self.history, states, self.best, False, "")
+
+    def network(self) -> Network:
+        """The network of the best epoch."""
+        own = self.entrant.member.net
+        net = Network._from_graph(own.graph, own.seed, own.dtype)
+        net.about, net.trained_with = own.about, own.trained_with
+        if self.best_arrays:
+            net.flat = self.best_arrays["flat"]
+            if len(self.best_arrays["states"]):
+                net.states.set_flat(self.best_arrays["states"])
+        return net
+
+    @property
+    def standing(self) -> Standing:
+        """Where it stands."""
+        history, best = self.history, self.best
+        left = bool(history.stopped) or len(history.loss) >= self.epochs
+        return Standing(self.name, len(history.loss), self.epochs, best["value"], best["epoch"], self.about, left)
+
+
+class PackTraining:
+    """One run, with its files and checkpoints."""
+
+    def __init__(self, plan: Plan, folder: RunFolder, progress: Standings, signals: Signals, going_on: bool) -> None:
+        self.plan, self.folder, self.progress, self.signals = plan, folder, progress, signals
+        self.begun = time.perf_counter()
+        self.threads = team.chosen(plan.config.trainer.threads)
+        self.subjects = subjects_of(plan)
+        first = self.subjects[0]
+        self.resolved = resolved_of(plan, first)
+        entrants = entrants_of(plan, self.subjects)
+        held_out = "validation" in first.parts
+        self.measure = plan.config.trainer.monitor or ("val_loss" if held_out else "loss")
+        self.runners = [Runner(one, self.measure, folder.append) for one in entrants]
+        monitor = Monitor("trainer", self.measure, plan.config.trainer.mode)
+        names: dict[str, list[float]] = {f"val_{name}": [] for name in first.metrics} if held_out else {}
+        trainer = entrants[0].member.trainer
+        trainer.validating = held_out
+        monitor.begin(trainer, History(metrics=names))
+        self.upwards = monitor.upwards
+        going_on = going_on and folder.checkpoint.is_file()  # a run killed before its first checkpoint starts again
+        self.idle: tuple[str, str] | None = None  # why nothing was trained, and a hint
+        self.done = False
+        if going_on:
+            self._restore(PackCheckpoint.load(folder.checkpoint))
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the rows of all networks."""
+        found = zlib.crc32(b"")
+        for subject in self.subjects:
+            found = zlib.crc32(subject.fingerprint.encode(), found)
+        for one in self.runners:
+            if one.entrant.member.rows is not None:
+                found = zlib.crc32(one.entrant.member.rows.tobytes(), found)
+        return f"{found:08x}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The run's settings without its data, as JSON."""
+        said = {key: self.resolved[key] for key in ("dtype", "seed", "network", "trainer", "pack")}
+        return dict(json.loads(json.dumps(said)))
+
+    def _restore(self, found: PackCheckpoint) -> None:
+        """Stand where the checkpoint has the run; refuses one of another."""
+        folder = self.folder
+        for path, before, now in differences(found.settings, self.settings):
+            what = f"{now} as `{dotted(path)}`, which was {before}"
+            raise CheckpointError(folder.config, "must keep the run's initial settings", what)
+        if found.rows != self.fingerprint:
+            raise CheckpointError(folder.path, "must be resumed with the same rows, but its files have others")
+        why = next(found.disagreements([one.entrant for one in self.runners], self.measure), None)
+        if why is not None:
+            raise CheckpointError(folder.checkpoint, "must be consistent with itself and its run", why)
+        early = [said["trainer"].get("early_stopping") for said in (found.settings, self.settings)]
+        before = found.settings["trainer"]["epochs"]
+        self.done = found.done
+        for one, state, diverged in zip(self.runners, found.networks, found.diverged, strict=True):
+            if one.epochs < state.epochs_begun:
+                must = f"must be at least {state.epochs_begun}, the epochs begun so far of {one.name}"
+                place = self.plan.text.place(("trainer", "epochs"))
+                raise ConfigError("trainer.epochs", must, f"`{one.epochs}`, so nothing was trained", place=place)
+            one.restore(state, folder.checkpoint)
+            one.entrant.member.diverged = diverged
+            if early[0] != early[1] and not diverged:
+                state.history.stopped = ""
+        if self.done and self._complete():
+            self.idle = (
+                f"nothing was trained, as the {len(self.runners)} networks of this run have ended",
+                f"`--set trainer.epochs={2 * before}` trains those on that were not stopped",
+            )
+
+    def _complete(self) -> bool:
+        return all(one.history.stopped or len(one.history.loss) >= one.epochs for one in self.runners)
+
+    def described(self) -> list[str]:
+        """Lines about what is trained."""
+        return [f"{one.name}: {one.entrant.member.net!r} {one.about}".rstrip() for one in self.runners]
+
+    # The run
+
+    def go(self) -> dict[str, Any]:
+        """Train to the end; returns the result."""
+        from fastbp.runs.pack_result import finished
+
+        with self.signals:  # a stop after the last epoch has no effect
+            if self.idle is None:
+                self._train()
+                self.save(done=True)
+            self.folder.write_history([row for one in self.runners for row in one.rows()])
+            return finished(self)
+
+    def _train(self) -> None:
+        folder = self.folder
+        folder.remove(folder.result)
+        begun = time.perf_counter()
+        folder.write(folder.config, as_yaml(absolute(self.resolved)), lasting=True)
+        waited = time.perf_counter() - begun
+        folder.write_history([row for one in self.runners for row in one.rows()])
+        if not folder.environment.is_file():
+            folder.write(folder.environment, json.dumps(environment(self.threads), indent=2) + "\n")
+        self.due = time.perf_counter() + max(self.plan.config.run.checkpoint_seconds, waited / WRITING)
+        self.flush_at = 0.0
+        histories = [one.history for one in self.runners]
+        done, samples = (sum(map(len, histories)), sum(history.samples for history in histories))
+        self.progress.begin(self.measure, self.upwards, done, samples)
+        for one in self.runners:
+            one.going = not one.history.stopped
+        going = [one for one in self.runners if one.going]
+        try:
+            Turns(self.threads).run([one.work() for one in going], self._between)
+        except (Stopped, KeyboardInterrupt):
+            self.progress.end()
+            raise
+        self._draw(last=True)
+        self.progress.end()
+        for one in going:
+            if one.entrant.member.diverged:
+                self.progress.say(f"{one.name} stopped: {one.history.stopped}")
+        if not any(one.best_arrays for one in self.runners):
+            folder.flush()
+            why = self.runners[0].history.stopped
+            raise DivergedError(f"no member stayed finite for an epoch; the first: {why}", 0, "")
+
+    def _between(self) -> None:
+        """Behind a region: draw, save if due, and stop if requested."""
+        now = time.perf_counter()
+        if self.progress.due():
+            self._draw()
+        limit = self.plan.time_limit
+        try:
+            if limit is not None and now - self.begun >= limit:
+                raise Stopped(f"the time limit of {limit:g} seconds is reached", TIME_IS_UP)
+            self.signals.check()
+        except Stopped:
+            self.save()
+            raise
+        if now >= self.due:
+            self._try_to(self.save)
+        if now >= self.flush_at and self.folder.unwritten:
+            self._try_to(self.folder.flush)
+            self.flush_at = time.perf_counter() + FLUSH_SECONDS
+
+    def _draw(self, last: bool = False) -> None:
+        samples = sum(one.history.samples for one in self.runners)
+        self.progress.draw([one.standing for one in self.runners], samples, last)
+
+    def _try_to(self, write: Callable[[], None]) -> None:
+        """Write, or report why that fails; the run continues."""
+        try:
+            write()
+        except FileError as error:
+            self.due = self.flush_at = time.perf_counter() + RETRY_SECONDS
+            self.progress.say(f"{error}; training continues, and the write is tried again")
+
+    def save(self, done: bool = False) -> None:
+        """Save a checkpoint, and set when the next one is due."""
+        begun = time.perf_counter()
+        states = [one.state() for one in self.runners]
+        lost = [one.entrant.member.diverged for one in self.runners]
+        found = PackCheckpoint(states, lost, done, self.fingerprint, self.settings)
+        write_together({self.folder.checkpoint: found.to_bytes()})
+        with contextlib.suppress(FileError):
+            self.folder.flush()
+        now = time.perf_counter()
+        self.due = now + max(self.plan.config.run.checkpoint_seconds, (now - begun) / WRITING)
