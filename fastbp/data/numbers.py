@@ -24,7 +24,6 @@ from fastbp.data.frame import Frame
 from fastbp.data.shards import Shards, blocks
 from fastbp.data.stored import Stored
 from fastbp.errors import ConfigError, DataError, visible
-from fastbp.numerics.quantiles import quantile
 
 Array = NDArray[Any]
 QUANTILES = 1000
@@ -110,7 +109,7 @@ class Numbers:
         elif self.missing == "median":
             assert isinstance(x, np.ndarray)
             ordered = (np.sort(np.asarray(x[:, i], np.float64)) for i in range(width))  # NaN last
-            self.fill = np.array([quantile(o[:n], 0.5) if n else 0.0 for o, n in zip(ordered, there, strict=True)])
+            self.fill = np.array([_quantile(o[:n], 0.5) if n else 0.0 for o, n in zip(ordered, there, strict=True)])
         else:
             self.fill = sums / np.maximum(there, 1)
         extra = np.where(there < rows, self.fill, np.nan)
@@ -137,7 +136,7 @@ class Numbers:
             column = np.asarray(x[:, i], np.float64)
             ordered = np.sort(np.where(np.isnan(column), self.fill[i], column))
             if self.scale == "robust":
-                first, self.center[i], last = (quantile(ordered, q) for q in (0.25, 0.5, 0.75))
+                first, self.center[i], last = (_quantile(ordered, q) for q in (0.25, 0.5, 0.75))
                 self.spread[i] = last - first if last > first else (ordered[-1] - ordered[0]) / 2.0
             else:
                 knots.append(knots_of(ordered))
@@ -275,7 +274,7 @@ def scale_of(ordered: Array) -> str:
     c -= c.mean()
     c /= np.abs(c[[0, -1]]).max()  # the farthest is at 1, and no square of importance vanishes
     deviation = float(np.sqrt(np.square(c).mean()))
-    middle = (quantile(c, 0.75) - quantile(c, 0.25)) / NORMAL_QUARTILES
+    middle = (_quantile(c, 0.75) - _quantile(c, 0.25)) / NORMAL_QUARTILES
     return "quantile" if deviation > SQUEEZED * middle > 0.0 or FAR * deviation < 1.0 else "standard"
 
 
@@ -304,7 +303,7 @@ def _stored_scale(data: Stored, width: int) -> str | list[str]:
 
 def knots_of(ordered: Array) -> Array:
     """Up to 1000 quantiles of sorted numbers."""
-    return np.array([quantile(ordered, q) for q in np.linspace(0.0, 1.0, min(QUANTILES, len(ordered)))])
+    return np.array([_quantile(ordered, q) for q in np.linspace(0.0, 1.0, min(QUANTILES, len(ordered)))])
 
 
 def levels_of(knots: Array) -> tuple[Array, Array]:
@@ -316,6 +315,14 @@ def levels_of(knots: Array) -> tuple[Array, Array]:
         return knots[:1], np.zeros(1)
     unique, where = np.unique(knots, return_inverse=True)
     return unique, np.bincount(where, weights=_normal(len(knots))) / np.bincount(where)
+
+
+def _quantile(ordered: Array, q: float) -> float:
+    """A quantile of sorted numbers, by linear interpolation."""
+    at = q * (len(ordered) - 1)
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return float(ordered[low] + (ordered[high] - ordered[low]) * (at - low))
 
 
 @lru_cache

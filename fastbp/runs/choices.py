@@ -240,9 +240,12 @@ def bent(frame: Frame, choices: Mapping[str, Choice], goal: Goal) -> float | Non
     return float(np.mean(found)) if found else None
 
 
-def bins_of(rows: int, numbers: int) -> int:
-    """Bins of each column of numbers for so many rows that train, each with enough rows; 0 where columns are many."""
-    bins = min(48, max(4, rows // 250), MOST_BINS // max(1, numbers))
+def bins_of(rows: int, numbers: int, task: str) -> int:
+    """Bins of each column of numbers, with so many rows that train that they tell something; 0 where columns are many.
+
+    A class says less of its row than a number does, so it takes more of them.
+    """
+    bins = min(48, max(4, rows // (250 if task == "numbers" else 1000)), MOST_BINS // max(1, numbers))
     return bins if bins >= 4 else 0
 
 

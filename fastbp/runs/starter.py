@@ -109,7 +109,7 @@ def starter(
         "    validation: 0.15",
         "    test: 0.15",
         "",
-        *_network(frame, choices, goal),
+        *_network(frame, choices, task, goal),
         "",
         *_trainer(frame, task, goal),
         "",
@@ -193,7 +193,7 @@ def _entry(key: str, kind: str) -> str:
     return f"{key}: {kind}" if len(key) <= 1000 else f"? {key}\n    : {kind}"
 
 
-def _network(frame: Frame, choices: dict[str, Choice], goal: Goal) -> list[str]:
+def _network(frame: Frame, choices: dict[str, Choice], task: str, goal: Goal) -> list[str]:
     rows = round(TRAINS * len(frame))
     inputs = sum(choice.width for choice in choices.values()) if frame.matrix is None else frame.matrix.shape[1]
     width, drop = width_of(rows), dropout_of(rows, inputs)
@@ -203,16 +203,16 @@ def _network(frame: Frame, choices: dict[str, Choice], goal: Goal) -> list[str]:
         f"  hidden: [{width}, {width}]  # for {rows:,} rows that train and {inputs:,} inputs",
         "  activation: relu  # or gelu, silu, mish, tanh, ...",
         f"  dropout: {drop:g}  # {why}",
-        *_bins(frame, choices, goal, rows),
+        *_bins(frame, choices, task, goal, rows),
     ]
 
 
-def _bins(frame: Frame, choices: dict[str, Choice], goal: Goal, rows: int) -> list[str]:
+def _bins(frame: Frame, choices: dict[str, Choice], task: str, goal: Goal, rows: int) -> list[str]:
     """The line of `network.embed_numbers`, where there are numbers."""
     more = bent(frame, choices, goal)
     if more is None:
         return []
-    bins = bins_of(rows, sum(choice.amounts for choice in choices.values()))
+    bins = bins_of(rows, sum(choice.amounts for choice in choices.values()), task)
     if more < BENT or not bins:
         why = f"their bins tell only {max(0.0, more):.3f} more" if more < BENT else "columns of numbers are many"
         return [f"  embed_numbers: null  # or piecewise_linear, which bends the way of a number to the target; {why}"]

@@ -109,14 +109,16 @@ def test_numbers_have_bins_where_their_target_bends_and_none_where_it_is_straigh
     assert found["network"]["embed_numbers"] is None
     assert "their bins tell only 0.000 more" in text
     found, _, _ = started(x=x, z=z, y=np.where(np.abs(x) > 1.0, "far", "near"))
-    assert found["network"]["embed_numbers"]["bins"] == 8
+    assert found["network"]["embed_numbers"]["bins"] == 4
     found, _, _ = started(x=x, z=z, y=np.where(x + rng.logistic(size=3000) > 0.0, "over", "under"))
     assert found["network"]["embed_numbers"] is None
 
 
 def test_bins_are_more_where_rows_are_and_none_where_columns_of_numbers_are_many_or_there_are_none(started):
-    assert [choices.bins_of(rows, 10) for rows in (10, 1000, 2500, 12_000, 10**6)] == [4, 4, 10, 48, 48]
-    assert [choices.bins_of(10**6, columns) for columns in (1, 50, 500, 501)] == [48, 40, 4, 0]
+    sizes = (10, 1000, 2500, 12_000, 10**6)
+    assert [choices.bins_of(rows, 10, "numbers") for rows in sizes] == [4, 4, 10, 48, 48]
+    assert [choices.bins_of(rows, 10, "classes") for rows in sizes] == [4, 4, 4, 12, 48]
+    assert [choices.bins_of(10**6, columns, "labels") for columns in (1, 50, 500, 501)] == [48, 40, 4, 0]
     found, _, _ = started(c=["a", "b"] * 50, y=np.arange(100) % 2 + 0.5)
     assert "embed_numbers" not in found["network"]
 
