@@ -196,28 +196,25 @@ def _entry(key: str, kind: str) -> str:
 def _network(frame: Frame, choices: dict[str, Choice], task: str, goal: Goal) -> list[str]:
     rows = round(TRAINS * len(frame))
     inputs = sum(choice.width for choice in choices.values()) if frame.matrix is None else frame.matrix.shape[1]
-    width, drop = width_of(rows), dropout_of(rows, inputs)
+    numbers, more = sum(choice.amounts for choice in choices.values()), bent(frame, choices, goal)
+    bins = bins_of(rows, numbers, task) if more is not None and more >= BENT else 0
+    # Classes are learned by heart by their bins, too; numbers want the finest bins and no more dropout.
+    drop = dropout_of(rows, inputs + (numbers * bins if task != "numbers" else 0))
     why = "against learning rows by heart" if drop else "such as 0.1 if validation gets worse early"
-    return [
+    width = width_of(rows)
+    lines = [
         "network:",
         f"  hidden: [{width}, {width}]  # for {rows:,} rows that train and {inputs:,} inputs",
         "  activation: relu  # or gelu, silu, mish, tanh, ...",
         f"  dropout: {drop:g}  # {why}",
-        *_bins(frame, choices, task, goal, rows),
     ]
-
-
-def _bins(frame: Frame, choices: dict[str, Choice], task: str, goal: Goal, rows: int) -> list[str]:
-    """The line of `network.embed_numbers`, where there are numbers."""
-    more = bent(frame, choices, goal)
     if more is None:
-        return []
-    bins = bins_of(rows, sum(choice.amounts for choice in choices.values()), task)
-    if more < BENT or not bins:
+        return lines
+    if not bins:
         why = f"their bins tell only {max(0.0, more):.3f} more" if more < BENT else "columns of numbers are many"
-        return [f"  embed_numbers: null  # or piecewise_linear, which bends the way of a number to the target; {why}"]
+        return [*lines, f"  embed_numbers: null  # or piecewise_linear, which bends the way of numbers; {why}"]
     how = f"{{name: piecewise_linear, bins: {bins}}}"
-    return [f"  embed_numbers: {how}  # bins of a number tell {more:.3f} more of the target than a straight line"]
+    return [*lines, f"  embed_numbers: {how}  # bins of a number tell {more:.3f} more than a straight line"]
 
 
 def _trainer(frame: Frame, task: str, goal: Goal) -> list[str]:
