@@ -21,7 +21,6 @@ from fastbp.lowering.user_rows import counts_for
 from fastbp.model.derivatives import Derivatives
 from fastbp.model.parameters import Parameters, initialise
 from fastbp.spec import arrays
-from fastbp.spec.bins import check_edges
 from fastbp.spec.checks import seed_of
 from fastbp.spec.coded import Coded
 from fastbp.spec.elsewhere import known_words
@@ -106,7 +105,7 @@ class Network(Derivatives):
                     f"`{count}`",
                     hint='dtype="float64" holds larger codes',
                 )
-        check_edges((node.layer for node in graph.nodes), self.dtype)
+        graph.check_dtype(self.dtype)
         self.about: dict[str, Any] = {}  # other data of its file, as JSON
         self._inputs, self._outputs = graph.inputs, graph.outputs
         self._parts = graph.parts if len(graph.parts) > 1 else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
@@ -97,6 +97,18 @@ class PiecewiseLinear(Layer):
     def settings(self) -> dict[str, Any]:
         return {"columns": {str(column): list(edges) for column, edges in self.columns.items()}}
 
+    def check_dtype(self, dtype: Any) -> None:
+        """Refuse edges that are one and the same in a network's numbers, or too far apart for them."""
+        limits = np.finfo(dtype)
+        for column, edges in self.columns.items():
+            with np.errstate(over="ignore", invalid="ignore"):
+                apart = np.diff(np.array(edges, dtype))
+            bad = ~((apart >= limits.tiny) & (apart <= limits.max))
+            if bad.any():
+                a, b = edges[int(np.argmax(bad))], edges[int(np.argmax(bad)) + 1]
+                where = f"PiecewiseLinear.columns[{column}]"
+                raise ConfigError(where, f"must have edges that {dtype} holds apart", f"`{a:g}` and `{b:g}`")
+
     def bins_of(self, column: int, dtype: Any) -> Bins:
         """The bins of a column, in a network's numbers."""
         edges = np.array(self.columns[column], dtype)
@@ -112,20 +124,6 @@ class PiecewiseLinear(Layer):
             rising = (z - bins.first) / bins.width
             parts.append(np.where(z < bins.low, 0.0, np.where(z >= bins.high, 1.0, rising)))
         return np.concatenate(parts, axis=1)
-
-
-def check_edges(layers: Iterable[Layer], dtype: np.dtype[Any]) -> None:
-    """Refuse edges that are one and the same in a network's numbers, or too far apart for them."""
-    limits = np.finfo(dtype)
-    for layer in layers:
-        for column, edges in layer.columns.items() if isinstance(layer, PiecewiseLinear) else ():
-            with np.errstate(over="ignore", invalid="ignore"):
-                apart = np.diff(np.array(edges, dtype))
-            bad = ~((apart >= limits.tiny) & (apart <= limits.max))
-            if bad.any():
-                a, b = edges[int(np.argmax(bad))], edges[int(np.argmax(bad)) + 1]
-                where = f"PiecewiseLinear.columns[{column}]"
-                raise ConfigError(where, f"must have edges that {dtype} holds apart", f"`{a:g}` and `{b:g}`")
 
 
 @dataclass(frozen=True)
