@@ -49,7 +49,7 @@ pack:
 TABLE = """
 name: table
 data: {path: t.csv, target: y, split: {test: 0.2}}
-network: {hidden: [8]}
+network: {hidden: [8], embed_numbers: {name: piecewise_linear, bins: 4}}
 trainer:
   epochs: 4
   class_weight: balanced
