@@ -23,7 +23,7 @@ from fastbp.runs.pack_training import PackTraining
 NUMBERS = """
 name: numbers
 data: {source: friedman, rows: 500, noise: 1.0}
-network: {hidden: [12], dropout: 0.1}
+network: {hidden: [12], dropout: 0.1, embed_numbers: {name: piecewise_linear, bins: 4}}
 trainer: {epochs: 6, monitor: val_r2, ema: 0.9, reduce_lr: {patience: 1}, early_stopping: {patience: 3}}
 pack:
   members: 2
@@ -49,7 +49,7 @@ pack:
 TABLE = """
 name: table
 data: {path: t.csv, target: y, split: {test: 0.2}}
-network: {hidden: [8], embed_numbers: {name: piecewise_linear, bins: 4}}
+network: {hidden: [8]}
 trainer:
   epochs: 4
   class_weight: balanced
