@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,12 +90,20 @@ def subjects_of(plan: Plan, look: bool = False) -> list[Subject]:
 
 def entrants_of(plan: Plan, subjects: list[Subject]) -> list[Entrant]:
     """Everything that is trained; refuses what cannot be, before anything is."""
+    found = list(each_entrant(plan, subjects))
+    seats = Seats(subjects[0].loss)
+    for each in found:
+        each.member.seats = seats
+    return found
+
+
+def each_entrant(plan: Plan, subjects: list[Subject]) -> Iterator[Entrant]:
+    """The same one after another, for those who keep no network: all together may be more than there is memory."""
     pack = plan.config.pack
     assert pack is not None
     members = members_of(plan)
     graphs: dict[str, Any] = {}
     recipes = [subject.recipe.to_data() for subject in subjects]
-    found: list[Entrant] = []
     taken = [_rows(subject) for subject in subjects]
     for one in members:
         for k, subject in enumerate(subjects):
@@ -110,11 +119,7 @@ def entrants_of(plan: Plan, subjects: list[Subject]) -> list[Entrant]:
                 numbers = bootstrap(len(train), count, plan.config.seed, one.number, k)
                 chosen = numbers.astype(np.uint32)
             data, held_out = taken[k](net)
-            found.append(Entrant(one, fold, subject, Member(trainer, chosen), data, held_out))
-    seats = Seats(subjects[0].loss)
-    for each in found:
-        each.member.seats = seats
-    return found
+            yield Entrant(one, fold, subject, Member(trainer, chosen), data, held_out)
 
 
 def _network(one: MemberPlan, subject: Subject, graphs: dict[str, Any]) -> Network:
@@ -140,7 +145,6 @@ def _rows(subject: Subject) -> Any:
         if not known:
             known["data"] = net.checked(train.X, train.y, loss, subject.training_weight)
             known["held out"] = held_out_on(net, subject)
-            known["nets"] = net
         elif id(net.graph) not in seen:
             for x in (known["data"][0], *([known["held out"].checked[0]] if known["held out"] else [])):
                 for column, count in net.graph.codes():

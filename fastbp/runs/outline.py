@@ -17,7 +17,7 @@ from fastbp.data.plan import Seen
 from fastbp.errors import ConfigError, visible
 from fastbp.lowering.user_rows import counts_for
 from fastbp.model.files import load
-from fastbp.runs.entrants import entrants_of, subjects_of
+from fastbp.runs.entrants import each_entrant, subjects_of
 from fastbp.runs.subject import Subject, resolved_of, subject_of
 from fastbp.spec.graph import INPUT, Graph
 
@@ -135,16 +135,15 @@ def _packed(plan: Plan, subjects: list[Subject]) -> tuple[PackOutline, int]:
     """What there is of a pack, and the bytes of its networks."""
     said = plan.config.pack
     assert said is not None
-    entrants = entrants_of(plan, subjects)
-    sizes, memory = [], 0
-    for one in entrants:
-        net, config = one.member.net, one.of.plan
-        sizes.append(sum(prod(shape) for shape in net.graph.parameters().values()))
-        memory += _memory(config, net.graph, sizes[-1], min(config.config.trainer.batch_size, one.rows))
-    rows = [one.rows for one in entrants]
+    rows, sizes, memory = [], [], 0
+    for one in each_entrant(plan, subjects):
+        graph, config = one.member.net.graph, one.of.plan
+        rows.append(one.rows)
+        sizes.append(sum(prod(shape) for shape in graph.parameters().values()))
+        memory += _memory(config, graph, sizes[-1], min(config.config.trainer.batch_size, one.rows))
     space = {name: in_words(among) for name, among in said.space.items()}
     ranges = [[min(numbers), max(numbers)] for numbers in (rows, sizes)]
-    return PackOutline(said.members, said.folds, len(entrants), ranges[0], space, ranges[1]), memory
+    return PackOutline(said.members, said.folds, len(rows), ranges[0], space, ranges[1]), memory
 
 
 def listed(names: Sequence[str], shares: Mapping[str, float]) -> str:

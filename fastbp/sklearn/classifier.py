@@ -14,7 +14,8 @@ from sklearn.utils.validation import _check_y
 
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief, visible
 from fastbp.numerics.likely import log_sigmoid, log_softmax, sigmoid, softmax
-from fastbp.sklearn.perceptron import Array, Perceptron, without_folds
+from fastbp.sklearn.perceptron import Array, Perceptron
+from fastbp.sklearn.there import with_several, without_folds
 from fastbp.sklearn.words import hint_of
 from fastbp.spec.checks import from_zero
 from fastbp.spec.elsewhere import known_words
@@ -97,7 +98,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     network_ : Network
         Where there is one; `networks_` is a list of all.
     ensemble_ : Ensemble
-        Where there are several: `predict` and `spread` of the networks.
+        Where there are several, all of them; as `network_` it takes rows that are prepared already.
     oof_predictions_ : array
         With `n_cv`, what the networks that were trained without a row say of it, for each row of X: probabilities.
     recipe_ : Recipe
@@ -291,6 +292,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         """Logarithms of `predict_proba`, which do not become minus infinity."""
         z = self._raw(X)
         return log_sigmoid(z) if self._labels else log_softmax(z)
+
+    @available_if(with_several)  # type: ignore[untyped-decorator]
+    def spread(self, X: Any) -> Array:
+        """How far several networks are apart: the standard deviation of what `predict_proba` is the mean of."""
+        return self._apart(X)
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities of the classes, or of each label, shape (rows, classes)."""

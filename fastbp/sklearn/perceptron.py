@@ -34,13 +34,6 @@ CHANGES = {
 }  # settings that may change before training goes on
 
 
-def without_folds(estimator: Any) -> bool:
-    """Whether an estimator can be trained in parts; if not, its method says so instead of being there."""
-    if estimator.n_cv is not None:
-        raise AttributeError("`partial_fit` is not there with `n_cv`, as folds are of all rows")
-    return True
-
-
 class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
     """A multi-layer perceptron behind scikit-learn's interface."""
 
@@ -301,17 +294,29 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         least = [min(one.val_loss) for one in histories] if early else [min(self.loss_curve_)]
         self.best_loss_ = float(np.mean(least))
 
-    def _raw(self, X: Any) -> Array:
-        """The outputs of the network for rows of X, as float64; of several what one would say instead of them."""
+    def _read(self, X: Any) -> Array | Coded:
+        """Rows of X as networks take them."""
         from fastbp.sklearn.tables import frame_in
-        from fastbp.sklearn.threads import share
 
         self._check_fitted()
-        rows = self._matrix(frame_in(self, X, False, self._kept))
+        return self._matrix(frame_in(self, X, False, self._kept))
+
+    def _raw(self, X: Any) -> Array:
+        """The outputs of the network for rows of X, as float64; of several what one would say instead of them."""
+        from fastbp.sklearn.threads import share
+
+        rows = self._read(X)
         if hasattr(self, "ensemble_"):
             found: Array = self.ensemble_.together(rows, share(self.n_threads))
             return found
         return self.network_.predict(rows, threads=share(self.n_threads)).astype(np.float64)
+
+    def _apart(self, X: Any) -> Array:
+        """The standard deviation of what several networks say of rows of X, (rows, outputs), as float64."""
+        from fastbp.sklearn.threads import share
+
+        rows = self._read(X)
+        return np.asarray(self.ensemble_.spread(rows, share(self.n_threads)), np.float64)
 
     def _check_fitted(self) -> None:
         check_is_fitted(self, PREDICTING, all_or_any=any)

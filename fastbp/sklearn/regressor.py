@@ -12,7 +12,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_y
 
 from fastbp.errors import ConfigError, DataError
-from fastbp.sklearn.perceptron import Array, Perceptron, without_folds
+from fastbp.sklearn.perceptron import Array, Perceptron
+from fastbp.sklearn.there import with_several, without_folds
 from fastbp.sklearn.words import hint_of
 from fastbp.spec.checks import flag
 from fastbp.spec.elsewhere import known_words
@@ -97,7 +98,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     network_ : Network
         Where there is one; `networks_` is a list of all.
     ensemble_ : Ensemble
-        Where there are several: `predict` and `spread` of the networks.
+        Where there are several, all of them; as `network_` it takes rows that are prepared already.
     oof_predictions_ : array
         With `n_cv`, what the networks that were trained without a row say of it, for each row of X: numbers.
     recipe_ : Recipe
@@ -241,6 +242,12 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     def predict(self, X: Any) -> Array:
         """The predicted numbers, shape (rows,) or (rows, outputs), in the units of y."""
         return self._meaning(self._raw(X))
+
+    @available_if(with_several)  # type: ignore[untyped-decorator]
+    def spread(self, X: Any) -> Array:
+        """How far several networks are apart: the standard deviation of what `predict` is the mean of."""
+        found = self._apart(X) * self.recipe_.outputs.spread
+        return np.asarray(found[:, 0] if self._one else found)
 
     def _meaning(self, z: Array) -> Array:
         found = self.recipe_.outputs.unscaled(self._loss_of().predicted(z))

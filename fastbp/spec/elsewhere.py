@@ -138,7 +138,7 @@ def hint_of_name(value: Any, names: Iterable[str]) -> str | None:
 
 def refuse(where: str, words: Iterable[str], known: Iterable[str], hints: Hints = hint) -> None:
     """Raise for the first keyword that is not known."""
-    names = [name for name in known if name != "self"]
+    names = [name for name in known if name not in ("self", "cls")]
     for word in words:
         if word not in names:
             listed = ", ".join(f"`{name}`" for name in names) or "none"

@@ -16,7 +16,7 @@ from fastbp.numerics.likely import softmax
 from fastbp.spec import arrays
 from fastbp.spec.activations import Identity
 from fastbp.spec.losses import Loss, near_one
-from fastbp.train.averages import outputs_of, predicted, probable
+from fastbp.train.averages import averaged, outputs_of, predicted, probable
 from fastbp.train.held_out import Units
 from fastbp.train.metrics import Metric, fitting, metric_named
 from fastbp.train.metrics.inputs import read_numbers, read_weights
@@ -138,6 +138,12 @@ class Judge:
     def score(self, means: Sequence[Array]) -> float:
         """The measure of what was averaged: an array, as of `averaged`, for each output of the networks."""
         return self.each([self.ready(means)])[0]
+
+    def tried(self) -> Judge:
+        """Itself, once it has measured outputs of 0: what a metric refuses of these targets is refused now."""
+        if self.name != LOSS:
+            self.score([averaged(self.loss, np.zeros((self.rows, self.outputs[0])))])
+        return self
 
     def worth(self, score: float) -> float:
         """A score such that more is better; a NaN is worth nothing."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.errors import ConfigError
 from fastbp.spec import arrays
 from fastbp.train.averages import moments
 from fastbp.train.members import Member
@@ -97,6 +98,16 @@ class Predicting:
         """
         from fastbp.train.ensemble import Ensemble
 
-        if X is not None or y is not None:
+        if X is not None:
             return Ensemble.greedy([self], X, y, metric, size, replacement, stop_early, sample_weight)
+        given = {
+            "y": y is not None,
+            "metric": metric is not None,
+            "size": size != 32,
+            "replacement": replacement is not True,
+            "stop_early": stop_early is not True,
+            "sample_weight": sample_weight is not None,
+        }
+        for name in (name for name, is_given in given.items() if is_given):
+            raise ConfigError("X", f"must be given with `{name}`, as rows decide which members are chosen")
         return Ensemble([self])

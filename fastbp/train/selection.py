@@ -75,7 +75,7 @@ class Greedy(KnownWords):
         """What measures predictions of such a trainer's network for the validation rows."""
         net = trainer.net
         try:
-            return Judge(trainer._loss, net.graph.splits, net.dtype, y, self.metric, weight, units)
+            return Judge(trainer._loss, net.graph.splits, net.dtype, y, self.metric, weight, units).tried()
         except ConfigError as error:
             raise error.at(where="Greedy.metric" if error.where == "metric" else error.where) from None
         except DataError as error:

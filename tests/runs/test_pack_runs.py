@@ -1,9 +1,11 @@
 """Runs of configurations with `pack`: what they train, their folder, and what commands make of it."""
 
 import csv
+import gc
 import json
 import os
 import signal
+import weakref
 
 import numpy as np
 import pytest
@@ -524,6 +526,27 @@ def test_a_result_that_was_edited_is_refused(there, tmp_path, capsys):
         (tmp_path / "metrics.jsonl").write_text("\n".join([*lines[: i - 1], line, *lines[i:]]))
         assert main(["show", str(tmp_path)]) == 2
         assert f"must be lines as a run writes them, but line {i} is not" in capsys.readouterr().err
+
+
+def test_check_keeps_no_more_than_one_network(there, monkeypatch, capsys):
+    there_now, most = set(), [0]
+
+    def counted(graph, *more):
+        net = made(graph, *more)
+        there_now.add(id(net))
+        weakref.finalize(net, there_now.discard, id(net))
+        most[0] = max(most[0], len(there_now))
+        return net
+
+    made = fb.Network.of_graph
+    monkeypatch.setattr(fb.Network, "of_graph", counted)
+    gc.disable()
+    try:
+        assert main(["check", "table.yaml", "--json", "--set", "pack.members=20"]) == 0
+    finally:
+        gc.enable()
+    assert json.loads(capsys.readouterr().out)["pack"]["networks"] == 40
+    assert 1 <= most[0] <= 3  # one that is made while a name is of the one before, and the graph's
 
 
 def test_check_says_what_there_is(there, capsys):

@@ -67,6 +67,30 @@ def test_a_prediction_is_the_mean_of_what_the_members_say():
     assert numbers.predict(X).shape == (90,)
 
 
+def test_spread_takes_the_rows_that_predict_takes():
+    found = MLPClassifier(**KW, n_ens=3).fit(X, Y)
+    each = [MLPClassifier(**{**KW, "random_state": 7 + i}).fit(X, Y).predict_proba(X) for i in range(3)]
+    assert found.spread(X) == pytest.approx(np.std(each, axis=0), abs=1e-6)
+    for y in (T, np.column_stack([T, 100.0 * X[:, 2]])):
+        numbers = MLPRegressor(**KW, n_ens=2).fit(X, y)
+        each = [MLPRegressor(**{**KW, "random_state": 7 + i}).fit(X, y).predict(X) for i in range(2)]
+        assert numbers.spread(X).shape == y.shape
+        assert numbers.spread(X) == pytest.approx(np.std(each, axis=0), rel=1e-3, abs=1e-4)
+    labels = np.column_stack([Y > 0, Y > 1]).astype(int)
+    found = MLPClassifier(**KW, n_ens=2).fit(X, labels)
+    each = [MLPClassifier(**{**KW, "random_state": 7 + i}).fit(X, labels).predict_proba(X) for i in range(2)]
+    assert found.spread(X) == pytest.approx(np.std(each, axis=0), abs=1e-6)
+
+
+def test_one_network_has_no_spread():
+    with pytest.raises(AttributeError) as info:
+        MLPRegressor(**KW).fit(X, T).spread(X)
+    must = "`spread` is that of several networks, of `n_ens=` or `n_cv=`, and there is one"
+    assert str(info.value.__cause__) == must
+    with pytest.raises(NotFittedError):
+        MLPRegressor(**KW, n_ens=2).spread(X)
+
+
 def test_probabilities_of_labels_are_means_too():
     labels = np.column_stack([Y > 0, Y > 1]).astype(int)
     found = MLPClassifier(**KW, n_ens=2, n_cv=2).fit(X, labels)

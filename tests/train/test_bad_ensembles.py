@@ -141,6 +141,26 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda: fb.Pack(PAIR).fit(X, Y, validation=(X, Y), ensemble=fb.Greedy(metric="accurancy")),
         "`Greedy.metric` must be one of `accuracy`, `top_k`, `balanced_accuracy`,",
     ),
+    "metric of one class": (
+        lambda: fb.Pack(PAIR).fit(X, Y, validation=(X[:9], 0 * Y[:9]), ensemble=fb.Greedy(metric="roc_auc")),
+        "validation: `y` must have two or more classes, got only `0`",
+    ),
+    "keyword": (
+        lambda: fb.Ensemble.greedy(PAIR, X, Y, most=3),
+        "the arguments of `Ensemble.greedy` must be of `models`, `X`, `y`, `metric`,",
+    ),
+    "targets of no rows": (
+        lambda: fb.Pack(PAIR).ensemble(y=Y),
+        "`X` must be given with `y`, as rows decide which members are chosen",
+    ),
+    "size of all": (
+        lambda: fb.Pack(PAIR).ensemble(size=3),
+        "`X` must be given with `size`, as rows decide which members are chosen",
+    ),
+    "order of all": (
+        lambda: fb.Pack(PAIR).ensemble(stop_early=False),
+        "`X` must be given with `stop_early`, as rows decide which members are chosen",
+    ),
     "nothing selected": (
         lambda: fb.Pack(PAIR).selected,
         "`selected` needs a `fit` with `ensemble=fb.Greedy(...)` of an epoch at least",

@@ -1,0 +1,19 @@
+"""Which methods an estimator has: one that it cannot have says why instead of being there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def without_folds(estimator: Any) -> bool:
+    """Whether an estimator can be trained in parts."""
+    if estimator.n_cv is not None:
+        raise AttributeError("`partial_fit` is not there with `n_cv`, as folds are of all rows")
+    return True
+
+
+def with_several(estimator: Any) -> bool:
+    """Whether an estimator has several networks, or none yet."""
+    if hasattr(estimator, "network_"):
+        raise AttributeError("`spread` is that of several networks, of `n_ens=` or `n_cv=`, and there is one")
+    return True
