@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -76,9 +75,10 @@ def test_help_takes_no_time_and_loads_nothing_heavy():
     )
     times = []
     for _ in range(5):
-        begun = time.perf_counter()
+        begun = os.times()
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - begun)
+        ended = os.times()  # of processors, as others may have them meanwhile
+        times.append(ended.children_user + ended.children_system - begun.children_user - begun.children_system)
         assert done.stdout.endswith("[]\n")
     assert min(times) < 0.15
 
