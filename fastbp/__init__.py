@@ -26,6 +26,7 @@ _SHELVES = (
 )
 # What else is, by where it is.
 _HOMES = {
+    "fastbp.spec.bins": ["PiecewiseLinear"],
     "fastbp.spec.signals": ["Input", "concat"],
     "fastbp.spec.initial": ["Init"],
     "fastbp.spec.custom": ["activation", "loss"],

@@ -17,6 +17,7 @@ from fastbp.config.describe import keys
 from fastbp.config.schema import SECTIONS
 from fastbp.lowering.registry import OPS
 from fastbp.spec import gates
+from fastbp.spec.bins import EMBEDDERS
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
 from fastbp.spec.elsewhere import NAMES, WORDS
 from fastbp.spec.initial import INITIALISERS
@@ -59,6 +60,10 @@ signal that goes into several layers gets the sum of their cotangents. In Python
 `from` says what they read."""
 
 
+EMBEDDED = """## Numbers
+
+`network.embed_numbers` of a configuration, and `embed_numbers` of the estimators, puts such a layer before the others,
+its settings chosen by the training rows."""
 FORMULAS = f"""Any other is a formula, `custom` in the registry: `fb.activation("x * tanh(softplus(x))")`, the text
 alone where a name can stand, or `fb.activation(lambda x: ...)`. Likewise `fb.loss("abs(z - t) ** 3")` of an output z
 and its target t, averaged over outputs, and a penalty of each weight w, `penalty="1e-4 * abs(w)"`. They are made of
@@ -117,6 +122,9 @@ def sections() -> Iterator[str]:
     yield differentiable(
         {name: cls for name, cls in LAYERS.items() if name not in apart and OPS[name].family != "softmax"}
     )
+    yield EMBEDDED
+    rows = [(f"`{name}`", settings(cls), summary(cls)) for name, cls in EMBEDDERS.items()]
+    yield table(("name", "settings", "what it is"), *rows)
     yield GATES
     yield differentiable(joining)
     yield "## Activations\n\n`softmax` and `log_softmax` are for the last layer."
@@ -207,6 +215,7 @@ their defaults are on the page of [everything there is](ops.md)."""
 PLACES = {
     "network.activation": "Activations",
     "network.layers": "Layers",
+    "network.embed_numbers": "Numbers",
     "network.init": "Initialisers",
     "trainer.loss": "Losses",
     "trainer.optimizer": "Optimisers",

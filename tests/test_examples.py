@@ -1,9 +1,11 @@
-"""What the docstrings and the README show is what happens."""
+"""What the docstrings and the README show is what happens, and the scripts of `examples/` find what they are for."""
 
 import doctest
 import importlib
 import pkgutil
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +108,102 @@ def test_every_program_of_the_readme_is_a_whole_script(tmp_path, monkeypatch, ca
     assert len(found) > 5
     for program, _ in found:
         exec(compile(program, "README.md", "exec"), {})
+
+
+@pytest.fixture
+def printed(monkeypatch, capsys):
+    """What a script of `examples/` prints with these options, line by line."""
+
+    def run(name, *options):
+        monkeypatch.setattr(sys, "argv", [name, *options])
+        runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def numbers(line):
+    return [float(found) for found in re.findall(r"(?<![\w.])[\d.]+(?:e[+-]\d+)?(?!\w)", line)]
+
+
+def test_intervals_of_an_ensemble_hold_what_they_promise_once_they_are_recalibrated(printed):
+    _, one, ensemble, recalibrated = printed("uncertainty.py", "--rows", "400", "--members", "6", "--epochs", "80")
+    (rmse, half, most, *_), together = numbers(one), numbers(ensemble.partition("of 6")[2])
+    assert together[0] < rmse
+    assert 30.0 < half < together[1] < 50.0
+    assert 65.0 < most < together[2] < 90.0
+    same, half, most, slow, fast = numbers(recalibrated)
+    assert same == together[0]
+    assert abs(half - 50.0) < 4.0
+    assert abs(most - 90.0) < 3.0
+    assert fast > 1.5 * slow  # who is faster is told less surely
+
+
+def test_a_population_learns_to_balance(printed):
+    *_, before, after = printed("population.py", "--agents", "4", "--rounds", "10")
+    (unlearned, _), (learned, best, longest) = numbers(before), numbers(after)
+    assert unlearned < 30.0
+    assert 200.0 < learned <= best <= longest == 500.0
+
+
+def test_the_worst_of_a_population_go_on_from_the_best():
+    names = runpy.run_path(str(ROOT / "examples" / "population.py"))
+    population = names["Population"](4, 0)
+    population.learn()
+    population.falls = [np.array([3, 0, 9, 5])]
+    before, rates = population.policies.members[1].flat, population.rates.copy()
+    population.select()
+    assert np.array_equal(population.policies.members[2].flat, before)
+    assert np.array_equal(population.critics.members[2].flat, population.critics.members[1].flat)
+    assert population.rates[2] / rates[1] in (0.6, 1.6)
+    assert [one.lr for one in population.policies.optimizers] == population.rates.tolist()
+    assert np.array_equal(np.delete(population.rates, 2), np.delete(rates, 2))
+
+
+def test_returns_end_with_a_fall_and_go_on_by_the_critic_where_time_is_up():
+    names = runpy.run_path(str(ROOT / "examples" / "population.py"))
+    population, shape = names["Population"](1, 0), (1, names["STEPS"], 2)
+    states, after = (np.random.default_rng(i).normal(size=(*shape, 4)) for i in (1, 2))
+    fell, ended = np.zeros(shape, bool), np.zeros(shape, bool)
+    fell[0, -2, 0] = ended[0, -2, :] = True
+    _, returns = population.advantages(states, after, fell, ended)
+    last, before = (population.critics.members[0].predict(after[0, at])[:, 0] for at in (-1, -2))
+    assert returns[0, -1] == pytest.approx(0.01 + 0.99 * last, rel=1e-6)
+    assert returns[0, -2] == pytest.approx([0.01, 0.01 + 0.99 * before[1]], rel=1e-6)
+    then, value = (population.critics.members[0].predict(one)[:, 0] for one in (after[0, -3], states[0, -2]))
+    assert returns[0, -3] == pytest.approx(0.01 + 0.99 * then + 0.99 * 0.95 * (returns[0, -2] - value), rel=1e-6)
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_a_pole_falls_as_the_laws_of_motion_say(right):
+    carts = runpy.run_path(str(ROOT / "examples" / "population.py"))["Carts"]((1,), np.random.default_rng(0))
+    x, v, angle, spin = carts.state[0] = 0.1, -0.2, 0.05, 0.3
+    after, fell, ended = carts.step(np.array([right]))
+    # (M + m) x'' + m l θ'' cos θ = F + m l θ'² sin θ  and  x'' cos θ + 4/3 l θ'' = g sin θ, of a rod of length 2 l
+    masses = [[1.1, 0.05 * np.cos(angle)], [np.cos(angle), 2.0 / 3.0]]
+    forces = [(10.0 if right else -10.0) + 0.05 * spin**2 * np.sin(angle), 9.8 * np.sin(angle)]
+    rates = v, spin, *np.linalg.solve(masses, forces)
+    expected = np.array([x, angle, v, spin]) + 0.02 * np.array(rates)
+    assert after[0, [0, 2, 1, 3]] == pytest.approx(expected, rel=1e-12)
+    assert not fell[0]
+    assert not ended[0]
+
+
+def test_a_search_lists_the_best_settings_first(printed):
+    lines = printed("sweep.py", "--settings", "16", "--epochs", "12")
+    at = lines.index("") + 2
+    losses = [numbers(line)[-2] for line in lines[at : at + 5]]
+    assert losses == sorted(losses)
+    assert numbers(lines[at])[-1] > 0.95
+    (_, best), (_, chosen) = (numbers(line.partition("  ")[2]) for line in lines[-2:])
+    assert min(best, chosen) > 0.93
+    assert lines[0].startswith("16 networks, 192 epochs, ")
+
+
+def test_every_example_is_listed_on_their_page():
+    page = (ROOT / "examples" / "README.md").read_text()
+    names = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+    assert sorted(re.findall(r"^\| \[`(\w+\.py)`\]\(\1\)", page, re.MULTILINE)) == names
+    assert re.findall(r"^\$ python examples/(\w+\.py)$", page, re.MULTILINE) == list(
+        re.findall(r"^\| \[`(\w+\.py)`", page, re.MULTILINE)
+    )

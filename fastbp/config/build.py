@@ -31,12 +31,14 @@ class Plan:
     layers: list[Any] | None
     places: list[Place]
     hidden: list[Any]
+    embedder: Any  # of numbers, or None
     time_limit: float | None
     strict: bool = False  # whether categories that training rows do not have are refused in the others
 
 
 def plan_of(text: Text) -> Plan:
     """Check all that can be checked without the data."""
+    from fastbp.spec.bins import EMBEDDERS
     from fastbp.spec.catalogue import LOSSES
     from fastbp.spec.custom import Custom, CustomLoss
     from fastbp.spec.formulas import penalty_kernel
@@ -64,7 +66,9 @@ def plan_of(text: Text) -> Plan:
             shared = known.get(place.share) if place.share is not None else None
             layers.append(shared or named(text, ("network", "layers", i), value, table, Custom, KEYS))
             known[place.name] = layers[-1]
-    hidden = _hidden(text, config)
+    hidden, embedder = _hidden(text, config), None
+    if network.embed_numbers is not None:
+        embedder = named(text, ("network", "embed_numbers"), network.embed_numbers, EMBEDDERS)
     by_name = trainer.penalty if isinstance(trainer.penalty, dict) else {None: trainer.penalty}
     for key, formula in by_name.items():
         path: Path_ = ("trainer", "penalty") if key is None else ("trainer", "penalty", key)
@@ -77,7 +81,7 @@ def plan_of(text: Text) -> Plan:
         if config.pack is not None:
             raise fail(text, ("trainer", "optimizer"), "must have steps in a pack", "`lbfgs`")
     rules.of_target(text, config.data, loss)
-    return Plan(text, config, loss, optimizer, schedule, layers, places, hidden, rules.seconds(text, trainer))
+    return Plan(text, config, loss, optimizer, schedule, layers, places, hidden, embedder, rules.seconds(text, trainer))
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,7 @@ def located(text: Text, path: Path_, make: Any, inner: str) -> Any:
 IN_FILES = {
     "must be True or False": "must be `true` or `false`",
     "must be a dict of column to (categories, width)": "must be a map of column to [categories, width]",
+    "must be a dict of column to edges": "must be a map of column to edges",
     "must be (categories, width)": "must be [categories, width]",
     "must be a list of numbers or a dict of class to number": "must be a list of numbers or a map of class to number",
     "must be the name of an initialiser or a `fb.Init`": "must be the name of an initialiser, or a map with `name`",
@@ -260,16 +265,23 @@ def _hidden(text: Text, config: Config) -> list[Any]:
     return layers
 
 
-def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple[int, int]]) -> Any:
-    """The graph for these numbers of inputs and outputs; compiles and draws nothing."""
+def layers_of(
+    plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple[int, int]], numbers: Any = None
+) -> Any:
+    """The graph for these numbers of inputs and outputs; compiles and draws nothing.
+
+    `numbers` makes the layer of what embeds numbers, for the training rows.
+    """
     from fastbp.spec import gates
+    from fastbp.spec.bins import PiecewiseLinear
     from fastbp.spec.graph import chain
     from fastbp.spec.initial import Init
     from fastbp.spec.layers import Embedding, Linear
 
     text = plan.text
     if plan.layers is None:
-        layers = [*plan.hidden, Linear(outputs, init=init_of(text, plan.config))]
+        bins = None if plan.embedder is None else numbers(plan.embedder)
+        layers = [*([bins] if bins else []), *plan.hidden, Linear(outputs, init=init_of(text, plan.config))]
     else:
         layers = list(plan.layers)
     first = None
@@ -277,8 +289,8 @@ def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple
         first = Embedding(embeddings, Init("normal", plan.config.data.embed_std))
     chained = layers if first is None else [first, *layers]
     path: Path_ = ("network", "layers") if plan.layers is not None else ("network",)
-    if plan.layers is not None and isinstance(layers[0], Embedding):
-        located(text, (*path, 0), lambda: layers[0].outputs(inputs), "Embedding")
+    if plan.layers is not None and isinstance(layers[0], Embedding | PiecewiseLinear):
+        located(text, (*path, 0), lambda: layers[0].outputs(inputs), type(layers[0]).__name__)
     gated = plan.layers is not None and any(type(layer).__module__ == gates.__name__ for layer in layers)
     if gated or any(place != Place() for place in plan.places):
         graph = wired(text, layers, plan.places, inputs, first)
@@ -294,11 +306,13 @@ def layers_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple
     return graph
 
 
-def network_of(plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple[int, int]]) -> Any:
+def network_of(
+    plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple[int, int]], numbers: Any = None
+) -> Any:
     """The network for these numbers of inputs and outputs."""
     from fastbp.model.network import Network
 
-    graph = layers_of(plan, inputs, outputs, embeddings)
+    graph = layers_of(plan, inputs, outputs, embeddings, numbers)
     return Network.of_graph(graph, plan.config.seed, plan.config.dtype)
 
 

@@ -15,6 +15,7 @@ from fastbp.spec.checks import FORMULA
 
 def tables() -> dict[str, dict[str, Any]]:
     """Path of a key that takes a name, or a map with `name` -> name -> class."""
+    from fastbp.spec.bins import EMBEDDERS
     from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
     from fastbp.spec.initial import INITIALISERS
     from fastbp.train.catalogue import OPTIMIZERS
@@ -23,6 +24,7 @@ def tables() -> dict[str, dict[str, Any]]:
     activations = {k: v if isinstance(v, type) else type(v()) for k, v in ACTIVATIONS.items()}
     return {
         "network.activation": activations,
+        "network.embed_numbers": dict(EMBEDDERS),
         "network.layers": {**layer_table(), **activations},
         "network.init": dict.fromkeys(INITIALISERS),
         "trainer.loss": dict(LOSSES),

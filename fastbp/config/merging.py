@@ -19,6 +19,7 @@ from fastbp.errors import ConfigError, escaped
 # Keys that take a name, or a map with `name` and settings.
 NAMED = (
     ("network", "activation"),
+    ("network", "embed_numbers"),
     ("network", "init"),
     ("trainer", "loss"),
     ("trainer", "optimizer"),

@@ -38,6 +38,7 @@ def resolved(plan: Plan, loss: Any, metrics: list[str], task: str) -> dict[str, 
     else:
         network["hidden"] = network["hidden"] if network["hidden"] is not None else [128]
         network["activation"] = _spec(activation_of(plan.text, plan.config))
+        network["embed_numbers"] = None if plan.embedder is None else _spec(plan.embedder)
         init = init_of(plan.text, plan.config)
         network["init"] = None if init is None else _plain(init)
         del network["layers"]

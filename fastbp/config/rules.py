@@ -25,7 +25,7 @@ def together(text: Text, config: Config) -> None:
     network = config.network
     if network.layers is not None:
         said = text.data.get("network", {})
-        keys = ("hidden", "activation", "norm", "dropout", "init")
+        keys = ("hidden", "activation", "norm", "dropout", "embed_numbers", "init")
         given = [key for key in keys if said.get(key) not in (None, 0)]
         if given:
             raise fail(text, ("network", given[0]), "must not be given together with `network.layers`")

@@ -154,6 +154,14 @@ class Network(Section):
         Annotated[float, Meta(ge=0, lt=1)],
         about("Probability of dropout after each activation in training."),
     ] = 0.0
+    embed_numbers: Annotated[
+        Named,
+        about(
+            "What columns of numbers and dates become besides, by their training rows: `piecewise_linear`, how far a"
+            " number has come through each bin between their quantiles; by default nothing.",
+            {"name": "piecewise_linear", "bins": 16},
+        ),
+    ] = None
     init: Annotated[Named, about("Initialiser of weights; by default `torch`.")] = None
     layers: Annotated[
         list[Any] | None,

@@ -58,6 +58,18 @@ class Inputs:
             at += part.width
         return out
 
+    def numbers(self) -> list[int]:
+        """The columns that are numbers, of dates too: no categories, words or indicators."""
+        out: list[int] = []
+        at = 0
+        for part in self.parts:
+            if isinstance(part, Numbers):
+                out += range(at, at + len(part.fill))
+            elif isinstance(part, Dates):
+                out += range(at, at + part.width - part.hole)
+            at += part.width
+        return out
+
     def matrix(self, frame: Frame, dtype: Any = np.float32, unseen: list[Unseen] | None = None) -> Array | Coded:
         """The network's input matrix, where codes stand for columns of many categories.
 

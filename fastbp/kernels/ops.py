@@ -192,6 +192,25 @@ class EmbeddingOp(Op):
     count = Word("how many columns")
 
 
+class Bins(Record, line=True):
+    """The bins of one column that stand in one panel of the result of a piecewise linear layer."""
+
+    source = Word("the column")
+    panel = Word("the panel of the wide side")
+    lines = Word("address of four lines: each lane's bin, its width or 0, from where and up to where it rises")
+
+
+class BinsOp(Op):
+    """Columns, and behind them the bins of some."""
+
+    a = Part(Matrix, "the operand")
+    c = Part(Matrix, "the result")
+    y = Part(Matrix, "the saved input")
+    inputs = Word("columns of the narrow side")
+    bins = Link("Bins", "the bins, panel by panel")
+    count = Word("how many of those records there are")
+
+
 class LossOp(Op):
     """The loss of every row, and the first cotangent of the backward pass."""
 

@@ -189,6 +189,15 @@ OPS |= {
         "dT[v] = Σ dy of the rows with code v",
         "embedding",
     ),
+    "piecewise_linear": Op(
+        "bins",
+        "piecewise_linear_forward",
+        "piecewise_linear_vjp",
+        "piecewise_linear_jvp",
+        "y = [x, e of each bin], e = (x - b) / w, 0 before and 1 behind the bin",
+        "dx = dy + de / w of the bin that x is in",
+        "piecewise_linear",
+    ),
 }
 
 

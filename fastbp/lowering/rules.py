@@ -6,11 +6,16 @@ from dataclasses import replace
 from math import sqrt
 from typing import Any
 
+import numpy as np
+
+from fastbp.engine.memory import view
 from fastbp.engine.plan import Table
 from fastbp.kernels.fields import WORD
 from fastbp.kernels.ops import (
     EPILOGUE_RELU,
     EPILOGUE_RELU_VJP,
+    Bins,
+    BinsOp,
     CodedOp,
     DropoutOp,
     ElementwiseOp,
@@ -239,6 +244,42 @@ class EmbeddingRule(Rule):
         return self._passed(lo, use, t, use.node.outputs, "embedding_jvp")
 
 
+class BinsRule(Rule):
+    """A piecewise linear layer, whose bins lie in memory as lines of the panels that they write."""
+
+    def _op(self, lo: Records, node: Node) -> BinsOp:
+        layer: Any = node.layer
+        found, to = [], node.inputs
+        for column in layer.columns:
+            bins = layer.bins_of(column, lo.parameters.dtype)
+            count = len(bins.first)
+            for panel in range(to // lo.in_line, (to + count - 1) // lo.in_line + 1):
+                lanes = np.arange(panel * lo.in_line, (panel + 1) * lo.in_line) - to
+                there = (lanes >= 0) & (lanes < count)
+                address = lo.lines(len(bins))
+                lines = view(address, (len(bins), lo.in_line), lo.parameters.dtype)
+                lines[:] = 0.0
+                lines[:, there] = np.stack(bins)[:, lanes[there]]
+                found.append(Bins(source=column, panel=panel, lines=address))
+            to += count
+        return BinsOp(inputs=node.inputs, bins=Table.of(lo.arena, Bins, found).address, count=len(found))
+
+    def forward(self, lo: Records, use: Use) -> Value:
+        op = self._op(lo, use.node)
+        out = lo.made("piecewise_linear_forward", use.x, use.node.outputs, op)
+        return Value(out, saved=use.x, places={"bins": op.bins, "count": op.count})
+
+    def _sloped(self, lo: Records, use: Use, a: Buffer, width: int, kernel: str) -> Buffer:
+        op = BinsOp(y=use.saved, inputs=use.node.inputs, **use.value.places)
+        return lo.made(kernel, a, width, op)
+
+    def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
+        return self._sloped(lo, use, d, use.node.inputs, "piecewise_linear_vjp")
+
+    def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
+        return self._sloped(lo, use, t, use.node.outputs, "piecewise_linear_jvp")
+
+
 RULES: dict[str, Rule] = {
     "linear": LinearRule(),
     "identity": Rule(),
@@ -251,6 +292,7 @@ RULES: dict[str, Rule] = {
     "batch_norm": BatchNormRule(),
     "softmax": SoftmaxRule(),
     "embedding": EmbeddingRule(),
+    "bins": BinsRule(),
     "pair": PairRule(),
     "concat": ConcatRule(),
     "slice": SliceRule(),

@@ -105,6 +105,7 @@ class Network(Derivatives):
                     f"`{count}`",
                     hint='dtype="float64" holds larger codes',
                 )
+        graph.check_dtype(self.dtype)
         self.about: dict[str, Any] = {}  # other data of its file, as JSON
         self._inputs, self._outputs = graph.inputs, graph.outputs
         self._parts = graph.parts if len(graph.parts) > 1 else None

@@ -38,6 +38,7 @@ PLAIN: dict[str, Formula] = {
     "mean": lambda layer, x: x.mean(axis=1, keepdims=True),
     "slice": lambda layer, x: x[:, layer.start : layer.stop],
     "repeat": lambda layer, x: np.broadcast_to(x, (x.shape[0], layer.features)),
+    "piecewise_linear": lambda layer, x: layer.traced(x),
 }
 
 

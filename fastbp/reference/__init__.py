@@ -5,7 +5,7 @@ Rows are examples. Letters: B batch rows, I inputs, O outputs, N features, K cla
 `tx` to `ty`; they are adjoint: <dy, ty> = <dx, tx>.
 
     random           Philox, initial parameters, the order of an epoch, dropout's masks
-    layers           linear, scale, PReLU, embedding, dropout: what has weights or a mask
+    layers           linear, scale, PReLU, embedding, piecewise linear, dropout: what has weights, bins or a mask
     gates            sums, products and quotients of signals, columns joined and cut, rows summed
     norms            layer, RMS and batch normalisation
     activations      y = φ(x) element by element, softmax, and the table ACTIVATIONS

@@ -1,4 +1,4 @@
-"""Layers with weights or a mask: linear, scale, PReLU, embedding, dropout.
+"""Layers with weights, bins or a mask: linear, scale, PReLU, embedding, piecewise linear, dropout.
 
 **Linear.** With a column x, weights Wᵀ (O, I) and the cotangent u = dz of z = Wᵀx + b,
     ∂z_k/∂W_ji = x_j [k = i]   so  Σ_k u_k ∂z_k/∂W_ji = u_i x_j : the outer product u xᵀ, one per example.
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Tables = dict[int, Array]
+Edges = dict[int, Array]
 
 
 def linear_forward(x: Array, W: Array, b: Array) -> Array:
@@ -156,6 +157,58 @@ def embedding_jvp(tx: Array, ttables: Tables, x: Array, tables: Tables) -> Array
 
 def _codes(x: Array, column: int) -> Array:
     return x[:, column].astype(np.int64)
+
+
+def piecewise_linear_forward(x: Array, edges: Edges) -> Array:
+    """Behind the columns stands how far each number has come through each of its bins: y = [x, e_c of each c].
+
+    Parameters
+    ----------
+    x : (B, F)
+    edges : column -> the edges of its J bins, (J + 1,), rising
+
+    Returns
+    -------
+    (B, F + Σ J): e_j = (x - b_j) / (b_(j+1) - b_j), 0 below b_j but in the first bin, 1 from b_(j+1) on but in the last
+
+    Examples
+    --------
+    >>> piecewise_linear_forward(np.array([[-1.0], [0.5], [3.0]]), {0: np.array([0.0, 1.0, 2.0])})
+    array([[-1. , -1. ,  0. ],
+           [ 0.5,  0.5,  0. ],
+           [ 3. ,  1. ,  2. ]])
+    """
+    parts = []
+    for c, b in edges.items():
+        e = (x[:, c, None] - b[:-1]) / np.diff(b)
+        e[:, 1:] = np.maximum(e[:, 1:], 0)
+        e[:, :-1] = np.minimum(e[:, :-1], 1)
+        parts.append(e)
+    return np.concatenate([x, *parts], axis=1)
+
+
+def piecewise_linear_vjp(dy: Array, x: Array, edges: Edges) -> Array:
+    """Pull dy back to dx = dy_x + de / w of the bin that x is in, which begins at its lower edge."""
+    dx, begin = dy[:, : x.shape[1]].copy(), x.shape[1]
+    for c, b in edges.items():
+        j = _bin_of(x[:, c], b)
+        dx[:, c] += dy[np.arange(len(x)), begin + j] / np.diff(b)[j]
+        begin += len(b) - 1
+    return dx
+
+
+def piecewise_linear_jvp(tx: Array, x: Array, edges: Edges) -> Array:
+    """Push a tangent forward: ty = [tx, tx / w in the bin that x is in and 0 in the others]."""
+    parts = []
+    for c, b in edges.items():
+        here = np.arange(len(b) - 1) == _bin_of(x[:, c], b)[:, None]
+        parts.append(np.where(here, tx[:, c, None] / np.diff(b), tx.dtype.type(0)))
+    return np.concatenate([tx, *parts], axis=1)
+
+
+def _bin_of(x: Array, edges: Array) -> Array:
+    """The bin of each number, from its lower edge on; the first and the last have no end."""
+    return np.asarray(np.searchsorted(edges[1:-1], x, side="right"))
 
 
 def dropout_forward(x: Array, kept: Array, p: float) -> Array:

@@ -19,12 +19,16 @@ from fastbp.data.moments import moments
 from fastbp.data.numbers import Numbers, scale_of
 from fastbp.data.unseen import by_value
 from fastbp.errors import DataError, visible
+from fastbp.spec.bins import edges_of
 
 CODES = frozenset(("code", "codes", "guid", "id", "ids", "plz", "postcode", "uid", "uuid", "zip", "zipcode"))
 TRAINS = 0.7  # of the rows
 AGAIN = 5  # rows with a value, on average, from which numbers that name something are learned one by one
 BORDERLINE = 50  # different whole numbers of a target up to which classes and amounts look alike
 TELLS = 0.01  # of the target, from which a scale tells more of it than another
+BENT = 0.005  # of the target, that bins of a column tell of it more than a straight line, from which they are worth it
+TOLD_BINS = 16  # by which that is measured
+MOST_BINS = 2000  # of all columns of numbers
 STEPS = 2500  # of the optimiser, in a run
 DECAY = 0.05  # of weights
 DATE = 12  # numbers that a date becomes, about
@@ -41,7 +45,7 @@ class Choice:
     """An entry of `data.columns` and why; how many columns the network takes for it; what is not certain of it.
 
     `inferred` says whether the entry is what a column is that has none; `categories` is how many a category has, whose
-    width is known once all are (`encoded`).
+    width is known once all are (`encoded`); `amounts` says whether it is numbers.
     """
 
     entry: str
@@ -50,6 +54,7 @@ class Choice:
     doubt: str = ""
     inferred: bool = False
     categories: int = 0
+    amounts: bool = False
 
 
 def nearly_names(column: Column) -> bool:
@@ -93,12 +98,12 @@ def _number(column: Column, kind: Kind, goal: Goal) -> Choice:
     id_ = whole and values == len(column.values) > BORDERLINE
     doubt = f"`{name}` is different in every row: `ignore` if it names rows" if id_ else ""
     if scale_of(np.sort(there)) == "standard":
-        return Choice("number", kind.about, 1, doubt, inferred=True)
+        return Choice("number", kind.about, 1, doubt, inferred=True, amounts=True)
     plain, ranked = (goal.told_by(scaled(column, scale)) for scale in ("standard", "quantile"))
     tells = f"its numbers tell {plain:.2f} of the target, its quantiles {ranked:.2f}"
     if plain > ranked + TELLS:
-        return Choice("number", f"{kind.about}; heavy tails, but {tells}", 1, doubt, inferred=True)
-    return Choice("{type: number, scale: quantile}", f"{kind.about}; heavy tails: {tells}", 1, doubt)
+        return Choice("number", f"{kind.about}; heavy tails, but {tells}", 1, doubt, inferred=True, amounts=True)
+    return Choice("{type: number, scale: quantile}", f"{kind.about}; heavy tails: {tells}", 1, doubt, amounts=True)
 
 
 def _in_order(column: Column, kind: Kind) -> str:
@@ -193,6 +198,55 @@ class Goal:
             squares = float((a**2).sum() * (b**2).sum())
             found.append(float((a * b).sum()) ** 2 / squares if squares > 0.0 else 0.0)
         return float(np.mean(found))
+
+    def told_in_bins(self, x: Array) -> float:
+        """The share of the variance that `TOLD_BINS` bins of `x` explain more than a straight line does.
+
+        Both are counted without what they would explain by chance, so that it may be below 0.
+        """
+        edges = edges_of(x, TOLD_BINS)
+        if len(edges) < 3:
+            return 0.0
+        here = np.searchsorted(edges[1:-1], x, side="right")
+        if self.codes is not None:
+            there = self.codes >= 0
+            return _more(x[there], here[there], np.eye(len(self.classes))[self.codes[there]])
+        assert self.amounts is not None
+        found = []
+        for y in self.amounts.T:
+            there = np.isfinite(y)
+            found.append(_more(x[there], here[there], y[there, None] / (np.abs(y[there]).max() or 1.0)))
+        return float(np.mean(found))
+
+
+def _more(x: Array, bins: Array, y: Array) -> float:
+    """How much more of the variance of all columns of `y` the means of bins explain than a straight line from `x`."""
+    a, b = x - x.mean(), y - y.mean(axis=0)
+    rows, whole, squares = len(y), float((b**2).sum()), float((a**2).sum())
+    counts = np.bincount(bins)
+    if rows <= len(counts) or whole == 0.0 or squares == 0.0:
+        return 0.0
+    sums = np.stack([np.bincount(bins, column) for column in b.T], axis=1)
+    means = float((sums**2 / np.maximum(counts, 1)[:, None]).sum()) / whole
+    line = float(((a @ b) ** 2).sum()) / squares / whole
+    by_chance = (rows - 1) / (rows - np.count_nonzero(counts)), (rows - 1) / (rows - 2)
+    return (1.0 - line) * by_chance[1] - (1.0 - means) * by_chance[0]
+
+
+def bent(frame: Frame, choices: Mapping[str, Choice], goal: Goal) -> float | None:
+    """How much more of the target bins of a column of numbers tell than a straight line, on average; None without."""
+    numbers = [frame.columns[name] for name, choice in choices.items() if choice.amounts]
+    found = [goal.told_in_bins(scaled(column, "none")) for column in numbers if np.isfinite(column.values).any()]
+    return float(np.mean(found)) if found else None
+
+
+def bins_of(rows: int, numbers: int, task: str) -> int:
+    """Bins of each column of numbers, with so many rows that train that they tell something; 0 where columns are many.
+
+    A class says less of its row than a number does, so it takes more of them.
+    """
+    bins = min(48, max(4, rows // (250 if task == "numbers" else 1000)), MOST_BINS // max(1, numbers))
+    return bins if bins >= 4 else 0
 
 
 def width_of(rows: int) -> int:

@@ -125,7 +125,8 @@ def each_entrant(plan: Plan, subjects: list[Subject]) -> Iterator[Entrant]:
 def _network(one: MemberPlan, subject: Subject, graphs: dict[str, Any]) -> Network:
     """The network of a member; those with the same layers share their graph."""
     text, config, sizes = one.plan.text, one.plan.config, subject.sizes
-    key = json.dumps([text.data.get("network"), *sizes[:2], sorted(sizes[2].items())])
+    rows = None if one.plan.embedder is None else subject.fingerprint  # of which bins are
+    key = json.dumps([text.data.get("network"), *sizes[:2], sorted(sizes[2].items()), rows])
     graph = graphs.get(key)
     if graph is None:
         graph = graphs[key] = layers_of(one.plan, *sizes)

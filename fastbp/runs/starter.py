@@ -22,12 +22,15 @@ from fastbp.data.rows import without_targets
 from fastbp.data.unseen import by_value
 from fastbp.errors import ConfigError, DataError, visible
 from fastbp.runs.choices import (
+    BENT,
     DECAY,
     METRICS,
     TRAINS,
     Choice,
     Goal,
     batch_of,
+    bent,
+    bins_of,
     choice_of,
     doubt_of,
     dropout_of,
@@ -106,7 +109,7 @@ def starter(
         "    validation: 0.15",
         "    test: 0.15",
         "",
-        *_network(frame, choices),
+        *_network(frame, choices, task, goal),
         "",
         *_trainer(frame, task, goal),
         "",
@@ -190,17 +193,28 @@ def _entry(key: str, kind: str) -> str:
     return f"{key}: {kind}" if len(key) <= 1000 else f"? {key}\n    : {kind}"
 
 
-def _network(frame: Frame, choices: dict[str, Choice]) -> list[str]:
+def _network(frame: Frame, choices: dict[str, Choice], task: str, goal: Goal) -> list[str]:
     rows = round(TRAINS * len(frame))
     inputs = sum(choice.width for choice in choices.values()) if frame.matrix is None else frame.matrix.shape[1]
-    width, drop = width_of(rows), dropout_of(rows, inputs)
+    numbers, more = sum(choice.amounts for choice in choices.values()), bent(frame, choices, goal)
+    bins = bins_of(rows, numbers, task) if more is not None and more >= BENT else 0
+    # Classes are learned by heart by their bins, too; numbers want the finest bins and no more dropout.
+    drop = dropout_of(rows, inputs + (numbers * bins if task != "numbers" else 0))
     why = "against learning rows by heart" if drop else "such as 0.1 if validation gets worse early"
-    return [
+    width = width_of(rows)
+    lines = [
         "network:",
         f"  hidden: [{width}, {width}]  # for {rows:,} rows that train and {inputs:,} inputs",
         "  activation: relu  # or gelu, silu, mish, tanh, ...",
         f"  dropout: {drop:g}  # {why}",
     ]
+    if more is None:
+        return lines
+    if not bins:
+        why = f"their bins tell only {max(0.0, more):.3f} more" if more < BENT else "columns of numbers are many"
+        return [*lines, f"  embed_numbers: null  # or piecewise_linear, which bends the way of numbers; {why}"]
+    how = f"{{name: piecewise_linear, bins: {bins}}}"
+    return [*lines, f"  embed_numbers: {how}  # bins of a number tell {more:.3f} more than a straight line"]
 
 
 def _trainer(frame: Frame, task: str, goal: Goal) -> list[str]:

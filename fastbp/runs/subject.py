@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -101,10 +102,18 @@ class Subject:
         return dict(json.loads(json.dumps(said)))
 
     @property
-    def sizes(self) -> tuple[int, int, dict[int, tuple[int, int]]]:
-        """Inputs and outputs of the network, and columns of categories with their tables."""
+    def sizes(self) -> tuple[int, int, dict[int, tuple[int, int]], Any]:
+        """Inputs and outputs of the network, columns of categories with their tables, and what embeds numbers."""
         inputs, outputs = self.recipe.inputs, self.recipe.outputs.width
-        return inputs.width, outputs * self.loss.outputs_per_target, inputs.embeddings()
+        return inputs.width, outputs * self.loss.outputs_per_target, inputs.embeddings(), self._embedded
+
+    @cached_property
+    def _embedded(self) -> Callable[[Any], Any]:
+        """From an embedder to its layer for the training rows, or None where these have no use for it."""
+        inputs = self.recipe.inputs
+        return cache(
+            lambda embedder: embedder.layer(self.parts["train"].X, inputs.numbers(), tuple(inputs.embeddings()))
+        )
 
     def graph(self) -> Graph:
         """The layers; compiles and draws nothing."""

@@ -69,6 +69,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         How numbers are scaled by what was fitted to the training rows; "auto": to quantiles where tails are heavy.
     missing : {"mean", "median", "refuse"}
         What missing numbers become; "refuse" makes them an error.
+    embed_numbers : str or dict, optional
+        "piecewise_linear", or ``{"name": "piecewise_linear", "bins": 16}``: behind the numbers stands how far each has
+        come through each bin between quantiles of the training rows.
     random_state : int, RandomState or None
         An int is the seed of the network and of its trainer; None draws one.
     n_ens : int, >= 1
@@ -149,6 +152,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         min_frequency: int = 1,
         scale: str = "standard",
         missing: str = "mean",
+        embed_numbers: Any = None,
         random_state: Any = None,
         n_ens: int = 1,
         n_cv: int | None = None,
@@ -179,6 +183,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self.min_frequency = min_frequency
         self.scale = scale
         self.missing = missing
+        self.embed_numbers = embed_numbers
         self.random_state = random_state
         self.n_ens = n_ens
         self.n_cv = n_cv

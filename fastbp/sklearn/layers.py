@@ -9,8 +9,10 @@ from fastbp.config.build import named
 from fastbp.config.schema import Data
 from fastbp.config.text import Text
 from fastbp.config.wiring import layer_table
+from fastbp.data.frame import Frame
 from fastbp.data.inputs import Inputs
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
+from fastbp.spec.bins import EMBEDDERS
 from fastbp.spec.catalogue import LAYERS, activation_named
 from fastbp.spec.checks import chance, flag, whole
 from fastbp.spec.custom import Custom
@@ -23,12 +25,16 @@ NORMS = ("batch_norm", "layer_norm", "rms_norm")
 WIDTHS = "must be widths such as `(128, 64)`, or layers such as `[fb.Linear(64), fb.ReLU()]`"
 
 
-def graph_for(estimator: Any, inputs: Inputs, outputs: int) -> Graph:
-    """The graph of an estimator's network: the tables of categories first, where there are such."""
+def graph_for(estimator: Any, inputs: Inputs, outputs: int, frame: Frame) -> Graph:
+    """The graph of an estimator's network: tables of categories and bins of numbers first, where there are such."""
     blocks = blocks_of(estimator)
     last = Linear(outputs)
     tables = inputs.embeddings()
     first: list[Layer] = [Embedding(tables, Init("normal", Data().embed_std))] if tables else []
+    embedder = embedder_of(estimator)
+    if embedder is not None:
+        bins = embedder.layer(inputs.matrix(frame, estimator.dtype), inputs.numbers(), tuple(tables))
+        first += [bins] if bins is not None else []
     if not estimator.residual:
         return chain([*first, *(layer for block in blocks for layer in block), last], inputs.width)
     signal = x = Input(inputs.width)
@@ -41,6 +47,12 @@ def graph_for(estimator: Any, inputs: Inputs, outputs: int) -> Graph:
         if before.features == signal.features:
             signal = before + signal
     return graph_of(None, x, last(signal))
+
+
+def embedder_of(estimator: Any) -> Any:
+    """What embeds numbers, by its name or as a configuration has it; None for nothing."""
+    given = estimator.embed_numbers
+    return None if given is None else named(Text(), ("embed_numbers",), given, EMBEDDERS)
 
 
 def blocks_of(estimator: Any) -> list[list[Layer]]:

@@ -182,7 +182,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         loss = self._loss_of()
         inputs = inputs_for(self, X, rows.frame)
         outputs = self._outputs(y, rows.y)
-        graph = graph_for(self, inputs, outputs.width * loss.outputs_per_target)
+        graph = graph_for(self, inputs, outputs.width * loss.outputs_per_target, rows.frame)
         self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
         for name in ("network_", "ensemble_", "oof_predictions_"):  # of an earlier fit
             self.__dict__.pop(name, None)

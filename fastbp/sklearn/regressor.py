@@ -69,6 +69,9 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         Whether y is standardised for training, and predictions are scaled back.
     missing : {"mean", "median", "refuse"}
         What missing numbers become; "refuse" makes them an error.
+    embed_numbers : str or dict, optional
+        "piecewise_linear", or ``{"name": "piecewise_linear", "bins": 16}``: behind the numbers stands how far each has
+        come through each bin between quantiles of the training rows.
     random_state : int, RandomState or None
         An int is the seed of the network and of its trainer; None draws one.
     n_ens : int, >= 1
@@ -151,6 +154,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         scale: str = "standard",
         scale_target: bool = True,
         missing: str = "mean",
+        embed_numbers: Any = None,
         random_state: Any = None,
         n_ens: int = 1,
         n_cv: int | None = None,
@@ -182,6 +186,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self.scale = scale
         self.scale_target = scale_target
         self.missing = missing
+        self.embed_numbers = embed_numbers
         self.random_state = random_state
         self.n_ens = n_ens
         self.n_cv = n_cv

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
 from fastbp.model.network import Network
 from fastbp.sklearn.callbacks import Lines, Watched
-from fastbp.sklearn.layers import blocks_of
+from fastbp.sklearn.layers import blocks_of, embedder_of
 from fastbp.sklearn.tables import check_encodings
 from fastbp.sklearn.threads import share
 from fastbp.spec.checks import flag, from_zero, positive, real, whole
@@ -48,6 +48,7 @@ class Settings:
     def of(cls, estimator: Any) -> Settings:
         """Check every parameter that needs no data."""
         blocks_of(estimator)
+        embedder_of(estimator)
         check_encodings(estimator)
         if estimator.dtype not in ("float32", "float64"):
             raise not_one_of("dtype", estimator.dtype, ("float32", "float64"))

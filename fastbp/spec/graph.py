@@ -113,6 +113,11 @@ class Graph:
         """Parameters with weight decay: matrices and tables, no biases, norms or scales."""
         return {node.parameter(part) for node in self.nodes for part in node.layer.decays}
 
+    def check_dtype(self, dtype: Any) -> None:
+        """Refuse settings of layers that a network's numbers cannot hold."""
+        for node in self.nodes:
+            node.layer.check_dtype(dtype)
+
     def codes(self) -> tuple[tuple[int, int], ...]:
         """Columns of X that must hold category codes, and how many categories each has."""
         found = []

@@ -66,6 +66,9 @@ class Layer(KnownWords):
         """Running statistics: shape and initial value."""
         return {}
 
+    def check_dtype(self, dtype: Any) -> None:
+        """Refuse settings that a network's numbers cannot hold."""
+
     def settings(self) -> dict[str, Any]:
         """The arguments that recreate this layer."""
         return dict(self.__dict__)

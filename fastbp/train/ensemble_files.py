@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 
-from fastbp.errors import CheckpointError, DataError, FastbpError
+from fastbp.errors import CheckpointError, DataError, FastbpError, brief
 from fastbp.model.draw import count_of
 from fastbp.model.network import Network
 from fastbp.model.sealed import sealed, unsealed, write
@@ -26,6 +27,26 @@ from fastbp.train.pack_files import made, plain
 
 if TYPE_CHECKING:
     from fastbp.train.ensemble import Ensemble
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Written(msgspec.Struct, forbid_unknown_fields=True):
+    """A member: numbers of its layers and of what it knows in `shared`, its seed, whose 64 bits are checked there."""
+
+    layers: Count
+    about: Count
+    seed: int
+    weight: float
+
+
+class Selection(msgspec.Struct, forbid_unknown_fields=True):
+    """What was chosen."""
+
+    chosen: list[int | tuple[int, int]]  # without limits, with which a union breaks in msgspec 0.22
+    scores: list[float]
+    metric: str | None
+
 
 FORMAT = "fastbp-ensemble-1"
 WHAT = "an ensemble of fastbp"
@@ -68,26 +89,38 @@ def load(path: Path, finished: Callable[[Network], Network] = lambda net: net, c
 
     words, arrays = unsealed(path, WHAT, (FORMAT, ""), callers)
     try:
-        shared, members, selection = (json.loads(words[name]) for name in ("shared", "members", "selection"))
+        shared = json.loads(words["shared"])
+        members = msgspec.convert(json.loads(words["members"]), list[Written])
+        selection = msgspec.convert(json.loads(words["selection"]), Selection)
         owned: list[dict[str, Any]] = [{} for _ in members]
         for name, array in arrays.items():
             member, _, own = name.partition("/")
             owned[int(member)][own] = array
-        graphs = {i: from_data(shared[i]) for i in {one["layers"] for one in members}}
+        graphs = {i: from_data(shared[i]) for i in {one.layers for one in members}}
         nets = []
         for one, mine in zip(members, owned, strict=True):
-            net = Network._from_graph(graphs[one["layers"]], one["seed"], words["dtype"])
-            net.about = shared[one["about"]]
+            net = Network._from_graph(graphs[one.layers], one.seed, words["dtype"])
+            net.about = shared[one.about]
+            if not isinstance(net.about, dict):
+                raise CheckpointError("about", "must be an object", f"`{brief(net.about)}`")
             _fill(net, mine)
             nets.append(finished(net))
         check_alike([Found(f"members[{i}]", i, net, 1.0, None) for i, net in enumerate(nets)])
         loss = made("loss", json.loads(words["loss"]))
         if not isinstance(loss, Loss):
             raise CheckpointError("loss", "must be a loss", f"`{loss}`")
-        chosen = [tuple(one) if isinstance(one, list) else one for one in selection["chosen"]]
-        weights = check_weights([one["weight"] for one in members], len(nets))
-        return Ensemble.of(nets, weights, loss, chosen, selection["scores"], selection["metric"])
-    except (KeyError, TypeError, ValueError, IndexError, RecursionError, MemoryError, FastbpError) as error:
+        weights = check_weights([one.weight for one in members], len(nets))
+        return Ensemble.of(nets, weights, loss, selection.chosen, selection.scores, selection.metric)
+    except (
+        msgspec.ValidationError,
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        RecursionError,
+        MemoryError,
+        FastbpError,
+    ) as error:
         raise CheckpointError(f"`{path}` has an ensemble unknown to this version ({error})") from None
 
 

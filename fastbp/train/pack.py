@@ -127,6 +127,8 @@ class Pack(Predicting):
         for member in members:
             member.seats = members[0].seats
         self._turns, self._threads = Turns(team.chosen(threads)), threads
+        for member in members:  # where there are fewer of them than threads, plans are cut for teams from the first
+            member.trainer._threads = max(1, self.threads // len(members))
         self._lock = forks.lock("this pack", writes=True)
         self.units: Units | None = None  # in which an ensemble's metrics of numbers are taken
         self._selected: Ensemble | None = None

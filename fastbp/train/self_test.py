@@ -25,6 +25,7 @@ from fastbp.engine.threads import alone
 from fastbp.errors import DataError, DivergedError
 from fastbp.model.network import Network
 from fastbp.spec.activations import LogSoftmax, PReLU, Softmax
+from fastbp.spec.bins import PiecewiseLinear
 from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
 from fastbp.spec.class_losses import CrossEntropy
 from fastbp.spec.coded import Coded
@@ -135,6 +136,11 @@ def embedding(dtype: str) -> Arrays:
     found = trained(dtype, CrossEntropy(), classes(), layers, adam.AdamW(lr=0.01))
     found += trained(dtype, CrossEntropy(), classes(), layers, adam.Adam(lr=0.01), clip_norm=0.1)
     return [*found, net.vjp(x, numbers(dtype, 7, 3)), net.jvp(x, numbers(dtype, 7, 6))]
+
+
+def piecewise_linear(dtype: str) -> Arrays:
+    """Bins that share panels, of columns that are learned and of rows."""
+    return layer(lambda: PiecewiseLinear({2: (-1.0, 0.0, 0.25, 2.0), 17: tuple(i / 8 for i in range(-12, 13))}))(dtype)
 
 
 def codes(dtype: str) -> Arrays:
@@ -279,6 +285,7 @@ def cases() -> dict[str, Callable[[str], Arrays]]:
     found |= {kind: layer(made) for kind, made in norms.items()}
     found["relu behind a norm"] = behind_a_norm
     found |= {"dropout": layer(lambda: Dropout(0.3)), "embedding": embedding, "codes": codes}
+    found["piecewise_linear"] = piecewise_linear
     found |= {"softmax": last(Softmax), "log_softmax": last(LogSoftmax)}
     found["probabilities"] = probabilities
     found["plain momentum"] = optimizer_of(lambda: SGD(lr=0.1, momentum=0.9))

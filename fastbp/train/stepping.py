@@ -107,9 +107,13 @@ class Stepping(Snapshots):
         """The most threads that a batch of so many rows is given: a step that one thread does is not cut for more."""
         return team_sizes(work_of(self.net.graph, rows), self.threads)[0][-1]
 
-    def _new_plan(self, rows: int, counts: tuple[int, ...] = ()) -> BatchPlan:
-        plan = self._batch_plan = self._plan(rows, counts)
+    def _new_plan(self, rows: int, counts: tuple[int, ...] = (), before: BatchPlan | None = None) -> BatchPlan:
+        """Another plan of batches, which goes on where that before it is."""
+        plan = self._plan(rows, counts)
+        if before is not None:  # before it takes its place, as Ctrl-C may come between these lines
+            plan.go_on(before.position())
         self._pace = Pace(*team_sizes(plan.work, self.threads))
+        self._batch_plan = plan
         return plan
 
     def _call(self, plan: BatchPlan, count: int, epochs: int, threads: int) -> list[float]:
@@ -215,8 +219,7 @@ class Stepping(Snapshots):
             plan.head.data.epoch = before.place[0] + 1 if before else 0
         elif (before.counts, before.workers) != (counts, self._workers(before.batch)):
             # Perhaps the same rows, which were in full, or of a copy that has not run yet.
-            plan = self._new_plan(before.batch, counts)
-            plan.go_on(before.position())
+            plan = self._new_plan(before.batch, counts, before)
         else:
             plan = before
         if self._pace.sizes[-1] > 1:

@@ -18,7 +18,7 @@ from fastbp.cli.main import COMMANDS, main
 from fastbp.errors import DataWarning
 from fastbp.model.files import FORMATS
 from fastbp.model.sealed import sealed, unsealed
-from fastbp.runs.ensembles import model_at
+from fastbp.runs.prediction import model_at
 
 ROOT = Path(__file__).parents[2]
 

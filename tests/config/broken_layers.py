@@ -173,6 +173,22 @@ CASES = {
         layers("{name: embedding, columns: {99: [3, 2]}}", "{name: linear, features: 10}"),
         "c.yaml:4: `network.layers[0].columns` must be below 64, the inputs, got `99`",
     ),
+    "piecewise_linear columns a list": (
+        layers("{name: piecewise_linear, columns: [1, 2]}"),
+        "c.yaml:4: `network.layers[0].columns` must be a map of column to edges, got `[1, 2]`",
+    ),
+    "piecewise_linear edges that fall": (
+        layers("{name: piecewise_linear, columns: {0: [1, 0]}}"),
+        "c.yaml:4: `network.layers[0].columns[0]` must rise from edge to edge, got `0` after `1`",
+    ),
+    "piecewise_linear one edge": (
+        layers("{name: piecewise_linear, columns: {0: [1]}}"),
+        "c.yaml:4: `network.layers[0].columns[0]` must be a list of at least two edges, got `[1]`",
+    ),
+    "piecewise_linear column beyond": (
+        layers("{name: piecewise_linear, columns: {99: [0, 1]}}", "{name: linear, features: 10}"),
+        "c.yaml:4: `network.layers[0].columns` must be below 64, the inputs, got `99`",
+    ),
     "embedding not first": (
         layers("relu", "{name: embedding, columns: {0: [3, 2]}}", "{name: linear, features: 10}"),
         "c.yaml:5: `network.layers[1]` is an Embedding, which must be the first layer",

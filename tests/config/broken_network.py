@@ -33,6 +33,26 @@ CASES = {
         network("hidden: [[64]]"),
         "c.yaml:3: `network.hidden[0]` must be a whole number, got a list",
     ),
+    "embed_numbers unknown": (
+        network("embed_numbers: periodic"),
+        "c.yaml:3: `network.embed_numbers` must be one of `piecewise_linear`, got `periodic`",
+    ),
+    "embed_numbers with another setting": (
+        network("embed_numbers: {name: piecewise_linear, bin: 4}"),
+        "c.yaml:3: `network.embed_numbers` must have known keys only, got `bin`\nhint: did you mean `bins`?",
+    ),
+    "embed_numbers with one bin": (
+        network("embed_numbers: {name: piecewise_linear, bins: 1}"),
+        "c.yaml:3: `network.embed_numbers.bins` must be at least 2, got `1`",
+    ),
+    "embed_numbers without a name": (
+        network("embed_numbers: {bins: 4}"),
+        "c.yaml:3: `network.embed_numbers` must be a name, or a map that has `name`",
+    ),
+    "embed_numbers beside layers": (
+        network("embed_numbers: piecewise_linear\nlayers:\n  - {name: linear, features: 10}"),
+        "c.yaml:3: `network.embed_numbers` must not be given together with `network.layers`",
+    ),
     "activation misspelt": (
         network("activation: rleu"),
         f"c.yaml:3: `network.activation` must be one of {ACTIVATIONS}, got `rleu`\nhint: did you mean `relu`?",

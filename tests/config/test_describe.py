@@ -14,6 +14,7 @@ from fastbp.config.describe import json_schema, keys, tables
 from fastbp.config.schema import SECTIONS
 from fastbp.config.text import parse
 from fastbp.errors import ConfigError
+from fastbp.spec.bins import EMBEDDERS
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
 from fastbp.spec.initial import INITIALISERS
 from fastbp.train.catalogue import OPTIMIZERS
@@ -200,6 +201,7 @@ def test_defaults_are_allowed(path):
 
 EVERY = {
     "network.activation": set(ACTIVATIONS),
+    "network.embed_numbers": set(EMBEDDERS),
     "network.layers": {*ACTIVATIONS, *LAYERS} - {"custom"},
     "network.init": set(INITIALISERS),
     "trainer.loss": set(LOSSES),

@@ -9,6 +9,7 @@ from fastbp.config.build import LBFGSSettings, layers_of, network_of, plan_of
 from fastbp.config.resolve import FREE, changes
 from fastbp.config.schema import SECTIONS
 from fastbp.config.text import parse
+from fastbp.spec.bins import PiecewiseLinear
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES, loss_of
 from fastbp.spec.initial import INITIALISERS
 from fastbp.train.catalogue import OPTIMIZERS
@@ -60,6 +61,7 @@ LAYER_CASES = {
     "rms_norm": ("", "eps: 1e-3, affine: false"),
     "batch_norm": ("", "momentum: 1, affine: false"),
     "embedding": ("columns: {0: [9, 2]}", "columns: {1: [3, 1], 0: [4, 2]}, init: zeros"),
+    "piecewise_linear": ("columns: {0: [0, 1]}", "columns: {1: [-0.5, 0.1, 2e3], 0: [0.0, 0.25]}"),
     "leaky_relu": ("", "negative_slope: 0.2"),
     "prelu": ("", "per_feature: true, init: 0.1"),
     "elu": ("", "alpha: 0.5"),
@@ -117,6 +119,8 @@ def cases():
         for text in pair(name, *LAYER_CASES.get(name, ("",))):
             last = "{name: linear, features: 3, bias_init: zeros}"
             yield f"layer {text}", f"{CLASSES}network: {{layers: [{text}, {last}]}}"
+    for bins in ("piecewise_linear", "{name: piecewise_linear, bins: 3}"):
+        yield f"embed_numbers {bins}", f"{NUMBERS}network: {{hidden: [5], embed_numbers: {bins}}}"
     for name in ACTIVATIONS:
         for text in pair(name, *LAYER_CASES.get(name, ("",))):
             yield f"activation {text}", f"{CLASSES}network: {{hidden: [5, 4], activation: {text}}}"
@@ -221,8 +225,15 @@ def test_a_table_with_learned_tables_resolves_to_itself(tmp_path, monkeypatch, c
     first = resolved(config + "network: {hidden: [4]}\n", tmp_path, capsys)
     (tmp_path / "c.yaml").write_text(printed(tmp_path / "c.yaml", capsys))
     assert parse(printed(tmp_path / "c.yaml", capsys)).data == first
-    graph = layers_of(plan_of(parse((tmp_path / "c.yaml").read_text())), 2, 2, {0: (3, 2)})
+    plan = plan_of(parse((tmp_path / "c.yaml").read_text()))
+    graph = layers_of(plan, 2, 2, {0: (3, 2)})
     assert [node.layer.kind for node in graph.nodes] == ["embedding", "linear", "relu", "linear"]
+    with_bins = parse(
+        (tmp_path / "c.yaml").read_text().replace("embed_numbers: null", "embed_numbers: piecewise_linear")
+    )
+    graph = layers_of(plan_of(with_bins), 2, 2, {0: (3, 2)}, lambda of: PiecewiseLinear({0: range(of.bins)}))
+    assert [node.layer.kind for node in graph.nodes] == ["embedding", "piecewise_linear", "linear", "relu", "linear"]
+    assert graph.outputs == 2
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastbp.data.categories import Category
+from fastbp.data.dates import Dates
 from fastbp.data.frame import Column, Frame
 from fastbp.data.inputs import Inputs
 from fastbp.data.numbers import QUANTILES, SCALES, Numbers
@@ -244,6 +245,23 @@ def all_parts():
 def bits(rows):
     """Rows whose job is a code, bit for bit."""
     return rows.counts, rows.dtype, rows.narrow.tobytes()
+
+
+def test_numbers_are_those_of_columns_and_dates_and_no_indicators_codes_or_words():
+    days = np.array(["2024-01-05", None, "2024-03-09", "2025-07-01"] * 5, object)
+    columns = {
+        "a": Column("a", np.array([1.0, np.nan, 2.0, 4.0] * 5)),
+        "job": Column("job", np.array(["x", "y", "z", "x"] * 5, object)),
+        "day": Column("day", days),
+        "b": Column("b", np.arange(20.0)),
+    }
+    date = Dates("day", indicator=True)
+    parts = Numbers("a", "standard", "mean", 0.0, True), Category("job", "one_hot"), date, Numbers("b", "none", "mean")
+    inputs = fitted(Frame(None, columns, "t.csv"), *parts)
+    of_date = len(date.parts) + len(date.cycles.fill)
+    assert date.hole
+    assert inputs.numbers() == [0, *range(5, 5 + of_date), 5 + of_date + 1]
+    assert inputs.width == 5 + of_date + 2
 
 
 def test_what_was_learned_goes_through_json_bit_for_bit():

@@ -232,6 +232,7 @@ def of_all_layers(dtype: str) -> bytes:
     p = np.exp(t) / np.exp(t).sum(1, keepdims=True)
     body = [
         fb.Embedding({2: (4, 3)}),
+        fb.PiecewiseLinear({0: [-1.0, 0.0, 0.5], 4: np.arange(-9.0, 10.0) / 8.0}),
         fb.Linear(33, ntk=True),
         fb.BatchNorm(),
         fb.PReLU(),

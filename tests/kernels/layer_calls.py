@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import fastbp as fb
+from fastbp.kernels.ops import Bins
 from fastbp.kernels.records import Column
 from tests.kernels import calls
 from tests.kernels.harness import SHAPES, Array, Buffer, Machine
@@ -21,6 +22,7 @@ ROW_BY_ROW = (
     *("layer_norm_forward", "layer_norm_vjp", "layer_norm_jvp", "rms_norm_forward", "rms_norm_vjp", "rms_norm_jvp"),
     *("softmax_forward", "softmax_vjp", "log_softmax_forward", "log_softmax_vjp", "log_softmax_jvp"),
     *("embedding_forward", "embedding_vjp", "embedding_jvp"),
+    *("piecewise_linear_forward", "piecewise_linear_vjp", "piecewise_linear_jvp"),
 )
 # Those that leave them where there were zeros.
 COLUMN_BY_COLUMN = (
@@ -107,6 +109,30 @@ def embedding(m: Machine, kernel: str, x: Array, d: Array, tables: list[Array]) 
     return [target.lines()]
 
 
+def piecewise_linear(m: Machine, kernel: str, x: Array, d: Array, edges: dict[int, Array]) -> list[Array]:
+    """Bins of some columns; d is as wide as the columns with their bins."""
+    features = x.shape[1]
+    found, to = [], features
+    for column, b in edges.items():
+        lanes = np.arange(to, to + len(b) - 1)
+        for panel in np.unique(lanes // m.in_line).tolist():
+            here = lanes // m.in_line == panel
+            lines = np.zeros((4, m.in_line), x.dtype)
+            low, high = np.array([-np.inf, *b[1:-1]]), np.array([*b[1:-1], np.inf])
+            lines[:, lanes[here] % m.in_line] = np.stack([b[:-1], np.diff(b), low, high])[:, here]
+            found.append((column, panel, m.line_numbers("lines", lines).address))
+        to += len(b) - 1
+    records = m.records(Bins, len(found))
+    for record, values in zip(records, found, strict=True):
+        record.source, record.panel, record.lines = values
+    source = m.given("a", d if kernel.endswith("_vjp") else x, padding=np.nan)
+    target = m.panels("c", len(x), features if kernel.endswith("_vjp") else to)
+    saved = {} if kernel.endswith("_forward") else {"y": m.given("y", x)}
+    bins = {"inputs": features, "bins": m.address_of(records[0]), "count": len(found)}
+    m.op(kernel, source, target, 0, len(x), **bins, **saved)
+    return [target.lines()]
+
+
 def codes_of(x: Array, count: int) -> Array:
     """x with codes in its last columns, of which one is none."""
     out = np.hstack([x, np.zeros((len(x), count), x.dtype)])
@@ -149,6 +175,10 @@ def cases(dtype: str, normal: Any) -> Iterator[tuple[str, tuple[int, ...], Any]]
         coded, d = codes_of(x, count), normal(dtype, rows, width + sum(WIDTHS[:count]))
         for kernel in (k for k in ROW_BY_ROW if "embedding" in k):
             yield kernel, shape, partial(embedding, kernel=kernel, x=coded, d=d, tables=tables)
+        edges = {width - 1: np.array([-0.5, 0.25, 1.0], dtype), 0: np.arange(-10, 11, dtype=dtype) / 8}
+        d = normal(dtype, rows, width + sum(len(b) - 1 for b in edges.values()))
+        for kernel in (k for k in ROW_BY_ROW if "piecewise" in k):
+            yield kernel, shape, partial(piecewise_linear, kernel=kernel, x=x, d=d, edges=edges)
         index, labels = (
             np.random.default_rng(rows).permutation(rows),
             np.random.default_rng(shape).integers(0, width, rows),

@@ -9,7 +9,7 @@ import numpy as np
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.records import Column
 from fastbp.spec.coded import Coded
-from tests.kernels import branch_calls, calls, coded_calls, gate_calls
+from tests.kernels import branch_calls, calls, coded_calls, gate_calls, layer_calls
 from tests.kernels.harness import Array, Machine, bits
 from tests.kernels.shuffle_twin import (
     NAN,
@@ -139,6 +139,32 @@ def embedding_forward(m: Machine, d: Draw) -> Result:
         return joined(z), twin.magnitude(z)
 
     return (target.lines(), noted(m)), expected
+
+
+@case("piecewise_linear_forward", "piecewise_linear_vjp", "piecewise_linear_jvp")
+def bins(m: Machine, d: Draw, name: str) -> Result:
+    x, b = d.numbers(), np.sort(d.rng.normal(size=d.in_line + 1)).astype(d.dtype)
+    x[:, 0] = d.rng.normal(size=d.rows)
+    dy, low, high = d.numbers(width=d.width + d.in_line), b[:-1].copy(), b[1:].copy()
+    low[0], high[-1] = -np.inf, np.inf
+    out = layer_calls.piecewise_linear(m, name, x, dy, {0: b})[0]
+
+    def expected(twin: Twin) -> tuple[Any, ...]:
+        z, w = x[:, :1], np.diff(b)
+        here = (z >= low) & (z < high)
+        if name == "piecewise_linear_forward":
+            made = np.where(z < low, 0.0, np.where(z >= high, 1.0, (z - b[:-1]) / w)).astype(d.dtype)
+        elif name == "piecewise_linear_jvp":  # of x itself
+            made = np.where(here, z / w, 0.0).astype(d.dtype)
+        else:
+            dx, slopes = dy[:, : d.width].copy(), np.where(here, dy[:, d.width :] / w, 0.0).astype(d.dtype)
+            for part in cut(np.hstack([np.zeros_like(x), slopes]))[d.width // d.in_line :]:
+                dx[:, 0] += twin.total(part)
+            return joined(cut(dx)), twin.magnitude(cut(dy[:, : d.width]), cut(dx))
+        whole = cut(np.hstack([x, made]))
+        return joined(whole), twin.magnitude(whole)
+
+    return (out, noted(m)), expected
 
 
 @case("coded_product")

@@ -45,6 +45,7 @@ assert shuffle_rows
 assert shuffle_training  # whose imports fill CASES
 
 EVEN = ("cross_entropy", "mae", "multi_margin")  # the largest magnitude stands in all lanes: none can be missed
+ALONE = ("piecewise_linear_vjp",)  # one lane of a sum is not zero: every order gives it
 MASKED = ("gather", "scatter", "gather_repeated")  # lanes stay where they are; behind the last one nothing is touched
 # What moves lanes, and the wrong twins that must not pass for it.
 SHUFFLES = {
@@ -87,6 +88,7 @@ def check(kernel: str, dtype: str) -> Checked:
     cases, wrong = 0, []
     moved = [one for one in moved_by(kernel) if kernel not in EVEN or one is not lines.largest_lane]
     unseen = {name: twin for one in moved for name, twin in SHUFFLES[one].items()}
+    unseen = {name: twin for name, twin in unseen.items() if kernel not in ALONE or name != "neighbours"}
     for seed in range(SEED, SEED + max(ROUNDS, 1)):
         for used in range(1, LINE // np.dtype(dtype).itemsize + 1):
             d, m = Draw(dtype, used, seed, zlib.crc32(kernel.encode())), Machine(dtype)

@@ -19,7 +19,7 @@ from fastbp.engine import threads as threads_of
 from fastbp.engine.memory import Arena
 from fastbp.engine.ops import UNPLACED, Ops
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.ops import ColumnsOp, JoinOp
+from fastbp.kernels.ops import BinsOp, ColumnsOp, JoinOp
 from fastbp.kernels.records import ROW_PHASE
 from fastbp.lowering import plans
 from fastbp.lowering.buffers import Records
@@ -118,7 +118,9 @@ def part(op: Any, record: Any, name: str, item: int) -> Panels:
     matrix, real = getattr(op, name, None), getattr(record, name, None)
     if matrix is None or matrix.start < UNPLACED:
         return []
-    first, count = 0, -(-op.width * item // LINE) if name == "a" else op.panels
+    narrow = name == "y" and isinstance(op, BinsOp)
+    width = op.inputs if narrow else op.width
+    first, count = 0, -(-width * item // LINE) if name == "a" or narrow else op.panels
     if op.fields[name].per_panel:
         first, count = record.first_panel, record.panels
     elif isinstance(op, ColumnsOp):

@@ -166,7 +166,7 @@ def test_the_rows_of_a_member_of_a_pack_are_those_that_were_chosen(field):
     pack = fb.Pack(net, n=2, loss="mse", batch_size=20, rows=chosen, threads=2)
     pack.run(X, Y, steps=9)
     pack.fit(X, Y, epochs=2, validation_rows=chosen[::-1], patience=1)
-    plan = pack._members[1].seats.take(pack.members[1])
+    plan = pack._members[1].seats.take(pack.members[1], 1, X)
     moved(plan.head.data, field)
     what = {"chosen": "the chosen rows", "order": "the order of the rows"}[field]
     with pytest.raises(PlanError, match=rf"^the address of {what} in the head of `evaluate, batch 512` must be "):

@@ -67,6 +67,17 @@ def embedding(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
     return reference.embedding_forward(x, tables), dx, {f"column{column}": d for column, d in found.items()}
 
 
+def piecewise_linear(edges: dict[int, list[float]]) -> Case:
+    """Bins of some columns; in float32 their edges are fractions that it holds."""
+    held = {column: np.array(of) for column, of in edges.items()}
+
+    def twin(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+        dx = reference.piecewise_linear_vjp(dy, x, held)
+        return reference.piecewise_linear_forward(x, held), dx, {}
+
+    return Case(fb.PiecewiseLinear(edges), twin)
+
+
 def silu(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
     return reference.silu_forward(x), reference.silu_vjp(dy, x), {}
 
@@ -86,4 +97,9 @@ LAYER_CASES: dict[str, list[Case]] = {
     "softmax": [Case(fb.Softmax(), softmax)],
     "log_softmax": [Case(fb.LogSoftmax(), log_softmax)],
     "embedding": [Case(fb.Embedding({0: (5, 3)}), embedding)],
+    "piecewise_linear": [
+        piecewise_linear({0: [-0.5, 0.25, 1.0]}),
+        piecewise_linear({0: (np.arange(-38, 39) / 16.0).tolist()}),
+        piecewise_linear({0: [0.0, 0.125]}),
+    ],
 }

@@ -138,6 +138,41 @@ def test_an_embedding_may_have_nothing_but_codes():
     assert dtables[0].tolist() == [[1, 1], [2, 2]]
 
 
+def bins_of_columns(rng):
+    """Edges of three of five columns, of which one has a single bin."""
+    return {3: np.sort(rng.standard_normal(7)), 0: np.array([-0.5, 0.5]), 1: np.array([-1.0, 0.0, 0.25])}
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 31])
+def test_a_piecewise_linear_layer_climbs(rng, rows):
+    edges = bins_of_columns(rng)
+    found = Op(
+        lambda x: reference.piecewise_linear_forward(x, edges),
+        lambda dy, x: (reference.piecewise_linear_vjp(dy, x, edges),),
+        lambda tx, x: reference.piecewise_linear_jvp(tx, x, edges),
+    )
+    climb(found, (rng.standard_normal((rows, 5)),), rng)
+
+
+def test_a_piecewise_linear_layer_is_bent_at_edges_and_goes_on_beyond_the_last(rng):
+    edges = {0: np.array([0.0, 1.0, 3.0])}
+    x = np.array([[-2.0], [0.0], [1.0], [2.0], [5.0]])
+    y = reference.piecewise_linear_forward(x, edges)
+    assert y[:, 1:].tolist() == [[-2.0, 0.0], [0.0, 0.0], [1.0, 0.0], [1.0, 0.5], [1.0, 2.0]]
+    slopes = reference.piecewise_linear_jvp(np.ones_like(x), x, edges)[:, 1:]
+    assert slopes.tolist() == [[1.0, 0.0], [1.0, 0.0], [0.0, 0.5], [0.0, 0.5], [0.0, 0.5]]
+    dy = np.array([[7.0, 1.0, 10.0]] * 5)
+    assert reference.piecewise_linear_vjp(dy, x, edges)[:, 0].tolist() == [8.0, 8.0, 12.0, 12.0, 12.0]
+
+
+def test_a_piecewise_linear_layer_keeps_the_dtype(rng):
+    edges = {c: b.astype("f") for c, b in bins_of_columns(rng).items()}
+    x = rng.standard_normal((4, 5)).astype("f")
+    y = reference.piecewise_linear_forward(x, edges)
+    found = y, reference.piecewise_linear_vjp(y, x, edges), reference.piecewise_linear_jvp(x, x, edges)
+    assert {a.dtype for a in found} == {np.dtype("float32")}
+
+
 def test_an_embedding_keeps_the_dtype(rng):
     x, tables = codes_and_tables(rng, 4)
     x, tables = x.astype("f"), {c: table.astype("f") for c, table in tables.items()}

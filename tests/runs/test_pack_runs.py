@@ -25,7 +25,7 @@ from fastbp.runs.pack_training import PackTraining
 NUMBERS = """
 name: numbers
 data: {source: friedman, rows: 500, noise: 1.0}
-network: {hidden: [12], dropout: 0.1}
+network: {hidden: [12], dropout: 0.1, embed_numbers: {name: piecewise_linear, bins: 4}}
 trainer: {epochs: 6, monitor: val_r2, ema: 0.9, reduce_lr: {patience: 1}, early_stopping: {patience: 3}}
 pack:
   members: 2
@@ -377,6 +377,57 @@ def test_a_signal_ends_it_with_a_checkpoint_from_which_it_goes_on(number, tmp_pa
     assert not (cut / "result.json").exists()
     assert main(["train", "--resume", str(cut), "-q"]) == 0
     assert bits(cut) == bits(whole)
+
+
+class Killed(BaseException):
+    """In the place of kill -9."""
+
+
+STEPS = """
+data: {source: friedman, rows: 300, noise: 1.0}
+network: {hidden: [6], norm: batch_norm}
+trainer: {epochs: 9, batch_size: 16, ema: 0.8, reduce_lr: {patience: 1}, early_stopping: {patience: 3}, metrics: [r2]}
+pack: {members: 2, folds: 2, space: {trainer.optimizer.lr: [0.05, 0.3], trainer.accumulate: [1, 3]}}
+"""
+
+
+@pytest.mark.parametrize("regions", [2, 5])
+def test_a_run_that_is_killed_behind_every_few_regions_ends_on_the_same_bits(regions, tmp_path, monkeypatch, capsys):
+    whole, cut, config = tmp_path / "whole", tmp_path / "cut", str(tmp_path / "c.yaml")
+    (tmp_path / "c.yaml").write_text(STEPS)
+    assert main(["train", config, "-q", "--run-dir", str(whole)]) == 0
+    between, left, states = PackTraining._between, [0], set()
+
+    def killed(self):
+        between(self)
+        left[0] -= 1
+        if left[0] <= 0:
+            self.save()
+            for one in self.runners:
+                history = one.history
+                states.add((len(history.loss) - len(history.val_loss), bool(history.stopped)))
+            raise Killed
+
+    command, kills = ["train", config, "-q", "--run-dir", str(cut)], 0
+    with monkeypatch.context() as patch:
+        patch.setattr(PackTraining, "_between", killed)
+        while kills < 1000:
+            left[0] = regions
+            try:
+                assert main(command) == 0
+                break
+            except Killed:
+                command = ["train", "--resume", str(cut), "-q"]
+                kills += 1
+    assert kills > 20 // regions
+    if regions == 2:
+        assert states >= {(0, False), (1, False), (0, True)}  # before a validation, after it, and stopped
+    assert bits(cut) == bits(whole)
+    assert (cut / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+    first, second = (result_of(folder) for folder in (cut, whole))
+    assert [first[key] for key in ("members", "order", "ensembles")] == [
+        second[key] for key in ("members", "order", "ensembles")
+    ]
 
 
 def test_show_says_how_far_members_are(there, tmp_path, capsys):

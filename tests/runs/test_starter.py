@@ -9,6 +9,8 @@ import pytest
 
 from fastbp.cli.main import main
 from fastbp.config.text import read
+from fastbp.runs import choices
+from fastbp.runs.choices import Goal
 
 
 @pytest.fixture
@@ -93,6 +95,50 @@ def test_whole_numbers_whose_name_says_that_they_name_things_are_categories(star
         "not certain: `user_id` is taken for 100 names of things: `number` if its numbers are amounts",
         "not certain: `once_id` is ignored: 0 to 999 (all different, and its name says that it names rows)",
     ]
+
+
+def test_numbers_have_bins_where_their_target_bends_and_none_where_it_is_straight(started, capsys):
+    rng = np.random.default_rng(0)
+    x, z = rng.normal(size=(2, 3000))
+    found, text, _ = started(x=x, z=z, y=np.abs(x) + z + 0.1 * rng.normal(size=3000))
+    assert found["network"]["embed_numbers"] == {"name": "piecewise_linear", "bins": 8}
+    assert "bins of a number tell 0.1" in text
+    assert main(["check", "c.yaml"]) == 0
+    assert "PiecewiseLinear" in capsys.readouterr().out
+    found, text, _ = started(x=x, z=z, y=x + z + 0.1 * rng.normal(size=3000))
+    assert found["network"]["embed_numbers"] is None
+    assert "their bins tell only 0.000 more" in text
+    found, _, _ = started(x=x, z=z, y=np.where(np.abs(x) > 1.0, "far", "near"))
+    assert found["network"]["embed_numbers"]["bins"] == 4
+    found, _, _ = started(x=x, z=z, y=np.where(x + rng.logistic(size=3000) > 0.0, "over", "under"))
+    assert found["network"]["embed_numbers"] is None
+
+
+def test_bins_are_more_where_rows_are_and_none_where_columns_of_numbers_are_many_or_there_are_none(started):
+    sizes = (10, 1000, 2500, 12_000, 10**6)
+    assert [choices.bins_of(rows, 10, "numbers") for rows in sizes] == [4, 4, 10, 48, 48]
+    assert [choices.bins_of(rows, 10, "classes") for rows in sizes] == [4, 4, 4, 12, 48]
+    assert [choices.bins_of(10**6, columns, "labels") for columns in (1, 50, 500, 501)] == [48, 40, 4, 0]
+    found, _, _ = started(c=["a", "b"] * 50, y=np.arange(100) % 2 + 0.5)
+    assert "embed_numbers" not in found["network"]
+
+
+def test_what_bins_tell_is_without_what_they_would_by_chance():
+    rng, chance, straight, bent = np.random.default_rng(0), [], [], []
+    for _ in range(400):
+        x, y = rng.normal(size=(2, 100))
+        chance.append(Goal(y[:, None], None).told_in_bins(x))
+        straight.append(Goal((x + y)[:, None], None).told_in_bins(x))
+        bent.append(Goal((np.abs(x) + y)[:, None], None).told_in_bins(x))
+    assert abs(np.mean(chance)) < 0.01
+    assert -0.05 < np.mean(straight) < 0.0  # within a bin a line tells and its mean does not
+    assert np.mean(bent) > 0.1
+    missing = Goal(np.where(np.arange(100) % 2, np.nan, np.abs(x))[:, None], None)
+    assert missing.told_in_bins(x) > 0.5
+    assert Goal(np.ones((100, 1)), None).told_in_bins(x) == 0.0
+    assert Goal(np.abs(x)[:, None], None).told_in_bins(np.sign(x)) == 0.0
+    classes = Goal(None, np.where(np.arange(100) % 3, np.abs(x) > 0.7, -1).astype(int), ("a", "b"), (1, 1))
+    assert classes.told_in_bins(x) > 0.4
 
 
 def test_categories_are_written_as_what_they_become_in_the_rows_that_train(started, capsys):

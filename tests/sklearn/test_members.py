@@ -313,13 +313,20 @@ def test_a_callback_that_trains_its_trainer_is_refused():
     assert str(info.value) == "`callbacks` must not train the trainer that they get where there are several networks"
 
 
-def test_a_time_limit_ends_all_members_within_an_epoch():
-    rows = np.tile(X, (400, 1))
-    found = MLPRegressor(**{**KW, "epochs": 10**6, "hidden": (64, 64)}, n_ens=4, time_limit=0.2, early_stopping=False)
-    found.fit(rows, np.tile(T, 400))
-    assert found.n_iter_ < 10**6
-    assert found.t_ % len(rows)  # some epoch is not complete
-    assert found.t_ > 0
+class Enough(fb.Callback):
+    """Stops within the first epoch."""
+
+    def chunk(self, trainer, history):
+        history.stopped = "enough"
+
+
+@pytest.mark.parametrize("given", [{"callbacks": [Enough()]}, {"time_limit": 1e-9}], ids=["a callback", "a limit"])
+def test_what_stops_within_an_epoch_ends_all_members_there(given):
+    rows = np.tile(X, (1000, 1))
+    found = MLPRegressor(**{**KW, "epochs": 9, "hidden": (64, 64)}, n_ens=4, early_stopping=False, **given)
+    found.fit(rows, np.tile(T, 1000))
+    assert found.n_iter_ == 1
+    assert 0 < found.t_ < 4 * len(rows)
 
 
 def test_verbose_prints_a_line_for_each_member(capsys):

@@ -75,6 +75,15 @@ SETTINGS = [
     ({"categorical_features": 0}, "`categorical_features` must be `from_dtype`, None, or a list of columns, got `0`"),
     ({"scale": "minmax"}, "`scale` must be one of `auto`, `standard`, `robust`, `quantile`, `none`, got `minmax`"),
     ({"missing": "zero"}, "`missing` must be one of `mean`, `median`, `refuse`, got `zero`"),
+    (
+        {"embed_numbers": "periodic"},
+        "`embed_numbers` must be one of `piecewise_linear`, got `periodic`",
+    ),
+    (
+        {"embed_numbers": {"name": "piecewise_linear", "bins": 1}},
+        "`embed_numbers.bins` must be at least 2, got `1`",
+    ),
+    ({"embed_numbers": 48}, "`embed_numbers` must be a name, or a map with `name`, got `48`"),
     ({"encode": "ordinal"}, "`encode` must be one of `auto`, `one_hot`, `embedding`, got `ordinal`"),
     ({"min_frequency": 0}, "`min_frequency` must be at least 1, got `0`"),
     ({"random_state": "a"}, "'a' cannot be used to seed a numpy.random.RandomState instance"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 pytest.importorskip("sklearn")
 import fastbp as fb
@@ -17,6 +18,7 @@ from fastbp.data.frame import Frame
 from fastbp.data.tables import frame_of
 from fastbp.errors import DataWarning
 from fastbp.sklearn import MLPClassifier, MLPRegressor
+from fastbp.spec.bins import QuantileBins
 
 pl = pytest.importorskip("polars")
 
@@ -137,6 +139,32 @@ def test_categories_become_rows_of_learned_tables_where_that_is_asked_for(residu
 
 def shapes_of(found):
     return {name: array.shape for name, array in found.network_.parameters.items()}
+
+
+def test_bins_of_numbers_stand_behind_learned_tables_and_are_those_of_the_training_rows():
+    table = polars_table(COLUMNS)
+    said = {"encode": "embedding", "embed_numbers": {"name": "piecewise_linear", "bins": 3}}
+    found = MLPRegressor(**KW, **said).fit(table, PAID)
+    X = found.recipe_.inputs.matrix(frame_of(table, Reading()))
+    tables, bins, *rest = (node.layer for node in found.network_.graph.nodes)
+    assert (tables.kind, [layer.kind for layer in rest]) == ("embedding", ["linear", "relu", "linear"])
+    assert bins == QuantileBins(3).layer(X, [1], [0, 2])
+    assert list(bins.columns) == [0]
+    net = fb.Network([tables, bins, fb.Linear(16), fb.ReLU(), fb.Linear(1)], inputs=3, seed=0)
+    y = ((PAID - PAID.mean()) / PAID.std())[:, None]
+    losses = fb.Trainer(net, "mse", fb.AdamW(lr=1e-2)).fit(X, y.astype(np.float32), epochs=60).loss
+    assert found.loss_curve_ == losses
+    assert found.loss_curve_ != MLPRegressor(**KW, encode="embedding").fit(table, PAID).loss_curve_
+
+
+def test_numbers_of_an_array_have_bins_and_codes_and_two_values_none():
+    rng = np.random.default_rng(0)
+    X = np.stack([rng.normal(size=60), np.arange(60) % 3, np.arange(60) % 2], axis=1)
+    said = {"categorical_features": [1], "embed_numbers": "piecewise_linear"}
+    found = MLPRegressor(**KW, **said).fit(X, np.abs(X[:, 0]))
+    bins = found.network_.graph.nodes[0].layer
+    assert (list(bins.columns), bins.bins) == ([0], 48)
+    assert clone(found).embed_numbers == "piecewise_linear"
 
 
 def test_learned_tables_are_those_of_a_configuration():

@@ -44,6 +44,7 @@ LAYERS = {
     "rms_norm": [fb.RMSNorm(), fb.Linear(20), fb.RMSNorm(affine=False)],
     "batch_norm": [fb.BatchNorm(), fb.Linear(20), fb.BatchNorm(affine=False)],
     "embedding": [fb.Embedding({1: (4, 3), 4: (6, 9)})],
+    "piecewise_linear": [fb.PiecewiseLinear({3: [-1.0, -0.25, 0.5], 20: np.arange(-9.0, 10.0) / 8.0, 0: [0.0, 1.0]})],
 }
 
 

@@ -212,7 +212,10 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "shared": ("members", lambda m: [{**m[0], "layers": 7}, m[1]], "list index out of range"),
     "loss": ("loss", lambda one: "no_loss", "`loss` must be a loss, got `no_loss`"),
     "kind": ("loss", lambda one: {"kind": "no_loss"}, "'no_loss'"),
-    "selection": ("selection", lambda one: {"chosen": []}, "'scores'"),
+    "selection": ("selection", lambda one: {"chosen": []}, "missing required field `scores`"),
+    "chosen": ("selection", lambda one: {**one, "chosen": ["a"]}, "Expected `int | array`, got `str`"),
+    "about": ("shared", lambda one: [one[0], 3], "`about` must be an object, got `3`"),
+    "number": ("members", lambda m: [{**m[0], "about": -1}, m[1]], "Expected `int` >= 0"),
     "missing": ("arrays", lambda a: a.pop("1/parameters/0.bias"), "`members` must hold"),
     "more": ("arrays", lambda a: a.update({"1/parameters/9": np.zeros(3)}), "`members` must hold"),
     "shape": (

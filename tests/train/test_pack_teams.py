@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import team_sizes
 from fastbp.train import pack_calls
 from fastbp.train.members import Member
@@ -106,9 +108,12 @@ def test_a_team_is_kept_in_the_middle_of_an_epoch_and_a_pack_is_saved_with_it(tm
     pack.run(X, y, 13)
     pack.save(tmp_path / "pack")
     pack = fb.load(tmp_path / "pack")
-    pack._turns.threads = 2
-    pack.run(X, y, 8)  # an epoch has 8 steps
+    pack._set_up(pack._members, 2)
+    pack.run(X, y, 3)  # an epoch has 8 steps
     assert len(waits(pack._members[0])) == 2
+    pack._turns.threads = 3
+    pack.run(X, y, 5)
+    assert len(waits(pack._members[0])) == 3
     pack.save(tmp_path / "pack")
     again = fb.load(tmp_path / "pack")
     again.run(X, y, 6)
@@ -228,3 +233,44 @@ def test_members_of_equal_work_leave_no_thread_idle(members: int, threads: int, 
     turns.run([work() for _ in range(members)])
     assert total == members * steps
     assert idle < 0.02 * total + threads * threads
+
+
+def test_members_with_much_memory_keep_their_thread_for_longer() -> None:
+    """What they work on has left the caches when their turn comes."""
+    X, y = data()
+    small, large = (fb.Pack(fb.mlp([INPUTS, width, width, CLASSES]), n=8, threads=2) for width in (16, 512))
+    least = []
+    for pack in (small, large):
+        pack.run(X, y, 1)
+        trainer = pack._members[0].trainer
+        least.append(pack_calls.Training(trainer, trainer._batch_plan, 1, 1).least)  # type: ignore[arg-type]
+    assert least[0] == pack_calls.SLICE_SECONDS
+    assert 0.004 < least[1] <= pack_calls.CALL_SECONDS
+    large._turns.unit = 1e-11
+    waiting = deque((member.run(large._checked(X, y, None), 10**6), None) for member in large._members)
+    calls = deque((work, next(work)) for work, _ in waiting)
+    taken = [call for _, call in large._turns.take(calls)]
+    assert len(taken) in (2, 4, 6)
+    assert all(call.steps * call.cost * large._turns.unit > 0.9 * least[1] for call in taken)
+
+
+def test_a_single_step_takes_a_team_and_an_interrupted_change_of_plans_loses_nothing(monkeypatch: Any) -> None:
+    X, y = data()
+    pack, trainer = fb.Pack(wide(1), batch_size=20, threads=2), fb.Trainer(wide(1)[0], batch_size=20, threads=1)
+    assert pack.step(X, y)[0] == trainer.step(X, y)
+    plan = pack._members[0].trainer._step_plan
+    assert plan
+    assert (plan.workers, plan.head.team.threads) == (2, 2)
+    pack.run(X, y, 13)
+    pack._turns.threads = 3
+
+    def interrupted(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BatchPlan, "go_on", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            pack.run(X, y, 13)
+    pack.run(X, y, 13)
+    trainer.run(X, y, 26)
+    assert digest(pack.members[0]) == digest(trainer.net)

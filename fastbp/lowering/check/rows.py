@@ -18,6 +18,7 @@ from fastbp.errors import PlanError
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.ops import JoinOp, LossOp
 from fastbp.kernels.records import ROW_PHASE, Worker
+from fastbp.lowering.check.bins import piecewise_linear_forward  # noqa: F401  its twins are entered here
 from fastbp.lowering.check.call import Call
 from fastbp.lowering.check.losses import custom_loss, loss_of_numbers
 from fastbp.lowering.check.norms import batch_norm_statistics  # noqa: F401  its twins are entered here

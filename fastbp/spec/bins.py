@@ -1,0 +1,173 @@
+"""Numbers in bins: a layer, and what chooses its bins by the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.errors import ConfigError, ConfigTypeError, brief
+from fastbp.spec.checks import real, whole
+from fastbp.spec.coded import Coded
+from fastbp.spec.elsewhere import KnownWords
+from fastbp.spec.layers import Layer
+
+Array = NDArray[Any]
+
+
+class Bins(NamedTuple):
+    """The bins of one column: where each begins, how wide it is, and from where and up to where it rises."""
+
+    first: Array
+    width: Array
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True, repr=False)
+class PiecewiseLinear(Layer):
+    """Adds to the columns how far a number has come through each of its column's bins, 0 before and 1 behind.
+
+    A linear layer behind it makes any function of such a column that is straight within each bin (Gorishniy et al.,
+    2022). The first and the last bin have no end, so that numbers beyond all edges go on as straight lines.
+
+    Parameters
+    ----------
+    columns : dict of int to list of float
+        Column -> the edges of its bins, rising, one more than there are bins.
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> net = fb.Network([fb.PiecewiseLinear({1: [0.0, 1.0, 4.0]}), fb.Linear(1)], inputs=2, seed=0)
+    >>> net.parameters
+    Parameters({'1.weight': (4, 1), '1.bias': (1,)})
+    """
+
+    kind: ClassVar[str] = "piecewise_linear"
+    columns: Any
+
+    def __post_init__(self) -> None:
+        where = "PiecewiseLinear.columns"
+        if not isinstance(self.columns, Mapping) or not self.columns:
+            raise ConfigTypeError(where, "must be a dict of column to edges", f"`{brief(self.columns)}`")
+        columns: dict[int, tuple[float, ...]] = {}
+        for key, value in self.columns.items():
+            # keys of a file are strings
+            digits = isinstance(key, str) and key.isdecimal()
+            column = whole(where, int(key) if digits else key, 0)
+            if column in columns:
+                raise ConfigError(where, "must name each column once", f"`{column}` twice")
+            inside = f"{where}[{column}]"
+            if isinstance(value, np.ndarray):
+                value = value.tolist()
+            if not isinstance(value, Sequence) or isinstance(value, str) or len(value) < 2:
+                raise ConfigTypeError(inside, "must be a list of at least two edges", f"`{brief(value)}`")
+            edges = tuple(real(f"{inside}[{i}]", edge) for i, edge in enumerate(value))
+            for a, b in pairwise(edges):
+                if not a < b:
+                    raise ConfigError(inside, "must rise from edge to edge", f"`{b:g}` after `{a:g}`")
+            columns[column] = edges
+        object.__setattr__(self, "columns", columns)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.columns.items()))
+
+    def __repr__(self) -> str:
+        """The edges, or how many bins there are, where edges are many."""
+        if sum(map(len, self.columns.values())) <= 12:
+            return f"PiecewiseLinear(columns={ {column: list(edges) for column, edges in self.columns.items()} })"
+        return f"PiecewiseLinear({len(self.columns)} columns, {self.bins} bins)"
+
+    @property
+    def bins(self) -> int:
+        """Bins of all columns together."""
+        return sum(len(edges) - 1 for edges in self.columns.values())
+
+    def outputs(self, inputs: int) -> int:
+        for column in self.columns:
+            if column >= inputs:
+                raise ConfigError("PiecewiseLinear.columns", f"must be below {inputs}, the inputs", f"`{column}`")
+        return inputs + self.bins
+
+    def settings(self) -> dict[str, Any]:
+        return {"columns": {str(column): list(edges) for column, edges in self.columns.items()}}
+
+    def check_dtype(self, dtype: Any) -> None:
+        """Refuse edges that are one and the same in a network's numbers, or too far apart for them."""
+        limits = np.finfo(dtype)
+        for column, edges in self.columns.items():
+            with np.errstate(over="ignore", invalid="ignore"):
+                apart = np.diff(np.array(edges, dtype))
+            bad = ~((apart >= limits.tiny) & (apart <= limits.max))
+            if bad.any():
+                a, b = edges[int(np.argmax(bad))], edges[int(np.argmax(bad)) + 1]
+                where = f"PiecewiseLinear.columns[{column}]"
+                raise ConfigError(where, f"must have edges that {dtype} holds apart", f"`{a:g}` and `{b:g}`")
+
+    def bins_of(self, column: int, dtype: Any) -> Bins:
+        """The bins of a column, in a network's numbers."""
+        edges = np.array(self.columns[column], dtype)
+        low, high = edges[:-1].copy(), edges[1:].copy()
+        low[0], high[-1] = -np.inf, np.inf
+        return Bins(edges[:-1], np.diff(edges), low, high)
+
+    def traced(self, x: Any) -> Any:
+        """Its formula in gates."""
+        parts = [x]
+        for column in self.columns:
+            bins, z = self.bins_of(column, x.dtype), x[:, column : column + 1]
+            rising = (z - bins.first) / bins.width
+            parts.append(np.where(z < bins.low, 0.0, np.where(z >= bins.high, 1.0, rising)))
+        return np.concatenate(parts, axis=1)
+
+
+@dataclass(frozen=True)
+class QuantileBins(KnownWords):
+    """Bins between quantiles of the training rows, so that each has as many; equal quantiles are one edge.
+
+    Parameters
+    ----------
+    bins : int, >= 2
+        For each column, at most.
+    """
+
+    kind: ClassVar[str] = "piecewise_linear"
+    bins: int = 48
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bins", whole(f"{type(self).__name__}.bins", self.bins, 2))
+
+    def layer(self, X: Array | Coded, numbers: Sequence[int], codes: Sequence[int] = ()) -> PiecewiseLinear | None:
+        """The layer for rows of which some columns are `numbers`, behind an embedding of `codes`; None without bins.
+
+        Columns with two different numbers get no bins: a straight line says all of them.
+        """
+        found: dict[int, tuple[float, ...]] = {}
+        for column in numbers:
+            x = X.column(column) if isinstance(X, Coded) else X[:, column]
+            edges = edges_of(np.asarray(x), self.bins)
+            if len(edges) > 2:
+                found[column - sum(code < column for code in codes)] = edges
+        return PiecewiseLinear(found) if found else None
+
+
+def edges_of(x: Array, bins: int) -> tuple[float, ...]:
+    """Different quantiles of some numbers, at most one more than bins; each is one of the numbers.
+
+    Examples
+    --------
+    >>> edges_of(np.array([0.0, 0.0, 0.0, 1.0, 2.0]), 4)
+    (0.0, 1.0, 2.0)
+    """
+    places = np.arange(bins + 1) * (len(x) - 1) // bins
+    found = np.unique(np.sort(x)[places])
+    apart = np.diff(found) >= np.finfo(x.dtype).tiny
+    return tuple(found[np.concatenate([[True], apart])].tolist())
+
+
+EMBEDDERS: dict[str, type[QuantileBins]] = {QuantileBins.kind: QuantileBins}

@@ -1,0 +1,152 @@
+"""Piecewise linear layers: their settings, and bins chosen by rows."""
+
+import json
+
+import numpy as np
+import pytest
+
+import fastbp as fb
+from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.spec.bins import PiecewiseLinear, QuantileBins, edges_of
+from fastbp.spec.coded import Coded
+
+EDGES = {2: [0.0, 1.0, 4.0], 0: [-1.0, 2.0]}
+WRONG = [
+    ({}, ConfigTypeError, "`PiecewiseLinear.columns` must be a dict of column to edges, got `{}`"),
+    ([0.0, 1.0], ConfigTypeError, "`PiecewiseLinear.columns` must be a dict of column to edges, got `[0.0, 1.0]`"),
+    ({-1: [0.0, 1.0]}, ConfigError, "`PiecewiseLinear.columns` must be at least 0, got `-1`"),
+    (
+        {1: [0.0, 1.0], "1": [0.0, 1.0]},
+        ConfigError,
+        "`PiecewiseLinear.columns` must name each column once, got `1` twice",
+    ),
+    ({1: [0.0]}, ConfigTypeError, "`PiecewiseLinear.columns[1]` must be a list of at least two edges, got `[0.0]`"),
+    ({1: "01"}, ConfigTypeError, "`PiecewiseLinear.columns[1]` must be a list of at least two edges, got `'01'`"),
+    ({1: [0.0, 2.0, 2.0]}, ConfigError, "`PiecewiseLinear.columns[1]` must rise from edge to edge, got `2` after `2`"),
+    ({1: [0.0, np.inf]}, ConfigError, "`PiecewiseLinear.columns[1][1]` must be finite, got `inf`"),
+    ({1: [0.0, "a"]}, ConfigTypeError, "`PiecewiseLinear.columns[1][1]` must be a number, got `'a'`"),
+]
+
+
+@pytest.mark.parametrize(("columns", "error", "message"), WRONG)
+def test_edges_that_are_none_are_refused(columns, error, message):
+    with pytest.raises(error) as found:
+        PiecewiseLinear(columns)
+    assert str(found.value) == message
+
+
+@pytest.mark.parametrize(
+    ("dtype", "edges", "shown"),
+    [
+        ("float32", [0.0, 1.0, 1.0 + 1e-9], "`1` and `1`"),
+        ("float32", [-3e38, 3e38], "`-3e+38` and `3e+38`"),
+        ("float32", [0.0, 1e-40], "`0` and `1e-40`"),
+        ("float64", [-1.5e308, 1.5e308], "`-1.5e+308` and `1.5e+308`"),
+    ],
+)
+def test_edges_that_a_networks_numbers_do_not_hold_apart_are_refused(dtype, edges, shown):
+    layers = [PiecewiseLinear({0: edges}), fb.Linear(1)]
+    with pytest.raises(ConfigError) as found:
+        fb.Network(layers, inputs=1, dtype=dtype)
+    assert str(found.value) == f"`PiecewiseLinear.columns[0]` must have edges that {dtype} holds apart, got {shown}"
+    if dtype == "float32":
+        assert fb.Network(layers, inputs=1, dtype="float64").predict([[0.5]]).shape == (1, 1)
+
+
+def test_a_column_beyond_the_inputs_is_refused():
+    with pytest.raises(ConfigError) as found:
+        fb.Network([PiecewiseLinear(EDGES), fb.Linear(1)], inputs=2)
+    assert str(found.value) == "`PiecewiseLinear.columns` must be below 2, the inputs, got `2`"
+
+
+def test_its_outputs_are_the_columns_and_then_the_bins_in_the_order_of_the_dict():
+    net = fb.Network([PiecewiseLinear(EDGES)], inputs=3)
+    x = np.array([[0.5, 9.0, 2.5], [5.0, 9.0, -2.0], [-1.0, 9.0, 1.0], [2.0, 9.0, 10.0]])
+    assert net.predict(x).tolist() == [
+        [0.5, 9.0, 2.5, 1.0, 0.5, 0.5],
+        [5.0, 9.0, -2.0, -2.0, 0.0, 2.0],
+        [-1.0, 9.0, 1.0, 1.0, 0.0, 0.0],
+        [2.0, 9.0, 10.0, 1.0, 3.0, 1.0],
+    ]
+
+
+def test_at_an_edge_the_slope_is_that_of_the_bin_above():
+    net = fb.Network([PiecewiseLinear({0: [0.0, 1.0, 5.0]})], inputs=1, dtype="float64")
+    slopes = net.jacobian(np.array([[-7.0], [0.0], [0.5], [1.0], [5.0], [50.0]]))[:, :, 0]
+    first, second = [1.0, 1.0, 0.0], [1.0, 0.0, 0.25]
+    assert slopes.tolist() == [first, first, first, second, second, second]
+
+
+def test_what_is_no_number_stays_none_and_others_of_its_row_too():
+    net = fb.Network([PiecewiseLinear({0: [0.0, 1.0, 2.0]})], inputs=2)
+    x = np.array([[np.nan, 3.0], [0.5, 3.0]], np.float32)
+    plan = net.predict(x[1:])
+    assert plan.tolist() == [[0.5, 3.0, 0.5, 0.0]]
+    assert net.jvp(x[1:], np.full((1, 2), np.nan))[0, 3] == 0.0  # of a bin that x is not in
+
+
+def test_it_is_the_same_in_a_file_and_as_data(tmp_path):
+    layer = PiecewiseLinear(EDGES)
+    assert PiecewiseLinear.from_plain(json.loads(json.dumps(layer.plain()))) == layer
+    assert hash(PiecewiseLinear(dict(EDGES))) == hash(layer)
+    net = fb.Network([layer, fb.Linear(2)], inputs=3, seed=1)
+    net.save(tmp_path / "net.safetensors")
+    again, x = fb.load(tmp_path / "net.safetensors"), np.random.default_rng(0).normal(size=(9, 3))
+    assert again.graph == net.graph
+    assert again.predict(x).tobytes() == net.predict(x).tobytes()
+
+
+def test_it_shows_edges_where_they_are_few_and_counts_where_they_are_many():
+    assert eval(repr(PiecewiseLinear(EDGES)), {"PiecewiseLinear": PiecewiseLinear}) == PiecewiseLinear(EDGES)
+    assert repr(PiecewiseLinear({0: range(30), 4: [0, 1]})) == "PiecewiseLinear(2 columns, 30 bins)"
+
+
+def test_it_learns_what_bends_where_a_linear_layer_alone_cannot():
+    x = np.linspace(-2.0, 2.0, 201)[:, None]
+    y, found = np.abs(x) + 3.0 * (x > 1.0) * (x - 1.0), []
+    for first in ([], [PiecewiseLinear({0: [-2.0, 0.0, 1.0, 2.0]})]):
+        net = fb.Network([*first, fb.Linear(1)], inputs=1, seed=0, dtype="float64")
+        fb.Trainer(net, "mse", fb.Adam(0.05), batch_size=201).run(x, y, steps=2000)
+        found.append(net.loss(x, y, loss="mse") if hasattr(net, "loss") else net.loss_and_gradients(x, y, "mse")[0])
+    assert found[0] > 0.5
+    assert found[1] < 1e-6
+
+
+# Bins by rows
+
+
+def test_edges_are_quantiles_of_which_equal_ones_are_one():
+    assert edges_of(np.arange(101.0), 4) == (0.0, 25.0, 50.0, 75.0, 100.0)
+    assert edges_of(np.array([3.0] * 90 + [0.0, 5.0, 6.0, 7.0, 9.0]), 4) == (0.0, 3.0, 9.0)
+    assert edges_of(np.array([3.0, 0.0, 5.0, 9.0, 7.0]), 4) == (0.0, 3.0, 5.0, 7.0, 9.0)
+    assert edges_of(np.array([2.0, 2.0, 6.0, 6.0]), 4) == (2.0, 6.0)
+    assert edges_of(np.ones(5), 4) == (1.0,)
+    assert edges_of(np.arange(101.0)[::-1].astype("f"), 3) == edges_of(np.arange(101.0).astype("f"), 3)
+
+
+def test_each_bin_has_as_many_rows():
+    x = np.random.default_rng(0).lognormal(size=4800)
+    assert set(np.histogram(x, edges_of(x, 48))[0].tolist()) <= {99, 100, 101}
+
+
+def test_bins_are_of_numbers_with_three_values_behind_embeddings_of_codes():
+    x = np.array([[0.0, 1.0, 5.0, 0.0], [1.0, 0.0, 6.0, 1.0], [2.0, 1.0, 7.0, 2.0]], np.float32)
+    layer = QuantileBins(2).layer(x, [1, 2, 3], [0])
+    assert layer == PiecewiseLinear({1: [5.0, 6.0, 7.0], 2: [0.0, 1.0, 2.0]})
+    assert QuantileBins(2).layer(x, [1]) is None
+    assert QuantileBins(2).layer(x, []) is None
+
+
+def test_rows_with_codes_have_the_bins_of_rows_in_full():
+    x = np.stack([np.arange(9.0), np.arange(9.0) % 4, np.arange(9.0) ** 2], axis=1)
+    rows = Coded(x, (0, 3, 0))
+    assert QuantileBins(3).layer(rows, [0, 4]) == QuantileBins(3).layer(np.asarray(rows), [0, 4])
+
+
+@pytest.mark.parametrize(
+    ("bins", "message"), [(1, "must be at least 2, got `1`"), (2.5, "must be a whole number, got `2.5`")]
+)
+def test_bins_are_two_at_least(bins, message):
+    with pytest.raises(ConfigError) as found:
+        QuantileBins(bins)
+    assert str(found.value) == f"`QuantileBins.bins` {message}"
