@@ -13,6 +13,7 @@ from fastbp.config.text import read
 from fastbp.model.network import Network
 from fastbp.numerics.draws import bootstrap
 from fastbp.runs.entrants import entrants_of, subjects_of
+from fastbp.runs.pack_scores import Rows
 
 MEMBERS, FOLDS = 4, 3
 CONFIG = """
@@ -127,3 +128,12 @@ def test_members_are_ranked_and_chosen_by_what_is_monitored(run):
         total = total + said[order[-1]]
     counts = {str(member): order.count(member) for member in dict.fromkeys(order)}
     assert again.result["ensembles"]["greedy"]["members"] == counts
+
+
+def test_members_together_are_a_weighted_mean(run):
+    again = Again(run)
+    nets = {member: again.nets[FOLDS * member : FOLDS * (member + 1)] for member in range(MEMBERS)}
+    rows = Rows(nets, again.subjects, folds=True)
+    for part in ("validation", "test"):
+        wanted = (2 * again.said(0, part) + 3 * again.said(3, part)) / 5
+        assert rows.together({0: 2, 3: 3}, part).mean == pytest.approx(wanted, rel=1e-9)
