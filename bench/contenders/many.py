@@ -1,7 +1,8 @@
 """Many nets of the same sizes at once: a pack, a loop over PyTorch's, and JAX with the nets as an axis of its arrays.
 
-Weights are [W, b, W, b, ...] with an axis in front, one net after another; a step is a step of each. All nets take the
-same batches, and the loss is the mean of theirs.
+Weights are [W, b, W, b, ...] with an axis in front, one net after another; a step is a step of each, and the loss is
+the mean of theirs. To be compared, all nets take the same batches; while they are timed, those of a pack and of JAX
+have each an order of its own.
 """
 
 from __future__ import annotations
@@ -80,16 +81,37 @@ class LoopTrainer(OfTorch, Trainer):
 
 
 class VmapTrainer(ScanTrainer):
-    """`jax.vmap` over the nets, in the same `lax.scan` as one net: the sum of their losses has the gradient of each."""
+    """`jax.vmap` over the nets, in the same `lax.scan` as one net: the sum of their losses has the gradient of each.
+
+    As in a pack every net has an order of its own of the rows, here one for all epochs.
+    """
 
     name = "jax"
 
+    def prepare(self, case: Many, weights: list[Array], X: Array, y: Array) -> None:  # type: ignore[override]
+        super().prepare(case, weights, X, y)
+        random, jnp = np.random.default_rng(0), self.jnp
+        self.given = np.arange(len(X), dtype=np.int32).reshape(-1, 1, case.batch)
+        orders = np.stack([random.permutation(len(X)).reshape(-1, case.batch) for _ in range(case.members)], axis=1)
+        self.X, self.y = jnp.asarray(X), (jnp.asarray(y), jnp.asarray(orders, jnp.int32))
+
     def _loss(self, p: list[Any], x: Any, y: Any, case: Any) -> Any:
-        each = self.jax.vmap(super()._loss, in_axes=(0, None, None, None))
-        return each(p, x, y, case).sum()
+        return self.jax.vmap(super()._loss, in_axes=(0, 0, 0, None))(p, x, y, case).sum()
+
+    def _scan(self, case: Any, state: Any, X: Any, y: Any, rate: Any, steps: int) -> Any:
+        targets, order = y
+
+        def step(state: Any, _: Any) -> Any:
+            rows = order[state[3] % len(order)]
+            return self._step(case, state, X[rows], targets[rows], rate)
+
+        return self.jax.lax.scan(step, state, length=steps)
 
     def follow(self, steps: int) -> None:
+        own = self.y[1]
+        self.y = self.y[0], self.jnp.asarray(np.broadcast_to(self.given, own.shape))
         super().follow(steps)
+        self.y = self.y[0], own
         self.losses = [loss / self.case.members for loss in self.losses]  # type: ignore[union-attr]
 
     @property

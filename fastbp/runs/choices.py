@@ -26,6 +26,7 @@ TRAINS = 0.7  # of the rows
 AGAIN = 5  # rows with a value, on average, from which numbers that name something are learned one by one
 BORDERLINE = 50  # different whole numbers of a target up to which classes and amounts look alike
 TELLS = 0.01  # of the target, from which a scale tells more of it than another
+BINS_ROWS = 1000  # that train, below which bins are learned by heart
 BENT = 0.005  # of the target, that bins of a column tell of it more than a straight line, from which they are worth it
 TOLD_BINS = 16  # by which that is measured
 MOST_BINS = 2000  # of all columns of numbers
@@ -241,10 +242,13 @@ def bent(frame: Frame, choices: Mapping[str, Choice], goal: Goal) -> float | Non
 
 
 def bins_of(rows: int, numbers: int, task: str) -> int:
-    """Bins of each column of numbers, with so many rows that train that they tell something; 0 where columns are many.
+    """Bins of each column of numbers, with so many rows that train that they tell something; 0 where rows are few, or
+    columns many.
 
     A class says less of its row than a number does, so it takes more of them.
     """
+    if rows < BINS_ROWS:
+        return 0
     bins = min(48, max(4, rows // (250 if task == "numbers" else 1000)), MOST_BINS // max(1, numbers))
     return bins if bins >= 4 else 0
 

@@ -23,6 +23,7 @@ from fastbp.data.unseen import by_value
 from fastbp.errors import ConfigError, DataError, visible
 from fastbp.runs.choices import (
     BENT,
+    BINS_ROWS,
     DECAY,
     METRICS,
     TRAINS,
@@ -211,7 +212,9 @@ def _network(frame: Frame, choices: dict[str, Choice], task: str, goal: Goal) ->
     if more is None:
         return lines
     if not bins:
-        why = f"their bins tell only {max(0.0, more):.3f} more" if more < BENT else "columns of numbers are many"
+        why = "rows are few" if rows < BINS_ROWS else "columns of numbers are many"
+        if more < BENT:
+            why = f"their bins tell only {max(0.0, more):.3f} more"
         return [*lines, f"  embed_numbers: null  # or piecewise_linear, which bends the way of numbers; {why}"]
     how = f"{{name: piecewise_linear, bins: {bins}}}"
     return [*lines, f"  embed_numbers: {how}  # bins of a number tell {more:.3f} more than a straight line"]

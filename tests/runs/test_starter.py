@@ -115,10 +115,14 @@ def test_numbers_have_bins_where_their_target_bends_and_none_where_it_is_straigh
 
 
 def test_bins_are_more_where_rows_are_and_none_where_columns_of_numbers_are_many_or_there_are_none(started):
-    sizes = (10, 1000, 2500, 12_000, 10**6)
-    assert [choices.bins_of(rows, 10, "numbers") for rows in sizes] == [4, 4, 10, 48, 48]
-    assert [choices.bins_of(rows, 10, "classes") for rows in sizes] == [4, 4, 4, 12, 48]
+    sizes = (10, 999, 1000, 2500, 12_000, 10**6)
+    assert [choices.bins_of(rows, 10, "numbers") for rows in sizes] == [0, 0, 4, 10, 48, 48]
+    assert [choices.bins_of(rows, 10, "classes") for rows in sizes] == [0, 0, 4, 4, 12, 48]
     assert [choices.bins_of(10**6, columns, "labels") for columns in (1, 50, 500, 501)] == [48, 40, 4, 0]
+    bent = np.linspace(-1.0, 1.0, 300)
+    found, text, _ = started(x=bent, y=bent**2)
+    assert found["network"]["embed_numbers"] is None
+    assert "bends the way of numbers; rows are few" in text
     found, _, _ = started(c=["a", "b"] * 50, y=np.arange(100) % 2 + 0.5)
     assert "embed_numbers" not in found["network"]
 
