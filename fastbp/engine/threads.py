@@ -179,17 +179,35 @@ def run_many(heads: Sequence[int], teams: Sequence[int], zero: Any, threads: int
     _region("run_many", real, threads, places.ctypes.data, len(places), ticket.ctypes.data, threads, zero)
 
 
+@contextmanager
+def _sleeping() -> Iterator[None]:
+    """Have the threads of OpenMP sleep between regions, unless the user says how they wait.
+
+    Otherwise they look for work all the while, for some 300,000 times, and where other processes want these cores too,
+    have used up their turn when there is work: each region then waits for the next, some milliseconds.
+    """
+    if "OMP_WAIT_POLICY" in os.environ or "GOMP_SPINCOUNT" in os.environ or "KMP_BLOCKTIME" in os.environ:
+        yield
+        return
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    try:
+        yield
+    finally:
+        os.environ.pop("OMP_WAIT_POLICY", None)
+
+
 def _region(name: str, real: str, threads: int, *arguments: Any) -> None:
     """Call an entry that is a parallel region of so many threads."""
     from fastbp.engine.compiler import sweep
 
     check_fork()
+    numba: Any = import_module("numba")
     if not _state["launched"]:
-        with CODE:  # no fork while threads are being launched
+        with CODE, _sleeping():  # no fork while threads are being launched
             _state["regions"] = True
             sweep(name, real)
+            numba.get_num_threads()  # launches them
             _state["launched"] = True
-    numba: Any = import_module("numba")
     entry = sweep(name, real)
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))

@@ -23,6 +23,7 @@ from fastbp.train.averages import probable
 from fastbp.train.pack_settings import like
 
 TARGETS = {"task": "task", "columns": "targets", "names": "classes", "transforms": "transforms"}  # of a recipe
+LARGEST = 1e100  # sum of weights, with which no product overflows
 Opener = Callable[[Any], Any]
 _OPENERS: list[Opener] = [files.load]
 
@@ -206,6 +207,8 @@ def check_weights(given: Any, count: int) -> NDArray[np.float64]:
     values = [from_zero(f"weights[{i}]", one) for i, one in enumerate(given)]
     if not any(values):
         raise ConfigError("weights", "must have one above 0", "only zeros")
+    if sum(values) > LARGEST:
+        raise ConfigError("weights", f"must have a sum of at most {LARGEST:g}", f"`{sum(values):g}`")
     return np.array(values)
 
 

@@ -182,6 +182,8 @@ def _rows_of(y: Any, outputs: int) -> int:
     array = np.asarray(y[0] if outputs > 1 and isinstance(y, tuple | list) and len(y) else y)
     if array.ndim == 0:
         raise ShapeError("y", "must have targets for rows", f"shape `{array.shape}`")
+    if not len(array):
+        raise ShapeError("y", "must not be empty", f"shape `{array.shape}`")
     return len(array)
 
 

@@ -69,6 +69,7 @@ def test_a_place_in_a_list_and_settings_of_a_name_are_drawn():
     _, found = plans("{space: {trainer.optimizer.lr: [0.5], trainer.optimizer: [{name: sgd, momentum: 0.9}]}}")
     optimizer = found[0].plan.optimizer
     assert (optimizer.kind, optimizer.lr, optimizer.momentum) == ("sgd", 0.5, 0.9)
+    assert found[0].drawn == {"trainer.optimizer.lr": 0.5, "trainer.optimizer": {"name": "sgd", "momentum": 0.9}}
 
 
 def test_a_member_is_what_it_is_whatever_others_there_are():

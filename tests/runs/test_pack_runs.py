@@ -309,6 +309,24 @@ def test_a_member_that_diverges_is_named_and_left_out(there, tmp_path, capsys):
     assert main(["show", str(tmp_path / "d")]) == 0
 
 
+def test_a_member_that_diverged_stays_out_where_others_go_on(there, tmp_path):
+    sets = ["--set", "trainer.optimizer=sgd", "--set", "pack.space={trainer.optimizer.lr: [0.01, 1e30]}"]
+    again, once = tmp_path / "again", tmp_path / "once"
+    for folder, epochs in ((again, 2), (once, 4)):
+        more = ["--set", f"trainer.epochs={epochs}", "--set", "trainer.schedule=null"]
+        assert main(["train", "digits.yaml", "-q", "--run-dir", str(folder), *sets, *more]) == 0
+    assert main(["train", "--resume", str(again), "-q", "--set", "trainer.epochs=4"]) == 0
+    found, wanted = (PackCheckpoint.load(folder / "checkpoint.safetensors") for folder in (again, once))
+    assert found.diverged == wanted.diverged
+    assert 0 < sum(found.diverged) < 4
+    for one, other in zip(found.networks, wanted.networks, strict=True):
+        assert one.history.stopped == other.history.stopped
+        assert {key: array.tobytes() for key, array in one.arrays.items()} == {
+            key: array.tobytes() for key, array in other.arrays.items()
+        }
+    assert result_of(again)["ensembles"] == result_of(once)["ensembles"]
+
+
 def test_where_no_member_stays_finite_there_is_nothing_to_keep(there, tmp_path, capsys):
     sets = ["--set", "trainer.optimizer=sgd", "--set", "pack.space={trainer.optimizer.lr: [1e30]}"]
     assert main(["train", "digits.yaml", "-q", "--run-dir", str(tmp_path / "d"), *sets]) == 4

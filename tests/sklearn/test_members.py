@@ -153,6 +153,15 @@ def test_folds_decide_when_their_members_stop():
     assert found.validation_loss_curve_[-1] == np.mean(last)
 
 
+def test_scores_of_folds_are_of_their_own_rows():
+    found = MLPRegressor(**{**KW, "epochs": 1}, n_cv=3, early_stopping=True).fit(X, T)
+    scores = []
+    for part in (split(90, 7, 0.0, 0.0, folds=3, fold=i)["validation"] for i in range(3)):
+        true, said = T[part], found.oof_predictions_[part]
+        scores.append(1.0 - ((true - said) ** 2).sum() / ((true - true.mean()) ** 2).sum())
+    assert found.best_validation_score_ == pytest.approx(np.mean(scores), rel=1e-6)
+
+
 @MAKERS
 def test_all_members_stop_by_the_rows_that_are_given(made, y):
     settings = {**KW, "epochs": 100, "learning_rate": 0.3, "patience": 2}

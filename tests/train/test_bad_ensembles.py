@@ -84,6 +84,8 @@ BAD: dict[str, tuple[Any, str]] = {
     "negative": (lambda: fb.Ensemble(PAIR, [1.0, -1.0]), "`weights[1]` must be at least 0, got `-1.0`"),
     "zeros": (lambda: fb.Ensemble(PAIR, [0, 0.0]), "`weights` must have one above 0, got only zeros"),
     "NaN": (lambda: fb.Ensemble(PAIR, [1, float("nan")]), "`weights[1]` must be finite, got `nan`"),
+    "huge": (lambda: fb.Ensemble(PAIR, [1e308, 1e308]), "`weights` must have a sum of at most 1e+100, got `inf`"),
+    "no rows": (lambda: fb.Ensemble(PAIR).evaluate(X[:0], Y[:0]), "`y` must not be empty, got shape `(0,)`"),
     "texts": (lambda: fb.Ensemble(PAIR, ["a", 1]), "`weights[0]` must be a number, got `'a'`"),
     "numbers as probabilities": (
         lambda: fb.Ensemble([plain(loss="mse")]).probabilities(X),

@@ -138,6 +138,21 @@ def test_rows_that_the_loss_ignores_are_not_measured() -> None:
     kept = y >= 0
     for metric in ("accuracy", "log_loss", "brier"):
         assert found.evaluate(X, y, metric) == found.evaluate(X[kept], y[kept], metric)
+        weight = np.linspace(0.1, 3.0, ROWS)
+        weighted = found.evaluate(X, y, metric, weight)
+        assert weighted == found.evaluate(X[kept], y[kept], metric, weight[kept])
+        assert weighted != found.evaluate(X, y, metric)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "mse", "gaussian"])
+def test_a_member_of_weight_0_says_nothing_wherever_it_stands(name: str) -> None:
+    loss, outputs = LOSSES[name]
+    X, _ = rows(outputs, name)
+    first, second, third = nets(outputs)
+    found = fb.Ensemble([first, second, third], weights=[0, 2, 0], loss=loss)
+    for what in ("predict", "spread", "together"):
+        own, other = (getattr(one, what)(X) for one in (found, fb.Ensemble([second], loss=loss)))
+        assert own.tobytes() == other.tobytes()
 
 
 def test_several_outputs_are_averaged_each_by_its_loss() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from itertools import permutations
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -274,3 +276,31 @@ def test_a_single_step_takes_a_team_and_an_interrupted_change_of_plans_loses_not
     pack.run(X, y, 13)
     trainer.run(X, y, 26)
     assert digest(pack.members[0]) == digest(trainer.net)
+
+
+def test_locks_of_networks_are_taken_in_one_order_whatever_the_order_of_calls(monkeypatch: Any) -> None:
+    taken: list[int] = []
+
+    class Lock:
+        def acquire(self) -> None:
+            taken.append(id(self))
+
+        def release(self) -> None:
+            taken.append(-id(self))
+
+    def nothing(*_: Any) -> None:
+        pass
+
+    plan = SimpleNamespace(watcher=None, head_address=0, zero=0, real="float32")
+    calls: list[Any] = [
+        SimpleNamespace(net=SimpleNamespace(lock=Lock()), plan=plan, team=1, open=nothing, close=nothing)
+        for _ in range(3)
+    ]
+    monkeypatch.setattr(pack_calls.team, "run_many", nothing)
+    found = set()
+    for order in permutations(calls):
+        taken.clear()
+        pack_calls.Turns(2)._region([*order])
+        found.add(tuple(taken))
+    assert len(found) == 1  # so packs that share networks never wait for each other
+    assert sorted(map(abs, found.pop())) == sorted(2 * [id(call.net.lock) for call in calls])
