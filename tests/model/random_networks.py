@@ -59,6 +59,7 @@ EMBEDDINGS: list[tuple[int, dict[int, tuple[int, int]]]] = [
     (3, {0: (9, 4), 2: (20, 9)}),
     (2, {0: (4, 2), 1: (7, 3)}),
 ]
+BINS = [{1: [-0.8, 0.3, 1.1]}, {0: [-0.4, 0.6], 2: [-1.3, -0.2, 0.1, 0.9]}]
 
 Makes = Callable[[int], Loss]  # from the number of outputs
 
@@ -125,7 +126,8 @@ def random_layers(decks: Decks, loss: Loss, outputs: int, beyond_torch: bool = F
     a batch norm with nothing but linear layers in between.
     """
     rng = decks.rng
-    lead = decks.deal("lead", ["none", "none", "none", "embedding", "norm", "activation"])
+    leads = ["none", "none", "none", "embedding", "norm", "activation", *(["bins"] if beyond_torch else [])]
+    lead = decks.deal("lead", leads)
     inputs, layers, bent = int(rng.integers(3, 9)), [], True
     if lead == "embedding":
         inputs, columns = decks.deal("embedding", EMBEDDINGS)
@@ -133,6 +135,8 @@ def random_layers(decks: Decks, loss: Loss, outputs: int, beyond_torch: bool = F
     elif lead == "norm":
         layers.append(fb.BatchNorm())
         bent = False
+    elif lead == "bins":
+        layers.append(fb.PiecewiseLinear(decks.deal("bins", BINS)))
     elif lead == "activation":
         layers.append(decks.deal("activation", ACTIVATIONS))
     for _ in range(decks.deal("blocks", [1, 2, 2, 3])):

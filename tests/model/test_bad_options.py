@@ -15,8 +15,11 @@ INITIALISERS = (
     "`uniform`, `truncated_normal`, `orthogonal`, `zeros`, `ones`, `constant`"
 )
 PUBLIC = {name: kind for name in fb.__all__ if isinstance(kind := getattr(fb, name), type)}
-# Or none that are not looked at elsewhere: those of packs in train/test_bad_packs.py, of TensorBoard in its own file.
-NO_SETTINGS = ["Callback", "CrossValidation", "History", "Init", "Network", "Pack", "TensorBoard"]
+# Or none that are not looked at elsewhere: those of packs and ensembles in train/test_bad_packs.py and
+# train/test_bad_ensembles.py, of TensorBoard in its own file.
+NO_SETTINGS = [
+    *("Callback", "CrossValidation", "Ensemble", "Greedy", "History", "Init", "Network", "Pack", "TensorBoard"),
+]
 CLASSES = {name: kind for name, kind in PUBLIC.items() if not issubclass(kind, FastbpError) and name not in NO_SETTINGS}
 
 
@@ -101,9 +104,10 @@ CHOICES = {
 INITS = ["Linear.init", "Linear.bias_init", "Scale.init", "Embedding.init"]
 PATHS = having("path")
 MONITORS = having("monitor")
-# Those with a section of their own below, or in test_bad_settings.
+# Those with a section of their own below, or in test_bad_settings, or spec/test_bins.py.
 APART = [
-    "Embedding.columns", "CrossEntropy.class_weights", "CrossEntropy.ignore_index", "MultiStep.milestones",
+    "Embedding.columns", "PiecewiseLinear.columns", "CrossEntropy.class_weights", "CrossEntropy.ignore_index",
+    "MultiStep.milestones",
     *having("betas"), *(f"Trainer.{name}" for name in ("net", "loss", "optimizer", "threads", "seed", "schedule")),
     *(f"Trainer.{name}" for name in ("lr_factors", "decay_factors", "frozen", "penalty")), "LBFGS.net", "LBFGS.loss",
     "JointLoss.losses", "JointLoss.weights",

@@ -18,7 +18,8 @@ def standing(i, epochs, best, at=1, left=False, about="lr 0.1"):
 
 
 def drawn(out, rounds, monkeypatch, width=100, height=24, **words):
-    monkeypatch.setattr("shutil.get_terminal_size", lambda default=None: (width, height))
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("LINES", str(height))
     shown = Standings(out, **words)
     shown.begin("val_loss", False, 0, 0)
     for standings in rounds:
