@@ -86,7 +86,7 @@ def test_no_path_of_one_machine_is_named_in(name):
     assert MACHINE_PATH.findall((ROOT / name).read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("text", ["cd /work/x", "'/home/me'", "PATH=/opt/bin:$PATH", 'open("/tmp/x")'])
+@pytest.mark.parametrize("text", ["cd /mnt/x", "'/home/me'", "PATH=/opt/bin:$PATH", 'open("/tmp/x")'])
 def test_a_path_of_one_machine_is_found(text):
     assert MACHINE_PATH.search(text)
 

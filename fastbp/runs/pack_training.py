@@ -12,37 +12,34 @@ from typing import Any
 
 from fastbp.config.build import Plan
 from fastbp.config.space import brief_value, short_names
-from fastbp.config.text import as_yaml, dotted
+from fastbp.config.text import dotted
 from fastbp.engine import threads as team
 from fastbp.errors import CheckpointError, ConfigError, DivergedError, FileError
 from fastbp.model.network import Network
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.entrants import Entrant, entrants_of, subjects_of
-from fastbp.runs.folder import RunFolder, environment, epoch_row
+from fastbp.runs.folder import RunFolder, epoch_row
 from fastbp.runs.pack_checkpoint import PackCheckpoint
+from fastbp.runs.saving import Saving
 from fastbp.runs.standings import Standing, Standings
-from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
-from fastbp.runs.subject import absolute, resolved_of
-from fastbp.runs.training import FLUSH_SECONDS, RETRY_SECONDS, WRITING, best_of, differences, watchers
-from fastbp.train.callbacks import Callback, Monitor
+from fastbp.runs.stopping import Signals, Stopped
+from fastbp.runs.subject import resolved_of
+from fastbp.runs.training import differences
+from fastbp.runs.watched import Watched
+from fastbp.train.callbacks import Monitor
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.history import History
 from fastbp.train.pack_calls import Turns
 from fastbp.writing import write_together
 
 
-class Runner(Callback):
+class Runner(Watched):
     """A network of the run: what watches it, its best epoch, and where it goes on."""
 
     def __init__(self, entrant: Entrant, monitor: str, told: Callable[[dict[str, Any]], None]) -> None:
-        said = entrant.of.plan.config.trainer
+        super().__init__(entrant.of.plan, monitor)
         self.entrant, self.told = entrant, told
-        self.epochs = said.epochs
-        self.monitor = Monitor("trainer", monitor, said.mode)
-        self.others = watchers(entrant.of.plan, monitor)
-        self.best: dict[str, Any] = {"value": None, "epoch": 0}
-        self.best_arrays: dict[str, Any] = {}
-        self.before: Checkpoint | None = None
+        self.epochs = entrant.of.plan.config.trainer.epochs
         self.going = True
         names = short_names(entrant.of.drawn)
         self.about = " ".join(f"{names[name]} {brief_value(value)}" for name, value in entrant.of.drawn.items())
@@ -58,21 +55,9 @@ class Runner(Callback):
         """Of its fit so far."""
         return self.entrant.member.history
 
-    def begin(self, trainer: Any, history: History) -> None:
-        self.monitor.begin(trainer, history)
-        if self.before is not None:
-            for name, other in self.others.items():
-                if name in self.before.callbacks:  # patience may have changed
-                    other.load_state(self.before.callbacks[name])
-            self.monitor.best = self.best["value"]
-
     def epoch(self, trainer: Any, history: History) -> None:
-        at = len(history.loss) - 1
-        if self.monitor.improved(history) or not self.best_arrays:
-            self.best = {"value": self.monitor.best, "epoch": at + 1}
-            evaluated = trainer.evaluated
-            self.best_arrays = {"flat": evaluated.flat, "states": evaluated.states.flat()}
-        self.told(self.row(at))
+        self.judge(trainer, history)
+        self.told(self.row(len(history.loss) - 1))
 
     def row(self, at: int) -> dict[str, Any]:
         """The record of an epoch."""
@@ -100,27 +85,21 @@ class Runner(Callback):
             load_state(member.trainer, found.arrays, found.numbers, member.rows)
         except CheckpointError as error:
             raise error.at(place=f"`{path}`") from None
-        self.before, member.history = found, found.history
-        self.best, self.best_arrays = best_of(found)
+        member.history = found.history
+        self.go_on_from(found)
 
     def state(self) -> Checkpoint:  # type: ignore[override]
         """Its part of a checkpoint."""
         if self.before is not None and not self.going:
             return self.before
-        arrays, numbers = state_of(self.entrant.member.trainer)
-        arrays = {**arrays, **{f"best/{name}": array for name, array in self.best_arrays.items()}}
-        states = {name: other.state() for name, other in self.others.items()}
-        return Checkpoint(arrays, numbers, self.history, states, self.best, False, "")
+        (arrays, numbers), (best, states) = state_of(self.entrant.member.trainer), self.kept()
+        return Checkpoint({**arrays, **best}, numbers, self.history, states, self.best, False, "")
 
     def network(self) -> Network:
         """The network of the best epoch."""
         own = self.entrant.member.net
-        net = Network._from_graph(own.graph, own.seed, own.dtype)
-        net.about, net.trained_with = own.about, own.trained_with
-        if self.best_arrays:
-            net.flat = self.best_arrays["flat"]
-            if len(self.best_arrays["states"]):
-                net.states.set_flat(self.best_arrays["states"])
+        net = self.best_of(own)
+        net.trained_with = own.trained_with
         return net
 
     @property
@@ -131,7 +110,7 @@ class Runner(Callback):
         return Standing(self.name, len(history.loss), self.epochs, best["value"], best["epoch"], self.about, left)
 
 
-class PackTraining:
+class PackTraining(Saving):
     """One run, with its files and checkpoints."""
 
     def __init__(self, plan: Plan, folder: RunFolder, progress: Standings, signals: Signals, going_on: bool) -> None:
@@ -225,14 +204,8 @@ class PackTraining:
 
     def _train(self) -> None:
         folder = self.folder
-        folder.remove(folder.result)
-        begun = time.perf_counter()
-        folder.write(folder.config, as_yaml(absolute(self.resolved)), lasting=True)
-        waited = time.perf_counter() - begun
-        folder.write_history([row for one in self.runners for row in one.rows()])
-        if not folder.environment.is_file():
-            folder.write(folder.environment, json.dumps(environment(self.threads), indent=2) + "\n")
-        self.due = time.perf_counter() + max(self.plan.config.run.checkpoint_seconds, waited / WRITING)
+        rows = [row for one in self.runners for row in one.rows()]
+        self.set_due(self.open_folder(self.resolved, rows, self.threads))
         self.flush_at = 0.0
         histories = [one.history for one in self.runners]
         done, samples = (sum(map(len, histories)), sum(history.samples for history in histories))
@@ -257,34 +230,13 @@ class PackTraining:
 
     def _between(self) -> None:
         """Behind a region: draw, save if due, and stop if requested."""
-        now = time.perf_counter()
         if self.progress.due():
             self._draw()
-        limit = self.plan.time_limit
-        try:
-            if limit is not None and now - self.begun >= limit:
-                raise Stopped(f"the time limit of {limit:g} seconds is reached", TIME_IS_UP)
-            self.signals.check()
-        except Stopped:
-            self.save()
-            raise
-        if now >= self.due:
-            self._try_to(self.save)
-        if now >= self.flush_at and self.folder.unwritten:
-            self._try_to(self.folder.flush)
-            self.flush_at = time.perf_counter() + FLUSH_SECONDS
+        self.look_up(self.save)
 
     def _draw(self, last: bool = False) -> None:
         samples = sum(one.history.samples for one in self.runners)
         self.progress.draw([one.standing for one in self.runners], samples, last)
-
-    def _try_to(self, write: Callable[[], None]) -> None:
-        """Write, or report why that fails; the run continues."""
-        try:
-            write()
-        except FileError as error:
-            self.due = self.flush_at = time.perf_counter() + RETRY_SECONDS
-            self.progress.say(f"{error}; training continues, and the write is tried again")
 
     def save(self, done: bool = False) -> None:
         """Save a checkpoint, and set when the next one is due."""
@@ -295,5 +247,4 @@ class PackTraining:
         write_together({self.folder.checkpoint: found.to_bytes()})
         with contextlib.suppress(FileError):
             self.folder.flush()
-        now = time.perf_counter()
-        self.due = now + max(self.plan.config.run.checkpoint_seconds, (now - begun) / WRITING)
+        self.set_due(time.perf_counter() - begun)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from fastbp.errors import line
-from fastbp.train.progress import BAR, EVERY, GAP, SILENCE, clock, even, number, rate
+from fastbp.train.progress import BAR, EVERY, GAP, SILENCE, Out, clock, even, number, rate
 
 BEST = 5  # members that are shown, at most
 TENTHS = 10  # lines of a log, about
@@ -30,24 +27,11 @@ class Standing:
     left: bool = False
 
 
-class Standings:
-    """Draws the members of a run on `out`.
-
-    Parameters
-    ----------
-    out : text file
-    quiet : bool
-        Print nothing.
-    live : bool, optional
-        Redraw; by default on terminals.
-    """
+class Standings(Out):
+    """Draws the members of a run."""
 
     def __init__(self, out: TextIO | None = None, quiet: bool = False, live: bool | None = None) -> None:
-        self.out = out if out is not None else sys.stderr
-        self.quiet = quiet
-        terminal = self.out.isatty() and os.environ.get("TERM") != "dumb"
-        self.live = terminal if live is None else live
-        self.color = terminal and "NO_COLOR" not in os.environ
+        super().__init__(out, quiet, live)
         self._drawn, self._tenth, self._lines = 0.0, 0, 0
         self._said = ""
 
@@ -57,11 +41,6 @@ class Standings:
         self._begun = time.perf_counter()
         self._before, self._samples = done, samples
         self._drawn = 0.0 if self.live else self._begun
-
-    def say(self, message: str) -> None:
-        """A line that is printed even when quiet."""
-        self.end()
-        print(line(f"fastbp: {message}"), file=self.out, flush=True)
 
     def due(self) -> bool:
         """Whether it is time to draw."""
@@ -132,14 +111,6 @@ class Standings:
         if self._lines:
             self._write(self._cleared())
             self._lines = 0
-
-    def _write(self, text: str) -> None:
-        """Write, ignoring a closed pipe."""
-        try:
-            self.out.write(text)
-            self.out.flush()
-        except (OSError, ValueError):
-            self.quiet = True
 
 
 def ranked(standings: Sequence[Any], upwards: bool) -> list[Any]:

@@ -5,38 +5,35 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.check import fail, show
 from fastbp.config.resolve import changes, resolved
-from fastbp.config.text import as_yaml, dotted
-from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError, FileError
+from fastbp.config.text import dotted
+from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
 from fastbp.pictures.curves import Beside, curves
 from fastbp.runs.checkpoint import Checkpoint
-from fastbp.runs.folder import RunFolder, environment, epoch_row
+from fastbp.runs.folder import RunFolder, epoch_row
 from fastbp.runs.profile import peak
+from fastbp.runs.saving import Saving
 from fastbp.runs.scores import baseline, gflops, pictures, score, told
-from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
+from fastbp.runs.stopping import Signals, Stopped
 from fastbp.runs.subject import absolute, subject_of
 from fastbp.runs.told import FORMAT
-from fastbp.train.callbacks import Callback, EarlyStopping, Monitor, ReduceLROnPlateau
+from fastbp.runs.watched import Watched
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.held_out import Units
 from fastbp.train.history import History
 from fastbp.train.progress import Progress
 from fastbp.writing import write_together
 
-WRITING = 0.03  # of a run's time for checkpoints, at most: any older one leads to the same bits
-FLUSH_SECONDS = 0.25  # seconds between writes of finished epochs
-RETRY_SECONDS = 5.0  # seconds before a failed write is tried again
 
-
-class Training(Callback):
+class Training(Watched, Saving):
     """One run, and the callback that writes its files, best network and checkpoints."""
 
     def __init__(self, plan: Plan, folder: RunFolder, progress: Progress, signals: Signals, going_on: bool) -> None:
@@ -54,15 +51,12 @@ class Training(Callback):
         if held_out and subject.parts["validation"].numbers is not None:
             self.trainer.units = Units(outputs.back, subject.parts["validation"].numbers)
         name = said.monitor or ("val_loss" if held_out else "loss")
-        self.monitor = Monitor("trainer", name, said.mode)
-        self.others = watchers(plan, name)
+        super().__init__(plan, name)
         going_on = going_on and folder.checkpoint.is_file()  # a run killed before its first checkpoint starts again
-        self.checkpoint: Checkpoint | None = Checkpoint.load(folder.checkpoint) if going_on else None
-        if self.checkpoint is not None:
-            self._check(self.checkpoint, name)
-        self.best: dict[str, Any] = {"value": None, "epoch": 0}
+        self.before = Checkpoint.load(folder.checkpoint) if going_on else None
+        if self.before is not None:
+            self._check(self.before, name)
         self.idle: tuple[str, str] | None = None  # why nothing was trained, and a hint
-        self.best_arrays: dict[str, Any] = {}
 
     def _check(self, found: Checkpoint, monitor: str) -> None:
         """Refuse a checkpoint of another run."""
@@ -87,13 +81,8 @@ class Training(Callback):
     # Callback
 
     def begin(self, trainer: Any, history: History) -> None:
-        self.monitor.begin(trainer, history)
-        if self.checkpoint is not None:
-            for name, other in self.others.items():
-                if name in self.checkpoint.callbacks:  # patience may have changed
-                    other.load_state(self.checkpoint.callbacks[name])
-            self.monitor.best = self.best["value"]
-        self.due = time.perf_counter() + max(self.plan.config.run.checkpoint_seconds, self.waited / WRITING)
+        super().begin(trainer, history)
+        self.set_due(self.waited)
         self.flush_at = 0.0
         self.progress.begin(
             history, trainer, self.plan.config.trainer.epochs, len(self.subject.parts["train"]), self.monitor.name
@@ -104,39 +93,11 @@ class Training(Callback):
         self._look_up(history)
 
     def _look_up(self, history: History) -> None:
-        """Save a checkpoint if due, and stop if requested."""
-        now = time.perf_counter()
-        limit = self.plan.time_limit
-        try:
-            if limit is not None and now - self.begun >= limit:
-                raise Stopped(f"the time limit of {limit:g} seconds is reached", TIME_IS_UP)
-            self.signals.check()
-        except Stopped as stop:
-            stop.resumable = self.resumable
-            self.save(history) if self.resumable else self.save_networks()
-            raise
-        if self.resumable and now >= self.due:
-            self._try_to(lambda: self.save(history))
-        if now >= self.flush_at and self.folder.unwritten:
-            self._try_to(self.folder.flush)
-            self.flush_at = time.perf_counter() + FLUSH_SECONDS
-
-    def _try_to(self, write: Callable[[], None]) -> None:
-        """Write, or report why that fails; the run continues."""
-        try:
-            write()
-        except FileError as error:
-            self.due = self.flush_at = time.perf_counter() + RETRY_SECONDS
-            self.progress.say(f"{error}; training continues, and the write is tried again")
+        self.look_up((lambda: self.save(history)) if self.resumable else self.save_networks, self.resumable)
 
     def epoch(self, trainer: Any, history: History) -> None:
-        at = len(history.loss) - 1
-        improved = self.monitor.improved(history)
-        if improved or not self.best_arrays:
-            self.best = {"value": self.monitor.best, "epoch": at + 1}
-            evaluated = trainer.evaluated
-            self.best_arrays = {"flat": evaluated.flat, "states": evaluated.states.flat()}
-        row = epoch_row(history, at)
+        improved = self.judge(trainer, history)
+        row = epoch_row(history, len(history.loss) - 1)
         self.folder.append(row)
         self.progress.epoch(history, row, improved)
         self._look_up(history)
@@ -146,14 +107,11 @@ class Training(Callback):
     def save(self, history: History, done: bool = False) -> None:
         """Save a checkpoint and the networks of the last and the best epoch; sets when the next one is due."""
         begun = time.perf_counter()
-        arrays, numbers = state_of(self.trainer)
-        arrays = {**arrays, **{f"best/{name}": array for name, array in self.best_arrays.items()}}
-        states = {name: other.state() for name, other in self.others.items()}
+        (arrays, numbers), (best, states) = state_of(self.trainer), self.kept()
         said = self.subject.fingerprint, self.subject.settings
-        found = Checkpoint(arrays, numbers, history, states, self.best, done, *said)
+        found = Checkpoint({**arrays, **best}, numbers, history, states, self.best, done, *said)
         self.save_networks({self.folder.checkpoint: found.to_bytes()})
-        now = time.perf_counter()
-        self.due = now + max(self.plan.config.run.checkpoint_seconds, (now - begun) / WRITING)
+        self.set_due(time.perf_counter() - begun)
 
     def save_networks(self, more: dict[Path, bytes] | None = None) -> None:
         """Write `last.safetensors`, `best.safetensors`, other files, and the epochs so far."""
@@ -165,17 +123,7 @@ class Training(Callback):
 
     def best_network(self) -> Network:
         """The network of the best epoch."""
-        net = Network._from_graph(self.net.graph, self.net.seed, self.net.dtype)
-        net.about = self.net.about
-        arrays = self.best_arrays or {"flat": self.net.flat, "states": self.net.states.flat()}
-        net.flat = arrays["flat"]
-        if len(arrays["states"]):
-            net.states.set_flat(arrays["states"])
-        return net
-
-    def described(self) -> list[str]:
-        """Lines about what is trained."""
-        return [repr(self.net)]
+        return self.best_of(self.net)
 
     # The run
 
@@ -198,7 +146,7 @@ class Training(Callback):
 
     def _is_complete(self) -> bool:
         """Whether the resumed run was complete at its checkpoint."""
-        found = self.checkpoint
+        found = self.before
         if found is None or not found.done:
             return False
         return self._stays_stopped(found.history) or len(found.history.loss) >= self.plan.config.trainer.epochs
@@ -218,19 +166,19 @@ class Training(Callback):
 
     def _restored(self) -> History:
         """Restore trainer and best network from the checkpoint; returns the history."""
-        assert self.checkpoint is not None
+        assert self.before is not None
         try:
-            load_state(self.trainer, self.checkpoint.arrays, self.checkpoint.numbers)
+            load_state(self.trainer, self.before.arrays, self.before.numbers)
         except CheckpointError as error:
             raise error.at(place=f"`{self.folder.checkpoint}`") from None
-        self.best, self.best_arrays = best_of(self.checkpoint)
-        return self.checkpoint.history
+        self.go_on_from(self.before)
+        return self.before.history
 
     def _stays_stopped(self, history: History) -> bool:
         """Whether early stopping, as it was at the checkpoint, still ends the fit."""
-        assert self.checkpoint is not None
-        if self.checkpoint.settings:
-            both = self.checkpoint.settings, self.subject.settings
+        assert self.before is not None
+        if self.before.settings:
+            both = self.before.settings, self.subject.settings
             before, now = (said.get("trainer", {}).get("early_stopping") for said in both)
         else:  # an older version, without settings in its file
             before = plan_of(self.folder.settings()).config.trainer.early_stopping
@@ -243,18 +191,12 @@ class Training(Callback):
     def _train(self) -> History:
         folder, said = self.folder, self.plan.config.trainer
         history = None
-        if self.checkpoint is not None:
+        if self.before is not None:
             history = self._restored()
             if not self._stays_stopped(history):  # else it died between its last epoch and its end
                 history.stopped = ""
-        folder.remove(folder.result)  # a run of fewer epochs
-        begun = time.perf_counter()
-        folder.write(folder.config, as_yaml(absolute(self.subject.resolved)), lasting=True)
-        self.waited = time.perf_counter() - begun  # allow for the time to write it
-        self._write_history(history)
-        if not folder.environment.is_file():
-            threads = getattr(self.trainer, "threads", 0)
-            folder.write(folder.environment, json.dumps(environment(threads), indent=2) + "\n")
+        rows = [epoch_row(history, i) for i in range(len(history.loss))] if history else []
+        self.waited = self.open_folder(self.subject.resolved, rows, getattr(self.trainer, "threads", 0))
         parts = self.subject.parts
         train = parts["train"]
         validation = parts.get("validation")
@@ -322,29 +264,6 @@ class Training(Callback):
         for name, picture in pictures(result["report"], last).items():
             folder.write(folder.path / f"{name}.svg", str(picture))
         return result
-
-
-def watchers(plan: Plan, monitor: str) -> dict[str, Callback]:
-    """What else watches the monitor, by its key of `trainer`."""
-    said = plan.config.trainer
-    found: dict[str, Callback] = {}
-    if said.early_stopping is not None:
-        early = said.early_stopping
-        found["early_stopping"] = EarlyStopping(early.patience, early.min_delta, monitor, False, said.mode)
-    if said.reduce_lr is not None:
-        if isinstance(plan.optimizer, LBFGSSettings):
-            raise ConfigError("`trainer.reduce_lr` needs a learning rate, and `lbfgs` has none")
-        r = said.reduce_lr
-        found["reduce_lr"] = ReduceLROnPlateau(
-            r.factor, r.patience, r.min_lr, r.cooldown, r.min_delta, monitor, said.mode
-        )
-    return found
-
-
-def best_of(checkpoint: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Value, epoch and arrays of the best."""
-    arrays = {k.removeprefix("best/"): v for k, v in checkpoint.arrays.items() if k.startswith("best/")}
-    return checkpoint.best, arrays
 
 
 def refuse_changes(before: Plan, after: Plan) -> None:

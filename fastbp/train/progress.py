@@ -104,8 +104,8 @@ def interval(epochs: int) -> int:
     return step
 
 
-class Progress:
-    """Draws a run on `out`.
+class Out:
+    """A text file on which progress is shown, and how.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class Progress:
     quiet : bool
         Print nothing.
     live : bool, optional
-        Redraw one line; by default on terminals.
+        Redraw; by default on terminals.
     """
 
     def __init__(self, out: TextIO | None = None, quiet: bool = False, live: bool | None = None) -> None:
@@ -122,14 +122,32 @@ class Progress:
         terminal = self.out.isatty() and os.environ.get("TERM") != "dumb"
         self.live = terminal if live is None else live
         self.color = terminal and "NO_COLOR" not in os.environ
-        self._drawn = 0.0
-        self._shown = False
-        self._history: History | None = None
 
     def say(self, message: str) -> None:
         """A line that is printed even when quiet."""
         self.end()
         print(line(f"fastbp: {message}"), file=self.out, flush=True)
+
+    def end(self) -> None:
+        """Take away what is drawn again, which here is nothing."""
+
+    def _write(self, text: str) -> None:
+        """Write, ignoring a closed pipe."""
+        try:
+            self.out.write(text)
+            self.out.flush()
+        except (OSError, ValueError):
+            self.quiet = True
+
+
+class Progress(Out):
+    """Draws a run: one line that is drawn again, or lines of a log."""
+
+    def __init__(self, out: TextIO | None = None, quiet: bool = False, live: bool | None = None) -> None:
+        super().__init__(out, quiet, live)
+        self._drawn = 0.0
+        self._shown = False
+        self._history: History | None = None
 
     def begin(self, history: History, trainer: Any, epochs: int, rows: int, monitor: str) -> None:
         """Before a fit of so many epochs of so many rows; `monitor` is the measure whose best is shown."""
@@ -184,14 +202,6 @@ class Progress:
 
     def _best_words(self) -> str:
         return f", best {number(self._best[0])} at {self._best[1]}" if self._best else ""
-
-    def _write(self, text: str) -> None:
-        """Write, ignoring a closed pipe."""
-        try:
-            self.out.write(text)
-            self.out.flush()
-        except (OSError, ValueError):
-            self.quiet = True
 
     def _speed(self, samples: float, now: float) -> str:
         return f"{rate((samples - self._samples_before) / max(now - self._begun, 1e-9))} rows/s"

@@ -30,6 +30,7 @@ FILES = {
 }
 RARELY = ["--set", "run.checkpoint_seconds=1000"]
 WHOLE = os.environ.get("FASTBP_FAULTS") == "all"  # or a sample
+KILLS = 3  # of each run, at most
 
 
 def can_run():
@@ -127,6 +128,26 @@ def recover(server, target, command):
     if status == 2 and ("has no `config.yaml`" in said):
         status, said, _ = server.run(*command)
     assert status == 0, said
+
+
+def end_of(server, start, target, random, seconds):
+    """Run a command, kill it after `seconds(attempt)` and resume it, a few times, then to the end, on any threads.
+
+    Returns what it said each time, and how often it was killed.
+    """
+    command = fresh = [*start, "--run-dir", str(target)]
+    kills, every = 0, []
+    for attempt in range(KILLS + 1):
+        limit = seconds(attempt) if attempt < KILLS else 60.0
+        status, said, _ = server.run(*command, seconds=limit, threads=random.choice([1, 2, 3]))
+        kills += status < 0
+        if "has no `config.yaml`" in said:  # and perhaps killed just after it had said so
+            status, said, _ = server.run(*fresh, threads=random.choice([1, 2, 3]))
+        assert status in (0, -14), (attempt, said)
+        every.append(said)
+        command = ["train", "--resume", str(target), "-q"]
+    assert status == 0
+    return every, kills
 
 
 def serve():

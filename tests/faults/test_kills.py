@@ -7,11 +7,10 @@ import random
 
 import pytest
 
-from tests.faults.server import CONFIG, WHOLE, can_run, told
+from tests.faults.server import CONFIG, WHOLE, can_run, end_of, told
 
 pytestmark = pytest.mark.skipif(not can_run(), reason="a compiler builds the library that the server preloads")
 ROUNDS = 20 if WHOLE else 1
-KILLS = 3  # of each run, at most
 
 RUNS = {
     "adamw, averages": [],
@@ -60,21 +59,15 @@ def test_runs_that_are_killed_end_on_the_same_bits(name, server, tmp_path, capsy
     assert (status, said) == (0, "")
     expected = told(tmp_path / "whole")
     kills = 0
+
+    def moment(attempt):
+        return rng.choice([rng.uniform(0.01, 0.1), rng.uniform(0.01, 0.4 if attempt else 0.6)])
+
     for i in range(ROUNDS):
         target = tmp_path / f"cut{i}"
-        fresh = [*start, "--run-dir", str(target)]
-        command, status = fresh, -9
-        for attempt in range(KILLS + 1):
-            longest = 0.6 if attempt == 0 else 0.4
-            seconds = rng.choice([rng.uniform(0.01, 0.1), rng.uniform(0.01, longest)]) if attempt < KILLS else 60.0
-            status, said, _ = server.run(*command, seconds=seconds, threads=rng.choice([1, 2, 3]))
-            kills += status < 0
-            if "has no `config.yaml`" in said:  # and perhaps killed just after it had said so
-                status, said, _ = server.run(*fresh, threads=rng.choice([1, 2, 3]))
-            assert status in (0, -14), (attempt, said)
-            assert said == "" or said.startswith("fastbp: nothing was trained, "), said
-            command = ["train", "--resume", str(target), "-q"]
-        assert status == 0
+        every, killed = end_of(server, start, target, rng, moment)
+        assert all(said == "" or said.startswith("fastbp: nothing was trained, ") for said in every), every
+        kills += killed
         assert told(target) == expected, f"round {i}"
     assert kills
     with capsys.disabled():

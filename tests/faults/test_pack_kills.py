@@ -5,11 +5,10 @@ import random
 
 import pytest
 
-from tests.faults.server import WHOLE, can_run
+from tests.faults.server import WHOLE, can_run, end_of
 
 pytestmark = pytest.mark.skipif(not can_run(), reason="a compiler builds the library that the server preloads")
 ROUNDS = 20 if WHOLE else 2
-KILLS = 3  # of each run, at most
 
 CONFIG = """
 name: pack
@@ -71,17 +70,8 @@ def test_packs_that_are_killed_end_on_the_same_bits(name, server, tmp_path, caps
     kills = 0
     for i in range(ROUNDS):
         target = tmp_path / f"cut{i}"
-        fresh = [*start, "--run-dir", str(target)]
-        command, status = fresh, -9
-        for attempt in range(KILLS + 1):
-            seconds = rng.uniform(0.05, max(0.2, whole_took)) if attempt < KILLS else 60.0
-            status, said, _ = server.run(*command, seconds=seconds, threads=rng.choice([1, 2, 3]))
-            kills += status < 0
-            if "has no `config.yaml`" in said:  # and perhaps killed just after it had said so
-                status, said, _ = server.run(*fresh, threads=rng.choice([1, 2, 3]))
-            assert status in (0, -14), (attempt, said)
-            command = ["train", "--resume", str(target), "-q"]
-        assert status == 0
+        _, killed = end_of(server, start, target, rng, lambda _: rng.uniform(0.05, max(0.2, whole_took)))
+        kills += killed
         assert told(target) == expected, f"round {i}"
     assert kills
     with capsys.disabled():
