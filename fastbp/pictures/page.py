@@ -55,7 +55,7 @@ def page(width: float, height: float, title: str, body: Sequence[str]) -> str:
 
 def clean(text: str) -> str:
     """A text as it may stand in XML: without control characters, escaped."""
-    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
+    return escape("".join(c if c.isprintable() else "\ufffd" for c in text))
 
 
 def write(x: float, y: float, text: str, kind: str = "ink", anchor: str = "start", more: str = "") -> str:
