@@ -101,11 +101,11 @@ class Stepping(Snapshots):
     def _plan(self, rows: int, counts: tuple[int, ...] = ()) -> BatchPlan:
         graph, blocks = self.net.graph, (self.net.parameters.block, self.net.states.block)
         words: Any = {"loss": self._loss, "update": self._update, "training": True, "counts": counts}
-        return BatchPlan(graph, *blocks, self._workers(rows), batch=rows, **words)
+        return BatchPlan(graph, *blocks, self._workers(work_of(graph, rows)), batch=rows, **words)
 
-    def _workers(self, rows: int) -> int:
-        """The most threads that a batch of so many rows is given: a step that one thread does is not cut for more."""
-        return team_sizes(work_of(self.net.graph, rows), self.threads)[0][-1]
+    def _workers(self, work: int) -> int:
+        """The most threads that a step of so much work is given: one that a single thread does is not cut for more."""
+        return team_sizes(work, self.threads)[0][-1]
 
     def _new_plan(self, rows: int, counts: tuple[int, ...] = (), before: BatchPlan | None = None) -> BatchPlan:
         """Another plan of batches, which goes on where that before it is."""
@@ -217,7 +217,7 @@ class Stepping(Snapshots):
         if before is None or before.batch < rows:
             plan = self._new_plan(rows, counts)
             plan.head.data.epoch = before.place[0] + 1 if before else 0
-        elif (before.counts, before.workers) != (counts, self._workers(before.batch)):
+        elif (before.counts, before.workers) != (counts, self._workers(before.work)):
             # Perhaps the same rows, which were in full, or of a copy that has not run yet.
             plan = self._new_plan(before.batch, counts, before)
         else:

@@ -258,3 +258,12 @@ def test_labels_that_wrap_around_are_refused():
     trainer.step(np.zeros((4, 3)), np.zeros(4, int))
     with pytest.raises(fb.DataError, match="must be between 0 and 1"):
         trainer.step(np.zeros((4, 3)), np.full(4, 2**64 - 2**32, np.uint64))
+
+
+def test_a_step_for_one_thread_is_not_cut_for_more():
+    X, y = np.random.default_rng(0).standard_normal((64, 64)).astype("f4"), np.arange(64) % 4
+    for hidden, workers in ((4, 1), (512, 3)):
+        trainer = fb.Trainer(fb.mlp([64, hidden, 4]), batch_size=64, threads=3)
+        trainer.run(X, y, 2)
+        trainer.step(X, y)
+        assert (trainer._batch_plan.workers, trainer._step_plan.workers) == (workers, workers)
