@@ -20,7 +20,10 @@ Array = NDArray[Any]
 
 
 class Bins(NamedTuple):
-    """The bins of one column: where each begins, how wide it is, and from where and up to where it rises."""
+    """The bins of one column: where each begins, how wide it is, and from where and up to where it rises.
+
+    The first rises from -inf, the last up to NaN, as it goes on without end.
+    """
 
     first: Array
     width: Array
@@ -74,6 +77,12 @@ class PiecewiseLinear(Layer):
             columns[column] = edges
         object.__setattr__(self, "columns", columns)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether columns, their order and edges are the same: outputs are in that order."""
+        if not isinstance(other, PiecewiseLinear):
+            return NotImplemented
+        return tuple(self.columns.items()) == tuple(other.columns.items())
+
     def __hash__(self) -> int:
         return hash(tuple(self.columns.items()))
 
@@ -81,7 +90,8 @@ class PiecewiseLinear(Layer):
         """The edges, or how many bins there are, where edges are many."""
         if sum(map(len, self.columns.values())) <= 12:
             return f"PiecewiseLinear(columns={ {column: list(edges) for column, edges in self.columns.items()} })"
-        return f"PiecewiseLinear({len(self.columns)} columns, {self.bins} bins)"
+        columns = f"{len(self.columns)} column{'s' * (len(self.columns) > 1)}"
+        return f"PiecewiseLinear({columns}, {self.bins} bins)"
 
     @property
     def bins(self) -> int:
@@ -113,7 +123,7 @@ class PiecewiseLinear(Layer):
         """The bins of a column, in a network's numbers."""
         edges = np.array(self.columns[column], dtype)
         low, high = edges[:-1].copy(), edges[1:].copy()
-        low[0], high[-1] = -np.inf, np.inf
+        low[0], high[-1] = -np.inf, np.nan  # no number, not even inf, is from NaN on
         return Bins(edges[:-1], np.diff(edges), low, high)
 
     def traced(self, x: Any) -> Any:
@@ -166,7 +176,8 @@ def edges_of(x: Array, bins: int) -> tuple[float, ...]:
     """
     places = np.arange(bins + 1) * (len(x) - 1) // bins
     found = np.unique(np.sort(x)[places])
-    apart = np.diff(found) >= np.finfo(x.dtype).tiny
+    with np.errstate(over="ignore"):
+        apart = np.diff(found) >= np.finfo(x.dtype).tiny
     return tuple(found[np.concatenate([[True], apart])].tolist())
 
 
