@@ -17,6 +17,7 @@ from fastbp.spec.elsewhere import KnownWords
 from fastbp.spec.layers import Layer
 
 Array = NDArray[Any]
+NARROW = 0.01  # of the bin beside it, below which an outer bin is none of its own
 
 
 class Bins(NamedTuple):
@@ -169,6 +170,9 @@ class QuantileBins(KnownWords):
 def edges_of(x: Array, bins: int) -> tuple[float, ...]:
     """Different quantiles of some numbers, at most one more than bins; each is one of the numbers.
 
+    The outer bins go on without end, so one that is far narrower than that beside it, as where numbers are cut off at
+    999.99 and 1000, would be steep for all numbers beyond: it is made one with its neighbour.
+
     Examples
     --------
     >>> edges_of(np.array([0.0, 0.0, 0.0, 1.0, 2.0]), 4)
@@ -178,7 +182,12 @@ def edges_of(x: Array, bins: int) -> tuple[float, ...]:
     found = np.unique(np.sort(x)[places])
     with np.errstate(over="ignore"):
         apart = np.diff(found) >= np.finfo(x.dtype).tiny
-    return tuple(found[np.concatenate([[True], apart])].tolist())
+    edges = found[np.concatenate([[True], apart])].tolist()
+    while len(edges) > 3 and edges[1] - edges[0] < NARROW * (edges[2] - edges[1]):
+        del edges[1]
+    while len(edges) > 3 and edges[-1] - edges[-2] < NARROW * (edges[-2] - edges[-3]):
+        del edges[-2]
+    return tuple(edges)
 
 
 EMBEDDERS: dict[str, type[QuantileBins]] = {QuantileBins.kind: QuantileBins}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.errors import ConfigError, ConfigTypeError, DivergedError
 from fastbp.spec.bins import PiecewiseLinear, QuantileBins, edges_of
 from fastbp.spec.coded import Coded
 
@@ -153,6 +153,34 @@ def test_edges_lie_apart_in_the_numbers_of_the_rows():
     assert edges_of(close, 4) == (0.0, 1.0, 2.0)
     far = edges_of(np.array([-3e38, 3e38, 3.1e38], np.float32), 2)
     assert far == tuple(np.array([-3e38, 3e38, 3.1e38], np.float32).tolist())
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_an_outer_bin_is_no_steep_way_on(sign):
+    x = sign * np.array([0.0, 100.0, 200.0, 300.0, 300.001])
+    assert edges_of(x, 4) == tuple(sorted(sign * np.array([0.0, 100.0, 200.0, 300.001])))
+    x = sign * np.array([0.0, 100.0, 200.0, 300.0, 302.0])
+    assert edges_of(x, 4) == tuple(sorted(x.tolist()))
+    x = sign * np.array([0.0, 100.0, 100.001])  # two bins at least, where there are three numbers
+    assert edges_of(x, 4) == tuple(sorted(x.tolist()))
+
+
+def test_numbers_beyond_those_that_are_cut_off_are_predicted_by_the_slope_before():
+    rng = np.random.default_rng(0)
+    x = np.minimum(rng.exponential(0.3, 2000), 1.0)
+    x = np.where((x == 1.0) & (rng.random(2000) < 0.5), 1.0 - 1e-5, x)[:, None].astype(np.float32)
+    net = fb.Network([QuantileBins(48).layer(x, [0]), fb.Linear(32), fb.ReLU(), fb.Linear(1)], inputs=1, seed=0)
+    fb.Trainer(net, "mse", fb.Adam(3e-3), batch_size=64).run(x, x, steps=1500)
+    assert np.abs(net.predict([[1.0], [1.1]])[:, 0] - [1.0, 1.1]).max() < 0.1
+
+
+def test_a_gradient_beyond_all_numbers_by_its_bin_stops_before_the_update():
+    net = fb.Network([PiecewiseLinear({0: [0.0, 1e-37, 2e-37]}), fb.Linear(1)], inputs=1, seed=0)
+    net.flat = np.zeros(4)
+    trainer = fb.Trainer(net, "mse", fb.SGD(1e-3), batch_size=4)
+    with pytest.raises(DivergedError):
+        trainer.run(np.ones((4, 1)), np.full((4, 1), 1e4), steps=1)
+    assert net.flat.tolist() == [0.0] * 4
 
 
 def test_each_bin_has_as_many_rows():
