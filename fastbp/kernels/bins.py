@@ -9,7 +9,8 @@ last no upper one (Gorishniy et al., 2022).
     jvp       ty = [tx, tx e_j']
 
 ∂e_j/∂x is a number for each row and bin, so both products are with a diagonal; at an edge, where e is bent, e' is that
-of the bin above. Of the bins of a column one is not 0, so the vjp's sum is exact in any order. There are no parameters.
+of the bin above. Of the bins of a column one is not 0, so the vjp's sum is exact in any order; where x is NaN, e and e'
+of every bin are. There are no parameters.
 
 A `Bins` record has what one column has in one panel; where a panel is several columns', each record writes its lanes.
 """
@@ -33,8 +34,8 @@ def risen(before: V, x: V, first: V, width: V, low: V, high: V) -> V:
 
 @vector_function
 def rising(before: V, t: V, x: V, width: V, low: V, high: V) -> V:
-    """t times the slope at x; `before` in lanes without a bin."""
-    e = x.lt(low).select(0.0, x.ge(high).select(0.0, t / width))
+    """t times the slope at x, NaN at NaN; `before` in lanes without a bin."""
+    e = x.lt(low).select(0.0, x.ge(high).select(0.0, x.isnan().select(x, t / width)))
     return width.gt(0.0).select(e, before)
 
 

@@ -197,7 +197,7 @@ class Bins(Record, line=True):
 
     source = Word("the column")
     panel = Word("the panel of the wide side")
-    lines = Word("address of four lines: each lane's bin, its width or 0, from where and up to where it rises")
+    lines = Word("address of four lines: each lane's bin, its width or 0, from where and up to where it rises, or NaN")
 
 
 class BinsOp(Op):

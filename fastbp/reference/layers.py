@@ -192,7 +192,7 @@ def piecewise_linear_vjp(dy: Array, x: Array, edges: Edges) -> Array:
     dx, begin = dy[:, : x.shape[1]].copy(), x.shape[1]
     for c, b in edges.items():
         j = _bin_of(x[:, c], b)
-        dx[:, c] += dy[np.arange(len(x)), begin + j] / np.diff(b)[j]
+        dx[:, c] += np.where(np.isnan(x[:, c]), x[:, c], dy[np.arange(len(x)), begin + j] / np.diff(b)[j])
         begin += len(b) - 1
     return dx
 
@@ -202,7 +202,8 @@ def piecewise_linear_jvp(tx: Array, x: Array, edges: Edges) -> Array:
     parts = []
     for c, b in edges.items():
         here = np.arange(len(b) - 1) == _bin_of(x[:, c], b)[:, None]
-        parts.append(np.where(here, tx[:, c, None] / np.diff(b), tx.dtype.type(0)))
+        slopes = np.where(here, tx[:, c, None] / np.diff(b), tx.dtype.type(0))
+        parts.append(np.where(np.isnan(x[:, c, None]), x[:, c, None], slopes))
     return np.concatenate([tx, *parts], axis=1)
 
 

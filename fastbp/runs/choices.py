@@ -211,27 +211,40 @@ class Goal:
         here = np.searchsorted(edges[1:-1], x, side="right")
         if self.codes is not None:
             there = self.codes >= 0
-            return _more(x[there], here[there], np.eye(len(self.classes))[self.codes[there]])
+            return _more_of_classes(x[there], here[there], self.codes[there])
         assert self.amounts is not None
         found = []
         for y in self.amounts.T:
             there = np.isfinite(y)
-            found.append(_more(x[there], here[there], y[there, None] / (np.abs(y[there]).max() or 1.0)))
+            found.append(_more(x[there], here[there], y[there] / (np.abs(y[there]).max() or 1.0)))
         return float(np.mean(found))
 
 
 def _more(x: Array, bins: Array, y: Array) -> float:
-    """How much more of the variance of all columns of `y` the means of bins explain than a straight line from `x`."""
-    a, b = x - x.mean(), y - y.mean(axis=0)
-    rows, whole, squares = len(y), float((b**2).sum()), float((a**2).sum())
-    counts = np.bincount(bins)
-    if rows <= len(counts) or whole == 0.0 or squares == 0.0:
+    """How much more of the variance of `y` the means of bins explain than a straight line from `x`."""
+    a, b = x - x.mean(), y - y.mean()
+    return _ahead(a, bins, np.bincount(bins, b)[:, None], np.array([a @ b]), float((b**2).sum()))
+
+
+def _more_of_classes(x: Array, bins: Array, codes: Array) -> float:
+    """The same for all columns of 0 and 1, one a class, of which only counts are made."""
+    a, classes = x - x.mean(), int(codes.max()) + 1
+    counts = np.bincount(bins * classes + codes, minlength=(int(bins.max()) + 1) * classes).reshape(-1, classes)
+    shares = counts.sum(axis=0) / len(x)
+    sums = counts - counts.sum(axis=1, keepdims=True) * shares
+    return _ahead(a, bins, sums, np.bincount(codes, a), len(x) * float((shares * (1.0 - shares)).sum()))
+
+
+def _ahead(a: Array, bins: Array, sums: Array, along: Array, whole: float) -> float:
+    """How far bins are ahead of a line, from sums of a target in each bin, its products with `a`, and its squares."""
+    rows, squares, counts = len(a), float((a**2).sum()), np.bincount(bins)
+    taken = int(np.count_nonzero(counts))
+    if rows <= max(taken, 2) or whole <= 0.0 or squares == 0.0:
         return 0.0
-    sums = np.stack([np.bincount(bins, column) for column in b.T], axis=1)
     means = float((sums**2 / np.maximum(counts, 1)[:, None]).sum()) / whole
-    line = float(((a @ b) ** 2).sum()) / squares / whole
-    by_chance = (rows - 1) / (rows - np.count_nonzero(counts)), (rows - 1) / (rows - 2)
-    return (1.0 - line) * by_chance[1] - (1.0 - means) * by_chance[0]
+    line = float((along**2).sum()) / squares / whole
+    by_chance = (rows - 1) / (rows - taken), (rows - 1) / (rows - 2)
+    return float((1.0 - line) * by_chance[1] - (1.0 - means) * by_chance[0])
 
 
 def bent(frame: Frame, choices: Mapping[str, Choice], goal: Goal) -> float | None:

@@ -17,10 +17,14 @@ from fastbp.spec.elsewhere import KnownWords
 from fastbp.spec.layers import Layer
 
 Array = NDArray[Any]
+NARROW = 0.01  # of the bin beside it, below which an outer bin is none of its own
 
 
 class Bins(NamedTuple):
-    """The bins of one column: where each begins, how wide it is, and from where and up to where it rises."""
+    """The bins of one column: where each begins, how wide it is, and from where and up to where it rises.
+
+    The first rises from -inf, the last up to NaN, as it goes on without end.
+    """
 
     first: Array
     width: Array
@@ -74,6 +78,12 @@ class PiecewiseLinear(Layer):
             columns[column] = edges
         object.__setattr__(self, "columns", columns)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether columns, their order and edges are the same: outputs are in that order."""
+        if not isinstance(other, PiecewiseLinear):
+            return NotImplemented
+        return tuple(self.columns.items()) == tuple(other.columns.items())
+
     def __hash__(self) -> int:
         return hash(tuple(self.columns.items()))
 
@@ -81,7 +91,8 @@ class PiecewiseLinear(Layer):
         """The edges, or how many bins there are, where edges are many."""
         if sum(map(len, self.columns.values())) <= 12:
             return f"PiecewiseLinear(columns={ {column: list(edges) for column, edges in self.columns.items()} })"
-        return f"PiecewiseLinear({len(self.columns)} columns, {self.bins} bins)"
+        columns = f"{len(self.columns)} column{'s' * (len(self.columns) > 1)}"
+        return f"PiecewiseLinear({columns}, {self.bins} bins)"
 
     @property
     def bins(self) -> int:
@@ -113,7 +124,7 @@ class PiecewiseLinear(Layer):
         """The bins of a column, in a network's numbers."""
         edges = np.array(self.columns[column], dtype)
         low, high = edges[:-1].copy(), edges[1:].copy()
-        low[0], high[-1] = -np.inf, np.inf
+        low[0], high[-1] = -np.inf, np.nan  # no number, not even inf, is from NaN on
         return Bins(edges[:-1], np.diff(edges), low, high)
 
     def traced(self, x: Any) -> Any:
@@ -159,6 +170,9 @@ class QuantileBins(KnownWords):
 def edges_of(x: Array, bins: int) -> tuple[float, ...]:
     """Different quantiles of some numbers, at most one more than bins; each is one of the numbers.
 
+    The outer bins go on without end, so one that is far narrower than that beside it, as where numbers are cut off at
+    999.99 and 1000, would be steep for all numbers beyond: it is made one with its neighbour.
+
     Examples
     --------
     >>> edges_of(np.array([0.0, 0.0, 0.0, 1.0, 2.0]), 4)
@@ -166,8 +180,14 @@ def edges_of(x: Array, bins: int) -> tuple[float, ...]:
     """
     places = np.arange(bins + 1) * (len(x) - 1) // bins
     found = np.unique(np.sort(x)[places])
-    apart = np.diff(found) >= np.finfo(x.dtype).tiny
-    return tuple(found[np.concatenate([[True], apart])].tolist())
+    with np.errstate(over="ignore"):
+        apart = np.diff(found) >= np.finfo(x.dtype).tiny
+    edges = found[np.concatenate([[True], apart])].tolist()
+    while len(edges) > 3 and edges[1] - edges[0] < NARROW * (edges[2] - edges[1]):
+        del edges[1]
+    while len(edges) > 3 and edges[-1] - edges[-2] < NARROW * (edges[-2] - edges[-3]):
+        del edges[-2]
+    return tuple(edges)
 
 
 EMBEDDERS: dict[str, type[QuantileBins]] = {QuantileBins.kind: QuantileBins}

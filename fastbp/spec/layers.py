@@ -313,6 +313,12 @@ class Embedding(Layer):
         object.__setattr__(self, "columns", columns)
         self._check("init", init_spec)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether columns, their order and the initialiser are the same: outputs are in that order."""
+        if not isinstance(other, Embedding):
+            return NotImplemented
+        return (tuple(self.columns.items()), self.init) == (tuple(other.columns.items()), other.init)
+
     def __hash__(self) -> int:
         return hash((tuple(self.columns.items()), self.init))
 

@@ -118,7 +118,7 @@ def piecewise_linear(m: Machine, kernel: str, x: Array, d: Array, edges: dict[in
         for panel in np.unique(lanes // m.in_line).tolist():
             here = lanes // m.in_line == panel
             lines = np.zeros((4, m.in_line), x.dtype)
-            low, high = np.array([-np.inf, *b[1:-1]]), np.array([*b[1:-1], np.inf])
+            low, high = np.array([-np.inf, *b[1:-1]]), np.array([*b[1:-1], np.nan])
             lines[:, lanes[here] % m.in_line] = np.stack([b[:-1], np.diff(b), low, high])[:, here]
             found.append((column, panel, m.line_numbers("lines", lines).address))
         to += len(b) - 1

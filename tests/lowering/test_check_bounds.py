@@ -78,6 +78,27 @@ def test_a_step_is_compared_with_its_size(optimizer, monkeypatch):
     refused(rf"^kernel `{kernel}` of .*: the parameter of `0.weight` must be ", lambda: trainer.run(X, y, steps=1))
 
 
+@pytest.mark.parametrize("optimizer", [fb.Adam(1e-2), fb.Adam(1e-2, amsgrad=True), fb.AdamW(1e-2), fb.NAdam(1e-2)])
+def test_what_powers_near_one_leave_of_one_may_be_off_in_the_first_steps_in_float64(optimizer):
+    X, y = np.random.default_rng(0).normal(size=(2, 7, 3))
+    net = fb.Network([fb.Linear(8), fb.Tanh(), fb.Linear(3)], inputs=3, seed=0, dtype="float64")
+    fb.Trainer(net, loss="mse", optimizer=optimizer, batch_size=3).run(X, y, steps=30)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_not_finite_in_bins_is_compared(dtype, monkeypatch):
+    net = fb.Network([fb.PiecewiseLinear({0: [0.0, 1.0, 5.0]})], inputs=1, dtype=dtype)
+    x = np.array([[np.nan], [np.inf], [-np.inf], [0.5]])
+    ones = np.ones((4, 3))
+    net.predict(x), net.jvp(x, ones[:, :1]), net.vjp(x, ones)
+
+    def change(output):
+        output.memory[1, 0, 2] = 1.0  # of a bin that goes on without end
+
+    Spoiler(monkeypatch, "piecewise_linear_forward", 0, change)
+    refused(r"^op \d+ `piecewise_linear_forward` .* must be inf at row 1, column 2, got 1$", lambda: net.predict(x))
+
+
 def test_a_sum_may_be_off_by_the_root_of_its_terms(monkeypatch):
     n = 600
     net = fb.Network([fb.Linear(3)], inputs=n)

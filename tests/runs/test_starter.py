@@ -2,6 +2,7 @@
 
 import csv
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from fastbp.cli.main import main
 from fastbp.config.text import read
 from fastbp.runs import choices
 from fastbp.runs.choices import Goal
+from fastbp.spec.bins import edges_of
 
 
 @pytest.fixture
@@ -143,6 +145,56 @@ def test_what_bins_tell_is_without_what_they_would_by_chance():
     assert Goal(np.abs(x)[:, None], None).told_in_bins(np.sign(x)) == 0.0
     classes = Goal(None, np.where(np.arange(100) % 3, np.abs(x) > 0.7, -1).astype(int), ("a", "b"), (1, 1))
     assert classes.told_in_bins(x) > 0.4
+    small, large = (Goal(size * np.abs(x)[:, None], None).told_in_bins(x) for size in (1.0, 1e200))
+    assert large == pytest.approx(small, rel=1e-12)
+    for rows in (1, 2):  # that have a target, each in a bin of its own
+        y = np.where(np.arange(100) < rows, np.arange(100.0), np.nan)
+        assert Goal(y[:, None], None).told_in_bins(x) == 0.0
+
+
+def test_of_classes_bins_and_lines_explain_the_variance_of_a_column_of_0_and_1_each():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=500)
+    codes = np.where(x < -0.5, 2, np.where(x < 0.5, rng.integers(0, 3, 500), 0))
+    y = np.eye(4)[codes]
+    edges = edges_of(x, choices.TOLD_BINS)
+    here = np.searchsorted(edges[1:-1], x, side="right")
+    means = np.stack([y[here == j].mean(axis=0) for j in here])
+    design = np.stack([np.ones(500), x], axis=1)
+    line = design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    left = [((y - said) ** 2).sum() / (500 - taken) for said, taken in ((line, 2), (means, choices.TOLD_BINS))]
+    must = (left[0] - left[1]) / (((y - y.mean(axis=0)) ** 2).sum() / 499)
+    assert Goal(None, codes, tuple("abcd")).told_in_bins(x) == pytest.approx(must, rel=1e-12)
+
+
+def test_many_classes_cost_no_column_each():
+    rng = np.random.default_rng(2)
+    goal = Goal(None, rng.integers(0, 5000, 20_000), tuple(map(str, range(5000))))
+    tracemalloc.start()
+    try:
+        assert abs(goal.told_in_bins(rng.normal(size=20_000))) < 1e-3
+        assert tracemalloc.get_traced_memory()[1] < 20e6  # a number for each row and class is 800 MB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("height", "written"), [(0.12, True), (0.06, False)])
+def test_bins_are_written_from_half_of_a_hundredth_of_the_target_on(height, written, started):
+    x, noise = np.random.default_rng(3).normal(size=(2, 20_000))
+    found, _, _ = started(x=x, y=noise + height * np.where(np.abs(x) < 0.67, 1.0, -1.0))
+    assert (found["network"]["embed_numbers"] is not None) == written
+
+
+def test_bins_of_classes_count_as_inputs_in_how_much_is_dropped(started):
+    x, z = np.random.default_rng(0).normal(size=(2, 3000))
+    found, _, _ = started(x=x, z=z, y=np.where(np.abs(x) > 1.0, "far", "near"))
+    rows, inputs = 2100, 2
+    assert found["network"]["embed_numbers"]["bins"] == 4
+    assert found["network"]["dropout"] == choices.dropout_of(rows, inputs + 8)
+    columns = {f"x{i}": np.random.default_rng(i).normal(size=3000) for i in range(9)}
+    found, _, _ = started(**columns, y=np.where(np.sum(np.abs(list(columns.values())), axis=0) > 7.0, "far", "near"))
+    assert found["network"]["embed_numbers"]["bins"] == 4
+    assert found["network"]["dropout"] == 0.2 != choices.dropout_of(rows, 9)
 
 
 def test_categories_are_written_as_what_they_become_in_the_rows_that_train(started, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.errors import ConfigError, ConfigTypeError, DivergedError
 from fastbp.spec.bins import PiecewiseLinear, QuantileBins, edges_of
 from fastbp.spec.coded import Coded
 
@@ -77,12 +77,25 @@ def test_at_an_edge_the_slope_is_that_of_the_bin_above():
     assert slopes.tolist() == [first, first, first, second, second, second]
 
 
-def test_what_is_no_number_stays_none_and_others_of_its_row_too():
-    net = fb.Network([PiecewiseLinear({0: [0.0, 1.0, 2.0]})], inputs=2)
-    x = np.array([[np.nan, 3.0], [0.5, 3.0]], np.float32)
-    plan = net.predict(x[1:])
-    assert plan.tolist() == [[0.5, 3.0, 0.5, 0.0]]
-    assert net.jvp(x[1:], np.full((1, 2), np.nan))[0, 3] == 0.0  # of a bin that x is not in
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_no_number_stays_none_and_others_of_its_row_too(dtype):
+    net = fb.Network([PiecewiseLinear({0: [0.0, 1.0, 2.0]})], inputs=2, dtype=dtype)
+    x = np.array([[np.nan, 3.0], [0.5, 3.0]])
+    nan, ones = np.nan, np.ones((2, 4))
+    same = np.testing.assert_array_equal
+    same(net.predict(x), [[nan, 3.0, nan, nan], [0.5, 3.0, 0.5, 0.0]])
+    same(net.jvp(x, ones[:, :2]), [[1.0, 1.0, nan, nan], [1.0, 1.0, 1.0, 0.0]])
+    same(net.vjp(x, ones), [[nan, 1.0], [2.0, 1.0]])
+    assert net.jvp(x[1:], np.full((1, 2), nan))[0, 3] == 0.0  # of a bin that x is not in
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_infinite_numbers_are_in_the_first_and_the_last_bin(dtype):
+    net = fb.Network([PiecewiseLinear({0: [0.0, 1.0, 5.0]})], inputs=1, dtype=dtype)
+    x, inf = np.array([[-np.inf], [np.inf]]), np.inf
+    assert net.predict(x).tolist() == [[-inf, -inf, 0.0], [inf, 1.0, inf]]
+    assert net.jvp(x, np.ones((2, 1))).tolist() == [[1.0, 1.0, 0.0], [1.0, 0.0, 0.25]]
+    assert net.vjp(x, np.ones((2, 3))).tolist() == [[2.0], [1.25]]
 
 
 def test_it_is_the_same_in_a_file_and_as_data(tmp_path):
@@ -96,8 +109,19 @@ def test_it_is_the_same_in_a_file_and_as_data(tmp_path):
     assert again.predict(x).tobytes() == net.predict(x).tobytes()
 
 
+def test_layers_whose_columns_are_in_another_order_are_others():
+    other = PiecewiseLinear(dict(reversed(EDGES.items())))
+    assert other != PiecewiseLinear(EDGES)
+    assert PiecewiseLinear(dict(EDGES)) == PiecewiseLinear(EDGES) != EDGES
+    assert fb.Embedding({0: (3, 2), 1: (4, 5)}) != fb.Embedding({1: (4, 5), 0: (3, 2)})
+    assert fb.Embedding({0: (3, 2)}) == fb.Embedding({"0": [3, 2]}) != fb.Embedding({0: (3, 2)}, "zeros")
+    assert fb.Embedding({0: (3, 2)}) != PiecewiseLinear({0: (2.0, 3.0)})
+
+
 def test_it_shows_edges_where_they_are_few_and_counts_where_they_are_many():
     assert eval(repr(PiecewiseLinear(EDGES)), {"PiecewiseLinear": PiecewiseLinear}) == PiecewiseLinear(EDGES)
+    assert repr(PiecewiseLinear({0: range(12)})) == f"PiecewiseLinear(columns={ {0: [float(i) for i in range(12)]} })"
+    assert repr(PiecewiseLinear({0: range(13)})) == "PiecewiseLinear(1 column, 12 bins)"
     assert repr(PiecewiseLinear({0: range(30), 4: [0, 1]})) == "PiecewiseLinear(2 columns, 30 bins)"
 
 
@@ -107,7 +131,7 @@ def test_it_learns_what_bends_where_a_linear_layer_alone_cannot():
     for first in ([], [PiecewiseLinear({0: [-2.0, 0.0, 1.0, 2.0]})]):
         net = fb.Network([*first, fb.Linear(1)], inputs=1, seed=0, dtype="float64")
         fb.Trainer(net, "mse", fb.Adam(0.05), batch_size=201).run(x, y, steps=2000)
-        found.append(net.loss(x, y, loss="mse") if hasattr(net, "loss") else net.loss_and_gradients(x, y, "mse")[0])
+        found.append(net.loss_and_gradients(x, y, "mse")[0])
     assert found[0] > 0.5
     assert found[1] < 1e-6
 
@@ -122,6 +146,41 @@ def test_edges_are_quantiles_of_which_equal_ones_are_one():
     assert edges_of(np.array([2.0, 2.0, 6.0, 6.0]), 4) == (2.0, 6.0)
     assert edges_of(np.ones(5), 4) == (1.0,)
     assert edges_of(np.arange(101.0)[::-1].astype("f"), 3) == edges_of(np.arange(101.0).astype("f"), 3)
+
+
+def test_edges_lie_apart_in_the_numbers_of_the_rows():
+    close = np.array([0.0, 1e-40, 1.0, 1.0 + 1e-9, 2.0], np.float32)
+    assert edges_of(close, 4) == (0.0, 1.0, 2.0)
+    far = edges_of(np.array([-3e38, 3e38, 3.1e38], np.float32), 2)
+    assert far == tuple(np.array([-3e38, 3e38, 3.1e38], np.float32).tolist())
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_an_outer_bin_is_no_steep_way_on(sign):
+    x = sign * np.array([0.0, 100.0, 200.0, 300.0, 300.001])
+    assert edges_of(x, 4) == tuple(sorted(sign * np.array([0.0, 100.0, 200.0, 300.001])))
+    x = sign * np.array([0.0, 100.0, 200.0, 300.0, 302.0])
+    assert edges_of(x, 4) == tuple(sorted(x.tolist()))
+    x = sign * np.array([0.0, 100.0, 100.001])  # two bins at least, where there are three numbers
+    assert edges_of(x, 4) == tuple(sorted(x.tolist()))
+
+
+def test_numbers_beyond_those_that_are_cut_off_are_predicted_by_the_slope_before():
+    rng = np.random.default_rng(0)
+    x = np.minimum(rng.exponential(0.3, 2000), 1.0)
+    x = np.where((x == 1.0) & (rng.random(2000) < 0.5), 1.0 - 1e-5, x)[:, None].astype(np.float32)
+    net = fb.Network([QuantileBins(48).layer(x, [0]), fb.Linear(32), fb.ReLU(), fb.Linear(1)], inputs=1, seed=0)
+    fb.Trainer(net, "mse", fb.Adam(3e-3), batch_size=64).run(x, x, steps=1500)
+    assert np.abs(net.predict([[1.0], [1.1]])[:, 0] - [1.0, 1.1]).max() < 0.1
+
+
+def test_a_gradient_beyond_all_numbers_by_its_bin_stops_before_the_update():
+    net = fb.Network([PiecewiseLinear({0: [0.0, 1e-37, 2e-37]}), fb.Linear(1)], inputs=1, seed=0)
+    net.flat = np.zeros(4)
+    trainer = fb.Trainer(net, "mse", fb.SGD(1e-3), batch_size=4)
+    with pytest.raises(DivergedError):
+        trainer.run(np.ones((4, 1)), np.full((4, 1), 1e4), steps=1)
+    assert net.flat.tolist() == [0.0] * 4
 
 
 def test_each_bin_has_as_many_rows():

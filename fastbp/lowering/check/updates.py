@@ -139,6 +139,8 @@ def update(lines: Lines) -> list[Output]:
     before = [p * (1.0 - rate * weight_decay) if decoupled else p, *moments]
     bounds = [stored(new, eps) + ULPS * eps * np.abs(new - old) for new, old in zip(must, before, strict=True)]
     bounds[0] = bounds[0] + (2.0 * eps * np.abs(p) if decoupled and weight_decay else 0.0)
+    lost = ULPS * float(np.finfo(np.float64).eps) * _lost(own, head.step.number + 1)
+    bounds[0] = bounds[0] + lost * np.abs(must[0] - before[0])
     sizes = [np.abs(operand) for operand in operands]
     sizes[1] = sizes[1] + (0.0 if decoupled else weight_decay) * sizes[0]
     for i, size in enumerate(sizes[1:], 1):
@@ -147,6 +149,11 @@ def update(lines: Lines) -> list[Output]:
             bounds = [bound + np.abs(m - new) for bound, m, new in zip(bounds, moved, must, strict=True)]
     names = ["the parameter", *(f"moment {i}" for i in range(1, 4))]
     return [lines.out(*each) for each in zip(names, addresses, must, bounds, strict=False)]
+
+
+def _lost(own: Any, t: int) -> float:
+    """How many times as far off 1 - βᵗ is as βᵗ, which either side multiplies in float64 in an order of its own."""
+    return sum(1.0 / (1.0 - beta**t) for beta in (getattr(own, "beta_1", 0.0), getattr(own, "beta_2", 0.0)))
 
 
 def _mu(own: Any, t: int) -> float:
