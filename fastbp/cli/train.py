@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,10 @@ from fastbp.cli.options import (
     strict_option,
 )
 from fastbp.cli.output import give, print_json, say
+
+if TYPE_CHECKING:
+    from fastbp.runs.pack_training import PackTraining
+    from fastbp.runs.training import Training
 
 
 @click.command("train", cls=Command)
@@ -103,7 +107,7 @@ def command(
         made = RunFolder.new(plan.config.run.folder, plan.config.name, run_dir)
     try:
         with made.held(new=folder is None):
-            training = maker(plan, made, progress, signals, going_on=folder is not None)
+            training: Training | PackTraining = maker(plan, made, progress, signals, going_on=folder is not None)
             if verbose:
                 say(f"run folder {made.path}", err=True)
                 for line in training.described():

@@ -125,6 +125,10 @@ class Training(Watched, Saving):
         """The network of the best epoch."""
         return self.best_of(self.net)
 
+    def described(self) -> list[str]:
+        """Lines about what is trained."""
+        return [repr(self.net)]
+
     # The run
 
     def go(self) -> dict[str, Any]:
