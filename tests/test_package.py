@@ -166,6 +166,7 @@ SHOWN = {
     "Network": "(layers=None, inputs=None, seed=0, dtype='float32', *, outputs=None)",
     "OneCycle": "(warm=0.3, div=25.0, final_div=10000.0, steps=None, *, warmup=0)",
     "PReLU": "(per_feature=False, init=0.25)",
+    "Parametric": "(activation='selu', init=1.0)",
     "Poisson": "(*, reduction='mean')",
     "Polynomial": "(power=1.0, end=0.0, steps=None, *, warmup=0)",
     "Quantile": "(q=0.5, *, reduction='mean')",

@@ -145,7 +145,7 @@ class GainedOp(FromToOp):
 
     gain = Word("address of the numbers, one line a panel")
     shared = Word("1: the first of them serves all columns")
-    y = Part(Matrix, "the saved input of a prelu", per_panel=True)
+    y = Part(Matrix, "the saved input of a prelu, or what an activation makes of A", per_panel=True)
 
 
 class NormOp(FromToOp):

@@ -135,7 +135,7 @@ REFUSED = {
     name: content
     for name, content in judged_by_more_than_types()
     # What a column, an initialiser inside of a layer or a word among settings may be is left to the checks.
-    if not re.search("column |linear init|linear bias_init|reduction|approximate|init setting unknown", name)
+    if not re.search("column |parametric of|linear init|linear bias_init|reduction|approximate|init setting unk", name)
 }
 
 

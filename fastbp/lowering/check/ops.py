@@ -217,6 +217,13 @@ def prelu(call: Call) -> list[Output]:
     return [call.out(must, call.eps * np.abs(must))]
 
 
+@twin("parametric")
+def parametric(call: Call) -> list[Output]:
+    x, f, a = call.a(), call.y(), gain_of(call)
+    must = reference.parametric_forward(x, f, a)
+    return [call.out(must, call.eps * (np.abs(must) + 2.0 * np.abs(a * (f - x))))]
+
+
 def gain_of(call: Call) -> Array:
     if call.op.shared:
         return view(call.op.gain, (1,), call.dtype).astype(np.float64)
