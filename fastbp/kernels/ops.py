@@ -126,6 +126,7 @@ class DropoutOp(FromToOp):
 
     chance = Word("a value is dropped if its 32 random bits are below this")
     scale = Real("factor of kept values")
+    p = Real("the probability of which both are made, again where it has a schedule")
     node = Word("the layer's index, part of the key of its mask")
 
 

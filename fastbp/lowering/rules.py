@@ -150,7 +150,7 @@ class DropoutRule(Rule):
         p = node.layer.p  # type: ignore[attr-defined]
         chance = min(round(p * 2**32), 2**32 - 1)
         part = 1.0 / (1.0 - p)
-        out = lo.made("dropout", source, source.width, DropoutOp(chance=chance, scale=part, node=node.index))
+        out = lo.made("dropout", source, source.width, DropoutOp(chance=chance, scale=part, p=p, node=node.index))
         return replace(out, wrote=source.wrote, scale=source.scale * part, offset=source.offset * part)
 
     def forward(self, lo: Records, use: Use) -> Value:

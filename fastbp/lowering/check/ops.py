@@ -199,9 +199,12 @@ def masked(call: Call, must: Array, bound: Any) -> Output:
 def dropout(call: Call) -> list[Output]:
     op, head, lane = call.op, call.head, call.first_lane
     x, first = call.a(), call.r0 + call.me.shift
-    p = op.chance / 2**32
+    p, scale = op.chance / 2**32, op.scale
+    if head.step.drops:
+        p = op.p * head.step.dropping
+        scale = 1.0 / (1.0 - p)
     kept = reference.dropout_mask(first + call.rows, lane + x.shape[1], p, head.data.seed, head.step.draw, op.node)
-    must = x * kept[first:, lane:] * op.scale
+    must = x * kept[first:, lane:] * scale
     return [call.out(must, 2.0 * call.eps * np.abs(must))]
 
 
