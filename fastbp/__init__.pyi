@@ -68,6 +68,7 @@ from fastbp.model.network import Network as Network
 from fastbp.train.schedules import OneCycle as OneCycle
 from fastbp.spec.activations import PReLU as PReLU
 from fastbp.train.pack import Pack as Pack
+from fastbp.spec.activations import Parametric as Parametric
 from fastbp.spec.bins import PiecewiseLinear as PiecewiseLinear
 from fastbp.spec.number_losses import Poisson as Poisson
 from fastbp.train.schedules import Polynomial as Polynomial

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastbp.config.check import show
 from fastbp.config.places import Path_
+from fastbp.config.schema import Schedules
 from fastbp.config.space import SPACE, flattened
 from fastbp.config.text import Text, dotted, parse_yaml
 from fastbp.errors import ConfigError, escaped
@@ -24,6 +25,7 @@ NAMED = (
     ("trainer", "loss"),
     ("trainer", "optimizer"),
     ("trainer", "schedule"),
+    *(("trainer", "schedules", key) for key in Schedules.__struct_fields__),
 )
 
 

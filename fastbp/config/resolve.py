@@ -30,6 +30,8 @@ def resolved(plan: Plan, loss: Any, metrics: list[str], task: str) -> dict[str, 
     trainer["loss"] = _spec(loss)
     trainer["optimizer"] = _spec(plan.optimizer)
     trainer["schedule"] = None if plan.schedule is None else _spec(plan.schedule)
+    for key, schedule in plan.schedules.items():
+        trainer["schedules"][key] = _spec(schedule)
     trainer["metrics"] = metrics
     if plan.layers is not None:
         data["network"] = {

@@ -38,6 +38,7 @@ class Value:
     alone: bool = True
     saved: Buffer | None = None
     places: dict[str, int] = field(default_factory=dict)
+    inner: Value | None = None  # of what the node's layer applies
 
 
 @dataclass(frozen=True)
