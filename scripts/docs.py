@@ -278,8 +278,8 @@ replaces the whole network of the preset.
 The folder of a run has all keys and no preset, so that it goes on as it began whatever becomes of the preset.
 
 `MLPClassifier(preset="plain")` and `MLPRegressor(preset="plain")` take parameters that are left at their defaults from
-the preset; others win. Rows that are held out (`validation_fraction`, or `X_val`) then choose the best epoch, and
-`early_stopping=False` keeps the last.
+the preset; others win. From 100 rows on some are held out (`validation_fraction`, or `X_val`) and choose the best
+epoch; `early_stopping=False` keeps the last.
 
 A file in `fastbp/config/presets` with a list `PRESETS` adds some; the folder's docstring says how."""
 

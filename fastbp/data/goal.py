@@ -21,7 +21,7 @@ MOST_COLUMNS = 500  # of a matrix, above which that is not asked
 def scaled(column: Column, scale: str) -> Array:
     """A column of numbers on a scale but for a factor, its missing ones filled in."""
     finite = np.where(np.isfinite(column.values), column.values, np.nan)
-    finite = finite / np.nanmax(np.abs(finite))  # so that no square overflows
+    finite = finite / (np.nanmax(np.abs(finite)) or 1.0)  # so that no square overflows
     frame = Frame(None, {column.name: Column(column.name, finite)}, "")
     numbers, out = Numbers(column.name, scale, "mean"), np.zeros((len(finite), 1))
     numbers.fit(frame)
