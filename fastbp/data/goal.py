@@ -67,12 +67,12 @@ class Goal:
             found.append(float((a * b).sum()) ** 2 / squares if squares > 0.0 else 0.0)
         return float(np.mean(found))
 
-    def told_in_bins(self, x: Array) -> float:
-        """The share of the variance that `TOLD_BINS` bins of `x` explain more than a straight line does.
+    def told_in_bins(self, x: Array, bins: int = TOLD_BINS, least: int | None = None) -> float:
+        """The share of the variance that so many bins of `x` explain more than a straight line does.
 
         Both are counted without what they would explain by chance, so that it may be below 0.
         """
-        edges = edges_of(x, TOLD_BINS)
+        edges = edges_of(x, bins, least)
         if len(edges) < 3:
             return 0.0
         here = np.searchsorted(edges[1:-1], x, side="right")
@@ -114,14 +114,20 @@ def _ahead(a: Array, bins: Array, sums: Array, along: Array, whole: float) -> fl
     return float((1.0 - line) * by_chance[1] - (1.0 - means) * by_chance[0])
 
 
-def bent(frame: Frame, numbers: Iterable[str], goal: Goal) -> float | None:
+def bent(
+    frame: Frame, numbers: Iterable[str], goal: Goal, bins: int = TOLD_BINS, least: int | None = None
+) -> float | None:
     """How much more of the target bins of a column of numbers tell than a straight line, on average; None without."""
     columns = [frame.columns[name] for name in numbers]
-    found = [goal.told_in_bins(scaled(column, "none")) for column in columns if np.isfinite(column.values).any()]
+    found = [
+        goal.told_in_bins(scaled(column, "none"), bins, least) for column in columns if np.isfinite(column.values).any()
+    ]
     return float(np.mean(found)) if found else None
 
 
-def bent_by(frame: Frame, numbers: Sequence[str | None], targets: Any, task: str) -> float | None:
+def bent_by(
+    frame: Frame, numbers: Sequence[str | None], targets: Any, task: str, bins: int, least: int | None
+) -> float | None:
     """The same of training rows: of columns, or of a matrix, whose name is None; targets by their names, or as such."""
     wide = frame.matrix
     if wide is not None:
@@ -130,4 +136,4 @@ def bent_by(frame: Frame, numbers: Sequence[str | None], targets: Any, task: str
         frame = Frame(None, {**frame.columns, **{f"\0{i}": Column(f"\0{i}", x) for i, x in enumerate(wide.T)}}, "")
         numbers = [*(f"\0{i}" for i in range(wide.shape[1])), *(name for name in numbers if name is not None)]
     goal = targets if isinstance(targets, Goal) else Goal.of(frame, targets, task)
-    return bent(frame, [name for name in numbers if name is not None], goal)
+    return bent(frame, [name for name in numbers if name is not None], goal, bins, least)

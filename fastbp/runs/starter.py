@@ -20,7 +20,9 @@ from fastbp.config.presets.plain import (
     batch_of,
     bins_for,
     dropout_for,
+    embedded,
     epochs_of,
+    finer,
     metrics_of,
     rate_of,
     width_of,
@@ -211,7 +213,7 @@ def _known(frame: Frame, choices: dict[str, Choice], targets: Sequence[str], tas
     outputs = len(goal.classes) or len(targets)
     return Known(
         *(task, round(TRAINS * len(frame)), outputs, len(amounts), 0, (), inputs - len(amounts)),
-        lambda: bent(frame, amounts, goal),
+        lambda bins, least: bent(frame, amounts, goal, bins, least),
     )
 
 
@@ -256,8 +258,11 @@ def _network(known: Known) -> list[str]:
         if more < BENT:
             why = f"their bins tell only {max(0.0, more):.3f} more"
         return [*lines, f"  embed_numbers: null  # or piecewise_linear, which bends the way of numbers; {why}"]
-    how = f"{{name: piecewise_linear, bins: {bins}}}"
-    return [*lines, f"  embed_numbers: {how}  # bins of a number tell {more:.3f} more than a straight line"]
+    keys = embedded(known, bins)
+    how = ", ".join(f"{key}: {value}" for key, value in keys.items())
+    why = f"bins of a number tell {more:.3f} more than a straight line"
+    why += f", finer ones beside numbers that many rows share {finer(known, bins):.3f} more" * ("least" in keys)
+    return [*lines, f"  embed_numbers: {{{how}}}  # {why}"]
 
 
 def _trainer(known: Known, goal: Goal) -> list[str]:

@@ -147,7 +147,7 @@ def test_presets_are_listed(capsys):
 
 
 KNOWN = [
-    Known(task, rows, outputs, numbers, dates, categories, 0, lambda more=more: more)
+    Known(task, rows, outputs, numbers, dates, categories, 0, lambda *_, more=more: more)
     for task, outputs in (("classes", 2), ("classes", 7), ("labels", 3), ("numbers", 1))
     for rows, numbers, dates, categories, more in (
         (30, 2, 0, (), 0.2),

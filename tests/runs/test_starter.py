@@ -185,6 +185,19 @@ def test_bins_are_written_from_half_of_a_hundredth_of_the_target_on(height, writ
     assert (found["network"]["embed_numbers"] is not None) == written
 
 
+def test_finer_bins_are_written_where_they_tell_more_beside_a_number_that_many_rows_share(started):
+    rng = np.random.default_rng(4)
+    gain = np.where(rng.random(20_000) < 0.9, 0.0, rng.random(20_000))
+    noise = rng.normal(size=20_000)
+    found, text, _ = started(gain=gain, y=noise + 4.0 * ((gain * 8).astype(int) % 2))
+    assert found["network"]["embed_numbers"] == {"name": "piecewise_linear", "bins": 48, "least": 30}
+    assert re.search(r"finer ones beside numbers that many rows share 0\.\d{3} more", text)
+    found, _, _ = started(gain=rng.random(20_000), y=noise + np.abs(noise))
+    assert found["network"]["embed_numbers"] is None
+    found, _, _ = started(x=noise, y=np.abs(noise))
+    assert "least" not in found["network"]["embed_numbers"]
+
+
 def test_bins_of_classes_count_as_inputs_in_how_much_is_dropped(started):
     x, z = np.random.default_rng(0).normal(size=(2, 3000))
     found, _, _ = started(x=x, z=z, y=np.where(np.abs(x) > 1.0, "far", "near"))

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fastbp.data.categories import encodings_of, size_of
+from fastbp.data.goal import TOLD_BINS, bent_by
 
 if TYPE_CHECKING:
     from fastbp.config.schema import Config
@@ -44,7 +45,7 @@ class Known:
     dates: int = 0
     categories: tuple[int, ...] = ()
     others: int = 0
-    _bends: Callable[[], float | None] = field(default=lambda: None, compare=False, repr=False)
+    _bends: Callable[[int, int | None], float | None] = field(default=lambda *_: None, compare=False, repr=False)
 
     @property
     def inputs(self) -> int:
@@ -59,14 +60,17 @@ class Known:
         """The share of the target that bins of a column of numbers tell more of than a straight line does, on average;
         None without such columns.
         """
-        return self._bends()
+        return self._bends(TOLD_BINS, None)
+
+    def told(self, bins: int, least: int | None = None) -> float:
+        """The same for so many bins, of `piecewise_linear` with `least`; 0 without such columns."""
+        return self._bends(bins, least) or 0.0
 
     @classmethod
     def of(cls, inputs: Inputs, task: str, outputs: int, frame: Frame, targets: Sequence[str] | Any) -> Known:
         """What is known by fitted encodings of training rows; `targets` are their columns, or the targets."""
         from fastbp.data.categories import Category
         from fastbp.data.dates import Dates
-        from fastbp.data.goal import bent_by
         from fastbp.data.numbers import Numbers
 
         parts = inputs.parts
@@ -77,7 +81,7 @@ class Known:
         named = [part.name for part in parts if isinstance(part, Numbers)]
         return cls(
             *(task, len(frame), outputs, sum(numbers), sum(dates), tuple(categories), others),
-            lambda: bent_by(frame, named, targets, task),
+            lambda bins, least: bent_by(frame, named, targets, task, bins, least),
         )
 
 

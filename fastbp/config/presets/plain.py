@@ -10,6 +10,8 @@ from fastbp.config.presets.known import Known
 
 BINS_ROWS = 1000  # that train, below which bins are learned by heart
 BENT = 0.005  # of the target, that bins of a column tell of it more than a straight line, from which they are worth it
+LEAST = 30  # rows of bins beside values that many rows share
+SHARED = 0.01  # of the target, that such bins tell more, from which they are worth it
 MOST_BINS = 2000  # of all columns of numbers
 STEPS = 2500  # of the optimiser, in a run
 DECAY = 0.05  # of weights
@@ -31,7 +33,7 @@ def plain(known: Known) -> dict[str, Any]:
             "hidden": [width, width],
             "activation": "relu",
             "dropout": dropout_for(known, bins),
-            "embed_numbers": {"name": "piecewise_linear", "bins": bins} if bins else None,
+            "embed_numbers": embedded(known, bins) if bins else None,
         },
         "trainer": {
             "epochs": epochs_of(rows, batch),
@@ -53,8 +55,20 @@ def metrics_of(known: Known) -> tuple[tuple[str, ...], str]:
 
 def bins_for(known: Known) -> int:
     """Bins of each column of numbers, or 0 where they are not worth it."""
-    worth = known.bent is not None and known.bent >= BENT
-    return bins_of(known.rows, known.numbers, known.task) if worth else 0
+    bins = bins_of(known.rows, known.numbers, known.task) if known.bent is not None else 0
+    worth = bins and (known.bent or 0.0) + max(0.0, finer(known, bins) - SHARED) >= BENT
+    return bins if worth else 0
+
+
+def embedded(known: Known, bins: int) -> dict[str, Any]:
+    """So many bins, and finer ones beside values that many rows share, where these tell more."""
+    found = {"name": "piecewise_linear", "bins": bins}
+    return {**found, "least": LEAST} if finer(known, bins) >= SHARED else found
+
+
+def finer(known: Known, bins: int) -> float:
+    """The share of the target that finer bins beside values that many rows share tell more."""
+    return known.told(bins, LEAST) - known.told(bins)
 
 
 def dropout_for(known: Known, bins: int) -> float:
