@@ -65,7 +65,7 @@ FILES = {
     *("config.yaml", "environment.json", "metrics.jsonl", "history.csv", "checkpoint.safetensors", "result.json"),
     *("members.safetensors", "ensemble.safetensors", "best.safetensors"),
 }
-PICTURES = {"confusion.svg", "calibration.svg"}
+PICTURES = {"confusion.svg", "calibration.svg", "confusion.csv", "calibration.csv"}
 
 
 def write(folder):
