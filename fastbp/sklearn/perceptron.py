@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from fastbp.engine.forks import IMPORTS
 from fastbp.errors import ConfigError, DataError, brief
 from fastbp.sklearn.callbacks import PREDICTING, CallbackSupportMixin, Tasks, with_callbacks
+from fastbp.sklearn.explainable import Explainable
 from fastbp.sklearn.rows import Rows
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ CHANGES = {
 }  # settings that may change before training goes on
 
 
-class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
+class Perceptron(CallbackSupportMixin, Explainable, BaseEstimator):  # type: ignore[misc]
     """A multi-layer perceptron behind scikit-learn's interface."""
 
     network_: Network  # where there is one
