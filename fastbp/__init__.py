@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _SHELVES = (
     "fastbp.spec.layers",
     "fastbp.spec.activations",
+    "fastbp.spec.members",
     "fastbp.spec.gates",
     "fastbp.spec.class_losses",
     "fastbp.spec.number_losses",

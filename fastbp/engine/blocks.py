@@ -1,7 +1,8 @@
 """Parameter-shaped storage: parameters, moments and gradients share one panel layout.
 
 A weight of I inputs and O outputs is O / P panels of I lines (I rounded up to whole P x P blocks), a bias one line per
-panel; padding is zero and stays zero. All blocks of a network have the same layout, so one byte offset is valid in
+panel; padding is zero and stays zero. Where each member of a network has a parameter of its own, one such layout stands
+behind the other. All blocks of a network have the same layout, so one byte offset is valid in
 every block.
 """
 
@@ -17,17 +18,32 @@ from fastbp.errors import ConfigTypeError
 from fastbp.kernels.fields import LINE
 
 
+class Each(tuple[int, ...]):
+    """The shape of a parameter of which each member has its own: how many members, then the shape of one's."""
+
+    __slots__ = ()
+
+
 class Slot:
-    """The place of one parameter: offset in bytes, number of panels, lines of a panel."""
+    """The place of one parameter: offset in bytes, number of panels, lines of a panel.
+
+    Attributes
+    ----------
+    each : the shape of what has this many panels: the parameter, or one member's
+    members : how many of those stand one behind the other
+    pitch : bytes from one member's to the next
+    """
 
     def __init__(self, shape: tuple[int, ...], offset: int, in_line: int) -> None:
         self.shape = shape
         self.offset = offset
+        self.members, self.each = (shape[0], tuple(shape[1:])) if isinstance(shape, Each) else (1, shape)
         self.panels = -(-shape[-1] // in_line)
-        rows = shape[0] if len(shape) == 2 else 1
-        self.lines = -(-rows // in_line) * in_line if len(shape) == 2 else 1
+        rows = self.each[0] if len(self.each) == 2 else 1
+        self.lines = -(-rows // in_line) * in_line if len(self.each) == 2 else 1
         self.stride = self.lines * LINE
-        self.bytes = self.panels * self.stride
+        self.pitch = self.panels * self.stride
+        self.bytes = self.members * self.pitch
 
 
 class Block:
@@ -41,26 +57,25 @@ class Block:
         self.address = self._arena.take(self.size)
         in_line = LINE // dtype.itemsize
         self._panels = {
-            name: view(self.address + slot.offset, (slot.panels, slot.lines, in_line), dtype)
+            name: view(self.address + slot.offset, (slot.members, slot.panels, slot.lines, in_line), dtype)
             for name, slot in slots.items()
         }
 
     def read(self, name: str) -> NDArray[Any]:
         """A copy of one parameter's numbers as a natural array."""
         slot = self.slots[name]
-        panels = self._panels[name]
-        flat = panels.transpose(1, 0, 2).reshape(slot.lines, -1)
-        if len(slot.shape) == 1:
-            return flat[0, : slot.shape[0]].copy()
-        return flat[: slot.shape[0], : slot.shape[1]].copy()
+        flat = self._panels[name].transpose(0, 2, 1, 3).reshape(slot.members, slot.lines, -1)
+        rows = slot.each[0] if len(slot.each) == 2 else 1
+        return flat[:, :rows, : slot.shape[-1]].reshape(slot.shape).copy()
 
     def write(self, name: str, values: NDArray[Any]) -> None:
         """Write one parameter's numbers."""
         slot = self.slots[name]
         panels = self._panels[name]
-        padded = np.zeros((slot.lines, slot.panels * panels.shape[2]), self.dtype)
-        padded[: slot.shape[0] if len(slot.shape) == 2 else 1, : slot.shape[-1]] = values
-        panels[...] = padded.reshape(slot.lines, slot.panels, -1).transpose(1, 0, 2)
+        rows = slot.each[0] if len(slot.each) == 2 else 1
+        padded = np.zeros((slot.members, slot.lines, slot.panels * panels.shape[3]), self.dtype)
+        padded[:, :rows, : slot.shape[-1]] = np.reshape(values, (slot.members, rows, slot.shape[-1]))
+        panels[...] = padded.reshape(slot.members, slot.lines, slot.panels, -1).transpose(0, 2, 1, 3)
 
     def name_at(self, offset: int) -> str:
         """The parameter at this byte offset."""

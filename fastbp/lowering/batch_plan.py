@@ -33,6 +33,7 @@ from fastbp.kernels.records import (
     TrainedNorm,
 )
 from fastbp.lowering import check
+from fastbp.lowering.apart import apart
 from fastbp.lowering.buffers import Buffer, Way
 from fastbp.lowering.divergence import error_of, guard, keep_states
 from fastbp.lowering.gate_rules import added, times
@@ -43,7 +44,7 @@ from fastbp.lowering.update import KEEP, SCHEDULED, Update
 from fastbp.lowering.user_rows import read_rows, reads_codes
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
-from fastbp.spec.losses import Loss, Targets
+from fastbp.spec.losses import Dot, Loss, Targets
 from fastbp.sweeps.entries import DIVERGED, USED
 
 # Where a plan stands in its data, by the names that checkpoints use: in the head's `data` and `step`.
@@ -89,19 +90,23 @@ class BatchPlan(Plan):
         counts: tuple[int, ...] = (),
     ) -> None:
         super().__init__(parameters, workers)
-        self.graph = graph
+        self.graph = apart(graph)  # a loss is the mean of its members'
+        of_mean = loss.kind == Dot.kind  # but this one is of the outputs
+        heads = self.graph.heads if not of_mean or graph.members is None else (len(self.graph.nodes) - 1,)
         self._states = states
         self.batch, self.counts = batch, counts
         self.loss_spec = loss
+        self.members = len(heads) if graph.members is not None else 1
+        self.loss_parts = [(loss, 1.0 / len(heads))] * len(heads) if graph.members is not None else list(loss.parts)
         self.update = update or Update(KEEP)
         treatment = update.treatment if update else None
         words: Any = {"training": training, "keeping": update is not None, "treatment": treatment, "counts": counts}
-        lowering = Lowering(graph, parameters, states, batch, self.arena, **words)
+        lowering = Lowering(self.graph, parameters, states, batch, self.arena, **words)
         if update:
             lowering.transpose(to_input=False)
         x = lowering.gather(len(counts) or graph.inputs)
-        uses = lowering.forward(x, joined=False)
-        loss_ops, seeds = self._losses(lowering, [uses[head] for head in graph.heads])
+        uses = lowering.forward(x, joined=of_mean)
+        loss_ops, seeds = self._losses(lowering, [uses[head] for head in heads])
         if update:
             lowering.backward(uses, seeds, to_input=False)
             if update.only_keeps:  # only steps update running statistics
@@ -150,7 +155,7 @@ class BatchPlan(Plan):
         """Ops of the loss of each output; returns their records and the first cotangents."""
         records: list[LossOp] = []
         seeds: dict[int, Buffer] = {}
-        parts = self.loss_spec.parts
+        parts = self.loss_parts
         joint = len(parts) > 1
         total = lowering.row_numbers() if joint else 0
         for i, (use, (loss, weight)) in enumerate(zip(heads, parts, strict=True)):
@@ -269,7 +274,7 @@ class BatchPlan(Plan):
         data = self.head.data
         self.data = x, y, chosen  # kept alive while the plan has their addresses
         read_rows(self, x, self.counts)
-        for op, part in zip(self._loss_ops, y.parts or (y,), strict=True):
+        for op, part in zip(self._loss_ops, self.of_losses(y), strict=True):
             loss = self.ops.records[op]
             if loss.name != part.kernel:
                 loss.name, loss.kernel = part.kernel, kernel_address(part.kernel, self.real)
@@ -287,6 +292,10 @@ class BatchPlan(Plan):
         data.total, data.shuffle = rows, shuffled
         data.chosen = 0 if chosen is None else chosen.ctypes.data
         data.order = self._order.ctypes.data if shuffled else data.chosen
+
+    def of_losses(self, y: Targets) -> tuple[Targets, ...]:
+        """The targets of each loss: of each output, or the same for every member."""
+        return y.parts or (y,) * self.members
 
     def reads(self, y: Targets) -> bool:
         """Whether it was last bound to these targets, and to their rows."""

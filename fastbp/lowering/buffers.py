@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastbp.engine import ops
-from fastbp.engine.blocks import Block
+from fastbp.engine.blocks import Block, Slot
 from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import Arena
 from fastbp.kernels.fields import LINE
@@ -31,7 +31,7 @@ class Buffer(ops.Buffer):
 @dataclass(frozen=True)
 class Value:
     """The output of a node: its buffer, whether only one node reads that, and what its vjp needs besides input and
-    output: a buffer, and addresses by name.
+    output: a buffer or several, and addresses by name.
     """
 
     buffer: Buffer
@@ -39,6 +39,7 @@ class Value:
     saved: Buffer | None = None
     places: dict[str, int] = field(default_factory=dict)
     inner: Value | None = None  # of what the node's layer applies
+    parts: tuple[Buffer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Way:
 
 
 Treatment = Mapping[str, Way | None]  # by parameter; None: not trained
+
+
+def _offset(slot: Slot, node: Node) -> int:
+    """Where a parameter begins that this node reads: its member's, where each has its own."""
+    return slot.offset + (node.member * slot.pitch if slot.members > 1 else 0)
 
 
 class Records(ops.Ops):
@@ -95,7 +101,7 @@ class Records(ops.Ops):
         self.training = training
         self.keeping = keeping
         self.treatment = treatment if treatment is not None else dict.fromkeys(parameters.slots, Way())
-        self.transposed: dict[str, int] = {}  # home of a node -> address of its transposed weights
+        self.transposed: dict[tuple[str, int], int] = {}  # home of weights -> address of their transposed copy
         self.transposes: list[Trained] = []  # source layer records of each, frozen ones too
         self.layers: list[Trained] = []
         self.reducers: list[str] = []  # the kernel that reduces the gradients of each layer
@@ -145,18 +151,22 @@ class Records(ops.Ops):
         name = node.parameter(part)
         for block in (self.parameters, self.states):
             if name in block.slots:
-                return block.address + block.slots[name].offset
+                return block.address + _offset(block.slots[name], node)
         return 0
 
     def matrix(self, node: Node, part: str) -> Matrix:
         """The panels of a parameter."""
         slot = self.parameters.slots[node.parameter(part)]
-        return Matrix(start=self.parameters.address + slot.offset, stride=slot.stride)
+        return Matrix(start=self.parameters.address + _offset(slot, node), stride=slot.stride)
+
+    def home(self, node: Node, part: str) -> tuple[str, int]:
+        """Whose parameter it is: of a node by name, and of which member where each has its own."""
+        return node.home, node.member if part in node.layer.own else 0
 
     def transposed_of(self, node: Node) -> Matrix:
         """The panels of a linear layer's transposed weights; address 0 if they are not needed."""
         panels = self.parameters.slots[node.parameter("weight")].panels
-        return Matrix(start=self.transposed.get(node.home, 0), stride=panels * self.in_line * LINE)
+        return Matrix(start=self.transposed.get(self.home(node, "weight"), 0), stride=panels * self.in_line * LINE)
 
     def learned(self, node: Node, part: str) -> Learned:
         """The record of a parameter for the weight sweep; offset -1 if it is missing or not trained."""
@@ -166,7 +176,8 @@ class Records(ops.Ops):
             return Learned(offset=-1, stride=LINE, rate=1.0)
         slot = self.parameters.slots[name]
         penalty = kernel_address(way.penalty, self.real) if way.penalty else 0
-        return Learned(offset=slot.offset, stride=slot.stride, rate=way.rate, decay=way.decay, penalty=penalty)
+        offset = _offset(slot, node)
+        return Learned(offset=offset, stride=slot.stride, rate=way.rate, decay=way.decay, penalty=penalty)
 
     def record(
         self,
@@ -188,7 +199,7 @@ class Records(ops.Ops):
         ]
         first = trained[0] if trained else None
         layer.node, layer.x, layer.d = node.index, x, d
-        layer.inputs = first.shape[0] if first and layer.weight.offset >= 0 and len(first.shape) == 2 else 1
+        layer.inputs = first.each[0] if first and layer.weight.offset >= 0 and len(first.each) == 2 else 1
         layer.panels = max(d.panels, first.panels if first else 0)
         layer.x_op, layer.d_op, layer.out_op = x.wrote, d.wrote, out.wrote
         layer.x_scale, layer.x_offset = x.scale * d.scale, max(1.0, x.offset) * d.scale

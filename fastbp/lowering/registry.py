@@ -77,6 +77,36 @@ _activation("hardtanh", "output", "y = min(max(z, low), high)", "dz = dy if low 
 
 OPS |= {
     "custom": Op("custom", "", "", "", "y = f(x), f a user's", "dx = dy f'(x), from the table of gates", "custom"),
+    "member_scale": Op(
+        "scale", "scale", "scale columns", "scale", "y_k = s_k x_k of member k", "dx_k = dy_k s_k, ds_k = Σ dy_k x_k", "scale"
+    ),
+    "member_linear": Op(
+        "linear",
+        "product",
+        "product weights columns",
+        "product",
+        "z_k = x_k W_k + b_k of member k",
+        "dx_k = dz_k W_kᵀ, dW_k = x_kᵀ dz_k, db_k = Σ dz_k",
+        "linear",
+    ),
+    "adapted_linear": Op(
+        "adapted_linear",
+        "scale product",
+        "scale product weights columns",
+        "scale product",
+        "z_k = s_k ((r_k x_k) W) + b_k of member k",
+        "dx_k = r_k ((dz_k s_k) Wᵀ), dW = Σ_k (r_k x_k)ᵀ (dz_k s_k), dr_k = Σ x_k dx_k / r_k, ds_k = Σ dz_k v_k",
+        "adapted_linear",
+    ),
+    "members": Op(
+        "members",
+        "branch_add branch_times log_softmax_forward softplus_forward branch_log_add_exp branch_affine branch_subtract",
+        "branch_times branch_exp_difference branch_add branch_product log_softmax_vjp",
+        "branch_times branch_exp_difference branch_add branch_product log_softmax_jvp",
+        "y = Σ z_k / K; of probabilities y = log Σ softmax(z_k) / K",
+        "dz_k = dy / K; of probabilities dz_k = p_k (u - Σ u p_k) / K, u = dy exp(-y)",
+        "members",
+    ),
     "prelu": Op(
         "prelu",
         "prelu",

@@ -19,6 +19,7 @@ class Use:
     value : its own output, after its forward ops are written
     wanted : which sources need a cotangent
     mask : output of the preceding ReLU if its derivative is still to be applied (the product's epilogue will do it)
+    pulled : what `note` has already pulled back, for `backward`
     """
 
     node: Node
@@ -26,6 +27,7 @@ class Use:
     value: Value = field(default=None)  # type: ignore[assignment]
     wanted: tuple[bool, ...] = ()
     mask: Value | None = None
+    pulled: Buffer | None = None
 
     @property
     def layer(self) -> Any:
@@ -43,10 +45,22 @@ class Use:
 
 
 class Rule:
-    """The identity; subclasses override its methods."""
+    """The identity; subclasses override its methods.
+
+    Attributes
+    ----------
+    multiplies : bool
+        Whether its way back is one product, with a transposed copy of its weights: a relu's mask may be its epilogue.
+    """
+
+    multiplies = False
 
     def does_nothing(self, lo: Records, layer: Any) -> bool:
         return type(self) is Rule
+
+    def needs_transposed(self, lo: Records, node: Node, wanted: bool) -> bool:
+        """Whether it reads a transposed copy of its weights; `wanted`: the cotangent of its source is."""
+        return self.multiplies and wanted
 
     def forward(self, lo: Records, use: Use) -> Value:
         """Ops from the sources' outputs to this node's output."""

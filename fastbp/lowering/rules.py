@@ -35,6 +35,7 @@ from fastbp.lowering.gate_rules import (
     SumRule,
     pair,
 )
+from fastbp.lowering.member_rules import AdaptedLinearRule, MembersRule
 from fastbp.lowering.norm_rules import BatchNormRule, RowNormRule, SoftmaxRule
 from fastbp.lowering.registry import OPS
 from fastbp.lowering.rule import Rule, Use
@@ -45,6 +46,8 @@ from fastbp.spec.layers import Layer
 
 
 class LinearRule(Rule):
+    multiplies = True
+
     def forward(self, lo: Records, use: Use) -> Value:
         node = use.node
         if self._is_coded(lo, node):
@@ -52,9 +55,13 @@ class LinearRule(Rule):
             weight, bias = lo.matrix(node, "weight"), lo.place(node, "bias")
             product = CodedOp(b=weight, bias=bias, tables=columns, count=len(lo.counts))
             return Value(lo.made("coded_product", use.x, node.outputs, product), places={"tables": columns})
-        x = self._scaled(lo, node, use.x) if use.layer.ntk else use.x
+        x = self._scaled(lo, node, use.x) if self._is_ntk(node) else use.x
         dense = ProductOp(b=lo.matrix(node, "weight"), bias=lo.place(node, "bias"))
         return Value(lo.made("product", x, node.outputs, dense), saved=x)
+
+    @staticmethod
+    def _is_ntk(node: Node) -> bool:
+        return bool(getattr(node.layer, "ntk", False))
 
     @staticmethod
     def _is_coded(lo: Records, node: Node) -> bool:
@@ -83,12 +90,12 @@ class LinearRule(Rule):
         if use.mask is not None:
             product.epilogue, product.y = EPILOGUE_RELU_VJP, use.mask.buffer
         out = lo.made("product", d, use.node.inputs, product)
-        if use.layer.ntk:
+        if self._is_ntk(use.node):
             lo.op("multiply_forward", out, out, ElementwiseOp(setting_1=1.0 / sqrt(use.node.inputs)))
         return out
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
-        if use.layer.ntk:
+        if self._is_ntk(use.node):
             t = self._scaled(lo, use.node, t)
         return lo.made("product", t, use.node.outputs, ProductOp(b=lo.matrix(use.node, "weight")))
 
@@ -327,6 +334,8 @@ RULES: dict[str, Rule] = {
     "softmax": SoftmaxRule(),
     "embedding": EmbeddingRule(),
     "bins": BinsRule(),
+    "adapted_linear": AdaptedLinearRule(),
+    "members": MembersRule(),
     "pair": PairRule(),
     "concat": ConcatRule(),
     "slice": SliceRule(),

@@ -57,7 +57,7 @@ class Lowering(Records):
             use.wanted = tuple(wanted[source] for source in node.sources)
             if not any(use.wanted):
                 continue
-            if node.layer.kind == "linear":
+            if rule.multiplies:
                 use.mask = self._mask(use, uses, readers)
             for source, part in zip(node.sources, rule.backward_all(self, use, d), strict=True):
                 if part is not None and wanted[source]:
@@ -100,14 +100,16 @@ class Lowering(Records):
         """Allocate transposed weights for every matrix whose input needs a cotangent."""
         wanted = self.wanted(to_input)
         for node in self.graph.nodes:
-            if node.layer.kind == "linear" and wanted[node.sources[0]] and node.home not in self.transposed:
+            home = self.home(node, "weight")
+            needed = rule_of(node.layer).needs_transposed(self, node, wanted[node.sources[0]])
+            if needed and home not in self.transposed:
                 panels = -(-node.inputs // self.in_line)
                 lines = -(-node.outputs // self.in_line) * self.in_line
                 place = self.arena.take(panels * lines * LINE)
                 slot = self.parameters.slots[node.parameter("weight")]
-                self.transposed[node.home] = place
+                self.transposed[home] = place
                 self.names[place] = f"{node.parameter('weight')}ᵀ"
-                weight = Learned(offset=slot.offset, stride=slot.stride)
+                weight = Learned(offset=slot.offset + home[1] * slot.pitch, stride=slot.stride)
                 layer = Trained(node=node.index, inputs=node.inputs, panels=slot.panels, weight=weight)
                 layer.transposed = self.transposed_of(node)
                 self.transposes.append(layer)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from fastbp.errors import ConfigTypeError, brief, not_one_of
-from fastbp.spec import activations, bins, class_losses, gates, layers, number_losses
+from fastbp.spec import activations, bins, class_losses, gates, layers, members, number_losses
 from fastbp.spec.activations import Activation, LogSoftmax, Softmax
 from fastbp.spec.checks import is_formula
 from fastbp.spec.custom import Custom, CustomLoss
@@ -20,6 +20,7 @@ BINS = bins.PiecewiseLinear
 LAYERS: dict[str, type[Layer]] = {
     **named(layers),
     BINS.kind: BINS,
+    **named(members),
     **named(gates),
     **named(activations),
     Custom.kind: Custom,

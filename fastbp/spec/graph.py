@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fastbp.engine.blocks import Each
 from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
 from fastbp.spec.catalogue import LAYERS, activation_named, is_layer
 from fastbp.spec.checks import whole
 from fastbp.spec.gates import Concat, Slice
 from fastbp.spec.layers import Embedding, Layer
+from fastbp.spec.members import Members
 from fastbp.spec.signals import Signal, called
 
 INPUT = -1
@@ -29,6 +31,8 @@ class Node:
     sources : the indices of the nodes it reads, INPUT for the rows of X
     widths : features of each of them
     home : name of the node that owns its parameters: its own, unless they are shared
+    members : how many members it is computed for, 1 in front of `Members`
+    member : which of them this node is of, where they are apart: see `apart.py`
     """
 
     index: int
@@ -38,6 +42,8 @@ class Node:
     outputs: int
     name: str
     home: str
+    members: int = 1
+    member: int = 0
 
     @property
     def inputs(self) -> int:
@@ -52,6 +58,10 @@ class Node:
     def parameter(self, part: str) -> str:
         """The name of one of its parameters."""
         return f"{self.home}.{part}"
+
+    def shape(self, part: str, each: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a parameter of which `each` is one's."""
+        return Each((self.members, *each)) if part in self.layer.own else each
 
 
 @dataclass(frozen=True)
@@ -98,8 +108,13 @@ class Graph:
         out: dict[str, tuple[int, ...]] = {}
         for node in self.nodes:
             for part, (_, shape, _, _) in node.layer.draws(node.inputs).items():
-                out.setdefault(node.parameter(part), shape)
+                out.setdefault(node.parameter(part), node.shape(part, shape))
         return out
+
+    @property
+    def members(self) -> Members | None:
+        """The layer that makes several members of this network, if there is one."""
+        return next((node.layer for node in self.nodes if isinstance(node.layer, Members)), None)
 
     def states(self) -> dict[str, tuple[tuple[int, ...], float]]:
         """Shape and initial value of all running statistics."""
@@ -166,13 +181,30 @@ class Builder:
         outputs = layer.of(widths, [self.title(s) for s in sources])
         if isinstance(layer, Embedding) and column_of(self.nodes, sources[0]) is None:
             raise ConfigError(f"layers[{index}]", "is an Embedding, which must be the first layer")
+        members = self._members(layer, sources, widths[0], index)
         if name in self._named:
             raise ConfigError("name", "must be unique", f"`{name}` for two layers")
         if home is not None:
             self._check_shared(layer, widths, self._named[home])
-        node = self._named[name] = Node(index, layer, sources, widths, outputs, name, home or name)
+        node = self._named[name] = Node(index, layer, sources, widths, outputs, name, home or name, members)
         self.nodes.append(node)
         return index
+
+    def _members(self, layer: Layer, sources: tuple[int, ...], width: int, index: int) -> int:
+        """How many members a node is computed for."""
+        where, kind = f"layers[{index}]", type(layer).__name__
+        count = max(1 if s == INPUT else self.nodes[s].members for s in sources)
+        if isinstance(layer, Members):
+            if any(isinstance(node.layer, Members) for node in self.nodes):
+                raise ConfigError(where, "is a second Members, of which a network must have one")
+            return layer.count
+        if count == 1 and layer.own:
+            raise ConfigError(where, f"is a {kind}, which must stand behind `Members`")
+        if count > 1 and layer.states(width):
+            raise ConfigError(
+                where, f"is a {kind}, which must stand before `Members`, as it keeps statistics of its rows"
+            )
+        return count
 
     def _check_shared(self, layer: Layer, widths: tuple[int, ...], first: Node) -> None:
         if isinstance(layer, Embedding) or layer.states(widths[0]):
@@ -183,6 +215,11 @@ class Builder:
             raise ShapeError(None, must, f"`{first.inputs}` and `{widths[0]}`")
 
     def done(self, heads: Sequence[int]) -> Graph:
+        if any(isinstance(node.layer, Members) for node in self.nodes):
+            if len(heads) > 1:
+                raise ConfigError("outputs", "must be one of a network with `Members`", f"`{len(heads)}`")
+            if self.nodes[heads[0]].members == 1:
+                raise ConfigError("outputs", "must come from behind `Members`")
         if len(heads) > 1:
             self.add(Concat(), heads, "outputs[:]")  # a name that users cannot give
         return Graph(self.inputs, tuple(self.nodes), tuple(heads), self.parts)

@@ -79,6 +79,7 @@ INITIALISERS: dict[str, Initialiser] = {
         "normal, standard deviation c before all beyond ±2c is drawn again", "standard deviation, above 0", 0.02
     ),
     "orthogonal": Initialiser("c times orthonormal rows, or columns where these are fewer", _GAIN, 1.0),
+    "signs": Initialiser("-1 or 1, as likely as each other"),
     "zeros": Initialiser("0"),
     "ones": Initialiser("1"),
     "constant": Initialiser("c", "value, which must be given"),
@@ -205,6 +206,7 @@ _DRAWN: dict[str, Callable[[_Tensor, float], Array]] = {
     "uniform": lambda t, c: t.uniform(c),
     "truncated_normal": lambda t, c: c * t.truncated(),
     "orthogonal": lambda t, c: c * t.orthogonal(),
+    "signs": lambda t, c: np.where(t.uniform(1.0) < 0.0, -1.0, 1.0),
     "zeros": lambda t, c: np.zeros(t.shape),
     "ones": lambda t, c: np.ones(t.shape),
     "constant": lambda t, c: np.full(t.shape, c),

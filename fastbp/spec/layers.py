@@ -20,6 +20,7 @@ class Layer(KnownWords):
 
     kind: ClassVar[str] = ""
     decays: ClassVar[tuple[str, ...]] = ()  # parameters with weight decay
+    own: ClassVar[tuple[str, ...]] = ()  # parameters of which each member has its own: see `members.py`
     arity: ClassVar[tuple[int, int | None]] = (1, 1)  # least and greatest number of input signals
 
     @property
@@ -61,6 +62,10 @@ class Layer(KnownWords):
     def draws(self, inputs: int) -> Draws:
         """Every parameter: initialiser, natural shape, and the fans that set its scale."""
         return {}
+
+    def drawn(self, part: str, shape: tuple[int, ...], draw: Callable[[tuple[int, ...]], Any]) -> Any:
+        """The first numbers of a parameter, from `draw` of a shape."""
+        return draw(shape)
 
     def states(self, inputs: int) -> dict[str, tuple[tuple[int, ...], float]]:
         """Running statistics: shape and initial value."""

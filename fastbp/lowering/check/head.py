@@ -116,7 +116,7 @@ def _arrays(plan: Any) -> Iterator[Found]:
     x, y, chosen = plan.data
     array, data = x.narrow if isinstance(x, Coded) else x, plan.head.data
     yield "the rows", array.ctypes.data, plan.ops.records[0].a.start
-    for op, part in zip(plan._loss_ops, y.parts or (y,), strict=True):
+    for op, part in zip(plan._loss_ops, plan.of_losses(y), strict=True):
         yield "targets", part.array.ctypes.data, plan.ops.records[op].targets.start
     for what, array, at in (("weights", y.weights, data.weights), ("normalisers", y.normalisers, data.normalisers)):
         yield f"the {what} of rows", 0 if array is None else array.ctypes.data, at

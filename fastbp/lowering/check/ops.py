@@ -211,7 +211,11 @@ def dropout(call: Call) -> list[Output]:
 @twin("scale")
 def scale(call: Call) -> list[Output]:
     must = reference.scale_forward(call.a(), gain_of(call))
-    return [call.out(must, call.eps * np.abs(must))]
+    bound = call.eps * np.abs(must)
+    if call.op.shifts:
+        shift = call.lines(call.op.shifts)
+        must, bound = must + shift, 2.0 * (bound + call.eps * np.abs(shift))
+    return [call.out(must, bound)]
 
 
 @twin("prelu")
@@ -249,6 +253,20 @@ _pair("subtract", reference.subtract_forward)
 _pair("product", reference.multiply_forward)
 _pair("divide", reference.divide_forward)
 _pair("minus_product", lambda x, y: -reference.multiply_forward(x, y))
+
+
+@twin("branch_log_add_exp")
+def log_add_exp(call: Call) -> list[Output]:
+    x, y = call.a(), call.y()
+    must = np.logaddexp(x, y)
+    return [masked(call, must, ULPS * call.eps * (np.abs(must) + np.abs(x) + np.abs(y) + 1.0))]
+
+
+@twin("branch_exp_difference")
+def exp_difference(call: Call) -> list[Output]:
+    x, y = call.a(), call.y()
+    must = np.exp(x - y)
+    return [masked(call, must, call.eps * must * (ULPS + np.abs(x - y)))]
 
 
 @twin("branch_affine")

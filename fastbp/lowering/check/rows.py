@@ -95,7 +95,7 @@ class Rows:
         self.steps = self._steps()
         self.done = [np.zeros((rows, op.panels), bool) for op in self.ops]
         losses = [k for k, op in enumerate(self.ops) if isinstance(op, LossOp)]
-        parts = [part for part, _ in plan.loss_spec.parts] if losses else []
+        parts = [part for part, _ in plan.loss_parts] if losses else []
         self.losses = dict(zip(losses, parts, strict=True))
 
     def said(self, number: int) -> str:
