@@ -25,8 +25,9 @@ from fastbp.spec.graph import Node
 class AdaptedLinearRule(Rule):
     """z = s ∘ ((r ∘ x) W) + b: a scale, a product, a scale with a shift. What r learns from is the way back's own."""
 
-    def needs_transposed(self, lo: Records, node: Node, wanted: bool) -> bool:
-        return wanted or lo.treatment[node.parameter("r")] is not None
+    def transposed(self, lo: Records, node: Node, wanted: dict[int, bool]) -> tuple[str, ...]:
+        needed = wanted[node.sources[0]] or lo.treatment[node.parameter("r")] is not None
+        return ("weight",) if needed else ()
 
     def _scaled(self, lo: Records, use: Use, x: Buffer, part: str, shift: str = "") -> Buffer:
         shifts = lo.place(use.node, shift) if shift else 0
@@ -129,8 +130,7 @@ class MembersRule(Rule):
             return times(lo, reduce(partial(added, lo), ts), 1.0 / len(ts))
         if use.layer.average == "softmax":
             ts = [
-                lo.made("log_softmax_jvp", t, t.width, SoftmaxOp(y=l))
-                for t, l in zip(ts, use.value.parts, strict=True)
+                lo.made("log_softmax_jvp", t, t.width, SoftmaxOp(y=l)) for t, l in zip(ts, use.value.parts, strict=True)
             ]
         moved = [pair(lo, "product", t, slope) for t, slope in zip(ts, self._slopes(lo, use), strict=True)]
         return reduce(partial(added, lo), moved)

@@ -19,6 +19,7 @@ class Use:
     value : its own output, after its forward ops are written
     wanted : which sources need a cotangent
     mask : output of the preceding ReLU if its derivative is still to be applied (the product's epilogue will do it)
+    inner : what a rule keeps from its forward ops for the way back
     pulled : what `note` has already pulled back, for `backward`
     """
 
@@ -27,6 +28,7 @@ class Use:
     value: Value = field(default=None)  # type: ignore[assignment]
     wanted: tuple[bool, ...] = ()
     mask: Value | None = None
+    inner: Any = None
     pulled: Buffer | None = None
 
     @property
@@ -58,9 +60,9 @@ class Rule:
     def does_nothing(self, lo: Records, layer: Any) -> bool:
         return type(self) is Rule
 
-    def needs_transposed(self, lo: Records, node: Node, wanted: bool) -> bool:
-        """Whether it reads a transposed copy of its weights; `wanted`: the cotangent of its source is."""
-        return self.multiplies and wanted
+    def transposed(self, lo: Records, node: Node, wanted: dict[int, bool]) -> tuple[str, ...]:
+        """The matrices of which it reads transposed copies; `wanted` says which cotangents are used, by node."""
+        return ("weight",) if self.multiplies and wanted[node.sources[0]] else ()
 
     def forward(self, lo: Records, use: Use) -> Value:
         """Ops from the sources' outputs to this node's output."""

@@ -25,6 +25,7 @@ from fastbp.kernels.ops import (
 )
 from fastbp.kernels.records import Column, RowList, Trained, TrainedCodes, TrainedTable
 from fastbp.lowering.buffers import Buffer, Records, Value
+from fastbp.lowering.column_rules import ColumnsRule, cosine, pbld
 from fastbp.lowering.gate_rules import (
     AffineRule,
     ConcatRule,
@@ -208,34 +209,25 @@ class PReLURule(Rule):
 class ParametricRule(Rule):
     """x and what an activation makes of it, mixed column by column."""
 
-    def _inner(self, use: Use) -> tuple[Rule, Use]:
-        """The rule of the activation, and how it is used; its input is read again, so it takes no other's place."""
-        node = replace(use.node, layer=use.layer.activation)
-        source = replace(use.sources[0], alone=False)
-        found = Use(node, (source,))
-        if use.value and use.value.inner:
-            found.value = use.value.inner
-        return rule_of(node.layer), found
-
     def _mixed(self, lo: Records, use: Use, a: Buffer, f: Buffer) -> Buffer:
         return lo.made("parametric", a, a.width, GainedOp(gain=lo.place(use.node, "weight"), y=f))
 
     def forward(self, lo: Records, use: Use) -> Value:
-        rule, inner = self._inner(use)
-        value = rule.forward(lo, inner)
-        apart = pair(lo, "subtract", value.buffer, use.x) if lo.keeping else None
-        return Value(self._mixed(lo, use, use.x, value.buffer), saved=apart, inner=value)
+        # The activation's input is read again, so it takes no other's place.
+        use.inner = Use(replace(use.node, layer=use.layer.activation), (replace(use.sources[0], alone=False),))
+        use.inner.value = rule_of(use.inner.layer).forward(lo, use.inner)
+        made = use.inner.value.buffer
+        apart = pair(lo, "subtract", made, use.x) if lo.keeping else None
+        return Value(self._mixed(lo, use, use.x, made), saved=apart)
 
     def note(self, lo: Records, use: Use, d: Buffer) -> None:
         lo.record(use.node, "columns", use.saved, d, ("weight", ""), use.value.buffer)
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
-        rule, inner = self._inner(use)
-        return self._mixed(lo, use, d, rule.backward(lo, inner, d))
+        return self._mixed(lo, use, d, rule_of(use.inner.layer).backward(lo, use.inner, d))
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
-        rule, inner = self._inner(use)
-        return self._mixed(lo, use, t, rule.tangent(lo, inner, t))
+        return self._mixed(lo, use, t, rule_of(use.inner.layer).tangent(lo, use.inner, t))
 
 
 class EmbeddingRule(Rule):
@@ -336,6 +328,8 @@ RULES: dict[str, Rule] = {
     "bins": BinsRule(),
     "adapted_linear": AdaptedLinearRule(),
     "members": MembersRule(),
+    "pbld": ColumnsRule(pbld),
+    "cosine": ColumnsRule(cosine),
     "pair": PairRule(),
     "concat": ConcatRule(),
     "slice": SliceRule(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.records import Learned, Trained
+from fastbp.kernels.records import Learned, Matrix, Trained
 from fastbp.lowering.buffers import Buffer, Records, Value
 from fastbp.lowering.gate_rules import added
 from fastbp.lowering.rule import Use
@@ -52,9 +52,9 @@ class Lowering(Records):
             d = found.pop(node.index, None)
             if d is None or not wanted[node.index]:
                 continue
+            use.wanted = tuple(wanted[source] for source in node.sources)
             if self.is_trained(node):
                 rule.note(self, use, d)
-            use.wanted = tuple(wanted[source] for source in node.sources)
             if not any(use.wanted):
                 continue
             if rule.multiplies:
@@ -100,16 +100,20 @@ class Lowering(Records):
         """Allocate transposed weights for every matrix whose input needs a cotangent."""
         wanted = self.wanted(to_input)
         for node in self.graph.nodes:
-            home = self.home(node, "weight")
-            needed = rule_of(node.layer).needs_transposed(self, node, wanted[node.sources[0]])
-            if needed and home not in self.transposed:
-                panels = -(-node.inputs // self.in_line)
-                lines = -(-node.outputs // self.in_line) * self.in_line
-                place = self.arena.take(panels * lines * LINE)
-                slot = self.parameters.slots[node.parameter("weight")]
-                self.transposed[home] = place
-                self.names[place] = f"{node.parameter('weight')}ᵀ"
-                weight = Learned(offset=slot.offset + home[1] * slot.pitch, stride=slot.stride)
-                layer = Trained(node=node.index, inputs=node.inputs, panels=slot.panels, weight=weight)
-                layer.transposed = self.transposed_of(node)
-                self.transposes.append(layer)
+            for part in rule_of(node.layer).transposed(self, node, wanted):
+                self._transpose(node, part)
+
+    def _transpose(self, node: Node, part: str) -> None:
+        """Allocate the transposed copy of a matrix, of each of a stack."""
+        name = node.parameter(part)
+        slot = self.parameters.slots[name]
+        panels, lines = slot.lines // self.in_line, slot.panels * self.in_line
+        for which in [node.member] if part in node.layer.own else range(slot.count):
+            if (name, which) in self.transposed:
+                continue
+            place = self.transposed[name, which] = self.arena.take(panels * lines * LINE)
+            self.names[place] = f"{name}ᵀ"
+            weight = Learned(offset=slot.offset + which * slot.pitch, stride=slot.stride)
+            layer = Trained(node=node.index, inputs=slot.rows, panels=slot.panels, weight=weight)
+            layer.transposed = Matrix(start=place, stride=lines * LINE)
+            self.transposes.append(layer)

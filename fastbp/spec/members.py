@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief, not_one_of
+from fastbp.errors import ConfigTypeError, ShapeError, brief, not_one_of
 from fastbp.spec.checks import flag, whole
 from fastbp.spec.initial import Init, init_spec
 from fastbp.spec.layers import ONES, Draws, Layer
@@ -150,8 +150,6 @@ def _by_chunks(chunks: Any, shape: tuple[int, ...], draw: Callable[[tuple[int, .
     if chunks is None:
         return draw(shape)
     return np.repeat(draw((*shape[:-1], len(chunks))), chunks, axis=-1)
-
-
 
 
 @dataclass(frozen=True)
