@@ -20,6 +20,7 @@ from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import (
     END_BACKWARD,
     END_CHECK,
+    END_DIRECTIONS,
     END_GRADIENTS,
     END_LOSS,
     END_NORM,
@@ -35,6 +36,7 @@ from fastbp.kernels.records import (
 from fastbp.lowering import check
 from fastbp.lowering.apart import apart
 from fastbp.lowering.buffers import Buffer, Way
+from fastbp.lowering.directions import Directions, directions_of, work_of_turns
 from fastbp.lowering.divergence import error_of, guard, keep_states
 from fastbp.lowering.gate_rules import added, times
 from fastbp.lowering.phases import moments_of, row_phases, weight_tiles
@@ -120,8 +122,10 @@ class BatchPlan(Plan):
         phases[-1].end = END_BACKWARD if lowering.layers else END_LOSS
         rows = len(phases)
         self._split_phases: list[int] = []  # those whose tasks have owners
+        self.directions: Directions | None = None
         if lowering.layers:
-            phases += [Phase(kind=TASK_PHASE, end=end) for end in self._ends(update)]
+            self.directions = directions_of(self.arena, parameters, self.update)
+            phases += [Phase(kind=TASK_PHASE, end=end) for end in self._ends(update, self.directions)]
         self.names, self.blocks = lowering.names, (parameters, states)
         self.title = f"{'train' if update else 'evaluate'}, batch {batch}"
         self.finish(ops, lowering.layers, phases, lowering.transposes, lowering.more)
@@ -149,7 +153,7 @@ class BatchPlan(Plan):
         self._set_up_update(self.update)
         self._order = np.zeros(0, np.uint32)
         self.data: Any = None
-        self.work = work_of(graph, batch)
+        self.work = work_of(graph, batch) + work_of_turns(parameters, self.update)
 
     def _losses(self, lowering: Lowering, heads: list[Use]) -> tuple[list[LossOp], dict[int, Buffer]]:
         """Ops of the loss of each output; returns their records and the first cotangents."""
@@ -181,13 +185,14 @@ class BatchPlan(Plan):
         return address
 
     @staticmethod
-    def _ends(update: Update | None) -> list[int]:
-        """The ends of the task phases: check, weight sweep, and with kept gradients norm, trial and update."""
+    def _ends(update: Update | None, directions: Directions | None) -> list[int]:
+        """The ends of the task phases: check, weight sweep, and with kept gradients norm, directions, trial, update."""
         assert update
         if update.gradients is None or update.only_keeps:
             return [END_CHECK, END_STEP]
         norm = [END_NORM] if update.clip_norm else []
-        return [END_CHECK, END_GRADIENTS, *norm, END_CHECK, END_STEP]
+        turns = [*[END_NOTHING] * (len(directions.phases) - 1), END_DIRECTIONS] if directions else []
+        return [END_CHECK, END_GRADIENTS, *norm, *turns, END_CHECK, END_STEP]
 
     def _add_tasks(self, first: int, lowering: Lowering, update: Update) -> None:
         """Tables of the tasks of the phases from `first` on: weight tiles by worker, and pieces."""
@@ -215,9 +220,12 @@ class BatchPlan(Plan):
                 Piece(name="norm", kernel=norm, number=i, first=o * LINE, lines=min(PIECE_LINES, lines - o))
                 for i, o in enumerate(pieces)
             ]
-            self._set_tasks(last - 2, self._task_table(records))
+            self._set_tasks(first + 2, self._task_table(records))
             self.head.update.norms = self.arena.take(len(pieces) * WORD)
             self.head.update.norm_count = len(pieces)
+        turns = self.directions.phases if self.directions else []
+        for phase, tasks in enumerate(turns, last - 1 - len(turns)):
+            self._set_tasks(phase, self._task_table(tasks))
 
     def _tile(self, name: str, layer: int, i0: int, i1: int, p0: int, p1: int) -> Tile:
         kernel = kernel_address(name, self.real)
@@ -243,6 +251,7 @@ class BatchPlan(Plan):
         for number, block in enumerate(update.moments, 1):
             record.blocks.each[number] = block.address
         record.gradients = update.gradients.address if update.gradients else 0
+        record.directions = update.directions.address if self.directions and update.directions else 0
         record.blocks.average = update.average.address if update.average else 0
         record.average_keep = update.average_keep
         record.clip_value, record.clip_norm = update.clip_value, update.clip_norm

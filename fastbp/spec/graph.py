@@ -15,7 +15,7 @@ from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
 from fastbp.spec.catalogue import LAYERS, activation_named, is_layer
 from fastbp.spec.checks import whole
 from fastbp.spec.gates import Concat, Slice
-from fastbp.spec.layers import Embedding, Layer
+from fastbp.spec.layers import Embedding, Layer, Linear
 from fastbp.spec.members import Members
 from fastbp.spec.signals import Signal, called
 
@@ -131,6 +131,20 @@ class Graph:
     def decaying(self) -> set[str]:
         """Parameters with weight decay: matrices and tables, no biases, norms or scales."""
         return {node.parameter(part) for node in self.nodes for part in node.layer.decays}
+
+    def hidden(self) -> set[str]:
+        """Weights of linear layers that others stand behind: all but those of outputs."""
+        behind = [False] * len(self.nodes)
+        found: set[str] = set()
+        last: set[str] = set()
+        for node in reversed(self.nodes):
+            linear = isinstance(node.layer, Linear)
+            for source in node.sources:
+                if source != INPUT and (linear or behind[node.index]):
+                    behind[source] = True
+            if linear:
+                (found if behind[node.index] else last).add(node.parameter("weight"))
+        return found - last
 
     def check_dtype(self, dtype: Any) -> None:
         """Refuse settings of layers that a network's numbers cannot hold."""

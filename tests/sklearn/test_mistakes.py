@@ -48,7 +48,7 @@ SETTINGS = [
     ({"residual": 1}, "`residual` must be True or False, got `1`"),
     (
         {"optimizer": "adamm"},
-        "`optimizer` must be one of `sgd`, `adagrad`, `rmsprop`, `adadelta`, `adam`, `adamw`, `nadam`, `radam`, `lion`, got `adamm`\nhint: did you mean `adam`?",
+        "`optimizer` must be one of `sgd`, `adagrad`, `rmsprop`, `adadelta`, `adam`, `adamw`, `nadam`, `radam`, `lion`, `muon`, got `adamm`\nhint: did you mean `adam`?",
     ),
     ({"learning_rate": -1}, "`learning_rate` must be above 0, got `-1.0`"),
     ({"weight_decay": -0.1}, "`weight_decay` must be at least 0, got `-0.1`"),
