@@ -102,6 +102,9 @@ class Data(Section):
     scale_target: Annotated[
         bool, about("Whether numbers to predict are standardised; predictions are scaled back.")
     ] = True
+    clamp_target: Annotated[
+        bool, about("Whether predicted numbers stay between the least and the greatest of the training rows.")
+    ] = False
     target_transform: Annotated[
         TargetTransform | dict[str, TargetTransform],
         about(
