@@ -103,6 +103,7 @@ from fastbp.train.cross_validation import cross_validate as cross_validate
 from fastbp import data as data
 from fastbp.autodiff.functions import erf as erf
 from fastbp import errors as errors
+from fastbp.model.by_rows import initialize as initialize
 from fastbp.runs.loading import load as load
 from fastbp.spec.custom import loss as loss
 from fastbp.train import metrics as metrics

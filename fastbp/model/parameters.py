@@ -14,7 +14,7 @@ from fastbp.engine.forks import lock
 from fastbp.errors import ConfigError, DataError, DataTypeError, ShapeError
 from fastbp.spec.arrays import read
 from fastbp.spec.graph import Graph
-from fastbp.spec.initial import draw, tensor_of
+from fastbp.spec.initial import OF_ROWS, draw, tensor_of
 
 
 class Parameters(MutableMapping[str, NDArray[Any]]):
@@ -29,6 +29,7 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
         self.version = 0  # number of writes from Python, which make transposed copies and bounds stale
         self.averages: Parameters | None = None  # the parameters of which these are a running average, for their bounds
         self.lock = lock("this network")  # the network's lock
+        self.waiting: set[str] = set()  # those that rows of data are to complete
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         self._known(name)
@@ -43,6 +44,7 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
         _no_less_than_0(where, name, array)
         with self.changing():
             self.block.write(name, array)
+            self.waiting.discard(name)
 
     def __reduce__(self) -> Any:
         shapes = {name: slot.shape for name, slot in self.block.slots.items()}
@@ -101,6 +103,7 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
         with self.changing():
             for name, part in parts.items():
                 self.block.write(name, part.reshape(self.block.slots[name].shape))
+            self.waiting.clear()
 
 
 def _rebuild(shapes: dict[str, tuple[int, ...]], dtype: str, where: str, flat: NDArray[Any]) -> Parameters:
@@ -138,3 +141,5 @@ def initialise(graph: Graph, parameters: Parameters, seed: int) -> None:
             name = node.parameter(part)
             if name in parameters:
                 parameters[name] = draw(init, shape, fan_in, fan_out, seed, tensor_of(node.index, i))
+                if init.name in OF_ROWS.values():
+                    parameters.waiting.add(name)

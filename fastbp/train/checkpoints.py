@@ -22,7 +22,9 @@ def state_of(trainer: Trainer) -> tuple[Arrays, Numbers]:
         arrays = {f"{kind}/{name}": block.read(name) for kind, block in blocks.items() for name in block.slots}
         plan = trainer._batch_plan
         place, order = plan.position() if plan is not None else (None, np.zeros(0, np.uint32))
-        numbers = {"steps_done": trainer.steps_done, "lr": trainer.optimizer.lr, "place": place}
+        numbers: Numbers = {"steps_done": trainer.steps_done, "lr": trainer.optimizer.lr, "place": place}
+        if trainer.net.parameters.waiting:
+            numbers["waiting"] = sorted(trainer.net.parameters.waiting)
     return {**arrays, "order": order}, numbers
 
 
@@ -57,6 +59,7 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers, rows: Any = N
     with trainer._lock, trainer.net.parameters.changing():
         for name, (block, own) in blocks.items():
             block.write(own, arrays[name])
+        trainer.net.parameters.waiting = set(numbers.get("waiting", ()))
         trainer.steps_done = numbers["steps_done"]
         trainer.optimizer = replace(trainer.optimizer, lr=numbers["lr"])
         trainer._position = None if numbers["place"] is None else (numbers["place"], arrays["order"])

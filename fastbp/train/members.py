@@ -14,6 +14,7 @@ from fastbp.errors import ConfigError, DivergedError
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import RowPlan
 from fastbp.lowering.user_rows import counts_for
+from fastbp.model.by_rows import complete
 from fastbp.model.network import Network
 from fastbp.train.callbacks import Callback, running
 from fastbp.train.checkpoints import state_blocks
@@ -83,6 +84,7 @@ class Member:
         history = self.history = History(first_step=trainer.steps_done)
         trainer._rates.total = 0
         trainer._rates.one(trainer.optimizer.lr, trainer.steps_done)  # refuses a schedule that needs to know its end
+        complete(trainer.net, data[0])
         plan = trainer._step_plan
         if plan is None or plan.batch < rows:
             ahead = min(trainer.batch_size, 2 * rows)  # room for growing batches
@@ -203,6 +205,7 @@ def copied(source: Member, target: Member) -> None:
     with first, second, target.net.parameters.changing():
         for kind, block in blocks.items():
             others[kind].copy_from(block)
+        target.net.parameters.waiting = set(source.net.parameters.waiting)
         target.trainer.steps_done = source.trainer.steps_done
         for plan in (target.trainer._batch_plan, target.trainer._step_plan):
             if plan is not None:

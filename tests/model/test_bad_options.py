@@ -181,10 +181,11 @@ def test_a_choice_is_one_of_a_few(where):
 
 @pytest.mark.parametrize("where", INITS)
 def test_an_initialiser_is_known_and_has_the_scale_it_needs(where):
-    message = f"`{where}` must be one of {INITIALISERS}, got `xyzzy`"
+    known = INITIALISERS + {"Linear.init": ", `std`", "Linear.bias_init": ", `he5`"}.get(where, "")
+    message = f"`{where}` must be one of {known}, got `xyzzy`"
     refused(ConfigError, lambda: make(where, "xyzzy"), message)
     refused(ConfigError, lambda: make(where, fb.Init("xyzzy")), message)
-    message = f"`{where}` must be one of {INITIALISERS}, got `he_norml`\nhint: did you mean `he_normal`?"
+    message = f"`{where}` must be one of {known}, got `he_norml`\nhint: did you mean `he_normal`?"
     refused(ConfigError, lambda: make(where, "he_norml"), message)
     message = f"`{where}` must be the name of an initialiser or a `fb.Init`, got `3`"
     refused(ConfigTypeError, lambda: make(where, 3), message)
