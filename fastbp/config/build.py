@@ -369,6 +369,7 @@ def trainer_of(plan: Plan, net: Any, loss: Any) -> Any:
             frozen=said.frozen,
             penalty=said.penalty,
             schedules=plan.schedules,
+            drop_last=said.drop_last,
         )
     except ConfigError as error:
         key = next(iter(path_of(error.where or "")), "")

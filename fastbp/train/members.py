@@ -115,8 +115,7 @@ class Member:
             history = History(metrics={f"val_{name}": [] for name in names}, first_step=trainer.steps_done)
         self.history = history
         trainer.validating = held_out is not None
-        batches = -(-rows // min(trainer.batch_size, rows))
-        steps = -(-batches // trainer._update.accumulate)
+        steps = trainer.steps_of(rows)
         trainer._rates.total = history.first_step + count * steps
         alone = bool(hooks) or held_out is not None or pauses or not trainer._rates.constant  # whether epochs are calls
         begun, first = time.perf_counter() - history.seconds, len(history.loss)
@@ -145,7 +144,7 @@ class Member:
                     losses = plan.ended()
                     for hook in hooks if not losses else ():
                         hook.chunk(trainer, history)
-                history.samples += len(losses) * rows or plan.head.step.epoch_rows
+                history.samples += len(losses) * plan.head.data.total or plan.head.step.epoch_rows
                 losses = losses or [plan.epoch_loss]
                 history.loss += losses
                 history.lr += [float(plan.rates[plan.head.step.rate_at - 1])] * len(losses)

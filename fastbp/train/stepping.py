@@ -77,6 +77,12 @@ class Stepping(Snapshots):
         """Seed of dropout and of the order of batches."""
         return self._seed
 
+    def steps_of(self, rows: int) -> int:
+        """The steps of an epoch over so many rows."""
+        batch = min(self.batch_size, rows)
+        batches = rows // batch if self._update.drop_last else -(-rows // batch)
+        return -(-batches // self._update.accumulate)
+
     def _check_kind(self, optimizer: Any) -> None:
         """Refuse an optimiser of another kind."""
         old = self._optimizer

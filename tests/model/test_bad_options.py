@@ -96,11 +96,18 @@ FLAGS = [
     setting
     for name in ("bias", "ntk", "affine", "per_feature", "nesterov", "decoupled", "decay_all", "centered", "amsgrad")
     for setting in having(name)
-] + ["EarlyStopping.restore_best", "ModelCheckpoint.save_best_only", "CSVLogger.append", "JSONLogger.append"]
+] + [
+    "EarlyStopping.restore_best",
+    "ModelCheckpoint.save_best_only",
+    "CSVLogger.append",
+    "JSONLogger.append",
+    "Trainer.drop_last",
+]
 CHOICES = {
     **dict.fromkeys(having("reduction"), "`mean`, `sum`"),
     **dict.fromkeys(having("mode"), "`auto`, `min`, `max`"),
     "GELU.approximate": "`none`, `tanh`",
+    "EarlyStopping.ties": "`first`, `last`",
 }
 INITS = ["Linear.init", "Linear.bias_init", "Scale.init", "Embedding.init"]
 PATHS = having("path")
@@ -168,7 +175,7 @@ def test_a_whole_number_is_whole(where):
 @pytest.mark.parametrize("where", FLAGS)
 def test_a_switch_is_true_or_false(where):
     for value in (1, None, "yes"):
-        message = f"`{where}` must be True or False, got `{value!r}`"
+        message = f"`{shown(where)}` must be True or False, got `{value!r}`"
         refused(ConfigTypeError, lambda v=value: make(where, v), message)
 
 
