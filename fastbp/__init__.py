@@ -35,6 +35,7 @@ _HOMES = {
     "fastbp.spec.custom": ["activation", "loss"],
     "fastbp.spec.joint_loss": ["JointLoss"],
     "fastbp.model.network": ["Network"],
+    "fastbp.model.by_rows": ["initialize"],
     "fastbp.model.mlp": ["mlp"],
     "fastbp.runs.loading": ["Ensemble", "load"],
     "fastbp.runs.explain": ["importance"],

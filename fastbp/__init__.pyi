@@ -112,6 +112,7 @@ from fastbp.runs.dependence import dependence as dependence
 from fastbp.autodiff.functions import erf as erf
 from fastbp import errors as errors
 from fastbp.runs.explain import importance as importance
+from fastbp.model.by_rows import initialize as initialize
 from fastbp.runs.loading import load as load
 from fastbp.spec.custom import loss as loss
 from fastbp.train import metrics as metrics

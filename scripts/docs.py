@@ -22,7 +22,7 @@ from fastbp.spec import gates
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
 from fastbp.spec.elsewhere import NAMES, WORDS
 from fastbp.spec.embeddings import EMBEDDERS
-from fastbp.spec.initial import INITIALISERS
+from fastbp.spec.initial import BY_ROWS, INITIALISERS
 from fastbp.train import callbacks, tensorboard, writers
 from fastbp.train.catalogue import OPTIMIZERS
 from fastbp.train.lbfgs import LBFGS
@@ -166,7 +166,9 @@ def sections() -> Iterator[str]:
     rows3 = [(f"`{name}`", f"`{cls.__name__}`", settings(cls), summary(cls)) for name, cls in SCHEDULES.items()]
     yield table(("name", "class", "settings", "factor"), *rows3)
     yield "## Initialisers\n\n`fb.Init(name, scale)`; I is the fan in, O the fan out, c the scale."
-    rows3 = [(f"`{name}`", i.formula, i.scale or "none", show(i.default)) for name, i in INITIALISERS.items()]
+    rows3 = [
+        (f"`{name}`", i.formula, i.scale or "none", show(i.default)) for name, i in (INITIALISERS | BY_ROWS).items()
+    ]
     yield table(("name", "drawn", "scale", "default"), *rows3)
     yield "## Metrics\n\nOf `fit(metrics=[...])`, on validation rows, and of `fastbp.metrics`."
     rows3 = [

@@ -138,7 +138,7 @@ SHOWN = {
     "CosineRestarts": "(first, multiply=1, end=0.0, *, warmup=0)",
     "CrossEntropy": "(label_smoothing=0.0, class_weights=None, ignore_index=None, *, reduction='mean')",
     "Dropout": "(p=0.5)",
-    "EarlyStopping": "(patience=5, min_delta=0.0, monitor='val_loss', restore_best=True, mode='auto')",
+    "EarlyStopping": "(patience=5, min_delta=0.0, monitor='val_loss', restore_best=True, mode='auto', ties='first')",
     "Embedding": "(columns, init=Init(name='normal', scale=None))",
     "Exponential": "(gamma, *, warmup=0)",
     "FlatCosine": "(flat=0.72, end=0.0, steps=None, *, warmup=0)",
@@ -192,7 +192,7 @@ SHOWN = {
     "Trainer": (
         "(net, loss='cross_entropy', optimizer=None, batch_size=32, threads=None, seed=None, schedule=None, "
         "clip_norm=None, clip_value=None, accumulate=1, ema=None, lr_factors=None, decay_factors=None, "
-        "frozen=(), penalty=None, schedules=None)"
+        "frozen=(), penalty=None, schedules=None, drop_last=False)"
     ),
     "erf": "(x)",
     "load": "(path)",

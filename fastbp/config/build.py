@@ -184,7 +184,7 @@ def named(
 
 
 def _init(text: Text, path: Path_, value: dict[str, Any]) -> Any:
-    from fastbp.spec.initial import INITIALISERS, Init
+    from fastbp.spec.initial import Init, names_for
 
     for key in value:
         if key not in ("name", "scale"):
@@ -194,8 +194,9 @@ def _init(text: Text, path: Path_, value: dict[str, Any]) -> Any:
         raise fail(text, path, "must be a name, or a map that has `name`")
     if not isinstance(name, str):
         raise fail(text, (*path, "name"), "must be a name", show(name))
-    if name not in INITIALISERS:
-        raise one_of(text, (*path, "name"), name, INITIALISERS)
+    allowed = names_for("bias" if path[-1] == "bias_init" else "weight")
+    if name not in allowed:
+        raise one_of(text, (*path, "name"), name, allowed)
     return Init(name, scale)
 
 
@@ -261,7 +262,7 @@ def init_of(text: Text, config: Config) -> Any:
     if init is None:
         return None
     init = _init(text, path, init) if isinstance(init, dict) else init
-    return located(text, path, lambda: init_spec("init", init), "init")
+    return located(text, path, lambda: init_spec("init", init, "weight"), "init")
 
 
 def _hidden(text: Text, config: Config) -> list[Any]:
@@ -369,6 +370,7 @@ def trainer_of(plan: Plan, net: Any, loss: Any) -> Any:
             frozen=said.frozen,
             penalty=said.penalty,
             schedules=plan.schedules,
+            drop_last=said.drop_last,
         )
     except ConfigError as error:
         key = next(iter(path_of(error.where or "")), "")

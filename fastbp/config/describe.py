@@ -18,7 +18,7 @@ def tables() -> dict[str, dict[str, Any]]:
     from fastbp.lowering.update import SCHEDULED
     from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
     from fastbp.spec.embeddings import EMBEDDERS
-    from fastbp.spec.initial import INITIALISERS
+    from fastbp.spec.initial import names_for
     from fastbp.train.catalogue import OPTIMIZERS
     from fastbp.train.schedules import SCHEDULES
 
@@ -27,7 +27,7 @@ def tables() -> dict[str, dict[str, Any]]:
         "network.activation": activations,
         "network.embed_numbers": dict(EMBEDDERS),
         "network.layers": {**layer_table(), **activations},
-        "network.init": dict.fromkeys(INITIALISERS),
+        "network.init": dict.fromkeys(names_for("weight")),
         "trainer.loss": dict(LOSSES),
         "trainer.optimizer": {**OPTIMIZERS, "lbfgs": LBFGSSettings},
         "trainer.schedule": dict(SCHEDULES),

@@ -102,6 +102,9 @@ class Data(Section):
     scale_target: Annotated[
         bool, about("Whether numbers to predict are standardised; predictions are scaled back.")
     ] = True
+    clamp_target: Annotated[
+        bool, about("Whether predicted numbers stay between the least and the greatest of the training rows.")
+    ] = False
     target_transform: Annotated[
         TargetTransform | dict[str, TargetTransform],
         about(
@@ -204,6 +207,9 @@ class Trainer(Section):
 
     epochs: Annotated[Whole, about("Number of epochs.")] = 20
     batch_size: Annotated[Whole, about("Rows of a step.")] = 32
+    drop_last: Annotated[
+        bool, about("Whether an epoch ends where fewer rows are left than a step has, which differ each time.")
+    ] = False
     loss: Annotated[
         Named, about("By default `cross_entropy` for classes, `binary_cross_entropy` for labels, `mse` for numbers.")
     ] = None
@@ -246,6 +252,9 @@ class Trainer(Section):
     mode: Annotated[
         Literal["auto", "min", "max"], about("Whether lower or higher is better; `auto` decides by the metric.")
     ] = "auto"
+    ties: Annotated[
+        Literal["first", "last"], about("Which of equally good epochs is the best; an equal one is then no worse.")
+    ] = "first"
     early_stopping: Annotated[EarlyStopping | None, about("When to stop; by default only after the last epoch.")] = None
     reduce_lr: Annotated[ReduceLR | None, about("When to lower the learning rate; by default never.")] = None
     time_limit: Annotated[

@@ -1,6 +1,7 @@
 """Targets: from columns to numbers and back.
 
-A number y to predict becomes (f(y) - center) / spread, with f its transform; `back` is the way back.
+A number y to predict becomes (f(y) - center) / spread, with f its transform; `back` is the way back, which may end at
+the least and the greatest y of the training rows.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
 TASKS = ("classes", "labels", "numbers")
+ENDS = ("low", "high")
 
 
 @dataclass
@@ -36,6 +38,8 @@ class Outputs:
         Mean and deviation of each column of numbers, transformed; 0 and 1 where it is not scaled.
     transforms : list of Transform
         Of each column of numbers; empty for other tasks.
+    low, high : array
+        The least and the greatest number of each column, where predictions are to stay between; else empty.
     """
 
     task: str
@@ -44,9 +48,11 @@ class Outputs:
     center: Array = field(default_factory=lambda: np.zeros(0))
     spread: Array = field(default_factory=lambda: np.ones(0))
     transforms: list[Transform] = field(default_factory=list)
+    low: Array = field(default_factory=lambda: np.zeros(0))
+    high: Array = field(default_factory=lambda: np.zeros(0))
 
-    def fit(self, frame: Frame, scaled: bool) -> None:
-        """Fit the classes, or the scale of numbers."""
+    def fit(self, frame: Frame, scaled: bool, clamped: bool = False) -> None:
+        """Fit the classes, or the scale of numbers, and between what their predictions are to stay."""
         if self.task == "classes":
             values = frame.texts(self.columns[0])
             self._all_there(values, frame, self.columns[0])
@@ -69,6 +75,8 @@ class Outputs:
             transform.fit(values[:, i])
             if scaled:
                 self.center[i], self.spread[i] = _scale(transform.forward(values[:, i]), frame, name)
+        if clamped:
+            self.low, self.high = values.min(axis=0), values.max(axis=0)
 
     @staticmethod
     def _all_there(values: Array, frame: Frame, name: str) -> None:
@@ -137,23 +145,34 @@ class Outputs:
     def unscaled(self, numbers: Array) -> Array:
         """Predicted numbers in the units of the table; float64 where float32 would round a large centre."""
         if self.task != "numbers" or not (self.transformed or self.center.any() or (self.spread != 1.0).any()):
-            return numbers
+            return self._clamped(numbers)
         with np.errstate(over="ignore"):  # overflow to infinity is fine here
             found = numbers.astype(np.float64) * self.spread + self.center
             if self.transformed:
-                return self._each("back", found)
+                return self._clamped(self._each("back", found))
             near = (np.abs(self.center) <= 100.0 * self.spread).all()
-            return np.asarray(found.astype(numbers.dtype) if near else found)
+            return self._clamped(found.astype(numbers.dtype) if near else found)
+
+    def _clamped(self, numbers: Array) -> Array:
+        """Numbers in the units of the table, kept between those of the training rows if they are to be."""
+        if not len(self.low):
+            return numbers
+        return np.clip(numbers, self.low.astype(numbers.dtype), self.high.astype(numbers.dtype))
 
     def back(self, outputs: Array) -> Array:
         """The same in float64, of all outputs of a network: behind the numbers some losses have others, which stay."""
         width = len(self.columns)
-        numbers = self._each("back", outputs[:, :width] * self.spread + self.center)
+        numbers = self._clamped(self._each("back", outputs[:, :width] * self.spread + self.center))
         return np.hstack([numbers, outputs[:, width:]])
 
     def slopes(self, numbers: Array) -> Array:
         """Derivatives of `unscaled`: what a change of each output by 1 is in the units of the table."""
-        return self._each("slope", numbers.astype(np.float64) * self.spread + self.center) * self.spread
+        found = numbers.astype(np.float64) * self.spread + self.center
+        slopes = self._each("slope", found) * self.spread
+        if not len(self.low):
+            return slopes
+        back = self._each("back", found)
+        return np.where((back < self.low) | (back > self.high), 0.0, slopes)
 
     def _each(self, way: str, columns: Array) -> Array:
         """A method of the transforms, of all columns."""
@@ -163,12 +182,16 @@ class Outputs:
     def to_data(self) -> dict[str, Any]:
         out: dict[str, Any] = {"task": self.task, "columns": self.columns, "names": self.names}
         out |= {"center": self.center.tolist(), "spread": self.spread.tolist()}
+        if len(self.low):
+            out |= {"low": self.low.tolist(), "high": self.high.tolist()}
         return out | ({"transforms": [one.to_data() for one in self.transforms]} if self.transformed else {})
 
     @classmethod
     def from_data(cls, data: Stored) -> Outputs:
-        """From the result of `to_data`, as stored in a file; there are no `transforms` where no target has one."""
-        found = data.keys(*(f.name for f in fields(cls)), absent={"transforms": None})
+        """From the result of `to_data`, as stored in a file; there are no `transforms` where no target has one, and no
+        `low` and `high` where predictions may be any numbers.
+        """
+        found = data.keys(*(f.name for f in fields(cls)), absent=dict.fromkeys(("transforms", "low", "high")))
         task = found["task"].one_of(TASKS)
         columns, names = found["columns"].texts(), found["names"].texts()
         if not columns or (task == "classes" and len(columns) > 1):
@@ -184,7 +207,11 @@ class Outputs:
             if len(said) != len(transforms):
                 raise found["transforms"].fail(f"have {len(transforms)} transform{'s' * (len(transforms) != 1)}")
             transforms = [Transform.from_data(one) for one in said]
-        return cls(task, columns, names, found["center"].numbers(count), found["spread"].positive(count), transforms)
+        low, high = (found[name].numbers(count) if found[name].value is not None else np.zeros(0) for name in ENDS)
+        if len(low) != len(high) or (len(low) and task != "numbers") or (low > high).any():
+            raise found["low"].fail("be at most `outputs.high`, of numbers")
+        scale = found["center"].numbers(count), found["spread"].positive(count)
+        return cls(task, columns, names, *scale, transforms, low, high)
 
 
 def ordered(names: set[str]) -> list[str]:

@@ -92,7 +92,7 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None, strict: bool = F
     loss = loss_of(LOSS_OF[task]) if loss is None else loss
     _fits(task, loss, columns)
     outputs = Outputs(task, columns, transforms=_transforms(data.target_transform, task, loss, columns))
-    outputs.fit(train, data.scale_target and loss.scaled)
+    outputs.fit(train, data.scale_target and loss.scaled, data.clamp_target)
     inputs, weight, seen = column_plan(train, data, columns, whole)
     scales = {part.name: numbers.scale for part in inputs.parts if (numbers := _numbers(part))}
     told = {name for name, scale in scales.items() if scale == "auto" or scale != data.scale}

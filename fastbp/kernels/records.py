@@ -63,7 +63,8 @@ class DataSet(Record):
 
     rows = Word("rows in this batch, or all rows of a row plan")
     batch = Word("rows of a full batch")
-    total = Word("rows of the data set")
+    total = Word("rows of the data set that an epoch has")
+    dropped = Word("rows that it does not have, at the end of the order")
     cursor = Word("where in the shuffled order this batch begins")
     order = Word("address of the shuffled order, one uint32 a row; 0 takes the rows as they come")
     index = Word("address of this batch's row numbers in `order`; 0 takes the rows as they come")

@@ -298,7 +298,8 @@ class BatchPlan(Plan):
             self.new_epoch()
             if shuffled:
                 self._order = np.zeros(rows, np.uint32)
-        data.total, data.shuffle = rows, shuffled
+        data.dropped = rows % self.batch if shuffled and self.update.drop_last and rows > self.batch else 0
+        data.total, data.shuffle = rows - data.dropped, shuffled
         data.chosen = 0 if chosen is None else chosen.ctypes.data
         data.order = self._order.ctypes.data if shuffled else data.chosen
 

@@ -39,6 +39,8 @@ class Update:
         Which parameters are trained, and the factors of their learning rate and weight decay.
     scheduled : sequence of str
         What has factors of its own in each step: "dropout", "weight_decay", "label_smoothing".
+    drop_last : bool
+        Whether epochs end where fewer rows are left than a batch has.
     """
 
     kernel: str
@@ -53,6 +55,7 @@ class Update:
     accumulate: int = 1
     treatment: Treatment | None = None
     scheduled: Sequence[str] = ()
+    drop_last: bool = False
 
     @property
     def turned(self) -> list[str]:

@@ -150,7 +150,8 @@ class Network(Derivatives):
             numbers = self.flat, self._states.flat()
         more = {name: value for name, value in vars(self).items() if name not in self._own}
         del more["_own"]
-        return _rebuild, (type(self), self.graph, self.seed, self.dtype.name, *numbers, self.about), more
+        waiting = sorted(self._parameters.waiting)
+        return _rebuild, (type(self), self.graph, self.seed, self.dtype.name, *numbers, self.about, waiting), more
 
     def __repr__(self) -> str:
         graph = self.graph
@@ -391,10 +392,9 @@ class Network(Derivatives):
         save(self, path)
 
 
-def _rebuild(
-    kind: type[Network], graph: Graph, seed: int, dtype: str, flat: Array, states: Array, about: dict[str, Any]
-) -> Network:
+def _rebuild(kind: type[Network], graph: Graph, seed: int, dtype: str, *rest: Any) -> Network:
     net = kind._from_graph(graph, seed, dtype)
-    net.flat, net.about = flat, dict(about)
-    net.states.set_flat(states)
+    net.flat, net.about = rest[0], dict(rest[2])
+    net.states.set_flat(rest[1])
+    net.parameters.waiting.update(*rest[3:])
     return net

@@ -15,7 +15,7 @@ from fastbp.engine.forks import lock
 from fastbp.errors import ConfigError, DataError, DataTypeError, ShapeError
 from fastbp.spec.arrays import read
 from fastbp.spec.graph import Graph
-from fastbp.spec.initial import draw, tensor_of
+from fastbp.spec.initial import OF_ROWS, draw, tensor_of
 
 
 class Parameters(MutableMapping[str, NDArray[Any]]):
@@ -30,6 +30,7 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
         self.version = 0  # number of writes from Python, which make transposed copies and bounds stale
         self.averages: Parameters | None = None  # the parameters of which these are a running average, for their bounds
         self.lock = lock("this network")  # the network's lock
+        self.waiting: set[str] = set()  # those that rows of data are to complete
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         self._known(name)
@@ -44,6 +45,7 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
         _no_less_than_0(where, name, array)
         with self.changing():
             self.block.write(name, array)
+            self.waiting.discard(name)
 
     def __reduce__(self) -> Any:
         shapes = {name: slot.shape for name, slot in self.block.slots.items()}
@@ -102,6 +104,7 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
         with self.changing():
             for name, part in parts.items():
                 self.block.write(name, part.reshape(self.block.slots[name].shape))
+            self.waiting.clear()
 
 
 def _rebuild(shapes: dict[str, tuple[int, ...]], dtype: str, where: str, flat: NDArray[Any]) -> Parameters:
@@ -143,3 +146,5 @@ def initialise(graph: Graph, parameters: Parameters, seed: int) -> None:
                 parameters[name] = node.layer.drawn(
                     part, whole, partial(draw, init, fan_in=fan_in, fan_out=fan_out, seed=seed, tensor=tensor)
                 )
+                if init.name in OF_ROWS.values():
+                    parameters.waiting.add(name)

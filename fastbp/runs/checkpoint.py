@@ -187,6 +187,7 @@ class Checkpoint:
         if not (math.isfinite(history.seconds) and history.seconds >= 0.0):
             yield f"`{history.seconds}` seconds"
         batch = min(trainer.batch_size, rows)
+        rows -= rows % batch if trainer._update.drop_last else 0
         batches = -(-rows // batch)
         cursor = place["cursor"]
         if cursor >= rows or cursor % batch or cursor // batch % group:

@@ -120,7 +120,7 @@ def outline(plan: Plan) -> Outline:
     if config.pack is not None:
         pack, more = _packed(plan, subjects)
         memory += more
-    steps = -(-rows["train"] // batch)
+    steps = rows["train"] // batch if config.trainer.drop_last else -(-rows["train"] // batch)
     names = subject.recipe.outputs.names
     shares = shares_of(names, subject.parts["train"].y) if subject.task == "classes" else {}
     outputs = subject.recipe.outputs

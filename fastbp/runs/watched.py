@@ -30,7 +30,7 @@ class Watched(Callback):
     """
 
     def __init__(self, plan: Plan, monitor: str) -> None:
-        self.monitor = Monitor("trainer", monitor, plan.config.trainer.mode)
+        self.monitor = Monitor("trainer", monitor, plan.config.trainer.mode, ties=plan.config.trainer.ties)
         self.others = watchers(plan, monitor)
         self.before: Checkpoint | None = None
         self.best: dict[str, Any] = {"value": None, "epoch": 0}
@@ -80,7 +80,7 @@ def watchers(plan: Plan, monitor: str) -> dict[str, Callback]:
     found: dict[str, Callback] = {}
     if said.early_stopping is not None:
         early = said.early_stopping
-        found["early_stopping"] = EarlyStopping(early.patience, early.min_delta, monitor, False, said.mode)
+        found["early_stopping"] = EarlyStopping(early.patience, early.min_delta, monitor, False, said.mode, said.ties)
     if said.reduce_lr is not None:
         if isinstance(plan.optimizer, LBFGSSettings):
             raise ConfigError("`trainer.reduce_lr` needs a learning rate, and `lbfgs` has none")

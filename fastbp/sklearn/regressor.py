@@ -70,6 +70,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         How numbers are scaled by what was fitted to the training rows; "auto": to quantiles where tails are heavy.
     scale_target : bool
         Whether y is standardised for training, and predictions are scaled back.
+    clamp_target : bool
+        Whether predictions stay between the least and the greatest y of the training rows.
     missing : {"mean", "median", "refuse"}
         What missing numbers become; "refuse" makes them an error.
     embed_numbers : str or dict, optional
@@ -157,6 +159,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         min_frequency: int = 1,
         scale: str = "standard",
         scale_target: bool = True,
+        clamp_target: bool = False,
         missing: str = "mean",
         embed_numbers: Any = None,
         random_state: Any = None,
@@ -190,6 +193,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self.min_frequency = min_frequency
         self.scale = scale
         self.scale_target = scale_target
+        self.clamp_target = clamp_target
         self.missing = missing
         self.embed_numbers = embed_numbers
         self.random_state = random_state
@@ -233,7 +237,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         names = [column_named(y, "target")] if self._one else several
         columns = {name: Column(name, targets[:, i]) for i, name in enumerate(names)}
         outputs = Outputs("numbers", names)
-        outputs.fit(Frame(None, columns, "y"), flag("scale_target", self.scale_target) and self._loss_of().scaled)
+        scaled = flag("scale_target", self.scale_target) and self._loss_of().scaled
+        outputs.fit(Frame(None, columns, "y"), scaled, flag("clamp_target", self.clamp_target))
         return outputs
 
     def _loss_of(self) -> Loss:

@@ -85,10 +85,21 @@ INITIALISERS: dict[str, Initialiser] = {
     "ones": Initialiser("1"),
     "constant": Initialiser("c", "value, which must be given"),
 }
+# What rows of data complete, of the weights and of the biases of Linear: see `model/by_rows.py`.
+BY_ROWS: dict[str, Initialiser] = {
+    "std": Initialiser("weights of Linear: normal, and then each output by its standard deviation over rows of data"),
+    "he5": Initialiser("biases of Linear: -Σ λ z over five random rows of data, λ random with the sum 1"),
+}
+OF_ROWS = {"weight": "std", "bias": "he5"}  # by the part of the layer
 
 
-def init_spec(where: str, value: Any) -> Init:
-    """Check the name of an initialiser, or an `Init`, and fill in its scale.
+def names_for(part: str) -> list[str]:
+    """The names that a part may have."""
+    return [*INITIALISERS, *([OF_ROWS[part]] if part in OF_ROWS else [])]
+
+
+def init_spec(where: str, value: Any, part: str = "") -> Init:
+    """Check the name of an initialiser, or an `Init`, and fill in its scale; `part` is that of a Linear layer.
 
     Examples
     --------
@@ -100,9 +111,9 @@ def init_spec(where: str, value: Any) -> Init:
     init = Init(value) if isinstance(value, str) else value
     if not isinstance(init, Init):
         raise ConfigTypeError(where, "must be the name of an initialiser or a `fb.Init`", f"`{brief(value)}`")
-    if not isinstance(init.name, str) or init.name not in INITIALISERS:
-        raise not_one_of(where, init.name, INITIALISERS)
-    known = INITIALISERS[init.name]
+    if not isinstance(init.name, str) or init.name not in names_for(part):
+        raise not_one_of(where, init.name, names_for(part))
+    known = INITIALISERS[init.name] if init.name in INITIALISERS else BY_ROWS[init.name]
     if init.scale is None:
         if init.name == "constant":
             raise ConfigError(where, "must have a value if it is `constant`", "`None`")
@@ -130,7 +141,8 @@ def draw(init: Init, shape: tuple[int, ...], fan_in: int, fan_out: int, seed: in
     -------
     array of float64
     """
-    scale = init_spec("init", init).scale
+    part = next((part for part, name in OF_ROWS.items() if name == init.name), "")
+    scale = init_spec("init", init, part).scale
     c = 1.0 if scale is None else scale
     return _DRAWN[init.name](_Tensor(tuple(shape), fan_in, fan_out, seed, tensor), c).reshape(shape)
 
@@ -212,6 +224,8 @@ _DRAWN: dict[str, Callable[[_Tensor, float], Array]] = {
     "zeros": lambda t, c: np.zeros(t.shape),
     "ones": lambda t, c: np.ones(t.shape),
     "constant": lambda t, c: np.full(t.shape, c),
+    "std": lambda t, c: t.normal(),  # before rows complete it
+    "he5": lambda t, c: np.zeros(t.shape),
 }
 
 

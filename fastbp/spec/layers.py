@@ -108,9 +108,10 @@ class Linear(Layer):
     bias : bool
         Whether b is added.
     init : str or Init
-        Initialiser of W, by default as in PyTorch: uniform between ±1/√I.
+        Initialiser of W, by default as in PyTorch: uniform between ±1/√I. "std" is completed by rows of data, at the
+        beginning of the first training or by `fb.initialize`.
     bias_init : str or Init
-        Initialiser of b, by default the same.
+        Initialiser of b, by default the same. "he5" is completed by rows of data.
     ntk : bool
         The NTK parametrisation z = (x / √I) W + b, in which W is drawn with variance 1 and b is 0 by default, so
         that one learning rate suits layers of every width (Jacot et al., 2018).
@@ -131,9 +132,9 @@ class Linear(Layer):
             raise ConfigTypeError("Linear.bias", "must be True or False", f"`{self.bias}`", hint)
         self._check("bias", flag)
         self._check("ntk", flag)
-        for name in ("init", "bias_init"):
+        for name, part in (("init", "weight"), ("bias_init", "bias")):
             if getattr(self, name) is not None:
-                self._check(name, init_spec)
+                self._check(name, init_spec, part)
 
     def __repr__(self) -> str:
         rest = "".join(f", {k}={getattr(self, k)!r}" for k in ("init", "bias_init", "ntk") if getattr(self, k))

@@ -206,8 +206,9 @@ def begin_batch(head, me, r0, r1, z):
     cursor = head.data.cursor
     order = head.data.order
     if cursor == 0 and head.data.shuffle != 0:
-        shuffle(order, total, head.data.seed, head.data.epoch)
-        choose(order, head.data.chosen, total)
+        every = total + head.data.dropped
+        shuffle(order, every, head.data.seed, head.data.epoch)
+        choose(order, head.data.chosen, every)
     rows = min(head.data.batch, total - cursor)
     head.data.rows = rows
     head.data.index = order + 4 * cursor if order != 0 else 0

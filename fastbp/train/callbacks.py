@@ -52,18 +52,24 @@ class Function(Callback):
         self.function(trainer, history)
 
 
+TIES = ("first", "last")
+
+
 class Monitor:
     """Watches one list of the history and tells whether its last number is the best so far.
 
-    `mode` is "min", "max" or "auto", which depends on the metric.
+    `mode` is "min", "max" or "auto", which depends on the metric; `ties` says which of equal numbers is the best.
     """
 
-    def __init__(self, where: str, name: Any, mode: Any, min_delta: Any = 0.0) -> None:
+    def __init__(self, where: str, name: Any, mode: Any, min_delta: Any = 0.0, ties: Any = "first") -> None:
         if not isinstance(name, str):
             raise ConfigTypeError(f"{where}.monitor", "must be a name such as `val_loss`", f"`{brief(name)}`")
         if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
             raise not_one_of(f"{where}.mode", mode, ("auto", "min", "max"))
+        if ties not in TIES:
+            raise not_one_of(f"{where}.ties", ties, TIES)
         self.where = where
+        self.ties = ties
         self.name = name
         self.mode = mode
         self.min_delta = from_zero(f"{where}.min_delta", min_delta)
@@ -102,7 +108,7 @@ class Monitor:
         """Whether the last number is better than the best by more than `min_delta`; NaN never is."""
         value = history[self.name][-1]
         limit = float("inf") if self.best is None else self._sign * self.best - self.min_delta
-        better = self._sign * value < limit
+        better = self._sign * value < limit or (self.ties == "last" and self._sign * value == limit)
         if better:
             self.best = value
         return better
@@ -123,6 +129,8 @@ class EarlyStopping(Callback):
         Whether the parameters of the best epoch are put back when the fit ends, also when it ends otherwise.
     mode : {"auto", "min", "max"}
         Which way is better.
+    ties : {"first", "last"}
+        Which of equally good epochs is the best: with "last" an equal number is an improvement, too.
     """
 
     def __init__(
@@ -132,10 +140,11 @@ class EarlyStopping(Callback):
         monitor: str = "val_loss",
         restore_best: bool = True,
         mode: str = "auto",
+        ties: str = "first",
     ) -> None:
         self.patience = whole("EarlyStopping.patience", patience, 0)
         self.restore_best = flag("EarlyStopping.restore_best", restore_best)
-        self._monitor = Monitor("EarlyStopping", monitor, mode, min_delta)
+        self._monitor = Monitor("EarlyStopping", monitor, mode, min_delta, ties)
         self.best_epoch = 0  # counted from 1
 
     @property

@@ -23,7 +23,9 @@ def state_of(trainer: Trainer) -> tuple[Arrays, Numbers]:
         plan = trainer._batch_plan
         place, order = plan.position() if plan is not None else (None, np.zeros(0, np.uint32))
         rates = {name: getattr(trainer.optimizer, name) for name in trainer.optimizer.rates}
-        numbers = {"steps_done": trainer.steps_done, **rates, "place": place}
+        numbers: Numbers = {"steps_done": trainer.steps_done, **rates, "place": place}
+        if trainer.net.parameters.waiting:
+            numbers["waiting"] = sorted(trainer.net.parameters.waiting)
     return {**arrays, "order": order}, numbers
 
 
@@ -58,6 +60,7 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers, rows: Any = N
     with trainer._lock, trainer.net.parameters.changing():
         for name, (block, own) in blocks.items():
             block.write(own, arrays[name])
+        trainer.net.parameters.waiting = set(numbers.get("waiting", ()))
         trainer.steps_done = numbers["steps_done"]
         trainer.optimizer = replace(trainer.optimizer, **{name: numbers[name] for name in trainer.optimizer.rates})
         trainer._position = None if numbers["place"] is None else (numbers["place"], arrays["order"])

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastbp.engine.forks import lock
 from fastbp.errors import ConfigError, ConfigTypeError, DependencyError, DivergedError, brief
+from fastbp.model.by_rows import complete
 from fastbp.model.network import Network
 from fastbp.spec.checks import flag, from_zero, whole
 from fastbp.spec.losses import Loss
@@ -125,7 +126,9 @@ class LBFGS(Snapshots):
             )
             sample_weight = row_weights(sample_weight, y)
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units)
-            rows = len(self.net.checked(X, y, self._loss, sample_weight)[0])
+            x = self.net.checked(X, y, self._loss, sample_weight)[0]
+            complete(self.net, x)
+            rows = len(x)
             history = History(metrics={f"val_{name}": [] for name in metrics})
             self.validating = held_out is not None
             hooks += [Shown(shown, count, rows)] if shown else []

@@ -14,6 +14,7 @@ from fastbp.errors import ConfigError, DivergedError
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import RowPlan
 from fastbp.lowering.user_rows import counts_for
+from fastbp.model.by_rows import complete
 from fastbp.model.network import Network
 from fastbp.train.callbacks import Callback, running
 from fastbp.train.checkpoints import state_blocks
@@ -83,6 +84,7 @@ class Member:
         history = self.history = History(first_step=trainer.steps_done)
         trainer._rates.total = 0
         trainer._rates.one(trainer.optimizer.lr, trainer.steps_done)  # refuses a schedule that needs to know its end
+        complete(trainer.net, data[0])
         plan = trainer._step_plan
         if plan is None or plan.batch < rows:
             ahead = min(trainer.batch_size, 2 * rows)  # room for growing batches
@@ -113,8 +115,7 @@ class Member:
             history = History(metrics={f"val_{name}": [] for name in names}, first_step=trainer.steps_done)
         self.history = history
         trainer.validating = held_out is not None
-        batches = -(-rows // min(trainer.batch_size, rows))
-        steps = -(-batches // trainer._update.accumulate)
+        steps = trainer.steps_of(rows)
         trainer._rates.total = history.first_step + count * steps
         alone = bool(hooks) or held_out is not None or pauses or not trainer._rates.constant  # whether epochs are calls
         begun, first = time.perf_counter() - history.seconds, len(history.loss)
@@ -143,7 +144,7 @@ class Member:
                     losses = plan.ended()
                     for hook in hooks if not losses else ():
                         hook.chunk(trainer, history)
-                history.samples += len(losses) * rows or plan.head.step.epoch_rows
+                history.samples += len(losses) * plan.head.data.total or plan.head.step.epoch_rows
                 losses = losses or [plan.epoch_loss]
                 history.loss += losses
                 history.lr += [float(plan.rates[plan.head.step.rate_at - 1])] * len(losses)
@@ -203,6 +204,7 @@ def copied(source: Member, target: Member) -> None:
     with first, second, target.net.parameters.changing():
         for kind, block in blocks.items():
             others[kind].copy_from(block)
+        target.net.parameters.waiting = set(source.net.parameters.waiting)
         target.trainer.steps_done = source.trainer.steps_done
         for plan in (target.trainer._batch_plan, target.trainer._step_plan):
             if plan is not None:

@@ -60,7 +60,7 @@ class Pack(Predicting):
     schedule : str or Schedule, or a list of them, optional
     clip_norm, clip_value, accumulate, ema : number or list of them, optional
         As for `Trainer`.
-    lr_factors, decay_factors, frozen, penalty, schedules : optional
+    lr_factors, decay_factors, frozen, penalty, schedules, drop_last : optional
         As for `Trainer`, the same for all members.
     rows : list of arrays of int, optional
         The rows of X and y that each member is trained on, in `run` and `fit`: folds, or a bootstrap sample in which
@@ -101,6 +101,7 @@ class Pack(Predicting):
         rows: Several | None = None,
         n: int | None = None,
         schedules: Mapping[str, str | Schedule] | None = None,
+        drop_last: bool = False,
     ) -> None:
         found = networks(nets, n, seed)
         count = len(found)
@@ -120,6 +121,7 @@ class Pack(Predicting):
             "frozen": frozen,
             "penalty": penalty,
             "schedules": schedules,
+            "drop_last": drop_last,
         }
         made = trainers(found, {**given, "seed": seeds_of(seed, count)}, shared)
         self._set_up([Member(*one) for one in zip(made, row_lists(rows, count), strict=True)], threads)

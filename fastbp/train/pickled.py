@@ -29,6 +29,7 @@ def parts(trainer: Trainer) -> Any:
             "decay_factors": decay_factors,
             "frozen": frozen,
             "penalty": penalty,
+            "drop_last": update.drop_last,
             "schedules": {name: other.schedule for name, other in trainer._rates.others.items()},
         }
         batch = trainer._batch_plan.batch if trainer._batch_plan else 0

@@ -14,6 +14,7 @@ from fastbp.lowering.directions import work_of_turns
 from fastbp.lowering.plans import team_sizes, work_of
 from fastbp.lowering.update import Update
 from fastbp.lowering.user_rows import counts_for
+from fastbp.model.by_rows import complete
 from fastbp.model.network import Network
 from fastbp.spec.checks import signed, whole
 from fastbp.spec.losses import Loss
@@ -76,6 +77,12 @@ class Stepping(Snapshots):
     def seed(self) -> int:
         """Seed of dropout and of the order of batches."""
         return self._seed
+
+    def steps_of(self, rows: int) -> int:
+        """The steps of an epoch over so many rows."""
+        batch = min(self.batch_size, rows)
+        batches = rows // batch if self._update.drop_last else -(-rows // batch)
+        return -(-batches // self._update.accumulate)
 
     def _check_kind(self, optimizer: Any) -> None:
         """Refuse an optimiser of another kind."""
@@ -163,6 +170,7 @@ class Stepping(Snapshots):
             if (read[0] is not X or read[1] is not y) and self._step_at_once(plan, *read, lr):
                 return plan.loss
         x, t, top = net.checked(X, y, self._loss, sample_weight)
+        complete(net, x)
         if plan is None or plan.batch < len(x):
             ahead = min(self.batch_size, 2 * len(x))  # room for growing batches
             plan = self._step_plan = self._plan(max(len(x), ahead))
@@ -215,6 +223,7 @@ class Stepping(Snapshots):
 
     def _bound(self, x: Any, t: Any, top: int, chosen: Any = None) -> BatchPlan:
         """The plan of batches, reading these arrays, or their chosen rows."""
+        complete(self.net, x, chosen)
         before, rows = self._batch_plan, min(self.batch_size, len(x if chosen is None else chosen))
         counts = counts_for(self.net.graph, x)
         if before is None or before.batch < rows:

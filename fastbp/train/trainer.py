@@ -67,6 +67,8 @@ class Trainer(Stepping):
     schedules : dict of str to (str or Schedule), optional
         As `schedule`, of "dropout", "weight_decay" or "label_smoothing": they multiply the probabilities of all dropout
         layers, the optimiser's weight decay, or the label smoothing of the loss.
+    drop_last : bool
+        Whether an epoch ends where fewer rows are left than a batch has; which these are is another matter each time.
 
     Examples
     --------
@@ -98,6 +100,7 @@ class Trainer(Stepping):
         frozen: Sequence[str] = (),
         penalty: Any = None,
         schedules: Mapping[str, str | Schedule] | None = None,
+        drop_last: bool = False,
     ) -> None:
         if not isinstance(net, Network):
             raise ConfigTypeError("net", "must be a fastbp Network", f"`{type(net).__name__}`")
@@ -123,6 +126,7 @@ class Trainer(Stepping):
             ema,
             treatment_of(net, lr_factors, decay_factors, frozen, penalty, optimizer),
             tuple(self._rates.others),
+            drop_last,
         )
         factors = copy.copy(lr_factors), copy.copy(decay_factors)
         self._given = threads, *factors, list(frozen), penalty_data(penalty)
@@ -201,8 +205,7 @@ class Trainer(Stepping):
             going_on = history is not None
             if history is None:
                 history = History(metrics={f"val_{name}": [] for name in metrics}, first_step=self.steps_done)
-            batches = -(-len(x) // min(self.batch_size, len(x)))
-            last = self._rates.total = history.first_step + count * -(-batches // self._update.accumulate)
+            last = self._rates.total = history.first_step + count * self.steps_of(len(x))
             begun = time.perf_counter() - history.seconds
             with running(hooks, self, history):
                 plan = self._bound(x, t, top)
@@ -213,7 +216,7 @@ class Trainer(Stepping):
                 self._position = None
                 with self._fitting((x, t, top), last):
                     while len(history.loss) < count and not history.stopped:
-                        self._epoch(len(x), hooks, history)
+                        self._epoch(hooks, history)
                         if held_out is not None:
                             held_out.measure(self.evaluated, history)
                         history.seconds = time.perf_counter() - begun
@@ -245,16 +248,16 @@ class Trainer(Stepping):
             plan.new_epoch()
         return plan
 
-    def _epoch(self, rows: int, hooks: list[Callback], history: History) -> None:
+    def _epoch(self, hooks: list[Callback], history: History) -> None:
         """One epoch, or the part of it before a hook ends the fit."""
         plan = self._back()
         losses: list[float] = []
         while not losses and not history.stopped:
-            losses = self._chunk(plan, rows, 1)
+            losses = self._chunk(plan, plan.head.data.total, 1)
             for hook in hooks if not losses else ():  # the end of an epoch is recorded first
                 hook.chunk(self, history)
                 plan = self._back()
-        history.samples += rows if losses else plan.head.step.epoch_rows
+        history.samples += plan.head.data.total if losses else plan.head.step.epoch_rows
         history.loss += losses or [plan.epoch_loss]
         history.lr.append(float(plan.rates[plan.head.step.rate_at - 1]))
         history.steps = self.steps_done - history.first_step

@@ -13,7 +13,7 @@ from fastbp.lowering.buffers import Treatment, Way
 from fastbp.lowering.directions import stretch_of
 from fastbp.lowering.update import Update
 from fastbp.model.network import Network
-from fastbp.spec.checks import chance, from_zero, positive, whole
+from fastbp.spec.checks import chance, flag, from_zero, positive, whole
 from fastbp.spec.formulas import formula_of, penalty_kernel
 from fastbp.spec.joint_loss import loss_for_outputs
 from fastbp.spec.losses import Loss
@@ -123,6 +123,7 @@ def update_of(
     ema: float | None,
     treatment: Treatment,
     scheduled: Sequence[str] = (),
+    drop_last: bool = False,
 ) -> Update:
     """The update of a step, with its memory."""
     least = float(np.finfo(net.dtype).tiny)
@@ -149,6 +150,7 @@ def update_of(
         accumulate=batches,
         treatment=treatment,
         scheduled=scheduled,
+        drop_last=flag("drop_last", drop_last),
     )
     for block in update.moments:
         block.fill(optimizer.first_moments())

@@ -175,6 +175,10 @@ CASES = {
         data("source: friedman\ntarget_transform: {a: 2}"),
         "c.yaml:3: `data.target_transform.a` must be one of `log`, `log1p`, `none`, `quantile`, `sqrt`, got `2`",
     ),
+    "clamp_target a word": (
+        data("source: digits\nclamp_target: yes"),
+        "c.yaml:3: `data.clamp_target` must be `true` or `false`, got `yes`",
+    ),
     "scale_target a word": (
         data("source: digits\nscale_target: on"),
         "c.yaml:3: `data.scale_target` must be `true` or `false`, got `on`",

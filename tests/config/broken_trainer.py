@@ -49,6 +49,14 @@ CASES = {
         trainer("class_weight: even"),
         "c.yaml:3: `trainer.class_weight` must be `balanced` or a map such as `{yes: 2}`, got `even`",
     ),
+    "drop_last a number": (
+        trainer("drop_last: 1"),
+        "c.yaml:3: `trainer.drop_last` must be `true` or `false`, got `1`",
+    ),
+    "ties misspelt": (
+        trainer("ties: later"),
+        "c.yaml:3: `trainer.ties` must be one of `first`, `last`, got `later`\nhint: did you mean `last`?",
+    ),
     "class_weight misspelt": (
         trainer("class_weight: Balance"),
         "c.yaml:3: `trainer.class_weight` must be `balanced` or a map such as `{yes: 2}`, got `Balance`\n"

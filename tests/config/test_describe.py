@@ -203,7 +203,7 @@ EVERY = {
     "network.activation": set(ACTIVATIONS),
     "network.embed_numbers": set(EMBEDDERS),
     "network.layers": {*ACTIVATIONS, *LAYERS} - {"custom"},
-    "network.init": set(INITIALISERS),
+    "network.init": {*INITIALISERS, "std"},
     "trainer.loss": set(LOSSES),
     "trainer.optimizer": {*OPTIMIZERS, "lbfgs"},
     "trainer.schedule": set(SCHEDULES),

@@ -55,7 +55,11 @@ SCHEDULE_CASES = {
     "flat_cosine": ("", "flat: 0.5, end: 0.1"),
 }
 LAYER_CASES = {
-    "linear": ("features: 4", "features: 4, bias: false, init: {name: normal, scale: 0.1}, ntk: true"),
+    "linear": (
+        "features: 4",
+        "features: 4, bias: false, init: {name: normal, scale: 0.1}, ntk: true",
+        "features: 4, init: {name: std}, bias_init: he5",
+    ),
     "dropout": ("", "p: 0.1"),
     "scale": ("", "init: {name: constant, scale: 2}"),
     "layer_norm": ("", "eps: 1e-3, affine: true, bias: false"),
@@ -133,6 +137,7 @@ def cases():
         scaled = "scale: 0.25" if initialiser.scale else ""
         for text in pair(name, "", scaled) if name != "constant" else pair(name, scaled):
             yield f"init {text}", f"{CLASSES}network: {{hidden: [4], init: {text}}}"
+    yield "init std", f"{CLASSES}network: {{hidden: [4], init: std}}"
     for name in ("batch_norm", "layer_norm", "rms_norm"):
         yield f"norm {name}", f"{CLASSES}network: {{hidden: [8, 8], norm: {name}, dropout: 0.2, init: orthogonal}}"
     for name in METRICS:

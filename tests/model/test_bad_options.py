@@ -96,11 +96,18 @@ FLAGS = [
     setting
     for name in ("bias", "ntk", "affine", "per_feature", "nesterov", "decoupled", "decay_all", "centered", "amsgrad")
     for setting in having(name)
-] + ["EarlyStopping.restore_best", "ModelCheckpoint.save_best_only", "CSVLogger.append", "JSONLogger.append"]
+] + [
+    "EarlyStopping.restore_best",
+    "ModelCheckpoint.save_best_only",
+    "CSVLogger.append",
+    "JSONLogger.append",
+    "Trainer.drop_last",
+]
 CHOICES = {
     **dict.fromkeys(having("reduction"), "`mean`, `sum`"),
     **dict.fromkeys(having("mode"), "`auto`, `min`, `max`"),
     "GELU.approximate": "`none`, `tanh`",
+    "EarlyStopping.ties": "`first`, `last`",
 }
 INITS = ["Linear.init", "Linear.bias_init", "Scale.init", "Embedding.init"]
 PATHS = having("path")
@@ -168,7 +175,7 @@ def test_a_whole_number_is_whole(where):
 @pytest.mark.parametrize("where", FLAGS)
 def test_a_switch_is_true_or_false(where):
     for value in (1, None, "yes"):
-        message = f"`{where}` must be True or False, got `{value!r}`"
+        message = f"`{shown(where)}` must be True or False, got `{value!r}`"
         refused(ConfigTypeError, lambda v=value: make(where, v), message)
 
 
@@ -181,10 +188,11 @@ def test_a_choice_is_one_of_a_few(where):
 
 @pytest.mark.parametrize("where", INITS)
 def test_an_initialiser_is_known_and_has_the_scale_it_needs(where):
-    message = f"`{where}` must be one of {INITIALISERS}, got `xyzzy`"
+    known = INITIALISERS + {"Linear.init": ", `std`", "Linear.bias_init": ", `he5`"}.get(where, "")
+    message = f"`{where}` must be one of {known}, got `xyzzy`"
     refused(ConfigError, lambda: make(where, "xyzzy"), message)
     refused(ConfigError, lambda: make(where, fb.Init("xyzzy")), message)
-    message = f"`{where}` must be one of {INITIALISERS}, got `he_norml`\nhint: did you mean `he_normal`?"
+    message = f"`{where}` must be one of {known}, got `he_norml`\nhint: did you mean `he_normal`?"
     refused(ConfigError, lambda: make(where, "he_norml"), message)
     message = f"`{where}` must be the name of an initialiser or a `fb.Init`, got `3`"
     refused(ConfigTypeError, lambda: make(where, 3), message)

@@ -226,6 +226,7 @@ ROWS = [
         lambda c, r: r.set_params(loss="cross_entropy").fit(X, T),
         "`loss` must be one of numbers, such as `mse`, got `cross_entropy`",
     ),
+    (lambda c, r: r.set_params(clamp_target="no").fit(X, T), "`clamp_target` must be True or False, got `'no'`"),
     (lambda c, r: r.set_params(scale_target="no").fit(X, T), "`scale_target` must be True or False, got `'no'`"),
 ]
 
