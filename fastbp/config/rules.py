@@ -186,6 +186,7 @@ def of_task(
     text: Text, layers: list[Any] | None, loss: Any, metrics: list[str], task: str, monitor: str | None
 ) -> None:
     """Refuse metrics, a monitor and a last layer that do not fit the loss."""
+    from fastbp.spec.members import Members, check_average
     from fastbp.train.metrics import fitting, metric_named
 
     for i, name in enumerate(metrics):
@@ -202,3 +203,10 @@ def of_task(
     if layers is not None and loss.contains and layers[-1].kind == loss.contains:
         message = f"must not be `{loss.contains}` with `{loss.kind}`, which applies the {loss.contains} itself"
         raise fail(text, ("network", "layers", len(layers) - 1), message)
+    for i, layer in enumerate(layers or ()):
+        if isinstance(layer, Members):
+            outputs = getattr((layers or [])[-1], "features", 2)
+            try:
+                check_average(layer, loss.kind, outputs, f"network.layers[{i}].average")
+            except ConfigError as error:
+                raise error.at(place=text.inside(("network", "layers", i))) from None

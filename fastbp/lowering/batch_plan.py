@@ -113,6 +113,8 @@ class BatchPlan(Plan):
                 for layer in lowering.layers:
                     if isinstance(layer, TrainedNorm):
                         layer.momentum = 0.0
+        if graph.members is not None and not of_mean:
+            lowering.by_members()
         ops, phases = row_phases(lowering.ops, batch, workers)
         lowering.put(moments_of(phases), ops)
         for phase in phases[:-1]:
@@ -155,6 +157,7 @@ class BatchPlan(Plan):
         joint = len(parts) > 1
         total = lowering.row_numbers() if joint else 0
         for i, (use, (loss, weight)) in enumerate(zip(heads, parts, strict=True)):
+            lowering.turn = 1 + use.node.member if use.node.members > 1 else 0
             outputs = use.node.outputs
             d = lowering.buffer(outputs)
             gain, shifts = (self._lines(numbers, outputs, d.panels) for numbers in loss.lines(outputs))

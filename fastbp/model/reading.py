@@ -7,7 +7,7 @@ from typing import Any
 from fastbp.engine import threads as team
 from fastbp.engine.blocks import Block
 from fastbp.engine.plan import Plan
-from fastbp.errors import not_one_of
+from fastbp.errors import ConfigError, not_one_of
 from fastbp.kernels.optimizers import RULES
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import ROW_BLOCK, RowPlan
@@ -15,7 +15,7 @@ from fastbp.lowering.update import KEEP, Update
 from fastbp.spec.checks import whole
 from fastbp.spec.joint_loss import loss_for_outputs
 
-OF_ROWS = ("predict", "vjp", "jvp", "rows", "columns", "gradient")
+OF_ROWS = ("predict", "members", "vjp", "jvp", "rows", "columns", "gradient")
 OF_BATCHES = ("evaluate", "train")
 
 
@@ -34,7 +34,7 @@ def plan(
     Parameters
     ----------
     net : Network
-    kind : {"predict", "vjp", "jvp", "rows", "columns", "gradient", "evaluate", "train"}
+    kind : {"predict", "members", "vjp", "jvp", "rows", "columns", "gradient", "evaluate", "train"}
         "rows" and "columns" are whole Jacobians, "gradient" is one row of one.
     batch : int
         Rows of a batch, for the last two kinds.
@@ -51,6 +51,8 @@ def plan(
         raise not_one_of("kind", kind, OF_ROWS + OF_BATCHES)
     workers = team.chosen(threads)
     blocks = net.parameters.block, net.states.block
+    if kind == "members" and net.graph.members is None:
+        raise ConfigError("kind", "must be another of a network without `fb.Members`", "`members`")
     if kind in OF_ROWS:
         return RowPlan(net.graph, *blocks, workers, kind)
     if optimizer not in RULES or optimizer == KEEP:

@@ -56,6 +56,23 @@ class Members(Layer):
             raise not_one_of("Members.average", self.average, AVERAGES)
 
 
+def average_for(loss: str, outputs: int) -> str:
+    """The `average` that fits a loss of this kind."""
+    if loss == "cross_entropy" and outputs > 1:
+        return "softmax"
+    return "sigmoid" if loss in ("cross_entropy", "binary_cross_entropy") else "values"
+
+
+def check_average(members: Members, loss: str, outputs: int, where: str = "Members.average") -> None:
+    """Refuse an average of something else than what a loss of this kind makes of outputs; a formula's may be any."""
+    must = average_for(loss, outputs)
+    if loss != "custom" and members.average != must:
+        of = "values" if must == "values" else "probabilities"
+        raise ConfigError(
+            where, f"must be `{must}` with `{loss}`, for predictions to be the mean of {of}", f"`{members.average}`"
+        )
+
+
 @dataclass(frozen=True)
 class MemberScale(Layer):
     """A learned diagonal for each member: y_k = s_k ∘ x_k.
