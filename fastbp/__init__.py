@@ -35,6 +35,8 @@ _HOMES = {
     "fastbp.model.network": ["Network"],
     "fastbp.model.mlp": ["mlp"],
     "fastbp.runs.loading": ["Ensemble", "load"],
+    "fastbp.runs.explain": ["importance"],
+    "fastbp.runs.dependence": ["dependence"],
     "fastbp.train.trainer": ["Trainer"],
     "fastbp.train.pack": ["Pack"],
     "fastbp.train.selection": ["Greedy"],

@@ -68,6 +68,7 @@ from fastbp.model.network import Network as Network
 from fastbp.train.schedules import OneCycle as OneCycle
 from fastbp.spec.activations import PReLU as PReLU
 from fastbp.train.pack import Pack as Pack
+from fastbp.spec.activations import Parametric as Parametric
 from fastbp.spec.bins import PiecewiseLinear as PiecewiseLinear
 from fastbp.spec.number_losses import Poisson as Poisson
 from fastbp.train.schedules import Polynomial as Polynomial
@@ -100,8 +101,10 @@ from fastbp.spec.custom import activation as activation
 from fastbp.spec.signals import concat as concat
 from fastbp.train.cross_validation import cross_validate as cross_validate
 from fastbp import data as data
+from fastbp.runs.dependence import dependence as dependence
 from fastbp.autodiff.functions import erf as erf
 from fastbp import errors as errors
+from fastbp.runs.explain import importance as importance
 from fastbp.runs.loading import load as load
 from fastbp.spec.custom import loss as loss
 from fastbp.train import metrics as metrics

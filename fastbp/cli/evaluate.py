@@ -17,7 +17,7 @@ from fastbp.cli.output import print_json, say
 @click.option("-m", "--metric", "metrics", multiple=True, metavar="NAME", help="By default those of the run.")
 @click.option("--part", metavar="NAME", help="Report on these rows of the run: train, validation or test, the default.")
 @click.option("--positive", metavar="CLASS", help="The one of two classes to report on; by default the second.")
-@click.option("--pictures", metavar="DIR", help="Write confusion.svg and calibration.svg to this folder.")
+@click.option("--pictures", metavar="DIR", help="Write confusion and calibration to this folder, as SVG and CSV.")
 @table_options
 @json_option
 def command(
@@ -84,11 +84,11 @@ def command(
 def _draw(report: dict[str, Any], part: str, folder: str) -> None:
     from pathlib import Path
 
-    from fastbp.runs.scores import pictures
+    from fastbp.runs.scores import files_of
     from fastbp.writing import naming, whole
 
     with naming(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
-    for name, picture in pictures(report, part).items():
-        with whole(Path(folder) / f"{name}.svg") as file:
-            file.write(str(picture).encode())
+    for name, text in files_of(report, part).items():
+        with whole(Path(folder) / name) as file:
+            file.write(text.encode())

@@ -11,7 +11,7 @@ from typing import Any
 from fastbp.config import rules
 from fastbp.config.check import checked, fail, one_of, path_of, show, unknown
 from fastbp.config.places import Path_
-from fastbp.config.schema import Config
+from fastbp.config.schema import Config, Schedules
 from fastbp.config.space import flattened
 from fastbp.config.text import Text, dotted
 from fastbp.config.wiring import KEYS, Place, layer_table, placed, wired
@@ -28,6 +28,7 @@ class Plan:
     loss: Any
     optimizer: Any
     schedule: Any
+    schedules: dict[str, Any]
     layers: list[Any] | None
     places: list[Place]
     hidden: list[Any]
@@ -42,11 +43,15 @@ def plan_of(text: Text) -> Plan:
     from fastbp.spec.catalogue import LOSSES
     from fastbp.spec.custom import Custom, CustomLoss
     from fastbp.spec.formulas import penalty_kernel
-    from fastbp.train.catalogue import OPTIMIZERS
+    from fastbp.train.catalogue import OPTIMIZERS, schedules_named
     from fastbp.train.metrics import metric_named
     from fastbp.train.schedules import SCHEDULES
 
     text = flattened(text)
+    if "preset" in text.data:
+        from fastbp.config.presets.laid import laid
+
+        text = laid(text)
     config = checked(text)
     rules.together(text, config)
     trainer, network = config.trainer, config.network
@@ -55,6 +60,11 @@ def plan_of(text: Text) -> Plan:
     schedule = None
     if trainer.schedule is not None:
         schedule = named(text, ("trainer", "schedule"), trainer.schedule, SCHEDULES)
+    schedules = {}
+    for what in Schedules.__struct_fields__:
+        if (value := getattr(trainer.schedules, what, None)) is not None:
+            schedules[what] = named(text, ("trainer", "schedules", what), value, SCHEDULES)
+    located(text, ("trainer", "schedules"), lambda: schedules_named(schedules), "schedules")
     layers = None
     places: list[Place] = []
     if network.layers is not None:
@@ -81,7 +91,19 @@ def plan_of(text: Text) -> Plan:
         if config.pack is not None:
             raise fail(text, ("trainer", "optimizer"), "must have steps in a pack", "`lbfgs`")
     rules.of_target(text, config.data, loss)
-    return Plan(text, config, loss, optimizer, schedule, layers, places, hidden, embedder, rules.seconds(text, trainer))
+    return Plan(
+        text,
+        config,
+        loss,
+        optimizer,
+        schedule,
+        schedules,
+        layers,
+        places,
+        hidden,
+        embedder,
+        rules.seconds(text, trainer),
+    )
 
 
 @dataclass(frozen=True)
@@ -345,6 +367,7 @@ def trainer_of(plan: Plan, net: Any, loss: Any) -> Any:
             decay_factors=said.decay_factors,
             frozen=said.frozen,
             penalty=said.penalty,
+            schedules=plan.schedules,
         )
     except ConfigError as error:
         key = next(iter(path_of(error.where or "")), "")

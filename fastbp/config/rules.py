@@ -15,7 +15,7 @@ from fastbp.errors import ConfigError, visible
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SOURCES = {"friedman": "numbers", **dict.fromkeys(("digits", "spirals", "moons", "blobs"), "classes")}
 _STEPS = (
-    *("schedule", "clip_norm", "clip_value", "accumulate", "ema", "lr_factors", "decay_factors", "frozen"),
+    *("schedule", "schedules", "clip_norm", "clip_value", "accumulate", "ema", "lr_factors", "decay_factors", "frozen"),
     "penalty",
 )
 

@@ -190,6 +190,14 @@ class ReduceLR(Section):
     min_delta: Annotated[NotNegative, about("Smallest change that counts as improvement.")] = 1e-4
 
 
+class Schedules(Section):
+    """Schedules of what is not the learning rate: each multiplies it, step by step."""
+
+    dropout: Annotated[Named, about("Of the probabilities of all dropout layers; by default constant.")] = None
+    weight_decay: Annotated[Named, about("Of the optimiser's weight decay; by default constant.")] = None
+    label_smoothing: Annotated[Named, about("Of the loss's label smoothing; by default constant.")] = None
+
+
 class Trainer(Section):
     """How the network is trained."""
 
@@ -208,6 +216,9 @@ class Trainer(Section):
     ] = None
     optimizer: Annotated[Named, about("Optimiser.")] = "adam"
     schedule: Annotated[Named, about("Schedule of the learning rate; by default constant.")] = None
+    schedules: Annotated[
+        Schedules | None, about("Schedules of dropout, weight decay and label smoothing; by default they are constant.")
+    ] = None
     clip_norm: Annotated[Positive | None, about("Limit of the global norm of the gradients.")] = None
     clip_value: Annotated[Positive | None, about("Limit of the magnitude of each gradient.")] = None
     accumulate: Annotated[Whole, about("Number of batches to accumulate per optimiser step.")] = 1
@@ -283,6 +294,10 @@ class Run(Section):
 class Config(Section):
     """A training run."""
 
+    preset: Annotated[
+        str | None,
+        about("Name of a preset, whose keys lie beneath those that are given; `fastbp presets` lists them."),
+    ] = None
     name: Annotated[
         Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")],
         about("Name of the run and of its folder."),
@@ -304,6 +319,7 @@ SECTIONS: dict[str, type[Section]] = {
     "data.split": Split,
     "network": Network,
     "trainer": Trainer,
+    "trainer.schedules": Schedules,
     "trainer.early_stopping": EarlyStopping,
     "trainer.reduce_lr": ReduceLR,
     "pack": Pack,

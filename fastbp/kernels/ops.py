@@ -126,6 +126,7 @@ class DropoutOp(FromToOp):
 
     chance = Word("a value is dropped if its 32 random bits are below this")
     scale = Real("factor of kept values")
+    p = Real("the probability of which both are made, again where it has a schedule")
     node = Word("the layer's index, part of the key of its mask")
 
 
@@ -146,7 +147,7 @@ class GainedOp(FromToOp):
     gain = Word("address of the numbers, one line a panel")
     shared = Word("1: the first of them serves all columns")
     shifts = Word("address of numbers that a scale adds, one line a panel; 0: none")
-    y = Part(Matrix, "the saved input of a prelu", per_panel=True)
+    y = Part(Matrix, "the saved input of a prelu, or what an activation makes of A", per_panel=True)
 
 
 class NormOp(FromToOp):

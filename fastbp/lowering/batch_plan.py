@@ -40,7 +40,7 @@ from fastbp.lowering.gate_rules import added, times
 from fastbp.lowering.phases import moments_of, row_phases, weight_tiles
 from fastbp.lowering.plans import work_of
 from fastbp.lowering.rule import Use
-from fastbp.lowering.update import KEEP, Update
+from fastbp.lowering.update import KEEP, SCHEDULED, Update
 from fastbp.lowering.user_rows import read_rows, reads_codes
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
@@ -142,6 +142,10 @@ class BatchPlan(Plan):
         step.summed = loss.reduction == "sum"
         step.row_loss = lowering.row_numbers()
         self.rates = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
+        names = update.scheduled if update else ()
+        self.factors = {name: view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64) for name in names}
+        for name, factors in self.factors.items():
+            setattr(step, SCHEDULED[name], factors.ctypes.data)
         self._epoch_losses = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
         step.rates, step.losses = self.rates.ctypes.data, self._epoch_losses.ctypes.data
         self._set_up_update(self.update)
@@ -256,6 +260,7 @@ class BatchPlan(Plan):
         """Take the settings of an optimiser; its kernel and moments stay."""
         self.update, record = update, self.head.update
         RULES[update.kernel].settings(record.settings.view(np.int64), **update.settings)
+        record.decay = update.settings.get("decay", 0.0)
         record.running_at = 0  # state carried from step to step belongs to the old settings
         record.now.parameters = np.inf
 

@@ -39,6 +39,7 @@ class Value:
     saved: Buffer | None = None
     places: dict[str, int] = field(default_factory=dict)
     parts: tuple[Buffer, ...] = ()
+    inner: Value | None = None  # of what the node's layer applies
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,15 @@ OPS |= {
         "dz = dy (1 if z > 0 else a), da = Σ dy min(z, 0)",
         "prelu",
     ),
+    "parametric": Op(
+        "parametric",
+        "parametric branch_subtract",
+        "parametric columns",
+        "parametric",
+        "y = z + a (φ(z) - z), φ an activation",
+        "dz = dy + a (dy φ'(z) - dy), da = Σ dy (φ(z) - z)",
+        "parametric",
+    ),
     "softmax": Op(
         "softmax",
         "softmax_forward",

@@ -157,7 +157,7 @@ class DropoutRule(Rule):
         p = node.layer.p  # type: ignore[attr-defined]
         chance = min(round(p * 2**32), 2**32 - 1)
         part = 1.0 / (1.0 - p)
-        out = lo.made("dropout", source, source.width, DropoutOp(chance=chance, scale=part, node=node.index))
+        out = lo.made("dropout", source, source.width, DropoutOp(chance=chance, scale=part, p=p, node=node.index))
         return replace(out, wrote=source.wrote, scale=source.scale * part, offset=source.offset * part)
 
     def forward(self, lo: Records, use: Use) -> Value:
@@ -203,6 +203,39 @@ class PReLURule(Rule):
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
         return self._bend(lo, use.node, use.x, t)
+
+
+class ParametricRule(Rule):
+    """x and what an activation makes of it, mixed column by column."""
+
+    def _inner(self, use: Use) -> tuple[Rule, Use]:
+        """The rule of the activation, and how it is used; its input is read again, so it takes no other's place."""
+        node = replace(use.node, layer=use.layer.activation)
+        source = replace(use.sources[0], alone=False)
+        found = Use(node, (source,))
+        if use.value and use.value.inner:
+            found.value = use.value.inner
+        return rule_of(node.layer), found
+
+    def _mixed(self, lo: Records, use: Use, a: Buffer, f: Buffer) -> Buffer:
+        return lo.made("parametric", a, a.width, GainedOp(gain=lo.place(use.node, "weight"), y=f))
+
+    def forward(self, lo: Records, use: Use) -> Value:
+        rule, inner = self._inner(use)
+        value = rule.forward(lo, inner)
+        apart = pair(lo, "subtract", value.buffer, use.x) if lo.keeping else None
+        return Value(self._mixed(lo, use, use.x, value.buffer), saved=apart, inner=value)
+
+    def note(self, lo: Records, use: Use, d: Buffer) -> None:
+        lo.record(use.node, "columns", use.saved, d, ("weight", ""), use.value.buffer)
+
+    def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
+        rule, inner = self._inner(use)
+        return self._mixed(lo, use, d, rule.backward(lo, inner, d))
+
+    def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
+        rule, inner = self._inner(use)
+        return self._mixed(lo, use, t, rule.tangent(lo, inner, t))
 
 
 class EmbeddingRule(Rule):
@@ -295,6 +328,7 @@ RULES: dict[str, Rule] = {
     "noise": DropoutRule(),
     "scale": ScaleRule(),
     "prelu": PReLURule(),
+    "parametric": ParametricRule(),
     "row_norm": RowNormRule(),
     "batch_norm": BatchNormRule(),
     "softmax": SoftmaxRule(),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastbp.engine.blocks import Block
 from fastbp.lowering.buffers import Treatment
 
 KEEP = "keep_gradients"
+# What has a schedule besides the learning rate, and where its factors are, in the head's `step`.
+SCHEDULED = {"dropout": "drops", "weight_decay": "decays", "label_smoothing": "smoothings"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Update:
         Batches of a step.
     treatment : mapping, optional
         Which parameters are trained, and the factors of their learning rate and weight decay.
+    scheduled : sequence of str
+        What has factors of its own in each step: "dropout", "weight_decay", "label_smoothing".
     """
 
     kernel: str
@@ -45,6 +49,7 @@ class Update:
     clip_norm: float = 0.0
     accumulate: int = 1
     treatment: Treatment | None = None
+    scheduled: Sequence[str] = ()
 
     @property
     def only_keeps(self) -> bool:

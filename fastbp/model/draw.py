@@ -33,6 +33,7 @@ FAMILIES = {  # classes of boxes
     "elementwise": "function",
     "custom": "function",
     "prelu": "function",
+    "parametric": "function",
     "softmax": "function",
     "row_norm": "norm",
     "batch_norm": "norm",
@@ -41,7 +42,7 @@ FAMILIES = {  # classes of boxes
     "identity": "noise",
 }
 HOSTS = ("linear", "embedding", "row_norm", "batch_norm", "scale")  # families in whose box an activation stands
-GUESTS = ("elementwise", "custom", "prelu", "softmax")
+GUESTS = ("elementwise", "custom", "prelu", "parametric", "softmax")
 
 
 @dataclass

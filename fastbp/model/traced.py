@@ -65,6 +65,11 @@ def _batch_norm(node: Node, p: Callable[[str], Any], x: Any) -> Any:
     return n * p("weight") + p("bias") if layer.affine else n
 
 
+def _parametric(node: Node, p: Callable[[str], Any], x: Any) -> Any:
+    layer: Any = node.layer
+    return x + p("weight") * (layer.activation.traced(x) - x)
+
+
 def _embedding(node: Node, p: Callable[[str], Any], x: Any, chosen: Mapping[int, Any]) -> Any:
     """Rows of the tables, as products with one-hot codes."""
     layer: Any = node.layer
@@ -80,6 +85,7 @@ LAYERS: dict[str, Callable[[Node, Callable[[str], Any], Any], Any]] = {
     "batch_norm": _batch_norm,
     "scale": lambda node, p, x: x * p("weight"),
     "prelu": lambda node, p, x: np.where(x > 0.0, x, x * p("weight")),
+    "parametric": _parametric,
 }
 PAIRS: dict[str, Callable[[Any, Any], Any]] = {
     "subtract": lambda x, y: x - y,

@@ -68,8 +68,7 @@ def subjects_of(plan: Plan, look: bool = False) -> list[Subject]:
         return [subject_of(plan, look)]
     found: list[Subject] = []
     for fold in range(pack.folds):
-        own = plan_of(Text(on_fold({**plan.text.data, "pack": None}, pack.folds, fold), plan.text.places))
-        own.strict = plan.strict
+        own = fold_of(plan, pack.folds, fold)
         try:
             found.append(subject_of(own, look and fold == 0))
         except DataError as error:
@@ -86,6 +85,13 @@ def subjects_of(plan: Plan, look: bool = False) -> list[Subject]:
             must = "must not be `quantile` together with `pack.folds`, each of which would have its own"
             raise fail(plan.text, ("data", "target_transform"), must)
     return found
+
+
+def fold_of(plan: Plan, folds: int, fold: int) -> Plan:
+    """The configuration of a run that validates on one of so many folds."""
+    own = plan_of(Text(on_fold({**plan.text.data, "pack": None}, folds, fold), plan.text.places))
+    own.strict = plan.strict
+    return own
 
 
 def entrants_of(plan: Plan, subjects: list[Subject]) -> list[Entrant]:

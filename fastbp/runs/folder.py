@@ -7,7 +7,8 @@ best.safetensors        the network of the best epoch; `fastbp predict` and `fb.
 last.safetensors        the network of the last epoch
 checkpoint.safetensors  the state from which a run is resumed
 curves.svg              loss and metrics by epoch
-confusion.svg, calibration.svg    of classes: what was taken for what, and how often probabilities came true
+confusion.svg, calibration.svg    of classes: what was taken for what, and how often probabilities came true; as
+                        tables confusion.csv and calibration.csv
 result.json             the result of the run
 
 With `pack` there is no last network, and epochs are of members. Besides:
@@ -279,12 +280,13 @@ def _finite(value: Any) -> Any:
 
 def table(rows: list[dict[str, Any]], head: bool = True) -> str:
     """Rows as CSV."""
+    return lines_of([*([list(rows[0])] if head and rows else []), *(list(row.values()) for row in rows)])
+
+
+def lines_of(rows: list[list[Any]]) -> str:
+    """Lines of CSV."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    if head and rows:
-        writer.writerow(rows[0])
-    for row in rows:
-        writer.writerow(row.values())
+    csv.writer(out, lineterminator="\n").writerows(rows)
     return out.getvalue()
 
 

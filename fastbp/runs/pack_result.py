@@ -13,7 +13,7 @@ import numpy as np
 
 from fastbp.model.files import to_bytes
 from fastbp.runs.pack_scores import Rows
-from fastbp.runs.scores import baseline, pictures
+from fastbp.runs.scores import baseline, files_of
 from fastbp.train import ensemble_files
 from fastbp.train.ensemble import Ensemble
 from fastbp.train.greedy import forward
@@ -78,8 +78,8 @@ def finished(run: PackTraining) -> dict[str, Any]:
     if rows.folds:
         files[folder.out_of_fold] = _out_of_fold(rows, used).encode()
     write_together(files)
-    for name, picture in pictures(result["report"], last).items():
-        folder.write(folder.path / f"{name}.svg", str(picture))
+    for name, text in files_of(result["report"], last).items():
+        folder.write(folder.path / name, text)
     folder.write(folder.result, json.dumps(result, indent=2) + "\n")
     return result
 

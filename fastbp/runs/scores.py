@@ -17,8 +17,8 @@ from fastbp.errors import ConfigError, not_one_of
 from fastbp.model.network import Network
 from fastbp.numerics.exact import log
 from fastbp.pictures.confusion import confusion
-from fastbp.pictures.picture import Picture
 from fastbp.pictures.reliability import reliability
+from fastbp.runs.folder import lines_of, table
 from fastbp.runs.subject import Subject, subject_of
 from fastbp.spec.layers import Linear
 from fastbp.train.history import History
@@ -114,14 +114,21 @@ def gflops(net: Network, history: History) -> float:
     return work * history.samples / history.seconds / 1e9 if history.seconds else 0.0
 
 
-def pictures(report: dict[str, Any], part: str) -> dict[str, Picture]:
-    """The pictures of a report, by name."""
+def files_of(report: dict[str, Any], part: str) -> dict[str, str]:
+    """Files of a report by their names: confusion matrix and calibration curve, as pictures and as tables."""
     found = {}
     if report.get("confusion"):
+        names = [row["name"] for row in report["each"]]
         title = f"Confusion on {report['rows']:,} {part} rows"
-        found["confusion"] = confusion([row["name"] for row in report["each"]], report["confusion"], title)
+        found["confusion.svg"] = str(confusion(names, report["confusion"], title))
+        rows = [
+            ["true \\ predicted", *names],
+            *([name, *row] for name, row in zip(names, report["confusion"], strict=True)),
+        ]
+        found["confusion.csv"] = lines_of(rows)
     if "calibration" in report:
         said = report["calibration"]
         title = f"Calibration on {report['rows']:,} {part} rows"
-        found["calibration"] = reliability(said["bins"], said["of"], report["calibration_error"], title)
+        found["calibration.svg"] = str(reliability(said["bins"], said["of"], report["calibration_error"], title))
+        found["calibration.csv"] = table(said["bins"])
     return found

@@ -21,7 +21,7 @@ from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.folder import RunFolder, epoch_row
 from fastbp.runs.profile import peak
 from fastbp.runs.saving import Saving
-from fastbp.runs.scores import baseline, gflops, pictures, score, told
+from fastbp.runs.scores import baseline, files_of, gflops, score, told
 from fastbp.runs.stopping import Signals, Stopped
 from fastbp.runs.subject import absolute, subject_of
 from fastbp.runs.told import FORMAT
@@ -265,8 +265,8 @@ class Training(Watched, Saving):
         rows = [epoch_row(history, i) for i in range(len(history.loss))]
         beside = Beside(self.best["epoch"], drawn, metrics["train"])
         folder.write(folder.curves, curves(rows, beside, f"Loss and metrics of {folder.path.name} by epoch"))
-        for name, picture in pictures(result["report"], last).items():
-            folder.write(folder.path / f"{name}.svg", str(picture))
+        for name, text in files_of(result["report"], last).items():
+            folder.write(folder.path / name, text)
         return result
 
 

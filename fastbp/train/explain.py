@@ -26,6 +26,8 @@ from fastbp.train.metrics import evaluate, metric_named
 
 Array = NDArray[Any]
 EXPLAIN = 9  # purpose of the random numbers
+ALL = 0xFFFFFFFF  # instead of the number of a column, where rows are drawn
+MOST = 10_000  # rows that are looked at, by default
 NUMBERS = 1 << 22  # of Jacobians at a time
 
 
@@ -41,12 +43,16 @@ class Importance:
     columns : list of str
     drops : array, shape (columns, repeats)
         How much worse the metric is after each shuffle, negative where it is better.
+    rows, of : int
+        How many rows were looked at, and of how many these were drawn.
     """
 
     metric: str
     score: float
     columns: list[str]
     drops: NDArray[np.float64]
+    rows: int = 0
+    of: int = 0
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -105,30 +111,48 @@ def permutation_importance(
         return evaluate(metric, net.predict(rows), y, sample_weight, loss=loss)
 
     rows = np.array(X, net.dtype)
-    return importance_of(score, rows, named_columns(net, columns), metric, higher, repeats, seed)
+    return importance_of(
+        lambda mixed: score(*mixed), [rows], [named_columns(net, columns)], metric, higher, repeats, seed
+    )
 
 
 def importance_of(
-    score: Callable[[Array], float],
-    X: Array,
-    columns: Mapping[str, Sequence[int]],
+    score: Callable[[Sequence[Array]], float],
+    X: Sequence[Array],
+    columns: Sequence[Mapping[str, Sequence[int]]],
     metric: str,
     higher: bool,
     repeats: int,
     seed: int,
+    of: int | None = None,
 ) -> Importance:
-    """The same for any score of a matrix, which is given back as it was."""
+    """The same for any score of matrices, which are given back as they were: rows as different networks read them.
+
+    Each matrix has its own places of the columns, and all have the same shuffles; the rows were drawn of so many `of`.
+    """
     count, seed = whole("repeats", repeats, 1), seed_of(seed)
-    before = score(X)
-    drops = np.empty((len(columns), count))
-    for c, places in enumerate(columns.values()):
-        kept = X[:, places]
+    before, rows = score(X), len(X[0])
+    names = list(dict.fromkeys(name for own in columns for name in own))
+    drops = np.empty((len(names), count))
+    for c, name in enumerate(names):
+        places = [list(own.get(name, ())) for own in columns]
+        kept = [x[:, at] for x, at in zip(X, places, strict=True)]
         for r in range(count):
-            X[:, places] = kept[shuffle(len(X), seed, c, r)]
+            order = shuffle(rows, seed, c, r)
+            for x, at, values in zip(X, places, kept, strict=True):
+                x[:, at] = values[order]
             after = score(X)
             drops[c, r] = before - after if higher else after - before
-        X[:, places] = kept
-    return Importance(metric, before, list(columns), drops)
+        for x, at, values in zip(X, places, kept, strict=True):
+            x[:, at] = values
+    return Importance(metric, before, names, drops, rows, rows if of is None else of)
+
+
+def some_rows(rows: int, most: int, seed: int) -> NDArray[np.int64]:
+    """The numbers of at most so many rows, drawn at random and in order."""
+    if rows <= most:
+        return np.arange(rows)
+    return np.sort(shuffle(rows, seed, ALL, 0)[:most])
 
 
 def shuffle(rows: int, seed: int, column: int, repeat: int) -> NDArray[np.int64]:

@@ -81,6 +81,8 @@ def to_bytes(pack: Pack) -> bytes:
 
 def plain(name: str, value: Any) -> Any:
     """A setting as JSON data."""
+    if name == "schedules":
+        return {key: plain("schedule", one) for key, one in value.items()}
     if name not in KINDS or value is None or isinstance(value, str):
         return value
     if KINDS[name].get(value.kind) is not type(value):
@@ -104,6 +106,8 @@ def _data(value: Any) -> Any:
 
 def made(name: str, data: Any) -> Any:
     """A setting from JSON data."""
+    if name == "schedules":
+        return {key: made("schedule", one) for key, one in data.items()}
     if not isinstance(data, dict) or "kind" not in data:
         return data
     return KINDS[name][data["kind"]](**{key: _value(one) for key, one in data.items() if key != "kind"})

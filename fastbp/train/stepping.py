@@ -130,7 +130,7 @@ class Stepping(Snapshots):
         if not 0 <= self.steps_done <= MOST_STEPS - count:
             raise ConfigError("steps_done", "must stay at least 0 and below 2**63", f"`{self.steps_done}`")
         plan.number[0] = self.steps_done
-        plan.rates[:count] = self._rates.of(self.optimizer.lr, self.steps_done, count)
+        self._rates.put(plan, self.optimizer.lr, self.steps_done, count)
         parameters = self.net.parameters
         plan.refresh(parameters.version)
         plan.head.data.seed = signed(self.seed)
@@ -165,7 +165,8 @@ class Stepping(Snapshots):
             ahead = min(self.batch_size, 2 * len(x))  # room for growing batches
             plan = self._step_plan = self._plan(max(len(x), ahead))
             small = self.threads == 1 or plan.work < ONE_CALL_WORK
-            self._small = small and self._loss.simple and self.net.graph.members is None and not net.has_codes
+            alone = self._loss.simple and self.net.graph.members is None  # one loss with targets of its own
+            self._small = small and alone and not net.has_codes and not self._rates.others
         plan.bind(x, t, top)
         self._call(plan, 1, 1, team_sizes(plan.work, self.threads)[1])
         return plan.loss

@@ -17,7 +17,9 @@ from fastbp.spec.formulas import formula_of, penalty_kernel
 from fastbp.spec.joint_loss import loss_for_outputs
 from fastbp.spec.losses import Loss
 from fastbp.spec.members import check_average
+from fastbp.train.catalogue import schedules_named
 from fastbp.train.optimizers import Optimizer
+from fastbp.train.schedules import Schedule
 
 
 def _named(where: str, name: Any, net: Network) -> list[str]:
@@ -82,6 +84,15 @@ def loss_for(net: Network, value: str | Loss) -> Loss:
     return loss
 
 
+def others_of(given: Any, loss: Loss) -> dict[str, Schedule]:
+    """The schedules of what is not the learning rate."""
+    found = schedules_named(given)
+    if "label_smoothing" in found and not any(hasattr(part, "label_smoothing") for part, _ in loss.parts):
+        must = "must be of a loss that smooths labels, such as `fb.CrossEntropy(label_smoothing=0.1)`"
+        raise ConfigError("schedules.label_smoothing", must, f"`{loss.kind}`")
+    return found
+
+
 def treatment_of(
     net: Network, lr_factors: Any, decay_factors: Any, frozen: Any, penalty: Any, optimizer: Optimizer
 ) -> Treatment:
@@ -110,6 +121,7 @@ def update_of(
     accumulate: int,
     ema: float | None,
     treatment: Treatment,
+    scheduled: Sequence[str] = (),
 ) -> Update:
     """The update of a step, with its memory."""
     least = float(np.finfo(net.dtype).tiny)
@@ -132,6 +144,7 @@ def update_of(
         clip_value=0.0 if clip_value is None else positive("clip_value", clip_value),
         accumulate=batches,
         treatment=treatment,
+        scheduled=scheduled,
     )
     for block in update.moments:
         block.fill(optimizer.first_moments())

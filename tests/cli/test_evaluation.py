@@ -164,10 +164,25 @@ def test_a_baseline_is_the_best_constant_of_its_loss(made, task, weighted, monke
 
 def test_pictures_are_written_where_one_says(here, tmp_path, capsys):
     shown(capsys, "evaluate", "three", "--pictures", str(tmp_path / "new"))
-    assert {p.name for p in (tmp_path / "new").iterdir()} == {"confusion.svg", "calibration.svg"}
-    assert (tmp_path / "new/confusion.svg").read_text() == Path("three/confusion.svg").read_text()
+    names = {f"{name}.{end}" for name in ("confusion", "calibration") for end in ("svg", "csv")}
+    assert {p.name for p in (tmp_path / "new").iterdir()} == names
+    for name in names:
+        assert (tmp_path / "new" / name).read_text() == Path("three", name).read_text()
     shown(capsys, "evaluate", "numbers", "--pictures", str(tmp_path / "none"))
     assert not list((tmp_path / "none").iterdir())
+
+
+def test_tables_beside_pictures_have_the_numbers_of_the_result(here):
+    report = json.loads(Path("three/result.json").read_text())["report"]
+    with open("three/confusion.csv", newline="") as file:
+        head, *rows = csv.reader(file)
+    assert head == ["true \\ predicted", *(row["name"] for row in report["each"])]
+    assert [row[0] for row in rows] == head[1:]
+    assert [[int(count) for count in row[1:]] for row in rows] == report["confusion"]
+    with open("three/calibration.csv", newline="") as file:
+        bins = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    assert bins == report["calibration"]["bins"]
+    assert bins[0]["rows"] > 0
 
 
 def test_a_matrix_that_is_too_wide_becomes_its_largest_mistakes():

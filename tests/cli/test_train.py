@@ -26,6 +26,7 @@ run: {checkpoint_seconds: 0}
 FILES = {
     *("config.yaml", "environment.json", "metrics.jsonl", "history.csv", "best.safetensors", "last.safetensors"),
     *("checkpoint.safetensors", "curves.svg", "confusion.svg", "calibration.svg", "result.json"),
+    *("confusion.csv", "calibration.csv"),
 }
 
 

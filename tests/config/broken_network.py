@@ -119,6 +119,16 @@ CASES = {
         network("activation: {name: prelu, per_feature: 1}"),
         "c.yaml:3: `network.activation.per_feature` must be `true` or `false`, got `1`",
     ),
+    "parametric of no activation": (
+        network("activation: {name: parametric, activation: prelu}"),
+        "c.yaml:3: `network.activation.activation` must be one of `identity`, `relu`, `leaky_relu`, `elu`, `selu`,"
+        " `gelu`, `gelu_tanh`, `silu`, `mish`, `softplus`, `softsign`, `sigmoid`, `hard_sigmoid`, `tanh`, `hardtanh`,"
+        " got `prelu`\nhint: did you mean `relu`?",
+    ),
+    "parametric with a setting of no activation": (
+        network("activation: {name: parametric, activation: {name: elu, beta: 1}}"),
+        "c.yaml:3: `network.activation.activation` must have settings of `elu`, got `beta`",
+    ),
     "prelu init a name": (
         network("activation: {name: prelu, init: zeros}"),
         "c.yaml:3: `network.activation.init` must be a number, got `zeros`",

@@ -64,6 +64,7 @@ LAYER_CASES = {
     "piecewise_linear": ("columns: {0: [0, 1]}", "columns: {1: [-0.5, 0.1, 2e3], 0: [0.0, 0.25]}"),
     "leaky_relu": ("", "negative_slope: 0.2"),
     "prelu": ("", "per_feature: true, init: 0.1"),
+    "parametric": ("", "activation: {name: elu, alpha: 0.5}, init: 0.5"),
     "elu": ("", "alpha: 0.5"),
     "gelu": ("", "approximate: tanh"),
     "softplus": ("", "beta: 2"),
@@ -179,12 +180,12 @@ def resolved(text, tmp_path, capsys):
 
 
 def test_every_key_is_there(tmp_path, capsys):
-    data = resolved(CLASSES + "trainer: {early_stopping: {}, reduce_lr: {}}\npack: {}", tmp_path, capsys)
+    data = resolved(CLASSES + "trainer: {early_stopping: {}, schedules: {}, reduce_lr: {}}\npack: {}", tmp_path, capsys)
     for path, section in SECTIONS.items():
         found = data
         for part in path.split(".") if path else ():
             found = found[part]
-        left_out = {"layers"} if path == "network" else set()
+        left_out = {"network": {"layers"}, "": {"preset"}}.get(path, set())
         assert set(found) == set(section.__struct_fields__) - left_out
 
 

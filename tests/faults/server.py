@@ -27,6 +27,7 @@ NOBODY = 65534  # a user whom permissions bind
 FILES = {
     *("config.yaml", "environment.json", "metrics.jsonl", "history.csv", "best.safetensors", "last.safetensors"),
     *("checkpoint.safetensors", "curves.svg", "confusion.svg", "calibration.svg", "result.json"),
+    *("confusion.csv", "calibration.csv"),
 }
 RARELY = ["--set", "run.checkpoint_seconds=1000"]
 WHOLE = os.environ.get("FASTBP_FAULTS") == "all"  # or a sample

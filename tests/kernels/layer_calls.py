@@ -26,7 +26,7 @@ ROW_BY_ROW = (
 )
 # Those that leave them where there were zeros.
 COLUMN_BY_COLUMN = (
-    *("scale", "prelu", "batch_norm_forward", "batch_norm_vjp", "batch_norm_slope"),
+    *("scale", "prelu", "parametric", "batch_norm_forward", "batch_norm_vjp", "batch_norm_slope"),
     *("cross_entropy_smoothed", "cross_entropy_probabilities"),
 )
 
@@ -158,6 +158,7 @@ def cases(dtype: str, normal: Any) -> Iterator[tuple[str, tuple[int, ...], Any]]
         for shared in (False, True):
             yield "scale", shape, partial(gained, kernel="scale", x=x, gain=gain, shared=shared)
             yield "prelu", shape, partial(gained, kernel="prelu", x=x, gain=gain, y=y, shared=shared)
+        yield "parametric", shape, partial(gained, kernel="parametric", x=x, gain=gain, y=y)
         affine = {"gain": gain if number % 3 else None, "shifts": shifts if number % 2 else None}
         for kernel in (k for k in ROW_BY_ROW if "_norm_" in k):
             yield kernel, shape, partial(norm, kernel=kernel, x=x, y=y, **affine)

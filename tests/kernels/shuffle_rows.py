@@ -80,16 +80,17 @@ def branch_repeat(m: Machine, d: Draw) -> Result:
     return (out, noted(m)), expected
 
 
-@case("scale", "prelu")
+@case("scale", "prelu", "parametric")
 def gains(m: Machine, d: Draw, name: str) -> Result:
-    x, y, gain, shared = d.numbers(), d.numbers(), d.factors(), d.below(2)
+    x, y, gain, shared = d.numbers(), d.numbers(), d.factors(), d.below(2) if name != "parametric" else 0
     line = line_of(m, gain[:1] if shared else gain)
-    out = op(m, name, x, y if name == "prelu" else None, gain=line, shared=shared)
+    out = op(m, name, x, None if name == "scale" else y, gain=line, shared=shared)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         factor = gain[0] if shared else cut(gain[None])
         z = cut(x) * factor
         z = np.where(cut(y) > 0.0, cut(x), z) if name == "prelu" else z
+        z = fma(cut(y) - cut(x), factor, cut(x)) if name == "parametric" else z
         return joined(z), twin.magnitude(z)
 
     return (out, noted(m)), expected

@@ -61,6 +61,18 @@ def log_softmax(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
     return y, reference.log_softmax_vjp(dy, y), {}
 
 
+def parametric(activation: str, saves: str) -> Case:
+    """Of the input of some activations is read again, of others the output."""
+    forward, vjp = getattr(reference, f"{activation}_forward"), getattr(reference, f"{activation}_vjp")
+
+    def twin(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+        f = forward(x)
+        dx, da = reference.parametric_vjp(dy, vjp(dy, x if saves == "x" else f), x, f, p["weight"])
+        return reference.parametric_forward(x, f, p["weight"]), dx, {"weight": da}
+
+    return Case(fb.Parametric(activation, init=0.75), twin)
+
+
 def embedding(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
     tables = {int(part.removeprefix("column")): table for part, table in p.items()}
     dx, found = reference.embedding_vjp(dy, x, tables)
@@ -86,6 +98,13 @@ def silu(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
 LAYER_CASES: dict[str, list[Case]] = {
     "scale": [Case(fb.Scale(), scale)],
     "prelu": [Case(fb.PReLU(), prelu), Case(fb.PReLU(per_feature=True, init=-0.5), prelu)],
+    "parametric": [
+        parametric("selu", "x"),
+        parametric("mish", "x"),
+        parametric("tanh", "y"),
+        parametric("relu", "y"),
+        Case(fb.Parametric("x * sigmoid(x)", init=-0.5), parametric("silu", "x").twin),
+    ],
     "layer_norm": [
         Case(fb.LayerNorm(), layer_norm),
         Case(fb.LayerNorm(bias=False), layer_norm),

@@ -21,6 +21,7 @@ ACTIVATIONS: list[Layer] = [
     fb.LeakyReLU(0.1),
     fb.PReLU(),
     fb.PReLU(per_feature=True, init=0.1),
+    fb.Parametric("mish", init=0.6),
     fb.ELU(),
     fb.ELU(alpha=0.7),
     fb.SELU(),

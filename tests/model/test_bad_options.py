@@ -72,7 +72,8 @@ BELOW_1 = [
 UP_TO_1 = ["BatchNorm.momentum", "CrossEntropy.label_smoothing", *having("end")]
 INSIDE = ["Quantile.q"]
 FINITE = [
-    "PReLU.init", "Hardtanh.min_val", "Hardtanh.max_val", "Affine.factor", "Affine.shift", "Reciprocal.numerator",
+    "PReLU.init", "Parametric.init", "Hardtanh.min_val", "Hardtanh.max_val", "Affine.factor", "Affine.shift",
+    "Reciprocal.numerator",
 ]  # fmt: skip
 REAL = {
     **dict.fromkeys(ABOVE_0, ("must be above 0", [0.0, -1.0])),
@@ -104,12 +105,14 @@ CHOICES = {
 INITS = ["Linear.init", "Linear.bias_init", "Scale.init", "Embedding.init"]
 PATHS = having("path")
 MONITORS = having("monitor")
-# Those with a section of their own below, or in test_bad_settings, or spec/test_bins.py.
+# Those with a section of their own below, or in test_bad_settings, spec/test_bins.py or
+# train/test_scheduled.py.
 APART = [
     "Embedding.columns", "PiecewiseLinear.columns", "CrossEntropy.class_weights", "CrossEntropy.ignore_index",
     "MultiStep.milestones",
     *having("betas"), *(f"Trainer.{name}" for name in ("net", "loss", "optimizer", "threads", "seed", "schedule")),
-    *(f"Trainer.{name}" for name in ("lr_factors", "decay_factors", "frozen", "penalty")), "LBFGS.net", "LBFGS.loss",
+    *(f"Trainer.{name}" for name in ("lr_factors", "decay_factors", "frozen", "penalty", "schedules")),
+    "LBFGS.net", "LBFGS.loss", "Parametric.activation",
     "JointLoss.losses", "JointLoss.weights",
 ]  # fmt: skip
 

@@ -212,6 +212,45 @@ def test_keep_repeats_the_table(tmp_path: Path, capsys: Any) -> None:
     assert said["size"] == columns(Path("t.csv").read_text())["size"]
 
 
+@pytest.mark.parametrize(("kind", "metric"), [("classes", "log_loss"), ("numbers", "rmse"), ("labels", "loss")])
+def test_explain_shuffles_columns_of_the_table_for_all_members(
+    kind: str, metric: str, tmp_path: Path, capsys: Any
+) -> None:
+    from fastbp.train.explain import shuffle
+
+    path, found = saved(kind, tmp_path)
+    said = json.loads(told(capsys, "explain", path, "t.csv", "-m", metric, "--repeats", "2", "--json"))
+    assert (said["part"], said["rows"], said["of"]) == ("files", 150, 150)
+    in_python = fb.importance(found, "t.csv", metric=metric, repeats=2)
+    assert {column["column"]: column["drops"] for column in said["columns"]} == dict(
+        zip(in_python.columns, in_python.drops.tolist(), strict=True)
+    )
+    assert in_python.score == pytest.approx(found.evaluate("t.csv", metric=metric), rel=1e-6)
+    table = columns(Path("t.csv").read_text())
+    for c, name in enumerate(in_python.columns):
+        mixed = {**table, name: [table[name][at] for at in shuffle(150, 0, c, 1)]}
+        drop = found.evaluate(mixed, metric=metric) - in_python.score
+        assert in_python.drops[c, 1] == pytest.approx(drop, rel=1e-6, abs=1e-9)
+    assert told(capsys, "explain", path, "t.csv").splitlines()[2].split() == ["column", "importance"]
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers", "gaussian", "logs", "labels"])
+def test_dependence_is_the_mean_of_what_is_predicted_for_tables_with_one_value(
+    kind: str, tmp_path: Path, capsys: Any
+) -> None:
+    path, found = saved(kind, tmp_path)
+    names = {"classes": ["kind = high", "kind = low"], "labels": ["rare probability", "wide probability"]}
+    said = json.loads(told(capsys, "explain", path, "t.csv", "-d", "colour", "-d", "size", "--points", "5", "--json"))
+    for one in said["dependence"]:
+        for value, mean, low, high in zip(one["values"], one["mean"], one["low"], one["high"], strict=True):
+            table = {**columns(Path("t.csv").read_text()), one["column"]: [str(value)] * 150}
+            predicted = found.predict(table, probabilities=kind in ("classes", "labels"))
+            for k, name in enumerate(names.get(kind, ["price"])):
+                assert mean[k] == pytest.approx(np.mean(predicted[name]), rel=1e-5, abs=1e-6)
+                band = np.quantile(predicted[name], [0.1, 0.9])
+                assert [low[k], high[k]] == pytest.approx(band, rel=1e-4, abs=1e-5)
+
+
 def test_show_lists_members(tmp_path: Path, capsys: Any) -> None:
     path, found = saved("classes", tmp_path)
     lines = told(capsys, "show", path).splitlines()
@@ -263,9 +302,6 @@ def test_networks_without_preprocessing_do_not_go_with_others() -> None:
 
 
 def test_commands_for_one_network_refuse_it(tmp_path: Path, capsys: Any) -> None:
-    path, _ = saved("classes", tmp_path)
-    assert main(["explain", path]) == 2
-    assert "must be a network of fastbp, got format `fastbp-ensemble-1`" in capsys.readouterr().err
     fb.Ensemble([fb.mlp([2, 1])], loss="mse").save(tmp_path / "bare")
     assert main(["predict", str(tmp_path / "bare"), "t.csv"]) == 2
     assert "must hold a recipe that turns tables into inputs, but has a network only" in capsys.readouterr().err

@@ -13,12 +13,14 @@ from fastbp.data.frame import Frame
 from fastbp.data.inputs import Inputs
 from fastbp.data.numbers import Numbers
 from fastbp.pictures.bars import Bar, bars
-from fastbp.runs.explain import columns_of, explain
+from fastbp.runs.explain import explain
 from fastbp.runs.prediction import Model
 from fastbp.runs.scores import subject_at
+from fastbp.runs.views import columns_of
 from fastbp.train.explain import shuffle
 from tests.pictures.svg import SVG, inside, parsed, styled, texts
 
+TRY = "\ntry `fastbp explain --help`"
 HEAD = ["age", "job", "income", "town", "answer"]
 
 
@@ -243,12 +245,57 @@ def test_the_command_prints_and_writes_the_same(here, tmp_path, capsys, monkeypa
         (["people", "--part", "tset"], 2,
          "`--part` must be one of `train`, `validation`, `test`, got `tset`\nhint: did you mean `test`?"),
         (["people", "--repeats", "0"], 2, "`repeats` must be at least 1, got `0`"),
+        (["people", "--rows", "0"], 2, "`rows` must be at least 1, got `0`"),
+        (["people", "--points", "9"], 2, "`--points` must be given together with `--dependence`" + TRY),
+        (["people", "--dependence", "job", "--repeats", "3"], 2,
+         "`--repeats` must not be given together with `--dependence`, where it has no effect" + TRY),
+        (["people", "-d", "jab"], 2,
+         "`column` must be one of `age`, `job`, `income`, `town`, got `jab`\nhint: did you mean `job`?"),
+        (["people", "others.csv", "--part", "test"], 2, "`--part` must be left out where files are given" + TRY),
     ],
 )  # fmt: skip
 def test_what_the_command_refuses(here, arguments, code, message, capsys):
     assert main(["explain", *arguments]) == code
     assert capsys.readouterr().err == f"fastbp: {message}\n"
     assert not Path("x.png").exists()
+
+
+def test_a_network_with_preprocessing_is_explained_with_tables_in_python(here):
+    net, others = fb.load("people/best.safetensors"), list(rows(60, seed=1))
+    run = explain("people").importance
+    found = fb.importance(net, "others.csv")
+    assert found.drops.tobytes() == run.drops.tobytes()
+    table = {name: [row[i] for row in others] for i, name in enumerate(HEAD)}
+    answers = table.pop("answer")
+    assert fb.importance(net, table, answers).drops.tobytes() == run.drops.tobytes()
+    said = fb.dependence(net, table, "income", points=3)
+    assert said.values[-1] is None
+    for value, mean in zip(said.values, said.mean, strict=True):
+        one = net.predict({**table, "income": [value] * 60}, probabilities=True)
+        assert mean == pytest.approx([one["answer = no"].mean(), one["answer = yes"].mean()], abs=1e-6)
+
+
+def test_rows_are_drawn_by_the_seed_where_there_are_many(here, capsys):
+    assert main(["explain", "people", "--part", "train", "--rows", "50"]) == 0
+    train = len(subject_at("people").parts["train"])
+    assert f" on 50 of {train} train rows, 5 shuffles of each column" in capsys.readouterr().out
+    assert main(["explain", "people", "--part", "train", "--rows", "50", "-d", "job"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"answer = yes by `job` on 50 of {train} train rows"
+
+
+def test_packs_and_bare_ensembles_are_explained_with_arrays():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 3)).astype(np.float32)
+    y = X[:, :1] * X[:, 1:2]
+    pack = fb.Pack([fb.mlp([3, 16, 1], activation="tanh", seed=seed) for seed in range(3)], loss="mse")
+    pack.fit(X, y, epochs=30)
+    found = fb.importance(pack, X, y, "rmse")
+    ensemble = fb.Ensemble(pack)
+    assert found.drops.tobytes() == fb.importance(ensemble, X, y, "rmse").drops.tobytes()
+    assert found.score == pytest.approx(fb.metrics.rmse(y, ensemble.predict(X)), rel=1e-6)
+    said = fb.dependence(pack, X, 0, points=4)
+    X[:, 0] = said.values[2]
+    assert said.mean[2, 0] == pytest.approx(ensemble.predict(X).mean(), abs=1e-6)
 
 
 def test_bars_are_as_long_as_their_numbers_and_start_at_zero():

@@ -65,7 +65,7 @@ FILES = {
     *("config.yaml", "environment.json", "metrics.jsonl", "history.csv", "checkpoint.safetensors", "result.json"),
     *("members.safetensors", "ensemble.safetensors", "best.safetensors"),
 }
-PICTURES = {"confusion.svg", "calibration.svg"}
+PICTURES = {"confusion.svg", "calibration.svg", "confusion.csv", "calibration.csv"}
 
 
 def write(folder):
@@ -565,6 +565,27 @@ def test_check_keeps_no_more_than_one_network(there, monkeypatch, capsys):
         gc.enable()
     assert json.loads(capsys.readouterr().out)["pack"]["networks"] == 40
     assert 1 <= most[0] <= 3  # one that is made while a name is of the one before, and the graph's
+
+
+def test_explain_takes_the_ensemble_of_a_run(there, capsys):
+    assert main(["explain", "table", "--repeats", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["part"], found["metric"], found["rows"]) == ("test", "roc_auc", 200)
+    assert found["score"] == pytest.approx(
+        result_of(there / "table")["ensembles"]["greedy"]["metrics"]["test"]["roc_auc"]
+    )
+    assert found["columns"][0]["column"] == "c"
+    assert main(["explain", "table", "-d", "c", "--points", "3", "-o", "c.svg", "-o", "c.csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "y = yes by `c` on 200 test rows"
+    assert lines[2].split() == ["c", "rows", "mean", "80", "%", "of", "rows", "bend"]
+    assert lines[-1] == "and 27 more values"
+    assert len((there / "c.csv").read_text().splitlines()) == 7
+    for part in (["--part", "validation"], ["--part", "validation", "-d", "c"]):
+        assert main(["explain", "table", *part]) == 2
+        assert capsys.readouterr().err == "fastbp: `--part` must be one of `test`, got `validation`\n"
+    assert main(["explain", "digits", "--repeats", "1", "--rows", "50"]) == 0
+    assert capsys.readouterr().out.startswith("accuracy ")
 
 
 def test_check_says_what_there_is(there, capsys):

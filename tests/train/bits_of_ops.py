@@ -32,6 +32,13 @@ LAYERS = {
     "linear": [fb.Linear(19, bias=False), fb.Linear(18, ntk=True, init="he_normal", bias_init="normal")],
     "leaky_relu": [fb.LeakyReLU(0.25)],
     "prelu": [fb.PReLU(), fb.Linear(21), fb.PReLU(per_feature=True)],
+    "parametric": [
+        fb.Parametric("mish"),
+        fb.Linear(18),
+        fb.Parametric("tanh", init=0.5),
+        fb.Linear(17),
+        fb.Parametric("relu"),
+    ],
     "elu": [fb.ELU(1.5)],
     "softplus": [fb.Softplus(2.0)],
     "custom": [fb.activation("x * tanh(log(1 + exp(x))) + sin(x)")],

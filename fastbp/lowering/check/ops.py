@@ -199,9 +199,12 @@ def masked(call: Call, must: Array, bound: Any) -> Output:
 def dropout(call: Call) -> list[Output]:
     op, head, lane = call.op, call.head, call.first_lane
     x, first = call.a(), call.r0 + call.me.shift
-    p = op.chance / 2**32
+    p, scale = op.chance / 2**32, op.scale
+    if head.step.drops:
+        p = op.p * head.step.dropping
+        scale = 1.0 / (1.0 - p)
     kept = reference.dropout_mask(first + call.rows, lane + x.shape[1], p, head.data.seed, head.step.draw, op.node)
-    must = x * kept[first:, lane:] * op.scale
+    must = x * kept[first:, lane:] * scale
     return [call.out(must, 2.0 * call.eps * np.abs(must))]
 
 
@@ -219,6 +222,13 @@ def scale(call: Call) -> list[Output]:
 def prelu(call: Call) -> list[Output]:
     must = reference.prelu_vjp(call.a(), call.y(), gain_of(call))[0]
     return [call.out(must, call.eps * np.abs(must))]
+
+
+@twin("parametric")
+def parametric(call: Call) -> list[Output]:
+    x, f, a = call.a(), call.y(), gain_of(call)
+    must = reference.parametric_forward(x, f, a)
+    return [call.out(must, call.eps * (np.abs(must) + 2.0 * np.abs(a * (f - x))))]
 
 
 def gain_of(call: Call) -> Array:
