@@ -4,6 +4,7 @@ from fastbp.train.optimizers import Adadelta as Adadelta
 from fastbp.train.optimizers import Adagrad as Adagrad
 from fastbp.train.adam import Adam as Adam
 from fastbp.train.adam import AdamW as AdamW
+from fastbp.spec.members import AdaptedLinear as AdaptedLinear
 from fastbp.spec.gates import Add as Add
 from fastbp.spec.gates import Affine as Affine
 from fastbp.spec.layers import BatchNorm as BatchNorm
@@ -58,6 +59,9 @@ from fastbp.sklearn import MLPClassifier as MLPClassifier
 from fastbp.sklearn import MLPRegressor as MLPRegressor
 from fastbp.spec.number_losses import MSE as MSE
 from fastbp.spec.gates import Mean as Mean
+from fastbp.spec.members import MemberLinear as MemberLinear
+from fastbp.spec.members import MemberScale as MemberScale
+from fastbp.spec.members import Members as Members
 from fastbp.spec.activations import Mish as Mish
 from fastbp.train.writers import ModelCheckpoint as ModelCheckpoint
 from fastbp.spec.class_losses import MultiMargin as MultiMargin

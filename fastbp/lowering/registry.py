@@ -78,7 +78,13 @@ _activation("hardtanh", "output", "y = min(max(z, low), high)", "dz = dy if low 
 OPS |= {
     "custom": Op("custom", "", "", "", "y = f(x), f a user's", "dx = dy f'(x), from the table of gates", "custom"),
     "member_scale": Op(
-        "scale", "scale", "scale columns", "scale", "y_k = s_k x_k of member k", "dx_k = dy_k s_k, ds_k = Σ dy_k x_k", "scale"
+        "scale",
+        "scale",
+        "scale columns",
+        "scale",
+        "y_k = s_k x_k of member k",
+        "dx_k = dy_k s_k, ds_k = Σ dy_k x_k",
+        "scale",
     ),
     "member_linear": Op(
         "linear",

@@ -45,7 +45,7 @@ class Lowering(Records):
         return super().op(kernel, source, target, op)
 
     def by_members(self) -> None:
-        """Let each member go through its ops, there and back, before the next begins, so that its rows stay in cache."""
+        """Let a member go through its ops, there and back, before the next begins: its rows stay in cache."""
         self.ops = [op for _, op in sorted(zip(self._turns, self.ops, strict=True), key=lambda pair: pair[0])]
 
     def _back(self, node: Node | None) -> int:

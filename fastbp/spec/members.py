@@ -169,8 +169,6 @@ def _by_chunks(chunks: Any, shape: tuple[int, ...], draw: Callable[[tuple[int, .
     return np.repeat(draw((*shape[:-1], len(chunks))), chunks, axis=-1)
 
 
-
-
 @dataclass(frozen=True)
 class AdaptedLinear(Layer):
     """A linear layer that members share, with adapters of each: z_k = s_k ∘ ((r_k ∘ x_k) W) + b_k (Wen et al., 2020).
