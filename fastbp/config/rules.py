@@ -25,12 +25,15 @@ def together(text: Text, config: Config) -> None:
     network = config.network
     if network.layers is not None:
         said = text.data.get("network", {})
-        keys = ("hidden", "activation", "norm", "dropout", "embed_numbers", "init")
+        keys = ("hidden", "activation", "norm", "dropout", "embed_numbers", "init", "tabm")
         given = [key for key in keys if said.get(key) not in (None, 0)]
         if given:
             raise fail(text, ("network", given[0]), "must not be given together with `network.layers`")
         if not network.layers:
             raise fail(text, ("network", "layers"), "must have at least one layer", "an empty list")
+    if network.tabm is not None and network.norm == "batch_norm":
+        must = "must not be given with `network.tabm`, as it keeps statistics of its rows"
+        raise fail(text, ("network", "norm"), must, "`batch_norm`")
     if network.hidden == []:
         for key, plain in (("activation", ("relu", {"name": "relu"})), ("norm", (None,)), ("dropout", (0.0,))):
             if getattr(network, key) not in plain:

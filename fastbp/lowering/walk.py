@@ -138,7 +138,8 @@ class Lowering(Records):
                 place = self.arena.take(panels * lines * LINE)
                 slot = self.parameters.slots[node.parameter("weight")]
                 self.transposed[home] = place
-                self.names[place] = f"{node.parameter('weight')}ᵀ"
+                own = f"[{home[1]}]" if slot.members > 1 else ""
+                self.names[place] = f"{node.parameter('weight')}{own}ᵀ"
                 weight = Learned(offset=slot.offset + home[1] * slot.pitch, stride=slot.stride)
                 layer = Trained(node=node.index, inputs=node.inputs, panels=slot.panels, weight=weight)
                 layer.transposed = self.transposed_of(node)

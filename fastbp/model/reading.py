@@ -7,7 +7,7 @@ from typing import Any
 from fastbp.engine import threads as team
 from fastbp.engine.blocks import Block
 from fastbp.engine.plan import Plan
-from fastbp.errors import ConfigError, not_one_of
+from fastbp.errors import not_one_of
 from fastbp.kernels.optimizers import RULES
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import ROW_BLOCK, RowPlan
@@ -35,7 +35,8 @@ def plan(
     ----------
     net : Network
     kind : {"predict", "members", "vjp", "jvp", "rows", "columns", "gradient", "evaluate", "train"}
-        "rows" and "columns" are whole Jacobians, "gradient" is one row of one.
+        "members" is what each predicts, side by side; "rows" and "columns" are whole Jacobians, "gradient" is one row
+        of one.
     batch : int
         Rows of a batch, for the last two kinds.
     loss : str or Loss
@@ -51,8 +52,6 @@ def plan(
         raise not_one_of("kind", kind, OF_ROWS + OF_BATCHES)
     workers = team.chosen(threads)
     blocks = net.parameters.block, net.states.block
-    if kind == "members" and net.graph.members is None:
-        raise ConfigError("kind", "must be another of a network without `fb.Members`", "`members`")
     if kind in OF_ROWS:
         return RowPlan(net.graph, *blocks, workers, kind)
     if optimizer not in RULES or optimizer == KEEP:

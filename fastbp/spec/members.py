@@ -152,7 +152,7 @@ def _check_chunks(layer: Any) -> None:
     if isinstance(layer.chunks, str) or not isinstance(layer.chunks, Sequence | np.ndarray) or not len(layer.chunks):
         raise ConfigTypeError(where, "must be a list of whole numbers", f"`{brief(layer.chunks)}`")
     chunks = tuple(whole(f"{where}[{i}]", width, 1) for i, width in enumerate(layer.chunks))
-    object.__setattr__(layer, "chunks", chunks)
+    object.__setattr__(layer, "chunks", chunks if any(width > 1 for width in chunks) else None)
 
 
 def _fit_chunks(layer: Any, inputs: int) -> None:

@@ -36,10 +36,19 @@ def lines_out(m: Machine, name: str, count: int) -> Buffer:
     return m.whole(name, m.memory.lines(count), count * m.in_line, output=True)
 
 
-def gained(m: Machine, kernel: str, x: Array, gain: Array, y: Array | None = None, shared: bool = False) -> list[Array]:
+def gained(
+    m: Machine,
+    kernel: str,
+    x: Array,
+    gain: Array,
+    y: Array | None = None,
+    shared: bool = False,
+    shifts: Array | None = None,
+) -> list[Array]:
     """C = A with a number for each column, or one for all."""
     source, target = m.given("a", x), m.panels("c", *x.shape)
-    values = {} if y is None else {"y": m.given("y", y)}
+    values: dict[str, Any] = {} if y is None else {"y": m.given("y", y)}
+    values |= {} if shifts is None else {"shifts": m.line_numbers("shifts", shifts).address}
     gains = m.line_numbers("gain", gain[:1] if shared else gain).address
     m.op(kernel, source, target, 0, len(x), gain=gains, shared=shared, **values)
     return [target.lines()]
@@ -157,6 +166,7 @@ def cases(dtype: str, normal: Any) -> Iterator[tuple[str, tuple[int, ...], Any]]
         gain, shifts = normal(dtype, 2, width)
         for shared in (False, True):
             yield "scale", shape, partial(gained, kernel="scale", x=x, gain=gain, shared=shared)
+            yield "scale", shape, partial(gained, kernel="scale", x=x, gain=gain, shared=shared, shifts=shifts)
             yield "prelu", shape, partial(gained, kernel="prelu", x=x, gain=gain, y=y, shared=shared)
         yield "parametric", shape, partial(gained, kernel="parametric", x=x, gain=gain, y=y)
         affine = {"gain": gain if number % 3 else None, "shifts": shifts if number % 2 else None}
