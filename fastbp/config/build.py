@@ -176,7 +176,7 @@ def named(
     for key in needed:
         if key not in settings:
             raise fail(text, path, f"must have `{key}`, which `{name}` requires")
-    for key in ("init", "bias_init"):
+    for key in ("init", "bias_init", "adapter"):
         if isinstance(settings.get(key), dict):
             settings[key] = _init(text, (*path, key), settings[key])
     make = table[name] if not isinstance(table[name], type) and not settings else cls
@@ -290,22 +290,46 @@ def _hidden(text: Text, config: Config) -> list[Any]:
 
 
 def layers_of(
-    plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple[int, int]], numbers: Any = None
+    plan: Plan,
+    inputs: int,
+    outputs: int,
+    embeddings: dict[int, tuple[int, int]],
+    numbers: Any = None,
+    chunks: Sequence[int] | None = None,
+    loss: Any = None,
 ) -> Any:
     """The graph for these numbers of inputs and outputs; compiles and draws nothing.
 
-    `numbers` makes the layer of what embeds numbers, for the training rows.
+    `numbers` makes the layer of what embeds numbers, for the training rows; `chunks` are how many inputs stand for each
+    column; `loss` is what the data decide where the configuration has none.
     """
     from fastbp.spec import gates
     from fastbp.spec.catalogue import OF_NUMBERS
     from fastbp.spec.graph import chain
     from fastbp.spec.initial import Init
     from fastbp.spec.layers import Embedding, Linear
+    from fastbp.spec.members import average_for
+    from fastbp.spec.tabm import chunks_behind, of_members
 
     text = plan.text
     if plan.layers is None:
-        bins = None if plan.embedder is None else numbers(plan.embedder)
-        layers = [*([bins] if bins else []), *plan.hidden, Linear(outputs, init=init_of(text, plan.config))]
+        made = None if plan.embedder is None else numbers(plan.embedder)
+        bins = [] if made is None else [made]
+        tabm, init = plan.config.network.tabm, init_of(text, plan.config)
+        if tabm is None:
+            layers = [*bins, *plan.hidden, Linear(outputs, init=init)]
+        else:
+            tables = [Embedding(embeddings)] if embeddings else []
+            layers = bins + of_members(
+                plan.hidden,
+                outputs,
+                tabm.k,
+                mini=tabm.mini,
+                average=average_for((plan.loss or loss).kind, outputs),
+                embedded=bool(bins),
+                chunks=chunks and chunks_behind([*tables, *bins], chunks, inputs),
+                init=init,
+            )
     else:
         layers = list(plan.layers)
     first = None
@@ -321,22 +345,20 @@ def layers_of(
     else:
         graph = located(text, path, lambda: chain(chained, inputs), "layers")
     rules.of_parameters(text, plan.config.trainer, list(graph.parameters()))
-    loss = plan.loss
-    if loss is not None:
-        located(text, ("trainer", "loss"), lambda: loss.check_outputs(outputs), type(loss).__name__)
+    said = plan.loss
+    if said is not None:
+        located(text, ("trainer", "loss"), lambda: said.check_outputs(outputs), type(said).__name__)
     if graph.outputs != outputs:
         must = f"must have {outputs} outputs, as many as the target has"
         raise fail(text, ("network", "layers"), must, f"`{graph.outputs}`")
     return graph
 
 
-def network_of(
-    plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple[int, int]], numbers: Any = None
-) -> Any:
-    """The network for these numbers of inputs and outputs."""
+def network_of(plan: Plan, *sizes: Any) -> Any:
+    """The network for these numbers of inputs and outputs, as `layers_of` takes them."""
     from fastbp.model.network import Network
 
-    graph = layers_of(plan, inputs, outputs, embeddings, numbers)
+    graph = layers_of(plan, *sizes)
     return Network.of_graph(graph, plan.config.seed, plan.config.dtype)
 
 

@@ -141,6 +141,18 @@ class Data(Section):
     split: Annotated[Split, about("How rows are divided.")] = field(default_factory=Split)
 
 
+class TabM(Section):
+    """Members that share their hidden layers, as in TabM (Gorishniy et al., 2025)."""
+
+    k: Annotated[Annotated[int, Meta(ge=2)], about("Number of members.")] = 32
+    mini: Annotated[
+        bool,
+        about(
+            "TabM-mini: members differ in a scale of the inputs; otherwise each hidden layer has adapters of theirs."
+        ),
+    ] = True
+
+
 class Network(Section):
     """The layers."""
 
@@ -167,6 +179,10 @@ class Network(Section):
         ),
     ] = None
     init: Annotated[Named, about("Initialiser of weights; by default `torch`.")] = None
+    tabm: Annotated[
+        TabM | None,
+        about("The hidden layers are those of so many members, whose mean is predicted; by default there is one."),
+    ] = None
     layers: Annotated[
         list[Any] | None,
         about(
@@ -328,6 +344,7 @@ SECTIONS: dict[str, type[Section]] = {
     "data": Data,
     "data.split": Split,
     "network": Network,
+    "network.tabm": TabM,
     "trainer": Trainer,
     "trainer.schedules": Schedules,
     "trainer.early_stopping": EarlyStopping,

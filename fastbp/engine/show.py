@@ -24,7 +24,10 @@ class Printer:
         self.plan = plan
         self.names: dict[int, str] = dict(plan.names)
         for block in plan.blocks:
-            self.names |= {block.address + slot.offset: name for name, slot in block.slots.items()}
+            for name, slot in block.slots.items():
+                for which in range(slot.count):
+                    own = f"{name}[{which}]" if slot.count > 1 else name
+                    self.names[block.address + slot.offset + which * slot.pitch] = own
 
     def text(self) -> str:
         plan = self.plan

@@ -1,8 +1,8 @@
 """A network of members as the graph that is lowered: what is behind `Members` once for each member.
 
 Nodes of a member are those of a graph in which layers are used several times: they share the parameters of their home,
-or have a place of their own in those of which each member has one. So rows of a member go through its own nodes, block by
-block, and gradients of what is shared are summed member by member, each over its rows from the top.
+or have a place of their own in those of which each member has one. So rows of a member go through its own nodes, block
+by block, and gradients of what is shared are summed member by member, each over its rows from the top.
 
     a batch of B rows      in front of Members B rows, behind it B rows for each of K members, K B in all
     heads                  K, one a member; the loss is the mean of theirs
@@ -17,6 +17,7 @@ from typing import ClassVar
 from fastbp.spec.gates import Concat
 from fastbp.spec.graph import INPUT, Graph, Node
 from fastbp.spec.layers import Layer
+from fastbp.spec.losses import Dot, Loss
 from fastbp.spec.members import Members
 
 
@@ -64,3 +65,14 @@ def apart(graph: Graph, *, joined: bool = True) -> Graph:
     outputs = width if joined else width * layer.count
     nodes.append(Node(len(nodes), end, heads, (width,) * layer.count, outputs, name, name))
     return Graph(graph.inputs, tuple(nodes), heads, graph.parts)
+
+
+def judged(graph: Graph, loss: Loss) -> tuple[Graph, tuple[int, ...], list[tuple[Loss, float]]]:
+    """The graph with members apart, the nodes whose outputs a loss takes, and the loss of each with its weight.
+
+    It takes the outputs of members, for the mean of their losses; but a product with cotangents takes those of all.
+    """
+    found = apart(graph)
+    if graph.members is None or loss.kind == Dot.kind:
+        return found, graph.heads if graph.members is None else (len(found.nodes) - 1,), list(loss.parts)
+    return found, found.heads, [(loss, 1.0 / len(found.heads))] * len(found.heads)

@@ -34,7 +34,7 @@ from fastbp.kernels.records import (
     TrainedNorm,
 )
 from fastbp.lowering import check
-from fastbp.lowering.apart import apart
+from fastbp.lowering.apart import judged
 from fastbp.lowering.buffers import Buffer, Way
 from fastbp.lowering.directions import Directions, directions_of, work_of_turns
 from fastbp.lowering.divergence import error_of, guard, keep_states
@@ -46,7 +46,7 @@ from fastbp.lowering.update import KEEP, SCHEDULED, Update
 from fastbp.lowering.user_rows import read_rows, reads_codes
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
-from fastbp.spec.losses import Dot, Loss, Targets
+from fastbp.spec.losses import Loss, Targets
 from fastbp.sweeps.entries import DIVERGED, USED
 
 # Where a plan stands in its data, by the names that checkpoints use: in the head's `data` and `step`.
@@ -92,14 +92,10 @@ class BatchPlan(Plan):
         counts: tuple[int, ...] = (),
     ) -> None:
         super().__init__(parameters, workers)
-        self.graph = apart(graph)  # a loss is the mean of its members'
-        of_mean = loss.kind == Dot.kind  # but this one is of the outputs
-        heads = self.graph.heads if not of_mean or graph.members is None else (len(self.graph.nodes) - 1,)
-        self._states = states
-        self.batch, self.counts = batch, counts
-        self.loss_spec = loss
-        self.members = len(heads) if graph.members is not None else 1
-        self.loss_parts = [(loss, 1.0 / len(heads))] * len(heads) if graph.members is not None else list(loss.parts)
+        self.graph, heads, self.loss_parts = judged(graph, loss)
+        of_mean = heads != self.graph.heads
+        self._states, self.batch, self.counts = states, batch, counts
+        self.loss_spec, self.members = loss, len(heads) if graph.members else 1
         self.update = update or Update(KEEP)
         treatment = update.treatment if update else None
         words: Any = {"training": training, "keeping": update is not None, "treatment": treatment, "counts": counts}
@@ -115,6 +111,8 @@ class BatchPlan(Plan):
                 for layer in lowering.layers:
                     if isinstance(layer, TrainedNorm):
                         layer.momentum = 0.0
+        if graph.members and not of_mean:
+            lowering.by_members()
         ops, phases = row_phases(lowering.ops, batch, workers)
         lowering.put(moments_of(phases), ops)
         for phase in phases[:-1]:
@@ -163,6 +161,7 @@ class BatchPlan(Plan):
         joint = len(parts) > 1
         total = lowering.row_numbers() if joint else 0
         for i, (use, (loss, weight)) in enumerate(zip(heads, parts, strict=True)):
+            lowering.turn = 1 + use.node.member if use.node.members > 1 else 0
             outputs = use.node.outputs
             d = lowering.buffer(outputs)
             gain, shifts = (self._lines(numbers, outputs, d.panels) for numbers in loss.lines(outputs))

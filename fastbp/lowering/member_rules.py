@@ -1,11 +1,12 @@
 """Rules of members: their linear layers with adapters, and what they predict together.
 
-A prediction is the mean of values, or the logits of the mean of probabilities. With l_k the logarithms of member k's probabilities, and L = log Σ_k exp(l_k) - log K:
+A prediction is the mean of values, or the logits of the mean of probabilities.
+With l_k the logarithms of member k's probabilities, and L = log Σ_k exp(l_k) - log K:
 
     values    y = Σ_k z_k / K                dz_k = dy / K
     softmax   l_k = log softmax(z_k), y = L  dl_k = dy ∘ exp(l_k - y) / K, then through log softmax
     sigmoid   a_k = log σ(z_k), b_k = log σ(-z_k), y = L(a) - L(b)
-              dz_k = dy ∘ (exp(a_k - L(a) + b_k) + exp(b_k - L(b) + a_k)) / K,  since da_k/dz = exp(b_k), db_k = -exp(a_k)
+              dz_k = dy ∘ (exp(a_k - L(a) + b_k) + exp(b_k - L(b) + a_k)) / K,  as da_k = exp(b_k) dz
 """
 
 from __future__ import annotations

@@ -76,7 +76,8 @@ class RowPlan(Plan):
     Parameters
     ----------
     kind : {"predict", "members", "vjp", "jvp", "rows", "columns", "gradient"}
-        "members" is what each predicts, side by side; the last three are whole Jacobians, by rows or by columns, and one of their rows.
+        "members" is what each predicts, side by side. The last three are whole Jacobians, by rows or by columns, and
+        one of their rows.
     counts : tuple of int
         Of the rows with codes that "predict" takes, if it is for such: see `Coded`.
     """

@@ -132,7 +132,7 @@ def _network(one: MemberPlan, subject: Subject, graphs: dict[str, Any]) -> Netwo
     """The network of a member; those with the same layers share their graph."""
     text, config, sizes = one.plan.text, one.plan.config, subject.sizes
     rows = None if one.plan.embedder is None else subject.fingerprint  # of which bins are
-    key = json.dumps([text.data.get("network"), *sizes[:2], sorted(sizes[2].items()), rows])
+    key = json.dumps([text.data.get("network"), *sizes[:2], sorted(sizes[2].items()), sizes[4], rows])
     graph = graphs.get(key)
     if graph is None:
         graph = graphs[key] = layers_of(one.plan, *sizes)

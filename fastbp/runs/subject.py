@@ -24,6 +24,7 @@ from fastbp.errors import ConfigError
 from fastbp.model.network import Network
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.graph import Graph
+from fastbp.spec.losses import Loss
 from fastbp.train.class_weights import by_class
 
 METRICS = {"classes": ["accuracy"], "labels": ["accuracy"], "numbers": ["r2", "rmse"]}
@@ -102,10 +103,13 @@ class Subject:
         return dict(json.loads(json.dumps(said)))
 
     @property
-    def sizes(self) -> tuple[int, int, dict[int, tuple[int, int]], Any]:
-        """Inputs and outputs of the network, columns of categories with their tables, and what embeds numbers."""
+    def sizes(self) -> tuple[int, int, dict[int, tuple[int, int]], Any, list[int], Loss]:
+        """Inputs and outputs of the network, columns of categories with their tables, what embeds numbers, how many
+        inputs stand for each column, and the loss.
+        """
         inputs, outputs = self.recipe.inputs, self.recipe.outputs.width
-        return inputs.width, outputs * self.loss.outputs_per_target, inputs.embeddings(), self._embedded
+        width = outputs * self.loss.outputs_per_target
+        return inputs.width, width, inputs.embeddings(), self._embedded, inputs.chunks(), self.loss
 
     @cached_property
     def _embedded(self) -> Callable[[Any], Any]:

@@ -75,6 +75,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     embed_numbers : str or dict, optional
         "piecewise_linear", or ``{"name": "piecewise_linear", "bins": 16}``: behind the numbers stands how far each has
         come through each bin between quantiles of the training rows. "pbld" or "cosine": before them stand waves.
+    tabm : int or dict, optional
+        Number of members that share the hidden layers (TabM-mini), or ``{"k": 32, "mini": False}`` for adapters of
+        each member in every layer (TabM); the prediction is the mean of theirs.
     random_state : int, RandomState or None
         An int is the seed of the network and of its trainer; None draws one.
     n_ens : int, >= 1
@@ -157,6 +160,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         scale: str = "standard",
         missing: str = "mean",
         embed_numbers: Any = None,
+        tabm: Any = None,
         random_state: Any = None,
         n_ens: int = 1,
         n_cv: int | None = None,
@@ -189,6 +193,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self.scale = scale
         self.missing = missing
         self.embed_numbers = embed_numbers
+        self.tabm = tabm
         self.random_state = random_state
         self.n_ens = n_ens
         self.n_cv = n_cv

@@ -188,7 +188,7 @@ class Perceptron(CallbackSupportMixin, Explainable, BaseEstimator):  # type: ign
         loss = self._loss_of()
         inputs = inputs_for(self._filled, X, rows.frame)
         outputs = self._outputs(y, rows.y)
-        graph = graph_for(self._filled, inputs, outputs.width * loss.outputs_per_target, rows.frame)
+        graph = graph_for(self._filled, inputs, outputs.width * loss.outputs_per_target, rows.frame, loss)
         self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
         for name in ("network_", "ensemble_", "oof_predictions_"):  # of an earlier fit
             self.__dict__.pop(name, None)

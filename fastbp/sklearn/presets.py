@@ -24,11 +24,19 @@ if TYPE_CHECKING:
     from fastbp.spec.losses import Loss
 
 DATA = ("scale", "missing", "encode", "min_frequency")
-NETWORK = ("hidden", "activation", "dropout", "norm", "embed_numbers")
+NETWORK = ("hidden", "activation", "dropout", "norm", "embed_numbers", "tabm")
 TRAINER = ("batch_size", "epochs", "class_weight")
 STEPS = ("clip_norm", "clip_value", "accumulate", "ema", "lr_factors", "decay_factors", "frozen", "penalty")
 OTHERS = ("optimizer", "schedule", "loss", "early_stopping", "monitor", "mode", "metrics")
-SHORT = ("hidden", "activation", "norm", "dropout", "residual", "embed_numbers")  # what `network.layers` says, too
+SHORT = (
+    "hidden",
+    "activation",
+    "norm",
+    "dropout",
+    "residual",
+    "embed_numbers",
+    "tabm",
+)  # what `network.layers` says, too
 TAKEN = {
     "data": {*DATA, "indicator", "embed_std"},
     "network": {*NETWORK, "layers", "init"},

@@ -12,6 +12,7 @@ from fastbp.spec.elsewhere import KnownWords
 from fastbp.spec.initial import Init, init_spec
 
 Draws = dict[str, tuple[Init, tuple[int, ...], int, int]]  # part -> initialiser, shape, fan in, fan out
+INITS = ("init", "bias_init", "adapter")  # arguments of layers that are initialisers
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Layer(KnownWords):
     @classmethod
     def from_plain(cls, settings: dict[str, Any]) -> Layer:
         """The layer from the result of `plain`."""
-        made = {k: Init(*v) if k in ("init", "bias_init") and isinstance(v, list) else v for k, v in settings.items()}
+        made = {k: Init(*v) if k in INITS and isinstance(v, list) else v for k, v in settings.items()}
         return cls(**made)
 
     def _check(self, name: str, check: Callable[..., Any], *limits: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastbp.errors import ConfigTypeError, ShapeError, brief, not_one_of
+from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief, not_one_of
 from fastbp.spec.checks import flag, whole
 from fastbp.spec.initial import Init, init_spec
 from fastbp.spec.layers import ONES, Draws, Layer
@@ -54,6 +54,23 @@ class Members(Layer):
         self._check("count", whole, 2)
         if self.average not in AVERAGES:
             raise not_one_of("Members.average", self.average, AVERAGES)
+
+
+def average_for(loss: str, outputs: int) -> str:
+    """The `average` that fits a loss of this kind."""
+    if loss == "cross_entropy" and outputs > 1:
+        return "softmax"
+    return "sigmoid" if loss in ("cross_entropy", "binary_cross_entropy") else "values"
+
+
+def check_average(members: Members, loss: str, outputs: int, where: str = "Members.average") -> None:
+    """Refuse an average of something else than what a loss of this kind makes of outputs; a formula's may be any."""
+    must = average_for(loss, outputs)
+    if loss != "custom" and members.average != must:
+        of = "values" if must == "values" else "probabilities"
+        raise ConfigError(
+            where, f"must be `{must}` with `{loss}`, for predictions to be the mean of {of}", f"`{members.average}`"
+        )
 
 
 @dataclass(frozen=True)
@@ -135,7 +152,7 @@ def _check_chunks(layer: Any) -> None:
     if isinstance(layer.chunks, str) or not isinstance(layer.chunks, Sequence | np.ndarray) or not len(layer.chunks):
         raise ConfigTypeError(where, "must be a list of whole numbers", f"`{brief(layer.chunks)}`")
     chunks = tuple(whole(f"{where}[{i}]", width, 1) for i, width in enumerate(layer.chunks))
-    object.__setattr__(layer, "chunks", chunks)
+    object.__setattr__(layer, "chunks", chunks if any(width > 1 for width in chunks) else None)
 
 
 def _fit_chunks(layer: Any, inputs: int) -> None:

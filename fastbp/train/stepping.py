@@ -175,8 +175,8 @@ class Stepping(Snapshots):
             ahead = min(self.batch_size, 2 * len(x))  # room for growing batches
             plan = self._step_plan = self._plan(max(len(x), ahead))
             small = self.threads == 1 or plan.work < ONE_CALL_WORK
-            plain = self._loss.simple and net.graph.members is None and not net.has_codes and not self._rates.others
-            self._small = small and plain
+            alone = self._loss.simple and net.graph.members is None  # one loss with targets of its own
+            self._small = small and alone and not net.has_codes and not self._rates.others
         plan.bind(x, t, top)
         self._call(plan, 1, 1, team_sizes(plan.work, self.threads)[1])
         return plan.loss

@@ -17,6 +17,7 @@ from fastbp.spec.checks import chance, flag, from_zero, positive, whole
 from fastbp.spec.formulas import formula_of, penalty_kernel
 from fastbp.spec.joint_loss import loss_for_outputs
 from fastbp.spec.losses import Loss
+from fastbp.spec.members import check_average
 from fastbp.train.catalogue import schedules_named
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.schedules import Schedule
@@ -79,6 +80,8 @@ def loss_for(net: Network, value: str | Loss) -> Loss:
                 f"a network that ends in {layer}",
                 hint=f"leave {layer} out",
             )
+    if net.graph.members is not None:
+        check_average(net.graph.members, loss.kind, net.outputs)
     return loss
 
 

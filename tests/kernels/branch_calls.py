@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastbp.kernels import functions
 from fastbp.kernels.records import Matrix
 from tests.kernels.calls import point, rows_at
 from tests.kernels.harness import Array, Machine, Panels
+from tests.numpy_lanes import Lanes
+
+
+def exp(x: Array) -> Array:
+    """Our own, in NumPy."""
+    return functions.exp(Lanes(x)).array
+
+
+def log_add_exp(x: Array, y: Array) -> Array:
+    return np.where(x >= y, x, y) + functions.log1p(Lanes(exp(-np.abs(x - y)))).array
+
 
 PAIRS = {
     "branch_add": lambda x, y: x + y,
@@ -14,6 +26,8 @@ PAIRS = {
     "branch_product": lambda x, y: x * y,
     "branch_divide": lambda x, y: x / y,
     "branch_minus_product": lambda x, y: -(x * y),
+    "branch_log_add_exp": log_add_exp,
+    "branch_exp_difference": lambda x, y: exp(x - y),
 }
 WAVES = ("wave_cosine",)
 ALONE = ("branch_affine", "branch_times", "branch_over", "branch_over_slope")

@@ -47,7 +47,7 @@ def gained(
 ) -> list[Array]:
     """C = A with a number for each column, or one for all, and another that is added."""
     source, target = m.given("a", x), m.panels("c", *x.shape)
-    values = {} if y is None else {"y": m.given("y", y)}
+    values: dict[str, Any] = {} if y is None else {"y": m.given("y", y)}
     if shifts is not None:
         values["shifts"] = m.line_numbers("shifts", shifts).address
     gains = m.line_numbers("gain", gain[:1] if shared else gain).address
@@ -167,9 +167,9 @@ def cases(dtype: str, normal: Any) -> Iterator[tuple[str, tuple[int, ...], Any]]
         gain, shifts = normal(dtype, 2, width)
         for shared in (False, True):
             yield "scale", shape, partial(gained, kernel="scale", x=x, gain=gain, shared=shared)
+            yield "scale", shape, partial(gained, kernel="scale", x=x, gain=gain, shared=shared, shifts=shifts)
             yield "prelu", shape, partial(gained, kernel="prelu", x=x, gain=gain, y=y, shared=shared)
         yield "parametric", shape, partial(gained, kernel="parametric", x=x, gain=gain, y=y)
-        yield "scale", shape, partial(gained, kernel="scale", x=x, gain=gain, shifts=shifts)
         affine = {"gain": gain if number % 3 else None, "shifts": shifts if number % 2 else None}
         for kernel in (k for k in ROW_BY_ROW if "_norm_" in k):
             yield kernel, shape, partial(norm, kernel=kernel, x=x, y=y, **affine)

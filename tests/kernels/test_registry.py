@@ -46,6 +46,8 @@ TWINS = {
     **dict.fromkeys(BRANCHES, ("_forward", "_vjp", "_jvp")),
     "noise": ("_forward", "_vjp", "_jvp", "_mask"),
     "loss": ("", "_rows"),
+    "adapted_linear": ("_forward", "_vjp", "_jvp"),
+    "members": ("_forward", "_vjp", "_jvp"),
     "custom": (),  # the user's own formula is its twin
 }
 
@@ -152,7 +154,7 @@ def test_the_derivation_of_every_gate_stands_in_its_table(name):
 @every_op
 def test_every_op_climbs(name):
     families = ("scale", "prelu", "parametric", "row_norm", "batch_norm", "softmax", "embedding", "bins", "custom")
-    families += ("pbld", "cosine")
+    families += ("pbld", "cosine", "adapted_linear", "members")
     in_networks = OPS[name].family in families
     gate = OPS[name].family in BRANCHES
     assert (name in DIFFERENTIABLE) + in_networks + gate == 1

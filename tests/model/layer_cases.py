@@ -15,10 +15,14 @@ Gradients = dict[str, Array]
 
 
 class Case(NamedTuple):
-    """A layer, and its twin: (parameters, x, dy) to (y, dx, gradients by part)."""
+    """A layer, or a list that ends with it, and its twin: (parameters, x, dy) to (y, dx, gradients by part)."""
 
     layer: Any
     twin: Callable[[Any, Array, Array], tuple[Array, Array, Gradients]]
+
+    @property
+    def layers(self) -> list[Any]:
+        return self.layer if isinstance(self.layer, list) else [self.layer]
 
 
 def scale(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
@@ -110,6 +114,32 @@ def cosine(layer: fb.CosineEmbedding) -> Case:
     return Case(layer, twin)
 
 
+MEMBERS = 3
+
+
+def of_members(average: str) -> Any:
+    """Members whose outputs differ by a scale; of which their mean is taken."""
+
+    def twin(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+        z = np.stack([reference.scale_forward(x, s) for s in p["weight"]])
+        dz = reference.members_vjp(dy, z, average)
+        pulled = [reference.scale_vjp(d, x, s) for d, s in zip(dz, p["weight"], strict=True)]
+        dx, ds = (np.array(found) for found in zip(*pulled, strict=True))
+        return reference.members_forward(z, average), dx.sum(0), {"weight": ds}
+
+    return twin
+
+
+def adapted_linear(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+    b = p.get("bias", np.zeros(p["s"].shape))
+    own = list(zip(b, p["r"], p["s"], strict=True))
+    z = np.stack([reference.adapted_linear_forward(x, p["weight"], *one) for one in own])
+    dz = reference.members_vjp(dy, z)
+    found = [reference.adapted_linear_vjp(d, x, p["weight"], *one[1:]) for d, one in zip(dz, own, strict=True)]
+    dx, dW, db, dr, ds = (np.array(part) for part in zip(*found, strict=True))
+    return z.mean(0), dx.sum(0), {"weight": dW.sum(0), "bias": db, "r": dr, "s": ds}
+
+
 def silu(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
     return reference.silu_forward(x), reference.silu_vjp(dy, x), {}
 
@@ -136,6 +166,15 @@ LAYER_CASES: dict[str, list[Case]] = {
     "softmax": [Case(fb.Softmax(), softmax)],
     "log_softmax": [Case(fb.LogSoftmax(), log_softmax)],
     "embedding": [Case(fb.Embedding({0: (5, 3)}), embedding)],
+    "member_scale": [Case([fb.Members(MEMBERS), fb.MemberScale()], of_members("values"))],
+    "members": [
+        Case([fb.Members(MEMBERS, average), fb.MemberScale("normal")], of_members(average))
+        for average in ("softmax", "sigmoid")
+    ],
+    "adapted_linear": [
+        Case([fb.Members(MEMBERS), fb.AdaptedLinear(18, adapter="normal")], adapted_linear),
+        Case([fb.Members(MEMBERS), fb.AdaptedLinear(3, bias=False)], adapted_linear),
+    ],
     "piecewise_linear": [
         piecewise_linear({0: [-0.5, 0.25, 1.0]}),
         piecewise_linear({0: (np.arange(-38, 39) / 16.0).tolist()}),
