@@ -50,7 +50,7 @@ TRUNCATED = {"truncated_normal": 0.02}
 INSIDE = erf(sqrt(2))
 TRUNCATED_VARIANCE = 1 - 2 * 2 * np.exp(-2) / sqrt(2 * np.pi) / INSIDE
 TRUNCATED_FOURTH = 3 - (2 * 2**3 + 3 * 2 * 2) * np.exp(-2) / sqrt(2 * np.pi) / INSIDE
-SHAPED = {"orthogonal", "zeros", "ones", "constant"}
+SHAPED = {"signs", "orthogonal", "zeros", "ones", "constant"}
 GAINS = [name for name in INITIALISERS if INITIALISERS[name].scale and name not in ("constant", "orthogonal")]
 
 
@@ -207,6 +207,7 @@ DIGESTS = {
     "uniform": "54d47c01a61e6419",
     "truncated_normal": "83fad10273f6f0f0",
     "orthogonal": "fdd393d7d2ac6642",
+    "signs": "ffb41ad827dd7312",
     "zeros": "680feec2e27d76f7",
     "ones": "71350acff5c91020",
     "constant": "dcefa2a11bff8a60",
@@ -233,7 +234,16 @@ def test_the_same_arguments_give_the_same_bits(name):
     assert first is not second
 
 
-@pytest.mark.parametrize("name", sorted(set(INITIALISERS) - {"zeros", "ones", "constant"}))
+def test_signs_are_as_likely_as_each_other():
+    x = drawn("signs").ravel()
+    assert set(x) == {-1.0, 1.0}
+    within(x.mean(), 0, 1 / sqrt(N))
+    within((x[1:] * x[:-1]).mean(), 0, 1 / sqrt(N))
+    for other in (drawn("signs", seed=8), drawn("signs", tensor=5)):
+        within((x * other.ravel()).mean(), 0, 1 / sqrt(N))
+
+
+@pytest.mark.parametrize("name", sorted(set(INITIALISERS) - {"signs", "zeros", "ones", "constant"}))
 def test_another_seed_or_tensor_gives_other_numbers(name):
     drawings = [drawn(name, (11, 13)), drawn(name, (11, 13), seed=8), drawn(name, (11, 13), seed=7 + 2**32)]
     drawings += [drawn(name, (11, 13), tensor=5)]
