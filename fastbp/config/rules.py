@@ -212,4 +212,4 @@ def of_task(
             try:
                 check_average(layer, loss.kind, outputs, f"network.layers[{i}].average")
             except ConfigError as error:
-                raise error.at(place=text.inside(("network", "layers", i))) from None
+                raise error.at(place=text.place(("network", "layers", i))) from None

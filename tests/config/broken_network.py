@@ -62,6 +62,31 @@ CASES = {
         network("embed_numbers: piecewise_linear\nlayers:\n  - {name: linear, features: 10}"),
         "c.yaml:3: `network.embed_numbers` must not be given together with `network.layers`",
     ),
+    "tabm a number": (
+        network("tabm: 3"),
+        "c.yaml:3: `network.tabm` must be a map of keys to values or `null`, got `3`",
+    ),
+    "tabm of one": (
+        network("tabm: {k: 1}"),
+        "c.yaml:3: `network.tabm.k` must be at least 2, got `1`",
+    ),
+    "tabm mini a number": (
+        network("tabm: {mini: 3}"),
+        "c.yaml:3: `network.tabm.mini` must be `true` or `false`, got `3`",
+    ),
+    "tabm with an unknown key": (
+        network("tabm: {n: 3}"),
+        "c.yaml:3: `network.tabm` must have known keys only, got `n`\nhint: there are `k`, `mini`",
+    ),
+    "tabm beside batch norms": (
+        network("tabm: {}\nnorm: batch_norm"),
+        "c.yaml:4: `network.norm` must not be given with `network.tabm`, as it keeps statistics of its rows,"
+        " got `batch_norm`",
+    ),
+    "tabm beside layers": (
+        network("tabm: {}\nlayers: [{name: linear, features: 10}]"),
+        "c.yaml:3: `network.tabm` must not be given together with `network.layers`",
+    ),
     "activation misspelt": (
         network("activation: rleu"),
         f"c.yaml:3: `network.activation` must be one of {ACTIVATIONS}, got `rleu`\nhint: did you mean `relu`?",

@@ -77,6 +77,16 @@ LAYER_CASES = {
     "softplus": ("", "beta: 2"),
     "hardtanh": ("", "min_val: -2, max_val: 0.5"),
 }
+# Layers of members, which stand behind the first of them.
+MEMBER_CASES = {
+    "members": ("average: softmax", "count: 3, average: softmax"),
+    "member_scale": ("", "init: {name: normal, scale: 0.5}, chunks: [1, 1]"),
+    "member_linear": ("features: 3", "features: 3, bias: false, init: zeros"),
+    "adapted_linear": (
+        "features: 3",
+        "features: 3, bias: false, adapter: {name: normal, scale: 0.5}, chunks: [2], bias_init: ones",
+    ),
+}
 # Settings of gates, which read a layer of width 1, one or two times.
 GATE_CASES = {
     **dict.fromkeys(("add", "subtract", "multiply", "divide", "concat"), ("from: [a, a]",)),
@@ -123,7 +133,15 @@ def cases():
     for shared in ("{name: linear, features: 4, as: a}", "{name: layer_norm, as: a}", "{name: prelu, as: a}"):
         layers = f"{{name: linear, features: 4}}, {shared}, tanh, {{share: a, as: b}}, {{share: a, from: [b]}}"
         yield f"shared {shared}", f"{CLASSES}network: {{layers: [{layers}, {{name: linear, features: 3}}]}}"
-    for name in [name for name in {**ACTIVATIONS, **LAYERS} if name not in {*GATE_CASES, "custom"}]:
+    for name, settings in MEMBER_CASES.items():
+        for text in pair(name, *settings):
+            first = "" if name == "members" else "{name: members, average: softmax}, "
+            last = "{name: linear, features: 3}"
+            yield f"layer {text}", f"{CLASSES}network: {{layers: [{first}{text}, {last}]}}"
+    for tabm in ("{}", "{k: 3, mini: false}"):
+        yield f"tabm {tabm}", f"{CLASSES}network: {{hidden: [5, 4], tabm: {tabm}}}"
+    others = {*GATE_CASES, *MEMBER_CASES, "custom"}
+    for name in [name for name in {**ACTIVATIONS, **LAYERS} if name not in others]:
         for text in pair(name, *LAYER_CASES.get(name, ("",))):
             last = "{name: linear, features: 3, bias_init: zeros}"
             yield f"layer {text}", f"{CLASSES}network: {{layers: [{text}, {last}]}}"
@@ -189,7 +207,8 @@ def resolved(text, tmp_path, capsys):
 
 
 def test_every_key_is_there(tmp_path, capsys):
-    data = resolved(CLASSES + "trainer: {early_stopping: {}, schedules: {}, reduce_lr: {}}\npack: {}", tmp_path, capsys)
+    data = CLASSES + "trainer: {early_stopping: {}, schedules: {}, reduce_lr: {}}\npack: {}\n"
+    data = resolved(data + "network: {tabm: {}}", tmp_path, capsys)
     for path, section in SECTIONS.items():
         found = data
         for part in path.split(".") if path else ():

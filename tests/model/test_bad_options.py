@@ -41,7 +41,8 @@ def trainer(*layers, **settings):
 # Settings by what they must be: "class.setting", and values that are not so.
 
 NEEDED = {
-    "Linear": {"features": 3}, "Slice": {"start": 0, "stop": 2}, "Repeat": {"features": 2},
+    **{name: {"features": 3} for name in ("Linear", "MemberLinear", "AdaptedLinear")},
+    "Slice": {"start": 0, "stop": 2}, "Repeat": {"features": 2},
     "Embedding": {"columns": {0: (3, 2)}}, "Step": {"every": 2},
     "MultiStep": {"milestones": [2]}, "Exponential": {"gamma": 0.5}, "CosineRestarts": {"first": 3},
     "TimeBudget": {"seconds": 1.0}, **{name: {"path": "x"} for name in ("ModelCheckpoint", "CSVLogger", "JSONLogger")},
@@ -87,6 +88,8 @@ REAL = {
 WHOLE = {
     **dict.fromkeys(["Repeat.features", "Slice.stop"], 1),
     "Slice.start": 0,
+    **dict.fromkeys(["MemberLinear.features", "AdaptedLinear.features"], 1),
+    "Members.count": 2,
     **dict.fromkeys(["Linear.features", "Step.every", "CosineRestarts.first", "CosineRestarts.multiply"], 1),
     **dict.fromkeys(["MultiMargin.p", "ModelCheckpoint.every", "LBFGS.memory", *having("steps")], 1),
     **dict.fromkeys(["Trainer.batch_size", "Trainer.accumulate"], 1),
@@ -108,18 +111,23 @@ CHOICES = {
     **dict.fromkeys(having("mode"), "`auto`, `min`, `max`"),
     "GELU.approximate": "`none`, `tanh`",
     "EarlyStopping.ties": "`first`, `last`",
+    "Members.average": "`values`, `softmax`, `sigmoid`",
 }
-INITS = ["Linear.init", "Linear.bias_init", "Scale.init", "Embedding.init"]
+INITS = [
+    *("Linear.init", "Linear.bias_init", "Scale.init", "Embedding.init", "MemberScale.init"),
+    *(f"{name}Linear.{init}" for name in ("Member", "Adapted") for init in ("init", "bias_init")),
+    "AdaptedLinear.adapter",
+]
 PATHS = having("path")
 MONITORS = having("monitor")
-# Those with a section of their own below, or in test_bad_settings, spec/test_bins.py or
+# Those with a section of their own below, or in test_bad_settings, test_members.py, spec/test_bins.py or
 # train/test_scheduled.py.
 APART = [
     "Embedding.columns", "PiecewiseLinear.columns", "CrossEntropy.class_weights", "CrossEntropy.ignore_index",
     "MultiStep.milestones",
     *having("betas"), *(f"Trainer.{name}" for name in ("net", "loss", "optimizer", "threads", "seed", "schedule")),
     *(f"Trainer.{name}" for name in ("lr_factors", "decay_factors", "frozen", "penalty", "schedules")),
-    "LBFGS.net", "LBFGS.loss", "Parametric.activation",
+    "MemberScale.chunks", "AdaptedLinear.chunks", "LBFGS.net", "LBFGS.loss", "Parametric.activation",
     "JointLoss.losses", "JointLoss.weights",
 ]  # fmt: skip
 

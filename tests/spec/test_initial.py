@@ -46,7 +46,7 @@ BOUND = {
     "torch": 1 / sqrt(I),
 }
 TRUNCATED = {"truncated_normal": 2, "truncated_normal_3": 3}  # at how many standard deviations
-SHAPED = {"orthogonal", "zeros", "ones", "constant"}
+SHAPED = {"signs", "orthogonal", "zeros", "ones", "constant"}
 GAINS = [name for name in INITIALISERS if INITIALISERS[name].scale and name not in ("constant", "orthogonal")]
 
 
@@ -214,6 +214,7 @@ DIGESTS = {
     "truncated_normal": "83fad10273f6f0f0",
     "truncated_normal_3": "70d9f1505f61488a",
     "orthogonal": "fdd393d7d2ac6642",
+    "signs": "ffb41ad827dd7312",
     "zeros": "680feec2e27d76f7",
     "ones": "71350acff5c91020",
     "constant": "dcefa2a11bff8a60",
@@ -240,7 +241,16 @@ def test_the_same_arguments_give_the_same_bits(name):
     assert first is not second
 
 
-@pytest.mark.parametrize("name", sorted(set(INITIALISERS) - {"zeros", "ones", "constant"}))
+def test_signs_are_as_likely_as_each_other():
+    x = drawn("signs").ravel()
+    assert set(x) == {-1.0, 1.0}
+    within(x.mean(), 0, 1 / sqrt(N))
+    within((x[1:] * x[:-1]).mean(), 0, 1 / sqrt(N))
+    for other in (drawn("signs", seed=8), drawn("signs", tensor=5)):
+        within((x * other.ravel()).mean(), 0, 1 / sqrt(N))
+
+
+@pytest.mark.parametrize("name", sorted(set(INITIALISERS) - {"signs", "zeros", "ones", "constant"}))
 def test_another_seed_or_tensor_gives_other_numbers(name):
     drawings = [drawn(name, (11, 13)), drawn(name, (11, 13), seed=8), drawn(name, (11, 13), seed=7 + 2**32)]
     drawings += [drawn(name, (11, 13), tensor=5)]
