@@ -14,6 +14,7 @@ import numpy as np
 
 import fastbp as fb
 from bench.tabular.places import called
+from fastbp.config.text import read
 
 TIMED = 5  # predictions of the test rows, of which the median counts
 FASTBP = (sys.executable, "-m", "fastbp")
@@ -27,10 +28,9 @@ def trained(data: Path, model: str, seed: int, keys: list[str]) -> dict[str, flo
     until = ["--time-limit", limit] if limit else []
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        parts = {part: str(data / f"{part}.csv") for part in ("train", "validation", "test")}
-        (folder / "parts.json").write_text(json.dumps({"data": {"path": None, **parts}}))
         begun = time.perf_counter()
         called(*FASTBP, "init", data / "whole.csv", "--target", about["target"], *preset, folder=folder)
+        (folder / "parts.json").write_text(json.dumps({"data": rows(data, folder / "config.yaml")}))
         settings = [word for key in (f"seed={seed}", *keys) for word in ("--set", key)]
         called(*FASTBP, "train", "config.yaml", "-c", "parts.json", *settings, *until, folder=folder)
         seconds = time.perf_counter() - begun
@@ -40,6 +40,14 @@ def trained(data: Path, model: str, seed: int, keys: list[str]) -> dict[str, flo
         shutil.copy(folder / "config.yaml", data / f"{name}.yaml")
     score = found["metrics"]["test"][about["metric"]]
     return {"score": score, "seconds": seconds, "milliseconds": took}
+
+
+def rows(data: Path, config: Path) -> dict[str, Any]:
+    """The parts of the rows as a configuration has them: folds are of all rows but those to test on."""
+    train, validation, test = (str(data / f"{part}.csv") for part in ("train", "validation", "test"))
+    if (read(config).data.get("pack") or {}).get("folds") is not None:
+        return {"path": None, "train": [train, validation], "test": test}
+    return {"path": None, "train": train, "validation": validation, "test": test}
 
 
 def milliseconds(run: Path, test: Path) -> float:
