@@ -13,6 +13,7 @@ pytabkit and PyTorch `realmlp` and `tabm`.
 Tables come out of packages of pip's index (`sets.py`), installed once, with the first three rivals, into an
 environment of its own (`places.py`). Of the rows 70 % train, 15 % choose when to stop and 15 % are scored: drawn once,
 by NumPy's generator with seed 0, so a seed is of networks and trees only. Rivals (`rivals.py`) have their defaults, and
-stop by the same validation rows. What was measured is kept beside the tables (`results.py`), ours as long as no file of
-the package changes, a rival's as long as its version is the same.
+stop by the same validation rows; presets with folds, and scikit-learn's network, take theirs out of both parts. What
+was measured is kept beside the tables (`results.py`), ours as long as no file of the package changes, a rival's as long
+as its version is the same.
 """

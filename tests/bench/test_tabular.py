@@ -71,7 +71,7 @@ def test_a_preset_with_a_time_limit_is_trained_that_long(tables, monkeypatch):
 
     def run(words, folder):
         if "init" in words:
-            (folder / "config.yaml").write_text("")
+            (folder / "config.yaml").write_text("name: a")
         if "train" in words:
             (folder / "runs" / "r").mkdir(parents=True)
         return '{"metrics": {"test": {"roc_auc": 0.5}}}'
@@ -80,6 +80,10 @@ def test_a_preset_with_a_time_limit_is_trained_that_long(tables, monkeypatch):
     assert found["score"] == 0.5
     init, train, _ = (" ".join(map(str, words)) for words in said)
     assert init.endswith("--target y --preset plain")
+    (tables / "c.yaml").write_text("pack: {folds: 3}")
+    assert command.ours.rows(tables / "adult", tables / "c.yaml")["train"] == [
+        str(tables / "adult" / f"{part}.csv") for part in ("train", "validation")
+    ]
     assert train.endswith("--set seed=3 --set trainer.epochs=2 --time-limit 60s")
 
 

@@ -1,6 +1,7 @@
 """Presets: keys by a name, beneath those of a configuration, for its own rows."""
 
 import csv
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -128,6 +129,33 @@ def test_init_writes_a_preset_in_full_and_that_is_what_the_preset_is(table, a_pr
     data = {key: value for key, value in written.data["data"].items() if key not in ("scale",)}
     named = plan_of(Text({**whole, "preset": "odd", "data": data}))
     assert resolved_config(named) == resolved_config(plan_of(written))
+
+
+def test_with_a_time_limit_init_writes_what_uses_it(table, capsys):
+    assert main(["init", "table.csv", "--time-limit", "2m", "-o", "c.yaml"]) == 0
+    found = read("c.yaml").data
+    assert found["trainer"]["time_limit"] == "2m"
+    assert found["pack"]["folds"] == 5
+    assert "--set data.split.folds" not in (table / "c.yaml").read_text()
+    assert main(["check", "c.yaml", "-q"]) == 0
+    assert main(["init", "table.csv", "--time-limit", "9", "--preset", "plain", "-o", "p.yaml"]) == 0
+    found = read("p.yaml").data
+    assert (found["trainer"]["time_limit"], "pack" in found) == ("9", False)
+    capsys.readouterr()
+    assert main(["init", "table.csv", "--time-limit", "soon", "-o", "-"]) == 2
+    assert "must be seconds, or a number with s, m, h or d such as `10m`, got `soon`" in capsys.readouterr().err
+
+
+def test_members_of_thorough_are_around_plain_and_the_ensemble_is_at_least_as_good(table, capsys):
+    plain, thorough = (presets()[name].keys(KNOWN[1]) for name in ("plain", "thorough"))
+    assert {key: thorough[key] for key in plain} == plain
+    low, high = thorough["pack"]["space"]["trainer.optimizer.lr"]["log"]
+    assert low < plain["trainer"]["optimizer"]["lr"] < high
+    (table / "c.yaml").write_text("preset: thorough\n" + BASE + "pack: {members: 2, folds: 2}\ntrainer: {epochs: 2}\n")
+    assert main(["train", "c.yaml", "--json", "-q"]) == 0
+    scores = json.loads(capsys.readouterr().out)["ensembles"]
+    best, chosen = (scores[name]["metrics"]["validation"]["loss"] for name in ("best", "greedy"))
+    assert chosen <= best
 
 
 def test_printed_a_preset_is_explained_in_a_comment(table, a_preset, capsys):
