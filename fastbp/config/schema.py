@@ -80,7 +80,7 @@ class Data(Section):
         ),
     ] = field(default_factory=dict)
     scale: Annotated[
-        Literal["auto", "standard", "robust", "quantile", "none"],
+        Literal["auto", "standard", "robust", "quantile", "noisy_quantile", "none"],
         about("How columns of numbers are scaled; `auto`: to quantiles where tails are heavy, else standard."),
     ] = "standard"
     missing: Annotated[
