@@ -2,6 +2,7 @@
 
     scale   forward  y = s ∘ x                     vjp  dx = dy ∘ s,                   ds = Σ_b dy ∘ x
             jvp      ty = s ∘ tx
+    affine  forward  y = s ∘ x + β                 vjp  dx and ds as above,            dβ = Σ_b dy
     prelu   forward  y = x if x > 0 else a x       vjp  dx = dy ∘ (1 if x > 0 else a), da = Σ_b dy ∘ min(x, 0)
             jvp      ty = tx ∘ (1 if x > 0 else a)
     γ, β    forward  y = γ ∘ n + β                 vjp  dγ = Σ_b dy ∘ n,               dβ = Σ_b dy
@@ -43,13 +44,20 @@ def gain_of(op, panel, z):
 
 @kernel(GainedOp)
 def scale(op, me, r0, r1, z):
-    """C = A ∘ `gain`: forward, vjp and jvp are this one product."""
+    """C = A ∘ `gain`, and `shifts` added where there are such: forward, vjp and jvp are this one product."""
     # A: (rows, N) in   C: (rows, N) out, may be A
     largest = me.largest
     for panel in range(op.panels):
         source = op.a.start + panel * op.a.stride
         target = op.c.start + panel * op.c.stride
         gain = gain_of(op, panel, z)
+        if op.shifts != 0:
+            shift = load(op.shifts + panel * LINE, z)
+            for o in range(r0 * LINE, r1 * LINE, LINE):
+                y = add_product(shift, load(source + o, z), gain)
+                note_line(largest, y, z)
+                store(target + o, y)
+            continue
         for o in range(r0 * LINE, r1 * LINE, LINE):
             y = times(load(source + o, z), gain)
             note_line(largest, y, z)

@@ -145,6 +145,7 @@ class GainedOp(FromToOp):
 
     gain = Word("address of the numbers, one line a panel")
     shared = Word("1: the first of them serves all columns")
+    shifts = Word("address of what is added to a scale's product, a line a panel; 0: nothing")
     y = Part(Matrix, "the saved input of a prelu", per_panel=True)
 
 

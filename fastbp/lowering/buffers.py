@@ -97,7 +97,8 @@ class Records(ops.Ops):
         self.training = training
         self.keeping = keeping
         self.treatment = treatment if treatment is not None else dict.fromkeys(parameters.slots, Way())
-        self.transposed: dict[str, int] = {}  # home of a node -> address of its transposed weights
+        # Home of a node, or name of a stack -> address of the transposed weights.
+        self.transposed: dict[str, int] = {}
         self.transposes: list[Trained] = []  # source layer records of each, frozen ones too
         self.layers: list[Trained] = []
         self.reducers: list[str] = []  # the kernel that reduces the gradients of each layer
@@ -160,8 +161,15 @@ class Records(ops.Ops):
         panels = self.parameters.slots[node.parameter("weight")].panels
         return Matrix(start=self.transposed.get(node.home, 0), stride=panels * self.in_line * LINE)
 
-    def learned(self, node: Node, part: str) -> Learned:
-        """The record of a parameter for the weight sweep; offset -1 if it is missing or not trained."""
+    def transposed_stack(self, node: Node, part: str) -> list[Matrix]:
+        """The same for each matrix of a stack."""
+        slot = self.parameters.slots[node.parameter(part)]
+        start, stride = self.transposed.get(node.parameter(part), 0), slot.panels * self.in_line * LINE
+        size = slot.lines // self.in_line * stride if start else 0
+        return [Matrix(start=start + i * size, stride=stride) for i in range(slot.count)]
+
+    def learned(self, node: Node, part: str, which: int = 0) -> Learned:
+        """The record of a parameter, or one of a stack, for the weight sweep; offset -1 if there is none to train."""
         name = node.parameter(part)
         way = self.treatment[name] if name in self.parameters.slots else None
         if way is None:
@@ -169,7 +177,7 @@ class Records(ops.Ops):
         slot = self.parameters.slots[name]
         penalty = kernel_address(way.penalty, self.real) if way.penalty else 0
         words: Any = {"rate": way.rate, "decay": way.decay, "stretch": way.stretch}
-        return Learned(offset=slot.offset, stride=slot.stride, penalty=penalty, **words)
+        return Learned(offset=slot.offset + which * slot.each, stride=slot.stride, penalty=penalty, **words)
 
     def record(
         self,
@@ -180,10 +188,14 @@ class Records(ops.Ops):
         parts: tuple[str, str],
         out: Buffer,
         layer: Trained | None = None,
+        which: int = 0,
     ) -> None:
-        """Add a layer to the weight sweep, with its trained parameters; `layer` has the kernel's other fields."""
+        """Add a layer to the weight sweep, with its trained parameters; `layer` has the kernel's other fields.
+
+        Of a stack of parameters it is one, `which`, or if that is 0 with room for all of them all.
+        """
         layer = Trained() if layer is None else layer
-        layer.weight, layer.bias = (self.learned(node, part) for part in parts)
+        layer.weight, layer.bias = (self.learned(node, part, which) for part in parts)
         trained = [
             self.parameters.slots[node.parameter(part)]
             for part, learned in zip(parts, (layer.weight, layer.bias), strict=True)
@@ -191,7 +203,7 @@ class Records(ops.Ops):
         ]
         first = trained[0] if trained else None
         layer.node, layer.x, layer.d = node.index, x, d
-        layer.inputs = first.shape[0] if first and layer.weight.offset >= 0 and len(first.shape) == 2 else 1
+        layer.inputs = first.rows if first and layer.weight.offset >= 0 else 1
         layer.panels = max(d.panels, first.panels if first else 0)
         layer.x_op, layer.d_op, layer.out_op = x.wrote, d.wrote, out.wrote
         layer.x_scale, layer.x_offset = x.scale * d.scale, max(1.0, x.offset) * d.scale

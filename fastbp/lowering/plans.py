@@ -17,6 +17,7 @@ The number of threads changes no bit: blocks and tiles only distribute the work.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ CALL_WORK = 2_000_000_000
 
 def work_of(graph: Graph, rows: int) -> int:
     """Multiplications of a forward pass over so many rows."""
-    return rows * sum(shape[0] * shape[1] for shape in graph.parameters().values() if len(shape) == 2)
+    return rows * sum(prod(shape) for shape in graph.parameters().values() if len(shape) > 1)
 
 
 def team_sizes(work: int, most: int) -> tuple[tuple[int, ...], int]:
@@ -93,7 +94,7 @@ class RowPlan(Plan):
         self.head.data.repeats = self.repeats
         self._other = self.ops.address_of(self._second)
         self._threads = 0
-        self.work = sum(shape[0] * shape[-1] for shape in graph.parameters().values() if len(shape) == 2)
+        self.work = work_of(graph, 1)
         # The cost of a row besides its products: a few operations per number.
         self.work *= self.repeats
         cost = self.work + 16 * self.repeats * (graph.inputs + sum(node.outputs for node in graph.nodes))

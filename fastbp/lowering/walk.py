@@ -52,9 +52,9 @@ class Lowering(Records):
             d = found.pop(node.index, None)
             if d is None or not wanted[node.index]:
                 continue
+            use.wanted = tuple(wanted[source] for source in node.sources)
             if self.is_trained(node):
                 rule.note(self, use, d)
-            use.wanted = tuple(wanted[source] for source in node.sources)
             if not any(use.wanted):
                 continue
             if node.layer.kind == "linear":
@@ -100,6 +100,8 @@ class Lowering(Records):
         """Allocate transposed weights for every matrix whose input needs a cotangent."""
         wanted = self.wanted(to_input)
         for node in self.graph.nodes:
+            if wanted[node.index]:
+                self._transpose_stacks(node)
             if node.layer.kind == "linear" and wanted[node.sources[0]] and node.home not in self.transposed:
                 panels = -(-node.inputs // self.in_line)
                 lines = -(-node.outputs // self.in_line) * self.in_line
@@ -110,4 +112,20 @@ class Lowering(Records):
                 weight = Learned(offset=slot.offset, stride=slot.stride)
                 layer = Trained(node=node.index, inputs=node.inputs, panels=slot.panels, weight=weight)
                 layer.transposed = self.transposed_of(node)
+                self.transposes.append(layer)
+
+    def _transpose_stacks(self, node: Node) -> None:
+        """The same for a layer's stacks of matrices."""
+        for part in node.layer.draws(node.inputs):
+            name = node.parameter(part)
+            slot = self.parameters.slots[name]
+            if len(slot.shape) != 3 or name in self.transposed:
+                continue
+            panels, lines = slot.lines // self.in_line, slot.panels * self.in_line
+            self.transposed[name] = self.arena.take(slot.count * panels * lines * LINE)
+            self.names[self.transposed[name]] = f"{name}ᵀ"
+            for i, matrix in enumerate(self.transposed_stack(node, part)):
+                weight = Learned(offset=slot.offset + i * slot.each, stride=slot.stride)
+                layer = Trained(node=node.index, inputs=slot.rows, panels=slot.panels, weight=weight)
+                layer.transposed = matrix
                 self.transposes.append(layer)

@@ -188,6 +188,3 @@ def edges_of(x: Array, bins: int) -> tuple[float, ...]:
     while len(edges) > 3 and edges[-1] - edges[-2] < NARROW * (edges[-2] - edges[-3]):
         del edges[-2]
     return tuple(edges)
-
-
-EMBEDDERS: dict[str, type[QuantileBins]] = {QuantileBins.kind: QuantileBins}

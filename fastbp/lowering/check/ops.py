@@ -207,8 +207,11 @@ def dropout(call: Call) -> list[Output]:
 
 @twin("scale")
 def scale(call: Call) -> list[Output]:
-    must = reference.scale_forward(call.a(), gain_of(call))
-    return [call.out(must, call.eps * np.abs(must))]
+    must = size = reference.scale_forward(call.a(), gain_of(call))
+    if call.op.shifts:
+        shifts = call.lines(call.op.shifts)
+        must, size = must + shifts, np.abs(must) + np.abs(shifts)
+    return [call.out(must, call.eps * np.abs(size))]
 
 
 @twin("prelu")
