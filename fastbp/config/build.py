@@ -47,6 +47,10 @@ def plan_of(text: Text) -> Plan:
     from fastbp.train.schedules import SCHEDULES
 
     text = flattened(text)
+    if "preset" in text.data:
+        from fastbp.config.presets.laid import laid
+
+        text = laid(text)
     config = checked(text)
     rules.together(text, config)
     trainer, network = config.trainer, config.network

@@ -284,6 +284,10 @@ class Run(Section):
 class Config(Section):
     """A training run."""
 
+    preset: Annotated[
+        str | None,
+        about("Name of a preset, whose keys lie beneath those that are given; `fastbp presets` lists them."),
+    ] = None
     name: Annotated[
         Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")],
         about("Name of the run and of its folder."),

@@ -87,7 +87,7 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None, strict: bool = F
     look : bool
         Whether inputs that alone tell a target are looked for, and said.
     """
-    frames, columns, task, whole = _frames(data, seed)
+    frames, columns, task, whole = frames_of(data, seed)
     train = frames["train"]
     loss = loss_of(LOSS_OF[task]) if loss is None else loss
     _fits(task, loss, columns)
@@ -178,7 +178,7 @@ def _transforms(said: str | dict[str, str], task: str, loss: Loss, columns: Sequ
     return [Transform(named.get(name, "none")) for name in columns] if task == "numbers" else []
 
 
-def _frames(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str, Frame]:
+def frames_of(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str, Frame]:
     """The splits of the rows, target columns, task, and the table that was split."""
     if data.source == "digits":
         if data.split == type(data.split)():

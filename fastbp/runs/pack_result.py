@@ -31,9 +31,7 @@ Weights = Mapping[int, float]
 def finished(run: PackTraining) -> dict[str, Any]:
     """Write ensembles, out-of-fold predictions, pictures and the result to the folder."""
     folder = run.folder
-    of: dict[int, list[Runner]] = {}
-    for one in run.runners:
-        of.setdefault(one.entrant.of.number, []).append(one)
+    of = run.of_member()
     whole = {member: every for member, every in of.items() if all(one.best_arrays for one in every)}
     nets = {member: [one.network() for one in every] for member, every in whole.items()}
     rows = Rows(nets, run.subjects, run.plan.config.pack.folds is not None)  # type: ignore[union-attr]
@@ -69,6 +67,7 @@ def finished(run: PackTraining) -> dict[str, Any]:
             for name, weights in chosen.items()
         },
         "ensemble": "greedy" if "greedy" in chosen else "uniform",
+        "stopped": run.cut,
         "baseline": baseline(train, part, sum(rows.widths), rows.first.loss, rows.first.metrics, recipe),
         "report": {"part": last, **report},
         "steps": sum(history.steps for history in histories),

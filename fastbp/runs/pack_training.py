@@ -22,14 +22,14 @@ from fastbp.runs.folder import RunFolder, epoch_row
 from fastbp.runs.pack_checkpoint import PackCheckpoint
 from fastbp.runs.saving import Saving
 from fastbp.runs.standings import Standing, Standings
-from fastbp.runs.stopping import Signals, Stopped
+from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
 from fastbp.runs.subject import resolved_of
 from fastbp.runs.training import differences
 from fastbp.runs.watched import Watched
 from fastbp.train.callbacks import Monitor
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.history import History
-from fastbp.train.pack_calls import Turns
+from fastbp.train.pack_calls import Turns, Work
 from fastbp.writing import write_together
 
 
@@ -132,6 +132,7 @@ class PackTraining(Saving):
         self.upwards = monitor.upwards
         going_on = going_on and folder.checkpoint.is_file()  # a run killed before its first checkpoint starts again
         self.idle: tuple[str, str] | None = None  # why nothing was trained, and a hint
+        self.cut = ""  # why it ended before all networks had
         self.done = False
         if going_on:
             self._restore(PackCheckpoint.load(folder.checkpoint))
@@ -198,7 +199,8 @@ class PackTraining(Saving):
         with self.signals:  # a stop after the last epoch has no effect
             if self.idle is None:
                 self._train()
-                self.save(done=True)
+                if not self.cut:
+                    self.save(done=True)
             self.folder.write_history([row for one in self.runners for row in one.rows()])
             return finished(self)
 
@@ -214,10 +216,16 @@ class PackTraining(Saving):
             one.going = not one.history.stopped
         going = [one for one in self.runners if one.going]
         try:
-            Turns(self.threads).run([one.work() for one in going], self._between)
-        except (Stopped, KeyboardInterrupt):
-            self.progress.end()
-            raise
+            works = [one.work() for one in going]
+            if self.plan.time_limit is not None:
+                works = in_turn(works, self.threads)
+            Turns(self.threads).run(works, self._between)
+        except (Stopped, KeyboardInterrupt) as stop:
+            late = isinstance(stop, Stopped) and stop.code == TIME_IS_UP
+            if not (late and any(all(one.best_arrays for one in every) for every in self.of_member().values())):
+                self.progress.end()
+                raise
+            self.cut = str(stop)
         self._draw(last=True)
         self.progress.end()
         for one in going:
@@ -227,6 +235,13 @@ class PackTraining(Saving):
             folder.flush()
             why = self.runners[0].history.stopped
             raise DivergedError(f"no member stayed finite for an epoch; the first: {why}", 0, "")
+
+    def of_member(self) -> dict[int, list[Runner]]:
+        """The networks of each member."""
+        of: dict[int, list[Runner]] = {}
+        for one in self.runners:
+            of.setdefault(one.entrant.of.number, []).append(one)
+        return of
 
     def _between(self) -> None:
         """Behind a region: draw, save if due, and stop if requested."""
@@ -248,3 +263,26 @@ class PackTraining(Saving):
         with contextlib.suppress(FileError):
             self.folder.flush()
         self.set_due(time.perf_counter() - begun)
+
+
+def in_turn(works: list[Work], lanes: int) -> list[Work]:
+    """The same works, of which one begins to run when another has ended.
+
+    Where time is limited, most networks that are there when it is over have settled then.
+    """
+    waiting = iter([(work, next(work, None)) for work in works])  # what is wrong is said before anything runs
+
+    def lane() -> Work:
+        for work, call in waiting:
+            try:
+                if call is not None:
+                    try:
+                        yield call
+                    except DivergedError as error:
+                        with contextlib.suppress(StopIteration):
+                            yield work.throw(error)
+                yield from work
+            finally:
+                work.close()
+
+    return [lane() for _ in range(min(lanes, len(works)))]

@@ -33,6 +33,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     hidden : tuple of int, or list of layers
         Widths of the hidden layers; or the layers, such as ``[fb.Linear(64), fb.ReLU()]``, or as a configuration has
         them, ``[{"name": "linear", "features": 64}, "relu"]``. A last linear layer follows.
+    preset : str, optional
+        Name of a preset, from which parameters come that are left at their defaults, for the rows at hand; from
+        100 rows on some are held out and choose the best epoch. `fastbp presets` lists them.
     activation : str, Layer, or a list with one for each hidden layer
         "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp. Not where
         `hidden` lists layers.
@@ -133,6 +136,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self,
         hidden: Any = (128,),
         *,
+        preset: str | None = None,
         activation: Any = "relu",
         dropout: float = 0.0,
         norm: str | None = None,
@@ -164,6 +168,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         verbose: Any = False,
     ) -> None:
         self.hidden = hidden
+        self.preset = preset
         self.activation = activation
         self.dropout = dropout
         self.norm = norm
@@ -248,10 +253,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def _loss_of(self) -> Loss:
         from fastbp.spec.catalogue import loss_of
 
-        return loss_of("binary_cross_entropy" if self._labels else "cross_entropy")
+        own: Loss | None = self._filled.beyond.loss if hasattr(self, "_filled") else None
+        return own if own is not None else loss_of("binary_cross_entropy" if self._labels else "cross_entropy")
 
     def _weighted(self, y: Array, weight: Array | None) -> Any:
-        given = self.class_weight
+        given = self._filled.class_weight
         if given is None:
             return weight
         if self._labels:

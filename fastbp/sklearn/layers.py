@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastbp.config.build import named
+from fastbp.config.build import layers_of, named
 from fastbp.config.schema import Data
 from fastbp.config.text import Text
 from fastbp.config.wiring import layer_table
@@ -27,10 +27,13 @@ WIDTHS = "must be widths such as `(128, 64)`, or layers such as `[fb.Linear(64),
 
 def graph_for(estimator: Any, inputs: Inputs, outputs: int, frame: Frame) -> Graph:
     """The graph of an estimator's network: tables of categories and bins of numbers first, where there are such."""
+    tables, beyond = inputs.embeddings(), getattr(estimator, "beyond", None)
+    if beyond is not None and beyond.layers is not None:
+        return layers_of(beyond.layers, inputs.width, outputs, tables)  # type: ignore[no-any-return]
     blocks = blocks_of(estimator)
-    last = Linear(outputs)
-    tables = inputs.embeddings()
-    first: list[Layer] = [Embedding(tables, Init("normal", Data().embed_std))] if tables else []
+    last = Linear(outputs, init=_init(beyond))
+    std = Data().embed_std if beyond is None else beyond.embed_std
+    first: list[Layer] = [Embedding(tables, Init("normal", std))] if tables else []
     embedder = embedder_of(estimator)
     if embedder is not None:
         bins = embedder.layer(inputs.matrix(frame, estimator.dtype), inputs.numbers(), tuple(tables))
@@ -79,7 +82,8 @@ def blocks_of(estimator: Any) -> list[list[Layer]]:
         return [[_layer(i, value) for i, value in enumerate(layers)]]
     blocks: list[list[Layer]] = []
     for i, width in enumerate(hidden):
-        block: list[Layer] = [Linear(whole(f"hidden[{i}]", width, 1))]
+        init = _init(getattr(estimator, "beyond", None))
+        block: list[Layer] = [Linear(whole(f"hidden[{i}]", width, 1), init=init)]
         if norm is not None:
             block.append(LAYERS[norm]())
         block.append(made[i])
@@ -87,6 +91,12 @@ def blocks_of(estimator: Any) -> list[list[Layer]]:
             block.append(Dropout(p))
         blocks.append(block)
     return blocks
+
+
+def _init(beyond: Any) -> Any:
+    """The initialiser that a preset has."""
+    given = None if beyond is None else beyond.init
+    return Init(**given) if isinstance(given, Mapping) else given
 
 
 def _activations(given: Any, count: int) -> list[Layer]:

@@ -145,13 +145,19 @@ class QuantileBins(KnownWords):
     ----------
     bins : int, >= 2
         For each column, at most.
+    least : int, >= 1, optional
+        Numbers that more rows share than a bin has are edges, and what is between them has bins of its own, as long as
+        each has at least so many rows; by default it has those that quantiles of all rows leave it.
     """
 
     kind: ClassVar[str] = "piecewise_linear"
     bins: int = 48
+    least: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bins", whole(f"{type(self).__name__}.bins", self.bins, 2))
+        if self.least is not None:
+            object.__setattr__(self, "least", whole(f"{type(self).__name__}.least", self.least, 1))
 
     def layer(self, X: Array | Coded, numbers: Sequence[int], codes: Sequence[int] = ()) -> PiecewiseLinear | None:
         """The layer for rows of which some columns are `numbers`, behind an embedding of `codes`; None without bins.
@@ -161,14 +167,16 @@ class QuantileBins(KnownWords):
         found: dict[int, tuple[float, ...]] = {}
         for column in numbers:
             x = X.column(column) if isinstance(X, Coded) else X[:, column]
-            edges = edges_of(np.asarray(x), self.bins)
+            edges = edges_of(np.asarray(x), self.bins, self.least)
             if len(edges) > 2:
                 found[column - sum(code < column for code in codes)] = edges
         return PiecewiseLinear(found) if found else None
 
 
-def edges_of(x: Array, bins: int) -> tuple[float, ...]:
+def edges_of(x: Array, bins: int, least: int | None = None) -> tuple[float, ...]:
     """Different quantiles of some numbers, at most one more than bins; each is one of the numbers.
+
+    With `least`, numbers that many rows share are edges, and there are quantiles of the others.
 
     The outer bins go on without end, so one that is far narrower than that beside it, as where numbers are cut off at
     999.99 and 1000, would be steep for all numbers beyond: it is made one with its neighbour.
@@ -177,9 +185,11 @@ def edges_of(x: Array, bins: int) -> tuple[float, ...]:
     --------
     >>> edges_of(np.array([0.0, 0.0, 0.0, 1.0, 2.0]), 4)
     (0.0, 1.0, 2.0)
+    >>> x = np.array([0.0] * 90 + [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])
+    >>> edges_of(x, 4), edges_of(x, 4, least=3)
+    ((0.0, 9.0), (0.0, 1.0, 3.0, 6.0, 9.0))
     """
-    places = np.arange(bins + 1) * (len(x) - 1) // bins
-    found = np.unique(np.sort(x)[places])
+    found = np.unique(_quantiles(np.sort(x), bins)) if least is None else _beside_shared(x, bins, least)
     with np.errstate(over="ignore"):
         apart = np.diff(found) >= np.finfo(x.dtype).tiny
     edges = found[np.concatenate([[True], apart])].tolist()
@@ -188,3 +198,23 @@ def edges_of(x: Array, bins: int) -> tuple[float, ...]:
     while len(edges) > 3 and edges[-1] - edges[-2] < NARROW * (edges[-2] - edges[-3]):
         del edges[-2]
     return tuple(edges)
+
+
+def _quantiles(x: Array, bins: int) -> Array:
+    """Sorted numbers at the ends of bins of as many rows."""
+    return x[np.arange(bins + 1) * (len(x) - 1) // bins]
+
+
+def _beside_shared(x: Array, bins: int, least: int) -> Array:
+    """The numbers that more rows share than an equal part of the bins has, and quantiles of the others."""
+    values, counts = np.unique(x, return_counts=True)
+    shared = np.zeros(len(values), bool)
+    while (room := bins - 1 - int(shared.sum())) > 0:  # two edges are for the ends
+        more = ~shared & (counts > max(least, counts[~shared].sum() / room))
+        if not more.any():
+            break
+        shared |= more
+    others = np.repeat(values[~shared], counts[~shared])
+    parts = min(bins - int(shared.sum()), len(others) // least)
+    inner = _quantiles(others, parts) if parts else others[:0]
+    return np.unique(np.concatenate([values[shared], inner, values[:1], values[-1:]]))

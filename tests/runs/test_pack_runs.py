@@ -16,11 +16,12 @@ from fastbp.cli.main import main
 from fastbp.config.build import plan_of
 from fastbp.config.pack import configuration
 from fastbp.config.text import as_yaml, read
+from fastbp.errors import DivergedError
 from fastbp.numerics.draws import bootstrap
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.entrants import subjects_of
 from fastbp.runs.pack_checkpoint import PackCheckpoint
-from fastbp.runs.pack_training import PackTraining
+from fastbp.runs.pack_training import PackTraining, in_turn
 
 NUMBERS = """
 name: numbers
@@ -369,6 +370,59 @@ def test_a_time_limit_stops_it_within_an_epoch_and_a_later_call_goes_on(tmp_path
     assert main(["train", "--resume", str(cut), "-q"]) == 0
     assert bits(cut) == bits(whole)
     assert (cut / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+
+
+def test_at_the_time_limit_it_ends_with_the_ensembles_of_what_is_there_and_a_later_call_goes_on(
+    tmp_path, capsys, monkeypatch
+):
+    whole, cut, config = tmp_path / "whole", tmp_path / "cut", str(tmp_path / "c.yaml")
+    (tmp_path / "c.yaml").write_text(LONG.replace("epochs: 2", "epochs: 4, threads: 1"))
+    assert main(["train", config, "-q", "--run-dir", str(whole)]) == 0
+
+    def between(self, before=PackTraining._between):
+        if self.runners[1].best_arrays and not self.runners[1].history.stopped:
+            self.plan.time_limit = 1e-9
+        before(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PackTraining, "_between", between)
+        assert main(["train", config, "-q", "--run-dir", str(cut), "--time-limit", "1h"]) == 0
+    out = capsys.readouterr().out
+    assert "stopped as the time limit of 1e-09 seconds is reached; `fastbp train --resume" in out
+    assert "not trained for an epoch yet: 2\n" in out
+    result = json.loads((cut / "result.json").read_text())
+    first, second, third = (one["networks"][0]["epochs"] for one in result["members"])
+    assert (first, third) == (4, 0)  # one after another, so that the first is whole
+    assert 1 <= second < 4
+    assert set(result["order"]) == {0, 1}
+    assert set(result["ensembles"]["uniform"]["members"]) == {"0", "1"}
+    assert len(fb.load(cut).members) == len(result["ensembles"]["greedy"]["members"])
+    assert main(["train", "--resume", str(cut), "-q"]) == 0
+    assert bits(cut) == bits(whole)
+    assert json.loads((cut / "result.json").read_text())["stopped"] == ""
+
+
+def test_one_after_another_a_member_that_diverges_makes_room_for_the_next():
+    ran = []
+
+    def work(name, calls):
+        try:
+            for i in range(calls):
+                yield f"{name}{i}"
+                ran.append(f"{name}{i}")
+        except DivergedError:
+            ran.append(f"{name} lost")
+
+    (lane,) = in_turn([work("a", 2), work("b", 2), work("c", 0), work("d", 1)], 1)
+    assert next(lane) == "a0"
+    assert lane.throw(DivergedError("", 0, "")) == "b0"  # at its first call
+    assert next(lane) == "b1"
+    assert lane.throw(DivergedError("", 0, "")) == "d0"  # at a later one
+    assert list(lane) == []
+    assert ran == ["a lost", "b0", "b lost", "d0"]
+    one, two = in_turn([work("e", 1), work("f", 1), work("g", 1)], 2)
+    assert [next(one), next(two), next(two)] == ["e0", "f0", "g0"]
+    assert [list(one), list(two)] == [[], []]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
