@@ -73,7 +73,10 @@ SETTINGS = [
     ({"categorical_features": [3]}, "`categorical_features` must be one of `x0`, `x1`, `x2`, got `3`"),
     ({"categorical_features": [True]}, "`categorical_features` must have one value for each of 3 columns, got 1"),
     ({"categorical_features": 0}, "`categorical_features` must be `from_dtype`, None, or a list of columns, got `0`"),
-    ({"scale": "minmax"}, "`scale` must be one of `auto`, `standard`, `robust`, `quantile`, `none`, got `minmax`"),
+    (
+        {"scale": "minmax"},
+        "`scale` must be one of `auto`, `standard`, `robust`, `quantile`, `noisy_quantile`, `none`, got `minmax`",
+    ),
     ({"missing": "zero"}, "`missing` must be one of `mean`, `median`, `refuse`, got `zero`"),
     (
         {"embed_numbers": "fourier"},
