@@ -67,7 +67,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = {name: f"fastbp.{name}" for name in ("data", "errors", "reference")} | {"metrics": "fastbp.train.metrics"}
 # What needs a package of an extra: not in `__all__`, so that `from fastbp import *` does not import that.
-_EXTRAS = dict.fromkeys(("MLPClassifier", "MLPRegressor", "sklearn"), "fastbp.sklearn")
+_EXTRAS = dict.fromkeys(("MLPClassifier", "MLPRegressor", "distill", "sklearn"), "fastbp.sklearn")
 
 
 def _on_shelf(shelf: str) -> dict[str, Any]:

@@ -109,6 +109,7 @@ from fastbp.spec.signals import concat as concat
 from fastbp.train.cross_validation import cross_validate as cross_validate
 from fastbp import data as data
 from fastbp.runs.dependence import dependence as dependence
+from fastbp.sklearn import distill as distill
 from fastbp.autodiff.functions import erf as erf
 from fastbp import errors as errors
 from fastbp.runs.explain import importance as importance

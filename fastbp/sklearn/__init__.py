@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn: `MLPClassifier` and `MLPRegressor` (``pip install "fastbp[sklearn]"``).
+"""Estimators of scikit-learn, `MLPClassifier` and `MLPRegressor`, and `distill` (``pip install "fastbp[sklearn]"``).
 
 They are a `Network`, a `Trainer` and the preprocessing of the command line behind scikit-learn's interface, and add no
 arithmetic: a trainer on the same rows gives the same bits. Nothing else of fastbp imports scikit-learn. Importing this
@@ -17,6 +17,7 @@ except ImportError:
     ) from None
 
 from fastbp.sklearn.classifier import MLPClassifier
+from fastbp.sklearn.distillation import distill
 from fastbp.sklearn.regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "distill"]

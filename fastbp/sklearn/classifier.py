@@ -211,6 +211,14 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             raise DataError("classes must be passed on the first call to partial_fit.")
         return self._partial_fit(X, y, sample_weight, classes)
 
+    def _fit_soft(self, X: Any, y: Any, classes: Array, soft: Array, sample_weight: Any) -> Any:
+        """Fit to the probabilities of classes; y has one of these for each row, by which rows are divided."""
+        self._soft, self._known = soft, classes
+        try:
+            return self.fit(X, y, sample_weight)
+        finally:
+            del self._soft, self._known
+
     def _checked_y(self, y: Any) -> Array:
         found = _check_y(y, multi_output=True, y_numeric=False, estimator=self)
         if found.ndim == 2 and found.shape[1] == 1:
@@ -223,6 +231,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def _targets(self, y: Array, reset: bool, classes: Any = None) -> Array:
         labels = y.ndim == 2
         if reset:
+            classes = vars(self).get("_known", classes)
             self.classes_ = np.arange(y.shape[1]) if labels else np.unique(y if classes is None else classes)
             self._labels = labels
             if not labels and len(self.classes_) < 2:
@@ -244,7 +253,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         from fastbp.data.columns import Column
         from fastbp.data.frame import as_texts
         from fastbp.data.outputs import Outputs
-        from fastbp.sklearn.tables import column_named
+        from fastbp.sklearn.there import column_named
 
         if self._labels:
             given = list(getattr(y, "columns", [])) or [f"y{i}" for i in self.classes_]

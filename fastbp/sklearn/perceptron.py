@@ -8,24 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length
 
 from fastbp.engine.forks import IMPORTS
 from fastbp.errors import ConfigError, DataError, brief
-from fastbp.sklearn.callbacks import PREDICTING, CallbackSupportMixin, Tasks, with_callbacks
+from fastbp.sklearn.callbacks import CallbackSupportMixin, Tasks, with_callbacks
 from fastbp.sklearn.explainable import Explainable
+from fastbp.sklearn.fitted import Fitted
 from fastbp.sklearn.rows import Rows
 
 if TYPE_CHECKING:
     from fastbp.data.frame import Frame
     from fastbp.data.outputs import Outputs
-    from fastbp.data.recipe import Recipe
-    from fastbp.model.network import Network
     from fastbp.sklearn.members import Folds, Part
     from fastbp.sklearn.settings import Settings
     from fastbp.spec.coded import Coded
     from fastbp.spec.losses import Loss
-    from fastbp.train.ensemble import Ensemble
     from fastbp.train.history import History
 
 Array = NDArray[Any]
@@ -35,12 +33,9 @@ CHANGES = {
 }  # settings that may change before training goes on
 
 
-class Perceptron(CallbackSupportMixin, Explainable, BaseEstimator):  # type: ignore[misc]
+class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # type: ignore[misc]
     """A multi-layer perceptron behind scikit-learn's interface."""
 
-    network_: Network  # where there is one
-    ensemble_: Ensemble  # where there are several
-    recipe_: Recipe
     loss_curve_: list[float]
     t_: int
     _learns: Any  # a trainer, or a pack
@@ -106,7 +101,7 @@ class Perceptron(CallbackSupportMixin, Explainable, BaseEstimator):  # type: ign
                 raise DataError(f"`{name}` is given, so `{'y_val' if name == 'X_val' else 'X_val'}` must be given too")
         if said.n_cv and X_val is not None:
             raise ConfigError("n_cv", "must be None where `X_val` is given", f"`{said.n_cv}`")
-        rows = self._rows(X, y, sample_weight, reset=not going_on)
+        rows = self._rows(X, y, sample_weight, reset=not going_on, soft=vars(self).get("_soft"))
         said = settled(self, said, X, y, rows, going_on)
         early = said.stops_early(len(rows.y), X_val is not None)
         if rows.frame.matrix is not None and len(rows.y) <= said.batch_size:
@@ -147,7 +142,9 @@ class Perceptron(CallbackSupportMixin, Explainable, BaseEstimator):  # type: ign
         self._train(said, rows, None, 1, False, going_on)
         return self
 
-    def _rows(self, X: Any, y: Any, sample_weight: Any, reset: bool, classes: Any = None) -> Rows:
+    def _rows(
+        self, X: Any, y: Any, sample_weight: Any, reset: bool, classes: Any = None, soft: Array | None = None
+    ) -> Rows:
         """Rows as they are trained on, without those of weight 0."""
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
@@ -167,7 +164,8 @@ class Perceptron(CallbackSupportMixin, Explainable, BaseEstimator):  # type: ign
                 place = np.where(weight > 0.0, np.cumsum(weight > 0.0) - 1, -1)
                 left_out = frame.take(np.flatnonzero(weight == 0.0))
                 frame, checked, weight = frame.take(there), checked[there], weight[there]
-        return Rows(frame, self._targets(checked, reset, classes), weight, place, left_out)
+                soft = None if soft is None else soft[there]
+        return Rows(frame, self._targets(checked, reset, classes), weight, place, left_out, soft)
 
     @abstractmethod
     def _checked_y(self, y: Any) -> Array:
@@ -234,7 +232,7 @@ class Perceptron(CallbackSupportMixin, Explainable, BaseEstimator):  # type: ign
         X, y = self._ready(rows, "train")
         validation = None if held_out is None else (*self._ready(held_out, "validation"), held_out.weight)
         fewest = min([len(fold) for _, fold in folds] or [0 if held_out is None else len(held_out.y)])
-        metrics = said.metrics(self.metric) if early and fewest >= self.metric_rows else []
+        metrics = said.metrics(self.metric) if early and fewest >= self.metric_rows and rows.soft is None else []
         if not said.several:
             trainer: Any = self._learns
             trainer.units = None if held_out is None else self._units(held_out.y)
@@ -273,7 +271,7 @@ class Perceptron(CallbackSupportMixin, Explainable, BaseEstimator):  # type: ign
 
     def _ready(self, rows: Rows, part: str) -> tuple[Array | Coded, Array]:
         """Rows as a network takes them, with their targets."""
-        outputs, y = self.recipe_.outputs, rows.y
+        outputs, y = self.recipe_.outputs, rows.y if rows.soft is None else rows.soft
         if outputs.task == "numbers":
             y = ((y - outputs.center) / outputs.spread).astype(self._dtype)
         return self._matrix(rows.frame, part), y
@@ -324,57 +322,11 @@ class Perceptron(CallbackSupportMixin, Explainable, BaseEstimator):  # type: ign
         rows = self._read(X)
         return np.asarray(self.ensemble_.spread(rows, share(self.n_threads)), np.float64)
 
-    def _check_fitted(self) -> None:
-        check_is_fitted(self, PREDICTING, all_or_any=any)
-
     def _matrix(self, frame: Frame, part: str = "") -> Array | Coded:
         from fastbp.sklearn.tables import hinting
 
         with hinting():
             return self.recipe_.matrix(frame, self._dtype, part)
-
-    def save(self, path: Any) -> None:
-        """Write the network, or all of them, with the preprocessing, for `fb.load` and ``fastbp predict``."""
-        self._check_fitted()
-        if hasattr(self, "ensemble_"):
-            self.ensemble_.save(path)
-            return
-        self.network_.about = {"recipe": self.recipe_.to_data()}
-        self.network_.save(path)
-
-    @property
-    def networks_(self) -> list[Network]:
-        """All networks; with folds those of the first fold first."""
-        self._check_fitted()
-        return list(self.ensemble_.members) if hasattr(self, "ensemble_") else [self.network_]
-
-    @property
-    def coefs_(self) -> list[Array]:
-        """The weights of the linear layers, each (inputs, outputs)."""
-        return self._of_linear("weight")
-
-    @property
-    def intercepts_(self) -> list[Array]:
-        """The biases of the linear layers."""
-        return self._of_linear("bias")
-
-    def _of_linear(self, part: str) -> list[Array]:
-        from fastbp.spec.layers import Linear
-
-        (net, *others) = self.networks_
-        if others:
-            raise AttributeError(
-                f"there are {len(others) + 1} networks, so `networks_[i].parameters` has their parameters"
-            )
-        names = [f"{node.name}.{part}" for node in net.graph.nodes if isinstance(node.layer, Linear)]
-        return [net.parameters[name] for name in names if name in net.parameters]
-
-    @property
-    def n_layers_(self) -> int:
-        """The number of layers, with those of inputs and outputs."""
-        from fastbp.spec.layers import Linear
-
-        return 1 + sum(isinstance(node.layer, Linear) for node in self.networks_[0].graph.nodes)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

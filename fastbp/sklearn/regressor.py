@@ -236,7 +236,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         from fastbp.data.columns import Column
         from fastbp.data.frame import Frame
         from fastbp.data.outputs import Outputs
-        from fastbp.sklearn.tables import column_named
+        from fastbp.sklearn.there import column_named
 
         several = [str(name) for name in getattr(y, "columns", [])] or [f"y{i}" for i in range(self._width)]
         names = [column_named(y, "target")] if self._one else several

@@ -26,6 +26,8 @@ class Rows:
     place : array of int
         Of each row that was given, which of these it is, or -1 for one that is left out, as its weight is 0.
     left_out : Frame, optional
+    soft : array, optional
+        Probabilities of the classes, which are trained on instead of y.
     """
 
     frame: Frame
@@ -33,6 +35,7 @@ class Rows:
     weight: Array | None
     place: Array
     left_out: Frame | None = None
+    soft: Array | None = None
 
     @property
     def classes(self) -> Array | None:
@@ -42,13 +45,14 @@ class Rows:
     def take(self, rows: Array) -> Rows:
         """Some of the rows."""
         weight = None if self.weight is None else self.weight[rows]
-        return Rows(self.frame.take(rows), self.y[rows], weight, np.arange(len(rows)))
+        soft = None if self.soft is None else self.soft[rows]
+        return Rows(self.frame.take(rows), self.y[rows], weight, np.arange(len(rows)), soft=soft)
 
     def as_a_set(self) -> Rows:
         """Equal rows as one with the sum of their weights, in an order that is that of no table."""
         X = self.frame.matrix
         assert isinstance(X, np.ndarray)
-        table = np.column_stack([X, self.y]).astype(np.float64)
+        table = np.column_stack([X, self.y, *([] if self.soft is None else [self.soft])]).astype(np.float64)
         _, first, one = np.unique(table, axis=0, return_index=True, return_inverse=True)
         one = one.ravel()
         sums = np.bincount(one, self.weight)

@@ -195,9 +195,3 @@ def _say_dates(name: str) -> None:
             " as numbers, and the cycles of the year, week and day"
         )
     )
-
-
-def column_named(values: Any, otherwise: str) -> str:
-    """The name of a target."""
-    name = getattr(values, "name", None)
-    return name if isinstance(name, str) and name else otherwise

@@ -1,4 +1,4 @@
-"""Which methods an estimator has: one that it cannot have says why instead of being there."""
+"""Which methods an estimator has: one that it cannot have says why instead of being there; names of targets."""
 
 from __future__ import annotations
 
@@ -17,3 +17,9 @@ def with_several(estimator: Any) -> bool:
     if hasattr(estimator, "network_"):
         raise AttributeError("`spread` is that of several networks, of `n_ens=` or `n_cv=`, and there is one")
     return True
+
+
+def column_named(values: Any, otherwise: str) -> str:
+    """The name of a target."""
+    name = getattr(values, "name", None)
+    return name if isinstance(name, str) and name else otherwise
