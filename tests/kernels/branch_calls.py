@@ -15,7 +15,7 @@ PAIRS = {
     "branch_divide": lambda x, y: x / y,
     "branch_minus_product": lambda x, y: -(x * y),
 }
-WAVES = ("wave_cosine",)
+WAVES = ("wave_cosine", "wave_sine")
 ALONE = ("branch_affine", "branch_times", "branch_over", "branch_over_slope")
 
 
