@@ -34,17 +34,17 @@ def tables(tmp_path, monkeypatch):
 
 def test_ours_and_a_rival_are_scored_on_the_test_rows_and_kept(tables, capsys, monkeypatch):
     pytest.importorskip("sklearn")
-    assert cli.main(["tabular", "adult", "house", "--models", "init,sklearn", "--seeds", "2"]) == 0
+    assert cli.main(["tabular", "adult", "house", "--models", "init,sklearn*1", "--seeds", "2"]) == 0
     out = capsys.readouterr().out
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in out.splitlines() if "400" in line]
-    assert [line[:4] for line in lines] == [
-        [name, "400", metric, model]
+    assert [line[:5] for line in lines] == [
+        [name, "400", metric, model, seeds]
         for name, metric in (("adult", "roc_auc"), ("house", "rmse"))
-        for model in ("init", "sklearn")
+        for model, seeds in (("init", "2"), ("sklearn", "1"))
     ]
-    assert float(lines[0][4]) > 0.97
-    assert float(lines[2][4]) < 0.5
-    assert all(float(line[7]) > 0.0 for line in lines)
+    assert float(lines[0][5]) > 0.97
+    assert float(lines[2][5]) < 0.5
+    assert all(float(line[8]) > 0.0 for line in lines)
     kept = json.loads((tables / "results" / "init" / "adult-1.json").read_text())
     assert kept["of"] == results.of_ours()
 
@@ -53,7 +53,7 @@ def test_ours_and_a_rival_are_scored_on_the_test_rows_and_kept(tables, capsys, m
 
     monkeypatch.setattr(command.ours, "trained", again)
     monkeypatch.setattr(rivals_of, "trained", again)
-    assert cli.main(["tabular", "adult", "house", "--models", "init,sklearn", "--seeds", "2"]) == 0
+    assert cli.main(["tabular", "adult", "house", "--models", "init,sklearn*1", "--seeds", "2"]) == 0
     assert [line for line in capsys.readouterr().out.splitlines() if "400" in line] == [
         line for line in out.splitlines() if "400" in line
     ]

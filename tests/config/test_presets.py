@@ -29,10 +29,12 @@ def table(tmp_path, monkeypatch):
     a, b = rng.normal(size=(2, ROWS))
     with open("table.csv", "w", newline="") as file:
         lines = csv.writer(file)
-        lines.writerow(["a", "b", "colour", "day", "y"])
+        lines.writerow(["a", "b", "colour", "day", "y"])  # b has a heavy tail, and holes
         for i in range(ROWS):
             day = f"2024-{1 + i % 12:02}-{1 + i % 27:02}"
-            lines.writerow([a[i], "" if i % 50 == 0 else b[i], "rgb"[i % 3], day, "yes" if abs(a[i]) > 0.7 else "no"])
+            lines.writerow(
+                [a[i], "" if i % 50 == 0 else np.exp(3.0 * b[i]), "rgb"[i % 3], day, "yes" if abs(a[i]) > 0.7 else "no"]
+            )
     return tmp_path
 
 
@@ -69,6 +71,7 @@ def test_keys_of_the_configuration_are_laid_over_those_of_its_preset(table, a_pr
     assert (known.categories, known.others) == ((3,), 0)
     assert known.dates == 10
     assert known.inputs == 2 + 10 + 3
+    assert known.bent > 0.1  # by a
 
 
 def test_another_optimizer_takes_nothing_of_that_of_the_preset(table, a_preset):
@@ -124,6 +127,7 @@ def test_a_run_has_the_keys_of_its_preset_in_full_and_goes_on_without_it(table, 
 def test_init_writes_a_preset_in_full_and_that_is_what_the_preset_is(table, a_preset, capsys):
     assert main(["init", "table.csv", "--preset", "odd", "-o", "c.yaml"]) == 0
     written = read("c.yaml")
+    assert written.data["data"]["columns"]["b"] == "number"  # not on a scale of its own beside that of the preset
     assert "# The preset odd for 280 rows that train" in (table / "c.yaml").read_text()
     whole = {key: value for key, value in written.data.items() if key in ("name", "seed")}
     data = {key: value for key, value in written.data["data"].items() if key not in ("scale",)}
