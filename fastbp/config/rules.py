@@ -25,7 +25,7 @@ def together(text: Text, config: Config) -> None:
     network = config.network
     if network.layers is not None:
         said = text.data.get("network", {})
-        keys = ("hidden", "activation", "norm", "dropout", "embed_numbers", "init")
+        keys = tuple(key for key in network.__struct_fields__ if key != "layers")
         given = [key for key in keys if said.get(key) not in (None, 0)]
         if given:
             raise fail(text, ("network", given[0]), "must not be given together with `network.layers`")
@@ -167,18 +167,17 @@ def seconds(text: Text, trainer: Trainer) -> float | None:
     return found
 
 
-def of_parameters(text: Text, trainer: Trainer, names: list[str]) -> None:
+def of_parameters(text: Text, trainer: Trainer, graph: Any) -> None:
     """Refuse factors and freezing of unknown layers or parameters."""
-    known = {*names, *(name.split(".")[0] for name in names)}
-    listed = ", ".join(f"`{name}`" for name in names)
+    names = list(graph.parameters())
     for key in ("lr_factors", "decay_factors", "frozen", "penalty"):
         named = getattr(trainer, key)
         for i, name in enumerate(named if named and not isinstance(named, str) else ()):
-            if name not in known:
+            if not graph.named(name):
                 place = text.place(("trainer", key, i if key == "frozen" else name))
-                must = f"must name layers or parameters, {listed}"
+                must = f"must name layers or parameters, {', '.join(f'`{known}`' for known in names)}"
                 raise ConfigError(f"trainer.{key}", must, f"`{visible(name)}`", place=place)
-    if names and all(name in trainer.frozen or name.split(".")[0] in trainer.frozen for name in names):
+    if names and {known for name in trainer.frozen for known in graph.named(name)} == set(names):
         raise fail(text, ("trainer", "frozen"), "must leave a parameter to train")
 
 
