@@ -222,6 +222,8 @@ PLACES = {
     "network.layers": "Layers",
     "network.embed_numbers": "Numbers",
     "network.init": "Initialisers",
+    "network.bias_init": "Initialisers",
+    "network.last_init": "Initialisers",
     "trainer.loss": "Losses",
     "trainer.optimizer": "Optimisers",
     "trainer.schedule": "Schedules",

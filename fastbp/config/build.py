@@ -77,6 +77,7 @@ def plan_of(text: Text) -> Plan:
             layers.append(shared or named(text, ("network", "layers", i), value, table, Custom, KEYS))
             known[place.name] = layers[-1]
     hidden, embedder = _hidden(text, config), None
+    linear_of(text, config, last=True)
     if network.embed_numbers is not None:
         embedder = named(text, ("network", "embed_numbers"), network.embed_numbers, EMBEDDERS)
     by_name = trainer.penalty if isinstance(trainer.penalty, dict) else {None: trainer.penalty}
@@ -194,7 +195,7 @@ def _init(text: Text, path: Path_, value: dict[str, Any]) -> Any:
         raise fail(text, path, "must be a name, or a map that has `name`")
     if not isinstance(name, str):
         raise fail(text, (*path, "name"), "must be a name", show(name))
-    allowed = names_for("bias" if path[-1] == "bias_init" else "weight")
+    allowed = names_for({"bias_init": "bias", "last_init": ""}.get(str(path[-1]), "weight"))
     if name not in allowed:
         raise one_of(text, (*path, "name"), name, allowed)
     return Init(name, scale)
@@ -254,30 +255,40 @@ def activation_of(text: Text, config: Config) -> Any:
     return named(text, ("network", "activation"), config.network.activation, ACTIVATIONS, Custom)
 
 
-def init_of(text: Text, config: Config) -> Any:
-    """The initialiser of `network.init`, or None."""
+def init_of(text: Text, config: Config, key: str = "init") -> Any:
+    """The initialiser of `network.init`, `bias_init` or `last_init`, or None."""
     from fastbp.spec.initial import init_spec
 
-    path, init = ("network", "init"), config.network.init
+    path, init = ("network", key), getattr(config.network, key)
     if init is None:
         return None
     init = _init(text, path, init) if isinstance(init, dict) else init
-    return located(text, path, lambda: init_spec("init", init, "weight"), "init")
+    return located(text, path, lambda: init_spec(key, init, INIT_OF[key]), key)
+
+
+INIT_OF = {"init": "weight", "bias_init": "bias", "last_init": ""}  # the part of a Linear
+
+
+def linear_of(text: Text, config: Config, last: bool = False) -> dict[str, Any]:
+    """Settings of every Linear of `network.hidden`, or of the last one."""
+    own = init_of(text, config, "last_init") if last else None
+    found = {"init": own or init_of(text, config), "bias_init": own or init_of(text, config, "bias_init")}
+    return {**found, "ntk": config.network.ntk}
 
 
 def _hidden(text: Text, config: Config) -> list[Any]:
     """The hidden layers of `network.hidden`, without the last Linear; none beside `network.layers`."""
     from fastbp.spec.catalogue import LAYERS
-    from fastbp.spec.layers import Dropout, Linear
+    from fastbp.spec.layers import Dropout, Linear, Scale
 
     network = config.network
     if network.layers is not None:
         return []
-    activation, init = activation_of(text, config), init_of(text, config)
-    layers: list[Any] = []
+    activation, words = activation_of(text, config), linear_of(text, config)
+    layers: list[Any] = [Scale()] if network.front_scale else []
     for i, width in enumerate(network.hidden if network.hidden is not None else [128]):
         try:
-            layers.append(Linear(width, init=init))
+            layers.append(Linear(width, **words))
         except ConfigError as error:
             path = ("network", "hidden", i)
             raise error.at(where=dotted(path), place=text.place(path)) from None
@@ -315,20 +326,19 @@ def layers_of(
     if plan.layers is None:
         made = None if plan.embedder is None else numbers(plan.embedder)
         bins = [] if made is None else [made]
-        tabm, init = plan.config.network.tabm, init_of(text, plan.config)
+        tabm, last = plan.config.network.tabm, linear_of(text, plan.config, last=True)
         if tabm is None:
-            layers = [*bins, *plan.hidden, Linear(outputs, init=init)]
+            layers = [*bins, *plan.hidden, Linear(outputs, **last)]
         else:
             tables = [Embedding(embeddings)] if embeddings else []
             layers = bins + of_members(
                 plan.hidden,
-                outputs,
+                Linear(outputs, **last),
                 tabm.k,
                 mini=tabm.mini,
                 average=average_for((plan.loss or loss).kind, outputs),
                 embedded=bool(bins),
                 chunks=chunks and chunks_behind([*tables, *bins], chunks, inputs),
-                init=init,
             )
     else:
         layers = list(plan.layers)
@@ -344,7 +354,7 @@ def layers_of(
         graph = wired(text, layers, plan.places, inputs, first)
     else:
         graph = located(text, path, lambda: chain(chained, inputs), "layers")
-    rules.of_parameters(text, plan.config.trainer, list(graph.parameters()))
+    rules.of_parameters(text, plan.config.trainer, graph)
     said = plan.loss
     if said is not None:
         located(text, ("trainer", "loss"), lambda: said.check_outputs(outputs), type(said).__name__)

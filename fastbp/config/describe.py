@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fastbp.config.build import LBFGSSettings
+from fastbp.config.build import INIT_OF, LBFGSSettings
 from fastbp.config.schema import SECTIONS, Config
 from fastbp.config.wiring import layer_table
 from fastbp.spec.checks import FORMULA
@@ -27,7 +27,7 @@ def tables() -> dict[str, dict[str, Any]]:
         "network.activation": activations,
         "network.embed_numbers": dict(EMBEDDERS),
         "network.layers": {**layer_table(), **activations},
-        "network.init": dict.fromkeys(names_for("weight")),
+        **{f"network.{key}": dict.fromkeys(names_for(part)) for key, part in INIT_OF.items()},
         "trainer.loss": dict(LOSSES),
         "trainer.optimizer": {**OPTIMIZERS, "lbfgs": LBFGSSettings},
         "trainer.schedule": dict(SCHEDULES),

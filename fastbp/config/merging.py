@@ -21,7 +21,7 @@ from fastbp.errors import ConfigError, escaped
 NAMED = (
     ("network", "activation"),
     ("network", "embed_numbers"),
-    ("network", "init"),
+    *(("network", key) for key in ("init", "bias_init", "last_init")),
     ("trainer", "loss"),
     ("trainer", "optimizer"),
     ("trainer", "schedule"),

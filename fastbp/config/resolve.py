@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from fastbp.config.build import Plan, activation_of, init_of
+from fastbp.config.build import INIT_OF, Plan, activation_of, init_of
 from fastbp.config.rules import of_task
 from fastbp.config.wiring import Place
 
@@ -43,8 +43,9 @@ def resolved(plan: Plan, loss: Any, metrics: list[str], task: str) -> dict[str, 
         network["hidden"] = network["hidden"] if network["hidden"] is not None else [128]
         network["activation"] = _spec(activation_of(plan.text, plan.config))
         network["embed_numbers"] = None if plan.embedder is None else _spec(plan.embedder)
-        init = init_of(plan.text, plan.config)
-        network["init"] = None if init is None else _plain(init)
+        for key in INIT_OF:
+            init = init_of(plan.text, plan.config, key)
+            network[key] = None if init is None else _plain(init)
         del network["layers"]
     return data
 

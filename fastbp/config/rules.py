@@ -8,7 +8,7 @@ from typing import Any
 
 from fastbp.config.check import fail, one_of, show, unknown
 from fastbp.config.places import Path_
-from fastbp.config.schema import Config, Data, Split, Trainer
+from fastbp.config.schema import Config, Data, Network, Split, Trainer
 from fastbp.config.text import Text
 from fastbp.errors import ConfigError, visible
 
@@ -25,15 +25,14 @@ def together(text: Text, config: Config) -> None:
     network = config.network
     if network.layers is not None:
         said = text.data.get("network", {})
-        keys = ("hidden", "activation", "norm", "dropout", "embed_numbers", "init", "tabm")
+        keys = tuple(key for key in network.__struct_fields__ if key != "layers")
         given = [key for key in keys if said.get(key) not in (None, 0)]
         if given:
             raise fail(text, ("network", given[0]), "must not be given together with `network.layers`")
         if not network.layers:
             raise fail(text, ("network", "layers"), "must have at least one layer", "an empty list")
-    if network.tabm is not None and network.norm == "batch_norm":
-        must = "must not be given with `network.tabm`, as it keeps statistics of its rows"
-        raise fail(text, ("network", "norm"), must, "`batch_norm`")
+    if network.tabm is not None:
+        _members(text, network)
     if network.hidden == []:
         for key, plain in (("activation", ("relu", {"name": "relu"})), ("norm", (None,)), ("dropout", (0.0,))):
             if getattr(network, key) not in plain:
@@ -49,6 +48,23 @@ def together(text: Text, config: Config) -> None:
         for name, factor in (getattr(config.trainer, key) or {}).items():
             if factor < 0.0:
                 raise fail(text, ("trainer", key, name), "must be at least 0", f"`{factor}`")
+
+
+def _members(text: Text, network: Network) -> None:
+    """Refuse what members of one network do not have."""
+    from fastbp.spec.initial import OF_ROWS
+
+    if network.norm == "batch_norm":
+        must = "must not be given with `network.tabm`, as it keeps statistics of its rows"
+        raise fail(text, ("network", "norm"), must, "`batch_norm`")
+    if network.ntk:
+        raise fail(text, ("network", "ntk"), "must not be given with `network.tabm`", "true")
+    for key in ("init", "bias_init", "last_init"):
+        said = getattr(network, key)
+        name = said.get("name") if isinstance(said, dict) else said
+        if name in OF_ROWS.values():
+            must = "must not go by rows with `network.tabm`, as each member has others"
+            raise fail(text, ("network", key), must, f"`{name}`")
 
 
 def _folds(text: Text, data: Data) -> None:
@@ -172,18 +188,17 @@ def seconds(text: Text, trainer: Trainer) -> float | None:
     return found
 
 
-def of_parameters(text: Text, trainer: Trainer, names: list[str]) -> None:
+def of_parameters(text: Text, trainer: Trainer, graph: Any) -> None:
     """Refuse factors and freezing of unknown layers or parameters."""
-    known = {*names, *(name.split(".")[0] for name in names)}
-    listed = ", ".join(f"`{name}`" for name in names)
+    names = list(graph.parameters())
     for key in ("lr_factors", "decay_factors", "frozen", "penalty"):
         named = getattr(trainer, key)
         for i, name in enumerate(named if named and not isinstance(named, str) else ()):
-            if name not in known:
+            if not graph.named(name):
                 place = text.place(("trainer", key, i if key == "frozen" else name))
-                must = f"must name layers or parameters, {listed}"
+                must = f"must name layers or parameters, {', '.join(f'`{known}`' for known in names)}"
                 raise ConfigError(f"trainer.{key}", must, f"`{visible(name)}`", place=place)
-    if names and all(name in trainer.frozen or name.split(".")[0] in trainer.frozen for name in names):
+    if names and {known for name in trainer.frozen for known in graph.named(name)} == set(names):
         raise fail(text, ("trainer", "frozen"), "must leave a parameter to train")
 
 

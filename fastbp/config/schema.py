@@ -92,6 +92,16 @@ class Data(Section):
         Literal["auto", "one_hot", "embedding"],
         about("Encoding of categories: one column each, or a learned table; `auto`: a table where there are many."),
     ] = "one_hot"
+    most_one_hot: Annotated[
+        Whole | None, about("Categories up to which `auto` encodes one-hot; by default as many as the rows allow.")
+    ] = None
+    scale_categories: Annotated[
+        Literal["none", "robust"],
+        about("How one-hot columns are scaled; `robust`: as numbers are, and two categories are one column, 1 and -1."),
+    ] = "none"
+    embed_size: Annotated[
+        Whole | None, about("Numbers in a row of such a table; by default half as many as categories, at most 50.")
+    ] = None
     embed_std: Annotated[
         Positive,
         about("Standard deviation of the first numbers of tables made by `encode: embedding`."),
@@ -178,7 +188,15 @@ class Network(Section):
             {"name": "piecewise_linear", "bins": 16},
         ),
     ] = None
+    front_scale: Annotated[bool, about("Whether each input of the first Linear has a learned factor, 1 at first.")] = (
+        False
+    )
+    ntk: Annotated[bool, about("Whether every Linear has the NTK parametrisation.")] = False
     init: Annotated[Named, about("Initialiser of weights; by default `torch`.")] = None
+    bias_init: Annotated[Named, about("Initialiser of biases; by default `torch`.")] = None
+    last_init: Annotated[
+        Named, about("Initialiser of weights and biases of the last Linear; by default that of the others.")
+    ] = None
     tabm: Annotated[
         TabM | None,
         about("The hidden layers are those of so many members, whose mean is predicted; by default there is one."),
@@ -249,8 +267,11 @@ class Trainer(Section):
         Annotated[float, Meta(ge=0, lt=1)] | None,
         about("Decay of the running average of the parameters in each step; the run keeps the average."),
     ] = None
-    lr_factors: Annotated[dict[str, float] | None, about("Layer or parameter -> factor of its learning rate.")] = None
-    decay_factors: Annotated[dict[str, float] | None, about("Layer or parameter -> factor of its weight decay.")] = None
+    lr_factors: Annotated[
+        dict[str, float] | None,
+        about("Layer, parameter or kind of layers, such as `2`, `2.bias` or `linear.bias` -> factor of its rate."),
+    ] = None
+    decay_factors: Annotated[dict[str, float] | None, about("The same for weight decay.")] = None
     frozen: Annotated[list[str], about("Layers or parameters that are not trained.")] = field(default_factory=list)
     penalty: Annotated[
         str | dict[str, str] | None,

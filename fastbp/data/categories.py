@@ -3,6 +3,9 @@
 A value becomes a code: 0 if it is missing, then 1, 2, ... for those that training saw, and one more for all that it saw
 seldom, if there are such. Values that it did not see have the code of these, or 0 if there are none. One-hot, a code c
 is a 1 in column c - 1, and 0 all zeros; for an embedding it is a row of a table. `unseen.py` says what is the same.
+
+One-hot columns may be scaled robustly, as columns of numbers are (`numbers.py`). Two categories then are one column, 1
+and -1, and 0 where the value is missing, before it is scaled.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from fastbp.errors import DataWarning, tell, visible
 Array = NDArray[Any]
 ENCODINGS = ("one_hot", "embedding")
 ASKED = ("auto", *ENCODINGS)
+SCALES = ("none", "robust")  # of one-hot columns
 FEW = 8  # categories whose one-hot columns are never many, and are kept in full
 MOST = 50  # categories that `auto` encodes one-hot, in however many rows
 MANY = 0.1  # one-hot columns a training row, above which they are said, and `auto` learns tables instead
@@ -41,6 +45,13 @@ class Category:
     unseen : float, or None
         The share of new rows of the same table whose value is among neither: of training rows that are the only one
         with their value. None: an older version trained.
+    scale : {"none", "robust"}
+        Of one-hot columns.
+    levels : list of lists of float
+        Where these are scaled, for each column the number of other categories and of its own; of two categories the
+        numbers of a missing value, of the first and of the second.
+    most : int or None
+        The most categories that "auto" encodes one-hot; None: as all columns together allow.
     """
 
     name: str
@@ -50,6 +61,9 @@ class Category:
     values: list[str] = field(default_factory=list)
     rare: list[str] = field(default_factory=list)
     unseen: float | None = None
+    scale: str = "none"
+    levels: list[list[float]] = field(default_factory=list)
+    most: int | None = None
 
     def fit(self, frame: Frame) -> None:
         texts = [value for value in frame.texts(self.name).tolist() if value is not None]
@@ -59,6 +73,23 @@ class Category:
         self.unseen = sum(count == 1 for count in seen.values()) / max(1, len(frame))
         if self.size is None:
             self.size = size_of(self.count)
+        if self.encode == "auto" and self.most is not None:
+            self.encode = "one_hot" if self.count <= self.most else "embedding"
+        if self.scale != "none":
+            rest = sum(seen[value] for value in self.rare)
+            self._scale([seen[value] for value in self.values] + [rest] * bool(self.rare), len(frame))
+
+    def _scale(self, counts: list[int], rows: int) -> None:
+        """Fit the numbers of scaled columns to the number of rows of each category."""
+        if len(counts) == 2:
+            first, second = counts
+            self.levels = [_robust([-1.0, 0.0, 1.0], [second, rows - first - second, first], [0.0, 1.0, -1.0])]
+        else:
+            self.levels = [_robust([0.0, 1.0], [rows - count, count], [0.0, 1.0]) for count in counts]
+
+    @property
+    def _scaled(self) -> bool:
+        return self.scale != "none" and self.encode == "one_hot"
 
     @property
     def count(self) -> int:
@@ -68,12 +99,12 @@ class Category:
     @property
     def width(self) -> int:
         """Number of columns it becomes."""
-        return self.count if self.encode == "one_hot" else 1
+        return self.count if self.encode == "one_hot" and not (self._scaled and self.count == 2) else 1
 
     @property
     def span(self) -> int:
         """How many columns its code stands for while rows are kept; 0 where each is kept."""
-        return self.count if self.encode == "one_hot" and self.count > FEW else 0
+        return self.count if self.encode == "one_hot" and self.count > FEW and not self._scaled else 0
 
     def apply(self, frame: Frame, out: Array) -> Unseen | None:
         """Write its encoded columns, or its codes to a single one; what was not seen in training is counted."""
@@ -90,6 +121,13 @@ class Category:
         codes[new] = self.count if self.rare else 0
         if self.encode == "embedding" or (self.span and out.shape[1] == 1):
             out[:, 0] = codes
+        elif self._scaled and self.count == 2:
+            out[:, 0] = np.array(self.levels[0])[codes]
+        elif self._scaled:
+            off, on = np.array(self.levels).reshape(-1, 2).T
+            rows = np.flatnonzero(codes)
+            out[...] = off
+            out[rows, codes[rows] - 1] = on[codes[rows] - 1]
         else:
             out[...] = 0
             rows = np.flatnonzero(codes)
@@ -100,7 +138,8 @@ class Category:
         return Unseen(self.name, len(new), len(codes), texts[row], frame.place(row), self.values, self.unseen)
 
     def to_data(self) -> dict[str, Any]:
-        return {key.name: getattr(self, key.name) for key in fields(self)}
+        left_out = {"most"} if self._scaled else {"most", "scale", "levels"}
+        return {key.name: getattr(self, key.name) for key in fields(self) if key.name not in left_out}
 
     @classmethod
     def from_data(cls, data: Stored) -> Category:
@@ -108,7 +147,9 @@ class Category:
 
         Older ones have no `unseen`, or the least frequency as `rare`, and no rare category.
         """
-        found = data.keys("kind", *(f.name for f in fields(cls)), absent={"unseen": None, "min_frequency": None})
+        names = [f.name for f in fields(cls) if f.name != "most"]
+        absent: dict[str, Any] = {"unseen": None, "min_frequency": None, "scale": "none", "levels": []}
+        found = data.keys("kind", *names, absent=absent)
         encode = found["encode"].one_of(ENCODINGS)
         size = None if found["size"].value is None and encode == "one_hot" else found["size"].whole()
         unseen = None if found["unseen"].value is None else found["unseen"].share()
@@ -119,7 +160,30 @@ class Category:
         both = next((i for i, value in enumerate(rare) if value in known), None)
         if both is not None:
             raise found["rare"].items()[both].fail(f"be none of `{found['values'].where}`")
-        return cls(found["name"].text(), encode, frequency, size, values, rare, unseen)
+        out = cls(found["name"].text(), encode, frequency, size, values, rare, unseen)
+        out.scale = found["scale"].one_of(SCALES)
+        wide = 3 if out.count == 2 else 2
+        out.levels = [level.numbers(wide).tolist() for level in found["levels"].items()]
+        if len(out.levels) != (out.width if out._scaled else 0):
+            raise found["levels"].fail(f"have a list for each of {out.width} columns, if `scale` is not `none`")
+        return out
+
+
+def _robust(values: list[float], counts: list[int], wanted: list[float]) -> list[float]:
+    """What numbers become whose column has so many rows of each of these rising values."""
+    ends, last = np.cumsum(counts), sum(counts) - 1
+
+    def quantile(q: float) -> float:
+        low = int(q * last)
+        below, above = (values[int(np.searchsorted(ends, at, side="right"))] for at in (low, min(low + 1, last)))
+        return below + (above - below) * (q * last - low)
+
+    there = [value for value, count in zip(values, counts, strict=True) if count]
+    first, center, third = map(quantile, (0.25, 0.5, 0.75))
+    spread = (third - first) or (there[-1] - there[0]) / 2.0 or 1.0
+    c = (np.array(wanted) - center) / spread * (there[0] < there[-1])
+    found: list[float] = (c / np.sqrt(1.0 + np.square(c / 3.0))).tolist()
+    return found
 
 
 INSTEAD = (

@@ -147,9 +147,10 @@ def _part(one: Seen, own: Mapping[str, Any], data: Any, whole: Frame, kind: Kind
     if one.type == "words":
         return Words(name, int(own.get("size", SIZE)))
     if one.type == "category":
-        size = int(own["size"]) if "size" in own else None
+        size = int(own["size"]) if "size" in own else data.embed_size
         frequency = int(own.get("min_frequency", data.min_frequency))
-        return Category(name, own.get("encode", data.encode), frequency, size)
+        scaled = {"scale": data.scale_categories, "most": data.most_one_hot}
+        return Category(name, own.get("encode", data.encode), frequency, size, **scaled)
     missing = missing if missing in DATE_FILLS else "mean"
     unit = own.get("unit")
     order = own.get("order") or _order(whole, name, unit, kind)

@@ -137,7 +137,7 @@ def _network(one: MemberPlan, subject: Subject, graphs: dict[str, Any]) -> Netwo
     if graph is None:
         graph = graphs[key] = layers_of(one.plan, *sizes)
         subject.loss.check_outputs(graph.outputs)
-    rules.of_parameters(text, config.trainer, list(graph.parameters()))
+    rules.of_parameters(text, config.trainer, graph)
     return Network.of_graph(graph, config.seed, config.dtype)
 
 

@@ -18,7 +18,7 @@ from fastbp.spec.custom import Custom
 from fastbp.spec.embeddings import EMBEDDERS
 from fastbp.spec.graph import Graph, chain, graph_of
 from fastbp.spec.initial import Init
-from fastbp.spec.layers import Dropout, Embedding, Layer, Linear
+from fastbp.spec.layers import Dropout, Embedding, Layer, Linear, Scale
 from fastbp.spec.losses import Loss
 from fastbp.spec.members import average_for
 from fastbp.spec.signals import Input
@@ -34,24 +34,25 @@ def graph_for(estimator: Any, inputs: Inputs, outputs: int, frame: Frame, loss: 
     if beyond is not None and beyond.layers is not None:
         return layers_of(beyond.layers, inputs.width, outputs, tables)  # type: ignore[no-any-return]
     blocks = blocks_of(estimator)
-    last = Linear(outputs, init=_init(beyond))
+    last = Linear(outputs, **({} if beyond is None else beyond.last))
     std = Data().embed_std if beyond is None else beyond.embed_std
     first: list[Layer] = [Embedding(tables, Init("normal", std))] if tables else []
     embedder = embedder_of(estimator)
     if embedder is not None:
         bins = embedder.layer(inputs.matrix(frame, estimator.dtype), inputs.numbers(), tuple(tables))
         first += [bins] if bins is not None else []
+    embedded = len(first) > bool(tables)
+    first += [Scale()] if beyond is not None and beyond.front_scale else []
     tabm = tabm_of(estimator)
     if tabm is not None:
         hidden = of_members(
             [layer for block in blocks for layer in block],
-            outputs,
+            last,
             tabm.k,
             mini=tabm.mini,
             average=average_for(loss.kind, outputs),
-            embedded=len(first) > bool(tables),
+            embedded=embedded,
             chunks=chunks_behind(first, inputs.chunks(), inputs.width),
-            init=_init(beyond),
         )
         return chain([*first, *hidden], inputs.width)
     if not estimator.residual:
@@ -118,8 +119,8 @@ def blocks_of(estimator: Any) -> list[list[Layer]]:
         return [[_layer(i, value) for i, value in enumerate(layers)]]
     blocks: list[list[Layer]] = []
     for i, width in enumerate(hidden):
-        init = _init(getattr(estimator, "beyond", None))
-        block: list[Layer] = [Linear(whole(f"hidden[{i}]", width, 1), init=init)]
+        words = beyond.linear if (beyond := getattr(estimator, "beyond", None)) else {}
+        block: list[Layer] = [Linear(whole(f"hidden[{i}]", width, 1), **words)]
         if norm is not None:
             block.append(LAYERS[norm]())
         block.append(made[i])
@@ -127,12 +128,6 @@ def blocks_of(estimator: Any) -> list[list[Layer]]:
             block.append(Dropout(p))
         blocks.append(block)
     return blocks
-
-
-def _init(beyond: Any) -> Any:
-    """The initialiser that a preset has."""
-    given = None if beyond is None else beyond.init
-    return Init(**given) if isinstance(given, Mapping) else given
 
 
 def _activations(given: Any, count: int) -> list[Layer]:

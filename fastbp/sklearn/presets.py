@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from fastbp.sklearn.settings import Settings
     from fastbp.spec.losses import Loss
 
-DATA = ("scale", "missing", "encode", "min_frequency")
+DATA = ("scale", "missing", "encode", "min_frequency", "clamp_target")
 NETWORK = ("hidden", "activation", "dropout", "norm", "embed_numbers", "tabm")
 TRAINER = ("batch_size", "epochs", "class_weight")
-STEPS = ("clip_norm", "clip_value", "accumulate", "ema", "lr_factors", "decay_factors", "frozen", "penalty")
-OTHERS = ("optimizer", "schedule", "loss", "early_stopping", "monitor", "mode", "metrics", "threads", "seed")
+OTHERS = ("optimizer", "schedule", "loss", "early_stopping", "monitor", "mode", "ties", "metrics", "threads", "seed")
 # What `network.layers` says, too.
 SHORT = ("hidden", "activation", "norm", "dropout", "residual", "embed_numbers", "tabm")
+CATEGORIES = {"scale": "scale_categories", "most": "most_one_hot", "size": "embed_size"}
 TAKEN = {
-    "data": {*DATA, "indicator", "embed_std"},
-    "network": {*NETWORK, "layers", "init"},
+    "data": {*DATA, *CATEGORIES.values(), "indicator", "embed_std"},
+    "network": {*NETWORK, "layers", "front_scale", "ntk", "init", "bias_init", "last_init"},
     "trainer": {*TRAINER, *OTHERS},
     "pack": {"members", "folds"},
 }
@@ -46,15 +46,19 @@ class Beyond:
     ----------
     steps : dict
         Further arguments of a trainer.
-    monitor, mode : str
+    monitor, mode, ties : str
         By what the best epoch is chosen.
     patience : int or None
         Epochs without improvement after which training ends; None for never.
     loss : Loss or None
     layers : Plan or None
         A configuration that lists all layers.
-    init : any
-        Initialiser of the weights.
+    linear, last : dict
+        Settings of every linear layer, and of the last one.
+    front_scale : bool
+        Whether each input of the first of them has a learned factor.
+    categories : dict
+        How categories are encoded.
     indicator : bool
         Whether missing numbers get a column.
     embed_std : float
@@ -64,10 +68,14 @@ class Beyond:
     steps: dict[str, Any] = field(default_factory=dict)
     monitor: str = "val_loss"
     mode: str = "auto"
+    ties: str = "first"
     patience: int | None = None
     loss: Loss | None = None
     layers: Plan | None = None
-    init: Any = None
+    linear: dict[str, Any] = field(default_factory=dict)
+    last: dict[str, Any] = field(default_factory=dict)
+    front_scale: bool = False
+    categories: dict[str, Any] = field(default_factory=dict)
     indicator: bool = False
     embed_std: float = 0.03
 
@@ -133,7 +141,7 @@ def filled(estimator: Any, keys: dict[str, Any] | None) -> Any:
     out = SimpleNamespace(**given, beyond=Beyond())
     if keys is None:
         return out
-    from fastbp.config.build import plan_of
+    from fastbp.config.build import activation_of, linear_of, plan_of
     from fastbp.config.text import Text
 
     rows = {**keys.get("data", {}), "source": "files", "path": "X"}
@@ -141,8 +149,9 @@ def filled(estimator: Any, keys: dict[str, Any] | None) -> Any:
     defaults = {name: one.default for name, one in inspect.signature(type(estimator).__init__).parameters.items()}
     left = {name for name, value in given.items() if _is(value, defaults[name])}
     config = plan.config
-    found: dict[str, Any] = {name: getattr(config.data, name) for name in DATA if name in rows}
+    found: dict[str, Any] = {name: getattr(config.data, name) for name in DATA if name in rows and name in given}
     found |= {name: getattr(config.network, name) for name in NETWORK if name in keys.get("network", {})}
+    found |= {"activation": activation_of(plan.text, config)} if "activation" in found else {}
     trainer = keys.get("trainer", {})
     found |= {name: getattr(config.trainer, name) for name in TRAINER if name in trainer}
     found |= {"optimizer": plan.optimizer} if "optimizer" in trainer else {}
@@ -163,9 +172,13 @@ def filled(estimator: Any, keys: dict[str, Any] | None) -> Any:
         steps={name: getattr(plan, name, getattr(config.trainer, name)) for name in further() if name in trainer},
         monitor=config.trainer.monitor or "val_loss",
         mode=config.trainer.mode,
+        ties=config.trainer.ties,
         patience=patience,
         loss=plan.loss if "loss" not in given or "loss" in left else None,
-        init=config.network.init,
+        linear=linear_of(plan.text, config) if "hidden" in left else {},
+        last=linear_of(plan.text, config, last=True),
+        front_scale=config.network.front_scale,
+        categories={own: getattr(config.data, name) for own, name in CATEGORIES.items()},
         indicator=config.data.indicator,
         embed_std=config.data.embed_std,
     )

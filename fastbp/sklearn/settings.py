@@ -120,7 +120,7 @@ class Settings:
         patience = self.patience if not self.preset else self.epochs if said.patience is None else said.patience
         monitor = said.monitor if said.monitor.removeprefix("val_") in measured else "val_loss"
         mode = said.mode if monitor == said.monitor else "auto"
-        return [*hooks, *lines, EarlyStopping(patience, monitor=monitor, mode=mode)]
+        return [*hooks, *lines, EarlyStopping(patience, monitor=monitor, mode=mode, ties=said.ties)]
 
     def metrics(self, own: str) -> list[str]:
         """What is measured on rows that are held out: an estimator's own metric, and by which epochs are chosen."""

@@ -142,7 +142,8 @@ def _encodings(estimator: Any, X: Any, frame: Frame) -> Inputs:
     for name, column in frame.columns.items():
         by_type = chosen is None and (column.is_text or column.boolean or is_category(X[name]))
         if by_type or (chosen is not None and name in chosen):
-            parts.append(Category(name, estimator.encode, estimator.min_frequency))
+            words = {} if beyond is None else beyond.categories
+            parts.append(Category(name, estimator.encode, estimator.min_frequency, **words))
         elif column.values.dtype.kind == "M":
             parts.append(Dates(name, missing=missing, indicator=indicator, numbers=Numbers(None, scale, missing)))
             _say_dates(name)

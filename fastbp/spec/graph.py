@@ -98,6 +98,10 @@ class Graph:
         """The last layer of each output."""
         return tuple(self.nodes[head].layer for head in self.heads)
 
+    def names(self) -> list[str]:
+        """Those of its nodes."""
+        return [node.name for node in self.nodes]
+
     def readers(self) -> list[int]:
         """The number of readers of each node's output."""
         found = [0] * len(self.nodes)
@@ -119,6 +123,20 @@ class Graph:
     def members(self) -> Members | None:
         """The layer that makes several members of this network, if there is one."""
         return next((node.layer for node in self.nodes if isinstance(node.layer, Members)), None)
+
+    def named(self, name: str) -> list[str]:
+        """Parameters that a name stands for: one of them, those of a layer, or of all layers of a kind, such as
+        "scale" or "linear.bias".
+        """
+        found = [known for known in self.parameters() if name in (known, known.split(".")[0])]
+        kind, _, part = name.partition(".")
+        parts = [
+            node.parameter(own)
+            for node in self.nodes
+            for own in node.layer.draws(node.inputs)
+            if not found and node.layer.kind == kind and part in ("", own)
+        ]
+        return found or list(dict.fromkeys(parts))
 
     def states(self) -> dict[str, tuple[tuple[int, ...], float]]:
         """Shape and initial value of all running statistics."""

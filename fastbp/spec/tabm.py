@@ -22,21 +22,19 @@ from fastbp.spec.members import AdaptedLinear, MemberLinear, Members, MemberScal
 
 def of_members(
     hidden: Sequence[Layer],
-    outputs: int,
+    last: Linear,
     members: int,
     *,
     mini: bool,
     average: str,
     embedded: bool = False,
     chunks: Sequence[int] | None = None,
-    init: Any = None,
 ) -> list[Layer]:
-    """The layers from the first hidden one on: `hidden` for all members, and a last of each.
+    """The layers from the first hidden one on: `hidden` for all members, and of each a layer like `last`.
 
-    `embedded` says whether numbers are, `chunks` how many inputs stand for each column, `init` is that of weights.
+    `embedded` says whether numbers are, `chunks` how many inputs stand for each column.
     """
     first = Init("normal" if embedded else "signs")
-    own = {} if init is None else {"init": init}
     out: list[Layer] = [Members(members, average)]
     if mini:
         out += [MemberScale(first, chunks), *hidden]
@@ -44,9 +42,15 @@ def of_members(
         told: dict[str, Any] = {"adapter": first, "chunks": chunks}
         for layer in hidden:
             if isinstance(layer, Linear):
-                layer, told = AdaptedLinear(layer.features, layer.bias, **told, **own), {}
+                layer, told = AdaptedLinear(layer.features, layer.bias, **told, **_drawn(layer)), {}
             out.append(layer)
-    return [*out, MemberLinear(outputs, **own)]
+    return [*out, MemberLinear(last.features, last.bias, **_drawn(last))]
+
+
+def _drawn(layer: Linear) -> dict[str, Any]:
+    """Initialisers of a layer, as far as it says any."""
+    said = {"init": layer.init, "bias_init": layer.bias_init}
+    return {name: init for name, init in said.items() if init is not None}
 
 
 def chunks_behind(layers: Sequence[Layer], chunks: Sequence[int], inputs: int) -> list[int] | None:

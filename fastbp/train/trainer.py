@@ -58,7 +58,8 @@ class Trainer(Stepping):
     ema : float, 0 <= ema < 1, optional
         Decay of a running average of the parameters in each step; validation uses the average, `averaged` returns it.
     lr_factors, decay_factors : dict of str to float, optional
-        Layer or parameter, "2" or "2.bias", to the factor of its learning rate or weight decay.
+        Layer or parameter, "2" or "2.bias", or kind of layers, "scale" or "linear.bias", to the factor of its learning
+        rate or weight decay.
     frozen : list of str
         Layers or parameters that are not trained.
     penalty : callable or str, or dict of str to such, optional

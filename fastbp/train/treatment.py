@@ -24,25 +24,31 @@ from fastbp.train.schedules import Schedule
 
 
 def _named(where: str, name: Any, net: Network) -> list[str]:
-    """Parameters of a layer, or the one of this name."""
-    found = [known for known in net.parameters if known == name or known.split(".")[0] == name]
-    if not isinstance(name, str) or not found:
+    """Parameters of a layer, or the one of this name, or those of a kind of layers."""
+    found = net.graph.named(name) if isinstance(name, str) else []
+    if not found:
         names = ", ".join(f"`{known}`" for known in net.parameters)
         raise ConfigError(where, f"must name layers or parameters, {names}", f"`{name}`")
     return found
 
 
 def _factors(where: str, value: Any, net: Network) -> dict[str, float]:
-    """Factor of every parameter; a parameter's own overrides its layer's."""
+    """Factor of every parameter; its own overrides its layer's, and that the one of the kind."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise ConfigTypeError(where, "must be a dict of layer or parameter to number", f"`{brief(value)}`")
     out: dict[str, float] = {}
-    for name, factor in sorted(value.items(), key=lambda item: "." in str(item[0])):
+    kinds = {node.layer.kind for node in net.graph.nodes} - set(net.graph.names())
+    for name, factor in sorted(value.items(), key=lambda item: _rank(str(item[0]), kinds)):
         number = from_zero(f"{where}[{name!r}]", factor)
         out.update(dict.fromkeys(_named(where, name, net), number))
     return out
+
+
+def _rank(name: str, kinds: set[str]) -> tuple[bool, bool]:
+    """The order in which names are gone through: those of kinds first, and layers before parameters."""
+    return name.split(".")[0] not in kinds, "." in name
 
 
 def _penalties(value: Any, net: Network) -> dict[str, str]:

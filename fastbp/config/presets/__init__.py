@@ -15,7 +15,7 @@ has the same keys on every machine. `network.layers` may be listed, with `known.
 
 Estimators (`preset=` of `MLPClassifier`) lay it beneath their parameters in the same way. There a preset may have all
 of `network` and `trainer`, but no `pack.space`, and of `data` what an estimator has too: `scale`, `missing`,
-`indicator`, `encode`, `min_frequency`, `embed_std`.
+`indicator`, `encode`, `min_frequency`, `embed_std`, `embed_size`, `most_one_hot`, `scale_categories`, `clamp_target`.
 """
 
 from __future__ import annotations

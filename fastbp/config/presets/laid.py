@@ -8,9 +8,10 @@ from fastbp.config.check import checked, one_of
 from fastbp.config.merging import merge, paths
 from fastbp.config.presets import presets
 from fastbp.config.presets.known import known_of
+from fastbp.config.schema import Network
 from fastbp.config.text import Text
 
-SHORT = ("hidden", "activation", "norm", "dropout", "embed_numbers", "init")  # of a network, beside `layers`
+SHORT = tuple(key for key in Network.__struct_fields__ if key != "layers")  # of a network, beside `layers`
 
 
 def laid(text: Text) -> Text:
