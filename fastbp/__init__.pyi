@@ -17,6 +17,7 @@ from fastbp.errors import ConfigError as ConfigError
 from fastbp.train.schedules import Constant as Constant
 from fastbp.train.schedules import CosLog4 as CosLog4
 from fastbp.train.schedules import Cosine as Cosine
+from fastbp.spec.embeddings import CosineEmbedding as CosineEmbedding
 from fastbp.train.schedules import CosineRestarts as CosineRestarts
 from fastbp.spec.class_losses import CrossEntropy as CrossEntropy
 from fastbp.train.cross_validation import CrossValidation as CrossValidation
@@ -70,6 +71,7 @@ from fastbp.spec.gates import Multiply as Multiply
 from fastbp.train.adam import NAdam as NAdam
 from fastbp.model.network import Network as Network
 from fastbp.train.schedules import OneCycle as OneCycle
+from fastbp.spec.embeddings import PBLD as PBLD
 from fastbp.spec.activations import PReLU as PReLU
 from fastbp.train.pack import Pack as Pack
 from fastbp.spec.activations import Parametric as Parametric

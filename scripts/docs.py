@@ -19,9 +19,9 @@ from fastbp.config.presets import presets
 from fastbp.config.schema import SECTIONS
 from fastbp.lowering.registry import OPS
 from fastbp.spec import gates
-from fastbp.spec.bins import EMBEDDERS
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
 from fastbp.spec.elsewhere import NAMES, WORDS
+from fastbp.spec.embeddings import EMBEDDERS
 from fastbp.spec.initial import INITIALISERS
 from fastbp.train import callbacks, tensorboard, writers
 from fastbp.train.catalogue import OPTIMIZERS

@@ -39,9 +39,9 @@ class Plan:
 
 def plan_of(text: Text) -> Plan:
     """Check all that can be checked without the data."""
-    from fastbp.spec.bins import EMBEDDERS
     from fastbp.spec.catalogue import LOSSES
     from fastbp.spec.custom import Custom, CustomLoss
+    from fastbp.spec.embeddings import EMBEDDERS
     from fastbp.spec.formulas import penalty_kernel
     from fastbp.train.catalogue import OPTIMIZERS, schedules_named
     from fastbp.train.metrics import metric_named
@@ -217,6 +217,7 @@ def located(text: Text, path: Path_, make: Any, inner: str) -> Any:
 IN_FILES = {
     "must be True or False": "must be `true` or `false`",
     "must be a dict of column to (categories, width)": "must be a map of column to [categories, width]",
+    "must be a list of columns, or None for all": "must be a list of columns, or null for all",
     "must be a dict of column to edges": "must be a map of column to edges",
     "must be (categories, width)": "must be [categories, width]",
     "must be a list of numbers or a dict of class to number": "must be a list of numbers or a map of class to number",
@@ -302,7 +303,7 @@ def layers_of(
     column; `loss` is what the data decide where the configuration has none.
     """
     from fastbp.spec import gates
-    from fastbp.spec.bins import PiecewiseLinear
+    from fastbp.spec.catalogue import OF_NUMBERS
     from fastbp.spec.graph import chain
     from fastbp.spec.initial import Init
     from fastbp.spec.layers import Embedding, Linear
@@ -318,16 +319,11 @@ def layers_of(
             layers = [*bins, *plan.hidden, Linear(outputs, init=init)]
         else:
             tables = [Embedding(embeddings)] if embeddings else []
-            layers = bins + of_members(
-                plan.hidden,
-                outputs,
-                tabm.k,
-                mini=tabm.mini,
-                average=average_for((plan.loss or loss).kind, outputs),
-                embedded=bool(bins),
-                chunks=chunks and chunks_behind([*tables, *bins], chunks, inputs),
-                init=init,
-            )
+            average, found = average_for((plan.loss or loss).kind, outputs), None
+            if chunks is not None:
+                found = chunks_behind([*tables, *bins], chunks, inputs)
+            told: dict[str, Any] = {"average": average, "embedded": bool(bins), "chunks": found, "init": init}
+            layers = bins + of_members(plan.hidden, outputs, tabm.k, mini=tabm.mini, **told)
     else:
         layers = list(plan.layers)
     first = None
@@ -335,7 +331,7 @@ def layers_of(
         first = Embedding(embeddings, Init("normal", plan.config.data.embed_std))
     chained = layers if first is None else [first, *layers]
     path: Path_ = ("network", "layers") if plan.layers is not None else ("network",)
-    if plan.layers is not None and isinstance(layers[0], Embedding | PiecewiseLinear):
+    if plan.layers is not None and isinstance(layers[0], (Embedding, *OF_NUMBERS)):
         located(text, (*path, 0), lambda: layers[0].outputs(inputs), type(layers[0]).__name__)
     gated = plan.layers is not None and any(type(layer).__module__ == gates.__name__ for layer in layers)
     if gated or any(place != Place() for place in plan.places):

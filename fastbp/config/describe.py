@@ -16,8 +16,8 @@ from fastbp.spec.checks import FORMULA
 def tables() -> dict[str, dict[str, Any]]:
     """Path of a key that takes a name, or a map with `name` -> name -> class."""
     from fastbp.lowering.update import SCHEDULED
-    from fastbp.spec.bins import EMBEDDERS
     from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
+    from fastbp.spec.embeddings import EMBEDDERS
     from fastbp.spec.initial import INITIALISERS
     from fastbp.train.catalogue import OPTIMIZERS
     from fastbp.train.schedules import SCHEDULES

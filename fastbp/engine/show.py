@@ -25,9 +25,9 @@ class Printer:
         self.names: dict[int, str] = dict(plan.names)
         for block in plan.blocks:
             for name, slot in block.slots.items():
-                for member in range(slot.members):
-                    own = f"{name}[{member}]" if slot.members > 1 else name
-                    self.names[block.address + slot.offset + member * slot.pitch] = own
+                for i in range(slot.count):
+                    own = f"{name}[{i}]" if slot.count > 1 else name
+                    self.names[block.address + slot.offset + i * slot.each] = own
 
     def text(self) -> str:
         plan = self.plan

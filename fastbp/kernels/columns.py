@@ -3,7 +3,7 @@ the γ and β of norms.
 
     scale   forward  y = s ∘ x                     vjp  dx = dy ∘ s,                   ds = Σ_b dy ∘ x
             jvp      ty = s ∘ tx
-            with a shift y = s ∘ x + b            db = Σ_b dy
+    affine  forward  y = s ∘ x + β                 vjp  dx and ds as above,            dβ = Σ_b dy
     prelu   forward  y = x if x > 0 else a x       vjp  dx = dy ∘ (1 if x > 0 else a), da = Σ_b dy ∘ min(x, 0)
             jvp      ty = tx ∘ (1 if x > 0 else a)
     parametric  forward  y = x + a ∘ (f(x) - x)    vjp  dx = dy + a ∘ (dy ∘ f'(x) - dy), da = Σ_b dy ∘ (f(x) - x)
@@ -54,7 +54,7 @@ def gain_of(op, panel, z):
 
 @kernel(GainedOp)
 def scale(op, me, r0, r1, z):
-    """C = A ∘ `gain`: forward, vjp and jvp are this one product; forward + `shifts`, where there are any."""
+    """C = A ∘ `gain`, and `shifts` added where there are such: forward, vjp and jvp are this one product."""
     # A: (rows, N) in   C: (rows, N) out, may be A
     largest = me.largest
     for panel in range(op.panels):
@@ -67,11 +67,11 @@ def scale(op, me, r0, r1, z):
                 y = add_product(shift, load(source + o, z), gain)
                 note_line(largest, y, z)
                 store(target + o, y)
-        else:
-            for o in range(r0 * LINE, r1 * LINE, LINE):
-                y = times(load(source + o, z), gain)
-                note_line(largest, y, z)
-                store(target + o, y)
+            continue
+        for o in range(r0 * LINE, r1 * LINE, LINE):
+            y = times(load(source + o, z), gain)
+            note_line(largest, y, z)
+            store(target + o, y)
     note_magnitude(op, me, z)
 
 

@@ -146,7 +146,7 @@ class GainedOp(FromToOp):
 
     gain = Word("address of the numbers, one line a panel")
     shared = Word("1: the first of them serves all columns")
-    shifts = Word("address of numbers that a scale adds, one line a panel; 0: none")
+    shifts = Word("address of what is added to a scale's product, a line a panel; 0: nothing")
     y = Part(Matrix, "the saved input of a prelu, or what an activation makes of A", per_panel=True)
 
 

@@ -17,6 +17,7 @@ The number of threads changes no bit: blocks and tiles only distribute the work.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,8 @@ def products_of(graph: Graph) -> int:
     found: dict[str, int] = {}
     for node in graph.nodes:
         for part, (_, shape, _, _) in node.layer.draws(node.inputs).items():
-            if len(shape) == 2:
-                found[node.parameter(part)] = shape[0] * shape[1] * node.members
+            if len(shape) > 1:
+                found[node.parameter(part)] = prod(shape) * node.members
     return sum(found.values())
 
 

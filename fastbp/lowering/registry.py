@@ -243,6 +243,24 @@ OPS |= {
         "dx = dy + de / w of the bin that x is in",
         "piecewise_linear",
     ),
+    "pbld": Op(
+        "pbld",
+        "branch_repeat scale wave_cosine product branch_copy",
+        "branch_clear branch_copy product branch_product scale branch_row_sum branch_add weights columns",
+        "branch_repeat scale branch_product product branch_copy",
+        "y = [h W + β of each column, x], h = cos(2π w x + b)",
+        "dx = dx + 2π Σ dz w, dw = 2π Σ dz x, db = Σ dz, dz = -sin(2π w x + b) dy Wᵀ, dW = hᵀ dy, dβ = Σ dy",
+        "pbld",
+    ),
+    "cosine": Op(
+        "cosine",
+        "branch_repeat scale wave_cosine branch_copy",
+        "branch_clear branch_copy branch_product scale branch_row_sum branch_add columns",
+        "branch_repeat scale branch_product branch_copy",
+        "y = [h a + c of each column, x], h = cos(2π (w x + b))",
+        "dx = dx + Σ dz w, dw = Σ dz x, db = Σ dz, dz = -2π sin(2π (w x + b)) a dy, da = Σ dy h, dc = Σ dy",
+        "cosine",
+    ),
 }
 
 

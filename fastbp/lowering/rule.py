@@ -19,7 +19,8 @@ class Use:
     value : its own output, after its forward ops are written
     wanted : which sources need a cotangent
     mask : output of the preceding ReLU if its derivative is still to be applied (the product's epilogue will do it)
-    pulled : what `note` has already pulled back, for `backward`
+    inner : what a rule of several steps keeps for the way back
+    through : the cotangent that came through them as their parameters were noted, and whether one has
     """
 
     node: Node
@@ -27,7 +28,8 @@ class Use:
     value: Value = field(default=None)  # type: ignore[assignment]
     wanted: tuple[bool, ...] = ()
     mask: Value | None = None
-    pulled: Buffer | None = None
+    inner: Any = None
+    through: tuple[Any, bool] = (None, False)
 
     @property
     def layer(self) -> Any:

@@ -25,6 +25,7 @@ from fastbp.kernels.ops import (
 )
 from fastbp.kernels.records import Column, RowList, Trained, TrainedCodes, TrainedTable
 from fastbp.lowering.buffers import Buffer, Records, Value
+from fastbp.lowering.column_rules import ColumnsRule, cosine, pbld
 from fastbp.lowering.gate_rules import (
     AffineRule,
     ConcatRule,
@@ -336,6 +337,8 @@ RULES: dict[str, Rule] = {
     "bins": BinsRule(),
     "adapted_linear": AdaptedLinearRule(),
     "members": MembersRule(),
+    "pbld": ColumnsRule(pbld),
+    "cosine": ColumnsRule(cosine),
     "pair": PairRule(),
     "concat": ConcatRule(),
     "slice": SliceRule(),

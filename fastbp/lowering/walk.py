@@ -81,9 +81,9 @@ class Lowering(Records):
             if d is None or not wanted[node.index]:
                 continue
             self.turn = self._back(node)
+            use.wanted = tuple(wanted[source] for source in node.sources)
             if self.is_trained(node):
                 rule.note(self, use, d)
-            use.wanted = tuple(wanted[source] for source in node.sources)
             if not any(use.wanted):
                 continue
             if rule.multiplies:
@@ -130,17 +130,33 @@ class Lowering(Records):
         """Allocate transposed weights for every matrix whose input needs a cotangent."""
         wanted = self.wanted(to_input)
         for node in self.graph.nodes:
-            home = self.home(node, "weight")
+            if wanted[node.index]:
+                self._transpose_stacks(node)
             needed = rule_of(node.layer).needs_transposed(self, node, wanted[node.sources[0]])
-            if needed and home not in self.transposed:
+            if needed and "weight" not in node.layer.own and node.home not in self.transposed:
                 panels = -(-node.inputs // self.in_line)
                 lines = -(-node.outputs // self.in_line) * self.in_line
                 place = self.arena.take(panels * lines * LINE)
                 slot = self.parameters.slots[node.parameter("weight")]
-                self.transposed[home] = place
-                own = f"[{home[1]}]" if slot.members > 1 else ""
-                self.names[place] = f"{node.parameter('weight')}{own}ᵀ"
-                weight = Learned(offset=slot.offset + home[1] * slot.pitch, stride=slot.stride)
+                self.transposed[node.home] = place
+                self.names[place] = f"{node.parameter('weight')}ᵀ"
+                weight = Learned(offset=slot.offset, stride=slot.stride)
                 layer = Trained(node=node.index, inputs=node.inputs, panels=slot.panels, weight=weight)
                 layer.transposed = self.transposed_of(node)
+                self.transposes.append(layer)
+
+    def _transpose_stacks(self, node: Node) -> None:
+        """The same for a layer's stacks of matrices."""
+        for part in node.layer.draws(node.inputs):
+            name = node.parameter(part)
+            slot = self.parameters.slots[name]
+            if len(slot.shape) != 3 or name in self.transposed:
+                continue
+            panels, lines = slot.lines // self.in_line, slot.panels * self.in_line
+            self.transposed[name] = self.arena.take(slot.count * panels * lines * LINE)
+            for i, matrix in enumerate(self.transposed_stack(node, part)):
+                weight = Learned(offset=slot.offset + i * slot.each, stride=slot.stride)
+                layer = Trained(node=node.index, inputs=slot.rows, panels=slot.panels, weight=weight)
+                layer.transposed = matrix
+                self.names[matrix.start] = f"{name}[{i}]ᵀ"
                 self.transposes.append(layer)

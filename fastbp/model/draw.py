@@ -30,6 +30,8 @@ LETTERS = 27  # of a line in a box
 FAMILIES = {  # classes of boxes
     "linear": "weights",
     "embedding": "weights",
+    "pbld": "weights",
+    "cosine": "weights",
     "elementwise": "function",
     "custom": "function",
     "prelu": "function",

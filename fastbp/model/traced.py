@@ -8,7 +8,7 @@ Dropout is off, and batch norm uses its running statistics.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import sqrt
+from math import pi, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,36 @@ def _embedding(node: Node, p: Callable[[str], Any], x: Any, chosen: Mapping[int,
     return np.concatenate([*plain, *(chosen[c] @ p(f"column{c}") for c in layer.columns)], axis=1)
 
 
+def _of_columns(node: Node, of: Callable[[int, Any], Any], x: Any) -> Any:
+    """What becomes of each embedded column, given its number among them, and behind it x."""
+    layer: Any = node.layer
+    columns = layer.of_inputs(node.inputs)
+    return np.concatenate([*(of(i, x[:, c : c + 1]) for i, c in enumerate(columns)), x], axis=1)
+
+
+def _pbld(node: Node, p: Callable[[str], Any], x: Any) -> Any:
+    layer: Any = node.layer
+
+    def of(i: int, x: Any) -> Any:
+        h = np.cos(2.0 * pi * x * p("frequency")[i : i + 1] + p("phase")[i : i + 1])
+        return h @ _matrix(p("weight"), i, layer.frequencies) + p("bias")[i : i + 1]
+
+    return _of_columns(node, of, x)
+
+
+def _cosine(node: Node, p: Callable[[str], Any], x: Any) -> Any:
+    def of(i: int, x: Any) -> Any:
+        frequency, phase, weight, bias = (p(part)[i : i + 1] for part in ("frequency", "phase", "weight", "bias"))
+        return np.cos(2.0 * pi * (x * frequency + phase)) * weight + bias
+
+    return _of_columns(node, of, x)
+
+
+def _matrix(stack: Any, i: int, rows: int) -> Any:
+    """One of a stack of matrices, which stand below each other."""
+    return stack[i * rows : (i + 1) * rows]
+
+
 # Layers with parameters: (node, parameters by part, x) to y.
 LAYERS: dict[str, Callable[[Node, Callable[[str], Any], Any], Any]] = {
     "linear": _linear,
@@ -86,6 +116,8 @@ LAYERS: dict[str, Callable[[Node, Callable[[str], Any], Any], Any]] = {
     "scale": lambda node, p, x: x * p("weight"),
     "prelu": lambda node, p, x: np.where(x > 0.0, x, x * p("weight")),
     "parametric": _parametric,
+    "pbld": _pbld,
+    "cosine": _cosine,
 }
 PAIRS: dict[str, Callable[[Any, Any], Any]] = {
     "subtract": lambda x, y: x - y,
@@ -166,12 +198,13 @@ class HessianProgram:
         dtype: np.dtype[Any],
     ) -> None:
         self.graph, self.loss, self.rows, self.dtype = graph, loss, rows, dtype
+        self._shapes = [*shapes.values()]
         gates = Gates(dtype.name)
 
         def traced(shape: tuple[int, ...]) -> Tracer:
             return Tracer(gates, gates.argument(shape))
 
-        parameters = {name: traced(shape) for name, shape in shapes.items()}
+        parameters = {name: traced(_flat(shape)) for name, shape in shapes.items()}
         constants = {name: traced(shape) for name, shape in states.items()}
         X = traced((rows, graph.inputs))
         chosen = {column: traced((rows, count)) for column, count in graph.codes()}
@@ -185,7 +218,7 @@ class HessianProgram:
             total = total + weight * (part.of_rows(z, t) * of_rows).sum()
         wrt = [p.number for p in parameters.values()]
         gradient = pull(gates, [(total.number, gates.constant(1.0))], wrt)
-        seeds = [gates.argument(shape) for shape in shapes.values()]
+        seeds = [gates.argument(_flat(shape)) for shape in shapes.values()]
         products = push(gates, gradient, dict(zip(wrt, seeds, strict=True)))
         others = [*constants.values(), X, *chosen.values(), *given]
         self._program = Program(gates, [*wrt, *(t.number for t in others), *seeds], products)
@@ -198,4 +231,14 @@ class HessianProgram:
         given = []
         for (part, _), t, width in zip(self.loss.parts, targets.parts or (targets,), self.graph.splits, strict=True):
             given += [targets_of(part, t, width, self.dtype), weights_of(part, t, self.rows, self.dtype)]
-        return self._program([*parameters, *states, x, *chosen, *given, *direction])
+        of_parameters, directions = (
+            [array.reshape(_flat(shape)) for array, shape in zip(arrays, self._shapes, strict=True)]
+            for arrays in (parameters, direction)
+        )
+        found = self._program([*of_parameters, *states, x, *chosen, *given, *directions])
+        return tuple(array.reshape(shape) for array, shape in zip(found, self._shapes, strict=True))
+
+
+def _flat(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape of two axes at most: matrices of a stack below each other."""
+    return (prod(shape[:-1]), shape[-1]) if len(shape) > 2 else tuple(shape)

@@ -12,10 +12,10 @@ from fastbp.config.wiring import layer_table
 from fastbp.data.frame import Frame
 from fastbp.data.inputs import Inputs
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
-from fastbp.spec.bins import EMBEDDERS
 from fastbp.spec.catalogue import LAYERS, activation_named
 from fastbp.spec.checks import chance, flag, whole
 from fastbp.spec.custom import Custom
+from fastbp.spec.embeddings import EMBEDDERS
 from fastbp.spec.graph import Graph, chain, graph_of
 from fastbp.spec.initial import Init
 from fastbp.spec.layers import Dropout, Embedding, Layer, Linear

@@ -218,6 +218,3 @@ def _beside_shared(x: Array, bins: int, least: int) -> Array:
     parts = min(bins - int(shared.sum()), len(others) // least)
     inner = _quantiles(others, parts) if parts else others[:0]
     return np.unique(np.concatenate([values[shared], inner, values[:1], values[-1:]]))
-
-
-EMBEDDERS: dict[str, type[QuantileBins]] = {QuantileBins.kind: QuantileBins}

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from fastbp.errors import ConfigTypeError, brief, not_one_of
-from fastbp.spec import activations, bins, class_losses, gates, layers, members, number_losses
+from fastbp.spec import activations, bins, class_losses, embeddings, gates, layers, members, number_losses
 from fastbp.spec.activations import Activation, LogSoftmax, Softmax
 from fastbp.spec.checks import is_formula
 from fastbp.spec.custom import Custom, CustomLoss
@@ -16,10 +16,10 @@ from fastbp.spec.layers import Layer
 from fastbp.spec.losses import Loss
 from fastbp.spec.named import named
 
-BINS = bins.PiecewiseLinear
+OF_NUMBERS = bins.PiecewiseLinear, embeddings.PBLD, embeddings.CosineEmbedding
 LAYERS: dict[str, type[Layer]] = {
     **named(layers),
-    BINS.kind: BINS,
+    **{made.kind: made for made in OF_NUMBERS},
     **named(members),
     **named(gates),
     **named(activations),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastbp.engine.blocks import Each
+from fastbp.engine.blocks import Stack
 from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
 from fastbp.spec.catalogue import LAYERS, activation_named, is_layer
 from fastbp.spec.checks import whole
@@ -61,7 +61,7 @@ class Node:
 
     def shape(self, part: str, each: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a parameter of which `each` is one's."""
-        return Each((self.members, *each)) if part in self.layer.own else each
+        return Stack((self.members, *each)) if part in self.layer.own else each
 
 
 @dataclass(frozen=True)

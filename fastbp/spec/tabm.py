@@ -15,6 +15,7 @@ from itertools import accumulate
 from typing import Any
 
 from fastbp.spec.bins import PiecewiseLinear
+from fastbp.spec.embeddings import OfColumns
 from fastbp.spec.initial import Init
 from fastbp.spec.layers import Embedding, Layer, Linear
 from fastbp.spec.members import AdaptedLinear, MemberLinear, Members, MemberScale
@@ -52,7 +53,7 @@ def of_members(
 def chunks_behind(layers: Sequence[Layer], chunks: Sequence[int], inputs: int) -> list[int] | None:
     """How many outputs of first layers stand for each column, of `chunks` of inputs; None where that is unknown.
 
-    Of tables it is a table's width. Bins stand behind all columns, those of a column together.
+    Of tables it is a table's width. Bins stand behind all columns, waves in front, those of a column together.
     """
     found = list(chunks)
     for layer in layers:
@@ -62,5 +63,8 @@ def chunks_behind(layers: Sequence[Layer], chunks: Sequence[int], inputs: int) -
             found += [width for _, width in layer.columns.values()]
         elif isinstance(layer, PiecewiseLinear):
             found += [len(edges) - 1 for edges in layer.columns.values()]
+        elif isinstance(layer, OfColumns):
+            count = len(layer.of_inputs(inputs))
+            found = [(layer.outputs(inputs) - inputs) // count] * count + found
         inputs = layer.outputs(inputs)
     return found if sum(found) == inputs else None

@@ -34,8 +34,8 @@ CASES = {
         "c.yaml:3: `network.hidden[0]` must be a whole number, got a list",
     ),
     "embed_numbers unknown": (
-        network("embed_numbers: periodic"),
-        "c.yaml:3: `network.embed_numbers` must be one of `piecewise_linear`, got `periodic`",
+        network("embed_numbers: fourier"),
+        "c.yaml:3: `network.embed_numbers` must be one of `piecewise_linear`, `pbld`, `cosine`, got `fourier`",
     ),
     "embed_numbers with another setting": (
         network("embed_numbers: {name: piecewise_linear, bin: 4}"),
@@ -44,6 +44,15 @@ CASES = {
     "embed_numbers with one bin": (
         network("embed_numbers: {name: piecewise_linear, bins: 1}"),
         "c.yaml:3: `network.embed_numbers.bins` must be at least 2, got `1`",
+    ),
+    "embed_numbers with no frequencies": (
+        network("embed_numbers: {name: pbld, frequencies: 0}"),
+        "c.yaml:3: `network.embed_numbers.frequencies` must be at least 1, got `0`",
+    ),
+    "embed_numbers with columns": (
+        network("embed_numbers: {name: cosine, columns: [0]}"),
+        "c.yaml:3: `network.embed_numbers` must have known keys only, got `columns`\n"
+        "hint: there are `frequencies`, `sigma`",
     ),
     "embed_numbers without a name": (
         network("embed_numbers: {bins: 4}"),

@@ -14,8 +14,8 @@ from fastbp.config.describe import json_schema, keys, tables
 from fastbp.config.schema import SECTIONS
 from fastbp.config.text import parse
 from fastbp.errors import ConfigError
-from fastbp.spec.bins import EMBEDDERS
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
+from fastbp.spec.embeddings import EMBEDDERS
 from fastbp.spec.initial import INITIALISERS
 from fastbp.train.catalogue import OPTIMIZERS
 from fastbp.train.schedules import SCHEDULES

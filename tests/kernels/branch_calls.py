@@ -29,6 +29,7 @@ PAIRS = {
     "branch_log_add_exp": log_add_exp,
     "branch_exp_difference": lambda x, y: exp(x - y),
 }
+WAVES = ("wave_cosine",)
 ALONE = ("branch_affine", "branch_times", "branch_over", "branch_over_slope")
 
 
@@ -45,6 +46,16 @@ def copy(
     sizes = {"panels": target.count, "width": source.width}
     m.run("branch_copy", r0, r1, a=source, c=target, first=first, to=to, count=count, **sizes)
     return target
+
+
+def wave(m: Machine, kernel: str, x: Array, factor: float, sloped: bool = True) -> list[Array]:
+    """A wave, and its slope where that is asked for."""
+    source, target = m.given("a", x), m.panels("c", *x.shape)
+    saved = m.panels("y", *x.shape) if sloped else None
+    if saved is not None:
+        m.writes(saved, 0, len(x))
+    m.op(kernel, source, target, 0, len(x), setting_1=factor, **({} if saved is None else {"y": saved}))
+    return [target.lines(), *([] if saved is None else [saved.lines()])]
 
 
 def clear(m: Machine, rows: int, width: int, r0: int = 0, r1: int | None = None) -> Panels:

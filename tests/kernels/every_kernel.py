@@ -119,6 +119,10 @@ def gate_cases(dtype: str) -> Iterator[Case]:
             yield Case(kernel, shape, lambda m, k=kernel, x=x, y=y: [calls.elementwise(m, k, x, y).lines()])
         for kernel in branch_calls.ALONE:
             yield Case(kernel, shape, lambda m, k=kernel, x=y: [calls.elementwise(m, k, x, **TWO).lines()])
+        for kernel in branch_calls.WAVES:
+            for sloped in (False, True):
+                run = lambda m, k=kernel, x=x, s=sloped: branch_calls.wave(m, k, x, 0.3, s)  # noqa: E731
+                yield Case(kernel, shape, run)
         for first, to, count, wide in ((0, 0, width, width), (0, 5, width, width + 9), (width // 2, 0, 1, 1)):
             run = lambda m, x=x, cut=(first, to, count, wide): [branch_calls.copy(m, x, *cut).lines()]  # noqa: E731
             yield Case("branch_copy", shape, run)
@@ -233,6 +237,8 @@ def of_all_layers(dtype: str) -> bytes:
     body = [
         fb.Embedding({2: (4, 3)}),
         fb.PiecewiseLinear({0: [-1.0, 0.0, 0.5], 4: np.arange(-9.0, 10.0) / 8.0}),
+        fb.PBLD([3, 0], frequencies=17),
+        fb.CosineEmbedding([1], frequencies=5),
         fb.Linear(33, ntk=True),
         fb.BatchNorm(),
         fb.PReLU(),

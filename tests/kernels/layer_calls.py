@@ -45,10 +45,11 @@ def gained(
     shared: bool = False,
     shifts: Array | None = None,
 ) -> list[Array]:
-    """C = A with a number for each column, or one for all."""
+    """C = A with a number for each column, or one for all, and another that is added."""
     source, target = m.given("a", x), m.panels("c", *x.shape)
-    values: dict[str, Any] = {} if y is None else {"y": m.given("y", y)}
-    values |= {} if shifts is None else {"shifts": m.line_numbers("shifts", shifts).address}
+    values = {} if y is None else {"y": m.given("y", y)}
+    if shifts is not None:
+        values["shifts"] = m.line_numbers("shifts", shifts).address
     gains = m.line_numbers("gain", gain[:1] if shared else gain).address
     m.op(kernel, source, target, 0, len(x), gain=gains, shared=shared, **values)
     return [target.lines()]

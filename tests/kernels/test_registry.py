@@ -28,7 +28,19 @@ TWINS = {
     "linear": ("_forward", "_vjp", "_jvp"),
     "elementwise": ("_forward", "_vjp", "_jvp"),
     **dict.fromkeys(
-        ("identity", "scale", "prelu", "parametric", "row_norm", "batch_norm", "softmax", "embedding", "bins"),
+        (
+            "identity",
+            "scale",
+            "prelu",
+            "parametric",
+            "row_norm",
+            "batch_norm",
+            "softmax",
+            "embedding",
+            "bins",
+            "pbld",
+            "cosine",
+        ),
         ("_forward", "_vjp", "_jvp"),
     ),
     **dict.fromkeys(BRANCHES, ("_forward", "_vjp", "_jvp")),
@@ -142,7 +154,7 @@ def test_the_derivation_of_every_gate_stands_in_its_table(name):
 @every_op
 def test_every_op_climbs(name):
     families = ("scale", "prelu", "parametric", "row_norm", "batch_norm", "softmax", "embedding", "bins", "custom")
-    families += ("adapted_linear", "members")
+    families += ("adapted_linear", "members", "pbld", "cosine")
     in_networks = OPS[name].family in families
     gate = OPS[name].family in BRANCHES
     assert (name in DIFFERENTIABLE) + in_networks + gate == 1

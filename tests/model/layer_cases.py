@@ -120,6 +120,26 @@ def adapted_linear(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients
     return z.mean(0), dx.sum(0), {"weight": dW.sum(0), "bias": db, "r": dr, "s": ds}
 
 
+def pbld(layer: fb.PBLD) -> Case:
+    def twin(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+        w, b, W, columns = p["frequency"], p["phase"], p["weight"], list(layer.of_inputs(x.shape[1]))
+        dx, *found = reference.pbld_vjp(dy, x, w, b, W, columns)
+        gradients = dict(zip(("frequency", "phase", "weight", "bias"), found, strict=True))
+        return reference.pbld_forward(x, w, b, W, p["bias"], columns), dx, gradients
+
+    return Case(layer, twin)
+
+
+def cosine(layer: fb.CosineEmbedding) -> Case:
+    def twin(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+        w, b, a, columns = p["frequency"], p["phase"], p["weight"], list(layer.of_inputs(x.shape[1]))
+        dx, *found = reference.cosine_vjp(dy, x, w, b, a, columns)
+        gradients = dict(zip(("frequency", "phase", "weight", "bias"), found, strict=True))
+        return reference.cosine_forward(x, w, b, a, p["bias"], columns), dx, gradients
+
+    return Case(layer, twin)
+
+
 def silu(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
     return reference.silu_forward(x), reference.silu_vjp(dy, x), {}
 
@@ -159,5 +179,15 @@ LAYER_CASES: dict[str, list[Case]] = {
         piecewise_linear({0: [-0.5, 0.25, 1.0]}),
         piecewise_linear({0: (np.arange(-38, 39) / 16.0).tolist()}),
         piecewise_linear({0: [0.0, 0.125]}),
+    ],
+    "pbld": [
+        pbld(fb.PBLD()),
+        pbld(fb.PBLD([0], frequencies=5, features=17)),
+        pbld(fb.PBLD(frequencies=19, features=1)),
+    ],
+    "cosine": [
+        cosine(fb.CosineEmbedding()),
+        cosine(fb.CosineEmbedding([0], frequencies=21)),
+        cosine(fb.CosineEmbedding(frequencies=3)),
     ],
 }

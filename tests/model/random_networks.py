@@ -61,6 +61,7 @@ EMBEDDINGS: list[tuple[int, dict[int, tuple[int, int]]]] = [
     (2, {0: (4, 2), 1: (7, 3)}),
 ]
 BINS = [{1: [-0.8, 0.3, 1.1]}, {0: [-0.4, 0.6], 2: [-1.3, -0.2, 0.1, 0.9]}]
+WAVES = [fb.PBLD(sigma=0.3), fb.PBLD([1], frequencies=17, features=2)]
 
 Makes = Callable[[int], Loss]  # from the number of outputs
 
@@ -127,7 +128,7 @@ def random_layers(decks: Decks, loss: Loss, outputs: int, beyond_torch: bool = F
     a batch norm with nothing but linear layers in between.
     """
     rng = decks.rng
-    leads = ["none", "none", "none", "embedding", "norm", "activation", *(["bins"] if beyond_torch else [])]
+    leads = ["none", "none", "none", "embedding", "norm", "activation", *(["bins", "waves"] if beyond_torch else [])]
     lead = decks.deal("lead", leads)
     inputs, layers, bent = int(rng.integers(3, 9)), [], True
     if lead == "embedding":
@@ -138,6 +139,8 @@ def random_layers(decks: Decks, loss: Loss, outputs: int, beyond_torch: bool = F
         bent = False
     elif lead == "bins":
         layers.append(fb.PiecewiseLinear(decks.deal("bins", BINS)))
+    elif lead == "waves":
+        layers.append(decks.deal("waves", WAVES))
     elif lead == "activation":
         layers.append(decks.deal("activation", ACTIVATIONS))
     for _ in range(decks.deal("blocks", [1, 2, 2, 3])):

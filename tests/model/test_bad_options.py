@@ -12,7 +12,7 @@ X = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
 Y = np.arange(6) % 3
 INITIALISERS = (
     "`torch`, `he_normal`, `he_uniform`, `glorot_normal`, `glorot_uniform`, `lecun_normal`, `lecun_uniform`, `normal`, "
-    "`uniform`, `truncated_normal`, `orthogonal`, `signs`, `zeros`, `ones`, `constant`"
+    "`uniform`, `truncated_normal`, `truncated_normal_3`, `orthogonal`, `signs`, `zeros`, `ones`, `constant`"
 )
 PUBLIC = {name: kind for name in fb.__all__ if isinstance(kind := getattr(fb, name), type)}
 # Or none that are not looked at elsewhere: those of packs and ensembles in train/test_bad_packs.py and

@@ -76,8 +76,8 @@ SETTINGS = [
     ({"scale": "minmax"}, "`scale` must be one of `auto`, `standard`, `robust`, `quantile`, `none`, got `minmax`"),
     ({"missing": "zero"}, "`missing` must be one of `mean`, `median`, `refuse`, got `zero`"),
     (
-        {"embed_numbers": "periodic"},
-        "`embed_numbers` must be one of `piecewise_linear`, got `periodic`",
+        {"embed_numbers": "fourier"},
+        "`embed_numbers` must be one of `piecewise_linear`, `pbld`, `cosine`, got `fourier`",
     ),
     (
         {"embed_numbers": {"name": "piecewise_linear", "bins": 1}},

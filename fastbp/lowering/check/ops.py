@@ -210,12 +210,11 @@ def dropout(call: Call) -> list[Output]:
 
 @twin("scale")
 def scale(call: Call) -> list[Output]:
-    must = reference.scale_forward(call.a(), gain_of(call))
-    bound = call.eps * np.abs(must)
+    must = size = reference.scale_forward(call.a(), gain_of(call))
     if call.op.shifts:
-        shift = call.lines(call.op.shifts)
-        must, bound = must + shift, 2.0 * (bound + call.eps * np.abs(shift))
-    return [call.out(must, bound)]
+        shifts = call.lines(call.op.shifts)
+        must, size = must + shifts, np.abs(must) + np.abs(shifts)
+    return [call.out(must, call.eps * np.abs(size))]
 
 
 @twin("prelu")

@@ -95,8 +95,9 @@ class Tasks:
         """Which number of which parameter stands at this byte of a block: its name, row and column."""
         name = self.parameters.name_at(offset)
         slot = self.parameters.slots[name]
-        panel, line = divmod(offset - slot.offset, slot.stride)
-        return name, line // LINE, panel * self.in_line + lane
+        which, within = divmod(offset - slot.offset, slot.each)
+        panel, line = divmod(within, slot.stride)
+        return name, which * slot.rows + line // LINE, panel * self.in_line + lane
 
     def _compare(self, where: str, output: Output, offset: int) -> None:
         """Raise what is wrong with lines of a block that begin at this byte."""
