@@ -5,7 +5,8 @@
     vjp       dx = dy ∘ s     jvp    ty = tx ∘ s         the Jacobian is diagonal
 
 Cosine and sine of one number share all but a few operations, so the slope is made along with the wave, where it is
-asked for, and the way back is one product (`branch_product`). a x is rounded once, as it is in NumPy.
+asked for, and the way back is one product (`branch_product`). a x is rounded once, as it is in NumPy. Waves are never
+larger than 1, so no magnitude is noted.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastbp.kernels.flags import kernel
-from fastbp.kernels.lines import keep_largest, magnitude_bits
-from fastbp.kernels.memory import as_real, load, store, zero_bits
+from fastbp.kernels.memory import as_real, load, store
 from fastbp.kernels.ops import ElementwiseOp
 from fastbp.kernels.trigonometry import cos, sin
 from fastbp.kernels.vector import LINE, V, vector_function
@@ -29,7 +29,6 @@ def wave(name: str, formula: Callable[[V], V], slope: Callable[[V], V], sign: fl
     def of_rows(op, me, r0, r1, z):
         # A: (rows, N) in   C, Y: (rows, N) out, C may be A
         a = as_real(op.setting_1, z)
-        top = zero_bits(z)
         for panel in range(op.panels):
             source = op.a.start + panel * op.a.stride
             target = op.c.start + panel * op.c.stride
@@ -41,13 +40,11 @@ def wave(name: str, formula: Callable[[V], V], slope: Callable[[V], V], sign: fl
                     store(slopes + o, s)
                 else:
                     y = alone(x, a)
-                top = magnitude_bits(top, y)
                 store(target + o, y)
-        keep_largest(op, me, top)
 
     of_rows.__name__ = f"wave_{name}"
     kernel(ElementwiseOp)(of_rows)
 
 
 wave("cosine", cos, sin, -1.0)
-# SINE
+wave("sine", sin, cos, 1.0)

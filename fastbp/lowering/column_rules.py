@@ -6,7 +6,10 @@ back it notes its parameters, so a layer of several steps is done with its gradi
     spread    a column, so many times        blocks of x_f                      back: their sum
     affine    blocks times a line, and one more     w_f x + b_f                 back: times the line
     wave      cosine or sine of blocks                                          back: times the slope
+    binned    how far a column has come through its bins                        back: a slope of one of them
     product   each block with a matrix of its own   x_f W_f + b_f               back: with its transpose
+    both      the sum of two such ways                                           back: the sum of theirs
+    relu      what is above zero                                                 back: where that is
     joined    the blocks without their padding, and columns that pass on
 
 The products of blocks are ops like any other, on views of panels, as are the tasks of their weights.
@@ -19,8 +22,12 @@ from dataclasses import dataclass, replace
 from math import pi
 from typing import Any
 
+import numpy as np
+
+from fastbp.engine.memory import view
+from fastbp.engine.plan import Table
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.ops import ColumnsOp, ElementwiseOp, GainedOp, ProductOp
+from fastbp.kernels.ops import Bins, BinsOp, ColumnsOp, ElementwiseOp, GainedOp, ProductOp
 from fastbp.kernels.records import Matrix, Trained
 from fastbp.lowering.buffers import Buffer, Records, Value
 from fastbp.lowering.gate_rules import added, pair
@@ -173,6 +180,68 @@ def product(lo: Records, node: Node, x: Blocks, width: int, weight: str, bias: s
     return Step(out, back, lambda t: times(t, matrices, width))
 
 
+def both(lo: Records, first: Step, second: Step) -> Step:
+    """The sum of what two ways make of one operand."""
+
+    def summed(a: Any, b: Any) -> Any:
+        if isinstance(a, Blocks):
+            return a.of(added(lo, a.buffer, b.buffer))
+        return None if a is None else added(lo, a, b)
+
+    def back(d: Blocks, wanted: bool) -> Any:
+        return summed(first.back(d, wanted), second.back(d, wanted))
+
+    return Step(summed(first.out, second.out), back, lambda t: summed(first.push(t), second.push(t)))
+
+
+def relu(lo: Records, x: Blocks) -> Step:
+    """max(0, x)."""
+    out = x.of(lo.made("relu_forward", x.buffer, x.buffer.width, ElementwiseOp()))
+
+    def sloped(d: Blocks) -> Blocks:
+        return d.of(lo.made("relu_vjp", d.buffer, d.buffer.width, ElementwiseOp(y=out.buffer)))
+
+    return Step(out, lambda d, wanted: sloped(d), sloped)
+
+
+def binned(lo: Records, layer: Any, x: Buffer) -> Step:
+    """How far each column has come through its bins, zeros behind the last."""
+    widest = max(len(edges) for edges in layer.columns.values()) - 1
+    out = blocks(lo, len(layer.columns), widest)
+    places = [i * out.panels * lo.in_line for i in range(out.count)]
+    op = bins_op(lo, layer, 0, places)
+    out = out.of(replace(out.buffer, wrote=lo.op("piecewise_linear_forward", x, out.buffer, op)))
+
+    def again() -> BinsOp:
+        return BinsOp(y=x, bins=op.bins, count=op.count)
+
+    def back(d: Blocks, wanted: bool) -> Buffer | None:
+        return lo.made("piecewise_linear_vjp", d.buffer, x.width, again()) if wanted else None
+
+    def push(t: Buffer) -> Blocks:
+        made = blocks(lo, out.count, widest)
+        return made.of(replace(made.buffer, wrote=lo.op("piecewise_linear_jvp", t, made.buffer, again())))
+
+    return Step(out, back, push)
+
+
+def bins_op(lo: Records, layer: Any, inputs: int, places: Sequence[int]) -> BinsOp:
+    """The op of the bins of some columns, which stand from these places on; as many inputs pass on before them."""
+    found = []
+    for column, to in zip(layer.columns, places, strict=True):
+        bins = layer.bins_of(column, lo.parameters.dtype)
+        count = len(bins.first)
+        for panel in range(to // lo.in_line, (to + count - 1) // lo.in_line + 1):
+            lanes = np.arange(panel * lo.in_line, (panel + 1) * lo.in_line) - to
+            there = (lanes >= 0) & (lanes < count)
+            address = lo.lines(len(bins))
+            lines = view(address, (len(bins), lo.in_line), lo.parameters.dtype)
+            lines[:] = 0.0
+            lines[:, there] = np.stack(bins)[:, lanes[there]]
+            found.append(Bins(source=column, panel=panel, lines=address))
+    return BinsOp(inputs=inputs, bins=Table.of(lo.arena, Bins, found).address, count=len(found))
+
+
 def joined(lo: Records, made: Step, x: Buffer, kept: Sequence[int]) -> Step:
     """The blocks side by side, and behind them the columns of x that are kept."""
     width = made.out.width
@@ -259,3 +328,35 @@ def cosine(lo: Records, node: Node, x: Buffer) -> Step:
     waves = wave(lo, turned.out, "cosine", 2.0 * pi)
     scaled = affine(lo, node, waves.out, "weight", "bias")
     return joined(lo, chained(each, turned, waves, scaled), x, range(node.inputs))
+
+
+def periodic(lo: Records, node: Node, x: Buffer) -> Step:
+    """[max(0, x_f's cos(2π w x) A + sin(2π w x) B + β), the other x]."""
+    layer: Any = node.layer
+    columns = layer.of_inputs(node.inputs)
+    each = spread(lo, x, columns, layer.frequencies, 2.0 * pi)
+    turned = affine(lo, node, each.out, "frequency")
+    ways = []
+    for name, bias in (("cosine", "bias"), ("sine", "")):
+        waves = wave(lo, turned.out, name)
+        ways.append(chained(waves, product(lo, node, waves.out, layer.features, name, bias)))
+    series = both(lo, *ways)
+    bent = relu(lo, series.out)
+    return joined(lo, chained(each, turned, series, bent), x, others(node, columns))
+
+
+def piecewise_linear_embedding(lo: Records, node: Node, x: Buffer) -> Step:
+    """[w x_f + b + e V, the other x], e how far x_f has come through each of its bins."""
+    layer: Any = node.layer
+    columns = list(layer.columns)
+    each = spread(lo, x, columns, layer.features)
+    straight = affine(lo, node, each.out, "slope", "bias")
+    come = binned(lo, layer, x)
+    bent = product(lo, node, come.out, layer.features, "weight")
+    made = both(lo, chained(each, straight), chained(come, bent))
+    return joined(lo, made, x, others(node, columns))
+
+
+def others(node: Node, columns: Sequence[int]) -> list[int]:
+    """The columns of a node's input that are not among these."""
+    return [column for column in range(node.inputs) if column not in columns]

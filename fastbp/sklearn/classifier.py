@@ -74,7 +74,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         What missing numbers become; "refuse" makes them an error.
     embed_numbers : str or dict, optional
         "piecewise_linear", or ``{"name": "piecewise_linear", "bins": 16}``: behind the numbers stands how far each has
-        come through each bin between quantiles of the training rows. "pbld" or "cosine": before them stand waves.
+        come through each bin between quantiles of the training rows. "pbld", "cosine" or "periodic": waves.
     tabm : int or dict, optional
         Number of members that share the hidden layers (TabM-mini), or ``{"k": 32, "mini": False}`` for adapters of
         each member in every layer (TabM); the prediction is the mean of theirs.

@@ -36,4 +36,4 @@ def _wave(name: str, of: Callable[[Array, float], tuple[Array, Array]]) -> None:
 
 
 _wave("cosine", reference.wave_cosine_forward)
-# SINE
+_wave("sine", reference.wave_sine_forward)
