@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from fastbp.spec.bins import PiecewiseLinear
+from fastbp.spec.bins import PiecewiseLinear, PiecewiseLinearEmbedding
+from fastbp.spec.embeddings import OfColumns, PeriodicEmbedding
 from fastbp.spec.initial import Init
 from fastbp.spec.layers import Embedding, Layer, Linear
 from fastbp.spec.members import AdaptedLinear, MemberLinear, Members, MemberScale
@@ -56,7 +57,8 @@ def _drawn(layer: Linear) -> dict[str, Any]:
 def chunks_behind(layers: Sequence[Layer], chunks: Sequence[int], inputs: int) -> list[int] | None:
     """How many outputs of first layers stand for each column, of `chunks` of inputs; None where that is unknown.
 
-    Of tables it is a table's width. Bins stand behind all columns, those of a column together.
+    Of tables it is a table's width. Bins stand behind all columns, what else numbers become in front, all that a column
+    becomes together.
     """
     found = list(chunks)
     for layer in layers:
@@ -64,7 +66,15 @@ def chunks_behind(layers: Sequence[Layer], chunks: Sequence[int], inputs: int) -
             firsts = accumulate(found, initial=0)
             found = [width for width, first in zip(found, firsts, strict=False) if first not in layer.columns]
             found += [width for _, width in layer.columns.values()]
+        elif isinstance(layer, PiecewiseLinearEmbedding | PeriodicEmbedding):
+            columns = layer.columns if layer.columns is not None else range(inputs)
+            firsts = accumulate(found, initial=0)
+            rest = [width for width, first in zip(found, firsts, strict=False) if first not in columns]
+            found = [layer.features] * len(columns) + rest
         elif isinstance(layer, PiecewiseLinear):
             found += [len(edges) - 1 for edges in layer.columns.values()]
+        elif isinstance(layer, OfColumns):
+            count = len(layer.of_inputs(inputs))
+            found = [(layer.outputs(inputs) - inputs) // count] * count + found
         inputs = layer.outputs(inputs)
     return found if sum(found) == inputs else None
