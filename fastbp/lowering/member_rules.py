@@ -50,14 +50,14 @@ class AdaptedLinearRule(Rule):
         if learns["weight"]:
             lo.record(node, "weights", x, dv, ("weight", ""), out, Trained(transposed=lo.transposed_of(node)))
         if learns["r"]:
-            use.inner = self._through(lo, use, dv)
-            lo.record(node, "columns", use.x, use.inner, ("r", ""), out)
+            use.pulled = self._through(lo, use, dv)
+            lo.record(node, "columns", use.x, use.pulled, ("r", ""), out)
 
     def _through(self, lo: Records, use: Use, dv: Buffer) -> Buffer:
         return lo.made("product", dv, use.node.inputs, ProductOp(b=lo.transposed_of(use.node)))
 
     def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
-        du = self._through(lo, use, self._scaled(lo, use, d, "s")) if use.inner is None else use.inner
+        du = self._through(lo, use, self._scaled(lo, use, d, "s")) if use.pulled is None else use.pulled
         return self._scaled(lo, use, du, "r")
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
