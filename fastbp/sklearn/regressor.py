@@ -243,7 +243,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         columns = {name: Column(name, targets[:, i]) for i, name in enumerate(names)}
         outputs = Outputs("numbers", names)
         scaled = flag("scale_target", self.scale_target) and self._loss_of().scaled
-        outputs.fit(Frame(None, columns, "y"), scaled, flag("clamp_target", self.clamp_target))
+        outputs.fit(Frame(None, columns, "y"), scaled, flag("clamp_target", self._filled.clamp_target))
         return outputs
 
     def _loss_of(self) -> Loss:

@@ -178,6 +178,18 @@ CASES = {
         data("source: friedman\ntarget_transform: {a: 2}"),
         "c.yaml:3: `data.target_transform.a` must be one of `log`, `log1p`, `none`, `quantile`, `sqrt`, got `2`",
     ),
+    "most_one_hot zero": (
+        data("source: digits\nmost_one_hot: 0"),
+        "c.yaml:3: `data.most_one_hot` must be at least 1, got `0`",
+    ),
+    "embed_size a fraction": (
+        data("source: digits\nembed_size: 2.5"),
+        "c.yaml:3: `data.embed_size` must be a whole number, got `2.5`",
+    ),
+    "scale_categories unknown": (
+        data("source: digits\nscale_categories: standard"),
+        "c.yaml:3: `data.scale_categories` must be one of `none`, `robust`, got `standard`",
+    ),
     "clamp_target a word": (
         data("source: digits\nclamp_target: yes"),
         "c.yaml:3: `data.clamp_target` must be `true` or `false`, got `yes`",

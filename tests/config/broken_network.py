@@ -154,6 +154,26 @@ CASES = {
         network("activation: {name: prelu, per_feature: 1}"),
         "c.yaml:3: `network.activation.per_feature` must be `true` or `false`, got `1`",
     ),
+    "front_scale a number": (
+        network("front_scale: 1"),
+        "c.yaml:3: `network.front_scale` must be `true` or `false`, got `1`",
+    ),
+    "ntk a word": (
+        network("ntk: yes"),
+        "c.yaml:3: `network.ntk` must be `true` or `false`, got `yes`",
+    ),
+    "bias_init of weights": (
+        network("bias_init: std"),
+        f"c.yaml:3: `network.bias_init` must be one of {INITIALISERS.replace('`std`', '`he5`')}, got `std`",
+    ),
+    "last_init by rows": (
+        network("last_init: he5"),
+        f"c.yaml:3: `network.last_init` must be one of {INITIALISERS.replace(', `std`', '')}, got `he5`",
+    ),
+    "front_scale beside layers": (
+        network("layers: [relu]\nfront_scale: true"),
+        "c.yaml:4: `network.front_scale` must not be given together with `network.layers`",
+    ),
     "parametric of no activation": (
         network("activation: {name: parametric, activation: prelu}"),
         "c.yaml:3: `network.activation.activation` must be one of `identity`, `relu`, `leaky_relu`, `elu`, `selu`,"

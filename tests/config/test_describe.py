@@ -204,6 +204,8 @@ EVERY = {
     "network.embed_numbers": set(EMBEDDERS),
     "network.layers": {*ACTIVATIONS, *LAYERS} - {"custom"},
     "network.init": {*INITIALISERS, "std"},
+    "network.bias_init": {*INITIALISERS, "he5"},
+    "network.last_init": set(INITIALISERS),
     "trainer.loss": set(LOSSES),
     "trainer.optimizer": {*OPTIMIZERS, "lbfgs"},
     "trainer.schedule": set(SCHEDULES),

@@ -19,6 +19,7 @@ from fastbp.runs.subject import resolved_config
 
 ROWS = 400
 PREPARES = {"scale", "missing", "indicator", "encode", "min_frequency", "embed_std"}
+PREPARES |= {"embed_size", "most_one_hot", "scale_categories", "clamp_target"}
 
 
 @pytest.fixture

@@ -162,6 +162,11 @@ def cases():
         for text in pair(name, "", scaled) if name != "constant" else pair(name, scaled):
             yield f"init {text}", f"{CLASSES}network: {{hidden: [4], init: {text}}}"
     yield "init std", f"{CLASSES}network: {{hidden: [4], init: std}}"
+    yield "ntk", f"{CLASSES}network: {{hidden: [4], ntk: true, front_scale: true, bias_init: he5, last_init: zeros}}"
+    yield (
+        "kinds",
+        f"{CLASSES}network: {{front_scale: true}}\ntrainer: {{lr_factors: {{linear.bias: 0.1, scale: 6}}}}",
+    )
     for name in ("batch_norm", "layer_norm", "rms_norm"):
         yield f"norm {name}", f"{CLASSES}network: {{hidden: [8, 8], norm: {name}, dropout: 0.2, init: orthogonal}}"
     for name in METRICS:

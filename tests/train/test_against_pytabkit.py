@@ -1,5 +1,5 @@
-"""The presets of RealMLP beside the authors' program: encoded rows, and the losses of steps on the same batches with the
-same first parameters and masks of dropout.
+"""The presets of RealMLP beside the authors' program: losses of steps from the same tables, on the same batches, with
+the same first parameters and masks of dropout.
 """
 
 import csv
@@ -67,8 +67,8 @@ def theirs(preset, task, X, y, watch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TabNNModule, "training_step", watched)
         patch.setattr(torch.nn.functional, "dropout", watch.dropout)
+        made = model(device="cpu", random_state=0, verbosity=0, n_threads=1)
         with pytest.raises(Enough):
-            made = model(device="cpu", random_state=0, verbosity=0, n_threads=1)
             made.fit(X[:TRAIN], y[:TRAIN], X[TRAIN:], y[TRAIN:])
 
 
@@ -125,7 +125,7 @@ class Watch:
         net, kinds = self.own.net, {}
         for node in net.graph.nodes:
             kinds.setdefault(node.layer.kind, []).append(node.name)
-        layer = iter(kinds["linear"])
+        layer, current = iter(kinds["linear"]), ""
         bends = iter(kinds.get("parametric", ()))
         waves = {"weight_1": "frequency", "bias_1": "phase", "weight_2": "weight", "bias_2": "bias"}
         given = set()
