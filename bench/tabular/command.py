@@ -36,11 +36,11 @@ def main(arguments: Sequence[str]) -> int:
         for name in sets:
             print(places.table(name))
         return 0
+    if given.choose and (given.report or any(model in rivals_of.NAMES for model, _ in given.models)):
+        options().error("`--choose` must be of presets, without rivals and `--report`")
     for model, _ in given.models:
         if model in rivals_of.NAMES and not rivals_of.version(model, python):
             options().error(f"`{model}` needs `--python` of an environment with {rivals_of.NEEDS[model]}")
-    if given.choose and (given.report or any(model in rivals_of.NAMES for model, _ in given.models)):
-        options().error("`--choose` must be of presets, without rivals and `--report`")
     head = f"{datetime.date.today()}, {processor()}, {default_threads()} threads, Python {platform.python_version()}"
     print(head + "\n")
     print(ROW.format(*HEAD), RULE, sep="\n", flush=True)
