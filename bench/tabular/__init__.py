@@ -3,6 +3,7 @@
     python -m bench tabular                                 every set, what init writes beside LightGBM
     python -m bench tabular adult house --seeds 5           some sets, seeds 0 to 4
     python -m bench tabular --models init,thorough@60s,catboost
+    python -m bench tabular --models init,thorough --choose     scores validation rows, to choose by them
     python -m bench tabular --report                        also write the table of docs/accuracy.md
     python -m bench tabular --export                        write the tables as files and do no more
 

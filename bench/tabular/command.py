@@ -36,6 +36,8 @@ def main(arguments: Sequence[str]) -> int:
         for name in sets:
             print(places.table(name))
         return 0
+    if given.choose and (given.report or any(model in rivals_of.NAMES for model, _ in given.models)):
+        options().error("`--choose` must be of presets, without rivals and `--report`")
     for model, _ in given.models:
         if model in rivals_of.NAMES and not rivals_of.version(model, python):
             options().error(f"`{model}` needs `--python` of an environment with {rivals_of.NEEDS[model]}")
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     print(head + "\n")
     print(ROW.format(*HEAD), RULE, sep="\n", flush=True)
     lines = []
-    for line in measured(sets, given.models, given.seeds, given.set, python):
+    for line in measured(sets, given.models, given.seeds, given.set, python, given.choose):
         print(line, flush=True)
         lines.append(line)
     if given.report:
@@ -52,24 +54,32 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def measured(
-    sets: Sequence[str], models: Sequence[tuple[str, int]], seeds: int, keys: list[str], python: Path | None
+    sets: Sequence[str],
+    models: Sequence[tuple[str, int]],
+    seeds: int,
+    keys: list[str],
+    python: Path | None,
+    choose: bool,
 ) -> Iterator[str]:
     """A line for each set and model."""
     for name in sets:
         folder = places.table(name)
         about = json.loads((folder / "about.json").read_text())
         for model, count in models:
-            runs = [one(folder, name, model, seed, keys, python) for seed in range(count or seeds)]
+            runs = [one(folder, name, model, seed, keys, python, choose) for seed in range(count or seeds)]
             yield row(name, about, model, runs)
 
 
-def one(folder: Path, name: str, model: str, seed: int, keys: list[str], python: Path | None) -> dict[str, Any]:
+def one(
+    folder: Path, name: str, model: str, seed: int, keys: list[str], python: Path | None, choose: bool
+) -> dict[str, Any]:
     """What is known of a seed, or is measured now."""
     if model in rivals_of.NAMES:
         version = rivals_of.version(model, python)
         return results.kept(model, name, seed, version, lambda: rivals_of.trained(folder, model, seed, python))
     depends = " ".join([results.of_ours(), *keys])
-    return results.kept(model, name, seed, depends, lambda: ours.trained(folder, model, seed, keys))
+    where = f"{model} choose" if choose else model
+    return results.kept(where, name, seed, depends, lambda: ours.trained(folder, model, seed, keys, choose))
 
 
 def row(name: str, about: dict[str, Any], model: str, runs: list[dict[str, Any]]) -> str:
@@ -95,6 +105,9 @@ def options() -> argparse.ArgumentParser:
     asked.add_argument("--seeds", type=number, default=3, help="how many, from 0 (3)")
     asked.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `fastbp train`, of ours")
     asked.add_argument("--python", metavar="FILE", help="of an environment with rivals that pip's does not have")
+    asked.add_argument(
+        "--choose", action="store_true", help="score the validation rows, of which training then has none"
+    )
     asked.add_argument("--report", action="store_true", help="also write the table of docs/accuracy.md")
     asked.add_argument("--export", action="store_true", help="write the tables and do no more")
     return asked

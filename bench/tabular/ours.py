@@ -21,8 +21,11 @@ TIMED = 5  # predictions of the test rows, of which the median counts
 FASTBP = (sys.executable, "-m", "fastbp")
 
 
-def trained(data: Path, model: str, seed: int, keys: list[str]) -> dict[str, float]:
-    """The score on the test rows, the seconds of init and training, and milliseconds for 1,000 predictions."""
+def trained(data: Path, model: str, seed: int, keys: list[str], choose: bool = False) -> dict[str, float]:
+    """The score on the test rows, the seconds of init and training, and milliseconds for 1,000 predictions.
+
+    To `choose` among presets without the test rows the validation rows stand for them.
+    """
     about: dict[str, Any] = json.loads((data / "about.json").read_text())
     name, _, limit = model.partition("@")
     preset = [] if name == "init" else ["--preset", name]
@@ -31,13 +34,13 @@ def trained(data: Path, model: str, seed: int, keys: list[str]) -> dict[str, flo
         folder = Path(made)
         begun = processors()
         called(*FASTBP, "init", data / "whole.csv", "--target", about["target"], *preset, folder=folder)
-        (folder / "parts.json").write_text(json.dumps({"data": rows(data, folder / "config.yaml")}))
+        (folder / "parts.json").write_text(json.dumps({"data": rows(data, folder / "config.yaml", choose)}))
         settings = [word for key in (f"seed={seed}", *keys) for word in ("--set", key)]
         called(*FASTBP, "train", "config.yaml", "-c", "parts.json", *settings, *until, folder=folder)
         seconds = processors() - begun
         (run,) = (folder / "runs").iterdir()
         found = json.loads(called(*FASTBP, "evaluate", run, "-m", about["metric"], "--json", folder=folder))
-        took = milliseconds(run, data / "test.csv")
+        took = milliseconds(run, data / ("validation.csv" if choose else "test.csv"))
         shutil.copy(folder / "config.yaml", data / f"{name}.yaml")
     score = found["metrics"]["test"][about["metric"]]
     return {"score": score, "seconds": seconds, "milliseconds": took}
@@ -49,9 +52,11 @@ def processors() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def rows(data: Path, config: Path) -> dict[str, Any]:
+def rows(data: Path, config: Path, choose: bool = False) -> dict[str, Any]:
     """The parts of the rows as a configuration has them: folds are of all rows but those to test on."""
     train, validation, test = (str(data / f"{part}.csv") for part in ("train", "validation", "test"))
+    if choose:
+        return {"path": None, "train": train, "test": validation, "split": {"validation": 0.15, "test": 0}}
     if (read(config).data.get("pack") or {}).get("folds") is not None:
         return {"path": None, "train": [train, validation], "test": test}
     return {"path": None, "train": train, "validation": validation, "test": test}

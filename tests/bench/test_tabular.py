@@ -64,6 +64,14 @@ def test_ours_and_a_rival_are_scored_on_the_test_rows_and_kept(tables, capsys, m
         command.main(["adult", "--models", "init"])
 
 
+def test_to_choose_validation_rows_are_scored_and_no_test_row_is_read(tables, capsys):
+    (tables / "adult" / "test.csv").write_text("nothing\n")
+    assert command.main(["adult", "--models", "init", "--seeds", "1", "--choose"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert float(line.split("|")[6]) > 0.9
+    assert not (tables / "results" / "init").exists()
+
+
 def test_a_preset_with_a_time_limit_is_trained_that_long(tables, monkeypatch):
     said = []
     monkeypatch.setattr(command.ours, "called", lambda *words, folder: said.append(words) or run(words, folder))
@@ -84,6 +92,10 @@ def test_a_preset_with_a_time_limit_is_trained_that_long(tables, monkeypatch):
     assert command.ours.rows(tables / "adult", tables / "c.yaml")["train"] == [
         str(tables / "adult" / f"{part}.csv") for part in ("train", "validation")
     ]
+    chosen = command.ours.rows(tables / "adult", tables / "c.yaml", choose=True)
+    assert (chosen["train"], chosen["test"]) == tuple(
+        str(tables / "adult" / f"{part}.csv") for part in ("train", "validation")
+    )
     assert train.endswith("--set seed=3 --set trainer.epochs=2 --time-limit 60s")
 
 
@@ -94,6 +106,7 @@ def test_a_preset_with_a_time_limit_is_trained_that_long(tables, monkeypatch):
         (["--models", "nothing"], "each must be one of init, plain,"),
         (["--models", "lightgbm@60s"], "must have a time such as `60s` behind a preset's @, got `lightgbm@60s`"),
         (["--models", "plain@soon"], "must have a time such as `60s` behind a preset's @, got `plain@soon`"),
+        (["--models", "lightgbm", "--choose"], "`--choose` must be of presets, without rivals and `--report`"),
         (["--seeds", "0"], "must be a whole number, at least 1, got `0`"),
         (["adult", "--models", "realmlp"], "`realmlp` needs `--python` of an environment with pytabkit and PyTorch"),
     ],
