@@ -183,7 +183,7 @@ def resolved(text, tmp_path, capsys):
 
 
 def test_every_key_is_there(tmp_path, capsys):
-    data = resolved(CLASSES + "trainer: {early_stopping: {}, reduce_lr: {}}\npack: {}", tmp_path, capsys)
+    data = resolved(CLASSES + "trainer: {early_stopping: {}, reduce_lr: {}}\npack: {online: {}}", tmp_path, capsys)
     for path, section in SECTIONS.items():
         found = data
         for part in path.split(".") if path else ():
