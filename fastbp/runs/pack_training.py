@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.config.build import Plan
-from fastbp.config.check import fail
 from fastbp.config.space import brief_value, short_names
 from fastbp.config.text import dotted
 from fastbp.engine import threads as team
@@ -137,19 +136,18 @@ class PackTraining(Saving):
         going_on = going_on and folder.checkpoint.is_file()  # a run killed before its first checkpoint starts again
         self.idle: tuple[str, str] | None = None  # why nothing was trained, and a hint
         self.cut = ""  # why it ended before all networks had
-        self.online = self._online(held_out)
+        self.online = self._online()
         self.done = False
         if going_on:
             self._restore(PackCheckpoint.load(folder.checkpoint))
 
-    def _online(self, held_out: bool) -> RunOnline | None:
+    def _online(self) -> RunOnline | None:
         """The ensemble that is chosen meanwhile, if that is asked for."""
         said = self.plan.config.pack.online  # type: ignore[union-attr]
         if said is None:
             return None
         first = self.runners[0].entrant
-        if not held_out or first.held_out is None:
-            raise fail(self.plan.text, ("pack", "online"), "must have validation rows to choose by")
+        assert first.held_out is not None
         rows = Rows({0: [first.member.net]}, self.subjects, False)
         judge = rows.judge(self.measure.removeprefix("val_"))
         judge.upwards = self.upwards

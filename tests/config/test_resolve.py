@@ -218,7 +218,7 @@ def resolved(text, tmp_path, capsys):
 
 
 def test_every_key_is_there(tmp_path, capsys):
-    data = CLASSES + "trainer: {early_stopping: {}, schedules: {}, reduce_lr: {}}\npack: {}\n"
+    data = CLASSES + "trainer: {early_stopping: {}, schedules: {}, reduce_lr: {}}\npack: {online: {}}\n"
     data = resolved(data + "network: {tabm: {}}", tmp_path, capsys)
     for path, section in SECTIONS.items():
         found = data
