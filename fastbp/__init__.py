@@ -23,6 +23,7 @@ _SHELVES = (
     "fastbp.spec.number_losses",
     "fastbp.train.optimizers",
     "fastbp.train.adam",
+    "fastbp.train.muon",
     "fastbp.train.schedules",
 )
 # What else is, by where it is.

@@ -68,6 +68,7 @@ from fastbp.train.writers import ModelCheckpoint as ModelCheckpoint
 from fastbp.spec.class_losses import MultiMargin as MultiMargin
 from fastbp.train.schedules import MultiStep as MultiStep
 from fastbp.spec.gates import Multiply as Multiply
+from fastbp.train.muon import Muon as Muon
 from fastbp.train.adam import NAdam as NAdam
 from fastbp.model.network import Network as Network
 from fastbp.train.schedules import OneCycle as OneCycle

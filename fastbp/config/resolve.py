@@ -16,6 +16,7 @@ FREE = (
     ("trainer", "epochs"),
     ("trainer", "time_limit"),
     ("trainer", "early_stopping"),
+    ("pack", "online"),
     ("trainer", "threads"),
     ("run", "checkpoint_seconds"),
 )

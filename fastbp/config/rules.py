@@ -43,6 +43,8 @@ def together(text: Text, config: Config) -> None:
     _columns(text, config.data)
     if config.pack is not None and config.pack.folds is not None:
         _folds(text, config.data)
+        if config.pack.online is not None:
+            raise fail(text, ("pack", "online"), "must not be given together with `pack.folds`")
     for key in ("lr_factors", "decay_factors"):
         for name, factor in (getattr(config.trainer, key) or {}).items():
             if factor < 0.0:

@@ -80,7 +80,7 @@ class Data(Section):
         ),
     ] = field(default_factory=dict)
     scale: Annotated[
-        Literal["auto", "standard", "robust", "quantile", "none"],
+        Literal["auto", "standard", "robust", "quantile", "noisy_quantile", "none"],
         about("How columns of numbers are scaled; `auto`: to quantiles where tails are heavy, else standard."),
     ] = "standard"
     missing: Annotated[
@@ -273,6 +273,16 @@ class Trainer(Section):
     ] = None
 
 
+class Online(Section):
+    """An ensemble of epochs of members, chosen while they train."""
+
+    size: Annotated[Annotated[int, Meta(ge=1)], about("Epochs of members that it has at most.")] = 32
+    patience: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        about("The run ends after so many epochs in which it did not get better; null: it does not."),
+    ] = 32
+
+
 class Pack(Section):
     """Many networks that are trained at once, instead of one."""
 
@@ -293,9 +303,16 @@ class Pack(Section):
         about(
             "Key of `network` or `trainer` -> what it is drawn from: a list, or `{choice: [...]}`;"
             " `{log: [low, high]}`, `{uniform: [low, high]}` or `{int: [low, high]}`; for a list of equal numbers"
-            " `{width: ..., depth: ...}`, each a number or any of these."
+            " `{width: ..., depth: ...}`, each a number or any of these. Values of a list may be drawn themselves."
         ),
     ] = field(default_factory=dict)
+    online: Annotated[
+        Online | None,
+        about(
+            "Choose an ensemble of epochs of members after each epoch, by the monitored measure; by default none.",
+            {"size": 16, "patience": 8},
+        ),
+    ] = None
 
 
 class Run(Section):
@@ -341,5 +358,6 @@ SECTIONS: dict[str, type[Section]] = {
     "trainer.early_stopping": EarlyStopping,
     "trainer.reduce_lr": ReduceLR,
     "pack": Pack,
+    "pack.online": Online,
     "run": Run,
 }

@@ -44,11 +44,14 @@ class Value:
 
 @dataclass(frozen=True)
 class Way:
-    """Options of a parameter: factors of learning rate and weight decay, and a penalty's kernel."""
+    """Options of a parameter: factors of learning rate and weight decay, a penalty's kernel, and the factor of steps
+    along an orthogonal matrix, 0 for others.
+    """
 
     rate: float = 1.0
     decay: float = 0.0
     penalty: str = ""
+    stretch: float = 0.0
 
 
 Treatment = Mapping[str, Way | None]  # by parameter; None: not trained
@@ -182,8 +185,8 @@ class Records(ops.Ops):
             return Learned(offset=-1, stride=LINE, rate=1.0)
         slot = self.parameters.slots[name]
         penalty = kernel_address(way.penalty, self.real) if way.penalty else 0
-        offset = _offset(slot, node, part) + which * slot.each
-        return Learned(offset=offset, stride=slot.stride, rate=way.rate, decay=way.decay, penalty=penalty)
+        words: Any = {"rate": way.rate, "decay": way.decay, "stretch": way.stretch, "penalty": penalty}
+        return Learned(offset=_offset(slot, node, part) + which * slot.each, stride=slot.stride, **words)
 
     def record(
         self,

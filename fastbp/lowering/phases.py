@@ -67,7 +67,7 @@ def moments_of(phases: list[Phase]) -> list[int]:
     return found
 
 
-MOST_PHASES = MAX_PHASES - 6  # the rest are for weights
+MOST_PHASES = MAX_PHASES - 32  # the rest are for weights
 
 
 def _share(panels: int, group: int, groups: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@
     evaluate  gather, forward, loss                                           one phase over a batch, again and again
     train     gather, forward, loss, cotangents back | check | weights        three phases over a batch, again and again
               ... | check | weights | norm | update                           where gradients are kept first
+              ... | check | weights | norm | turns | check | update           where directions are made orthogonal
 
 The last two are in `batch_plan.py`.
 The number of threads changes no bit: blocks and tiles only distribute the work.

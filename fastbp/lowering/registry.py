@@ -333,6 +333,12 @@ PLUMBING = (
     "dot",  # a loss with a given gradient, for the parameters' vjp
     "norm",  # of those
     "update",
+    "muon_momentum",  # orthogonal directions
+    "muon_begin",
+    "muon_gram",
+    "muon_factor",
+    "muon_product",
+    "muon_end",
     "rest",  # checks for values that are not finite
     "attempt",
     "scan_reals",  # checks of arrays before use

@@ -26,7 +26,9 @@ class Update:
     moments : blocks
         What the kernel keeps for each parameter.
     gradients : Block, optional
-        Buffer of gradients, if they are kept: for the user, a norm, a penalty, or accumulation.
+        Buffer of gradients, if they are kept: for the user, a norm, a penalty, accumulation, or directions.
+    directions : Block, optional
+        Of matrices that step along orthogonal ones, those whose `treatment` has a stretch.
     average : Block, optional
         A running average of the parameters, with decay `average_keep`.
     clip_value, clip_norm : float
@@ -43,6 +45,7 @@ class Update:
     settings: Mapping[str, float] = field(default_factory=dict)
     moments: tuple[Block, ...] = ()
     gradients: Block | None = None
+    directions: Block | None = None
     average: Block | None = None
     average_keep: float = 0.0
     clip_value: float = 0.0
@@ -50,6 +53,12 @@ class Update:
     accumulate: int = 1
     treatment: Treatment | None = None
     scheduled: Sequence[str] = ()
+
+    @property
+    def turned(self) -> list[str]:
+        """The parameters that step along orthogonal matrices."""
+        ways = self.treatment or {}
+        return [name for name, way in ways.items() if way is not None and way.stretch] if self.directions else []
 
     @property
     def only_keeps(self) -> bool:

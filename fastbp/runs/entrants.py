@@ -65,7 +65,10 @@ def subjects_of(plan: Plan, look: bool = False) -> list[Subject]:
     pack = plan.config.pack
     assert pack is not None
     if pack.folds is None:
-        return [subject_of(plan, look)]
+        subject = subject_of(plan, look)
+        if pack.online is not None and "validation" not in subject.parts:
+            raise fail(plan.text, ("pack", "online"), "must have validation rows to choose by")
+        return [subject]
     found: list[Subject] = []
     for fold in range(pack.folds):
         own = fold_of(plan, pack.folds, fold)

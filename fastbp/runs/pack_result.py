@@ -31,9 +31,7 @@ Weights = Mapping[int, float]
 def finished(run: PackTraining) -> dict[str, Any]:
     """Write ensembles, out-of-fold predictions, pictures and the result to the folder."""
     folder = run.folder
-    of: dict[int, list[Runner]] = {}
-    for one in run.runners:
-        of.setdefault(one.entrant.of.number, []).append(one)
+    of = run.of_member()
     whole = {member: every for member, every in of.items() if all(one.best_arrays for one in every)}
     nets = {member: [one.network() for one in every] for member, every in whole.items()}
     rows = Rows(nets, run.subjects, run.plan.config.pack.folds is not None)  # type: ignore[union-attr]
@@ -44,14 +42,18 @@ def finished(run: PackTraining) -> dict[str, Any]:
     sign = -1.0 if run.upwards else 1.0
     ranks = sorted(scored, key=lambda member: (_nan_last(sign * scored[member][seen][measure]), member))
     chosen = _ensembles(run, rows, ranks, measure)
-    used = chosen.get("greedy", chosen["uniform"])
+    name = "greedy" if "greedy" in chosen else "uniform"
+    teller, used = rows, chosen[name]
+    epochs = _epochs(run)
+    if epochs is not None:
+        name, (teller, used) = "online", epochs
     files = {
         folder.members: _file(rows, chosen["uniform"]),
-        folder.ensemble: _file(rows, used),
+        folder.ensemble: _file(teller, used, run),
         folder.best: to_bytes(nets[ranks[0]][0]) if len(run.subjects) == 1 else _file(rows, chosen["best"]),
     }
     last = rows.parts()[-1]
-    report = rows.told(used, last)
+    report = teller.told(used, last)
     train, part, recipe = rows.first.parts["train"], rows.part(last), rows.first.recipe
     histories = [one.history for one in run.runners]
     seconds = max(history.seconds for history in histories)
@@ -67,8 +69,10 @@ def finished(run: PackTraining) -> dict[str, Any]:
                 "metrics": rows.scores(weights),
             }
             for name, weights in chosen.items()
-        },
-        "ensemble": "greedy" if "greedy" in chosen else "uniform",
+        }
+        | ({} if epochs is None else {"online": {"members": _called(run), "metrics": teller.scores(used)}}),
+        "ensemble": name,
+        "stopped": run.cut,
         "baseline": baseline(train, part, sum(rows.widths), rows.first.loss, rows.first.metrics, recipe),
         "report": {"part": last, **report},
         "steps": sum(history.steps for history in histories),
@@ -102,11 +106,27 @@ def _ensembles(run: PackTraining, rows: Rows, ranks: list[int], measure: str) ->
     return found
 
 
-def _file(rows: Rows, weights: Weights) -> bytes:
-    """The file of an ensemble."""
+def _epochs(run: PackTraining) -> tuple[Rows, Weights] | None:
+    """The ensemble of epochs that was chosen meanwhile: its networks, each a member of its own."""
+    if run.online is None or not run.online.best:
+        return None
+    nets = {i: [one.kept] for i, one in enumerate(run.online.best) if one.kept is not None}
+    return Rows(nets, run.subjects, False), dict.fromkeys(nets, 1)
+
+
+def _called(run: PackTraining) -> dict[str, int]:
+    """The epochs of that ensemble."""
+    assert run.online is not None
+    return {f"{one.member} epoch {one.epoch}": 1 for one in run.online.best}
+
+
+def _file(rows: Rows, weights: Weights, run: PackTraining | None = None) -> bytes:
+    """The file of an ensemble; of epochs, if the run chose some."""
     pairs = [(net, weight) for member, weight in weights.items() for net in rows.each[member]]
     nets, each = [net for net, _ in pairs], np.array([weight for _, weight in pairs], np.float64)
-    return ensemble_files.to_bytes(Ensemble.of(nets, each, rows.first.loss))
+    online = run.online if run is not None and run.online is not None and run.online.best else None
+    words: Any = {"chosen": [one.name for one in online.best], "scores": online.scores} if online else {}
+    return ensemble_files.to_bytes(Ensemble.of(nets, each, rows.first.loss, **words))
 
 
 def _member(number: int, every: list[Runner], metrics: Any) -> dict[str, Any]:

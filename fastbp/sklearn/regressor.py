@@ -66,7 +66,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         What categories become: a column for each, or a row of a learned table; "auto": a table where many.
     min_frequency : int, >= 1
         Categories of fewer training rows than this are one, to which categories go that are new later.
-    scale : {"standard", "robust", "quantile", "auto", "none"}
+    scale : {"standard", "robust", "quantile", "noisy_quantile", "auto", "none"}
         How numbers are scaled by what was fitted to the training rows; "auto": to quantiles where tails are heavy.
     scale_target : bool
         Whether y is standardised for training, and predictions are scaled back.

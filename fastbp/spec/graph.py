@@ -15,8 +15,8 @@ from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
 from fastbp.spec.catalogue import LAYERS, activation_named, is_layer
 from fastbp.spec.checks import whole
 from fastbp.spec.gates import Concat, Slice
-from fastbp.spec.layers import Embedding, Layer
-from fastbp.spec.members import Members
+from fastbp.spec.layers import Embedding, Layer, Linear
+from fastbp.spec.members import Members, members_at
 from fastbp.spec.signals import Signal, called
 
 INPUT = -1
@@ -128,6 +128,20 @@ class Graph:
         """Parameters with weight decay: matrices and tables, no biases, norms or scales."""
         return {node.parameter(part) for node in self.nodes for part in node.layer.decays}
 
+    def hidden(self) -> set[str]:
+        """Weights of linear layers that others stand behind: all but those of outputs."""
+        behind = [False] * len(self.nodes)
+        found: set[str] = set()
+        last: set[str] = set()
+        for node in reversed(self.nodes):
+            linear = isinstance(node.layer, Linear)
+            for source in node.sources:
+                if source != INPUT and (linear or behind[node.index]):
+                    behind[source] = True
+            if linear:
+                (found if behind[node.index] else last).add(node.parameter("weight"))
+        return found - last
+
     def check_dtype(self, dtype: Any) -> None:
         """Refuse settings of layers that a network's numbers cannot hold."""
         for node in self.nodes:
@@ -181,7 +195,8 @@ class Builder:
         outputs = layer.of(widths, [self.title(s) for s in sources])
         if isinstance(layer, Embedding) and column_of(self.nodes, sources[0]) is None:
             raise ConfigError(f"layers[{index}]", "is an Embedding, which must be the first layer")
-        members = self._members(layer, sources, widths[0], index)
+        counts = [1 if s == INPUT else self.nodes[s].members for s in sources]
+        members = members_at(f"layers[{index}]", layer, counts, widths[0], [node.layer for node in self.nodes])
         if name in self._named:
             raise ConfigError("name", "must be unique", f"`{name}` for two layers")
         if home is not None:
@@ -189,22 +204,6 @@ class Builder:
         node = self._named[name] = Node(index, layer, sources, widths, outputs, name, home or name, members)
         self.nodes.append(node)
         return index
-
-    def _members(self, layer: Layer, sources: tuple[int, ...], width: int, index: int) -> int:
-        """How many members a node is computed for."""
-        where, kind = f"layers[{index}]", type(layer).__name__
-        count = max(1 if s == INPUT else self.nodes[s].members for s in sources)
-        if isinstance(layer, Members):
-            if any(isinstance(node.layer, Members) for node in self.nodes):
-                raise ConfigError(where, "is a second Members, of which a network must have one")
-            return layer.count
-        if count == 1 and layer.own:
-            raise ConfigError(where, f"is a {kind}, which must stand behind `Members`")
-        if count > 1 and layer.states(width):
-            raise ConfigError(
-                where, f"is a {kind}, which must stand before `Members`, as it keeps statistics of its rows"
-            )
-        return count
 
     def _check_shared(self, layer: Layer, widths: tuple[int, ...], first: Node) -> None:
         if isinstance(layer, Embedding) or layer.states(widths[0]):

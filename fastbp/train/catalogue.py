@@ -9,11 +9,11 @@ from typing import Any
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
 from fastbp.lowering.update import SCHEDULED
 from fastbp.spec.named import named
-from fastbp.train import adam, optimizers
+from fastbp.train import adam, muon, optimizers
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.schedules import SCHEDULES, Schedule
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {**named(optimizers), **named(adam)}
+OPTIMIZERS: dict[str, type[Optimizer]] = {**named(optimizers), **named(adam), **named(muon)}
 
 
 def optimizer_named(given: Any) -> Optimizer:

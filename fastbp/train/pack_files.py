@@ -145,5 +145,6 @@ def _parts(
         (rows,) = row_lists([rows], 1)
     if place is not None:
         place = {name: place[name] for name in PLACE}
-    numbers = {"steps_done": member["steps_done"], "lr": member["lr"], "place": place}
+    rates = {name: member[name] for name in settings["optimizer"].rates}
+    numbers = {"steps_done": member["steps_done"], **rates, "place": place}
     return net, {**settings, "seed": member["seed"], "threads": 1}, arrays, numbers, member["batch"], rows

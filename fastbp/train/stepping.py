@@ -10,6 +10,7 @@ from fastbp.engine import threads as team
 from fastbp.engine.forks import Lock
 from fastbp.errors import ConfigError, brief
 from fastbp.lowering.batch_plan import BatchPlan
+from fastbp.lowering.directions import work_of_turns
 from fastbp.lowering.plans import team_sizes, work_of
 from fastbp.lowering.update import Update
 from fastbp.lowering.user_rows import counts_for
@@ -101,7 +102,8 @@ class Stepping(Snapshots):
     def _plan(self, rows: int, counts: tuple[int, ...] = ()) -> BatchPlan:
         graph, blocks = self.net.graph, (self.net.parameters.block, self.net.states.block)
         words: Any = {"loss": self._loss, "update": self._update, "training": True, "counts": counts}
-        return BatchPlan(graph, *blocks, self._workers(work_of(graph, rows)), batch=rows, **words)
+        work = work_of(graph, rows) + work_of_turns(blocks[0], self._update)
+        return BatchPlan(graph, *blocks, self._workers(work), batch=rows, **words)
 
     def _workers(self, work: int) -> int:
         """The most threads that a step of so much work is given: one that a single thread does is not cut for more."""

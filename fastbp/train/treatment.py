@@ -10,6 +10,7 @@ import numpy as np
 from fastbp.engine.blocks import Block
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.lowering.buffers import Treatment, Way
+from fastbp.lowering.directions import stretch_of
 from fastbp.lowering.update import Update
 from fastbp.model.network import Network
 from fastbp.spec.checks import chance, from_zero, positive, whole
@@ -106,10 +107,13 @@ def treatment_of(
         raise ConfigError("frozen", "must leave a parameter to train")
     decaying = set(net.parameters) if getattr(optimizer, "decay_all", False) else net.graph.decaying()
     penalties = _penalties(penalty, net)
+    turned = net.graph.hidden() if optimizer.turns else set()
     out: dict[str, Way | None] = {}
     for name in net.parameters:
         decay = decays.get(name, 1.0) if name in decaying or name in decays else 0.0
-        out[name] = None if name in still else Way(rates.get(name, 1.0), decay, penalties.get(name, ""))
+        stretch = stretch_of(net.parameters.block.slots[name].shape) if name in turned else 0.0
+        way = Way(rates.get(name, 1.0), decay, penalties.get(name, ""), stretch)
+        out[name] = None if name in still else way
     return out
 
 
@@ -132,12 +136,15 @@ def update_of(
     slots = net.parameters.block.slots
     limit = 0.0 if clip_norm is None else positive("clip_norm", clip_norm)
     batches = whole("accumulate", accumulate, 1)
-    penalised = any(way is not None and way.penalty for way in treatment.values())
+    ways = [way for way in treatment.values() if way is not None]
+    turned = any(way.stretch for way in ways)
+    waits = limit or batches > 1 or turned or any(way.penalty for way in ways)
     update = Update(
         optimizer.kernel,
         optimizer.numbers(),
         tuple(Block(slots, net.dtype) for _ in range(optimizer.moments)),
-        gradients=Block(slots, net.dtype) if limit or batches > 1 or penalised else None,
+        gradients=Block(slots, net.dtype) if waits else None,
+        directions=Block(slots, net.dtype) if turned else None,
         average=None if ema is None else Block(slots, net.dtype),
         average_keep=0.0 if ema is None else chance("ema", ema),
         clip_norm=limit,

@@ -32,6 +32,7 @@ OPTIMIZER_CASES = {
     "nadam": "momentum_decay: 0.01",
     "radam": "betas: [0.5, 0.9], decoupled: true",
     "lion": "lr: 1e-5, weight_decay: 1",
+    "muon": "muon_lr: 0.05, momentum: 0.9, weight_decay: 1",
     "lbfgs": "memory: 5, tolerance: 0, weight_decay: 1e-3",
 }
 LOSS_CASES = {

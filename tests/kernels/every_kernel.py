@@ -18,7 +18,7 @@ from fastbp.lowering.registry import OPS
 from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
 from fastbp.train import self_test
 from fastbp.train.catalogue import OPTIMIZERS as KINDS
-from tests.kernels import branch_calls, calls, coded_calls, gate_calls, layer_calls, sweep_calls
+from tests.kernels import branch_calls, calls, coded_calls, gate_calls, layer_calls, sweep_calls, turn_calls
 from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine
 
 SOME = (
@@ -37,6 +37,7 @@ SOME = (
     fb.RAdam(),
     fb.Adadelta(),
     fb.Lion(),
+    fb.Muon(weight_decay=0.1),
 )
 OTHERS = tuple(made() for made in KINDS.values() if made not in map(type, SOME))
 OPTIMIZERS = (calls.KEEP, *map(calls.optimizer_of, (*SOME, *OTHERS)))
@@ -186,6 +187,7 @@ def cases(dtype: str) -> Iterator[Case]:
         layer_calls.cases(dtype, normal),
         sweep_calls.cases(dtype, normal, OPTIMIZERS),
         coded_calls.cases(dtype, normal, OPTIMIZERS),
+        turn_calls.cases(dtype, normal),
     ):
         yield from (Case(*case) for case in found)
 

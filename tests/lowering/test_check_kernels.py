@@ -27,7 +27,9 @@ USERS = {  # kernels of formulas, whose names are digests
     "custom_loss_": "a user's loss",
     "custom_penalty_": "a user's penalty",
 }
-KERNELS = sorted({*ops.TWINS, *(name for name, loss in LOSSES.items() if loss.formula), *RULES, *tasks.TILES, *USERS})
+KERNELS = sorted(
+    {*ops.TWINS, *(name for name, loss in LOSSES.items() if loss.formula), *RULES, *tasks.TILES, *tasks.TURNS, *USERS}
+)
 
 
 class Case(NamedTuple):

@@ -50,7 +50,7 @@ NEEDED = {
     "LBFGS": {"net": fb.Network([fb.Linear(3)], inputs=4)}, "Trainer": {"net": fb.Network([fb.Linear(3)], inputs=4)},
 }  # fmt: skip
 ADAMS = ["Adam", "AdamW", "NAdam", "RAdam"]
-RULES = [*ADAMS, "Lion", "SGD", "Adagrad", "RMSprop", "Adadelta"]
+RULES = [*ADAMS, "Muon", "Lion", "SGD", "Adagrad", "RMSprop", "Adadelta"]
 
 
 def having(setting, names=CLASSES):
@@ -61,7 +61,7 @@ ABOVE_0 = [
     "LayerNorm.eps", "RMSNorm.eps", "BatchNorm.eps", "Softplus.beta", "Huber.delta", "MultiMargin.margin",
     "BinaryCrossEntropy.pos_weight", "Polynomial.power", "OneCycle.div", "OneCycle.final_div", "TimeBudget.seconds",
     "Trainer.clip_norm", "Trainer.clip_value",
-    *having("lr", RULES), *having("eps", RULES), *having("gamma", ["Step", "MultiStep", "Exponential"]),
+    "Muon.muon_lr", *having("lr", RULES), *having("eps", RULES), *having("gamma", ["Step", "MultiStep", "Exponential"]),
     *having("sigma"),
 ]  # fmt: skip
 FROM_0 = [
@@ -69,7 +69,7 @@ FROM_0 = [
     "ReduceLROnPlateau.min_lr", "LBFGS.tolerance", *having("weight_decay"), *having("min_delta"),
 ]  # fmt: skip
 BELOW_1 = [
-    "Dropout.p", "SGD.momentum", "RMSprop.momentum", "RMSprop.alpha", "Adadelta.rho", "OneCycle.warm",
+    "Dropout.p", "SGD.momentum", "Muon.momentum", "RMSprop.momentum", "RMSprop.alpha", "Adadelta.rho", "OneCycle.warm",
     "FlatCosine.flat", "Trainer.ema",
 ]  # fmt: skip
 UP_TO_1 = ["BatchNorm.momentum", "CrossEntropy.label_smoothing", *having("end")]

@@ -134,6 +134,7 @@ OPTIMIZERS = {
     "adamw": [fb.AdamW(weight_decay=0.1)],
     "radam": [fb.RAdam(betas=(0.9, 0.9))],
     "lion": [fb.Lion(1e-3)],
+    "muon": [fb.Muon(muon_lr=0.05, weight_decay=0.1)],
 }
 
 

@@ -83,6 +83,7 @@ def _numbers(plan: Any) -> Iterator[Found]:
     if ways and not given.only_keeps:
         yield "the largest factor of the learning rate", max(way.rate for way in ways), update.top_rate
         yield "the largest factor of the weight decay", max(way.decay for way in ways), update.top_decay
+        yield "the largest factor of orthogonal steps", max(way.stretch for way in ways), update.top_stretch
         yield "whether there are penalties", any(way.penalty for way in ways), update.penalised
 
 
@@ -101,6 +102,8 @@ def _memory(plan: Any) -> Iterator[Found]:
         yield f"moment {i}", moment, int(update.blocks.each[i])
     yield "the running average", given.average.address if given.average else 0, update.blocks.average
     yield "the gradients that wait", given.gradients.address if given.gradients else 0, update.gradients
+    directions = given.directions.address if given.directions and given.turned else 0
+    yield "the directions", directions, update.directions
     yield "the learning rates", plan.rates.ctypes.data, step.rates
     for name, place in SCHEDULED.items():
         yield (
