@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from fastbp.engine.memory import view
 from fastbp.engine.plan import Plan, Table
 from fastbp.errors import CheckpointError, DataError, DivergedError
 from fastbp.kernels.fields import LINE, WORD
-from fastbp.kernels.ops import JoinOp, LossOp
 from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import (
     END_BACKWARD,
@@ -35,13 +33,12 @@ from fastbp.kernels.records import (
 )
 from fastbp.lowering import check
 from fastbp.lowering.apart import judged
-from fastbp.lowering.buffers import Buffer, Way
+from fastbp.lowering.buffers import Way
 from fastbp.lowering.directions import Directions, directions_of, work_of_turns
 from fastbp.lowering.divergence import error_of, guard, keep_states
-from fastbp.lowering.gate_rules import added, times
+from fastbp.lowering.losses import losses
 from fastbp.lowering.phases import moments_of, row_phases, weight_tiles
 from fastbp.lowering.plans import work_of
-from fastbp.lowering.rule import Use
 from fastbp.lowering.update import KEEP, SCHEDULED, Update
 from fastbp.lowering.user_rows import read_rows, reads_codes
 from fastbp.lowering.walk import Lowering
@@ -104,7 +101,7 @@ class BatchPlan(Plan):
             lowering.transpose(to_input=False)
         x = lowering.gather(len(counts) or graph.inputs)
         uses = lowering.forward(x, joined=of_mean)
-        loss_ops, seeds = self._losses(lowering, [uses[head] for head in heads])
+        loss_ops, seeds = losses(lowering, [uses[head] for head in heads], self.loss_parts)
         if update:
             lowering.backward(uses, seeds, to_input=False)
             if update.only_keeps:  # only steps update running statistics
@@ -152,36 +149,6 @@ class BatchPlan(Plan):
         self._order = np.zeros(0, np.uint32)
         self.data: Any = None
         self.work = work_of(graph, batch) + work_of_turns(parameters, self.update)
-
-    def _losses(self, lowering: Lowering, heads: list[Use]) -> tuple[list[LossOp], dict[int, Buffer]]:
-        """Ops of the loss of each output; returns their records and the first cotangents."""
-        records: list[LossOp] = []
-        seeds: dict[int, Buffer] = {}
-        parts = self.loss_parts
-        joint = len(parts) > 1
-        total = lowering.row_numbers() if joint else 0
-        for i, (use, (loss, weight)) in enumerate(zip(heads, parts, strict=True)):
-            lowering.turn = 1 + use.node.member if use.node.members > 1 else 0
-            outputs = use.node.outputs
-            d = lowering.buffer(outputs)
-            gain, shifts = (self._lines(numbers, outputs, d.panels) for numbers in loss.lines(outputs))
-            first, second = loss.constants(outputs)
-            op = LossOp(sums=lowering.row_numbers(), gain=gain, shifts=shifts, setting_1=first, setting_2=second)
-            d = replace(d, wrote=lowering.op(loss.kernel, use.value.buffer, d, op))
-            records.append(op)
-            if joint:
-                lowering.op("join_losses", d, d, JoinOp(sums=total, weight=weight, output=i, last=i == len(parts) - 1))
-                d = times(lowering, d, weight)
-            seeds[use.node.index] = added(lowering, seeds[use.node.index], d) if use.node.index in seeds else d
-        return records, seeds
-
-    def _lines(self, numbers: Any, width: int, panels: int) -> int:
-        """Lines with one number per output, or the same for all."""
-        in_line = LINE // self.parameters.dtype.itemsize
-        address = self.arena.take(panels * LINE)
-        lines = view(address, (panels * in_line,), self.parameters.dtype)
-        lines[:width] = numbers
-        return address
 
     @staticmethod
     def _ends(update: Update | None, directions: Directions | None) -> list[int]:

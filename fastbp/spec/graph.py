@@ -217,7 +217,8 @@ class Builder:
         outputs = layer.of(widths, [self.title(s) for s in sources])
         if isinstance(layer, Embedding) and column_of(self.nodes, sources[0]) is None:
             raise ConfigError(f"layers[{index}]", "is an Embedding, which must be the first layer")
-        members = self._members(layer, sources, widths[0], index)
+        counts = [1 if s == INPUT else self.nodes[s].members for s in sources]
+        members = members_at(f"layers[{index}]", layer, counts, widths[0], [node.layer for node in self.nodes])
         if name in self._named:
             raise ConfigError("name", "must be unique", f"`{name}` for two layers")
         if home is not None:
@@ -225,22 +226,6 @@ class Builder:
         node = self._named[name] = Node(index, layer, sources, widths, outputs, name, home or name, members)
         self.nodes.append(node)
         return index
-
-    def _members(self, layer: Layer, sources: tuple[int, ...], width: int, index: int) -> int:
-        """How many members a node is computed for."""
-        where, kind = f"layers[{index}]", type(layer).__name__
-        count = max(1 if s == INPUT else self.nodes[s].members for s in sources)
-        if isinstance(layer, Members):
-            if any(isinstance(node.layer, Members) for node in self.nodes):
-                raise ConfigError(where, "is a second Members, of which a network must have one")
-            return layer.count
-        if count == 1 and layer.own:
-            raise ConfigError(where, f"is a {kind}, which must stand behind `Members`")
-        if count > 1 and layer.states(width):
-            raise ConfigError(
-                where, f"is a {kind}, which must stand before `Members`, as it keeps statistics of its rows"
-            )
-        return count
 
     def _check_shared(self, layer: Layer, widths: tuple[int, ...], first: Node) -> None:
         if isinstance(layer, Embedding) or layer.states(widths[0]):

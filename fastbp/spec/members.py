@@ -145,6 +145,20 @@ class MemberLinear(Layer):
         return out
 
 
+def members_at(where: str, layer: Layer, counts: Sequence[int], width: int, before: Sequence[Layer]) -> int:
+    """For how many members a layer is computed that reads what is for so many, behind other layers."""
+    kind, count = type(layer).__name__, max(counts)
+    if isinstance(layer, Members):
+        if any(isinstance(other, Members) for other in before):
+            raise ConfigError(where, "is a second Members, of which a network must have one")
+        return layer.count
+    if count == 1 and layer.own:
+        raise ConfigError(where, f"is a {kind}, which must stand behind `Members`")
+    if count > 1 and layer.states(width):
+        raise ConfigError(where, f"is a {kind}, which must stand before `Members`, as it keeps statistics of its rows")
+    return count
+
+
 def _check_chunks(layer: Any) -> None:
     where = f"{type(layer).__name__}.chunks"
     if layer.chunks is None:
