@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbp.model.files import to_bytes
+from fastbp.model.network import Network
 from fastbp.runs.pack_scores import Rows
 from fastbp.runs.scores import baseline, files_of
 from fastbp.train import ensemble_files
 from fastbp.train.ensemble import Ensemble
 from fastbp.train.greedy import forward
 from fastbp.train.judge import LOSS
+from fastbp.train.temperature import with_temperature
 from fastbp.writing import write_together
 
 if TYPE_CHECKING:
@@ -44,14 +46,18 @@ def finished(run: PackTraining) -> dict[str, Any]:
     sign = -1.0 if run.upwards else 1.0
     ranks = sorted(scored, key=lambda member: (_nan_last(sign * scored[member][seen][measure]), member))
     chosen = _ensembles(run, rows, ranks, measure)
-    used = chosen.get("greedy", chosen["uniform"])
+    name = "greedy" if "greedy" in chosen else "uniform"
+    used, warm = chosen[name], {name: rows.temperature(weights) for name, weights in chosen.items()}
     files = {
-        folder.members: _file(rows, chosen["uniform"]),
-        folder.ensemble: _file(rows, used),
-        folder.best: to_bytes(nets[ranks[0]][0]) if len(run.subjects) == 1 else _file(rows, chosen["best"]),
+        folder.members: _file(rows, chosen["uniform"], warm["uniform"]),
+        folder.ensemble: _file(rows, used, warm[name]),
+        folder.best: _best(nets[ranks[0]][0], run, warm["best"])
+        if len(run.subjects) == 1
+        else _file(rows, chosen["best"], warm["best"]),
     }
     last = rows.parts()[-1]
-    report = rows.told(used, last)
+    report = rows.told(used, last, warm[name])
+    calibrated = run.plan.config.trainer.calibrate is not None
     train, part, recipe = rows.first.parts["train"], rows.part(last), rows.first.recipe
     histories = [one.history for one in run.runners]
     seconds = max(history.seconds for history in histories)
@@ -62,13 +68,14 @@ def finished(run: PackTraining) -> dict[str, Any]:
         "members": [_member(member, of[member], scored.get(member)) for member in of],
         "order": ranks,
         "ensembles": {
-            name: {
+            each: {
                 "members": {str(member): weight for member, weight in weights.items()},
-                "metrics": rows.scores(weights),
+                "metrics": rows.scores(weights, warm[each]),
             }
-            for name, weights in chosen.items()
+            for each, weights in chosen.items()
         },
-        "ensemble": "greedy" if "greedy" in chosen else "uniform",
+        "ensemble": name,
+        **({"calibration": rows.calibration(used, warm[name])} if calibrated else {}),
         "baseline": baseline(train, part, sum(rows.widths), rows.first.loss, rows.first.metrics, recipe),
         "report": {"part": last, **report},
         "steps": sum(history.steps for history in histories),
@@ -76,7 +83,7 @@ def finished(run: PackTraining) -> dict[str, Any]:
         "samples_per_second": sum(history.samples for history in histories) / seconds if seconds else 0.0,
     }
     if rows.folds:
-        files[folder.out_of_fold] = _out_of_fold(rows, used).encode()
+        files[folder.out_of_fold] = _out_of_fold(rows, used, warm[name]).encode()
     write_together(files)
     for name, text in files_of(result["report"], last).items():
         folder.write(folder.path / name, text)
@@ -102,11 +109,16 @@ def _ensembles(run: PackTraining, rows: Rows, ranks: list[int], measure: str) ->
     return found
 
 
-def _file(rows: Rows, weights: Weights) -> bytes:
+def _best(net: Network, run: PackTraining, temperature: float) -> bytes:
+    """The file of a network, with its temperature if it is to have one."""
+    return to_bytes(net if run.plan.config.trainer.calibrate is None else with_temperature(net, temperature))
+
+
+def _file(rows: Rows, weights: Weights, temperature: float) -> bytes:
     """The file of an ensemble."""
     pairs = [(net, weight) for member, weight in weights.items() for net in rows.each[member]]
     nets, each = [net for net, _ in pairs], np.array([weight for _, weight in pairs], np.float64)
-    return ensemble_files.to_bytes(Ensemble.of(nets, each, rows.first.loss))
+    return ensemble_files.to_bytes(Ensemble.of(nets, each, rows.first.loss, temperature=temperature))
 
 
 def _member(number: int, every: list[Runner], metrics: Any) -> dict[str, Any]:
@@ -121,7 +133,7 @@ def _member(number: int, every: list[Runner], metrics: Any) -> dict[str, Any]:
     return {"member": number, "settings": settings, "networks": networks, "metrics": metrics}
 
 
-def _out_of_fold(rows: Rows, weights: Weights) -> str:
+def _out_of_fold(rows: Rows, weights: Weights, temperature: float) -> str:
     """The out-of-fold predictions as CSV, in the order of the table."""
     part, recipe = rows.part("validation"), rows.first.recipe
     outputs = recipe.outputs
@@ -131,7 +143,7 @@ def _out_of_fold(rows: Rows, weights: Weights) -> str:
     else:
         values = part.numbers if part.numbers is not None else part.y.astype(np.int64)
         true = {name: values[:, i].tolist() for i, name in enumerate(outputs.columns)}
-    said = rows.predictions(weights)
+    said = rows.predictions(weights, temperature)
     columns = {
         "row": numbers.tolist(),
         "fold": rows.fold_of().tolist(),

@@ -63,7 +63,14 @@ class Part:
 
 
 def train(
-    pack: Pack, said: Settings, X: Any, y: Array, parts: Sequence[Part], epochs: int, metrics: Sequence[str]
+    pack: Pack,
+    said: Settings,
+    X: Any,
+    y: Array,
+    parts: Sequence[Part],
+    epochs: int,
+    metrics: Sequence[str],
+    monitor: str = "val_loss",
 ) -> list[History]:
     """Train all members at once; one that diverges is the error that it is alone."""
     works: list[Work] = []
@@ -80,7 +87,7 @@ def train(
                     score = held_out_of(member.net, member.trainer._loss, part.held_out, metrics, part.units)
                     assert score is not None
                     held_out = score.checked, None
-            hooks = said.callbacks(score is not None, f"network {i + 1}/{len(pack)}")
+            hooks = said.callbacks(score is not None, f"network {i + 1}/{len(pack)}", monitor)
             works.append(_named(i, member.fit(data, epochs, held_out, hooks, measured=score)))
         pack._turns.run(works)
     return pack.histories

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from fastbp.train.history import History
 
 Array = NDArray[Any]
+CALIBRATED = "calibrated_log_loss"
 CHANGES = {
     *("optimizer", "learning_rate", "weight_decay", "epochs", "early_stopping", "patience", "validation_fraction"),
-    *("class_weight", "random_state", "n_threads", "warm_start", "time_limit", "callbacks", "verbose"),
+    *("calibrate", "class_weight", "random_state", "n_threads", "warm_start", "time_limit", "callbacks", "verbose"),
 }  # settings that may change before training goes on
 
 
@@ -38,6 +39,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
 
     loss_curve_: list[float]
     t_: int
+    temperature_: float
     _learns: Any  # a trainer, or a pack
     _dtype: np.dtype[Any]
 
@@ -100,6 +102,9 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
             raise ConfigError("n_cv", "must be None where `X_val` is given", f"`{said.n_cv}`")
         rows = self._rows(X, y, sample_weight, reset=not going_on, soft=vars(self).get("_soft"))
         early = said.stops_early(len(rows.y), X_val is not None)
+        if said.calibrate and not early and not said.n_cv:
+            must = "must be None where no rows are held out, by `early_stopping=True`, `X_val` or `n_cv`"
+            raise ConfigError("calibrate", must, f"`{self.calibrate}`")
         if rows.frame.matrix is not None and len(rows.y) <= said.batch_size:
             rows = rows.as_a_set()
         folds = rows.folds(said.n_cv, seed) if said.n_cv else []
@@ -126,6 +131,8 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         said = self._settings()
         if said.early:
             raise DataError("partial_fit does not support early_stopping=True")
+        if said.calibrate:
+            raise DataError("partial_fit does not support calibrate, for which it has no rows")
         going_on = hasattr(self, "_begun")
         if going_on:
             self._go_on(said)
@@ -183,7 +190,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         outputs = self._outputs(y, rows.y)
         graph = graph_for(self, inputs, outputs.width * loss.outputs_per_target, rows.frame)
         self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
-        for name in ("network_", "ensemble_", "oof_predictions_"):  # of an earlier fit
+        for name in ("network_", "ensemble_", "oof_predictions_", "temperature_"):  # of an earlier fit
             self.__dict__.pop(name, None)
         if said.several:
             from fastbp.sklearn.members import pack_of
@@ -228,12 +235,18 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         validation = None if held_out is None else (*self._ready(held_out, "validation"), held_out.weight)
         fewest = min([len(fold) for _, fold in folds] or [0 if held_out is None else len(held_out.y)])
         metrics = [self.metric] if early and fewest >= self.metric_rows and rows.soft is None else []
+        monitor = "val_loss"
+        if said.calibrate and metrics:
+            metrics.append(CALIBRATED)
+            monitor = f"val_{CALIBRATED}"
         if not said.several:
             trainer: Any = self._learns
             trainer.units = None if held_out is None else self._units(held_out.y)
-            hooks = [*said.callbacks(early), *([] if tasks is None else [tasks])]
+            hooks = [*said.callbacks(early, monitor=monitor), *([] if tasks is None else [tasks])]
             weights = self._weighted(rows.y, rows.weight)
             self._keep([trainer.fit(X, y, epochs, validation, hooks, weights, metrics)], going_on, early)
+            if said.calibrate and held_out is not None and validation is not None:
+                self._temper(self.network_.predict(validation[0]), held_out, said)
             return
         from fastbp.sklearn.members import Part, ensemble_of, out_of_fold, train
 
@@ -242,15 +255,29 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         if not folds:
             units = None if held_out is None else self._units(held_out.y)
             parts = [Part(self._weighted(rows.y, rows.weight), validation, units)]
-        self._keep(train(pack, said, X, y, parts, epochs, metrics), going_on, early)
+        self._keep(train(pack, said, X, y, parts, epochs, metrics, monitor), going_on, early)
         loss, recipe = self._loss_of(), self.recipe_.to_data()
         self.ensemble_ = ensemble_of(pack, loss, recipe)
         if folds:
-            z = out_of_fold(pack, loss, X, folds, said.threads)[rows.place]
+            each = out_of_fold(pack, loss, X, folds, said.threads)
+            if said.calibrate:
+                self._temper(each, rows, said)
+                each = each / self.temperature_
+            z = each[rows.place]
             if rows.left_out is not None:
                 z[rows.place < 0] = self.ensemble_.together(self._matrix(rows.left_out), said.threads)
             self.oof_predictions_ = self._meaning(z)
             self._learns = None  # nothing goes on from folds
+        elif said.calibrate and held_out is not None and validation is not None:
+            self._temper(self.ensemble_.together(validation[0], said.threads), held_out, said)
+
+    def _temper(self, z: Array, rows: Rows, said: Settings) -> None:
+        """Keep the temperature of outputs for these rows; an ensemble has it itself."""
+        from fastbp.train.temperature import fitted
+
+        self.temperature_ = fitted(z, rows.y, self._loss_of(), rows.weight)
+        if said.several:
+            self.ensemble_ = self.ensemble_.tempered(self.temperature_)
 
     def _part(self, rows: Rows, X: Any, y: Array, others: Array, fold: Array, early: bool) -> Part:
         """What the members of a fold are given."""
@@ -308,7 +335,9 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         if hasattr(self, "ensemble_"):
             found: Array = self.ensemble_.together(rows, share(self.n_threads))
             return found
-        return self.network_.predict(rows, threads=share(self.n_threads)).astype(np.float64)
+        return self.network_.predict(rows, threads=share(self.n_threads)) / np.float64(
+            getattr(self, "temperature_", 1.0)
+        )
 
     def _apart(self, X: Any) -> Array:
         """The standard deviation of what several networks say of rows of X, (rows, outputs), as float64."""

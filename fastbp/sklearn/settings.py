@@ -21,6 +21,7 @@ from fastbp.train.callbacks import Callback, EarlyStopping, TimeBudget, callback
 from fastbp.train.catalogue import optimizer_named, schedule_named
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.schedules import Schedule
+from fastbp.train.temperature import TEMPERATURE
 from fastbp.train.trainer import Trainer
 
 MANY = 10_000  # rows above which `early_stopping="auto"` stops early
@@ -43,6 +44,7 @@ class Settings:
     random_state: Any
     n_ens: int
     n_cv: int | None
+    calibrate: bool
 
     @classmethod
     def of(cls, estimator: Any) -> Settings:
@@ -73,6 +75,7 @@ class Settings:
             estimator.random_state,
             whole("n_ens", estimator.n_ens, 1),
             n_cv,
+            _calibrate(estimator),
         )
 
     @property
@@ -98,14 +101,14 @@ class Settings:
         net = Network.of_graph(graph, seed, dtype)
         return Trainer(net, loss, self.optimizer, self.batch_size, self.threads, schedule=self.schedule)
 
-    def callbacks(self, early: bool, name: str = "") -> list[Callback]:
+    def callbacks(self, early: bool, name: str = "", monitor: str = "val_loss") -> list[Callback]:
         """What happens between epochs; stopping comes last, so that all others see the last epoch.
 
-        `name` is that of one of several networks.
+        `name` is that of one of several networks, `monitor` what decides when to stop.
         """
         hooks = [Watched(hook) for hook in self.hooks] if name else self.hooks
         lines = [Lines(self.epochs, name)] if self.verbose else []
-        return [*hooks, *lines, *([EarlyStopping(self.patience)] if early else [])]
+        return [*hooks, *lines, *([EarlyStopping(self.patience, monitor=monitor)] if early else [])]
 
 
 def _optimizer(estimator: Any) -> Optimizer:
@@ -135,6 +138,13 @@ def _verbose(given: Any) -> bool:
     if not isinstance(given, bool | int | np.bool_) or given < 0:
         raise ConfigTypeError("verbose", "must be True or False", f"`{brief(given)}`")
     return bool(given)
+
+
+def _calibrate(estimator: Any) -> bool:
+    given = getattr(estimator, "calibrate", None)
+    if given is not None and given != TEMPERATURE:
+        raise ConfigError("calibrate", f'must be "{TEMPERATURE}" or None', f"`{brief(given)}`")
+    return given is not None
 
 
 def _early(given: Any) -> bool | None:
