@@ -106,6 +106,18 @@ def test_a_run_that_is_killed_and_resumed_has_the_same_bits(here, tmp_path):
     assert a.flat.tobytes() == b.flat.tobytes()
 
 
+def test_saving_after_every_epoch_changes_nothing(here, tmp_path, monkeypatch):
+    from fastbp.runs import training
+
+    saved = []
+    counted = training.temperature_of
+    monkeypatch.setattr(training, "temperature_of", lambda *of: saved.append(0) or counted(*of))
+    monkeypatch.setattr(training.Training, "set_due", lambda self, seconds: setattr(self, "due", 0.0))
+    assert main(["train", "one.yaml", "--run-dir", str(tmp_path / "a"), "-q"]) == 0
+    assert len(saved) > 2  # once for each best epoch
+    assert (tmp_path / "a" / "best.safetensors").read_bytes() == Path("one/best.safetensors").read_bytes()
+
+
 def test_the_ensemble_of_a_pack_has_a_temperature_behind_its_mean(here, capsys):
     said, found = result("pack")["calibration"], fb.load("pack")
     assert found.temperature == said["temperature"] != 1.0
