@@ -50,6 +50,7 @@ _HOMES = {
     "fastbp.train.tensorboard": ["TensorBoard"],
     "fastbp.train.cross_validation": ["CrossValidation", "cross_validate"],
     "fastbp.train.explain": ["permutation_importance", "sensitivity"],
+    "fastbp.train.temperature": ["calibrate"],
     "fastbp.autodiff.function": ["trace"],
     "fastbp.autodiff.functions": ["erf", "relu", "sigmoid", "softplus", "tanh"],
     "fastbp.errors": [

@@ -107,6 +107,7 @@ from fastbp.train.tensorboard import TensorBoard as TensorBoard
 from fastbp.train.callbacks import TimeBudget as TimeBudget
 from fastbp.train.trainer import Trainer as Trainer
 from fastbp.spec.custom import activation as activation
+from fastbp.train.temperature import calibrate as calibrate
 from fastbp.spec.signals import concat as concat
 from fastbp.train.cross_validation import cross_validate as cross_validate
 from fastbp import data as data

@@ -6,7 +6,7 @@ import shutil
 from typing import Any
 
 from fastbp.cli.output import table
-from fastbp.cli.report import paragraphs
+from fastbp.cli.report import calibrated, paragraphs
 
 SHOWN = 10  # members, at most
 
@@ -20,6 +20,8 @@ def summary(result: dict[str, Any], told: bool = True, shown: int = SHOWN) -> st
     if told:
         width = shutil.get_terminal_size((100, 24)).columns
         lines += [paragraphs(result["report"], width, result["report"]["part"], whole=False), ""]
+    if "calibration" in result:
+        lines.append(calibrated(result["calibration"], result["report"]["part"]))
     speed = f"{rate(result['samples_per_second'])} rows/s"
     lines.append(f"{clock(result['seconds'])} for {result['steps']:,} steps, {speed}")
     if result.get("stopped"):

@@ -10,6 +10,7 @@ from fastbp.pictures.page import short
 MOST = 20  # classes that are shown where little is to be said
 LONGEST = 24  # characters of a class beside a table
 LABELS = {"roc_auc": "ROC AUC", "average_precision": "average precision", "f1": "F1", "brier": "Brier score"}
+CALIBRATED = {"log_loss": "log loss", "calibration_error": "calibration error"}
 SCORES = ("precision", "recall", "f1")
 
 
@@ -52,6 +53,15 @@ def paragraphs(report: dict[str, Any], width: int, part: str = "", whole: bool =
     if whole and "calibration" in report:
         found.append(_calibration(report["calibration"]))
     return "\n\n".join(found)
+
+
+def calibrated(found: dict[str, Any], part: str) -> str:
+    """What a temperature has changed on the rows of a part."""
+    both = found["parts"][part]
+    pairs = [
+        f"{label} {_said(both['before'][name])} → {_said(both['after'][name])}" for name, label in CALIBRATED.items()
+    ]
+    return f"temperature {found['temperature']:.4g}: {', '.join(pairs)} on {part} rows"
 
 
 def _cut(name: str) -> str:

@@ -167,7 +167,7 @@ def _runs(said: Any) -> str | None:
 
 def summary(result: dict[str, Any], told: bool = False) -> str:
     """The summary printed at the end, with the report where it is `told`."""
-    from fastbp.cli.report import paragraphs, scores
+    from fastbp.cli.report import calibrated, paragraphs, scores
     from fastbp.errors import escaped
     from fastbp.train.progress import clock, rate
 
@@ -175,6 +175,8 @@ def summary(result: dict[str, Any], told: bool = False) -> str:
     if told:
         width = shutil.get_terminal_size((100, 24)).columns
         lines += [paragraphs(result["report"], width, result["report"]["part"], whole=False), ""]
+    if "calibration" in result:
+        lines.append(calibrated(result["calibration"], result["report"]["part"]))
     lines.append(f"best epoch {result['best_epoch']} of {result['epochs']}" + _why(result["stopped"]))
     speed = f"{rate(result['samples_per_second'])} rows/s, {result['gflops']:.1f} GFLOP/s"
     if result.get("share_of_peak"):

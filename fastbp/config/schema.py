@@ -292,6 +292,13 @@ class Trainer(Section):
     ties: Annotated[
         Literal["first", "last"], about("Which of equally good epochs is the best; an equal one is then no worse.")
     ] = "first"
+    calibrate: Annotated[
+        Literal["temperature"] | None,
+        about(
+            "By which number logits are divided, so that the log loss on the validation rows is least; by default none."
+            " `val_calibrated_log_loss` among `metrics` is what is then left of it, and may be the monitor."
+        ),
+    ] = None
     early_stopping: Annotated[EarlyStopping | None, about("When to stop; by default only after the last epoch.")] = None
     reduce_lr: Annotated[ReduceLR | None, about("When to lower the learning rate; by default never.")] = None
     time_limit: Annotated[

@@ -26,7 +26,7 @@ BOUNDED = ("log", "uniform", "int")
 KINDS = ("choice", *BOUNDED, "width", "depth")
 DEEPEST = 100  # layers that a draw makes, at most
 MEANS = "must be a list, or a map with `choice`, `log`, `uniform` or `int`, or with `width` and `depth`"
-SHARED = ("loss", "class_weight", "metrics", "monitor", "mode", "threads", "time_limit")  # of `trainer`
+SHARED = ("loss", "class_weight", "calibrate", "metrics", "monitor", "mode", "threads", "time_limit")  # of `trainer`
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbp.model.files import to_bytes
+from fastbp.model.network import Network
 from fastbp.runs.pack_scores import Rows
 from fastbp.runs.scores import baseline, files_of
 from fastbp.train import ensemble_files
 from fastbp.train.ensemble import Ensemble
 from fastbp.train.greedy import forward
 from fastbp.train.judge import LOSS
+from fastbp.train.temperature import with_temperature
 from fastbp.writing import write_together
 
 if TYPE_CHECKING:
@@ -44,16 +46,21 @@ def finished(run: PackTraining) -> dict[str, Any]:
     chosen = _ensembles(run, rows, ranks, measure)
     name = "greedy" if "greedy" in chosen else "uniform"
     teller, used = rows, chosen[name]
+    warm = {each: rows.temperature(weights) for each, weights in chosen.items()}
     epochs = _epochs(run)
     if epochs is not None:
         name, (teller, used) = "online", epochs
+        warm[name] = teller.temperature(used)
     files = {
-        folder.members: _file(rows, chosen["uniform"]),
-        folder.ensemble: _file(teller, used, run),
-        folder.best: to_bytes(nets[ranks[0]][0]) if len(run.subjects) == 1 else _file(rows, chosen["best"]),
+        folder.members: _file(rows, chosen["uniform"], warm["uniform"]),
+        folder.ensemble: _file(teller, used, warm[name], run),
+        folder.best: _best(nets[ranks[0]][0], run, warm["best"])
+        if len(run.subjects) == 1
+        else _file(rows, chosen["best"], warm["best"]),
     }
     last = rows.parts()[-1]
-    report = teller.told(used, last)
+    report = teller.told(used, last, warm[name])
+    calibrated = run.plan.config.trainer.calibrate is not None
     train, part, recipe = rows.first.parts["train"], rows.part(last), rows.first.recipe
     histories = [one.history for one in run.runners]
     seconds = max(history.seconds for history in histories)
@@ -64,15 +71,16 @@ def finished(run: PackTraining) -> dict[str, Any]:
         "members": [_member(member, of[member], scored.get(member)) for member in of],
         "order": ranks,
         "ensembles": {
-            name: {
+            each: {
                 "members": {str(member): weight for member, weight in weights.items()},
-                "metrics": rows.scores(weights),
+                "metrics": rows.scores(weights, warm[each]),
             }
-            for name, weights in chosen.items()
+            for each, weights in chosen.items()
         }
-        | ({} if epochs is None else {"online": {"members": _called(run), "metrics": teller.scores(used)}}),
+        | ({} if epochs is None else {"online": {"members": _called(run), "metrics": teller.scores(used, warm[name])}}),
         "ensemble": name,
         "stopped": run.cut,
+        **({"calibration": teller.calibration(used, warm[name])} if calibrated else {}),
         "baseline": baseline(train, part, sum(rows.widths), rows.first.loss, rows.first.metrics, recipe),
         "report": {"part": last, **report},
         "steps": sum(history.steps for history in histories),
@@ -80,7 +88,7 @@ def finished(run: PackTraining) -> dict[str, Any]:
         "samples_per_second": sum(history.samples for history in histories) / seconds if seconds else 0.0,
     }
     if rows.folds:
-        files[folder.out_of_fold] = _out_of_fold(rows, used).encode()
+        files[folder.out_of_fold] = _out_of_fold(rows, used, warm[name]).encode()
     write_together(files)
     for name, text in files_of(result["report"], last).items():
         folder.write(folder.path / name, text)
@@ -120,13 +128,18 @@ def _called(run: PackTraining) -> dict[str, int]:
     return {f"{one.member} epoch {one.epoch}": 1 for one in run.online.best}
 
 
-def _file(rows: Rows, weights: Weights, run: PackTraining | None = None) -> bytes:
+def _best(net: Network, run: PackTraining, temperature: float) -> bytes:
+    """The file of a network, with its temperature if it is to have one."""
+    return to_bytes(net if run.plan.config.trainer.calibrate is None else with_temperature(net, temperature))
+
+
+def _file(rows: Rows, weights: Weights, temperature: float, run: PackTraining | None = None) -> bytes:
     """The file of an ensemble; of epochs, if the run chose some."""
     pairs = [(net, weight) for member, weight in weights.items() for net in rows.each[member]]
     nets, each = [net for net, _ in pairs], np.array([weight for _, weight in pairs], np.float64)
     online = run.online if run is not None and run.online is not None and run.online.best else None
     words: Any = {"chosen": [one.name for one in online.best], "scores": online.scores} if online else {}
-    return ensemble_files.to_bytes(Ensemble.of(nets, each, rows.first.loss, **words))
+    return ensemble_files.to_bytes(Ensemble.of(nets, each, rows.first.loss, temperature=temperature, **words))
 
 
 def _member(number: int, every: list[Runner], metrics: Any) -> dict[str, Any]:
@@ -141,7 +154,7 @@ def _member(number: int, every: list[Runner], metrics: Any) -> dict[str, Any]:
     return {"member": number, "settings": settings, "networks": networks, "metrics": metrics}
 
 
-def _out_of_fold(rows: Rows, weights: Weights) -> str:
+def _out_of_fold(rows: Rows, weights: Weights, temperature: float) -> str:
     """The out-of-fold predictions as CSV, in the order of the table."""
     part, recipe = rows.part("validation"), rows.first.recipe
     outputs = recipe.outputs
@@ -151,7 +164,7 @@ def _out_of_fold(rows: Rows, weights: Weights) -> str:
     else:
         values = part.numbers if part.numbers is not None else part.y.astype(np.int64)
         true = {name: values[:, i].tolist() for i, name in enumerate(outputs.columns)}
-    said = rows.predictions(weights)
+    said = rows.predictions(weights, temperature)
     columns = {
         "row": numbers.tolist(),
         "fold": rows.fold_of().tolist(),

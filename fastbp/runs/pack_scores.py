@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from fastbp.data.prepare import Part
 from fastbp.model.network import Network
+from fastbp.runs.calibration import said
 from fastbp.runs.scores import score, told
 from fastbp.runs.subject import Subject
-from fastbp.train.averages import Average, averaged, outputs_of
+from fastbp.train.averages import Average, averaged, outputs_of, tempered
 from fastbp.train.ensemble_models import Scale, grouped, scales_of
 from fastbp.train.held_out import Units
 from fastbp.train.judge import LOSS, Judge
+from fastbp.train.temperature import fitted
 
 Array = NDArray[Any]
 
@@ -103,22 +105,37 @@ class Rows:
             average.add(z)
         return average.mean
 
-    def together(self, weights: Mapping[int, float], name: str) -> Says:
-        """Several members together."""
+    def together(self, weights: Mapping[int, float], name: str, temperature: float = 1.0) -> Says:
+        """Several members together, behind their mean with a temperature."""
         mean: Array = np.zeros((1, 1))
         total = 0.0
         for member, weight in weights.items():
             total += weight
             mean = mean + (self.said(member, name) - mean) * weight / total
-        return self.says(mean)
+        return self.says(tempered(self.first.loss, mean, temperature))
+
+    def temperature(self, weights: Mapping[int, float]) -> float:
+        """The temperature that several members together need on the validation rows; 1 if they are to have none."""
+        if self.first.plan.config.trainer.calibrate is None:
+            return 1.0
+        part = self.part("validation")
+        return fitted(self.together(weights, "validation").predict(None), part.y, self.first.loss, part.weight)
+
+    def calibration(self, weights: Mapping[int, float], temperature: float) -> dict[str, Any]:
+        """What a temperature changes on each part."""
+        both = {
+            name: (self.together(weights, name), self.together(weights, name, temperature), self._blank(name))
+            for name in self.parts()
+        }
+        return said(temperature, both, self.first)
 
     def says(self, mean: Array) -> Says:
         """What was averaged, as a network."""
         return Says(self.first.loss, mean, self.widths, np.dtype(self.first.plan.config.dtype))
 
-    def scores(self, weights: Mapping[int, float]) -> dict[str, dict[str, float]]:
+    def scores(self, weights: Mapping[int, float], temperature: float = 1.0) -> dict[str, dict[str, float]]:
         """Loss and metrics of several members together on each part."""
-        return {name: self._score(self.together(weights, name), name) for name in self.parts()}
+        return {name: self._score(self.together(weights, name, temperature), name) for name in self.parts()}
 
     def each_scores(self) -> Iterator[tuple[int, dict[str, dict[str, float]]]]:
         """Loss and metrics of each member."""
@@ -129,10 +146,10 @@ class Rows:
         subject = self.first
         return score(says, self._blank(name), subject.loss, subject.metrics, subject.recipe)
 
-    def told(self, weights: Mapping[int, float], name: str, positive: str | None = None) -> dict[str, Any]:
+    def told(self, weights: Mapping[int, float], name: str, temperature: float = 1.0) -> dict[str, Any]:
         """The report of several members together."""
-        says: Any = self.together(weights, name)
-        return told(says, self._blank(name), self.first.loss, self.first.recipe, positive)
+        says: Any = self.together(weights, name, temperature)
+        return told(says, self._blank(name), self.first.loss, self.first.recipe)
 
     def _blank(self, name: str) -> Part:
         part = self.part(name)
@@ -145,9 +162,9 @@ class Rows:
         dtype = np.dtype(subject.plan.config.dtype)
         return Judge(subject.loss, self.widths, dtype, part.y, metric, part.weight, units)
 
-    def predictions(self, weights: Mapping[int, float]) -> dict[str, Any]:
+    def predictions(self, weights: Mapping[int, float], temperature: float = 1.0) -> dict[str, Any]:
         """Columns of predictions for the validation rows."""
-        says = self.together(weights, "validation")
+        says = self.together(weights, "validation", temperature)
         return self.first.recipe.predictions(says.predict(None), self.first.task != "numbers")
 
 

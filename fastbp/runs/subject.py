@@ -96,6 +96,15 @@ class Subject:
         if isinstance(given, dict) and not any(given.get(name, 1.0) for name in self.recipe.outputs.names):
             raise fail(self.plan.text, path, "must have a class above 0")
 
+    def check_calibration(self) -> None:
+        """Refuse a temperature where there are no probabilities, or no rows that it is fitted to."""
+        given, path = self.plan.config.trainer.calibrate, ("trainer", "calibrate")
+        if given is not None and "probabilities" not in self.loss.metrics:
+            must = f"must be null with loss `{self.loss.named}`, whose outputs are no probabilities"
+            raise fail(self.plan.text, path, must, show(given))
+        if given is not None and "validation" not in self.parts:
+            raise fail(self.plan.text, path, "must be null where there are no validation rows", show(given))
+
     @property
     def settings(self) -> dict[str, Any]:
         """The run's settings without its data, as JSON."""
@@ -146,6 +155,7 @@ def subject_of(plan: Plan, look: bool = False) -> Subject:
     every = resolved(plan, loss, metrics, task)
     found = Subject(plan, prepared.parts, prepared.recipe, loss, metrics, every, prepared.seen)
     found.check_class_weight()
+    found.check_calibration()
     return found
 
 

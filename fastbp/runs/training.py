@@ -17,6 +17,7 @@ from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
 from fastbp.pictures.curves import Beside, curves
+from fastbp.runs.calibration import calibration_of, temperature_of
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.folder import RunFolder, epoch_row
 from fastbp.runs.profile import peak
@@ -30,6 +31,7 @@ from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.held_out import Units
 from fastbp.train.history import History
 from fastbp.train.progress import Progress
+from fastbp.train.temperature import with_temperature
 from fastbp.writing import write_together
 
 
@@ -57,6 +59,7 @@ class Training(Watched, Saving):
         if self.before is not None:
             self._check(self.before, name)
         self.idle: tuple[str, str] | None = None  # why nothing was trained, and a hint
+        self.warm: tuple[int, float] | None = None  # the best epoch, and the temperature of its network
 
     def _check(self, found: Checkpoint, monitor: str) -> None:
         """Refuse a checkpoint of another run."""
@@ -122,8 +125,13 @@ class Training(Watched, Saving):
         self.folder.flush()
 
     def best_network(self) -> Network:
-        """The network of the best epoch."""
-        return self.best_of(self.net)
+        """The network of the best epoch, with its temperature if it is to have one."""
+        found = self.best_of(self.net)
+        if self.plan.config.trainer.calibrate is None:
+            return found
+        if self.warm is None or self.warm[0] != self.best["epoch"]:
+            self.warm = self.best["epoch"], temperature_of(found, self.subject)
+        return with_temperature(found, self.warm[1])
 
     def described(self) -> list[str]:
         """Lines about what is trained."""
@@ -246,12 +254,16 @@ class Training(Watched, Saving):
         train, seen = parts["train"], parts["validation" if "validation" in parts else "train"]
         constant, drawn = (baseline(train, p, net.outputs, loss, named, recipe) for p in (parts[last], seen))
         seconds = history.seconds
+        calibrated = {}
+        if self.warm is not None:
+            calibrated["calibration"] = calibration_of(self.best_of(self.net), net, self.warm[1], self.subject)
         result = {
             "format": FORMAT,
             "run_dir": str(folder.path),
             "metrics": metrics,
             "baseline": constant,
             "report": {"part": last, **told(net, parts[last], loss, recipe)},
+            **calibrated,
             "best_epoch": self.best["epoch"],
             "epochs": len(history.loss),
             "steps": history.steps,

@@ -20,6 +20,7 @@ from fastbp.train.ensemble import Ensemble
 from fastbp.train.ensemble_models import loss_known
 from fastbp.train.metrics.inputs import read_weights
 from fastbp.train.pack import Pack
+from fastbp.train.temperature import with_temperature
 
 Array = NDArray[Any]
 
@@ -31,6 +32,8 @@ def speaker_of(model: Any, loss: Any = None) -> Speaker:
             raise ConfigError("loss", "must be left out for an estimator, which has its own", f"`{brief(loss)}`")
         model._check_fitted()
         net = model.ensemble_ if hasattr(model, "ensemble_") else model.network_
+        if isinstance(net, Network) and hasattr(model, "temperature_"):
+            net = with_temperature(net, model.temperature_)
         return Speaker(Together(net) if isinstance(net, Ensemble) else net, {0: model.recipe_}, None, model._loss_of())
     if isinstance(model, Pack):
         model = Ensemble(model, loss=loss)

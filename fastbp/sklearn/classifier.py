@@ -59,6 +59,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         Epochs without improvement after which to stop.
     validation_fraction : float, 0 < fraction < 1
         Of the rows, to hold out; of each class the same, and not if `fit` gets `X_val`.
+    calibrate : "temperature", optional
+        Rows that are held out also say by which number, `temperature_`, logits are divided, so that probabilities are
+        neither too sure nor not sure enough; when to stop is then decided by their log loss after that. Of several
+        networks it is what they say together, with `n_cv` of rows that they were not trained on.
     class_weight : "balanced", dict of class to number, or None
         Factors of the weights of training rows; "balanced" has all classes count the same.
     categorical_features : "from_dtype", None, or list of str, int or bool
@@ -109,6 +113,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         With `n_cv`, what the networks that were trained without a row say of it, for each row of X: probabilities.
     recipe_ : Recipe
         The fitted preprocessing.
+    temperature_ : float
+        With `calibrate`: outputs of `network_` are logits before it, `save` writes a network behind it.
     coefs_, intercepts_ : list of array
         Of the linear layers.
     loss_curve_ : list of float
@@ -153,6 +159,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         early_stopping: Any = "auto",
         patience: int = 10,
         validation_fraction: float = 0.1,
+        calibrate: str | None = None,
         class_weight: Any = None,
         categorical_features: Any = "from_dtype",
         encode: str = "one_hot",
@@ -186,6 +193,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self.early_stopping = early_stopping
         self.patience = patience
         self.validation_fraction = validation_fraction
+        self.calibrate = calibrate
         self.class_weight = class_weight
         self.categorical_features = categorical_features
         self.encode = encode

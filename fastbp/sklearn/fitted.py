@@ -33,8 +33,13 @@ class Fitted:
         if hasattr(self, "ensemble_"):
             self.ensemble_.save(path)
             return
-        self.network_.about = {"recipe": self.recipe_.to_data()}
-        self.network_.save(path)
+        net = self.network_
+        net.about = {"recipe": self.recipe_.to_data()}
+        if hasattr(self, "temperature_"):
+            from fastbp.train.temperature import with_temperature
+
+            net = with_temperature(net, self.temperature_)
+        net.save(path)
 
     @property
     def networks_(self) -> list[Network]:

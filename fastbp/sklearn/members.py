@@ -64,7 +64,13 @@ class Part:
 
 
 def train(
-    pack: Pack, said: Settings, X: Any, y: Array, parts: Sequence[Part], epochs: int, metrics: Sequence[str]
+    pack: Pack,
+    said: Settings,
+    X: Any,
+    y: Array,
+    parts: Sequence[Part],
+    epochs: int,
+    metrics: Sequence[str],
 ) -> list[History]:
     """Train all members at once; one that diverges is the error that it is alone."""
     works: list[Work] = []

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 CHANGES = {
     *("optimizer", "learning_rate", "weight_decay", "epochs", "early_stopping", "patience", "validation_fraction"),
-    *("class_weight", "random_state", "n_threads", "warm_start", "time_limit", "callbacks", "verbose"),
+    *("calibrate", "class_weight", "random_state", "n_threads", "warm_start", "time_limit", "callbacks", "verbose"),
 }  # settings that may change before training goes on
 
 
@@ -38,6 +38,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
 
     loss_curve_: list[float]
     t_: int
+    temperature_: float
     _learns: Any  # a trainer, or a pack
     _dtype: np.dtype[Any]
     _filled: Any  # the parameters, with those of a preset
@@ -104,6 +105,9 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         rows = self._rows(X, y, sample_weight, reset=not going_on, soft=vars(self).get("_soft"))
         said = settled(self, said, X, y, rows, going_on)
         early = said.stops_early(len(rows.y), X_val is not None)
+        if said.calibrate and not early and not said.n_cv:
+            must = "must be None where no rows are held out, by `early_stopping=True`, `X_val` or `n_cv`"
+            raise ConfigError("calibrate", must, f"`{self.calibrate}`")
         if rows.frame.matrix is not None and len(rows.y) <= said.batch_size:
             rows = rows.as_a_set()
         folds = rows.folds(said.n_cv, seed) if said.n_cv else []
@@ -132,6 +136,8 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         said = self._settings()
         if said.early:
             raise DataError("partial_fit does not support early_stopping=True")
+        if said.calibrate:
+            raise DataError("partial_fit does not support calibrate, for which it has no rows")
         going_on = hasattr(self, "_begun")
         if going_on:
             self._go_on(said)
@@ -188,7 +194,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         outputs = self._outputs(y, rows.y)
         graph = graph_for(self._filled, inputs, outputs.width * loss.outputs_per_target, rows.frame, loss)
         self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
-        for name in ("network_", "ensemble_", "oof_predictions_"):  # of an earlier fit
+        for name in ("network_", "ensemble_", "oof_predictions_", "temperature_"):  # of an earlier fit
             self.__dict__.pop(name, None)
         if said.several:
             from fastbp.sklearn.members import pack_of
@@ -239,6 +245,8 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
             hooks = [*said.callbacks(early, measured=metrics), *([] if tasks is None else [tasks])]
             weights = self._weighted(rows.y, rows.weight)
             self._keep([trainer.fit(X, y, epochs, validation, hooks, weights, metrics)], going_on, early)
+            if said.calibrate and held_out is not None and validation is not None:
+                self._temper(self.network_.predict(validation[0]), held_out, said)
             return
         from fastbp.sklearn.members import Part, ensemble_of, out_of_fold, train
 
@@ -251,11 +259,25 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         loss, recipe = self._loss_of(), self.recipe_.to_data()
         self.ensemble_ = ensemble_of(pack, loss, recipe)
         if folds:
-            z = out_of_fold(pack, loss, X, folds, said.threads)[rows.place]
+            each = out_of_fold(pack, loss, X, folds, said.threads)
+            if said.calibrate:
+                self._temper(each, rows, said)
+                each = each / self.temperature_
+            z = each[rows.place]
             if rows.left_out is not None:
                 z[rows.place < 0] = self.ensemble_.together(self._matrix(rows.left_out), said.threads)
             self.oof_predictions_ = self._meaning(z)
             self._learns = None  # nothing goes on from folds
+        elif said.calibrate and held_out is not None and validation is not None:
+            self._temper(self.ensemble_.together(validation[0], said.threads), held_out, said)
+
+    def _temper(self, z: Array, rows: Rows, said: Settings) -> None:
+        """Keep the temperature of outputs for these rows; an ensemble has it itself."""
+        from fastbp.train.temperature import fitted
+
+        self.temperature_ = fitted(z, rows.y, self._loss_of(), rows.weight)
+        if said.several:
+            self.ensemble_ = self.ensemble_.tempered(self.temperature_)
 
     def _part(self, rows: Rows, X: Any, y: Array, others: Array, fold: Array, early: bool) -> Part:
         """What the members of a fold are given."""
@@ -313,7 +335,9 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         if hasattr(self, "ensemble_"):
             found: Array = self.ensemble_.together(rows, share(self.n_threads))
             return found
-        return self.network_.predict(rows, threads=share(self.n_threads)).astype(np.float64)
+        return self.network_.predict(rows, threads=share(self.n_threads)) / np.float64(
+            getattr(self, "temperature_", 1.0)
+        )
 
     def _apart(self, X: Any) -> Array:
         """The standard deviation of what several networks say of rows of X, (rows, outputs), as float64."""

@@ -21,8 +21,10 @@ from fastbp.spec.graph import Graph
 from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import Callback, EarlyStopping, TimeBudget, callback
 from fastbp.train.catalogue import optimizer_named, schedule_named
+from fastbp.train.metrics import CALIBRATED
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.schedules import Schedule
+from fastbp.train.temperature import TEMPERATURE
 from fastbp.train.trainer import Trainer
 
 MANY = 10_000  # rows above which `early_stopping="auto"` stops early
@@ -46,6 +48,7 @@ class Settings:
     random_state: Any
     n_ens: int
     n_cv: int | None
+    calibrate: bool
     preset: bool  # whether there is one
     beyond: Beyond
 
@@ -79,6 +82,7 @@ class Settings:
             estimator.random_state,
             whole("n_ens", estimator.n_ens, 1),
             n_cv,
+            _calibrate(estimator),
             estimator.preset is not None,
             getattr(estimator, "beyond", Beyond()),
         )
@@ -107,6 +111,12 @@ class Settings:
         settings: dict[str, Any] = {"schedule": self.schedule, **self.beyond.steps}
         return Trainer(net, loss, self.optimizer, self.batch_size, self.threads, **settings)
 
+    @property
+    def monitor(self) -> str:
+        """What decides when to stop, where it is measured."""
+        said = self.beyond.monitor
+        return f"val_{CALIBRATED}" if self.calibrate and said == "val_loss" else said
+
     def callbacks(self, early: bool, name: str = "", measured: Sequence[str] = ()) -> list[Callback]:
         """What happens between epochs; stopping comes last, so that all others see the last epoch.
 
@@ -118,13 +128,13 @@ class Settings:
             return [*hooks, *lines]
         said = self.beyond
         patience = self.patience if not self.preset else self.epochs if said.patience is None else said.patience
-        monitor = said.monitor if said.monitor.removeprefix("val_") in measured else "val_loss"
+        monitor = self.monitor if self.monitor.removeprefix("val_") in measured else "val_loss"
         mode = said.mode if monitor == said.monitor else "auto"
         return [*hooks, *lines, EarlyStopping(patience, monitor=monitor, mode=mode, ties=said.ties)]
 
     def metrics(self, own: str) -> list[str]:
         """What is measured on rows that are held out: an estimator's own metric, and by which epochs are chosen."""
-        name = self.beyond.monitor.removeprefix("val_")
+        name = self.monitor.removeprefix("val_")
         return [own] if name in (own, "loss") else [own, name]
 
 
@@ -155,6 +165,13 @@ def _verbose(given: Any) -> bool:
     if not isinstance(given, bool | int | np.bool_) or given < 0:
         raise ConfigTypeError("verbose", "must be True or False", f"`{brief(given)}`")
     return bool(given)
+
+
+def _calibrate(estimator: Any) -> bool:
+    given = getattr(estimator, "calibrate", None)
+    if given is not None and given != TEMPERATURE:
+        raise ConfigError("calibrate", f'must be "{TEMPERATURE}" or None', f"`{brief(given)}`")
+    return given is not None
 
 
 def _early(given: Any) -> bool | None:

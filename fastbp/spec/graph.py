@@ -16,7 +16,7 @@ from fastbp.spec.catalogue import LAYERS, activation_named, is_layer
 from fastbp.spec.checks import whole
 from fastbp.spec.gates import Concat, Slice
 from fastbp.spec.layers import Embedding, Layer, Linear
-from fastbp.spec.members import Members
+from fastbp.spec.members import Members, members_at
 from fastbp.spec.signals import Signal, called
 
 INPUT = -1

@@ -48,6 +48,11 @@ def predicted(loss: Loss, mean: Array) -> Array:
     return mean[:, : mean.shape[1] // loss.outputs_per_target]
 
 
+def tempered(loss: Loss, mean: Array, temperature: float) -> Array:
+    """Probabilities whose logits are those of these, divided by a temperature."""
+    return mean if temperature == 1.0 else averaged(loss, outputs_of(loss, mean, mean.shape[1]) / temperature)
+
+
 def outputs_of(loss: Loss, mean: Array, outputs: int) -> Array:
     """So many outputs of one network that says what these means say, as float64."""
     if probable(loss):
@@ -87,6 +92,10 @@ class Average:
             away = found - self.mean
             self.mean = self.mean + away * weight / self.total
             self._squares = self._squares + predicted(self.loss, weight * (away * (found - self.mean)))
+
+    def temper(self, temperature: float) -> None:
+        """Divide the logits of the mean by a temperature; the spread stays that of the members."""
+        self.mean = tempered(self.loss, self.mean, temperature)
 
     @property
     def predictions(self) -> Array:

@@ -56,6 +56,8 @@ class Ensemble:
     scores : tuple of float
         The metric after each choice.
     metric : str or None
+    temperature : float
+        By which the logits of what the members say together are divided: see `fb.calibrate`.
 
     Examples
     --------
@@ -85,7 +87,9 @@ class Ensemble:
         chosen: Sequence[Any] = (),
         scores: Sequence[float] = (),
         metric: str | None = None,
+        temperature: float = 1.0,
     ) -> None:
+        self.temperature = temperature
         self._members, self._weights, self.loss = tuple(nets), weights, loss
         self.chosen, self.scores, self.metric = tuple(chosen), tuple(scores), metric
         self.groups = grouped(self._members)  # for each member the first that prepares rows in the same way
@@ -100,11 +104,17 @@ class Ensemble:
         chosen: Sequence[Any] = (),
         scores: Sequence[float] = (),
         metric: str | None = None,
+        temperature: float = 1.0,
     ) -> Ensemble:
         """The ensemble of these networks themselves, which must fit."""
         made = cls.__new__(cls)
-        made._set_up(nets, weights, loss, chosen, scores, metric)
+        made._set_up(nets, weights, loss, chosen, scores, metric, temperature)
         return made
+
+    def tempered(self, temperature: float) -> Ensemble:
+        """The same with another temperature."""
+        selection = self.chosen, self.scores, self.metric
+        return self.of(self._members, self._weights, self.loss, *selection, temperature)
 
     @classmethod
     @known_words
@@ -160,7 +170,8 @@ class Ensemble:
 
     def __repr__(self) -> str:
         weights = "" if (self._weights == self._weights[0]).all() else f", weights={self._weights.round(4).tolist()}"
-        return f"Ensemble(members={len(self)}, loss={self.loss.named!r}{weights})"
+        warm = "" if self.temperature == 1.0 else f", temperature={self.temperature:.4g}"
+        return f"Ensemble(members={len(self)}, loss={self.loss.named!r}{weights}{warm})"
 
     def _repr_html_(self) -> str:
         from fastbp.train.ensemble_files import html
@@ -168,7 +179,8 @@ class Ensemble:
         return html(self)
 
     def __reduce__(self) -> Any:
-        return _rebuilt, (type(self), self._members, self._weights, self.loss, self.chosen, self.scores, self.metric)
+        selection = self.chosen, self.scores, self.metric, self.temperature
+        return _rebuilt, (type(self), self._members, self._weights, self.loss, *selection)
 
     def __copy__(self) -> Ensemble:
         return copy.deepcopy(self)
@@ -241,6 +253,8 @@ class Ensemble:
         for parts, weight in zip(self.each(rows, threads), self._weights.tolist(), strict=True):
             for average, z in zip(found, parts, strict=True):
                 average.add(z, weight)
+        for average in found:
+            average.temper(self.temperature)
         return found
 
     def _is_one_row(self, X: Any) -> bool:

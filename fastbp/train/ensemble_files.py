@@ -20,6 +20,7 @@ from fastbp.model.draw import count_of
 from fastbp.model.network import Network
 from fastbp.model.sealed import sealed, unsealed, write
 from fastbp.pictures.page import clean
+from fastbp.spec.checks import positive
 from fastbp.spec.graph import from_data, to_data
 from fastbp.spec.losses import Loss
 from fastbp.train.ensemble_models import Found, check_alike, check_weights
@@ -80,6 +81,8 @@ def to_bytes(ensemble: Ensemble) -> bytes:
         "selection": {"chosen": chosen, "scores": list(ensemble.scores), "metric": ensemble.metric},
     }
     header = {"format": FORMAT, "dtype": ensemble.dtype.name}
+    if ensemble.temperature != 1.0:
+        words["temperature"] = ensemble.temperature
     return sealed(arrays, header | {name: json.dumps(value) for name, value in words.items()})
 
 
@@ -110,7 +113,10 @@ def load(path: Path, finished: Callable[[Network], Network] = lambda net: net, c
         if not isinstance(loss, Loss):
             raise CheckpointError("loss", "must be a loss", f"`{loss}`")
         weights = check_weights([one.weight for one in members], len(nets))
-        return Ensemble.of(nets, weights, loss, selection.chosen, selection.scores, selection.metric)
+        chosen = selection.chosen, selection.scores, selection.metric
+        return Ensemble.of(
+            nets, weights, loss, *chosen, positive("temperature", json.loads(words.get("temperature", "1.0")))
+        )
     except (
         msgspec.ValidationError,
         KeyError,

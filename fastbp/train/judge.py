@@ -16,9 +16,9 @@ from fastbp.numerics.likely import softmax
 from fastbp.spec import arrays
 from fastbp.spec.activations import Identity
 from fastbp.spec.losses import Loss, near_one
-from fastbp.train.averages import averaged, outputs_of, predicted, probable
+from fastbp.train.averages import LEAST, averaged, outputs_of, predicted, probable
 from fastbp.train.held_out import Units
-from fastbp.train.metrics import Metric, fitting, metric_named
+from fastbp.train.metrics import CALIBRATED, Metric, fitting, metric_named
 from fastbp.train.metrics.inputs import read_numbers, read_weights
 from fastbp.train.metrics.raw import labels_of
 
@@ -161,6 +161,8 @@ class Judge:
         if metric.kind == "labels":
             return float(metric.function(self.y, p.argmax(axis=1), sample_weight=weight))
         labels = np.arange(p.shape[1])
+        if metric.name == CALIBRATED:
+            p = log(np.maximum(p, LEAST))
         if not probable(self.loss) and not metric.name.startswith("top_") and len(labels) > 2:
             p = softmax(p)  # which has the order of the scores in each row, and sums of 1
         if p.shape[1] == 2 and metric.kind == "scores" and not metric.name.startswith("top_"):
@@ -205,9 +207,9 @@ def _of_labels(metric: Metric, p: Array, y: Array, weight: Array | None) -> floa
     if metric.name == "accuracy":
         return float(metric.function(y.ravel(), p.ravel() > 0.5, sample_weight=each))
     if metric.kind == "probabilities":
-        return float(
-            metric.function(y.ravel(), np.stack([1.0 - p.ravel(), p.ravel()], 1), labels=[0, 1], sample_weight=each)
-        )
+        both = np.stack([1.0 - p.ravel(), p.ravel()], 1)
+        both = log(np.maximum(both, LEAST)) if metric.name == CALIBRATED else both
+        return float(metric.function(y.ravel(), both, labels=[0, 1], sample_weight=each))
     return float(metric.function(y, p if metric.kind == "scores" else p > 0.5, sample_weight=weight))
 
 

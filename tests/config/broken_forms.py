@@ -30,7 +30,7 @@ SCHEDULES = (
 )
 METRICS = (
     "`accuracy`, `top_k`, `balanced_accuracy`, `f1_macro`, `f1_micro`, `f1_weighted`, `precision`, "
-    "`recall`, `log_loss`, `roc_auc`, `average_precision`, `brier`, `calibration_error`, "
+    "`recall`, `log_loss`, `roc_auc`, `average_precision`, `brier`, `calibration_error`, `calibrated_log_loss`, "
     "`r2`, `mse`, `rmse`, `mae`, `mape`, `explained_variance`, `median_error`"
 )
 SOURCES = "`blobs`, `digits`, `files`, `friedman`, `moons`, `spirals`"

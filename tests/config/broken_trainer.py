@@ -157,7 +157,7 @@ CASES = {
         trainer("metrics: [accuracy, r2]"),
         "c.yaml:3: `trainer.metrics[1]` must be one of `accuracy`, `top_k`, `balanced_accuracy`, "
         "`f1_macro`, `f1_micro`, `f1_weighted`, `precision`, `recall`, `log_loss`, `roc_auc`, "
-        "`average_precision`, `brier`, `calibration_error` "
+        "`average_precision`, `brier`, `calibration_error`, `calibrated_log_loss` "
         "with loss `cross_entropy` and classes, got `r2`",
     ),
     "metric of a loss that is said": (
@@ -185,6 +185,10 @@ CASES = {
     "mode misspelt": (
         trainer("mode: mxa"),
         "c.yaml:3: `trainer.mode` must be one of `auto`, `max`, `min`, got `mxa`\nhint: did you mean `max`?",
+    ),
+    "calibrate by another method": (
+        trainer("calibrate: platt"),
+        "c.yaml:3: `trainer.calibrate` must be one of `temperature`, got `platt`",
     ),
     "early_stopping patience": (
         trainer("early_stopping:\n  patience: -1"),

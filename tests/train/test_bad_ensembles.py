@@ -98,7 +98,8 @@ BAD: dict[str, tuple[Any, str]] = {
     "metric": (
         lambda: fb.Ensemble.greedy(PAIR, X, Y, "r2"),
         "`metric` must be one of `accuracy`, `top_k`, `balanced_accuracy`, `f1_macro`, `f1_micro`, `f1_weighted`,"
-        " `precision`, `recall`, `log_loss`, `roc_auc`, `average_precision`, `brier`, `calibration_error` with loss"
+        " `precision`, `recall`, `log_loss`, `roc_auc`, `average_precision`, `brier`, `calibration_error`,"
+        " `calibrated_log_loss` with loss"
         " `cross_entropy`, got `r2`",
     ),
     "metric of several": (

@@ -13,7 +13,7 @@ T = np.full((6, 3), 0.25, np.float32)
 LABELS = ["cross_entropy", "multi_margin"]
 ALL_METRICS = (
     "`accuracy`, `top_k`, `balanced_accuracy`, `f1_macro`, `f1_micro`, `f1_weighted`, `precision`, `recall`, "
-    "`log_loss`, `roc_auc`, `average_precision`, `brier`, `calibration_error`, "
+    "`log_loss`, `roc_auc`, `average_precision`, `brier`, `calibration_error`, `calibrated_log_loss`, "
     "`r2`, `mse`, `rmse`, `mae`, `mape`, `explained_variance`, `median_error`"
 )
 

@@ -341,6 +341,12 @@ REFUSED = [
     (m.mae, ([0, 1], [0, NAN]), {}, DataError, "`y_pred` must be finite, got `nan` at `[1]`"),
     (m.mape, (["a"], [0]), {}, DataTypeError, "`y_true` must be real numbers, got dtype `<U1`"),
     (m.rmse, (np.zeros((0, 2)), np.zeros((0, 2))), {}, ShapeError, "`y_true` must not be empty, got shape `(0, 2)`"),
+    (m.calibrated_log_loss, ([0, 1], [1.0]), {}, ShapeError,
+     "`y_score` must have shape `(2, classes)` or `(2,)`, got `(1,)`"),
+    (m.calibrated_log_loss, ([0, 1], [[1.0, INF], [0.0, 0.0]]), {}, DataError,
+     "`y_score` must be finite, got `inf` at `[0, 1]`"),
+    (m.calibrated_log_loss, ([1, 1], [0.0, 1.0]), {}, DataError,
+     "`y_true` must have two or more classes, got only `1`"),
     (m.r2, ([1], [1]), {}, ShapeError, "`y_true` must have at least 2 rows for `r2`, got 1"),
 ]  # fmt: skip
 
@@ -356,7 +362,7 @@ def test_bad_input_is_refused_in_one_sentence(function, arguments, options, erro
 # The registry
 
 FOR_CLASSES = ["accuracy", "top_k", "balanced_accuracy", "f1_macro", "f1_micro", "f1_weighted", "precision", "recall"]
-PROBABLE = ["log_loss", "roc_auc", "average_precision", "brier", "calibration_error"]
+PROBABLE = ["log_loss", "roc_auc", "average_precision", "brier", "calibration_error", "calibrated_log_loss"]
 NAMES = [*FOR_CLASSES, *PROBABLE, "r2", "mse", "rmse", "mae", "mape", "explained_variance", "median_error"]
 LIST = ", ".join(f"`{name}`" for name in NAMES)
 
@@ -364,7 +370,17 @@ LIST = ", ".join(f"`{name}`" for name in NAMES)
 def test_the_registry_names_every_metric_and_what_is_better():
     assert list(m.METRICS) == NAMES
     lower = [name for name, metric in m.METRICS.items() if not metric.higher_is_better]
-    assert lower == ["log_loss", "brier", "calibration_error", "mse", "rmse", "mae", "mape", "median_error"]
+    assert lower == [
+        "log_loss",
+        "brier",
+        "calibration_error",
+        "calibrated_log_loss",
+        "mse",
+        "rmse",
+        "mae",
+        "mape",
+        "median_error",
+    ]
     assert all(metric.formula and "\n" not in metric.formula for metric in m.METRICS.values())
     with pytest.raises(dataclasses.FrozenInstanceError):
         m.METRICS["r2"].name = "r3"
@@ -394,10 +410,11 @@ def test_top_k_is_named_with_its_k():
         (("top_3", "binary_cross_entropy"), ConfigError,
          "`metric` must be one of `accuracy`, `balanced_accuracy`, `f1_macro`, `f1_micro`, `f1_weighted`,"
          " `precision`, `recall`, `log_loss`, `roc_auc`, "
-         "`average_precision`, `brier`, `calibration_error` with loss `binary_cross_entropy`, got `top_3`"),
+         "`average_precision`, `brier`, `calibration_error`, `calibrated_log_loss` with loss"
+         " `binary_cross_entropy`, got `top_3`"),
         (("balanced_accuracy", "binary_cross_entropy", True), ConfigError,
          "`metric` must be one of `accuracy`, `f1_macro`, `f1_micro`, `f1_weighted`, `precision`, `recall`,"
-         " `log_loss`, `roc_auc`, `average_precision`, `brier`, `calibration_error` with loss"
+         " `log_loss`, `roc_auc`, `average_precision`, `brier`, `calibration_error`, `calibrated_log_loss` with loss"
          " `binary_cross_entropy` and several labels a row, got `balanced_accuracy`"),
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "",

@@ -31,7 +31,7 @@ from fastbp.numerics.likely import softmax
 from fastbp.spec.catalogue import facts_of
 from fastbp.spec.elsewhere import hint_of_name
 from fastbp.spec.losses import Loss
-from fastbp.train.metrics.calibration import brier, calibration, calibration_error
+from fastbp.train.metrics.calibration import brier, calibrated_log_loss, calibration, calibration_error
 from fastbp.train.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, f1, precision, recall
 from fastbp.train.metrics.inputs import Array
 from fastbp.train.metrics.raw import label_columns, labels_of, numbers_of, read_outputs, two_columns
@@ -46,6 +46,7 @@ __all__ = [
     "average_precision",
     "balanced_accuracy",
     "brier",
+    "calibrated_log_loss",
     "calibration",
     "calibration_error",
     "confusion_matrix",
@@ -91,6 +92,7 @@ class Metric:
     formula: str
 
 
+CALIBRATED = "calibrated_log_loss"  # of logits, where others take probabilities
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -109,6 +111,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "calibration_error", calibration_error, "probabilities", False, "Σ_b |Σ w ([true] - p)| / Σ w, 10 bins b"
         ),
+        Metric(CALIBRATED, calibrated_log_loss, "probabilities", False, "least -Σ w log softmax(z / T)_y / Σ w over T"),
         Metric("r2", r2, "numbers", True, "1 - E(y - ŷ)² / E(y - Ey)²"),
         Metric("mse", mse, "numbers", False, "E(y - ŷ)²"),
         Metric("rmse", rmse, "numbers", False, "√E(y - ŷ)²"),
@@ -211,7 +214,7 @@ def _of_classes(metric: Metric, z: Array, t: Array, w: Array | None) -> float:
     if metric.name in _OF_ONE_SCORE and z.shape[1] == 2:
         named = {} if metric.name == "roc_auc" else {"labels": labels}
         return metric.function(t, z[:, 1] - z[:, 0], sample_weight=w, **named)  # a sigmoid would round large ones to 1
-    if metric.name != "top_k":
+    if metric.name not in ("top_k", CALIBRATED):
         z = softmax(z)
     return metric.function(t, z, labels=labels, sample_weight=w)
 
@@ -221,5 +224,7 @@ def _of_labels(metric: Metric, z: Array, t: Array, w: Array | None) -> float:
     if metric.name == "accuracy":
         return metric.function(t.ravel(), z.ravel() > 0, sample_weight=each)
     if metric.kind == "probabilities":
-        return metric.function(t.ravel(), softmax(label_columns(z)), labels=[0, 1], sample_weight=each)
+        own = label_columns(z)
+        p = own if metric.name == CALIBRATED else softmax(own)
+        return metric.function(t.ravel(), p, labels=[0, 1], sample_weight=each)
     return metric.function(t, z if metric.kind == "scores" else z > 0, sample_weight=w)

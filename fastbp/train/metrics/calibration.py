@@ -17,11 +17,44 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.errors import ConfigError, whole_number
-from fastbp.train.metrics.inputs import Array, read_weights
-from fastbp.train.metrics.scores import read_probabilities
+from fastbp.errors import ConfigError, ShapeError, whole_number
+from fastbp.numerics.temperature import loss_at, temperature
+from fastbp.train.metrics.inputs import Array, read_labels, read_numbers, read_weights
+from fastbp.train.metrics.scores import _columns, _need_two, read_probabilities
 
 BINS = 10
+
+
+def calibrated_log_loss(y_true: Any, y_score: Any, *, labels: Any = None, sample_weight: Any = None) -> float:
+    """The log loss that is left where logits are divided by the temperature with which it is least on these rows.
+
+    It is what a network does not know, without what it is only too sure or not sure enough of (Berta et al., 2025).
+
+    Parameters
+    ----------
+    y_true : labels, shape (rows,)
+    y_score : array, shape (rows, classes)
+        Logits; of two classes those of the greater against the other will do, shape (rows,).
+    labels : labels, shape (classes,), optional
+        The classes of the columns, sorted.
+    sample_weight : array, shape (rows,), >= 0, optional
+
+    Examples
+    --------
+    >>> sure, unsure = [-20.0, 20.0, 20.0, 20.0], [-2.0, 2.0, 2.0, 2.0]
+    >>> [round(calibrated_log_loss([0, 1, 0, 1], z), 6) for z in (sure, unsure)]
+    [0.562335, 0.562335]
+    """
+    t, score = read_labels("y_true", y_true), read_numbers("y_score", y_score).astype(np.float64)
+    if len(score) != len(t):
+        raise ShapeError("y_score", f"must have shape `({len(t)}, classes)` or `({len(t)},)`", f"`{score.shape}`")
+    w = read_weights(sample_weight, len(t))
+    if labels is None:
+        _need_two(t)
+    codes, _ = _columns(t, labels, "y_score", score.shape)
+    if score.size == len(score):
+        score = np.stack([np.zeros(len(score)), score.ravel()], axis=1)
+    return loss_at(score, codes, w, temperature(score, codes, w))
 
 
 class Calibration(NamedTuple):
