@@ -37,13 +37,14 @@ class Place(msgspec.Struct, forbid_unknown_fields=True):
     pass_weight: float
 
 
-class Numbers(msgspec.Struct, forbid_unknown_fields=True):
+class Numbers(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A trainer's state besides its arrays."""
 
     steps_done: Count
     lr: float
     place: Place
     muon_lr: float | None = None
+    waiting: list[str] = []  # parameters that rows of data are to complete
 
 
 class Epochs(msgspec.Struct, forbid_unknown_fields=True):
@@ -187,7 +188,7 @@ class Checkpoint:
                 yield f"a `{name}` that is not finite"
         if not (math.isfinite(history.seconds) and history.seconds >= 0.0):
             yield f"`{history.seconds}` seconds"
-        batch = min(trainer.batch_size, rows)
+        batch, every = min(trainer.batch_size, rows), rows
         rows -= rows % batch if trainer._update.drop_last else 0
         batches = -(-rows // batch)
         cursor = place["cursor"]
@@ -200,7 +201,7 @@ class Checkpoint:
             yield f"`{history.steps}` steps and `{history.samples}` rows in {epochs} epochs"
         if self.numbers["steps_done"] != history.steps + cursor // batch // group:
             yield f"`{self.numbers['steps_done']}` steps in all"
-        if len(self.arrays.get("order", ())) != (rows if cursor else 0):
+        if len(self.arrays.get("order", ())) != (every if cursor else 0):
             yield "an order of other rows"
         at, value = self.best["epoch"], self.best["value"]
         if not 0 <= at <= epochs - pending or (at == 0) != (epochs - pending == 0):

@@ -60,7 +60,7 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers, rows: Any = N
     with trainer._lock, trainer.net.parameters.changing():
         for name, (block, own) in blocks.items():
             block.write(own, arrays[name])
-        trainer.net.parameters.waiting = set(numbers.get("waiting", ()))
+        trainer.net.parameters.waiting = set(numbers.get("waiting", ())) & set(trainer.net.parameters)
         trainer.steps_done = numbers["steps_done"]
         trainer.optimizer = replace(trainer.optimizer, **{name: numbers[name] for name in trainer.optimizer.rates})
         trainer._position = None if numbers["place"] is None else (numbers["place"], arrays["order"])

@@ -39,16 +39,16 @@ def _factors(where: str, value: Any, net: Network) -> dict[str, float]:
     if not isinstance(value, Mapping):
         raise ConfigTypeError(where, "must be a dict of layer or parameter to number", f"`{brief(value)}`")
     out: dict[str, float] = {}
-    kinds = {node.layer.kind for node in net.graph.nodes} - set(net.graph.names())
-    for name, factor in sorted(value.items(), key=lambda item: _rank(str(item[0]), kinds)):
+    for name, factor in _in_order(value, net):
         number = from_zero(f"{where}[{name!r}]", factor)
         out.update(dict.fromkeys(_named(where, name, net), number))
     return out
 
 
-def _rank(name: str, kinds: set[str]) -> tuple[bool, bool]:
-    """The order in which names are gone through: those of kinds first, and layers before parameters."""
-    return name.split(".")[0] not in kinds, "." in name
+def _in_order(value: Mapping[Any, Any], net: Network) -> list[tuple[Any, Any]]:
+    """What is said of names, later ones overriding: of kinds of layers first, and of layers before parameters."""
+    kinds = {node.layer.kind for node in net.graph.nodes} - set(net.graph.names())
+    return sorted(value.items(), key=lambda item: (str(item[0]).split(".")[0] not in kinds, "." in str(item[0])))
 
 
 def _penalties(value: Any, net: Network) -> dict[str, str]:
@@ -58,7 +58,7 @@ def _penalties(value: Any, net: Network) -> dict[str, str]:
     if not isinstance(value, Mapping):
         return dict.fromkeys(net.graph.decaying(), penalty_kernel(value))
     out: dict[str, str] = {}
-    for name, given in sorted(value.items(), key=lambda item: "." in str(item[0])):
+    for name, given in _in_order(value, net):
         out.update(dict.fromkeys(_named("penalty", name, net), penalty_kernel(given)))
     return out
 

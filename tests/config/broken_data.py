@@ -184,7 +184,7 @@ CASES = {
     ),
     "embed_size a fraction": (
         data("source: digits\nembed_size: 2.5"),
-        "c.yaml:3: `data.embed_size` must be a whole number, got `2.5`",
+        "c.yaml:3: `data.embed_size` must be a whole number or `null`, got `2.5`",
     ),
     "scale_categories unknown": (
         data("source: digits\nscale_categories: standard"),

@@ -129,3 +129,26 @@ def test_the_configuration_that_a_run_was_begun_with_goes_on_with_it_though_its_
         assert json.loads((tmp_path / folder / "result.json").read_text())["epochs"] == 3
         assert run("c.yaml", "--resume", folder, "--set", f"data.path={other}") == 2
         assert "`data.path` must stay" in capsys.readouterr().err
+
+
+REALMLP = """
+preset: realmlp-td
+data: {path: t.csv, target: y}
+trainer: {epochs: 3, batch_size: 32}
+"""
+
+
+def test_a_run_of_realmlp_that_is_cut_anywhere_ends_as_it_would_have(tmp_path, monkeypatch):
+    """Schedules, rows that are left out and ties; a checkpoint that stands within an epoch."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i * 37 % 101},{i % 7},{'abc'[i % 3]},{'uv'[i * i % 11 > 5]}" for i in range(200)]
+    (tmp_path / "t.csv").write_text("p,q,f,y\n" + "\n".join(rows) + "\n")
+    (tmp_path / "c.yaml").write_text(REALMLP)
+    assert run("c.yaml", "--run-dir", "whole") == 0
+    run("c.yaml", "--run-dir", "cut", "--set", "trainer.time_limit=1e-6")
+    pieces = 1
+    while not (tmp_path / "cut" / "result.json").exists() and pieces < 30:
+        run("--resume", "cut")
+        pieces += 1
+    assert pieces > 4
+    assert ended(tmp_path / "cut")[1] == ended(tmp_path / "whole")[1]

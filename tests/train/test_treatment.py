@@ -385,3 +385,40 @@ def test_several_runs_have_the_bits_of_one(rule, option, dtype):
     assert whole.net.flat.tobytes() == parts.net.flat.tobytes()
     if "ema" in OPTIONS[option]:
         assert whole.averaged.flat.tobytes() == parts.averaged.flat.tobytes()
+
+
+# Names of kinds of layers
+
+
+def rates(**settings):
+    layers = [fb.Scale(), fb.Linear(5), fb.Parametric("selu"), fb.Linear(4), fb.LayerNorm()]
+    net = fb.Network(layers, inputs=3)
+    return {name: way and way.rate for name, way in fb.Trainer(net, **settings)._update.treatment.items()}
+
+
+def test_a_kind_stands_for_all_its_layers_and_a_part_of_it_for_that():
+    found = rates(lr_factors={"scale": 6.0, "linear.bias": 0.1, "parametric": 0.5})
+    others = {"0.weight": 6.0, "1.bias": 0.1, "3.bias": 0.1, "2.weight": 0.5}
+    assert found == dict.fromkeys(found, 1.0) | others
+
+
+def test_layers_go_before_their_kind_and_parameters_before_layers_in_any_order():
+    given = [("3.bias", 4.0), ("linear.bias", 2.0), ("3", 3.0), ("linear", 1.5)]
+    for order in (given, given[::-1], given[2:] + given[:2]):
+        found = rates(lr_factors=dict(order))
+        assert [found[f"{i}.{part}"] for i in (1, 3) for part in ("weight", "bias")] == [1.5, 2.0, 3.0, 4.0]
+
+
+def test_kinds_are_frozen_and_penalised_too():
+    assert [name for name, rate in rates(frozen=["linear.weight", "layer_norm"]).items() if rate is None] == [
+        *("1.weight", "3.weight", "4.weight", "4.bias"),
+    ]
+    net = fb.Network([fb.Scale(), fb.Linear(5)], inputs=3)
+    ways = fb.Trainer(net, penalty={"scale": "abs(w)"})._update.treatment
+    assert [name for name, way in ways.items() if way.penalty] == ["0.weight"]
+
+
+@pytest.mark.parametrize("name", ["relu", "prelu", "linear.gain", "embedding", "lin"])
+def test_a_kind_that_has_no_parameters_here_is_refused(name):
+    with pytest.raises(fb.ConfigError, match="must name layers or parameters"):
+        rates(lr_factors={name: 2.0})
