@@ -60,6 +60,12 @@ class Node:
         """The name of one of its parameters."""
         return f"{self.home}.{part}"
 
+    @property
+    def count(self) -> int:
+        """How many parameters it has, of all members; none that are another's."""
+        draws = {} if self.shares else self.layer.draws(self.inputs)
+        return sum(prod(self.shape(part, shape)) for part, (_, shape, _, _) in draws.items())
+
     def member_of(self, part: str) -> int:
         """Which of a stack it reads: its member's, of a parameter of which each member has its own."""
         return self.member if part in self.layer.own else 0
