@@ -30,9 +30,14 @@ LETTERS = 27  # of a line in a box
 FAMILIES = {  # classes of boxes
     "linear": "weights",
     "embedding": "weights",
+    "pbld": "weights",
+    "cosine": "weights",
+    "periodic": "weights",
+    "piecewise_linear_embedding": "weights",
     "elementwise": "function",
     "custom": "function",
     "prelu": "function",
+    "parametric": "function",
     "softmax": "function",
     "row_norm": "norm",
     "batch_norm": "norm",
@@ -41,7 +46,7 @@ FAMILIES = {  # classes of boxes
     "identity": "noise",
 }
 HOSTS = ("linear", "embedding", "row_norm", "batch_norm", "scale")  # families in whose box an activation stands
-GUESTS = ("elementwise", "custom", "prelu", "softmax")
+GUESTS = ("elementwise", "custom", "prelu", "parametric", "softmax")
 
 
 @dataclass
