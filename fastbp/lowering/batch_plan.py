@@ -89,14 +89,14 @@ class BatchPlan(Plan):
         counts: tuple[int, ...] = (),
     ) -> None:
         super().__init__(parameters, workers)
-        self.graph, heads, self.loss_parts = judged(graph, loss)
-        of_mean = heads != self.graph.heads
+        self.graph, (self._apart, heads, self.loss_parts) = graph, judged(graph, loss)
+        of_mean = heads != self._apart.heads
         self._states, self.batch, self.counts = states, batch, counts
         self.loss_spec, self.members = loss, len(heads) if graph.members else 1
         self.update = update or Update(KEEP)
         treatment = update.treatment if update else None
         words: Any = {"training": training, "keeping": update is not None, "treatment": treatment, "counts": counts}
-        lowering = Lowering(self.graph, parameters, states, batch, self.arena, **words)
+        lowering = Lowering(self._apart, parameters, states, batch, self.arena, **words)
         if update:
             lowering.transpose(to_input=False)
         x = lowering.gather(len(counts) or graph.inputs)
@@ -369,7 +369,7 @@ class BatchPlan(Plan):
 
     def error(self) -> DivergedError | None:
         """What ended the last run before its steps were done."""
-        return error_of(self.head, self.graph, self.parameters, self.loss)
+        return error_of(self.head, self._apart, self.parameters, self.loss)
 
     def _check(self) -> None:
         if error := self.error():

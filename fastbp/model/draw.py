@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ RANKS = 9  # of a column
 LETTERS = 27  # of a line in a box
 FAMILIES = {  # classes of boxes
     "linear": "weights",
+    "adapted_linear": "weights",
     "embedding": "weights",
     "pbld": "weights",
     "cosine": "weights",
@@ -121,7 +121,7 @@ def _is_part(node: Node) -> bool:
 
 
 def count_of(node: Node) -> int:
-    return 0 if node.shares else sum(prod(shape) for _, shape, _, _ in node.layer.draws(node.inputs).values())
+    return node.count
 
 
 def _lines(graph: Graph, node: Node) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from fastbp.engine.blocks import Stack
@@ -58,6 +59,12 @@ class Node:
     def parameter(self, part: str) -> str:
         """The name of one of its parameters."""
         return f"{self.home}.{part}"
+
+    @property
+    def count(self) -> int:
+        """How many parameters it has, of all members; none that are another's."""
+        draws = {} if self.shares else self.layer.draws(self.inputs)
+        return sum(prod(self.shape(part, shape)) for part, (_, shape, _, _) in draws.items())
 
     def shape(self, part: str, each: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a parameter of which `each` is one's."""

@@ -294,6 +294,37 @@ def test_outputs_are_one_and_from_behind_members():
         fb.Network([fb.Members(2), fb.MemberScale(chunks=[2, 2])], inputs=3)
 
 
+def test_a_pack_has_networks_of_members_with_the_bits_that_they_have_alone():
+    X, y = rows("softmax", 120)
+    settings = {"loss": "cross_entropy", "batch_size": 32, "optimizer": fb.Adam(lr=1e-2)}
+    pack = fb.Pack(network("adapted", "softmax", dropout=0.1), n=3, **settings)
+    pack.fit(X, y, epochs=4, validation=(X[:40], y[:40]), patience=2)
+    for member in pack.members:
+        alone = fb.Network.of_graph(member.graph, member.seed, member.dtype)
+        stop = fb.EarlyStopping(patience=2)
+        fb.Trainer(alone, **settings).fit(X, y, epochs=4, validation=(X[:40], y[:40]), callbacks=[stop])
+        np.testing.assert_array_equal(alone.flat, member.flat)
+
+
+def test_a_step_cut_into_layers_for_few_rows_has_the_same_bits():
+    """Of 16 rows and wide layers each product is a phase, cut by columns."""
+    X, y = rows("values", 16)
+    found = []
+    for threads in (1, 4):
+        layers = [fb.Members(2), fb.MemberScale(), fb.Linear(96), fb.ReLU(), fb.Linear(96), fb.MemberLinear(3)]
+        net = fb.Network(layers, inputs=4, seed=0)
+        trainer = fb.Trainer(net, loss="mse", batch_size=16, threads=threads)
+        trainer.run(X, y, steps=5)
+        found.append(net.flat)
+    np.testing.assert_array_equal(*found)
+
+
+def test_parameters_are_counted_with_all_members():
+    net = network("mini", "values")
+    assert sum(node.count for node in net.graph.nodes) == net.flat.size
+    assert f"{net.flat.size:,} parameters" in net._repr_html_()
+
+
 @every_average
 @every_kind
 def test_ops_stand_beside_their_twins(kind, average, monkeypatch):
