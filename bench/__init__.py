@@ -7,6 +7,7 @@
     python -m bench --report                also write this machine's section of the README
     python -m bench --scaling               instead, training on 1, 2, 4, 8 and 16 threads
     python -m bench --packs                 instead, many networks in a pack beside the same one by one
+    python -m bench tabular                 instead, scores on real tables beside LightGBM and others (`tabular/`)
 
 A case of training (`cases.py`) or predicting (`calls.py`) is data. Each contender (`contenders/`) lives in a process of
 its own (`worker.py`, driven through `remote.py`), so that no two thread pools ever meet. For each case (`session.py`)

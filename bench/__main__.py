@@ -88,7 +88,12 @@ def positive(text: str) -> int:
 
 def main(arguments: list[str] | None = None, ours: str = OURS) -> int:
     """Run the bench, `ours` against its rivals; return 1 if a case was refused or a worker failed."""
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["tabular"]:
+        from bench.tabular import command
+
+        return command.main(given[1:])
+    options = parser().parse_args(given)
     chosen: dict[str, list[Any]] = {kind: MODULES[kind].named(options.cases) for kind in options.tasks}
     if not any(chosen.values()):
         known = [f"`{case.name}`" for kind in options.tasks for case in MODULES[kind].named([])]

@@ -17,16 +17,19 @@ __version__ = "0.1.0"
 _SHELVES = (
     "fastbp.spec.layers",
     "fastbp.spec.activations",
+    "fastbp.spec.members",
     "fastbp.spec.gates",
     "fastbp.spec.class_losses",
     "fastbp.spec.number_losses",
     "fastbp.train.optimizers",
     "fastbp.train.adam",
+    "fastbp.train.muon",
     "fastbp.train.schedules",
 )
 # What else is, by where it is.
 _HOMES = {
-    "fastbp.spec.bins": ["PiecewiseLinear"],
+    "fastbp.spec.bins": ["PiecewiseLinear", "PiecewiseLinearEmbedding"],
+    "fastbp.spec.embeddings": ["PBLD", "CosineEmbedding", "PeriodicEmbedding"],
     "fastbp.spec.signals": ["Input", "concat"],
     "fastbp.spec.initial": ["Init"],
     "fastbp.spec.custom": ["activation", "loss"],

@@ -1,5 +1,6 @@
-"""Writes docs/ops.md from the registry, docs/config.md from the schema, docs/words.md from the table of other
-libraries' words, docs/trace.svg, and what type checkers see of the package, fastbp/__init__.pyi: python scripts/docs.py
+"""Writes docs/ops.md from the registry, docs/config.md from the schema, docs/presets.md from the presets, docs/words.md
+from the table of other libraries' words, docs/trace.svg, and what type checkers see of the package,
+fastbp/__init__.pyi: python scripts/docs.py
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import fastbp as fb
 from fastbp.autodiff.expression import CALLS
 from fastbp.autodiff.numpy_names import listed
 from fastbp.config.describe import keys
+from fastbp.config.presets import presets
 from fastbp.config.schema import SECTIONS
 from fastbp.lowering.registry import OPS
 from fastbp.spec import gates
-from fastbp.spec.bins import EMBEDDERS
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
 from fastbp.spec.elsewhere import NAMES, WORDS
+from fastbp.spec.embeddings import EMBEDDERS
 from fastbp.spec.initial import INITIALISERS
 from fastbp.train import callbacks, tensorboard, writers
 from fastbp.train.catalogue import OPTIMIZERS
@@ -29,6 +31,7 @@ from fastbp.train.schedules import SCHEDULES
 
 PAGE = Path(__file__).parents[1] / "docs" / "ops.md"
 CONFIG_PAGE = PAGE.with_name("config.md")
+PRESETS_PAGE = PAGE.with_name("presets.md")
 WORDS_PAGE = PAGE.with_name("words.md")
 PICTURE = PAGE.with_name("trace.svg")
 STUB = PAGE.parents[1] / "fastbp" / "__init__.pyi"
@@ -245,6 +248,48 @@ def config_page() -> str:
     return "\n\n".join(config_sections()) + "\n"
 
 
+ABOUT_PRESETS = """# Presets
+
+Written from `fastbp/config/presets` by `scripts/docs.py`; a test fails where this page is not what that writes.
+
+A preset is keys of a configuration by a name: a network, its training, and how columns are prepared. Which values they
+have depends on the rows that train: how many there are, what is to be predicted, how many columns are numbers. The same
+table has the same keys on every machine."""
+
+HOW_PRESETS = """## How one is used
+
+```yaml
+preset: plain
+data: {path: configs/tables/loans.csv, target: repaid}
+trainer: {optimizer: {lr: 0.001}}
+```
+
+The keys of the preset lie beneath the configuration's own, as those of a file beneath one that `-c` lays over it: here
+the network and the optimiser are those of `plain`, and its learning rate is not. `network.layers` of the configuration
+replaces the whole network of the preset.
+
+| command | what it does |
+|---|---|
+| `fastbp train CONFIG --preset NAME`, or `--set preset=NAME` | trains with the preset beneath the configuration |
+| `fastbp train CONFIG --print-config` | prints all keys as they are then, those of the preset too |
+| `fastbp init TABLE --preset NAME` | writes the preset out in full for a table, to be edited |
+| `fastbp presets` | lists them |
+
+The folder of a run has all keys and no preset, so that it goes on as it began whatever becomes of the preset.
+
+`MLPClassifier(preset="plain")` and `MLPRegressor(preset="plain")` take parameters that are left at their defaults from
+the preset; others win. From 100 rows on some are held out (`validation_fraction`, or `X_val`) and choose the best
+epoch; `early_stopping=False` keeps the last.
+
+A file in `fastbp/config/presets` with a list `PRESETS` adds some; the folder's docstring says how."""
+
+
+def presets_page() -> str:
+    """The page of presets."""
+    rows = [(f"`{name}`", preset.about) for name, preset in presets().items()]
+    return "\n\n".join([ABOUT_PRESETS, table(("preset", "what it is"), *rows), HOW_PRESETS]) + "\n"
+
+
 ABOUT_WORDS = """# What others call it
 
 Written from `fastbp/spec/elsewhere.py` by `scripts/docs.py`; a test fails where this page is not what that writes.
@@ -290,4 +335,5 @@ if __name__ == "__main__":
     PICTURE.write_text(picture(), encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")
     CONFIG_PAGE.write_text(config_page(), encoding="utf-8")
+    PRESETS_PAGE.write_text(presets_page(), encoding="utf-8")
     WORDS_PAGE.write_text(words_page(), encoding="utf-8")

@@ -58,6 +58,7 @@ def test_the_page_of_configurations_is_what_the_schema_says(docs):
 
 
 def test_the_page_of_other_words_is_what_the_table_says(docs):
+    assert docs.PRESETS_PAGE.read_text(encoding="utf-8") == docs.presets_page(), "run `python scripts/docs.py`"
     assert docs.WORDS_PAGE.read_text(encoding="utf-8") == docs.words_page(), "run `python scripts/docs.py`"
 
 

@@ -41,9 +41,9 @@ def keys_read(tree):
 
 
 def read(root):
-    """(variable, file) of the package and of the scripts in Python, and of tests where only they read one of ours."""
+    """(variable, file) of the package, scripts in Python and benches, and of tests where only they read one of ours."""
     found = set()
-    for room in ("fastbp", "scripts", "tests"):
+    for room in ("fastbp", "scripts", "bench", "tests"):
         before = {key for key, _ in found}
         for file in sorted((root / room).rglob("*.py")):
             name = file.relative_to(root).as_posix()

@@ -166,6 +166,7 @@ SHOWN = {
     "Network": "(layers=None, inputs=None, seed=0, dtype='float32', *, outputs=None)",
     "OneCycle": "(warm=0.3, div=25.0, final_div=10000.0, steps=None, *, warmup=0)",
     "PReLU": "(per_feature=False, init=0.25)",
+    "Parametric": "(activation='selu', init=1.0)",
     "Poisson": "(*, reduction='mean')",
     "Polynomial": "(power=1.0, end=0.0, steps=None, *, warmup=0)",
     "Quantile": "(q=0.5, *, reduction='mean')",
@@ -191,7 +192,7 @@ SHOWN = {
     "Trainer": (
         "(net, loss='cross_entropy', optimizer=None, batch_size=32, threads=None, seed=None, schedule=None, "
         "clip_norm=None, clip_value=None, accumulate=1, ema=None, lr_factors=None, decay_factors=None, "
-        "frozen=(), penalty=None)"
+        "frozen=(), penalty=None, schedules=None)"
     ),
     "erf": "(x)",
     "load": "(path)",

@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from fastbp.cli.options import Command, config_options, json_option, quiet_option, read_config, refuse_beside
+from fastbp.cli.options import (
+    Command,
+    config_options,
+    json_option,
+    preset_option,
+    quiet_option,
+    read_config,
+    refuse_beside,
+    told_of,
+)
 from fastbp.cli.output import give, layer_rows, print_json, say, table
 
 COLUMNS = 40  # of a table, listed at most
@@ -14,6 +23,7 @@ COLUMNS = 40  # of a table, listed at most
 
 @click.command("check", cls=Command)
 @config_options
+@preset_option
 @click.option("--print-config", is_flag=True, help="Also print the configuration with every default.")
 @click.option("--plan", "reads_plan", is_flag=True, help="Also print the ops of a training step.")
 @json_option
@@ -22,6 +32,7 @@ def command(
     config: str | None,
     more: tuple[str, ...],
     overrides: tuple[str, ...],
+    preset: str | None,
     print_config: bool,
     reads_plan: bool,
     as_json: bool,
@@ -34,13 +45,14 @@ def command(
 
     if as_json:
         refuse_beside("--json", print_config=print_config, quiet=quiet)
-    plan = plan_of(read_config(config, more, overrides))
+    text = read_config(config, more, overrides, preset)
+    plan = plan_of(text)
     found = outline(plan)
     if as_json:
         print_json({**found.data(), **({"plan": training_plan(plan)} if reads_plan else {})})
         return
     if print_config:
-        give(as_yaml(found.resolved) + "\n")
+        give(told_of(text) + as_yaml(found.resolved) + "\n")
     if not quiet:
         _say(found)
     if reads_plan:

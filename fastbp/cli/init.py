@@ -27,8 +27,15 @@ from fastbp.writing import whole
 @click.option("--delimiter", help="Field delimiter of .csv files; by default found out.")
 @click.option("--encoding", help="Encoding of .csv files, such as latin-1.")
 @no_header_option
+@click.option("--preset", metavar="NAME", help="Write what this preset is for DATA; `fastbp presets` lists them.")
 def command(
-    data: str, targets: tuple[str, ...], output: str, delimiter: str | None, encoding: str | None, no_header: bool
+    data: str,
+    targets: tuple[str, ...],
+    output: str,
+    delimiter: str | None,
+    encoding: str | None,
+    no_header: bool,
+    preset: str | None,
 ) -> None:
     """Read DATA, a table, and write a commented configuration to start from; says what is not certain."""
     from fastbp.errors import escaped
@@ -36,7 +43,7 @@ def command(
 
     refuse_dialect(delimiter, encoding, no_header, [data])
     with tables_by_options():
-        start = starter(data, targets, delimiter, encoding, not no_header)
+        start = starter(data, targets, delimiter, encoding, not no_header, preset)
     if output != "-" and Path(output).exists():
         raise click.UsageError(f"`--output` must not exist yet, got `{output}`")
     for doubt in start.doubts:

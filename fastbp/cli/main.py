@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "Validate a configuration; shows network, shapes, parameters and memory.",
     "gradcheck": "Compare the gradients of a configuration's network with numerical ones.",
     "init": "Write a commented configuration for a table.",
+    "presets": "List the presets: keys of a configuration by a name.",
     "show": "Show a run: epochs, metrics, curves.",
     "bench": "Time training steps against plain NumPy.",
     "warmup": "Compile all kernels into the cache (for container images).",

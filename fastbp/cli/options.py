@@ -105,6 +105,9 @@ def config_options(function: Decorator) -> Decorator:
     return function
 
 
+preset_option = click.option(
+    "--preset", metavar="NAME", help="Lay this preset beneath the configuration; `fastbp presets` lists them."
+)
 no_header_option = click.option(
     "--no-header", is_flag=True, help="The first line of .csv files is a row; columns are c0, c1, ..."
 )
@@ -191,12 +194,19 @@ def table_settings(
     return {**settings, **{key: value for key, value in given.items() if value is not None}}
 
 
-def read_config(config: str | None, more: Sequence[str], expressions: Sequence[str]) -> Text:
-    """The files merged from left to right, then --set."""
+def read_config(config: str | None, more: Sequence[str], expressions: Sequence[str], preset: str | None = None) -> Text:
+    """The files merged from left to right, then --set, and a preset beneath them."""
     if not config and not more:
         command = click.get_current_context().command_path
         raise click.UsageError(f"a configuration must be given, such as `{command} config.yaml`")
-    return above(config, more, expressions)
+    said = above(config, more, expressions)
+    return said if preset is None else merge(said, Text({"preset": preset}, {("preset",): (f"--preset {preset}", 0)}))
+
+
+def told_of(text: Text) -> str:
+    """A comment on a configuration's preset, whose keys are printed with all others."""
+    name = text.data.get("preset")
+    return "" if name is None else f"# The keys of the preset {name} lie beneath the configuration's own.\n"
 
 
 def above(config: str | None, more: Sequence[str], expressions: Sequence[str]) -> Text:

@@ -24,6 +24,9 @@ def summary(result: dict[str, Any], told: bool = True, shown: int = SHOWN) -> st
         lines.append(calibrated(result["calibration"], result["report"]["part"]))
     speed = f"{rate(result['samples_per_second'])} rows/s"
     lines.append(f"{clock(result['seconds'])} for {result['steps']:,} steps, {speed}")
+    if result.get("stopped"):
+        again = f"`fastbp train --resume {result['run_dir']}` goes on"
+        lines.append(escaped(f"stopped as {result['stopped']}; {again}"))
     lines.append(escaped(f"run folder {result['run_dir']}"))
     return "\n".join(lines)
 
@@ -46,10 +49,14 @@ def members(result: dict[str, Any], shown: int = SHOWN) -> str:
         best = str(epochs[0]) if min(epochs) == max(epochs) else f"{min(epochs)} to {max(epochs)}"
         rows.append([str(at), *scores, best, *(brief_value(one["settings"][name]) for name in drawn)])
     left = len(result["order"]) - shown
-    lost = [str(at) for at in of if at not in result["order"]]
+    out = [at for at in of if at not in result["order"]]
+    ended = [at for at in out if any(network["stopped"] for network in of[at]["networks"])]
+    lost, late = [str(at) for at in ended], [str(at) for at in out if at not in ended]
     more = [f"and {left:,} more"] if left > 0 else []
     if lost:
         more.append(f"without an epoch that stayed finite: {', '.join(lost)}")
+    if late:
+        more.append(f"not trained for an epoch yet: {', '.join(late)}")
     return "\n".join([table(rows), *more])
 
 

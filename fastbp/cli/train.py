@@ -13,10 +13,12 @@ from fastbp.cli.options import (
     above,
     config_options,
     json_option,
+    preset_option,
     quiet_option,
     read_config,
     refuse_beside,
     strict_option,
+    told_of,
 )
 from fastbp.cli.output import give, print_json, say
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 @click.command("train", cls=Command)
 @config_options
+@preset_option
 @click.option("--run-dir", metavar="DIR", help="The run's folder; by default a new one below `run.folder`.")
 @click.option("--resume", metavar="RUN", help="Resume this run; `auto` is the newest one.")
 @click.option("--time-limit", metavar="TIME", help="Stop after this time, such as 10m; the run can be resumed.")
@@ -39,6 +42,7 @@ def command(
     config: str | None,
     more: tuple[str, ...],
     overrides: tuple[str, ...],
+    preset: str | None,
     run_dir: str | None,
     resume: str | None,
     time_limit: str | None,
@@ -75,18 +79,20 @@ def command(
             raise click.UsageError("`--set run.folder` must not be given together with `--run-dir`")
     if resume is not None:
         said = above(config, more, overrides)
+        if preset is not None or said.data.get("preset") is not None:
+            raise click.UsageError("`preset` must not be given together with `--resume`: the run has its keys in full")
         folder = RunFolder.old(resume, _runs(said) or "runs")
         text = merge(folder.settings(), said)
         if resume == "auto":  # it may set `run.folder`
             text = merge(text, Text({"run": {"folder": plan_of(folder.settings()).config.run.folder}}))
     else:
-        text = read_config(config, more, overrides)
+        text = read_config(config, more, overrides, preset)
     plan = plan_of(text)
     plan.time_limit, plan.strict = plan.time_limit if limit is None else limit, strict
     if print_config:
         from fastbp.runs.subject import resolved_config
 
-        give(resolved_config(plan))
+        give(told_of(text) + resolved_config(plan))
         return 0
     if folder is not None:
         before = plan_of(folder.settings())

@@ -11,7 +11,7 @@ from typing import Any
 from fastbp.config import rules
 from fastbp.config.check import checked, fail, one_of, path_of, show, unknown
 from fastbp.config.places import Path_
-from fastbp.config.schema import Config
+from fastbp.config.schema import Config, Schedules
 from fastbp.config.space import flattened
 from fastbp.config.text import Text, dotted
 from fastbp.config.wiring import KEYS, Place, layer_table, placed, wired
@@ -28,6 +28,7 @@ class Plan:
     loss: Any
     optimizer: Any
     schedule: Any
+    schedules: dict[str, Any]
     layers: list[Any] | None
     places: list[Place]
     hidden: list[Any]
@@ -38,15 +39,19 @@ class Plan:
 
 def plan_of(text: Text) -> Plan:
     """Check all that can be checked without the data."""
-    from fastbp.spec.bins import EMBEDDERS
     from fastbp.spec.catalogue import LOSSES
     from fastbp.spec.custom import Custom, CustomLoss
+    from fastbp.spec.embeddings import EMBEDDERS
     from fastbp.spec.formulas import penalty_kernel
-    from fastbp.train.catalogue import OPTIMIZERS
+    from fastbp.train.catalogue import OPTIMIZERS, schedules_named
     from fastbp.train.metrics import metric_named
     from fastbp.train.schedules import SCHEDULES
 
     text = flattened(text)
+    if "preset" in text.data:
+        from fastbp.config.presets.laid import laid
+
+        text = laid(text)
     config = checked(text)
     rules.together(text, config)
     trainer, network = config.trainer, config.network
@@ -55,6 +60,11 @@ def plan_of(text: Text) -> Plan:
     schedule = None
     if trainer.schedule is not None:
         schedule = named(text, ("trainer", "schedule"), trainer.schedule, SCHEDULES)
+    schedules = {}
+    for what in Schedules.__struct_fields__:
+        if (value := getattr(trainer.schedules, what, None)) is not None:
+            schedules[what] = named(text, ("trainer", "schedules", what), value, SCHEDULES)
+    located(text, ("trainer", "schedules"), lambda: schedules_named(schedules), "schedules")
     layers = None
     places: list[Place] = []
     if network.layers is not None:
@@ -81,7 +91,19 @@ def plan_of(text: Text) -> Plan:
         if config.pack is not None:
             raise fail(text, ("trainer", "optimizer"), "must have steps in a pack", "`lbfgs`")
     rules.of_target(text, config.data, loss)
-    return Plan(text, config, loss, optimizer, schedule, layers, places, hidden, embedder, rules.seconds(text, trainer))
+    return Plan(
+        text,
+        config,
+        loss,
+        optimizer,
+        schedule,
+        schedules,
+        layers,
+        places,
+        hidden,
+        embedder,
+        rules.seconds(text, trainer),
+    )
 
 
 @dataclass(frozen=True)
@@ -154,7 +176,7 @@ def named(
     for key in needed:
         if key not in settings:
             raise fail(text, path, f"must have `{key}`, which `{name}` requires")
-    for key in ("init", "bias_init"):
+    for key in ("init", "bias_init", "adapter"):
         if isinstance(settings.get(key), dict):
             settings[key] = _init(text, (*path, key), settings[key])
     make = table[name] if not isinstance(table[name], type) and not settings else cls
@@ -195,6 +217,7 @@ def located(text: Text, path: Path_, make: Any, inner: str) -> Any:
 IN_FILES = {
     "must be True or False": "must be `true` or `false`",
     "must be a dict of column to (categories, width)": "must be a map of column to [categories, width]",
+    "must be a list of columns, or None for all": "must be a list of columns, or null for all",
     "must be a dict of column to edges": "must be a map of column to edges",
     "must be (categories, width)": "must be [categories, width]",
     "must be a list of numbers or a dict of class to number": "must be a list of numbers or a map of class to number",
@@ -266,22 +289,41 @@ def _hidden(text: Text, config: Config) -> list[Any]:
 
 
 def layers_of(
-    plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple[int, int]], numbers: Any = None
+    plan: Plan,
+    inputs: int,
+    outputs: int,
+    embeddings: dict[int, tuple[int, int]],
+    numbers: Any = None,
+    chunks: Sequence[int] | None = None,
+    loss: Any = None,
 ) -> Any:
     """The graph for these numbers of inputs and outputs; compiles and draws nothing.
 
-    `numbers` makes the layer of what embeds numbers, for the training rows.
+    `numbers` makes the layer of what embeds numbers, for the training rows; `chunks` are how many inputs stand for each
+    column; `loss` is what the data decide where the configuration has none.
     """
     from fastbp.spec import gates
-    from fastbp.spec.bins import PiecewiseLinear
+    from fastbp.spec.catalogue import OF_NUMBERS
     from fastbp.spec.graph import chain
     from fastbp.spec.initial import Init
     from fastbp.spec.layers import Embedding, Linear
+    from fastbp.spec.members import average_for
+    from fastbp.spec.tabm import chunks_behind, of_members
 
     text = plan.text
     if plan.layers is None:
-        bins = None if plan.embedder is None else numbers(plan.embedder)
-        layers = [*([bins] if bins else []), *plan.hidden, Linear(outputs, init=init_of(text, plan.config))]
+        made = None if plan.embedder is None else numbers(plan.embedder)
+        bins = [] if made is None else [made]
+        tabm, init = plan.config.network.tabm, init_of(text, plan.config)
+        if tabm is None:
+            layers = [*bins, *plan.hidden, Linear(outputs, init=init)]
+        else:
+            tables = [Embedding(embeddings)] if embeddings else []
+            average, found = average_for((plan.loss or loss).kind, outputs), None
+            if chunks is not None:
+                found = chunks_behind([*tables, *bins], chunks, inputs)
+            told: dict[str, Any] = {"average": average, "embedded": bool(bins), "chunks": found, "init": init}
+            layers = bins + of_members(plan.hidden, outputs, tabm.k, mini=tabm.mini, **told)
     else:
         layers = list(plan.layers)
     first = None
@@ -289,7 +331,7 @@ def layers_of(
         first = Embedding(embeddings, Init("normal", plan.config.data.embed_std))
     chained = layers if first is None else [first, *layers]
     path: Path_ = ("network", "layers") if plan.layers is not None else ("network",)
-    if plan.layers is not None and isinstance(layers[0], Embedding | PiecewiseLinear):
+    if plan.layers is not None and isinstance(layers[0], (Embedding, *OF_NUMBERS)):
         located(text, (*path, 0), lambda: layers[0].outputs(inputs), type(layers[0]).__name__)
     gated = plan.layers is not None and any(type(layer).__module__ == gates.__name__ for layer in layers)
     if gated or any(place != Place() for place in plan.places):
@@ -297,22 +339,20 @@ def layers_of(
     else:
         graph = located(text, path, lambda: chain(chained, inputs), "layers")
     rules.of_parameters(text, plan.config.trainer, list(graph.parameters()))
-    loss = plan.loss
-    if loss is not None:
-        located(text, ("trainer", "loss"), lambda: loss.check_outputs(outputs), type(loss).__name__)
+    said = plan.loss
+    if said is not None:
+        located(text, ("trainer", "loss"), lambda: said.check_outputs(outputs), type(said).__name__)
     if graph.outputs != outputs:
         must = f"must have {outputs} outputs, as many as the target has"
         raise fail(text, ("network", "layers"), must, f"`{graph.outputs}`")
     return graph
 
 
-def network_of(
-    plan: Plan, inputs: int, outputs: int, embeddings: dict[int, tuple[int, int]], numbers: Any = None
-) -> Any:
-    """The network for these numbers of inputs and outputs."""
+def network_of(plan: Plan, *sizes: Any) -> Any:
+    """The network for these numbers of inputs and outputs, as `layers_of` takes them."""
     from fastbp.model.network import Network
 
-    graph = layers_of(plan, inputs, outputs, embeddings, numbers)
+    graph = layers_of(plan, *sizes)
     return Network.of_graph(graph, plan.config.seed, plan.config.dtype)
 
 
@@ -345,6 +385,7 @@ def trainer_of(plan: Plan, net: Any, loss: Any) -> Any:
             decay_factors=said.decay_factors,
             frozen=said.frozen,
             penalty=said.penalty,
+            schedules=plan.schedules,
         )
     except ConfigError as error:
         key = next(iter(path_of(error.where or "")), "")

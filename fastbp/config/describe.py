@@ -15,8 +15,9 @@ from fastbp.spec.checks import FORMULA
 
 def tables() -> dict[str, dict[str, Any]]:
     """Path of a key that takes a name, or a map with `name` -> name -> class."""
-    from fastbp.spec.bins import EMBEDDERS
+    from fastbp.lowering.update import SCHEDULED
     from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
+    from fastbp.spec.embeddings import EMBEDDERS
     from fastbp.spec.initial import INITIALISERS
     from fastbp.train.catalogue import OPTIMIZERS
     from fastbp.train.schedules import SCHEDULES
@@ -30,6 +31,7 @@ def tables() -> dict[str, dict[str, Any]]:
         "trainer.loss": dict(LOSSES),
         "trainer.optimizer": {**OPTIMIZERS, "lbfgs": LBFGSSettings},
         "trainer.schedule": dict(SCHEDULES),
+        **{f"trainer.schedules.{name}": dict(SCHEDULES) for name in SCHEDULED},
     }
 
 
@@ -40,7 +42,7 @@ def json_schema() -> dict[str, Any]:
     schema["title"] = "fastbp configuration"
     parts = schema["$defs"]
     for path, table in tables().items():
-        section, key = path.split(".")
+        section, _, key = path.rpartition(".")
         target = parts[SECTIONS[section].__name__]["properties"][key]
         formulas = [_FORMULA, _formula_map(key)] if key in ("activation", "layers", "loss") else []
         found = {

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastbp.config.check import show
 from fastbp.config.places import Path_
+from fastbp.config.schema import Schedules
 from fastbp.config.space import SPACE, flattened
 from fastbp.config.text import Text, dotted, parse_yaml
 from fastbp.errors import ConfigError, escaped
@@ -24,6 +25,7 @@ NAMED = (
     ("trainer", "loss"),
     ("trainer", "optimizer"),
     ("trainer", "schedule"),
+    *(("trainer", "schedules", key) for key in Schedules.__struct_fields__),
 )
 
 
@@ -115,13 +117,13 @@ def override(expression: str) -> Text:
     out: Any = data["value"]
     for key in reversed(keys):
         out = {key: out}
-    return Text(out, dict.fromkeys(_paths(out, ()), (where, 0)))
+    return Text(out, dict.fromkeys(paths(out), (where, 0)))
 
 
-def _paths(value: Any, path: Path_) -> Iterator[Path_]:
+def paths(value: Any, path: Path_ = ()) -> Iterator[Path_]:
     """The path of each part of a value, and of the value itself unless that is the whole."""
     if path:
         yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in items:
-        yield from _paths(child, (*path, key))
+        yield from paths(child, (*path, key))

@@ -16,6 +16,7 @@ FREE = (
     ("trainer", "epochs"),
     ("trainer", "time_limit"),
     ("trainer", "early_stopping"),
+    ("pack", "online"),
     ("trainer", "threads"),
     ("run", "checkpoint_seconds"),
 )
@@ -25,11 +26,14 @@ def resolved(plan: Plan, loss: Any, metrics: list[str], task: str) -> dict[str, 
     """All settings and defaults; refuses settings that do not fit the loss or the task."""
     of_task(plan.text, plan.layers, loss, metrics, task, plan.config.trainer.monitor)
     data: dict[str, Any] = msgspec.to_builtins(plan.config)
+    del data["preset"]  # whose keys are there
     data["data"]["task"] = task
     trainer, network = data["trainer"], data["network"]
     trainer["loss"] = _spec(loss)
     trainer["optimizer"] = _spec(plan.optimizer)
     trainer["schedule"] = None if plan.schedule is None else _spec(plan.schedule)
+    for key, schedule in plan.schedules.items():
+        trainer["schedules"][key] = _spec(schedule)
     trainer["metrics"] = metrics
     if plan.layers is not None:
         data["network"] = {

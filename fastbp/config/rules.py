@@ -15,7 +15,7 @@ from fastbp.errors import ConfigError, visible
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SOURCES = {"friedman": "numbers", **dict.fromkeys(("digits", "spirals", "moons", "blobs"), "classes")}
 _STEPS = (
-    *("schedule", "clip_norm", "clip_value", "accumulate", "ema", "lr_factors", "decay_factors", "frozen"),
+    *("schedule", "schedules", "clip_norm", "clip_value", "accumulate", "ema", "lr_factors", "decay_factors", "frozen"),
     "penalty",
 )
 
@@ -25,12 +25,15 @@ def together(text: Text, config: Config) -> None:
     network = config.network
     if network.layers is not None:
         said = text.data.get("network", {})
-        keys = ("hidden", "activation", "norm", "dropout", "embed_numbers", "init")
+        keys = ("hidden", "activation", "norm", "dropout", "embed_numbers", "init", "tabm")
         given = [key for key in keys if said.get(key) not in (None, 0)]
         if given:
             raise fail(text, ("network", given[0]), "must not be given together with `network.layers`")
         if not network.layers:
             raise fail(text, ("network", "layers"), "must have at least one layer", "an empty list")
+    if network.tabm is not None and network.norm == "batch_norm":
+        must = "must not be given with `network.tabm`, as it keeps statistics of its rows"
+        raise fail(text, ("network", "norm"), must, "`batch_norm`")
     if network.hidden == []:
         for key, plain in (("activation", ("relu", {"name": "relu"})), ("norm", (None,)), ("dropout", (0.0,))):
             if getattr(network, key) not in plain:
@@ -40,6 +43,8 @@ def together(text: Text, config: Config) -> None:
     _columns(text, config.data)
     if config.pack is not None and config.pack.folds is not None:
         _folds(text, config.data)
+        if config.pack.online is not None:
+            raise fail(text, ("pack", "online"), "must not be given together with `pack.folds`")
     for key in ("lr_factors", "decay_factors"):
         for name, factor in (getattr(config.trainer, key) or {}).items():
             if factor < 0.0:
@@ -186,6 +191,7 @@ def of_task(
     text: Text, layers: list[Any] | None, loss: Any, metrics: list[str], task: str, monitor: str | None
 ) -> None:
     """Refuse metrics, a monitor and a last layer that do not fit the loss."""
+    from fastbp.spec.members import Members, check_average
     from fastbp.train.metrics import fitting, metric_named
 
     for i, name in enumerate(metrics):
@@ -202,3 +208,10 @@ def of_task(
     if layers is not None and loss.contains and layers[-1].kind == loss.contains:
         message = f"must not be `{loss.contains}` with `{loss.kind}`, which applies the {loss.contains} itself"
         raise fail(text, ("network", "layers", len(layers) - 1), message)
+    for i, layer in enumerate(layers or ()):
+        if isinstance(layer, Members):
+            outputs = getattr((layers or [])[-1], "features", 2)
+            try:
+                check_average(layer, loss.kind, outputs, f"network.layers[{i}].average")
+            except ConfigError as error:
+                raise error.at(place=text.place(("network", "layers", i))) from None

@@ -80,7 +80,7 @@ class Data(Section):
         ),
     ] = field(default_factory=dict)
     scale: Annotated[
-        Literal["auto", "standard", "robust", "quantile", "none"],
+        Literal["auto", "standard", "robust", "quantile", "noisy_quantile", "none"],
         about("How columns of numbers are scaled; `auto`: to quantiles where tails are heavy, else standard."),
     ] = "standard"
     missing: Annotated[
@@ -138,6 +138,18 @@ class Data(Section):
     split: Annotated[Split, about("How rows are divided.")] = field(default_factory=Split)
 
 
+class TabM(Section):
+    """Members that share their hidden layers, as in TabM (Gorishniy et al., 2025)."""
+
+    k: Annotated[Annotated[int, Meta(ge=2)], about("Number of members.")] = 32
+    mini: Annotated[
+        bool,
+        about(
+            "TabM-mini: members differ in a scale of the inputs; otherwise each hidden layer has adapters of theirs."
+        ),
+    ] = True
+
+
 class Network(Section):
     """The layers."""
 
@@ -158,11 +170,16 @@ class Network(Section):
         Named,
         about(
             "What columns of numbers and dates become besides, by their training rows: `piecewise_linear`, how far a"
-            " number has come through each bin between their quantiles; by default nothing.",
+            " number has come through each bin between their quantiles, `pbld`, `cosine` or `periodic`, waves that are"
+            " learned; by default nothing.",
             {"name": "piecewise_linear", "bins": 16},
         ),
     ] = None
     init: Annotated[Named, about("Initialiser of weights; by default `torch`.")] = None
+    tabm: Annotated[
+        TabM | None,
+        about("The hidden layers are those of so many members, whose mean is predicted; by default there is one."),
+    ] = None
     layers: Annotated[
         list[Any] | None,
         about(
@@ -190,6 +207,14 @@ class ReduceLR(Section):
     min_delta: Annotated[NotNegative, about("Smallest change that counts as improvement.")] = 1e-4
 
 
+class Schedules(Section):
+    """Schedules of what is not the learning rate: each multiplies it, step by step."""
+
+    dropout: Annotated[Named, about("Of the probabilities of all dropout layers; by default constant.")] = None
+    weight_decay: Annotated[Named, about("Of the optimiser's weight decay; by default constant.")] = None
+    label_smoothing: Annotated[Named, about("Of the loss's label smoothing; by default constant.")] = None
+
+
 class Trainer(Section):
     """How the network is trained."""
 
@@ -208,6 +233,9 @@ class Trainer(Section):
     ] = None
     optimizer: Annotated[Named, about("Optimiser.")] = "adam"
     schedule: Annotated[Named, about("Schedule of the learning rate; by default constant.")] = None
+    schedules: Annotated[
+        Schedules | None, about("Schedules of dropout, weight decay and label smoothing; by default they are constant.")
+    ] = None
     clip_norm: Annotated[Positive | None, about("Limit of the global norm of the gradients.")] = None
     clip_value: Annotated[Positive | None, about("Limit of the magnitude of each gradient.")] = None
     accumulate: Annotated[Whole, about("Number of batches to accumulate per optimiser step.")] = 1
@@ -252,6 +280,16 @@ class Trainer(Section):
     ] = None
 
 
+class Online(Section):
+    """An ensemble of epochs of members, chosen while they train."""
+
+    size: Annotated[Annotated[int, Meta(ge=1)], about("Epochs of members that it has at most.")] = 32
+    patience: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        about("The run ends after so many epochs in which it did not get better; null: it does not."),
+    ] = 32
+
+
 class Pack(Section):
     """Many networks that are trained at once, instead of one."""
 
@@ -272,9 +310,16 @@ class Pack(Section):
         about(
             "Key of `network` or `trainer` -> what it is drawn from: a list, or `{choice: [...]}`;"
             " `{log: [low, high]}`, `{uniform: [low, high]}` or `{int: [low, high]}`; for a list of equal numbers"
-            " `{width: ..., depth: ...}`, each a number or any of these."
+            " `{width: ..., depth: ...}`, each a number or any of these. Values of a list may be drawn themselves."
         ),
     ] = field(default_factory=dict)
+    online: Annotated[
+        Online | None,
+        about(
+            "Choose an ensemble of epochs of members after each epoch, by the monitored measure; by default none.",
+            {"size": 16, "patience": 8},
+        ),
+    ] = None
 
 
 class Run(Section):
@@ -290,6 +335,10 @@ class Run(Section):
 class Config(Section):
     """A training run."""
 
+    preset: Annotated[
+        str | None,
+        about("Name of a preset, whose keys lie beneath those that are given; `fastbp presets` lists them."),
+    ] = None
     name: Annotated[
         Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")],
         about("Name of the run and of its folder."),
@@ -310,9 +359,12 @@ SECTIONS: dict[str, type[Section]] = {
     "data": Data,
     "data.split": Split,
     "network": Network,
+    "network.tabm": TabM,
     "trainer": Trainer,
+    "trainer.schedules": Schedules,
     "trainer.early_stopping": EarlyStopping,
     "trainer.reduce_lr": ReduceLR,
     "pack": Pack,
+    "pack.online": Online,
     "run": Run,
 }

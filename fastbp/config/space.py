@@ -2,7 +2,7 @@
 
 trainer.batch_size: [16, 32, 64]                      or {choice: [16, 32, 64]}
 trainer.optimizer.lr: {log: [1e-4, 1e-2]}
-network.dropout: {uniform: [0, 0.5]}
+network.dropout: {uniform: [0, 0.5]}                  or [0, {uniform: [0, 0.5]}]
 network.hidden: {width: [32, 64], depth: {int: [1, 3]}}
 """
 
@@ -112,6 +112,9 @@ def _check(text: Text, path: Path_, among: Any) -> None:
     if isinstance(among, list):
         if not among:
             raise fail(text, path, "must have at least one value", "an empty list")
+        for i, value in enumerate(among):
+            if _is_drawn(value):
+                _check(text, (*path, i), value)
         return
     if not isinstance(among, dict):
         raise fail(text, path, MEANS, show(among))
@@ -147,9 +150,15 @@ def _check(text: Text, path: Path_, among: Any) -> None:
         raise fail(text, inner, "must have the lower number first", f"`[{low}, {high}]`")
 
 
+def _is_drawn(value: Any) -> bool:
+    """Whether a value of a list is drawn itself."""
+    return isinstance(value, dict) and len(value) == 1 and not {*BOUNDED}.isdisjoint(value)
+
+
 def _draw(among: Any, seed: int, member: int, name: str) -> Any:
     if isinstance(among, list):
-        return among[below(word(seed, member, name), len(among))]
+        i = below(word(seed, member, name), len(among))
+        return _draw(among[i], seed, member, f"{name}[{i}]") if _is_drawn(among[i]) else among[i]
     if "width" in among:
         width, depth = (
             _draw(part, seed, member, f"{name}.{key}") if isinstance(part, list | dict) else part
@@ -162,7 +171,7 @@ def _draw(among: Any, seed: int, member: int, name: str) -> Any:
     ((kind, values),) = among.items()
     bits = word(seed, member, name)
     if kind == "choice":
-        return values[below(bits, len(values))]
+        return _draw(values, seed, member, name)
     low, high = values
     if kind == "int":
         return low + below(bits, high - low + 1)
@@ -176,9 +185,11 @@ def said(among: Any) -> str:
     --------
     >>> said({"uniform": [0, 0.5]}), said([16, 32])
     ('uniform between 0 and 0.5', 'one of 16, 32')
+    >>> said([0, {"uniform": [0, 0.5]}])
+    'one of 0, uniform between 0 and 0.5'
     """
     if isinstance(among, list):
-        return f"one of {', '.join(brief_value(value) for value in among)}"
+        return f"one of {', '.join(said(value) if _is_drawn(value) else brief_value(value) for value in among)}"
     if "width" in among:
         parts = {key: said(one) if isinstance(one, list | dict) else brief_value(one) for key, one in among.items()}
         return f"width {parts['width']}; depth {parts['depth']}"

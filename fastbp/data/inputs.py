@@ -70,6 +70,11 @@ class Inputs:
             at += part.width
         return out
 
+    def chunks(self) -> list[int]:
+        """How many columns stand for each of the table's: all of its categories, or one number."""
+        of = ([part.width] if isinstance(part, Category) else [1] * part.width for part in self.parts)
+        return [width for found in of for width in found if width]
+
     def matrix(self, frame: Frame, dtype: Any = np.float32, unseen: list[Unseen] | None = None) -> Array | Coded:
         """The network's input matrix, where codes stand for columns of many categories.
 

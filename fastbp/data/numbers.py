@@ -2,10 +2,11 @@
 
 Missing numbers are filled in first; then a number x becomes
 
-    standard   (x - mean) / deviation
-    robust     c / √(1 + (c/3)²) with c = (x - median) / (quartile range), which keeps outliers within ±3
-    quantile   Φ⁻¹(F(x)) with F the distribution of the training rows, at up to 1000 quantiles
-    none       x
+    standard         (x - mean) / deviation
+    robust           c / √(1 + (c/3)²) with c = (x - median) / (quartile range), which keeps outliers within ±3
+    quantile         Φ⁻¹(F(x)) with F the distribution of the training rows, at up to 1000 quantiles
+    noisy_quantile   the same at fewer quantiles, and of training rows with noise: see `noisy.py`
+    none             x
 
 `auto` is standard or quantile, for each column as its training rows are (`scale_of`); what was chosen is stored.
 """
@@ -16,24 +17,26 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
+from fastbp.data.noisy import noisy_knots, noisy_levels
 from fastbp.data.shards import Shards, blocks
 from fastbp.data.stored import Stored
 from fastbp.errors import ConfigError, DataError, visible
 
 Array = NDArray[Any]
 QUANTILES = 1000
-SCALES = ("standard", "robust", "quantile", "none")
+SCALES = ("standard", "robust", "quantile", "noisy_quantile", "none")
 ASKED = ("auto", *SCALES)
 SQUEEZED = 1.5  # deviation, in that of a normal column with the same quartiles, above which tails are heavy
 FAR = 10.0  # deviations from the mean beyond which a number is far out
 NORMAL_QUARTILES = 2.0 * NormalDist().inv_cdf(0.75)  # distance between the quartiles of a standard normal column
 FILLS = ("mean", "median", "constant", "refuse")
-SORTED = ("robust", "quantile", "median")  # scales and fillings that need a sorted column
+SORTED = ("robust", "quantile", "noisy_quantile", "median")  # scales and fillings that need a sorted column
 
 
 @dataclass
@@ -80,11 +83,13 @@ class Numbers:
                     squares += np.square(np.where(np.isnan(block), self.fill, block) - self.center).sum(axis=0)
                 self.spread = np.sqrt(squares / len(x))
                 self.center[~standard], self.spread[~standard] = 0.0, 1.0
-            if self._columns("robust").any() or self._columns("quantile").any():
+            if self.scale == "noisy_quantile":
+                self.knots = self._noisy(x)
+            elif self._columns("robust").any() or self._columns("quantile").any():
                 self._sort(x)
         self.spread[self.spread == 0.0] = 1.0  # a constant column becomes zeros
         fits = np.isfinite(self.center) & np.isfinite(self.spread) & np.isfinite(self.fill)
-        fits[self._columns("quantile")] &= np.isfinite(self.knots).all(axis=0)
+        fits[self._columns("quantile") | self._columns("noisy_quantile")] &= np.isfinite(self.knots).all(axis=0)
         if not fits.all():
             i = int(np.argmin(fits))
             most = max(low[i], high[i], key=abs)
@@ -143,6 +148,14 @@ class Numbers:
         if knots:
             self.knots = np.array(knots).T
 
+    def _noisy(self, x: Array | Shards) -> Array:
+        """The quantiles of each column's numbers with noise."""
+        assert isinstance(x, np.ndarray)
+        columns = [np.asarray(x[:, i], np.float64) for i in range(x.shape[1])]
+        streams = range(len(columns)) if self.name is None else [crc32(self.name.encode())]
+        found = [noisy_knots(c[~np.isnan(c)], stream, len(x)) for c, stream in zip(columns, streams, strict=True)]
+        return np.array(found).T
+
     def _columns(self, scale: str) -> Array:
         """Which columns have a scale."""
         if isinstance(self.scale, str):
@@ -195,8 +208,10 @@ class Numbers:
         return x if all(np.isfinite(block).all() for _, block in blocks(x)) else None
 
     def _scaled(self, x: Array) -> Array:
-        if self.scale == "none":
+        if self.scale == "none" or not x.shape[1]:
             return x
+        if self.scale == "noisy_quantile":
+            return np.stack([noisy_levels(x[:, i], self.knots[:, i]) for i in range(x.shape[1])], axis=1)
         c = (x - self.center) / self.spread
         for i, column in enumerate(np.flatnonzero(self._columns("quantile"))):
             c[:, column] = np.interp(x[:, column], *levels_of(self.knots[:, i]))

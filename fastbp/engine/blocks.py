@@ -1,8 +1,8 @@
 """Parameter-shaped storage: parameters, moments and gradients share one panel layout.
 
 A weight of I inputs and O outputs is O / P panels of I lines (I rounded up to whole P x P blocks), a bias one line per
-panel; padding is zero and stays zero. All blocks of a network have the same layout, so one byte offset is valid in
-every block.
+panel; padding is zero and stays zero. A stack of such arrays is one behind the other. All blocks of a network have the
+same layout, so one byte offset is valid in every block.
 """
 
 from __future__ import annotations
@@ -17,17 +17,27 @@ from fastbp.errors import ConfigTypeError
 from fastbp.kernels.fields import LINE
 
 
+class Stack(tuple[int, ...]):
+    """The shape of a stack of vectors or matrices: how many there are, and the shape of each.
+
+    A vector or matrix of a stack is in memory as it would be alone, so that what is for one can be given any of it.
+    """
+
+
 class Slot:
-    """The place of one parameter: offset in bytes, number of panels, lines of a panel."""
+    """The place of one parameter: offset in bytes, panels, rows and lines of a panel; of a stack, those of each."""
 
     def __init__(self, shape: tuple[int, ...], offset: int, in_line: int) -> None:
         self.shape = shape
         self.offset = offset
-        self.panels = -(-shape[-1] // in_line)
-        rows = shape[0] if len(shape) == 2 else 1
-        self.lines = -(-rows // in_line) * in_line if len(shape) == 2 else 1
+        self.count, own = (shape[0], shape[1:]) if isinstance(shape, Stack) else (1, shape)
+        self.panels = -(-own[-1] // in_line)
+        self.rows = own[0] if len(own) == 2 else 1
+        self.lines = -(-self.rows // in_line) * in_line if len(own) == 2 else 1
+        self.width = own[-1]
         self.stride = self.lines * LINE
-        self.bytes = self.panels * self.stride
+        self.each = self.panels * self.stride
+        self.bytes = self.count * self.each
 
 
 class Block:
@@ -41,26 +51,23 @@ class Block:
         self.address = self._arena.take(self.size)
         in_line = LINE // dtype.itemsize
         self._panels = {
-            name: view(self.address + slot.offset, (slot.panels, slot.lines, in_line), dtype)
+            name: view(self.address + slot.offset, (slot.count, slot.panels, slot.lines, in_line), dtype)
             for name, slot in slots.items()
         }
 
     def read(self, name: str) -> NDArray[Any]:
         """A copy of one parameter's numbers as a natural array."""
         slot = self.slots[name]
-        panels = self._panels[name]
-        flat = panels.transpose(1, 0, 2).reshape(slot.lines, -1)
-        if len(slot.shape) == 1:
-            return flat[0, : slot.shape[0]].copy()
-        return flat[: slot.shape[0], : slot.shape[1]].copy()
+        flat = self._panels[name].transpose(0, 2, 1, 3).reshape(slot.count, slot.lines, -1)
+        return flat[:, : slot.rows, : slot.width].reshape(slot.shape).copy()
 
     def write(self, name: str, values: NDArray[Any]) -> None:
         """Write one parameter's numbers."""
         slot = self.slots[name]
         panels = self._panels[name]
-        padded = np.zeros((slot.lines, slot.panels * panels.shape[2]), self.dtype)
-        padded[: slot.shape[0] if len(slot.shape) == 2 else 1, : slot.shape[-1]] = values
-        panels[...] = padded.reshape(slot.lines, slot.panels, -1).transpose(1, 0, 2)
+        padded = np.zeros((slot.count, slot.lines, slot.panels * panels.shape[3]), self.dtype)
+        padded[:, : slot.rows, : slot.width] = np.reshape(values, (slot.count, slot.rows, slot.width))
+        panels[...] = padded.reshape(slot.count, slot.lines, slot.panels, -1).transpose(0, 2, 1, 3)
 
     def name_at(self, offset: int) -> str:
         """The parameter at this byte offset."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastbp.kernels import records
 from fastbp.kernels.fields import Field, Part, Real, Word
-from fastbp.kernels.ops import EPILOGUE_RELU, EPILOGUE_RELU_VJP, Op
+from fastbp.kernels.ops import EPILOGUE_RELU, EPILOGUE_RELU_VJP, Op, Turn
 from fastbp.kernels.records import Phase, Piece, Tile
 
 ENDS = {value: name for name, value in vars(records).items() if name.startswith("END_")}
@@ -24,7 +24,10 @@ class Printer:
         self.plan = plan
         self.names: dict[int, str] = dict(plan.names)
         for block in plan.blocks:
-            self.names |= {block.address + slot.offset: name for name, slot in block.slots.items()}
+            for name, slot in block.slots.items():
+                for i in range(slot.count):
+                    own = f"{name}[{i}]" if slot.count > 1 else name
+                    self.names[block.address + slot.offset + i * slot.each] = own
 
     def text(self) -> str:
         plan = self.plan
@@ -93,6 +96,8 @@ class Printer:
             return "no tasks"
         if isinstance(table.records[0], Piece):
             return f"{table.records[0].name}: {len(table.records)} pieces of the gradients"
+        if isinstance(table.records[0], Turn):
+            return f"{table.records[0].name}: {len(table.records)} parts of directions"
         found = []
         for kernel, tiles in groupby(sorted(table.records, key=lambda tile: tile.name), key=lambda tile: tile.name):
             counts = Counter(self._layer(tile) for tile in tiles)

@@ -12,6 +12,8 @@ Every Jacobian here is diagonal in each of its inputs, a choice of columns, or a
     slice       z = columns of x     vjp  dx = dz in its columns, else 0    jvp  tz = columns of tx
     row_sum     z = a Σ_n x_n        vjp  dx_n = a dz                       jvp  tz = a Σ_n tx_n
     repeat      z_n = x              vjp  dx = Σ_n dz_n                     jvp  tz_n = tx
+    log_add_exp     z = log(exp x + exp y)   vjp  dx = dz ∘ exp(x - z), dy = dz ∘ exp(y - z)      jvp  the same products
+    exp_difference  z = exp(x - y)           what those are multiplied with
     custom      y = f(x)             vjp  dx = dy ∘ f'(x), a product        jvp  ty = tx ∘ f'(x)
 
 Where a signal goes into several layers its cotangents add: that sum is `branch_add` too. Lanes that are padding are
@@ -22,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fastbp.kernels import functions
 from fastbp.kernels.flags import kernel
 from fastbp.kernels.lines import add, keep_largest, line_of, magnitude_bits, total, valid_lanes
 from fastbp.kernels.memory import (
@@ -116,6 +119,8 @@ of_two("subtract", lambda x, y: x - y)
 of_two("product", lambda x, y: x * y)
 of_two("divide", lambda x, y: x / y)
 of_two("minus_product", lambda x, y: -(x * y))
+of_two("log_add_exp", lambda x, y: x.ge(y).select(x, y) + functions.log1p(functions.exp(-(x - y).abs())))
+of_two("exp_difference", lambda x, y: functions.exp(x - y))
 of_one("affine", lambda x, a, b: x.fma(a, b))
 of_one("times", lambda x, a, b: x * a)
 of_one("over", lambda x, a, b: a / x)

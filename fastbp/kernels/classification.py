@@ -7,9 +7,9 @@
     multi_margin     ℓ = Σ_{k≠y} max(0, μ - z_y + z_k)ᵉ / K          dz_k = e max(0, ...)ᵉ⁻¹ / K, dz_y = -Σ_{k≠y} dz_k
 
 ∂/∂z_k log Σ exp(z) = exp(z_k) / Σ exp(z) = p_k is the whole Jacobian row of softmax followed by -log. The
-exponentials are taken after the row's maximum is subtracted, so they are in [0, 1]. c are weights of classes, ε
-smooths labels; where only c is at work the row's own weight carries c_y. How rows become the
-loss of a batch stands in `losses.py`.
+exponentials are taken after the row's maximum is subtracted, so they are in [0, 1]. c are weights of classes. ε
+smooths labels; with a schedule it is times f of the step: b f stands for b, and a + K b (1 - f) for a. Where only c is
+at work the row's own weight carries c_y. How rows become the loss of a batch stands in `losses.py`.
 """
 
 from __future__ import annotations
@@ -129,6 +129,12 @@ def mixed(t: V, weight: V, base: V) -> V:
 
 
 @vector_function
+def raised(a: V, b: V, rest: V) -> V:
+    """The gain of smoothing that is less: c (1 - ε) + c ε / K · `rest`, K (1 - f)."""
+    return b.fma(rest, a)
+
+
+@vector_function
 def pulled(e: V, q: V, all_q: V, inverse: V, scale: V) -> V:
     """(p Σq - q) scale, p = e / Σe."""
     return (e * inverse).fma(all_q, -q) * scale
@@ -143,6 +149,9 @@ def soft_rows(of_labels, op, me, r0, r1, z):
     item = bytes_of(z)
     in_line = LINE // item
     biggest = me.largest
+    part, rest = as_real(1.0, z), as_real(0.0, z)
+    if exists(head.step.smoothings):
+        part, rest = as_real(head.step.smoothing, z), as_real(classes * (1.0 - head.step.smoothing), z)
     for r in range(r0, r1):
         weight = row_weight(head, me, r)
         scale = as_real(head.step.scale * weight, z)
@@ -156,10 +165,11 @@ def soft_rows(of_labels, op, me, r0, r1, z):
         sums, products = fill(z), fill(z)
         for panel in range(panels):
             count = valid_lanes(panel, classes, in_line)
-            q = load(op.shifts + panel * LINE, z)
+            b = load(op.shifts + panel * LINE, z)
+            q = times(b, part)
             if not of_labels:
                 t = load_first(targets + panel * LINE, count, z)
-                q = mixed(t, load(op.gain + panel * LINE, z), q)
+                q = mixed(t, raised(load(op.gain + panel * LINE, z), b, fill(rest)), q)
             line = keep_first(after(load(op.a.start + panel * op.a.stride + r * LINE, z), m), count, z)
             sums = add(sums, q)
             products = add_product(products, q, line)
@@ -167,15 +177,17 @@ def soft_rows(of_labels, op, me, r0, r1, z):
         extra = z
         if of_labels:
             extra = get_real(place(op.gain, LINE, 0, label, z), z)
+            extra += get_real(place(op.shifts, LINE, 0, label, z), z) * rest
             all_q += extra
             product += extra * (get_real(place(op.a.start, op.a.stride, r, label, z), z) - m)
         inverse = as_real(1.0, z) / s
         for panel in range(panels):
             count = valid_lanes(panel, classes, in_line)
-            q = load(op.shifts + panel * LINE, z)
+            b = load(op.shifts + panel * LINE, z)
+            q = times(b, part)
             if not of_labels:
                 t = load_first(targets + panel * LINE, count, z)
-                q = mixed(t, load(op.gain + panel * LINE, z), q)
+                q = mixed(t, raised(load(op.gain + panel * LINE, z), b, fill(rest)), q)
             at = op.c.start + panel * op.c.stride + r * LINE
             d = pulled(load(at, z), q, all_q, inverse, scale)
             note_line(biggest, d, z)

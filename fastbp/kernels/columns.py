@@ -1,13 +1,18 @@
-"""Parameters of one number a column: a learned scale s, the slope a of a prelu, the γ and β of norms.
+"""Parameters of one number a column: a learned scale s, the slope a of a prelu, how much a there is of an activation f,
+the γ and β of norms.
 
     scale   forward  y = s ∘ x                     vjp  dx = dy ∘ s,                   ds = Σ_b dy ∘ x
             jvp      ty = s ∘ tx
+    affine  forward  y = s ∘ x + β                 vjp  dx and ds as above,            dβ = Σ_b dy
     prelu   forward  y = x if x > 0 else a x       vjp  dx = dy ∘ (1 if x > 0 else a), da = Σ_b dy ∘ min(x, 0)
             jvp      ty = tx ∘ (1 if x > 0 else a)
+    parametric  forward  y = x + a ∘ (f(x) - x)    vjp  dx = dy + a ∘ (dy ∘ f'(x) - dy), da = Σ_b dy ∘ (f(x) - x)
+            jvp      ty = tx + a ∘ (tx ∘ f'(x) - tx)
     γ, β    forward  y = γ ∘ n + β                 vjp  dγ = Σ_b dy ∘ n,               dβ = Σ_b dy
 
 y[b, n] depends on a parameter of its own column alone, so the vjp is a sum down a column, added in row order. Where one
-number serves all columns the columns' sums are added too, panel by panel. The input is saved: both halves need it.
+number serves all columns the columns' sums are added too, panel by panel. The input is saved: both halves need it. Of a
+parametric activation the kernels of f make f(x), dy ∘ f'(x) and tx ∘ f'(x), and f(x) - x is saved for `columns`.
 """
 
 from __future__ import annotations
@@ -33,6 +38,12 @@ def add_negative(total: V, d: V, x: V) -> V:
     return d.fma(x.gt(0.0).select(0.0, x), total)
 
 
+@vector_function
+def blended(x: V, f: V, a: V) -> V:
+    """x + a (f - x)."""
+    return (f - x).fma(a, x)
+
+
 @inlined
 def gain_of(op, panel, z):
     """This panel's line of `gain`."""
@@ -43,13 +54,20 @@ def gain_of(op, panel, z):
 
 @kernel(GainedOp)
 def scale(op, me, r0, r1, z):
-    """C = A ∘ `gain`: forward, vjp and jvp are this one product."""
+    """C = A ∘ `gain`, and `shifts` added where there are such: forward, vjp and jvp are this one product."""
     # A: (rows, N) in   C: (rows, N) out, may be A
     largest = me.largest
     for panel in range(op.panels):
         source = op.a.start + panel * op.a.stride
         target = op.c.start + panel * op.c.stride
         gain = gain_of(op, panel, z)
+        if op.shifts != 0:
+            shift = load(op.shifts + panel * LINE, z)
+            for o in range(r0 * LINE, r1 * LINE, LINE):
+                y = add_product(shift, load(source + o, z), gain)
+                note_line(largest, y, z)
+                store(target + o, y)
+            continue
         for o in range(r0 * LINE, r1 * LINE, LINE):
             y = times(load(source + o, z), gain)
             note_line(largest, y, z)
@@ -69,6 +87,23 @@ def prelu(op, me, r0, r1, z):
         gain = gain_of(op, panel, z)
         for o in range(r0 * LINE, r1 * LINE, LINE):
             y = bent(load(source + o, z), load(saved + o, z), gain)
+            note_line(largest, y, z)
+            store(target + o, y)
+    note_magnitude(op, me, z)
+
+
+@kernel(GainedOp)
+def parametric(op, me, r0, r1, z):
+    """C = A + `gain` ∘ (Y - A): forward with Y = f(A), vjp and jvp with Y = A ∘ f'(x)."""
+    # A, Y: (rows, N) in   C: (rows, N) out, may be A or Y
+    largest = me.largest
+    for panel in range(op.panels):
+        source = op.a.start + panel * op.a.stride
+        target = op.c.start + panel * op.c.stride
+        other = op.y.start + panel * op.y.stride
+        gain = gain_of(op, panel, z)
+        for o in range(r0 * LINE, r1 * LINE, LINE):
+            y = blended(load(source + o, z), load(other + o, z), gain)
             note_line(largest, y, z)
             store(target + o, y)
     note_magnitude(op, me, z)

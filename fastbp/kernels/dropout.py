@@ -9,7 +9,8 @@ the key of a layer and step, and
 
     bits(r, c) = mix(mix(r ^ k0) ^ k1 ^ c)
 
-where mix is an invertible 32-bit scrambler. So nothing is saved: the vjp makes the same mask again.
+where mix is an invertible 32-bit scrambler. So nothing is saved: the vjp makes the same mask again. With a schedule p
+is the layer's times f <= 1 of the step, and p 2³² is rounded half up.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from fastbp.kernels.memory import as_real, bytes_of, load, store
 from fastbp.kernels.ops import DropoutOp
 from fastbp.kernels.philox import DROPOUT, LOW, philox
 from fastbp.kernels.vector import LINE, V, vector_function
+from fastbp.kernels.words import exists
 
 
 @inlined
@@ -51,8 +53,11 @@ def dropout(op, me, r0, r1, z):
     step = head.step.draw
     seed = head.data.seed
     k0, k1, _, _ = philox(step & LOW, (step >> 32) & LOW, op.node, DROPOUT, seed & LOW, (seed >> 32) & LOW)
-    chance = op.chance
-    scale = as_real(op.scale, z)
+    chance, part = op.chance, op.scale
+    if exists(head.step.drops):
+        p = op.p * head.step.dropping
+        chance, part = min(int(p * 4294967296.0 + 0.5), LOW), 1.0 / (1.0 - p)
+    scale = as_real(part, z)
     in_line = LINE // bytes_of(z)
     first = op.first_panel * in_line
     for r in range(r0, r1):

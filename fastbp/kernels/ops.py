@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastbp.kernels import records
-from fastbp.kernels.fields import LINE, Link, Part, Real, Record, Word
-from fastbp.kernels.records import Matrix, Operand
+from fastbp.kernels.fields import LINE, Link, Part, Real, RealsAt, Record, Word
+from fastbp.kernels.records import Matrix, Operand, Task
 
 EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP = 0, 1, 2
 
@@ -126,6 +126,7 @@ class DropoutOp(FromToOp):
 
     chance = Word("a value is dropped if its 32 random bits are below this")
     scale = Real("factor of kept values")
+    p = Real("the probability of which both are made, again where it has a schedule")
     node = Word("the layer's index, part of the key of its mask")
 
 
@@ -145,7 +146,8 @@ class GainedOp(FromToOp):
 
     gain = Word("address of the numbers, one line a panel")
     shared = Word("1: the first of them serves all columns")
-    y = Part(Matrix, "the saved input of a prelu", per_panel=True)
+    shifts = Word("address of what is added to a scale's product, a line a panel; 0: nothing")
+    y = Part(Matrix, "the saved input of a prelu, or what an activation makes of A", per_panel=True)
 
 
 class NormOp(FromToOp):
@@ -279,6 +281,33 @@ class TakeOp(GateOp):
     row_jump = Word("how far the next is")
     column_begin = Word("its first column")
     column_jump = Word("how far the next is")
+
+
+class Direction(Record, line=True):
+    """A matrix of parameters, and what becomes of its direction: X, as wide as its shorter side; `newton_schulz.py`."""
+
+    offset = Word("where it begins in `Blocks`, in bytes")
+    stride = Word("bytes from one of its panels to the next")
+    inputs = Word("lines of a panel")
+    panels = Word("how many")
+    turned = Word("1: X is its transpose")
+    rows = Word("of X")
+    width = Word("numbers in a row of X")
+    gram = Part(Matrix, "S")
+    forth = Part(ProductOp, "from X, by F, to the next")
+    back = Part(ProductOp, "from there to the place of X")
+    squares = RealsAt("the sum of squares of each panel")
+
+
+class Turn(Task):
+    """A part of a turn of the iteration that makes a matrix orthogonal."""
+
+    matrix = Link("Direction", "which")
+    swapped = Word("1: X is where `back` begins")
+    r0 = Word("the first row, or block of rows")
+    r1 = Word("the one behind the last")
+    p0 = Word("the first panel, or block of columns")
+    p1 = Word("the one behind the last")
 
 
 KINDS: dict[str, type[Record]] = {

@@ -96,6 +96,11 @@ class Step(Record):
     left = Word("steps left in this call")
     rates = RealsAt("the learning rate of each step of this call")
     rate_at = Word("which of them is next")
+    drops = RealsAt("the factor of dropout's p in each step; 0: always 1")
+    decays = RealsAt("that of the weight decay; likewise")
+    smoothings = RealsAt("that of label smoothing; likewise")
+    dropping = Real("the first of these in this step")
+    smoothing = Real("the last of them")
     status = Word("0; 1 + the first layer that was not finite; or -1 - where the first parameter is that would be")
     checking = Word("LOOKING or TRYING while tiles of parameters write none")
     limit = Real("a bound on magnitudes below which nothing can overflow")
@@ -148,12 +153,14 @@ class Update(Record):
     kernel = Word("address of the optimiser's kernel, for an update phase")
     prepare = Word("address of the kernel that turns `settings` into `factors`, once a step")
     settings = Reals(8, "the optimiser's settings: its record `...Settings`")
+    decay = Real("the weight decay among them, before the factor of a step")
     factors = Reals(8, "its factors in this step: its record `...Factors`")
     running = Real("a product carried from step to step")
     running_at = Word("its step")
     blocks = Part(Blocks, "what is updated")
     average_keep = Real("decay of the average in each step")
     gradients = Word("address of kept gradients, if all are needed before the update")
+    directions = Word("address of orthogonal directions, laid out as the parameters; 0: there are none")
     staged = Word("1: weight tasks only keep gradients, an update phase applies them")
     clip_value = Real("limit of the magnitude of a gradient; 0: no limit")
     clip_norm = Real("limit of the norm of all gradients; 0: no limit")
@@ -167,6 +174,7 @@ class Update(Record):
     attempt = Word("address of the kernel that tries an update")
     top_rate = Real("the largest factor of the learning rate")
     top_decay = Real("the largest factor of the weight decay")
+    top_stretch = Real("the largest of steps along orthogonal matrices")
     penalised = Word("1: there are penalties, whose slopes have no bound beforehand")
     now = Part(Bounds, "bounds before the step")
     following = Part(Bounds, "the same after it")
@@ -214,6 +222,7 @@ class Worker(Record):
     bad_place = Word("1 + where this worker's first parameter is that its update would spoil")
     rate = Real("factor of the learning rate for the current parameters")
     decay = Real("and the weight decay")
+    stretch = Real("and of the steps of orthogonal matrices; 0: of others")
     steepest = Word("the largest gradient with a penalty that this worker has handed over in this batch, as bits")
     scanned = Words(1, "result of `scan`")
     waits = Word("times it has waited at the end of a phase for the others of its team")
@@ -233,7 +242,7 @@ SHADOW_BYTES = Head.size * 8 + 5 * TRIAL_LINES * LINE
 
 ROW_PHASE = 0  # tasks are blocks of rows, or columns of them
 TASK_PHASE = 1  # tasks are records that begin with the address of their kernel
-END_NOTHING, END_LOSS, END_BACKWARD, END_CHECK, END_GRADIENTS, END_NORM, END_STEP = range(7)
+END_NOTHING, END_LOSS, END_BACKWARD, END_CHECK, END_GRADIENTS, END_NORM, END_STEP, END_DIRECTIONS = range(8)
 
 
 class Phase(Record):
@@ -309,6 +318,7 @@ class Learned(Record):
     rate = Real("factor of its learning rate")
     decay = Real("and the weight decay")
     penalty = Word("address of the kernel that adds a penalty's gradient; 0: none")
+    stretch = Real("the factor of a step along an orthogonal matrix; 0: it takes other steps")
 
 
 class Trained(Record, room=40):

@@ -190,7 +190,7 @@ def hand_over(head, me, learned, gradients, offset, lines, z):
 @inlined
 def apply(function, head, me, learned, offset, lines, z):
     """Update the parameters at `offset` from the worker's gradients, or copies of them while it is only tried."""
-    me.rate, me.decay = learned.rate, learned.decay
+    me.rate, me.decay, me.stretch = learned.rate, learned.decay, learned.stretch
     if head.update.clip_value > 0.0:
         limit = as_real(head.update.clip_value, z)
         g = me.gradients

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ from fastbp.engine.memory import view
 from fastbp.engine.plan import Plan, Table
 from fastbp.errors import CheckpointError, DataError, DivergedError
 from fastbp.kernels.fields import LINE, WORD
-from fastbp.kernels.ops import JoinOp, LossOp
 from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import (
     END_BACKWARD,
     END_CHECK,
+    END_DIRECTIONS,
     END_GRADIENTS,
     END_LOSS,
     END_NORM,
@@ -33,13 +32,14 @@ from fastbp.kernels.records import (
     TrainedNorm,
 )
 from fastbp.lowering import check
-from fastbp.lowering.buffers import Buffer, Way
+from fastbp.lowering.apart import judged
+from fastbp.lowering.buffers import Way
+from fastbp.lowering.directions import Directions, directions_of, work_of_turns
 from fastbp.lowering.divergence import error_of, guard, keep_states
-from fastbp.lowering.gate_rules import added, times
+from fastbp.lowering.losses import losses
 from fastbp.lowering.phases import moments_of, row_phases, weight_tiles
 from fastbp.lowering.plans import work_of
-from fastbp.lowering.rule import Use
-from fastbp.lowering.update import KEEP, Update
+from fastbp.lowering.update import KEEP, SCHEDULED, Update
 from fastbp.lowering.user_rows import read_rows, reads_codes
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
@@ -89,25 +89,27 @@ class BatchPlan(Plan):
         counts: tuple[int, ...] = (),
     ) -> None:
         super().__init__(parameters, workers)
-        self.graph = graph
-        self._states = states
-        self.batch, self.counts = batch, counts
-        self.loss_spec = loss
+        self.graph, (self._apart, heads, self.loss_parts) = graph, judged(graph, loss)
+        of_mean = heads != self._apart.heads
+        self._states, self.batch, self.counts = states, batch, counts
+        self.loss_spec, self.members = loss, len(heads) if graph.members else 1
         self.update = update or Update(KEEP)
         treatment = update.treatment if update else None
         words: Any = {"training": training, "keeping": update is not None, "treatment": treatment, "counts": counts}
-        lowering = Lowering(graph, parameters, states, batch, self.arena, **words)
+        lowering = Lowering(self._apart, parameters, states, batch, self.arena, **words)
         if update:
             lowering.transpose(to_input=False)
         x = lowering.gather(len(counts) or graph.inputs)
-        uses = lowering.forward(x, joined=False)
-        loss_ops, seeds = self._losses(lowering, [uses[head] for head in graph.heads])
+        uses = lowering.forward(x, joined=of_mean)
+        loss_ops, seeds = losses(lowering, [uses[head] for head in heads], self.loss_parts)
         if update:
             lowering.backward(uses, seeds, to_input=False)
             if update.only_keeps:  # only steps update running statistics
                 for layer in lowering.layers:
                     if isinstance(layer, TrainedNorm):
                         layer.momentum = 0.0
+        if graph.members and not of_mean:
+            lowering.by_members()
         ops, phases = row_phases(lowering.ops, batch, workers)
         lowering.put(moments_of(phases), ops)
         for phase in phases[:-1]:
@@ -115,8 +117,10 @@ class BatchPlan(Plan):
         phases[-1].end = END_BACKWARD if lowering.layers else END_LOSS
         rows = len(phases)
         self._split_phases: list[int] = []  # those whose tasks have owners
+        self.directions: Directions | None = None
         if lowering.layers:
-            phases += [Phase(kind=TASK_PHASE, end=end) for end in self._ends(update)]
+            self.directions = directions_of(self.arena, parameters, self.update)
+            phases += [Phase(kind=TASK_PHASE, end=end) for end in self._ends(update, self.directions)]
         self.names, self.blocks = lowering.names, (parameters, states)
         self.title = f"{'train' if update else 'evaluate'}, batch {batch}"
         self.finish(ops, lowering.layers, phases, lowering.transposes, lowering.more)
@@ -135,50 +139,26 @@ class BatchPlan(Plan):
         step.summed = loss.reduction == "sum"
         step.row_loss = lowering.row_numbers()
         self.rates = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
+        names = update.scheduled if update else ()
+        self.factors = {name: view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64) for name in names}
+        for name, factors in self.factors.items():
+            setattr(step, SCHEDULED[name], factors.ctypes.data)
         self._epoch_losses = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
         step.rates, step.losses = self.rates.ctypes.data, self._epoch_losses.ctypes.data
         self._set_up_update(self.update)
         self._order = np.zeros(0, np.uint32)
         self.data: Any = None
-        self.work = work_of(graph, batch)
-
-    def _losses(self, lowering: Lowering, heads: list[Use]) -> tuple[list[LossOp], dict[int, Buffer]]:
-        """Ops of the loss of each output; returns their records and the first cotangents."""
-        records: list[LossOp] = []
-        seeds: dict[int, Buffer] = {}
-        parts = self.loss_spec.parts
-        joint = len(parts) > 1
-        total = lowering.row_numbers() if joint else 0
-        for i, (use, (loss, weight)) in enumerate(zip(heads, parts, strict=True)):
-            outputs = use.node.outputs
-            d = lowering.buffer(outputs)
-            gain, shifts = (self._lines(numbers, outputs, d.panels) for numbers in loss.lines(outputs))
-            first, second = loss.constants(outputs)
-            op = LossOp(sums=lowering.row_numbers(), gain=gain, shifts=shifts, setting_1=first, setting_2=second)
-            d = replace(d, wrote=lowering.op(loss.kernel, use.value.buffer, d, op))
-            records.append(op)
-            if joint:
-                lowering.op("join_losses", d, d, JoinOp(sums=total, weight=weight, output=i, last=i == len(parts) - 1))
-                d = times(lowering, d, weight)
-            seeds[use.node.index] = added(lowering, seeds[use.node.index], d) if use.node.index in seeds else d
-        return records, seeds
-
-    def _lines(self, numbers: Any, width: int, panels: int) -> int:
-        """Lines with one number per output, or the same for all."""
-        in_line = LINE // self.parameters.dtype.itemsize
-        address = self.arena.take(panels * LINE)
-        lines = view(address, (panels * in_line,), self.parameters.dtype)
-        lines[:width] = numbers
-        return address
+        self.work = work_of(graph, batch) + work_of_turns(parameters, self.update)
 
     @staticmethod
-    def _ends(update: Update | None) -> list[int]:
-        """The ends of the task phases: check, weight sweep, and with kept gradients norm, trial and update."""
+    def _ends(update: Update | None, directions: Directions | None) -> list[int]:
+        """The ends of the task phases: check, weight sweep, and with kept gradients norm, directions, trial, update."""
         assert update
         if update.gradients is None or update.only_keeps:
             return [END_CHECK, END_STEP]
         norm = [END_NORM] if update.clip_norm else []
-        return [END_CHECK, END_GRADIENTS, *norm, END_CHECK, END_STEP]
+        turns = [*[END_NOTHING] * (len(directions.phases) - 1), END_DIRECTIONS] if directions else []
+        return [END_CHECK, END_GRADIENTS, *norm, *turns, END_CHECK, END_STEP]
 
     def _add_tasks(self, first: int, lowering: Lowering, update: Update) -> None:
         """Tables of the tasks of the phases from `first` on: weight tiles by worker, and pieces."""
@@ -206,9 +186,12 @@ class BatchPlan(Plan):
                 Piece(name="norm", kernel=norm, number=i, first=o * LINE, lines=min(PIECE_LINES, lines - o))
                 for i, o in enumerate(pieces)
             ]
-            self._set_tasks(last - 2, self._task_table(records))
+            self._set_tasks(first + 2, self._task_table(records))
             self.head.update.norms = self.arena.take(len(pieces) * WORD)
             self.head.update.norm_count = len(pieces)
+        turns = self.directions.phases if self.directions else []
+        for phase, tasks in enumerate(turns, last - 1 - len(turns)):
+            self._set_tasks(phase, self._task_table(tasks))
 
     def _tile(self, name: str, layer: int, i0: int, i1: int, p0: int, p1: int) -> Tile:
         kernel = kernel_address(name, self.real)
@@ -234,6 +217,7 @@ class BatchPlan(Plan):
         for number, block in enumerate(update.moments, 1):
             record.blocks.each[number] = block.address
         record.gradients = update.gradients.address if update.gradients else 0
+        record.directions = update.directions.address if self.directions and update.directions else 0
         record.blocks.average = update.average.address if update.average else 0
         record.average_keep = update.average_keep
         record.clip_value, record.clip_norm = update.clip_value, update.clip_norm
@@ -248,6 +232,7 @@ class BatchPlan(Plan):
         """Take the settings of an optimiser; its kernel and moments stay."""
         self.update, record = update, self.head.update
         RULES[update.kernel].settings(record.settings.view(np.int64), **update.settings)
+        record.decay = update.settings.get("decay", 0.0)
         record.running_at = 0  # state carried from step to step belongs to the old settings
         record.now.parameters = np.inf
 
@@ -264,7 +249,7 @@ class BatchPlan(Plan):
         data = self.head.data
         self.data = x, y, chosen  # kept alive while the plan has their addresses
         read_rows(self, x, self.counts)
-        for op, part in zip(self._loss_ops, y.parts or (y,), strict=True):
+        for op, part in zip(self._loss_ops, self.of_losses(y), strict=True):
             loss = self.ops.records[op]
             if loss.name != part.kernel:
                 loss.name, loss.kernel = part.kernel, kernel_address(part.kernel, self.real)
@@ -282,6 +267,10 @@ class BatchPlan(Plan):
         data.total, data.shuffle = rows, shuffled
         data.chosen = 0 if chosen is None else chosen.ctypes.data
         data.order = self._order.ctypes.data if shuffled else data.chosen
+
+    def of_losses(self, y: Targets) -> tuple[Targets, ...]:
+        """The targets of each loss: of each output, or the same for every member."""
+        return y.parts or (y,) * self.members
 
     def reads(self, y: Targets) -> bool:
         """Whether it was last bound to these targets, and to their rows."""
@@ -380,7 +369,7 @@ class BatchPlan(Plan):
 
     def error(self) -> DivergedError | None:
         """What ended the last run before its steps were done."""
-        return error_of(self.head, self.graph, self.parameters, self.loss)
+        return error_of(self.head, self._apart, self.parameters, self.loss)
 
     def _check(self) -> None:
         if error := self.error():

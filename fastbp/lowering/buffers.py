@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastbp.engine import ops
-from fastbp.engine.blocks import Block
+from fastbp.engine.blocks import Block, Slot
 from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import Arena
 from fastbp.kernels.fields import LINE
@@ -31,25 +31,35 @@ class Buffer(ops.Buffer):
 @dataclass(frozen=True)
 class Value:
     """The output of a node: its buffer, whether only one node reads that, and what its vjp needs besides input and
-    output: a buffer, and addresses by name.
+    output: a buffer or several, and addresses by name.
     """
 
     buffer: Buffer
     alone: bool = True
     saved: Buffer | None = None
     places: dict[str, int] = field(default_factory=dict)
+    parts: tuple[Buffer, ...] = ()
+    inner: Value | None = None  # of what the node's layer applies
 
 
 @dataclass(frozen=True)
 class Way:
-    """Options of a parameter: factors of learning rate and weight decay, and a penalty's kernel."""
+    """Options of a parameter: factors of learning rate and weight decay, a penalty's kernel, and the factor of steps
+    along an orthogonal matrix, 0 for others.
+    """
 
     rate: float = 1.0
     decay: float = 0.0
     penalty: str = ""
+    stretch: float = 0.0
 
 
 Treatment = Mapping[str, Way | None]  # by parameter; None: not trained
+
+
+def _offset(slot: Slot, node: Node, part: str) -> int:
+    """Where a parameter begins that this node reads: its member's, where each has its own."""
+    return slot.offset + (node.member * slot.each if part in node.layer.own else 0)
 
 
 class Records(ops.Ops):
@@ -94,7 +104,8 @@ class Records(ops.Ops):
         self.training = training
         self.keeping = keeping
         self.treatment = treatment if treatment is not None else dict.fromkeys(parameters.slots, Way())
-        self.transposed: dict[str, int] = {}  # home of a node -> address of its transposed weights
+        # Home of a node, or name of a stack -> address of the transposed weights.
+        self.transposed: dict[str, int] = {}
         self.transposes: list[Trained] = []  # source layer records of each, frozen ones too
         self.layers: list[Trained] = []
         self.reducers: list[str] = []  # the kernel that reduces the gradients of each layer
@@ -144,28 +155,38 @@ class Records(ops.Ops):
         name = node.parameter(part)
         for block in (self.parameters, self.states):
             if name in block.slots:
-                return block.address + block.slots[name].offset
+                return block.address + _offset(block.slots[name], node, part)
         return 0
 
     def matrix(self, node: Node, part: str) -> Matrix:
         """The panels of a parameter."""
         slot = self.parameters.slots[node.parameter(part)]
-        return Matrix(start=self.parameters.address + slot.offset, stride=slot.stride)
+        return Matrix(start=self.parameters.address + _offset(slot, node, part), stride=slot.stride)
 
     def transposed_of(self, node: Node) -> Matrix:
         """The panels of a linear layer's transposed weights; address 0 if they are not needed."""
+        if "weight" in node.layer.own:
+            return self.transposed_stack(node, "weight")[node.member]
         panels = self.parameters.slots[node.parameter("weight")].panels
         return Matrix(start=self.transposed.get(node.home, 0), stride=panels * self.in_line * LINE)
 
-    def learned(self, node: Node, part: str) -> Learned:
-        """The record of a parameter for the weight sweep; offset -1 if it is missing or not trained."""
+    def transposed_stack(self, node: Node, part: str) -> list[Matrix]:
+        """The same for each matrix of a stack."""
+        slot = self.parameters.slots[node.parameter(part)]
+        start, stride = self.transposed.get(node.parameter(part), 0), slot.panels * self.in_line * LINE
+        size = slot.lines // self.in_line * stride if start else 0
+        return [Matrix(start=start + i * size, stride=stride) for i in range(slot.count)]
+
+    def learned(self, node: Node, part: str, which: int = 0) -> Learned:
+        """The record of a parameter, or one of a stack, for the weight sweep; offset -1 if there is none to train."""
         name = node.parameter(part)
         way = self.treatment[name] if name in self.parameters.slots else None
         if way is None:
             return Learned(offset=-1, stride=LINE, rate=1.0)
         slot = self.parameters.slots[name]
         penalty = kernel_address(way.penalty, self.real) if way.penalty else 0
-        return Learned(offset=slot.offset, stride=slot.stride, rate=way.rate, decay=way.decay, penalty=penalty)
+        words: Any = {"rate": way.rate, "decay": way.decay, "stretch": way.stretch, "penalty": penalty}
+        return Learned(offset=_offset(slot, node, part) + which * slot.each, stride=slot.stride, **words)
 
     def record(
         self,
@@ -176,10 +197,14 @@ class Records(ops.Ops):
         parts: tuple[str, str],
         out: Buffer,
         layer: Trained | None = None,
+        which: int = 0,
     ) -> None:
-        """Add a layer to the weight sweep, with its trained parameters; `layer` has the kernel's other fields."""
+        """Add a layer to the weight sweep, with its trained parameters; `layer` has the kernel's other fields.
+
+        Of a stack of parameters it is one, `which`, or if that is 0 with room for all of them all.
+        """
         layer = Trained() if layer is None else layer
-        layer.weight, layer.bias = (self.learned(node, part) for part in parts)
+        layer.weight, layer.bias = (self.learned(node, part, which) for part in parts)
         trained = [
             self.parameters.slots[node.parameter(part)]
             for part, learned in zip(parts, (layer.weight, layer.bias), strict=True)
@@ -187,7 +212,7 @@ class Records(ops.Ops):
         ]
         first = trained[0] if trained else None
         layer.node, layer.x, layer.d = node.index, x, d
-        layer.inputs = first.shape[0] if first and layer.weight.offset >= 0 and len(first.shape) == 2 else 1
+        layer.inputs = first.rows if first and layer.weight.offset >= 0 else 1
         layer.panels = max(d.panels, first.panels if first else 0)
         layer.x_op, layer.d_op, layer.out_op = x.wrote, d.wrote, out.wrote
         layer.x_scale, layer.x_offset = x.scale * d.scale, max(1.0, x.offset) * d.scale

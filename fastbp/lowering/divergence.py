@@ -27,6 +27,7 @@ def guard(head: Head, kernel: str, ways: Iterable[Way | None], parameters: Block
     update.attempt = kernel_address("attempt", real)
     update.top_rate = max(way.rate for way in trained)
     update.top_decay = max(way.decay for way in trained)
+    update.top_stretch = max(way.stretch for way in trained)
     update.penalised = any(way.penalty for way in trained)
     update.count = parameters.size // parameters.dtype.itemsize
 

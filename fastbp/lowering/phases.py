@@ -67,7 +67,7 @@ def moments_of(phases: list[Phase]) -> list[int]:
     return found
 
 
-MOST_PHASES = MAX_PHASES - 6  # the rest are for weights
+MOST_PHASES = MAX_PHASES - 32  # the rest are for weights
 
 
 def _share(panels: int, group: int, groups: int) -> tuple[int, int]:
@@ -78,7 +78,7 @@ def _share(panels: int, group: int, groups: int) -> tuple[int, int]:
 def _rows(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], list[Phase]]:
     """Phases of ops with independent rows: fused or layered."""
     products = [op for op in ops if isinstance(op, ProductOp)]
-    weights = sum(op.width * op.panels for op in products)
+    weights = sum({op.b.start: op.width * op.panels for op in products}.values())
     outputs = batch * sum(op.panels for op in products)
     too_few_blocks = -(-batch // row_block(batch, workers)) < workers
     if workers > 1 and (too_few_blocks or weights > HEAVY * outputs):

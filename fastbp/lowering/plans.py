@@ -1,6 +1,7 @@
 """The plans of a network, all made of the same ops:
 
     predict   gather, forward ops, scatter                                    one phase, a block of rows at a time
+    members   the same, with what each member predicts                        one phase, a block of rows at a time
     vjp       predict's, then the cotangents' way back to the input           one phase, a block of rows at a time
     jvp       each forward op beside its tangent's                            one phase, a block of rows at a time
     rows      vjp of every unit vector: whole Jacobians, by rows              one phase, a block of rows at a time
@@ -9,6 +10,7 @@
     evaluate  gather, forward, loss                                           one phase over a batch, again and again
     train     gather, forward, loss, cotangents back | check | weights        three phases over a batch, again and again
               ... | check | weights | norm | update                           where gradients are kept first
+              ... | check | weights | norm | turns | check | update           where directions are made orthogonal
 
 The last two are in `batch_plan.py`.
 The number of threads changes no bit: blocks and tiles only distribute the work.
@@ -16,6 +18,7 @@ The number of threads changes no bit: blocks and tiles only distribute the work.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,7 @@ from fastbp.engine.blocks import Block
 from fastbp.engine.plan import Plan
 from fastbp.kernels.records import END_NOTHING, ROW_PHASE, Phase
 from fastbp.lowering import check
+from fastbp.lowering.apart import apart
 from fastbp.lowering.phases import moments_of
 from fastbp.lowering.user_rows import read_rows, reads_codes
 from fastbp.lowering.walk import Lowering
@@ -42,7 +46,17 @@ CALL_WORK = 2_000_000_000
 
 def work_of(graph: Graph, rows: int) -> int:
     """Multiplications of a forward pass over so many rows."""
-    return rows * sum(shape[0] * shape[1] for shape in graph.parameters().values() if len(shape) == 2)
+    return rows * products_of(graph)
+
+
+def products_of(graph: Graph) -> int:
+    """Multiplications of a forward pass over one row, with all members."""
+    found: dict[str, int] = {}
+    for node in graph.nodes:
+        for part, (_, shape, _, _) in node.layer.draws(node.inputs).items():
+            if len(shape) > 1:
+                found[node.parameter(part)] = prod(shape) * node.members
+    return sum(found.values())
 
 
 def team_sizes(work: int, most: int) -> tuple[tuple[int, ...], int]:
@@ -61,8 +75,9 @@ class RowPlan(Plan):
 
     Parameters
     ----------
-    kind : {"predict", "vjp", "jvp", "rows", "columns", "gradient"}
-        The last three are whole Jacobians, by rows or by columns, and one of their rows.
+    kind : {"predict", "members", "vjp", "jvp", "rows", "columns", "gradient"}
+        "members" is what each predicts, side by side. The last three are whole Jacobians, by rows or by columns, and
+        one of their rows.
     counts : tuple of int
         Of the rows with codes that "predict" takes, if it is for such: see `Coded`.
     """
@@ -74,10 +89,10 @@ class RowPlan(Plan):
         self.counts = counts
         rows = ROW_BLOCK * workers
         frozen = dict.fromkeys(parameters.slots)
-        words: Any = {"keeping": kind != "predict", "treatment": frozen, "counts": counts}
-        lowering = Lowering(graph, parameters, states, rows, self.arena, **words)
+        words: Any = {"keeping": kind not in ("predict", "members"), "treatment": frozen, "counts": counts}
+        lowering = Lowering(apart(graph, joined=kind != "members"), parameters, states, rows, self.arena, **words)
         self._second = 0
-        if kind == "predict":
+        if kind in ("predict", "members"):
             lowering.scatter(lowering.forward(lowering.gather(len(counts) or graph.inputs))[-1].value.buffer)
         elif kind in ("jvp", "columns"):
             self._lower_forwards(lowering, graph, whole=kind == "columns")
@@ -92,10 +107,11 @@ class RowPlan(Plan):
         self.head.data.repeats = self.repeats
         self._other = self.ops.address_of(self._second)
         self._threads = 0
-        self.work = sum(shape[0] * shape[-1] for shape in graph.parameters().values() if len(shape) == 2)
+        self.work = products_of(graph)
         # The cost of a row besides its products: a few operations per number.
         self.work *= self.repeats
-        cost = self.work + 16 * self.repeats * (graph.inputs + sum(node.outputs for node in graph.nodes))
+        numbers = graph.inputs + sum(node.outputs * node.members for node in graph.nodes)
+        cost = self.work + 16 * self.repeats * numbers
         self.most_rows = max(ROW_BLOCK, CALL_WORK // cost // ROW_BLOCK * ROW_BLOCK)
         self.watcher = check.watcher_of(self, lowering)
         self._predict = self.entry("predict_rows")

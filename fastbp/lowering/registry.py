@@ -77,6 +77,42 @@ _activation("hardtanh", "output", "y = min(max(z, low), high)", "dz = dy if low 
 
 OPS |= {
     "custom": Op("custom", "", "", "", "y = f(x), f a user's", "dx = dy f'(x), from the table of gates", "custom"),
+    "member_scale": Op(
+        "scale",
+        "scale",
+        "scale columns",
+        "scale",
+        "y_k = s_k x_k of member k",
+        "dx_k = dy_k s_k, ds_k = Σ dy_k x_k",
+        "scale",
+    ),
+    "member_linear": Op(
+        "linear",
+        "product",
+        "product weights columns",
+        "product",
+        "z_k = x_k W_k + b_k of member k",
+        "dx_k = dz_k W_kᵀ, dW_k = x_kᵀ dz_k, db_k = Σ dz_k",
+        "linear",
+    ),
+    "adapted_linear": Op(
+        "adapted_linear",
+        "scale product",
+        "scale product weights columns",
+        "scale product",
+        "z_k = s_k ((r_k x_k) W) + b_k of member k",
+        "dx_k = r_k ((dz_k s_k) Wᵀ), dW = Σ_k (r_k x_k)ᵀ (dz_k s_k), dr_k = Σ x_k dx_k / r_k, ds_k = Σ dz_k v_k",
+        "adapted_linear",
+    ),
+    "members": Op(
+        "members",
+        "branch_add branch_times log_softmax_forward softplus_forward branch_log_add_exp branch_affine branch_subtract",
+        "branch_times branch_exp_difference branch_add branch_product log_softmax_vjp",
+        "branch_times branch_exp_difference branch_add branch_product log_softmax_jvp",
+        "y = Σ z_k / K; of probabilities y = log Σ softmax(z_k) / K",
+        "dz_k = dy / K; of probabilities dz_k = p_k (u - Σ u p_k) / K, u = dy exp(-y)",
+        "members",
+    ),
     "prelu": Op(
         "prelu",
         "prelu",
@@ -85,6 +121,15 @@ OPS |= {
         "y = z if z > 0 else a z",
         "dz = dy (1 if z > 0 else a), da = Σ dy min(z, 0)",
         "prelu",
+    ),
+    "parametric": Op(
+        "parametric",
+        "parametric branch_subtract",
+        "parametric columns",
+        "parametric",
+        "y = z + a (φ(z) - z), φ an activation",
+        "dz = dy + a (dy φ'(z) - dy), da = Σ dy (φ(z) - z)",
+        "parametric",
     ),
     "softmax": Op(
         "softmax",
@@ -198,6 +243,42 @@ OPS |= {
         "dx = dy + de / w of the bin that x is in",
         "piecewise_linear",
     ),
+    "pbld": Op(
+        "pbld",
+        "branch_repeat scale wave_cosine product branch_copy",
+        "branch_clear branch_copy product branch_product scale branch_row_sum branch_add weights columns",
+        "branch_repeat scale branch_product product branch_copy",
+        "y = [h W + β of each column, x], h = cos(2π w x + b)",
+        "dx = dx + 2π Σ dz w, dw = 2π Σ dz x, db = Σ dz, dz = -sin(2π w x + b) dy Wᵀ, dW = hᵀ dy, dβ = Σ dy",
+        "pbld",
+    ),
+    "cosine": Op(
+        "cosine",
+        "branch_repeat scale wave_cosine branch_copy",
+        "branch_clear branch_copy branch_product scale branch_row_sum branch_add columns",
+        "branch_repeat scale branch_product branch_copy",
+        "y = [h a + c of each column, x], h = cos(2π (w x + b))",
+        "dx = dx + Σ dz w, dw = Σ dz x, db = Σ dz, dz = -2π sin(2π (w x + b)) a dy, da = Σ dy h, dc = Σ dy",
+        "cosine",
+    ),
+    "periodic": Op(
+        "periodic",
+        "branch_repeat scale wave_cosine wave_sine product branch_add relu_forward branch_copy",
+        "branch_clear branch_copy relu_vjp product branch_product branch_add scale branch_row_sum weights columns",
+        "branch_repeat scale branch_product product branch_add relu_vjp branch_copy",
+        "y = [max(0, z) of each column, x of others], z = cos(u) A + sin(u) B + β, u = 2π w x",
+        "dw = 2π Σ du x, du = cos(u) dz Bᵀ - sin(u) dz Aᵀ, dA = cos(u)ᵀ dz, dB = sin(u)ᵀ dz, dβ = Σ dz, dz = dy H(z)",
+        "periodic",
+    ),
+    "piecewise_linear_embedding": Op(
+        "piecewise_linear_embedding",
+        "branch_repeat scale piecewise_linear_forward product branch_add branch_copy",
+        "branch_clear branch_copy product piecewise_linear_vjp scale branch_row_sum branch_add weights columns",
+        "branch_repeat scale piecewise_linear_jvp product branch_add branch_copy",
+        "y = [w x + b + e V of each column, x of others], e as in `piecewise_linear`",
+        "dx = Σ dz w + dz Vᵀ / the width of the bin that x is in, dw = Σ dz x, db = Σ dz, dV = eᵀ dz",
+        "piecewise_linear_embedding",
+    ),
 }
 
 
@@ -252,6 +333,12 @@ PLUMBING = (
     "dot",  # a loss with a given gradient, for the parameters' vjp
     "norm",  # of those
     "update",
+    "muon_momentum",  # orthogonal directions
+    "muon_begin",
+    "muon_gram",
+    "muon_factor",
+    "muon_product",
+    "muon_end",
     "rest",  # checks for values that are not finite
     "attempt",
     "scan_reals",  # checks of arrays before use

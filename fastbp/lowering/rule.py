@@ -19,6 +19,8 @@ class Use:
     value : its own output, after its forward ops are written
     wanted : which sources need a cotangent
     mask : output of the preceding ReLU if its derivative is still to be applied (the product's epilogue will do it)
+    inner : what a rule of several steps keeps for the way back
+    through : the cotangent that came through them as their parameters were noted, and whether one has
     """
 
     node: Node
@@ -26,6 +28,8 @@ class Use:
     value: Value = field(default=None)  # type: ignore[assignment]
     wanted: tuple[bool, ...] = ()
     mask: Value | None = None
+    inner: Any = None
+    through: tuple[Any, bool] = (None, False)
 
     @property
     def layer(self) -> Any:
@@ -43,10 +47,22 @@ class Use:
 
 
 class Rule:
-    """The identity; subclasses override its methods."""
+    """The identity; subclasses override its methods.
+
+    Attributes
+    ----------
+    multiplies : bool
+        Whether its way back is one product, with a transposed copy of its weights: a relu's mask may be its epilogue.
+    """
+
+    multiplies = False
 
     def does_nothing(self, lo: Records, layer: Any) -> bool:
         return type(self) is Rule
+
+    def needs_transposed(self, lo: Records, node: Node, wanted: bool) -> bool:
+        """Whether it reads a transposed copy of its weights; `wanted`: the cotangent of its source is."""
+        return self.multiplies and wanted
 
     def forward(self, lo: Records, use: Use) -> Value:
         """Ops from the sources' outputs to this node's output."""

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.engine.memory import view
 from fastbp.engine.plan import Table
 from fastbp.kernels.fields import WORD
 from fastbp.kernels.ops import (
     EPILOGUE_RELU,
     EPILOGUE_RELU_VJP,
-    Bins,
     BinsOp,
     CodedOp,
     DropoutOp,
@@ -25,6 +23,14 @@ from fastbp.kernels.ops import (
 )
 from fastbp.kernels.records import Column, RowList, Trained, TrainedCodes, TrainedTable
 from fastbp.lowering.buffers import Buffer, Records, Value
+from fastbp.lowering.column_rules import (
+    ColumnsRule,
+    bins_op,
+    cosine,
+    pbld,
+    periodic,
+    piecewise_linear_embedding,
+)
 from fastbp.lowering.gate_rules import (
     AffineRule,
     ConcatRule,
@@ -35,6 +41,7 @@ from fastbp.lowering.gate_rules import (
     SumRule,
     pair,
 )
+from fastbp.lowering.member_rules import AdaptedLinearRule, MembersRule
 from fastbp.lowering.norm_rules import BatchNormRule, RowNormRule, SoftmaxRule
 from fastbp.lowering.registry import OPS
 from fastbp.lowering.rule import Rule, Use
@@ -45,6 +52,8 @@ from fastbp.spec.layers import Layer
 
 
 class LinearRule(Rule):
+    multiplies = True
+
     def forward(self, lo: Records, use: Use) -> Value:
         node = use.node
         if self._is_coded(lo, node):
@@ -52,9 +61,13 @@ class LinearRule(Rule):
             weight, bias = lo.matrix(node, "weight"), lo.place(node, "bias")
             product = CodedOp(b=weight, bias=bias, tables=columns, count=len(lo.counts))
             return Value(lo.made("coded_product", use.x, node.outputs, product), places={"tables": columns})
-        x = self._scaled(lo, node, use.x) if use.layer.ntk else use.x
+        x = self._scaled(lo, node, use.x) if self._is_ntk(node) else use.x
         dense = ProductOp(b=lo.matrix(node, "weight"), bias=lo.place(node, "bias"))
         return Value(lo.made("product", x, node.outputs, dense), saved=x)
+
+    @staticmethod
+    def _is_ntk(node: Node) -> bool:
+        return bool(getattr(node.layer, "ntk", False))
 
     @staticmethod
     def _is_coded(lo: Records, node: Node) -> bool:
@@ -83,12 +96,12 @@ class LinearRule(Rule):
         if use.mask is not None:
             product.epilogue, product.y = EPILOGUE_RELU_VJP, use.mask.buffer
         out = lo.made("product", d, use.node.inputs, product)
-        if use.layer.ntk:
+        if self._is_ntk(use.node):
             lo.op("multiply_forward", out, out, ElementwiseOp(setting_1=1.0 / sqrt(use.node.inputs)))
         return out
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
-        if use.layer.ntk:
+        if self._is_ntk(use.node):
             t = self._scaled(lo, use.node, t)
         return lo.made("product", t, use.node.outputs, ProductOp(b=lo.matrix(use.node, "weight")))
 
@@ -150,7 +163,7 @@ class DropoutRule(Rule):
         p = node.layer.p  # type: ignore[attr-defined]
         chance = min(round(p * 2**32), 2**32 - 1)
         part = 1.0 / (1.0 - p)
-        out = lo.made("dropout", source, source.width, DropoutOp(chance=chance, scale=part, node=node.index))
+        out = lo.made("dropout", source, source.width, DropoutOp(chance=chance, scale=part, p=p, node=node.index))
         return replace(out, wrote=source.wrote, scale=source.scale * part, offset=source.offset * part)
 
     def forward(self, lo: Records, use: Use) -> Value:
@@ -196,6 +209,39 @@ class PReLURule(Rule):
 
     def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
         return self._bend(lo, use.node, use.x, t)
+
+
+class ParametricRule(Rule):
+    """x and what an activation makes of it, mixed column by column."""
+
+    def _inner(self, use: Use) -> tuple[Rule, Use]:
+        """The rule of the activation, and how it is used; its input is read again, so it takes no other's place."""
+        node = replace(use.node, layer=use.layer.activation)
+        source = replace(use.sources[0], alone=False)
+        found = Use(node, (source,))
+        if use.value and use.value.inner:
+            found.value = use.value.inner
+        return rule_of(node.layer), found
+
+    def _mixed(self, lo: Records, use: Use, a: Buffer, f: Buffer) -> Buffer:
+        return lo.made("parametric", a, a.width, GainedOp(gain=lo.place(use.node, "weight"), y=f))
+
+    def forward(self, lo: Records, use: Use) -> Value:
+        rule, inner = self._inner(use)
+        value = rule.forward(lo, inner)
+        apart = pair(lo, "subtract", value.buffer, use.x) if lo.keeping else None
+        return Value(self._mixed(lo, use, use.x, value.buffer), saved=apart, inner=value)
+
+    def note(self, lo: Records, use: Use, d: Buffer) -> None:
+        lo.record(use.node, "columns", use.saved, d, ("weight", ""), use.value.buffer)
+
+    def backward(self, lo: Records, use: Use, d: Buffer) -> Buffer:
+        rule, inner = self._inner(use)
+        return self._mixed(lo, use, d, rule.backward(lo, inner, d))
+
+    def tangent(self, lo: Records, use: Use, t: Buffer) -> Buffer:
+        rule, inner = self._inner(use)
+        return self._mixed(lo, use, t, rule.tangent(lo, inner, t))
 
 
 class EmbeddingRule(Rule):
@@ -249,20 +295,9 @@ class BinsRule(Rule):
 
     def _op(self, lo: Records, node: Node) -> BinsOp:
         layer: Any = node.layer
-        found, to = [], node.inputs
-        for column in layer.columns:
-            bins = layer.bins_of(column, lo.parameters.dtype)
-            count = len(bins.first)
-            for panel in range(to // lo.in_line, (to + count - 1) // lo.in_line + 1):
-                lanes = np.arange(panel * lo.in_line, (panel + 1) * lo.in_line) - to
-                there = (lanes >= 0) & (lanes < count)
-                address = lo.lines(len(bins))
-                lines = view(address, (len(bins), lo.in_line), lo.parameters.dtype)
-                lines[:] = 0.0
-                lines[:, there] = np.stack(bins)[:, lanes[there]]
-                found.append(Bins(source=column, panel=panel, lines=address))
-            to += count
-        return BinsOp(inputs=node.inputs, bins=Table.of(lo.arena, Bins, found).address, count=len(found))
+        counts = [len(edges) - 1 for edges in layer.columns.values()]
+        places = node.inputs + np.cumsum([0, *counts])[:-1]
+        return bins_op(lo, layer, node.inputs, places.tolist())
 
     def forward(self, lo: Records, use: Use) -> Value:
         op = self._op(lo, use.node)
@@ -288,11 +323,18 @@ RULES: dict[str, Rule] = {
     "noise": DropoutRule(),
     "scale": ScaleRule(),
     "prelu": PReLURule(),
+    "parametric": ParametricRule(),
     "row_norm": RowNormRule(),
     "batch_norm": BatchNormRule(),
     "softmax": SoftmaxRule(),
     "embedding": EmbeddingRule(),
     "bins": BinsRule(),
+    "adapted_linear": AdaptedLinearRule(),
+    "members": MembersRule(),
+    "pbld": ColumnsRule(pbld),
+    "cosine": ColumnsRule(cosine),
+    "periodic": ColumnsRule(periodic),
+    "piecewise_linear_embedding": ColumnsRule(piecewise_linear_embedding),
     "pair": PairRule(),
     "concat": ConcatRule(),
     "slice": SliceRule(),

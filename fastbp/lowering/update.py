@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastbp.engine.blocks import Block
 from fastbp.lowering.buffers import Treatment
 
 KEEP = "keep_gradients"
+# What has a schedule besides the learning rate, and where its factors are, in the head's `step`.
+SCHEDULED = {"dropout": "drops", "weight_decay": "decays", "label_smoothing": "smoothings"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,9 @@ class Update:
     moments : blocks
         What the kernel keeps for each parameter.
     gradients : Block, optional
-        Buffer of gradients, if they are kept: for the user, a norm, a penalty, or accumulation.
+        Buffer of gradients, if they are kept: for the user, a norm, a penalty, accumulation, or directions.
+    directions : Block, optional
+        Of matrices that step along orthogonal ones, those whose `treatment` has a stretch.
     average : Block, optional
         A running average of the parameters, with decay `average_keep`.
     clip_value, clip_norm : float
@@ -33,18 +37,28 @@ class Update:
         Batches of a step.
     treatment : mapping, optional
         Which parameters are trained, and the factors of their learning rate and weight decay.
+    scheduled : sequence of str
+        What has factors of its own in each step: "dropout", "weight_decay", "label_smoothing".
     """
 
     kernel: str
     settings: Mapping[str, float] = field(default_factory=dict)
     moments: tuple[Block, ...] = ()
     gradients: Block | None = None
+    directions: Block | None = None
     average: Block | None = None
     average_keep: float = 0.0
     clip_value: float = 0.0
     clip_norm: float = 0.0
     accumulate: int = 1
     treatment: Treatment | None = None
+    scheduled: Sequence[str] = ()
+
+    @property
+    def turned(self) -> list[str]:
+        """The parameters that step along orthogonal matrices."""
+        ways = self.treatment or {}
+        return [name for name, way in ways.items() if way is not None and way.stretch] if self.directions else []
 
     @property
     def only_keeps(self) -> bool:

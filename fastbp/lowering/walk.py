@@ -7,8 +7,11 @@ appends its ops. In reverse, a node's cotangent is the sum over its readers. Not
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+from fastbp.engine import ops
 from fastbp.kernels.fields import LINE
+from fastbp.kernels.ops import Op
 from fastbp.kernels.records import Learned, Trained
 from fastbp.lowering.buffers import Buffer, Records, Value
 from fastbp.lowering.gate_rules import added
@@ -23,7 +26,31 @@ def computing(graph: Graph) -> tuple[Node, ...]:
 
 
 class Lowering(Records):
-    """Writes the op records of one plan, node by node."""
+    """Writes the op records of one plan, node by node.
+
+    Attributes
+    ----------
+    turn : int
+        When ops that are written now take their turn among those of members, see `by_members`.
+    """
+
+    turn = 0
+
+    def __init__(self, *given: Any, **words: Any) -> None:
+        super().__init__(*given, **words)
+        self._turns: list[int] = []
+
+    def op(self, kernel: str, source: ops.Buffer, target: ops.Buffer, op: Op) -> int:
+        self._turns.append(self.turn)
+        return super().op(kernel, source, target, op)
+
+    def by_members(self) -> None:
+        """Let a member go through its ops, there and back, before the next begins: its rows stay in cache."""
+        self.ops = [op for _, op in sorted(zip(self._turns, self.ops, strict=True), key=lambda pair: pair[0])]
+
+    def _back(self, node: Node | None) -> int:
+        """The turn of ops on the way back from a node: its member's, or behind all members."""
+        return 1 + node.member if node is not None and node.members > 1 else len(self.graph.nodes)
 
     def forward(self, x: Buffer, *, joined: bool = True) -> list[Use]:
         """Ops of every node in order; returns their outputs. Without `joined`, several outputs stay separate."""
@@ -34,6 +61,7 @@ class Lowering(Records):
         return uses
 
     def _forward(self, node: Node, x: Buffer, uses: list[Use], readers: list[int]) -> Use:
+        self.turn = 1 + node.member if node.members > 1 else 0
         use = Use(node, tuple(Value(x) if s == INPUT else uses[s].value for s in node.sources))
         value = rule_of(node.layer).forward(self, use)
         use.value = replace(value, alone=value.alone and readers[node.index] < 2)
@@ -52,15 +80,17 @@ class Lowering(Records):
             d = found.pop(node.index, None)
             if d is None or not wanted[node.index]:
                 continue
+            self.turn = self._back(node)
+            use.wanted = tuple(wanted[source] for source in node.sources)
             if self.is_trained(node):
                 rule.note(self, use, d)
-            use.wanted = tuple(wanted[source] for source in node.sources)
             if not any(use.wanted):
                 continue
-            if node.layer.kind == "linear":
+            if rule.multiplies:
                 use.mask = self._mask(use, uses, readers)
             for source, part in zip(node.sources, rule.backward_all(self, use, d), strict=True):
                 if part is not None and wanted[source]:
+                    self.turn = self._back(None if source == INPUT else self.graph.nodes[source])
                     found[source] = added(self, found[source], part) if source in found else part
         self.in_order()
         return found.get(INPUT)
@@ -100,7 +130,10 @@ class Lowering(Records):
         """Allocate transposed weights for every matrix whose input needs a cotangent."""
         wanted = self.wanted(to_input)
         for node in self.graph.nodes:
-            if node.layer.kind == "linear" and wanted[node.sources[0]] and node.home not in self.transposed:
+            if wanted[node.index]:
+                self._transpose_stacks(node)
+            needed = rule_of(node.layer).needs_transposed(self, node, wanted[node.sources[0]])
+            if needed and "weight" not in node.layer.own and node.home not in self.transposed:
                 panels = -(-node.inputs // self.in_line)
                 lines = -(-node.outputs // self.in_line) * self.in_line
                 place = self.arena.take(panels * lines * LINE)
@@ -110,4 +143,20 @@ class Lowering(Records):
                 weight = Learned(offset=slot.offset, stride=slot.stride)
                 layer = Trained(node=node.index, inputs=node.inputs, panels=slot.panels, weight=weight)
                 layer.transposed = self.transposed_of(node)
+                self.transposes.append(layer)
+
+    def _transpose_stacks(self, node: Node) -> None:
+        """The same for a layer's stacks of matrices."""
+        for part in node.layer.draws(node.inputs):
+            name = node.parameter(part)
+            slot = self.parameters.slots[name]
+            if len(slot.shape) != 3 or name in self.transposed:
+                continue
+            panels, lines = slot.lines // self.in_line, slot.panels * self.in_line
+            self.transposed[name] = self.arena.take(slot.count * panels * lines * LINE)
+            for i, matrix in enumerate(self.transposed_stack(node, part)):
+                weight = Learned(offset=slot.offset + i * slot.each, stride=slot.stride)
+                layer = Trained(node=node.index, inputs=slot.rows, panels=slot.panels, weight=weight)
+                layer.transposed = matrix
+                self.names[matrix.start] = f"{name}[{i}]ᵀ"
                 self.transposes.append(layer)

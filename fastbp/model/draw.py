@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,10 +28,16 @@ RANKS = 9  # of a column
 LETTERS = 27  # of a line in a box
 FAMILIES = {  # classes of boxes
     "linear": "weights",
+    "adapted_linear": "weights",
     "embedding": "weights",
+    "pbld": "weights",
+    "cosine": "weights",
+    "periodic": "weights",
+    "piecewise_linear_embedding": "weights",
     "elementwise": "function",
     "custom": "function",
     "prelu": "function",
+    "parametric": "function",
     "softmax": "function",
     "row_norm": "norm",
     "batch_norm": "norm",
@@ -41,7 +46,7 @@ FAMILIES = {  # classes of boxes
     "identity": "noise",
 }
 HOSTS = ("linear", "embedding", "row_norm", "batch_norm", "scale")  # families in whose box an activation stands
-GUESTS = ("elementwise", "custom", "prelu", "softmax")
+GUESTS = ("elementwise", "custom", "prelu", "parametric", "softmax")
 
 
 @dataclass
@@ -116,7 +121,7 @@ def _is_part(node: Node) -> bool:
 
 
 def count_of(node: Node) -> int:
-    return 0 if node.shares else sum(prod(shape) for _, shape, _, _ in node.layer.draws(node.inputs).values())
+    return node.count
 
 
 def _lines(graph: Graph, node: Node) -> list[str]:

@@ -18,7 +18,7 @@ from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import CALL_WORK, ROW_BLOCK, RowPlan, team_sizes
 from fastbp.lowering.update import Update
 from fastbp.lowering.user_rows import counts_for
-from fastbp.model.derivatives import Derivatives
+from fastbp.model.each import OfMembers
 from fastbp.model.parameters import Parameters, initialise
 from fastbp.spec import arrays
 from fastbp.spec.checks import seed_of
@@ -38,7 +38,7 @@ PLANS = 8  # that a network keeps, and as many older ones
 EVALUATION_ROWS = 512  # rows of a block in `evaluate`
 
 
-class Network(Derivatives):
+class Network(OfMembers):
     """A multi-layer perceptron: a list of layers, or a graph from inputs to outputs.
 
     Parameters

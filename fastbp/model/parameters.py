@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,11 @@ def initialise(graph: Graph, parameters: Parameters, seed: int) -> None:
     for node in graph.nodes:
         if node.shares:
             continue
-        for i, (part, (init, shape, fan_in, fan_out)) in enumerate(node.layer.draws(node.inputs).items()):
+        for i, (part, (init, _, fan_in, fan_out)) in enumerate(node.layer.draws(node.inputs).items()):
             name = node.parameter(part)
             if name in parameters:
-                parameters[name] = draw(init, shape, fan_in, fan_out, seed, tensor_of(node.index, i))
+                whole = parameters.block.slots[name].shape
+                tensor = tensor_of(node.index, i)
+                parameters[name] = node.layer.drawn(
+                    part, whole, partial(draw, init, fan_in=fan_in, fan_out=fan_out, seed=seed, tensor=tensor)
+                )

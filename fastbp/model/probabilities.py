@@ -4,6 +4,8 @@
     ends with LogSoftmax                exp z         classes
     ends with Sigmoid, one output       1 - z, z      two classes
     ends with Sigmoid, more             z             several labels a row
+    members' mean by softmax     softmax z     classes
+    members' mean by sigmoid     as of binary_cross_entropy
     cross_entropy, one output           1 - σ z, σ z  two classes
     cross_entropy                       softmax z     classes
     binary_cross_entropy, one output    1 - σ z, σ z  two classes
@@ -33,7 +35,11 @@ def probabilities(net: Any, X: Any, loss: Any, threads: int | None) -> Array:
         outputs = len(net.graph.heads)
         raise ConfigError(f"`probabilities` needs a network with one output, got {outputs}")
     end = net.graph.nodes[net.graph.heads[0]].layer.kind
-    meaning = end if end in ("softmax", "log_softmax", "sigmoid") else _meaning(net, loss)
+    members = net.graph.members
+    meaning = end if end in ("softmax", "log_softmax", "sigmoid") else ""
+    if not meaning and members is not None and loss is None:
+        meaning = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}.get(members.average, "")
+    meaning = meaning or _meaning(net, loss)
     z = np.asarray(net.predict(np.atleast_2d(X) if net._parts is None else X, threads=threads), np.float64)
     if meaning == "log_softmax":
         z = exp(z)

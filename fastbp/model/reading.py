@@ -15,7 +15,7 @@ from fastbp.lowering.update import KEEP, Update
 from fastbp.spec.checks import whole
 from fastbp.spec.joint_loss import loss_for_outputs
 
-OF_ROWS = ("predict", "vjp", "jvp", "rows", "columns", "gradient")
+OF_ROWS = ("predict", "members", "vjp", "jvp", "rows", "columns", "gradient")
 OF_BATCHES = ("evaluate", "train")
 
 
@@ -34,8 +34,9 @@ def plan(
     Parameters
     ----------
     net : Network
-    kind : {"predict", "vjp", "jvp", "rows", "columns", "gradient", "evaluate", "train"}
-        "rows" and "columns" are whole Jacobians, "gradient" is one row of one.
+    kind : {"predict", "members", "vjp", "jvp", "rows", "columns", "gradient", "evaluate", "train"}
+        "members" is what each predicts, side by side; "rows" and "columns" are whole Jacobians, "gradient" is one row
+        of one.
     batch : int
         Rows of a batch, for the last two kinds.
     loss : str or Loss

@@ -7,8 +7,8 @@ Dropout is off, and batch norm uses its running statistics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from math import sqrt
+from collections.abc import Callable, Mapping, Sequence
+from math import pi, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from fastbp.autodiff.graph import Graph as Gates
 from fastbp.autodiff.program import Program
 from fastbp.autodiff.tracer import Tracer
 from fastbp.autodiff.walk import pull, push
+from fastbp.lowering.column_rules import others
 from fastbp.lowering.walk import computing
 from fastbp.spec.activations import Activation
 from fastbp.spec.class_losses import log_sum_exp
@@ -65,11 +66,71 @@ def _batch_norm(node: Node, p: Callable[[str], Any], x: Any) -> Any:
     return n * p("weight") + p("bias") if layer.affine else n
 
 
+def _parametric(node: Node, p: Callable[[str], Any], x: Any) -> Any:
+    layer: Any = node.layer
+    return x + p("weight") * (layer.activation.traced(x) - x)
+
+
 def _embedding(node: Node, p: Callable[[str], Any], x: Any, chosen: Mapping[int, Any]) -> Any:
     """Rows of the tables, as products with one-hot codes."""
     layer: Any = node.layer
     plain = [x[:, c : c + 1] for c in range(node.inputs) if c not in layer.columns]
     return np.concatenate([*plain, *(chosen[c] @ p(f"column{c}") for c in layer.columns)], axis=1)
+
+
+def _of_columns(columns: Sequence[int], of: Callable[[int, Any], Any], x: Any, kept: Sequence[int]) -> Any:
+    """What becomes of each embedded column, given its number among them, and behind it the columns that are kept."""
+    return np.concatenate(
+        [*(of(i, x[:, c : c + 1]) for i, c in enumerate(columns)), *(x[:, c : c + 1] for c in kept)], axis=1
+    )
+
+
+def _pbld(node: Node, p: Callable[[str], Any], x: Any) -> Any:
+    layer: Any = node.layer
+
+    def of(i: int, x: Any) -> Any:
+        h = np.cos(2.0 * pi * x * p("frequency")[i : i + 1] + p("phase")[i : i + 1])
+        return h @ _matrix(p("weight"), i, layer.frequencies) + p("bias")[i : i + 1]
+
+    return _of_columns(layer.of_inputs(node.inputs), of, x, range(node.inputs))
+
+
+def _cosine(node: Node, p: Callable[[str], Any], x: Any) -> Any:
+    def of(i: int, x: Any) -> Any:
+        frequency, phase, weight, bias = (p(part)[i : i + 1] for part in ("frequency", "phase", "weight", "bias"))
+        return np.cos(2.0 * pi * (x * frequency + phase)) * weight + bias
+
+    layer: Any = node.layer
+    return _of_columns(layer.of_inputs(node.inputs), of, x, range(node.inputs))
+
+
+def _periodic(node: Node, p: Callable[[str], Any], x: Any) -> Any:
+    layer: Any = node.layer
+
+    def of(i: int, x: Any) -> Any:
+        turned = 2.0 * pi * x * p("frequency")[i : i + 1]
+        cosine, sine = (_matrix(p(part), i, layer.frequencies) for part in ("cosine", "sine"))
+        return np.maximum(np.cos(turned) @ cosine + np.sin(turned) @ sine + p("bias")[i : i + 1], 0.0)
+
+    return _of_columns(layer.of_inputs(node.inputs), of, x, others(node, layer.of_inputs(node.inputs)))
+
+
+def _piecewise_linear_embedding(node: Node, p: Callable[[str], Any], x: Any) -> Any:
+    layer: Any = node.layer
+    columns = list(layer.columns)
+    bins = max(len(edges) for edges in layer.columns.values()) - 1
+
+    def of(i: int, z: Any) -> Any:
+        come = layer.come(columns[i], x)
+        weight = _matrix(p("weight"), i, bins)[: come.shape[1]]
+        return z * p("slope")[i : i + 1] + p("bias")[i : i + 1] + come @ weight
+
+    return _of_columns(columns, of, x, others(node, columns))
+
+
+def _matrix(stack: Any, i: int, rows: int) -> Any:
+    """One of a stack of matrices, which stand below each other."""
+    return stack[i * rows : (i + 1) * rows]
 
 
 # Layers with parameters: (node, parameters by part, x) to y.
@@ -80,6 +141,11 @@ LAYERS: dict[str, Callable[[Node, Callable[[str], Any], Any], Any]] = {
     "batch_norm": _batch_norm,
     "scale": lambda node, p, x: x * p("weight"),
     "prelu": lambda node, p, x: np.where(x > 0.0, x, x * p("weight")),
+    "parametric": _parametric,
+    "pbld": _pbld,
+    "cosine": _cosine,
+    "periodic": _periodic,
+    "piecewise_linear_embedding": _piecewise_linear_embedding,
 }
 PAIRS: dict[str, Callable[[Any, Any], Any]] = {
     "subtract": lambda x, y: x - y,
@@ -160,12 +226,13 @@ class HessianProgram:
         dtype: np.dtype[Any],
     ) -> None:
         self.graph, self.loss, self.rows, self.dtype = graph, loss, rows, dtype
+        self._shapes = [*shapes.values()]
         gates = Gates(dtype.name)
 
         def traced(shape: tuple[int, ...]) -> Tracer:
             return Tracer(gates, gates.argument(shape))
 
-        parameters = {name: traced(shape) for name, shape in shapes.items()}
+        parameters = {name: traced(_flat(shape)) for name, shape in shapes.items()}
         constants = {name: traced(shape) for name, shape in states.items()}
         X = traced((rows, graph.inputs))
         chosen = {column: traced((rows, count)) for column, count in graph.codes()}
@@ -179,7 +246,7 @@ class HessianProgram:
             total = total + weight * (part.of_rows(z, t) * of_rows).sum()
         wrt = [p.number for p in parameters.values()]
         gradient = pull(gates, [(total.number, gates.constant(1.0))], wrt)
-        seeds = [gates.argument(shape) for shape in shapes.values()]
+        seeds = [gates.argument(_flat(shape)) for shape in shapes.values()]
         products = push(gates, gradient, dict(zip(wrt, seeds, strict=True)))
         others = [*constants.values(), X, *chosen.values(), *given]
         self._program = Program(gates, [*wrt, *(t.number for t in others), *seeds], products)
@@ -192,4 +259,14 @@ class HessianProgram:
         given = []
         for (part, _), t, width in zip(self.loss.parts, targets.parts or (targets,), self.graph.splits, strict=True):
             given += [targets_of(part, t, width, self.dtype), weights_of(part, t, self.rows, self.dtype)]
-        return self._program([*parameters, *states, x, *chosen, *given, *direction])
+        of_parameters, directions = (
+            [array.reshape(_flat(shape)) for array, shape in zip(arrays, self._shapes, strict=True)]
+            for arrays in (parameters, direction)
+        )
+        found = self._program([*of_parameters, *states, x, *chosen, *given, *directions])
+        return tuple(array.reshape(shape) for array, shape in zip(found, self._shapes, strict=True))
+
+
+def _flat(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape of two axes at most: matrices of a stack below each other."""
+    return (prod(shape[:-1]), shape[-1]) if len(shape) > 2 else tuple(shape)

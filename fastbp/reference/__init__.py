@@ -6,7 +6,9 @@ Rows are examples. Letters: B batch rows, I inputs, O outputs, N features, K cla
 
     random           Philox, initial parameters, the order of an epoch, dropout's masks
     layers           linear, scale, PReLU, embedding, piecewise linear, dropout: what has weights, bins or a mask
+    embeddings       columns of numbers as waves
     gates            sums, products and quotients of signals, columns joined and cut, rows summed
+    members          layers of which each member of a network has its own numbers, and the mean of members
     norms            layer, RMS and batch normalisation
     activations      y = φ(x) element by element, softmax, and the table ACTIVATIONS
     reduction        how the losses of rows become one number
@@ -32,8 +34,10 @@ True
 # Every public name of every file, so that a twin is written in one place.
 from fastbp.reference.activations import *  # noqa: F403
 from fastbp.reference.classification import *  # noqa: F403
+from fastbp.reference.embeddings import *  # noqa: F403
 from fastbp.reference.gates import *  # noqa: F403
 from fastbp.reference.layers import *  # noqa: F403
+from fastbp.reference.members import *  # noqa: F403
 from fastbp.reference.mlp import *  # noqa: F403
 from fastbp.reference.norms import *  # noqa: F403
 from fastbp.reference.optimizers import *  # noqa: F403

@@ -159,6 +159,21 @@ def _codes(x: Array, column: int) -> Array:
     return x[:, column].astype(np.int64)
 
 
+def parametric_forward(x: Array, f: Array, a: Array) -> Array:
+    """y = x + a ∘ (f - x), with x and f = f(x) (B, N) and a (N,): x where a is 0, f(x) where it is 1."""
+    return np.asarray(x + a * (f - x))
+
+
+def parametric_vjp(dy: Array, pulled: Array, x: Array, f: Array, a: Array) -> tuple[Array, Array]:
+    """Pull dy back to (dx, da) = (dy + a ∘ (dy ∘ f'(x) - dy), Σ_b dy ∘ (f - x)); `pulled` is dy ∘ f'(x)."""
+    return np.asarray(dy + a * (pulled - dy)), _summed(dy * (f - x), a)
+
+
+def parametric_jvp(tx: Array, pushed: Array, ta: Array, x: Array, f: Array, a: Array) -> Array:
+    """Push both tangents forward: ty = tx + a ∘ (tx ∘ f'(x) - tx) + ta ∘ (f - x); `pushed` is tx ∘ f'(x)."""
+    return np.asarray(tx + a * (pushed - tx) + ta * (f - x))
+
+
 def piecewise_linear_forward(x: Array, edges: Edges) -> Array:
     """Behind the columns stands how far each number has come through each of its bins: y = [x, e_c of each c].
 

@@ -254,6 +254,50 @@ def lion(
     return theta - float(lr) * move, {"m": _average("m", g, state, betas[1])}
 
 
+def orthogonal(u: Array, turns: int = 5) -> Array:
+    """Nearly U Vᵀ for u = U Σ Vᵀ, by Newton and Schulz's iteration (Jordan et al., 2024), with rows not above columns:
+
+    X = u / (‖u‖ + 1e-7), then as often as `turns` A = X Xᵀ, X <- aX + (bA + cA²) X.
+
+    Examples
+    --------
+    >>> orthogonal(np.diag([3.0, -1.0])).round(1).tolist()
+    [[0.7, 0.0], [0.0, -1.1]]
+    """
+    turned = u.shape[0] > u.shape[1]
+    x = u.T if turned else u
+    largest = np.abs(x).max(initial=0.0)
+    size = largest if largest > 1e100 else 1.0  # whose squares are too large
+    x = x / size / (np.linalg.norm(x / size) + 1e-7 / size)
+    for _ in range(turns):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * (a @ a)) @ x
+    return np.asarray(x.T if turned else x)
+
+
+def muon(
+    theta: Array,
+    g: Array,
+    state: State,
+    lr: float = 1e-3,
+    muon_lr: float = 0.02,
+    momentum: float = 0.95,
+    betas: Betas = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+) -> tuple[Array, State]:
+    """One step of Muon for a matrix of inputs times outputs, one of AdamW for anything else.
+
+    m <- μm + (1-μ)g, θ <- θ(1 - lr' λ) - lr' √max(1, O/I) o with o the `orthogonal` of μm + (1-μ)g.
+    """
+    if theta.ndim != 2:
+        return adamw(theta, g, state, lr, betas, eps, weight_decay)
+    m = _average("m", g, state, momentum)
+    step = float(muon_lr) * max(1.0, theta.shape[1] / theta.shape[0]) ** 0.5
+    kept = theta * (1 - float(muon_lr) * weight_decay)
+    return kept - step * orthogonal(momentum * m + (1 - momentum) * g), {"m": m}
+
+
 def clip_norm(gradients: list[Array], limit: float) -> tuple[list[Array], float]:
     """Shrink all gradients together: g <- g min(1, limit / (norm + 1e-6)), norm = √(Σ over all of them g²).
 

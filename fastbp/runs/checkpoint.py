@@ -43,6 +43,7 @@ class Numbers(msgspec.Struct, forbid_unknown_fields=True):
     steps_done: Count
     lr: float
     place: Place
+    muon_lr: float | None = None
 
 
 class Epochs(msgspec.Struct, forbid_unknown_fields=True):
@@ -216,9 +217,10 @@ class Checkpoint:
                 yield f"`{state['best']}` as the best of `{name}`"
             if not 0 <= state.get("best_epoch", 0) <= epochs:
                 yield f"epoch `{state['best_epoch']}` as the best of `{name}`"
-        lr, first = self.numbers["lr"], trainer.optimizer.lr
-        if not (0.0 <= lr <= first if "reduce_lr" in self.callbacks else lr == first):
-            yield f"`{lr}` as the learning rate, which began with `{first}`"
+        for name in trainer.optimizer.rates:
+            lr, first = self.numbers[name], getattr(trainer.optimizer, name)
+            if lr is None or not (0.0 <= lr <= first if "reduce_lr" in self.callbacks else lr == first):
+                yield f"`{lr}` as the learning rate, which began with `{first}`"
         yield from self._wrong_best(trainer.net, at > 0)
 
     def _wrong_best(self, net: Network, wanted: bool) -> Iterator[str]:

@@ -65,7 +65,10 @@ def subjects_of(plan: Plan, look: bool = False) -> list[Subject]:
     pack = plan.config.pack
     assert pack is not None
     if pack.folds is None:
-        return [subject_of(plan, look)]
+        subject = subject_of(plan, look)
+        if pack.online is not None and "validation" not in subject.parts:
+            raise fail(plan.text, ("pack", "online"), "must have validation rows to choose by")
+        return [subject]
     found: list[Subject] = []
     for fold in range(pack.folds):
         own = fold_of(plan, pack.folds, fold)
@@ -132,7 +135,7 @@ def _network(one: MemberPlan, subject: Subject, graphs: dict[str, Any]) -> Netwo
     """The network of a member; those with the same layers share their graph."""
     text, config, sizes = one.plan.text, one.plan.config, subject.sizes
     rows = None if one.plan.embedder is None else subject.fingerprint  # of which bins are
-    key = json.dumps([text.data.get("network"), *sizes[:2], sorted(sizes[2].items()), rows])
+    key = json.dumps([text.data.get("network"), *sizes[:2], sorted(sizes[2].items()), sizes[4], rows])
     graph = graphs.get(key)
     if graph is None:
         graph = graphs[key] = layers_of(one.plan, *sizes)

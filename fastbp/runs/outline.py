@@ -96,11 +96,9 @@ def rows_of(graph: Graph) -> list[Row]:
     layers = []
     chained = all(node.sources == (node.index - 1,) for node in graph.nodes)
     for node in graph.nodes:
-        draws = {} if node.shares else node.layer.draws(node.inputs)
-        count = sum(prod(shape) for _, shape, _, _ in draws.values())
         reads = [] if chained else ["inputs" if s == INPUT else graph.nodes[s].name for s in node.sources]
         kind = type(node.layer).__name__
-        layers.append(Row(node.index, node.name, kind, reads, sum(node.widths), node.outputs, count))
+        layers.append(Row(node.index, node.name, kind, reads, sum(node.widths), node.outputs, node.count))
     return layers
 
 

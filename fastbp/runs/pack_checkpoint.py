@@ -1,13 +1,14 @@
 """The checkpoint of a pack's run: one sealed file with what a run's checkpoint has, of every network.
 
-Arrays are named by network: `3/parameters/0.weight`, `3/best/flat`. It is verified as a run's is (`checkpoint.py`).
+Arrays are named by network: `3/parameters/0.weight`, `3/best/flat`; those of an ensemble of epochs are in
+`online/0/flat`. It is verified as a run's is (`checkpoint.py`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import msgspec
 
 from fastbp.errors import CheckpointError
 from fastbp.model.sealed import sealed, unsealed
-from fastbp.runs.checkpoint import Best, Callbacks, Checkpoint, Epochs, Numbers
+from fastbp.runs.checkpoint import Best, Callbacks, Checkpoint, Count, Epochs, Numbers
 from fastbp.train.history import History
 
 FORMAT = "fastbp-pack-run-1"
@@ -31,6 +32,26 @@ class Each(msgspec.Struct, forbid_unknown_fields=True):
     diverged: bool
 
 
+class OnlineState(msgspec.Struct, forbid_unknown_fields=True):
+    """The ensemble of epochs that is chosen meanwhile.
+
+    Attributes
+    ----------
+    rounds : int
+        Choices made.
+    waited : int
+        Of those, the last that did not make it better.
+    scores : list of float
+        After each of its epochs.
+    chosen : list of (member, epoch)
+    """
+
+    rounds: Count
+    waited: Count
+    scores: list[float]
+    chosen: list[tuple[int, int]]
+
+
 class Words(msgspec.Struct, forbid_unknown_fields=True):
     """The JSON part of the file."""
 
@@ -38,6 +59,7 @@ class Words(msgspec.Struct, forbid_unknown_fields=True):
     done: bool
     rows: str
     settings: dict[str, Any]
+    online: OnlineState | None = None
 
 
 @dataclass
@@ -55,6 +77,9 @@ class PackCheckpoint:
         Fingerprint of the rows.
     settings : dict
         The run's initial settings, without its data.
+    online : OnlineState, optional
+    kept : dict
+        Arrays of that.
     """
 
     networks: list[Checkpoint]
@@ -62,16 +87,20 @@ class PackCheckpoint:
     done: bool
     rows: str
     settings: dict[str, Any]
+    online: OnlineState | None = None
+    kept: dict[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The contents of its file."""
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, Any] = dict(self.kept)
         each = []
         for i, (one, diverged) in enumerate(zip(self.networks, self.diverged, strict=True)):
             arrays |= {f"{i}/{name}": array for name, array in one.arrays.items()}
             words = {name: getattr(one, name) for name in ("numbers", "callbacks", "best")}
             each.append({**words, "history": asdict(one.history), "diverged": diverged})
         said = {"networks": each, "done": self.done, "rows": self.rows, "settings": self.settings}
+        if self.online is not None:
+            said["online"] = msgspec.to_builtins(self.online)
         return sealed(arrays, {"format": FORMAT, "run": json.dumps(said)})
 
     @classmethod
@@ -81,7 +110,10 @@ class PackCheckpoint:
         try:
             words = msgspec.convert(json.loads(header["run"]), Words)
             owned: list[dict[str, Any]] = [{} for _ in words.networks]
+            kept = {name: array for name, array in arrays.items() if name.startswith("online/")}
             for name, array in arrays.items():
+                if name in kept:
+                    continue
                 number, _, own = name.partition("/")
                 owned[int(number)][own] = array
         except msgspec.ValidationError as error:
@@ -97,7 +129,7 @@ class PackCheckpoint:
             said = one["numbers"], history, callbacks, one["best"], words.done, words.rows
             networks.append(Checkpoint(arrays_of, *said))
         diverged = [one["diverged"] for one in data["networks"]]
-        return cls(networks, diverged, words.done, words.rows, words.settings)
+        return cls(networks, diverged, words.done, words.rows, words.settings, words.online, kept)
 
     def disagreements(self, entrants: list[Any], monitor: str) -> Iterator[str]:
         """Inconsistencies of each network, as of a run's checkpoint."""

@@ -33,9 +33,7 @@ Weights = Mapping[int, float]
 def finished(run: PackTraining) -> dict[str, Any]:
     """Write ensembles, out-of-fold predictions, pictures and the result to the folder."""
     folder = run.folder
-    of: dict[int, list[Runner]] = {}
-    for one in run.runners:
-        of.setdefault(one.entrant.of.number, []).append(one)
+    of = run.of_member()
     whole = {member: every for member, every in of.items() if all(one.best_arrays for one in every)}
     nets = {member: [one.network() for one in every] for member, every in whole.items()}
     rows = Rows(nets, run.subjects, run.plan.config.pack.folds is not None)  # type: ignore[union-attr]
@@ -47,16 +45,21 @@ def finished(run: PackTraining) -> dict[str, Any]:
     ranks = sorted(scored, key=lambda member: (_nan_last(sign * scored[member][seen][measure]), member))
     chosen = _ensembles(run, rows, ranks, measure)
     name = "greedy" if "greedy" in chosen else "uniform"
-    used, warm = chosen[name], {name: rows.temperature(weights) for name, weights in chosen.items()}
+    teller, used = rows, chosen[name]
+    warm = {each: rows.temperature(weights) for each, weights in chosen.items()}
+    epochs = _epochs(run)
+    if epochs is not None:
+        name, (teller, used) = "online", epochs
+        warm[name] = teller.temperature(used)
     files = {
         folder.members: _file(rows, chosen["uniform"], warm["uniform"]),
-        folder.ensemble: _file(rows, used, warm[name]),
+        folder.ensemble: _file(teller, used, warm[name], run),
         folder.best: _best(nets[ranks[0]][0], run, warm["best"])
         if len(run.subjects) == 1
         else _file(rows, chosen["best"], warm["best"]),
     }
     last = rows.parts()[-1]
-    report = rows.told(used, last, warm[name])
+    report = teller.told(used, last, warm[name])
     calibrated = run.plan.config.trainer.calibrate is not None
     train, part, recipe = rows.first.parts["train"], rows.part(last), rows.first.recipe
     histories = [one.history for one in run.runners]
@@ -73,9 +76,11 @@ def finished(run: PackTraining) -> dict[str, Any]:
                 "metrics": rows.scores(weights, warm[each]),
             }
             for each, weights in chosen.items()
-        },
+        }
+        | ({} if epochs is None else {"online": {"members": _called(run), "metrics": teller.scores(used, warm[name])}}),
         "ensemble": name,
-        **({"calibration": rows.calibration(used, warm[name])} if calibrated else {}),
+        "stopped": run.cut,
+        **({"calibration": teller.calibration(used, warm[name])} if calibrated else {}),
         "baseline": baseline(train, part, sum(rows.widths), rows.first.loss, rows.first.metrics, recipe),
         "report": {"part": last, **report},
         "steps": sum(history.steps for history in histories),
@@ -110,15 +115,36 @@ def _ensembles(run: PackTraining, rows: Rows, ranks: list[int], measure: str) ->
 
 
 def _best(net: Network, run: PackTraining, temperature: float) -> bytes:
-    """The file of a network, with its temperature if it is to have one."""
-    return to_bytes(net if run.plan.config.trainer.calibrate is None else with_temperature(net, temperature))
+    """The file of a network, with its temperature if it is to have one: behind the mean, if it has members."""
+    if run.plan.config.trainer.calibrate is None:
+        return to_bytes(net)
+    if net.graph.members is not None:
+        alone = Ensemble.of([net], np.ones(1), run.subjects[0].loss, temperature=temperature)
+        return ensemble_files.to_bytes(alone)
+    return to_bytes(with_temperature(net, temperature))
 
 
-def _file(rows: Rows, weights: Weights, temperature: float) -> bytes:
-    """The file of an ensemble."""
+def _epochs(run: PackTraining) -> tuple[Rows, Weights] | None:
+    """The ensemble of epochs that was chosen meanwhile: its networks, each a member of its own."""
+    if run.online is None or not run.online.best:
+        return None
+    nets = {i: [one.kept] for i, one in enumerate(run.online.best) if one.kept is not None}
+    return Rows(nets, run.subjects, False), dict.fromkeys(nets, 1)
+
+
+def _called(run: PackTraining) -> dict[str, int]:
+    """The epochs of that ensemble."""
+    assert run.online is not None
+    return {f"{one.member} epoch {one.epoch}": 1 for one in run.online.best}
+
+
+def _file(rows: Rows, weights: Weights, temperature: float, run: PackTraining | None = None) -> bytes:
+    """The file of an ensemble; of epochs, if the run chose some."""
     pairs = [(net, weight) for member, weight in weights.items() for net in rows.each[member]]
     nets, each = [net for net, _ in pairs], np.array([weight for _, weight in pairs], np.float64)
-    return ensemble_files.to_bytes(Ensemble.of(nets, each, rows.first.loss, temperature=temperature))
+    online = run.online if run is not None and run.online is not None and run.online.best else None
+    words: Any = {"chosen": [one.name for one in online.best], "scores": online.scores} if online else {}
+    return ensemble_files.to_bytes(Ensemble.of(nets, each, rows.first.loss, **words, temperature=temperature))
 
 
 def _member(number: int, every: list[Runner], metrics: Any) -> dict[str, Any]:

@@ -19,17 +19,20 @@ from fastbp.model.network import Network
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.entrants import Entrant, entrants_of, subjects_of
 from fastbp.runs.folder import RunFolder, epoch_row
+from fastbp.runs.online import RunOnline
 from fastbp.runs.pack_checkpoint import PackCheckpoint
+from fastbp.runs.pack_scores import Rows
 from fastbp.runs.saving import Saving
 from fastbp.runs.standings import Standing, Standings
-from fastbp.runs.stopping import Signals, Stopped
+from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
 from fastbp.runs.subject import resolved_of
 from fastbp.runs.training import differences
 from fastbp.runs.watched import Watched
 from fastbp.train.callbacks import Monitor
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.history import History
-from fastbp.train.pack_calls import Turns
+from fastbp.train.pack_calls import Turns, Work
+from fastbp.train.selection import Greedy
 from fastbp.writing import write_together
 
 
@@ -69,13 +72,13 @@ class Runner(Watched):
         count = len(history.loss) if self.entrant.held_out is None else len(history.val_loss)
         return [self.row(at) for at in range(count)]
 
-    def work(self) -> Any:
-        """What it wants to run."""
+    def work(self, pauses: bool = False) -> Any:
+        """What it wants to run; perhaps it pauses between its epochs."""
         entrant, member = self.entrant, self.entrant.member
         held_out = None if entrant.held_out is None else (entrant.held_out.checked, None)
         hooks = [*self.others.values(), self]
         history = None if self.before is None else self.before.history
-        words: dict[str, Any] = {"measured": entrant.held_out, "history": history}
+        words: dict[str, Any] = {"measured": entrant.held_out, "history": history, "pauses": pauses}
         return member.guarded(member.fit(entrant.data, self.epochs, held_out, hooks, **words))
 
     def restore(self, found: Checkpoint, path: Path) -> None:
@@ -132,9 +135,23 @@ class PackTraining(Saving):
         self.upwards = monitor.upwards
         going_on = going_on and folder.checkpoint.is_file()  # a run killed before its first checkpoint starts again
         self.idle: tuple[str, str] | None = None  # why nothing was trained, and a hint
+        self.cut = ""  # why it ended before all networks had
+        self.online = self._online()
         self.done = False
         if going_on:
             self._restore(PackCheckpoint.load(folder.checkpoint))
+
+    def _online(self) -> RunOnline | None:
+        """The ensemble that is chosen meanwhile, if that is asked for."""
+        said = self.plan.config.pack.online  # type: ignore[union-attr]
+        if said is None:
+            return None
+        first = self.runners[0].entrant
+        assert first.held_out is not None
+        rows = Rows({0: [first.member.net]}, self.subjects, False)
+        judge = rows.judge(self.measure.removeprefix("val_"))
+        judge.upwards = self.upwards
+        return RunOnline(Greedy(said.size, said.patience), self.runners, first.held_out.checked[0], judge)
 
     @property
     def fingerprint(self) -> str:
@@ -162,6 +179,10 @@ class PackTraining(Saving):
         if found.rows != self.fingerprint:
             raise CheckpointError(folder.path, "must be resumed with the same rows, but its files have others")
         why = next(found.disagreements([one.entrant for one in self.runners], self.measure), None)
+        if why is None and (self.online is None) != (found.online is None):
+            why = f"{'an' if self.online is None else 'no'} ensemble of epochs"
+        if why is None and self.online is not None and found.online is not None:
+            why = next(self.online.disagreements(found.online, found.kept), None)
         if why is not None:
             raise CheckpointError(folder.checkpoint, "must be consistent with itself and its run", why)
         early = [said["trainer"].get("early_stopping") for said in (found.settings, self.settings)]
@@ -176,6 +197,8 @@ class PackTraining(Saving):
             one.entrant.member.diverged = diverged
             if early[0] != early[1] and not diverged:
                 state.history.stopped = ""
+        if self.online is not None and found.online is not None:
+            self.online.restore(found.online, found.kept)
         if self.done and self._complete():
             self.idle = (
                 f"nothing was trained, as the {len(self.runners)} networks of this run have ended",
@@ -198,7 +221,8 @@ class PackTraining(Saving):
         with self.signals:  # a stop after the last epoch has no effect
             if self.idle is None:
                 self._train()
-                self.save(done=True)
+                if not self.cut:
+                    self.save(done=True)
             self.folder.write_history([row for one in self.runners for row in one.rows()])
             return finished(self)
 
@@ -214,10 +238,20 @@ class PackTraining(Saving):
             one.going = not one.history.stopped
         going = [one for one in self.runners if one.going]
         try:
-            Turns(self.threads).run([one.work() for one in going], self._between)
-        except (Stopped, KeyboardInterrupt):
-            self.progress.end()
-            raise
+            if self.online is not None:
+                each = [one.work(pauses=True) if one.going else None for one in self.runners]
+                self.online.train(each, Turns(self.threads), self._between)
+            else:
+                works = [one.work() for one in going]
+                if self.plan.time_limit is not None:
+                    works = in_turn(works, self.threads)
+                Turns(self.threads).run(works, self._between)
+        except (Stopped, KeyboardInterrupt) as stop:
+            late = isinstance(stop, Stopped) and stop.code == TIME_IS_UP
+            if not (late and any(all(one.best_arrays for one in every) for every in self.of_member().values())):
+                self.progress.end()
+                raise
+            self.cut = str(stop)
         self._draw(last=True)
         self.progress.end()
         for one in going:
@@ -227,6 +261,13 @@ class PackTraining(Saving):
             folder.flush()
             why = self.runners[0].history.stopped
             raise DivergedError(f"no member stayed finite for an epoch; the first: {why}", 0, "")
+
+    def of_member(self) -> dict[int, list[Runner]]:
+        """The networks of each member."""
+        of: dict[int, list[Runner]] = {}
+        for one in self.runners:
+            of.setdefault(one.entrant.of.number, []).append(one)
+        return of
 
     def _between(self) -> None:
         """Behind a region: draw, save if due, and stop if requested."""
@@ -243,8 +284,32 @@ class PackTraining(Saving):
         begun = time.perf_counter()
         states = [one.state() for one in self.runners]
         lost = [one.entrant.member.diverged for one in self.runners]
-        found = PackCheckpoint(states, lost, done, self.fingerprint, self.settings)
+        online = (None, {}) if self.online is None else self.online.state()
+        found = PackCheckpoint(states, lost, done, self.fingerprint, self.settings, *online)
         write_together({self.folder.checkpoint: found.to_bytes()})
         with contextlib.suppress(FileError):
             self.folder.flush()
         self.set_due(time.perf_counter() - begun)
+
+
+def in_turn(works: list[Work], lanes: int) -> list[Work]:
+    """The same works, of which one begins to run when another has ended.
+
+    Where time is limited, most networks that are there when it is over have settled then.
+    """
+    waiting = iter([(work, next(work, None)) for work in works])  # what is wrong is said before anything runs
+
+    def lane() -> Work:
+        for work, call in waiting:
+            try:
+                if call is not None:
+                    try:
+                        yield call
+                    except DivergedError as error:
+                        with contextlib.suppress(StopIteration):
+                            yield work.throw(error)
+                yield from work
+            finally:
+                work.close()
+
+    return [lane() for _ in range(min(lanes, len(works)))]

@@ -106,9 +106,10 @@ def gflops(net: Network, history: History) -> float:
     The first layer takes 4, without the gradient of its inputs.
     """
     sizes = [
-        shape[0] * shape[1]
-        for name, shape in net.graph.parameters().items()
-        if name.endswith(".weight") and len(shape) == 2
+        shape[0] * shape[1] * node.members
+        for node in net.graph.nodes
+        for part, (_, shape, _, _) in node.layer.draws(node.inputs).items()
+        if part == "weight" and len(shape) == 2
     ]
     work = 6.0 * sum(sizes) - 2.0 * sum(sizes[:1])
     return work * history.samples / history.seconds / 1e9 if history.seconds else 0.0

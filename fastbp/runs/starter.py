@@ -6,13 +6,32 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from fastbp.config.check import checked
+from fastbp.config.presets import Known, Preset, presets
+from fastbp.config.presets.known import known_of
+from fastbp.config.presets.plain import (
+    BENT,
+    BINS_ROWS,
+    DECAY,
+    batch_of,
+    bins_for,
+    dropout_for,
+    embedded,
+    epochs_of,
+    finer,
+    metrics_of,
+    rate_of,
+    width_of,
+)
 from fastbp.config.schema import Data
-from fastbp.config.text import MOST_BYTES, one_line
+from fastbp.config.text import MOST_BYTES, as_yaml, one_line, parse_yaml
 from fastbp.data.files import read_paths
 from fastbp.data.frame import Frame, missing_column
+from fastbp.data.goal import Goal, bent
 from fastbp.data.kinds import kinds_of
 from fastbp.data.leaks import leaks_of, say_leaks
 from fastbp.data.numbers import scale_of
@@ -20,27 +39,8 @@ from fastbp.data.outputs import ordered
 from fastbp.data.prepare import task_of
 from fastbp.data.rows import without_targets
 from fastbp.data.unseen import by_value
-from fastbp.errors import ConfigError, DataError, visible
-from fastbp.runs.choices import (
-    BENT,
-    BINS_ROWS,
-    DECAY,
-    METRICS,
-    TRAINS,
-    Choice,
-    Goal,
-    batch_of,
-    bent,
-    bins_of,
-    choice_of,
-    doubt_of,
-    dropout_of,
-    encoded,
-    epochs_of,
-    nearly_names,
-    rate_of,
-    width_of,
-)
+from fastbp.errors import ConfigError, DataError, not_one_of, visible
+from fastbp.runs.choices import TRAINS, Choice, choice_of, doubt_of, encoded, nearly_names
 from fastbp.runs.outline import listed
 
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
@@ -57,14 +57,21 @@ class Start:
 
 
 def starter(
-    path: str, targets: Sequence[str], delimiter: str | None = None, encoding: str | None = None, header: bool = True
+    path: str,
+    targets: Sequence[str],
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
+    preset: str | None = None,
 ) -> Start:
-    """A configuration for the table at `path`.
+    """A configuration for the table at `path`, with the keys of a preset, or of `plain` with a word on each.
 
     Names and values of the table are quoted, or escaped in comments, so a table cannot inject keys.
     """
     if any("\ud800" <= c <= "\udfff" for c in path):
         raise ConfigError(f"a table must have a path in Unicode, as configurations are, got `{path}`")
+    if preset is not None and preset not in presets():
+        raise not_one_of("--preset", visible(preset), presets())
     data = Data(path=path, delimiter=delimiter, encoding=encoding, header=header)
     frame = read_paths(path, data)
     names = list(frame.columns)
@@ -100,20 +107,20 @@ def starter(
         lines += _classes(frame, targets[0])
     elif task == "numbers":
         lines += _transform(frame, targets)
-    lines += _columns(choices)
+    own: dict[str, Any] = {}
+    known = _known(frame, choices, targets, task, goal)
+    if preset is not None:
+        known, own = _keys(lines + _columns(choices), presets()[preset])
+    lines += _columns(choices, "scale" in own.get("data", {}))
+    lines += _prepared(own.pop("data", {}), _any_missing(frame, targets))
+    lines += ["  split:", "    validation: 0.15", "    test: 0.15", ""]
+    if preset is None:
+        lines += [*_network(known), "", *_trainer(known, goal), ""]
+    else:
+        about = presets()[preset].about
+        lines += [f"# The preset {preset} for {known.rows:,} rows that train: {about[0].lower()}{about[1:]}"]
+        lines += [*as_yaml(own).splitlines(), ""]
     lines += [
-        "  scale: standard  # of the other numbers; auto takes quantiles where tails are heavy; or robust, none",
-        "  missing: mean  # or median, constant, refuse",
-        f"  indicator: {str(_any_missing(frame, targets)).lower()}  # an indicator column for missing numbers",
-        "  encode: auto  # a column for each category where they are few, else a learned table; or one_hot, embedding",
-        "  split:",
-        "    validation: 0.15",
-        "    test: 0.15",
-        "",
-        *_network(frame, choices, task, goal),
-        "",
-        *_trainer(frame, task, goal),
-        "",
         "# One run may be lucky: compare it with those of other seeds, `fastbp train FILE --set seed=1`, or of folds,",
         "# `--set data.split.folds=5 --set data.split.fold=0` and so on, which validate on every row once.",
     ]
@@ -175,8 +182,13 @@ def _transform(frame: Frame, targets: Sequence[str]) -> list[str]:
     return [f"  target_transform: none  # or log, log1p, sqrt, quantile{note}"]
 
 
-def _columns(choices: dict[str, Choice]) -> list[str]:
-    """The lines of `data.columns`; of very many columns only those that would not be inferred."""
+def _columns(choices: dict[str, Choice], scaled: bool = False) -> list[str]:
+    """The lines of `data.columns`; of very many columns only those that would not be inferred.
+
+    Where all columns are `scaled` in one way, none has another.
+    """
+    if scaled:
+        choices = {n: replace(c, entry="number" if c.amounts else c.entry) for n, c in choices.items()}
     head = "  columns:  # number, category, date, words, ignore or weight"
     if (
         sum(len(name) + len(choice.entry) + len(choice.about) + 40 for name, choice in choices.items())
@@ -194,18 +206,48 @@ def _entry(key: str, kind: str) -> str:
     return f"{key}: {kind}" if len(key) <= 1000 else f"? {key}\n    : {kind}"
 
 
-def _network(frame: Frame, choices: dict[str, Choice], task: str, goal: Goal) -> list[str]:
-    rows = round(TRAINS * len(frame))
+def _known(frame: Frame, choices: dict[str, Choice], targets: Sequence[str], task: str, goal: Goal) -> Known:
+    """What is known of the table before it is split."""
     inputs = sum(choice.width for choice in choices.values()) if frame.matrix is None else frame.matrix.shape[1]
-    numbers, more = sum(choice.amounts for choice in choices.values()), bent(frame, choices, goal)
-    bins = bins_of(rows, numbers, task) if more is not None and more >= BENT else 0
-    # Classes are learned by heart by their bins, too; numbers want the finest bins and no more dropout.
-    drop = dropout_of(rows, inputs + (numbers * bins if task != "numbers" else 0))
+    amounts = [name for name, choice in choices.items() if choice.amounts]
+    outputs = len(goal.classes) or len(targets)
+    return Known(
+        *(task, round(TRAINS * len(frame)), outputs, len(amounts), 0, (), inputs - len(amounts)),
+        lambda bins, least: bent(frame, amounts, goal, bins, least),
+    )
+
+
+def _keys(lines: list[str], preset: Preset) -> tuple[Known, dict[str, Any]]:
+    """What is known of the rows that train, by a configuration's lines, and the keys of a preset for them."""
+    known = known_of(checked(parse_yaml("\n".join(lines), "config")))
+    return known, preset.keys(known)
+
+
+def _prepared(own: dict[str, Any], missing: bool) -> list[str]:
+    """The lines of how all columns are prepared: as a preset's `own` keys say, or as `plain` has it."""
+    said = {"scale": "standard", "missing": "mean", "indicator": missing, "encode": "auto", **own}
+    words = {
+        "scale": "of the other numbers; auto takes quantiles where tails are heavy; or robust, none",
+        "missing": "or median, constant, refuse",
+        "indicator": "an indicator column for missing numbers",
+        "encode": "a column for each category where they are few, else a learned table; or one_hot, embedding",
+    }
+    words |= {"scale": "", "encode": ""} if own else {}
+    lines = []
+    for key, value in said.items():
+        about = f"  # {words[key]}" if words.get(key) else ""
+        lines += [f"  {line}" for line in (as_yaml({key: value}).rstrip("\n") + about).splitlines()]
+    return lines
+
+
+def _network(known: Known) -> list[str]:
+    rows, bins, more = known.rows, bins_for(known), known.bent
+    drop = dropout_for(known, bins)
     why = "against learning rows by heart" if drop else "such as 0.1 if validation gets worse early"
     width = width_of(rows)
     lines = [
         "network:",
-        f"  hidden: [{width}, {width}]  # for {rows:,} rows that train and {inputs:,} inputs",
+        f"  hidden: [{width}, {width}]  # for {rows:,} rows that train and {known.inputs:,} inputs",
         "  activation: relu  # or gelu, silu, mish, tanh, ...",
         f"  dropout: {drop:g}  # {why}",
     ]
@@ -216,14 +258,17 @@ def _network(frame: Frame, choices: dict[str, Choice], task: str, goal: Goal) ->
         if more < BENT:
             why = f"their bins tell only {max(0.0, more):.3f} more"
         return [*lines, f"  embed_numbers: null  # or piecewise_linear, which bends the way of numbers; {why}"]
-    how = f"{{name: piecewise_linear, bins: {bins}}}"
-    return [*lines, f"  embed_numbers: {how}  # bins of a number tell {more:.3f} more than a straight line"]
+    keys = embedded(known, bins)
+    how = ", ".join(f"{key}: {value}" for key, value in keys.items())
+    why = f"bins of a number tell {more:.3f} more than a straight line"
+    why += f", finer ones beside numbers that many rows share {finer(known, bins):.3f} more" * ("least" in keys)
+    return [*lines, f"  embed_numbers: {{{how}}}  # {why}"]
 
 
-def _trainer(frame: Frame, task: str, goal: Goal) -> list[str]:
-    rows = round(TRAINS * len(frame))
+def _trainer(known: Known, goal: Goal) -> list[str]:
+    rows = known.rows
     batch = batch_of(rows)
-    metrics, why = METRICS[task if task != "classes" or len(goal.classes) > 2 else "two"]
+    metrics, why = metrics_of(known)
     return [
         "trainer:",
         f"  epochs: {epochs_of(rows, batch)}  # of {-(-rows // batch):,} steps",

@@ -24,6 +24,7 @@ from fastbp.errors import ConfigError
 from fastbp.model.network import Network
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.graph import Graph
+from fastbp.spec.losses import Loss
 from fastbp.train.class_weights import by_class
 
 METRICS = {"classes": ["accuracy"], "labels": ["accuracy"], "numbers": ["r2", "rmse"]}
@@ -111,10 +112,13 @@ class Subject:
         return dict(json.loads(json.dumps(said)))
 
     @property
-    def sizes(self) -> tuple[int, int, dict[int, tuple[int, int]], Any]:
-        """Inputs and outputs of the network, columns of categories with their tables, and what embeds numbers."""
+    def sizes(self) -> tuple[int, int, dict[int, tuple[int, int]], Any, list[int], Loss]:
+        """Inputs and outputs of the network, columns of categories with their tables, what embeds numbers, how many
+        inputs stand for each column, and the loss.
+        """
         inputs, outputs = self.recipe.inputs, self.recipe.outputs.width
-        return inputs.width, outputs * self.loss.outputs_per_target, inputs.embeddings(), self._embedded
+        width = outputs * self.loss.outputs_per_target
+        return inputs.width, width, inputs.embeddings(), self._embedded, inputs.chunks(), self.loss
 
     @cached_property
     def _embedded(self) -> Callable[[Any], Any]:
@@ -128,10 +132,15 @@ class Subject:
         """The layers; compiles and draws nothing."""
         graph: Graph = layers_of(self.plan, *self.sizes)
         self.loss.check_outputs(graph.outputs)
+        given = self.plan.config.trainer.calibrate
+        if given is not None and graph.members is not None and self.plan.config.pack is None:
+            must = "must be null where a network has members, but for one with `pack`"
+            raise fail(self.plan.text, ("trainer", "calibrate"), must, show(given))
         return graph
 
     def network(self) -> Network:
         """The network, with the recipe that turns tables into its inputs."""
+        self.graph()
         net: Network = network_of(self.plan, *self.sizes)
         net.about = {"recipe": self.recipe.to_data()}
         return net

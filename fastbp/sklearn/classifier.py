@@ -33,6 +33,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     hidden : tuple of int, or list of layers
         Widths of the hidden layers; or the layers, such as ``[fb.Linear(64), fb.ReLU()]``, or as a configuration has
         them, ``[{"name": "linear", "features": 64}, "relu"]``. A last linear layer follows.
+    preset : str, optional
+        Name of a preset, from which parameters come that are left at their defaults, for the rows at hand; from
+        100 rows on some are held out and choose the best epoch. `fastbp presets` lists them.
     activation : str, Layer, or a list with one for each hidden layer
         "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp. Not where
         `hidden` lists layers.
@@ -69,13 +72,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         What categories become: a column for each, or a row of a learned table; "auto": a table where many.
     min_frequency : int, >= 1
         Categories of fewer training rows than this are one, to which categories go that are new later.
-    scale : {"standard", "robust", "quantile", "auto", "none"}
+    scale : {"standard", "robust", "quantile", "noisy_quantile", "auto", "none"}
         How numbers are scaled by what was fitted to the training rows; "auto": to quantiles where tails are heavy.
     missing : {"mean", "median", "refuse"}
         What missing numbers become; "refuse" makes them an error.
     embed_numbers : str or dict, optional
         "piecewise_linear", or ``{"name": "piecewise_linear", "bins": 16}``: behind the numbers stands how far each has
-        come through each bin between quantiles of the training rows.
+        come through each bin between quantiles of the training rows. "pbld", "cosine" or "periodic": waves.
+    tabm : int or dict, optional
+        Number of members that share the hidden layers (TabM-mini), or ``{"k": 32, "mini": False}`` for adapters of
+        each member in every layer (TabM); the prediction is the mean of theirs.
     random_state : int, RandomState or None
         An int is the seed of the network and of its trainer; None draws one.
     n_ens : int, >= 1
@@ -139,6 +145,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self,
         hidden: Any = (128,),
         *,
+        preset: str | None = None,
         activation: Any = "relu",
         dropout: float = 0.0,
         norm: str | None = None,
@@ -160,6 +167,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         scale: str = "standard",
         missing: str = "mean",
         embed_numbers: Any = None,
+        tabm: Any = None,
         random_state: Any = None,
         n_ens: int = 1,
         n_cv: int | None = None,
@@ -171,6 +179,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         verbose: Any = False,
     ) -> None:
         self.hidden = hidden
+        self.preset = preset
         self.activation = activation
         self.dropout = dropout
         self.norm = norm
@@ -192,6 +201,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self.scale = scale
         self.missing = missing
         self.embed_numbers = embed_numbers
+        self.tabm = tabm
         self.random_state = random_state
         self.n_ens = n_ens
         self.n_cv = n_cv
@@ -265,10 +275,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     def _loss_of(self) -> Loss:
         from fastbp.spec.catalogue import loss_of
 
-        return loss_of("binary_cross_entropy" if self._labels else "cross_entropy")
+        own: Loss | None = self._filled.beyond.loss if hasattr(self, "_filled") else None
+        return own if own is not None else loss_of("binary_cross_entropy" if self._labels else "cross_entropy")
 
     def _weighted(self, y: Array, weight: Array | None) -> Any:
-        given = self.class_weight
+        given = self._filled.class_weight
         if given is None:
             return weight
         if self._labels:

@@ -5,36 +5,55 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastbp.config.build import named
-from fastbp.config.schema import Data
+from fastbp.config.build import layers_of, named
+from fastbp.config.schema import Data, TabM
 from fastbp.config.text import Text
 from fastbp.config.wiring import layer_table
 from fastbp.data.frame import Frame
 from fastbp.data.inputs import Inputs
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
-from fastbp.spec.bins import EMBEDDERS
 from fastbp.spec.catalogue import LAYERS, activation_named
 from fastbp.spec.checks import chance, flag, whole
 from fastbp.spec.custom import Custom
+from fastbp.spec.embeddings import EMBEDDERS
 from fastbp.spec.graph import Graph, chain, graph_of
 from fastbp.spec.initial import Init
 from fastbp.spec.layers import Dropout, Embedding, Layer, Linear
+from fastbp.spec.losses import Loss
+from fastbp.spec.members import average_for
 from fastbp.spec.signals import Input
+from fastbp.spec.tabm import chunks_behind, of_members
 
 NORMS = ("batch_norm", "layer_norm", "rms_norm")
 WIDTHS = "must be widths such as `(128, 64)`, or layers such as `[fb.Linear(64), fb.ReLU()]`"
 
 
-def graph_for(estimator: Any, inputs: Inputs, outputs: int, frame: Frame) -> Graph:
+def graph_for(estimator: Any, inputs: Inputs, outputs: int, frame: Frame, loss: Loss) -> Graph:
     """The graph of an estimator's network: tables of categories and bins of numbers first, where there are such."""
+    tables, beyond = inputs.embeddings(), getattr(estimator, "beyond", None)
+    if beyond is not None and beyond.layers is not None:
+        return layers_of(beyond.layers, inputs.width, outputs, tables)  # type: ignore[no-any-return]
     blocks = blocks_of(estimator)
-    last = Linear(outputs)
-    tables = inputs.embeddings()
-    first: list[Layer] = [Embedding(tables, Init("normal", Data().embed_std))] if tables else []
+    last = Linear(outputs, init=_init(beyond))
+    std = Data().embed_std if beyond is None else beyond.embed_std
+    first: list[Layer] = [Embedding(tables, Init("normal", std))] if tables else []
     embedder = embedder_of(estimator)
     if embedder is not None:
         bins = embedder.layer(inputs.matrix(frame, estimator.dtype), inputs.numbers(), tuple(tables))
         first += [bins] if bins is not None else []
+    tabm = tabm_of(estimator)
+    if tabm is not None:
+        hidden = of_members(
+            [layer for block in blocks for layer in block],
+            outputs,
+            tabm.k,
+            mini=tabm.mini,
+            average=average_for(loss.kind, outputs),
+            embedded=len(first) > bool(tables),
+            chunks=chunks_behind(first, inputs.chunks(), inputs.width),
+            init=_init(beyond),
+        )
+        return chain([*first, *hidden], inputs.width)
     if not estimator.residual:
         return chain([*first, *(layer for block in blocks for layer in block), last], inputs.width)
     signal = x = Input(inputs.width)
@@ -47,6 +66,26 @@ def graph_for(estimator: Any, inputs: Inputs, outputs: int, frame: Frame) -> Gra
         if before.features == signal.features:
             signal = before + signal
     return graph_of(None, x, last(signal))
+
+
+def tabm_of(estimator: Any) -> TabM | None:
+    """Members of the network, as a configuration has them; None for one."""
+    given = estimator.tabm
+    if given is None or isinstance(given, TabM):
+        return given
+    said = {"k": given} if isinstance(given, int) and not isinstance(given, bool) else given
+    if not isinstance(said, Mapping):
+        raise ConfigTypeError("tabm", "must be a whole number, or a dict with `k`", f"`{brief(given)}`")
+    for key in said:
+        if key not in TabM.__struct_fields__:
+            raise not_one_of("tabm", key, TabM.__struct_fields__)
+    found = TabM(**said)
+    whole("tabm.k", found.k, 2)
+    flag("tabm.mini", found.mini)
+    for name, refused in (("residual", True), ("norm", "batch_norm")):
+        if getattr(estimator, name) == refused:
+            raise ConfigError(name, "must not be given with `tabm`", f"`{refused}`")
+    return found
 
 
 def embedder_of(estimator: Any) -> Any:
@@ -79,7 +118,8 @@ def blocks_of(estimator: Any) -> list[list[Layer]]:
         return [[_layer(i, value) for i, value in enumerate(layers)]]
     blocks: list[list[Layer]] = []
     for i, width in enumerate(hidden):
-        block: list[Layer] = [Linear(whole(f"hidden[{i}]", width, 1))]
+        init = _init(getattr(estimator, "beyond", None))
+        block: list[Layer] = [Linear(whole(f"hidden[{i}]", width, 1), init=init)]
         if norm is not None:
             block.append(LAYERS[norm]())
         block.append(made[i])
@@ -87,6 +127,12 @@ def blocks_of(estimator: Any) -> list[list[Layer]]:
             block.append(Dropout(p))
         blocks.append(block)
     return blocks
+
+
+def _init(beyond: Any) -> Any:
+    """The initialiser that a preset has."""
+    given = None if beyond is None else beyond.init
+    return Init(**given) if isinstance(given, Mapping) else given
 
 
 def _activations(given: Any, count: int) -> list[Layer]:

@@ -34,7 +34,8 @@ def pack_of(said: Settings, graph: Graph, loss: Loss, seed: int, dtype: str, fol
     """The members: `n_ens` on all rows, or on those outside of each fold."""
     rows = [others for others, _ in folds for _ in range(said.n_ens)] or None
     nets = [Network.of_graph(graph, (seed + i) % 2**64, dtype) for i in range(len(rows or range(said.n_ens)))]
-    return Pack(nets, loss, said.optimizer, said.batch_size, said.threads, schedule=said.schedule, rows=rows)
+    settings: dict[str, Any] = {"schedule": said.schedule, **said.beyond.steps, "rows": rows}
+    return Pack(nets, loss, said.optimizer, said.batch_size, said.threads, **settings)
 
 
 def go_on(pack: Pack, said: Settings) -> None:
@@ -70,7 +71,6 @@ def train(
     parts: Sequence[Part],
     epochs: int,
     metrics: Sequence[str],
-    monitor: str = "val_loss",
 ) -> list[History]:
     """Train all members at once; one that diverges is the error that it is alone."""
     works: list[Work] = []
@@ -87,7 +87,7 @@ def train(
                     score = held_out_of(member.net, member.trainer._loss, part.held_out, metrics, part.units)
                     assert score is not None
                     held_out = score.checked, None
-            hooks = said.callbacks(score is not None, f"network {i + 1}/{len(pack)}", monitor)
+            hooks = said.callbacks(score is not None, f"network {i + 1}/{len(pack)}", metrics)
             works.append(_named(i, member.fit(data, epochs, held_out, hooks, measured=score)))
         pack._turns.run(works)
     return pack.histories

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from fastbp.train.history import History
 
 Array = NDArray[Any]
-CALIBRATED = "calibrated_log_loss"
 CHANGES = {
     *("optimizer", "learning_rate", "weight_decay", "epochs", "early_stopping", "patience", "validation_fraction"),
     *("calibrate", "class_weight", "random_state", "n_threads", "warm_start", "time_limit", "callbacks", "verbose"),
@@ -42,6 +41,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
     temperature_: float
     _learns: Any  # a trainer, or a pack
     _dtype: np.dtype[Any]
+    _filled: Any  # the parameters, with those of a preset
 
     @abstractmethod
     def _targets(self, y: Any, reset: bool, classes: Any = None) -> Array:
@@ -89,6 +89,8 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         X_val, y_val, sample_weight_val : optional
             Rows that decide when to stop, instead of some of X.
         """
+        from fastbp.sklearn.presets import settled
+
         said = self._settings()
         going_on = bool(self.warm_start) and hasattr(self, "_begun")
         if going_on:
@@ -101,6 +103,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         if said.n_cv and X_val is not None:
             raise ConfigError("n_cv", "must be None where `X_val` is given", f"`{said.n_cv}`")
         rows = self._rows(X, y, sample_weight, reset=not going_on, soft=vars(self).get("_soft"))
+        said = settled(self, said, X, y, rows, going_on)
         early = said.stops_early(len(rows.y), X_val is not None)
         if said.calibrate and not early and not said.n_cv:
             must = "must be None where no rows are held out, by `early_stopping=True`, `X_val` or `n_cv`"
@@ -128,6 +131,8 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
         """One epoch over some rows."""
+        from fastbp.sklearn.presets import settled
+
         said = self._settings()
         if said.early:
             raise DataError("partial_fit does not support early_stopping=True")
@@ -137,6 +142,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         if going_on:
             self._go_on(said)
         rows = self._rows(X, y, sample_weight, reset=not going_on, classes=classes)
+        said = settled(self, said, X, y, rows, going_on)
         if not going_on:
             self._begin(X, y, rows, said, said.seed())
         self._train(said, rows, None, 1, False, going_on)
@@ -174,9 +180,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
     @property
     def _kept(self) -> list[str]:
         """Columns of categories, in which numbers stay texts."""
-        from fastbp.data.categories import Category
-
-        return [part.name for part in self.recipe_.inputs.parts if isinstance(part, Category)]
+        return [part.name for part in self.recipe_.inputs.categories]
 
     def _begin(self, X: Any, y: Any, rows: Rows, said: Settings, seed: int, folds: Folds = ()) -> None:
         """A new network, or several, and the preprocessing fitted to these rows."""
@@ -186,20 +190,20 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         from fastbp.sklearn.tables import inputs_for
 
         loss = self._loss_of()
-        inputs = inputs_for(self, X, rows.frame)
+        inputs = inputs_for(self._filled, X, rows.frame)
         outputs = self._outputs(y, rows.y)
-        graph = graph_for(self, inputs, outputs.width * loss.outputs_per_target, rows.frame)
+        graph = graph_for(self._filled, inputs, outputs.width * loss.outputs_per_target, rows.frame, loss)
         self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
         for name in ("network_", "ensemble_", "oof_predictions_", "temperature_"):  # of an earlier fit
             self.__dict__.pop(name, None)
         if said.several:
             from fastbp.sklearn.members import pack_of
 
-            self._learns = pack_of(said, graph, loss, seed, self.dtype, folds)
+            self._learns = pack_of(said, graph, loss, seed, self._filled.dtype, folds)
         else:
-            self._learns = said.trainer(graph, loss, seed, self.dtype)
+            self._learns = said.trainer(graph, loss, seed, self._filled.dtype)
             self.network_ = self._learns.net
-        self._dtype, self.n_outputs_ = np.dtype(self.dtype), graph.outputs
+        self._dtype, self.n_outputs_ = np.dtype(self._filled.dtype), graph.outputs
         self._begun = self._lasting()
 
     def _lasting(self) -> dict[str, str]:
@@ -234,15 +238,11 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         X, y = self._ready(rows, "train")
         validation = None if held_out is None else (*self._ready(held_out, "validation"), held_out.weight)
         fewest = min([len(fold) for _, fold in folds] or [0 if held_out is None else len(held_out.y)])
-        metrics = [self.metric] if early and fewest >= self.metric_rows and rows.soft is None else []
-        monitor = "val_loss"
-        if said.calibrate and metrics:
-            metrics.append(CALIBRATED)
-            monitor = f"val_{CALIBRATED}"
+        metrics = said.metrics(self.metric) if early and fewest >= self.metric_rows and rows.soft is None else []
         if not said.several:
             trainer: Any = self._learns
             trainer.units = None if held_out is None else self._units(held_out.y)
-            hooks = [*said.callbacks(early, monitor=monitor), *([] if tasks is None else [tasks])]
+            hooks = [*said.callbacks(early, measured=metrics), *([] if tasks is None else [tasks])]
             weights = self._weighted(rows.y, rows.weight)
             self._keep([trainer.fit(X, y, epochs, validation, hooks, weights, metrics)], going_on, early)
             if said.calibrate and held_out is not None and validation is not None:
@@ -255,7 +255,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         if not folds:
             units = None if held_out is None else self._units(held_out.y)
             parts = [Part(self._weighted(rows.y, rows.weight), validation, units)]
-        self._keep(train(pack, said, X, y, parts, epochs, metrics, monitor), going_on, early)
+        self._keep(train(pack, said, X, y, parts, epochs, metrics), going_on, early)
         loss, recipe = self._loss_of(), self.recipe_.to_data()
         self.ensemble_ = ensemble_of(pack, loss, recipe)
         if folds:

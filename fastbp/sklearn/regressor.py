@@ -31,6 +31,9 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     hidden : tuple of int, or list of layers
         Widths of the hidden layers; or the layers, such as ``[fb.Linear(64), fb.ReLU()]``, or as a configuration has
         them, ``[{"name": "linear", "features": 64}, "relu"]``. A last linear layer follows.
+    preset : str, optional
+        Name of a preset, from which parameters come that are left at their defaults, for the rows at hand; from
+        100 rows on some are held out and choose the best epoch. `fastbp presets` lists them.
     loss : str or Loss
         A loss of numbers, such as "mse", "huber", "mae", "poisson" or ``fb.Quantile(q=0.9)``.
     activation : str, Layer, or a list with one for each hidden layer
@@ -63,7 +66,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         What categories become: a column for each, or a row of a learned table; "auto": a table where many.
     min_frequency : int, >= 1
         Categories of fewer training rows than this are one, to which categories go that are new later.
-    scale : {"standard", "robust", "quantile", "auto", "none"}
+    scale : {"standard", "robust", "quantile", "noisy_quantile", "auto", "none"}
         How numbers are scaled by what was fitted to the training rows; "auto": to quantiles where tails are heavy.
     scale_target : bool
         Whether y is standardised for training, and predictions are scaled back.
@@ -71,7 +74,10 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         What missing numbers become; "refuse" makes them an error.
     embed_numbers : str or dict, optional
         "piecewise_linear", or ``{"name": "piecewise_linear", "bins": 16}``: behind the numbers stands how far each has
-        come through each bin between quantiles of the training rows.
+        come through each bin between quantiles of the training rows. "pbld", "cosine" or "periodic": waves.
+    tabm : int or dict, optional
+        Number of members that share the hidden layers (TabM-mini), or ``{"k": 32, "mini": False}`` for adapters of
+        each member in every layer (TabM); the prediction is the mean of theirs.
     random_state : int, RandomState or None
         An int is the seed of the network and of its trainer; None draws one.
     n_ens : int, >= 1
@@ -134,6 +140,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self,
         hidden: Any = (128,),
         *,
+        preset: str | None = None,
         loss: Any = "mse",
         activation: Any = "relu",
         dropout: float = 0.0,
@@ -155,6 +162,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         scale_target: bool = True,
         missing: str = "mean",
         embed_numbers: Any = None,
+        tabm: Any = None,
         random_state: Any = None,
         n_ens: int = 1,
         n_cv: int | None = None,
@@ -166,6 +174,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         verbose: Any = False,
     ) -> None:
         self.hidden = hidden
+        self.preset = preset
         self.loss = loss
         self.activation = activation
         self.dropout = dropout
@@ -187,6 +196,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self.scale_target = scale_target
         self.missing = missing
         self.embed_numbers = embed_numbers
+        self.tabm = tabm
         self.random_state = random_state
         self.n_ens = n_ens
         self.n_cv = n_cv
@@ -234,7 +244,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     def _loss_of(self) -> Loss:
         from fastbp.spec.catalogue import loss_of
 
-        loss = loss_of(self.loss)
+        own: Loss | None = self._filled.beyond.loss if hasattr(self, "_filled") else None
+        loss = own if own is not None else loss_of(self.loss)
         if "numbers" not in loss.tasks:
             raise ConfigError("loss", "must be one of numbers, such as `mse`", f"`{loss.named}`")
         return loss

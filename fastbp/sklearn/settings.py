@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
 from fastbp.model.network import Network
 from fastbp.sklearn.callbacks import Lines, Watched
 from fastbp.sklearn.layers import blocks_of, embedder_of
+from fastbp.sklearn.presets import Beyond, check_preset
 from fastbp.sklearn.tables import check_encodings
 from fastbp.sklearn.threads import share
 from fastbp.spec.checks import flag, from_zero, positive, real, whole
@@ -24,7 +26,9 @@ from fastbp.train.schedules import Schedule
 from fastbp.train.temperature import TEMPERATURE
 from fastbp.train.trainer import Trainer
 
+CALIBRATED = "calibrated_log_loss"
 MANY = 10_000  # rows above which `early_stopping="auto"` stops early
+SOME = 100  # rows from which it does with a preset
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,13 @@ class Settings:
     n_ens: int
     n_cv: int | None
     calibrate: bool
+    preset: bool  # whether there is one
+    beyond: Beyond
 
     @classmethod
     def of(cls, estimator: Any) -> Settings:
-        """Check every parameter that needs no data."""
+        """Check every parameter that needs no data, of an estimator or as a preset has filled them."""
+        check_preset(estimator)
         blocks_of(estimator)
         embedder_of(estimator)
         check_encodings(estimator)
@@ -76,6 +83,8 @@ class Settings:
             whole("n_ens", estimator.n_ens, 1),
             n_cv,
             _calibrate(estimator),
+            estimator.preset is not None,
+            getattr(estimator, "beyond", Beyond()),
         )
 
     @property
@@ -87,7 +96,7 @@ class Settings:
         """Whether a fit on so many rows stops early; `given` are the rows that decide."""
         if given and self.early is False:
             raise ConfigError("early_stopping", 'must be "auto" or True where `X_val` is given', "`False`")
-        return given or (rows > MANY if self.early is None else self.early)
+        return given or (rows > MANY or (self.preset and rows >= SOME) if self.early is None else self.early)
 
     def seed(self) -> int:
         """The seed of a network: a whole number as it is, or drawn, as scikit-learn draws."""
@@ -99,16 +108,30 @@ class Settings:
     def trainer(self, graph: Graph, loss: Loss, seed: int, dtype: str) -> Trainer:
         """A new network, and its trainer."""
         net = Network.of_graph(graph, seed, dtype)
-        return Trainer(net, loss, self.optimizer, self.batch_size, self.threads, schedule=self.schedule)
+        settings: dict[str, Any] = {"schedule": self.schedule, **self.beyond.steps}
+        return Trainer(net, loss, self.optimizer, self.batch_size, self.threads, **settings)
 
-    def callbacks(self, early: bool, name: str = "", monitor: str = "val_loss") -> list[Callback]:
+    def callbacks(self, early: bool, name: str = "", measured: Sequence[str] = ()) -> list[Callback]:
         """What happens between epochs; stopping comes last, so that all others see the last epoch.
 
-        `name` is that of one of several networks, `monitor` what decides when to stop.
+        `name` is that of one of several networks; `measured` are metrics of rows that are held out.
         """
         hooks = [Watched(hook) for hook in self.hooks] if name else self.hooks
         lines = [Lines(self.epochs, name)] if self.verbose else []
-        return [*hooks, *lines, *([EarlyStopping(self.patience, monitor=monitor)] if early else [])]
+        if not early:
+            return [*hooks, *lines]
+        said = self.beyond
+        patience = self.patience if not self.preset else self.epochs if said.patience is None else said.patience
+        if CALIBRATED in measured:
+            return [*hooks, *lines, EarlyStopping(patience, monitor=f"val_{CALIBRATED}")]
+        monitor = said.monitor if said.monitor.removeprefix("val_") in measured else "val_loss"
+        mode = said.mode if monitor == said.monitor else "auto"
+        return [*hooks, *lines, EarlyStopping(patience, monitor=monitor, mode=mode)]
+
+    def metrics(self, own: str) -> list[str]:
+        """What is measured on rows that are held out: an estimator's own metric, and by which epochs are chosen."""
+        name = CALIBRATED if self.calibrate else self.beyond.monitor.removeprefix("val_")
+        return [own] if name in (own, "loss") else [own, name]
 
 
 def _optimizer(estimator: Any) -> Optimizer:

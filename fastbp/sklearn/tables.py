@@ -133,8 +133,10 @@ def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:
 
 def _encodings(estimator: Any, X: Any, frame: Frame) -> Inputs:
     scale, missing = estimator.scale, estimator.missing
+    beyond = getattr(estimator, "beyond", None)
+    indicator = beyond is not None and beyond.indicator
     if frame.matrix is not None:
-        return Inputs([Numbers(None, scale, missing)])
+        return Inputs([Numbers(None, scale, missing, 0.0, indicator)])
     chosen = _categories(estimator.categorical_features, list(frame.columns))
     parts: list[Encoding] = []
     for name, column in frame.columns.items():
@@ -142,10 +144,10 @@ def _encodings(estimator: Any, X: Any, frame: Frame) -> Inputs:
         if by_type or (chosen is not None and name in chosen):
             parts.append(Category(name, estimator.encode, estimator.min_frequency))
         elif column.values.dtype.kind == "M":
-            parts.append(Dates(name, missing=missing, numbers=Numbers(None, scale, missing)))
+            parts.append(Dates(name, missing=missing, indicator=indicator, numbers=Numbers(None, scale, missing)))
             _say_dates(name)
         else:
-            parts.append(Numbers(name, scale, missing))
+            parts.append(Numbers(name, scale, missing, 0.0, indicator))
     return Inputs(parts)
 
 

@@ -106,6 +106,48 @@ class PReLU(Layer):
         return {"weight": (Init("constant", self.init), (count,), inputs, inputs)}
 
 
+@dataclass(frozen=True, repr=False)
+class Parametric(Layer):
+    """y = z + a (φ(z) - z), φ an activation, and each feature learns how much a it has of it.
+
+    Parameters
+    ----------
+    activation : str or Activation
+        φ: a name, a formula, or an activation such as ``fb.ELU(0.5)``.
+    init : float
+        Initial value of a: with 1 it begins as φ, with 0 as nothing.
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> net = fb.Network([fb.Linear(4), fb.Parametric(fb.Mish()), fb.Linear(1)], inputs=2, seed=0)
+    >>> net.parameters["1.weight"]
+    array([1., 1., 1., 1.], dtype=float32)
+    """
+
+    kind: ClassVar[str] = "parametric"
+    activation: Any = "selu"
+    init: float = 1.0
+
+    def __post_init__(self) -> None:
+        from fastbp.spec.catalogue import activation_in
+
+        object.__setattr__(self, "activation", activation_in("Parametric.activation", self.activation))
+        self._check("init", real)
+
+    def __repr__(self) -> str:
+        return f"Parametric({self.activation!r}, init={self.init!r})"
+
+    def draws(self, inputs: int) -> Draws:
+        return {"weight": (Init("constant", self.init), (inputs,), inputs, inputs)}
+
+    def plain(self) -> dict[str, Any]:
+        own = self.activation.plain()
+        return {"activation": {"name": self.activation.kind, **own} if own else self.activation.kind, "init": self.init}
+
+    settings = plain
+
+
 @dataclass(frozen=True)
 class ELU(Activation):
     """y = z if z > 0 else a (exp(z) - 1) (Clevert et al., 2016).

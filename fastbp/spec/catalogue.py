@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from fastbp.errors import ConfigTypeError, brief, not_one_of
-from fastbp.spec import activations, bins, class_losses, gates, layers, number_losses
+from fastbp.spec import activations, bins, class_losses, embeddings, gates, layers, members, number_losses
 from fastbp.spec.activations import Activation, LogSoftmax, Softmax
 from fastbp.spec.checks import is_formula
 from fastbp.spec.custom import Custom, CustomLoss
@@ -15,10 +16,17 @@ from fastbp.spec.layers import Layer
 from fastbp.spec.losses import Loss
 from fastbp.spec.named import named
 
-BINS = bins.PiecewiseLinear
+OF_NUMBERS = (
+    bins.PiecewiseLinear,
+    bins.PiecewiseLinearEmbedding,
+    embeddings.PBLD,
+    embeddings.CosineEmbedding,
+    embeddings.PeriodicEmbedding,
+)
 LAYERS: dict[str, type[Layer]] = {
     **named(layers),
-    BINS.kind: BINS,
+    **{made.kind: made for made in OF_NUMBERS},
+    **named(members),
     **named(gates),
     **named(activations),
     Custom.kind: Custom,
@@ -54,6 +62,27 @@ def activation_named(where: str, given: Any) -> Activation:
         raise error.at(hint=hint_of_name(given, ACTIVATIONS) or error.hint)
     made: Activation = ACTIVATIONS[given]()
     return made
+
+
+def activation_in(where: str, given: Any) -> Activation:
+    """The activation itself, or the one of a name, of a formula, or of a map with `name` and settings."""
+    if isinstance(given, Mapping) and isinstance(given.get("name"), str):
+        settings = {str(key): value for key, value in given.items() if key != "name"}
+        table = {name: made for name, made in LAYERS.items() if isinstance(made, type) and issubclass(made, Activation)}
+        if given["name"] not in table:
+            raise not_one_of(f"{where}.name", given["name"], {name: 0 for name in table if name != Custom.kind})
+        try:
+            given = table[given["name"]].from_plain(settings)
+        except TypeError:
+            known = list(table[given["name"]].__dataclass_fields__)
+            other = next(key for key in settings if key not in known)
+            raise not_one_of(where, other, known).at(must=f"must have settings of `{given['name']}`") from None
+    if not isinstance(given, Activation):
+        given = activation_named(where, given)
+    if not isinstance(given, Activation):
+        names = {name: 0 for name in ACTIVATIONS if name not in ("prelu", "parametric")}
+        raise not_one_of(where, given.kind, names)
+    return given
 
 
 def loss_of(value: Any, where: str = "loss") -> Loss:

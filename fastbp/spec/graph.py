@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
+from fastbp.engine.blocks import Stack
 from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief
 from fastbp.spec.catalogue import LAYERS, activation_named, is_layer
 from fastbp.spec.checks import whole
 from fastbp.spec.gates import Concat, Slice
-from fastbp.spec.layers import Embedding, Layer
+from fastbp.spec.layers import Embedding, Layer, Linear
+from fastbp.spec.members import Members, members_at
 from fastbp.spec.signals import Signal, called
 
 INPUT = -1
@@ -29,6 +32,8 @@ class Node:
     sources : the indices of the nodes it reads, INPUT for the rows of X
     widths : features of each of them
     home : name of the node that owns its parameters: its own, unless they are shared
+    members : how many members it is computed for, 1 in front of `Members`
+    member : which of them this node is of, where they are apart: see `apart.py`
     """
 
     index: int
@@ -38,6 +43,8 @@ class Node:
     outputs: int
     name: str
     home: str
+    members: int = 1
+    member: int = 0
 
     @property
     def inputs(self) -> int:
@@ -52,6 +59,16 @@ class Node:
     def parameter(self, part: str) -> str:
         """The name of one of its parameters."""
         return f"{self.home}.{part}"
+
+    @property
+    def count(self) -> int:
+        """How many parameters it has, of all members; none that are another's."""
+        draws = {} if self.shares else self.layer.draws(self.inputs)
+        return sum(prod(self.shape(part, shape)) for part, (_, shape, _, _) in draws.items())
+
+    def shape(self, part: str, each: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a parameter of which `each` is one's."""
+        return Stack((self.members, *each)) if part in self.layer.own else each
 
 
 @dataclass(frozen=True)
@@ -98,8 +115,13 @@ class Graph:
         out: dict[str, tuple[int, ...]] = {}
         for node in self.nodes:
             for part, (_, shape, _, _) in node.layer.draws(node.inputs).items():
-                out.setdefault(node.parameter(part), shape)
+                out.setdefault(node.parameter(part), node.shape(part, shape))
         return out
+
+    @property
+    def members(self) -> Members | None:
+        """The layer that makes several members of this network, if there is one."""
+        return next((node.layer for node in self.nodes if isinstance(node.layer, Members)), None)
 
     def states(self) -> dict[str, tuple[tuple[int, ...], float]]:
         """Shape and initial value of all running statistics."""
@@ -112,6 +134,20 @@ class Graph:
     def decaying(self) -> set[str]:
         """Parameters with weight decay: matrices and tables, no biases, norms or scales."""
         return {node.parameter(part) for node in self.nodes for part in node.layer.decays}
+
+    def hidden(self) -> set[str]:
+        """Weights of linear layers that others stand behind: all but those of outputs."""
+        behind = [False] * len(self.nodes)
+        found: set[str] = set()
+        last: set[str] = set()
+        for node in reversed(self.nodes):
+            linear = isinstance(node.layer, Linear)
+            for source in node.sources:
+                if source != INPUT and (linear or behind[node.index]):
+                    behind[source] = True
+            if linear:
+                (found if behind[node.index] else last).add(node.parameter("weight"))
+        return found - last
 
     def check_dtype(self, dtype: Any) -> None:
         """Refuse settings of layers that a network's numbers cannot hold."""
@@ -166,11 +202,13 @@ class Builder:
         outputs = layer.of(widths, [self.title(s) for s in sources])
         if isinstance(layer, Embedding) and column_of(self.nodes, sources[0]) is None:
             raise ConfigError(f"layers[{index}]", "is an Embedding, which must be the first layer")
+        counts = [1 if s == INPUT else self.nodes[s].members for s in sources]
+        members = members_at(f"layers[{index}]", layer, counts, widths[0], [node.layer for node in self.nodes])
         if name in self._named:
             raise ConfigError("name", "must be unique", f"`{name}` for two layers")
         if home is not None:
             self._check_shared(layer, widths, self._named[home])
-        node = self._named[name] = Node(index, layer, sources, widths, outputs, name, home or name)
+        node = self._named[name] = Node(index, layer, sources, widths, outputs, name, home or name, members)
         self.nodes.append(node)
         return index
 
@@ -183,6 +221,11 @@ class Builder:
             raise ShapeError(None, must, f"`{first.inputs}` and `{widths[0]}`")
 
     def done(self, heads: Sequence[int]) -> Graph:
+        if any(isinstance(node.layer, Members) for node in self.nodes):
+            if len(heads) > 1:
+                raise ConfigError("outputs", "must be one of a network with `Members`", f"`{len(heads)}`")
+            if self.nodes[heads[0]].members == 1:
+                raise ConfigError("outputs", "must come from behind `Members`")
         if len(heads) > 1:
             self.add(Concat(), heads, "outputs[:]")  # a name that users cannot give
         return Graph(self.inputs, tuple(self.nodes), tuple(heads), self.parts)

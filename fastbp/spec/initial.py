@@ -27,7 +27,7 @@ from fastbp.spec.checks import positive, real
 
 Array = NDArray[np.float64]
 
-CUT = 2.0  # largest magnitude of a truncated normal number
+CUT = 2.0  # largest magnitude of a truncated normal number, where none is said
 CHUNK = 1 << 15  # numbers converted at a time, so that temporaries stay in cache
 
 
@@ -78,7 +78,9 @@ INITIALISERS: dict[str, Initialiser] = {
     "truncated_normal": Initialiser(
         "normal, standard deviation c before all beyond ±2c is drawn again", "standard deviation, above 0", 0.02
     ),
+    "truncated_normal_3": Initialiser("the same, but beyond ±3c", "standard deviation, above 0", 0.02),
     "orthogonal": Initialiser("c times orthonormal rows, or columns where these are fewer", _GAIN, 1.0),
+    "signs": Initialiser("-1 or 1, as likely as each other"),
     "zeros": Initialiser("0"),
     "ones": Initialiser("1"),
     "constant": Initialiser("c", "value, which must be given"),
@@ -156,10 +158,10 @@ class _Tensor:
             part[0::2], part[1::2] = _pair(part[0::2], part[1::2])
         return u[:count]
 
-    def truncated(self) -> Array:
-        """Standard normal, drawn again while its magnitude is above CUT."""
+    def truncated(self, cut: float = CUT) -> Array:
+        """Standard normal, drawn again while its magnitude is above the cut."""
         z = self.normal()
-        far = np.flatnonzero(np.abs(z) > CUT)
+        far = np.flatnonzero(np.abs(z) > cut)
         attempt = 0
         while far.size:
             attempt += 1
@@ -167,7 +169,7 @@ class _Tensor:
             u, v = (uniform_at(i, self.seed, self.number, attempt) for i in (first, first + 1))
             even, odd = _pair(u, v)
             z[far] = np.where(far & 1, odd, even)
-            far = far[np.abs(z[far]) > CUT]
+            far = far[np.abs(z[far]) > cut]
         return z
 
     def orthogonal(self) -> Array:
@@ -204,7 +206,9 @@ _DRAWN: dict[str, Callable[[_Tensor, float], Array]] = {
     "normal": lambda t, c: c * t.normal(),
     "uniform": lambda t, c: t.uniform(c),
     "truncated_normal": lambda t, c: c * t.truncated(),
+    "truncated_normal_3": lambda t, c: c * t.truncated(3.0),
     "orthogonal": lambda t, c: c * t.orthogonal(),
+    "signs": lambda t, c: np.where(t.uniform(1.0) < 0.0, -1.0, 1.0),
     "zeros": lambda t, c: np.zeros(t.shape),
     "ones": lambda t, c: np.ones(t.shape),
     "constant": lambda t, c: np.full(t.shape, c),

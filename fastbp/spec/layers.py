@@ -12,6 +12,7 @@ from fastbp.spec.elsewhere import KnownWords
 from fastbp.spec.initial import Init, init_spec
 
 Draws = dict[str, tuple[Init, tuple[int, ...], int, int]]  # part -> initialiser, shape, fan in, fan out
+INITS = ("init", "bias_init", "adapter")  # arguments of layers that are initialisers
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Layer(KnownWords):
 
     kind: ClassVar[str] = ""
     decays: ClassVar[tuple[str, ...]] = ()  # parameters with weight decay
+    own: ClassVar[tuple[str, ...]] = ()  # parameters of which each member has its own: see `members.py`
     arity: ClassVar[tuple[int, int | None]] = (1, 1)  # least and greatest number of input signals
 
     @property
@@ -62,6 +64,10 @@ class Layer(KnownWords):
         """Every parameter: initialiser, natural shape, and the fans that set its scale."""
         return {}
 
+    def drawn(self, part: str, shape: tuple[int, ...], draw: Callable[[tuple[int, ...]], Any]) -> Any:
+        """The first numbers of a parameter, from `draw` of a shape."""
+        return draw(shape)
+
     def states(self, inputs: int) -> dict[str, tuple[tuple[int, ...], float]]:
         """Running statistics: shape and initial value."""
         return {}
@@ -80,7 +86,7 @@ class Layer(KnownWords):
     @classmethod
     def from_plain(cls, settings: dict[str, Any]) -> Layer:
         """The layer from the result of `plain`."""
-        made = {k: Init(*v) if k in ("init", "bias_init") and isinstance(v, list) else v for k, v in settings.items()}
+        made = {k: Init(*v) if k in INITS and isinstance(v, list) else v for k, v in settings.items()}
         return cls(**made)
 
     def _check(self, name: str, check: Callable[..., Any], *limits: Any) -> None:

@@ -8,6 +8,7 @@ from fastbp.kernels.attempts import copy_words
 from fastbp.kernels.fields import WORD
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.memory import bytes_of, call_kernel, get_index, get_real, put_index
+from fastbp.kernels.optimizers.rule import settings_at
 from fastbp.kernels.philox import shuffle
 from fastbp.kernels.records import Head
 from fastbp.kernels.updates import DOWN
@@ -236,7 +237,14 @@ def begin_step(head, rows_left, z):
     head.update.clip_power = head.update.clip_scale = 1.0
     head.update.gradient = 0.0
     keep_place(head)
-    head.update.factors[0] = head.step.rates[head.step.rate_at]
+    at = head.step.rate_at
+    head.update.factors[0] = head.step.rates[at]
+    if exists(head.step.drops):
+        head.step.dropping = head.step.drops[at]
+    if exists(head.step.decays):
+        settings_at(head.update.settings).decay = head.update.decay * head.step.decays[at]
+    if exists(head.step.smoothings):
+        head.step.smoothing = head.step.smoothings[at]
     call_kernel(head.update.prepare, head, 0, 0, 0, z)
 
 

@@ -26,6 +26,7 @@ from fastbp.kernels.memory import (
 from fastbp.kernels.records import (
     END_BACKWARD,
     END_CHECK,
+    END_DIRECTIONS,
     END_GRADIENTS,
     END_LOSS,
     END_NORM,
@@ -122,7 +123,7 @@ def next_phase(head, index, z):
         return 0
     if end == END_NORM:
         clip_norm(head, z)
-    if end == END_NORM or (end == END_GRADIENTS and head.update.norm_count == 0):
+    if end == ready(head):
         if update_is_certain(head, z):
             return index + 2  # skip the trial phase
         head.step.checking = TRYING
@@ -135,6 +136,14 @@ def next_phase(head, index, z):
         call_kernel(head.team.begin_batch, head, 0, 0, 0, z)
         return 0
     return index + 1 if index + 1 < head.phase_count else STOPPED
+
+
+@inlined
+def ready(head):
+    """The end of the last phase before an update that waits for all gradients."""
+    if head.update.directions != 0:
+        return END_DIRECTIONS
+    return END_NORM if head.update.norm_count != 0 else END_GRADIENTS
 
 
 @inlined

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
@@ -224,7 +223,7 @@ class ReduceLROnPlateau(Callback):
             lr = trainer.optimizer.lr
             lower = max(lr * self.factor, self.min_lr)
             if lower < lr:
-                trainer.optimizer = replace(trainer.optimizer, lr=lower)
+                trainer.optimizer = trainer.optimizer.slowed(lower)
             self._cooling, self._waited = self.cooldown, 0
 
     def state(self) -> dict[str, Any]:

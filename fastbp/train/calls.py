@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -112,10 +113,11 @@ class Pace:
 
 
 class Rates:
-    """Learning rates of future steps, computed in blocks."""
+    """Learning rates of future steps, computed in blocks, and the factors of what else has a schedule, `others`."""
 
-    def __init__(self, schedule: Schedule) -> None:
+    def __init__(self, schedule: Schedule, others: Mapping[str, Schedule] | None = None) -> None:
         self.schedule = schedule
+        self.others = {name: Rates(other) for name, other in (others or {}).items()}
         self.constant = schedule == Constant()
         self.total = 0  # steps at the end of the current fit or run, 0 if unknown
         self._ahead: tuple[int, int, Any] = (0, 0, ())  # first step, total, factors
@@ -132,8 +134,18 @@ class Rates:
             at = 0
         return lr * factors[at : at + count]
 
+    def put(self, plan: Any, lr: float, step: int, count: int) -> None:
+        """Write the rates of `count` steps, and those factors, where a plan reads them."""
+        plan.rates[:count] = self.of(lr, step, count)
+        for name, other in self.others.items():
+            other.total = self.total
+            plan.factors[name][:count] = other.of(1.0, step, count)
+
     def one(self, lr: float, step: int) -> float:
-        """The rate of one step; refuses a schedule without a known end."""
+        """The rate of one step; refuses schedules without a known end."""
+        for other in self.others.values():
+            other.total = self.total
+            other.one(1.0, step)
         return lr if self.constant else float(self.of(lr, step, 1)[0])
 
 

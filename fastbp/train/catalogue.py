@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from fastbp.errors import ConfigTypeError, brief, not_one_of
+from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
+from fastbp.lowering.update import SCHEDULED
 from fastbp.spec.named import named
-from fastbp.train import adam, optimizers
+from fastbp.train import adam, muon, optimizers
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.schedules import SCHEDULES, Schedule
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {**named(optimizers), **named(adam)}
+OPTIMIZERS: dict[str, type[Optimizer]] = {**named(optimizers), **named(adam), **named(muon)}
 
 
 def optimizer_named(given: Any) -> Optimizer:
@@ -27,17 +29,34 @@ def optimizer_named(given: Any) -> Optimizer:
     return optimizer
 
 
-def schedule_named(given: Any) -> Schedule:
+def schedule_named(given: Any, where: str = "schedule") -> Schedule:
     """A schedule unchanged, or the one of this name with its default settings."""
     if isinstance(given, Schedule):
         return given
     if not isinstance(given, str):
-        raise ConfigTypeError("schedule", "must be a schedule such as `fb.Cosine()`", f"`{brief(given)}`")
+        raise ConfigTypeError(where, "must be a schedule such as `fb.Cosine()`", f"`{brief(given)}`")
     if given not in SCHEDULES:
-        raise not_one_of("schedule", given, SCHEDULES)
+        raise not_one_of(where, given, SCHEDULES)
     made = SCHEDULES[given]
     needed = [f.name for f in fields(made) if f.default is MISSING and f.default_factory is MISSING]
     if needed:
-        message = f"`schedule` must have `{needed[0]}`, such as `fb.{made.__name__}({needed[0]}=...)`"
+        message = f"`{where}` must have `{needed[0]}`, such as `fb.{made.__name__}({needed[0]}=...)`"
         raise ConfigTypeError(f"{message}, got `{given}` alone")
     return made()
+
+
+def schedules_named(given: Any) -> dict[str, Schedule]:
+    """Schedules by what they are of; what is a probability is not to grow."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ConfigTypeError("schedules", "must be a dict of what to schedule", f"`{brief(given)}`")
+    found = {}
+    for name, one in given.items():
+        if name not in SCHEDULED:
+            raise not_one_of("schedules", name, SCHEDULED)
+        where = f"schedules.{name}"
+        found[name] = schedule = schedule_named(one, where)
+        if schedule.highest > 1.0 and name != "weight_decay":
+            raise ConfigError(where, "must have no factor above 1", f"`{schedule}`")
+    return found

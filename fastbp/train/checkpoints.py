@@ -22,7 +22,8 @@ def state_of(trainer: Trainer) -> tuple[Arrays, Numbers]:
         arrays = {f"{kind}/{name}": block.read(name) for kind, block in blocks.items() for name in block.slots}
         plan = trainer._batch_plan
         place, order = plan.position() if plan is not None else (None, np.zeros(0, np.uint32))
-        numbers = {"steps_done": trainer.steps_done, "lr": trainer.optimizer.lr, "place": place}
+        rates = {name: getattr(trainer.optimizer, name) for name in trainer.optimizer.rates}
+        numbers = {"steps_done": trainer.steps_done, **rates, "place": place}
     return {**arrays, "order": order}, numbers
 
 
@@ -58,7 +59,7 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers, rows: Any = N
         for name, (block, own) in blocks.items():
             block.write(own, arrays[name])
         trainer.steps_done = numbers["steps_done"]
-        trainer.optimizer = replace(trainer.optimizer, lr=numbers["lr"])
+        trainer.optimizer = replace(trainer.optimizer, **{name: numbers[name] for name in trainer.optimizer.rates})
         trainer._position = None if numbers["place"] is None else (numbers["place"], arrays["order"])
 
 

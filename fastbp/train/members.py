@@ -117,7 +117,8 @@ class Member:
         steps = -(-batches // trainer._update.accumulate)
         trainer._rates.total = history.first_step + count * steps
         alone = bool(hooks) or held_out is not None or pauses or not trainer._rates.constant  # whether epochs are calls
-        begun, first = time.perf_counter() - history.seconds, len(history.loss)
+        first = len(history.loss if held_out is None else history.val_loss)
+        begun = time.perf_counter() - history.seconds
         with running(hooks, trainer, history):
             plan = trainer._bound(*data, chosen=self.rows)
             if going_on and trainer._position is not None:

@@ -7,7 +7,7 @@ norms, scales and slopes, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief
@@ -24,6 +24,8 @@ class Optimizer(KnownWords):
 
     kind: ClassVar[str] = ""
     update: ClassVar[str] = ""
+    turns: ClassVar[bool] = False  # whether hidden matrices step along orthogonal ones
+    rates: ClassVar[tuple[str, ...]] = ("lr",)
     lr: float
 
     def _check(self, name: str, check: Any, *limits: Any) -> None:
@@ -84,6 +86,10 @@ class Optimizer(KnownWords):
     def is_decoupled(self) -> bool:
         """Whether weight decay is decoupled from the gradient."""
         return bool(getattr(self, "decoupled", True))
+
+    def slowed(self, lr: float) -> Optimizer:
+        """The same with this learning rate."""
+        return replace(self, lr=lr)
 
     def settings(self) -> dict[str, Any]:
         """The arguments that recreate this optimiser."""

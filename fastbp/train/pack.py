@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class Pack(Predicting):
     schedule : str or Schedule, or a list of them, optional
     clip_norm, clip_value, accumulate, ema : number or list of them, optional
         As for `Trainer`.
-    lr_factors, decay_factors, frozen, penalty : optional
+    lr_factors, decay_factors, frozen, penalty, schedules : optional
         As for `Trainer`, the same for all members.
     rows : list of arrays of int, optional
         The rows of X and y that each member is trained on, in `run` and `fit`: folds, or a bootstrap sample in which
@@ -100,6 +100,7 @@ class Pack(Predicting):
         penalty: Any = None,
         rows: Several | None = None,
         n: int | None = None,
+        schedules: Mapping[str, str | Schedule] | None = None,
     ) -> None:
         found = networks(nets, n, seed)
         count = len(found)
@@ -118,6 +119,7 @@ class Pack(Predicting):
             "decay_factors": decay_factors,
             "frozen": frozen,
             "penalty": penalty,
+            "schedules": schedules,
         }
         made = trainers(found, {**given, "seed": seeds_of(seed, count)}, shared)
         self._set_up([Member(*one) for one in zip(made, row_lists(rows, count), strict=True)], threads)

@@ -81,6 +81,8 @@ def to_bytes(pack: Pack) -> bytes:
 
 def plain(name: str, value: Any) -> Any:
     """A setting as JSON data."""
+    if name == "schedules":
+        return {key: plain("schedule", one) for key, one in value.items()}
     if name not in KINDS or value is None or isinstance(value, str):
         return value
     if KINDS[name].get(value.kind) is not type(value):
@@ -104,6 +106,8 @@ def _data(value: Any) -> Any:
 
 def made(name: str, data: Any) -> Any:
     """A setting from JSON data."""
+    if name == "schedules":
+        return {key: made("schedule", one) for key, one in data.items()}
     if not isinstance(data, dict) or "kind" not in data:
         return data
     return KINDS[name][data["kind"]](**{key: _value(one) for key, one in data.items() if key != "kind"})
@@ -141,5 +145,6 @@ def _parts(
         (rows,) = row_lists([rows], 1)
     if place is not None:
         place = {name: place[name] for name in PLACE}
-    numbers = {"steps_done": member["steps_done"], "lr": member["lr"], "place": place}
+    rates = {name: member[name] for name in settings["optimizer"].rates}
+    numbers = {"steps_done": member["steps_done"], **rates, "place": place}
     return net, {**settings, "seed": member["seed"], "threads": 1}, arrays, numbers, member["batch"], rows

@@ -29,6 +29,7 @@ def parts(trainer: Trainer) -> Any:
             "decay_factors": decay_factors,
             "frozen": frozen,
             "penalty": penalty,
+            "schedules": {name: other.schedule for name, other in trainer._rates.others.items()},
         }
         batch = trainer._batch_plan.batch if trainer._batch_plan else 0
         kept = ("validating", "units")

@@ -1,4 +1,4 @@
-"""Schedules of the learning rate: closed forms of the step.
+"""Schedules of the learning rate, and of what else may have one: closed forms of the step.
 
 The rate at a step is the optimiser's `lr` times the schedule's factor there. A factor depends only on the number
 of the step, so runs can be resumed and repeated, and its bits are the same on every machine.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 from typing import Any, ClassVar
 
 import numpy as np
@@ -95,6 +96,11 @@ class Schedule(KnownWords):
 
     def _where(self, name: str) -> str:
         return f"{type(self).__name__}.{name}"
+
+    @property
+    def highest(self) -> float:
+        """No factor is above it."""
+        return inf if getattr(self, "gamma", 1.0) > 1.0 else 1.0
 
     def settings(self) -> dict[str, Any]:
         """The arguments that recreate this schedule."""
@@ -330,6 +336,10 @@ class OneCycle(Schedule):
     div: float = 25.0
     final_div: float = 1e4
     steps: int | None = None
+
+    @property
+    def highest(self) -> float:
+        return max(1.0, 1.0 / self.div, 1.0 / self.div / self.final_div)
 
     def _curve(self, t: NDArray[np.int64], length: int) -> Array:
         now = np.minimum(t, length - 1) + 0.0

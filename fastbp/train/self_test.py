@@ -29,9 +29,11 @@ from fastbp.spec.bins import PiecewiseLinear
 from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
 from fastbp.spec.class_losses import CrossEntropy
 from fastbp.spec.coded import Coded
+from fastbp.spec.embeddings import PBLD, PeriodicEmbedding
 from fastbp.spec.gates import Add, Affine, Concat, Divide, Mean, Multiply, Reciprocal, Repeat, Slice, Subtract, Sum
 from fastbp.spec.joint_loss import JointLoss
 from fastbp.spec.layers import BatchNorm, Dropout, Embedding, LayerNorm, Linear, RMSNorm, Scale
+from fastbp.spec.members import AdaptedLinear, MemberLinear, Members
 from fastbp.spec.signals import Input
 from fastbp.train import adam
 from fastbp.train.catalogue import OPTIMIZERS
@@ -136,6 +138,16 @@ def embedding(dtype: str) -> Arrays:
     found = trained(dtype, CrossEntropy(), classes(), layers, adam.AdamW(lr=0.01))
     found += trained(dtype, CrossEntropy(), classes(), layers, adam.Adam(lr=0.01), clip_norm=0.1)
     return [*found, net.vjp(x, numbers(dtype, 7, 3)), net.jvp(x, numbers(dtype, 7, 6))]
+
+
+def members(dtype: str) -> Arrays:
+    """What members predict together, and Jacobians of it; the bias of adapters is added while rows are scaled."""
+    found = []
+    for average in ("softmax", "sigmoid"):
+        net = chain(dtype, 5, Members(3, average), AdaptedLinear(17, adapter="normal"), MemberLinear(3))
+        X = numbers(dtype, 7, 5)
+        found += [net.predict(X, threads=1), net.jacobian(X, mode="reverse"), net.jacobian(X, mode="forward")]
+    return found
 
 
 def piecewise_linear(dtype: str) -> Arrays:
@@ -286,6 +298,7 @@ def cases() -> dict[str, Callable[[str], Arrays]]:
     found["relu behind a norm"] = behind_a_norm
     found |= {"dropout": layer(lambda: Dropout(0.3)), "embedding": embedding, "codes": codes}
     found["piecewise_linear"] = piecewise_linear
+    found["members"] = members
     found |= {"softmax": last(Softmax), "log_softmax": last(LogSoftmax)}
     found["probabilities"] = probabilities
     found["plain momentum"] = optimizer_of(lambda: SGD(lr=0.1, momentum=0.9))
@@ -296,6 +309,8 @@ def cases() -> dict[str, Callable[[str], Arrays]]:
     found["centered rmsprop"] = optimizer_of(lambda: RMSprop(centered=True, momentum=0.9, eps=1e-2))
     found |= {"treated": treated, "branches": branches, "orthogonal": orthogonal}
     found |= {"two outputs": two_outputs}
+    found["pbld"] = layer(lambda: PBLD([2, 17, 0], frequencies=18, sigma=1.0))
+    found["periodic"] = layer(lambda: PeriodicEmbedding([2, 17], frequencies=18, sigma=1.0))
     found |= {f"gate {name}": gate(*how) for name, how in gates().items()}
     found["gate fill"] = with_a_number
     return found

@@ -10,6 +10,7 @@ from fastbp.engine import threads as team
 from fastbp.engine.forks import Lock
 from fastbp.errors import ConfigError, brief
 from fastbp.lowering.batch_plan import BatchPlan
+from fastbp.lowering.directions import work_of_turns
 from fastbp.lowering.plans import team_sizes, work_of
 from fastbp.lowering.update import Update
 from fastbp.lowering.user_rows import counts_for
@@ -101,7 +102,8 @@ class Stepping(Snapshots):
     def _plan(self, rows: int, counts: tuple[int, ...] = ()) -> BatchPlan:
         graph, blocks = self.net.graph, (self.net.parameters.block, self.net.states.block)
         words: Any = {"loss": self._loss, "update": self._update, "training": True, "counts": counts}
-        return BatchPlan(graph, *blocks, self._workers(work_of(graph, rows)), batch=rows, **words)
+        work = work_of(graph, rows) + work_of_turns(blocks[0], self._update)
+        return BatchPlan(graph, *blocks, self._workers(work), batch=rows, **words)
 
     def _workers(self, work: int) -> int:
         """The most threads that a step of so much work is given: one that a single thread does is not cut for more."""
@@ -130,7 +132,7 @@ class Stepping(Snapshots):
         if not 0 <= self.steps_done <= MOST_STEPS - count:
             raise ConfigError("steps_done", "must stay at least 0 and below 2**63", f"`{self.steps_done}`")
         plan.number[0] = self.steps_done
-        plan.rates[:count] = self._rates.of(self.optimizer.lr, self.steps_done, count)
+        self._rates.put(plan, self.optimizer.lr, self.steps_done, count)
         parameters = self.net.parameters
         plan.refresh(parameters.version)
         plan.head.data.seed = signed(self.seed)
@@ -165,7 +167,8 @@ class Stepping(Snapshots):
             ahead = min(self.batch_size, 2 * len(x))  # room for growing batches
             plan = self._step_plan = self._plan(max(len(x), ahead))
             small = self.threads == 1 or plan.work < ONE_CALL_WORK
-            self._small = small and self._loss.simple and not net.has_codes
+            alone = self._loss.simple and self.net.graph.members is None  # one loss with targets of its own
+            self._small = small and alone and not net.has_codes and not self._rates.others
         plan.bind(x, t, top)
         self._call(plan, 1, 1, team_sizes(plan.work, self.threads)[1])
         return plan.loss

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ from fastbp.train.parts import parted
 from fastbp.train.schedules import Constant, Schedule
 from fastbp.train.shown import Shown, verbosity
 from fastbp.train.stepping import Stepping
-from fastbp.train.treatment import loss_for, penalty_data, treatment_of, update_of
+from fastbp.train.treatment import loss_for, others_of, penalty_data, treatment_of, update_of
 
 
 class Trainer(Stepping):
@@ -64,6 +64,9 @@ class Trainer(Stepping):
     penalty : callable or str, or dict of str to such, optional
         A function r(w) such as ``lambda w: 1e-4 * abs(w)``, or "1e-4 * abs(w)"; its sum over the parameters that weight
         decay applies to, or over those named in a dict, is added to the loss in training, but not in reports.
+    schedules : dict of str to (str or Schedule), optional
+        As `schedule`, of "dropout", "weight_decay" or "label_smoothing": they multiply the probabilities of all dropout
+        layers, the optimiser's weight decay, or the label smoothing of the loss.
 
     Examples
     --------
@@ -94,6 +97,7 @@ class Trainer(Stepping):
         decay_factors: dict[str, float] | None = None,
         frozen: Sequence[str] = (),
         penalty: Any = None,
+        schedules: Mapping[str, str | Schedule] | None = None,
     ) -> None:
         if not isinstance(net, Network):
             raise ConfigTypeError("net", "must be a fastbp Network", f"`{type(net).__name__}`")
@@ -103,7 +107,7 @@ class Trainer(Stepping):
         self._loss = net.trained_with = loss_for(net, loss)
         self._given_loss = loss
         self._optimizer = optimizer
-        self._rates = Rates(schedule or Constant())
+        self._rates = Rates(schedule or Constant(), others_of(schedules, self._loss))
         self._batch_size = whole("batch_size", batch_size, 1)
         self._threads = team.chosen(threads)
         self._seed = net.seed if seed is None else seed_of(seed)
@@ -118,6 +122,7 @@ class Trainer(Stepping):
             accumulate,
             ema,
             treatment_of(net, lr_factors, decay_factors, frozen, penalty, optimizer),
+            tuple(self._rates.others),
         )
         factors = copy.copy(lr_factors), copy.copy(decay_factors)
         self._given = threads, *factors, list(frozen), penalty_data(penalty)

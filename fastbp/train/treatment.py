@@ -10,13 +10,17 @@ import numpy as np
 from fastbp.engine.blocks import Block
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.lowering.buffers import Treatment, Way
+from fastbp.lowering.directions import stretch_of
 from fastbp.lowering.update import Update
 from fastbp.model.network import Network
 from fastbp.spec.checks import chance, from_zero, positive, whole
 from fastbp.spec.formulas import formula_of, penalty_kernel
 from fastbp.spec.joint_loss import loss_for_outputs
 from fastbp.spec.losses import Loss
+from fastbp.spec.members import check_average
+from fastbp.train.catalogue import schedules_named
 from fastbp.train.optimizers import Optimizer
+from fastbp.train.schedules import Schedule
 
 
 def _named(where: str, name: Any, net: Network) -> list[str]:
@@ -76,7 +80,18 @@ def loss_for(net: Network, value: str | Loss) -> Loss:
                 f"a network that ends in {layer}",
                 hint=f"leave {layer} out",
             )
+    if net.graph.members is not None:
+        check_average(net.graph.members, loss.kind, net.outputs)
     return loss
+
+
+def others_of(given: Any, loss: Loss) -> dict[str, Schedule]:
+    """The schedules of what is not the learning rate."""
+    found = schedules_named(given)
+    if "label_smoothing" in found and not any(hasattr(part, "label_smoothing") for part, _ in loss.parts):
+        must = "must be of a loss that smooths labels, such as `fb.CrossEntropy(label_smoothing=0.1)`"
+        raise ConfigError("schedules.label_smoothing", must, f"`{loss.kind}`")
+    return found
 
 
 def treatment_of(
@@ -92,10 +107,13 @@ def treatment_of(
         raise ConfigError("frozen", "must leave a parameter to train")
     decaying = set(net.parameters) if getattr(optimizer, "decay_all", False) else net.graph.decaying()
     penalties = _penalties(penalty, net)
+    turned = net.graph.hidden() if optimizer.turns else set()
     out: dict[str, Way | None] = {}
     for name in net.parameters:
         decay = decays.get(name, 1.0) if name in decaying or name in decays else 0.0
-        out[name] = None if name in still else Way(rates.get(name, 1.0), decay, penalties.get(name, ""))
+        stretch = stretch_of(net.parameters.block.slots[name].shape) if name in turned else 0.0
+        way = Way(rates.get(name, 1.0), decay, penalties.get(name, ""), stretch)
+        out[name] = None if name in still else way
     return out
 
 
@@ -107,6 +125,7 @@ def update_of(
     accumulate: int,
     ema: float | None,
     treatment: Treatment,
+    scheduled: Sequence[str] = (),
 ) -> Update:
     """The update of a step, with its memory."""
     least = float(np.finfo(net.dtype).tiny)
@@ -117,18 +136,22 @@ def update_of(
     slots = net.parameters.block.slots
     limit = 0.0 if clip_norm is None else positive("clip_norm", clip_norm)
     batches = whole("accumulate", accumulate, 1)
-    penalised = any(way is not None and way.penalty for way in treatment.values())
+    ways = [way for way in treatment.values() if way is not None]
+    turned = any(way.stretch for way in ways)
+    waits = limit or batches > 1 or turned or any(way.penalty for way in ways)
     update = Update(
         optimizer.kernel,
         optimizer.numbers(),
         tuple(Block(slots, net.dtype) for _ in range(optimizer.moments)),
-        gradients=Block(slots, net.dtype) if limit or batches > 1 or penalised else None,
+        gradients=Block(slots, net.dtype) if waits else None,
+        directions=Block(slots, net.dtype) if turned else None,
         average=None if ema is None else Block(slots, net.dtype),
         average_keep=0.0 if ema is None else chance("ema", ema),
         clip_norm=limit,
         clip_value=0.0 if clip_value is None else positive("clip_value", clip_value),
         accumulate=batches,
         treatment=treatment,
+        scheduled=scheduled,
     )
     for block in update.moments:
         block.fill(optimizer.first_moments())

@@ -125,16 +125,19 @@ CASES = {
     ),
     "scale unknown": (
         data("source: digits\nscale: minmax"),
-        "c.yaml:3: `data.scale` must be one of `auto`, `none`, `quantile`, `robust`, `standard`, got `minmax`",
+        "c.yaml:3: `data.scale` must be one of `auto`, `noisy_quantile`, `none`, `quantile`, `robust`,"
+        " `standard`, got `minmax`",
     ),
     "scale misspelt": (
         data("source: digits\nscale: standart"),
-        "c.yaml:3: `data.scale` must be one of `auto`, `none`, `quantile`, `robust`, `standard`, got `standart`\n"
+        "c.yaml:3: `data.scale` must be one of `auto`, `noisy_quantile`, `none`, `quantile`, `robust`,"
+        " `standard`, got `standart`\n"
         "hint: did you mean `standard`?",
     ),
     "scale null": (
         data("source: digits\nscale: null"),
-        "c.yaml:3: `data.scale` must be one of `auto`, `none`, `quantile`, `robust`, `standard`, got `null`",
+        "c.yaml:3: `data.scale` must be one of `auto`, `noisy_quantile`, `none`, `quantile`, `robust`,"
+        " `standard`, got `null`",
     ),
     "missing unknown": (
         data("source: digits\nmissing: zero"),
@@ -248,8 +251,8 @@ CASES = {
     ),
     "column scale unknown": (
         data("path: a.csv\ncolumns:\n  a:\n    type: number\n    scale: minmax"),
-        "c.yaml:6: `data.columns.a.scale` must be one of `auto`, `standard`, `robust`, `quantile`, `none`,"
-        " got `minmax`",
+        "c.yaml:6: `data.columns.a.scale` must be one of `auto`, `standard`, `robust`, `quantile`, `noisy_quantile`,"
+        " `none`, got `minmax`",
     ),
     "column missing unknown": (
         data("path: a.csv\ncolumns:\n  a:\n    missing: meen"),

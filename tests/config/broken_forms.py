@@ -21,7 +21,8 @@ ACTIVATIONS, LAYERS, LOSSES = listed(ACTIVATION_TABLE), listed(layer_table()), l
 OPTIMIZERS = listed([*OPTIMIZER_TABLE, "lbfgs"])
 INITIALISERS = (
     "`torch`, `he_normal`, `he_uniform`, `glorot_normal`, `glorot_uniform`, `lecun_normal`, "
-    "`lecun_uniform`, `normal`, `uniform`, `truncated_normal`, `orthogonal`, `zeros`, `ones`, `constant`"
+    "`lecun_uniform`, `normal`, `uniform`, `truncated_normal`, `truncated_normal_3`, `orthogonal`, `signs`, `zeros`, "
+    "`ones`, `constant`"
 )
 SCHEDULES = (
     "`constant`, `step`, `multi_step`, `exponential`, `polynomial`, `cosine`, `cosine_restarts`, "

@@ -185,6 +185,26 @@ CASES = {
         layers("{name: piecewise_linear, columns: {0: [1]}}"),
         "c.yaml:4: `network.layers[0].columns[0]` must be a list of at least two edges, got `[1]`",
     ),
+    "pbld columns a number": (
+        layers("{name: pbld, columns: 1}"),
+        "c.yaml:4: `network.layers[0].columns` must be a list of columns, or null for all, got `1`",
+    ),
+    "pbld a column twice": (
+        layers("{name: pbld, columns: [1, 1]}"),
+        "c.yaml:4: `network.layers[0].columns` must name each column once, got `1` twice",
+    ),
+    "pbld sigma 0": (
+        layers("{name: pbld, sigma: 0}"),
+        "c.yaml:4: `network.layers[0].sigma` must be above 0, got `0.0`",
+    ),
+    "cosine no frequencies": (
+        layers("{name: cosine, frequencies: 0}"),
+        "c.yaml:4: `network.layers[0].frequencies` must be at least 1, got `0`",
+    ),
+    "cosine column beyond": (
+        layers("{name: cosine, columns: [99]}", "{name: linear, features: 10}"),
+        "c.yaml:4: `network.layers[0].columns` must be below 64, the inputs, got `99`",
+    ),
     "piecewise_linear column beyond": (
         layers("{name: piecewise_linear, columns: {99: [0, 1]}}", "{name: linear, features: 10}"),
         "c.yaml:4: `network.layers[0].columns` must be below 64, the inputs, got `99`",

@@ -98,6 +98,30 @@ CASES = {
         loss("name: mse, delta: 1"),
         "c.yaml:3: `trainer.loss` must have known keys only, got `delta`\nhint: there is `reduction`",
     ),
+    "schedules of another": (
+        trainer("schedules: {lr: cosine}"),
+        "c.yaml:3: `trainer.schedules` must have known keys only, got `lr`\nhint: here this is `trainer.optimizer.lr`",
+    ),
+    "schedules weight_decay a number": (
+        trainer("schedules: {weight_decay: 0.1}"),
+        "c.yaml:3: `trainer.schedules.weight_decay` must be a name, or a map with `name`, got `0.1`",
+    ),
+    "schedules label_smoothing by formula": (
+        trainer("schedules: {label_smoothing: {name: cosine, end: 2}}"),
+        "c.yaml:3: `trainer.schedules.label_smoothing.end` must be between 0 and 1, got `2.0`",
+    ),
+    "schedules dropout misspelt": (
+        trainer("schedules: {dropout: cosin}"),
+        f"c.yaml:3: `trainer.schedules.dropout` must be one of {SCHEDULES}, got `cosin`\nhint: did you mean `cosine`?",
+    ),
+    "schedules dropout that grows": (
+        trainer("schedules: {dropout: {name: exponential, gamma: 1.5}}"),
+        "c.yaml:3: `trainer.schedules.dropout` must have no factor above 1, got `Exponential(warmup=0, gamma=1.5)`",
+    ),
+    "schedules with lbfgs": (
+        trainer("schedules: {weight_decay: cosine}\noptimizer: lbfgs"),
+        "c.yaml:3: `trainer.schedules` must not be given with `lbfgs`, which has no steps",
+    ),
     "schedule misspelt": (
         trainer("schedule: cosin"),
         f"c.yaml:3: `trainer.schedule` must be one of {SCHEDULES}, got `cosin`\nhint: did you mean `cosine`?",

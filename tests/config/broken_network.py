@@ -34,8 +34,9 @@ CASES = {
         "c.yaml:3: `network.hidden[0]` must be a whole number, got a list",
     ),
     "embed_numbers unknown": (
-        network("embed_numbers: periodic"),
-        "c.yaml:3: `network.embed_numbers` must be one of `piecewise_linear`, got `periodic`",
+        network("embed_numbers: fourier"),
+        "c.yaml:3: `network.embed_numbers` must be one of `piecewise_linear`, `pbld`, `cosine`, `periodic`,"
+        " got `fourier`",
     ),
     "embed_numbers with another setting": (
         network("embed_numbers: {name: piecewise_linear, bin: 4}"),
@@ -45,6 +46,15 @@ CASES = {
         network("embed_numbers: {name: piecewise_linear, bins: 1}"),
         "c.yaml:3: `network.embed_numbers.bins` must be at least 2, got `1`",
     ),
+    "embed_numbers with no frequencies": (
+        network("embed_numbers: {name: pbld, frequencies: 0}"),
+        "c.yaml:3: `network.embed_numbers.frequencies` must be at least 1, got `0`",
+    ),
+    "embed_numbers with columns": (
+        network("embed_numbers: {name: cosine, columns: [0]}"),
+        "c.yaml:3: `network.embed_numbers` must have known keys only, got `columns`\n"
+        "hint: there are `frequencies`, `sigma`",
+    ),
     "embed_numbers without a name": (
         network("embed_numbers: {bins: 4}"),
         "c.yaml:3: `network.embed_numbers` must be a name, or a map that has `name`",
@@ -52,6 +62,31 @@ CASES = {
     "embed_numbers beside layers": (
         network("embed_numbers: piecewise_linear\nlayers:\n  - {name: linear, features: 10}"),
         "c.yaml:3: `network.embed_numbers` must not be given together with `network.layers`",
+    ),
+    "tabm a number": (
+        network("tabm: 3"),
+        "c.yaml:3: `network.tabm` must be a map of keys to values or `null`, got `3`",
+    ),
+    "tabm of one": (
+        network("tabm: {k: 1}"),
+        "c.yaml:3: `network.tabm.k` must be at least 2, got `1`",
+    ),
+    "tabm mini a number": (
+        network("tabm: {mini: 3}"),
+        "c.yaml:3: `network.tabm.mini` must be `true` or `false`, got `3`",
+    ),
+    "tabm with an unknown key": (
+        network("tabm: {n: 3}"),
+        "c.yaml:3: `network.tabm` must have known keys only, got `n`\nhint: there are `k`, `mini`",
+    ),
+    "tabm beside batch norms": (
+        network("tabm: {}\nnorm: batch_norm"),
+        "c.yaml:4: `network.norm` must not be given with `network.tabm`, as it keeps statistics of its rows,"
+        " got `batch_norm`",
+    ),
+    "tabm beside layers": (
+        network("tabm: {}\nlayers: [{name: linear, features: 10}]"),
+        "c.yaml:3: `network.tabm` must not be given together with `network.layers`",
     ),
     "activation misspelt": (
         network("activation: rleu"),
@@ -118,6 +153,16 @@ CASES = {
     "prelu per_feature": (
         network("activation: {name: prelu, per_feature: 1}"),
         "c.yaml:3: `network.activation.per_feature` must be `true` or `false`, got `1`",
+    ),
+    "parametric of no activation": (
+        network("activation: {name: parametric, activation: prelu}"),
+        "c.yaml:3: `network.activation.activation` must be one of `identity`, `relu`, `leaky_relu`, `elu`, `selu`,"
+        " `gelu`, `gelu_tanh`, `silu`, `mish`, `softplus`, `softsign`, `sigmoid`, `hard_sigmoid`, `tanh`, `hardtanh`,"
+        " got `prelu`\nhint: did you mean `relu`?",
+    ),
+    "parametric with a setting of no activation": (
+        network("activation: {name: parametric, activation: {name: elu, beta: 1}}"),
+        "c.yaml:3: `network.activation.activation` must have settings of `elu`, got `beta`",
     ),
     "prelu init a name": (
         network("activation: {name: prelu, init: zeros}"),

@@ -132,6 +132,15 @@ CASES = {
         "c.yaml:3: `trainer.optimizer` must have known keys only, got `eps`\n"
         "hint: there are `betas`, `decay_all`, `lr`, `weight_decay`",
     ),
+    "muon muon_lr": (
+        optimizer("name: muon, muon_lr: 0"),
+        "c.yaml:3: `trainer.optimizer.muon_lr` must be above 0, got `0.0`",
+    ),
+    "muon nesterov": (
+        optimizer("name: muon, nesterov: true"),
+        "c.yaml:3: `trainer.optimizer` must have known keys only, got `nesterov`\n"
+        "hint: there are `betas`, `decay_all`, `eps`, `lr`, `momentum`, `muon_lr`, `weight_decay`",
+    ),
     "adagrad initial": (
         optimizer("name: adagrad, initial: -1"),
         "c.yaml:3: `trainer.optimizer.initial` must be at least 0, got `-1.0`",

@@ -55,6 +55,34 @@ CASES = {
         "data: {train: t.csv, validation: v.csv}\npack: {folds: 3}",
         "c.yaml:1: `data.validation` must not be given together with `pack.folds`",
     ),
+    "folds and epochs chosen meanwhile": (
+        "data: {source: moons}\npack: {folds: 3, online: {}}",
+        "c.yaml:2: `pack.online` must not be given together with `pack.folds`",
+    ),
+    "epochs chosen by nothing": (
+        "data: {source: moons, split: {validation: 0}}\npack: {members: 2, online: {}}",
+        "c.yaml:2: `pack.online` must have validation rows to choose by",
+    ),
+    "another key of epochs chosen meanwhile": (
+        pack("online: {sizes: 3}"),
+        "c.yaml:2: `pack.online` must have known keys only, got `sizes`\nhint: did you mean `size`?",
+    ),
+    "an ensemble of none": (
+        pack("online: {size: 0}"),
+        "c.yaml:2: `pack.online.size` must be at least 1, got `0`",
+    ),
+    "no patience of an ensemble": (
+        pack("online: {patience: 0}"),
+        "c.yaml:2: `pack.online.patience` must be at least 1, got `0`",
+    ),
+    "a drawn value of one bound": (
+        drawn("network.dropout", "[0, {uniform: [0.5]}]"),
+        "c.yaml:2: `pack.space.network.dropout[1].uniform` must be two numbers, the lower first, got a list",
+    ),
+    "a drawn value that is none": (
+        drawn("network.dropout", "[{uniform: [0.9, 2]}]"),
+        "c.yaml:2: `network.dropout` of member 0 must be below 1, got `1.1413293761092622`",
+    ),
     "without steps": (
         pack("members: 2", "trainer: {optimizer: lbfgs}\n"),
         "c.yaml:2: `trainer.optimizer` must have steps in a pack, got `lbfgs`",

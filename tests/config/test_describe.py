@@ -14,8 +14,8 @@ from fastbp.config.describe import json_schema, keys, tables
 from fastbp.config.schema import SECTIONS
 from fastbp.config.text import parse
 from fastbp.errors import ConfigError
-from fastbp.spec.bins import EMBEDDERS
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
+from fastbp.spec.embeddings import EMBEDDERS
 from fastbp.spec.initial import INITIALISERS
 from fastbp.train.catalogue import OPTIMIZERS
 from fastbp.train.schedules import SCHEDULES
@@ -135,7 +135,7 @@ REFUSED = {
     name: content
     for name, content in judged_by_more_than_types()
     # What a column, an initialiser inside of a layer or a word among settings may be is left to the checks.
-    if not re.search("column |linear init|linear bias_init|reduction|approximate|init setting unknown", name)
+    if not re.search("column |parametric of|linear init|linear bias_init|reduction|approximate|init setting unk", name)
 }
 
 
@@ -207,12 +207,13 @@ EVERY = {
     "trainer.loss": set(LOSSES),
     "trainer.optimizer": {*OPTIMIZERS, "lbfgs"},
     "trainer.schedule": set(SCHEDULES),
+    **{f"trainer.schedules.{name}": set(SCHEDULES) for name in ("dropout", "weight_decay", "label_smoothing")},
 }
 
 
 @pytest.mark.parametrize("path", EVERY)
 def test_every_named_thing_is_in_the_schema_with_its_settings(path):
-    section, key = path.split(".")
+    section, _, key = path.rpartition(".")
     entry = SCHEMA["$defs"][SECTIONS[section].__name__]["properties"][key]
     options = entry["anyOf"][0]["items"]["anyOf"] if key == "layers" else entry["anyOf"]
     named = [o for o in options if "const" in o.get("properties", {}).get("name", ())]

@@ -49,6 +49,18 @@ def test_values_are_those_of_their_words():
     assert {one.drawn["trainer.epochs"] for one in found} == set(range(2, 10))
 
 
+def test_values_of_a_list_may_be_drawn_themselves():
+    name = "network.dropout"
+    for among in ("[0.0, 0.25, {uniform: [0.5, 0.75]}]", "{choice: [0.0, 0.25, {uniform: [0.5, 0.75]}]}"):
+        _, found = plans(f"{{members: 60, space: {{{name}: {among}}}}}")
+        values = [one.plan.config.network.dropout for one in found]
+        assert {value for value in values if value < 0.5} == {0.0, 0.25}
+        drawn = [between(word(5, one.number, f"{name}[2]"), 0.5, 0.75) for one in found]
+        chosen = [[0.0, 0.25, value][below(word(5, i, name), 3)] for i, value in enumerate(drawn)]
+        assert values == chosen
+        assert len(set(values)) > 15
+
+
 def test_hidden_layers_are_as_many_of_a_width_as_are_drawn():
     _, found = plans("{members: 40, space: {network.hidden: {width: [4, 32], depth: {int: [0, 2]}}}}", NO_DROPOUT)
     shapes = {tuple(one.plan.config.network.hidden) for one in found}

@@ -32,6 +32,7 @@ OPTIMIZER_CASES = {
     "nadam": "momentum_decay: 0.01",
     "radam": "betas: [0.5, 0.9], decoupled: true",
     "lion": "lr: 1e-5, weight_decay: 1",
+    "muon": "muon_lr: 0.05, momentum: 0.9, weight_decay: 1",
     "lbfgs": "memory: 5, tolerance: 0, weight_decay: 1e-3",
 }
 LOSS_CASES = {
@@ -62,12 +63,30 @@ LAYER_CASES = {
     "batch_norm": ("", "momentum: 1, affine: false"),
     "embedding": ("columns: {0: [9, 2]}", "columns: {1: [3, 1], 0: [4, 2]}, init: zeros"),
     "piecewise_linear": ("columns: {0: [0, 1]}", "columns: {1: [-0.5, 0.1, 2e3], 0: [0.0, 0.25]}"),
+    "piecewise_linear_embedding": (
+        "columns: {0: [0, 1]}",
+        "columns: {1: [-0.5, 0.1, 2e3], 0: [0.0, 0.25]}, features: 3",
+    ),
+    "periodic": ("", "columns: [1, 0], frequencies: 4, features: 2, sigma: 0.5"),
+    "pbld": ("", "columns: [1, 0], frequencies: 4, features: 2, sigma: 0.5"),
+    "cosine": ("", "columns: [1], frequencies: 4, sigma: 0.5"),
     "leaky_relu": ("", "negative_slope: 0.2"),
     "prelu": ("", "per_feature: true, init: 0.1"),
+    "parametric": ("", "activation: {name: elu, alpha: 0.5}, init: 0.5"),
     "elu": ("", "alpha: 0.5"),
     "gelu": ("", "approximate: tanh"),
     "softplus": ("", "beta: 2"),
     "hardtanh": ("", "min_val: -2, max_val: 0.5"),
+}
+# Layers of members, which stand behind the first of them.
+MEMBER_CASES = {
+    "members": ("average: softmax", "count: 3, average: softmax"),
+    "member_scale": ("", "init: {name: normal, scale: 0.5}, chunks: [1, 1]"),
+    "member_linear": ("features: 3", "features: 3, bias: false, init: zeros"),
+    "adapted_linear": (
+        "features: 3",
+        "features: 3, bias: false, adapter: {name: normal, scale: 0.5}, chunks: [2], bias_init: ones",
+    ),
 }
 # Settings of gates, which read a layer of width 1, one or two times.
 GATE_CASES = {
@@ -115,11 +134,21 @@ def cases():
     for shared in ("{name: linear, features: 4, as: a}", "{name: layer_norm, as: a}", "{name: prelu, as: a}"):
         layers = f"{{name: linear, features: 4}}, {shared}, tanh, {{share: a, as: b}}, {{share: a, from: [b]}}"
         yield f"shared {shared}", f"{CLASSES}network: {{layers: [{layers}, {{name: linear, features: 3}}]}}"
-    for name in [name for name in {**ACTIVATIONS, **LAYERS} if name not in {*GATE_CASES, "custom"}]:
+    for name, settings in MEMBER_CASES.items():
+        for text in pair(name, *settings):
+            first = "" if name == "members" else "{name: members, average: softmax}, "
+            last = "{name: linear, features: 3}"
+            yield f"layer {text}", f"{CLASSES}network: {{layers: [{first}{text}, {last}]}}"
+    for tabm in ("{}", "{k: 3, mini: false}"):
+        yield f"tabm {tabm}", f"{CLASSES}network: {{hidden: [5, 4], tabm: {tabm}}}"
+    others = {*GATE_CASES, *MEMBER_CASES, "custom"}
+    for name in [name for name in {**ACTIVATIONS, **LAYERS} if name not in others]:
         for text in pair(name, *LAYER_CASES.get(name, ("",))):
             last = "{name: linear, features: 3, bias_init: zeros}"
             yield f"layer {text}", f"{CLASSES}network: {{layers: [{text}, {last}]}}"
-    for bins in ("piecewise_linear", "{name: piecewise_linear, bins: 3}"):
+    waves = "pbld", "{name: pbld, frequencies: 3, features: 2, sigma: 2}", "cosine", "{name: cosine, sigma: 2}"
+    waves = *waves, "periodic", "{name: periodic, frequencies: 3, features: 2, sigma: 2}"
+    for bins in ("piecewise_linear", "{name: piecewise_linear, bins: 3, features: 4}", *waves):
         yield f"embed_numbers {bins}", f"{NUMBERS}network: {{hidden: [5], embed_numbers: {bins}}}"
     for name in ACTIVATIONS:
         for text in pair(name, *LAYER_CASES.get(name, ("",))):
@@ -179,12 +208,13 @@ def resolved(text, tmp_path, capsys):
 
 
 def test_every_key_is_there(tmp_path, capsys):
-    data = resolved(CLASSES + "trainer: {early_stopping: {}, reduce_lr: {}}\npack: {}", tmp_path, capsys)
+    data = CLASSES + "trainer: {early_stopping: {}, schedules: {}, reduce_lr: {}}\npack: {}\n"
+    data = resolved(data + "network: {tabm: {}}", tmp_path, capsys)
     for path, section in SECTIONS.items():
         found = data
         for part in path.split(".") if path else ():
             found = found[part]
-        left_out = {"layers"} if path == "network" else set()
+        left_out = {"network": {"layers"}, "": {"preset"}}.get(path, set())
         assert set(found) == set(section.__struct_fields__) - left_out
 
 

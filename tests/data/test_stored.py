@@ -86,7 +86,11 @@ BROKEN = [
     (..., "`inputs[0]` must have `knots`", (*IN, "knots")),
     (5, "`inputs[1].name` must be a text, got `5`", (*QUANTILE, "name")),
     ("k", "`inputs[2].name` must differ from those before it, got `k`", (*QUANTILE, "name")),
-    ("zzz", "`inputs[0].scale` must be one of `standard`, `robust`, `quantile`, `none`, got `zzz`", (*IN, "scale")),
+    (
+        "zzz",
+        "`inputs[0].scale` must be one of `standard`, `robust`, `quantile`, `noisy_quantile`, `none`, got `zzz`",
+        (*IN, "scale"),
+    ),
     ("zzz", "`inputs[0].missing` must be one of `mean`, `median`, `constant`, `refuse`, got `zzz`", (*IN, "missing")),
     ("1", "`inputs[0].value` must be a finite number, got `1`", (*IN, "value")),
     (10**400, "`inputs[0].value` must be a finite number, got `100000", (*IN, "value")),

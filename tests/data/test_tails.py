@@ -101,7 +101,10 @@ def test_columns_of_a_matrix_have_a_scale_each():
 @pytest.mark.parametrize(
     ("scale", "words"),
     [
-        ("auto", "`inputs[0].scale` must be one of `standard`, `robust`, `quantile`, `none`, got `auto`"),
+        (
+            "auto",
+            "`inputs[0].scale` must be one of `standard`, `robust`, `quantile`, `noisy_quantile`, `none`, got `auto`",
+        ),
         (["quantile", "robust"], "`inputs[0].scale[1]` must be one of `standard`, `quantile`, got `robust`"),
         (["quantile"], "`inputs[0].scale` must be a name, or different ones for 2 columns, got a list"),
         (["quantile"] * 2, "`inputs[0].scale` must be a name, or different ones for 2 columns, got a list"),

@@ -27,6 +27,11 @@ RUNS = {
     "adagrad": ["trainer.optimizer={name: adagrad, lr: 0.05}"],
     "adadelta": ["trainer.optimizer={name: adadelta, lr: 1.0}"],
     "lion, layer norm": ["trainer.optimizer={name: lion, lr: 0.001}", "network.norm=layer_norm"],
+    "muon, slower": [
+        "trainer.optimizer={name: muon, muon_lr: 0.05}",
+        "trainer.reduce_lr={patience: 1, factor: 0.7}",
+        "network.hidden=[16, 24]",
+    ],
     "float64": ["dtype=float64"],
     "slower and slower": ["trainer.reduce_lr={patience: 1}", "trainer.optimizer={name: adam, lr: 0.1}"],
     "stopped early": ["trainer.early_stopping={patience: 2}", "trainer.optimizer={name: adam, lr: 0.5}"],

@@ -37,6 +37,15 @@ RUNS = {
         *("data.rows=16000", "trainer.epochs=2", "trainer.accumulate=3", "trainer.early_stopping={patience: 1}"),
         *("pack.space.trainer.epochs=[2]", "pack.space.trainer.accumulate=[3]", "pack.space.trainer.batch_size=[4, 8]"),
     ],
+    "online": ["pack.online={size: 6, patience: 7}", "trainer.early_stopping={patience: 4}"],
+    "online, some diverge": [
+        *("pack.online={size: 4, patience: null}", "trainer.optimizer={name: sgd}"),
+        "pack.space.trainer.optimizer.lr=[0.01, 1e25]",
+    ],
+    "online, muon": [
+        *("pack.online={}", "trainer.optimizer=muon", "network.hidden=[8, 12]", "trainer.early_stopping={patience: 9}"),
+        "pack.space.trainer.optimizer.muon_lr={log: [1e-3, 0.1]}",
+    ],
     "often": ["run.checkpoint_seconds=0"],
     "rarely": ["run.checkpoint_seconds=1000"],
 }
@@ -57,7 +66,7 @@ def told(folder):
     return arrays, texts, {key: value for key, value in result.items() if key not in left_out}
 
 
-@pytest.mark.parametrize("name", RUNS if WHOLE else ["folds", "bootstrap", "some diverge", "within epochs"])
+@pytest.mark.parametrize("name", RUNS if WHOLE else ["folds", "bootstrap", "some diverge", "within epochs", "online"])
 def test_packs_that_are_killed_end_on_the_same_bits(name, server, tmp_path, capsys):
     rng = random.Random(name)
     config = tmp_path / "config.yaml"

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastbp.kernels import functions
 from fastbp.kernels.records import Matrix
 from tests.kernels.calls import point, rows_at
 from tests.kernels.harness import Array, Machine, Panels
+from tests.numpy_lanes import Lanes
+
+
+def exp(x: Array) -> Array:
+    """Our own, in NumPy."""
+    return functions.exp(Lanes(x)).array
+
+
+def log_add_exp(x: Array, y: Array) -> Array:
+    return np.where(x >= y, x, y) + functions.log1p(Lanes(exp(-np.abs(x - y)))).array
+
 
 PAIRS = {
     "branch_add": lambda x, y: x + y,
@@ -14,7 +26,10 @@ PAIRS = {
     "branch_product": lambda x, y: x * y,
     "branch_divide": lambda x, y: x / y,
     "branch_minus_product": lambda x, y: -(x * y),
+    "branch_log_add_exp": log_add_exp,
+    "branch_exp_difference": lambda x, y: exp(x - y),
 }
+WAVES = ("wave_cosine", "wave_sine")
 ALONE = ("branch_affine", "branch_times", "branch_over", "branch_over_slope")
 
 
@@ -31,6 +46,16 @@ def copy(
     sizes = {"panels": target.count, "width": source.width}
     m.run("branch_copy", r0, r1, a=source, c=target, first=first, to=to, count=count, **sizes)
     return target
+
+
+def wave(m: Machine, kernel: str, x: Array, factor: float, sloped: bool = True) -> list[Array]:
+    """A wave, and its slope where that is asked for."""
+    source, target = m.given("a", x), m.panels("c", *x.shape)
+    saved = m.panels("y", *x.shape) if sloped else None
+    if saved is not None:
+        m.writes(saved, 0, len(x))
+    m.op(kernel, source, target, 0, len(x), setting_1=factor, **({} if saved is None else {"y": saved}))
+    return [target.lines(), *([] if saved is None else [saved.lines()])]
 
 
 def clear(m: Machine, rows: int, width: int, r0: int = 0, r1: int | None = None) -> Panels:

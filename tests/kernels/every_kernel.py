@@ -18,7 +18,7 @@ from fastbp.lowering.registry import OPS
 from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
 from fastbp.train import self_test
 from fastbp.train.catalogue import OPTIMIZERS as KINDS
-from tests.kernels import branch_calls, calls, coded_calls, gate_calls, layer_calls, sweep_calls
+from tests.kernels import branch_calls, calls, coded_calls, gate_calls, layer_calls, sweep_calls, turn_calls
 from tests.kernels.harness import DEPTHS, DTYPES, SHAPES, SIZES, Array, Machine
 
 SOME = (
@@ -37,6 +37,7 @@ SOME = (
     fb.RAdam(),
     fb.Adadelta(),
     fb.Lion(),
+    fb.Muon(weight_decay=0.1),
 )
 OTHERS = tuple(made() for made in KINDS.values() if made not in map(type, SOME))
 OPTIMIZERS = (calls.KEEP, *map(calls.optimizer_of, (*SOME, *OTHERS)))
@@ -119,6 +120,10 @@ def gate_cases(dtype: str) -> Iterator[Case]:
             yield Case(kernel, shape, lambda m, k=kernel, x=x, y=y: [calls.elementwise(m, k, x, y).lines()])
         for kernel in branch_calls.ALONE:
             yield Case(kernel, shape, lambda m, k=kernel, x=y: [calls.elementwise(m, k, x, **TWO).lines()])
+        for kernel in branch_calls.WAVES:
+            for sloped in (False, True):
+                run = lambda m, k=kernel, x=x, s=sloped: branch_calls.wave(m, k, x, 0.3, s)  # noqa: E731
+                yield Case(kernel, shape, run)
         for first, to, count, wide in ((0, 0, width, width), (0, 5, width, width + 9), (width // 2, 0, 1, 1)):
             run = lambda m, x=x, cut=(first, to, count, wide): [branch_calls.copy(m, x, *cut).lines()]  # noqa: E731
             yield Case("branch_copy", shape, run)
@@ -182,6 +187,7 @@ def cases(dtype: str) -> Iterator[Case]:
         layer_calls.cases(dtype, normal),
         sweep_calls.cases(dtype, normal, OPTIMIZERS),
         coded_calls.cases(dtype, normal, OPTIMIZERS),
+        turn_calls.cases(dtype, normal),
     ):
         yield from (Case(*case) for case in found)
 
@@ -233,6 +239,10 @@ def of_all_layers(dtype: str) -> bytes:
     body = [
         fb.Embedding({2: (4, 3)}),
         fb.PiecewiseLinear({0: [-1.0, 0.0, 0.5], 4: np.arange(-9.0, 10.0) / 8.0}),
+        fb.PiecewiseLinearEmbedding({2: [-1.0, 0.0, 0.5], 3: np.arange(-9.0, 10.0) / 8.0}, 5),
+        fb.PeriodicEmbedding([4], frequencies=17, features=3, sigma=1.0),
+        fb.PBLD([3, 0], frequencies=17),
+        fb.CosineEmbedding([1], frequencies=5),
         fb.Linear(33, ntk=True),
         fb.BatchNorm(),
         fb.PReLU(),

@@ -26,7 +26,7 @@ ROW_BY_ROW = (
 )
 # Those that leave them where there were zeros.
 COLUMN_BY_COLUMN = (
-    *("scale", "prelu", "batch_norm_forward", "batch_norm_vjp", "batch_norm_slope"),
+    *("scale", "prelu", "parametric", "batch_norm_forward", "batch_norm_vjp", "batch_norm_slope"),
     *("cross_entropy_smoothed", "cross_entropy_probabilities"),
 )
 
@@ -36,10 +36,20 @@ def lines_out(m: Machine, name: str, count: int) -> Buffer:
     return m.whole(name, m.memory.lines(count), count * m.in_line, output=True)
 
 
-def gained(m: Machine, kernel: str, x: Array, gain: Array, y: Array | None = None, shared: bool = False) -> list[Array]:
-    """C = A with a number for each column, or one for all."""
+def gained(
+    m: Machine,
+    kernel: str,
+    x: Array,
+    gain: Array,
+    y: Array | None = None,
+    shared: bool = False,
+    shifts: Array | None = None,
+) -> list[Array]:
+    """C = A with a number for each column, or one for all, and another that is added."""
     source, target = m.given("a", x), m.panels("c", *x.shape)
     values = {} if y is None else {"y": m.given("y", y)}
+    if shifts is not None:
+        values["shifts"] = m.line_numbers("shifts", shifts).address
     gains = m.line_numbers("gain", gain[:1] if shared else gain).address
     m.op(kernel, source, target, 0, len(x), gain=gains, shared=shared, **values)
     return [target.lines()]
@@ -157,7 +167,9 @@ def cases(dtype: str, normal: Any) -> Iterator[tuple[str, tuple[int, ...], Any]]
         gain, shifts = normal(dtype, 2, width)
         for shared in (False, True):
             yield "scale", shape, partial(gained, kernel="scale", x=x, gain=gain, shared=shared)
+            yield "scale", shape, partial(gained, kernel="scale", x=x, gain=gain, shared=shared, shifts=shifts)
             yield "prelu", shape, partial(gained, kernel="prelu", x=x, gain=gain, y=y, shared=shared)
+        yield "parametric", shape, partial(gained, kernel="parametric", x=x, gain=gain, y=y)
         affine = {"gain": gain if number % 3 else None, "shifts": shifts if number % 2 else None}
         for kernel in (k for k in ROW_BY_ROW if "_norm_" in k):
             yield kernel, shape, partial(norm, kernel=kernel, x=x, y=y, **affine)

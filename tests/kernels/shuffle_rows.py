@@ -80,16 +80,18 @@ def branch_repeat(m: Machine, d: Draw) -> Result:
     return (out, noted(m)), expected
 
 
-@case("scale", "prelu")
+@case("scale", "prelu", "parametric")
 def gains(m: Machine, d: Draw, name: str) -> Result:
-    x, y, gain, shared = d.numbers(), d.numbers(), d.factors(), d.below(2)
-    line = line_of(m, gain[:1] if shared else gain)
-    out = op(m, name, x, y if name == "prelu" else None, gain=line, shared=shared)
+    x, y, gain, shared = d.numbers(), d.numbers(), d.factors(), d.below(2) if name != "parametric" else 0
+    line, shift = line_of(m, gain[:1] if shared else gain), d.factors() if name == "scale" and d.below(2) else None
+    told = {} if shift is None else {"shifts": line_of(m, shift)}
+    out = op(m, name, x, None if name == "scale" else y, gain=line, shared=shared, **told)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
         factor = gain[0] if shared else cut(gain[None])
-        z = cut(x) * factor
+        z = cut(x) * factor if shift is None else fma(cut(x), factor, cut(shift[None]))
         z = np.where(cut(y) > 0.0, cut(x), z) if name == "prelu" else z
+        z = fma(cut(y) - cut(x), factor, cut(x)) if name == "parametric" else z
         return joined(z), twin.magnitude(z)
 
     return (out, noted(m)), expected

@@ -56,6 +56,16 @@ def test_both_operands_may_be_the_same(kernel, dtype, shape):
     assert same_bits(target.read(), branch_calls.PAIRS[kernel](x, x))
 
 
+@every_dtype
+def test_sums_of_exponentials_are_finite_wherever_their_logarithm_is(dtype):
+    x = np.array([[-3e4, -5.0, 0.25, 800.0, 3e4, -1e30]], dtype)
+    y = np.array([[-3e4, 2.0, 0.125, -800.0, 29999.0, 1e30]], dtype)
+    found = calls.elementwise(Machine(dtype), "branch_log_add_exp", x, y).read()
+    np.testing.assert_allclose(found, np.logaddexp(x, y), rtol=4 * np.finfo(dtype).eps)
+    slopes = calls.elementwise(Machine(dtype), "branch_exp_difference", x, found).read()
+    np.testing.assert_allclose(slopes, np.exp(x - found), rtol=1e-3 if dtype == "float32" else 1e-9)
+
+
 @every_shape
 @every_dtype
 @pytest.mark.parametrize("kernel", OF_ONE)

@@ -39,6 +39,7 @@ SETTINGS = {
     "radam": [{"lr": 0.1}, {"lr": 0.1, "betas": (0.9, 0.99), "weight_decay": 0.1}],
     "adadelta": [{"lr": 1.0}, {"lr": 0.5, "rho": 0.5, "eps": 1e-3, "weight_decay": 0.1}],
     "lion": [{"lr": 0.1}, {"lr": 0.1, "betas": (0.5, 0.9), "weight_decay": 0.1}],
+    "muon": [{"lr": 0.1}, {"lr": 0.1, "muon_lr": 7.0, "betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.5}],
 }
 SETTINGS = {name: SETTINGS.get(name, [{"lr": 0.1}]) for name in OPTIMIZERS}
 # Kernel -> what the twin calls its moments, in the kernel's order; of others, the order of the twin's state.
@@ -57,6 +58,7 @@ MOMENTS = {
     "radam": "m v",
     "adadelta": "v u",
     "lion": "m",
+    "muon": "m v",
 }
 # How many times the tolerance a move may be off. What radam trusts is the rest of two numbers near 2000, minus 4, and
 # one of them is a quotient by 1 - β2ᵗ, which has lost eight bits itself.

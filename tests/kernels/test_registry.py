@@ -22,18 +22,32 @@ from tests.model.layer_cases import LAYER_CASES
 
 every_op = pytest.mark.parametrize("name", OPS)
 
+EMBEDDED = ("pbld", "cosine", "periodic", "piecewise_linear_embedding")  # families
 BRANCHES = ("pair", "affine", "reciprocal", "concat", "slice", "sum", "repeat")  # families
 # The functions of `fastbp.reference` that an op of each family must have, behind its `twin`.
 TWINS = {
     "linear": ("_forward", "_vjp", "_jvp"),
     "elementwise": ("_forward", "_vjp", "_jvp"),
     **dict.fromkeys(
-        ("identity", "scale", "prelu", "row_norm", "batch_norm", "softmax", "embedding", "bins"),
+        (
+            "identity",
+            "scale",
+            "prelu",
+            "parametric",
+            "row_norm",
+            "batch_norm",
+            "softmax",
+            "embedding",
+            "bins",
+            *EMBEDDED,
+        ),
         ("_forward", "_vjp", "_jvp"),
     ),
     **dict.fromkeys(BRANCHES, ("_forward", "_vjp", "_jvp")),
     "noise": ("_forward", "_vjp", "_jvp", "_mask"),
     "loss": ("", "_rows"),
+    "adapted_linear": ("_forward", "_vjp", "_jvp"),
+    "members": ("_forward", "_vjp", "_jvp"),
     "custom": (),  # the user's own formula is its twin
 }
 
@@ -139,7 +153,8 @@ def test_the_derivation_of_every_gate_stands_in_its_table(name):
 
 @every_op
 def test_every_op_climbs(name):
-    families = ("scale", "prelu", "row_norm", "batch_norm", "softmax", "embedding", "bins", "custom")
+    families = ("scale", "prelu", "parametric", "row_norm", "batch_norm", "softmax", "embedding", "bins", "custom")
+    families += ("adapted_linear", "members", *EMBEDDED)
     in_networks = OPS[name].family in families
     gate = OPS[name].family in BRANCHES
     assert (name in DIFFERENTIABLE) + in_networks + gate == 1

@@ -32,7 +32,7 @@ from fastbp.engine.machine_code import FAST, Loader, object_of
 from fastbp.kernels import levels, lines, weights
 from fastbp.kernels.flags import KERNELS
 from fastbp.kernels.vector import LINE
-from tests.kernels import calls, harness, shuffle_rows, shuffle_training
+from tests.kernels import calls, harness, shuffle_rows, shuffle_training, shuffle_turns
 from tests.kernels.harness import DTYPES, Machine, same_bits
 from tests.kernels.shuffle_twin import CASES, Draw, Neighbours, OneLost, Repeated, Twin, larger
 
@@ -42,7 +42,8 @@ ROUNDS = int(os.environ.get("FASTBP_SHUFFLES", "0"))
 LANES = sorted({level.lanes for level in levels.runnable()})
 
 assert shuffle_rows
-assert shuffle_training  # whose imports fill CASES
+assert shuffle_training
+assert shuffle_turns  # whose imports fill CASES
 
 EVEN = ("cross_entropy", "mae", "multi_margin")  # the largest magnitude stands in all lanes: none can be missed
 ALONE = ("piecewise_linear_vjp",)  # one lane of a sum is not zero: every order gives it

@@ -124,6 +124,9 @@ class Spoiler:
 
         def called(own: Any, run: Any, task: Any, me: int) -> None:
             self.task = task.name
-            call(own, run, task, me)
+            call(own, self.spoiled(run) if task.name in tasks.TURNS else run, task, me)
+
+        turn = tasks.turn
+        patch.setattr(tasks, "turn", lambda task, plan: self._kept(task.name, turn)(task, plan))
 
         patch.setattr(tasks.Tasks, "call", called)

@@ -20,7 +20,7 @@ from fastbp.engine.memory import Arena
 from fastbp.engine.ops import UNPLACED, Ops
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.ops import BinsOp, ColumnsOp, JoinOp
-from fastbp.kernels.records import ROW_PHASE
+from fastbp.kernels.records import ROW_PHASE, Matrix
 from fastbp.lowering import plans
 from fastbp.lowering.buffers import Records
 from tests.train import bits_of_ops
@@ -110,14 +110,16 @@ def lowered(net: fb.Network, kind: str, batch: int, threads: int) -> Lowered:
 
 
 def has_second(op: Any) -> bool:
-    return bool(op.name.endswith("norm_forward") or op.name.startswith("branch_custom_slope_"))
+    of_wave = op.name.startswith("wave_") and op.y.start
+    return bool(op.name.endswith("norm_forward") or op.name.startswith("branch_custom_slope_") or of_wave)
 
 
 def part(op: Any, record: Any, name: str, item: int) -> Panels:
-    """The panels of a matrix that this record's kernel reads or writes."""
+    """The panels of a matrix that this record's kernel reads or writes, also where that begins within a line."""
     matrix, real = getattr(op, name, None), getattr(record, name, None)
     if matrix is None or matrix.start < UNPLACED:
         return []
+    matrix, real = (Matrix(start=m.start // LINE * LINE, stride=m.stride) for m in (matrix, real))
     narrow = name == "y" and isinstance(op, BinsOp)
     width = op.inputs if narrow else op.width
     first, count = 0, -(-width * item // LINE) if name == "a" or narrow else op.panels

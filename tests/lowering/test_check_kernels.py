@@ -27,7 +27,9 @@ USERS = {  # kernels of formulas, whose names are digests
     "custom_loss_": "a user's loss",
     "custom_penalty_": "a user's penalty",
 }
-KERNELS = sorted({*ops.TWINS, *(name for name, loss in LOSSES.items() if loss.formula), *RULES, *tasks.TILES, *USERS})
+KERNELS = sorted(
+    {*ops.TWINS, *(name for name, loss in LOSSES.items() if loss.formula), *RULES, *tasks.TILES, *tasks.TURNS, *USERS}
+)
 
 
 class Case(NamedTuple):
@@ -62,7 +64,8 @@ class OfCodes(NamedTuple):
 
 def cases():
     yield from (OfCodes([fb.Linear(19), fb.Linear(1)]), OfCodes([fb.Scale(), fb.Linear(1)]))
-    yield Case([*bits_of_ops.LAYERS["embedding"], fb.Linear(6)], fb.CrossEntropy(), fb.SGD(0.1))
+    for words in ({}, {"clip_norm": 0.1}):
+        yield Case([*bits_of_ops.LAYERS["embedding"], fb.Linear(6)], fb.CrossEntropy(), fb.SGD(0.1), None, words)
     for number, (_, *case) in enumerate(bits_of_ops.cases()):
         yield Case(*case, words=WORDS[number % len(WORDS)])
     base, t = [fb.Linear(5), fb.Tanh(), fb.Linear(3)], np.full((bits_of_ops.ROWS, 3), 1.0 / 3.0)

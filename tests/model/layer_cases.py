@@ -15,10 +15,14 @@ Gradients = dict[str, Array]
 
 
 class Case(NamedTuple):
-    """A layer, and its twin: (parameters, x, dy) to (y, dx, gradients by part)."""
+    """A layer, or a list that ends with it, and its twin: (parameters, x, dy) to (y, dx, gradients by part)."""
 
     layer: Any
     twin: Callable[[Any, Array, Array], tuple[Array, Array, Gradients]]
+
+    @property
+    def layers(self) -> list[Any]:
+        return self.layer if isinstance(self.layer, list) else [self.layer]
 
 
 def scale(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
@@ -61,6 +65,18 @@ def log_softmax(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
     return y, reference.log_softmax_vjp(dy, y), {}
 
 
+def parametric(activation: str, saves: str) -> Case:
+    """Of the input of some activations is read again, of others the output."""
+    forward, vjp = getattr(reference, f"{activation}_forward"), getattr(reference, f"{activation}_vjp")
+
+    def twin(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+        f = forward(x)
+        dx, da = reference.parametric_vjp(dy, vjp(dy, x if saves == "x" else f), x, f, p["weight"])
+        return reference.parametric_forward(x, f, p["weight"]), dx, {"weight": da}
+
+    return Case(fb.Parametric(activation, init=0.75), twin)
+
+
 def embedding(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
     tables = {int(part.removeprefix("column")): table for part, table in p.items()}
     dx, found = reference.embedding_vjp(dy, x, tables)
@@ -78,6 +94,75 @@ def piecewise_linear(edges: dict[int, list[float]]) -> Case:
     return Case(fb.PiecewiseLinear(edges), twin)
 
 
+MEMBERS = 3
+
+
+def of_members(average: str) -> Any:
+    """Members whose outputs differ by a scale; of which their mean is taken."""
+
+    def twin(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+        z = np.stack([reference.scale_forward(x, s) for s in p["weight"]])
+        dz = reference.members_vjp(dy, z, average)
+        pulled = [reference.scale_vjp(d, x, s) for d, s in zip(dz, p["weight"], strict=True)]
+        dx, ds = (np.array(found) for found in zip(*pulled, strict=True))
+        return reference.members_forward(z, average), dx.sum(0), {"weight": ds}
+
+    return twin
+
+
+def adapted_linear(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+    b = p.get("bias", np.zeros(p["s"].shape))
+    own = list(zip(b, p["r"], p["s"], strict=True))
+    z = np.stack([reference.adapted_linear_forward(x, p["weight"], *one) for one in own])
+    dz = reference.members_vjp(dy, z)
+    found = [reference.adapted_linear_vjp(d, x, p["weight"], *one[1:]) for d, one in zip(dz, own, strict=True)]
+    dx, dW, db, dr, ds = (np.array(part) for part in zip(*found, strict=True))
+    return z.mean(0), dx.sum(0), {"weight": dW.sum(0), "bias": db, "r": dr, "s": ds}
+
+
+def pbld(layer: fb.PBLD) -> Case:
+    def twin(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+        w, b, W, columns = p["frequency"], p["phase"], p["weight"], list(layer.of_inputs(x.shape[1]))
+        dx, *found = reference.pbld_vjp(dy, x, w, b, W, columns)
+        gradients = dict(zip(("frequency", "phase", "weight", "bias"), found, strict=True))
+        return reference.pbld_forward(x, w, b, W, p["bias"], columns), dx, gradients
+
+    return Case(layer, twin)
+
+
+def cosine(layer: fb.CosineEmbedding) -> Case:
+    def twin(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+        w, b, a, columns = p["frequency"], p["phase"], p["weight"], list(layer.of_inputs(x.shape[1]))
+        dx, *found = reference.cosine_vjp(dy, x, w, b, a, columns)
+        gradients = dict(zip(("frequency", "phase", "weight", "bias"), found, strict=True))
+        return reference.cosine_forward(x, w, b, a, p["bias"], columns), dx, gradients
+
+    return Case(layer, twin)
+
+
+def periodic(layer: fb.PeriodicEmbedding) -> Case:
+    def twin(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+        parts = [p[part] for part in ("frequency", "cosine", "sine", "bias")]
+        columns = list(layer.of_inputs(x.shape[1]))
+        dx, *found = reference.periodic_vjp(dy, x, *parts, columns)
+        gradients = dict(zip(("frequency", "cosine", "sine", "bias"), found, strict=True))
+        return reference.periodic_forward(x, *parts, columns), dx, gradients
+
+    return Case(layer, twin)
+
+
+def piecewise_linear_embedding(edges: dict[int, list[float]], features: int) -> Case:
+    held = {column: np.array(of) for column, of in edges.items()}
+
+    def twin(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+        w, b, V = p["slope"], p["bias"], p["weight"]
+        dx, *found = reference.piecewise_linear_embedding_vjp(dy, x, held, w, V)
+        gradients = dict(zip(("slope", "bias", "weight"), found, strict=True))
+        return reference.piecewise_linear_embedding_forward(x, held, w, b, V), dx, gradients
+
+    return Case(fb.PiecewiseLinearEmbedding(edges, features), twin)
+
+
 def silu(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
     return reference.silu_forward(x), reference.silu_vjp(dy, x), {}
 
@@ -86,6 +171,13 @@ def silu(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
 LAYER_CASES: dict[str, list[Case]] = {
     "scale": [Case(fb.Scale(), scale)],
     "prelu": [Case(fb.PReLU(), prelu), Case(fb.PReLU(per_feature=True, init=-0.5), prelu)],
+    "parametric": [
+        parametric("selu", "x"),
+        parametric("mish", "x"),
+        parametric("tanh", "y"),
+        parametric("relu", "y"),
+        Case(fb.Parametric("x * sigmoid(x)", init=-0.5), parametric("silu", "x").twin),
+    ],
     "layer_norm": [
         Case(fb.LayerNorm(), layer_norm),
         Case(fb.LayerNorm(bias=False), layer_norm),
@@ -97,9 +189,38 @@ LAYER_CASES: dict[str, list[Case]] = {
     "softmax": [Case(fb.Softmax(), softmax)],
     "log_softmax": [Case(fb.LogSoftmax(), log_softmax)],
     "embedding": [Case(fb.Embedding({0: (5, 3)}), embedding)],
+    "member_scale": [Case([fb.Members(MEMBERS), fb.MemberScale()], of_members("values"))],
+    "members": [
+        Case([fb.Members(MEMBERS, average), fb.MemberScale("normal")], of_members(average))
+        for average in ("softmax", "sigmoid")
+    ],
+    "adapted_linear": [
+        Case([fb.Members(MEMBERS), fb.AdaptedLinear(18, adapter="normal")], adapted_linear),
+        Case([fb.Members(MEMBERS), fb.AdaptedLinear(3, bias=False)], adapted_linear),
+    ],
     "piecewise_linear": [
         piecewise_linear({0: [-0.5, 0.25, 1.0]}),
         piecewise_linear({0: (np.arange(-38, 39) / 16.0).tolist()}),
         piecewise_linear({0: [0.0, 0.125]}),
+    ],
+    "pbld": [
+        pbld(fb.PBLD()),
+        pbld(fb.PBLD([0], frequencies=5, features=17)),
+        pbld(fb.PBLD(frequencies=19, features=1)),
+    ],
+    "cosine": [
+        cosine(fb.CosineEmbedding()),
+        cosine(fb.CosineEmbedding([0], frequencies=21)),
+        cosine(fb.CosineEmbedding(frequencies=3)),
+    ],
+    "periodic": [
+        periodic(fb.PeriodicEmbedding(frequencies=19, features=3)),
+        periodic(fb.PeriodicEmbedding([0], frequencies=5, features=17)),
+        periodic(fb.PeriodicEmbedding([0])),
+    ],
+    "piecewise_linear_embedding": [
+        piecewise_linear_embedding({0: [-0.5, 0.25, 1.0]}, 3),
+        piecewise_linear_embedding({0: (np.arange(-38, 39) / 16.0).tolist()}, 17),
+        piecewise_linear_embedding({0: [0.0, 0.125]}, 1),
     ],
 }

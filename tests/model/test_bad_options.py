@@ -12,7 +12,7 @@ X = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
 Y = np.arange(6) % 3
 INITIALISERS = (
     "`torch`, `he_normal`, `he_uniform`, `glorot_normal`, `glorot_uniform`, `lecun_normal`, `lecun_uniform`, `normal`, "
-    "`uniform`, `truncated_normal`, `orthogonal`, `zeros`, `ones`, `constant`"
+    "`uniform`, `truncated_normal`, `truncated_normal_3`, `orthogonal`, `signs`, `zeros`, `ones`, `constant`"
 )
 PUBLIC = {name: kind for name in fb.__all__ if isinstance(kind := getattr(fb, name), type)}
 # Or none that are not looked at elsewhere: those of packs and ensembles in train/test_bad_packs.py and
@@ -41,14 +41,16 @@ def trainer(*layers, **settings):
 # Settings by what they must be: "class.setting", and values that are not so.
 
 NEEDED = {
-    "Linear": {"features": 3}, "Slice": {"start": 0, "stop": 2}, "Repeat": {"features": 2},
+    **{name: {"features": 3} for name in ("Linear", "MemberLinear", "AdaptedLinear")},
+    "Slice": {"start": 0, "stop": 2}, "Repeat": {"features": 2},
     "Embedding": {"columns": {0: (3, 2)}}, "Step": {"every": 2},
+    "PiecewiseLinearEmbedding": {"columns": {0: [0.0, 1.0]}},
     "MultiStep": {"milestones": [2]}, "Exponential": {"gamma": 0.5}, "CosineRestarts": {"first": 3},
     "TimeBudget": {"seconds": 1.0}, **{name: {"path": "x"} for name in ("ModelCheckpoint", "CSVLogger", "JSONLogger")},
     "LBFGS": {"net": fb.Network([fb.Linear(3)], inputs=4)}, "Trainer": {"net": fb.Network([fb.Linear(3)], inputs=4)},
 }  # fmt: skip
 ADAMS = ["Adam", "AdamW", "NAdam", "RAdam"]
-RULES = [*ADAMS, "Lion", "SGD", "Adagrad", "RMSprop", "Adadelta"]
+RULES = [*ADAMS, "Muon", "Lion", "SGD", "Adagrad", "RMSprop", "Adadelta"]
 
 
 def having(setting, names=CLASSES):
@@ -59,20 +61,22 @@ ABOVE_0 = [
     "LayerNorm.eps", "RMSNorm.eps", "BatchNorm.eps", "Softplus.beta", "Huber.delta", "MultiMargin.margin",
     "BinaryCrossEntropy.pos_weight", "Polynomial.power", "OneCycle.div", "OneCycle.final_div", "TimeBudget.seconds",
     "Trainer.clip_norm", "Trainer.clip_value",
-    *having("lr", RULES), *having("eps", RULES), *having("gamma", ["Step", "MultiStep", "Exponential"]),
+    "Muon.muon_lr", *having("lr", RULES), *having("eps", RULES), *having("gamma", ["Step", "MultiStep", "Exponential"]),
+    *having("sigma"),
 ]  # fmt: skip
 FROM_0 = [
     "LeakyReLU.negative_slope", "ELU.alpha", "Adagrad.lr_decay", "Adagrad.initial", "NAdam.momentum_decay",
     "ReduceLROnPlateau.min_lr", "LBFGS.tolerance", *having("weight_decay"), *having("min_delta"),
 ]  # fmt: skip
 BELOW_1 = [
-    "Dropout.p", "SGD.momentum", "RMSprop.momentum", "RMSprop.alpha", "Adadelta.rho", "OneCycle.warm",
+    "Dropout.p", "SGD.momentum", "Muon.momentum", "RMSprop.momentum", "RMSprop.alpha", "Adadelta.rho", "OneCycle.warm",
     "FlatCosine.flat", "Trainer.ema",
 ]  # fmt: skip
 UP_TO_1 = ["BatchNorm.momentum", "CrossEntropy.label_smoothing", *having("end")]
 INSIDE = ["Quantile.q"]
 FINITE = [
-    "PReLU.init", "Hardtanh.min_val", "Hardtanh.max_val", "Affine.factor", "Affine.shift", "Reciprocal.numerator",
+    "PReLU.init", "Parametric.init", "Hardtanh.min_val", "Hardtanh.max_val", "Affine.factor", "Affine.shift",
+    "Reciprocal.numerator",
 ]  # fmt: skip
 REAL = {
     **dict.fromkeys(ABOVE_0, ("must be above 0", [0.0, -1.0])),
@@ -86,9 +90,12 @@ REAL = {
 WHOLE = {
     **dict.fromkeys(["Repeat.features", "Slice.stop"], 1),
     "Slice.start": 0,
+    **dict.fromkeys(["MemberLinear.features", "AdaptedLinear.features"], 1),
+    "Members.count": 2,
     **dict.fromkeys(["Linear.features", "Step.every", "CosineRestarts.first", "CosineRestarts.multiply"], 1),
     **dict.fromkeys(["MultiMargin.p", "ModelCheckpoint.every", "LBFGS.memory", *having("steps")], 1),
-    **dict.fromkeys(["Trainer.batch_size", "Trainer.accumulate"], 1),
+    **dict.fromkeys(["Trainer.batch_size", "Trainer.accumulate", *having("frequencies")], 1),
+    **dict.fromkeys([f"{name}.features" for name in ("PBLD", "PeriodicEmbedding", "PiecewiseLinearEmbedding")], 1),
     **dict.fromkeys([*having("warmup"), *having("patience"), "ReduceLROnPlateau.cooldown"], 0),
 }
 FLAGS = [
@@ -100,16 +107,23 @@ CHOICES = {
     **dict.fromkeys(having("reduction"), "`mean`, `sum`"),
     **dict.fromkeys(having("mode"), "`auto`, `min`, `max`"),
     "GELU.approximate": "`none`, `tanh`",
+    "Members.average": "`values`, `softmax`, `sigmoid`",
 }
-INITS = ["Linear.init", "Linear.bias_init", "Scale.init", "Embedding.init"]
+INITS = [
+    *("Linear.init", "Linear.bias_init", "Scale.init", "Embedding.init", "MemberScale.init"),
+    *(f"{name}Linear.{init}" for name in ("Member", "Adapted") for init in ("init", "bias_init")),
+    "AdaptedLinear.adapter",
+]
 PATHS = having("path")
 MONITORS = having("monitor")
-# Those with a section of their own below, or in test_bad_settings, or spec/test_bins.py.
+# Those with a section of their own below, or in test_bad_settings, test_members.py, spec/test_bins.py,
+# spec/test_embeddings.py or train/test_scheduled.py.
 APART = [
-    "Embedding.columns", "PiecewiseLinear.columns", "CrossEntropy.class_weights", "CrossEntropy.ignore_index",
+    *having("columns"), "CrossEntropy.class_weights", "CrossEntropy.ignore_index",
     "MultiStep.milestones",
     *having("betas"), *(f"Trainer.{name}" for name in ("net", "loss", "optimizer", "threads", "seed", "schedule")),
-    *(f"Trainer.{name}" for name in ("lr_factors", "decay_factors", "frozen", "penalty")), "LBFGS.net", "LBFGS.loss",
+    *(f"Trainer.{name}" for name in ("lr_factors", "decay_factors", "frozen", "penalty", "schedules")),
+    "MemberScale.chunks", "AdaptedLinear.chunks", "LBFGS.net", "LBFGS.loss", "Parametric.activation",
     "JointLoss.losses", "JointLoss.weights",
 ]  # fmt: skip
 

@@ -134,6 +134,7 @@ SHARED = {
     "ntk": lambda: fb.Linear(7, ntk=True),
     "prelu": fb.PReLU,
     "prelu each": lambda: fb.PReLU(per_feature=True),
+    "parametric": lambda: fb.Parametric("mish", init=0.5),
     "scale": fb.Scale,
     "layer_norm": fb.LayerNorm,
     "rms_norm": fb.RMSNorm,

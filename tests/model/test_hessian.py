@@ -28,6 +28,7 @@ LAYERS = {
     "mean": [fb.Mean(), fb.Repeat(4)],
     "affine": [fb.Affine(0.5, 2.0), fb.Reciprocal(1.5)],
     "prelu": [fb.PReLU(per_feature=True)],
+    "parametric": [fb.Parametric("mish", init=0.5)],
     "custom": [fb.activation("x * sin(x)")],
 }
 RNG = np.random.default_rng(0)

@@ -22,6 +22,11 @@ LINEAR = {
         lambda tx, tW, tb, x, W, b: reference.ntk_jvp(tx, W) + reference.ntk_forward(x, tW, tb),
     ),
 }
+PARAMETRIC = Op(
+    lambda x, a: reference.parametric_forward(x, np.tanh(x), a),
+    lambda dy, x, a: reference.parametric_vjp(dy, dy * (1 - np.tanh(x) ** 2), x, np.tanh(x), a),
+    lambda tx, ta, x, a: reference.parametric_jvp(tx, tx * (1 - np.tanh(x) ** 2), ta, x, np.tanh(x), a),
+)
 SHARED = {
     "scale": Op(reference.scale_forward, reference.scale_vjp, reference.scale_jvp),
     "prelu": Op(reference.prelu_forward, reference.prelu_vjp, reference.prelu_jvp),
@@ -54,6 +59,13 @@ def test_an_ntk_layer_of_unit_weights_keeps_the_size_of_its_input(rng):
 def test_a_factor_or_a_slope_climbs_whoever_shares_it(rng, name, shape, shared):
     wrt = off_the_kink(rng, shape), rng.standard_normal(shape[1] if shared == "features" else 1)
     climb(SHARED[name], wrt, rng)
+
+
+@every_shape
+def test_a_parametric_activation_climbs(rng, shape):
+    wrt = rng.standard_normal(shape), rng.standard_normal(shape[1])
+    climb(PARAMETRIC, wrt, rng)
+    follows_torch(PARAMETRIC, wrt, lambda x, a: x + a * (x.tanh() - x), rng)
 
 
 @pytest.mark.parametrize("shared", ["features", "all"])

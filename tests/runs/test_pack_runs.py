@@ -16,11 +16,12 @@ from fastbp.cli.main import main
 from fastbp.config.build import plan_of
 from fastbp.config.pack import configuration
 from fastbp.config.text import as_yaml, read
+from fastbp.errors import DivergedError
 from fastbp.numerics.draws import bootstrap
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.entrants import subjects_of
 from fastbp.runs.pack_checkpoint import PackCheckpoint
-from fastbp.runs.pack_training import PackTraining
+from fastbp.runs.pack_training import PackTraining, in_turn
 
 NUMBERS = """
 name: numbers
@@ -371,6 +372,59 @@ def test_a_time_limit_stops_it_within_an_epoch_and_a_later_call_goes_on(tmp_path
     assert (cut / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
 
 
+def test_at_the_time_limit_it_ends_with_the_ensembles_of_what_is_there_and_a_later_call_goes_on(
+    tmp_path, capsys, monkeypatch
+):
+    whole, cut, config = tmp_path / "whole", tmp_path / "cut", str(tmp_path / "c.yaml")
+    (tmp_path / "c.yaml").write_text(LONG.replace("epochs: 2", "epochs: 4, threads: 1"))
+    assert main(["train", config, "-q", "--run-dir", str(whole)]) == 0
+
+    def between(self, before=PackTraining._between):
+        if self.runners[1].best_arrays and not self.runners[1].history.stopped:
+            self.plan.time_limit = 1e-9
+        before(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PackTraining, "_between", between)
+        assert main(["train", config, "-q", "--run-dir", str(cut), "--time-limit", "1h"]) == 0
+    out = capsys.readouterr().out
+    assert "stopped as the time limit of 1e-09 seconds is reached; `fastbp train --resume" in out
+    assert "not trained for an epoch yet: 2\n" in out
+    result = json.loads((cut / "result.json").read_text())
+    first, second, third = (one["networks"][0]["epochs"] for one in result["members"])
+    assert (first, third) == (4, 0)  # one after another, so that the first is whole
+    assert 1 <= second < 4
+    assert set(result["order"]) == {0, 1}
+    assert set(result["ensembles"]["uniform"]["members"]) == {"0", "1"}
+    assert len(fb.load(cut).members) == len(result["ensembles"]["greedy"]["members"])
+    assert main(["train", "--resume", str(cut), "-q"]) == 0
+    assert bits(cut) == bits(whole)
+    assert json.loads((cut / "result.json").read_text())["stopped"] == ""
+
+
+def test_one_after_another_a_member_that_diverges_makes_room_for_the_next():
+    ran = []
+
+    def work(name, calls):
+        try:
+            for i in range(calls):
+                yield f"{name}{i}"
+                ran.append(f"{name}{i}")
+        except DivergedError:
+            ran.append(f"{name} lost")
+
+    (lane,) = in_turn([work("a", 2), work("b", 2), work("c", 0), work("d", 1)], 1)
+    assert next(lane) == "a0"
+    assert lane.throw(DivergedError("", 0, "")) == "b0"  # at its first call
+    assert next(lane) == "b1"
+    assert lane.throw(DivergedError("", 0, "")) == "d0"  # at a later one
+    assert list(lane) == []
+    assert ran == ["a lost", "b0", "b lost", "d0"]
+    one, two = in_turn([work("e", 1), work("f", 1), work("g", 1)], 2)
+    assert [next(one), next(two), next(two)] == ["e0", "f0", "g0"]
+    assert [list(one), list(two)] == [[], []]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_a_checkpoint_from_which_it_goes_on(number, tmp_path, capsys, monkeypatch):
     whole, cut, config = tmp_path / "whole", tmp_path / "cut", str(tmp_path / "c.yaml")
@@ -601,3 +655,93 @@ def test_check_says_what_there_is(there, capsys):
     assert found["memory_bytes"] > 0
     assert main(["check", "table.yaml", "--plan"]) == 2
     assert capsys.readouterr().err.startswith("fastbp: `--plan` prints the plan of one network")
+
+
+ONLINE = """
+name: online
+data: {source: digits, scale: none}
+network: {hidden: [16]}
+trainer: {epochs: 25, optimizer: {name: adamw, lr: 0.005}, metrics: [log_loss], early_stopping: {patience: 3}}
+pack:
+  members: 5
+  online: {size: 4, patience: 6}
+  space:
+    trainer.optimizer.lr: {log: [5.0e-4, 5.0e-2]}
+    network.dropout: [0.0, {uniform: [0.0, 0.5]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def online(tmp_path_factory):
+    """A run that chooses epochs of its members."""
+    folder = tmp_path_factory.mktemp("online")
+    (folder / "c.yaml").write_text(ONLINE)
+    assert main(["train", str(folder / "c.yaml"), "-q", "--run-dir", str(folder / "run")]) == 0
+    return folder
+
+
+def test_an_ensemble_of_epochs_has_the_networks_of_those_epochs(online):
+    ensemble, result = fb.load(online / "run" / "ensemble.safetensors"), result_of(online / "run")
+    assert result["ensemble"] == "online"
+    assert list(result["ensembles"]["online"]["members"]) == [f"{m} epoch {e}" for m, e in ensemble.chosen]
+    assert 1 < len(ensemble) <= 4
+    plan = plan_of(read(online / "c.yaml"))
+    for (member, epoch), net in zip(ensemble.chosen, ensemble.members, strict=True):
+        alone = configuration(plan, member)
+        alone["trainer"] = {**alone["trainer"], "epochs": epoch}
+        (online / "one.yaml").write_text(as_yaml(alone))
+        folder = online / f"{member} {epoch}"
+        assert main(["train", str(online / "one.yaml"), "-q", "--run-dir", str(folder)]) == 0
+        last = Checkpoint.load(folder / "checkpoint.safetensors")
+        for name in net.parameters:
+            assert net.parameters[name].tobytes() == last.arrays[f"parameters/{name}"].tobytes()
+
+
+def test_each_epoch_of_that_ensemble_made_it_better(online):
+    ensemble, result = fb.load(online / "run" / "ensemble.safetensors"), result_of(online / "run")
+    assert np.all(np.diff(ensemble.scores) < 0)
+    found = result["ensembles"]
+    assert found["online"]["metrics"]["validation"]["loss"] == pytest.approx(ensemble.scores[-1], rel=1e-6)
+    assert ensemble.scores[-1] < found["best"]["metrics"]["validation"]["loss"]
+    X, y = fb.data.digits("validation")
+    assert ensemble.evaluate(X, y, "log_loss") == pytest.approx(ensemble.scores[-1], rel=1e-6)
+
+
+def test_a_run_ends_when_its_ensemble_is_no_longer_getting_better(online, tmp_path, capsys):
+    stops = [one["networks"][0]["stopped"] for one in result_of(online / "run")["members"]]
+    epochs = [one["networks"][0]["epochs"] for one in result_of(online / "run")["members"]]
+    assert all(bool(stop) == (count < 25) for stop, count in zip(stops, epochs, strict=True))
+    assert any(stop == "`val_loss` did not improve for 3 epochs" for stop in stops)
+    state = PackCheckpoint.load(online / "run" / "checkpoint.safetensors")
+    assert state.done
+    assert state.online.rounds == max(epochs)
+    (tmp_path / "c.yaml").write_text(ONLINE.replace("patience: 6", "patience: 1").replace("size: 4", "size: 1"))
+    assert main(["train", str(tmp_path / "c.yaml"), "-q", "--run-dir", str(tmp_path / "short")]) == 0
+    short = result_of(tmp_path / "short")["members"]
+    assert any(one["networks"][0]["stopped"] == "the ensemble did not improve for 1 epochs" for one in short)
+    capsys.readouterr()
+    assert main(["show", str(tmp_path / "short")]) == 0
+    assert "online ensemble" in capsys.readouterr().out
+
+
+def test_a_checkpoint_whose_ensemble_is_another_is_refused(online, tmp_path, capsys):
+    state = PackCheckpoint.load(online / "run" / "checkpoint.safetensors")
+    for change in (
+        lambda one: setattr(one, "online", None),
+        lambda one: one.online.scores.append(0.1),
+        lambda one: one.online.chosen.__setitem__(0, (99, 1)),
+        lambda one: one.kept.update({"online/0/flat": np.zeros(3, np.float32)}),
+        lambda one: one.kept.update({"online/77/flat": np.zeros(3, np.float32)}),
+        lambda one: one.kept["online/0/flat"].__setitem__(0, np.nan),
+    ):
+        other = PackCheckpoint.load(online / "run" / "checkpoint.safetensors")
+        other.kept = {name: array.copy() for name, array in other.kept.items()}
+        change(other)
+        folder = tmp_path / "run"
+        folder.mkdir(exist_ok=True)
+        (folder / "config.yaml").write_text((online / "run" / "config.yaml").read_text())
+        (folder / "checkpoint.safetensors").write_bytes(other.to_bytes())
+        capsys.readouterr()
+        assert main(["train", "--resume", str(folder), "--set", "trainer.epochs=30", "-q"]) == 2
+        assert "must be consistent with itself and its run, got " in capsys.readouterr().err
+    assert state.online is not None

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fastbp.cli.main import main
+from fastbp.config.presets import plain
 from fastbp.config.text import read
-from fastbp.runs import choices
-from fastbp.runs.choices import Goal
+from fastbp.data.goal import TOLD_BINS, Goal
 from fastbp.spec.bins import edges_of
 
 
@@ -118,9 +118,9 @@ def test_numbers_have_bins_where_their_target_bends_and_none_where_it_is_straigh
 
 def test_bins_are_more_where_rows_are_and_none_where_columns_of_numbers_are_many_or_there_are_none(started):
     sizes = (10, 999, 1000, 2500, 12_000, 10**6)
-    assert [choices.bins_of(rows, 10, "numbers") for rows in sizes] == [0, 0, 4, 10, 48, 48]
-    assert [choices.bins_of(rows, 10, "classes") for rows in sizes] == [0, 0, 4, 4, 12, 48]
-    assert [choices.bins_of(10**6, columns, "labels") for columns in (1, 50, 500, 501)] == [48, 40, 4, 0]
+    assert [plain.bins_of(rows, 10, "numbers") for rows in sizes] == [0, 0, 4, 10, 48, 48]
+    assert [plain.bins_of(rows, 10, "classes") for rows in sizes] == [0, 0, 4, 4, 12, 48]
+    assert [plain.bins_of(10**6, columns, "labels") for columns in (1, 50, 500, 501)] == [48, 40, 4, 0]
     bent = np.linspace(-1.0, 1.0, 300)
     found, text, _ = started(x=bent, y=bent**2)
     assert found["network"]["embed_numbers"] is None
@@ -157,12 +157,12 @@ def test_of_classes_bins_and_lines_explain_the_variance_of_a_column_of_0_and_1_e
     x = rng.normal(size=500)
     codes = np.where(x < -0.5, 2, np.where(x < 0.5, rng.integers(0, 3, 500), 0))
     y = np.eye(4)[codes]
-    edges = edges_of(x, choices.TOLD_BINS)
+    edges = edges_of(x, TOLD_BINS)
     here = np.searchsorted(edges[1:-1], x, side="right")
     means = np.stack([y[here == j].mean(axis=0) for j in here])
     design = np.stack([np.ones(500), x], axis=1)
     line = design @ np.linalg.lstsq(design, y, rcond=None)[0]
-    left = [((y - said) ** 2).sum() / (500 - taken) for said, taken in ((line, 2), (means, choices.TOLD_BINS))]
+    left = [((y - said) ** 2).sum() / (500 - taken) for said, taken in ((line, 2), (means, TOLD_BINS))]
     must = (left[0] - left[1]) / (((y - y.mean(axis=0)) ** 2).sum() / 499)
     assert Goal(None, codes, tuple("abcd")).told_in_bins(x) == pytest.approx(must, rel=1e-12)
 
@@ -185,16 +185,29 @@ def test_bins_are_written_from_half_of_a_hundredth_of_the_target_on(height, writ
     assert (found["network"]["embed_numbers"] is not None) == written
 
 
+def test_finer_bins_are_written_where_they_tell_more_beside_a_number_that_many_rows_share(started):
+    rng = np.random.default_rng(4)
+    gain = np.where(rng.random(20_000) < 0.9, 0.0, rng.random(20_000))
+    noise = rng.normal(size=20_000)
+    found, text, _ = started(gain=gain, y=noise + 4.0 * ((gain * 8).astype(int) % 2))
+    assert found["network"]["embed_numbers"] == {"name": "piecewise_linear", "bins": 48, "least": 30}
+    assert re.search(r"finer ones beside numbers that many rows share 0\.\d{3} more", text)
+    found, _, _ = started(gain=rng.random(20_000), y=noise + np.abs(noise))
+    assert found["network"]["embed_numbers"] is None
+    found, _, _ = started(x=noise, y=np.abs(noise))
+    assert "least" not in found["network"]["embed_numbers"]
+
+
 def test_bins_of_classes_count_as_inputs_in_how_much_is_dropped(started):
     x, z = np.random.default_rng(0).normal(size=(2, 3000))
     found, _, _ = started(x=x, z=z, y=np.where(np.abs(x) > 1.0, "far", "near"))
     rows, inputs = 2100, 2
     assert found["network"]["embed_numbers"]["bins"] == 4
-    assert found["network"]["dropout"] == choices.dropout_of(rows, inputs + 8)
+    assert found["network"]["dropout"] == plain.dropout_of(rows, inputs + 8)
     columns = {f"x{i}": np.random.default_rng(i).normal(size=3000) for i in range(9)}
     found, _, _ = started(**columns, y=np.where(np.sum(np.abs(list(columns.values())), axis=0) > 7.0, "far", "near"))
     assert found["network"]["embed_numbers"]["bins"] == 4
-    assert found["network"]["dropout"] == 0.2 != choices.dropout_of(rows, 9)
+    assert found["network"]["dropout"] == 0.2 != plain.dropout_of(rows, 9)
 
 
 def test_categories_are_written_as_what_they_become_in_the_rows_that_train(started, capsys):

@@ -25,6 +25,7 @@ SETTINGS = [
     {"n_ens": 2},
     {"n_cv": 3},
     {"n_cv": 3, "n_ens": 2, "early_stopping": True},
+    {"preset": "plain"},
 ]
 FEWEST = {MLPClassifier: 64, MLPRegressor: 57}  # checks of scikit-learn 1.7; 1.9 has two more
 

@@ -48,7 +48,7 @@ SETTINGS = [
     ({"residual": 1}, "`residual` must be True or False, got `1`"),
     (
         {"optimizer": "adamm"},
-        "`optimizer` must be one of `sgd`, `adagrad`, `rmsprop`, `adadelta`, `adam`, `adamw`, `nadam`, `radam`, `lion`, got `adamm`\nhint: did you mean `adam`?",
+        "`optimizer` must be one of `sgd`, `adagrad`, `rmsprop`, `adadelta`, `adam`, `adamw`, `nadam`, `radam`, `lion`, `muon`, got `adamm`\nhint: did you mean `adam`?",
     ),
     ({"learning_rate": -1}, "`learning_rate` must be above 0, got `-1.0`"),
     ({"weight_decay": -0.1}, "`weight_decay` must be at least 0, got `-0.1`"),
@@ -73,11 +73,14 @@ SETTINGS = [
     ({"categorical_features": [3]}, "`categorical_features` must be one of `x0`, `x1`, `x2`, got `3`"),
     ({"categorical_features": [True]}, "`categorical_features` must have one value for each of 3 columns, got 1"),
     ({"categorical_features": 0}, "`categorical_features` must be `from_dtype`, None, or a list of columns, got `0`"),
-    ({"scale": "minmax"}, "`scale` must be one of `auto`, `standard`, `robust`, `quantile`, `none`, got `minmax`"),
+    (
+        {"scale": "minmax"},
+        "`scale` must be one of `auto`, `standard`, `robust`, `quantile`, `noisy_quantile`, `none`, got `minmax`",
+    ),
     ({"missing": "zero"}, "`missing` must be one of `mean`, `median`, `refuse`, got `zero`"),
     (
-        {"embed_numbers": "periodic"},
-        "`embed_numbers` must be one of `piecewise_linear`, got `periodic`",
+        {"embed_numbers": "fourier"},
+        "`embed_numbers` must be one of `piecewise_linear`, `pbld`, `cosine`, `periodic`, got `fourier`",
     ),
     (
         {"embed_numbers": {"name": "piecewise_linear", "bins": 1}},

@@ -148,6 +148,31 @@ def test_edges_are_quantiles_of_which_equal_ones_are_one():
     assert edges_of(np.arange(101.0)[::-1].astype("f"), 3) == edges_of(np.arange(101.0).astype("f"), 3)
 
 
+def test_numbers_that_many_rows_share_are_edges_and_the_others_have_bins_of_their_own():
+    x = np.concatenate([np.zeros(900), np.arange(1.0, 101.0)])
+    assert edges_of(x, 10) == (0.0, 100.0)
+    assert edges_of(x, 10, least=10) == (0.0, 1.0, *np.arange(12.0, 101.0, 11.0))
+    assert edges_of(x, 10, least=25) == (0.0, 1.0, 25.0, 50.0, 75.0, 100.0)
+    assert edges_of(x, 10, least=101) == (0.0, 100.0)  # too few for a bin
+    assert edges_of(np.arange(101.0), 4, least=1) == edges_of(np.arange(101.0), 4)
+    rng = np.random.default_rng(0)
+    for bins in (2, 3, 7, 48):
+        for values in (1, 2, 5, 40, 400):
+            x = np.sort(rng.zipf(1.5, 3000) % values).astype(np.float32)
+            edges = edges_of(x, bins, least=20)
+            assert len(edges) <= bins + 1
+            assert set(edges) <= set(x.tolist())
+            assert len(edges) >= min(len(np.unique(x)), 2)
+
+
+def test_bins_beside_shared_numbers_each_has_the_least_rows():
+    x = np.concatenate([np.zeros(5000), np.random.default_rng(1).lognormal(size=640)])
+    edges = edges_of(x, 48, least=40)
+    counts = np.histogram(x[x > 0.0], edges[1:])[0]
+    assert len(counts) == 16
+    assert counts.min() >= 39  # edges are rows, too
+
+
 def test_edges_lie_apart_in_the_numbers_of_the_rows():
     close = np.array([0.0, 1e-40, 1.0, 1.0 + 1e-9, 2.0], np.float32)
     assert edges_of(close, 4) == (0.0, 1.0, 2.0)

@@ -45,12 +45,8 @@ BOUND = {
     "uniform": 0.05,
     "torch": 1 / sqrt(I),
 }
-TRUNCATED = {"truncated_normal": 0.02}
-# Of a normal distribution cut at two standard deviations, by integrating its density.
-INSIDE = erf(sqrt(2))
-TRUNCATED_VARIANCE = 1 - 2 * 2 * np.exp(-2) / sqrt(2 * np.pi) / INSIDE
-TRUNCATED_FOURTH = 3 - (2 * 2**3 + 3 * 2 * 2) * np.exp(-2) / sqrt(2 * np.pi) / INSIDE
-SHAPED = {"orthogonal", "zeros", "ones", "constant"}
+TRUNCATED = {"truncated_normal": 2, "truncated_normal_3": 3}  # at how many standard deviations
+SHAPED = {"signs", "orthogonal", "zeros", "ones", "constant"}
 GAINS = [name for name in INITIALISERS if INITIALISERS[name].scale and name not in ("constant", "orthogonal")]
 
 
@@ -77,11 +73,20 @@ def test_uniform_numbers_have_their_moments_and_fill_their_range(name):
     assert x.min() < -1 + 40 / N
 
 
-def test_truncated_normal_numbers_have_their_moments_and_end_at_two():
-    x = drawn("truncated_normal").ravel() / 0.02
-    within(x.mean(), 0, sqrt(TRUNCATED_VARIANCE / N))
-    within((x**2).mean(), TRUNCATED_VARIANCE, sqrt((TRUNCATED_FOURTH - TRUNCATED_VARIANCE**2) / N))
-    assert 1.999 < abs(x).max() <= 2 * (1 + 1e-15)
+def inside(end):
+    """How much of a normal distribution is between ±end."""
+    return erf(end / sqrt(2))
+
+
+@pytest.mark.parametrize("name", TRUNCATED)
+def test_truncated_normal_numbers_have_their_moments_and_end_where_they_are_cut(name):
+    x, end = drawn(name).ravel() / 0.02, TRUNCATED[name]
+    # by integrating the density
+    density = np.exp(-(end**2) / 2) / sqrt(2 * np.pi) / inside(end)
+    variance, fourth = 1 - 2 * end * density, 3 - (2 * end**3 + 6 * end) * density
+    within(x.mean(), 0, sqrt(variance / N))
+    within((x**2).mean(), variance, sqrt((fourth - variance**2) / N))
+    assert end - 0.001 < abs(x).max() <= end * (1 + 1e-15)
 
 
 def distance(x, distribution):
@@ -97,7 +102,8 @@ def normal_below(x):
 
 DISTRIBUTIONS = {
     "normal": normal_below,
-    "truncated_normal": lambda x: (normal_below(x / 0.02) - normal_below(-2)) / INSIDE,
+    "truncated_normal": lambda x: (normal_below(x / 0.02) - normal_below(-2)) / inside(2),
+    "truncated_normal_3": lambda x: (normal_below(x / 0.02) - normal_below(-3)) / inside(3),
     "uniform": lambda x: (x / 0.05 + 1) / 2,
 }
 
@@ -206,7 +212,9 @@ DIGESTS = {
     "normal": "9c37bded15ed60e2",
     "uniform": "54d47c01a61e6419",
     "truncated_normal": "83fad10273f6f0f0",
+    "truncated_normal_3": "70d9f1505f61488a",
     "orthogonal": "fdd393d7d2ac6642",
+    "signs": "ffb41ad827dd7312",
     "zeros": "680feec2e27d76f7",
     "ones": "71350acff5c91020",
     "constant": "dcefa2a11bff8a60",
@@ -233,7 +241,16 @@ def test_the_same_arguments_give_the_same_bits(name):
     assert first is not second
 
 
-@pytest.mark.parametrize("name", sorted(set(INITIALISERS) - {"zeros", "ones", "constant"}))
+def test_signs_are_as_likely_as_each_other():
+    x = drawn("signs").ravel()
+    assert set(x) == {-1.0, 1.0}
+    within(x.mean(), 0, 1 / sqrt(N))
+    within((x[1:] * x[:-1]).mean(), 0, 1 / sqrt(N))
+    for other in (drawn("signs", seed=8), drawn("signs", tensor=5)):
+        within((x * other.ravel()).mean(), 0, 1 / sqrt(N))
+
+
+@pytest.mark.parametrize("name", sorted(set(INITIALISERS) - {"signs", "zeros", "ones", "constant"}))
 def test_another_seed_or_tensor_gives_other_numbers(name):
     drawings = [drawn(name, (11, 13)), drawn(name, (11, 13), seed=8), drawn(name, (11, 13), seed=7 + 2**32)]
     drawings += [drawn(name, (11, 13), tensor=5)]
@@ -257,14 +274,15 @@ def test_normal_numbers_are_pairs_of_the_stream():
     np.testing.assert_allclose(drawn("normal", (999,)), expected[:999], rtol=1e-14, atol=1e-14)
 
 
-def test_truncated_numbers_are_the_first_of_their_place_that_are_near_enough():
+@pytest.mark.parametrize("name", TRUNCATED)
+def test_truncated_numbers_are_the_first_of_their_place_that_are_near_enough(name):
     expected = drawn("normal", (4000,))
     for attempt in range(1, 6):
         u = (reference.philox_stream(4000, 7, reference.INIT, c1=attempt, c2=4) + 0.5) * 2.0**-32
         r, angle = np.sqrt(-2 * np.log(u[::2])), 2 * np.pi * u[1::2]
         again = np.stack([r * np.cos(angle), r * np.sin(angle)], axis=1).ravel()
-        expected = np.where(abs(expected) > 2, again, expected)
-    np.testing.assert_allclose(drawn("truncated_normal", (4000,)), 0.02 * expected, rtol=1e-14, atol=1e-14)
+        expected = np.where(abs(expected) > TRUNCATED[name], again, expected)
+    np.testing.assert_allclose(drawn(name, (4000,)), 0.02 * expected, rtol=1e-14, atol=1e-14)
 
 
 def test_a_number_of_the_stream_is_found_by_its_place():

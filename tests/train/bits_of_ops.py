@@ -32,6 +32,13 @@ LAYERS = {
     "linear": [fb.Linear(19, bias=False), fb.Linear(18, ntk=True, init="he_normal", bias_init="normal")],
     "leaky_relu": [fb.LeakyReLU(0.25)],
     "prelu": [fb.PReLU(), fb.Linear(21), fb.PReLU(per_feature=True)],
+    "parametric": [
+        fb.Parametric("mish"),
+        fb.Linear(18),
+        fb.Parametric("tanh", init=0.5),
+        fb.Linear(17),
+        fb.Parametric("relu"),
+    ],
     "elu": [fb.ELU(1.5)],
     "softplus": [fb.Softplus(2.0)],
     "custom": [fb.activation("x * tanh(log(1 + exp(x))) + sin(x)")],
@@ -45,6 +52,14 @@ LAYERS = {
     "batch_norm": [fb.BatchNorm(), fb.Linear(20), fb.BatchNorm(affine=False)],
     "embedding": [fb.Embedding({1: (4, 3), 4: (6, 9)})],
     "piecewise_linear": [fb.PiecewiseLinear({3: [-1.0, -0.25, 0.5], 20: np.arange(-9.0, 10.0) / 8.0, 0: [0.0, 1.0]})],
+    "piecewise_linear_embedding": [
+        fb.PiecewiseLinearEmbedding({3: [-1.0, -0.25, 0.5], 20: np.arange(-9.0, 10.0) / 8.0}, 17),
+        fb.Linear(20),
+        fb.PiecewiseLinearEmbedding({2: [0.0, 1.0]}, 5),
+    ],
+    "periodic": [fb.PeriodicEmbedding([5, 0, 18], sigma=2.0), fb.Linear(20), fb.PeriodicEmbedding(frequencies=9)],
+    "pbld": [fb.PBLD([5, 0, 18], sigma=2.0), fb.Linear(20), fb.PBLD(frequencies=9, features=17)],
+    "cosine": [fb.CosineEmbedding([5, 0, 18]), fb.Linear(20), fb.Scale(), fb.CosineEmbedding(frequencies=9)],
 }
 
 
@@ -119,6 +134,7 @@ OPTIMIZERS = {
     "adamw": [fb.AdamW(weight_decay=0.1)],
     "radam": [fb.RAdam(betas=(0.9, 0.9))],
     "lion": [fb.Lion(1e-3)],
+    "muon": [fb.Muon(muon_lr=0.05, weight_decay=0.1)],
 }
 
 

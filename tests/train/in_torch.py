@@ -41,6 +41,18 @@ class Ramp(nn.Module):
         return functional.relu6(x + 3.0) / 6.0
 
 
+class Blended(nn.Module):
+    """x and an activation of it, mixed feature by feature."""
+
+    def __init__(self, layer: Any, inputs: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.inner = MODULES[layer.activation.kind](layer.activation, inputs, dtype)
+        self.weight = nn.Parameter(torch.full((inputs,), layer.init, dtype=dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.weight * (self.inner(x) - x)
+
+
 class Tables(nn.Module):
     """The columns that are no codes, then a row of each table."""
 
@@ -67,6 +79,7 @@ MODULES: dict[str, Callable[[Any, int, torch.dtype], nn.Module]] = {
     "relu": lambda layer, i, t: nn.ReLU(),
     "leaky_relu": lambda layer, i, t: nn.LeakyReLU(layer.negative_slope),
     "prelu": lambda layer, i, t: nn.PReLU(i if layer.per_feature else 1, dtype=t),
+    "parametric": Blended,
     "elu": lambda layer, i, t: nn.ELU(layer.alpha),
     "selu": lambda layer, i, t: nn.SELU(),
     "gelu": lambda layer, i, t: nn.GELU(layer.approximate),

@@ -68,6 +68,7 @@ def gradients_hold(trainer):
 LAYERS = {
     "prelu": [fb.PReLU()],
     "wide prelu": [fb.Linear(100), fb.PReLU()],
+    "parametric": [fb.Linear(20), fb.Parametric("selu"), fb.Linear(9), fb.Parametric("sigmoid", init=-3.0)],
     "scale": [fb.Linear(40, ntk=True), fb.Scale()],
     "norms": [fb.Linear(30), fb.BatchNorm(), fb.Tanh(), fb.LayerNorm(), fb.RMSNorm()],
     "embedding": [fb.Embedding({0: (3, 9)}), fb.PReLU(per_feature=True)],

@@ -23,6 +23,7 @@ NUMBERS = {
     "eps": 0.125,
     "betas": (0.0625, 0.1875),
     "momentum_decay": 0.3125,
+    "muon_lr": 0.109375,
 }
 BRANCHES = {"sgd": {"nesterov": True}, "adam": {"amsgrad": True}, "rmsprop": {"centered": True}}
 # Field of a record -> the setting that it has; others have the same name.
@@ -37,6 +38,8 @@ def made(name: str, **branch: Any) -> Any:
 def expected(optimizer: Any, field: str) -> float:
     if field == "decoupled":
         return float(getattr(optimizer, "decoupled", True))
+    if field == "ratio":
+        return float(optimizer.muon_lr / optimizer.lr)
     if field.startswith("beta_"):
         return float(optimizer.betas[int(field[-1]) - 1])
     return float(getattr(optimizer, SETTING.get(field, field), 0.0))

@@ -41,6 +41,7 @@ OPTIMIZERS = {
     "radam": fb.RAdam(**DECAY),
     "adadelta": fb.Adadelta(**DECAY),
     "lion": fb.Lion(1.0, weight_decay=1e6),
+    "muon": fb.Muon(1.0, muon_lr=1.0, weight_decay=1e6),
 }
 WORDS = {
     "plain": {},

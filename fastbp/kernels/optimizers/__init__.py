@@ -12,6 +12,7 @@
     radam       m, v as for adam                    p ← p k - η r m / (√v + ε), without the root while t is small
     adadelta    v ← ρ v + (1 - ρ) g²                d = g √(u + ε) / √(v + ε),  p ← p k - η d,  u ← ρ u + (1 - ρ) d²
     lion        p ← p k - η sign(β1 m + (1 - β1) g)    m ← β2 m + (1 - β2) g
+    muon        m ← m + (1 - μ)(g - m)              p ← p k - η' √max(1, O / I) o for hidden weights, others as for adam
     keep_gradients                                  the gradient goes where gradients wait, and nothing is updated
 
 Weight decay λ is either part of the gradient (L2: g + λ p stands for g above, k = 1) or decoupled (k = 1 - η λ). The

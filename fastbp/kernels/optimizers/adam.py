@@ -230,7 +230,7 @@ def nadam_bounds(head, me, r0, r1, z):
     adam_bound(head, scaled(head, nadam_at(head.update.factors).ahead), z)
 
 
-rule("adam", adam, 2, AdamSettings, AdamFactors, "adam_factors", "adam_bounds", (1,), of_means=True)
+adam_over_lines = rule("adam", adam, 2, AdamSettings, AdamFactors, "adam_factors", "adam_bounds", (1,), of_means=True)
 rule("adam_amsgrad", adam_amsgrad, 3, AdamSettings, AdamFactors, "adam_factors", "adam_bounds", (1, 2), of_means=True)
 rule("nadam", nadam, 2, AdamSettings, NAdamFactors, "nadam_factors", "nadam_bounds", (1,), of_means=True)
 rule("radam", adam, 2, AdamSettings, AdamFactors, "radam_factors", "adam_bounds", (1,), of_means=True)

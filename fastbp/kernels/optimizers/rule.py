@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -81,8 +82,8 @@ def rule(
     bounds: str = "no_bounds",
     squares: tuple[int, ...] = (),
     of_means: bool = False,
-) -> None:
-    """Make the kernel `name` from the formula of one line.
+) -> Any:
+    """Make the kernel `name` from the formula of one line; returns what it does, for other kernels.
 
     `line(p, g, *moments, k, f)` returns the new p and moments: L2 decay is in g already, k is 1 - η λ, f holds the
     factors by their names.
@@ -136,6 +137,7 @@ def rule(
 
     over_lines.__name__, over_lines.__module__ = name, line.__module__
     kernel(Head)(over_lines)
+    return inlined(over_lines)
 
 
 settings_at, factors_at = at(Settings), at(Factors)

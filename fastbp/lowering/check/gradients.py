@@ -71,8 +71,9 @@ class Tile:
 
     def _valid(self, learned: Any, lines: Array, p0: int) -> Array:
         """Zeros for what pads a parameter, given (lines, lanes) of its panels from p0 on."""
-        width = self.plan.parameters.slots[self.plan.parameters.name_at(learned.offset)].shape[-1]
-        return np.where(np.arange(p0 * self.in_line, p0 * self.in_line + lines.shape[1]) < width, lines, 0.0)
+        slot = self.plan.parameters.slots[self.plan.parameters.name_at(learned.offset)]
+        lanes = np.arange(p0 * self.in_line, p0 * self.in_line + lines.shape[1])
+        return np.where(lanes % (slot.panels * self.in_line) < slot.width, lines, 0.0)
 
     def _biases(self, scratch: int) -> list[Gradient]:
         learned = self.layer.bias

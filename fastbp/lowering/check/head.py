@@ -13,6 +13,7 @@ import numpy as np
 from fastbp.engine.memory import view
 from fastbp.errors import PlanError
 from fastbp.kernels.optimizers import RULES
+from fastbp.lowering.update import SCHEDULED
 from fastbp.spec.coded import Coded
 
 Found = tuple[str, float, float]  # what, what it must be, and what it is
@@ -31,8 +32,10 @@ def check_head(plan: Any, bound: bool) -> None:
             raise PlanError(f"the address of {what} in the head of `{plan.title}` must be {must:#x}, got {got:#x}")
 
 
-def check_batch(plan: Any, shift: int, rate: float) -> None:
-    """Refuse another learning rate than this, and another part of its step or of the loss than the batch has."""
+def check_batch(plan: Any, shift: int, rate: float, at: int) -> None:
+    """Refuse another learning rate than this, other factors than those of step `at` of the run, and another part of its
+    step or of the loss than the batch has.
+    """
     head, of = plan.head, f"of step {plan.head.step.number} of `{plan.title}`"
     step, data = head.step, head.data
     targets = plan.data[1]
@@ -46,7 +49,12 @@ def check_batch(plan: Any, shift: int, rate: float) -> None:
     scale = 1.0 if plan.loss_spec.reduction == "sum" else mean
     done = data.cursor - step.micro * plan.batch
     group = min(plan.update.accumulate, -(-(data.total - done) // plan.batch))
+    part = {name: float(factors[at]) for name, factors in plan.factors.items()}
+    decay = part.get("weight_decay", 1.0) * plan.update.settings.get("decay", 0.0)
     for what, must, got, bound in (
+        ("the weight decay", decay, RULES[plan.update.kernel].settings(head.update.settings.view(np.int64)).decay, 0.0),
+        ("the factor of dropout", part.get("dropout", 0.0), head.step.dropping, 0.0),
+        ("the factor of label smoothing", part.get("label_smoothing", 0.0), head.step.smoothing, 0.0),
         ("the learning rate", rate, float(head.update.factors[0]), 0.0),
         ("the factor of the loss", scale, step.scale, (data.rows + 4.0) * 2.0**-52),
         ("the part of a batch", 1.0 / group, step.group_part, 0.0),
@@ -60,6 +68,8 @@ def _numbers(plan: Any) -> Iterator[Found]:
     given, update, step = plan.update, plan.head.update, plan.head.step
     own = RULES[given.kernel].settings
     must, got = own(**given.settings), own(update.settings.view(np.int64))
+    if step.decays:  # of the settings it is the one that changes from step to step
+        must.decay, got.decay = must.decay, update.decay
     for name in own.fields:
         yield f"the setting `{name}` of `{given.kernel}`", getattr(must, name), getattr(got, name)
     yield "the decay of the running average", given.average_keep, update.average_keep
@@ -73,6 +83,7 @@ def _numbers(plan: Any) -> Iterator[Found]:
     if ways and not given.only_keeps:
         yield "the largest factor of the learning rate", max(way.rate for way in ways), update.top_rate
         yield "the largest factor of the weight decay", max(way.decay for way in ways), update.top_decay
+        yield "the largest factor of orthogonal steps", max(way.stretch for way in ways), update.top_stretch
         yield "whether there are penalties", any(way.penalty for way in ways), update.penalised
 
 
@@ -91,7 +102,15 @@ def _memory(plan: Any) -> Iterator[Found]:
         yield f"moment {i}", moment, int(update.blocks.each[i])
     yield "the running average", given.average.address if given.average else 0, update.blocks.average
     yield "the gradients that wait", given.gradients.address if given.gradients else 0, update.gradients
+    directions = given.directions.address if given.directions and given.turned else 0
+    yield "the directions", directions, update.directions
     yield "the learning rates", plan.rates.ctypes.data, step.rates
+    for name, place in SCHEDULED.items():
+        yield (
+            f"factors of {name}",
+            plan.factors[name].ctypes.data if name in given.scheduled else 0,
+            getattr(step, place),
+        )
     yield "the losses of epochs", plan._epoch_losses.ctypes.data, step.losses
 
 
@@ -100,7 +119,7 @@ def _arrays(plan: Any) -> Iterator[Found]:
     x, y, chosen = plan.data
     array, data = x.narrow if isinstance(x, Coded) else x, plan.head.data
     yield "the rows", array.ctypes.data, plan.ops.records[0].a.start
-    for op, part in zip(plan._loss_ops, y.parts or (y,), strict=True):
+    for op, part in zip(plan._loss_ops, plan.of_losses(y), strict=True):
         yield "targets", part.array.ctypes.data, plan.ops.records[op].targets.start
     for what, array, at in (("weights", y.weights, data.weights), ("normalisers", y.normalisers, data.normalisers)):
         yield f"the {what} of rows", 0 if array is None else array.ctypes.data, at

@@ -110,7 +110,8 @@ def cross_entropy(call: Call) -> list[Output]:
         weights = np.ones(width)
         for label, weight in loss.class_weights or ():
             weights[label] = weight
-        told = loss.label_smoothing, weights
+        part = call.head.step.smoothing if call.head.step.smoothings else 1.0
+        told = loss.label_smoothing * part, weights
     if kernel == "cross_entropy_probabilities":
         y: Array = call.user(call.given.targets, rows, width)
     else:

@@ -199,22 +199,35 @@ def masked(call: Call, must: Array, bound: Any) -> Output:
 def dropout(call: Call) -> list[Output]:
     op, head, lane = call.op, call.head, call.first_lane
     x, first = call.a(), call.r0 + call.me.shift
-    p = op.chance / 2**32
+    p, scale = op.chance / 2**32, op.scale
+    if head.step.drops:
+        p = op.p * head.step.dropping
+        scale = 1.0 / (1.0 - p)
     kept = reference.dropout_mask(first + call.rows, lane + x.shape[1], p, head.data.seed, head.step.draw, op.node)
-    must = x * kept[first:, lane:] * op.scale
+    must = x * kept[first:, lane:] * scale
     return [call.out(must, 2.0 * call.eps * np.abs(must))]
 
 
 @twin("scale")
 def scale(call: Call) -> list[Output]:
-    must = reference.scale_forward(call.a(), gain_of(call))
-    return [call.out(must, call.eps * np.abs(must))]
+    must = size = reference.scale_forward(call.a(), gain_of(call))
+    if call.op.shifts:
+        shifts = call.lines(call.op.shifts)
+        must, size = must + shifts, np.abs(must) + np.abs(shifts)
+    return [call.out(must, call.eps * np.abs(size))]
 
 
 @twin("prelu")
 def prelu(call: Call) -> list[Output]:
     must = reference.prelu_vjp(call.a(), call.y(), gain_of(call))[0]
     return [call.out(must, call.eps * np.abs(must))]
+
+
+@twin("parametric")
+def parametric(call: Call) -> list[Output]:
+    x, f, a = call.a(), call.y(), gain_of(call)
+    must = reference.parametric_forward(x, f, a)
+    return [call.out(must, call.eps * (np.abs(must) + 2.0 * np.abs(a * (f - x))))]
 
 
 def gain_of(call: Call) -> Array:
@@ -239,6 +252,20 @@ _pair("subtract", reference.subtract_forward)
 _pair("product", reference.multiply_forward)
 _pair("divide", reference.divide_forward)
 _pair("minus_product", lambda x, y: -reference.multiply_forward(x, y))
+
+
+@twin("branch_log_add_exp")
+def log_add_exp(call: Call) -> list[Output]:
+    x, y = call.a(), call.y()
+    must = np.logaddexp(x, y)
+    return [masked(call, must, ULPS * call.eps * (np.abs(must) + np.abs(x) + np.abs(y) + 1.0))]
+
+
+@twin("branch_exp_difference")
+def exp_difference(call: Call) -> list[Output]:
+    x, y = call.a(), call.y()
+    must = np.exp(x - y)
+    return [masked(call, must, call.eps * must * (ULPS + np.abs(x - y)))]
 
 
 @twin("branch_affine")

@@ -18,7 +18,7 @@ from fastbp.errors import PlanError
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.ops import JoinOp, LossOp
 from fastbp.kernels.records import ROW_PHASE, Worker
-from fastbp.lowering.check.bins import piecewise_linear_forward  # noqa: F401  its twins are entered here
+from fastbp.lowering.check import bins, waves  # noqa: F401  their twins are entered here
 from fastbp.lowering.check.call import Call
 from fastbp.lowering.check.losses import custom_loss, loss_of_numbers
 from fastbp.lowering.check.norms import batch_norm_statistics  # noqa: F401  its twins are entered here
@@ -41,7 +41,8 @@ def twin_of(name: str) -> Any:
 
 def _has_second(op: Any) -> bool:
     """Whether an op has a second result, which is called Y."""
-    return bool(op.name.endswith("norm_forward") or op.name.startswith("branch_custom_slope_"))
+    of_wave = op.name.startswith("wave_") and op.y.start
+    return bool(op.name.endswith("norm_forward") or op.name.startswith("branch_custom_slope_") or of_wave)
 
 
 class Kept:
@@ -57,11 +58,12 @@ class Kept:
 
     def take(self, output: Output, number: int) -> None:
         """Take over what a call has written."""
-        start = output.memory.ctypes.data - self.buffer.address + self.copy.ctypes.data
-        rows, panels, _ = output.memory.shape
-        own = panels_at(start, self.buffer.stride, panels, rows, output.memory.dtype)
+        offset = output.memory.ctypes.data - self.buffer.address
+        rows, panels, in_line = output.memory.shape
+        own = panels_at(self.copy.ctypes.data + offset, self.buffer.stride, panels, rows, output.memory.dtype)
         own[:, output.chosen()] = output.memory[:, output.chosen()]
-        written = self.writer[output.row : output.row + rows, output.lane : output.lane + own[0].size]
+        lane = offset // self.buffer.stride * in_line
+        written = self.writer[output.row : output.row + rows, lane : lane + own[0].size]
         written[:, output.chosen().ravel()] = number
 
     def changed(self, dtype: Any) -> tuple[int, int] | None:
@@ -95,7 +97,7 @@ class Rows:
         self.steps = self._steps()
         self.done = [np.zeros((rows, op.panels), bool) for op in self.ops]
         losses = [k for k, op in enumerate(self.ops) if isinstance(op, LossOp)]
-        parts = [part for part, _ in plan.loss_spec.parts] if losses else []
+        parts = [part for part, _ in plan.loss_parts] if losses else []
         self.losses = dict(zip(losses, parts, strict=True))
 
     def said(self, number: int) -> str:
@@ -110,28 +112,40 @@ class Rows:
 
     def _writes(self, op: Any) -> list[tuple[int, Array]]:
         """Buffers that an op writes, and which lanes."""
-        if op.whole_columns or isinstance(op, JoinOp) or op.c.start not in self.kept:
+        if op.whole_columns or isinstance(op, JoinOp) or self._within(op.c.start) is None:
             return []
         first, end = (op.to, op.to + op.count) if op.name == "branch_copy" else (0, op.panels * self.in_line)
         found = [op.c.start, op.y.start] if _has_second(op) and op.y.start != op.c.start else [op.c.start]
-        columns = {address: np.arange(self.kept[address].lanes) for address in found}  # of places that may be wider
-        return [(address, (first <= lanes) & (lanes < end)) for address, lanes in columns.items()]
+        out = []
+        for address, at in filter(None, map(self._within, found)):
+            lanes = np.arange(self.kept[address].lanes)  # of places that may be wider
+            out.append((address, (first + at <= lanes) & (lanes < end + at)))
+        return out
 
-    def _operands(self, op: Any) -> list[int]:
-        """Buffers that an op reads."""
+    def _within(self, address: int) -> tuple[int, int] | None:
+        """The buffer that an address is in, and which lane of it that is; an operand may be a part of one."""
+        if address in self.kept:
+            return address, 0
+        for start, kept in self.kept.items():
+            if start <= address < start + kept.memory.size:
+                panel, rest = divmod(address - start, kept.buffer.stride)
+                return start, panel * self.in_line + rest // self.dtype.itemsize
+        return None
+
+    def _operands(self, op: Any) -> dict[str, tuple[int, int]]:
+        """Buffers that an op reads, and from which lane on."""
         if isinstance(op, JoinOp) or op.name in ("unit_rows", "branch_clear"):
-            return []
-        written = [address for address, _ in self._writes(op)]
-        second = op.y.start if "y" in op.fields else 0
-        second = 0 if second in written and _has_second(op) else second
-        return [address for address in (op.a.start, second) if address in self.kept]
+            return {}
+        second = "y" in op.fields and not _has_second(op)
+        found = {name: self._within(getattr(op, name).start) for name in ("a", *(["y"] if second else []))}
+        return {name: place for name, place in found.items() if place is not None}
 
-    def _expected(self) -> list[dict[int, Array]]:
+    def _expected(self) -> list[dict[str, Array]]:
         """For each op, by operand: who wrote each of its columns before it."""
         writer = {address: np.full(kept.lanes, NOBODY, np.int32) for address, kept in self.kept.items()}
         found = []
         for number, op in enumerate(self.ops):
-            found.append({address: writer[address].copy() for address in self._operands(op)})
+            found.append({name: writer[address].copy() for name, (address, _) in self._operands(op).items()})
             for address, lanes in self._writes(op):
                 writer[address][lanes] = number
         self.last = writer
@@ -183,7 +197,7 @@ class Rows:
         call = Call(self.plan, self._named(op, given), given, step.share, worker, r0, r1, self.names, self.transposes)
         call.loss = self.losses.get(number)
         outputs = twin_of(given.name)(call)
-        operands = self._operands(op)
+        operands = [address for address, _ in self._operands(op).values()]
         for output in outputs:
             if not output.reads and self._home(output) not in operands:
                 output.poison()
@@ -218,14 +232,13 @@ class Rows:
 
     def _check_operands(self, number: int, share: tuple[int, int], r0: int, r1: int) -> None:
         op = self.ops[number]
-        for address, expected in self.reads[number].items():
-            kept = self.kept[address]
-            matrix = "a" if op.a.start == address else "y"
+        for matrix, (address, at) in self._operands(op).items():
+            kept, expected = self.kept[address], self.reads[number][matrix]
             width = op.width if matrix == "a" else op.panels * self.in_line
             part = share if op.fields[matrix].per_panel else (0, kept.buffer.panels)
-            lanes = slice(part[0] * self.in_line, min(part[1] * self.in_line, width))
+            lanes = slice(at + part[0] * self.in_line, at + min(part[1] * self.in_line, width))
             if op.name == "branch_copy":
-                lanes = slice(op.first, op.first + op.count)
+                lanes = slice(at + op.first, at + op.first + op.count)
             self._check_writers(self._where(number), kept, expected, r0, r1, lanes)
 
     def _check_writers(self, where: str, kept: Kept, expected: Array, r0: int, r1: int, lanes: slice) -> None:
@@ -243,10 +256,10 @@ class Rows:
             )
 
     def check_final(self, where: str, matrix: Any, rows: int) -> None:
-        """Refuse a buffer that a task reads and that is not as the row phases leave it."""
-        kept = self.kept.get(matrix.start)
-        if kept is not None:
-            self._check_writers(where, kept, self.last[matrix.start], 0, rows, slice(0, kept.buffer.width))
+        """Refuse a buffer that a task reads, or a part of, and that is not as the row phases leave it."""
+        if (place := self._within(matrix.start)) is not None:
+            kept = self.kept[place[0]]
+            self._check_writers(where, kept, self.last[place[0]], 0, rows, slice(0, kept.buffer.width))
 
     def check_untouched(self, where: str) -> None:
         """Refuse what was written where nobody had to write."""

@@ -17,6 +17,7 @@ from fastbp.engine.memory import view
 from fastbp.errors import PlanError
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.records import LOOKING, Worker
+from fastbp.lowering.check.directions import TURNS, Matrices, squares, turn
 from fastbp.lowering.check.done import Done
 from fastbp.lowering.check.gradients import Gradient, Tile, codes_of
 from fastbp.lowering.check.updates import OPTIMIZERS, Lines, average, keep, penalty, stored, update
@@ -70,7 +71,10 @@ class Tasks:
     @staticmethod
     def has_twin(name: str) -> bool:
         """Whether there is one for a task, an optimiser, a penalty or what is called in their place."""
-        return name in (*TILES, *OPTIMIZERS, "norm", KEEP, ATTEMPT, "transpose_weights") or "custom_penalty_" in name
+        return (
+            name in (*TILES, *TURNS, *OPTIMIZERS, "norm", KEEP, ATTEMPT, "transpose_weights")
+            or "custom_penalty_" in name
+        )
 
     def _uses(self, layer: int) -> list[Any]:
         """A layer's record as it was lowered, and those of other uses of its parameters."""
@@ -95,8 +99,9 @@ class Tasks:
         """Which number of which parameter stands at this byte of a block: its name, row and column."""
         name = self.parameters.name_at(offset)
         slot = self.parameters.slots[name]
-        panel, line = divmod(offset - slot.offset, slot.stride)
-        return name, line // LINE, panel * self.in_line + lane
+        which, within = divmod(offset - slot.offset, slot.each)
+        panel, line = divmod(within, slot.stride)
+        return name, which * slot.rows + line // LINE, panel * self.in_line + lane
 
     def _compare(self, where: str, output: Output, offset: int) -> None:
         """Raise what is wrong with lines of a block that begin at this byte."""
@@ -154,10 +159,29 @@ class Tasks:
         if task.name == "norm":
             run()
             self._check_norm(where, task)
+        elif task.name in TURNS:
+            self._call_turn(run, where, task)
         else:
             self._call_tile(run, where, task, worker, before)
         self._check_blocks(where, before, task)
         self.rows.check_untouched(where)
+
+    def _call_turn(self, run: Any, where: str, task: Any) -> None:
+        """A part of what makes directions orthogonal."""
+        outputs = turn(task, self.plan)
+        for output in outputs:
+            output.poison()
+        run()
+        matrix = Matrices(self.plan, task)
+        offset = matrix.record.offset
+        for output in outputs:
+            if (found := output.difference()) is not None:
+                (row, column), must, got = found
+                name = f"{output.name} of `{self.parameters.name_at(offset)}`"
+                raise self._wrong(where, name, must, row, column, got)
+        if task.name == "muon_momentum":
+            for panel, (got, must) in enumerate(zip(*squares(task, self.plan), strict=True), task.p0):
+                self._check_squares(where, f"panel {panel}", float(got), float(must), matrix.record.inputs)
 
     def _call_tile(self, run: Any, where: str, task: Any, worker: Any, before: Blocks) -> None:
         layers, head = self.plan.layers, self.plan.head
@@ -275,8 +299,11 @@ class Tasks:
         if must > float(np.finfo(self.dtype).max) and self.dtype.itemsize == 8:
             must = -float(np.square(g * 2.0**-600).sum())
         got = float(view(head.update.norms, (task.number + 1,), np.float64)[task.number])
-        if not abs(got - must) <= (summing(task.lines) + 8.0) * self.eps * abs(must) + float(np.finfo(self.dtype).tiny):
-            raise PlanError(f"{where}: the sum of squares of piece {task.number} must be {must:.9g}, got {got:.9g}")
+        self._check_squares(where, f"piece {task.number}", got, must, task.lines)
+
+    def _check_squares(self, where: str, of: str, got: float, must: float, lines: int) -> None:
+        if not abs(got - must) <= (summing(lines) + 8.0) * self.eps * abs(must) + float(np.finfo(self.dtype).tiny):
+            raise PlanError(f"{where}: the sum of squares of {of} must be {must:.9g}, got {got:.9g}")
 
     # Tables of embeddings.
 

@@ -18,6 +18,7 @@ from fastbp import reference
 from fastbp.engine.memory import view
 from fastbp.kernels.fields import LINE
 from fastbp.kernels.optimizers import RULES
+from fastbp.kernels.optimizers.muon import MuonSettings
 from fastbp.kernels.records import Head, Worker
 from fastbp.lowering.check.formulas import formula
 from fastbp.lowering.check.values import Output
@@ -61,6 +62,7 @@ OPTIMIZERS = {
     "nadam": Twin(reference.nadam, ("m", "v"), lambda own: {**_betas(own), "momentum_decay": own.momentum_decay}),
     "radam": Twin(reference.radam, ("m", "v"), _betas),
     "adadelta": Twin(reference.adadelta, ("v", "u"), lambda own: {"rho": own.rho, "eps": own.eps}),
+    "muon": Twin(reference.adam, ("m", "v"), _betas),  # of what is no hidden matrix; see `along`
     "lion": Twin(reference.lion, ("m",), lambda own: {"betas": (own.beta_1, own.beta_2)}),
 }
 
@@ -118,6 +120,8 @@ def keep(lines: Lines) -> list[Output]:
 
 def update(lines: Lines) -> list[Output]:
     """One step of an optimiser."""
+    if lines.me.stretch:
+        return along(lines)
     twin, head, me = OPTIMIZERS[lines.name], lines.head, lines.me
     own = RULES[lines.name].settings(head.update.settings.view(np.int64))
     decay, decoupled = own.decay, bool(own.decoupled)
@@ -149,6 +153,21 @@ def update(lines: Lines) -> list[Output]:
             bounds = [bound + np.abs(m - new) for bound, m, new in zip(bounds, moved, must, strict=True)]
     names = ["the parameter", *(f"moment {i}" for i in range(1, 4))]
     return [lines.out(*each) for each in zip(names, addresses, must, bounds, strict=False)]
+
+
+def along(lines: Lines) -> list[Output]:
+    """A step along an orthogonal matrix, which is there."""
+    head, me, eps = lines.head, lines.me, float(np.finfo(lines.dtype).eps)
+    own = MuonSettings(head.update.settings.view(np.int64))
+    rate, part = float(head.update.factors[0]) * own.ratio * me.rate, 1.0 - own.momentum
+    p, m = (lines.read(address) for address in lines.blocks()[:2])
+    g, o = lines.gradients(), lines.read(head.update.directions + lines.offset)
+    moved = rate * me.stretch * o
+    must = p * (1.0 - rate * own.decay * me.decay) - moved
+    mean = m + part * (g - m)
+    bounds = 4.0 * eps * (np.abs(p) + np.abs(moved)), 4.0 * eps * (np.abs(m) + part * np.abs(g))
+    places = lines.blocks()[:2]
+    return [lines.out("the parameter", places[0], must, bounds[0]), lines.out("moment 1", places[1], mean, bounds[1])]
 
 
 def _lost(own: Any, t: int) -> float:

@@ -156,7 +156,7 @@ class Watcher:
             self.rows.begin()
         elif r0 == 0:
             self._close()
-            check_batch(self.plan, shift, self.rates[self.steps])
+            check_batch(self.plan, shift, self.rates[self.steps], self.steps)
             self.batch = head.data.rows, head.step.scale, head.step.micro + 1 == head.step.group
             self.rows.begin()
             self.tasks.begin()

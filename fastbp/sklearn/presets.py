@@ -1,0 +1,182 @@
+"""An estimator with a preset: its parameters that are left at their defaults are those of the preset.
+
+What a preset has beyond them, such as lists of layers or an average of the parameters, is in `Beyond`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
+
+if TYPE_CHECKING:
+    from fastbp.config.build import Plan
+    from fastbp.data.inputs import Inputs
+    from fastbp.data.outputs import Outputs
+    from fastbp.sklearn.rows import Rows
+    from fastbp.sklearn.settings import Settings
+    from fastbp.spec.losses import Loss
+
+DATA = ("scale", "missing", "encode", "min_frequency")
+NETWORK = ("hidden", "activation", "dropout", "norm", "embed_numbers", "tabm")
+TRAINER = ("batch_size", "epochs", "class_weight")
+STEPS = ("clip_norm", "clip_value", "accumulate", "ema", "lr_factors", "decay_factors", "frozen", "penalty")
+OTHERS = ("optimizer", "schedule", "loss", "early_stopping", "monitor", "mode", "metrics")
+SHORT = (
+    "hidden",
+    "activation",
+    "norm",
+    "dropout",
+    "residual",
+    "embed_numbers",
+    "tabm",
+)  # what `network.layers` says, too
+TAKEN = {
+    "data": {*DATA, "indicator", "embed_std"},
+    "network": {*NETWORK, "layers", "init"},
+    "trainer": {*TRAINER, *STEPS, *OTHERS},
+    "pack": {"members", "folds"},
+}
+
+
+@dataclass
+class Beyond:
+    """What a preset says that no parameter does.
+
+    Attributes
+    ----------
+    steps : dict
+        Further arguments of a trainer.
+    monitor, mode : str
+        By what the best epoch is chosen.
+    patience : int or None
+        Epochs without improvement after which training ends; None for never.
+    loss : Loss or None
+    layers : Plan or None
+        A configuration that lists all layers.
+    init : any
+        Initialiser of the weights.
+    indicator : bool
+        Whether missing numbers get a column.
+    embed_std : float
+        Of tables of categories.
+    """
+
+    steps: dict[str, Any] = field(default_factory=dict)
+    monitor: str = "val_loss"
+    mode: str = "auto"
+    patience: int | None = None
+    loss: Loss | None = None
+    layers: Plan | None = None
+    init: Any = None
+    indicator: bool = False
+    embed_std: float = 0.03
+
+
+def settled(estimator: Any, said: Settings, X: Any, y: Any, rows: Rows, going_on: bool) -> Settings:
+    """The settings with those of the preset, which go by the first rows; what goes on goes on by them."""
+    from fastbp.sklearn.settings import Settings
+    from fastbp.sklearn.tables import inputs_for
+
+    if not going_on:
+        estimator._filled, estimator._preset_keys = filled(estimator, None), None
+        if estimator.preset is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # they come when the rows are prepared
+                inputs, outputs = inputs_for(estimator, X, rows.frame), estimator._outputs(y, rows.y)
+            estimator._preset_keys = keys_for(estimator, inputs, outputs, rows)
+    estimator._filled = filled(estimator, estimator._preset_keys)
+    return said if estimator._preset_keys is None else Settings.of(estimator._filled)
+
+
+def keys_for(estimator: Any, inputs: Inputs, outputs: Outputs, rows: Rows) -> dict[str, Any]:
+    """The keys of an estimator's preset for its training rows."""
+    from fastbp.config.presets import Known, presets
+    from fastbp.data.goal import Goal
+
+    preset = presets()[estimator.preset]
+    classes = outputs.task == "classes"
+    y = rows.y
+    goal = Goal(None, y, tuple(outputs.names), tuple(np.bincount(y).tolist())) if classes else Goal(y, None)
+    keys = preset.keys(Known.of(inputs, outputs.task, outputs.width, rows.frame, goal))
+    for section, settings in keys.items():
+        for key in settings if section in TAKEN else ():
+            if key not in TAKEN[section] and settings[key] is not None:
+                hint = f"`fastbp train CONFIG --preset {preset.name}` trains it"
+                raise ConfigError("preset", f"must be one without `{section}.{key}`", f"`{preset.name}`", hint)
+    return keys
+
+
+def check_preset(estimator: Any) -> None:
+    """Refuse a preset that there is not."""
+    if estimator.preset is None:
+        return
+    from fastbp.config.presets import presets
+
+    if not isinstance(estimator.preset, str):
+        raise ConfigTypeError("preset", "must be a name or None", f"`{brief(estimator.preset)}`")
+    if estimator.preset not in presets():
+        raise not_one_of("preset", estimator.preset, presets())
+
+
+def filled(estimator: Any, keys: dict[str, Any] | None) -> Any:
+    """The parameters of an estimator, with `keys` for those that are left at their defaults."""
+    given = estimator.get_params(deep=False)
+    out = SimpleNamespace(**given, beyond=Beyond())
+    if keys is None:
+        return out
+    from fastbp.config.build import plan_of
+    from fastbp.config.text import Text
+
+    rows = {**keys.get("data", {}), "source": "files", "path": "X"}
+    plan = plan_of(Text({**keys, "data": rows}))
+    defaults = {name: one.default for name, one in inspect.signature(type(estimator).__init__).parameters.items()}
+    left = {name for name, value in given.items() if _is(value, defaults[name])}
+    config = plan.config
+    found: dict[str, Any] = {name: getattr(config.data, name) for name in DATA if name in rows}
+    found |= {name: getattr(config.network, name) for name in NETWORK if name in keys.get("network", {})}
+    trainer = keys.get("trainer", {})
+    found |= {name: getattr(config.trainer, name) for name in TRAINER if name in trainer}
+    found |= {"optimizer": plan.optimizer} if "optimizer" in trainer else {}
+    found |= {"schedule": plan.schedule} if "schedule" in trainer else {}
+    found |= {"loss": plan.loss} if plan.loss is not None else {}
+    found |= {"dtype": config.dtype} if "dtype" in keys else {}
+    if config.pack is not None:
+        found |= {"n_ens": config.pack.members, "n_cv": config.pack.folds}
+    for name, value in found.items():
+        if name in left:
+            setattr(out, name, value)
+    early, patience = config.trainer.early_stopping, None
+    if "patience" not in left:
+        patience = given["patience"]
+    elif early is not None:
+        patience = early.patience
+    out.beyond = Beyond(
+        steps={name: getattr(config.trainer, name) for name in STEPS if name in trainer},
+        monitor=config.trainer.monitor or "val_loss",
+        mode=config.trainer.mode,
+        patience=patience,
+        loss=plan.loss if "loss" not in given or "loss" in left else None,
+        init=config.network.init,
+        indicator=config.data.indicator,
+        embed_std=config.data.embed_std,
+    )
+    if plan.layers is not None and "hidden" in left:
+        for name in SHORT:
+            if name not in left:
+                must = f"must be left out with the preset `{estimator.preset}`, which lists its layers"
+                raise ConfigError(name, must, f"`{brief(given[name])}`", hint="`hidden=` replaces them")
+        out.beyond.layers, out.hidden = plan, ()
+    return out
+
+
+def _is(value: Any, default: Any) -> bool:
+    """Whether a parameter is its default."""
+    plain = type(value) is type(default) and isinstance(value, int | float | str | tuple)
+    return value is default or (plain and value == default)

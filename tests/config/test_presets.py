@@ -1,0 +1,190 @@
+"""Presets: keys by a name, beneath those of a configuration, for its own rows."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fastbp.cli.main import main
+from fastbp.config.build import plan_of
+from fastbp.config.check import checked
+from fastbp.config.presets import MAY, Known, Preset, presets
+from fastbp.config.presets.known import known_of
+from fastbp.config.schema import SECTIONS
+from fastbp.config.text import Text, parse, read
+from fastbp.errors import ConfigError
+from fastbp.runs.subject import resolved_config
+
+ROWS = 400
+PREPARES = {"scale", "missing", "indicator", "encode", "min_frequency", "embed_std"}
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """A table of numbers, categories, a date and words, and the folder with it."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, ROWS))
+    with open("table.csv", "w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["a", "b", "colour", "day", "y"])
+        for i in range(ROWS):
+            day = f"2024-{1 + i % 12:02}-{1 + i % 27:02}"
+            lines.writerow([a[i], "" if i % 50 == 0 else b[i], "rgb"[i % 3], day, "yes" if abs(a[i]) > 0.7 else "no"])
+    return tmp_path
+
+
+@pytest.fixture
+def a_preset(monkeypatch):
+    """A preset that is there for a test, and what it was told."""
+    told = []
+
+    def of(known):
+        told.append(known)
+        return {
+            "data": {"scale": "robust"},
+            "network": {"hidden": [known.numbers, known.rows], "activation": "gelu", "dropout": 0.1},
+            "trainer": {"epochs": 3, "optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 0.5}},
+        }
+
+    found = {**presets(), "odd": Preset("odd", "For a test.", of)}
+    for place in ("fastbp.config.presets.presets", "fastbp.config.presets.laid.presets", "fastbp.runs.starter.presets"):
+        monkeypatch.setattr(place, lambda: found)
+    return told
+
+
+BASE = "data: {path: table.csv, target: y}\n"
+
+
+def test_keys_of_the_configuration_are_laid_over_those_of_its_preset(table, a_preset):
+    plan = plan_of(parse("preset: odd\n" + BASE + "network: {activation: relu}\ntrainer: {optimizer: {lr: 0.2}}\n"))
+    config = plan.config
+    assert (config.network.hidden, config.network.activation, config.network.dropout) == ([2, 280], "relu", 0.1)
+    assert (config.trainer.epochs, plan.optimizer.lr, plan.optimizer.weight_decay) == (3, 0.2, 0.5)
+    assert (config.data.scale, config.preset) == ("robust", None)
+    (known,) = a_preset
+    assert (known.task, known.rows, known.outputs, known.numbers) == ("classes", 280, 2, 2)
+    assert (known.categories, known.others) == ((3,), 0)
+    assert known.dates == 10
+    assert known.inputs == 2 + 10 + 3
+
+
+def test_another_optimizer_takes_nothing_of_that_of_the_preset(table, a_preset):
+    plan = plan_of(parse("preset: odd\n" + BASE + "trainer: {optimizer: sgd}\n"))
+    assert (plan.optimizer.kind, plan.optimizer.weight_decay) == ("sgd", 0.0)
+
+
+def test_layers_of_the_configuration_replace_the_network_of_the_preset(table, a_preset):
+    plan = plan_of(parse("preset: odd\n" + BASE + "network: {layers: [{name: linear, features: 2}]}\n"))
+    assert (len(plan.layers), plan.config.network.hidden, plan.config.trainer.epochs) == (1, None, 3)
+
+
+def test_resolved_a_configuration_has_all_keys_and_no_preset(table, a_preset):
+    printed = resolved_config(plan_of(parse("preset: odd\n" + BASE)))
+    again = parse(printed)
+    assert "preset" not in printed
+    assert resolved_config(plan_of(again)) == printed
+    assert again.data["network"]["hidden"] == [2, 280]
+
+
+def test_what_a_preset_says_wrongly_is_said_of_the_preset(table, a_preset, monkeypatch):
+    bad = Preset("bad", "", lambda known: {"trainer": {"epochs": 0}})
+    monkeypatch.setattr("fastbp.config.presets.laid.presets", lambda: {"bad": bad})
+    with pytest.raises(ConfigError, match=r"^preset bad: `trainer.epochs` must be at least 1, got `0`$"):
+        plan_of(parse("preset: bad\n" + BASE))
+
+
+@pytest.mark.parametrize("option", ["--preset", "--set"])
+def test_an_unknown_preset_is_refused_with_the_nearest_name(table, option, capsys):
+    (table / "c.yaml").write_text(BASE)
+    given = ["--preset", "plan"] if option == "--preset" else ["--set", "preset=plan"]
+    assert main(["train", "c.yaml", *given]) == 2
+    printed = capsys.readouterr().err
+    listed = ", ".join(f"`{name}`" for name in presets())
+    where = "--preset plan" if option == "--preset" else "--set preset=plan"
+    assert printed == f"fastbp: {where}: `preset` must be one of {listed}, got `plan`\nhint: did you mean `plain`?\n"
+    assert main(["init", "table.csv", "--preset", "plan"]) == 2
+    assert "`--preset` must be one of" in capsys.readouterr().err
+
+
+def test_a_run_has_the_keys_of_its_preset_in_full_and_goes_on_without_it(table, a_preset, capsys):
+    (table / "c.yaml").write_text(BASE)
+    assert main(["train", "c.yaml", "--preset", "odd", "--run-dir", "r", "-q"]) == 0
+    kept = read("r/config.yaml").data
+    assert "preset" not in kept
+    assert (kept["network"]["hidden"], kept["trainer"]["epochs"]) == ([2, 280], 3)
+    assert main(["train", "--resume", "r", "--set", "trainer.epochs=4", "-q"]) == 0
+    capsys.readouterr()
+    assert main(["train", "--resume", "r", "--preset", "odd"]) == 2
+    assert "`preset` must not be given together with `--resume`" in capsys.readouterr().err
+
+
+def test_init_writes_a_preset_in_full_and_that_is_what_the_preset_is(table, a_preset, capsys):
+    assert main(["init", "table.csv", "--preset", "odd", "-o", "c.yaml"]) == 0
+    written = read("c.yaml")
+    assert "# The preset odd for 280 rows that train" in (table / "c.yaml").read_text()
+    whole = {key: value for key, value in written.data.items() if key in ("name", "seed")}
+    data = {key: value for key, value in written.data["data"].items() if key not in ("scale",)}
+    named = plan_of(Text({**whole, "preset": "odd", "data": data}))
+    assert resolved_config(named) == resolved_config(plan_of(written))
+
+
+def test_printed_a_preset_is_explained_in_a_comment(table, a_preset, capsys):
+    (table / "c.yaml").write_text("preset: odd\n" + BASE)
+    for command in ("train", "check"):
+        assert main([command, "c.yaml", "--print-config"]) == 0
+        first, rest = capsys.readouterr().out.split("\n", 1)
+        assert first == "# The keys of the preset odd lie beneath the configuration's own."
+        assert "preset" not in rest
+
+
+def test_presets_are_listed(capsys):
+    assert main(["presets"]) == 0
+    printed = capsys.readouterr().out
+    assert all(any(line.startswith(name) for line in printed.splitlines()) for name in presets())
+    assert next(iter(presets())) == "plain"
+
+
+KNOWN = [
+    Known(task, rows, outputs, numbers, dates, categories, 0, lambda *_, more=more: more)
+    for task, outputs in (("classes", 2), ("classes", 7), ("labels", 3), ("numbers", 1))
+    for rows, numbers, dates, categories, more in (
+        (30, 2, 0, (), 0.2),
+        (3000, 8, 11, (4, 300), 0.2),
+        (3000, 0, 0, (4, 3), None),
+        (100_000, 8, 0, (), 0.0),
+        (100_000, 30, 0, (2, 50), 0.1),
+    )
+]
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_is_a_configuration_for_any_table(name):
+    preset = presets()[name]
+    assert preset.about.endswith(".")
+    assert "\n" not in preset.about
+    for known in KNOWN:
+        keys = preset.keys(known)
+        assert set(keys) <= set(MAY)
+        assert set(keys.get("data", {})) <= set(SECTIONS["data"].__struct_fields__) - {"split", "path", "target"}
+        assert keys == preset.keys(replace(known))
+        said = keys.get("data", {}) | {"path": "no.csv", "task": known.task}
+        plan = plan_of(Text({**keys, "data": said}))
+        if plan.config.pack is not None:
+            from fastbp.config.pack import members_of
+
+            assert members_of(plan)
+
+
+def test_of_files_that_are_apart_the_training_rows_are_known(table):
+    lines = (table / "table.csv").read_text().splitlines()
+    for name, first, last in (("train", 1, 301), ("validation", 301, 401)):
+        (table / f"{name}.csv").write_text("\n".join([lines[0], *lines[first:last]]) + "\n")
+    data = "data: {train: train.csv, validation: validation.csv, target: y, split: {test: 0}}"
+    assert known_of(checked(parse(data))).rows == 300
+    assert known_of(checked(parse("data: {source: digits}"))).numbers == 64
+    friedman = known_of(checked(parse("data: {source: friedman, rows: 3000}")))
+    assert (friedman.task, friedman.outputs, friedman.rows) == ("numbers", 1, 2100)
+    assert friedman.bent is not None
+    assert friedman.bent > 0.0
