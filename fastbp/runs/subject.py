@@ -132,10 +132,15 @@ class Subject:
         """The layers; compiles and draws nothing."""
         graph: Graph = layers_of(self.plan, *self.sizes)
         self.loss.check_outputs(graph.outputs)
+        given = self.plan.config.trainer.calibrate
+        if given is not None and graph.members is not None and self.plan.config.pack is None:
+            must = "must be null where a network has members, but for one with `pack`"
+            raise fail(self.plan.text, ("trainer", "calibrate"), must, show(given))
         return graph
 
     def network(self) -> Network:
         """The network, with the recipe that turns tables into its inputs."""
+        self.graph()
         net: Network = network_of(self.plan, *self.sizes)
         net.about = {"recipe": self.recipe.to_data()}
         return net

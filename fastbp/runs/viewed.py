@@ -20,7 +20,6 @@ from fastbp.train.ensemble import Ensemble
 from fastbp.train.ensemble_models import loss_known
 from fastbp.train.metrics.inputs import read_weights
 from fastbp.train.pack import Pack
-from fastbp.train.temperature import with_temperature
 
 Array = NDArray[Any]
 
@@ -33,7 +32,7 @@ def speaker_of(model: Any, loss: Any = None) -> Speaker:
         model._check_fitted()
         net = model.ensemble_ if hasattr(model, "ensemble_") else model.network_
         if isinstance(net, Network) and hasattr(model, "temperature_"):
-            net = with_temperature(net, model.temperature_)
+            net = model._warm()
         return Speaker(Together(net) if isinstance(net, Ensemble) else net, {0: model.recipe_}, None, model._loss_of())
     if isinstance(model, Pack):
         model = Ensemble(model, loss=loss)

@@ -23,6 +23,8 @@ class Fitted:
     network_: Network  # where there is one
     ensemble_: Ensemble  # where there are several
     recipe_: Recipe
+    temperature_: float  # where there is one
+    _loss_of: Any
 
     def _check_fitted(self) -> None:
         check_is_fitted(self, PREDICTING, all_or_any=any)
@@ -36,10 +38,19 @@ class Fitted:
         net = self.network_
         net.about = {"recipe": self.recipe_.to_data()}
         if hasattr(self, "temperature_"):
-            from fastbp.train.temperature import with_temperature
-
-            net = with_temperature(net, self.temperature_)
+            found = self._warm()
+            found.save(path)
+            return
         net.save(path)
+
+    def _warm(self) -> Network | Ensemble:
+        """The network with its temperature, as an ensemble of one where it has members, whose mean comes first."""
+        from fastbp.train.ensemble import Ensemble
+        from fastbp.train.temperature import with_temperature
+
+        if self.network_.graph.members is not None:
+            return Ensemble([self.network_], loss=self._loss_of()).tempered(self.temperature_)
+        return with_temperature(self.network_, self.temperature_)
 
     @property
     def networks_(self) -> list[Network]:

@@ -33,7 +33,7 @@ def calibrate(model: Any, X: Any, y: Any = None, *, sample_weight: Any = None, l
 
     Logits are divided by one number T, with which the log loss on these rows is least (Guo et al., 2017): too sure
     probabilities become less sure, and no class another. A network has that as its last layer, an `Affine`; an ensemble
-    divides what its members say together, behind their mean.
+    divides what its members say together, behind their mean. A network with `Members` comes back as an ensemble of one.
 
     Parameters
     ----------
@@ -81,7 +81,10 @@ def calibrate(model: Any, X: Any, y: Any = None, *, sample_weight: Any = None, l
     if isinstance(model, Ensemble):
         (average,) = model.tempered(1.0).averages(model.prepared(X)[0])
         return model.tempered(fitted(outputs_of(known, average.mean, model.outputs), y, known, sample_weight))
-    return with_temperature(model, fitted(Network.predict(model, rows), y, known, sample_weight))
+    value = fitted(Network.predict(model, rows), y, known, sample_weight)
+    if model.graph.members is not None:  # whose mean is behind the last layer
+        return Ensemble([model], loss=known).tempered(value)
+    return with_temperature(model, value)
 
 
 def fitted(z: Array, y: Any, loss: Loss, weight: Any = None) -> float:
@@ -107,6 +110,9 @@ def with_temperature(net: Network, value: float) -> Network:
     graph, count = net.graph, len(net.graph.nodes)
     if len(graph.heads) > 1:
         raise ConfigError("model", "must have one output", f"{len(graph.heads)}")
+    if graph.members is not None:
+        hint = "`fb.calibrate` makes an ensemble of it, which has a temperature behind the mean"
+        raise ConfigError("model", "must have no `Members` for a last layer with a temperature", "some", hint)
     head = graph.nodes[graph.heads[0]]
     if head.layer.kind in ENDS:
         raise ConfigError("model", "must end in logits to be calibrated", f"`{head.layer.kind}`")

@@ -147,6 +147,16 @@ def test_a_pack_without_folds_calibrates_its_best_network_too(here, tmp_path):
     assert temperature(best.predict(part.X), part.y) == pytest.approx(1.0, abs=1e-5)
 
 
+def test_a_pack_of_networks_with_members_has_temperatures_behind_their_means(here, tmp_path):
+    more = ["--set", "pack.folds=null", "--set", "data.split.validation=0.3", "--set", "network.tabm={k: 4}"]
+    assert main(["train", "pack.yaml", *more, "--run-dir", str(tmp_path / "p"), "-q"]) == 0
+    best = fb.load(tmp_path / "p" / "best.safetensors")
+    part = subject_at(str(tmp_path / "p")).parts["validation"]
+    T = temperature(best.members[0].predict(part.X), part.y)
+    assert best.temperature == pytest.approx(T, rel=1e-6)
+    assert fb.load(tmp_path / "p").temperature != 1.0
+
+
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
@@ -154,6 +164,8 @@ def test_a_pack_without_folds_calibrates_its_best_network_too(here, tmp_path):
          "`trainer.calibrate` must be null with loss `mse`, whose outputs are no probabilities, got `temperature`"),
         (["data.split={test: 0.2, validation: 0}", "trainer.monitor=loss"],
          "`trainer.calibrate` must be null where there are no validation rows, got `temperature`"),
+        (["network.tabm={k: 4}"],
+         "`trainer.calibrate` must be null where a network has members, but for one with `pack`, got `temperature`"),
         (["trainer.calibrate=platt"], "`trainer.calibrate` must be one of `temperature`, got `platt`"),
     ],
 )  # fmt: skip

@@ -43,6 +43,16 @@ def test_probabilities_are_divided_by_the_temperature_of_the_rows_that_are_held_
     )
 
 
+def test_a_network_with_members_is_calibrated_behind_their_mean_in_files_too(tmp_path):
+    found = fit(calibrate="temperature", tabm=4, epochs=20)
+    found.save(tmp_path / "m.safetensors")
+    file = fb.load(tmp_path / "m.safetensors")
+    assert (len(file), file.temperature) == (1, found.temperature_)
+    rows = np.asarray(found._read(NEW[0]))
+    np.testing.assert_allclose(file.predict_proba(rows), found.predict_proba(NEW[0]), atol=1e-6)
+    assert fb.importance(found, *NEW).score == pytest.approx(found.score(*NEW))
+
+
 def test_it_stops_where_the_log_loss_that_is_left_is_least():
     found = fit(calibrate="temperature", patience=5)
     losses = []

@@ -101,6 +101,22 @@ def test_members_are_averaged_before_they_are_calibrated(tmp_path):
     assert again.temperature == found.temperature
 
 
+def test_a_network_with_members_becomes_an_ensemble_of_one_whose_mean_comes_first(tmp_path):
+    layers = [fb.Members(4, average="softmax"), fb.MemberScale(), fb.Linear(16), fb.ReLU(), fb.MemberLinear(3)]
+    net = fb.Network(layers, inputs=3, seed=0)
+    fb.Trainer(net, optimizer=fb.Adam(lr=2e-2)).run(X[:150], Y[:150], steps=300)
+    found = fb.calibrate(net, X[150:], Y[150:])
+    T = temperature(net.predict(X[150:]), Y[150:])
+    assert found.temperature == pytest.approx(T, rel=1e-6)
+    must = np.exp(net.predict(X).astype(float) / T)
+    np.testing.assert_allclose(found.predict(X), must / must.sum(axis=1, keepdims=True), atol=1e-5)
+    found.save(tmp_path / "e.safetensors")
+    assert fb.load(tmp_path / "e.safetensors").predict(X).tobytes() == found.predict(X).tobytes()
+    with pytest.raises(fb.ConfigError) as raised:
+        with_temperature(net, T)
+    assert raised.value.must == "must have no `Members` for a last layer with a temperature"
+
+
 def test_labels_of_an_ensemble_are_calibrated_one_by_one():
     nets = [trained(seed, 2, LABELS, "binary_cross_entropy") for seed in range(2)]
     found = fb.calibrate(fb.Ensemble(nets), X[150:], LABELS[150:])
