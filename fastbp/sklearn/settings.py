@@ -27,7 +27,6 @@ from fastbp.train.schedules import Schedule
 from fastbp.train.temperature import TEMPERATURE
 from fastbp.train.trainer import Trainer
 
-CALIBRATED = "calibrated_log_loss"
 MANY = 10_000  # rows above which `early_stopping="auto"` stops early
 SOME = 100  # rows from which it does with a preset
 
