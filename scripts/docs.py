@@ -277,6 +277,7 @@ replaces the whole network of the preset.
 | `fastbp train CONFIG --preset NAME`, or `--set preset=NAME` | trains with the preset beneath the configuration |
 | `fastbp train CONFIG --print-config` | prints all keys as they are then, those of the preset too |
 | `fastbp init TABLE --preset NAME` | writes the preset out in full for a table, to be edited |
+| `fastbp init TABLE --time-limit 10m` | writes `thorough` out, which ends with its ensemble when the time is over |
 | `fastbp presets` | lists them |
 
 The folder of a run has all keys and no preset, so that it goes on as it began whatever becomes of the preset.

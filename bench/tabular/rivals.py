@@ -3,7 +3,8 @@
     python rivals.py FOLDER RIVAL SEED    # prints the score, seconds of training, and milliseconds for 1,000 rows
     python rivals.py version RIVAL        # prints the version of its package, or nothing where there is none
 
-Each has its defaults and stops by the validation rows; scikit-learn's network draws as many of both for that itself.
+Times are of processors, all threads together, so that other processes do not count. Each rival has its defaults and
+stops by the validation rows; scikit-learn's network draws as many of both parts for that itself.
 """
 
 from __future__ import annotations
@@ -169,9 +170,9 @@ def milliseconds(predict: Callable[[], Any], rows: int) -> float:
     """The median time of predictions, for 1,000 rows."""
     seconds = []
     for _ in range(TIMED):
-        begun = time.perf_counter()
+        begun = time.process_time()
         predict()
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.process_time() - begun)
     return float(np.median(seconds)) / rows * 1e6
 
 
@@ -180,9 +181,9 @@ def main(folder: Path, name: str, seed: int) -> dict[str, float]:
     rows = rows_of(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        begun = time.perf_counter()
+        begun = time.process_time()
         model = RIVALS[name](rows, seed)
-        seconds = time.perf_counter() - begun
+        seconds = time.process_time() - begun
         predict = model.predict_proba if rows.classes else model.predict
         took = milliseconds(lambda: predict(rows.x[2]), len(rows.y[2]))
         return {"score": score(rows, model), "seconds": seconds, "milliseconds": took}

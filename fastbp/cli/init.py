@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fastbp.cli.options import Command, no_header_option, refuse_dialect, tables_by_options
+from fastbp.cli.options import Command, no_header_option, refuse_dialect, seconds_of, tables_by_options
 from fastbp.cli.output import give, say
 from fastbp.writing import whole
 
@@ -28,6 +28,9 @@ from fastbp.writing import whole
 @click.option("--encoding", help="Encoding of .csv files, such as latin-1.")
 @no_header_option
 @click.option("--preset", metavar="NAME", help="Write what this preset is for DATA; `fastbp presets` lists them.")
+@click.option(
+    "--time-limit", metavar="TIME", help="Write what uses this time, such as 10m: by default the preset thorough."
+)
 def command(
     data: str,
     targets: tuple[str, ...],
@@ -36,14 +39,18 @@ def command(
     encoding: str | None,
     no_header: bool,
     preset: str | None,
+    time_limit: str | None,
 ) -> None:
     """Read DATA, a table, and write a commented configuration to start from; says what is not certain."""
     from fastbp.errors import escaped
     from fastbp.runs.starter import starter
 
     refuse_dialect(delimiter, encoding, no_header, [data])
+    if time_limit is not None:
+        seconds_of(time_limit)
+        preset = preset or "thorough"
     with tables_by_options():
-        start = starter(data, targets, delimiter, encoding, not no_header, preset)
+        start = starter(data, targets, delimiter, encoding, not no_header, preset, time_limit)
     if output != "-" and Path(output).exists():
         raise click.UsageError(f"`--output` must not exist yet, got `{output}`")
     for doubt in start.doubts:

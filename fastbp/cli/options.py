@@ -203,6 +203,21 @@ def read_config(config: str | None, more: Sequence[str], expressions: Sequence[s
     return said if preset is None else merge(said, Text({"preset": preset}, {("preset",): (f"--preset {preset}", 0)}))
 
 
+def seconds_of(limit: str) -> float:
+    """Seconds of --time-limit."""
+    from fastbp.config.merging import override
+    from fastbp.config.rules import seconds
+    from fastbp.config.schema import Trainer
+
+    said = override(f"trainer.time_limit={limit}")
+    value = said.data["trainer"]["time_limit"]
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise click.UsageError(f"`--time-limit` must be a time such as `10m`, got `{limit}`")
+    found = seconds(said, Trainer(time_limit=value))
+    assert found is not None
+    return found
+
+
 def told_of(text: Text) -> str:
     """A comment on a configuration's preset, whose keys are printed with all others."""
     name = text.data.get("preset")

@@ -17,6 +17,7 @@ from fastbp.cli.options import (
     quiet_option,
     read_config,
     refuse_beside,
+    seconds_of,
     strict_option,
     told_of,
 )
@@ -71,7 +72,7 @@ def command(
     if print_config:
         given = {"run_dir": run_dir is not None, "time_limit": time_limit is not None}
         refuse_beside("--print-config", **given, json=as_json, quiet=quiet, verbose=verbose)
-    limit = _limit(time_limit)
+    limit = None if time_limit is None else seconds_of(time_limit)
     folder = None
     if run_dir is not None:
         refuse_beside("--run-dir", resume=resume is not None)
@@ -162,21 +163,6 @@ def _runs(said: Any) -> str | None:
     run = said.data.get("run") if isinstance(said.data, dict) else None
     folder = run.get("folder") if isinstance(run, dict) else None
     return folder if isinstance(folder, str) else None
-
-
-def _limit(text: str | None) -> float | None:
-    """Seconds of --time-limit."""
-    from fastbp.config.merging import override
-    from fastbp.config.rules import seconds
-    from fastbp.config.schema import Trainer
-
-    if text is None:
-        return None
-    said = override(f"trainer.time_limit={text}")
-    value = said.data["trainer"]["time_limit"]
-    if not isinstance(value, str | int | float) or isinstance(value, bool):
-        raise click.UsageError(f"`--time-limit` must be a time such as `10m`, got `{text}`")
-    return seconds(said, Trainer(time_limit=value))
 
 
 def summary(result: dict[str, Any], told: bool = False) -> str:

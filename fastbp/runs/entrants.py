@@ -15,7 +15,7 @@ from fastbp.config.build import Plan, layers_of, plan_of, trainer_of
 from fastbp.config.check import fail
 from fastbp.config.pack import MemberPlan, members_of, of_member, on_fold
 from fastbp.config.text import Text
-from fastbp.data.prepare import Part
+from fastbp.data.prepare import Part, reading_once
 from fastbp.errors import DataError
 from fastbp.model.network import Network
 from fastbp.numerics.draws import bootstrap
@@ -66,16 +66,21 @@ def subjects_of(plan: Plan, look: bool = False) -> list[Subject]:
     assert pack is not None
     if pack.folds is None:
         return [subject_of(plan, look)]
+    with reading_once():
+        return _on_folds(plan, pack.folds, look)
+
+
+def _on_folds(plan: Plan, folds: int, look: bool) -> list[Subject]:
     found: list[Subject] = []
-    for fold in range(pack.folds):
-        own = plan_of(Text(on_fold({**plan.text.data, "pack": None}, pack.folds, fold), plan.text.places))
+    for fold in range(folds):
+        own = plan_of(Text(on_fold({**plan.text.data, "pack": None}, folds, fold), plan.text.places))
         own.strict = plan.strict
         try:
             found.append(subject_of(own, look and fold == 0))
         except DataError as error:
             if error.where == "data.split":
                 must = "must be at most the rows, or groups of rows, that are not for the test"
-                raise fail(plan.text, ("pack", "folds"), must, f"`{pack.folds}`") from None
+                raise fail(plan.text, ("pack", "folds"), must, f"`{folds}`") from None
             unseen = re.search(r" must be a class seen in training, got (`.*`)$", error.must)
             if unseen:
                 must = f"must leave rows of every class to train on, but fold {fold} leaves none of {unseen[1]}"

@@ -16,9 +16,9 @@ from fastbp.config.presets.known import known_of
 from fastbp.config.presets.plain import (
     BENT,
     BINS_ROWS,
-    DECAY,
     batch_of,
     bins_for,
+    decay_of,
     dropout_for,
     embedded,
     epochs_of,
@@ -45,6 +45,10 @@ from fastbp.runs.outline import listed
 
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
 FEW = 0.4  # of an equal share, below which a class is rare and classes may be weighted
+LUCKY = [
+    "# One run may be lucky: compare it with those of other seeds, `fastbp train FILE --set seed=1`, or of folds,",
+    "# `--set data.split.folds=5 --set data.split.fold=0` and so on, which validate on every row once.",
+]
 MOST_DOUBTS = 20  # in the file and in print; more are counted
 
 
@@ -63,8 +67,11 @@ def starter(
     encoding: str | None = None,
     header: bool = True,
     preset: str | None = None,
+    limit: str | float | None = None,
 ) -> Start:
     """A configuration for the table at `path`, with the keys of a preset, or of `plain` with a word on each.
+
+    `limit` is the time that training may take.
 
     Names and values of the table are quoted, or escaped in comments, so a table cannot inject keys.
     """
@@ -111,23 +118,21 @@ def starter(
     known = _known(frame, choices, targets, task, goal)
     if preset is not None:
         known, own = _keys(lines + _columns(choices), presets()[preset])
+        if limit is not None:
+            own["trainer"] = {**own.get("trainer", {}), "time_limit": limit}
     lines += _columns(choices, "scale" in own.get("data", {}))
     lines += _prepared(own.pop("data", {}), _any_missing(frame, targets))
     lines += ["  split:", "    validation: 0.15", "    test: 0.15", ""]
     if preset is None:
         lines += [*_network(known), "", *_trainer(known, goal), ""]
     else:
-        about = presets()[preset].about
-        lines += [f"# The preset {preset} for {known.rows:,} rows that train: {about[0].lower()}{about[1:]}"]
+        lines += [f"# The preset {preset} for {known.rows:,} rows that train.", f"# {presets()[preset].about}"]
         lines += [*as_yaml(own).splitlines(), ""]
-    lines += [
-        "# One run may be lucky: compare it with those of other seeds, `fastbp train FILE --set seed=1`, or of folds,",
-        "# `--set data.split.folds=5 --set data.split.fold=0` and so on, which validate on every row once.",
-    ]
+    lines += LUCKY * ("pack" not in own)
     doubts = [doubt for doubt in (doubt_of(frame, targets, task), *(c.doubt for c in choices.values())) if doubt]
     if len(doubts) > MOST_DOUBTS:
         doubts = [*doubts[:MOST_DOUBTS], f"and {len(doubts) - MOST_DOUBTS:,} more columns, see above"]
-    lines += ["#", "# Not certain:", *(f"# - {doubt}" for doubt in doubts)] if doubts else []
+    lines += ["#" * ("pack" not in own), "# Not certain:", *(f"# - {doubt}" for doubt in doubts)] if doubts else []
     text = "\n".join(lines) + "\n"
     if len(text.encode()) > MOST_BYTES:
         raise DataError(f"{path}: must have columns whose names fit into a config of 1 MiB")
@@ -276,7 +281,7 @@ def _trainer(known: Known, goal: Goal) -> list[str]:
         "  optimizer:",
         "    name: adamw",
         f"    lr: {rate_of(batch):g}  # try three times lower and higher first",
-        f"    weight_decay: {DECAY:g}",
+        f"    weight_decay: {decay_of(known.task):g}",
         "  # Four waves, each twice as long as the last: the rate is 0 after 1/15, 3/15, 7/15 and all of the epochs,",
         "  # when the network has settled. That of the best epoch is kept, so nothing has to stop early.",
         "  schedule: cos_log4",

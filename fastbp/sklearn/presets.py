@@ -26,24 +26,13 @@ if TYPE_CHECKING:
 DATA = ("scale", "missing", "encode", "min_frequency", "clamp_target")
 NETWORK = ("hidden", "activation", "dropout", "norm", "embed_numbers")
 TRAINER = ("batch_size", "epochs", "class_weight")
-STEPS = (
-    "clip_norm",
-    "clip_value",
-    "accumulate",
-    "ema",
-    "lr_factors",
-    "decay_factors",
-    "frozen",
-    "penalty",
-    "drop_last",
-)
-OTHERS = ("optimizer", "schedule", "loss", "early_stopping", "monitor", "mode", "ties", "metrics", "schedules")
+OTHERS = ("optimizer", "schedule", "loss", "early_stopping", "monitor", "mode", "ties", "metrics", "threads", "seed")
 SHORT = ("hidden", "activation", "norm", "dropout", "residual", "embed_numbers")  # what `network.layers` says, too
 CATEGORIES = {"scale": "scale_categories", "most": "most_one_hot", "size": "embed_size"}
 TAKEN = {
     "data": {*DATA, *CATEGORIES.values(), "indicator", "embed_std"},
     "network": {*NETWORK, "layers", "front_scale", "ntk", "init", "bias_init", "last_init"},
-    "trainer": {*TRAINER, *STEPS, *OTHERS},
+    "trainer": {*TRAINER, *OTHERS},
     "pack": {"members", "folds"},
 }
 
@@ -116,12 +105,21 @@ def keys_for(estimator: Any, inputs: Inputs, outputs: Outputs, rows: Rows) -> di
     y = rows.y
     goal = Goal(None, y, tuple(outputs.names), tuple(np.bincount(y).tolist())) if classes else Goal(y, None)
     keys = preset.keys(Known.of(inputs, outputs.task, outputs.width, rows.frame, goal))
+    taken = {**TAKEN, "trainer": TAKEN["trainer"] | further()}
     for section, settings in keys.items():
-        for key in settings if section in TAKEN else ():
-            if key not in TAKEN[section] and settings[key] is not None:
+        for key in settings if section in taken else ():
+            if key not in taken[section] and settings[key] is not None:
                 hint = f"`fastbp train CONFIG --preset {preset.name}` trains it"
                 raise ConfigError("preset", f"must be one without `{section}.{key}`", f"`{preset.name}`", hint)
     return keys
+
+
+def further() -> set[str]:
+    """Keys of `trainer` that are arguments of a trainer, and parameters of no estimator."""
+    from fastbp.config.schema import Trainer as Keys
+    from fastbp.train.trainer import Trainer
+
+    return set(inspect.signature(Trainer).parameters) & set(Keys.__struct_fields__) - {*TRAINER, *OTHERS}
 
 
 def check_preset(estimator: Any) -> None:
@@ -170,10 +168,7 @@ def filled(estimator: Any, keys: dict[str, Any] | None) -> Any:
     elif early is not None:
         patience = early.patience
     out.beyond = Beyond(
-        steps={
-            **{name: getattr(config.trainer, name) for name in STEPS if name in trainer},
-            **({"schedules": plan.schedules} if plan.schedules else {}),
-        },
+        steps={name: getattr(plan, name, getattr(config.trainer, name)) for name in further() if name in trainer},
         monitor=config.trainer.monitor or "val_loss",
         mode=config.trainer.mode,
         ties=config.trainer.ties,

@@ -34,17 +34,17 @@ def tables(tmp_path, monkeypatch):
 
 def test_ours_and_a_rival_are_scored_on_the_test_rows_and_kept(tables, capsys, monkeypatch):
     pytest.importorskip("sklearn")
-    assert cli.main(["tabular", "adult", "house", "--models", "init,sklearn", "--seeds", "2"]) == 0
+    assert cli.main(["tabular", "adult", "house", "--models", "init,sklearn*1", "--seeds", "2"]) == 0
     out = capsys.readouterr().out
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in out.splitlines() if "400" in line]
-    assert [line[:4] for line in lines] == [
-        [name, "400", metric, model]
+    assert [line[:5] for line in lines] == [
+        [name, "400", metric, model, seeds]
         for name, metric in (("adult", "roc_auc"), ("house", "rmse"))
-        for model in ("init", "sklearn")
+        for model, seeds in (("init", "2"), ("sklearn", "1"))
     ]
-    assert float(lines[0][4]) > 0.97
-    assert float(lines[2][4]) < 0.5
-    assert all(float(line[7]) > 0.0 for line in lines)
+    assert float(lines[0][5]) > 0.97
+    assert float(lines[2][5]) < 0.5
+    assert all(float(line[8]) > 0.0 for line in lines)
     kept = json.loads((tables / "results" / "init" / "adult-1.json").read_text())
     assert kept["of"] == results.of_ours()
 
@@ -53,7 +53,7 @@ def test_ours_and_a_rival_are_scored_on_the_test_rows_and_kept(tables, capsys, m
 
     monkeypatch.setattr(command.ours, "trained", again)
     monkeypatch.setattr(rivals_of, "trained", again)
-    assert cli.main(["tabular", "adult", "house", "--models", "init,sklearn", "--seeds", "2"]) == 0
+    assert cli.main(["tabular", "adult", "house", "--models", "init,sklearn*1", "--seeds", "2"]) == 0
     assert [line for line in capsys.readouterr().out.splitlines() if "400" in line] == [
         line for line in out.splitlines() if "400" in line
     ]
@@ -64,6 +64,14 @@ def test_ours_and_a_rival_are_scored_on_the_test_rows_and_kept(tables, capsys, m
         command.main(["adult", "--models", "init"])
 
 
+def test_to_choose_validation_rows_are_scored_and_no_test_row_is_read(tables, capsys):
+    (tables / "adult" / "test.csv").write_text("nothing\n")
+    assert command.main(["adult", "--models", "init", "--seeds", "1", "--choose"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert float(line.split("|")[6]) > 0.9
+    assert not (tables / "results" / "init").exists()
+
+
 def test_a_preset_with_a_time_limit_is_trained_that_long(tables, monkeypatch):
     said = []
     monkeypatch.setattr(command.ours, "called", lambda *words, folder: said.append(words) or run(words, folder))
@@ -71,7 +79,7 @@ def test_a_preset_with_a_time_limit_is_trained_that_long(tables, monkeypatch):
 
     def run(words, folder):
         if "init" in words:
-            (folder / "config.yaml").write_text("")
+            (folder / "config.yaml").write_text("name: a")
         if "train" in words:
             (folder / "runs" / "r").mkdir(parents=True)
         return '{"metrics": {"test": {"roc_auc": 0.5}}}'
@@ -80,6 +88,14 @@ def test_a_preset_with_a_time_limit_is_trained_that_long(tables, monkeypatch):
     assert found["score"] == 0.5
     init, train, _ = (" ".join(map(str, words)) for words in said)
     assert init.endswith("--target y --preset plain")
+    (tables / "c.yaml").write_text("pack: {folds: 3}")
+    assert command.ours.rows(tables / "adult", tables / "c.yaml")["train"] == [
+        str(tables / "adult" / f"{part}.csv") for part in ("train", "validation")
+    ]
+    chosen = command.ours.rows(tables / "adult", tables / "c.yaml", choose=True)
+    assert (chosen["train"], chosen["test"]) == tuple(
+        str(tables / "adult" / f"{part}.csv") for part in ("train", "validation")
+    )
     assert train.endswith("--set seed=3 --set trainer.epochs=2 --time-limit 60s")
 
 
@@ -90,6 +106,7 @@ def test_a_preset_with_a_time_limit_is_trained_that_long(tables, monkeypatch):
         (["--models", "nothing"], "each must be one of init, plain,"),
         (["--models", "lightgbm@60s"], "must have a time such as `60s` behind a preset's @, got `lightgbm@60s`"),
         (["--models", "plain@soon"], "must have a time such as `60s` behind a preset's @, got `plain@soon`"),
+        (["--models", "lightgbm", "--choose"], "`--choose` must be of presets, without rivals and `--report`"),
         (["--seeds", "0"], "must be a whole number, at least 1, got `0`"),
         (["adult", "--models", "realmlp"], "`realmlp` needs `--python` of an environment with pytabkit and PyTorch"),
     ],

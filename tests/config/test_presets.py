@@ -1,6 +1,7 @@
 """Presets: keys by a name, beneath those of a configuration, for its own rows."""
 
 import csv
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -29,10 +30,12 @@ def table(tmp_path, monkeypatch):
     a, b = rng.normal(size=(2, ROWS))
     with open("table.csv", "w", newline="") as file:
         lines = csv.writer(file)
-        lines.writerow(["a", "b", "colour", "day", "y"])
+        lines.writerow(["a", "b", "colour", "day", "y"])  # b has a heavy tail, and holes
         for i in range(ROWS):
             day = f"2024-{1 + i % 12:02}-{1 + i % 27:02}"
-            lines.writerow([a[i], "" if i % 50 == 0 else b[i], "rgb"[i % 3], day, "yes" if abs(a[i]) > 0.7 else "no"])
+            lines.writerow(
+                [a[i], "" if i % 50 == 0 else np.exp(3.0 * b[i]), "rgb"[i % 3], day, "yes" if abs(a[i]) > 0.7 else "no"]
+            )
     return tmp_path
 
 
@@ -69,6 +72,7 @@ def test_keys_of_the_configuration_are_laid_over_those_of_its_preset(table, a_pr
     assert (known.categories, known.others) == ((3,), 0)
     assert known.dates == 10
     assert known.inputs == 2 + 10 + 3
+    assert known.bent > 0.1  # by a
 
 
 def test_another_optimizer_takes_nothing_of_that_of_the_preset(table, a_preset):
@@ -124,11 +128,39 @@ def test_a_run_has_the_keys_of_its_preset_in_full_and_goes_on_without_it(table, 
 def test_init_writes_a_preset_in_full_and_that_is_what_the_preset_is(table, a_preset, capsys):
     assert main(["init", "table.csv", "--preset", "odd", "-o", "c.yaml"]) == 0
     written = read("c.yaml")
+    assert written.data["data"]["columns"]["b"] == "number"  # not on a scale of its own beside that of the preset
     assert "# The preset odd for 280 rows that train" in (table / "c.yaml").read_text()
     whole = {key: value for key, value in written.data.items() if key in ("name", "seed")}
     data = {key: value for key, value in written.data["data"].items() if key not in ("scale",)}
     named = plan_of(Text({**whole, "preset": "odd", "data": data}))
     assert resolved_config(named) == resolved_config(plan_of(written))
+
+
+def test_with_a_time_limit_init_writes_what_uses_it(table, capsys):
+    assert main(["init", "table.csv", "--time-limit", "2m", "-o", "c.yaml"]) == 0
+    found = read("c.yaml").data
+    assert found["trainer"]["time_limit"] == "2m"
+    assert found["pack"]["folds"] == 5
+    assert "--set data.split.folds" not in (table / "c.yaml").read_text()
+    assert main(["check", "c.yaml", "-q"]) == 0
+    assert main(["init", "table.csv", "--time-limit", "9", "--preset", "plain", "-o", "p.yaml"]) == 0
+    found = read("p.yaml").data
+    assert (found["trainer"]["time_limit"], "pack" in found) == ("9", False)
+    capsys.readouterr()
+    assert main(["init", "table.csv", "--time-limit", "soon", "-o", "-"]) == 2
+    assert "must be seconds, or a number with s, m, h or d such as `10m`, got `soon`" in capsys.readouterr().err
+
+
+def test_members_of_thorough_are_around_plain_and_the_ensemble_is_at_least_as_good(table, capsys):
+    plain, thorough = (presets()[name].keys(KNOWN[1]) for name in ("plain", "thorough"))
+    assert {key: thorough[key] for key in plain} == plain
+    rates = thorough["pack"]["space"]["trainer.optimizer.lr"]
+    assert rates.count(plain["trainer"]["optimizer"]["lr"]) * 2 == len(rates)
+    (table / "c.yaml").write_text("preset: thorough\n" + BASE + "pack: {members: 2, folds: 2}\ntrainer: {epochs: 2}\n")
+    assert main(["train", "c.yaml", "--json", "-q"]) == 0
+    scores = json.loads(capsys.readouterr().out)["ensembles"]
+    best, chosen = (scores[name]["metrics"]["validation"]["loss"] for name in ("best", "greedy"))
+    assert chosen <= best
 
 
 def test_printed_a_preset_is_explained_in_a_comment(table, a_preset, capsys):

@@ -69,6 +69,14 @@ def test_parameters_at_their_defaults_come_from_the_preset_and_stay_as_they_are(
     assert pickle.loads(pickle.dumps(model)).predict(rows[0]).tolist() == model.predict(rows[0]).tolist()
 
 
+def test_missing_numbers_get_a_column_where_the_preset_says_so(made, rows):
+    made(KEYS)
+    X, y = rows
+    X = np.where(np.arange(len(X))[:, None] % 7 == np.arange(4), np.nan, X)
+    for given in (X, pd.DataFrame(X, columns=list("abcd"))):
+        assert MLPClassifier(preset="odd", random_state=0).fit(given, y).network_.inputs == 8
+
+
 def test_what_is_given_wins(made, rows):
     made(KEYS)
     model = MLPClassifier(preset="odd", random_state=0, hidden=(5,), learning_rate=0.5, epochs=2, scale="standard")

@@ -155,6 +155,8 @@ def test_numbers_that_many_rows_share_are_edges_and_the_others_have_bins_of_thei
     assert edges_of(x, 10, least=25) == (0.0, 1.0, 25.0, 50.0, 75.0, 100.0)
     assert edges_of(x, 10, least=101) == (0.0, 100.0)  # too few for a bin
     assert edges_of(np.arange(101.0), 4, least=1) == edges_of(np.arange(101.0), 4)
+    x = np.concatenate([np.zeros(1000), np.repeat(np.arange(1.0, 41.0), 5)])
+    assert len(edges_of(x, 48, least=30)) == 1 + 1 + 200 // 30  # of rows that few share, too, there are few bins
     rng = np.random.default_rng(0)
     for bins in (2, 3, 7, 48):
         for values in (1, 2, 5, 40, 400):
