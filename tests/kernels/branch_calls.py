@@ -15,7 +15,7 @@ PAIRS = {
     "branch_divide": lambda x, y: x / y,
     "branch_minus_product": lambda x, y: -(x * y),
 }
-WAVES = ("wave_cosine", "wave_sine")
+WAVES = ("wave_cosine",)
 ALONE = ("branch_affine", "branch_times", "branch_over", "branch_over_slope")
 
 
