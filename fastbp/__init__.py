@@ -26,8 +26,8 @@ _SHELVES = (
 )
 # What else is, by where it is.
 _HOMES = {
-    "fastbp.spec.bins": ["PiecewiseLinear"],
-    "fastbp.spec.embeddings": ["PBLD", "CosineEmbedding"],
+    "fastbp.spec.bins": ["PiecewiseLinear", "PiecewiseLinearEmbedding"],
+    "fastbp.spec.embeddings": ["PBLD", "CosineEmbedding", "PeriodicEmbedding"],
     "fastbp.spec.signals": ["Input", "concat"],
     "fastbp.spec.initial": ["Init"],
     "fastbp.spec.custom": ["activation", "loss"],

@@ -71,7 +71,9 @@ from fastbp.spec.embeddings import PBLD as PBLD
 from fastbp.spec.activations import PReLU as PReLU
 from fastbp.train.pack import Pack as Pack
 from fastbp.spec.activations import Parametric as Parametric
+from fastbp.spec.embeddings import PeriodicEmbedding as PeriodicEmbedding
 from fastbp.spec.bins import PiecewiseLinear as PiecewiseLinear
+from fastbp.spec.bins import PiecewiseLinearEmbedding as PiecewiseLinearEmbedding
 from fastbp.spec.number_losses import Poisson as Poisson
 from fastbp.train.schedules import Polynomial as Polynomial
 from fastbp.spec.number_losses import Quantile as Quantile

@@ -171,8 +171,8 @@ class Network(Section):
         Named,
         about(
             "What columns of numbers and dates become besides, by their training rows: `piecewise_linear`, how far a"
-            " number has come through each bin between their quantiles, `pbld` or `cosine`, waves that are learned; by"
-            " default nothing.",
+            " number has come through each bin between their quantiles, `pbld`, `cosine` or `periodic`, waves that are"
+            " learned; by default nothing.",
             {"name": "piecewise_linear", "bins": 16},
         ),
     ] = None

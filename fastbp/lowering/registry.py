@@ -225,6 +225,24 @@ OPS |= {
         "dx = dx + Σ dz w, dw = Σ dz x, db = Σ dz, dz = -2π sin(2π (w x + b)) a dy, da = Σ dy h, dc = Σ dy",
         "cosine",
     ),
+    "periodic": Op(
+        "periodic",
+        "branch_repeat scale wave_cosine branch_times product branch_add relu_forward branch_copy",
+        "branch_clear branch_copy relu_vjp product branch_product branch_add scale branch_row_sum weights columns",
+        "branch_repeat scale branch_product product branch_add relu_vjp branch_copy",
+        "y = [max(0, z) of each column, x of others], z = cos(u) A + sin(u) B + β, u = 2π w x",
+        "dw = 2π Σ du x, du = cos(u) dz Bᵀ - sin(u) dz Aᵀ, dA = cos(u)ᵀ dz, dB = sin(u)ᵀ dz, dβ = Σ dz, dz = dy H(z)",
+        "periodic",
+    ),
+    "piecewise_linear_embedding": Op(
+        "piecewise_linear_embedding",
+        "branch_repeat scale piecewise_linear_forward product branch_add branch_copy",
+        "branch_clear branch_copy product piecewise_linear_vjp scale branch_row_sum branch_add weights columns",
+        "branch_repeat scale piecewise_linear_jvp product branch_add branch_copy",
+        "y = [w x + b + e V of each column, x of others], e as in `piecewise_linear`",
+        "dx = Σ dz w + dz Vᵀ / the width of the bin that x is in, dw = Σ dz x, db = Σ dz, dV = eᵀ dz",
+        "piecewise_linear_embedding",
+    ),
 }
 
 

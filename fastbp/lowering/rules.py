@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.engine.memory import view
 from fastbp.engine.plan import Table
 from fastbp.kernels.fields import WORD
 from fastbp.kernels.ops import (
     EPILOGUE_RELU,
     EPILOGUE_RELU_VJP,
-    Bins,
     BinsOp,
     CodedOp,
     DropoutOp,
@@ -25,7 +23,14 @@ from fastbp.kernels.ops import (
 )
 from fastbp.kernels.records import Column, RowList, Trained, TrainedCodes, TrainedTable
 from fastbp.lowering.buffers import Buffer, Records, Value
-from fastbp.lowering.column_rules import ColumnsRule, cosine, pbld
+from fastbp.lowering.column_rules import (
+    ColumnsRule,
+    bins_op,
+    cosine,
+    pbld,
+    periodic,
+    piecewise_linear_embedding,
+)
 from fastbp.lowering.gate_rules import (
     AffineRule,
     ConcatRule,
@@ -283,20 +288,9 @@ class BinsRule(Rule):
 
     def _op(self, lo: Records, node: Node) -> BinsOp:
         layer: Any = node.layer
-        found, to = [], node.inputs
-        for column in layer.columns:
-            bins = layer.bins_of(column, lo.parameters.dtype)
-            count = len(bins.first)
-            for panel in range(to // lo.in_line, (to + count - 1) // lo.in_line + 1):
-                lanes = np.arange(panel * lo.in_line, (panel + 1) * lo.in_line) - to
-                there = (lanes >= 0) & (lanes < count)
-                address = lo.lines(len(bins))
-                lines = view(address, (len(bins), lo.in_line), lo.parameters.dtype)
-                lines[:] = 0.0
-                lines[:, there] = np.stack(bins)[:, lanes[there]]
-                found.append(Bins(source=column, panel=panel, lines=address))
-            to += count
-        return BinsOp(inputs=node.inputs, bins=Table.of(lo.arena, Bins, found).address, count=len(found))
+        counts = [len(edges) - 1 for edges in layer.columns.values()]
+        places = node.inputs + np.cumsum([0, *counts])[:-1]
+        return bins_op(lo, layer, node.inputs, places.tolist())
 
     def forward(self, lo: Records, use: Use) -> Value:
         op = self._op(lo, use.node)
@@ -330,6 +324,8 @@ RULES: dict[str, Rule] = {
     "bins": BinsRule(),
     "pbld": ColumnsRule(pbld),
     "cosine": ColumnsRule(cosine),
+    "periodic": ColumnsRule(periodic),
+    "piecewise_linear_embedding": ColumnsRule(piecewise_linear_embedding),
     "pair": PairRule(),
     "concat": ConcatRule(),
     "slice": SliceRule(),

@@ -32,6 +32,8 @@ FAMILIES = {  # classes of boxes
     "embedding": "weights",
     "pbld": "weights",
     "cosine": "weights",
+    "periodic": "weights",
+    "piecewise_linear_embedding": "weights",
     "elementwise": "function",
     "custom": "function",
     "prelu": "function",

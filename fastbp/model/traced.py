@@ -7,7 +7,7 @@ Dropout is off, and batch norm uses its running statistics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import pi, prod, sqrt
 from typing import Any
 
@@ -17,6 +17,7 @@ from fastbp.autodiff.graph import Graph as Gates
 from fastbp.autodiff.program import Program
 from fastbp.autodiff.tracer import Tracer
 from fastbp.autodiff.walk import pull, push
+from fastbp.lowering.column_rules import others
 from fastbp.lowering.walk import computing
 from fastbp.spec.activations import Activation
 from fastbp.spec.class_losses import log_sum_exp
@@ -77,11 +78,11 @@ def _embedding(node: Node, p: Callable[[str], Any], x: Any, chosen: Mapping[int,
     return np.concatenate([*plain, *(chosen[c] @ p(f"column{c}") for c in layer.columns)], axis=1)
 
 
-def _of_columns(node: Node, of: Callable[[int, Any], Any], x: Any) -> Any:
-    """What becomes of each embedded column, given its number among them, and behind it x."""
-    layer: Any = node.layer
-    columns = layer.of_inputs(node.inputs)
-    return np.concatenate([*(of(i, x[:, c : c + 1]) for i, c in enumerate(columns)), x], axis=1)
+def _of_columns(columns: Sequence[int], of: Callable[[int, Any], Any], x: Any, kept: Sequence[int]) -> Any:
+    """What becomes of each embedded column, given its number among them, and behind it the columns that are kept."""
+    return np.concatenate(
+        [*(of(i, x[:, c : c + 1]) for i, c in enumerate(columns)), *(x[:, c : c + 1] for c in kept)], axis=1
+    )
 
 
 def _pbld(node: Node, p: Callable[[str], Any], x: Any) -> Any:
@@ -91,7 +92,7 @@ def _pbld(node: Node, p: Callable[[str], Any], x: Any) -> Any:
         h = np.cos(2.0 * pi * x * p("frequency")[i : i + 1] + p("phase")[i : i + 1])
         return h @ _matrix(p("weight"), i, layer.frequencies) + p("bias")[i : i + 1]
 
-    return _of_columns(node, of, x)
+    return _of_columns(layer.of_inputs(node.inputs), of, x, range(node.inputs))
 
 
 def _cosine(node: Node, p: Callable[[str], Any], x: Any) -> Any:
@@ -99,7 +100,32 @@ def _cosine(node: Node, p: Callable[[str], Any], x: Any) -> Any:
         frequency, phase, weight, bias = (p(part)[i : i + 1] for part in ("frequency", "phase", "weight", "bias"))
         return np.cos(2.0 * pi * (x * frequency + phase)) * weight + bias
 
-    return _of_columns(node, of, x)
+    layer: Any = node.layer
+    return _of_columns(layer.of_inputs(node.inputs), of, x, range(node.inputs))
+
+
+def _periodic(node: Node, p: Callable[[str], Any], x: Any) -> Any:
+    layer: Any = node.layer
+
+    def of(i: int, x: Any) -> Any:
+        turned = 2.0 * pi * x * p("frequency")[i : i + 1]
+        cosine, sine = (_matrix(p(part), i, layer.frequencies) for part in ("cosine", "sine"))
+        return np.maximum(np.cos(turned) @ cosine + np.sin(turned) @ sine + p("bias")[i : i + 1], 0.0)
+
+    return _of_columns(layer.of_inputs(node.inputs), of, x, others(node, layer.of_inputs(node.inputs)))
+
+
+def _piecewise_linear_embedding(node: Node, p: Callable[[str], Any], x: Any) -> Any:
+    layer: Any = node.layer
+    columns = list(layer.columns)
+    bins = max(len(edges) for edges in layer.columns.values()) - 1
+
+    def of(i: int, z: Any) -> Any:
+        come = layer.come(columns[i], x)
+        weight = _matrix(p("weight"), i, bins)[: come.shape[1]]
+        return z * p("slope")[i : i + 1] + p("bias")[i : i + 1] + come @ weight
+
+    return _of_columns(columns, of, x, others(node, columns))
 
 
 def _matrix(stack: Any, i: int, rows: int) -> Any:
@@ -118,6 +144,8 @@ LAYERS: dict[str, Callable[[Node, Callable[[str], Any], Any], Any]] = {
     "parametric": _parametric,
     "pbld": _pbld,
     "cosine": _cosine,
+    "periodic": _periodic,
+    "piecewise_linear_embedding": _piecewise_linear_embedding,
 }
 PAIRS: dict[str, Callable[[Any, Any], Any]] = {
     "subtract": lambda x, y: x - y,

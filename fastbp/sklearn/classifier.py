@@ -74,7 +74,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         What missing numbers become; "refuse" makes them an error.
     embed_numbers : str or dict, optional
         "piecewise_linear", or ``{"name": "piecewise_linear", "bins": 16}``: behind the numbers stands how far each has
-        come through each bin between quantiles of the training rows. "pbld" or "cosine": before them stand waves.
+        come through each bin between quantiles of the training rows. "pbld", "cosine" or "periodic": waves.
     random_state : int, RandomState or None
         An int is the seed of the network and of its trainer; None draws one.
     n_ens : int, >= 1

@@ -10,11 +10,13 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.engine.blocks import Stack
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.spec.checks import real, whole
 from fastbp.spec.coded import Coded
 from fastbp.spec.elsewhere import KnownWords
-from fastbp.spec.layers import Layer
+from fastbp.spec.initial import Init
+from fastbp.spec.layers import ZEROS, Draws, Layer
 
 Array = NDArray[Any]
 NARROW = 0.01  # of the bin beside it, below which an outer bin is none of its own
@@ -56,7 +58,7 @@ class PiecewiseLinear(Layer):
     columns: Any
 
     def __post_init__(self) -> None:
-        where = "PiecewiseLinear.columns"
+        where = f"{type(self).__name__}.columns"
         if not isinstance(self.columns, Mapping) or not self.columns:
             raise ConfigTypeError(where, "must be a dict of column to edges", f"`{brief(self.columns)}`")
         columns: dict[int, tuple[float, ...]] = {}
@@ -80,7 +82,7 @@ class PiecewiseLinear(Layer):
 
     def __eq__(self, other: object) -> bool:
         """Whether columns, their order and edges are the same: outputs are in that order."""
-        if not isinstance(other, PiecewiseLinear):
+        if type(other) is not type(self):
             return NotImplemented
         return tuple(self.columns.items()) == tuple(other.columns.items())
 
@@ -90,9 +92,9 @@ class PiecewiseLinear(Layer):
     def __repr__(self) -> str:
         """The edges, or how many bins there are, where edges are many."""
         if sum(map(len, self.columns.values())) <= 12:
-            return f"PiecewiseLinear(columns={ {column: list(edges) for column, edges in self.columns.items()} })"
+            return f"{type(self).__name__}(columns={ {column: list(edges) for column, edges in self.columns.items()} })"
         columns = f"{len(self.columns)} column{'s' * (len(self.columns) > 1)}"
-        return f"PiecewiseLinear({columns}, {self.bins} bins)"
+        return f"{type(self).__name__}({columns}, {self.bins} bins)"
 
     @property
     def bins(self) -> int:
@@ -102,7 +104,9 @@ class PiecewiseLinear(Layer):
     def outputs(self, inputs: int) -> int:
         for column in self.columns:
             if column >= inputs:
-                raise ConfigError("PiecewiseLinear.columns", f"must be below {inputs}, the inputs", f"`{column}`")
+                raise ConfigError(
+                    f"{type(self).__name__}.columns", f"must be below {inputs}, the inputs", f"`{column}`"
+                )
         return inputs + self.bins
 
     def settings(self) -> dict[str, Any]:
@@ -117,7 +121,7 @@ class PiecewiseLinear(Layer):
             bad = ~((apart >= limits.tiny) & (apart <= limits.max))
             if bad.any():
                 a, b = edges[int(np.argmax(bad))], edges[int(np.argmax(bad)) + 1]
-                where = f"PiecewiseLinear.columns[{column}]"
+                where = f"{type(self).__name__}.columns[{column}]"
                 raise ConfigError(where, f"must have edges that {dtype} holds apart", f"`{a:g}` and `{b:g}`")
 
     def bins_of(self, column: int, dtype: Any) -> Bins:
@@ -129,12 +133,69 @@ class PiecewiseLinear(Layer):
 
     def traced(self, x: Any) -> Any:
         """Its formula in gates."""
-        parts = [x]
-        for column in self.columns:
-            bins, z = self.bins_of(column, x.dtype), x[:, column : column + 1]
-            rising = (z - bins.first) / bins.width
-            parts.append(np.where(z < bins.low, 0.0, np.where(z >= bins.high, 1.0, rising)))
-        return np.concatenate(parts, axis=1)
+        return np.concatenate([x, *(self.come(column, x) for column in self.columns)], axis=1)
+
+    def come(self, column: int, x: Any) -> Any:
+        """How far a column of x has come through each of its bins, in gates."""
+        bins, z = self.bins_of(column, x.dtype), x[:, column : column + 1]
+        rising = (z - bins.first) / bins.width
+        return np.where(z < bins.low, 0.0, np.where(z >= bins.high, 1.0, rising))
+
+
+@dataclass(frozen=True, repr=False)
+class PiecewiseLinearEmbedding(PiecewiseLinear):
+    """Columns as functions that are straight within each bin: y = w x + b + e V, e how far x has come through each bin.
+
+    The second version of such embeddings in TabM (Gorishniy et al., 2025): V is 0 at first, so that a column begins as
+    straight lines. Each column has w, b and V of its own; behind what becomes of them stand the other columns.
+
+    Parameters
+    ----------
+    columns : dict of int to list of float
+        Column -> the edges of its bins, rising, one more than there are bins.
+    features : int, >= 1
+        How many numbers a column becomes.
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> net = fb.Network([fb.PiecewiseLinearEmbedding({1: [0.0, 1.0, 4.0]}), fb.Linear(1)], inputs=2, seed=0)
+    >>> net.parameters["0.weight"].shape, net.parameters["1.weight"].shape
+    ((1, 2, 16), (17, 1))
+    """
+
+    kind: ClassVar[str] = "piecewise_linear_embedding"
+    decays: ClassVar[tuple[str, ...]] = ("weight",)
+    features: int = 16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check("features", whole, 1)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether columns, their order, edges and features are the same."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return (tuple(self.columns.items()), self.features) == (tuple(other.columns.items()), other.features)
+
+    def __hash__(self) -> int:
+        return hash((super().__hash__(), self.features))
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, features={self.features})"
+
+    def outputs(self, inputs: int) -> int:
+        super().outputs(inputs)  # which looks whether columns are there
+        return inputs + (self.features - 1) * len(self.columns)
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "features": self.features}
+
+    def draws(self, inputs: int) -> Draws:
+        count, m = len(self.columns), self.features
+        bins = max(len(edges) for edges in self.columns.values()) - 1
+        lines = Init("torch"), Stack((count, m)), m, m
+        return {"slope": lines, "bias": lines, "weight": (ZEROS, Stack((count, bins, m)), bins, m)}
 
 
 @dataclass(frozen=True)
@@ -148,16 +209,21 @@ class QuantileBins(KnownWords):
     least : int, >= 1, optional
         Numbers that more rows share than a bin has are edges, and what is between them has bins of its own, as long as
         each has at least so many rows; by default it has those that quantiles of all rows leave it.
+    features : int, >= 1, optional
+        How many functions of its bins a column becomes, which are learned; by default it and its bins are as they are.
     """
 
     kind: ClassVar[str] = "piecewise_linear"
     bins: int = 48
     least: int | None = None
+    features: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bins", whole(f"{type(self).__name__}.bins", self.bins, 2))
         if self.least is not None:
             object.__setattr__(self, "least", whole(f"{type(self).__name__}.least", self.least, 1))
+        if self.features is not None:
+            object.__setattr__(self, "features", whole(f"{type(self).__name__}.features", self.features, 1))
 
     def layer(self, X: Array | Coded, numbers: Sequence[int], codes: Sequence[int] = ()) -> PiecewiseLinear | None:
         """The layer for rows of which some columns are `numbers`, behind an embedding of `codes`; None without bins.
@@ -170,7 +236,9 @@ class QuantileBins(KnownWords):
             edges = edges_of(np.asarray(x), self.bins, self.least)
             if len(edges) > 2:
                 found[column - sum(code < column for code in codes)] = edges
-        return PiecewiseLinear(found) if found else None
+        if not found:
+            return None
+        return PiecewiseLinear(found) if self.features is None else PiecewiseLinearEmbedding(found, self.features)
 
 
 def edges_of(x: Array, bins: int, least: int | None = None) -> tuple[float, ...]:

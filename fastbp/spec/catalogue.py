@@ -16,7 +16,13 @@ from fastbp.spec.layers import Layer
 from fastbp.spec.losses import Loss
 from fastbp.spec.named import named
 
-OF_NUMBERS = bins.PiecewiseLinear, embeddings.PBLD, embeddings.CosineEmbedding
+OF_NUMBERS = (
+    bins.PiecewiseLinear,
+    bins.PiecewiseLinearEmbedding,
+    embeddings.PBLD,
+    embeddings.CosineEmbedding,
+    embeddings.PeriodicEmbedding,
+)
 LAYERS: dict[str, type[Layer]] = {
     **named(layers),
     **{made.kind: made for made in OF_NUMBERS},

@@ -195,4 +195,73 @@ class CosineEmbedding(CosineNumbers, OfColumns):
         }
 
 
-EMBEDDERS: dict[str, Any] = {made.kind: made for made in (QuantileBins, PBLDNumbers, CosineNumbers)}
+@dataclass(frozen=True, kw_only=True)
+class PeriodicNumbers(KnownWords):
+    """24 functions of each number, each a Fourier series of 48 waves where that is above 0.
+
+    See `fb.PeriodicEmbedding`.
+    """
+
+    kind: ClassVar[str] = "periodic"
+    frequencies: int = 48
+    features: int = 24
+    sigma: float = 0.01
+
+    def __post_init__(self) -> None:
+        check(self, "frequencies", whole, 1)
+        check(self, "features", whole, 1)
+        check(self, "sigma", positive)
+
+    def layer(self, X: Any, numbers: Sequence[int], codes: Sequence[int] = ()) -> Layer | None:
+        """The layer for rows of which some columns are `numbers`, behind an embedding of `codes`; None without any."""
+        return PeriodicEmbedding(behind(numbers, codes), **asdict(self)) if numbers else None
+
+
+@dataclass(frozen=True)
+class PeriodicEmbedding(PeriodicNumbers, OfColumns):
+    """Numbers as what of Fourier series is above 0: y = max(0, cos(2π w x) A + sin(2π w x) B + β) of each column.
+
+    Periodic, linear, ReLU (Gorishniy et al., 2022): each column has w, A, B and β of its own. Behind what becomes of
+    them stand the other columns.
+
+    Parameters
+    ----------
+    columns : list of int, optional
+        Which columns are embedded, by default all.
+    frequencies : int, >= 1
+        How many frequencies w a column has.
+    features : int, >= 1
+        How many numbers a column becomes.
+    sigma : float, > 0
+        Standard deviation of w at first, before all beyond ±3σ is drawn again. A, B and β are between
+        ±1/√(2 frequencies).
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> net = fb.Network([fb.PeriodicEmbedding([1], features=4), fb.Linear(1)], inputs=3, seed=0)
+    >>> net.parameters["0.sine"].shape, net.parameters["1.weight"].shape
+    ((1, 48, 4), (6, 1))
+    """
+
+    decays: ClassVar[tuple[str, ...]] = ("cosine", "sine")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        OfColumns.__post_init__(self)
+
+    def outputs(self, inputs: int) -> int:
+        return inputs + (self.features - 1) * len(self.of_inputs(inputs))
+
+    def draws(self, inputs: int) -> Draws:
+        count, waves = len(self.of_inputs(inputs)), self.frequencies
+        matrices = Init("torch"), Stack((count, waves, self.features)), 2 * waves, self.features
+        return {
+            "frequency": (Init("truncated_normal_3", self.sigma), Stack((count, waves)), 1, waves),
+            "cosine": matrices,
+            "sine": matrices,
+            "bias": (Init("torch"), Stack((count, self.features)), 2 * waves, self.features),
+        }
+
+
+EMBEDDERS: dict[str, Any] = {made.kind: made for made in (QuantileBins, PBLDNumbers, CosineNumbers, PeriodicNumbers)}

@@ -35,7 +35,8 @@ CASES = {
     ),
     "embed_numbers unknown": (
         network("embed_numbers: fourier"),
-        "c.yaml:3: `network.embed_numbers` must be one of `piecewise_linear`, `pbld`, `cosine`, got `fourier`",
+        "c.yaml:3: `network.embed_numbers` must be one of `piecewise_linear`, `pbld`, `cosine`, `periodic`,"
+        " got `fourier`",
     ),
     "embed_numbers with another setting": (
         network("embed_numbers: {name: piecewise_linear, bin: 4}"),

@@ -66,6 +66,11 @@ LAYER_CASES = {
     "batch_norm": ("", "momentum: 1, affine: false"),
     "embedding": ("columns: {0: [9, 2]}", "columns: {1: [3, 1], 0: [4, 2]}, init: zeros"),
     "piecewise_linear": ("columns: {0: [0, 1]}", "columns: {1: [-0.5, 0.1, 2e3], 0: [0.0, 0.25]}"),
+    "piecewise_linear_embedding": (
+        "columns: {0: [0, 1]}",
+        "columns: {1: [-0.5, 0.1, 2e3], 0: [0.0, 0.25]}, features: 3",
+    ),
+    "periodic": ("", "columns: [1, 0], frequencies: 4, features: 2, sigma: 0.5"),
     "pbld": ("", "columns: [1, 0], frequencies: 4, features: 2, sigma: 0.5"),
     "cosine": ("", "columns: [1], frequencies: 4, sigma: 0.5"),
     "leaky_relu": ("", "negative_slope: 0.2"),
@@ -127,7 +132,8 @@ def cases():
             last = "{name: linear, features: 3, bias_init: zeros}"
             yield f"layer {text}", f"{CLASSES}network: {{layers: [{text}, {last}]}}"
     waves = "pbld", "{name: pbld, frequencies: 3, features: 2, sigma: 2}", "cosine", "{name: cosine, sigma: 2}"
-    for bins in ("piecewise_linear", "{name: piecewise_linear, bins: 3}", *waves):
+    waves = *waves, "periodic", "{name: periodic, frequencies: 3, features: 2, sigma: 2}"
+    for bins in ("piecewise_linear", "{name: piecewise_linear, bins: 3, features: 4}", *waves):
         yield f"embed_numbers {bins}", f"{NUMBERS}network: {{hidden: [5], embed_numbers: {bins}}}"
     for name in ACTIVATIONS:
         for text in pair(name, *LAYER_CASES.get(name, ("",))):

@@ -237,6 +237,8 @@ def of_all_layers(dtype: str) -> bytes:
     body = [
         fb.Embedding({2: (4, 3)}),
         fb.PiecewiseLinear({0: [-1.0, 0.0, 0.5], 4: np.arange(-9.0, 10.0) / 8.0}),
+        fb.PiecewiseLinearEmbedding({2: [-1.0, 0.0, 0.5], 3: np.arange(-9.0, 10.0) / 8.0}, 5),
+        fb.PeriodicEmbedding([4], frequencies=17, features=3, sigma=1.0),
         fb.PBLD([3, 0], frequencies=17),
         fb.CosineEmbedding([1], frequencies=5),
         fb.Linear(33, ntk=True),

@@ -22,6 +22,7 @@ from tests.model.layer_cases import LAYER_CASES
 
 every_op = pytest.mark.parametrize("name", OPS)
 
+EMBEDDED = ("pbld", "cosine", "periodic", "piecewise_linear_embedding")  # families
 BRANCHES = ("pair", "affine", "reciprocal", "concat", "slice", "sum", "repeat")  # families
 # The functions of `fastbp.reference` that an op of each family must have, behind its `twin`.
 TWINS = {
@@ -38,8 +39,7 @@ TWINS = {
             "softmax",
             "embedding",
             "bins",
-            "pbld",
-            "cosine",
+            *EMBEDDED,
         ),
         ("_forward", "_vjp", "_jvp"),
     ),
@@ -161,8 +161,7 @@ def test_every_op_climbs(name):
         "embedding",
         "bins",
         "custom",
-        "pbld",
-        "cosine",
+        *EMBEDDED,
     )
     in_networks = OPS[name].family in families
     gate = OPS[name].family in BRANCHES

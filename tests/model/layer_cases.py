@@ -110,6 +110,29 @@ def cosine(layer: fb.CosineEmbedding) -> Case:
     return Case(layer, twin)
 
 
+def periodic(layer: fb.PeriodicEmbedding) -> Case:
+    def twin(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+        parts = [p[part] for part in ("frequency", "cosine", "sine", "bias")]
+        columns = list(layer.of_inputs(x.shape[1]))
+        dx, *found = reference.periodic_vjp(dy, x, *parts, columns)
+        gradients = dict(zip(("frequency", "cosine", "sine", "bias"), found, strict=True))
+        return reference.periodic_forward(x, *parts, columns), dx, gradients
+
+    return Case(layer, twin)
+
+
+def piecewise_linear_embedding(edges: dict[int, list[float]], features: int) -> Case:
+    held = {column: np.array(of) for column, of in edges.items()}
+
+    def twin(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
+        w, b, V = p["slope"], p["bias"], p["weight"]
+        dx, *found = reference.piecewise_linear_embedding_vjp(dy, x, held, w, V)
+        gradients = dict(zip(("slope", "bias", "weight"), found, strict=True))
+        return reference.piecewise_linear_embedding_forward(x, held, w, b, V), dx, gradients
+
+    return Case(fb.PiecewiseLinearEmbedding(edges, features), twin)
+
+
 def silu(p: Any, x: Array, dy: Array) -> tuple[Array, Array, Gradients]:
     return reference.silu_forward(x), reference.silu_vjp(dy, x), {}
 
@@ -150,5 +173,15 @@ LAYER_CASES: dict[str, list[Case]] = {
         cosine(fb.CosineEmbedding()),
         cosine(fb.CosineEmbedding([0], frequencies=21)),
         cosine(fb.CosineEmbedding(frequencies=3)),
+    ],
+    "periodic": [
+        periodic(fb.PeriodicEmbedding(frequencies=19, features=3)),
+        periodic(fb.PeriodicEmbedding([0], frequencies=5, features=17)),
+        periodic(fb.PeriodicEmbedding([0])),
+    ],
+    "piecewise_linear_embedding": [
+        piecewise_linear_embedding({0: [-0.5, 0.25, 1.0]}, 3),
+        piecewise_linear_embedding({0: (np.arange(-38, 39) / 16.0).tolist()}, 17),
+        piecewise_linear_embedding({0: [0.0, 0.125]}, 1),
     ],
 }

@@ -61,7 +61,12 @@ EMBEDDINGS: list[tuple[int, dict[int, tuple[int, int]]]] = [
     (2, {0: (4, 2), 1: (7, 3)}),
 ]
 BINS = [{1: [-0.8, 0.3, 1.1]}, {0: [-0.4, 0.6], 2: [-1.3, -0.2, 0.1, 0.9]}]
-WAVES = [fb.PBLD(sigma=0.3), fb.PBLD([1], frequencies=17, features=2)]
+WAVES = [
+    fb.PBLD(frequencies=19, sigma=0.3),
+    fb.PeriodicEmbedding([1], frequencies=17, features=8, sigma=0.3),
+    fb.CosineEmbedding([1, 0], frequencies=5, sigma=0.3),
+    fb.PiecewiseLinearEmbedding({0: [-0.4, 0.6], 2: [-1.3, -0.2, 0.1, 0.9]}, 5),
+]
 
 Makes = Callable[[int], Loss]  # from the number of outputs
 
@@ -141,6 +146,7 @@ def random_layers(decks: Decks, loss: Loss, outputs: int, beyond_torch: bool = F
         layers.append(fb.PiecewiseLinear(decks.deal("bins", BINS)))
     elif lead == "waves":
         layers.append(decks.deal("waves", WAVES))
+        bent = isinstance(layers[0], fb.PeriodicEmbedding)  # the biases of the others are shifts
     elif lead == "activation":
         layers.append(decks.deal("activation", ACTIVATIONS))
     for _ in range(decks.deal("blocks", [1, 2, 2, 3])):

@@ -43,6 +43,7 @@ def trainer(*layers, **settings):
 NEEDED = {
     "Linear": {"features": 3}, "Slice": {"start": 0, "stop": 2}, "Repeat": {"features": 2},
     "Embedding": {"columns": {0: (3, 2)}}, "Step": {"every": 2},
+    "PiecewiseLinearEmbedding": {"columns": {0: [0.0, 1.0]}},
     "MultiStep": {"milestones": [2]}, "Exponential": {"gamma": 0.5}, "CosineRestarts": {"first": 3},
     "TimeBudget": {"seconds": 1.0}, **{name: {"path": "x"} for name in ("ModelCheckpoint", "CSVLogger", "JSONLogger")},
     "LBFGS": {"net": fb.Network([fb.Linear(3)], inputs=4)}, "Trainer": {"net": fb.Network([fb.Linear(3)], inputs=4)},
@@ -60,6 +61,7 @@ ABOVE_0 = [
     "BinaryCrossEntropy.pos_weight", "Polynomial.power", "OneCycle.div", "OneCycle.final_div", "TimeBudget.seconds",
     "Trainer.clip_norm", "Trainer.clip_value",
     *having("lr", RULES), *having("eps", RULES), *having("gamma", ["Step", "MultiStep", "Exponential"]),
+    *having("sigma"),
 ]  # fmt: skip
 FROM_0 = [
     "LeakyReLU.negative_slope", "ELU.alpha", "Adagrad.lr_decay", "Adagrad.initial", "NAdam.momentum_decay",
@@ -89,7 +91,8 @@ WHOLE = {
     "Slice.start": 0,
     **dict.fromkeys(["Linear.features", "Step.every", "CosineRestarts.first", "CosineRestarts.multiply"], 1),
     **dict.fromkeys(["MultiMargin.p", "ModelCheckpoint.every", "LBFGS.memory", *having("steps")], 1),
-    **dict.fromkeys(["Trainer.batch_size", "Trainer.accumulate"], 1),
+    **dict.fromkeys(["Trainer.batch_size", "Trainer.accumulate", *having("frequencies")], 1),
+    **dict.fromkeys([f"{name}.features" for name in ("PBLD", "PeriodicEmbedding", "PiecewiseLinearEmbedding")], 1),
     **dict.fromkeys([*having("warmup"), *having("patience"), "ReduceLROnPlateau.cooldown"], 0),
 }
 FLAGS = [
@@ -112,10 +115,10 @@ CHOICES = {
 INITS = ["Linear.init", "Linear.bias_init", "Scale.init", "Embedding.init"]
 PATHS = having("path")
 MONITORS = having("monitor")
-# Those with a section of their own below, or in test_bad_settings, spec/test_bins.py or
+# Those with a section of their own below, or in test_bad_settings, spec/test_bins.py, spec/test_embeddings.py or
 # train/test_scheduled.py.
 APART = [
-    "Embedding.columns", "PiecewiseLinear.columns", "CrossEntropy.class_weights", "CrossEntropy.ignore_index",
+    *having("columns"), "CrossEntropy.class_weights", "CrossEntropy.ignore_index",
     "MultiStep.milestones",
     *having("betas"), *(f"Trainer.{name}" for name in ("net", "loss", "optimizer", "threads", "seed", "schedule")),
     *(f"Trainer.{name}" for name in ("lr_factors", "decay_factors", "frozen", "penalty", "schedules")),

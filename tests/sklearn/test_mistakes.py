@@ -77,7 +77,7 @@ SETTINGS = [
     ({"missing": "zero"}, "`missing` must be one of `mean`, `median`, `refuse`, got `zero`"),
     (
         {"embed_numbers": "fourier"},
-        "`embed_numbers` must be one of `piecewise_linear`, `pbld`, `cosine`, got `fourier`",
+        "`embed_numbers` must be one of `piecewise_linear`, `pbld`, `cosine`, `periodic`, got `fourier`",
     ),
     (
         {"embed_numbers": {"name": "piecewise_linear", "bins": 1}},

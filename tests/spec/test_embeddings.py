@@ -5,9 +5,19 @@ import pytest
 
 import fastbp as fb
 from fastbp.errors import ConfigError, ConfigTypeError
-from fastbp.spec.embeddings import EMBEDDERS, PBLD, CosineEmbedding, CosineNumbers, PBLDNumbers
+from fastbp.spec.bins import PiecewiseLinearEmbedding, QuantileBins
+from fastbp.spec.embeddings import (
+    EMBEDDERS,
+    PBLD,
+    CosineEmbedding,
+    CosineNumbers,
+    PBLDNumbers,
+    PeriodicEmbedding,
+    PeriodicNumbers,
+)
 
-LAYERS = PBLD, CosineEmbedding
+LAYERS = PBLD, CosineEmbedding, PeriodicEmbedding
+EDGES = {2: [0.0, 1.0, 4.0], 0: [-1.0, 2.0]}
 every_layer = pytest.mark.parametrize("layer", LAYERS, ids=lambda made: made.__name__)
 WRONG = [
     ({"columns": []}, ConfigTypeError, "columns` must be a list of columns, or None for all, got `[]`"),
@@ -51,10 +61,11 @@ def test_what_is_embedded_is_in_the_order_of_the_columns(layer):
     for name, array in net.parameters.items():
         other.parameters[name] = array[::-1]
     y, z = net.predict(x), other.predict(x)
-    half = (y.shape[1] - 3) // 2
+    kept = [1] if layer is PeriodicEmbedding else [0, 1, 2]
+    half = (y.shape[1] - len(kept)) // 2
     assert np.array_equal(y[:, :half], z[:, half : 2 * half])
     assert np.array_equal(y[:, half : 2 * half], z[:, :half])
-    assert np.array_equal(y[:, -3:], x.astype(np.float32))
+    assert np.array_equal(y[:, -len(kept) :], x.astype(np.float32)[:, kept])
 
 
 def test_pbld_is_drawn_as_in_its_recipe():
@@ -77,18 +88,42 @@ def test_cosine_is_drawn_as_in_its_recipe():
     assert np.array_equal(y[:, -50:], x)
 
 
-@every_layer
-def test_decay_is_of_weights_alone(layer):
-    net = fb.Network([layer(), fb.Linear(1)], inputs=2)
-    assert net.graph.decaying() == ({"0.weight", "1.weight"} if layer is PBLD else {"1.weight"})
+def test_periodic_is_drawn_as_in_its_recipe():
+    p = fb.Network([PeriodicEmbedding()], inputs=50, seed=1).parameters
+    assert 0.028 < np.abs(p["0.frequency"]).max() <= 0.03 * (1 + 1e-6)
+    for part in ("cosine", "sine", "bias"):
+        assert 0.95 / np.sqrt(96) < np.abs(p[f"0.{part}"]).max() <= (1 + 1e-6) / np.sqrt(96)
+    assert not np.array_equal(p["0.cosine"], p["0.sine"])
 
 
-@every_layer
-def test_each_array_has_its_own_rate_and_may_stand_still(layer):
+def test_a_piecewise_linear_embedding_begins_as_straight_lines():
+    net = fb.Network([PiecewiseLinearEmbedding({0: [-1.0, 0.0, 2.0], 2: [0.0, 1.0]})], inputs=3, seed=1)
+    p, x = net.parameters, np.random.default_rng(0).normal(size=(5, 3))
+    assert not p["0.weight"].any()
+    for part in ("slope", "bias"):
+        assert 0.2 < np.abs(p[f"0.{part}"]).max() <= 0.25
+    lines = [x[:, [c]] * p["0.slope"][i] + p["0.bias"][i] for i, c in enumerate((0, 2))]
+    np.testing.assert_allclose(net.predict(x), np.hstack([*lines, x[:, [1]]]), rtol=1e-5, atol=1e-6)
+
+
+def test_decay_is_of_matrices_alone():
+    matrices = {
+        "pbld": {"weight"},
+        "cosine": set(),
+        "periodic": {"cosine", "sine"},
+        "piecewise_linear_embedding": {"weight"},
+    }
+    for layer in (*(made() for made in LAYERS), PiecewiseLinearEmbedding({0: [0.0, 1.0]})):
+        net = fb.Network([layer, fb.Linear(1)], inputs=2)
+        assert net.graph.decaying() == {"1.weight", *(f"0.{part}" for part in matrices[layer.kind])}
+
+
+@pytest.mark.parametrize("made", [*(of() for of in LAYERS), PiecewiseLinearEmbedding(EDGES)], ids=lambda of: of.kind)
+def test_each_array_has_its_own_rate_and_may_stand_still(made):
     x, y = np.random.default_rng(0).normal(size=(40, 3)), np.ones((40, 1))
-    names = ("frequency", "phase", "weight", "bias")
+    names = tuple(made.draws(3))
     for still in names:
-        net = fb.Network([layer(), fb.Linear(1)], inputs=3, seed=1)
+        net = fb.Network([made, fb.Linear(1)], inputs=3, seed=1)
         rng = np.random.default_rng(1)
         for name, array in net.parameters.items():
             net.parameters[name] = 0.3 * rng.normal(size=array.shape)
@@ -109,13 +144,38 @@ def test_it_is_pickled_and_saved_as_it_is(layer, tmp_path):
     again = fb.load(tmp_path / "net.fastbp")
     assert again.graph == net.graph
     assert again.flat.tobytes() == net.flat.tobytes()
-    assert again.parameters["0.frequency"].shape == (1, 16)
+    assert again.parameters["0.frequency"].shape == (1, again.graph.nodes[0].layer.frequencies)
 
 
-@pytest.mark.parametrize("made", [PBLDNumbers(frequencies=5, sigma=2.0), CosineNumbers(frequencies=5)])
+NUMBERS = [PBLDNumbers(frequencies=5, sigma=2.0), CosineNumbers(frequencies=5), PeriodicNumbers(frequencies=5)]
+
+
+@pytest.mark.parametrize("made", NUMBERS)
 def test_numbers_behind_an_embedding_of_codes_have_other_places(made):
     layer = made.layer(None, [1, 4], [0, 2])
     assert layer.columns == (0, 2)
     assert layer.frequencies == 5
     assert made.layer(None, [], [0]) is None
     assert EMBEDDERS[made.kind] is type(made)
+
+
+def test_bins_of_numbers_may_be_embedded():
+    X = np.random.default_rng(0).normal(size=(200, 4))
+    X[:, 3] = X[:, 3] > 0
+    plain = QuantileBins(5).layer(X, [1, 3], [0])
+    made = QuantileBins(5, features=7).layer(X, [1, 3], [0])
+    assert made == PiecewiseLinearEmbedding(plain.columns, 7)
+    assert made != PiecewiseLinearEmbedding(plain.columns, 8)
+    assert made != plain
+    assert made.outputs(3) == 2 + 7
+
+
+@pytest.mark.parametrize("features", [0, -1])
+def test_features_of_bins_that_are_none_are_refused(features):
+    for make, name in (
+        (lambda f: QuantileBins(features=f), "QuantileBins"),
+        (lambda f: PiecewiseLinearEmbedding(EDGES, f), "PiecewiseLinearEmbedding"),
+    ):
+        with pytest.raises(ConfigError) as found:
+            make(features)
+        assert str(found.value) == f"`{name}.features` must be at least 1, got `{features}`"

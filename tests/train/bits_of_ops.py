@@ -52,6 +52,12 @@ LAYERS = {
     "batch_norm": [fb.BatchNorm(), fb.Linear(20), fb.BatchNorm(affine=False)],
     "embedding": [fb.Embedding({1: (4, 3), 4: (6, 9)})],
     "piecewise_linear": [fb.PiecewiseLinear({3: [-1.0, -0.25, 0.5], 20: np.arange(-9.0, 10.0) / 8.0, 0: [0.0, 1.0]})],
+    "piecewise_linear_embedding": [
+        fb.PiecewiseLinearEmbedding({3: [-1.0, -0.25, 0.5], 20: np.arange(-9.0, 10.0) / 8.0}, 17),
+        fb.Linear(20),
+        fb.PiecewiseLinearEmbedding({2: [0.0, 1.0]}, 5),
+    ],
+    "periodic": [fb.PeriodicEmbedding([5, 0, 18], sigma=2.0), fb.Linear(20), fb.PeriodicEmbedding(frequencies=9)],
     "pbld": [fb.PBLD([5, 0, 18], sigma=2.0), fb.Linear(20), fb.PBLD(frequencies=9, features=17)],
     "cosine": [fb.CosineEmbedding([5, 0, 18]), fb.Linear(20), fb.Scale(), fb.CosineEmbedding(frequencies=9)],
 }

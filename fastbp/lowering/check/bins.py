@@ -18,41 +18,55 @@ from fastbp.lowering.check.values import Output, natural, panels_at
 Array = NDArray[Any]
 
 
-def edges_of(call: Call) -> dict[int, Array]:
-    """The edges of the bins of each column."""
-    found: dict[int, list[float]] = {}
+def bins_of(call: Call) -> dict[int, tuple[Array, Array]]:
+    """The edges of the bins of each column, and where those stand on the wide side."""
+    found: dict[int, tuple[list[float], list[int]]] = {}
     for i in range(call.op.count):
         bins = Bins(view(call.op.bins + i * Bins.size * 8, (Bins.size,), np.int64))
         first, width, _, high = natural(panels_at(bins.lines, LINE, 1, 4, call.dtype))
-        edges = found.setdefault(bins.source, [float(first[width > 0.0][0])])
-        edges += np.where(np.isnan(high), first + width, high)[width > 0.0].tolist()
-    return {column: np.array(edges) for column, edges in found.items()}
+        there = width > 0.0
+        edges, lanes = found.setdefault(bins.source, ([float(first[there][0])], []))
+        edges += np.where(np.isnan(high), first + width, high)[there].tolist()
+        lanes += (bins.panel * call.in_line + np.flatnonzero(there)).tolist()
+    return {column: (np.array(edges), np.array(lanes)) for column, (edges, lanes) in found.items()}
 
 
-def _exact(must: Array, inputs: int) -> Array:
-    """Where nothing is rounded: in the columns that pass on, and where numbers are infinite."""
-    return (np.arange(must.shape[1]) < inputs) | np.isinf(must)
+def _narrow(call: Call, matrix: Any) -> Array:
+    """The narrow side, all of its columns that pass on or have bins."""
+    return call.read(matrix, max(call.op.inputs, *(column + 1 for column in bins_of(call))))
+
+
+def _wide(call: Call, kernel: Any, *narrow: Array) -> list[Output]:
+    """What stands on the wide side: columns that pass on, the bins of columns, zeros elsewhere."""
+    must = np.zeros((call.rows, call.op.panels * call.in_line))
+    bound = must.copy()
+    must[:, : call.op.inputs] = narrow[0][:, : call.op.inputs]
+    for column, (edges, lanes) in bins_of(call).items():
+        of = kernel(*(x[:, [column]] for x in narrow), {0: edges})[:, 1:]
+        must[:, lanes] = of
+        # nothing is rounded where numbers are infinite
+        bound[:, lanes] = np.where(np.isinf(of), 0.0, 2.0 * call.eps * np.abs(of))
+    return [call.out(must, bound)]
 
 
 @twin("piecewise_linear_forward")
 def piecewise_linear_forward(call: Call) -> list[Output]:
-    x, edges = call.read(call.op.a, call.op.inputs), edges_of(call)
-    must = reference.piecewise_linear_forward(x, edges)
-    bound = np.where(_exact(must, x.shape[1]), 0.0, 2.0 * call.eps * np.abs(must))
-    return [call.whole(must, bound, must.shape[1])]
-
-
-@twin("piecewise_linear_vjp")
-def piecewise_linear_vjp(call: Call) -> list[Output]:
-    x, dy, edges = call.read(call.op.y, call.op.inputs), call.read(call.op.a, call.op.width), edges_of(call)
-    must, size = (reference.piecewise_linear_vjp(d, x, edges) for d in (dy, np.abs(dy)))
-    exact = [c not in edges for c in range(x.shape[1])]
-    return [call.whole(must, np.where(exact, 0.0, 2.0 * call.eps * size), x.shape[1])]
+    return _wide(call, reference.piecewise_linear_forward, _narrow(call, call.op.a))
 
 
 @twin("piecewise_linear_jvp")
 def piecewise_linear_jvp(call: Call) -> list[Output]:
-    x, tx, edges = call.read(call.op.y, call.op.inputs), call.read(call.op.a, call.op.inputs), edges_of(call)
-    must = reference.piecewise_linear_jvp(tx, x, edges)
-    bound = np.where(_exact(must, x.shape[1]), 0.0, 2.0 * call.eps * np.abs(must))
-    return [call.whole(must, bound, must.shape[1])]
+    return _wide(call, reference.piecewise_linear_jvp, _narrow(call, call.op.a), _narrow(call, call.op.y))
+
+
+@twin("piecewise_linear_vjp")
+def piecewise_linear_vjp(call: Call) -> list[Output]:
+    x, dy = _narrow(call, call.op.y), call.read(call.op.a, call.op.width)
+    must = np.zeros((call.rows, call.op.panels * call.in_line))
+    bound = must.copy()
+    must[:, : call.op.inputs] = dy[:, : call.op.inputs]
+    for column, (edges, lanes) in bins_of(call).items():
+        inside = np.concatenate([must[:, [column]], dy[:, lanes]], axis=1)
+        of, size = (reference.piecewise_linear_vjp(d, x[:, [column]], {0: edges}) for d in (inside, np.abs(inside)))
+        must[:, column], bound[:, column] = of[:, 0], 2.0 * call.eps * size[:, 0]
+    return [call.out(must, bound)]
