@@ -15,12 +15,11 @@ from fastbp.spec.checks import FORMULA
 
 def tables() -> dict[str, dict[str, Any]]:
     """Path of a key that takes a name, or a map with `name` -> name -> class."""
-    from fastbp.lowering.update import SCHEDULED
     from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
     from fastbp.spec.embeddings import EMBEDDERS
     from fastbp.spec.initial import names_for
     from fastbp.train.catalogue import OPTIMIZERS
-    from fastbp.train.schedules import SCHEDULES
+    from fastbp.train.schedules import OTHERS, SCHEDULES
 
     activations = {k: v if isinstance(v, type) else type(v()) for k, v in ACTIVATIONS.items()}
     return {
@@ -31,7 +30,7 @@ def tables() -> dict[str, dict[str, Any]]:
         "trainer.loss": dict(LOSSES),
         "trainer.optimizer": {**OPTIMIZERS, "lbfgs": LBFGSSettings},
         "trainer.schedule": dict(SCHEDULES),
-        **{f"trainer.schedules.{name}": dict(SCHEDULES) for name in SCHEDULED},
+        **{f"trainer.schedules.{name}": dict(SCHEDULES) for name in OTHERS},
     }
 
 

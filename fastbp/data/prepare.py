@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +36,7 @@ from fastbp.spec.coded import Coded
 from fastbp.spec.losses import Loss
 
 Array = NDArray[Any]
+_READ = threading.local()  # tables that are read once
 LOSS_OF = {"classes": "cross_entropy", "labels": "binary_cross_entropy", "numbers": "mse"}
 
 
@@ -178,6 +181,26 @@ def _transforms(said: str | dict[str, str], task: str, loss: Loss, columns: Sequ
     return [Transform(named.get(name, "none")) for name in columns] if task == "numbers" else []
 
 
+@contextmanager
+def reading_once() -> Iterator[None]:
+    """Inside, files that are prepared several times, for other parts of the same rows, are read and parsed once."""
+    before, _READ.tables = getattr(_READ, "tables", None), {}
+    try:
+        yield
+    finally:
+        _READ.tables = before
+
+
+def _read(paths: Any, data: Any) -> Frame:
+    """The rows of some files; frames are not changed, so they may be shared."""
+    tables: dict[str, Frame] | None = getattr(_READ, "tables", None)
+    if tables is None:
+        return read_paths(paths, data)
+    if repr(paths) not in tables:
+        tables[repr(paths)] = read_paths(paths, data)
+    return tables[repr(paths)]
+
+
 def frames_of(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str, Frame]:
     """The splits of the rows, target columns, task, and the table that was split."""
     if data.source == "digits":
@@ -192,13 +215,13 @@ def frames_of(data: Any, seed: int) -> tuple[dict[str, Frame], list[str], str, F
         task = "numbers" if data.source == "friedman" else "classes"
         return divided(frame, data, seed, [TARGET], task), [TARGET], task, frame
     if data.path is not None:
-        frame = read_paths(data.path, data)
+        frame = _read(data.path, data)
         columns = target_columns(frame, data)
         if data.missing_target == "drop":
             frame = with_targets(frame, columns)
         task = task_of(frame, columns, data.task)
         return divided(frame, data, seed, columns, task), columns, task, frame
-    given = {name: read_paths(getattr(data, name), data) for name in PARTS if getattr(data, name) is not None}
+    given = {name: _read(getattr(data, name), data) for name in PARTS if getattr(data, name) is not None}
     columns = target_columns(given["train"], data)
     if data.missing_target == "drop":
         given = {name: with_targets(part, columns, name) for name, part in given.items()}

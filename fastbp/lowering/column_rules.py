@@ -5,7 +5,8 @@ back it notes its parameters, so a layer of several steps is done with its gradi
 
     spread    a column, so many times        blocks of x_f                      back: their sum
     affine    blocks times a line, and one more     w_f x + b_f                 back: times the line
-    wave      cosine or sine of blocks                                          back: times the slope
+    wave      the cosine of blocks                                              back: times the slope
+    circle    their cosine and their sine                                       back: likewise
     binned    how far a column has come through its bins                        back: a slope of one of them
     product   each block with a matrix of its own   x_f W_f + b_f               back: with its transpose
     both      the sum of two such ways                                           back: the sum of theirs
@@ -30,7 +31,7 @@ from fastbp.kernels.fields import LINE
 from fastbp.kernels.ops import Bins, BinsOp, ColumnsOp, ElementwiseOp, GainedOp, ProductOp
 from fastbp.kernels.records import Matrix, Trained
 from fastbp.lowering.buffers import Buffer, Records, Value
-from fastbp.lowering.gate_rules import added, pair
+from fastbp.lowering.gate_rules import added, pair, times
 from fastbp.lowering.rule import Rule, Use
 from fastbp.spec.graph import Node
 
@@ -124,27 +125,43 @@ def spread(lo: Records, x: Buffer, columns: Sequence[int], width: int, factor: f
 def affine(lo: Records, node: Node, x: Blocks, gain: str, shift: str = "") -> Step:
     """x ∘ gain + shift, each a number for each of the blocks."""
 
-    def times(a: Blocks, shifts: int = 0) -> Blocks:
+    def scaled(a: Blocks, shifts: int = 0) -> Blocks:
         op = GainedOp(gain=lo.place(node, gain), shifts=shifts)
         return a.of(lo.made("scale", a.buffer, a.buffer.width, op))
 
-    out = times(x, lo.place(node, shift) if shift else 0)
+    out = scaled(x, lo.place(node, shift) if shift else 0)
 
     def back(d: Blocks, wanted: bool) -> Blocks:
         if trained(lo, node, gain, shift):
             lo.record(node, "columns", x.buffer, d.buffer, (gain, shift), out.buffer)
-        return times(d)
+        return scaled(d)
 
-    return Step(out, back, times)
+    return Step(out, back, scaled)
 
 
-def wave(lo: Records, x: Blocks, name: str, factor: float = 1.0) -> Step:
-    """The cosine or the sine of `factor` x."""
-    op = ElementwiseOp(setting_1=factor)
+def wave(lo: Records, x: Blocks, factor: float = 1.0) -> Step:
+    """The cosine of `factor` x."""
     slope = lo.buffer(x.buffer.width) if lo.keeping else None
+    return _with_slope(lo, _cosine(lo, x, factor, slope), slope)
+
+
+def circle(lo: Records, x: Blocks) -> tuple[Step, Step]:
+    """The cosine and the sine of x, each of which is the slope of the other, but for a sign."""
+    slope = lo.buffer(x.buffer.width)
+    cosine = _cosine(lo, x, 1.0, slope)
+    sine = x.of(replace(times(lo, slope, -1.0), scale=0.0, offset=1.0))
+    return _with_slope(lo, cosine, slope), _with_slope(lo, sine, cosine.buffer)
+
+
+def _cosine(lo: Records, x: Blocks, factor: float, slope: Buffer | None) -> Blocks:
+    op = ElementwiseOp(setting_1=factor)
     if slope is not None:
         op.y = slope
-    out = x.of(replace(lo.made(f"wave_{name}", x.buffer, x.buffer.width, op), scale=0.0, offset=1.0))
+    return x.of(replace(lo.made("wave_cosine", x.buffer, x.buffer.width, op), scale=0.0, offset=1.0))
+
+
+def _with_slope(lo: Records, out: Blocks, slope: Buffer | None) -> Step:
+    """What has been made, and products with its slope."""
 
     def sloped(d: Blocks) -> Blocks:
         assert slope is not None
@@ -159,14 +176,14 @@ def product(lo: Records, node: Node, x: Blocks, width: int, weight: str, bias: s
     first = lo.place(node, weight)
     matrices = [Matrix(start=first + i * slot.pitch, stride=slot.stride) for i in range(x.count)]
 
-    def times(a: Blocks, b: list[Matrix], width: int, start: int = 0) -> Blocks:
+    def multiplied(a: Blocks, b: list[Matrix], width: int, start: int = 0) -> Blocks:
         out, number = blocks(lo, a.count, width), len(lo.ops)
         for i, (one, matrix, target) in enumerate(zip(a.each(), b, out.each(), strict=True)):
             op = ProductOp(b=matrix, bias=start + i * out.panels * LINE if start else 0)
             lo.ops[lo.op("product", one, target, op)].number = number
         return out.of(replace(out.buffer, wrote=number))
 
-    out = times(x, matrices, width, lo.place(node, bias) if bias else 0)
+    out = multiplied(x, matrices, width, lo.place(node, bias) if bias else 0)
 
     def back(d: Blocks, wanted: bool) -> Blocks:
         if trained(lo, node, bias):
@@ -175,9 +192,9 @@ def product(lo: Records, node: Node, x: Blocks, width: int, weight: str, bias: s
         for i, (one, dy) in enumerate(zip(x.each(), d.each(), strict=True)) if trained(lo, node, weight) else ():
             layer = Trained(transposed=across[i])
             lo.record(node, "weights", one, dy, (weight, ""), out.buffer, layer, i)
-        return times(d, across, x.width)
+        return multiplied(d, across, x.width)
 
-    return Step(out, back, lambda t: times(t, matrices, width))
+    return Step(out, back, lambda t: multiplied(t, matrices, width))
 
 
 def both(lo: Records, first: Step, second: Step) -> Step:
@@ -318,7 +335,7 @@ def pbld(lo: Records, node: Node, x: Buffer) -> Step:
     layer: Any = node.layer
     each = spread(lo, x, layer.of_inputs(node.inputs), layer.frequencies, 2.0 * pi)
     turned = affine(lo, node, each.out, "frequency", "phase")
-    waves = wave(lo, turned.out, "cosine")
+    waves = wave(lo, turned.out)
     mixed = product(lo, node, waves.out, layer.features, "weight", "bias")
     return joined(lo, chained(each, turned, waves, mixed), x, range(node.inputs))
 
@@ -328,7 +345,7 @@ def cosine(lo: Records, node: Node, x: Buffer) -> Step:
     layer: Any = node.layer
     each = spread(lo, x, layer.of_inputs(node.inputs), layer.frequencies)
     turned = affine(lo, node, each.out, "frequency", "phase")
-    waves = wave(lo, turned.out, "cosine", 2.0 * pi)
+    waves = wave(lo, turned.out, 2.0 * pi)
     scaled = affine(lo, node, waves.out, "weight", "bias")
     return joined(lo, chained(each, turned, waves, scaled), x, range(node.inputs))
 
@@ -339,11 +356,10 @@ def periodic(lo: Records, node: Node, x: Buffer) -> Step:
     columns = layer.of_inputs(node.inputs)
     each = spread(lo, x, columns, layer.frequencies, 2.0 * pi)
     turned = affine(lo, node, each.out, "frequency")
-    ways = []
-    for name, bias in (("cosine", "bias"), ("sine", "")):
-        waves = wave(lo, turned.out, name)
-        ways.append(chained(waves, product(lo, node, waves.out, layer.features, name, bias)))
-    series = both(lo, *ways)
+    cosine, sine = circle(lo, turned.out)
+    of_cosine = chained(cosine, product(lo, node, cosine.out, layer.features, "cosine", "bias"))
+    of_sine = chained(sine, product(lo, node, sine.out, layer.features, "sine"))
+    series = both(lo, of_cosine, of_sine)
     bent = relu(lo, series.out)
     return joined(lo, chained(each, turned, series, bent), x, others(node, columns))
 

@@ -263,7 +263,7 @@ OPS |= {
     ),
     "periodic": Op(
         "periodic",
-        "branch_repeat scale wave_cosine wave_sine product branch_add relu_forward branch_copy",
+        "branch_repeat scale wave_cosine branch_times product branch_add relu_forward branch_copy",
         "branch_clear branch_copy relu_vjp product branch_product branch_add scale branch_row_sum weights columns",
         "branch_repeat scale branch_product product branch_add relu_vjp branch_copy",
         "y = [max(0, z) of each column, x of others], z = cos(u) A + sin(u) B + β, u = 2π w x",

@@ -15,7 +15,7 @@ from fastbp.config.build import Plan, layers_of, plan_of, trainer_of
 from fastbp.config.check import fail
 from fastbp.config.pack import MemberPlan, members_of, of_member, on_fold
 from fastbp.config.text import Text
-from fastbp.data.prepare import Part
+from fastbp.data.prepare import Part, reading_once
 from fastbp.errors import DataError
 from fastbp.model.network import Network
 from fastbp.numerics.draws import bootstrap
@@ -69,15 +69,20 @@ def subjects_of(plan: Plan, look: bool = False) -> list[Subject]:
         if pack.online is not None and "validation" not in subject.parts:
             raise fail(plan.text, ("pack", "online"), "must have validation rows to choose by")
         return [subject]
+    with reading_once():
+        return _on_folds(plan, pack.folds, look)
+
+
+def _on_folds(plan: Plan, folds: int, look: bool) -> list[Subject]:
     found: list[Subject] = []
-    for fold in range(pack.folds):
-        own = fold_of(plan, pack.folds, fold)
+    for fold in range(folds):
+        own = fold_of(plan, folds, fold)
         try:
             found.append(subject_of(own, look and fold == 0))
         except DataError as error:
             if error.where == "data.split":
                 must = "must be at most the rows, or groups of rows, that are not for the test"
-                raise fail(plan.text, ("pack", "folds"), must, f"`{pack.folds}`") from None
+                raise fail(plan.text, ("pack", "folds"), must, f"`{folds}`") from None
             unseen = re.search(r" must be a class seen in training, got (`.*`)$", error.must)
             if unseen:
                 must = f"must leave rows of every class to train on, but fold {fold} leaves none of {unseen[1]}"

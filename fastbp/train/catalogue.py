@@ -7,11 +7,10 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
-from fastbp.lowering.update import SCHEDULED
 from fastbp.spec.named import named
 from fastbp.train import adam, muon, optimizers
 from fastbp.train.optimizers import Optimizer
-from fastbp.train.schedules import SCHEDULES, Schedule
+from fastbp.train.schedules import OTHERS, SCHEDULES, Schedule
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {**named(optimizers), **named(adam), **named(muon)}
 
@@ -53,8 +52,8 @@ def schedules_named(given: Any) -> dict[str, Schedule]:
         raise ConfigTypeError("schedules", "must be a dict of what to schedule", f"`{brief(given)}`")
     found = {}
     for name, one in given.items():
-        if name not in SCHEDULED:
-            raise not_one_of("schedules", name, SCHEDULED)
+        if name not in OTHERS:
+            raise not_one_of("schedules", name, OTHERS)
         where = f"schedules.{name}"
         found[name] = schedule = schedule_named(one, where)
         if schedule.highest > 1.0 and name != "weight_decay":

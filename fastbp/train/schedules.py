@@ -23,6 +23,7 @@ from fastbp.spec.elsewhere import KnownWords
 Array = NDArray[np.float64]
 
 SCHEDULES: dict[str, type[Schedule]] = {}
+OTHERS = ("dropout", "weight_decay", "label_smoothing")  # what may have a schedule besides the learning rate
 BITS = 53  # steps are float64 in the formulas
 
 

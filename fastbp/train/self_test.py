@@ -29,7 +29,7 @@ from fastbp.spec.bins import PiecewiseLinear
 from fastbp.spec.catalogue import ACTIVATIONS, LOSSES
 from fastbp.spec.class_losses import CrossEntropy
 from fastbp.spec.coded import Coded
-from fastbp.spec.embeddings import PBLD, PeriodicEmbedding
+from fastbp.spec.embeddings import PBLD
 from fastbp.spec.gates import Add, Affine, Concat, Divide, Mean, Multiply, Reciprocal, Repeat, Slice, Subtract, Sum
 from fastbp.spec.joint_loss import JointLoss
 from fastbp.spec.layers import BatchNorm, Dropout, Embedding, LayerNorm, Linear, RMSNorm, Scale
@@ -310,7 +310,6 @@ def cases() -> dict[str, Callable[[str], Arrays]]:
     found |= {"treated": treated, "branches": branches, "orthogonal": orthogonal}
     found |= {"two outputs": two_outputs}
     found["pbld"] = layer(lambda: PBLD([2, 17, 0], frequencies=18, sigma=1.0))
-    found["periodic"] = layer(lambda: PeriodicEmbedding([2, 17], frequencies=18, sigma=1.0))
     found |= {f"gate {name}": gate(*how) for name, how in gates().items()}
     found["gate fill"] = with_a_number
     return found

@@ -98,6 +98,7 @@ def test_estimators_train_the_same_layers(preset):
     block = ["linear", "parametric", "dropout"] if preset == "realmlp-td" else ["linear", "selu"]
     assert kinds == [*(["pbld"] if preset == "realmlp-td" else []), "scale", *block * 3, "linear"]
     assert model._learns._update.drop_last
+    assert set(model._learns._rates.others) == ({"dropout", "weight_decay"} if preset == "realmlp-td" else set())
     assert not model.network_.parameters.waiting
     numbers = sklearn.MLPRegressor(preset=preset, epochs=3, random_state=0).fit(X, X[:, 0])
     assert len(numbers.recipe_.outputs.low) == (preset == "realmlp-td")

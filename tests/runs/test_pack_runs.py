@@ -372,6 +372,21 @@ def test_a_time_limit_stops_it_within_an_epoch_and_a_later_call_goes_on(tmp_path
     assert (cut / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
 
 
+def test_a_table_is_read_once_for_all_folds(tmp_path, monkeypatch):
+    from fastbp.data import prepare
+
+    read_paths, seen = prepare.read_paths, []
+    monkeypatch.setattr(prepare, "read_paths", lambda paths, data: seen.append(paths) or read_paths(paths, data))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i}.5,{i % 2}\n" for i in range(60)))
+    text = "data: {path: t.csv, target: y, task: classes}\nnetwork: {hidden: [2]}\npack: {folds: 3}\n"
+    (tmp_path / "c.yaml").write_text(text)
+    subjects = subjects_of(plan_of(read("c.yaml")))
+    assert (len(subjects), seen) == (3, ["t.csv"])
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i}.5,{i % 2}\n" for i in range(40)))
+    assert len(prepare.frames_of(plan_of(read("c.yaml")).config.data, 0)[3]) == 40  # not kept for long
+
+
 def test_at_the_time_limit_it_ends_with_the_ensembles_of_what_is_there_and_a_later_call_goes_on(
     tmp_path, capsys, monkeypatch
 ):

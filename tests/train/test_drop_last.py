@@ -5,6 +5,7 @@ import pytest
 
 import fastbp as fb
 from fastbp import reference
+from fastbp.errors import PlanError
 from fastbp.train.callbacks import Monitor
 
 X, Y = np.random.default_rng(0).normal(size=(50, 4)), np.arange(50) % 3
@@ -58,6 +59,17 @@ def test_a_schedule_ends_with_the_last_whole_batch():
 def test_groups_of_batches_end_with_their_epoch():
     history = fb.Trainer(network(), accumulate=4, **WORDS).fit(X, Y, epochs=2)
     assert history.steps == 4
+
+
+def test_a_check_of_every_op_knows_of_rows_that_are_left_out(monkeypatch):
+    monkeypatch.setenv("FASTBP_PLAN", "check")
+    trainer = fb.Trainer(network(), **WORDS)
+    trainer.fit(X, Y, epochs=2)
+    np.testing.assert_array_equal(trainer.net.flat, by_steps(network(), np.arange(50), 12).flat)
+    plan = trainer._batch_plan
+    plan.head.data.dropped = 1
+    with pytest.raises(PlanError, match="the number of rows that an epoch leaves out"):
+        plan.steps(1, 1, 1)
 
 
 class Scripted(fb.Callback):

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.config.schema import Schedules
 from fastbp.engine.memory import view
 from fastbp.errors import ConfigError, ConfigTypeError, PlanError
+from fastbp.lowering.update import SCHEDULED
+from fastbp.train.schedules import OTHERS
 from tests.model.chains import DTYPES
 
 STEPS = 12
@@ -35,6 +38,10 @@ def trainer(net=None, **words):
 def copy_of(net, other):
     for name in net.parameters:
         other.parameters[name] = net.parameters[name]
+
+
+def test_plans_have_a_place_for_all_that_has_a_schedule():
+    assert tuple(SCHEDULED) == OTHERS == tuple(Schedules.__struct_fields__)
 
 
 @every_dtype

@@ -79,6 +79,9 @@ def _numbers(plan: Any) -> Iterator[Found]:
     yield "whether gradients wait", given.gradients is not None, update.staged
     yield "whether the loss is a sum", plan.loss_spec.reduction == "sum", step.summed
     yield "the number of rows of a batch", plan.batch, plan.head.data.batch
+    order = len(plan._order) if plan.head.data.shuffle else 0
+    left_out = order % plan.batch if given.drop_last and order > plan.batch else 0
+    yield "the number of rows that an epoch leaves out", left_out, plan.head.data.dropped
     ways = [way for way in (given.treatment or {}).values() if way is not None]
     if ways and not given.only_keeps:
         yield "the largest factor of the learning rate", max(way.rate for way in ways), update.top_rate
