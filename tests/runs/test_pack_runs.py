@@ -20,6 +20,7 @@ from fastbp.errors import DivergedError
 from fastbp.numerics.draws import bootstrap
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.entrants import subjects_of
+from fastbp.runs.online import RunOnline
 from fastbp.runs.pack_checkpoint import PackCheckpoint
 from fastbp.runs.pack_training import PackTraining, in_turn
 
@@ -760,3 +761,68 @@ def test_a_checkpoint_whose_ensemble_is_another_is_refused(online, tmp_path, cap
         assert main(["train", "--resume", str(folder), "--set", "trainer.epochs=30", "-q"]) == 2
         assert "must be consistent with itself and its run, got " in capsys.readouterr().err
     assert state.online is not None
+
+
+@pytest.fixture
+def whole_run(monkeypatch):
+    """Runs that have been trained, as they are then."""
+    found = []
+    train = PackTraining._train
+
+    def trained(self):
+        train(self)
+        found.append(self)
+
+    monkeypatch.setattr(PackTraining, "_train", trained)
+    return found
+
+
+def test_a_member_that_has_left_is_a_candidate_with_its_best_epoch(tmp_path, whole_run):
+    (tmp_path / "c.yaml").write_text(ONLINE)
+    assert main(["train", str(tmp_path / "c.yaml"), "-q", "--run-dir", str(tmp_path / "run")]) == 0
+    (run,) = whole_run
+    left = {i: one for i, one in run.online._gone.items() if run.runners[i].history.stopped}
+    assert left
+    for i, one in left.items():
+        runner = run.runners[i]
+        assert (one.member, one.epoch) == (i, runner.best["epoch"])
+        assert one.epoch < len(runner.history.loss)
+        assert one.kept.flat.tobytes() == runner.best_arrays["flat"].tobytes()
+        said = one.kept.probabilities(fb.data.digits("validation")[0])
+        loss = -np.log(said[np.arange(len(said)), fb.data.digits("validation")[1]]).mean()
+        assert loss == pytest.approx(runner.best["value"], rel=1e-5)
+
+
+@pytest.mark.parametrize("pending", [False, True], ids=["apart", "before its validation"])
+@pytest.mark.parametrize("regions", [1, 7, 33, 60])
+def test_members_that_have_done_their_epoch_wait_when_a_run_goes_on(
+    regions, pending, online, tmp_path, monkeypatch, capsys
+):
+    """Stopped where some have, and others have not, with calls of a step each."""
+    between, candidates, left, apart, ahead = PackTraining._between, RunOnline._candidates, [regions], [], []
+    monkeypatch.setattr("fastbp.train.pack_calls.CALL_SECONDS", 1e-9)
+
+    def stopped(self):
+        left[0] -= 1
+        done = {len(one.history.val_loss) for one in self.runners}
+        waits = any(len(one.history.loss) > len(one.history.val_loss) for one in self.runners)
+        if left[0] <= 0 and (waits if pending else len(done) > 1):
+            apart.append(done)
+            self.plan.time_limit = 1e-9
+        between(self)
+
+    def noted(self, asked, turns, running):
+        ahead.extend(i for i in asked if running[i] and len(self.members[i].history.loss) != self.rounds + 1)
+        return candidates(self, asked, turns, running)
+
+    monkeypatch.setattr(RunOnline, "_candidates", noted)
+    command = ["train", str(online / "c.yaml"), "-q", "--run-dir", str(tmp_path / "cut"), "--time-limit", "1h"]
+    with monkeypatch.context() as patch:
+        patch.setattr(PackTraining, "_between", stopped)
+        assert main(command) in (0, 75)
+    assert apart
+    capsys.readouterr()
+    assert main(["train", "--resume", str(tmp_path / "cut"), "-q"]) == 0
+    assert ahead == []
+    for name in ("ensemble.safetensors", "members.safetensors", "history.csv"):
+        assert (tmp_path / "cut" / name).read_bytes() == (online / "run" / name).read_bytes()

@@ -207,6 +207,22 @@ def test_directions_of_any_magnitude_become_orthogonal(dtype):
     assert all(np.isfinite(net.parameters[name]).all() for name in before)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.95])
+@every_dtype
+def test_steps_stay_within_bounds_that_are_carried_on(dtype, momentum):
+    """So none is tried on copies, however far it goes."""
+    net = network(dtype)
+    x, y = rows(dtype)
+    trainer = fb.Trainer(net, "cross_entropy", muon(muon_lr=3.0, momentum=momentum, lr=1e-3), batch_size=96)
+    for _ in range(12):
+        trainer.step(x, y)
+        update = trainer._step_plan.head.update
+        assert max(np.abs(net.parameters[name]).max() for name in net.parameters) <= update.now.parameters
+        assert float(np.abs(trainer._update.moments[0].read("2.weight")).max()) <= update.now.moment_1
+    assert np.abs(net.parameters["2.weight"]).max() > 1.5
+    assert update.tried == 0
+
+
 def test_a_step_that_would_overflow_is_not_begun():
     net = network()
     x, y = rows()
