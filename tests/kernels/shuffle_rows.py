@@ -47,6 +47,7 @@ OF_ONE = {
 def branch(m: Machine, d: Draw, name: str) -> Result:
     x, y, a, b = d.numbers(), d.factors(d.rows, d.width), *d.factors(2)
     x = d.dtype.type(1.0) / x if "over" in name else x
+    x = d.factors(d.rows, d.width) if name == "branch_exp_difference" else x  # a power that is finite
     other, told = (y, {}) if name in branch_calls.PAIRS else (None, {"setting_1": a, "setting_2": b})
     out = op(m, name, x, other, NAN, **told)
 

@@ -168,7 +168,27 @@ def random_layers(decks: Decks, loss: Loss, outputs: int, beyond_torch: bool = F
     tail = decks.deal("tail", [None, None, fb.Softmax(), fb.LogSoftmax()])
     if loss.kind == "cross_entropy" and isinstance(tail, fb.Softmax):
         tail = fb.LogSoftmax()
+    if beyond_torch:
+        layers = among_members(decks, layers)
     return [*layers, tail] if tail else layers, inputs
+
+
+def among_members(decks: Decks, layers: list[Layer]) -> list[Layer]:
+    """Perhaps the same layers, but those behind what keeps statistics or reads codes for several members."""
+    kind = decks.deal("members", ["none", "none", "none", "mini", "adapted"])
+    if kind == "none":
+        return layers
+    first = max((i + 1 for i, one in enumerate(layers) if isinstance(one, fb.BatchNorm | fb.Embedding)), default=0)
+    linear = [i for i, one in enumerate(layers) if isinstance(one, fb.Linear) and i >= first]
+    out = [*layers[:first], fb.Members(3, decks.deal("average", ["values", "softmax", "sigmoid"]))]
+    out += [fb.MemberScale("normal")] if kind == "mini" else []
+    for i, one in enumerate(layers[first:], first):
+        if i == linear[-1]:
+            one = fb.MemberLinear(one.features, one.bias)  # type: ignore[attr-defined]
+        elif i in linear and kind == "adapted":
+            one = fb.AdaptedLinear(one.features, one.bias, adapter="normal")  # type: ignore[attr-defined]
+        out.append(one)
+    return out
 
 
 def random_rows(rng: np.random.Generator, layers: list[Layer], inputs: int, rows: int) -> Array:
