@@ -12,8 +12,9 @@ import pytest
 
 import fastbp as fb
 from fastbp import errors
-from fastbp.config.build import located, plan_of
+from fastbp.config.build import plan_of
 from fastbp.config.merging import override
+from fastbp.config.naming import located
 from fastbp.config.text import parse
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataTypeError, ShapeError
 from fastbp.train.metrics import evaluate

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fastbp.config.build import INIT_OF, LBFGSSettings
+from fastbp.config.build import LBFGSSettings
+from fastbp.config.naming import INIT_OF
 from fastbp.config.schema import SECTIONS, Config
 from fastbp.config.wiring import layer_table
 from fastbp.spec.checks import FORMULA

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from fastbp.config.build import INIT_OF, Plan, activation_of, init_of
+from fastbp.config.build import Plan
+from fastbp.config.naming import INIT_OF, activation_of, init_of
 from fastbp.config.rules import of_task
 from fastbp.config.wiring import Place
 

@@ -11,7 +11,7 @@ from fastbp.errors import CheckpointError, DataError, FastbpError
 from fastbp.model.network import Network
 from fastbp.model.sealed import sealed, unsealed, write
 from fastbp.spec.checks import path_of
-from fastbp.spec.graph import from_data, to_data
+from fastbp.spec.graph_data import from_data, to_data
 
 FORMATS = "fastbp-network-2", "fastbp-network-1"  # the second has no checksums
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastbp.config.build import layers_of, named
+from fastbp.config.build import layers_of
+from fastbp.config.naming import named
 from fastbp.config.schema import Data, TabM
 from fastbp.config.text import Text
 from fastbp.config.wiring import layer_table

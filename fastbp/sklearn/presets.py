@@ -141,7 +141,8 @@ def filled(estimator: Any, keys: dict[str, Any] | None) -> Any:
     out = SimpleNamespace(**given, beyond=Beyond())
     if keys is None:
         return out
-    from fastbp.config.build import activation_of, linear_of, plan_of
+    from fastbp.config.build import plan_of
+    from fastbp.config.naming import activation_of, linear_of
     from fastbp.config.text import Text
 
     rows = {**keys.get("data", {}), "source": "files", "path": "X"}

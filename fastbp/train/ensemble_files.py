@@ -21,7 +21,7 @@ from fastbp.model.network import Network
 from fastbp.model.sealed import sealed, unsealed, write
 from fastbp.pictures.page import clean
 from fastbp.spec.checks import positive
-from fastbp.spec.graph import from_data, to_data
+from fastbp.spec.graph_data import from_data, to_data
 from fastbp.spec.losses import Loss
 from fastbp.train.ensemble_models import Found, check_alike, check_weights
 from fastbp.train.pack_files import made, plain

@@ -20,7 +20,8 @@ from fastbp.model.network import Network
 from fastbp.model.sealed import sealed, unsealed, write
 from fastbp.spec.catalogue import LOSSES
 from fastbp.spec.custom import CustomLoss
-from fastbp.spec.graph import Graph, from_data, to_data
+from fastbp.spec.graph import Graph
+from fastbp.spec.graph_data import from_data, to_data
 from fastbp.spec.joint_loss import JointLoss
 from fastbp.train.catalogue import OPTIMIZERS
 from fastbp.train.members import Member

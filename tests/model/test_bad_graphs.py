@@ -7,7 +7,7 @@ import pytest
 
 import fastbp as fb
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataTypeError, FastbpError, ShapeError
-from fastbp.spec.graph import from_data, to_data
+from fastbp.spec.graph_data import from_data, to_data
 from tests.config.broken_forms import LOSSES
 
 X, Z = np.ones((8, 4)), np.ones((8, 3))
