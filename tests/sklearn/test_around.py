@@ -107,7 +107,8 @@ def test_a_search_finds_what_a_search_on_one_process_finds():
 
 
 def test_halving_searches_pass_on_their_rows():
-    found = HalvingGridSearchCV(small(), {"learning_rate": [1e-4, 1e-2]}, factor=2, min_resources=40, cv=2).fit(X, Y)
+    rates = {"learning_rate": [1e-4, 1e-2]}
+    found = HalvingGridSearchCV(small(), rates, factor=2, min_resources=40, cv=2, random_state=0).fit(X, Y)
     assert found.best_params_ == {"learning_rate": 1e-2}
 
 

@@ -40,18 +40,21 @@ def test_a_turn_has_as_many_operations_as_are_counted(real):
 
 
 def test_two_threads_take_turns():
-    arena = Arena()
-    word, done = arena.take(LINE), [None, None]
     hand_over = compiler.sweep("hand_over", "float32")
+    for _ in range(50):  # a thread whose partner has no processor for long gives up
+        arena = Arena()
+        word, done = arena.take(LINE), [None, None]
 
-    def run(me):
-        done[me] = hand_over(word, me, 50, np.float32(0))
+        def run(me, word=word, done=done):
+            done[me] = hand_over(word, me, 50, np.float32(0))
 
-    both = [threading.Thread(target=run, args=(me,)) for me in (0, 1)]
-    for thread in both:
-        thread.start()
-    for thread in both:
-        thread.join()
+        both = [threading.Thread(target=run, args=(me,)) for me in (0, 1)]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join()
+        if done == [1, 1]:
+            break
     assert done == [1, 1]
     assert view(word, (1,), np.int64)[0] == 100
 
