@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.engine.memory import view
 from fastbp.errors import ConfigError, ConfigTypeError
+from fastbp.lowering.buffers import Records
 from fastbp.spec.bins import PiecewiseLinearEmbedding, QuantileBins
 from fastbp.spec.embeddings import (
     EMBEDDERS,
@@ -15,6 +17,7 @@ from fastbp.spec.embeddings import (
     PeriodicEmbedding,
     PeriodicNumbers,
 )
+from fastbp.train.checkpoints import load_state, state_of
 
 LAYERS = PBLD, CosineEmbedding, PeriodicEmbedding
 EDGES = {2: [0.0, 1.0, 4.0], 0: [-1.0, 2.0]}
@@ -179,3 +182,59 @@ def test_features_of_bins_that_are_none_are_refused(features):
         with pytest.raises(ConfigError) as found:
             make(features)
         assert str(found.value) == f"`{name}.features` must be at least 1, got `{features}`"
+
+
+ALL = [*(of() for of in LAYERS), PBLD([1], frequencies=5, features=17), PiecewiseLinearEmbedding(EDGES, 5)]
+every_kind = pytest.mark.parametrize("layer", ALL, ids=str)
+
+
+def rows(seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@every_kind
+def test_what_pads_stacks_of_parameters_is_zero_and_stays_zero(layer, dtype, monkeypatch):
+    """Whatever stood in the memory of buffers before."""
+    put = Records.put
+
+    def filled(lo, *args):
+        put(lo, *args)
+        for b in lo.buffers:
+            view(b.address, (b.panels * b.stride // lo.itemsize,), lo.parameters.dtype)[:] = 7.0
+
+    monkeypatch.setattr(Records, "put", filled)
+    net = fb.Network([fb.Linear(3), layer, fb.Linear(40), fb.Tanh(), fb.Linear(2)], inputs=3, seed=1, dtype=dtype)
+    fb.Trainer(net, loss="mse", optimizer=fb.AdamW(0.05), batch_size=16, clip_norm=0.5).fit(*rows(), epochs=4)
+    block = net.parameters.block
+    memory = view(block.address, (block.size // net.dtype.itemsize,), net.dtype)
+    assert np.count_nonzero(memory) == np.count_nonzero(net.flat)
+
+
+@every_kind
+def test_members_of_packs_have_the_bits_of_networks_alone(layer):
+    X, y = rows()
+    made = [fb.Network([layer, fb.Linear(9), fb.Tanh(), fb.Linear(2)], inputs=3, seed=seed) for seed in (1, 2)]
+    rates = [fb.Adam(lr) for lr in (0.01, 0.1)]
+    fb.Pack(made, loss="mse", optimizer=rates, batch_size=16, threads=2).fit(X, y, epochs=3)
+    for net, lr in zip(made, (0.01, 0.1), strict=True):
+        alone = fb.Network([layer, fb.Linear(9), fb.Tanh(), fb.Linear(2)], inputs=3, seed=net.seed)
+        fb.Trainer(alone, loss="mse", batch_size=16, optimizer=fb.Adam(lr), seed=net.seed).fit(X, y, epochs=3)
+        assert alone.flat.tobytes() == net.flat.tobytes()
+
+
+@every_kind
+def test_training_goes_on_from_a_checkpoint_with_the_same_bits(layer):
+    X, y = rows()
+
+    def trainer():
+        net = fb.Network([layer, fb.Linear(9), fb.Tanh(), fb.Linear(2)], inputs=3, seed=1)
+        return fb.Trainer(net, loss="mse", optimizer=fb.Adam(0.01), batch_size=16)
+
+    whole, first, second = trainer(), trainer(), trainer()
+    whole.fit(X, y, epochs=4)
+    history = first.fit(X, y, epochs=2)
+    load_state(second, *state_of(first))
+    second.fit(X, y, epochs=4, history=history)
+    assert second.net.flat.tobytes() == whole.net.flat.tobytes()
