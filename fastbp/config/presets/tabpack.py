@@ -1,4 +1,4 @@
-"""The presets `tabpack` and `tabpack_muon`: a pack of 64 random networks, and an ensemble of epochs of them.
+"""The presets `tabpack` and `tabpack-muon`: a pack of 64 random networks, and an ensemble of epochs of them.
 
 The recipe of TabPack (Yandex Research, 2026), with waves of numbers: the second to the letter, the first with AdamW in
 the place of Muon, whose steps take 5.5 times as long on two cores. docs/packs.md has what both cost and gave.
@@ -49,7 +49,7 @@ def tabpack(known: Known, optimizer: str = "adamw") -> dict[str, Any]:
 PRESETS = [
     Preset("tabpack", "A pack of 64 random networks, and an ensemble of epochs of them; minutes to an hour.", tabpack),
     Preset(
-        "tabpack_muon", "The same with Muon, as published; five times as long.", lambda known: tabpack(known, "muon")
+        "tabpack-muon", "The same with Muon, as published; five times as long.", lambda known: tabpack(known, "muon")
     ),
 ]
 
