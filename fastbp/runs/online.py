@@ -84,6 +84,13 @@ class RunOnline(Online):
                 found[i] = self._of_network(i, self._last_epoch(i), self.runners[i].network())
         return found
 
+    def _with_network(self, one: Candidate) -> Candidate:
+        found = super()._with_network(one)
+        assert found.kept is not None
+        own = self.members[one.member].net  # a running average knows of no table
+        found.kept.about, found.kept.trained_with = own.about, own.trained_with
+        return found
+
     def _of_network(self, i: int, epoch: int, net: Network) -> Candidate:
         """An epoch of a member that is kept."""
         outputs: Any = net.predict(self.x, threads=1)

@@ -763,6 +763,14 @@ def test_a_checkpoint_whose_ensemble_is_another_is_refused(online, tmp_path, cap
     assert state.online is not None
 
 
+def test_epochs_of_running_averages_predict_tables(there, tmp_path):
+    config = TABLE.replace("folds: 2", "online: {}").replace("epochs: 4", "epochs: 4\n  ema: 0.9")
+    (tmp_path / "c.yaml").write_text(config.replace("t.csv", str(there / "t.csv")))
+    assert main(["train", str(tmp_path / "c.yaml"), "-q", "--run-dir", str(tmp_path / "run")]) == 0
+    found = fb.load(tmp_path / "run" / "ensemble.safetensors").predict(str(there / "t.csv"))
+    assert len(found["y"]) == 1000
+
+
 @pytest.fixture
 def whole_run(monkeypatch):
     """Runs that have been trained, as they are then."""
