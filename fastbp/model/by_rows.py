@@ -6,7 +6,7 @@ Layers are completed one after another, each by what those before it make of the
     he5    b = -Σ_i λ_i z[r_i] with b = 0 in z, for each unit five random rows r and λ_i = E_i / Σ E, E exponential, so
            that the kink of each unit lies among the data (Steinwart, 2019)
 
-A column whose z is the same in every row stays as drawn.
+A column whose z is the same in every row stays as drawn. Behind `Members` each row is one of every member.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _complete_layer(net: Network, node: Node, parts: list[str], x: Any) -> None:
         parameters[node.parameter("weight")] = weight
     if "bias" in parts:
         parameters[node.parameter("bias")] = np.zeros(node.outputs)
-    z = _until(net, node).predict(x).astype(np.float64)
+    z = _outputs(_until(net, node), x).astype(np.float64)
     if weight is not None:
         spread = _deviation(z)
         parameters[node.parameter("weight")] = weight / spread
@@ -114,6 +114,11 @@ def _until(net: Network, node: Node) -> Network:
     found._parameters.block, found._states = net._parameters.block, net._states
     found._share_lock(net.lock)
     return found
+
+
+def _outputs(net: Network, x: Any) -> Any:
+    """What it makes of rows; of each row, what every member does."""
+    return net.predict(x) if net.graph.members is None else net.members(x).reshape(-1, net.outputs)
 
 
 def _deviation(z: Array) -> Array:

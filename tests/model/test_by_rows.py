@@ -219,3 +219,16 @@ def test_the_bits_are_those_that_were_written_down(dtype):
     rows = np.linspace(-2.0, 3.0, 35).reshape(7, 5) ** 3
     found = hashlib.sha256(fb.initialize(net, rows.astype(dtype)).flat.tobytes()).hexdigest()[:16]
     assert found == DIGESTS[dtype]
+
+
+@pytest.mark.parametrize("average", ["values", "softmax", "sigmoid"])
+@every_dtype
+def test_behind_members_the_rows_of_all_count(average, dtype):
+    """Not what they predict together, which varies less, or is a logarithm."""
+    net = fb.Network([fb.Members(4, average), fb.MemberScale("normal"), block(6)], inputs=5, seed=2, dtype=dtype)
+    z = fb.initialize(net, X).members(X).astype(np.float64).reshape(-1, 6)
+    np.testing.assert_allclose(z.std(axis=0), 1.0, rtol=1e-12 if dtype == "float64" else 1e-5)
+    scaled = X[None] * net.parameters["1.weight"][:, None]
+    z = (scaled.reshape(-1, 5) @ net.parameters["2.weight"]).astype(np.float64)
+    b = -net.parameters["2.bias"]
+    assert ((z.min(axis=0) < b) & (b < z.max(axis=0))).all()
