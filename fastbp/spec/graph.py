@@ -158,7 +158,7 @@ class Graph:
         return {node.parameter(part) for node in self.nodes for part in node.layer.decays}
 
     def hidden(self) -> set[str]:
-        """Matrices of linear layers that others stand behind: all but those of outputs, and none of one member's own."""
+        """Matrices of linear layers that others stand behind: none of outputs, and none that is a member's own."""
         behind = [False] * len(self.nodes)
         found: set[str] = set()
         last: set[str] = set()
