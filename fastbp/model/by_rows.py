@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, DataError
 from fastbp.model.network import Network
 from fastbp.numerics.exact import log
 from fastbp.numerics.philox import uniform
@@ -82,10 +82,21 @@ def _complete(net: Network, x: Any, names: set[str], chosen: NDArray[np.uint32] 
         x = x[some if chosen is None else chosen[some]]
     elif chosen is not None:
         x = x[chosen]
+    made = _copy(net)
     for node in net.graph.nodes:
         parts = [part for name, part in _asking(node).items() if name in names]
         if parts:
-            _complete_layer(net, node, parts, x)
+            _complete_layer(made, node, parts, x)
+    net.parameters.put({name: made.parameters[name] for name in names})
+
+
+def _copy(net: Network) -> Network:
+    """The network with memory of its own, so that rows that are refused change nothing."""
+    made = Network._from_graph(net.graph, net.seed, net.dtype)
+    with net.lock:
+        made.flat = net.flat
+        made.states.set_flat(net.states.flat())
+    return made
 
 
 def _complete_layer(net: Network, node: Node, parts: list[str], x: Any) -> None:
@@ -99,6 +110,10 @@ def _complete_layer(net: Network, node: Node, parts: list[str], x: Any) -> None:
     if "bias" in parts:
         parameters[node.parameter("bias")] = np.zeros(node.outputs)
     z = _outputs(_until(net, node), x).astype(np.float64)
+    if not np.isfinite(z).all():
+        raise DataError(
+            "X", f"must have finite outputs of layer `{node.name}`, which begins by them", "NaN or infinity"
+        )
     if weight is not None:
         spread = _deviation(z)
         parameters[node.parameter("weight")] = weight / spread

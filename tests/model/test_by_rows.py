@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, DataError
 from fastbp.model import by_rows
 from fastbp.spec.coded import Coded
 from fastbp.train.checkpoints import load_state, state_of
@@ -232,3 +232,19 @@ def test_behind_members_the_rows_of_all_count(average, dtype):
     z = (scaled.reshape(-1, 5) @ net.parameters["2.weight"]).astype(np.float64)
     b = -net.parameters["2.bias"]
     assert ((z.min(axis=0) < b) & (b < z.max(axis=0))).all()
+
+
+def test_rows_that_are_refused_change_nothing():
+    """Neither what the first layer has made of them before the second finds no finite numbers, nor what waits."""
+    x = fb.Input(5)
+    h = fb.concat([fb.Tanh()(block(6)(x)), fb.PBLD()(x)])
+    net, other = (fb.Network(inputs=x, outputs=block(3)(h), seed=2) for _ in range(2))
+    before = net.flat.tobytes()
+    bad = X.copy()
+    bad[3] = 1e12  # of which float32 knows no cosine
+    with pytest.raises(DataError, match=r"^`X` must have finite outputs of layer `4`, which begins by them, got NaN"):
+        fb.Trainer(net).fit(bad, Y, epochs=1)
+    assert net.flat.tobytes() == before
+    for one in (net, other):
+        fb.Trainer(one).fit(X, Y, epochs=0)
+    assert net.flat.tobytes() == other.flat.tobytes()
