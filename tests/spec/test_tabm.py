@@ -17,18 +17,18 @@ HIDDEN = [fb.Linear(8), fb.ReLU(), fb.Dropout(0.1), fb.Linear(6), fb.ReLU()]
 
 
 def test_mini_has_one_scale_in_front_of_hidden_layers_as_they_are():
-    found = of_members(HIDDEN, 3, 4, mini=True, average="softmax", chunks=[1, 2])
+    found = of_members(HIDDEN, fb.Linear(3), 4, mini=True, average="softmax", chunks=[1, 2])
     assert found == [fb.Members(4, "softmax"), fb.MemberScale("signs", [1, 2]), *HIDDEN, fb.MemberLinear(3)]
 
 
 def test_only_the_first_adapters_are_random_and_normal_where_numbers_are_embedded():
-    found = of_members(HIDDEN, 1, 4, mini=False, average="values", embedded=True, chunks=[3], init=fb.Init("zeros"))
-    normal, zeros = fb.Init("normal"), fb.Init("zeros")
-    first = fb.AdaptedLinear(8, adapter=normal, chunks=[3], init=zeros)
-    last = fb.MemberLinear(1, init=zeros)
-    assert found == [
-        fb.Members(4), first, *HIDDEN[1:3], fb.AdaptedLinear(6, init=zeros), fb.ReLU(), last,
-    ]  # fmt: skip
+    hidden = [fb.Linear(8, init="zeros"), *HIDDEN[1:3], fb.Linear(6, bias_init="ones"), fb.ReLU()]
+    last = fb.Linear(1, init="zeros", bias_init="ones")
+    found = of_members(hidden, last, 4, mini=False, average="values", embedded=True, chunks=[3])
+    first = fb.AdaptedLinear(8, adapter="normal", chunks=[3], init="zeros")
+    second = fb.AdaptedLinear(6, bias_init="ones")
+    last = fb.MemberLinear(1, init="zeros", bias_init="ones")
+    assert found == [fb.Members(4), first, *HIDDEN[1:3], second, fb.ReLU(), last]
 
 
 @pytest.mark.parametrize(
