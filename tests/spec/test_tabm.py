@@ -91,11 +91,20 @@ def test_estimators_have_members_by_their_number_or_settings():
         ({"tabm": 1}, "`tabm.k` must be at least 2, got `1`"),
         ({"tabm": 2, "residual": True}, "`residual` must not be given with `tabm`, got `True`"),
         ({"tabm": 2, "norm": "batch_norm"}, "`norm` must not be given with `tabm`, got `batch_norm`"),
+        ({"preset": "tabm-mini", "residual": True}, "`residual` must not be given with `tabm`, got `True`"),
+        (
+            {"preset": "realmlp-td", "tabm": 2},
+            "`tabm` must be given with linear layers without `ntk`, got `ntk=True`",
+        ),
+        (
+            {"hidden": [fb.Linear(4, init="std"), "relu"], "tabm": {"k": 2, "mini": False}},
+            "`tabm` must be given with parameters that do not go by rows, as each member has others, got `std`",
+        ),
     ],
 )
 def test_estimators_refuse_what_cannot_be(settings, said):
     with pytest.raises(ConfigError) as caught:
-        fb.MLPRegressor((4,), epochs=1, **settings).fit(np.eye(8), np.arange(8.0))
+        fb.MLPRegressor(**{"hidden": (4,), "epochs": 1, **settings}).fit(np.eye(8), np.arange(8.0))
     assert str(caught.value) == said
 
 
