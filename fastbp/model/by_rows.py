@@ -53,10 +53,10 @@ def initialize(net: Network, X: Any) -> Network:
     >>> net.predict(X).std(axis=0).round(3)
     array([1., 1., 1., 1., 1., 1., 1., 1.], dtype=float32)
     """
-    asking = {name for node in net.graph.nodes for name in _asking(node)}
-    if not asking:
+    names = {name for node in net.graph.nodes for name in asking(node)}
+    if not names:
         raise ConfigError("net", 'must have a layer with `init="std"` or `bias_init="he5"`', "none")
-    _complete(net, net._rows(X), asking)
+    _complete(net, net._rows(X), names)
     return net
 
 
@@ -67,7 +67,7 @@ def complete(net: Network, x: Any, chosen: NDArray[np.uint32] | None = None) -> 
         _complete(net, x, set(waiting), chosen)
 
 
-def _asking(node: Node) -> dict[str, str]:
+def asking(node: Node) -> dict[str, str]:
     """Parameters of a node that rows complete, and which part each is."""
     if node.shares or node.layer.kind != "linear":
         return {}
@@ -84,7 +84,7 @@ def _complete(net: Network, x: Any, names: set[str], chosen: NDArray[np.uint32] 
         x = x[chosen]
     made = _copy(net)
     for node in net.graph.nodes:
-        parts = [part for name, part in _asking(node).items() if name in names]
+        parts = [part for name, part in asking(node).items() if name in names]
         if parts:
             _complete_layer(made, node, parts, x)
     net.parameters.put({name: made.parameters[name] for name in names})

@@ -10,6 +10,8 @@ import pytest
 import fastbp as fb
 from fastbp.errors import ConfigError, DataError
 from fastbp.model import by_rows
+from fastbp.model.files import FORMATS
+from fastbp.model.sealed import sealed, unsealed, write
 from fastbp.spec.coded import Coded
 from fastbp.train.checkpoints import load_state, state_of
 from tests.model.chains import DTYPES
@@ -248,3 +250,30 @@ def test_rows_that_are_refused_change_nothing():
     for one in (net, other):
         fb.Trainer(one).fit(X, Y, epochs=0)
     assert net.flat.tobytes() == other.flat.tobytes()
+
+
+def test_a_file_keeps_what_waits(tmp_path):
+    net = network()
+    net.save(tmp_path / "begun.safetensors")
+    early = fb.load(tmp_path / "begun.safetensors")
+    assert early.parameters.waiting == net.parameters.waiting != set()
+    fb.initialize(net, X)
+    net.save(tmp_path / "done.safetensors")
+    late = fb.load(tmp_path / "done.safetensors")
+    for one in (early, late):
+        fb.Trainer(one).fit(X, Y, epochs=0)
+        assert one.flat.tobytes() == net.flat.tobytes()
+
+
+@pytest.mark.parametrize("said", ['["0.weight"]', '"1.weight"', "[[]]", "[0", "{}"])
+def test_a_file_that_waits_for_something_else_is_refused(said, tmp_path):
+    net = fb.initialize(network(), X)
+    arrays, header = unsealed(_saved(net, tmp_path), "a network of fastbp", FORMATS)[::-1]
+    write(tmp_path / "odd.safetensors", sealed(arrays, {**header, "waiting": said}))
+    with pytest.raises(fb.CheckpointError, match="has a network unknown to this version"):
+        fb.load(tmp_path / "odd.safetensors")
+
+
+def _saved(net, folder):
+    net.save(folder / "net.safetensors")
+    return folder / "net.safetensors"
