@@ -132,8 +132,12 @@ def _until(net: Network, node: Node) -> Network:
 
 
 def _outputs(net: Network, x: Any) -> Any:
-    """What it makes of rows; of each row, what every member does."""
-    return net.predict(x) if net.graph.members is None else net.members(x).reshape(-1, net.outputs)
+    """What it makes of rows; of so many fewer where each is one of every member."""
+    members = net.graph.members
+    if members is None:
+        return net.predict(x)
+    apart = -(-len(x) * members.count // ROWS)
+    return net.members(x[np.arange(0, len(x), apart)] if apart > 1 else x).reshape(-1, net.outputs)
 
 
 def _deviation(z: Array) -> Array:

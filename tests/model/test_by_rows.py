@@ -223,6 +223,22 @@ def test_the_bits_are_those_that_were_written_down(dtype):
     assert found == DIGESTS[dtype]
 
 
+def test_behind_members_fewer_rows_are_enough(monkeypatch):
+    monkeypatch.setattr(by_rows, "ROWS", 100)
+    net = fb.Network([fb.Members(4), fb.MemberScale("normal"), block(6)], inputs=5, seed=2, dtype="float64")
+    found, each = [], fb.Network.members
+    monkeypatch.setattr(fb.Network, "members", lambda own, X: found.append(each(own, X)) or found[-1])
+    fb.initialize(net, X)
+    assert found[0].shape == (4, 25, 6)
+    np.testing.assert_allclose(found[0].reshape(-1, 6).std(axis=0), spread_of(net), rtol=1e-12)
+
+
+def spread_of(net):
+    """By which the second layer's draw was divided."""
+    plain = fb.Network(net.layers, inputs=5, seed=2, dtype="float64").parameters["2.weight"]
+    return (plain / net.parameters["2.weight"])[0]
+
+
 @pytest.mark.parametrize("average", ["values", "softmax", "sigmoid"])
 @every_dtype
 def test_behind_members_the_rows_of_all_count(average, dtype):
