@@ -73,7 +73,12 @@ def graph_for(estimator: Any, inputs: Inputs, outputs: int, frame: Frame, loss: 
 def tabm_of(estimator: Any) -> TabM | None:
     """Members of the network, as a configuration has them; None for one."""
     given = estimator.tabm
-    if given is None or isinstance(given, TabM):
+    if given is None:
+        return None
+    for name, refused in (("residual", True), ("norm", "batch_norm")):
+        if getattr(estimator, name) == refused:
+            raise ConfigError(name, "must not be given with `tabm`", f"`{refused}`")
+    if isinstance(given, TabM):
         return given
     said = {"k": given} if isinstance(given, int) and not isinstance(given, bool) else given
     if not isinstance(said, Mapping):
@@ -84,9 +89,6 @@ def tabm_of(estimator: Any) -> TabM | None:
     found = TabM(**said)
     whole("tabm.k", found.k, 2)
     flag("tabm.mini", found.mini)
-    for name, refused in (("residual", True), ("norm", "batch_norm")):
-        if getattr(estimator, name) == refused:
-            raise ConfigError(name, "must not be given with `tabm`", f"`{refused}`")
     return found
 
 

@@ -85,6 +85,52 @@ def test_layers_of_the_configuration_replace_the_network_of_the_preset(table, a_
     assert (len(plan.layers), plan.config.network.hidden, plan.config.trainer.epochs) == (1, None, 3)
 
 
+@pytest.mark.parametrize(
+    ("own", "gone"),
+    [
+        ("network: {hidden: [16]}", {"network.hidden"}),
+        ("trainer: {optimizer: {lr: 0.5}}", {"trainer.optimizer.lr"}),
+        ("trainer: {optimizer: sgd}", {"trainer.optimizer.lr", "trainer.optimizer.weight_decay"}),
+        ("trainer: {optimizer: adamw}", set()),
+        ("network: {embed_numbers: null}", {"network.embed_numbers.frequencies", "network.embed_numbers.sigma"}),
+        ("network: {embed_numbers: pbld}", {"network.embed_numbers.frequencies", "network.embed_numbers.sigma"}),
+        ("network: {embed_numbers: {sigma: 1}}", {"network.embed_numbers.sigma"}),
+        ("network: {layers: [{name: linear, features: 2}]}", {"network"}),
+        ("pack: {space: {network.hidden: [[8], [9]]}}", set()),
+    ],
+)
+def test_of_what_a_configuration_says_its_preset_draws_nothing(table, own, gone):
+    drawn = presets()["tabpack"].keys(Known("classes", 280, 2, 2))["pack"]["space"]
+    found = plan_of(parse(f"preset: tabpack\n{BASE}{own}\n")).config
+    assert set(drawn) - set(found.pack.space) == {key for key in drawn if any(key.startswith(one) for one in gone)}
+    assert len(set(drawn) - set(found.pack.space)) >= len(gone)
+    assert found.pack.members == 64
+
+
+@pytest.mark.parametrize(
+    ("own", "gone"),
+    [
+        ("", set()),
+        ("activation: gelu", {"parametric"}),
+        ("activation: {activation: relu}", set()),
+        ("embed_numbers: null", {"pbld"}),
+        ("embed_numbers: {frequencies: 4}", set()),
+        ("front_scale: false", {"scale"}),
+        ("layers: [{name: linear, features: 3}, relu, {name: linear, features: 2}]", {"parametric", "pbld", "scale"}),
+    ],
+)
+def test_factors_of_a_preset_are_those_of_layers_that_are_there(table, own, gone, capsys):
+    text = f"preset: realmlp-td\n{BASE}network: {{{own}}}\n"
+    config = plan_of(parse(text)).config
+    assert set(config.trainer.lr_factors) == {"linear.bias", "scale", "parametric", "pbld"} - gone
+    assert set(config.trainer.decay_factors) == {"scale", "parametric", "pbld"} - gone
+    (table / "c.yaml").write_text(text)
+    assert main(["check", "c.yaml"]) == 0
+    capsys.readouterr()
+    assert main(["check", "c.yaml", "--set", "trainer.lr_factors={parametrc: 2}"]) == 2
+    assert "`trainer.lr_factors` must name layers or parameters" in capsys.readouterr().err
+
+
 def test_resolved_a_configuration_has_all_keys_and_no_preset(table, a_preset):
     printed = resolved_config(plan_of(parse("preset: odd\n" + BASE)))
     again = parse(printed)
