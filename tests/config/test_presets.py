@@ -131,6 +131,20 @@ def test_factors_of_a_preset_are_those_of_layers_that_are_there(table, own, gone
     assert "`trainer.lr_factors` must name layers or parameters" in capsys.readouterr().err
 
 
+def test_keys_of_a_preset_that_a_configuration_leaves_without_effect_are_left_out(table):
+    known = plan_of(parse("preset: realmlp-td\n" + BASE)).config
+    assert (known.data.most_one_hot, known.data.embed_size) == (8, 8)
+    assert {"dropout", "weight_decay"} == set(plan_of(parse("preset: realmlp-td\n" + BASE)).schedules)
+    text = BASE.replace("}", ", encode: one_hot}") + "network: {dropout: 0}\ntrainer: {optimizer: sgd}\n"
+    plan = plan_of(parse("preset: realmlp-td\n" + text))
+    assert (plan.config.data.most_one_hot, plan.config.data.embed_size, plan.schedules) == (None, None, {})
+    assert plan.config.data.scale_categories == "robust"
+    with pytest.raises(
+        ConfigError, match=r"`data.most_one_hot` must be left out where no `encode` is `auto`, got `4`$"
+    ):
+        plan_of(parse("preset: realmlp-td\n" + text.replace("one_hot}", "one_hot, most_one_hot: 4}")))
+
+
 def test_resolved_a_configuration_has_all_keys_and_no_preset(table, a_preset):
     printed = resolved_config(plan_of(parse("preset: odd\n" + BASE)))
     again = parse(printed)

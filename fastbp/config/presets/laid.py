@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastbp.config.check import checked, one_of
+from fastbp.config.idle import idle
 from fastbp.config.merging import NAMED, as_map, merge, paths
 from fastbp.config.places import Path_
 from fastbp.config.presets import presets
@@ -34,6 +35,8 @@ def laid(text: Text) -> Text:
     found = _with_space(found, lambda path: not _says(own.data, found, path))
     kinds -= _kinds(merge(Text(found), own).data.get("network"))
     found = _with_factors(found, kinds)
+    for path, _ in list(idle(merge(Text(found), own).data)):  # what the configuration leaves without effect
+        found = _without(found, path)
     return merge(Text(found, dict.fromkeys(paths(found), (f"preset {name}", 0))), own)
 
 
@@ -71,6 +74,15 @@ def _with_factors(found: dict[str, Any], gone: set[str]) -> dict[str, Any]:
         if trainer.get(key):
             trainer[key] = {name: one for name, one in trainer[key].items() if name.split(".")[0] not in gone}
     return {**found, "trainer": trainer} if trainer else found
+
+
+def _without(found: Any, path: Path_) -> Any:
+    """The keys of a preset without this one, if it has it."""
+    if not isinstance(found, dict) or path[0] not in found:
+        return found
+    if len(path) == 1:
+        return {key: value for key, value in found.items() if key != path[0]}
+    return {**found, path[0]: _without(found[path[0]], path[1:])}
 
 
 def _kinds(network: Any) -> set[str]:
