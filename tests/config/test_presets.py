@@ -173,6 +173,15 @@ def test_an_unknown_preset_is_refused_with_the_nearest_name(table, option, capsy
     assert "`--preset` must be one of" in capsys.readouterr().err
 
 
+def test_a_preset_is_given_once(table, capsys):
+    (table / "c.yaml").write_text("preset: tabm\n" + BASE)
+    assert main(["train", "c.yaml", "--preset", "plain", "--set", "preset=tabm"]) == 2
+    message = "`--preset` must not be given together with `--set preset=...`, which is the same"
+    assert message in capsys.readouterr().err
+    assert main(["train", "c.yaml", "--preset", "plain", "--print-config"]) == 0  # over that of the file
+    assert "tabm: null" in capsys.readouterr().out
+
+
 def test_a_run_has_the_keys_of_its_preset_in_full_and_goes_on_without_it(table, a_preset, capsys):
     (table / "c.yaml").write_text(BASE)
     assert main(["train", "c.yaml", "--preset", "odd", "--run-dir", "r", "-q"]) == 0
