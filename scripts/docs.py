@@ -270,7 +270,8 @@ trainer: {optimizer: {lr: 0.001}}
 
 The keys of the preset lie beneath the configuration's own, as those of a file beneath one that `-c` lays over it: here
 the network and the optimiser are those of `plain`, and its learning rate is not. `network.layers` of the configuration
-replaces the whole network of the preset.
+replaces the whole network of the preset. A key of the configuration is drawn no more by a preset with `pack.space`, and
+factors of learning rates and decay go with the layers that they are of.
 
 | command | what it does |
 |---|---|
@@ -283,8 +284,8 @@ replaces the whole network of the preset.
 The folder of a run has all keys and no preset, so that it goes on as it began whatever becomes of the preset.
 
 `MLPClassifier(preset="plain")` and `MLPRegressor(preset="plain")` take parameters that are left at their defaults from
-the preset; others win. From 100 rows on some are held out (`validation_fraction`, or `X_val`) and choose the best
-epoch; `early_stopping=False` keeps the last.
+the preset; others win, and layers in `hidden` replace its network. From 100 rows on some are held out
+(`validation_fraction`, or `X_val`) and choose the best epoch; `early_stopping=False` keeps the last.
 
 A file in `fastbp/config/presets` with a list `PRESETS` adds some; the folder's docstring says how."""
 

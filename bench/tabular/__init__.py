@@ -9,7 +9,7 @@
 
 A model is `init`, for the file that `fastbp init` writes; a preset, for `fastbp init --preset NAME`; either with a time
 limit behind an @; or a rival: `lightgbm`, `catboost`, `sklearn`, and with `--python` of an environment that has
-pytabkit and PyTorch `realmlp` and `tabm`. `*1` behind a model trains it with one seed only.
+pytabkit and PyTorch `pytabkit-realmlp` and `pytabkit-tabm`. `*1` behind a model trains it with one seed only.
 
 Tables come out of packages of pip's index (`sets.py`), installed once, with the first three rivals, into an
 environment of its own (`places.py`). Of the rows 70 % train, 15 % choose when to stop and 15 % are scored: drawn once,

@@ -30,8 +30,8 @@ PACKAGES = {
     "lightgbm": "lightgbm",
     "catboost": "catboost",
     "sklearn": "scikit-learn",
-    "realmlp": "pytabkit",
-    "tabm": "pytabkit",
+    "pytabkit-realmlp": "pytabkit",
+    "pytabkit-tabm": "pytabkit",
 }
 
 
@@ -138,8 +138,8 @@ RIVALS = {
     "lightgbm": lightgbm,
     "catboost": catboost,
     "sklearn": sklearn,
-    "realmlp": _of_pytabkit("RealMLP_TD"),
-    "tabm": _of_pytabkit("TabM_D"),
+    "pytabkit-realmlp": _of_pytabkit("RealMLP_TD"),
+    "pytabkit-tabm": _of_pytabkit("TabM_D"),
 }
 
 

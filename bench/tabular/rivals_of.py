@@ -11,7 +11,7 @@ from bench.tabular import places
 HERE = Path(__file__).resolve().parent
 NEEDS = {
     **dict.fromkeys(("lightgbm", "catboost", "sklearn"), "its package"),
-    **dict.fromkeys(("realmlp", "tabm"), "pytabkit and PyTorch"),
+    **dict.fromkeys(("pytabkit-realmlp", "pytabkit-tabm"), "pytabkit and PyTorch"),
 }
 NAMES = tuple(NEEDS)
 
@@ -30,4 +30,4 @@ def trained(folder: Path, rival: str, seed: int, python: Path | None) -> dict[st
 
 
 def _python(rival: str, given: Path | None) -> Path:
-    return given if given is not None and rival in ("realmlp", "tabm") else places.environment()
+    return given if given is not None and rival in ("pytabkit-realmlp", "pytabkit-tabm") else places.environment()

@@ -200,6 +200,8 @@ def read_config(config: str | None, more: Sequence[str], expressions: Sequence[s
         command = click.get_current_context().command_path
         raise click.UsageError(f"a configuration must be given, such as `{command} config.yaml`")
     said = above(config, more, expressions)
+    if preset is not None and "preset" in overrides(expressions).data:
+        raise click.UsageError("`--preset` must not be given together with `--set preset=...`, which is the same")
     return said if preset is None else merge(said, Text({"preset": preset}, {("preset",): (f"--preset {preset}", 0)}))
 
 

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from fastbp.config.check import fail, one_of, show, unknown
+from fastbp.config.idle import idle
 from fastbp.config.places import Path_
 from fastbp.config.schema import Config, Data, Network, Split, Trainer
 from fastbp.config.text import Text
@@ -48,6 +49,15 @@ def together(text: Text, config: Config) -> None:
         for name, factor in (getattr(config.trainer, key) or {}).items():
             if factor < 0.0:
                 raise fail(text, ("trainer", key, name), "must be at least 0", f"`{factor}`")
+
+
+def in_vain(text: Text) -> None:
+    """Refuse keys that would change nothing."""
+    for path, must in idle(text.data):
+        value: Any = text.data
+        for key in path:
+            value = value[key]
+        raise fail(text, path, must, show(value))
 
 
 def _members(text: Text, network: Network) -> None:
@@ -160,6 +170,8 @@ def of_target(text: Text, data: Data, loss: Any) -> None:
         return
     if data.split.stratify and task != "classes":
         raise fail(text, ("data", "split", "stratify"), f"must be `false` where targets are {task}", "`true`")
+    if data.clamp_target and task != "numbers":
+        raise fail(text, ("data", "clamp_target"), f"must be `false` where targets are {task}", "`true`")
     if loss is None:
         return
     if task not in loss.tasks:

@@ -94,6 +94,8 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None, strict: bool = F
     train = frames["train"]
     loss = loss_of(LOSS_OF[task]) if loss is None else loss
     _fits(task, loss, columns)
+    if data.clamp_target and task != "numbers":
+        raise ConfigError("data.clamp_target", f"must be `false` where targets are {task}", "`true`")
     outputs = Outputs(task, columns, transforms=_transforms(data.target_transform, task, loss, columns))
     outputs.fit(train, data.scale_target and loss.scaled, data.clamp_target)
     inputs, weight, seen = column_plan(train, data, columns, whole)

@@ -51,16 +51,17 @@ def finished(run: PackTraining) -> dict[str, Any]:
     if epochs is not None:
         name, (teller, used) = "online", epochs
         warm[name] = teller.temperature(used)
+    calibrated = run.plan.config.trainer.calibrate is not None
+    behind = calibrated and nets[ranks[0]][0].graph.members is not None  # the temperature stands behind a mean
     files = {
         folder.members: _file(rows, chosen["uniform"], warm["uniform"]),
         folder.ensemble: _file(teller, used, warm[name], run),
         folder.best: _best(nets[ranks[0]][0], run, warm["best"])
-        if len(run.subjects) == 1
+        if len(run.subjects) == 1 and not behind
         else _file(rows, chosen["best"], warm["best"]),
     }
     last = rows.parts()[-1]
     report = teller.told(used, last, warm[name])
-    calibrated = run.plan.config.trainer.calibrate is not None
     train, part, recipe = rows.first.parts["train"], rows.part(last), rows.first.recipe
     histories = [one.history for one in run.runners]
     seconds = max(history.seconds for history in histories)

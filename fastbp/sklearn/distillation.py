@@ -95,6 +95,8 @@ def distill(
         raise ConfigError("teacher", "must all tell classes apart, or all predict numbers", "both")
     classes = alike.pop()
     made = _student(student, classes, seed)
+    if groups is not None and folds is None:
+        raise ConfigError("groups", "must be None where `folds` is None")
     truth = _truth(y, rows, folds, share)
     names = None
     if classes:

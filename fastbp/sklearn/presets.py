@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
+from fastbp.spec.layers import Layer
 
 if TYPE_CHECKING:
     from fastbp.config.build import Plan
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from fastbp.data.outputs import Outputs
     from fastbp.sklearn.rows import Rows
     from fastbp.sklearn.settings import Settings
+    from fastbp.spec.graph import Graph
     from fastbp.spec.losses import Loss
 
 DATA = ("scale", "missing", "encode", "min_frequency", "clamp_target")
@@ -78,6 +81,14 @@ class Beyond:
     categories: dict[str, Any] = field(default_factory=dict)
     indicator: bool = False
     embed_std: float = 0.03
+
+    def of(self, graph: Graph) -> dict[str, Any]:
+        """The arguments of a trainer of this network: factors are those of layers that it has."""
+        found = dict(self.steps)
+        for key in ("lr_factors", "decay_factors"):
+            if found.get(key):
+                found[key] = {name: factor for name, factor in found[key].items() if graph.named(name)}
+        return found
 
 
 def settled(estimator: Any, said: Settings, X: Any, y: Any, rows: Rows, going_on: bool) -> Settings:
@@ -149,9 +160,10 @@ def filled(estimator: Any, keys: dict[str, Any] | None) -> Any:
     plan = plan_of(Text({**keys, "data": rows}))
     defaults = {name: one.default for name, one in inspect.signature(type(estimator).__init__).parameters.items()}
     left = {name for name, value in given.items() if _is(value, defaults[name])}
-    config = plan.config
+    config, network = plan.config, keys.get("network", {})
+    own = "hidden" not in left and lists_layers(given["hidden"])  # they replace the network of the preset
     found: dict[str, Any] = {name: getattr(config.data, name) for name in DATA if name in rows and name in given}
-    found |= {name: getattr(config.network, name) for name in NETWORK if name in keys.get("network", {})}
+    found |= {name: getattr(config.network, name) for name in NETWORK if name in network and not own}
     found |= {"activation": activation_of(plan.text, config)} if "activation" in found else {}
     trainer = keys.get("trainer", {})
     found |= {name: getattr(config.trainer, name) for name in TRAINER if name in trainer}
@@ -176,9 +188,9 @@ def filled(estimator: Any, keys: dict[str, Any] | None) -> Any:
         ties=config.trainer.ties,
         patience=patience,
         loss=plan.loss if "loss" not in given or "loss" in left else None,
-        linear=linear_of(plan.text, config),
-        last=linear_of(plan.text, config, last=True),
-        front_scale=config.network.front_scale,
+        linear={} if own else linear_of(plan.text, config),
+        last={} if own else linear_of(plan.text, config, last=True),
+        front_scale=config.network.front_scale and not own,
         categories={own: getattr(config.data, name) for own, name in CATEGORIES.items()},
         indicator=config.data.indicator,
         embed_std=config.data.embed_std,
@@ -190,6 +202,12 @@ def filled(estimator: Any, keys: dict[str, Any] | None) -> Any:
                 raise ConfigError(name, must, f"`{brief(given[name])}`", hint="`hidden=` replaces them")
         out.beyond.layers, out.hidden = plan, ()
     return out
+
+
+def lists_layers(hidden: Any) -> bool:
+    """Whether these are layers, not widths."""
+    listed = isinstance(hidden, Sequence) and not isinstance(hidden, str | bytes)
+    return listed and any(isinstance(one, Layer | str | Mapping) for one in hidden)
 
 
 def _is(value: Any, default: Any) -> bool:

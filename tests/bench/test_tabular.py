@@ -10,6 +10,7 @@ import pytest
 
 from bench import __main__ as cli
 from bench.tabular import command, page, places, results, rivals, rivals_of
+from fastbp.config.presets import presets
 
 
 @pytest.fixture
@@ -108,7 +109,10 @@ def test_a_preset_with_a_time_limit_is_trained_that_long(tables, monkeypatch):
         (["--models", "plain@soon"], "must have a time such as `60s` behind a preset's @, got `plain@soon`"),
         (["--models", "lightgbm", "--choose"], "`--choose` must be of presets, without rivals and `--report`"),
         (["--seeds", "0"], "must be a whole number, at least 1, got `0`"),
-        (["adult", "--models", "realmlp"], "`realmlp` needs `--python` of an environment with pytabkit and PyTorch"),
+        (
+            ["adult", "--models", "pytabkit-realmlp"],
+            "`pytabkit-realmlp` needs `--python` of an environment with pytabkit and PyTorch",
+        ),
     ],
 )
 def test_what_it_cannot_do_it_says_before_anything_runs(arguments, said, tables, capsys, monkeypatch):
@@ -117,6 +121,10 @@ def test_what_it_cannot_do_it_says_before_anything_runs(arguments, said, tables,
         command.main(arguments)
     assert stop.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_name_is_of_a_preset_or_of_a_rival():
+    assert not {"init", *presets()} & set(rivals_of.NAMES)
 
 
 def test_the_page_has_the_table_of_the_last_report(tmp_path):

@@ -381,6 +381,22 @@ CASES = {
         "data:\n  source: friedman\n  split: {stratify: true}\n",
         "c.yaml:3: `data.split.stratify` must be `false` where targets are numbers, got `true`",
     ),
+    "clamp_target of classes": (
+        data("source: digits\nclamp_target: true"),
+        "c.yaml:3: `data.clamp_target` must be `false` where targets are classes, got `true`",
+    ),
+    "most_one_hot without auto": (
+        data("path: none.csv\nmost_one_hot: 4\ncolumns: {a: {type: category, encode: embedding}}"),
+        "c.yaml:3: `data.most_one_hot` must be left out where no `encode` is `auto`, got `4`",
+    ),
+    "embed_size without tables": (
+        data("path: none.csv\nembed_size: 4"),
+        "c.yaml:3: `data.embed_size` must be left out where every `encode` is `one_hot`, got `4`",
+    ),
+    "scale_categories without columns": (
+        data("path: none.csv\nscale_categories: robust\nencode: embedding"),
+        "c.yaml:3: `data.scale_categories` must be `none` where every `encode` is `embedding`, got `robust`",
+    ),
     "folds beside files that do not exist": (
         data("path: none.csv\nsplit: {stratify: true}\ntask: numbers"),
         "c.yaml:3: `data.split.stratify` must be `false` where targets are numbers, got `true`",

@@ -118,6 +118,24 @@ CASES = {
         trainer("schedules: {dropout: {name: exponential, gamma: 1.5}}"),
         "c.yaml:3: `trainer.schedules.dropout` must have no factor above 1, got `Exponential(warmup=0, gamma=1.5)`",
     ),
+    "schedules of no dropout": (
+        trainer("schedules: {dropout: cosine}"),
+        "c.yaml:3: `trainer.schedules.dropout` must be left out where `network.dropout` is 0, got `cosine`",
+    ),
+    "schedules of dropout without such a layer": (
+        trainer("schedules: {dropout: cosine}") + "network: {layers: [{name: linear, features: 10}]}\n",
+        "c.yaml:3: `trainer.schedules.dropout` must be left out where no layer is `dropout`, got `cosine`",
+    ),
+    "schedules of no decay": (
+        trainer("schedules: {weight_decay: cosine}"),
+        "c.yaml:3: `trainer.schedules.weight_decay` must be left out where `trainer.optimizer.weight_decay` is 0"
+        ", got `cosine`",
+    ),
+    "schedules of no smoothing": (
+        trainer("schedules: {label_smoothing: cosine}"),
+        "c.yaml:3: `trainer.schedules.label_smoothing` must be left out where `trainer.loss.label_smoothing` is 0"
+        ", got `cosine`",
+    ),
     "schedules with lbfgs": (
         trainer("schedules: {weight_decay: cosine}\noptimizer: lbfgs"),
         "c.yaml:3: `trainer.schedules` must not be given with `lbfgs`, which has no steps",

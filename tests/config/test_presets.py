@@ -85,6 +85,66 @@ def test_layers_of_the_configuration_replace_the_network_of_the_preset(table, a_
     assert (len(plan.layers), plan.config.network.hidden, plan.config.trainer.epochs) == (1, None, 3)
 
 
+@pytest.mark.parametrize(
+    ("own", "gone"),
+    [
+        ("network: {hidden: [16]}", {"network.hidden"}),
+        ("trainer: {optimizer: {lr: 0.5}}", {"trainer.optimizer.lr"}),
+        ("trainer: {optimizer: sgd}", {"trainer.optimizer.lr", "trainer.optimizer.weight_decay"}),
+        ("trainer: {optimizer: adamw}", set()),
+        ("network: {embed_numbers: null}", {"network.embed_numbers.frequencies", "network.embed_numbers.sigma"}),
+        ("network: {embed_numbers: pbld}", {"network.embed_numbers.frequencies", "network.embed_numbers.sigma"}),
+        ("network: {embed_numbers: {sigma: 1}}", {"network.embed_numbers.sigma"}),
+        ("network: {layers: [{name: linear, features: 2}]}", {"network"}),
+        ("pack: {space: {network.hidden: [[8], [9]]}}", set()),
+    ],
+)
+def test_of_what_a_configuration_says_its_preset_draws_nothing(table, own, gone):
+    drawn = presets()["tabpack"].keys(Known("classes", 280, 2, 2))["pack"]["space"]
+    found = plan_of(parse(f"preset: tabpack\n{BASE}{own}\n")).config
+    assert set(drawn) - set(found.pack.space) == {key for key in drawn if any(key.startswith(one) for one in gone)}
+    assert len(set(drawn) - set(found.pack.space)) >= len(gone)
+    assert found.pack.members == 64
+
+
+@pytest.mark.parametrize(
+    ("own", "gone"),
+    [
+        ("", set()),
+        ("activation: gelu", {"parametric"}),
+        ("activation: {activation: relu}", set()),
+        ("embed_numbers: null", {"pbld"}),
+        ("embed_numbers: {frequencies: 4}", set()),
+        ("front_scale: false", {"scale"}),
+        ("layers: [{name: linear, features: 3}, relu, {name: linear, features: 2}]", {"parametric", "pbld", "scale"}),
+    ],
+)
+def test_factors_of_a_preset_are_those_of_layers_that_are_there(table, own, gone, capsys):
+    text = f"preset: realmlp-td\n{BASE}network: {{{own}}}\n"
+    config = plan_of(parse(text)).config
+    assert set(config.trainer.lr_factors) == {"linear.bias", "scale", "parametric", "pbld"} - gone
+    assert set(config.trainer.decay_factors) == {"scale", "parametric", "pbld"} - gone
+    (table / "c.yaml").write_text(text)
+    assert main(["check", "c.yaml"]) == 0
+    capsys.readouterr()
+    assert main(["check", "c.yaml", "--set", "trainer.lr_factors={parametrc: 2}"]) == 2
+    assert "`trainer.lr_factors` must name layers or parameters" in capsys.readouterr().err
+
+
+def test_keys_of_a_preset_that_a_configuration_leaves_without_effect_are_left_out(table):
+    known = plan_of(parse("preset: realmlp-td\n" + BASE)).config
+    assert (known.data.most_one_hot, known.data.embed_size) == (8, 8)
+    assert {"dropout", "weight_decay"} == set(plan_of(parse("preset: realmlp-td\n" + BASE)).schedules)
+    text = BASE.replace("}", ", encode: one_hot}") + "network: {dropout: 0}\ntrainer: {optimizer: sgd}\n"
+    plan = plan_of(parse("preset: realmlp-td\n" + text))
+    assert (plan.config.data.most_one_hot, plan.config.data.embed_size, plan.schedules) == (None, None, {})
+    assert plan.config.data.scale_categories == "robust"
+    with pytest.raises(
+        ConfigError, match=r"`data.most_one_hot` must be left out where no `encode` is `auto`, got `4`$"
+    ):
+        plan_of(parse("preset: realmlp-td\n" + text.replace("one_hot}", "one_hot, most_one_hot: 4}")))
+
+
 def test_resolved_a_configuration_has_all_keys_and_no_preset(table, a_preset):
     printed = resolved_config(plan_of(parse("preset: odd\n" + BASE)))
     again = parse(printed)
@@ -111,6 +171,15 @@ def test_an_unknown_preset_is_refused_with_the_nearest_name(table, option, capsy
     assert printed == f"fastbp: {where}: `preset` must be one of {listed}, got `plan`\nhint: did you mean `plain`?\n"
     assert main(["init", "table.csv", "--preset", "plan"]) == 2
     assert "`--preset` must be one of" in capsys.readouterr().err
+
+
+def test_a_preset_is_given_once(table, capsys):
+    (table / "c.yaml").write_text("preset: tabm\n" + BASE)
+    assert main(["train", "c.yaml", "--preset", "plain", "--set", "preset=tabm"]) == 2
+    message = "`--preset` must not be given together with `--set preset=...`, which is the same"
+    assert message in capsys.readouterr().err
+    assert main(["train", "c.yaml", "--preset", "plain", "--print-config"]) == 0  # over that of the file
+    assert "tabm: null" in capsys.readouterr().out
 
 
 def test_a_run_has_the_keys_of_its_preset_in_full_and_goes_on_without_it(table, a_preset, capsys):

@@ -401,3 +401,9 @@ def test_a_target_that_an_archive_has_not_is_refused(tmp_path):
     assert message(DataError, prepare, Data(path=str(tmp_path / "t.npz"), target="z"), 0, "float32") == (
         f"{tmp_path / 't.npz'}: there must be a column `z`, got `y`"
     )
+
+
+def test_classes_have_no_least_and_no_greatest_one(tmp_path):
+    data = Data(path=str(write(tmp_path)), target="y", clamp_target=True)
+    wanted = "`data.clamp_target` must be `false` where targets are classes, got `true`"
+    assert message(ConfigError, prepare, data, 0, "float32", None) == wanted

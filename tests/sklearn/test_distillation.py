@@ -242,6 +242,8 @@ class Lost(RegressorMixin, BaseEstimator):
         (lambda: fb.distill(forest(), X, Y, folds=241), "`folds` must be at most 240, the number of rows, got `241`"),
         (lambda: fb.distill(forest(), X, Y, groups=np.zeros(N)),
          "`folds` must be at most 1, the number of groups, got `5`"),
+        (lambda: fb.distill(forest(), X, Y, folds=None, groups=Y),
+         "`groups` must be None where `folds` is None"),
         (lambda: fb.distill(forest(), X, Y, groups=[1]), "`groups` must have shape `(240,)`, got `(1,)`"),
         (lambda: fb.distill(forest(), X, Y, folds=None),
          "`teacher` must be fitted where `folds` is None, got `RandomForestClassifier`, which is not\n"

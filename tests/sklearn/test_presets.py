@@ -95,6 +95,31 @@ def test_other_widths_keep_what_the_preset_says_of_linear_layers(made, rows):
             assert (layer.ntk, layer.init.name, layer.bias_init.name) == (True, "he_normal", "normal")
 
 
+def test_factors_of_a_preset_are_those_of_layers_that_are_there(rows):
+    for given in ({"activation": "gelu"}, {"embed_numbers": "piecewise_linear"}, {"hidden": [fb.Linear(4), fb.ReLU()]}):
+        for several in ({}, {"n_ens": 2}):
+            model = MLPClassifier(preset="realmlp-td", random_state=0, epochs=1, **given, **several).fit(*rows)
+            kinds = {layer.kind for layer in model.networks_[0].layers}
+            assert ("parametric" in kinds, "pbld" in kinds) == ("embed_numbers" in given, "activation" in given)
+
+
+def test_layers_that_are_given_replace_the_network_of_the_preset(rows):
+    layers = [fb.Linear(4), fb.ReLU()]
+    kinds = ["linear", "relu", "linear"]
+    for preset in ("plain", "realmlp-td", "tabm-mini"):
+        model = MLPClassifier(preset=preset, random_state=0, epochs=1, hidden=layers).fit(*rows)
+        assert [layer.kind for layer in model.network_.layers] == kinds
+        assert not model.network_.layers[-1].ntk
+    with pytest.raises(ConfigError, match=r"^`dropout` must not be given where `hidden` lists layers, got `0.5`$"):
+        MLPClassifier(preset="plain", hidden=layers, dropout=0.5).fit(*rows)
+
+
+def test_members_of_a_preset_have_no_residuals(rows):
+    for given, got in (({"residual": True}, "residual"), ({"norm": "batch_norm"}, "norm")):
+        with pytest.raises(ConfigError, match=rf"^`{got}` must not be given with `tabm`, got"):
+            MLPClassifier(preset="tabm", random_state=0, epochs=1, hidden=(8,), **given).fit(*rows)
+
+
 def test_layers_of_a_preset_are_all_layers(made, rows):
     layers = [{"name": "linear", "features": 3}, "tanh", {"name": "linear", "features": 2, "bias": False}]
     made({"network": {"layers": layers}, "trainer": {"epochs": 2}})
