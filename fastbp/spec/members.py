@@ -15,7 +15,7 @@ import numpy as np
 
 from fastbp.errors import ConfigError, ConfigTypeError, ShapeError, brief, not_one_of
 from fastbp.spec.checks import flag, whole
-from fastbp.spec.initial import OF_ROWS, Init, init_spec
+from fastbp.spec.initial import Init, init_spec
 from fastbp.spec.layers import ONES, Draws, Layer
 
 AVERAGES = ("values", "softmax", "sigmoid")
@@ -156,9 +156,6 @@ def members_at(where: str, layer: Layer, counts: Sequence[int], width: int, befo
         raise ConfigError(where, f"is a {kind}, which must stand behind `Members`")
     if count > 1 and layer.states(width):
         raise ConfigError(where, f"is a {kind}, which must stand before `Members`, as it keeps statistics of its rows")
-    if count > 1 and any(init.name in OF_ROWS.values() for init, *_ in layer.draws(width).values()):
-        must = f"is a {kind} initialised by rows, which must stand before `Members`, as each member has others"
-        raise ConfigError(where, must)
     return count
 
 

@@ -254,14 +254,6 @@ def test_first_numbers():
             "`layers[1]` is a BatchNorm, which must stand before `Members`, as it keeps statistics of its rows",
         ),
         (
-            lambda: fb.Network([fb.Members(), fb.Linear(2, init="std")], inputs=2),
-            "`layers[1]` is a Linear initialised by rows, which must stand before `Members`, as each member has others",
-        ),
-        (
-            lambda: fb.Network([fb.Members(), fb.Linear(2, bias_init="he5")], inputs=2),
-            "`layers[1]` is a Linear initialised by rows, which must stand before `Members`, as each member has others",
-        ),
-        (
             lambda: fb.Network([fb.Members(), fb.Members()], inputs=2),
             "`layers[1]` is a second Members, of which a network must have one",
         ),
