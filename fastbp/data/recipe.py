@@ -16,7 +16,7 @@ from fastbp.data.raw import Raw
 from fastbp.data.stored import Stored
 from fastbp.data.unseen import Unseen, told
 from fastbp.errors import CheckpointError, ConfigError
-from fastbp.numerics.likely import sigmoid, softmax
+from fastbp.numerics.likely import sigmoid, softmax, with_numbers
 from fastbp.spec.catalogue import facts_of, loss_of
 from fastbp.spec.coded import Coded
 
@@ -61,6 +61,8 @@ class Recipe:
             The probabilities or numbers that they stand for, where these are known more exactly.
         """
         outputs = self.outputs
+        if outputs.task in ("classes", "labels"):
+            with_numbers(raw)
         if outputs.task == "classes":
             name = outputs.columns[0]
             if raw.shape[1] == 1:  # one logit for two classes

@@ -6,7 +6,7 @@ Layers are completed one after another, each by what those before it make of the
     he5    b = -Σ_i λ_i z[r_i] with b = 0 in z, for each unit five random rows r and λ_i = E_i / Σ E, E exponential, so
            that the kink of each unit lies among the data (Steinwart, 2019)
 
-A column whose z is the same in every row stays as drawn.
+A column whose z is the same in every row stays as drawn. Behind `Members` each row is one of every member.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, DataError
 from fastbp.model.network import Network
 from fastbp.numerics.exact import log
 from fastbp.numerics.philox import uniform
@@ -53,10 +53,10 @@ def initialize(net: Network, X: Any) -> Network:
     >>> net.predict(X).std(axis=0).round(3)
     array([1., 1., 1., 1., 1., 1., 1., 1.], dtype=float32)
     """
-    asking = {name for node in net.graph.nodes for name in _asking(node)}
-    if not asking:
+    names = {name for node in net.graph.nodes for name in asking(node)}
+    if not names:
         raise ConfigError("net", 'must have a layer with `init="std"` or `bias_init="he5"`', "none")
-    _complete(net, net._rows(X), asking)
+    _complete(net, net._rows(X), names)
     return net
 
 
@@ -67,7 +67,7 @@ def complete(net: Network, x: Any, chosen: NDArray[np.uint32] | None = None) -> 
         _complete(net, x, set(waiting), chosen)
 
 
-def _asking(node: Node) -> dict[str, str]:
+def asking(node: Node) -> dict[str, str]:
     """Parameters of a node that rows complete, and which part each is."""
     if node.shares or node.layer.kind != "linear":
         return {}
@@ -82,10 +82,21 @@ def _complete(net: Network, x: Any, names: set[str], chosen: NDArray[np.uint32] 
         x = x[some if chosen is None else chosen[some]]
     elif chosen is not None:
         x = x[chosen]
+    made = _copy(net)
     for node in net.graph.nodes:
-        parts = [part for name, part in _asking(node).items() if name in names]
+        parts = [part for name, part in asking(node).items() if name in names]
         if parts:
-            _complete_layer(net, node, parts, x)
+            _complete_layer(made, node, parts, x)
+    net.parameters.put({name: made.parameters[name] for name in names})
+
+
+def _copy(net: Network) -> Network:
+    """The network with memory of its own, so that rows that are refused change nothing."""
+    made = Network._from_graph(net.graph, net.seed, net.dtype)
+    with net.lock:
+        made.flat = net.flat
+        made.states.set_flat(net.states.flat())
+    return made
 
 
 def _complete_layer(net: Network, node: Node, parts: list[str], x: Any) -> None:
@@ -98,7 +109,11 @@ def _complete_layer(net: Network, node: Node, parts: list[str], x: Any) -> None:
         parameters[node.parameter("weight")] = weight
     if "bias" in parts:
         parameters[node.parameter("bias")] = np.zeros(node.outputs)
-    z = _until(net, node).predict(x).astype(np.float64)
+    z = _outputs(_until(net, node), x).astype(np.float64)
+    if not np.isfinite(z).all():
+        raise DataError(
+            "X", f"must have finite outputs of layer `{node.name}`, which begins by them", "NaN or infinity"
+        )
     if weight is not None:
         spread = _deviation(z)
         parameters[node.parameter("weight")] = weight / spread
@@ -114,6 +129,15 @@ def _until(net: Network, node: Node) -> Network:
     found._parameters.block, found._states = net._parameters.block, net._states
     found._share_lock(net.lock)
     return found
+
+
+def _outputs(net: Network, x: Any) -> Any:
+    """What it makes of rows; of so many fewer where each is one of every member."""
+    members = net.graph.members
+    if members is None:
+        return net.predict(x)
+    apart = -(-len(x) * members.count // ROWS)
+    return net.members(x[np.arange(0, len(x), apart)] if apart > 1 else x).reshape(-1, net.outputs)
 
 
 def _deviation(z: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.errors import CheckpointError, DataError, FastbpError
+from fastbp.model.by_rows import asking
 from fastbp.model.network import Network
 from fastbp.model.sealed import sealed, unsealed, write
 from fastbp.spec.checks import path_of
@@ -33,6 +34,8 @@ def to_bytes(net: Network) -> bytes:
         "dtype": net.dtype.name,
         "seed": str(net.seed),
     }
+    if net.parameters.waiting:
+        header["waiting"] = json.dumps(sorted(net.parameters.waiting))
     if net.about:
         header["about"] = json.dumps(net.about)
     return sealed(arrays, header)
@@ -62,6 +65,7 @@ def load(path: Any, callers: int = 0) -> Network:
         graph = from_data(json.loads(header["network"]))
         net = Network._from_graph(graph, int(header["seed"]), header["dtype"])
         net.about = json.loads(header.get("about", "{}"))
+        waiting = _waiting(net, json.loads(header.get("waiting", "[]")))
     except (KeyError, TypeError, ValueError, RecursionError, MemoryError, FastbpError) as error:
         raise CheckpointError(f"`{file}` has a network unknown to this version ({error})") from None
     wanted = {*net.parameters, *net.states}
@@ -74,4 +78,13 @@ def load(path: Any, callers: int = 0) -> Network:
             (net.parameters if name in net.parameters else net.states)[name] = array
         except FastbpError:
             raise CheckpointError(f"`{file}` holds a damaged `{name}`: shape `{array.shape}`, or not finite") from None
+    net.parameters.waiting = waiting
     return net
+
+
+def _waiting(net: Network, names: Any) -> set[str]:
+    """The parameters that rows of data are to complete, as a file says."""
+    known = {name for node in net.graph.nodes for name in asking(node)}
+    if not isinstance(names, list) or not known.issuperset(names):
+        raise ValueError("`waiting` must name parameters by rows")
+    return set(names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -46,6 +46,18 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
         with self.changing():
             self.block.write(name, array)
             self.waiting.discard(name)
+
+    def put(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write several at once, or none."""
+        slots = self.block.slots
+        found = {
+            name: checked(f"{self.where}[{name!r}]", a, slots[name].shape, self.block.dtype)
+            for name, a in arrays.items()
+        }
+        with self.changing():
+            for name, array in found.items():
+                self.block.write(name, array)
+            self.waiting -= set(found)
 
     def __reduce__(self) -> Any:
         shapes = {name: slot.shape for name, slot in self.block.slots.items()}

@@ -13,9 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.errors import DataError
 from fastbp.numerics.exact import exp, log, log1p
 
 Array = NDArray[Any]
+
+
+def with_numbers(z: Array) -> Array:
+    """Outputs, of which each is a number: where one is none, no class is the likeliest."""
+    bad = int(np.isnan(z).any(axis=1).sum())
+    if bad:
+        rows = f"NaN in {bad} of {len(z)} row{'s' * (len(z) > 1)}"
+        hint = "the network has no outputs where numbers are too large for it, as for the waves of `pbld`"
+        raise DataError("outputs", "must be numbers for classes to be chosen", rows, hint)
+    return z
 
 
 def _shifted(z: Array) -> Array:

@@ -65,7 +65,7 @@ def normals(count: int, seed: int, stream: int) -> Array:
     Examples
     --------
     >>> drawn = normals(10000, seed=0, stream=3)
-    >>> abs(drawn.mean()) < 0.03, abs(drawn.std() - 1.0) < 0.03
+    >>> bool(abs(drawn.mean()) < 0.03), bool(abs(drawn.std() - 1.0) < 0.03)
     (True, True)
     """
     return normal_quantile(uniform(count, seed, stream))

@@ -262,7 +262,7 @@ def orthogonal(u: Array, turns: int = 5) -> Array:
     Examples
     --------
     >>> orthogonal(np.diag([3.0, -1.0])).round(1).tolist()
-    [[0.7, 0.0], [0.0, -1.1]]
+    [[0.8, 0.0], [0.0, -1.1]]
     """
     turned = u.shape[0] > u.shape[1]
     x = u.T if turned else u

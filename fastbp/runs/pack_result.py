@@ -130,8 +130,13 @@ def _called(run: PackTraining) -> dict[str, int]:
 
 
 def _best(net: Network, run: PackTraining, temperature: float) -> bytes:
-    """The file of a network, with its temperature if it is to have one."""
-    return to_bytes(net if run.plan.config.trainer.calibrate is None else with_temperature(net, temperature))
+    """The file of a network, with its temperature if it is to have one: behind the mean, if it has members."""
+    if run.plan.config.trainer.calibrate is None:
+        return to_bytes(net)
+    if net.graph.members is not None:
+        alone = Ensemble.of([net], np.ones(1), run.subjects[0].loss, temperature=temperature)
+        return ensemble_files.to_bytes(alone)
+    return to_bytes(with_temperature(net, temperature))
 
 
 def _file(rows: Rows, weights: Weights, temperature: float, run: PackTraining | None = None) -> bytes:

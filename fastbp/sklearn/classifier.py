@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import _check_y
 
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief, visible
-from fastbp.numerics.likely import log_sigmoid, log_softmax, sigmoid, softmax
+from fastbp.numerics.likely import log_sigmoid, log_softmax, sigmoid, softmax, with_numbers
 from fastbp.sklearn.perceptron import Array, Perceptron
 from fastbp.sklearn.there import with_several, without_folds
 from fastbp.sklearn.words import hint_of
@@ -311,7 +311,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """The class of each row, or 0 and 1 for each label."""
-        z = self._raw(X)
+        z = with_numbers(self._raw(X))
         if self._labels:
             return (z > 0.0).astype(np.int64)
         return np.asarray(self.classes_[z.argmax(axis=1)])

@@ -75,11 +75,14 @@ def tabm_of(estimator: Any) -> TabM | None:
     given = estimator.tabm
     if given is None:
         return None
+    found = given if isinstance(given, TabM) else _tabm_said(given)
     for name, refused in (("residual", True), ("norm", "batch_norm")):
         if getattr(estimator, name) == refused:
             raise ConfigError(name, "must not be given with `tabm`", f"`{refused}`")
-    if isinstance(given, TabM):
-        return given
+    return found
+
+
+def _tabm_said(given: Any) -> TabM:
     said = {"k": given} if isinstance(given, int) and not isinstance(given, bool) else given
     if not isinstance(said, Mapping):
         raise ConfigTypeError("tabm", "must be a whole number, or a dict with `k`", f"`{brief(given)}`")

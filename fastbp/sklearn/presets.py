@@ -188,7 +188,7 @@ def filled(estimator: Any, keys: dict[str, Any] | None) -> Any:
         ties=config.trainer.ties,
         patience=patience,
         loss=plan.loss if "loss" not in given or "loss" in left else None,
-        linear=linear_of(plan.text, config) if "hidden" in left else {},
+        linear=linear_of(plan.text, config),
         last={} if own else linear_of(plan.text, config, last=True),
         front_scale=config.network.front_scale and not own,
         categories={own: getattr(config.data, name) for own, name in CATEGORIES.items()},

@@ -17,7 +17,7 @@ from fastbp.spec.catalogue import activation_named, is_layer
 from fastbp.spec.checks import whole
 from fastbp.spec.gates import Concat, Slice
 from fastbp.spec.layers import Embedding, Layer, Linear
-from fastbp.spec.members import Members, members_at
+from fastbp.spec.members import AdaptedLinear, MemberLinear, Members, members_at
 from fastbp.spec.signals import Signal, called
 
 INPUT = -1
@@ -158,16 +158,17 @@ class Graph:
         return {node.parameter(part) for node in self.nodes for part in node.layer.decays}
 
     def hidden(self) -> set[str]:
-        """Weights of linear layers that others stand behind: all but those of outputs."""
+        """Matrices of linear layers that others stand behind: none of outputs, and none that is a member's own."""
         behind = [False] * len(self.nodes)
         found: set[str] = set()
         last: set[str] = set()
         for node in reversed(self.nodes):
-            linear = isinstance(node.layer, Linear)
+            shared = isinstance(node.layer, Linear | AdaptedLinear)
+            linear = shared or isinstance(node.layer, MemberLinear)
             for source in node.sources:
                 if source != INPUT and (linear or behind[node.index]):
                     behind[source] = True
-            if linear:
+            if shared:
                 (found if behind[node.index] else last).add(node.parameter("weight"))
         return found - last
 

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+from fastbp.errors import ConfigError
 from fastbp.spec.bins import PiecewiseLinear, PiecewiseLinearEmbedding
 from fastbp.spec.embeddings import OfColumns, PeriodicEmbedding
-from fastbp.spec.initial import Init
+from fastbp.spec.initial import OF_ROWS, Init
 from fastbp.spec.layers import Embedding, Layer, Linear
 from fastbp.spec.members import AdaptedLinear, MemberLinear, Members, MemberScale
 
@@ -49,8 +50,14 @@ def of_members(
 
 
 def _drawn(layer: Linear) -> dict[str, Any]:
-    """Initialisers of a layer, as far as it says any."""
+    """Initialisers of a layer, as far as it says any; refuses what a member's layer cannot have."""
     said = {"init": layer.init, "bias_init": layer.bias_init}
+    if layer.ntk:
+        raise ConfigError("tabm", "must be given with linear layers without `ntk`", "`ntk=True`")
+    for init in said.values():
+        if init is not None and init.name in OF_ROWS.values():
+            must = "must be given with parameters that do not go by rows, as each member has others"
+            raise ConfigError("tabm", must, f"`{init.name}`")
     return {name: init for name, init in said.items() if init is not None}
 
 

@@ -15,8 +15,8 @@ class Muon(Optimizer):
 
     m ← m + (1 - μ)(g - m),  u = m + (1 - μ)(g - m),  p ← p (1 - η' λ) - η' √max(1, O / I) o, where o is what five
     turns of Newton and Schulz's iteration make of u: with u = U Σ Vᵀ nearly U Vᵀ. So do the weights of all linear
-    layers but those of outputs, I inputs times O outputs; biases, outputs, tables, norms and the like take AdamW's
-    steps with η.
+    layers but those of outputs, I inputs times O outputs, and of what members share; biases, outputs, tables,
+    norms, what a member has of its own and the like take AdamW's steps with η.
 
     Parameters
     ----------

@@ -147,5 +147,5 @@ def _parts(
     if place is not None:
         place = {name: place[name] for name in PLACE}
     rates = {name: member[name] for name in settings["optimizer"].rates}
-    numbers = {"steps_done": member["steps_done"], **rates, "place": place}
+    numbers = {"steps_done": member["steps_done"], **rates, "place": place, "waiting": member.get("waiting", [])}
     return net, {**settings, "seed": member["seed"], "threads": 1}, arrays, numbers, member["batch"], rows

@@ -61,7 +61,7 @@ def ends_well(server, target, command, expected, where):
 def test_a_signal_before_an_operation(mode, code, kind, server, runs, tmp_path):
     folder, totals = runs
     expected, ends = told(folder / kind), set()
-    for at in numbers(totals[kind], 4):
+    for at in numbers(totals[kind], 7):
         target = tmp_path / f"{at}"
         command = fresh(folder, target, kind)
         status, said, _ = server.run(*command, below=target, mode=mode, at=at, code=SIGNALS[code])

@@ -204,6 +204,8 @@ def computed(net: fb.Network, threads: int) -> dict[str, Any]:
     targets = tuple(rng.normal(size=(150, width)).astype(net.dtype) for width in widths)
     given = targets if len(widths) > 1 else targets[0]
     loss = fb.JointLoss(["mse"] * len(widths)) if len(widths) > 1 else fb.MSE()
+    if net.graph.members is not None and net.graph.members.average == "softmax":
+        loss, given = fb.CrossEntropy(), np.abs(given) / np.abs(given).sum(1, keepdims=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads_of, "default_threads", lambda: threads)
         patch.setattr(plans, "SERIAL_WORK", 0)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, DataError
 from fastbp.model import by_rows
+from fastbp.model.files import FORMATS
+from fastbp.model.sealed import sealed, unsealed, write
 from fastbp.spec.coded import Coded
 from fastbp.train.checkpoints import load_state, state_of
 from tests.model.chains import DTYPES
@@ -219,3 +221,75 @@ def test_the_bits_are_those_that_were_written_down(dtype):
     rows = np.linspace(-2.0, 3.0, 35).reshape(7, 5) ** 3
     found = hashlib.sha256(fb.initialize(net, rows.astype(dtype)).flat.tobytes()).hexdigest()[:16]
     assert found == DIGESTS[dtype]
+
+
+def test_behind_members_fewer_rows_are_enough(monkeypatch):
+    monkeypatch.setattr(by_rows, "ROWS", 100)
+    net = fb.Network([fb.Members(4), fb.MemberScale("normal"), block(6)], inputs=5, seed=2, dtype="float64")
+    found, each = [], fb.Network.members
+    monkeypatch.setattr(fb.Network, "members", lambda own, X: found.append(each(own, X)) or found[-1])
+    fb.initialize(net, X)
+    assert found[0].shape == (4, 25, 6)
+    np.testing.assert_allclose(found[0].reshape(-1, 6).std(axis=0), spread_of(net), rtol=1e-12)
+
+
+def spread_of(net):
+    """By which the second layer's draw was divided."""
+    plain = fb.Network(net.layers, inputs=5, seed=2, dtype="float64").parameters["2.weight"]
+    return (plain / net.parameters["2.weight"])[0]
+
+
+@pytest.mark.parametrize("average", ["values", "softmax", "sigmoid"])
+@every_dtype
+def test_behind_members_the_rows_of_all_count(average, dtype):
+    """Not what they predict together, which varies less, or is a logarithm."""
+    net = fb.Network([fb.Members(4, average), fb.MemberScale("normal"), block(6)], inputs=5, seed=2, dtype=dtype)
+    z = fb.initialize(net, X).members(X).astype(np.float64).reshape(-1, 6)
+    np.testing.assert_allclose(z.std(axis=0), 1.0, rtol=1e-12 if dtype == "float64" else 1e-5)
+    scaled = X[None] * net.parameters["1.weight"][:, None]
+    z = (scaled.reshape(-1, 5) @ net.parameters["2.weight"]).astype(np.float64)
+    b = -net.parameters["2.bias"]
+    assert ((z.min(axis=0) < b) & (b < z.max(axis=0))).all()
+
+
+def test_rows_that_are_refused_change_nothing():
+    """Neither what the first layer has made of them before the second finds no finite numbers, nor what waits."""
+    x = fb.Input(5)
+    h = fb.concat([fb.Tanh()(block(6)(x)), fb.PBLD()(x)])
+    net, other = (fb.Network(inputs=x, outputs=block(3)(h), seed=2) for _ in range(2))
+    before = net.flat.tobytes()
+    bad = X.copy()
+    bad[3] = 1e12  # of which float32 knows no cosine
+    with pytest.raises(DataError, match=r"^`X` must have finite outputs of layer `4`, which begins by them, got NaN"):
+        fb.Trainer(net).fit(bad, Y, epochs=1)
+    assert net.flat.tobytes() == before
+    for one in (net, other):
+        fb.Trainer(one).fit(X, Y, epochs=0)
+    assert net.flat.tobytes() == other.flat.tobytes()
+
+
+def test_a_file_keeps_what_waits(tmp_path):
+    net = network()
+    net.save(tmp_path / "begun.safetensors")
+    early = fb.load(tmp_path / "begun.safetensors")
+    assert early.parameters.waiting == net.parameters.waiting != set()
+    fb.initialize(net, X)
+    net.save(tmp_path / "done.safetensors")
+    late = fb.load(tmp_path / "done.safetensors")
+    for one in (early, late):
+        fb.Trainer(one).fit(X, Y, epochs=0)
+        assert one.flat.tobytes() == net.flat.tobytes()
+
+
+@pytest.mark.parametrize("said", ['["0.weight"]', '"1.weight"', "[[]]", "[0", "{}"])
+def test_a_file_that_waits_for_something_else_is_refused(said, tmp_path):
+    net = fb.initialize(network(), X)
+    arrays, header = unsealed(_saved(net, tmp_path), "a network of fastbp", FORMATS)[::-1]
+    write(tmp_path / "odd.safetensors", sealed(arrays, {**header, "waiting": said}))
+    with pytest.raises(fb.CheckpointError, match="has a network unknown to this version"):
+        fb.load(tmp_path / "odd.safetensors")
+
+
+def _saved(net, folder):
+    net.save(folder / "net.safetensors")
+    return folder / "net.safetensors"

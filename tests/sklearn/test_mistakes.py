@@ -13,6 +13,7 @@ pytest.importorskip("sklearn")
 from sklearn.neural_network import MLPClassifier as MLPNeural
 
 import fastbp as fb
+from fastbp.errors import DataError
 from fastbp.sklearn import MLPClassifier, MLPRegressor
 from fastbp.sklearn.words import WORDS
 
@@ -329,3 +330,21 @@ def test_a_table_after_an_array_is_read_by_its_order_with_a_warning(table):
     assert [str(w.message) for w in caught] == [
         "X has feature names, but MLPClassifier was fitted without feature names"
     ]
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["classes", "labels"])
+def test_no_class_is_said_where_the_network_has_no_outputs(several, tmp_path):
+    """There is no cosine of 1e12 in float32; the first class is not the likeliest of NaN."""
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = (X[:, :2] > 0).astype(int) if several else np.where(X[:, 0] > 0, "no", "yes")
+    found = MLPClassifier([4], embed_numbers="pbld", epochs=1, random_state=0).fit(X, y)
+    found.save(tmp_path / "m.safetensors")
+    X[5, 1] = 1e12
+    np.save(tmp_path / "all.npy", X)
+    table = fb.load(tmp_path / "m.safetensors")
+    must = r"^`outputs` must be numbers for classes to be chosen, got NaN in 1 of 60 rows"
+    for predict in (lambda: found.predict(X), lambda: table.predict(str(tmp_path / "all.npy"))):
+        with pytest.raises(DataError, match=must):
+            predict()
+    assert len(found.predict(X[:5])) == 5
+    assert np.isnan(found.predict_proba(X)[5]).all()

@@ -112,6 +112,14 @@ def test_members_of_a_preset_have_no_residuals(rows):
             MLPClassifier(preset="tabm", random_state=0, epochs=1, hidden=(8,), **given).fit(*rows)
 
 
+def test_other_widths_keep_what_the_preset_says_of_linear_layers(made, rows):
+    made({**KEYS, "network": {**KEYS["network"], "ntk": True, "bias_init": "normal"}})
+    net = MLPClassifier(preset="odd", random_state=0, hidden=(5, 7), epochs=1).fit(*rows).network_
+    for layer in net.layers:
+        if layer.kind == "linear":
+            assert (layer.ntk, layer.init.name, layer.bias_init.name) == (True, "he_normal", "normal")
+
+
 def test_layers_of_a_preset_are_all_layers(made, rows):
     layers = [{"name": "linear", "features": 3}, "tanh", {"name": "linear", "features": 2, "bias": False}]
     made({"network": {"layers": layers}, "trainer": {"epochs": 2}})

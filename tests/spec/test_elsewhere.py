@@ -164,5 +164,4 @@ def test_a_frame_of_polars_names_the_column_too():
 
 
 def test_dir_shows_exactly_what_is_public():
-
-    assert dir(fb) == sorted([*fb.__all__, "MLPClassifier", "MLPRegressor", "sklearn", "__version__"])
+    assert dir(fb) == sorted([*fb.__all__, "MLPClassifier", "MLPRegressor", "distill", "sklearn", "__version__"])

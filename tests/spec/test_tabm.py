@@ -17,18 +17,18 @@ HIDDEN = [fb.Linear(8), fb.ReLU(), fb.Dropout(0.1), fb.Linear(6), fb.ReLU()]
 
 
 def test_mini_has_one_scale_in_front_of_hidden_layers_as_they_are():
-    found = of_members(HIDDEN, 3, 4, mini=True, average="softmax", chunks=[1, 2])
+    found = of_members(HIDDEN, fb.Linear(3), 4, mini=True, average="softmax", chunks=[1, 2])
     assert found == [fb.Members(4, "softmax"), fb.MemberScale("signs", [1, 2]), *HIDDEN, fb.MemberLinear(3)]
 
 
 def test_only_the_first_adapters_are_random_and_normal_where_numbers_are_embedded():
-    found = of_members(HIDDEN, 1, 4, mini=False, average="values", embedded=True, chunks=[3], init=fb.Init("zeros"))
-    normal, zeros = fb.Init("normal"), fb.Init("zeros")
-    first = fb.AdaptedLinear(8, adapter=normal, chunks=[3], init=zeros)
-    last = fb.MemberLinear(1, init=zeros)
-    assert found == [
-        fb.Members(4), first, *HIDDEN[1:3], fb.AdaptedLinear(6, init=zeros), fb.ReLU(), last,
-    ]  # fmt: skip
+    hidden = [fb.Linear(8, init="zeros"), *HIDDEN[1:3], fb.Linear(6, bias_init="ones"), fb.ReLU()]
+    last = fb.Linear(1, init="zeros", bias_init="ones")
+    found = of_members(hidden, last, 4, mini=False, average="values", embedded=True, chunks=[3])
+    first = fb.AdaptedLinear(8, adapter="normal", chunks=[3], init="zeros")
+    second = fb.AdaptedLinear(6, bias_init="ones")
+    last = fb.MemberLinear(1, init="zeros", bias_init="ones")
+    assert found == [fb.Members(4), first, *HIDDEN[1:3], second, fb.ReLU(), last]
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,20 @@ def test_estimators_have_members_by_their_number_or_settings():
         ({"tabm": 1}, "`tabm.k` must be at least 2, got `1`"),
         ({"tabm": 2, "residual": True}, "`residual` must not be given with `tabm`, got `True`"),
         ({"tabm": 2, "norm": "batch_norm"}, "`norm` must not be given with `tabm`, got `batch_norm`"),
+        ({"preset": "tabm-mini", "residual": True}, "`residual` must not be given with `tabm`, got `True`"),
+        (
+            {"preset": "realmlp-td", "tabm": 2},
+            "`tabm` must be given with linear layers without `ntk`, got `ntk=True`",
+        ),
+        (
+            {"hidden": [fb.Linear(4, init="std"), "relu"], "tabm": {"k": 2, "mini": False}},
+            "`tabm` must be given with parameters that do not go by rows, as each member has others, got `std`",
+        ),
     ],
 )
 def test_estimators_refuse_what_cannot_be(settings, said):
     with pytest.raises(ConfigError) as caught:
-        fb.MLPRegressor((4,), epochs=1, **settings).fit(np.eye(8), np.arange(8.0))
+        fb.MLPRegressor(**{"hidden": (4,), "epochs": 1, **settings}).fit(np.eye(8), np.arange(8.0))
     assert str(caught.value) == said
 
 

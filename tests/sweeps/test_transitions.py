@@ -15,6 +15,7 @@ from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import (
     END_BACKWARD,
     END_CHECK,
+    END_DIRECTIONS,
     END_GRADIENTS,
     END_LOSS,
     END_NORM,
@@ -63,6 +64,12 @@ class Small:
         self.m.call("begin", self.head, 0, 0)
         self.m.call("work", self.head, 0, 0, 0)
         return [number for number, found in enumerate(self.norms.numbers()) if not np.isnan(found)]
+
+    def with_all_before(self, end: int) -> Small:
+        """With what makes this end the last one before the update: a norm, directions."""
+        self.head.update.norm_count = int(end == END_NORM)
+        self.head.update.directions = self.norms.address if end == END_DIRECTIONS else 0
+        return self
 
     def unknown_update(self) -> None:
         """Of which no bound is known, so that it has to be tried."""
@@ -162,12 +169,12 @@ def test_gradients_of_some_batches_of_a_step_lead_to_the_first_phase():
     assert counted(small.head) == (0, 2 * BATCH, 2)
 
 
-@pytest.mark.parametrize("end", [END_GRADIENTS, END_NORM])
+@pytest.mark.parametrize("end", [END_GRADIENTS, END_NORM, END_DIRECTIONS])
 def test_when_all_gradients_are_there_the_update_is_tried_only_where_it_must_be(end):
-    small = Small(end)
+    small = Small(end).with_all_before(end)
     assert small.run() == [0, 2, 3, 4]
     assert small.head.step.checking == 0
-    small = Small(end)
+    small = Small(end).with_all_before(end)
     small.unknown_update()
     assert small.run() == EVERY
     assert small.head.step.checking == TRYING

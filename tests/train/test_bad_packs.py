@@ -119,7 +119,7 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda: fb.Pack(PAIR, learning_rate=0.1),  # type: ignore[call-arg]
         "the arguments of `Pack` must be of `nets`, `loss`, `optimizer`, `batch_size`, `threads`, `seed`, `schedule`,"
         " `clip_norm`, `clip_value`, `accumulate`, `ema`, `lr_factors`, `decay_factors`, `frozen`, `penalty`, `rows`,"
-        " `n`, got `learning_rate`\nhint: here this is `optimizer=fb.Adam(lr=1e-3)`",
+        " `n`, `schedules`, `drop_last`, got `learning_rate`\nhint: here this is `optimizer=fb.Adam(lr=1e-3)`",
     ),
 }
 

@@ -151,6 +151,36 @@ def test_what_is_hidden():
     assert fb.mlp([3, 5, 5, 2]).graph.hidden() == {"0.weight", "2.weight"}
 
 
+def of_members(kind, dtype="float64"):
+    """Two hidden layers of three members, which share their matrices."""
+    body = {
+        "mini": [fb.MemberScale(), fb.Linear(40), fb.Tanh(), fb.Linear(30), fb.Tanh()],
+        "adapted": [fb.AdaptedLinear(40, adapter="signs"), fb.Tanh(), fb.AdaptedLinear(30), fb.Tanh()],
+    }
+    layers = [fb.Members(3, "softmax"), *body[kind], fb.MemberLinear(5)]
+    return fb.Network(layers, inputs=21, seed=3, dtype=dtype)
+
+
+@pytest.mark.parametrize("kind", ["mini", "adapted"])
+def test_matrices_that_members_share_are_hidden(kind):
+    """Their steps are those of the twin; a member's own ones, at the end too, are AdamW's."""
+    hidden = {"mini": {"2.weight", "4.weight"}, "adapted": {"1.weight", "3.weight"}}[kind]
+    net, twin, states, (x, y) = of_members(kind), of_members(kind), {}, rows("float64")
+    assert net.graph.hidden() == hidden
+    trainer = fb.Trainer(net, "cross_entropy", muon(), batch_size=96, threads=2)
+    for _ in range(3):
+        trainer.step(x, y)
+        for name, g in twin.loss_and_gradients(x, y, loss="cross_entropy")[1].items():
+            p, state = twin.parameters[name], states.get(name, {})
+            if name in hidden:
+                p, state = reference.muon(p, g, state, LR, MUON_LR, weight_decay=DECAY)
+            else:
+                decay = DECAY if name in net.graph.decaying() else 0.0
+                p, state = reference.adamw(p, g, state, LR, weight_decay=decay)
+            twin.parameters[name], states[name] = p, state
+    assert_near(net, twin)
+
+
 def test_a_network_without_hidden_weights_takes_the_steps_of_adamw():
     x, y = rows()
     nets = [fb.Network([fb.Linear(5)], inputs=21, seed=0) for _ in range(2)]

@@ -80,6 +80,17 @@ def test_a_pack_goes_on_with_the_same_bits(name: str, way: str, tmp_path: Path) 
         assert [net.about for net in other.members] == [net.about for net in pack.members]
 
 
+def test_a_pack_that_has_seen_no_rows_begins_by_those_that_come(tmp_path: Path) -> None:
+    layers = [fb.Linear(6, init="std", bias_init="he5"), fb.Tanh(), fb.Linear(CLASSES, init="std")]
+    pack = fb.Pack([fb.Network(layers, inputs=INPUTS, seed=seed) for seed in (1, 2)])
+    again, done = loaded(pack, tmp_path / "begun"), pack.fit(*data(), epochs=1)
+    late = loaded(pack, tmp_path / "done")
+    assert not late.members[0].parameters.waiting
+    again.fit(*data(), epochs=1)
+    assert len(done) == 2
+    assert [one.flat.tobytes() for one in again.members] == [one.flat.tobytes() for one in pack.members]
+
+
 def test_a_file_holds_natural_arrays_by_name(tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
