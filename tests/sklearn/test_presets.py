@@ -87,14 +87,6 @@ def test_what_is_given_wins(made, rows):
     assert model.set_params(preset=None).fit(*rows)._learns.optimizer.weight_decay != 0.3
 
 
-def test_other_widths_keep_what_the_preset_says_of_linear_layers(made, rows):
-    made({**KEYS, "network": {**KEYS["network"], "ntk": True, "bias_init": "normal"}})
-    net = MLPClassifier(preset="odd", random_state=0, hidden=(5, 7), epochs=1).fit(*rows).network_
-    for layer in net.layers:
-        if layer.kind == "linear":
-            assert (layer.ntk, layer.init.name, layer.bias_init.name) == (True, "he_normal", "normal")
-
-
 def test_factors_of_a_preset_are_those_of_layers_that_are_there(rows):
     for given in ({"activation": "gelu"}, {"embed_numbers": "piecewise_linear"}, {"hidden": [fb.Linear(4), fb.ReLU()]}):
         for several in ({}, {"n_ens": 2}):
@@ -118,6 +110,14 @@ def test_members_of_a_preset_have_no_residuals(rows):
     for given, got in (({"residual": True}, "residual"), ({"norm": "batch_norm"}, "norm")):
         with pytest.raises(ConfigError, match=rf"^`{got}` must not be given with `tabm`, got"):
             MLPClassifier(preset="tabm", random_state=0, epochs=1, hidden=(8,), **given).fit(*rows)
+
+
+def test_other_widths_keep_what_the_preset_says_of_linear_layers(made, rows):
+    made({**KEYS, "network": {**KEYS["network"], "ntk": True, "bias_init": "normal"}})
+    net = MLPClassifier(preset="odd", random_state=0, hidden=(5, 7), epochs=1).fit(*rows).network_
+    for layer in net.layers:
+        if layer.kind == "linear":
+            assert (layer.ntk, layer.init.name, layer.bias_init.name) == (True, "he_normal", "normal")
 
 
 def test_layers_of_a_preset_are_all_layers(made, rows):
