@@ -215,7 +215,10 @@ def seconds_of(limit: str) -> float:
     value = said.data["trainer"]["time_limit"]
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise click.UsageError(f"`--time-limit` must be a time such as `10m`, got `{limit}`")
-    found = seconds(said, Trainer(time_limit=value))
+    try:
+        found = seconds(said, Trainer(time_limit=value))
+    except ConfigError as error:
+        raise error.at(where="--time-limit", place=None) from None
     assert found is not None
     return found
 

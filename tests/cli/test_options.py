@@ -148,3 +148,16 @@ def test_an_option_that_there_is_not_has_a_hint(arguments, hint, capsys):
     assert first.startswith("fastbp: an option must be one of `--")
     assert first.endswith(f"got `{arguments[2].partition('=')[0]}`")
     assert second == f"hint: {hint}"
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("soon", "must be seconds, or a number with s, m, h or d such as `10m`, got `soon`"),
+        ("-5", "must be above 0, got `-5`"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "init"])
+def test_a_time_limit_that_is_none_is_said_of_the_option(command, limit, said, capsys):
+    assert main([command, "c.yaml", "--time-limit", limit]) == 2
+    assert capsys.readouterr().err == f"fastbp: `--time-limit` {said}\n"
