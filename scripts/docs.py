@@ -271,7 +271,8 @@ trainer: {optimizer: {lr: 0.001}}
 The keys of the preset lie beneath the configuration's own, as those of a file beneath one that `-c` lays over it: here
 the network and the optimiser are those of `plain`, and its learning rate is not. `network.layers` of the configuration
 replaces the whole network of the preset. A key of the configuration is drawn no more by a preset with `pack.space`, and
-factors of learning rates and decay go with the layers that they are of.
+factors of learning rates and decay go with the layers that they are of. Of the configuration's own `metrics` the first
+chooses the best epoch, where the preset's measure is not among them and no `monitor` is said.
 
 | command | what it does |
 |---|---|

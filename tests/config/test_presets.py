@@ -145,6 +145,20 @@ def test_keys_of_a_preset_that_a_configuration_leaves_without_effect_are_left_ou
         plan_of(parse("preset: realmlp-td\n" + text.replace("one_hot}", "one_hot, most_one_hot: 4}")))
 
 
+@pytest.mark.parametrize(
+    ("own", "monitor"),
+    [
+        ("metrics: [roc_auc, log_loss]", "val_roc_auc"),
+        ("metrics: [log_loss, accuracy]", "val_accuracy"),
+        ("metrics: []", "val_loss"),
+        ("metrics: [roc_auc], monitor: val_loss", "val_loss"),
+        ("epochs: 3", "val_accuracy"),
+    ],
+)
+def test_of_a_configurations_own_metrics_the_first_chooses_the_epoch(table, own, monitor):
+    assert plan_of(parse(f"preset: realmlp-td\n{BASE}trainer: {{{own}}}\n")).config.trainer.monitor == monitor
+
+
 def test_resolved_a_configuration_has_all_keys_and_no_preset(table, a_preset):
     printed = resolved_config(plan_of(parse("preset: odd\n" + BASE)))
     again = parse(printed)

@@ -34,7 +34,7 @@ def laid(text: Text) -> Text:
         found["network"] = {key: value for key, value in found.get("network", {}).items() if key not in SHORT}
     found = _with_space(found, lambda path: not _says(own.data, found, path))
     kinds -= _kinds(merge(Text(found), own).data.get("network"))
-    found = _with_factors(found, kinds)
+    found = _with_monitor(_with_factors(found, kinds), own.data.get("trainer") or {})
     for path, _ in list(idle(merge(Text(found), own).data)):  # what the configuration leaves without effect
         found = _without(found, path)
     return merge(Text(found, dict.fromkeys(paths(found), (f"preset {name}", 0))), own)
@@ -74,6 +74,15 @@ def _with_factors(found: dict[str, Any], gone: set[str]) -> dict[str, Any]:
         if trainer.get(key):
             trainer[key] = {name: one for name, one in trainer[key].items() if name.split(".")[0] not in gone}
     return {**found, "trainer": trainer} if trainer else found
+
+
+def _with_monitor(found: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a preset, with the measure of its best epoch, or else the first of the configuration's metrics."""
+    trainer, metrics = found.get("trainer") or {}, own.get("metrics")
+    measure = (trainer.get("monitor") or "loss").removeprefix("val_")
+    if metrics is None or "monitor" in own or measure in (*metrics, "loss"):
+        return found
+    return {**found, "trainer": {**trainer, "monitor": f"val_{(*metrics, 'loss')[0]}"}}
 
 
 def _without(found: Any, path: Path_) -> Any:
