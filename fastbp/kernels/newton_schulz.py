@@ -20,8 +20,6 @@ u is finite where g, m and their difference are: what is not is found by the tri
 
 from __future__ import annotations
 
-from math import sqrt
-
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import times
 from fastbp.kernels.memory import as_real, bytes_of, get_real, load, put_real, store, zero_bits
@@ -30,7 +28,7 @@ from fastbp.kernels.optimizers.muon import settings_at
 from fastbp.kernels.optimizers.rule import mean_line
 from fastbp.kernels.products import DEPTH, product_rows
 from fastbp.kernels.tile import TILE_N
-from fastbp.kernels.updates import DOWN, squares_of
+from fastbp.kernels.updates import root_of, squares_of
 from fastbp.kernels.vector import LINE, V, vector_function
 from fastbp.kernels.weights import reduce_panels, transpose_block, within
 
@@ -73,33 +71,14 @@ def muon_momentum(task, me, r0, r1, z):
             if clipped:
                 g = within(g, limit)
             store(out + o, direction_line(g, load(head.update.blocks.moment_1 + offset + o, z), part))
-        squares = squares_of(out, matrix.inputs, 1.0, z)
-        large = not squares - squares == 0.0
-        if large and bytes_of(z) == 8:
-            squares = -squares_of(out, matrix.inputs, DOWN, z)
-        elif large:
-            squares = 0.0
-            for o in range(0, matrix.inputs * LINE, bytes_of(z)):
-                number = 1.0 * get_real(out + o, z)  # a float64
-                squares += number * number
-        matrix.squares[panel] = squares
+        matrix.squares[panel] = squares_of(out, matrix.inputs, z)
 
 
 @inlined
 def norm_of(matrix):
     """‖u‖ from the sums of its panels, in their order, and the power of two by which it is to be taken."""
-    squares, scaled = 0.0, 0.0
-    for panel in range(matrix.panels):
-        found = matrix.squares[panel]
-        if found < 0.0:
-            squares = 1e400
-            scaled -= found
-        else:
-            squares += found
-            scaled += found * DOWN * DOWN
-    if not squares - squares == 0.0:
-        return sqrt(scaled), DOWN
-    return sqrt(squares) + TINY, 1.0
+    norm, down = root_of(matrix.squares, matrix.panels)
+    return norm + (TINY if down == 1.0 else 0.0), down
 
 
 @kernel(Turn)

@@ -13,6 +13,8 @@ nothing, so both ways have the same bits wherever both are possible.
 
 from __future__ import annotations
 
+from math import sqrt
+
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import add_product, times, total
 from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, load, store
@@ -24,7 +26,7 @@ DOWN = 2.0**-600  # whose square, times the largest number's, is far from both e
 
 
 @inlined
-def squares_of(g, lines, power, z):
+def times_squared(g, lines, power, z):
     """The sum of squares of lines of numbers, each times a power of two."""
     power = as_real(power, z)
     summed = fill(z)
@@ -34,22 +36,43 @@ def squares_of(g, lines, power, z):
     return float(total(summed))
 
 
-@kernel(Piece)
-def norm(task, me, r0, r1, z):
-    """The sum of squares of one piece of `gradients`."""
-    head = me.head
-    g = head.update.gradients + task.first
-    lines = task.lines
-    squares = squares_of(g, lines, 1.0, z)
+@inlined
+def squares_of(g, lines, z):
+    """The sum of squares of lines of numbers; where no float64 holds it minus that of 2⁻ᵏ times them."""
+    squares = times_squared(g, lines, 1.0, z)
     large = not squares - squares == 0.0
     if large and bytes_of(z) == 8:
-        squares = -squares_of(g, lines, DOWN, z)
+        squares = -times_squared(g, lines, DOWN, z)
     elif large:  # for float32, not for float64
         squares = 0.0
         for o in range(0, lines * LINE, bytes_of(z)):
             number = 1.0 * get_real(g + o, z)  # a float64; `float` would leave it a float32
             squares += number * number
-    head.update.norms[task.number] = squares
+    return squares
+
+
+@inlined
+def root_of(squares, count):
+    """The root of some such sums, added in their order, and the power of two by which it is to be taken."""
+    whole, scaled = 0.0, 0.0
+    for i in range(count):
+        found = squares[i]
+        if found < 0.0:
+            whole = 1e400
+            scaled -= found
+        else:
+            whole += found
+            scaled += found * DOWN * DOWN
+    if not whole - whole == 0.0:
+        return sqrt(scaled), DOWN
+    return sqrt(whole), 1.0
+
+
+@kernel(Piece)
+def norm(task, me, r0, r1, z):
+    """The sum of squares of one piece of `gradients`."""
+    head = me.head
+    head.update.norms[task.number] = squares_of(head.update.gradients + task.first, task.lines, z)
 
 
 @inlined

@@ -43,11 +43,11 @@ def graph_for(estimator: Any, inputs: Inputs, outputs: int, frame: Frame, loss: 
         bins = embedder.layer(inputs.matrix(frame, estimator.dtype), inputs.numbers(), tuple(tables))
         first += [bins] if bins is not None else []
     embedded = len(first) > bool(tables)
-    first += [Scale()] if beyond is not None and beyond.front_scale else []
+    front: list[Layer] = [Scale()] if beyond is not None and beyond.front_scale else []
     tabm = tabm_of(estimator)
     if tabm is not None:
         hidden = of_members(
-            [layer for block in blocks for layer in block],
+            [*front, *(layer for block in blocks for layer in block)],
             last,
             tabm.k,
             mini=tabm.mini,
@@ -56,6 +56,7 @@ def graph_for(estimator: Any, inputs: Inputs, outputs: int, frame: Frame, loss: 
             chunks=chunks_behind(first, inputs.chunks(), inputs.width),
         )
         return chain([*first, *hidden], inputs.width)
+    first += front
     if not estimator.residual:
         return chain([*first, *(layer for block in blocks for layer in block), last], inputs.width)
     signal = x = Input(inputs.width)

@@ -6,7 +6,7 @@ are what embeds the numbers of a table, whose columns are then known: `embed_num
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import pi
 from typing import Any, ClassVar
@@ -20,12 +20,6 @@ from fastbp.spec.checks import positive, whole
 from fastbp.spec.elsewhere import KnownWords
 from fastbp.spec.initial import Init
 from fastbp.spec.layers import ZEROS, Draws, Layer
-
-
-def check(settings: Any, name: str, how: Callable[..., Any], *limits: Any) -> None:
-    """Replace one setting by its checked value."""
-    checked = how(f"{type(settings).__name__}.{name}", getattr(settings, name), *limits)
-    object.__setattr__(settings, name, checked)
 
 
 @dataclass(frozen=True)
@@ -66,8 +60,28 @@ def behind(numbers: Sequence[int], codes: Sequence[int]) -> tuple[int, ...]:
     return tuple(column - sum(code < column for code in codes) for column in numbers)
 
 
+class Waves(KnownWords):
+    """Settings of a layer of waves, which embed the numbers of a table."""
+
+    kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for name, how, *least in (("frequencies", whole, 1), ("features", whole, 1), ("sigma", positive)):
+            if hasattr(self, name):
+                checked = how(f"{type(self).__name__}.{name}", getattr(self, name), *least)
+                object.__setattr__(self, name, checked)
+
+    def layer(self, X: Any, numbers: Sequence[int], codes: Sequence[int] = ()) -> Layer | None:
+        """The layer for rows of which some columns are `numbers`, behind an embedding of `codes`; None without any."""
+        if not numbers:
+            return None
+        settings: Any = self
+        made: Layer = LAYERS[self.kind](behind(numbers, codes), **asdict(settings))
+        return made
+
+
 @dataclass(frozen=True, kw_only=True)
-class PBLDNumbers(KnownWords):
+class PBLDNumbers(Waves):
     """16 waves of each number, 3 linear functions of these, and the number as it is, as in RealMLP.
 
     See `fb.PBLD`.
@@ -77,15 +91,6 @@ class PBLDNumbers(KnownWords):
     frequencies: int = 16
     features: int = 3
     sigma: float = 0.1
-
-    def __post_init__(self) -> None:
-        check(self, "frequencies", whole, 1)
-        check(self, "features", whole, 1)
-        check(self, "sigma", positive)
-
-    def layer(self, X: Any, numbers: Sequence[int], codes: Sequence[int] = ()) -> Layer | None:
-        """The layer for rows of which some columns are `numbers`, behind an embedding of `codes`; None without any."""
-        return PBLD(behind(numbers, codes), **asdict(self)) if numbers else None
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,7 @@ class PBLD(PBLDNumbers, OfColumns):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CosineNumbers(KnownWords):
+class CosineNumbers(Waves):
     """16 waves of each number, which are 0 at first, and the number as it is, as in TabPack.
 
     See `fb.CosineEmbedding`.
@@ -144,14 +149,6 @@ class CosineNumbers(KnownWords):
     kind: ClassVar[str] = "cosine"
     frequencies: int = 16
     sigma: float = 1.0
-
-    def __post_init__(self) -> None:
-        check(self, "frequencies", whole, 1)
-        check(self, "sigma", positive)
-
-    def layer(self, X: Any, numbers: Sequence[int], codes: Sequence[int] = ()) -> Layer | None:
-        """The layer for rows of which some columns are `numbers`, behind an embedding of `codes`; None without any."""
-        return CosineEmbedding(behind(numbers, codes), **asdict(self)) if numbers else None
 
 
 @dataclass(frozen=True)
@@ -196,7 +193,7 @@ class CosineEmbedding(CosineNumbers, OfColumns):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PeriodicNumbers(KnownWords):
+class PeriodicNumbers(Waves):
     """24 functions of each number, each a Fourier series of 48 waves where that is above 0.
 
     See `fb.PeriodicEmbedding`.
@@ -206,15 +203,6 @@ class PeriodicNumbers(KnownWords):
     frequencies: int = 48
     features: int = 24
     sigma: float = 0.01
-
-    def __post_init__(self) -> None:
-        check(self, "frequencies", whole, 1)
-        check(self, "features", whole, 1)
-        check(self, "sigma", positive)
-
-    def layer(self, X: Any, numbers: Sequence[int], codes: Sequence[int] = ()) -> Layer | None:
-        """The layer for rows of which some columns are `numbers`, behind an embedding of `codes`; None without any."""
-        return PeriodicEmbedding(behind(numbers, codes), **asdict(self)) if numbers else None
 
 
 @dataclass(frozen=True)
@@ -264,4 +252,5 @@ class PeriodicEmbedding(PeriodicNumbers, OfColumns):
         }
 
 
+LAYERS: dict[str, Any] = {made.kind: made for made in (PBLD, CosineEmbedding, PeriodicEmbedding)}
 EMBEDDERS: dict[str, Any] = {made.kind: made for made in (QuantileBins, PBLDNumbers, CosineNumbers, PeriodicNumbers)}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import sqrt
-
 from fastbp.kernels.attempts import copy_words
 from fastbp.kernels.fields import WORD
 from fastbp.kernels.flags import inlined, kernel
@@ -11,7 +9,7 @@ from fastbp.kernels.memory import bytes_of, call_kernel, get_index, get_real, pu
 from fastbp.kernels.optimizers.rule import settings_at
 from fastbp.kernels.philox import shuffle
 from fastbp.kernels.records import Head
-from fastbp.kernels.updates import DOWN
+from fastbp.kernels.updates import root_of
 from fastbp.kernels.words import address_of, exists, further, words_at
 
 # Of float32 and of float64:
@@ -312,18 +310,8 @@ def clip_norm(head, z):
     """The factor of gradients from the sums of squares of all pieces: see `updates.py`."""
     update = head.update
     limit = update.clip_norm
-    squares, scaled, down = 0.0, 0.0, 1.0
-    for i in range(update.norm_count):
-        found = update.norms[i]
-        if found < 0.0:
-            squares = 1e400
-            scaled -= found
-        else:
-            squares += found
-            scaled += found * DOWN * DOWN
-    norm = sqrt(squares) + 1e-6
-    if not squares - squares == 0.0:
-        norm, down = sqrt(scaled), DOWN
+    norm, down = root_of(update.norms, update.norm_count)
+    norm += 1e-6 if down == 1.0 else 0.0
     power = SMALL[0] if bytes_of(z) == 4 else SMALL[1]
     factor = limit / norm * down
     update.clip_power = power if factor < power else 1.0
