@@ -82,7 +82,10 @@ def test_many_scaled_columns_are_in_full():
     text = [f"v{i % 20}" for i in range(200)]
     inputs = Inputs([Category("c0", "one_hot", scale="robust")])
     inputs.fit(frame(text))
-    assert isinstance(inputs.matrix(frame(text)), np.ndarray)
+    out = inputs.matrix(frame(text), np.float64)
+    assert isinstance(out, np.ndarray)  # no codes, whose columns are 0 or 1
+    plain = [[value == text[row] for value in sorted(set(text))] for row in range(200)]
+    np.testing.assert_allclose(out, scaled(plain), atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The presets `tabpack` and `tabpack-muon`: a pack of 64 random networks, and an ensemble of epochs of them.
 
 The recipe of TabPack (Yandex Research, 2026), with waves of numbers: the second to the letter, the first with AdamW in
-the place of Muon, whose steps take 5.5 times as long on two cores. docs/packs.md has what both cost and gave.
+the place of Muon, whose steps take 5.7 times as long on two cores. docs/packs.md has what both cost and gave.
 """
 
 from __future__ import annotations
