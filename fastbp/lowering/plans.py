@@ -29,7 +29,7 @@ from fastbp.engine.plan import Plan
 from fastbp.kernels.records import END_NOTHING, ROW_PHASE, Phase
 from fastbp.lowering import check
 from fastbp.lowering.apart import apart
-from fastbp.lowering.phases import moments_of
+from fastbp.lowering.phases import moments_of, row_block
 from fastbp.lowering.user_rows import read_rows, reads_codes
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
@@ -40,7 +40,9 @@ ROW_BLOCK = 64
 SERIAL_WORK = 200_000
 # Multiplications of a step for each thread that is worth a try at first; `train.calls` learns the rest.
 THREAD_WORK = 500_000
-# Multiplications of a call, which delay Ctrl-C: 50 ms on one slow core.
+# Multiplications of each thread that are worth a block of fewer rows, where all rows are fewer blocks than threads.
+FINE_WORK = 2_000_000
+# Multiplications of each thread in a call, which delay Ctrl-C: 50 ms on a slow core.
 CALL_WORK = 2_000_000_000
 
 
@@ -151,16 +153,23 @@ class RowPlan(Plan):
         if rows == 0:
             return
         repeats = self.repeats
-        if rows > self.most_rows:  # in pieces, so that Ctrl-C is handled between them
-            size, per_row = self.most_rows, len(y) // rows
+        if rows > self.most_rows * threads:  # in pieces, so that Ctrl-C is handled between them
+            size, per_row = self.most_rows * threads, len(y) // rows
             for r in range(0, rows, size):
                 part, out = slice(r, r + size), slice(r * per_row, (r + size) * per_row)
                 self(x[part], y[out], threads, None if other is None else other[part])
             return
         narrow = read_rows(self, x, self.counts) if type(x) is not np.ndarray or reads_codes(self) else x
-        if rows * repeats <= ROW_BLOCK or threads == 1 or rows * self.work < SERIAL_WORK:
+        block = ROW_BLOCK
+        if threads > 1 and rows * self.work >= SERIAL_WORK:
+            block = self._block(rows, threads)
+            threads = min(threads, -(-rows * repeats // block))
+        else:
+            threads = 1
+        if threads == 1:
             if self._threads != 1:
                 self._threads = self.head.team.threads = 1
+                self.phases.records[0].block = ROW_BLOCK
             if other is None:
                 self._predict(self.head_address, narrow, y, self.zero)
             else:
@@ -174,8 +183,19 @@ class RowPlan(Plan):
             raise TypeError("results must be writeable")
         if other is not None:
             self.ops.records[self._second].a.start = other.ctypes.data
+        self.phases.records[0].block = block
         self.point(narrow, y)
-        self.run(min(threads, -(-rows * repeats // ROW_BLOCK)))
+        self.run(threads)
+
+    def _block(self, rows: int, threads: int) -> int:
+        """Rows of a task: fewer where all are too few blocks for the threads, and each of these has enough to do."""
+        if threads == 1 or rows * self.work < threads * FINE_WORK:
+            return ROW_BLOCK
+        return min(ROW_BLOCK, row_block(rows * self.repeats, threads))
+
+    def at_once(self, rows: int, threads: int) -> bool:
+        """Whether so many rows are all read before any result is written."""
+        return rows * self.repeats <= self._block(rows, threads)
 
     def point(self, x: Any, y: Any) -> None:
         """Let the next run go from these rows to those; C-contiguous arrays of the plan's dtype."""

@@ -15,7 +15,7 @@ from fastbp.engine.plan import Plan
 from fastbp.engine.recent import Recent
 from fastbp.errors import ConfigError
 from fastbp.lowering.batch_plan import BatchPlan
-from fastbp.lowering.plans import CALL_WORK, ROW_BLOCK, RowPlan, team_sizes
+from fastbp.lowering.plans import CALL_WORK, RowPlan, team_sizes
 from fastbp.lowering.update import Update
 from fastbp.lowering.user_rows import counts_for
 from fastbp.model.each import OfMembers
@@ -232,7 +232,8 @@ class Network(OfMembers):
             rows = X.shape[0]
             y = np.empty((rows, self._outputs), self.dtype) if out is None else out
             # A block of rows is read before it is written, so `out` may be X.
-            if out is None or (type(out) is np.ndarray and out.shape == (rows, self._outputs) and rows <= ROW_BLOCK):
+            whole = type(out) is np.ndarray and out.shape == (rows, self._outputs) and plan.at_once(rows, count)
+            if out is None or whole:
                 with self.lock:
                     try:
                         plan(X, y, count)
@@ -244,9 +245,8 @@ class Network(OfMembers):
         one = np.ndim(X) == 1
         shape = (self.outputs,) if one else (len(x), self.outputs)
         result = np.empty(shape, self.dtype) if out is None else arrays.output(out, shape, self.dtype)
-        apart = result
-        if out is not None and len(x) > ROW_BLOCK and type(x) is np.ndarray and np.may_share_memory(x, out):
-            apart = np.empty_like(out)
+        shared = out is not None and type(x) is np.ndarray and np.may_share_memory(x, out)
+        apart = np.empty_like(result) if shared and not plan.at_once(len(x), count) else result
         with self.lock:
             if isinstance(x, Coded):
                 key = "predict", count, counts_for(self.graph, x)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.engine import threads as team
 from fastbp.lowering import plans
 from tests.model.random_graphs import network
 from tests.model.some_graphs import CLASSES, JOINT, NUMBERS, RNG, X, Z, bits, residual, two_ways
@@ -247,7 +248,8 @@ def test_products_that_are_cut_into_calls_have_the_same_bits(monkeypatch):
         lambda net: net.jvp((X, Z), v),
     ]
     expected = [way(two_ways()).tobytes() for way in ways]
-    monkeypatch.setattr(plans, "CALL_WORK", 1)  # 64 rows a call
+    monkeypatch.setattr(plans, "CALL_WORK", 1)  # 64 rows of each thread in a call
+    monkeypatch.setattr(team, "chosen", lambda given: 1)
     assert [way(two_ways()).tobytes() for way in ways] == expected
 
 
