@@ -45,18 +45,26 @@ def members(result: dict[str, Any], shown: int = SHOWN) -> str:
     for at in result["order"][:shown]:
         one = of[at]
         scores = [number(value) for part in parts for value in one["metrics"][part].values()]
-        epochs = [network["best_epoch"] for network in one["networks"]]
+        used = result.get("folds")
+        epochs = [each["best_epoch"] for each in one["networks"] if used is None or each["fold"] in used]
         best = str(epochs[0]) if min(epochs) == max(epochs) else f"{min(epochs)} to {max(epochs)}"
         rows.append([str(at), *scores, best, *(brief_value(one["settings"][name]) for name in drawn)])
     left = len(result["order"]) - shown
     out = [at for at in of if at not in result["order"]]
-    ended = [at for at in out if any(network["stopped"] for network in of[at]["networks"])]
-    lost, late = [str(at) for at in ended], [str(at) for at in out if at not in ended]
+    lost = [at for at in out if any(network["stopped"] for network in of[at]["networks"])]
+    late = [at for at in out if at not in lost and not any(network["epochs"] for network in of[at]["networks"])]
+    some = [at for at in out if at not in (*lost, *late)]
     more = [f"and {left:,} more"] if left > 0 else []
-    if lost:
-        more.append(f"without an epoch that stayed finite: {', '.join(lost)}")
-    if late:
-        more.append(f"not trained for an epoch yet: {', '.join(late)}")
+    for said, which in (
+        ("without an epoch that stayed finite", lost),
+        ("not trained on all folds yet", some),
+        ("not trained for an epoch yet", late),
+    ):
+        more += [f"{said}: {', '.join(map(str, which))}"] if which else []
+    if "folds" in result:
+        used = result["folds"]
+        said = f"folds {', '.join(map(str, used[:-1]))} and {used[-1]}" if len(used) > 1 else f"fold {used[0]}"
+        more.append(f"of {said} only, as no member was trained to its end on all")
     return "\n".join([table(rows), *more])
 
 

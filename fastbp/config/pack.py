@@ -8,6 +8,7 @@ from typing import Any
 
 from fastbp.config.build import LBFGSSettings, Plan, plan_of
 from fastbp.config.check import fail
+from fastbp.config.places import Path_
 from fastbp.config.schema import Split
 from fastbp.config.space import SPACE, Drawn, put, space_of
 from fastbp.config.text import Text
@@ -16,7 +17,7 @@ from fastbp.errors import ConfigError
 
 @dataclass
 class MemberPlan:
-    """A member: its number, what was drawn for it, and its configuration."""
+    """A member: its number, its values of the keys that are drawn, and its configuration."""
 
     number: int
     drawn: dict[str, Any]
@@ -57,6 +58,7 @@ def on_fold(data: dict[str, Any], folds: int | None, fold: int) -> dict[str, Any
 
 def _member(plan: Plan, space: list[Drawn], number: int) -> MemberPlan:
     text, config = plan.text, plan.config
+    undrawn = 0 if config.pack is None else config.pack.undrawn
     data = {key: copy.deepcopy(value) for key, value in text.data.items() if key != "pack"}
     data["seed"] = (config.seed + number) % 2**64
     rows = data.setdefault("data", {})
@@ -67,7 +69,7 @@ def _member(plan: Plan, space: list[Drawn], number: int) -> MemberPlan:
         rows["split"] = {**(rows.get("split") or {}), "seed": config.seed}
     drawn: dict[str, Any] = {}
     places = dict(text.places)
-    for one in space:
+    for one in space if number >= undrawn else ():
         with naming(text, number, one):
             drawn[one.name] = one.value(config.seed, number)
             put(text, data, one, copy.deepcopy(drawn[one.name]))
@@ -82,7 +84,21 @@ def _member(plan: Plan, space: list[Drawn], number: int) -> MemberPlan:
         made.strict, made.time_limit = plan.strict, None
         if isinstance(made.optimizer, LBFGSSettings):
             raise fail(made.text, ("trainer", "optimizer"), "must have steps in a pack", "`lbfgs`")
+    if number < undrawn:
+        drawn = {one.name: _value(made.config, one.path) for one in space}
     return MemberPlan(number, {name: drawn[name] for name in config.pack.space} if config.pack else {}, made)
+
+
+def _value(config: Any, path: Path_) -> Any:
+    """What a configuration has for a key."""
+    for part in path:
+        if isinstance(config, dict):
+            config = config.get(part)
+        elif isinstance(config, list):
+            config = config[part] if isinstance(part, int) and part < len(config) else None
+        else:
+            config = getattr(config, str(part), None)
+    return config
 
 
 class of_member:

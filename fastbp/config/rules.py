@@ -45,6 +45,9 @@ def together(text: Text, config: Config) -> None:
         _folds(text, config.data)
         if config.pack.online is not None:
             raise fail(text, ("pack", "online"), "must not be given together with `pack.folds`")
+    if config.pack is not None and config.pack.undrawn > config.pack.members:
+        must = f"must be at most {config.pack.members}, the members"
+        raise fail(text, ("pack", "undrawn"), must, f"`{config.pack.undrawn}`")
     for key in ("lr_factors", "decay_factors"):
         for name, factor in (getattr(config.trainer, key) or {}).items():
             if factor < 0.0:

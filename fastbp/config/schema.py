@@ -343,12 +343,10 @@ class Pack(Section):
             " `{width: ..., depth: ...}`, each a number or any of these. Values of a list may be drawn themselves."
         ),
     ] = field(default_factory=dict)
+    undrawn: Annotated[Annotated[int, Meta(ge=0)], about("So many members, the first, have nothing drawn.")] = 0
     online: Annotated[
         Online | None,
-        about(
-            "Choose an ensemble of epochs of members after each epoch, by the monitored measure; by default none.",
-            {"size": 16, "patience": 8},
-        ),
+        about("Choose an ensemble of epochs after each epoch, by the monitored measure.", {"size": 16, "patience": 8}),
     ] = None
 
 

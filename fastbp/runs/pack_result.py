@@ -13,7 +13,7 @@ import numpy as np
 
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
-from fastbp.runs.pack_scores import Rows
+from fastbp.runs.pack_scores import Folds, Rows
 from fastbp.runs.scores import baseline, files_of
 from fastbp.train import ensemble_files
 from fastbp.train.ensemble import Ensemble
@@ -34,9 +34,9 @@ def finished(run: PackTraining) -> dict[str, Any]:
     """Write ensembles, out-of-fold predictions, pictures and the result to the folder."""
     folder = run.folder
     of = run.of_member()
-    whole = {member: every for member, every in of.items() if all(one.best_arrays for one in every)}
+    whole, folds = _compared(of, bool(run.cut) and run.plan.config.pack.folds is not None)  # type: ignore[union-attr]
     nets = {member: [one.network() for one in every] for member, every in whole.items()}
-    rows = Rows(nets, run.subjects, run.plan.config.pack.folds is not None)  # type: ignore[union-attr]
+    rows = Rows(nets, [run.subjects[fold or 0] for fold in folds], folds)
     scored = dict(rows.each_scores())
     seen, measure = (
         ("validation", run.measure.removeprefix("val_")) if "validation" in rows.parts() else ("train", LOSS)
@@ -71,6 +71,7 @@ def finished(run: PackTraining) -> dict[str, Any]:
         "monitor": run.measure,
         "members": [_member(member, of[member], scored.get(member)) for member in of],
         "order": ranks,
+        **({"folds": folds} if len(folds) < len(run.subjects) else {}),
         "ensembles": {
             each: {
                 "members": {str(member): weight for member, weight in weights.items()},
@@ -97,6 +98,22 @@ def finished(run: PackTraining) -> dict[str, Any]:
     return result
 
 
+def _compared(of: dict[int, list[Runner]], cut: bool) -> tuple[dict[int, list[Runner]], Folds]:
+    """The networks of members that are compared, and their folds: of those that have an epoch on all.
+
+    Where time was up before one had settled on all folds, it is the member that has on most, on these: what has not
+    would make it worse than a network that was trained alone.
+    """
+    if cut and not any(all(one.settled and one.best_arrays for one in every) for every in of.values()):
+        there = [[one for one in every if one.best_arrays] for every in of.values()]
+        ended = [[one for one in every if one.settled] for every in there]
+        found = ended if any(ended) else there
+        most = max(range(len(found)), key=lambda i: len(found[i]))
+        return {list(of)[most]: found[most]}, [one.entrant.fold for one in found[most]]
+    whole = {member: every for member, every in of.items() if all(one.best_arrays for one in every)}
+    return whole, [one.entrant.fold for one in next(iter(of.values()))]
+
+
 def _nan_last(value: float) -> float:
     return value if value == value else float("inf")
 
@@ -120,7 +137,7 @@ def _epochs(run: PackTraining) -> tuple[Rows, Weights] | None:
     if run.online is None or not run.online.best:
         return None
     nets = {i: [one.kept] for i, one in enumerate(run.online.best) if one.kept is not None}
-    return Rows(nets, run.subjects, False), dict.fromkeys(nets, 1)
+    return Rows(nets, run.subjects, [None]), dict.fromkeys(nets, 1)
 
 
 def _called(run: PackTraining) -> dict[str, int]:

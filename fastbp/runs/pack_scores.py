@@ -43,13 +43,21 @@ class Says:
         return Judge(loss, self.widths, self.dtype, y, LOSS, sample_weight).score([self.mean])
 
 
+Folds = Sequence[int | None]  # their numbers; None is that of rows without folds
+
+
 @dataclass
 class Rows:
-    """The networks of all members, `each[member][fold]`, and the rows of every fold."""
+    """The networks of members, one for each of some folds, and the rows of these."""
 
     each: Mapping[int, Sequence[Network]]
     subjects: Sequence[Subject]
-    folds: bool
+    numbers: Folds
+
+    @property
+    def folds(self) -> bool:
+        """Whether there are folds."""
+        return self.numbers[0] is not None
 
     @property
     def first(self) -> Subject:
@@ -89,7 +97,7 @@ class Rows:
     def fold_of(self) -> Array:
         """The fold of each validation row."""
         counts = [len(subject.parts["validation"]) for subject in self.subjects]
-        return np.repeat(np.arange(len(counts)), counts)
+        return np.repeat(np.array(self.numbers), counts)
 
     def said(self, member: int, name: str) -> Array:
         """What is averaged of a member, as float64."""

@@ -7,6 +7,7 @@ import json
 import time
 import zlib
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from fastbp.runs.saving import Saving
 from fastbp.runs.standings import Standing, Standings
 from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
 from fastbp.runs.subject import resolved_of
-from fastbp.runs.training import differences
+from fastbp.runs.training import differences, known
 from fastbp.runs.watched import Watched
 from fastbp.train.callbacks import Monitor
 from fastbp.train.checkpoints import load_state, state_of
@@ -57,6 +58,11 @@ class Runner(Watched):
     def history(self) -> History:
         """Of its fit so far."""
         return self.entrant.member.history
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has ended."""
+        return bool(self.history.stopped) or len(self.history.loss) >= self.epochs
 
     def epoch(self, trainer: Any, history: History) -> None:
         self.judge(trainer, history)
@@ -109,8 +115,9 @@ class Runner(Watched):
     def standing(self) -> Standing:
         """Where it stands."""
         history, best = self.history, self.best
-        left = bool(history.stopped) or len(history.loss) >= self.epochs
-        return Standing(self.name, len(history.loss), self.epochs, best["value"], best["epoch"], self.about, left)
+        return Standing(
+            self.name, len(history.loss), self.epochs, best["value"], best["epoch"], self.about, self.settled
+        )
 
 
 class PackTraining(Saving):
@@ -148,7 +155,7 @@ class PackTraining(Saving):
             return None
         first = self.runners[0].entrant
         assert first.held_out is not None
-        rows = Rows({0: [first.member.net]}, self.subjects, False)
+        rows = Rows({0: [first.member.net]}, self.subjects, [None])
         judge = rows.judge(self.measure.removeprefix("val_"))
         judge.upwards = self.upwards
         return RunOnline(Greedy(said.size, said.patience), self.runners, first.held_out.checked[0], judge)
@@ -173,7 +180,7 @@ class PackTraining(Saving):
     def _restore(self, found: PackCheckpoint) -> None:
         """Stand where the checkpoint has the run; refuses one of another."""
         folder = self.folder
-        for path, before, now in differences(found.settings, self.settings):
+        for path, before, now in differences(found.settings, known(self.settings, found.settings)):
             what = f"{now} as `{dotted(path)}`, which was {before}"
             raise CheckpointError(folder.config, "must keep the run's initial settings", what)
         if found.rows != self.fingerprint:
@@ -206,7 +213,7 @@ class PackTraining(Saving):
             )
 
     def _complete(self) -> bool:
-        return all(one.history.stopped or len(one.history.loss) >= one.epochs for one in self.runners)
+        return all(one.settled for one in self.runners)
 
     def described(self) -> list[str]:
         """Lines about what is trained."""
@@ -242,13 +249,14 @@ class PackTraining(Saving):
                 each = [one.work(pauses=True) if one.going else None for one in self.runners]
                 self.online.train(each, Turns(self.threads), self._between)
             else:
-                works = [one.work() for one in going]
+                turns, stages = Turns(self.threads), [[one.work() for one in going]]
                 if self.plan.time_limit is not None:
-                    works = in_turn(works, self.threads)
-                Turns(self.threads).run(works, self._between)
+                    stages = in_turn(stages[0], self.threads, alone=not any(one.settled for one in self.runners))
+                for works in stages:
+                    turns.run(works, self._between)
         except (Stopped, KeyboardInterrupt) as stop:
             late = isinstance(stop, Stopped) and stop.code == TIME_IS_UP
-            if not (late and any(all(one.best_arrays for one in every) for every in self.of_member().values())):
+            if not (late and any(one.best_arrays for one in self.runners)):
                 self.progress.end()
                 raise
             self.cut = str(stop)
@@ -261,6 +269,11 @@ class PackTraining(Saving):
             folder.flush()
             why = self.runners[0].history.stopped
             raise DivergedError(f"no member stayed finite for an epoch; the first: {why}", 0, "")
+
+    @property
+    def may_end(self) -> bool:
+        """Whether there is something to end with; an ensemble of epochs is that of many networks at once."""
+        return self.online is not None or any(one.best_arrays for one in self.runners)
 
     def of_member(self) -> dict[int, list[Runner]]:
         """The networks of each member."""
@@ -292,15 +305,15 @@ class PackTraining(Saving):
         self.set_due(time.perf_counter() - begun)
 
 
-def in_turn(works: list[Work], lanes: int) -> list[Work]:
-    """The same works, of which one begins to run when another has ended.
+def in_turn(works: list[Work], lanes: int, alone: bool) -> list[list[Work]]:
+    """The same works in stages, of which one begins to run when another has ended; perhaps the first is `alone`.
 
-    Where time is limited, most networks that are there when it is over have settled then.
+    Where time is limited, one has settled as soon as may be, by all threads, and most that are there at the end have.
     """
     waiting = iter([(work, next(work, None)) for work in works])  # what is wrong is said before anything runs
 
-    def lane() -> Work:
-        for work, call in waiting:
+    def lane(most: int | None = None) -> Work:
+        for work, call in islice(waiting, most):
             try:
                 if call is not None:
                     try:
@@ -312,4 +325,4 @@ def in_turn(works: list[Work], lanes: int) -> list[Work]:
             finally:
                 work.close()
 
-    return [lane() for _ in range(min(lanes, len(works)))]
+    return [*([[lane(1)]] if alone else []), [lane() for _ in range(min(lanes, len(works)))]]

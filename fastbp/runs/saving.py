@@ -38,6 +38,11 @@ class Saving:
     due: float
     flush_at: float
 
+    @property
+    def may_end(self) -> bool:
+        """Whether the time limit may end it now."""
+        return True
+
     def open_folder(self, resolved: dict[str, Any], rows: list[dict[str, Any]], threads: int) -> float:
         """Write what is known before training; returns the seconds that a lasting write takes."""
         folder = self.folder
@@ -59,7 +64,7 @@ class Saving:
         now = time.perf_counter()
         limit = self.plan.time_limit
         try:
-            if limit is not None and now - self.begun >= limit:
+            if limit is not None and now - self.begun >= limit and self.may_end:
                 raise Stopped(f"the time limit of {limit:g} seconds is reached", TIME_IS_UP)
             self.signals.check()
         except Stopped as stop:

@@ -64,7 +64,7 @@ class Training(Watched, Saving):
     def _check(self, found: Checkpoint, monitor: str) -> None:
         """Refuse a checkpoint of another run."""
         folder, parts = self.folder, self.subject.parts
-        settings = _known(self.subject.settings, found.settings)
+        settings = known(self.subject.settings, found.settings)
         for path, before, now in differences(found.settings, settings):
             what = f"{now} as `{dotted(path)}`, which was {before}"
             raise CheckpointError(folder.config, "must keep the run's initial settings", what)
@@ -303,14 +303,14 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[tupl
         yield path, values[0], values[1]
 
 
-def _known(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+def known(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     """`new` restricted to the keys of `old`, as an older version had fewer."""
     return {key: _known_value(value, old[key]) for key, value in new.items() if key in old}
 
 
 def _known_value(new: Any, old: Any) -> Any:
     if isinstance(new, dict) and isinstance(old, dict):
-        return _known(new, old)
+        return known(new, old)
     if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
         return [_known_value(a, b) for a, b in zip(new, old, strict=True)]
     return new

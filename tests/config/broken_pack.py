@@ -37,6 +37,7 @@ CASES = {
         data("source: blobs\nrows: 4\nsplit: {test: 0.0}") + "pack: {folds: 4}",
         "c.yaml:5: `pack.folds` must leave rows of every class to train on, but fold 1 leaves none of `1`",
     ),
+    "fewer undrawn than none": (pack("undrawn: -1"), "c.yaml:2: `pack.undrawn` must be at least 0, got `-1`"),
     "bootstrap of nothing": (pack("bootstrap: 0"), "c.yaml:2: `pack.bootstrap` must be above 0, got `0`"),
     "bootstrap above 1": (pack("bootstrap: 1.5"), "c.yaml:2: `pack.bootstrap` must be at most 1, got `1.5`"),
     "bootstrap a word": (

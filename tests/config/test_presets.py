@@ -10,8 +10,10 @@ import pytest
 from fastbp.cli.main import main
 from fastbp.config.build import plan_of
 from fastbp.config.check import checked
+from fastbp.config.pack import configuration
 from fastbp.config.presets import MAY, Known, Preset, presets
 from fastbp.config.presets.known import known_of
+from fastbp.config.presets.laid import laid
 from fastbp.config.schema import SECTIONS
 from fastbp.config.text import Text, parse, read
 from fastbp.errors import ConfigError
@@ -240,6 +242,9 @@ def test_members_of_thorough_are_around_plain_and_the_ensemble_is_at_least_as_go
     rates = thorough["pack"]["space"]["trainer.optimizer.lr"]
     assert rates.count(plain["trainer"]["optimizer"]["lr"]) * 2 == len(rates)
     (table / "c.yaml").write_text("preset: thorough\n" + BASE + "pack: {members: 2, folds: 2}\ntrainer: {epochs: 2}\n")
+    own = [laid(Text({**read("c.yaml").data, "preset": name})).data for name in ("plain", "thorough")]
+    first, second = (configuration(plan_of(Text(own[1])), number) for number in (0, 1))
+    assert all(first[key] == own[0][key] != second[key] for key in ("trainer", "network"))
     assert main(["train", "c.yaml", "--json", "-q"]) == 0
     scores = json.loads(capsys.readouterr().out)["ensembles"]
     best, chosen = (scores[name]["metrics"]["validation"]["loss"] for name in ("best", "greedy"))

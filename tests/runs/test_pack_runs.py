@@ -354,9 +354,9 @@ def bits(folder):
     return [{key: array.tobytes() for key, array in each.items()} for each in arrays]
 
 
-def test_a_time_limit_stops_it_within_an_epoch_and_a_later_call_goes_on(tmp_path, capsys):
+def test_before_an_ensemble_of_epochs_there_is_nothing_to_end_with_and_a_later_call_goes_on(tmp_path, capsys):
     whole, cut, config = tmp_path / "whole", tmp_path / "cut", str(tmp_path / "c.yaml")
-    (tmp_path / "c.yaml").write_text(LONG)
+    (tmp_path / "c.yaml").write_text(LONG.replace("pack: {", "pack: {online: {}, "))
     assert main(["train", config, "-q", "--run-dir", str(whole)]) == 0
     capsys.readouterr()
     assert main(["train", config, "-q", "--run-dir", str(cut), "--time-limit", "0.01"]) == 75
@@ -429,16 +429,19 @@ def test_one_after_another_a_member_that_diverges_makes_room_for_the_next():
         except DivergedError:
             ran.append(f"{name} lost")
 
-    (lane,) = in_turn([work("a", 2), work("b", 2), work("c", 0), work("d", 1)], 1)
+    ((lane,),) = in_turn([work("a", 2), work("b", 2), work("c", 0), work("d", 1)], 1, alone=False)
     assert next(lane) == "a0"
     assert lane.throw(DivergedError("", 0, "")) == "b0"  # at its first call
     assert next(lane) == "b1"
     assert lane.throw(DivergedError("", 0, "")) == "d0"  # at a later one
     assert list(lane) == []
     assert ran == ["a lost", "b0", "b lost", "d0"]
-    one, two = in_turn([work("e", 1), work("f", 1), work("g", 1)], 2)
+    ((one, two),) = in_turn([work("e", 1), work("f", 1), work("g", 1)], 2, alone=False)
     assert [next(one), next(two), next(two)] == ["e0", "f0", "g0"]
     assert [list(one), list(two)] == [[], []]
+    (alone,), (one, two) = in_turn([work("h", 2), work("i", 2), work("j", 1), work("k", 1)], 2, alone=True)
+    assert list(alone) == ["h0", "h1"]
+    assert [next(one), next(two), next(one), next(one), list(one), list(two)] == ["i0", "j0", "i1", "k0", [], []]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

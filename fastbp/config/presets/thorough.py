@@ -1,4 +1,4 @@
-"""The preset `thorough`: many networks like `plain`, each on every fold of the rows, and an ensemble of the best."""
+"""The preset `thorough`: `plain` and networks like it, each on every fold of the rows, and an ensemble of the best."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDS = 5
 
 
 def thorough(known: Known) -> dict[str, Any]:
-    """Members around `plain`, in what tables differ: rates, decay, dropout, sizes, and how fine bins are.
+    """`plain`, and members around it, in what tables differ: rates, decay, dropout, sizes, and how fine bins are.
 
     Half of the draws of each key are what `plain` has.
     """
@@ -30,7 +30,7 @@ def thorough(known: Known) -> dict[str, Any]:
     if network["embed_numbers"] is not None:
         bins = network["embed_numbers"]["bins"]
         space["network.embed_numbers.bins"] = _around(bins, max(2, bins // 2), 2 * bins)
-    return {**keys, "pack": {"members": MEMBERS, "folds": FOLDS, "space": space}}
+    return {**keys, "pack": {"members": MEMBERS, "folds": FOLDS, "undrawn": 1, "space": space}}
 
 
 def _around(value: Any, *others: Any) -> list[Any]:
@@ -41,7 +41,7 @@ def _around(value: Any, *others: Any) -> list[Any]:
 PRESETS = [
     Preset(
         "thorough",
-        "Sixteen networks around plain on five folds each, and the ensemble of the best; a time limit ends it sooner.",
+        "Plain and 15 networks around it on five folds, and the ensemble of the best; a time limit ends it sooner.",
         thorough,
     )
 ]
