@@ -295,8 +295,8 @@ def _json(content: str, name: str) -> Text:
     return Text(data, {path: (name, line) for path, line in lines.places.items()})
 
 
-def one_line(value: str) -> str:
-    """A string as YAML on one line, of any length and content.
+def one_line(value: str | float) -> str:
+    """A string or number as YAML on one line, of any length and content.
 
     Examples
     --------

@@ -13,20 +13,8 @@ import numpy as np
 from fastbp.config.check import checked
 from fastbp.config.presets import Known, Preset, presets
 from fastbp.config.presets.known import known_of
-from fastbp.config.presets.plain import (
-    BENT,
-    BINS_ROWS,
-    batch_of,
-    bins_for,
-    decay_of,
-    dropout_for,
-    embedded,
-    epochs_of,
-    finer,
-    metrics_of,
-    rate_of,
-    width_of,
-)
+from fastbp.config.presets.plain import BENT, BINS_ROWS, batch_of, decay_of, epochs_of, finer, metrics_of, rate_of
+from fastbp.config.presets.standard import standard
 from fastbp.config.schema import Data
 from fastbp.config.text import MOST_BYTES, as_yaml, one_line, parse_yaml
 from fastbp.data.files import read_paths
@@ -69,7 +57,7 @@ def starter(
     preset: str | None = None,
     limit: str | float | None = None,
 ) -> Start:
-    """A configuration for the table at `path`, with the keys of a preset, or of `plain` with a word on each.
+    """A configuration for the table at `path`, with the keys of a preset, or of `standard` with a word on each.
 
     `limit` is the time that training may take.
 
@@ -246,28 +234,38 @@ def _prepared(own: dict[str, Any], missing: bool) -> list[str]:
 
 
 def _network(known: Known) -> list[str]:
-    rows, bins, more = known.rows, bins_for(known), known.bent
-    drop = dropout_for(known, bins)
+    network = standard(known)["network"]
+    hidden, drop, tabm = network["hidden"], network["dropout"], network.get("tabm")
     why = "against learning rows by heart" if drop else "such as 0.1 if validation gets worse early"
-    width = width_of(rows)
     lines = [
         "network:",
-        f"  hidden: [{width}, {width}]  # for {rows:,} rows that train and {known.inputs:,} inputs",
+        f"  hidden: [{', '.join(map(str, hidden))}]  # for {known.rows:,} rows that train and {known.inputs:,} inputs",
         "  activation: relu  # or gelu, silu, mish, tanh, ...",
         f"  dropout: {drop:g}  # {why}",
     ]
-    if more is None:
+    if known.bent is not None:
+        lines.append(_bins(known, known.bent, network["embed_numbers"]))
+    if tabm is None:
         return lines
-    if not bins:
-        why = "rows are few" if rows < BINS_ROWS else "columns of numbers are many"
+    why = f"{tabm['k']} members share the hidden layers and predict together, for as many times the arithmetic; or null"
+    return [*lines, f"  tabm: {_map(tabm)}  # {why}"]
+
+
+def _bins(known: Known, more: float, bins: dict[str, Any] | None) -> str:
+    """The line of bins of numbers, which tell so much more than straight lines."""
+    if bins is None:
+        why = "rows are few" if known.rows < BINS_ROWS else "columns of numbers are many"
         if more < BENT:
             why = f"their bins tell only {max(0.0, more):.3f} more"
-        return [*lines, f"  embed_numbers: null  # or piecewise_linear, which bends the way of numbers; {why}"]
-    keys = embedded(known, bins)
-    how = ", ".join(f"{key}: {value}" for key, value in keys.items())
+        return f"  embed_numbers: null  # or piecewise_linear, which bends the way of numbers; {why}"
     why = f"bins of a number tell {more:.3f} more than a straight line"
-    why += f", finer ones beside numbers that many rows share {finer(known, bins):.3f} more" * ("least" in keys)
-    return [*lines, f"  embed_numbers: {{{how}}}  # {why}"]
+    why += f", finer ones beside numbers that many rows share {finer(known, bins['bins']):.3f} more" * ("least" in bins)
+    return f"  embed_numbers: {_map(bins)}  # {why}"
+
+
+def _map(keys: dict[str, Any]) -> str:
+    """A map on one line of YAML."""
+    return "{" + ", ".join(f"{key}: {one_line(value)}" for key, value in keys.items()) + "}"
 
 
 def _trainer(known: Known, goal: Goal) -> list[str]:

@@ -11,7 +11,7 @@ from fastbp.cli.main import main
 from fastbp.config.build import plan_of
 from fastbp.config.check import checked
 from fastbp.config.pack import configuration
-from fastbp.config.presets import MAY, Known, Preset, presets
+from fastbp.config.presets import MAY, Known, Preset, presets, standard
 from fastbp.config.presets.known import known_of
 from fastbp.config.presets.laid import laid
 from fastbp.config.schema import SECTIONS
@@ -309,3 +309,35 @@ def test_of_files_that_are_apart_the_training_rows_are_known(table):
     assert (friedman.task, friedman.outputs, friedman.rows) == ("numbers", 1, 2100)
     assert friedman.bent is not None
     assert friedman.bent > 0.0
+
+
+BENT = dict(_bends=lambda bins, least: 0.1)
+
+
+@pytest.mark.parametrize(
+    ("known", "hidden", "embedded", "members"),
+    [
+        (Known("numbers", 500, 1, 4, **BENT), 64, None, 16),
+        (Known("classes", 3_500, 2, 15, **BENT), 128, (16, 16), 16),
+        (Known("numbers", 12_000, 1, 4, **BENT), 256, (48, 16), 16),
+        (Known("classes", 12_000, 2, 4, **BENT), 128, (16, 16), 16),
+        (Known("numbers", 12_000, 1, 100, **BENT), 128, (20, 10), 16),
+        (Known("classes", 90_000, 5, 20, **BENT), 64, (48, 16), 16),
+        (Known("classes", 90_000, 5, 200, 0, (), 800), 64, None, 8),
+        (Known("classes", 3_500, 2, 15), 128, None, 16),  # which bend nowhere
+        (Known("classes", 2_000, 2, 400, **BENT), 128, (5, None), 16),
+        (Known("numbers", 10**6, 1, 20, **BENT), None, (48, 16), 0),
+        (Known("classes", 10**5, 10, 20_000), None, None, 0),
+    ],
+)
+def test_standard_is_as_large_as_its_budget_lets_it_be(known, hidden, embedded, members):
+    keys = presets()["standard"].keys(known)["network"]
+    plainly = presets()["plain"].keys(known)["network"]
+    found = keys["embed_numbers"]
+    assert (found and (found["bins"], found.get("features"))) == embedded
+    assert keys["hidden"] == ([hidden] * 2 if hidden else plainly["hidden"])
+    assert keys.get("tabm") == ({"k": members, "mini": True} if members else None)
+    assert not members or standard.work(known, members, hidden) <= standard.BUDGET
+    if found and "features" in found:
+        assert known.numbers * found["features"] <= standard.MOST_FEATURES
+        assert known.numbers * found["bins"] <= standard.MOST_BINS

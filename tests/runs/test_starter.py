@@ -103,15 +103,17 @@ def test_numbers_have_bins_where_their_target_bends_and_none_where_it_is_straigh
     rng = np.random.default_rng(0)
     x, z = rng.normal(size=(2, 3000))
     found, text, _ = started(x=x, z=z, y=np.abs(x) + z + 0.1 * rng.normal(size=3000))
-    assert found["network"]["embed_numbers"] == {"name": "piecewise_linear", "bins": 8}
+    assert found["network"]["embed_numbers"] == {"name": "piecewise_linear", "bins": 16, "features": 16}
+    assert found["network"]["tabm"] == {"k": 16, "mini": True}
+    assert "16 members share the hidden layers" in text
     assert "bins of a number tell 0.1" in text
     assert main(["check", "c.yaml"]) == 0
-    assert "PiecewiseLinear" in capsys.readouterr().out
+    assert "PiecewiseLinearEmbedding" in capsys.readouterr().out
     found, text, _ = started(x=x, z=z, y=x + z + 0.1 * rng.normal(size=3000))
     assert found["network"]["embed_numbers"] is None
     assert "their bins tell only 0.000 more" in text
     found, _, _ = started(x=x, z=z, y=np.where(np.abs(x) > 1.0, "far", "near"))
-    assert found["network"]["embed_numbers"]["bins"] == 4
+    assert found["network"]["embed_numbers"]["bins"] == 16
     found, _, _ = started(x=x, z=z, y=np.where(x + rng.logistic(size=3000) > 0.0, "over", "under"))
     assert found["network"]["embed_numbers"] is None
 
@@ -190,7 +192,9 @@ def test_finer_bins_are_written_where_they_tell_more_beside_a_number_that_many_r
     gain = np.where(rng.random(20_000) < 0.9, 0.0, rng.random(20_000))
     noise = rng.normal(size=20_000)
     found, text, _ = started(gain=gain, y=noise + 4.0 * ((gain * 8).astype(int) % 2))
-    assert found["network"]["embed_numbers"] == {"name": "piecewise_linear", "bins": 48, "least": 30}
+    assert found["network"]["embed_numbers"] == {
+        **{"name": "piecewise_linear", "bins": 48, "least": 30, "features": 16},
+    }
     assert re.search(r"finer ones beside numbers that many rows share 0\.\d{3} more", text)
     found, _, _ = started(gain=rng.random(20_000), y=noise + np.abs(noise))
     assert found["network"]["embed_numbers"] is None
@@ -202,11 +206,10 @@ def test_bins_of_classes_count_as_inputs_in_how_much_is_dropped(started):
     x, z = np.random.default_rng(0).normal(size=(2, 3000))
     found, _, _ = started(x=x, z=z, y=np.where(np.abs(x) > 1.0, "far", "near"))
     rows, inputs = 2100, 2
-    assert found["network"]["embed_numbers"]["bins"] == 4
+    assert plain.bins_of(rows, inputs, "classes") == 4
     assert found["network"]["dropout"] == plain.dropout_of(rows, inputs + 8)
     columns = {f"x{i}": np.random.default_rng(i).normal(size=3000) for i in range(9)}
     found, _, _ = started(**columns, y=np.where(np.sum(np.abs(list(columns.values())), axis=0) > 7.0, "far", "near"))
-    assert found["network"]["embed_numbers"]["bins"] == 4
     assert found["network"]["dropout"] == 0.2 != plain.dropout_of(rows, 9)
 
 

@@ -61,10 +61,11 @@ class Preset:
 
 @cache
 def presets() -> dict[str, Preset]:
-    """All presets by their names: `plain` first, and then as the alphabet has them."""
+    """All presets by their names: `standard` and `plain` first, and then as the alphabet has them."""
     found: dict[str, Preset] = {}
     for module in pkgutil.iter_modules(__path__):
         for preset in getattr(import_module(f"{__name__}.{module.name}"), "PRESETS", ()):
             assert preset.name not in found, preset.name
             found[preset.name] = preset
-    return {name: found[name] for name in sorted(found, key=lambda name: (name != "plain", name))}
+    first = ("standard", "plain")
+    return {name: found[name] for name in sorted(found, key=lambda name: (name not in first, name == "plain", name))}
