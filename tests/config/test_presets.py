@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -311,7 +312,7 @@ def test_of_files_that_are_apart_the_training_rows_are_known(table):
     assert friedman.bent > 0.0
 
 
-BENT = dict(_bends=lambda bins, least: 0.1)
+BENT: Any = {"_bends": lambda bins, least: 0.1}
 
 
 @pytest.mark.parametrize(

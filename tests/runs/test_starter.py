@@ -193,7 +193,10 @@ def test_finer_bins_are_written_where_they_tell_more_beside_a_number_that_many_r
     noise = rng.normal(size=20_000)
     found, text, _ = started(gain=gain, y=noise + 4.0 * ((gain * 8).astype(int) % 2))
     assert found["network"]["embed_numbers"] == {
-        **{"name": "piecewise_linear", "bins": 48, "least": 30, "features": 16},
+        "name": "piecewise_linear",
+        "bins": 48,
+        "least": 30,
+        "features": 16,
     }
     assert re.search(r"finer ones beside numbers that many rows share 0\.\d{3} more", text)
     found, _, _ = started(gain=rng.random(20_000), y=noise + np.abs(noise))
