@@ -237,13 +237,13 @@ def test_with_a_time_limit_init_writes_what_uses_it(table, capsys):
     assert "must be seconds, or a number with s, m, h or d such as `10m`, got `soon`" in capsys.readouterr().err
 
 
-def test_members_of_thorough_are_around_plain_and_the_ensemble_is_at_least_as_good(table, capsys):
-    plain, thorough = (presets()[name].keys(KNOWN[1]) for name in ("plain", "thorough"))
-    assert {key: thorough[key] for key in plain} == plain
+def test_members_of_thorough_are_around_standard_and_the_ensemble_is_at_least_as_good(table, capsys):
+    standard, thorough = (presets()[name].keys(KNOWN[1]) for name in ("standard", "thorough"))
+    assert {key: thorough[key] for key in standard} == standard
     rates = thorough["pack"]["space"]["trainer.optimizer.lr"]
-    assert rates.count(plain["trainer"]["optimizer"]["lr"]) * 2 == len(rates)
+    assert rates.count(standard["trainer"]["optimizer"]["lr"]) * 2 == len(rates)
     (table / "c.yaml").write_text("preset: thorough\n" + BASE + "pack: {members: 2, folds: 2}\ntrainer: {epochs: 2}\n")
-    own = [laid(Text({**read("c.yaml").data, "preset": name})).data for name in ("plain", "thorough")]
+    own = [laid(Text({**read("c.yaml").data, "preset": name})).data for name in ("standard", "thorough")]
     first, second = (configuration(plan_of(Text(own[1])), number) for number in (0, 1))
     assert all(first[key] == own[0][key] != second[key] for key in ("trainer", "network"))
     assert main(["train", "c.yaml", "--json", "-q"]) == 0
@@ -318,15 +318,15 @@ BENT: Any = {"_bends": lambda bins, least: 0.1}
 @pytest.mark.parametrize(
     ("known", "hidden", "embedded", "members"),
     [
-        (Known("numbers", 500, 1, 4, **BENT), 64, None, 16),
-        (Known("classes", 3_500, 2, 15, **BENT), 128, (16, 16), 16),
-        (Known("numbers", 12_000, 1, 4, **BENT), 256, (48, 16), 16),
-        (Known("classes", 12_000, 2, 4, **BENT), 128, (16, 16), 16),
-        (Known("numbers", 12_000, 1, 100, **BENT), 128, (20, 10), 16),
-        (Known("classes", 90_000, 5, 20, **BENT), 64, (48, 16), 16),
+        (Known("numbers", 500, 1, 4, **BENT), 64, None, 8),
+        (Known("classes", 3_500, 2, 15, **BENT), 128, (16, 16), 8),
+        (Known("numbers", 12_000, 1, 4, **BENT), 256, (48, 16), 8),
+        (Known("classes", 12_000, 2, 4, **BENT), 128, (16, 16), 8),
+        (Known("numbers", 12_000, 1, 100, **BENT), 128, (20, 10), 8),
+        (Known("numbers", 60_000, 1, 50, **BENT), 128, (40, 16), 4),
         (Known("classes", 90_000, 5, 200, 0, (), 800), 64, None, 8),
-        (Known("classes", 3_500, 2, 15), 128, None, 16),  # which bend nowhere
-        (Known("classes", 2_000, 2, 400, **BENT), 128, (5, None), 16),
+        (Known("classes", 3_500, 2, 15), 128, None, 8),  # which bend nowhere
+        (Known("classes", 2_000, 2, 400, **BENT), 128, (5, None), 8),
         (Known("numbers", 10**6, 1, 20, **BENT), None, (48, 16), 0),
         (Known("classes", 10**5, 10, 20_000), None, None, 0),
     ],

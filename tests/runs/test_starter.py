@@ -104,8 +104,8 @@ def test_numbers_have_bins_where_their_target_bends_and_none_where_it_is_straigh
     x, z = rng.normal(size=(2, 3000))
     found, text, _ = started(x=x, z=z, y=np.abs(x) + z + 0.1 * rng.normal(size=3000))
     assert found["network"]["embed_numbers"] == {"name": "piecewise_linear", "bins": 16, "features": 16}
-    assert found["network"]["tabm"] == {"k": 16, "mini": True}
-    assert "16 members share the hidden layers" in text
+    assert found["network"]["tabm"] == {"k": 8, "mini": True}
+    assert "8 members share the hidden layers" in text
     assert "bins of a number tell 0.1" in text
     assert main(["check", "c.yaml"]) == 0
     assert "PiecewiseLinearEmbedding" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The preset `thorough`: `standard` and networks like it, each on every fold of the rows, and an ensemble of the best."""
+"""The preset `thorough`: `standard` and networks like it, each on every fold, and an ensemble of the best."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from fastbp.config.presets import Preset
 from fastbp.config.presets.known import Known
 from fastbp.config.presets.standard import standard
 
-NETWORKS = 8
+MEMBERS = 8
 FOLDS = 5
-MEMBERS = 8  # that share a network, at most: there is one for each fold
 
 
 def thorough(known: Known) -> dict[str, Any]:
@@ -19,8 +18,6 @@ def thorough(known: Known) -> dict[str, Any]:
     Half of the draws of each key are what `standard` has.
     """
     keys = standard(known)
-    if "tabm" in keys["network"]:
-        keys["network"]["tabm"]["k"] = min(MEMBERS, keys["network"]["tabm"]["k"])
     network, optimizer = keys["network"], keys["trainer"]["optimizer"]
     (width, _), lr, decay, drop = network["hidden"], optimizer["lr"], optimizer["weight_decay"], network["dropout"]
     space: dict[str, Any] = {
@@ -33,7 +30,7 @@ def thorough(known: Known) -> dict[str, Any]:
     if network["embed_numbers"] is not None:
         bins = network["embed_numbers"]["bins"]
         space["network.embed_numbers.bins"] = _around(bins, max(2, bins // 2), 2 * bins)
-    return {**keys, "pack": {"members": NETWORKS, "folds": FOLDS, "undrawn": 1, "space": space}}
+    return {**keys, "pack": {"members": MEMBERS, "folds": FOLDS, "undrawn": 1, "space": space}}
 
 
 def _around(value: Any, *others: Any) -> list[Any]:
