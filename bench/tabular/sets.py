@@ -73,7 +73,7 @@ SETS: dict[str, tuple[Callable[[], pd.DataFrame], str, str, list[str]]] = {
     "bike": (bike, "cnt", "rmse", []),
     "diamonds": (partial(of_r, "ggplot2", "diamonds"), "price", "rmse", ["rownames"]),
     "movielens": (partial(of_r, "dslabs", "movielens"), "rating", "rmse", ["rownames"]),
-    "insteval": (partial(of_r, "lme4", "InstEval"), "y", "rmse", ["rownames"]),
+    "insteval": (partial(of_r, "lme4", "InstEval"), "y", "accuracy", ["rownames"]),
     "birds": (birds, "phase_of_flt", "accuracy", ["rownames"]),
     "adult": (adult, "salary", "roc_auc", []),
     "credit": (credit, "default-payment-next-month", "roc_auc", ["ID"]),
