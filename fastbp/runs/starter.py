@@ -237,10 +237,11 @@ def _network(known: Known) -> list[str]:
     network = standard(known)["network"]
     hidden, drop, tabm = network["hidden"], network["dropout"], network.get("tabm")
     why = "against learning rows by heart" if drop else "such as 0.1 if validation gets worse early"
+    others = ", ".join(name for name in ("relu", "gelu", "silu", "mish") if name != network["activation"])
     lines = [
         "network:",
         f"  hidden: [{', '.join(map(str, hidden))}]  # for {known.rows:,} rows that train and {known.inputs:,} inputs",
-        "  activation: relu  # or gelu, silu, mish, tanh, ...",
+        f"  activation: {network['activation']}  # or {others}, tanh, ...",
         f"  dropout: {drop:g}  # {why}",
     ]
     if known.bent is not None:

@@ -104,7 +104,7 @@ def test_a_preset_with_a_time_limit_is_trained_that_long(tables, monkeypatch):
     ("arguments", "said"),
     [
         (["nothing"], "a set must be one of house,"),
-        (["--models", "nothing"], "each must be one of init, plain,"),
+        (["--models", "nothing"], "each must be one of init, standard,"),
         (["--models", "lightgbm@60s"], "must have a time such as `60s` behind a preset's @, got `lightgbm@60s`"),
         (["--models", "plain@soon"], "must have a time such as `60s` behind a preset's @, got `plain@soon`"),
         (["--models", "lightgbm", "--choose"], "`--choose` must be of presets, without rivals and `--report`"),

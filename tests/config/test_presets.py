@@ -338,6 +338,7 @@ def test_standard_is_as_large_as_its_budget_lets_it_be(known, hidden, embedded, 
     assert (found and (found["bins"], found.get("features"))) == embedded
     assert keys["hidden"] == ([hidden] * 2 if hidden else plainly["hidden"])
     assert keys.get("tabm") == ({"k": members, "mini": True} if members else None)
+    assert keys["activation"] == ("silu" if known.task == "classes" and known.rows < 10_000 else "relu")
     assert not members or standard.work(known, members, hidden) <= standard.BUDGET
     if found and "features" in found:
         assert known.numbers * found["features"] <= standard.MOST_FEATURES

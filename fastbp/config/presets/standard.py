@@ -16,7 +16,7 @@ MEMBERS = (8, 4)  # the most whose training is within the budget
 BINS, FEATURES = 16, 16  # of each column of numbers: at least so many bins, at most so many functions of them
 MOST_FEATURES = 1024  # of all columns of numbers
 LEAST_FEATURES = 4  # of a column, below which its bins go into the first layer as they are
-FEW, MANY = 1_000, 10_000  # rows that train, between which two hidden layers of 128 are wide enough
+FEW, MANY = 1_000, 10_000  # rows that train, below and from which networks differ
 BUDGET = 1e13  # multiplications and additions of a training, half a minute to a minute on two cores
 
 
@@ -24,7 +24,7 @@ def standard(known: Known) -> dict[str, Any]:
     """What `plain` is, for members that differ in a scale of what the first layer reads."""
     keys = plain(known)
     network = keys["network"]
-    network["embed_numbers"] = functions(known)
+    network |= {"activation": activation(known), "embed_numbers": functions(known)}
     members, width = size(known)
     if members:
         network |= {"hidden": [width, width], "tabm": {"k": members, "mini": True}}
@@ -40,6 +40,11 @@ def functions(known: Known) -> dict[str, Any] | None:
     features = min(FEATURES, MOST_FEATURES // known.numbers)
     found = embedded(known, bins)
     return {**found, "features": features} if features >= LEAST_FEATURES else found
+
+
+def activation(known: Known) -> str:
+    """A smooth one tells classes apart better where rows are few; numbers want their bends."""
+    return "silu" if known.task != "numbers" and known.rows < MANY else "relu"
 
 
 def size(known: Known) -> tuple[int, int]:
