@@ -22,7 +22,8 @@ from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.entrants import subjects_of
 from fastbp.runs.online import RunOnline
 from fastbp.runs.pack_checkpoint import PackCheckpoint
-from fastbp.runs.pack_training import PackTraining, in_turn
+from fastbp.runs.pack_training import PackTraining
+from fastbp.train.time_limits import in_turn
 
 NUMBERS = """
 name: numbers
@@ -178,6 +179,19 @@ def test_ensembles_are_the_best_all_and_the_greedy_choice(name, there):
     loaded = fb.load(there / name)
     assert isinstance(loaded, fb.Ensemble)
     assert len(loaded) == len(chosen) * folds
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "roc_auc", "balanced_accuracy"])
+def test_the_greedy_choice_is_by_the_monitored_measure(metric, there, tmp_path, capsys):
+    sets = ["--set", f"trainer.metrics=[{metric}]", "--set", f"trainer.monitor=val_{metric}"]
+    assert main(["train", "digits.yaml", "--json", "-q", "--run-dir", str(tmp_path / "d"), *sets]) == 0
+    found = json.loads(capsys.readouterr().out)["ensembles"]
+    scores = {name: found[name]["metrics"]["validation"][metric] for name in ("best", "greedy")}
+    assert scores["greedy"] <= scores["best"] if metric == "log_loss" else scores["greedy"] >= scores["best"]
+    X, y = fb.data.digits("validation")
+    models = [fb.load(tmp_path / "d" / "members.safetensors")]
+    chosen = fb.Ensemble.greedy(models, X, y, metric, size=50)
+    assert chosen.scores[-1] == pytest.approx(scores["greedy"], rel=1e-6)
 
 
 def test_the_greedy_choice_is_that_of_the_library(there):
