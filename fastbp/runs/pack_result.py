@@ -17,7 +17,7 @@ from fastbp.runs.pack_scores import Rows
 from fastbp.runs.scores import baseline, files_of
 from fastbp.train import ensemble_files
 from fastbp.train.ensemble import Ensemble
-from fastbp.train.greedy import forward
+from fastbp.train.greedy import SIZE, forward
 from fastbp.train.judge import LOSS
 from fastbp.train.temperature import with_temperature
 from fastbp.train.time_limits import compared
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from fastbp.runs.pack_training import PackTraining, Runner
 
 FORMAT = "fastbp-pack-result-1"
-SIZE = 50  # choices of the greedy ensemble, at most
 Weights = Mapping[int, float]
 
 

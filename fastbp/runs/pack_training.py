@@ -33,7 +33,7 @@ from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.history import History
 from fastbp.train.pack_calls import Turns
 from fastbp.train.selection import Greedy
-from fastbp.train.time_limits import in_turn
+from fastbp.train.time_limits import begun, in_turn
 from fastbp.writing import write_together
 
 
@@ -251,7 +251,8 @@ class PackTraining(Saving):
             else:
                 turns, stages = Turns(self.threads), [[one.work() for one in going]]
                 if self.plan.time_limit is not None:
-                    stages = in_turn(stages[0], self.threads, alone=not any(one.settled for one in self.runners))
+                    works, alone = [begun(work) for work in stages[0]], not any(one.settled for one in self.runners)
+                    stages = in_turn(works, self.threads, alone)
                 for works in stages:
                     turns.run(works, self._between)
         except (Stopped, KeyboardInterrupt) as stop:

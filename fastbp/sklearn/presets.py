@@ -19,6 +19,7 @@ from fastbp.spec.layers import Layer
 
 if TYPE_CHECKING:
     from fastbp.config.build import Plan
+    from fastbp.config.schema import Pack
     from fastbp.data.inputs import Inputs
     from fastbp.data.outputs import Outputs
     from fastbp.sklearn.rows import Rows
@@ -37,7 +38,7 @@ TAKEN = {
     "data": {*DATA, *CATEGORIES.values(), "indicator", "embed_std"},
     "network": {*NETWORK, "layers", "front_scale", "ntk", "init", "bias_init", "last_init"},
     "trainer": {*TRAINER, *OTHERS},
-    "pack": {"members", "folds"},
+    "pack": {"members", "folds", "undrawn", "space", "online"},
 }
 
 
@@ -66,6 +67,8 @@ class Beyond:
         Whether missing numbers get a column.
     embed_std : float
         Of tables of categories.
+    pack : Pack or None
+        What a configuration says of its pack, where members are drawn, or an ensemble of epochs is chosen.
     """
 
     steps: dict[str, Any] = field(default_factory=dict)
@@ -81,6 +84,7 @@ class Beyond:
     categories: dict[str, Any] = field(default_factory=dict)
     indicator: bool = False
     embed_std: float = 0.03
+    pack: Pack | None = None
 
     def of(self, graph: Graph) -> dict[str, Any]:
         """The arguments of a trainer of this network: factors are those of layers that it has."""
@@ -194,6 +198,7 @@ def filled(estimator: Any, keys: dict[str, Any] | None) -> Any:
         categories={own: getattr(config.data, name) for own, name in CATEGORIES.items()},
         indicator=config.data.indicator,
         embed_std=config.data.embed_std,
+        pack=config.pack if config.pack is not None and (config.pack.space or config.pack.online) else None,
     )
     if plan.layers is not None and "hidden" in left:
         for name in SHORT:

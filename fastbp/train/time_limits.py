@@ -12,23 +12,35 @@ from fastbp.train.pack_calls import Work
 Ended = tuple[bool, bool]  # of a network: whether it has an epoch, and whether it was trained to its end
 
 
+def begun(work: Work) -> Work:
+    """The same work, of which all is done now that comes before its first call: what is wrong is said, too."""
+    first = next(work, None)
+
+    def rest() -> Work:
+        if first is None:
+            return
+        try:
+            yield first
+        except DivergedError as error:
+            with contextlib.suppress(StopIteration):
+                yield work.throw(error)
+        yield from work
+
+    return rest()
+
+
 def in_turn(works: list[Work], lanes: int, alone: bool, over: Callable[[], bool] = lambda: False) -> list[list[Work]]:
     """The same works in stages, of which one begins to run when another has ended; perhaps the first is `alone`.
 
-    So one has settled as soon as may be, by all threads, and most that are there at the end have. None begins when the
-    time is over.
+    So one has settled as soon as may be, by all threads, and most that are there at the end have. None but the first
+    begins when the time is over.
     """
-    waiting = iter([(work, next(work, None)) for work in works])  # what is wrong is said before anything runs
+    waiting = iter(works)
 
     def lane(most: int | None = None) -> Work:
-        for work, call in islice(waiting, most):
+        for work in islice(waiting, most):
             try:
-                if call is not None and not over():
-                    try:
-                        yield call
-                    except DivergedError as error:
-                        with contextlib.suppress(StopIteration):
-                            yield work.throw(error)
+                if most is not None or not over():
                     yield from work
             finally:
                 work.close()

@@ -23,7 +23,7 @@ from fastbp.runs.entrants import subjects_of
 from fastbp.runs.online import RunOnline
 from fastbp.runs.pack_checkpoint import PackCheckpoint
 from fastbp.runs.pack_training import PackTraining
-from fastbp.train.time_limits import in_turn
+from fastbp.train.time_limits import begun, in_turn
 
 NUMBERS = """
 name: numbers
@@ -443,7 +443,8 @@ def test_one_after_another_a_member_that_diverges_makes_room_for_the_next():
         except DivergedError:
             ran.append(f"{name} lost")
 
-    ((lane,),) = in_turn([work("a", 2), work("b", 2), work("c", 0), work("d", 1)], 1, alone=False)
+    works = [begun(work("a", 2)), work("b", 2), begun(work("c", 0)), begun(work("d", 1))]
+    ((lane,),) = in_turn(works, 1, alone=False)
     assert next(lane) == "a0"
     assert lane.throw(DivergedError("", 0, "")) == "b0"  # at its first call
     assert next(lane) == "b1"
@@ -456,6 +457,8 @@ def test_one_after_another_a_member_that_diverges_makes_room_for_the_next():
     (alone,), (one, two) = in_turn([work("h", 2), work("i", 2), work("j", 1), work("k", 1)], 2, alone=True)
     assert list(alone) == ["h0", "h1"]
     assert [next(one), next(two), next(one), next(one), list(one), list(two)] == ["i0", "j0", "i1", "k0", [], []]
+    (alone,), (one,) = in_turn([work("l", 1), work("m", 2), work("n", 1)], 1, alone=True, over=lambda: "m0" in ran)
+    assert [list(alone), list(one)] == [["l0"], ["m0", "m1"]]  # what has begun goes on, the next does not begin
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -161,11 +161,11 @@ def test_rows_that_are_held_out_choose_the_best_epoch_and_do_not_end_training(ma
     assert len(MLPClassifier(preset="odd", random_state=0).fit(*rows).validation_scores_) < 30
 
 
-def test_packs_of_presets_are_several_networks_and_draws_are_refused(made, rows):
+def test_packs_of_presets_are_several_networks_and_bootstrap_is_refused(made, rows):
     made({"trainer": {"epochs": 2}, "pack": {"members": 3}})
     assert len(MLPClassifier(preset="odd", random_state=0).fit(*rows).networks_) == 3
-    made({"trainer": {"epochs": 2}, "pack": {"members": 3, "space": {"trainer.batch_size": [16, 32]}}})
-    with pytest.raises(ConfigError, match=r"`preset` must be one without `pack.space`, got `odd`"):
+    made({"trainer": {"epochs": 2}, "pack": {"members": 3, "bootstrap": True}})
+    with pytest.raises(ConfigError, match=r"`preset` must be one without `pack.bootstrap`, got `odd`"):
         MLPClassifier(preset="odd").fit(*rows)
 
 

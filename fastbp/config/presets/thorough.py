@@ -43,5 +43,6 @@ PRESETS = [
         "thorough",
         "Plain and 15 networks around it on five folds, and the ensemble of the best; a time limit ends it sooner.",
         thorough,
+        pack=True,
     )
 ]
