@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastbp.sklearn.settings import Settings
     from fastbp.spec.graph import Graph
     from fastbp.spec.losses import Loss
+    from fastbp.train.optimizers import Optimizer
 
 DATA = ("scale", "missing", "encode", "min_frequency", "clamp_target")
 NETWORK = ("hidden", "activation", "dropout", "norm", "embed_numbers", "tabm")
@@ -86,9 +87,15 @@ class Beyond:
     embed_std: float = 0.03
     pack: Pack | None = None
 
-    def of(self, graph: Graph) -> dict[str, Any]:
-        """The arguments of a trainer of this network: factors are those of layers that it has."""
+    def of(self, graph: Graph, loss: Loss, optimizer: Optimizer) -> dict[str, Any]:
+        """The arguments of a trainer of this network: factors and schedules are those of what it has."""
+        from fastbp.train.treatment import nothing_of
+
         found = dict(self.steps)
+        given = found.get("schedules") or {}
+        found |= {
+            "schedules": {name: one for name, one in given.items() if not nothing_of(name, graph, loss, optimizer)}
+        }
         for key in ("lr_factors", "decay_factors"):
             if found.get(key):
                 found[key] = {name: factor for name, factor in found[key].items() if graph.named(name)}

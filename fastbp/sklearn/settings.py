@@ -133,7 +133,7 @@ class Settings:
     def trainer(self, graph: Graph, loss: Loss, seed: int, dtype: str) -> Trainer:
         """A new network, and its trainer."""
         net = Network.of_graph(graph, seed, dtype)
-        settings: dict[str, Any] = {"schedule": self.schedule, **self.beyond.of(graph)}
+        settings: dict[str, Any] = {"schedule": self.schedule, **self.beyond.of(graph, loss, self.optimizer)}
         return Trainer(net, loss, self.optimizer, self.batch_size, self.threads, **settings)
 
     @property

@@ -95,6 +95,19 @@ def test_factors_of_a_preset_are_those_of_layers_that_are_there(rows):
             assert ("parametric" in kinds, "pbld" in kinds) == ("embed_numbers" in given, "activation" in given)
 
 
+def test_schedules_of_a_preset_are_those_of_what_there_is(rows):
+    def scheduled(**given):
+        return set(
+            MLPClassifier(preset="realmlp-td", random_state=0, epochs=1, **given).fit(*rows)._learns._rates.others
+        )
+
+    assert scheduled() == {"dropout", "weight_decay"}
+    assert scheduled(dropout=0.0, hidden=[fb.Linear(4), fb.ReLU()]) == {"weight_decay"}
+    assert scheduled(optimizer=fb.SGD(0.1)) == {"dropout"}
+    several = MLPClassifier(preset="realmlp-td", random_state=0, epochs=1, n_ens=2, optimizer="sgd").fit(*rows)
+    assert all(set(member.trainer._rates.others) == {"dropout"} for member in several._learns._members)
+
+
 def test_layers_that_are_given_replace_the_network_of_the_preset(rows):
     layers = [fb.Linear(4), fb.ReLU()]
     kinds = ["linear", "relu", "linear"]
