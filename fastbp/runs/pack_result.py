@@ -13,20 +13,20 @@ import numpy as np
 
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
-from fastbp.runs.pack_scores import Folds, Rows
+from fastbp.runs.pack_scores import Rows
 from fastbp.runs.scores import baseline, files_of
 from fastbp.train import ensemble_files
 from fastbp.train.ensemble import Ensemble
-from fastbp.train.greedy import forward
+from fastbp.train.greedy import SIZE, forward
 from fastbp.train.judge import LOSS
 from fastbp.train.temperature import with_temperature
+from fastbp.train.time_limits import compared
 from fastbp.writing import write_together
 
 if TYPE_CHECKING:
     from fastbp.runs.pack_training import PackTraining, Runner
 
 FORMAT = "fastbp-pack-result-1"
-SIZE = 50  # choices of the greedy ensemble, at most
 Weights = Mapping[int, float]
 
 
@@ -34,9 +34,11 @@ def finished(run: PackTraining) -> dict[str, Any]:
     """Write ensembles, out-of-fold predictions, pictures and the result to the folder."""
     folder = run.folder
     of = run.of_member()
-    whole, folds = _compared(of, bool(run.cut) and run.plan.config.pack.folds is not None)  # type: ignore[union-attr]
-    nets = {member: [one.network() for one in every] for member, every in whole.items()}
-    rows = Rows(nets, [run.subjects[fold or 0] for fold in folds], folds)
+    every = [[(bool(one.best_arrays), one.settled) for one in each] for each in of.values()]
+    whole, some = compared(every, bool(run.cut) and len(run.subjects) > 1)
+    members, folds = list(of), [run.runners[k].entrant.fold for k in some]
+    nets = {members[i]: [of[members[i]][k].network() for k in some] for i in whole}
+    rows = Rows(nets, [run.subjects[k] for k in some], folds)
     scored = dict(rows.each_scores())
     seen, measure = (
         ("validation", run.measure.removeprefix("val_")) if "validation" in rows.parts() else ("train", LOSS)
@@ -98,22 +100,6 @@ def finished(run: PackTraining) -> dict[str, Any]:
     return result
 
 
-def _compared(of: dict[int, list[Runner]], cut: bool) -> tuple[dict[int, list[Runner]], Folds]:
-    """The networks of members that are compared, and their folds: of those that have an epoch on all.
-
-    Where time was up before one had settled on all folds, it is the member that has on most, on these: what has not
-    would make it worse than a network that was trained alone.
-    """
-    if cut and not any(all(one.settled and one.best_arrays for one in every) for every in of.values()):
-        there = [[one for one in every if one.best_arrays] for every in of.values()]
-        ended = [[one for one in every if one.settled] for every in there]
-        found = ended if any(ended) else there
-        most = max(range(len(found)), key=lambda i: len(found[i]))
-        return {list(of)[most]: found[most]}, [one.entrant.fold for one in found[most]]
-    whole = {member: every for member, every in of.items() if all(one.best_arrays for one in every)}
-    return whole, [one.entrant.fold for one in next(iter(of.values()))]
-
-
 def _nan_last(value: float) -> float:
     return value if value == value else float("inf")
 
@@ -125,7 +111,8 @@ def _ensembles(run: PackTraining, rows: Rows, ranks: list[int], measure: str) ->
         judge = rows.judge(measure)
         judge.upwards = run.upwards
         members = sorted(ranks)
-        order, _ = forward([[rows.said(member, "validation")] for member in members], judge, SIZE, True, True)
+        said = [judge.ready([rows.said(member, "validation")]) for member in members]
+        order, _ = forward(said, judge, SIZE, True, True)
         if order:
             counts = Counter(members[i] for i in order)
             found["greedy"] = {member: counts[member] for member in dict.fromkeys(members[i] for i in order)}

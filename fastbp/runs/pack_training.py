@@ -7,7 +7,6 @@ import json
 import time
 import zlib
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,9 @@ from fastbp.runs.watched import Watched
 from fastbp.train.callbacks import Monitor
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.history import History
-from fastbp.train.pack_calls import Turns, Work
+from fastbp.train.pack_calls import Turns
 from fastbp.train.selection import Greedy
+from fastbp.train.time_limits import begun, in_turn
 from fastbp.writing import write_together
 
 
@@ -251,7 +251,8 @@ class PackTraining(Saving):
             else:
                 turns, stages = Turns(self.threads), [[one.work() for one in going]]
                 if self.plan.time_limit is not None:
-                    stages = in_turn(stages[0], self.threads, alone=not any(one.settled for one in self.runners))
+                    works, alone = [begun(work) for work in stages[0]], not any(one.settled for one in self.runners)
+                    stages = in_turn(works, self.threads, alone)
                 for works in stages:
                     turns.run(works, self._between)
         except (Stopped, KeyboardInterrupt) as stop:
@@ -303,26 +304,3 @@ class PackTraining(Saving):
         with contextlib.suppress(FileError):
             self.folder.flush()
         self.set_due(time.perf_counter() - begun)
-
-
-def in_turn(works: list[Work], lanes: int, alone: bool) -> list[list[Work]]:
-    """The same works in stages, of which one begins to run when another has ended; perhaps the first is `alone`.
-
-    Where time is limited, one has settled as soon as may be, by all threads, and most that are there at the end have.
-    """
-    waiting = iter([(work, next(work, None)) for work in works])  # what is wrong is said before anything runs
-
-    def lane(most: int | None = None) -> Work:
-        for work, call in islice(waiting, most):
-            try:
-                if call is not None:
-                    try:
-                        yield call
-                    except DivergedError as error:
-                        with contextlib.suppress(StopIteration):
-                            yield work.throw(error)
-                yield from work
-            finally:
-                work.close()
-
-    return [*([[lane(1)]] if alone else []), [lane() for _ in range(min(lanes, len(works)))]]

@@ -35,7 +35,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         them, ``[{"name": "linear", "features": 64}, "relu"]``. A last linear layer follows.
     preset : str, optional
         Name of a preset, from which parameters come that are left at their defaults, for the rows at hand; from
-        100 rows on some are held out and choose the best epoch. `fastbp presets` lists them.
+        100 rows on some are held out and choose the best epoch. Of one that is a pack, such as "thorough", the ensemble
+        is kept that is chosen of its members. `fastbp presets` lists them.
     activation : str, Layer, or a list with one for each hidden layer
         "relu", "gelu", "silu", "tanh" and so on, a formula such as "x * sigmoid(x)", or a layer of fastbp. Not where
         `hidden` lists layers.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastbp.config.build import layers_of
@@ -29,8 +29,13 @@ NORMS = ("batch_norm", "layer_norm", "rms_norm")
 WIDTHS = "must be widths such as `(128, 64)`, or layers such as `[fb.Linear(64), fb.ReLU()]`"
 
 
-def graph_for(estimator: Any, inputs: Inputs, outputs: int, frame: Frame, loss: Loss) -> Graph:
-    """The graph of an estimator's network: tables of categories and bins of numbers first, where there are such."""
+def graph_for(
+    estimator: Any, inputs: Inputs, outputs: int, frame: Frame, loss: Loss, matrix: Callable[[], Any] | None = None
+) -> Graph:
+    """The graph of an estimator's network: tables of categories and bins of numbers first, where there are such.
+
+    `matrix` gives the rows as a network takes them, where several ask for them.
+    """
     tables, beyond = inputs.embeddings(), getattr(estimator, "beyond", None)
     if beyond is not None and beyond.layers is not None:
         return layers_of(beyond.layers, inputs.width, outputs, tables)  # type: ignore[no-any-return]
@@ -40,7 +45,8 @@ def graph_for(estimator: Any, inputs: Inputs, outputs: int, frame: Frame, loss: 
     first: list[Layer] = [Embedding(tables, Init("normal", std))] if tables else []
     embedder = embedder_of(estimator)
     if embedder is not None:
-        bins = embedder.layer(inputs.matrix(frame, estimator.dtype), inputs.numbers(), tuple(tables))
+        rows = inputs.matrix(frame, estimator.dtype) if matrix is None else matrix()
+        bins = embedder.layer(rows, inputs.numbers(), tuple(tables))
         first += [bins] if bins is not None else []
     embedded = len(first) > bool(tables)
     front: list[Layer] = [Scale()] if beyond is not None and beyond.front_scale else []

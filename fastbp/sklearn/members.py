@@ -34,7 +34,7 @@ def pack_of(said: Settings, graph: Graph, loss: Loss, seed: int, dtype: str, fol
     """The members: `n_ens` on all rows, or on those outside of each fold."""
     rows = [others for others, _ in folds for _ in range(said.n_ens)] or None
     nets = [Network.of_graph(graph, (seed + i) % 2**64, dtype) for i in range(len(rows or range(said.n_ens)))]
-    settings: dict[str, Any] = {"schedule": said.schedule, **said.beyond.of(graph), "rows": rows}
+    settings: dict[str, Any] = {"schedule": said.schedule, **said.beyond.of(graph, loss, said.optimizer), "rows": rows}
     return Pack(nets, loss, said.optimizer, said.batch_size, said.threads, **settings)
 
 

@@ -92,11 +92,10 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         from fastbp.sklearn.presets import settled
 
         said = self._settings()
-        going_on = bool(self.warm_start) and hasattr(self, "_begun")
+        going_on = bool(self.warm_start) and getattr(self, "_learns", None) is not None
         if going_on:
             self._go_on(said)
         seed = said.seed()
-        tasks = Tasks(self, X, y, sample_weight, alone=not said.several)
         for name, one, other in (("X_val", X_val, y_val), ("y_val", y_val, X_val)):
             if one is not None and other is None:
                 raise DataError(f"`{name}` is given, so `{'y_val' if name == 'X_val' else 'X_val'}` must be given too")
@@ -104,6 +103,9 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
             raise ConfigError("n_cv", "must be None where `X_val` is given", f"`{said.n_cv}`")
         rows = self._rows(X, y, sample_weight, reset=not going_on, soft=vars(self).get("_soft"))
         said = settled(self, said, X, y, rows, going_on)
+        tasks = Tasks(self, X, y, sample_weight, alone=not said.several)
+        if said.n_cv and X_val is not None:
+            raise DataError(f"`X_val` must be left out with the preset `{self.preset}`, which validates on folds")
         early = said.stops_early(len(rows.y), X_val is not None)
         if said.calibrate and not early and not said.n_cv:
             must = "must be None where no rows are held out, by `early_stopping=True`, `X_val` or `n_cv`"
@@ -113,7 +115,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         folds = rows.folds(said.n_cv, seed) if said.n_cv else []
         held_out = None
         if early and X_val is None and not folds:
-            rows, held_out = rows.divided(said.validation_fraction, seed)
+            rows, held_out = said.divided(rows, seed)
         if not going_on:
             self._begin(X, y, rows, said, seed, folds)
         if X_val is not None:
@@ -138,11 +140,13 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
             raise DataError("partial_fit does not support early_stopping=True")
         if said.calibrate:
             raise DataError("partial_fit does not support calibrate, for which it has no rows")
-        going_on = hasattr(self, "_begun")
+        going_on = getattr(self, "_learns", None) is not None
         if going_on:
             self._go_on(said)
         rows = self._rows(X, y, sample_weight, reset=not going_on, classes=classes)
         said = settled(self, said, X, y, rows, going_on)
+        if said.pack is not None:
+            raise DataError(f"partial_fit does not support the preset `{self.preset}`, of which an ensemble is kept")
         if not going_on:
             self._begin(X, y, rows, said, said.seed())
         self._train(said, rows, None, 1, False, going_on)
@@ -192,18 +196,24 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         loss = self._loss_of()
         inputs = inputs_for(self._filled, X, rows.frame)
         outputs = self._outputs(y, rows.y)
-        graph = graph_for(self._filled, inputs, outputs.width * loss.outputs_per_target, rows.frame, loss)
+        width = outputs.width * loss.outputs_per_target
         self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
         for name in ("network_", "ensemble_", "oof_predictions_", "temperature_"):  # of an earlier fit
             self.__dict__.pop(name, None)
-        if said.several:
-            from fastbp.sklearn.members import pack_of
+        if said.pack is not None:
+            from fastbp.sklearn.drawn import pack_of as drawn_of
 
-            self._learns = pack_of(said, graph, loss, seed, self._filled.dtype, folds)
+            self._learns = drawn_of(self, said, inputs, width, rows, loss, seed, folds)
         else:
-            self._learns = said.trainer(graph, loss, seed, self._filled.dtype)
-            self.network_ = self._learns.net
-        self._dtype, self.n_outputs_ = np.dtype(self._filled.dtype), graph.outputs
+            graph = graph_for(self._filled, inputs, width, rows.frame, loss)
+            if said.several:
+                from fastbp.sklearn.members import pack_of
+
+                self._learns = pack_of(said, graph, loss, seed, self._filled.dtype, folds)
+            else:
+                self._learns = said.trainer(graph, loss, seed, self._filled.dtype)
+                self.network_ = self._learns.net
+        self._dtype, self.n_outputs_ = np.dtype(self._filled.dtype), width
         self._begun = self._lasting()
 
     def _lasting(self) -> dict[str, str]:
@@ -255,11 +265,19 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         if not folds:
             units = None if held_out is None else self._units(held_out.y)
             parts = [Part(self._weighted(rows.y, rows.weight), validation, units)]
-        self._keep(train(pack, said, X, y, parts, epochs, metrics), going_on, early)
-        loss, recipe = self._loss_of(), self.recipe_.to_data()
-        self.ensemble_ = ensemble_of(pack, loss, recipe)
+        loss = self._loss_of()
+        if said.pack is not None:
+            from fastbp.sklearn.drawn import Fit
+
+            drawn = Fit(self, pack, said, rows, X, y, parts, [fold for _, fold in folds], metrics)
+            self.ensemble_ = drawn.run()
+            self._keep([one for one in pack.histories if one.val_loss or (one.loss and not early)], False, early)
+        else:
+            drawn = None
+            self._keep(train(pack, said, X, y, parts, epochs, metrics), going_on, early)
+            self.ensemble_ = ensemble_of(pack, loss, self.recipe_.to_data())
         if folds:
-            each = out_of_fold(pack, loss, X, folds, said.threads)
+            each = out_of_fold(pack, loss, X, folds, said.threads) if drawn is None else drawn.out_of_fold()
             if said.calibrate:
                 self._temper(each, rows, said)
                 each = each / self.temperature_
@@ -267,14 +285,17 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
             if rows.left_out is not None:
                 z[rows.place < 0] = self.ensemble_.together(self._matrix(rows.left_out), said.threads)
             self.oof_predictions_ = self._meaning(z)
-            self._learns = None  # nothing goes on from folds
         elif said.calibrate and held_out is not None and validation is not None:
             self._temper(self.ensemble_.together(validation[0], said.threads), held_out, said)
+        if folds or said.pack is not None:
+            self._learns = None  # nothing goes on
 
     def _temper(self, z: Array, rows: Rows, said: Settings) -> None:
         """Keep the temperature of outputs for these rows; an ensemble has it itself."""
         from fastbp.train.temperature import fitted
 
+        there = np.flatnonzero(~np.isnan(z).any(axis=1))  # all, but where a time limit left folds without a network
+        z, rows = z[there], rows.take(there)
         self.temperature_ = fitted(z, rows.y, self._loss_of(), rows.weight)
         if said.several:
             self.ensemble_ = self.ensemble_.tempered(self.temperature_)

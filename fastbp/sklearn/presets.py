@@ -19,12 +19,14 @@ from fastbp.spec.layers import Layer
 
 if TYPE_CHECKING:
     from fastbp.config.build import Plan
+    from fastbp.config.schema import Pack
     from fastbp.data.inputs import Inputs
     from fastbp.data.outputs import Outputs
     from fastbp.sklearn.rows import Rows
     from fastbp.sklearn.settings import Settings
     from fastbp.spec.graph import Graph
     from fastbp.spec.losses import Loss
+    from fastbp.train.optimizers import Optimizer
 
 DATA = ("scale", "missing", "encode", "min_frequency", "clamp_target")
 NETWORK = ("hidden", "activation", "dropout", "norm", "embed_numbers", "tabm")
@@ -37,7 +39,7 @@ TAKEN = {
     "data": {*DATA, *CATEGORIES.values(), "indicator", "embed_std"},
     "network": {*NETWORK, "layers", "front_scale", "ntk", "init", "bias_init", "last_init"},
     "trainer": {*TRAINER, *OTHERS},
-    "pack": {"members", "folds"},
+    "pack": {"members", "folds", "undrawn", "space", "online"},
 }
 
 
@@ -66,6 +68,8 @@ class Beyond:
         Whether missing numbers get a column.
     embed_std : float
         Of tables of categories.
+    pack : Pack or None
+        What a configuration says of its pack, where members are drawn, or an ensemble of epochs is chosen.
     """
 
     steps: dict[str, Any] = field(default_factory=dict)
@@ -81,10 +85,17 @@ class Beyond:
     categories: dict[str, Any] = field(default_factory=dict)
     indicator: bool = False
     embed_std: float = 0.03
+    pack: Pack | None = None
 
-    def of(self, graph: Graph) -> dict[str, Any]:
-        """The arguments of a trainer of this network: factors are those of layers that it has."""
+    def of(self, graph: Graph, loss: Loss, optimizer: Optimizer) -> dict[str, Any]:
+        """The arguments of a trainer of this network: factors and schedules are those of what it has."""
+        from fastbp.train.treatment import nothing_of
+
         found = dict(self.steps)
+        given = found.get("schedules") or {}
+        found |= {
+            "schedules": {name: one for name, one in given.items() if not nothing_of(name, graph, loss, optimizer)}
+        }
         for key in ("lr_factors", "decay_factors"):
             if found.get(key):
                 found[key] = {name: factor for name, factor in found[key].items() if graph.named(name)}
@@ -194,6 +205,7 @@ def filled(estimator: Any, keys: dict[str, Any] | None) -> Any:
         categories={own: getattr(config.data, name) for own, name in CATEGORIES.items()},
         indicator=config.data.indicator,
         embed_std=config.data.embed_std,
+        pack=config.pack if config.pack is not None and (config.pack.space or config.pack.online) else None,
     )
     if plan.layers is not None and "hidden" in left:
         for name in SHORT:

@@ -33,7 +33,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         them, ``[{"name": "linear", "features": 64}, "relu"]``. A last linear layer follows.
     preset : str, optional
         Name of a preset, from which parameters come that are left at their defaults, for the rows at hand; from
-        100 rows on some are held out and choose the best epoch. `fastbp presets` lists them.
+        100 rows on some are held out and choose the best epoch. Of one that is a pack, such as "thorough", the ensemble
+        is kept that is chosen of its members. `fastbp presets` lists them.
     loss : str or Loss
         A loss of numbers, such as "mse", "huber", "mae", "poisson" or ``fb.Quantile(q=0.9)``.
     activation : str, Layer, or a list with one for each hidden layer

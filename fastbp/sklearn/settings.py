@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
+from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief, not_one_of
 from fastbp.model.network import Network
 from fastbp.sklearn.callbacks import Lines, Watched
 from fastbp.sklearn.layers import blocks_of, embedder_of
@@ -26,6 +26,10 @@ from fastbp.train.optimizers import Optimizer
 from fastbp.train.schedules import Schedule
 from fastbp.train.temperature import TEMPERATURE
 from fastbp.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from fastbp.config.schema import Pack
+    from fastbp.sklearn.rows import Rows
 
 MANY = 10_000  # rows above which `early_stopping="auto"` stops early
 SOME = 100  # rows from which it does with a preset
@@ -68,6 +72,9 @@ class Settings:
         n_cv = None if estimator.n_cv is None else whole("n_cv", estimator.n_cv, 2)
         if warm and n_cv is not None:
             raise ConfigError("warm_start", "must be False where `n_cv` is given", "`True`")
+        beyond = getattr(estimator, "beyond", Beyond())
+        if beyond.pack is not None:
+            _check_drawn(estimator, beyond.pack, warm, n_cv)
         return cls(
             _optimizer(estimator),
             None if estimator.schedule is None else schedule_named(estimator.schedule),
@@ -84,19 +91,37 @@ class Settings:
             n_cv,
             _calibrate(estimator),
             estimator.preset is not None,
-            getattr(estimator, "beyond", Beyond()),
+            beyond,
         )
 
     @property
     def several(self) -> bool:
         """Whether there are several networks."""
-        return self.n_ens > 1 or self.n_cv is not None
+        return self.n_ens > 1 or self.n_cv is not None or self.pack is not None
+
+    @property
+    def pack(self) -> Pack | None:
+        """That of the preset, where its members are drawn or epochs of them chosen."""
+        return self.beyond.pack
 
     def stops_early(self, rows: int, given: bool) -> bool:
         """Whether a fit on so many rows stops early; `given` are the rows that decide."""
         if given and self.early is False:
             raise ConfigError("early_stopping", 'must be "auto" or True where `X_val` is given', "`False`")
-        return given or (rows > MANY or (self.preset and rows >= SOME) if self.early is None else self.early)
+        chosen = self.pack is not None and self.pack.online is not None
+        if chosen and self.early is False:
+            must = 'must be "auto" or True with a preset whose ensemble is chosen by rows that are held out'
+            raise ConfigError("early_stopping", must, "`False`")
+        return given or (rows > MANY or chosen or (self.preset and rows >= SOME) if self.early is None else self.early)
+
+    def divided(self, rows: Rows, seed: int) -> tuple[Rows, Rows]:
+        """Rows to train on, and those that are held out; an ensemble is chosen by the same where they are too few."""
+        try:
+            return rows.divided(self.validation_fraction, seed)
+        except DataError:
+            if self.early or len(rows.y) >= SOME:
+                raise
+            return rows, rows
 
     def seed(self) -> int:
         """The seed of a network: a whole number as it is, or drawn, as scikit-learn draws."""
@@ -108,7 +133,7 @@ class Settings:
     def trainer(self, graph: Graph, loss: Loss, seed: int, dtype: str) -> Trainer:
         """A new network, and its trainer."""
         net = Network.of_graph(graph, seed, dtype)
-        settings: dict[str, Any] = {"schedule": self.schedule, **self.beyond.of(graph)}
+        settings: dict[str, Any] = {"schedule": self.schedule, **self.beyond.of(graph, loss, self.optimizer)}
         return Trainer(net, loss, self.optimizer, self.batch_size, self.threads, **settings)
 
     @property
@@ -136,6 +161,16 @@ class Settings:
         """What is measured on rows that are held out: an estimator's own metric, and by which epochs are chosen."""
         name = self.monitor.removeprefix("val_")
         return [own] if name in (own, "loss") else [own, name]
+
+
+def _check_drawn(estimator: Any, pack: Pack, warm: bool, n_cv: int | None) -> None:
+    """Refuse what members of a preset cannot have that are drawn, or whose epochs are chosen."""
+    if warm:
+        must = f"must be False with the preset `{estimator.preset}`, of which an ensemble is kept"
+        raise ConfigError("warm_start", must, "`True`")
+    if n_cv is not None and pack.online is not None:
+        must = f"must be None with the preset `{estimator.preset}`, which chooses its ensemble by the same rows"
+        raise ConfigError("n_cv", must, f"`{n_cv}`")
 
 
 def _optimizer(estimator: Any) -> Optimizer:

@@ -9,6 +9,12 @@ def without_folds(estimator: Any) -> bool:
     """Whether an estimator can be trained in parts."""
     if estimator.n_cv is not None:
         raise AttributeError("`partial_fit` is not there with `n_cv`, as folds are of all rows")
+    if isinstance(estimator.preset, str):
+        from fastbp.config.presets import presets
+
+        if estimator.preset in presets() and presets()[estimator.preset].pack:
+            must = f"`partial_fit` is not there with the preset `{estimator.preset}`, of which an ensemble is kept"
+            raise AttributeError(must)
     return True
 
 

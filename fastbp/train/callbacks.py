@@ -256,9 +256,10 @@ class TimeBudget(Callback):
 
     def __init__(self, seconds: float) -> None:
         self.seconds = positive("TimeBudget.seconds", seconds)
+        self.spent = False  # whether it ended the last fit
 
     def begin(self, trainer: Trainer, history: History) -> None:
-        self._deadline = time.perf_counter() + self.seconds
+        self._deadline, self.spent = time.perf_counter() + self.seconds, False
 
     def chunk(self, trainer: Trainer, history: History) -> None:
         self.epoch(trainer, history)
@@ -266,6 +267,7 @@ class TimeBudget(Callback):
     def epoch(self, trainer: Trainer, history: History) -> None:
         if time.perf_counter() >= self._deadline and not history.stopped:
             history.stopped = f"the time budget of {self.seconds:g} seconds is spent"
+            self.spent = True
 
 
 class running:

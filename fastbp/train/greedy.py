@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fastbp.train.ensemble import Ensemble
 
 Array = NDArray[Any]
+SIZE = 50  # choices among the members of a run or an estimator, at most
 Said = list[Array]  # what one candidate says: what is averaged, for each output of the networks
 
 

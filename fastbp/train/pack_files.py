@@ -30,6 +30,7 @@ from fastbp.train.pack_settings import row_lists
 from fastbp.train.pickled import parts, rebuilt
 from fastbp.train.schedules import SCHEDULES
 from fastbp.train.trainer import Trainer
+from fastbp.train.treatment import Before
 
 FORMAT = "fastbp-pack-1"
 WHAT = "a pack of fastbp"
@@ -108,7 +109,7 @@ def _data(value: Any) -> Any:
 def made(name: str, data: Any) -> Any:
     """A setting from JSON data."""
     if name == "schedules":
-        return {key: made("schedule", one) for key, one in data.items()}
+        return Before({key: made("schedule", one) for key, one in data.items()})
     if not isinstance(data, dict) or "kind" not in data:
         return data
     return KINDS[name][data["kind"]](**{key: _value(one) for key, one in data.items() if key != "kind"})

@@ -7,6 +7,7 @@ from typing import Any
 from fastbp.model.network import Network
 from fastbp.train.checkpoints import load_state, state_of
 from fastbp.train.trainer import Trainer
+from fastbp.train.treatment import Before
 
 
 def parts(trainer: Trainer) -> Any:
@@ -30,7 +31,7 @@ def parts(trainer: Trainer) -> Any:
             "frozen": frozen,
             "penalty": penalty,
             "drop_last": update.drop_last,
-            "schedules": {name: other.schedule for name, other in trainer._rates.others.items()},
+            "schedules": Before({name: other.schedule for name, other in trainer._rates.others.items()}),
         }
         batch = trainer._batch_plan.batch if trainer._batch_plan else 0
         kept = ("validating", "units")

@@ -111,7 +111,7 @@ class Trainer(Stepping):
         self._loss = net.trained_with = loss_for(net, loss)
         self._given_loss = loss
         self._optimizer = optimizer
-        self._rates = Rates(schedule or Constant(), others_of(schedules, self._loss))
+        self._rates = Rates(schedule or Constant(), others_of(schedules, net.graph, self._loss, optimizer))
         self._batch_size = whole("batch_size", batch_size, 1)
         self._threads = team.chosen(threads)
         self._seed = net.seed if seed is None else seed_of(seed)

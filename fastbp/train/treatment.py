@@ -15,6 +15,7 @@ from fastbp.lowering.update import Update
 from fastbp.model.network import Network
 from fastbp.spec.checks import chance, flag, from_zero, positive, whole
 from fastbp.spec.formulas import formula_of, penalty_kernel
+from fastbp.spec.graph import Graph
 from fastbp.spec.joint_loss import loss_for_outputs
 from fastbp.spec.losses import Loss
 from fastbp.spec.members import check_average
@@ -91,13 +92,32 @@ def loss_for(net: Network, value: str | Loss) -> Loss:
     return loss
 
 
-def others_of(given: Any, loss: Loss) -> dict[str, Schedule]:
+class Before(dict[str, Any]):
+    """Schedules of a trainer that was there before, of a pickle or a file: they stay, whatever has changed since."""
+
+
+def others_of(given: Any, graph: Graph, loss: Loss, optimizer: Optimizer) -> dict[str, Schedule]:
     """The schedules of what is not the learning rate."""
     found = schedules_named(given)
     if "label_smoothing" in found and not any(hasattr(part, "label_smoothing") for part, _ in loss.parts):
         must = "must be of a loss that smooths labels, such as `fb.CrossEntropy(label_smoothing=0.1)`"
         raise ConfigError("schedules.label_smoothing", must, f"`{loss.kind}`")
+    for name in () if isinstance(given, Before) else found:
+        where = nothing_of(name, graph, loss, optimizer)
+        if where:
+            got = given[name] if isinstance(given[name], str) else brief(given[name])
+            raise ConfigError(f"schedules.{name}", f"must be left out where {where}", f"`{got}`")
     return found
+
+
+def nothing_of(name: str, graph: Graph, loss: Loss, optimizer: Optimizer) -> str:
+    """Why a schedule of this would change nothing, if it would."""
+    if name == "dropout":
+        return "" if any(node.layer.kind == "dropout" for node in graph.nodes) else "no layer is `dropout`"
+    if name == "weight_decay":
+        return "" if getattr(optimizer, "weight_decay", 0.0) else "`optimizer.weight_decay` is 0"
+    smooths = any(getattr(part, "label_smoothing", 0.0) for part, _ in loss.parts)
+    return "" if smooths else "`loss.label_smoothing` is 0"
 
 
 def treatment_of(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +55,27 @@ def fit(folder: str) -> None:
             assert ours.net.flat.tobytes() == other.net.flat.tobytes()
             ours.fit(X, y, 1)
             other.fit(X, y, 1)
+
+
+def train_until(checkpoints: int, *arguments: str) -> int:
+    """A command that writes a checkpoint whenever it may, and is killed before it has written so many."""
+    from fastbp.cli.main import main
+    from fastbp.runs.pack_training import PackTraining
+    from fastbp.runs.saving import Saving
+    from fastbp.runs.training import Training
+
+    left = [checkpoints]
+    for kind in (Training, PackTraining):
+
+        def save(self: Any, *given: Any, before: Any = kind.save, **words: Any) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            before(self, *given, **words)
+
+        kind.save = save  # type: ignore[method-assign]
+    Saving.set_due = lambda self, seconds: setattr(self, "due", 0.0)  # type: ignore[method-assign, assignment]
+    return main([*arguments])
 
 
 def draw(path: str) -> None:

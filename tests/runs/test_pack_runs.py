@@ -22,7 +22,8 @@ from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.entrants import subjects_of
 from fastbp.runs.online import RunOnline
 from fastbp.runs.pack_checkpoint import PackCheckpoint
-from fastbp.runs.pack_training import PackTraining, in_turn
+from fastbp.runs.pack_training import PackTraining
+from fastbp.train.time_limits import begun, in_turn
 
 NUMBERS = """
 name: numbers
@@ -178,6 +179,19 @@ def test_ensembles_are_the_best_all_and_the_greedy_choice(name, there):
     loaded = fb.load(there / name)
     assert isinstance(loaded, fb.Ensemble)
     assert len(loaded) == len(chosen) * folds
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "roc_auc", "balanced_accuracy"])
+def test_the_greedy_choice_is_by_the_monitored_measure(metric, there, tmp_path, capsys):
+    sets = ["--set", f"trainer.metrics=[{metric}]", "--set", f"trainer.monitor=val_{metric}"]
+    assert main(["train", "digits.yaml", "--json", "-q", "--run-dir", str(tmp_path / "d"), *sets]) == 0
+    found = json.loads(capsys.readouterr().out)["ensembles"]
+    scores = {name: found[name]["metrics"]["validation"][metric] for name in ("best", "greedy")}
+    assert scores["greedy"] <= scores["best"] if metric == "log_loss" else scores["greedy"] >= scores["best"]
+    X, y = fb.data.digits("validation")
+    models = [fb.load(tmp_path / "d" / "members.safetensors")]
+    chosen = fb.Ensemble.greedy(models, X, y, metric, size=50)
+    assert chosen.scores[-1] == pytest.approx(scores["greedy"], rel=1e-6)
 
 
 def test_the_greedy_choice_is_that_of_the_library(there):
@@ -429,7 +443,8 @@ def test_one_after_another_a_member_that_diverges_makes_room_for_the_next():
         except DivergedError:
             ran.append(f"{name} lost")
 
-    ((lane,),) = in_turn([work("a", 2), work("b", 2), work("c", 0), work("d", 1)], 1, alone=False)
+    works = [begun(work("a", 2)), work("b", 2), begun(work("c", 0)), begun(work("d", 1))]
+    ((lane,),) = in_turn(works, 1, alone=False)
     assert next(lane) == "a0"
     assert lane.throw(DivergedError("", 0, "")) == "b0"  # at its first call
     assert next(lane) == "b1"
@@ -442,6 +457,8 @@ def test_one_after_another_a_member_that_diverges_makes_room_for_the_next():
     (alone,), (one, two) = in_turn([work("h", 2), work("i", 2), work("j", 1), work("k", 1)], 2, alone=True)
     assert list(alone) == ["h0", "h1"]
     assert [next(one), next(two), next(one), next(one), list(one), list(two)] == ["i0", "j0", "i1", "k0", [], []]
+    (alone,), (one,) = in_turn([work("l", 1), work("m", 2), work("n", 1)], 1, alone=True, over=lambda: "m0" in ran)
+    assert [list(alone), list(one)] == [["l0"], ["m0", "m1"]]  # what has begun goes on, the next does not begin
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -95,6 +95,19 @@ def test_factors_of_a_preset_are_those_of_layers_that_are_there(rows):
             assert ("parametric" in kinds, "pbld" in kinds) == ("embed_numbers" in given, "activation" in given)
 
 
+def test_schedules_of_a_preset_are_those_of_what_there_is(rows):
+    def scheduled(**given):
+        return set(
+            MLPClassifier(preset="realmlp-td", random_state=0, epochs=1, **given).fit(*rows)._learns._rates.others
+        )
+
+    assert scheduled() == {"dropout", "weight_decay"}
+    assert scheduled(dropout=0.0, hidden=[fb.Linear(4), fb.ReLU()]) == {"weight_decay"}
+    assert scheduled(optimizer=fb.SGD(0.1)) == {"dropout"}
+    several = MLPClassifier(preset="realmlp-td", random_state=0, epochs=1, n_ens=2, optimizer="sgd").fit(*rows)
+    assert all(set(member.trainer._rates.others) == {"dropout"} for member in several._learns._members)
+
+
 def test_layers_that_are_given_replace_the_network_of_the_preset(rows):
     layers = [fb.Linear(4), fb.ReLU()]
     kinds = ["linear", "relu", "linear"]
@@ -161,11 +174,11 @@ def test_rows_that_are_held_out_choose_the_best_epoch_and_do_not_end_training(ma
     assert len(MLPClassifier(preset="odd", random_state=0).fit(*rows).validation_scores_) < 30
 
 
-def test_packs_of_presets_are_several_networks_and_draws_are_refused(made, rows):
+def test_packs_of_presets_are_several_networks_and_bootstrap_is_refused(made, rows):
     made({"trainer": {"epochs": 2}, "pack": {"members": 3}})
     assert len(MLPClassifier(preset="odd", random_state=0).fit(*rows).networks_) == 3
-    made({"trainer": {"epochs": 2}, "pack": {"members": 3, "space": {"trainer.batch_size": [16, 32]}}})
-    with pytest.raises(ConfigError, match=r"`preset` must be one without `pack.space`, got `odd`"):
+    made({"trainer": {"epochs": 2}, "pack": {"members": 3, "bootstrap": True}})
+    with pytest.raises(ConfigError, match=r"`preset` must be one without `pack.bootstrap`, got `odd`"):
         MLPClassifier(preset="odd").fit(*rows)
 
 

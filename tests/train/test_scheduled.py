@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.config.build import plan_of
 from fastbp.config.schema import Schedules
+from fastbp.config.text import parse
 from fastbp.engine.memory import view
 from fastbp.errors import ConfigError, ConfigTypeError, PlanError
 from fastbp.lowering.update import SCHEDULED
@@ -170,6 +172,51 @@ def test_a_loss_without_label_smoothing_is_refused():
     with pytest.raises(ConfigError) as error:
         trainer(loss="mse", schedules={"label_smoothing": "cosine"})
     assert str(error.value) == message
+
+
+IDLE = {  # what has nothing to schedule, and the keys of a file with the same
+    "dropout": (
+        lambda words: fb.Trainer(fb.mlp([5, 8, 4]), **words),
+        "network: {layers: [{name: linear, features: 8}, relu, {name: linear, features: 4}]}\ntrainer: {",
+        "no layer is `dropout`",
+    ),
+    "weight_decay": (
+        lambda words: fb.Trainer(network(), optimizer="adam", **words),
+        "trainer: {optimizer: adam, ",
+        "`optimizer.weight_decay` is 0",
+    ),
+    "label_smoothing": (
+        lambda words: fb.Pack(network(), n=2, loss="cross_entropy", **words),
+        "trainer: {loss: cross_entropy, ",
+        "`loss.label_smoothing` is 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_schedules_of_nothing_are_refused_in_the_words_of_a_file(name):
+    make, text, where = IDLE[name]
+    message = f"`schedules.{name}` must be left out where {where}, got `cosine`"
+    with pytest.raises(ConfigError) as error:
+        make({"schedules": {name: "cosine"}})
+    assert str(error.value) == message
+    with pytest.raises(ConfigError) as error:
+        plan_of(parse(f"data: {{source: digits}}\n{text}schedules: {{{name}: cosine}}}}\n"))
+    said = str(error.value).partition(": ")[2]
+    assert said.replace("`trainer.", "`") == message
+
+
+def test_what_was_scheduled_and_is_no_more_is_copied_and_saved_as_it_is(tmp_path):
+    one = trainer(schedules=ALL)
+    one.optimizer = fb.AdamW(0.02, weight_decay=0.0)
+    again = pickle.loads(pickle.dumps(one))
+    assert one.step(X, LABELS) == again.step(X, LABELS)
+    assert again.net.flat.tobytes() == one.net.flat.tobytes()
+    pack = fb.Pack(network(), n=2, loss=one.loss, optimizer=fb.AdamW(0.02, weight_decay=0.3), schedules=ALL)
+    pack.optimizers = fb.AdamW(0.02, weight_decay=0.0)
+    pack.save(tmp_path / "p.safetensors")
+    loaded = fb.load(tmp_path / "p.safetensors")
+    assert loaded.step(X, LABELS).tolist() == pack.step(X, LABELS).tolist()
 
 
 def test_a_check_of_every_op_knows_the_factors(monkeypatch):

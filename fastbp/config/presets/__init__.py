@@ -14,7 +14,7 @@ columns are prepared, such as `scale`, `encode` and `indicator`. It must depend 
 has the same keys on every machine. `network.layers` may be listed, with `known.outputs` for the width of the last.
 
 Estimators (`preset=` of `MLPClassifier`) lay it beneath their parameters in the same way. There a preset may have all
-of `network` and `trainer`, but no `pack.space`, and of `data` what an estimator has too: `scale`, `missing`,
+of `network` and `trainer`, of `pack` all but `bootstrap`, and of `data` what an estimator has too: `scale`, `missing`,
 `indicator`, `encode`, `min_frequency`, `embed_std`, `embed_size`, `most_one_hot`, `scale_categories`, `clamp_target`.
 """
 
@@ -46,11 +46,14 @@ class Preset:
         One line for lists.
     of : function
         From a `Known` to a map of keys.
+    pack : bool
+        Whether it is a pack whose members are drawn, so that of an estimator an ensemble is kept, which does not go on.
     """
 
     name: str
     about: str
     of: Callable[[Known], dict[str, Any]]
+    pack: bool = False
 
     def keys(self, known: Known) -> dict[str, Any]:
         """The keys for such a table."""

@@ -47,9 +47,14 @@ def tabpack(known: Known, optimizer: str = "adamw") -> dict[str, Any]:
 
 
 PRESETS = [
-    Preset("tabpack", "A pack of 64 random networks, and an ensemble of epochs of them; minutes to an hour.", tabpack),
     Preset(
-        "tabpack-muon", "The same with Muon, as published; five times as long.", lambda known: tabpack(known, "muon")
+        "tabpack", "A pack of 64 random networks, and an ensemble of epochs of them; minutes to an hour.", tabpack, True
+    ),
+    Preset(
+        "tabpack-muon",
+        "The same with Muon, as published; five times as long.",
+        lambda known: tabpack(known, "muon"),
+        pack=True,
     ),
 ]
 

@@ -43,5 +43,6 @@ PRESETS = [
         "thorough",
         "Standard and 7 networks around it on five folds, and the ensemble of the best; a time limit ends it sooner.",
         thorough,
+        pack=True,
     )
 ]
