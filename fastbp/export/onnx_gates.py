@@ -151,7 +151,9 @@ class Writing:
             return self.values[number]
         constant = self.gates.value_of(number)
         assert constant is not None
-        return Value(self.operand(number), frozenset(), 1 if self.gates.number_of(number) is not None else constant.size)
+        return Value(
+            self.operand(number), frozenset(), 1 if self.gates.number_of(number) is not None else constant.size
+        )
 
     @property
     def type(self) -> int:
