@@ -1,0 +1,33 @@
+"""Which writer a file is written by, from its ending."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A function that writes models.
+
+    Attributes
+    ----------
+    name : str
+        Of the function ``(model, path, **options)``, which is public in `fastbp.export`.
+    home : str
+        The module that has it; not one of its name, which would take its place.
+    what : str
+        What it writes, for messages and help.
+    options : tuple of str
+        Options of `fastbp export` that it takes, as arguments of these names.
+    """
+
+    name: str
+    home: str
+    what: str
+    options: tuple[str, ...] = ()
+
+
+# By the ending of the file.
+WRITERS: dict[str, Writer] = {
+    ".onnx": Writer("onnx", "fastbp.export.onnx_file", "ONNX", ("jacobian", "opset")),
+}
