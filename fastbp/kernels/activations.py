@@ -37,7 +37,6 @@ from fastbp.kernels.memory import as_real, load, store
 from fastbp.kernels.ops import ElementwiseOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
-
 FORMULAS: dict[str, Callable[..., Any]] = {}  # by the name of a kernel, over its operands and settings
 
 

@@ -43,7 +43,6 @@ from fastbp.kernels.memory import (
 from fastbp.kernels.ops import ColumnsOp, ElementwiseOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
-
 FORMULAS: dict[str, Callable[..., Any]] = {}  # by the name of a kernel, over its operands and settings
 
 

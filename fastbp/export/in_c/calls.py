@@ -241,7 +241,8 @@ def _row_sum(calls: Calls, op: Any, step: Step) -> list[str]:
 @call("branch_repeat")
 def _repeat(calls: Calls, op: Any, step: Step) -> list[str]:
     calls.source.need("repeat")
-    number = f"*({calls.at(step)}) * {calls.real(op.factor)}"
+    factor = f"{calls.source.need('one')}()" if op.factor == 1.0 else calls.real(op.factor)
+    number = f"*({calls.at(step)}) * {factor}"
     return [f"repeat({number}, {op.count}, {calls.at(step, 'c')});", *_padding(calls, step, op.count)]
 
 

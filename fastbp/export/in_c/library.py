@@ -75,6 +75,17 @@ def _add(name: str, text: str, *needs: str) -> None:
 
 
 _add(
+    "one",
+    """
+/* 1, of which a compiler knows nothing: x times it is a product, which brings a subnormal x to zero. */
+static inline real one(void)
+{
+    static const volatile real number = ONE;
+    return number;
+}
+""",
+)
+_add(
     "product",
     """
 /* `count` outputs from the first of z on: start + x W, W one row of `outputs` numbers for each input. */

@@ -48,11 +48,11 @@ class Rows:
         lines = [*self._lines(calls, program.before), f"for (int n = 0; n < {size}; n++) {{"]
         if not forward:
             lines.append(f"    real *const out = jacobian + n * {inputs};")
-        lines += [
-            f"    for (int i = 0; i < {size}; i++)",
-            "        given[i] = i == n ? ONE : ZERO;",
-            *(f"    {line}" for line in self._lines(calls, program.within)),
-        ]
+        moving = self._lines(calls, program.within)
+        lines += [f"    for (int i = 0; i < {size}; i++)", "        given[i] = i == n ? ONE : ZERO;"]
+        lines += [f"    {line}" for line in moving]
+        if not _has("\n".join(moving), "given"):
+            lines.append("    (void)given;")
         if forward:
             lines += [f"    for (int m = 0; m < {outputs}; m++)", f"        jacobian[m * {inputs} + n] = out[m];"]
         more = {"given": size, **({"out": outputs} if forward else {})}

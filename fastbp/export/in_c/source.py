@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastbp.export.in_c.library import NEEDS, TEXTS
-from fastbp.export.in_c.terms import REALS, function_of, literal
+from fastbp.export.in_c.terms import REALS, function_of, is_opaque, literal
 from fastbp.kernels import functions
 
 FORMULAS = {"exp_of": functions.exp, "log_of": functions.log}
@@ -81,10 +81,15 @@ class Source:
         given = "xy"[:operands]
         rows = "".join(f"const real *RESTRICT {one}, " for one in given)
         numbers = ", ".join(f"{one}[i]" for one in given)
+        kept = [("ab"[i], value) for i, value in enumerate(settings) if is_opaque(value)]
+        before = "".join(
+            f"    const real {one} = {'-' if value < 0 else ''}{self.need('one')}();\n" for one, value in kept
+        )
+        numbers += "".join(f", {one}" for one, _ in kept)
         out, more = ("", "") if results == 1 else (", slopes + i", ", real *RESTRICT slopes")
         self.part.functions += [
             function_of(f"{made}_of", formula, operands, self.real, settings),
-            f"static void {made}({rows}int width, real *RESTRICT z{more})\n{{\n"
+            f"static void {made}({rows}int width, real *RESTRICT z{more})\n{{\n{before}"
             f"    for (int i = 0; i < width; i++)\n        z[i] = {made}_of({numbers}{out});\n}}\n",
         ]
         return made

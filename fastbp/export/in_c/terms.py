@@ -106,11 +106,15 @@ class Term:
         return self.new(self.like(other)) - self
 
     def __mul__(self, other: Any) -> Term:
+        if not isinstance(other, Term) and abs(other) == 1.0 and self.kind == REAL:
+            return self if other > 0 else -self  # as LLVM does, which matters where subnormals are flushed
         return self._of_two("*", other)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Term:
+        if not isinstance(other, Term) and other == 1.0:
+            return self
         return self._of_two("/", other)
 
     def __rtruediv__(self, other: Any) -> Term:
@@ -185,6 +189,11 @@ class Term:
         return self._let(f"real_of({self.text})", REAL)
 
 
+def is_opaque(setting: float) -> bool:
+    """Whether a compiler must not know a setting, since it leaves products with it away, which flush subnormals."""
+    return abs(setting) == 1.0
+
+
 def function_of(
     name: str, formula: Callable[..., Any], operands: int, real: str, settings: Sequence[float] = ()
 ) -> str:
@@ -192,10 +201,13 @@ def function_of(
     body = Body(real)
     number = REALS[real]
     given = [Term(body, "xyz"[i]) for i in range(operands)]
-    fixed = [Term(body, f"({literal(value, real)})") for value in settings]
+    fixed = [
+        Term(body, "ab"[i] if is_opaque(value) else f"({literal(value, real)})") for i, value in enumerate(settings)
+    ]
     found = formula(*given, *fixed)
     results = found if isinstance(found, tuple) else (found,)
     taken = [f"{number} {term.text}" for term in given]
+    taken += [f"{number} {'ab'[i]}" for i, value in enumerate(settings) if is_opaque(value)]
     statements = body.used([result.text for result in results])
     if len(results) == 2:
         taken.append(f"{number} *slope")
