@@ -485,3 +485,14 @@ static void bins_jvp(real t, real x, const real *bins, int count, real *y)
 """,
     "rising",
 )
+_add(
+    "said_together",
+    """
+/* The mean of what has been said so far, with these numbers of a weight; `total` is the sum of all weights. */
+static void said_together(const double *said, int count, double weight, double total, double *mean)
+{
+    for (int i = 0; i < count; i++)
+        mean[i] = mean[i] + (said[i] - mean[i]) * weight / total;
+}
+""",
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief
-from fastbp.export.in_c.library import TEXTS
+from fastbp.export.in_c.source import TEXTS
 
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 LONGEST = 40  # of external names, compilers need to tell 31 characters apart at least

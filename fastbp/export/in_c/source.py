@@ -8,10 +8,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastbp.export.in_c.library import NEEDS, TEXTS
+from fastbp.export.in_c import exact, library
 from fastbp.export.in_c.terms import REALS, function_of, is_opaque, literal
 from fastbp.kernels import functions
 
+NEEDS, TEXTS = {**library.NEEDS, **exact.NEEDS}, {**library.TEXTS, **exact.TEXTS}
 FORMULAS = {"exp_of": functions.exp, "log_of": functions.log}
 LINE = 100  # characters of a line of numbers
 
