@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastbp.errors import ConfigError
 from fastbp.export.gated import Gated, gated
-from fastbp.export.model import Model, model_of
+from fastbp.export.model import model_of
 from fastbp.export.onnx_gates import Value, Writing
 from fastbp.export.onnx_graph import DEFAULT, OnnxGraph, opset_of
 from fastbp.spec.checks import flag, path_of
@@ -37,17 +36,22 @@ def onnx(model: Any, path: Any, jacobian: bool = False, opset: int = DEFAULT) ->
     if file.suffix != ENDING:
         raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
     opset, siblings = opset_of(opset), flag("jacobian", jacobian)
-    found = model_of(model)
-    files = {file: network_file(found, opset, file.stem)}
+    of = gated(model_of(model))
+    files = {file: network_file(of, opset, file.stem, plain=siblings)}
+    if siblings:
+        from fastbp.export.onnx_siblings import siblings_of
+
+        files |= {
+            file.with_name(f"{mode}_{file.name}"): found for mode, found in siblings_of(of, opset, file.stem).items()
+        }
     write_together(files)
 
 
-def network_file(model: Model, opset: int, name: str) -> bytes:
-    """The networks of a model, from their inputs to what they predict."""
-    of = gated(model)
+def network_file(of: Gated, opset: int, name: str, plain: bool = False) -> bytes:
+    """The networks of a model, from their inputs to what they predict; `plain` as for `Writing`."""
     graph = OnnxGraph(name, opset)
     graph.reserve(*of.inputs, *of.outputs)
-    to = Writing(graph, of.gates, 1, of.names)
+    to = Writing(graph, of.gates, 1, of.names, plain)
     add_inputs(to, of)
     to.write(of.outputs.values())
     for out, number in of.outputs.items():
@@ -71,6 +75,10 @@ def add_inputs(to: Writing, of: Gated) -> None:
 def add_codes(to: Writing, of: Gated) -> None:
     """The columns of codes as whole numbers."""
     for number, (name, at) in of.codes.items():
+        if to.plain:
+            ends = [to.onnx.constant(np.array([end], np.int64), "numbers") for end in (at, at + 1, 1)]
+            to.codes[number] = to.onnx.node("Slice", to.operand(of.inputs[name]), *ends)
+            continue
         column = to.onnx.node("Gather", name, to.onnx.constant(np.array(at, np.int64), "numbers"), axis=1)
         to.codes[number] = column if of.only_codes(name) else to.onnx.node("Cast", column, to=7)
 
