@@ -15,7 +15,7 @@ from fastbp.writing import write_together
 ENDING = ".c"
 
 
-def c(model: Any, path: Any, name: str | None = None, derivatives: bool = True, casadi: bool = False) -> None:
+def c(model: Any, path: Any, name: str | None = None, jacobian: bool = False, casadi: bool = False) -> list[Path]:
     """Write a model as a C99 file, and its header beside it, that give the bits of `predict`.
 
     They need nothing but a compiler and its math.h, and allocate nothing. Compiled with -ffp-contract=off, and with
@@ -29,14 +29,21 @@ def c(model: Any, path: Any, name: str | None = None, derivatives: bool = True, 
         Ends in .c; the header's name is the same with .h.
     name : str, optional
         What names of functions begin with, by default the file's name.
-    derivatives : bool
-        Whether a network's vjp, jvp and Jacobian are written too.
+    jacobian : bool
+        Whether derivatives of a network in its inputs are written too: vjp, jvp and the whole Jacobian.
     casadi : bool
-        Whether there are functions by which CasADi's `external` calls the network and its derivatives.
+        Whether there are functions by which CasADi's `external` calls a network and its derivatives.
+
+    Returns
+    -------
+    list of Path
+        What has been written.
     """
     file = Path(path_of("path", path))
     if file.suffix != ENDING:
         raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
-    written = CFile(model_of(model), name_of(file.stem, name), flag("derivatives", derivatives), flag("casadi", casadi))
+    derived, called = flag("jacobian", jacobian), flag("casadi", casadi)
+    written = CFile(model_of(model), name_of(file.stem, name), derived or called, called)
     header = file.with_suffix(".h")
     write_together({file: written.source(header.name).encode(), header: written.header().encode()})
+    return [file, header]

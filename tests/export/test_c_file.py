@@ -82,7 +82,7 @@ def compare(net, x, library, derivatives=True):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_thousand_rows_have_the_same_bits_however_it_is_compiled(name, way, dtype, tmp_path):
     net = shaken(NETWORKS[name](dtype))
-    fb.export.c(net, tmp_path / "net.c")
+    fb.export.c(net, tmp_path / "net.c", jacobian=True)
     library = Library(way, tmp_path / "net.c", tmp_path)
     x = odd_rows(net, ROWS)
     compare(net, x, library)
@@ -102,7 +102,7 @@ def test_random_chains_have_the_same_bits(seed, dtype, tmp_path):
         _, loss, outputs = random_loss(decks, LOSSES)
         layers, inputs = random_layers(decks, loss, outputs, beyond_torch=True)
         net = shaken(fb.Network(layers, inputs=inputs, seed=i, dtype=dtype))
-        fb.export.c(net, tmp_path / f"net{i}.c")
+        fb.export.c(net, tmp_path / f"net{i}.c", jacobian=True)
         codes = isinstance(layers[0], fb.Embedding)
         x = random_rows(rng, layers, inputs, 30) if codes else odd_rows(net, 30)
         compare(net, x, Library(any_way(), tmp_path / f"net{i}.c", tmp_path))
@@ -114,7 +114,7 @@ def test_random_graphs_have_the_same_bits(seed, dtype, tmp_path):
     inputs = [fb.Input(width) for width in random_graphs.input_widths(seed)]
     outputs = random_graphs.outputs_of(seed, random_graphs.OfSignals(), inputs)
     net = shaken(fb.Network(inputs=inputs, outputs=outputs, seed=seed, dtype=dtype))
-    fb.export.c(net, tmp_path / "net.c")
+    fb.export.c(net, tmp_path / "net.c", jacobian=True)
     compare(net, odd_rows(net, 30), Library(any_way(), tmp_path / "net.c", tmp_path))
 
 
@@ -123,7 +123,7 @@ def test_random_graphs_have_the_same_bits(seed, dtype, tmp_path):
 def test_every_layer_has_the_same_bits(op, dtype, tmp_path):
     for i, case in enumerate(layer_cases.LAYER_CASES[op]):
         net = shaken(fb.Network(case.layers, inputs=18, seed=i, dtype=dtype))
-        fb.export.c(net, tmp_path / f"net{i}.c")
+        fb.export.c(net, tmp_path / f"net{i}.c", jacobian=True)
         x = odd_rows(net, 30)
         for column, count in net.graph.codes():
             x[:, column] = RNG.integers(0, count, len(x))
@@ -136,7 +136,7 @@ def test_every_gate_has_the_same_bits(gate, dtype, tmp_path):
     for i, case in enumerate(gate_cases.GATE_CASES[gate]):
         inputs = [fb.Input(width) for width in case.widths(18)]
         net = fb.Network(inputs=inputs, outputs=case.of(*inputs), seed=0, dtype=dtype)
-        fb.export.c(net, tmp_path / f"net{i}.c")
+        fb.export.c(net, tmp_path / f"net{i}.c", jacobian=True)
         compare(net, odd_rows(net, 30), Library(any_way(), tmp_path / f"net{i}.c", tmp_path))
 
 
@@ -147,7 +147,7 @@ def test_activations_of_subnormals_are_what_they_are_in_python(way, dtype, tmp_p
         net = fb.Network([layer], inputs=8, seed=0, dtype=dtype)
         if way != any_way() and i % 7 != 5:
             continue
-        fb.export.c(net, tmp_path / f"net{i}.c")
+        fb.export.c(net, tmp_path / f"net{i}.c", jacobian=True)
         x = (np.linspace(-1.0, 1.0, 80) * (4e-38 if dtype == "float32" else 6e-308)).reshape(10, 8).astype(dtype)
         compare(net, x, Library(way, tmp_path / f"net{i}.c", tmp_path))
 
@@ -160,7 +160,7 @@ def test_formulas_of_users_have_the_same_bits(dtype, tmp_path):
     )
     layers = [fb.Linear(19), fb.activation(text), fb.Linear(7), second, fb.Linear(3)]
     net = shaken(fb.Network(layers, inputs=4, seed=0, dtype=dtype))
-    fb.export.c(net, tmp_path / "net.c")
+    fb.export.c(net, tmp_path / "net.c", jacobian=True)
     compare(net, odd_rows(net, 200), Library(any_way(), tmp_path / "net.c", tmp_path))
 
 
@@ -191,7 +191,7 @@ CPP = [("g++ -O2", "-std=c++11"), ("clang++ -O1", "-std=c++17")]
 @pytest.mark.parametrize(("way", "standard"), [(way, "-std=c99") for way in ("gcc -O2", "clang -O1")] + CPP)
 def test_the_file_proves_itself_without_a_warning_also_as_cpp(way, standard, tmp_path):
     net = shaken(NETWORKS["norms"]("float32"))
-    fb.export.c(net, tmp_path / "net.c")
+    fb.export.c(net, tmp_path / "net.c", jacobian=True)
     said = "net: all numbers of 8 rows have the same bits\n"
     for more in ((), ("-DNET_STATIC",), ("-DNET_NO_DERIVATIVES",), ("-DNET_KEEP_SUBNORMALS",)):
         assert proved(tmp_path / "net.c", way, *more, standard=standard) == (0, said)
@@ -199,7 +199,7 @@ def test_the_file_proves_itself_without_a_warning_also_as_cpp(way, standard, tmp
 
 @pytest.mark.parametrize("function", ["predict", "vjp", "jvp", "jacobian"])
 def test_a_changed_constant_is_found_by_the_program(function, tmp_path):
-    fb.export.c(NETWORKS["tanh"]("float32"), tmp_path / "net.c")
+    fb.export.c(NETWORKS["tanh"]("float32"), tmp_path / "net.c", jacobian=True)
     text = (tmp_path / "net.c").read_text()
     label = "p_2_weight_transposed" if function == "vjp" else "p_2_weight"
     begin = text.index("{", text.index(f"const float {label}["))
@@ -213,7 +213,7 @@ def test_a_changed_constant_is_found_by_the_program(function, tmp_path):
 
 
 def test_sums_in_another_order_are_found_by_the_program(tmp_path):
-    fb.export.c(NETWORKS["softmax"]("float32"), tmp_path / "net.c")
+    fb.export.c(NETWORKS["softmax"]("float32"), tmp_path / "net.c", jacobian=True)
     text = (tmp_path / "net.c").read_text()
     changed = text.replace("lanes[i] = lanes[i] + lanes[i + half];", "lanes[i] = lanes[2 * i] + lanes[2 * i + 1];")
     assert changed != text
@@ -222,7 +222,7 @@ def test_sums_in_another_order_are_found_by_the_program(tmp_path):
 
 
 def test_the_header_says_how_large_constants_and_arrays_are(tmp_path):
-    fb.export.c(NETWORKS["tanh"]("float64"), tmp_path / "net.c")
+    fb.export.c(NETWORKS["tanh"]("float64"), tmp_path / "net.c", jacobian=True)
     text, header = (tmp_path / "net.c").read_text(), (tmp_path / "net.h").read_text()
     main, derived = text.split("#ifdef NET_SELF_TEST")[0].split("#ifndef NET_NO_DERIVATIVES")
     sizes = [
@@ -236,7 +236,7 @@ def test_the_header_says_how_large_constants_and_arrays_are(tmp_path):
 
 
 def test_without_derivatives_there_are_none(tmp_path):
-    fb.export.c(NETWORKS["tanh"]("float32"), tmp_path / "net.c", derivatives=False)
+    fb.export.c(NETWORKS["tanh"]("float32"), tmp_path / "net.c")
     assert "jacobian" not in (tmp_path / "net.c").read_text() + (tmp_path / "net.h").read_text()
     assert proved(tmp_path / "net.c", any_way())[0] == 0
 
@@ -245,14 +245,14 @@ def test_inputs_and_outputs_are_named_in_the_header(tmp_path):
     a, b = fb.Input(3, name="speed"), fb.Input(2, name="wind")
     h = fb.concat([fb.Tanh()(fb.Linear(4)(a)), b])
     net = fb.Network(inputs=[a, b], outputs=[fb.Linear(2)(h, name="force"), fb.Linear(1)(h, name="torque")])
-    fb.export.c(net, tmp_path / "net.c")
+    fb.export.c(net, tmp_path / "net.c", jacobian=True)
     header = (tmp_path / "net.h").read_text()
     assert "   x: speed 0..2, wind 3..4 of type float\n   y: force 0..1, torque 2..2 of type float\n" in header
 
 
 def test_a_code_that_is_none_gives_nan(tmp_path):
     net = fb.Network([fb.Embedding({1: (4, 3)}), fb.Linear(2)], inputs=2, seed=0)
-    fb.export.c(net, tmp_path / "net.c")
+    fb.export.c(net, tmp_path / "net.c", jacobian=True)
     found = Library(any_way(), tmp_path / "net.c", tmp_path)("predict", 2, np.array([[0, 3], [0, 4], [0, -1]], "f4"))
     assert np.isnan(found).all(axis=1).tolist() == [False, True, True]
     assert "x[1] is a code from 0 to 3; y is NaN for any other" in (tmp_path / "net.h").read_text()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import fastbp
+from fastbp.errors import ConfigError
 from fastbp.export.in_c import library
 from fastbp.export.in_c.proof import Proof
 from fastbp.export.in_c.rows import Rows
 from fastbp.export.in_c.source import Source, real_names
 from fastbp.export.in_c.terms import INTEGERS, REALS
+from fastbp.export.in_c.together import Together
 from fastbp.export.model import Model
 
 DERIVATIVES = {
@@ -40,7 +42,7 @@ class Entry:
     calls: str
     said: str
     derivative: bool = False
-    more: dict[str, str] = field(default_factory=dict)
+    flush: bool = True
 
     def signature(self, prefix: str, number: str) -> str:
         """Its declaration."""
@@ -67,8 +69,34 @@ class CFile:
         self.inputs, self.outputs = model.net.inputs, model.net.outputs
         self.entries: list[Entry] = []
         self.work: dict[str, int] = {}
-        self._network(derivatives)
+        if model.joined:
+            if derivatives:
+                must = "must be False for several members, of whose predictions together C has no derivatives"
+                raise ConfigError("casadi" if casadi else "jacobian", must, "`True`")
+            self._members()
+        else:
+            self._network(derivatives)
         self.proof = Proof(model, self.entries)
+
+    def _members(self) -> None:
+        """Functions of each member, and one that asks them all."""
+        asked: list[str] = []
+        most = 0
+        for i, member in enumerate(self.model.members):
+            with member.net.lock:
+                rows = Rows(self.text, member.net, f"m{i}_")
+                own = rows.predict()
+            most = max(most, rows.work[own])
+            asked.append(f"m{i}")
+            body = f"    FLUSH\n    {own}(x, z);\n    RESTORE\n"
+            self.text.function(f"static void m{i}(const real *x, real *z)\n{{\n{body}}}\n")
+        together = Together(self.text, self.model, asked)
+        self.outputs = sum(together.predicted)
+        lines = together.write_prediction()
+        self.text.function(lines)
+        said = "y, the mean of what the members predict for x: probabilities or numbers"
+        self.entries.append(Entry("predict", [("x", self.inputs), ("y", self.outputs)], "predicted", said, flush=False))
+        self.work["predict"] = most + together.bytes // self.model.dtype.itemsize
 
     def _network(self, derivatives: bool) -> None:
         net = self.model.net
@@ -110,7 +138,9 @@ class CFile:
     def _entry(self, entry: Entry) -> str:
         given = ", ".join(name for name, _ in entry.takes)
         signature = entry.signature(self.name, self.number)
-        return f"{signature}\n{{\n    FLUSH\n    {entry.calls}({given});\n    RESTORE\n}}\n"
+        call = f"{entry.calls}({given});"
+        body = f"    FLUSH\n    {call}\n    RESTORE\n" if entry.flush else f"    {call}\n"
+        return f"{signature}\n{{\n{body}}}\n"
 
     def header(self) -> str:
         """The header."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.export.in_c.source import array_of
+from fastbp.export.in_c.together import averages
 from fastbp.export.model import Model
 from fastbp.numerics.normal import normals
 from fastbp.numerics.philox import uniform
@@ -49,6 +50,13 @@ def side_by_side(found: Any) -> NDArray[Any]:
     return np.concatenate(found, axis=1) if isinstance(found, tuple) else np.asarray(found)
 
 
+def predictions(model: Model, x: NDArray[Any]) -> NDArray[Any]:
+    """What a model predicts for rows of its networks."""
+    if not model.joined:
+        return side_by_side(model.net.predict(x))
+    return np.concatenate([one.predictions.astype(model.dtype) for one in averages(model, x)], axis=1)
+
+
 class Proof:
     """What the functions of a network make of some rows, by the network itself."""
 
@@ -57,7 +65,7 @@ class Proof:
         self.entries = entries
         self.arrays = {"x": rows_of(model)}
         x = self.arrays["x"]
-        self.arrays["y"] = side_by_side(net.predict(x))
+        self.arrays["y"] = predictions(model, x)
         if any(entry.derivative for entry in entries):
             u = normals(len(x) * net.outputs, 0, STREAM + 2).reshape(len(x), -1).astype(model.dtype)
             v = normals(len(x) * net.inputs, 0, STREAM + 3).reshape(len(x), -1).astype(model.dtype)

@@ -66,7 +66,7 @@ class Together:
         assert model.loss is not None
         self.losses = [loss for loss, _ in model.loss.parts]
         self.splits = list(model.net.graph.splits)
-        self.said = said_widths(model)
+        self.said, self.predicted = said_widths(model), predicted_widths(model)
         self.bytes = model.net.outputs * (8 + model.dtype.itemsize) + 16 * sum(self.said)
 
     def write(self) -> str:
@@ -89,6 +89,16 @@ class Together:
         text = "".join(f"    {line}\n" for line in lines)
         self.source.function(f"static void together(const real *x, double *mean)\n{{\n{text}}}\n")
         return "together"
+
+    def write_prediction(self) -> str:
+        """``void predicted(const real *x, real *y)``."""
+        lines = [f"double mean[{sum(self.said)}];", f"{self.write()}(x, mean);"]
+        at = to = 0
+        for wide, width in zip(self.said, self.predicted, strict=True):
+            lines += [f"for (int i = 0; i < {width}; i++)", f"    y[{to} + i] = (real)mean[{at} + i];"]
+            at, to = at + wide, to + width
+        text = "".join(f"    {line}\n" for line in lines)
+        return f"static void predicted(const real *x, real *y)\n{{\n{text}}}\n"
 
     def _own(self, member: Member) -> list[str]:
         """A member's outputs as float64, on the scale of the first member."""
@@ -159,7 +169,7 @@ class Together:
         lines = [f"double logits[{count}];"]
         at = 0
         for loss, width in zip(self.losses, self.said, strict=True):
-            log_of = "exact_log(%s > {0} || %s != %s ? %s : {0})".format(least)
+            log_of = f"exact_log(%s > {least} || %s != %s ? %s : {least})"
             p = f"mean[{at} + i]" if at else "mean[i]"
             z = log_of.replace("%s", p)
             if "labels" in loss.tasks:
