@@ -16,6 +16,7 @@ Array = np.ndarray[Any, Any]
 COMPILERS = {name: found for name in ("gcc", "clang", "g++", "clang++") if (found := shutil.which(name))}
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off")
 WAYS = ["gcc -O0", "gcc -O3 -march=native", "clang -O0", "clang -O3 -march=native"]
+CPP = [("g++ -O2", "-std=c++11"), ("clang++ -O1", "-std=c++17")]
 every_way = pytest.mark.parametrize("way", WAYS)
 
 
@@ -59,3 +60,11 @@ def bits(found: Any) -> Array:
     array = np.asarray(found)
     array = np.where(np.isnan(array), np.array(np.nan, array.dtype), array)
     return array.view(f"i{array.itemsize}")
+
+
+def proved(source, way, *more, standard="-std=c99"):
+    """What the program in a file says, and its exit status."""
+    program = source.with_suffix(".proof")
+    compiled(way, source, program, f"-D{source.stem.upper()}_SELF_TEST", *more, standard=standard)
+    done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
