@@ -43,7 +43,7 @@ def c(model: Any, path: Any, name: str | None = None, jacobian: bool = False, ca
     if file.suffix != ENDING:
         raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
     derived, called = flag("jacobian", jacobian), flag("casadi", casadi)
-    written = CFile(model_of(model), name_of(file.stem, name), derived or called, called)
+    written = CFile(model_of(model).bare(), name_of(file.stem, name), derived or called, called)
     header = file.with_suffix(".h")
     write_together({file: written.source(header.name).encode(), header: written.header().encode()})
     return [file, header]
