@@ -13,7 +13,7 @@ from fastbp.errors import ConfigError
 from fastbp.export.in_c.calls import CALLS, FORMULAS
 from fastbp.export.in_c.proof import side_by_side
 from fastbp.lowering.registry import OPS
-from tests.export.c_compiled import COMPILERS, CPP, Library, any_way, bits, every_way, proved
+from tests.export.c_compiled import COMPILERS, CPP, ELSEWHERE, Library, any_way, bits, every_way, proved
 from tests.export.c_networks import NETWORKS, shaken
 from tests.model import gate_cases, layer_cases, random_graphs
 from tests.model.random_networks import ACTIVATIONS, LOSSES, Decks, random_layers, random_loss, random_rows
@@ -157,6 +157,14 @@ def test_the_file_proves_itself_without_a_warning_also_as_cpp(way, standard, tmp
     said = "net: all numbers of 8 rows have the same bits\n"
     for more in ((), ("-DNET_STATIC",), ("-DNET_NO_DERIVATIVES",), ("-DNET_KEEP_SUBNORMALS",)):
         assert proved(tmp_path / "net.c", way, *more, standard=standard) == (0, said)
+
+
+@every_dtype
+@pytest.mark.parametrize("way", ELSEWHERE)
+def test_other_processors_have_the_same_bits(way, dtype, tmp_path):
+    for name, network in NETWORKS.items():
+        fb.export.c(shaken(network(dtype)), tmp_path / f"{name}_net.c", jacobian=True)
+        assert proved(tmp_path / f"{name}_net.c", way)[0] == 0
 
 
 @pytest.mark.parametrize("function", ["predict", "vjp", "jvp", "jacobian"])
