@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import fastbp
 from fastbp.errors import ConfigError
-from fastbp.export.in_c import library
+from fastbp.export.in_c import casadi, library
 from fastbp.export.in_c.proof import Proof
 from fastbp.export.in_c.rows import Rows
 from fastbp.export.in_c.source import Source, real_names
@@ -65,7 +65,7 @@ class CFile:
     """
 
     def __init__(self, model: Model, name: str, derivatives: bool, casadi: bool, numbers: Collection[str] = ()) -> None:
-        self.model, self.name = model, name
+        self.model, self.name, self.casadi = model, name, casadi
         self.real = model.dtype.name
         self.number = REALS[self.real]
         self.text = Source(self.real)
@@ -136,6 +136,8 @@ class CFile:
             own = [self._entry(entry) for entry in self.entries if entry.derivative == bool(i)]
             block = "\n".join([one, *own])
             parts.append(block if i == 0 else f"#ifndef {upper}_NO_DERIVATIVES\n{block}\n#endif\n")
+        if self.casadi:
+            parts.append(casadi.functions(self.name, self.inputs, self.outputs))
         if self.tables is not None:
             parts.append(self.tables.defined())
         parts.append(self.proof.text(self.name, self.number))
