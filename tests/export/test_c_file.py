@@ -162,9 +162,8 @@ def test_the_file_proves_itself_without_a_warning_also_as_cpp(way, standard, tmp
 @every_dtype
 @pytest.mark.parametrize("way", ELSEWHERE)
 def test_other_processors_have_the_same_bits(way, dtype, tmp_path):
-    for name, network in NETWORKS.items():
-        fb.export.c(shaken(network(dtype)), tmp_path / f"{name}_net.c", jacobian=True)
-        assert proved(tmp_path / f"{name}_net.c", way)[0] == 0
+    fb.export.c(shaken(NETWORKS["norms"](dtype)), tmp_path / "net.c", jacobian=True)
+    assert proved(tmp_path / "net.c", way)[0] == 0
 
 
 @pytest.mark.parametrize("function", ["predict", "vjp", "jvp", "jacobian"])
