@@ -114,11 +114,9 @@ INLINE void columns(const real *RESTRICT x, const real *RESTRICT w, const real *
     real sum[BLOCK];
     for (int j = 0; j < count; j++)
         sum[j] = start ? start[j] : ZERO;
-    for (int i = 0; i < inputs; i++) {
-        const real *const row = w + i * count;
+    for (int i = 0; i < inputs; i++, w += count)
         for (int j = 0; j < count; j++)
-            sum[j] = FMA(x[i], row[j], sum[j]);
-    }
+            sum[j] = FMA(x[i], w[j], sum[j]);
     for (int j = 0; j < count; j++)
         z[j] = sum[j];
 }
