@@ -60,17 +60,20 @@ def onnx(
         raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
     opset, siblings = opset_of(opset), flag("jacobian", jacobian)
     found = model_of(model)
-    if flag("preprocessing", preprocessing) and found.recipes:
+    raw = flag("preprocessing", preprocessing) and bool(found.recipes)
+    if numbers and not raw:
+        raise ConfigError("numbers", "must be given where rows are raw only", f"`{list(numbers)}`")
+    if raw and not siblings:
         from fastbp.export.onnx_model import tables_file
 
-        if siblings:
-            hint = "`preprocessing=False` exports the network alone"
-            raise ConfigError("jacobian", "must be `False` where rows are raw", "`True`", hint)
         write_together({file: tables_file(found, opset, file.stem, numbers)})
         return [file]
-    if numbers:
-        raise ConfigError("numbers", "must be given where rows are raw only", f"`{list(numbers)}`")
-    of = gated(found.bare())
+    if raw:
+        from fastbp.export.gated_tables import gated_of_numbers
+
+        of = gated_of_numbers(found, numbers)
+    else:
+        of = gated(found.bare())
     files = {file: network_file(of, opset, file.stem, plain=siblings)}
     if siblings:
         from fastbp.export.onnx_siblings import siblings_of
