@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ DERIVATIVES = {
     "jvp": "ty = J v, the tangent of y by that of x",
     "jacobian": "J, row by row: outputs times inputs",
 }
+
+DEFINED = re.compile(r"^(?:static|INLINE) .*?\b(\w+)(?=[(\[])", re.MULTILINE)
+PUBLIC = ("row", "said", "names", "prepare", "predict_row")  # where rows are raw
 
 
 @dataclass
@@ -81,6 +85,17 @@ class CFile:
         else:
             self._network(derivatives)
         self.proof = Proof(model, self.entries)
+        self._check_names()
+
+    def _check_names(self) -> None:
+        """Refuse a name by which something would be what the file has already."""
+        own = "\n".join([*(part.text() for part in self.text.parts), self.proof.text(self.name, self.number)])
+        public = {f"{self.name}_{entry.name}" for entry in self.entries}
+        public |= {f"{self.name}_{what}" for what in PUBLIC} if self.tables is not None else set()
+        public |= {f"{before}{self.name}" for before in casadi.NAMES} if self.casadi else set()
+        taken = public & set(DEFINED.findall(own))
+        if taken:
+            raise ConfigError("name", f"must not make names that the file has, as `{min(taken)}`", f"`{self.name}`")
 
     def _members(self) -> None:
         """Functions of each member, and one that asks them all."""

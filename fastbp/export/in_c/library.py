@@ -75,6 +75,16 @@ static inline {real} real_of({integer} x)
 }}
 """
 
+
+def in_blocks(outputs: int, lanes: int) -> list[int]:
+    """The widths of the blocks of columns in which `product` has weights."""
+    found: list[int] = []
+    for width in (2 * lanes, lanes, lanes // 2, lanes // 4, 1):
+        rest = outputs - sum(found)
+        found += [width] * (rest // width if width in (2 * lanes, 1) else int(rest >= width))
+    return found
+
+
 NEEDS: dict[str, tuple[str, ...]] = {}
 TEXTS: dict[str, str] = {}
 
@@ -97,42 +107,41 @@ static inline real one(void)
 _add(
     "product",
     """
-/* `count` outputs from the first of z on: start + x W, W one row of `outputs` numbers for each input. */
-INLINE void columns(const real *RESTRICT x, const real *RESTRICT w, const real *RESTRICT start, int inputs,
-                    int outputs, int count, real *RESTRICT z)
+/* `count` outputs: start + x W, the numbers of W input by input, so many of each. */
+INLINE void columns(const real *RESTRICT x, const real *RESTRICT w, const real *RESTRICT start, int inputs, int count,
+                    real *RESTRICT z)
 {
     real sum[BLOCK];
     for (int j = 0; j < count; j++)
         sum[j] = start ? start[j] : ZERO;
-    for (int i = 0; i < inputs; i++) {
-        const real *const row = w + (long)i * outputs;
+    for (int i = 0; i < inputs; i++, w += count)
         for (int j = 0; j < count; j++)
-            sum[j] = FMA(x[i], row[j], sum[j]);
-    }
+            sum[j] = FMA(x[i], w[j], sum[j]);
     for (int j = 0; j < count; j++)
         z[j] = sum[j];
 }
 
+/* z = start + x W, block of columns by block of columns; the last ones are narrower. */
 static void product(const real *RESTRICT x, const real *RESTRICT w, const real *RESTRICT start, int inputs,
                     int outputs, real *RESTRICT z)
 {
     int o = 0;
     for (; o + BLOCK <= outputs; o += BLOCK)
-        columns(x, w + o, start ? start + o : 0, inputs, outputs, BLOCK, z + o);
+        columns(x, w + (long)o * inputs, start ? start + o : 0, inputs, BLOCK, z + o);
     if (o + BLOCK / 2 <= outputs) {
-        columns(x, w + o, start ? start + o : 0, inputs, outputs, BLOCK / 2, z + o);
+        columns(x, w + (long)o * inputs, start ? start + o : 0, inputs, BLOCK / 2, z + o);
         o += BLOCK / 2;
     }
     if (o + BLOCK / 4 <= outputs) {
-        columns(x, w + o, start ? start + o : 0, inputs, outputs, BLOCK / 4, z + o);
+        columns(x, w + (long)o * inputs, start ? start + o : 0, inputs, BLOCK / 4, z + o);
         o += BLOCK / 4;
     }
     if (o + BLOCK / 8 <= outputs) {
-        columns(x, w + o, start ? start + o : 0, inputs, outputs, BLOCK / 8, z + o);
+        columns(x, w + (long)o * inputs, start ? start + o : 0, inputs, BLOCK / 8, z + o);
         o += BLOCK / 8;
     }
     for (; o < outputs; o++)
-        columns(x, w + o, start ? start + o : 0, inputs, outputs, 1, z + o);
+        columns(x, w + (long)o * inputs, start ? start + o : 0, inputs, 1, z + o);
 }
 """,
 )
