@@ -73,7 +73,7 @@ class CFile:
         self.real = model.dtype.name
         self.number = REALS[self.real]
         self.text = Source(self.real)
-        self.inputs, self.outputs = model.net.inputs, model.net.outputs
+        self.inputs, self.outputs = model.spans[-1].stop, model.net.outputs
         self.entries: list[Entry] = []
         self.work: dict[str, int] = {}
         self.tables = SaidRows(self.text, model, tables_of(model, numbers), name) if model.recipes else None
@@ -107,7 +107,8 @@ class CFile:
                 own = rows.predict()
             most = max(most, rows.work[own])
             asked.append(f"m{i}")
-            body = f"    FLUSH\n    {own}(x, z);\n    RESTORE\n"
+            first = self.model.spans[member.way].start
+            body = f"    FLUSH\n    {own}({f'x + {first}' if first else 'x'}, z);\n    RESTORE\n"
             self.text.function(f"static void m{i}(const real *x, real *z)\n{{\n{body}}}\n")
         together = Together(self.text, self.model, asked)
         self.outputs = sum(together.predicted)
@@ -219,7 +220,9 @@ extern "C" {{
     def _columns(self) -> str:
         """What stands in x and y, where that is several inputs or outputs."""
         lines = []
-        for what, named in (("x", self.model.inputs), ("y", self.model.outputs)):
+        ways = [(f"way {i + 1}", span.stop - span.start) for i, span in enumerate(self.model.spans)]
+        inputs = self.model.inputs if len(ways) == 1 else ways
+        for what, named in (("x", inputs), ("y", self.model.outputs)):
             at = 0
             spans = []
             for label, width in named:
