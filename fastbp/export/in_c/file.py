@@ -182,6 +182,9 @@ class CFile:
             declared.append(self.tables.declared())
         arrays = ", ".join(f"{entry.name} {self.work[entry.name] * size}" for entry in self.entries)
         rest = f", and {self.text.parts[1].bytes} of derivatives" if derived else ""
+        if self.tables is not None:
+            arrays += f", predict_row {(self.inputs + self.outputs) * size} more"
+        without = f"   -D{upper}_NO_DERIVATIVES       only predictions\n" if derived else ""
         sizes = [f"#define {upper}_INPUTS {self.inputs}", f"#define {upper}_OUTPUTS {self.outputs}"]
         included = "" if self.tables is None else "\n#include <stdint.h>\n"
         return f"""/* Written by fastbp {fastbp.__version__}.
@@ -195,9 +198,8 @@ class CFile:
 
    -D{upper}_SELF_TEST            a program that compares stored rows, bit by bit
    -D{upper}_STATIC               arrays are static instead: one call at a time
-   -D{upper}_KEEP_SUBNORMALS      the processor's handling of subnormals stays as it is
-   -D{upper}_NO_DERIVATIVES       only predictions
-*/
+   -D{upper}_KEEP_SUBNORMALS      subnormal numbers are not zero, where the processor knows them
+{without}*/
 #ifndef {upper}_H
 #define {upper}_H
 {included}
