@@ -1,7 +1,8 @@
 """Networks as C99: the plan of one row, printed.
 
 terms.py      the kernels' formulas of numbers, written out as C instead of LLVM's instructions
-library.py    C of the kernels that are more than such a formula: products, norms, softmax, columns
+prelude.py    what a file begins with
+library.py    C of the kernels that are more than such a formula: products, norms, softmax; in library_columns.py others
 program.py    the ops of a plan, what each reads and writes, and which memory that has
 calls.py      an op as a call in C, kernel by kernel
 rows.py       the functions of one network
