@@ -16,7 +16,7 @@ from fastbp.export.raw import Tables
 from fastbp.export.recipe import preprocessing_of
 from fastbp.export.steps import Raw
 from tests.export.c_compiled import WAYS, any_way, compiled
-from tests.export.recipes import Case, cases, recipe
+from tests.export.recipes import REFUSED, Case, cases, recipe, refused
 
 CASES = cases(words=False)
 TYPES = {"number": ctypes.c_double, "text": ctypes.c_char_p, "moment": ctypes.c_int64}
@@ -120,21 +120,10 @@ def test_texts_that_mean_the_same_have_one_code(known, frequency, tmp_path):
     assert len(np.unique(found)) > 2
 
 
-@pytest.mark.parametrize(
-    ("name", "column", "values"),
-    [
-        ("everything", "price", [np.inf, -np.inf]),
-        ("everything", "width", [np.inf, 1e300]),
-        ("everything", "when", [np.datetime64("10000-01-03", "us"), np.datetime64("-0005-01-01", "us")]),
-        ("serial-days", "serial", [np.inf, 1e300, 3e6]),
-        ("digits", "digits", [20230229.0, 20241301.0, 20240001.0, 20240100.0, 2024.0, 20240101.5, -20240101.0]),
-    ],
-)
+@pytest.mark.parametrize(("name", "column", "values"), REFUSED)
 def test_values_that_are_refused_are_named_by_their_column(name, column, values, tmp_path):
-    one = CASES[name]
+    one, rows = refused(name, column, values)
     said = preprocessing_of(one.made, "float32")
-    rows = {key: np.repeat(value[:1], len(values)) for key, value in one.rows.items()}
-    rows[column] = np.array(values)
     _, wrong = prepared(said, raw_rows(said, rows), tmp_path)
     assert wrong == [list(rows).index(column) + 1] * len(values)
 
