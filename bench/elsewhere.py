@@ -11,6 +11,7 @@ import argparse
 import ctypes
 import importlib
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -115,7 +116,12 @@ def emlearn(net: fb.Network, folder: Path, compiler: str, x: Any) -> dict[str, R
         model.fit(rng.normal(size=(8, SIZES[0])), rng.normal(size=(8, SIZES[-1])))
     model.coefs_ = [net.parameters[f"{2 * i}.weight"] for i in range(len(SIZES) - 1)]
     model.intercepts_ = [net.parameters[f"{2 * i}.bias"] for i in range(len(SIZES) - 1)]
-    convert.convert(model, method="inline").save(file=str(folder / "rival.h"), name="rival")
+    here = os.getcwd()
+    os.chdir(folder)  # it leaves files behind
+    try:
+        convert.convert(model, method="inline").save(file="rival.h", name="rival")
+    finally:
+        os.chdir(here)
     call = f"rival_regress(x, {SIZES[0]}, y, {SIZES[-1]})"
     (folder / "many.c").write_text(LOOPS.format(header="rival.h", name="many_rival", call=call))
     library = compiled(folder, compiler, "-std=gnu99", "-ffp-contract=fast", f"-I{convert.includedir}")

@@ -8,7 +8,7 @@ import pytest
 from fastbp.data.categories import Category
 from fastbp.data.numbers import Numbers
 from fastbp.errors import ConfigError
-from fastbp.export.in_c import library
+from fastbp.export.in_c.prelude import PRELUDE
 from fastbp.export.in_c.source import Source, real_names
 from fastbp.export.in_c.tables import RawRows, fields_of
 from fastbp.export.prepared import raw_rows
@@ -29,7 +29,7 @@ def library_of(said, folder, way=None):
     name = rows.prepare()
     lines = [
         "#include <math.h>\n#include <stdint.h>\n#include <string.h>\n",
-        library.PRELUDE,
+        PRELUDE,
         real_names(said.dtype),
         rows.struct(),
         source.part.text(),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import fastbp
 from fastbp.errors import ConfigError
-from fastbp.export.in_c import casadi, library
+from fastbp.export.in_c import casadi, prelude
 from fastbp.export.in_c.proof import Proof
 from fastbp.export.in_c.rows import Rows
 from fastbp.export.in_c.source import Source, real_names
@@ -24,6 +24,7 @@ DERIVATIVES = {
     "jacobian": "J, row by row: outputs times inputs",
 }
 
+VERSION = sys.modules["fastbp"].__version__
 DEFINED = re.compile(r"^(?:static|INLINE) .*?\b(\w+)(?=[(\[])", re.MULTILINE)
 PUBLIC = ("row", "said", "names", "prepare", "predict_row")  # where rows are raw
 
@@ -141,13 +142,13 @@ class CFile:
         upper = self.name.upper()
         body = [part.text() for part in self.text.parts]
         parts = [
-            f"/* Written by fastbp {fastbp.__version__}; see {header}. */",
-            f'#include "{header}"\n\n#include <math.h>\n#include <stdint.h>\n#include <string.h>\n{library.PRELUDE}',
+            f"/* Written by fastbp {VERSION}; see {header}. */",
+            f'#include "{header}"\n\n#include <math.h>\n#include <stdint.h>\n#include <string.h>\n{prelude.PRELUDE}',
             f"#ifdef {upper}_STATIC\n#define WORK static\n#else\n#define WORK\n#endif\n\n{real_names(self.real)}",
-            library.FLUSH.format(upper=upper).lstrip(),
+            prelude.FLUSH.format(upper=upper).lstrip(),
         ]
         if any("bits_of(" in one for one in body):
-            parts.append(library.BITS.format(real=self.number, integer=INTEGERS[self.real]).lstrip())
+            parts.append(prelude.BITS.format(real=self.number, integer=INTEGERS[self.real]).lstrip())
         for i, one in enumerate(body):
             own = [self._entry(entry) for entry in self.entries if entry.derivative == bool(i)]
             block = "\n".join([one, *own])
@@ -183,9 +184,12 @@ class CFile:
             declared.append(self.tables.declared())
         arrays = ", ".join(f"{entry.name} {self.work[entry.name] * size}" for entry in self.entries)
         rest = f", and {self.text.parts[1].bytes} of derivatives" if derived else ""
+        if self.tables is not None:
+            arrays += f", predict_row {(self.inputs + self.outputs) * size} more"
+        without = f"   -D{upper}_NO_DERIVATIVES       only predictions\n" if derived else ""
         sizes = [f"#define {upper}_INPUTS {self.inputs}", f"#define {upper}_OUTPUTS {self.outputs}"]
         included = "" if self.tables is None else "\n#include <stdint.h>\n"
-        return f"""/* Written by fastbp {fastbp.__version__}.
+        return f"""/* Written by fastbp {VERSION}.
 
 {self._columns()}
    Constants (ROM): {self.text.parts[0].bytes} bytes{rest}.
@@ -196,9 +200,8 @@ class CFile:
 
    -D{upper}_SELF_TEST            a program that compares stored rows, bit by bit
    -D{upper}_STATIC               arrays are static instead: one call at a time
-   -D{upper}_KEEP_SUBNORMALS      the processor's handling of subnormals stays as it is
-   -D{upper}_NO_DERIVATIVES       only predictions
-*/
+   -D{upper}_KEEP_SUBNORMALS      subnormal numbers are not zero, where the processor knows them
+{without}*/
 #ifndef {upper}_H
 #define {upper}_H
 {included}

@@ -8,11 +8,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastbp.export.in_c import exact, library, tables_library
+from fastbp.export.in_c import exact, library, library_columns, tables_library
 from fastbp.export.in_c.terms import REALS, function_of, is_opaque, literal
 from fastbp.kernels import functions
 
-LIBRARIES = (library, exact, tables_library)
+LIBRARIES = (library, library_columns, exact, tables_library)
 NEEDS = {name: needs for one in LIBRARIES for name, needs in one.NEEDS.items()}
 TEXTS = {name: text for one in LIBRARIES for name, text in one.TEXTS.items()}
 FORMULAS = {"exp_of": functions.exp, "log_of": functions.log}
