@@ -30,4 +30,6 @@ class Writer:
 # By the ending of the file.
 WRITERS: dict[str, Writer] = {
     ".onnx": Writer("onnx", "fastbp.export.onnx_file", "ONNX", ("jacobian", "opset")),
+    ".js": Writer("js", "fastbp.export.js_file", "JavaScript"),
+    ".mjs": Writer("js", "fastbp.export.js_file", "JavaScript"),
 }

@@ -1,0 +1,157 @@
+"""`fb.export.js`: a model as one file of plain JavaScript."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import fastbp
+from fastbp.errors import ConfigError, not_one_of
+from fastbp.export.gated import Gated, gated
+from fastbp.export.js_network import Written, written
+from fastbp.export.js_text import said, string, value
+from fastbp.export.model import Model, model_of
+from fastbp.writing import whole
+
+FORMATS = ("module", "script")
+LARGEST = 64 * 2**20  # bytes of a file
+SCRIPT_NAME = "model"
+
+
+def js(model: Any, path: str | PathLike[str], format: str = "module") -> None:
+    """Write a model as plain JavaScript that needs nothing else.
+
+    Parameters
+    ----------
+    model : Network, Trainer, Pack, Ensemble, estimator of `fastbp.sklearn`, or path
+    path : str or Path
+    format : {"module", "script"}
+        A module of ECMAScript, for `import`; or a script that defines `model`, for a page's `<script src=...>` or
+        `require`.
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> net = fb.mlp([2, 8, 1], activation="tanh", seed=0)
+    >>> fb.export.js(net, "net.js")  # doctest: +SKIP
+    """
+    if not isinstance(format, str) or format not in FORMATS:
+        raise not_one_of("format", format, FORMATS)
+    text = source(model_of(model), format)
+    check_size(path, text)
+    with whole(Path(path)) as file:
+        file.write(text.encode())
+
+
+def check_size(path: Any, text: str) -> None:
+    """Refuse a file that is too large to be read by a page."""
+    if len(text) > LARGEST:
+        must = f"must be of a model that fits into {LARGEST >> 20} MB of JavaScript"
+        raise ConfigError("model", must, f"{len(text) >> 20} MB", hint="`.onnx` and `.c` are for large models")
+
+
+def source(model: Model, format: str) -> str:
+    """The whole file."""
+    made = gated(model)
+    net = written(made, list(made.outputs))
+    return _closed([_head(model), _of_arrays(model, made, net), net.text, net.data], PUBLIC, format)
+
+
+PUBLIC = ("inputs", "outputs", "predict", "jacobian")
+
+
+def _closed(parts: list[str], public: tuple[str, ...], format: str) -> str:
+    head, *rest = (part for part in parts if part)
+    body = "\n\n".join(rest)
+    names = ", ".join(public)
+    if format == "module":
+        return f"{head}\n\n{body}\n\nexport {{ {names} }};\n"
+    return (
+        f'{head}\n\nconst {SCRIPT_NAME} = (() => {{\n"use strict";\n\n{body}\n\nreturn {{ {names} }};\n}})();\n\n'
+        f'if (typeof module !== "undefined") module.exports = {SCRIPT_NAME};\n'
+    )
+
+
+def _head(model: Model) -> str:
+    count = len(model.members)
+    networks = "a network" if count == 1 else f"{count} networks"
+    numbers = sum(array.size for member in model.members for array in member.arrays.values())
+    lines = [
+        f"Written by fastbp {fastbp.__version__}: {networks} with {numbers:,} numbers, computed in double precision.",
+        f"What goes in is rounded to {model.dtype.name}, as it is there.",
+    ]
+    return "/**\n" + "\n".join(f" * {line}" for line in lines) + "\n */"
+
+
+def _of_arrays(model: Model, made: Gated, net: Written) -> str:
+    """What users call, where rows are arrays of numbers."""
+    inputs = [{"name": name, "width": width} for name, width in model.inputs]
+    outputs = [{"name": name, "width": width} for name, width in model.outputs]
+    total, widths = net.inputs, [width for _, width in model.outputs]
+    rounding = "Math.fround(row[i])" if model.dtype.itemsize == 4 else "row[i]"
+    checks = [
+        f"  if (row.length !== {total}) throw new RangeError(`a row must have {total} numbers, got ${{row.length}}`);",
+        f"  for (let i = 0; i < {total}; i++) x[i] = {rounding};",
+    ]
+    for column, count in model.codes.items():
+        checks.append(f"  code({column}, {count});")
+    code = (
+        "\n\nfunction code(column, count) {\n"
+        "  if (!(Number.isInteger(x[column]) && x[column] >= 0 && x[column] < count)) {\n"
+        "    throw new RangeError("
+        "`column ${column} must be the number of a category, below ${count}, got ${x[column]}`);\n  }\n}"
+    )
+    given = "a row" if len(inputs) == 1 else "a row, all inputs side by side"
+    one = "\n".join(f"  results.push(Float64Array.from({name}));" for name, _ in net.results)
+    single = f"  return Float64Array.from({net.results[0][0]});"
+    several = len(widths) > 1
+    kind = "Float64Array[]" if several else "Float64Array"
+    what = "an array for each output" if several else f"{widths[0]} number{'s' * (widths[0] > 1)}"
+    body = f"  const results = [];\n{one}\n  return results;" if several else single
+    return f"""/** Name and width of each input; a row has all of them side by side. */
+const inputs = {value(inputs)};
+
+/** Name and width of each output. */
+const outputs = {value(outputs)};
+
+/**
+ * The outputs for {given} of {total} numbers, or for each of several rows.
+ *
+ * @param {{ArrayLike<number> | ArrayLike<number>[]}} rows
+ * @returns {{{kind} | {kind}[]}} {what}
+ */
+function predict(rows) {{
+  return each_of(rows, outputsOf);
+}}
+
+/**
+ * The derivatives of all outputs in all inputs, for a row of {total} numbers or for each of several rows.
+ *
+ * @param {{ArrayLike<number> | ArrayLike<number>[]}} rows
+ * @returns {{Float64Array[] | Float64Array[][]}} {net.derived} arrays, one for each output, of {total} numbers
+ */
+function jacobian(rows) {{
+  return each_of(rows, jacobianOf);
+}}
+
+function each_of(rows, of) {{
+  return typeof rows[0] === "object" ? Array.from(rows, of) : of(rows);
+}}
+
+function outputsOf(row) {{
+  take(row);
+  compute();
+{body}
+}}
+
+function jacobianOf(row) {{
+  take(row);
+  compute();
+  const J = derive();
+  return Array.from({{ length: {net.derived} }}, (_, k) => J.subarray(k * {total}, (k + 1) * {total}));
+}}
+
+function take(row) {{
+{chr(10).join(checks)}
+}}{code if model.codes else ""}"""
