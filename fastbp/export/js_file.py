@@ -10,7 +10,7 @@ import fastbp
 from fastbp.errors import ConfigError, not_one_of
 from fastbp.export.gated import Gated, gated
 from fastbp.export.js_network import Written, written
-from fastbp.export.js_text import said, string, value
+from fastbp.export.js_text import value
 from fastbp.export.model import Model, model_of
 from fastbp.writing import whole
 
