@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastbp.errors import ConfigError
 from fastbp.export.gated import Gated, gated
-from fastbp.export.model import Model, model_of
+from fastbp.export.model import model_of
 from fastbp.export.onnx_gates import Value, Writing
 from fastbp.export.onnx_graph import DEFAULT, OnnxGraph, opset_of
 from fastbp.spec.checks import flag, path_of
@@ -37,14 +36,19 @@ def onnx(model: Any, path: Any, jacobian: bool = False, opset: int = DEFAULT) ->
     if file.suffix != ENDING:
         raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
     opset, siblings = opset_of(opset), flag("jacobian", jacobian)
-    found = model_of(model)
-    files = {file: network_file(found, opset, file.stem)}
+    of = gated(model_of(model))
+    files = {file: network_file(of, opset, file.stem)}
+    if siblings:
+        from fastbp.export.onnx_siblings import siblings_of
+
+        files |= {
+            file.with_name(f"{mode}_{file.name}"): found for mode, found in siblings_of(of, opset, file.stem).items()
+        }
     write_together(files)
 
 
-def network_file(model: Model, opset: int, name: str) -> bytes:
+def network_file(of: Gated, opset: int, name: str) -> bytes:
     """The networks of a model, from their inputs to what they predict."""
-    of = gated(model)
     graph = OnnxGraph(name, opset)
     graph.reserve(*of.inputs, *of.outputs)
     to = Writing(graph, of.gates, 1, of.names)

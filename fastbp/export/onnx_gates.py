@@ -1,7 +1,7 @@
 """Gates as nodes of ONNX: one table, and a few groups of gates that are one node there.
 
-What depends on an input has axes in front of its last one: rows, and for derivatives one for each kind of directions. An
-axis along which a value is the same has length 1, the last one too where a number stands for a whole row; nodes
+What depends on an input has axes in front of its last one: rows, and for derivatives one for each kind of directions.
+An axis along which a value is the same has length 1, the last one too where a number stands for a whole row; nodes
 broadcast them. `Value.leads` says which axes a value varies along.
 
     gates                                   node
@@ -151,7 +151,9 @@ class Writing:
             return self.values[number]
         constant = self.gates.value_of(number)
         assert constant is not None
-        return Value(self.operand(number), frozenset(), 1 if self.gates.number_of(number) is not None else constant.size)
+        return Value(
+            self.operand(number), frozenset(), 1 if self.gates.number_of(number) is not None else constant.size
+        )
 
     @property
     def type(self) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from tests.model import random_graphs
-from tests.model.random_networks import ACTIVATIONS, BINS, EMBEDDINGS, NORMS, WAVES
 
 import fastbp as fb
+from tests.model import random_graphs
+from tests.model.random_networks import ACTIVATIONS, BINS, EMBEDDINGS, NORMS, WAVES
 
 KINDS = ("chain", "graph", "chain", "members", "chain", "graph", "pack", "ensemble")
 LEADS = ("none", "none", "none", "embedding", "bins", "waves", "norm", "formula")
