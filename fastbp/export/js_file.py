@@ -10,6 +10,8 @@ import fastbp
 from fastbp.errors import ConfigError, not_one_of
 from fastbp.export.gated import Gated, gated
 from fastbp.export.js_network import Written, written
+from fastbp.export.js_tables import PUBLIC as TABLES
+from fastbp.export.js_tables import of_tables
 from fastbp.export.js_text import value
 from fastbp.export.model import Model, model_of
 from fastbp.writing import whole
@@ -17,6 +19,7 @@ from fastbp.writing import whole
 FORMATS = ("module", "script")
 LARGEST = 64 * 2**20  # bytes of a file
 SCRIPT_NAME = "model"
+ARRAYS = ("inputs", "outputs", "predict", "jacobian")  # what models without recipes export
 
 
 def js(model: Any, path: str | PathLike[str], format: str = "module") -> None:
@@ -53,12 +56,12 @@ def check_size(path: Any, text: str) -> None:
 
 def source(model: Model, format: str) -> str:
     """The whole file."""
+    if model.recipes:
+        parts, _, _ = of_tables(model)
+        return _closed([_head(model), *parts], TABLES, format)
     made = gated(model)
     net = written(made, list(made.outputs))
-    return _closed([_head(model), _of_arrays(model, made, net), net.text, net.data], PUBLIC, format)
-
-
-PUBLIC = ("inputs", "outputs", "predict", "jacobian")
+    return _closed([_head(model), _of_arrays(model, made, net), net.text, net.data], ARRAYS, format)
 
 
 def _closed(parts: list[str], public: tuple[str, ...], format: str) -> str:
