@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import fastbp
@@ -14,24 +13,30 @@ from fastbp.export.js_tables import PUBLIC as TABLES
 from fastbp.export.js_tables import of_tables
 from fastbp.export.js_text import value
 from fastbp.export.model import Model, model_of
+from fastbp.spec.checks import flag, path_of
 from fastbp.writing import whole
 
 FORMATS = ("module", "script")
+ENDINGS = {".js": "module", ".mjs": "module", ".cjs": "script"}
 LARGEST = 64 * 2**20  # bytes of a file
 SCRIPT_NAME = "model"
 ARRAYS = ("inputs", "outputs", "predict", "jacobian")  # what models without recipes export
 
 
-def js(model: Any, path: str | PathLike[str], format: str = "module") -> None:
+def js(model: Any, path: str | PathLike[str], format: str | None = None, preprocessing: bool = True) -> None:
     """Write a model as plain JavaScript that needs nothing else.
 
     Parameters
     ----------
     model : Network, Trainer, Pack, Ensemble, estimator of `fastbp.sklearn`, or path
+        A path is of a file that one of these was saved to, or of a run's folder.
     path : str or Path
-    format : {"module", "script"}
+        Ends in .js, .mjs or .cjs.
+    format : {"module", "script"}, optional
         A module of ECMAScript, for `import`; or a script that defines `model`, for a page's `<script src=...>` or
-        `require`.
+        `require`. By default a module, unless the file ends in .cjs.
+    preprocessing : bool
+        Whether what a model with a recipe takes is a row of its table, and not an array of the networks' inputs.
 
     Examples
     --------
@@ -39,41 +44,57 @@ def js(model: Any, path: str | PathLike[str], format: str = "module") -> None:
     >>> net = fb.mlp([2, 8, 1], activation="tanh", seed=0)
     >>> fb.export.js(net, "net.js")  # doctest: +SKIP
     """
+    file = path_of("path", path)
+    if file.suffix not in ENDINGS:
+        raise ConfigError("path", "must end in `.js`, `.mjs` or `.cjs`", f"`{file.name}`")
+    if format is None:
+        format = ENDINGS[file.suffix]
     if not isinstance(format, str) or format not in FORMATS:
         raise not_one_of("format", format, FORMATS)
-    text = source(model_of(model), format)
-    check_size(path, text)
-    with whole(Path(path)) as file:
-        file.write(text.encode())
+    made = model_of(model)
+    text = source(made if flag("preprocessing", preprocessing) else made.bare(), format)
+    check_size(text)
+    with whole(file) as out:
+        out.write(text.encode())
 
 
-def check_size(path: Any, text: str) -> None:
+def check_size(text: str) -> None:
     """Refuse a file that is too large to be read by a page."""
     if len(text) > LARGEST:
-        must = f"must be of a model that fits into {LARGEST >> 20} MB of JavaScript"
-        raise ConfigError("model", must, f"{len(text) >> 20} MB", hint="`.onnx` and `.c` are for large models")
+        must = f"must be one that fits into {LARGEST >> 20} MB of JavaScript"
+        hint = "files that end in `.onnx` and `.c` are for large models"
+        raise ConfigError("model", must, f"{len(text) >> 20} MB", hint=hint)
 
 
 def source(model: Model, format: str) -> str:
     """The whole file."""
-    if model.recipes:
-        parts, _, _ = of_tables(model)
-        return _closed([_head(model), *parts], TABLES, format)
-    made = gated(model)
-    net = written(made, list(made.outputs))
-    return _closed([_head(model), _of_arrays(model, made, net), net.text, net.data], ARRAYS, format)
-
-
-def _closed(parts: list[str], public: tuple[str, ...], format: str) -> str:
-    head, *rest = (part for part in parts if part)
-    body = "\n\n".join(rest)
+    head, body, public = _parts(model, None)
     names = ", ".join(public)
     if format == "module":
         return f"{head}\n\n{body}\n\nexport {{ {names} }};\n"
-    return (
-        f'{head}\n\nconst {SCRIPT_NAME} = (() => {{\n"use strict";\n\n{body}\n\nreturn {{ {names} }};\n}})();\n\n'
-        f'if (typeof module !== "undefined") module.exports = {SCRIPT_NAME};\n'
-    )
+    enclosed = _enclosed(body, names)
+    return f'{head}\n\n{enclosed}\n\nif (typeof module !== "undefined") module.exports = {SCRIPT_NAME};\n'
+
+
+def closure(model: Model, made: Gated | None = None) -> str:
+    """A script that defines `model`; `made` are its gates where a page has others."""
+    head, body, public = _parts(model, made)
+    return f"{head}\n{_enclosed(body, ', '.join(public))}"
+
+
+def _enclosed(body: str, names: str) -> str:
+    return f'const {SCRIPT_NAME} = (() => {{\n"use strict";\n\n{body}\n\nreturn {{ {names} }};\n}})();'
+
+
+def _parts(model: Model, made: Gated | None) -> tuple[str, str, tuple[str, ...]]:
+    """The head of a file, what is behind it, and the names of what users call."""
+    if model.recipes:
+        parts, public = of_tables(model), TABLES
+    else:
+        made = gated(model) if made is None else made
+        net = written(made, list(made.outputs))
+        parts, public = [_of_arrays(model, made, net), net.text, net.data], ARRAYS
+    return _head(model), "\n\n".join(part for part in parts if part), public
 
 
 def _head(model: Model) -> str:
@@ -89,9 +110,9 @@ def _head(model: Model) -> str:
 
 def _of_arrays(model: Model, made: Gated, net: Written) -> str:
     """What users call, where rows are arrays of numbers."""
-    inputs = [{"name": name, "width": width} for name, width in model.inputs]
-    outputs = [{"name": name, "width": width} for name, width in model.outputs]
-    total, widths = net.inputs, [width for _, width in model.outputs]
+    inputs = [{"name": name, "width": made.gates.shape(number)[1]} for name, number in made.inputs.items()]
+    outputs = [{"name": name, "width": made.gates.shape(number)[1]} for name, number in made.outputs.items()]
+    total, widths = net.inputs, [width for _, width in net.results]
     rounding = "Math.fround(row[i])" if model.dtype.itemsize == 4 else "row[i]"
     checks = [
         f"  if (row.length !== {total}) throw new RangeError(`a row must have {total} numbers, got ${{row.length}}`);",

@@ -37,8 +37,8 @@ class Outputs:
     about: dict[str, Any]
 
 
-def of_tables(model: Model) -> tuple[list[str], Tables, Outputs]:
-    """The parts of the file behind its head, what goes in and what comes out."""
+def of_tables(model: Model) -> list[str]:
+    """The parts of the file behind its head."""
     tables = tables_of(model)
     net = written(gated_of_tables(model), ["means"])
     array = tables.array or model.array
@@ -54,7 +54,7 @@ def of_tables(model: Model) -> tuple[list[str], Tables, Outputs]:
     steps = "\n\n".join(way.text for way in ways)
     held = "\n".join(line for way in ways for line in way.tables)
     functions = "\n\n".join(used(f"{own}\n{steps}"))
-    return [own, steps, held, functions, net.text, net.data], tables, outputs
+    return [own, steps, held, functions, net.text, net.data]
 
 
 def described(tables: Tables, array: bool) -> list[dict[str, Any]]:

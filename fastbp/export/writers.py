@@ -32,4 +32,6 @@ WRITERS: dict[str, Writer] = {
     ".onnx": Writer("onnx", "fastbp.export.onnx_file", "ONNX", ("jacobian", "opset")),
     ".js": Writer("js", "fastbp.export.js_file", "JavaScript"),
     ".mjs": Writer("js", "fastbp.export.js_file", "JavaScript"),
+    ".cjs": Writer("js", "fastbp.export.js_file", "JavaScript"),
+    ".html": Writer("html", "fastbp.export.page", "a page"),
 }

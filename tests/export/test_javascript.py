@@ -202,5 +202,5 @@ def test_what_cannot_be_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(js_file, "LARGEST", 1024)
     with pytest.raises(ConfigError) as caught:
         fb.export.js(net, tmp_path / "net.js")
-    assert str(caught.value).startswith("`model` must be of a model that fits into")
+    assert str(caught.value).startswith("`model` must be one that fits into")
     assert not (tmp_path / "net.js").exists()

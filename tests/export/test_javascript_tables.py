@@ -34,9 +34,7 @@ def given(values):
 
 def rows_of(columns):
     names = list(columns)
-    return [
-        dict(zip(names, row, strict=True)) for row in zip(*(given(columns[name]) for name in names), strict=True)
-    ]
+    return [dict(zip(names, row, strict=True)) for row in zip(*(given(columns[name]) for name in names), strict=True)]
 
 
 def preparing_module(said, array):
