@@ -37,7 +37,7 @@ def onnx(model: Any, path: Any, jacobian: bool = False, opset: int = DEFAULT) ->
         raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
     opset, siblings = opset_of(opset), flag("jacobian", jacobian)
     of = gated(model_of(model))
-    files = {file: network_file(of, opset, file.stem)}
+    files = {file: network_file(of, opset, file.stem, plain=siblings)}
     if siblings:
         from fastbp.export.onnx_siblings import siblings_of
 
@@ -47,11 +47,11 @@ def onnx(model: Any, path: Any, jacobian: bool = False, opset: int = DEFAULT) ->
     write_together(files)
 
 
-def network_file(of: Gated, opset: int, name: str) -> bytes:
-    """The networks of a model, from their inputs to what they predict."""
+def network_file(of: Gated, opset: int, name: str, plain: bool = False) -> bytes:
+    """The networks of a model, from their inputs to what they predict; `plain` as for `Writing`."""
     graph = OnnxGraph(name, opset)
     graph.reserve(*of.inputs, *of.outputs)
-    to = Writing(graph, of.gates, 1, of.names)
+    to = Writing(graph, of.gates, 1, of.names, plain)
     add_inputs(to, of)
     to.write(of.outputs.values())
     for out, number in of.outputs.items():
@@ -75,6 +75,10 @@ def add_inputs(to: Writing, of: Gated) -> None:
 def add_codes(to: Writing, of: Gated) -> None:
     """The columns of codes as whole numbers."""
     for number, (name, at) in of.codes.items():
+        if to.plain:
+            ends = [to.onnx.constant(np.array([end], np.int64), "numbers") for end in (at, at + 1, 1)]
+            to.codes[number] = to.onnx.node("Slice", to.operand(of.inputs[name]), *ends)
+            continue
         column = to.onnx.node("Gather", name, to.onnx.constant(np.array(at, np.int64), "numbers"), axis=1)
         to.codes[number] = column if of.only_codes(name) else to.onnx.node("Cast", column, to=7)
 

@@ -1,15 +1,11 @@
 """Gates as nodes of ONNX: one table, and a few groups of gates that are one node there.
 
-What depends on an input has axes in front of its last one: rows, and for derivatives one for each kind of directions.
-An axis along which a value is the same has length 1, the last one too where a number stands for a whole row; nodes
-broadcast them. `Value.leads` says which axes a value varies along.
-
-    gates                                   node
-    x W + b                                 Gemm
-    the tree of a largest number, `tied`    ReduceMax, ReduceMin
-    x - log Σ exp x, and exp of it          LogSoftmax, Softmax
-    rows placed into zeros                  Concat, Pad
-    a code's row times a table              Gather
+gates                                   node
+x W + b                                 Gemm
+the tree of a largest number, `tied`    ReduceMax, ReduceMin
+x - log Σ exp x, and exp of it          LogSoftmax, Softmax
+rows placed into zeros                  Concat, Pad
+a code's row times a table              Gather
 """
 
 from __future__ import annotations
@@ -20,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.autodiff.graph import Graph, Node, rows_and_width
+from fastbp.autodiff.graph import Node
 from fastbp.export.onnx_functions import FUNCTIONS
-from fastbp.export.onnx_graph import OnnxGraph
+from fastbp.export.onnx_values import Value as Value
+from fastbp.export.onnx_values import Values
 
 SAME = {
     "add": "Add",
@@ -55,27 +52,6 @@ WIDTH_ONLY = ("reshape", "spread")  # gates that change shapes only
 
 
 @dataclass(frozen=True)
-class Value:
-    """A value in the file.
-
-    Attributes
-    ----------
-    name : str
-    leads : frozenset of int
-        The axes in front along which it varies.
-    width : int
-        Length of the last axis, or 1 where all its numbers are the same.
-    truth : bool
-        Whether its elements are booleans.
-    """
-
-    name: str
-    leads: frozenset[int]
-    width: int
-    truth: bool = False
-
-
-@dataclass(frozen=True)
 class Form:
     """How a node of gates is written: what it needs, and what writes it."""
 
@@ -83,32 +59,15 @@ class Form:
     write: Callable[[], Value]
 
 
-class Writing:
-    """Writes gates into a graph of ONNX.
-
-    Parameters
-    ----------
-    onnx : OnnxGraph
-    gates : Graph
-    axes : int
-        How many axes stand in front of the last one.
-    names : dict of int to str
-        What constants are called.
-    """
-
-    def __init__(self, onnx: OnnxGraph, gates: Graph, axes: int, names: dict[int, str]) -> None:
-        self.onnx, self.gates, self.axes, self.names = onnx, gates, axes, names
-        self.values: dict[int, Value] = {}
-        self.codes: dict[int, str] = {}  # of arguments that are codes, their numbers, (rows,)
-        self.sizes: dict[int, Callable[[], str]] = {}  # of each axis in front, what writes its size, (1,)
-        self._readers: dict[int, int] = {}
+class Writing(Values):
+    """Writes gates into a graph of ONNX."""
 
     def write(self, wanted: Iterable[int]) -> None:
         """Write nodes and all that they need, beside `values` that are there."""
         wanted = list(wanted)
         for number in self.gates.needed(wanted):
             for source in self.gates.nodes[number].inputs:
-                self._readers[source] = self._readers.get(source, 0) + 1
+                self.readers[source] = self.readers.get(source, 0) + 1
         forms: dict[int, Form] = {}
         needed = {number for number in wanted if number not in self.values}
         for number in range(max(needed, default=-1), -1, -1):
@@ -117,65 +76,6 @@ class Writing:
                 needed.update(n for n in form.needs if n not in self.values)
         for number in sorted(forms):
             self.values[number] = forms[number].write()
-
-    # What nodes read
-
-    def width(self, number: int) -> int:
-        """Of a node of gates, the length of its last axis."""
-        return rows_and_width(self.gates.shape(number))[1]
-
-    def operand(self, number: int) -> str:
-        """A node as elementwise operators read it."""
-        constant = self.gates.value_of(number)
-        if constant is not None:
-            same = self.gates.number_of(number)
-            array = constant.ravel()[:1].reshape(()) if same is not None else constant.reshape(1, -1)
-            return self.onnx.constant(array, "number" if array.ndim == 0 else self._called(number))
-        value = self.values[number]
-        return self.onnx.node("Cast", value.name, to=self.type) if value.truth else value.name
-
-    def wide(self, number: int, leads: frozenset[int] = frozenset()) -> str:
-        """A node in its full width, and varying along these axes in front."""
-        name, value, width = self.operand(number), self.value(number), self.width(number)
-        missing = leads - value.leads
-        if value.width == width and not missing and number in self.values:
-            return name
-        if not missing and number in self.values:
-            return self.onnx.node("Expand", name, self._whole(*[1] * self.axes, width))
-        sizes = [self.sizes[axis]() if axis in leads else self._whole(1) for axis in range(self.axes)]
-        return self.onnx.node("Expand", name, self.onnx.node("Concat", *sizes, self._whole(width), axis=0))
-
-    def value(self, number: int) -> Value:
-        """A node's value, of a constant too."""
-        if number in self.values:
-            return self.values[number]
-        constant = self.gates.value_of(number)
-        assert constant is not None
-        return Value(
-            self.operand(number), frozenset(), 1 if self.gates.number_of(number) is not None else constant.size
-        )
-
-    @property
-    def type(self) -> int:
-        from fastbp.export.onnx_graph import type_of
-
-        return type_of(self.gates.dtype)
-
-    def scalar(self, number: float) -> str:
-        """A constant number of the network's type."""
-        return self.onnx.constant(np.array(number, self.gates.dtype), "number")
-
-    def _whole(self, *numbers: int) -> str:
-        return self.onnx.constant(np.array(numbers, np.int64), "numbers")
-
-    def _called(self, number: int) -> str:
-        node = self.gates.nodes[number]
-        return self.names.get(node.inputs[0] if node.gate == "spread" else number, "constant")
-
-    def _matrix(self, number: int) -> str:
-        constant = self.gates.value_of(number)
-        assert constant is not None
-        return self.onnx.constant(np.broadcast_to(constant, self.gates.shape(number)), self._called(number))
 
     # How gates are written
 
@@ -186,6 +86,8 @@ class Writing:
                 return found
         if node.gate == "place":
             return self._placed(node)
+        if node.gate == "take":
+            return self._taken(node)
         if node.gate == "matmul":
             return self._product(node)
         if node.gate == "where":
@@ -204,12 +106,11 @@ class Writing:
             assert len(shape) < 2 or shape[0] == 1
             return self.values[source]
         if gate == "sum":
-            total = self.onnx.node("ReduceSum", self.wide(source), self._whole(self.axes), keepdims=1)
-            return Value(total, self.values[source].leads, 1)
-        if gate == "take":
-            return self._taken(node)
+            return Value(self._summed(source), self.values[source].leads, 1)
         leads, width = self._joint(node.inputs)
         operands = [self.operand(number) for number in node.inputs]
+        if self.plain and (gate in COMPARED or gate == "not_equal") and operands[0] != operands[1]:
+            operands = [self.onnx.node("Sub", *operands), self.scalar(0.0)]
         if gate in COMPARED:
             return Value(self.onnx.node(COMPARED[gate], *operands), leads, width, True)
         if gate == "not_equal":
@@ -217,6 +118,13 @@ class Writing:
         if gate in SAME:
             return Value(self.onnx.node(SAME[gate], *operands), leads, width)
         return Value(FUNCTIONS[gate](self, *operands), leads, width)
+
+    def _summed(self, number: int) -> str:
+        """The sum along the last axis."""
+        if self.plain:
+            ones = self.onnx.constant(np.ones((self.width(number), 1), self.gates.dtype), "ones")
+            return self.onnx.node("MatMul", self.wide(number), ones)
+        return self.onnx.node("ReduceSum", self.wide(number), self.numbers(self.axes), keepdims=1)
 
     def _where(self, node: Node) -> Value:
         condition, x, y = node.inputs
@@ -231,35 +139,62 @@ class Writing:
     def _sliced(self, name: str, first: int, step: int, count: int, width: int) -> str:
         end = first + step * count
         ends = end if end >= 0 else -width - 1
-        numbers = [self._whole(number) for number in (first, ends, self.axes, step)]
+        numbers = [self.numbers(number) for number in (first, ends, self.axes, step)]
         return self.onnx.node("Slice", name, *numbers)
 
-    def _taken(self, node: Node) -> Value:
-        value = self.values[node.inputs[0]]
+    def _taken(self, node: Node) -> Form:
+        """Some columns, of the part that has them where parts were placed into a whole."""
+        source = node.inputs[0]
         first, step, count = node.note[1]
-        if value.width == 1:
-            return value
-        name = self._sliced(self.operand(node.inputs[0]), first, step, count, value.width)
-        return replace(value, name=name, width=count, truth=False)
+        while (found := self._part(source, first, first + step * (count - 1))) is not None:
+            source, first = found
+
+        def write() -> Value:
+            value = self.value(source)
+            if value.width == 1 or (first, step, count) == (0, 1, value.width):
+                return value
+            name = self._sliced(self.operand(source), first, step, count, value.width)
+            return replace(value, name=name, width=count, truth=False)
+
+        return Form((source,) if self.gates.value_of(source) is None else (), write)
+
+    def _part(self, number: int, first: int, last: int) -> tuple[int, int] | None:
+        """The part of a whole that has all columns from `first` to `last`, and where they begin there."""
+        node = self.gates.nodes[number]
+        while node.gate == "place" and node.number not in self.values and node.note[1][1] == 1:
+            begin, _, count = node.note[1]
+            least, most = min(first, last), max(first, last)
+            if begin <= least and most < begin + count:
+                return node.inputs[0], first - begin
+            if least < begin + count and begin <= most:
+                return None
+            node = self.gates.nodes[node.inputs[1]]
+        return None
 
     def _product(self, node: Node) -> Form:
         x, y = node.inputs
         if x in self.codes:
 
+            def chosen() -> Value:
+                categories = np.arange(self.gates.shape(x)[1], dtype=self.gates.dtype)[None]
+                away = self.onnx.node("Sub", self.codes[x], self.onnx.constant(categories))
+                one = self.onnx.node("Cast", self.onnx.node("Equal", away, self.scalar(0.0)), to=self.type)
+                return Value(self.onnx.node("MatMul", one, self.matrix(y)), frozenset({0}), node.shape[1])
+
             def gather() -> Value:
-                rows = self.onnx.node("Gather", self._matrix(y), self.codes[x], axis=0)
+                rows = self.onnx.node("Gather", self.matrix(y), self.codes[x], axis=0)
                 if self.axes > 1:
-                    rows = self.onnx.node("Reshape", rows, self._whole(0, *[1] * (self.axes - 1), node.shape[1]))
+                    rows = self.onnx.node("Reshape", rows, self.numbers(0, *[1] * (self.axes - 1), node.shape[1]))
                 return Value(rows, frozenset({0}), node.shape[1])
 
-            return Form((), gather)
+            return Form((), chosen if self.plain else gather)
         if self.gates.value_of(y) is None:  # a number times a row
             assert self.gates.shape(y)[0] == 1
             return Form(node.inputs, lambda: self._times(node))
 
         def product() -> Value:
             leads = self.value(x).leads
-            return Value(self.onnx.node("MatMul", self.wide(x), self._matrix(y)), leads, node.shape[1])
+            return Value(self.onnx.node("MatMul", self.wide(x), self.matrix(y)), leads, node.shape[1])
 
         return Form((x,), product)
 
@@ -273,15 +208,15 @@ class Writing:
             return None
         for product, bias in (node.inputs, node.inputs[::-1]):
             of, b = self.gates.nodes[product], self.gates.value_of(bias)
-            if of.gate != "matmul" or b is None or self._readers.get(product, 0) > 1 or product in self.values:
+            if of.gate != "matmul" or b is None or self.readers.get(product, 0) > 1 or product in self.values:
                 continue
             x, W = of.inputs
             if x in self.codes or self.gates.value_of(W) is None or of.shape != node.shape:
                 continue
 
             def write(x: int = x, W: int = W, b: Any = b, bias: int = bias) -> Value:
-                row = self.onnx.constant(np.broadcast_to(b, node.shape)[0], self._called(bias))
-                name = self.onnx.node("Gemm", self.wide(x), self._matrix(W), row)
+                row = self.onnx.constant(np.broadcast_to(b, node.shape)[0], self.called(bias))
+                name = self.onnx.node("Gemm", self.wide(x), self.matrix(W), row)
                 return Value(name, self.value(x).leads, node.shape[1])
 
             return Form((x,), write)
@@ -296,7 +231,7 @@ class Writing:
 
     def _softmax(self, node: Node) -> Form | None:
         of = self._bare(node.inputs[0]) if node.gate == "exp" else node
-        x = self._log_softmax(of)
+        x = None if self.plain else self._log_softmax(of)
         if x is None or self.width(x) != self.width(node.number):
             return None
         op = "Softmax" if node.gate == "exp" else "LogSoftmax"
@@ -332,9 +267,11 @@ class Writing:
         return {"maximum": "ReduceMax", "minimum": "ReduceMin"}.get(self._bare(node.inputs[0]).gate)
 
     def _extreme(self, node: Node) -> Form | None:
-        op = self._reduced(node) if node.gate == "tied" else None
+        if node.gate != "tied":
+            return None
+        op = None if self.plain else self._reduced(node)
         if op is None:
-            return Form(node.inputs[:1], lambda: self.values[node.inputs[0]]) if node.gate == "tied" else None
+            return Form(node.inputs[:1], lambda: self.values[node.inputs[0]])
         x = node.inputs[1]
 
         def write() -> Value:
@@ -342,7 +279,7 @@ class Writing:
             if self.onnx.opset < 18:
                 name = self.onnx.node(op, name, axes=[self.axes], keepdims=1)
             else:
-                name = self.onnx.node(op, name, self._whole(self.axes), keepdims=1)
+                name = self.onnx.node(op, name, self.numbers(self.axes), keepdims=1)
             return Value(name, self.value(x).leads, 1)
 
         return Form((x,), write)
@@ -379,7 +316,7 @@ class Writing:
             left, right = (first - done, until - end) if under is not None else (0, 0)
             if left or right:
                 pads = [0] * self.axes + [left] + [0] * self.axes + [right]
-                piece = self.onnx.node("Pad", piece, self._whole(*pads))
+                piece = self.onnx.node("Pad", piece, self.numbers(*pads))
             pieces.append(piece)
             done = until if under is not None else end
         if under is None and done < width:
