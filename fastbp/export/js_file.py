@@ -8,10 +8,10 @@ from typing import Any
 import fastbp
 from fastbp.errors import ConfigError, not_one_of
 from fastbp.export.gated import Gated, gated
-from fastbp.export.js_network import Written, written
-from fastbp.export.js_tables import PUBLIC as TABLES
-from fastbp.export.js_tables import of_tables
-from fastbp.export.js_text import value
+from fastbp.export.in_js.network import Written, written
+from fastbp.export.in_js.tables import PUBLIC as TABLES
+from fastbp.export.in_js.tables import of_tables
+from fastbp.export.in_js.text import value
 from fastbp.export.model import Model, model_of
 from fastbp.spec.checks import flag, path_of
 from fastbp.writing import whole

@@ -33,5 +33,5 @@ WRITERS: dict[str, Writer] = {
     ".js": Writer("js", "fastbp.export.js_file", "JavaScript"),
     ".mjs": Writer("js", "fastbp.export.js_file", "JavaScript"),
     ".cjs": Writer("js", "fastbp.export.js_file", "JavaScript"),
-    ".html": Writer("html", "fastbp.export.page", "a page"),
+    ".html": Writer("html", "fastbp.export.html_file", "a page"),
 }

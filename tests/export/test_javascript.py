@@ -11,9 +11,10 @@ from fastbp.autodiff.graph import Graph as Gates
 from fastbp.autodiff.tracer import Tracer
 from fastbp.errors import ConfigError
 from fastbp.export import js_file
-from fastbp.export.js_functions import FUNCTIONS
-from fastbp.export.js_gates import FOUND, PLACES, WRITTEN, Code, Given
-from fastbp.export.js_table import ELEMENTWISE
+from fastbp.export.in_js.functions import FUNCTIONS
+from fastbp.export.in_js.gates import PLACES, WRITTEN, Code
+from fastbp.export.in_js.order import FOUND, Given
+from fastbp.export.in_js.table import ELEMENTWISE
 from tests.autodiff.ladder import LADDER
 from tests.export.node import NODE, called, needs_node, numbers
 from tests.model import random_graphs

@@ -10,8 +10,8 @@ import pytest
 import fastbp as fb
 from fastbp.cli.main import main
 from fastbp.data.columns import MISSING
-from fastbp.export.js_recipe import STEPS, Preparing
-from fastbp.export.js_recipe_functions import used
+from fastbp.export.in_js.recipe import STEPS, Preparing
+from fastbp.export.in_js.recipe_functions import used
 from fastbp.export.model import model_of
 from fastbp.export.recipe import preprocessing_of
 from fastbp.export.steps import Step

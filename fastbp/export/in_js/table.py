@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastbp.export.js_text import ATOM, CHOICE, PLUS, TIMES, Expression
+from fastbp.export.in_js.text import ATOM, CHOICE, PLUS, TIMES, Expression
 
 Formula = Callable[..., Expression]
 
@@ -32,7 +32,7 @@ def _chosen(c: Expression, x: Expression, y: Expression) -> Expression:
     return Expression(f"{test} ? {x.within(PLUS)} : {y.text}", CHOICE)
 
 
-# A gate that is a function in lower case is one of `js_functions.FUNCTIONS`.
+# A gate that is a function in lower case is one of `functions.FUNCTIONS`.
 ELEMENTWISE: dict[str, Formula] = {
     "add": _joined("+", PLUS),
     "subtract": _joined("-", PLUS),

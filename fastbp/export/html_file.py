@@ -11,10 +11,10 @@ from typing import Any
 from fastbp.autodiff.tracer import Tracer
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.export.gated import Gated, gated
+from fastbp.export.in_html.columns import columns_of_inputs, columns_of_tables
+from fastbp.export.in_js.text import value
 from fastbp.export.js_file import check_size, closure
-from fastbp.export.js_text import value
 from fastbp.export.model import Model, model_of
-from fastbp.export.page_columns import columns_of_inputs, columns_of_tables
 from fastbp.export.raw import tables_of
 from fastbp.export.together import said
 from fastbp.spec.checks import path_of
@@ -22,7 +22,7 @@ from fastbp.train.averages import probable
 from fastbp.writing import whole
 
 ENDING = ".html"
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "in_html"
 ENDS = ("softmax", "log_softmax", "sigmoid")  # layers behind which outputs are said as they are
 
 

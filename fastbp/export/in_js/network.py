@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from fastbp.autodiff.walk import pull, push
 from fastbp.export.gated import Gated
-from fastbp.export.js_functions import FUNCTIONS
-from fastbp.export.js_gates import BETWEEN, EACH, FOUND, PREPARED, Code, Given
-from fastbp.export.js_text import name_of, said, value, wrapped
+from fastbp.export.in_js.functions import FUNCTIONS
+from fastbp.export.in_js.gates import Code
+from fastbp.export.in_js.order import BETWEEN, EACH, FOUND, PREPARED, Given
+from fastbp.export.in_js.text import name_of, said, value, wrapped
 
 NAMES = {PREPARED: "prepare", FOUND: "compute", BETWEEN: "between", EACH: "each"}
 INSIDE = 4  # numbers of an array that stand in the code

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastbp.export import steps as s
-from fastbp.export.js_text import literal, said, string, value
+from fastbp.export.in_js.text import literal, said, string, value
 
 NUMBER, MOMENT, TEXT, CODE = range(4)  # what a chain has at a step
 SLOPED = (s.Fill, s.Shift, s.Soften, s.Levels, s.Ranks)  # steps that change slopes

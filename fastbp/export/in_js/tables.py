@@ -8,10 +8,10 @@ from typing import Any
 from fastbp.data.columns import MISSING
 from fastbp.export import steps as s
 from fastbp.export.gated import gated_of_tables
-from fastbp.export.js_network import Written, written
-from fastbp.export.js_recipe import Preparing
-from fastbp.export.js_recipe_functions import used
-from fastbp.export.js_text import literal, string, value
+from fastbp.export.in_js.network import Written, written
+from fastbp.export.in_js.recipe import Preparing
+from fastbp.export.in_js.recipe_functions import used
+from fastbp.export.in_js.text import literal, string, value
 from fastbp.export.model import Model
 from fastbp.export.raw import Tables, tables_of
 

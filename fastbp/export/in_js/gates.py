@@ -12,20 +12,18 @@ Numbers are computed in double precision whatever the network's are.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.autodiff.graph import Graph, Node, rows_and_width
-from fastbp.export.js_functions import FUNCTIONS
-from fastbp.export.js_table import ELEMENTWISE, Formula
-from fastbp.export.js_text import Expression, literal
+from fastbp.export.in_js.functions import FUNCTIONS
+from fastbp.export.in_js.order import EACH, PREPARED, Given, Order
+from fastbp.export.in_js.table import ELEMENTWISE, Formula
+from fastbp.export.in_js.text import Expression, literal
 
-PREPARED, FOUND, BETWEEN, EACH = range(4)  # stages
 STATEMENTS = 100  # of a function: engines of JavaScript compile none that are very long
 LONGEST = 160  # characters of an expression that becomes part of another
 
@@ -34,24 +32,6 @@ Place = tuple[int, int]  # a stage, and which of its functions
 
 PLACES = ("spread", "reshape", "take", "transpose")  # gates that become an index
 WRITTEN = ("sum", "tied", "matmul", "place")  # gates that are always written
-
-
-@dataclass(frozen=True)
-class Given:
-    """What an argument of the graph is in JavaScript.
-
-    Attributes
-    ----------
-    name : str
-        Of an array; of a `code` of a variable with the number of a category, where the graph has a row of 0 and a 1.
-    stage : int
-        From which stage on it is there.
-    code : bool
-    """
-
-    name: str
-    stage: int
-    code: bool = False
 
 
 def _plus(first: int, step: int, index: str) -> str:
@@ -92,28 +72,8 @@ def _extreme(graph: Graph, node: Node) -> str:
     return found.gate
 
 
-def _inputs(graph: Graph, outputs: Iterable[int]) -> dict[int, tuple[int, ...]]:
-    """The inputs of each node. An extreme is found by a loop rather than by halving: who reads it reads `tied`."""
-    found: dict[int, tuple[int, ...]] = {}
-    tied: dict[int, int] = {}
-    for number in graph.needed(outputs):
-        node = graph.nodes[number]
-        if node.gate == "tied":
-            extreme, source = node.inputs
-            found[number] = (tied.get(source, source),)
-            tied[extreme] = number
-        else:
-            found[number] = tuple(tied.get(i, i) for i in node.inputs)
-    return found
-
-
 class Code:
-    """The JavaScript of some nodes of a graph, in functions of four stages.
-
-    PREPARED   once: what depends on parameters only
-    FOUND      for each row
-    BETWEEN    for each row, what is needed for derivatives only
-    EACH       for each of several cotangents or tangents of a row
+    """The JavaScript of some nodes of a graph, in functions of the four stages of `order.py`.
 
     Parameters
     ----------
@@ -153,15 +113,8 @@ class Code:
         self.arrays: dict[str, int] = {}
         self.constants: dict[str, NDArray[Any]] = {}
         self.functions: set[str] = set()
-        self._inputs = _inputs(graph, [*found, *each])
-        self._order = self._needed([*found, *each])
-        self._stage = self._staged(found)
-        self._count: Counter[int] = Counter([*found, *each])  # how often each node is read
-        self._reader: dict[int, int] = {}  # one that does
-        for number in self._order:
-            self._count.update(self._inputs[number])
-            self._reader |= dict.fromkeys(self._inputs[number], number)
-        self._turned = self._transposed()
+        self.order = Order(graph, given, found, each)
+        self._inputs, self._stage = self.order.inputs, self.order.stage
         self._names: dict[int, str] = {}  # of arrays and numbers that have been written, by node
         self._copies: dict[int, str] = {}  # arrays of what stands elsewhere in another order
         self._now = PREPARED
@@ -170,7 +123,7 @@ class Code:
         self._said: list[list[list[tuple[str, str]]]] = [[[]] for _ in range(EACH + 1)]
         for now in range(EACH + 1):
             self._now = now
-            for number in self._order:
+            for number in self.order.nodes:
                 if self._stage[number] == now and number not in given:
                     if len(self._said[now][-1]) >= STATEMENTS:
                         self._said[now].append([])
@@ -179,44 +132,6 @@ class Code:
         shared = {name for name, home in self._home.items() if self._reads.get(name, set()) - {home}}
         self.numbers = sorted(shared, key=lambda name: int(name[1:]))
         self.stages = [[self._body(one, shared) for one in functions if one] for functions in self._said]
-
-    def _needed(self, outputs: Iterable[int]) -> list[int]:
-        """These nodes and all they depend on, in order."""
-        wanted: set[int] = set()
-        stack = list(outputs)
-        while stack:
-            number = stack.pop()
-            if number not in wanted:
-                wanted.add(number)
-                stack += self._inputs[number]
-        return sorted(wanted)
-
-    def _staged(self, found: Sequence[int]) -> dict[int, int]:
-        """The stage of each node."""
-        first = set(self._needed(found))
-        stages: dict[int, int] = {}
-        for number in self._order:
-            if number in self.given:
-                stages[number] = self.given[number].stage
-                continue
-            stage = max((stages[i] for i in self._inputs[number]), default=PREPARED)
-            stages[number] = BETWEEN if stage == FOUND and number not in first else stage
-        return stages
-
-    def _transposed(self) -> dict[int, int]:
-        """Constants that are others transposed, which are not written twice."""
-        known: dict[tuple[Any, bytes], int] = {}
-        found: dict[int, int] = {}
-        for number in self._order:
-            value = self.graph.value_of(number) if self.graph.nodes[number].gate == "constant" else None
-            if value is None or value.ndim < 2 or 1 in value.shape:
-                continue
-            other = known.get((value.shape[::-1], value.T.tobytes()))
-            if other is None:
-                known[value.shape, value.tobytes()] = number
-            else:
-                found[number] = other
-        return found
 
     # Expressions
 
@@ -231,8 +146,8 @@ class Code:
             r = "0"
         if width == 1:
             c = "0"
-        if number in self._turned:
-            return self.at(self._turned[number], c, r)
+        if number in self.order.turned:
+            return self.at(self.order.turned[number], c, r)
         if number in self._names or number in self.given or node.gate == "constant":
             name = self._array_or_number(number)
             return Expression(name if self._single(number) else f"{name}[{_flat(r, c, width)}]")
@@ -307,7 +222,7 @@ class Code:
         single = rows_and_width(node.shape) == (1, 1)
         if number in self.given:
             return self.given[number].name
-        constant = node.gate == "constant" and number not in self._turned and self._same(number) is None
+        constant = node.gate == "constant" and number not in self.order.turned and self._same(number) is None
         if not single and (number in self._names or constant):
             return self._array_or_number(number)
         copied = self._copies.get(number)
@@ -385,9 +300,9 @@ class Code:
 
     def _is_part(self, node: Node) -> bool:
         """Whether a node becomes part of the expression of its only reader."""
-        if self._count[node.number] != 1 or not self._is_plain(node):
+        if self.order.count[node.number] != 1 or not self._is_plain(node):
             return False
-        reader = self._reader.get(node.number)
+        reader = self.order.reader.get(node.number)
         if reader is None or self._stage[reader] != self._stage[node.number]:
             return False
         by = self.graph.nodes[reader]
@@ -429,7 +344,7 @@ class Code:
     def _place(self, node: Node) -> None:
         x, y = self._inputs[node.number]
         below, (rows, columns) = self.graph.nodes[y], node.note
-        alone = self._count[y] == 1 and self._stage[y] == self._stage[node.number]
+        alone = self.order.count[y] == 1 and self._stage[y] == self._stage[node.number]
         if below.gate == "place" and alone:
             name = self._names[y]
         else:
@@ -448,7 +363,7 @@ class Code:
 
     def _product(self, node: Node) -> None:
         x, y = self._inputs[node.number]
-        turned = self._inputs[y][0] if self.graph.nodes[y].gate == "transpose" else self._turned.get(y)
+        turned = self._inputs[y][0] if self.graph.nodes[y].gate == "transpose" else self.order.turned.get(y)
         left, right = self.array(x), self.array(y if turned is None else turned)
         (rows, inner), columns = self.graph.shape(x), node.shape[1]
         function = "product" if turned is None else "productTransposed"
