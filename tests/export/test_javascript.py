@@ -16,8 +16,8 @@ from fastbp.export.in_js.gates import PLACES, WRITTEN, Code
 from fastbp.export.in_js.order import FOUND, Given
 from fastbp.export.in_js.table import ELEMENTWISE
 from tests.autodiff.ladder import LADDER
+from tests.export.models import model as random_model
 from tests.export.node import NODE, called, needs_node, numbers
-from tests.model import random_graphs
 from tests.model.random_networks import LOSSES, Decks, random_layers, random_loss, random_rows
 
 CLOSE = {"float64": 1e-12, "float32": 1e-5}  # relative to the largest number
@@ -66,12 +66,22 @@ def test_random_chains_predict_and_have_their_jacobians(dtype, tmp_path):
 
 @needs_node
 @pytest.mark.parametrize("dtype", CLOSE)
-def test_random_graphs_predict_and_have_their_jacobians(dtype, tmp_path):
-    cases = []
-    for number in range(20):
-        net = random_graphs.network(number, dtype)
-        cases.append((net, np.random.default_rng(number).normal(size=(5, net.inputs)).astype(dtype)))
-    compare(cases, tmp_path)
+def test_random_models_of_all_kinds_predict_the_same(dtype, tmp_path):
+    """Chains, graphs, members, packs and ensembles; of networks the Jacobian too."""
+    jobs, cases = [], [random_model(seed, dtype) for seed in range(48)]
+    for i, (model, X) in enumerate(cases):
+        file = tmp_path / f"model{i}.mjs"
+        fb.export.js(model, file)
+        rows = np.concatenate(X, axis=1).tolist() if isinstance(X, tuple) else X.tolist()
+        jobs.append((file, [["predict", rows], ["jacobian", rows]]))
+    for (model, X), (outputs, jacobians) in zip(cases, called(jobs), strict=True):
+        y = model.predict(X)
+        heads = y if isinstance(y, tuple) else (y,)
+        rows = outputs if isinstance(y, tuple) else [[row] for row in outputs]
+        for head, expected in enumerate(heads):
+            assert_close(numbers([row[head] for row in rows]), expected, dtype)
+        if isinstance(model, fb.Network):
+            assert_close(numbers(jacobians), model.jacobian(X), dtype)
 
 
 def test_each_gate_is_written():

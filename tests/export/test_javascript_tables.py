@@ -228,6 +228,8 @@ def folder(tmp_path_factory):
             with open("c.yaml", "w") as config:
                 config.write(CONFIG.format(target=target, task=task, more=more, loss=loss))
             assert main(["train", "c.yaml", "--run-dir", name, "-q"]) == 0
+            if name == "numbers":
+                assert main(["train", "c.yaml", "--run-dir", "halves", "--set", "seed=1", "-q"]) == 0
     return path
 
 
@@ -268,6 +270,25 @@ def test_sensitivities_are_differences_of_predictions(name, folder, tmp_path):
         assert (slope != 0.0).any()
         np.testing.assert_allclose(slope[smooth], ((up - down) / (2 * step))[smooth], rtol=1e-3, atol=1e-8)
         assert set(slopes[0][output]) == {"price", "width"}
+
+
+def test_networks_that_prepare_rows_in_different_ways_predict_together(folder, tmp_path):
+    """Their Jacobians are those in all inputs, and columns are moved for both."""
+    nets = [fb.load(folder / name) for name in ("numbers", "halves")]
+    assert nets[0].about["recipe"]["inputs"] != nets[1].about["recipe"]["inputs"]
+    model = fb.Ensemble(nets, weights=[1.0, 3.0])
+    model.save(tmp_path / "model.safetensors")
+    rows = rows_of(new_rows(30))
+    for row in rows:
+        row["price"] = row["price"] or 3.0
+    step = 1e-5
+    moved = [[row | {"price": row["price"] + way * step} for row in rows] for way in (1.0, -1.0)]
+    fb.export.js(tmp_path / "model.safetensors", tmp_path / "model.mjs")
+    calls = [["predict", new] for new in (rows_of(new_rows()), *moved)] + [["sensitivities", rows]]
+    found, up, down, slopes = called([(tmp_path / "model.mjs", calls)])[0]
+    np.testing.assert_allclose(columns_of(found, "cost"), model.predict(new_rows())["cost"], rtol=1e-12)
+    slope = (np.array(columns_of(up, "cost")) - np.array(columns_of(down, "cost"))) / (2 * step)
+    np.testing.assert_allclose([row["cost"]["price"] for row in slopes], slope, rtol=1e-3, atol=1e-7)
 
 
 def test_what_is_no_row_is_refused(folder, tmp_path):
