@@ -1,5 +1,6 @@
 """Models as JavaScript, against `predict` and `jacobian` of the networks."""
 
+import re
 import subprocess
 
 import numpy as np
@@ -196,6 +197,32 @@ def test_long_networks_are_cut_into_functions(tmp_path):
     net = fb.Network([*layers, fb.Linear(2)], inputs=3, seed=0, dtype="float64")
     compare([(net, np.random.default_rng(0).normal(size=(3, 3)))], tmp_path)
     assert "function compute1()" in (tmp_path / "net0.mjs").read_text()
+
+
+def test_a_layer_is_a_product_and_a_loop(tmp_path):
+    """What is read once is part of its reader, and what only derivatives need is not computed for predictions."""
+    fb.export.js(fb.mlp([2, 16, 3], activation="tanh", seed=0), tmp_path / "net.js")
+    text = (tmp_path / "net.js").read_text()
+    compute = re.search(r"function compute\(\) {\n(.*?)\n}", text, re.DOTALL)
+    assert [re.sub(r"v\d+", "v", line.strip()) for line in compute[1].splitlines()] == [
+        "product(v, x, p_0_weight, 1, 2, 16);",
+        "for (let c = 0; c < 16; c++) v[c] = Math.tanh(v[c] + p_0_bias[c]);",
+        "product(v, v, p_2_weight, 1, 16, 3);",
+        "for (let c = 0; c < 3; c++) v[c] = v[c] + p_2_bias[c];",
+    ]
+
+
+def test_the_largest_of_a_row_is_found_by_a_loop(tmp_path):
+    fb.export.js(fb.Network([fb.Linear(33), fb.Softmax()], inputs=2, seed=0), tmp_path / "net.js")
+    text = (tmp_path / "net.js").read_text()
+    assert text.count("Math.max") == 1
+    assert "-Infinity" in text
+
+
+@pytest.mark.parametrize(("shape", "way"), [([2, 9, 5], "column by column"), ([5, 9, 2], "row by row")])
+def test_a_jacobian_is_found_in_the_fewer_directions(shape, way, tmp_path):
+    fb.export.js(fb.mlp(shape, seed=0), tmp_path / "net.js")
+    assert f"computed last, {way}." in (tmp_path / "net.js").read_text()
 
 
 def test_a_parameter_is_written_once(tmp_path):

@@ -69,6 +69,7 @@ def test_rows_are_prepared_as_by_recipes(dtype, tmp_path):
         assert isinstance(found, list), f"{name}: {found}"
         must = case.expected(dtype)
         np.testing.assert_allclose(numbers(found), must, rtol=CLOSE[dtype], atol=CLOSE[dtype], err_msg=name)
+        assert (numbers(found) == numbers(found).astype(dtype)).all(), name
 
 
 def test_slopes_are_those_of_differences(tmp_path):
@@ -250,6 +251,16 @@ def test_a_run_predicts_raw_rows_as_it_does_in_python(name, folder, tmp_path):
             np.testing.assert_allclose(columns_of(found, key), column, rtol=1e-12, err_msg=key)
         else:
             assert columns_of(found, key) == column.tolist()
+
+
+@pytest.mark.parametrize("end", ["low", "high"])
+def test_numbers_stay_between_those_of_training_where_they_are_to(end, folder, tmp_path):
+    net = fb.load(folder / "deviation")
+    last = list(net.parameters)[-1]
+    net.parameters[last] = net.parameters[last] + np.array([-50.0 if end == "low" else 50.0, 0.0])
+    found, slopes = run(net, tmp_path, rows_of(new_rows(5)), "sensitivities")
+    assert set(columns_of(found, "cost")) == {float(getattr(net.recipe.outputs, end)[0])}
+    assert not any(row["cost"]["price"] for row in slopes)
 
 
 @pytest.mark.parametrize("name", RUNS)

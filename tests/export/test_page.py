@@ -9,7 +9,7 @@ import fastbp as fb
 from fastbp.errors import ConfigError, ConfigTypeError
 from tests.export.browser import needs_browser, opened
 
-EVIL = '</script><img src=x onerror=alert(1)>"`${1}\\ \u2028 <!--'
+EVIL = '</script x><img src=x onerror=alert(1)>"`${1}\\ \u2028 <!--'
 
 
 def number_of(text):

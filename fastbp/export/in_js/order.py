@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from fastbp.autodiff.graph import Graph
@@ -111,12 +112,18 @@ def _inputs(graph: Graph, outputs: Iterable[int]) -> dict[int, tuple[int, ...]]:
     """The inputs of each node. An extreme is found by a loop rather than by halving: who reads it reads `tied`."""
     found: dict[int, tuple[int, ...]] = {}
     tied: dict[int, int] = {}
+    shaped: dict[int, int] = {}  # the same in another shape, which only those read that reshape it
     for number in graph.needed(outputs):
         node = graph.nodes[number]
         if node.gate == "tied":
             extreme, source = node.inputs
             found[number] = (tied.get(source, source),)
             tied[extreme] = number
+            while graph.nodes[extreme].gate == "reshape":
+                (extreme,) = graph.nodes[extreme].inputs
+                shaped[extreme] = number
         else:
-            found[number] = tuple(tied.get(i, i) for i in node.inputs)
+            loose = [node.gate == "reshape" or prod(graph.shape(i)) == 1 for i in node.inputs]
+            pairs = zip(node.inputs, loose, strict=True)
+            found[number] = tuple(tied.get(i, shaped.get(i, i) if one else i) for i, one in pairs)
     return found
