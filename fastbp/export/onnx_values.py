@@ -56,7 +56,7 @@ class Values:
     def __init__(self, onnx: OnnxGraph, gates: Graph, axes: int, names: dict[int, str], plain: bool = False) -> None:
         self.onnx, self.gates, self.axes, self.names, self.plain = onnx, gates, axes, names, plain
         self.values: dict[int, Value] = {}
-        self.readers: dict[int, int] = {}  # how many gates read each
+        self.readers: dict[int, int] = {}  # how many gates and outputs read each
         self.codes: dict[int, str] = {}  # of arguments that are codes: whole numbers, (rows,); if `plain`, (rows, 1)
         self.sizes: dict[int, Callable[[], str]] = {}  # of each axis in front, what writes its size, (1,)
 

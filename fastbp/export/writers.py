@@ -12,13 +12,13 @@ class Writer:
     Attributes
     ----------
     name : str
-        Of the function ``(model, path, **options)``, which is public in `fastbp.export`.
+        Of the function ``(model, path, **options)``, which is public in `fastbp.export` and returns the files it wrote.
     home : str
         The module that has it; not one of its name, which would take its place.
     what : str
         What it writes, for messages and help.
     options : tuple of str
-        Options of `fastbp export` that it takes, as arguments of these names.
+        Options of `fastbp export` that it takes, as arguments of these names; `no_preprocessing` as `preprocessing`.
     """
 
     name: str
@@ -29,9 +29,10 @@ class Writer:
 
 # By the ending of the file.
 WRITERS: dict[str, Writer] = {
-    ".onnx": Writer("onnx", "fastbp.export.onnx_file", "ONNX", ("jacobian", "opset")),
-    ".js": Writer("js", "fastbp.export.js_file", "JavaScript"),
-    ".mjs": Writer("js", "fastbp.export.js_file", "JavaScript"),
-    ".cjs": Writer("js", "fastbp.export.js_file", "JavaScript"),
-    ".html": Writer("html", "fastbp.export.html_file", "a page"),
+    ".onnx": Writer("onnx", "fastbp.export.onnx_file", "ONNX", ("jacobian", "opset", "no_preprocessing", "numbers")),
+    ".c": Writer("c", "fastbp.export.c_file", "C99", ("name", "jacobian", "casadi")),
+    ".js": Writer("js", "fastbp.export.js_file", "JavaScript", ("no_preprocessing",)),
+    ".mjs": Writer("js", "fastbp.export.js_file", "JavaScript", ("no_preprocessing",)),
+    ".cjs": Writer("js", "fastbp.export.js_file", "JavaScript", ("no_preprocessing",)),
+    ".html": Writer("html", "fastbp.export.html_file", "a page", ("title", "ranges")),
 }
