@@ -325,9 +325,11 @@ def test_what_is_no_row_is_refused(folder, tmp_path):
     ]
 
 
-def test_missing_numbers_are_said_in_several_ways(folder, tmp_path):
+def test_numbers_and_missing_ones_are_said_in_several_ways(folder, tmp_path):
     (row,) = rows_of(new_rows(1))
     rows = [row | {"price": gone} for gone in (None, "", "NA", " -999 ", -999)]
     (found,) = run(folder / "numbers", tmp_path, rows)
+    assert len({one["cost"] for one in found}) == 1
+    (found,) = run(folder / "numbers", tmp_path, [row | {"price": one} for one in (1, 1.0, "1", " 1e0", True, "true")])
     assert len({one["cost"] for one in found}) == 1
     assert model_of(folder / "numbers").recipes

@@ -34,6 +34,7 @@ function numberOf(row, name, missing) {
   if (typeof value === "boolean") return Number(value);
   const text = value === null ? "" : stripped(String(value));
   if (missing.has(text)) return NaN;
+  if (/^(True|true|TRUE|False|false|FALSE)$/.test(text)) return text[0].toLowerCase() === "t" ? 1 : 0;
   if (!NUMBER.test(text)) {
     throw new RangeError(`${JSON.stringify(name)} must be a number, got ${JSON.stringify(value)}`);
   }

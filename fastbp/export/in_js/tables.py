@@ -73,7 +73,9 @@ def _public(model: Model, tables: Tables, ways: list[Preparing], outputs: Output
     what = f"an array of {len(columns)} numbers, NaN where they are missing" if array else "columns by name"
     short = model.dtype.name
     return f"""/** What a row has: {what}. Dates are of kind `moment`. */
-const columns = {value(columns)};
+const columns = [
+{chr(10).join(f"  {value(one)}," for one in columns)}
+];
 
 /** What is predicted. */
 const outputs = {value(outputs.about)};
