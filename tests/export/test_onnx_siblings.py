@@ -138,6 +138,15 @@ def test_jacobians_take_as_many_directions_as_inputs_or_outputs_whichever_are_fe
         assert file.constants["units"].shape == (1, units, units)
 
 
+def test_parameters_stand_in_a_file_once_however_they_are_turned():
+    net = fb.mlp([3, 40, 30, 2])
+    of = gated(model_of(net))
+    bytes_of = {
+        name: sum(x.nbytes for x in read(data).constants.values()) for name, data in siblings_of(of, 17, "f").items()
+    }
+    assert max(bytes_of.values()) < 1.1 * net.flat.nbytes
+
+
 def test_inputs_of_codes_have_no_derivatives_and_others_have():
     code, x = fb.Input(2, name="code"), fb.Input(3, name="x")
     e = fb.Embedding({0: (4, 2), 1: (3, 5)})(code)
