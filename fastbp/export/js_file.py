@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from os import PathLike
 from typing import Any
 
-import fastbp
 from fastbp.errors import ConfigError, not_one_of
 from fastbp.export.gated import Gated, gated
 from fastbp.export.in_js.network import Written, written
@@ -101,8 +101,9 @@ def _head(model: Model) -> str:
     count = len(model.members)
     networks = "a network" if count == 1 else f"{count} networks"
     numbers = sum(array.size for member in model.members for array in member.arrays.values())
+    version = sys.modules["fastbp"].__version__
     lines = [
-        f"Written by fastbp {fastbp.__version__}: {networks} with {numbers:,} numbers, computed in double precision.",
+        f"Written by fastbp {version}: {networks} with {numbers:,} numbers, computed in double precision.",
         f"What goes in is rounded to {model.dtype.name}, as it is there.",
     ]
     return "/**\n" + "\n".join(f" * {line}" for line in lines) + "\n */"
