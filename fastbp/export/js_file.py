@@ -6,12 +6,14 @@ import sys
 from os import PathLike
 from typing import Any
 
-from fastbp.errors import ConfigError, not_one_of
+from fastbp.autodiff.function import Traced
+from fastbp.errors import ConfigError, brief, not_one_of
 from fastbp.export.gated import Gated, gated
 from fastbp.export.in_js.network import Written, written
 from fastbp.export.in_js.tables import PUBLIC as TABLES
 from fastbp.export.in_js.tables import of_tables
 from fastbp.export.in_js.text import value
+from fastbp.export.in_js.traced import of_traced
 from fastbp.export.model import Model, model_of
 from fastbp.spec.checks import flag, path_of
 from fastbp.writing import whole
@@ -23,12 +25,18 @@ SCRIPT_NAME = "model"
 ARRAYS = ("inputs", "outputs", "predict", "jacobian")  # what models without recipes export
 
 
-def js(model: Any, path: str | PathLike[str], format: str | None = None, preprocessing: bool = True) -> None:
+def js(
+    model: Any,
+    path: str | PathLike[str],
+    format: str | None = None,
+    preprocessing: bool = True,
+    arguments: Any = None,
+) -> None:
     """Write a model as plain JavaScript that needs nothing else.
 
     Parameters
     ----------
-    model : Network, Trainer, Pack, Ensemble, estimator of `fastbp.sklearn`, or path
+    model : Network, Trainer, Pack, Ensemble, estimator of `fastbp.sklearn`, traced function, or path
         A path is of a file that one of these was saved to, or of a run's folder.
     path : str or Path
         Ends in .js, .mjs or .cjs.
@@ -37,6 +45,8 @@ def js(model: Any, path: str | PathLike[str], format: str | None = None, preproc
         `require`. By default a module, unless the file ends in .cjs.
     preprocessing : bool
         Whether what a model with a recipe takes is a row of its table, and not an array of the networks' inputs.
+    arguments : tuple
+        Of a traced function: arguments for whose shapes the file is.
 
     Examples
     --------
@@ -51,8 +61,14 @@ def js(model: Any, path: str | PathLike[str], format: str | None = None, preproc
         format = ENDINGS[file.suffix]
     if not isinstance(format, str) or format not in FORMATS:
         raise not_one_of("format", format, FORMATS)
-    made = model_of(model)
-    text = source(made if flag("preprocessing", preprocessing) else made.bare(), format)
+    if isinstance(model, Traced):
+        about = f"a traced function, {model.dtype.name}, computed in double precision."
+        text = _file(_comment(about), *of_traced(model, arguments), format)
+    elif arguments is not None:
+        raise ConfigError("arguments", "must be given for a traced function only", f"`{brief(arguments)}`")
+    else:
+        made = model_of(model)
+        text = source(made if flag("preprocessing", preprocessing) else made.bare(), format)
     check_size(text)
     with whole(file) as out:
         out.write(text.encode())
@@ -67,9 +83,12 @@ def check_size(text: str) -> None:
 
 
 def source(model: Model, format: str) -> str:
-    """The whole file."""
-    head, body, public = _parts(model, None)
-    names = ", ".join(public)
+    """The whole file of a model."""
+    return _file(_head(model), *_parts(model, None), format)
+
+
+def _file(head: str, parts: list[str], public: tuple[str, ...], format: str) -> str:
+    body, names = "\n\n".join(part for part in parts if part), ", ".join(public)
     if format == "module":
         return f"{head}\n\n{body}\n\nexport {{ {names} }};\n"
     enclosed = _enclosed(body, names)
@@ -78,34 +97,34 @@ def source(model: Model, format: str) -> str:
 
 def closure(model: Model, made: Gated | None = None) -> str:
     """A script that defines `model`; `made` are its gates where a page has others."""
-    head, body, public = _parts(model, made)
-    return f"{head}\n{_enclosed(body, ', '.join(public))}"
+    parts, public = _parts(model, made)
+    return f"{_head(model)}\n{_enclosed(chr(10).join(part + chr(10) for part in parts if part), ', '.join(public))}"
 
 
 def _enclosed(body: str, names: str) -> str:
     return f'const {SCRIPT_NAME} = (() => {{\n"use strict";\n\n{body}\n\nreturn {{ {names} }};\n}})();'
 
 
-def _parts(model: Model, made: Gated | None) -> tuple[str, str, tuple[str, ...]]:
-    """The head of a file, what is behind it, and the names of what users call."""
+def _parts(model: Model, made: Gated | None) -> tuple[list[str], tuple[str, ...]]:
+    """What is behind the head of a file, and the names of what users call."""
     if model.recipes:
-        parts, public = of_tables(model), TABLES
-    else:
-        made = gated(model) if made is None else made
-        net = written(made, list(made.outputs))
-        parts, public = [_of_arrays(model, made, net), net.text, net.data], ARRAYS
-    return _head(model), "\n\n".join(part for part in parts if part), public
+        return of_tables(model), TABLES
+    made = gated(model) if made is None else made
+    net = written(made, list(made.outputs))
+    return [_of_arrays(model, made, net), net.text, net.data], ARRAYS
 
 
 def _head(model: Model) -> str:
     count = len(model.members)
     networks = "a network" if count == 1 else f"{count} networks"
     numbers = sum(array.size for member in model.members for array in member.arrays.values())
+    about = f"{networks} with {numbers:,} numbers, computed in double precision."
+    return _comment(about, f"What goes in is rounded to {model.dtype.name}, as it is there.")
+
+
+def _comment(about: str, *more: str) -> str:
     version = sys.modules["fastbp"].__version__
-    lines = [
-        f"Written by fastbp {version}: {networks} with {numbers:,} numbers, computed in double precision.",
-        f"What goes in is rounded to {model.dtype.name}, as it is there.",
-    ]
+    lines = [f"Written by fastbp {version}: {about}", *more]
     return "/**\n" + "\n".join(f" * {line}" for line in lines) + "\n */"
 
 

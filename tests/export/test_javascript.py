@@ -233,10 +233,44 @@ def test_a_parameter_is_written_once(tmp_path):
     assert "productTransposed" in text
 
 
+@needs_node
+def test_a_traced_function_has_its_values_and_derivatives(tmp_path):
+    rng = np.random.default_rng(0)
+    W, x, s = rng.normal(size=(3, 4)), rng.normal(size=4), 0.7
+
+    @fb.trace
+    def several(W, x, s):
+        z = np.tanh(W @ x) * s
+        return z, np.max(W, axis=0), (W.T[1:, ::2] ** 2).sum(), np.concatenate([W, W[:1]]) / 2.0
+
+    loss = fb.trace(lambda W, x, s: ((W @ x) ** 2).sum() * np.sqrt(s))
+    given = [W.tolist(), x.tolist(), s]
+    fb.export.js(several, tmp_path / "several.mjs", arguments=(W, x, s))
+    fb.export.js(loss, tmp_path / "loss.mjs", arguments=(W, x, s))
+    calls = [[["value", *given], ["jacobian", *given]], [["value", *given], ["gradient", *given], ["value", 1.0]]]
+    jobs = zip([tmp_path / "several.mjs", tmp_path / "loss.mjs"], calls, strict=True)
+    (values, J), (one, gradient, wrong) = called(list(jobs))
+    for found, expected in zip(values, several(W, x, s), strict=True):
+        np.testing.assert_allclose(numbers(found), expected, rtol=1e-12)
+    blocks = [
+        [np.reshape(part, (np.size(out), -1)) for part in row]
+        for out, row in zip(several(W, x, s), several.jacobian(W, x, s), strict=True)
+    ]
+    np.testing.assert_allclose(numbers(J), np.block(blocks), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(float(one), loss(W, x, s), rtol=1e-12)
+    for found, expected in zip(gradient, loss.gradient(W, x, s), strict=True):
+        np.testing.assert_allclose(numbers(found), expected, rtol=1e-12)
+    assert wrong == "RangeError: there must be 3 arguments, got 1"
+
+
 def test_what_cannot_be_is_said(tmp_path, monkeypatch):
     net = fb.mlp([2, 3, 1], seed=0)
     with pytest.raises(ConfigError, match=r"^`format` must be one of `module`, `script`, got `cjs`"):
         fb.export.js(net, tmp_path / "net.js", format="cjs")
+    with pytest.raises(ConfigError, match=r"^`arguments` must be given for a traced function, whose file is"):
+        fb.export.js(fb.trace(np.sum), tmp_path / "net.js")
+    with pytest.raises(ConfigError, match=r"^`arguments` must be given for a traced function only, got `3`"):
+        fb.export.js(net, tmp_path / "net.js", arguments=3)
     monkeypatch.setattr(js_file, "LARGEST", 1024)
     with pytest.raises(ConfigError) as caught:
         fb.export.js(net, tmp_path / "net.js")

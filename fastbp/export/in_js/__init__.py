@@ -9,4 +9,5 @@ network.py           the networks of a model: `compute` and `derive`, and the nu
 recipe.py            steps of recipes
 recipe_functions.py  functions that steps call
 tables.py            what models with recipes predict
+traced.py            traced functions
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class Written:
 def written(made: Gated, derived: Sequence[str]) -> Written:
     """The networks of a model; `derived` names the outputs whose Jacobian is wanted, the first ones."""
     graph = made.gates
-    widths = {name: graph.shape(number)[1] for name, number in made.inputs.items()}
+    widths = {name: prod(graph.shape(number)) for name, number in made.inputs.items()}
     total = sum(widths.values())
     names: set[str] = {"x", "u"}
     given, places, at = {}, {}, 0
@@ -72,13 +73,13 @@ def written(made: Gated, derived: Sequence[str]) -> Written:
         given[number] = Given(f"{places[name]}[{column}]", FOUND, code=True)
     outputs = list(made.outputs.values())
     heads = [made.outputs[name] for name in derived]
-    rows = sum(graph.shape(head)[1] for head in heads)
+    rows = sum(prod(graph.shape(head)) for head in heads)
     forward = total < rows
     wrt = list(made.inputs.values())
     seeds = [graph.argument(graph.shape(number)) for number in (wrt if forward else heads)]
     at = 0
     for i, number in enumerate(seeds):
-        width = graph.shape(number)[1]
+        width = prod(graph.shape(number))
         given[number] = Given(f"u{i}" if len(seeds) > 1 else "u", EACH)
         if len(seeds) > 1:
             declared.append(f"const u{i} = u.subarray({at}, {at + width});")
@@ -90,8 +91,8 @@ def written(made: Gated, derived: Sequence[str]) -> Written:
         found = pull(graph, list(zip(heads, seeds, strict=True)), wrt)
     named = {number: name_of(f"p_{name}", names) for number, name in made.names.items()}
     code = Code(graph, given, outputs, found, named)
-    results = list(zip(code.names[: len(outputs)], (graph.shape(n)[1] for n in outputs), strict=True))
-    parts = list(zip(code.names[len(outputs) :], (graph.shape(n)[1] for n in found), strict=True))
+    results = list(zip(code.names[: len(outputs)], (prod(graph.shape(n)) for n in outputs), strict=True))
+    parts = list(zip(code.names[len(outputs) :], (prod(graph.shape(n)) for n in found), strict=True))
     arrays, data = _data(code, made)
     texts = [*declared, *arrays]
     if code.arrays:
