@@ -48,6 +48,10 @@ def test_a_run_takes_raw_columns_or_its_networks_inputs(here, capsys):
     assert main(["export", run, "net.onnx", "--no-preprocessing"]) == 0
     assert list(read((here / "raw.onnx").read_bytes()).inputs) == ["a", "b"]
     assert list(read((here / "net.onnx").read_bytes()).inputs) == ["x"]
+    assert main(["export", run, "raw.js"]) == 0
+    assert main(["export", run, "net.cjs", "--no-preprocessing"]) == 0
+    assert "\nexport { columns, outputs, predict, sensitivities };" in (here / "raw.js").read_text()
+    assert "\nreturn { inputs, outputs, predict, jacobian };" in (here / "net.cjs").read_text()
 
 
 def test_a_page_has_a_title_and_ranges_of_its_own(here, capsys):

@@ -78,7 +78,7 @@ def opened(file: Path, then: str = "") -> Element:
     text = file.read_text()
     assert "<head>" in text
     before, after = text.rsplit("</body>", 1)
-    later = f"<script>{then}</script>" if then else ""
+    later = f"<script>{then}\ndraw();</script>" if then else ""  # a browser without a window may have no frames
     changed = file.with_name(f"opened-{file.name}")
     changed.write_text(before.replace("<head>", f"<head>{WATCH}", 1) + later + "</body>" + after)
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom"]

@@ -50,10 +50,10 @@ def compare(cases, folder):
 
 
 @needs_node
-@pytest.mark.parametrize("dtype", CLOSE)
-def test_random_chains_predict_and_have_their_jacobians(dtype, tmp_path):
+def test_random_chains_predict_and_have_their_jacobians(tmp_path):
     decks, cases = Decks(np.random.default_rng(3)), []
     for number in range(COUNT):
+        dtype = ("float64", "float32")[number % 2]
         _, loss, outputs = random_loss(decks, LOSSES)
         layers, inputs = random_layers(decks, loss, outputs, beyond_torch=True)
         rng = np.random.default_rng(number)
@@ -69,7 +69,7 @@ def test_random_chains_predict_and_have_their_jacobians(dtype, tmp_path):
 @pytest.mark.parametrize("dtype", CLOSE)
 def test_random_models_of_all_kinds_predict_the_same(dtype, tmp_path):
     """Chains, graphs, members, packs and ensembles; of networks the Jacobian too."""
-    jobs, cases = [], [random_model(seed, dtype) for seed in range(48)]
+    jobs, cases = [], [random_model(seed, dtype) for seed in (range(32) if dtype == "float64" else range(32, 48))]
     for i, (model, X) in enumerate(cases):
         file = tmp_path / f"model{i}.mjs"
         fb.export.js(model, file)

@@ -115,10 +115,13 @@ def test_the_columns_of_an_array_are_numbered(tmp_path):
     X = np.stack([columns["size"], np.where(columns["city"] == "Rome", 3.0, 7.0), columns["floor"]], axis=1)
     model = MLPRegressor(hidden=(8,), epochs=5, random_state=0, categorical_features=[1]).fit(X, X[:, 0])
     fb.export.html(model, tmp_path / "page.html", ranges={"x0": (20, 80)})
-    page = opened(tmp_path / "page.html", moved("field0", 61) + moved("field2", 0))
-    found = number_of(page.one("said").all("strong")[0].text)
-    np.testing.assert_allclose(found, model.predict([[61.0, 3.0, 0.0]])[0], rtol=5e-4)
-    assert [one.text for one in page.one("fields").all("option")] == ["3", "7"]
+    for k, code in enumerate((3.0, 7.0, np.nan)):
+        choose = f'document.getElementById("field1").selectedIndex = {k};'
+        choose += 'document.getElementById("field1").dispatchEvent(new Event("change"));'
+        page = opened(tmp_path / "page.html", moved("field0", 61) + moved("field2", 0) + choose)
+        found = number_of(page.one("said").all("strong")[0].text)
+        np.testing.assert_allclose(found, model.predict([[61.0, code, 0.0]])[0], rtol=5e-4)
+    assert [one.text for one in page.one("fields").all("option")] == ["3", "7", "(missing)"]
 
 
 @needs_browser

@@ -65,9 +65,10 @@ def _of_array(model: Model, width: int) -> list[Column]:
         if isinstance(part, Numbers):
             found.append(_number(f"x{i}", part, 0))
         elif isinstance(part, Category):
-            options = [{"value": float(one), "label": one} for one in part.values]
-            value = options[0]["value"] if options else 0.0
-            found.append({"name": f"x{i}", "kind": "category", "options": options, "value": value})
+            found.append(_category(part) | {"name": f"x{i}"})
+            for option in found[-1]["options"]:  # which an array has as numbers
+                option["value"] = float(option["value"]) if option["value"] else None
+            found[-1]["value"] = found[-1]["options"][0]["value"]
     return found
 
 
