@@ -57,7 +57,12 @@ def test_a_page_of_numbers_says_what_python_says(tmp_path):
     for name in ("size", "floor"):
         up, down = (model.predict(row.assign(**{name: row[name] + step}))[0] for step in (1e-2, -1e-2))
         np.testing.assert_allclose(slopes[name], (float(up) - float(down)) / 2e-2, rtol=0.02)
-    assert page.one("curve").all("polyline")
+    (line,) = page.one("curve").all("polyline")
+    (tangent,) = (one for one in page.one("curve").all("line") if one.attributes["class"] == "tangent")
+    x1, y1, x2, y2 = (float(tangent.attributes[name]) for name in ("x1", "y1", "x2", "y2"))
+    points = np.array([pair.split(",") for pair in line.attributes["points"].split()], float)
+    near = np.argsort(np.abs(points[:, 0] - (x1 + x2) / 2))[:3]
+    np.testing.assert_allclose((y2 - y1) / (x2 - x1), np.polyfit(*points[near].T, 1)[0], rtol=0.05, atol=0.01)
 
 
 @needs_browser
