@@ -79,6 +79,8 @@ class Model:
     array : bool
         Whether raw rows are those of an array, whose columns the recipes have in order, as of an estimator that was
         fitted to one.
+    wide : bool
+        Whether predictions are float64, as an estimator has them, also where the network is float32.
     """
 
     members: tuple[Member, ...]
@@ -88,6 +90,7 @@ class Model:
     recipes: tuple[Recipe, ...] = ()
     classes: tuple[Any, ...] | None = None
     array: bool = False
+    wide: bool = False
 
     @property
     def net(self) -> Network:
@@ -202,9 +205,9 @@ def _of_estimator(model: Any) -> Model:
     array = not hasattr(model, "feature_names_in_")
     if isinstance(found, Ensemble):
         made = _of_ensemble(found, (model.recipe_,))
-        return Model(made.members, made.loss, True, made.temperature, made.recipes, names, array)
+        return Model(made.members, made.loss, True, made.temperature, made.recipes, names, array, True)
     alone = (Member(found, _arrays(found)),)
-    return Model(alone, model._loss_of(), recipes=(model.recipe_,), classes=names, array=array)
+    return Model(alone, model._loss_of(), recipes=(model.recipe_,), classes=names, array=array, wide=True)
 
 
 def _arrays(net: Network) -> dict[str, Array]:

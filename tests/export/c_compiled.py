@@ -13,9 +13,17 @@ import pytest
 
 Array = np.ndarray[Any, Any]
 
-COMPILERS = {name: found for name in ("gcc", "clang", "g++", "clang++") if (found := shutil.which(name))}
+NAMES = "gcc clang g++ clang++ aarch64-linux-gnu-gcc arm-linux-gnueabihf-gcc riscv64-linux-gnu-gcc".split()
+COMPILERS = {name: found for name in NAMES if (found := shutil.which(name))}
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off")
 WAYS = ["gcc -O0", "gcc -O3 -march=native", "clang -O0", "clang -O3 -march=native"]
+CPP = [("g++ -O2", "-std=c++11"), ("clang++ -O1", "-std=c++17")]
+# Compilers for other processors, and what runs their programs here.
+ELSEWHERE = {
+    "aarch64-linux-gnu-gcc -O2": "qemu-aarch64-static",
+    "arm-linux-gnueabihf-gcc -O2 -mfpu=neon-vfpv4": "qemu-arm-static",
+    "riscv64-linux-gnu-gcc -O2": "qemu-riscv64-static",
+}
 every_way = pytest.mark.parametrize("way", WAYS)
 
 
@@ -59,3 +67,16 @@ def bits(found: Any) -> Array:
     array = np.asarray(found)
     array = np.where(np.isnan(array), np.array(np.nan, array.dtype), array)
     return array.view(f"i{array.itemsize}")
+
+
+def proved(source, way, *more, standard="-std=c99"):
+    """What the program in a file says, and its exit status."""
+    program = source.with_suffix(".proof")
+    runner = ELSEWHERE.get(way)
+    if runner and not shutil.which(runner):
+        pytest.skip(f"no {runner} on this machine")
+    static = ["-static"] if runner else []
+    compiled(way, source, program, f"-D{source.stem.upper()}_SELF_TEST", *static, *more, standard=standard)
+    command = [*([runner] if runner else []), str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import subprocess
 
 import numpy as np
 import pytest
@@ -14,7 +13,8 @@ from fastbp.errors import ConfigError
 from fastbp.export.in_c.calls import CALLS, FORMULAS
 from fastbp.export.in_c.proof import side_by_side
 from fastbp.lowering.registry import OPS
-from tests.export.c_compiled import COMPILERS, Library, any_way, bits, compiled, every_way
+from tests.export.c_compiled import COMPILERS, CPP, ELSEWHERE, Library, any_way, bits, every_way, proved
+from tests.export.c_networks import NETWORKS, shaken
 from tests.model import gate_cases, layer_cases, random_graphs
 from tests.model.random_networks import ACTIVATIONS, LOSSES, Decks, random_layers, random_loss, random_rows
 
@@ -24,33 +24,6 @@ ODD = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, 1e-310, 1e30]
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 if not COMPILERS.keys() & {"gcc", "clang"}:
     pytest.skip("no C compiler on this machine", allow_module_level=True)
-
-NETWORKS = {
-    "tanh": lambda dtype: fb.mlp([17, 64, 64, 6], activation="tanh", seed=0, dtype=dtype),
-    "softmax": lambda dtype: fb.Network(
-        [fb.Linear(33), fb.ReLU(), fb.Dropout(0.2), fb.Linear(20), fb.ReLU(), fb.Linear(37), fb.Softmax()],
-        inputs=17,
-        seed=1,
-        dtype=dtype,
-    ),
-    "norms": lambda dtype: fb.Network(
-        [
-            *(fb.Linear(33), fb.LayerNorm(), fb.GELU(), fb.Linear(20), fb.RMSNorm(), fb.SiLU()),
-            *(fb.Linear(21), fb.BatchNorm(), fb.PReLU(), fb.Linear(40), fb.LayerNorm(affine=False), fb.Linear(5)),
-        ],
-        inputs=3,
-        seed=2,
-        dtype=dtype,
-    ),
-}
-
-
-def shaken(net):
-    """Other parameters and statistics than those of the beginning."""
-    net.flat = net.flat + 0.05 * RNG.normal(size=net.flat.shape)
-    for name in net.states:
-        net.states[name] = np.abs(RNG.normal(size=net.states[name].shape)) + 0.1
-    return net
 
 
 def odd_rows(net, rows):
@@ -177,17 +150,6 @@ def test_every_kernel_of_a_prediction_or_its_derivatives_is_known_in_c():
     assert sorted(named - training - CALLS.keys() - FORMULAS.keys()) == []
 
 
-def proved(source, way, *more, standard="-std=c99"):
-    """What the program in a file says, and its exit status."""
-    program = source.with_suffix(".proof")
-    compiled(way, source, program, f"-D{source.stem.upper()}_SELF_TEST", *more, standard=standard)
-    done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout
-
-
-CPP = [("g++ -O2", "-std=c++11"), ("clang++ -O1", "-std=c++17")]
-
-
 @pytest.mark.parametrize(("way", "standard"), [(way, "-std=c99") for way in ("gcc -O2", "clang -O1")] + CPP)
 def test_the_file_proves_itself_without_a_warning_also_as_cpp(way, standard, tmp_path):
     net = shaken(NETWORKS["norms"]("float32"))
@@ -195,6 +157,14 @@ def test_the_file_proves_itself_without_a_warning_also_as_cpp(way, standard, tmp
     said = "net: all numbers of 8 rows have the same bits\n"
     for more in ((), ("-DNET_STATIC",), ("-DNET_NO_DERIVATIVES",), ("-DNET_KEEP_SUBNORMALS",)):
         assert proved(tmp_path / "net.c", way, *more, standard=standard) == (0, said)
+
+
+@every_dtype
+@pytest.mark.parametrize("way", ELSEWHERE)
+def test_other_processors_have_the_same_bits(way, dtype, tmp_path):
+    for name, network in NETWORKS.items():
+        fb.export.c(shaken(network(dtype)), tmp_path / f"{name}_net.c", jacobian=True)
+        assert proved(tmp_path / f"{name}_net.c", way)[0] == 0
 
 
 @pytest.mark.parametrize("function", ["predict", "vjp", "jvp", "jacobian"])

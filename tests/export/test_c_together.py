@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.errors import ConfigError
 from fastbp.export.in_c.proof import side_by_side
-from tests.export.c_compiled import COMPILERS, Library, any_way, bits
-from tests.export.models import model
+from tests.export.c_compiled import COMPILERS, Library, any_way, bits, proved
+from tests.export.models import LOSSES, model
 
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 if not COMPILERS.keys() & {"gcc", "clang"}:

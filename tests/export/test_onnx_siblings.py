@@ -22,7 +22,7 @@ class Case:
         self.net, self.X = net, X if isinstance(X, tuple) else (X,)
         self.rng = np.random.default_rng(seed)
         of = gated(model_of(net))
-        self.files = {name: read(data) for name, data in siblings_of(of, (13, 17, 18, 24)[seed % 4], "f").items()}
+        self.files = {name: read(data) for name, data in siblings_of(of, (13, 17, 18, 28)[seed % 4], "f").items()}
         self.inputs, self.outputs = list(of.inputs), list(of.outputs)
         self.into, self.out = [x.shape[1] for x in self.X], list(net.graph.splits)
         self.row = np.concatenate(self.X, axis=1)
@@ -175,7 +175,7 @@ def test_onnx_runtime_takes_siblings_of_float32_and_all_versions():
     for seed in SEEDS:
         net, X = model(seed, "float32", codes=False)
         of = Case(net, X, seed)
-        data = siblings_of(gated(model_of(net)), (13, 17, 18, 24)[seed % 4], "f")
+        data = siblings_of(gated(model_of(net)), (13, 17, 18, 28)[seed % 4], "f")
         for content in data.values():
             onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
         found = runtime.InferenceSession(data["adj"], providers=["CPUExecutionProvider"]).run(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import fastbp
 from fastbp.errors import ConfigError
-from fastbp.export.in_c import library
+from fastbp.export.in_c import casadi, library
 from fastbp.export.in_c.proof import Proof
 from fastbp.export.in_c.rows import Rows
 from fastbp.export.in_c.source import Source, real_names
+from fastbp.export.in_c.tables_outcome import SaidRows
 from fastbp.export.in_c.terms import INTEGERS, REALS
 from fastbp.export.in_c.together import Together
 from fastbp.export.model import Model
+from fastbp.export.raw import tables_of
 
 DERIVATIVES = {
     "vjp": "dx = u' J, the cotangent of x by that of y",
@@ -61,14 +64,15 @@ class CFile:
         What names begin with.
     """
 
-    def __init__(self, model: Model, name: str, derivatives: bool, casadi: bool) -> None:
-        self.model, self.name = model, name
+    def __init__(self, model: Model, name: str, derivatives: bool, casadi: bool, numbers: Collection[str] = ()) -> None:
+        self.model, self.name, self.casadi = model, name, casadi
         self.real = model.dtype.name
         self.number = REALS[self.real]
         self.text = Source(self.real)
         self.inputs, self.outputs = model.net.inputs, model.net.outputs
         self.entries: list[Entry] = []
         self.work: dict[str, int] = {}
+        self.tables = SaidRows(self.text, model, tables_of(model, numbers), name) if model.recipes else None
         if model.joined:
             if derivatives:
                 must = "must be False for several members, of whose predictions together C has no derivatives"
@@ -122,7 +126,7 @@ class CFile:
         body = [part.text() for part in self.text.parts]
         parts = [
             f"/* Written by fastbp {fastbp.__version__}; see {header}. */",
-            f'#include "{header}"\n\n#include <math.h>\n#include <stdint.h>\n{library.PRELUDE}',
+            f'#include "{header}"\n\n#include <math.h>\n#include <stdint.h>\n#include <string.h>\n{library.PRELUDE}',
             f"#ifdef {upper}_STATIC\n#define WORK static\n#else\n#define WORK\n#endif\n\n{real_names(self.real)}",
             library.FLUSH.format(upper=upper).lstrip(),
         ]
@@ -132,6 +136,10 @@ class CFile:
             own = [self._entry(entry) for entry in self.entries if entry.derivative == bool(i)]
             block = "\n".join([one, *own])
             parts.append(block if i == 0 else f"#ifndef {upper}_NO_DERIVATIVES\n{block}\n#endif\n")
+        if self.casadi:
+            parts.append(casadi.functions(self.name, self.inputs, self.outputs))
+        if self.tables is not None:
+            parts.append(self.tables.defined())
         parts.append(self.proof.text(self.name, self.number))
         return "\n".join(parts)
 
@@ -155,9 +163,12 @@ class CFile:
         if derived:
             more = "\n".join(f"/* {one.said}. */\n{one.signature(self.name, self.number)};" for one in derived)
             declared.append(f"#ifndef {upper}_NO_DERIVATIVES\n{more}\n#endif")
+        if self.tables is not None:
+            declared.append(self.tables.declared())
         arrays = ", ".join(f"{entry.name} {self.work[entry.name] * size}" for entry in self.entries)
         rest = f", and {self.text.parts[1].bytes} of derivatives" if derived else ""
         sizes = [f"#define {upper}_INPUTS {self.inputs}", f"#define {upper}_OUTPUTS {self.outputs}"]
+        included = "" if self.tables is None else "\n#include <stdint.h>\n"
         return f"""/* Written by fastbp {fastbp.__version__}.
 
 {self._columns()}
@@ -174,7 +185,7 @@ class CFile:
 */
 #ifndef {upper}_H
 #define {upper}_H
-
+{included}
 {chr(10).join(sizes)}
 
 #ifdef __cplusplus

@@ -35,16 +35,25 @@ FLUSH = """
 #define FLUSH const unsigned before = __builtin_ia32_stmxcsr(); __builtin_ia32_ldmxcsr(before | 0x8040u);
 #define RESTORE __builtin_ia32_ldmxcsr(before);
 #elif !defined({upper}_KEEP_SUBNORMALS) && defined(__GNUC__) && defined(__aarch64__)
-static inline uint64_t control(void)
+#define READ "mrs %0, fpcr"
+#define WRITE "msr fpcr, %0"
+typedef uint64_t control_word;
+#elif !defined({upper}_KEEP_SUBNORMALS) && defined(__GNUC__) && defined(__arm__) && defined(__ARM_FP)
+#define READ "vmrs %0, fpscr"
+#define WRITE "vmsr fpscr, %0"
+typedef uint32_t control_word;
+#endif
+#if defined(READ)
+static inline control_word control(void)
 {{
-    uint64_t found;
-    __asm__ __volatile__("mrs %0, fpcr" : "=r"(found));
+    control_word found;
+    __asm__ __volatile__(READ : "=r"(found));
     return found;
 }}
-#define FLUSH const uint64_t before = control(); \\
-    __asm__ __volatile__("msr fpcr, %0" : : "r"(before | (1u << 24)) : "memory");
-#define RESTORE __asm__ __volatile__("msr fpcr, %0" : : "r"(before) : "memory");
-#else
+#define FLUSH const control_word before = control(); \\
+    __asm__ __volatile__(WRITE : : "r"(before | (1u << 24)) : "memory");
+#define RESTORE __asm__ __volatile__(WRITE : : "r"(before) : "memory");
+#elif !defined(FLUSH)
 #define FLUSH
 #define RESTORE
 #endif

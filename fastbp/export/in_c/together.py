@@ -43,7 +43,7 @@ def averages(model: Model, x: Array) -> list[Average]:
     assert model.loss is not None
     found = [Average(loss) for loss, _ in model.loss.parts]
     for member in model.members:
-        z = member.net.predict(x)
+        z: Any = member.net.predict(x)
         for average, part in zip(found, z if isinstance(z, tuple) else (z,), strict=True):
             of = part if member.scale is None else member.scale.to_first(part)
             average.add(of, member.given)
