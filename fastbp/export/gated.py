@@ -75,10 +75,7 @@ def gated_of_tables(model: Model) -> Gated:
     if model.loss is None or len(model.net.graph.heads) > 1:
         raise ConfigError("model", "must have one output and a loss to predict in the terms of a table")
     made = Making(Gated(Gates(model.dtype.name)))
-    ways = [
-        made.inputs([(f"matrix{way}", next(m.net.inputs for m in model.members if m.way == way))])
-        for way in range(len(model.recipes))
-    ]
+    ways = [made.inputs([(f"matrix{way}", one.inputs.width)]) for way, one in enumerate(model.recipes)]
     rows = [made.row(columns) for columns in ways]
     each = [made.outputs(model, i, rows[one.way], ways[one.way]) for i, one in enumerate(model.members)]
     (found,) = together(model, each) if model.joined else [said(model.loss, each[0][0])]
