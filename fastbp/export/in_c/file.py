@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from fastbp.errors import ConfigError
@@ -12,9 +12,10 @@ from fastbp.export.in_c import casadi, prelude
 from fastbp.export.in_c.proof import Proof
 from fastbp.export.in_c.rows import Rows
 from fastbp.export.in_c.source import Source, real_names
+from fastbp.export.in_c.tables import remark
 from fastbp.export.in_c.tables_outcome import SaidRows
 from fastbp.export.in_c.terms import INTEGERS, REALS
-from fastbp.export.in_c.together import Together
+from fastbp.export.in_c.together import Together, predicted_widths, ways_of
 from fastbp.export.model import Model
 from fastbp.export.raw import tables_of
 
@@ -26,7 +27,7 @@ DERIVATIVES = {
 
 VERSION = sys.modules["fastbp"].__version__
 DEFINED = re.compile(r"^(?:static|INLINE) .*?\b(\w+)(?=[(\[])", re.MULTILINE)
-PUBLIC = ("row", "said", "names", "prepare", "predict_row")  # where rows are raw
+PUBLIC = ("row", "said", "names", "prepare", "prepare_0", "predict_row")  # where rows are raw
 
 
 @dataclass
@@ -114,8 +115,9 @@ class CFile:
         self.outputs = sum(together.predicted)
         lines = together.write_prediction()
         self.text.function(lines)
-        said = "y, the mean of what the members predict for x: probabilities or numbers"
-        self.entries.append(Entry("predict", [("x", self.inputs), ("y", self.outputs)], "predicted", said, flush=False))
+        said = "y, the mean of what the members predict: probabilities or numbers"
+        given = [(x, width) for x, (width, _) in ways_of(self.model).items()]
+        self.entries.append(Entry("predict", [*given, ("y", self.outputs)], "predicted", said, flush=False))
         self.work["predict"] = most + together.bytes // self.model.dtype.itemsize
 
     def _network(self, derivatives: bool) -> None:
@@ -184,9 +186,11 @@ class CFile:
         arrays = ", ".join(f"{entry.name} {self.work[entry.name] * size}" for entry in self.entries)
         rest = f", and {self.text.parts[1].bytes} of derivatives" if derived else ""
         if self.tables is not None:
-            arrays += f", predict_row {(self.inputs + self.outputs) * size} more"
+            arrays += f", predict_row {(sum(self.tables.inputs) + self.outputs) * size} more"
         without = f"   -D{upper}_NO_DERIVATIVES       only predictions\n" if derived else ""
-        sizes = [f"#define {upper}_INPUTS {self.inputs}", f"#define {upper}_OUTPUTS {self.outputs}"]
+        ways = [(x[1:] and f"_{x[1:]}", width) for x, (width, _) in ways_of(self.model).items()]
+        sizes = [f"#define {upper}_INPUTS{way} {width}" for way, width in ways]
+        sizes.append(f"#define {upper}_OUTPUTS {self.outputs}")
         included = "" if self.tables is None else "\n#include <stdint.h>\n"
         return f"""/* Written by fastbp {VERSION}.
 
@@ -220,16 +224,24 @@ extern "C" {{
 """
 
     def _columns(self) -> str:
-        """What stands in x and y, where that is several inputs or outputs."""
+        """What stands in each x and in y."""
         lines = []
-        for what, named in (("x", self.model.inputs), ("y", self.model.outputs)):
-            at = 0
-            spans = []
-            for label, width in named:
-                spans.append(f"{label} {at}..{at + width - 1}" if len(named) > 1 else str(width))
-                at += width
-            plain = " ".join(", ".join(spans).encode("ascii", "replace").decode().split()).replace("*/", "")
-            lines.append(f"   {what}: {plain} of type {self.number}")
-        for column, count in self.model.codes.items():
-            lines.append(f"   x[{column}] is a code from 0 to {count - 1}; y is NaN for any other")
+        ways = ways_of(self.model)
+        for x, (width, codes) in ways.items():
+            named = self.model.inputs if len(ways) == 1 else ((x, width),)
+            lines.append(f"   {x}: {_spans(named)} of type {self.number}")
+            for column, count in codes.items():
+                lines.append(f"   {x}[{column}] is a code from 0 to {count - 1}; y is NaN for any other")
+        names = [name for name, _ in self.model.outputs]
+        widths = predicted_widths(self.model) if self.model.joined else self.model.net.graph.splits
+        lines.append(f"   y: {_spans(tuple(zip(names, widths, strict=True)))} of type {self.number}")
         return "\n".join(lines) + "\n"
+
+
+def _spans(named: Sequence[tuple[str, int]]) -> str:
+    """How many numbers there are, or of several arrays side by side where each stands."""
+    at, spans = 0, []
+    for label, width in named:
+        spans.append(f"{remark(label)} {at}..{at + width - 1}" if len(named) > 1 else str(width))
+        at += width
+    return ", ".join(spans)

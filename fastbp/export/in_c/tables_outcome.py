@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.errors import ConfigError
 from fastbp.export import steps as s
 from fastbp.export.in_c.source import Source
 from fastbp.export.in_c.tables import RawRows, quoted, remark
@@ -34,17 +33,14 @@ class SaidRows:
     """
 
     def __init__(self, source: Source, model: Model, tables: Tables, name: str) -> None:
-        if len(tables.ways) > 1:
-            must = "must not be an ensemble whose members prepare rows in different ways, to be written as C"
-            raise ConfigError("model", must)
         self.source, self.model, self.name = source, model, name
         self.real = REALS[model.dtype.name]
         self.said = tables.outcome
         self.count = len(self.said.names)
         self.rows = RawRows(source, tables, name)
-        self.inputs = tables.ways[0].width
+        self.inputs = [way.width for way in tables.ways]
         self.spread = bool(self.said.deviations) and not model.joined
-        self._prepare = self.rows.prepare()
+        self._prepare = [self.rows.prepare(way) for way in range(len(tables.ways))]
         self._told = self._by_task()
 
     @property
@@ -76,29 +72,36 @@ class SaidRows:
             f"typedef struct {{\n{struct}}} {self.name}_said;",
             "/* What is predicted for a row of a table. 0, or the number of a column, counted from 1, whose value is\n"
             f"   refused. */\nint {self.name}_predict_row({row}, {self.name}_said *said);",
-            f"/* x, what the network takes, of a row; returns the same. */\n"
-            f"int {self.name}_prepare({row}, {self.real} *x);",
+            *(
+                f"/* {x}, what the network takes, of a row; returns the same. */\nint {name}({row}, {self.real} *{x});"
+                for x, name in self._public()
+            ),
         ]
         if self.said.task != "numbers":
             parts.insert(3, f"extern const char *const {self.name}_names[{upper}_SAID];")
         return "\n\n".join(part for part in parts if part)
+
+    def _public(self) -> list[tuple[str, str]]:
+        """What is prepared, and by which function: one for each way in which members have their rows prepared."""
+        ways = [""] if len(self.inputs) == 1 else [str(way) for way in range(len(self.inputs))]
+        return [(f"x{way}", f"{self.name}_prepare{way and f'_{way}'}") for way in ways]
 
     # The source.
 
     def defined(self) -> str:
         """The functions that users call."""
         name, row = self.name, self.rows.row
-        lines = [
-            f"real x[{self.inputs}], y[{self.outputs}];",
-            f"const int wrong = {self._prepare}(row, x);",
-            "if (wrong)",
-            "    return wrong;",
-            f"{name}_predict(x, y);",
-            *self._told,
-            "return 0;",
-        ]
+        xs = [x for x, _ in self._public()]
+        arrays = ", ".join([*(f"{x}[{n}]" for x, n in zip(xs, self.inputs, strict=True)), f"y[{self.outputs}]"])
+        lines = [f"real {arrays};", "int wrong;"]
+        for x, prepare in zip(xs, self._prepare, strict=True):
+            lines += [f"wrong = {prepare}(row, {x});", "if (wrong)", "    return wrong;"]
+        lines += [f"{name}_predict({', '.join(xs)}, y);", *self._told, "return 0;"]
         body = "".join(f"    {line}\n" for line in lines)
-        text = f"int {name}_prepare({row}, real *x)\n{{\n    return {self._prepare}(row, x);\n}}\n"
+        text = "\n".join(
+            f"int {public}({row}, real *{x})\n{{\n    return {own}(row, {x});\n}}\n"
+            for (x, public), own in zip(self._public(), self._prepare, strict=True)
+        )
         text += f"\nint {name}_predict_row({row}, {name}_said *said)\n{{\n{body}}}\n"
         if self.said.task != "numbers":
             listed = ", ".join(quoted(str(one).encode()) for one in self.said.names)
