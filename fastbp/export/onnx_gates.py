@@ -99,7 +99,7 @@ class Writing(Values):
         return frozenset().union(*(value.leads for value in values)), max(value.width for value in values)
 
     def _plain(self, node: Node) -> Value:
-        """Elementwise gates, sums, slices and what changes shapes only."""
+        """Elementwise gates, sums and what changes shapes only."""
         gate, source = node.gate, node.inputs[0]
         if gate in WIDTH_ONLY:
             shape = node.shape

@@ -51,7 +51,7 @@ def test_a_run_takes_raw_columns_or_its_networks_inputs(here, capsys):
     ("arguments", "code", "message"),
     [
         (["nothing", "f.onnx"], 2, "`nothing` must be a file that `Network.save` wrote, but does not exist"),
-        (["net.safetensors", "f.onnx", "--opset", "3"], 2, "`opset` must be from 13 to 24, got `3`"),
+        (["net.safetensors", "f.onnx", "--opset", "3"], 2, "`opset` must be from 13 to 28, got `3`"),
         (["net.safetensors", "none/f.onnx"], 1, "`none/f.onnx` must be a file that can be written"),
         (["net.safetensors", "f.txt"], 2, "`FILE` must end in `.onnx`"),
         (["net.safetensors", "f.onnx", "--numbers", "a"], 2, "`numbers` must be given where rows are raw only"),
