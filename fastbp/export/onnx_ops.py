@@ -85,6 +85,7 @@ def interpolated(w: Write, x: str, table: s.Table) -> str:
     if len(places) == 1:
         return w.Add(w.Sub(x, x), levels)
     at = w.Sub(w.total(w.cast(w.GreaterOrEqual(x, places), "int64")), np.int64(1))
+    at = w.Max(at, np.int64(0))
     wide = np.diff(places)
     with np.errstate(over="ignore"):
         slopes = np.append(np.diff(levels) / np.where(wide > 0.0, wide, np.inf), 0.0)

@@ -15,7 +15,7 @@ from fastbp.export.in_c.source import Source, real_names
 from fastbp.export.in_c.tables import remark
 from fastbp.export.in_c.tables_outcome import SaidRows
 from fastbp.export.in_c.terms import INTEGERS, REALS
-from fastbp.export.in_c.together import Together, predicted_widths, ways_of
+from fastbp.export.in_c.together import Together, predicted_widths
 from fastbp.export.model import Model
 from fastbp.export.raw import tables_of
 
@@ -27,7 +27,7 @@ DERIVATIVES = {
 
 VERSION = sys.modules["fastbp"].__version__
 DEFINED = re.compile(r"^(?:static|INLINE) .*?\b(\w+)(?=[(\[])", re.MULTILINE)
-PUBLIC = ("row", "said", "names", "prepare", "prepare_0", "predict_row")  # where rows are raw
+PUBLIC = ("row", "said", "names", "prepare", "predict_row")  # where rows are raw
 
 
 @dataclass
@@ -75,7 +75,7 @@ class CFile:
         self.real = model.dtype.name
         self.number = REALS[self.real]
         self.text = Source(self.real)
-        self.inputs, self.outputs = model.net.inputs, model.net.outputs
+        self.inputs, self.outputs = model.spans[-1].stop, model.net.outputs
         self.entries: list[Entry] = []
         self.work: dict[str, int] = {}
         self.tables = SaidRows(self.text, model, tables_of(model, numbers), name) if model.recipes else None
@@ -109,15 +109,15 @@ class CFile:
                 own = rows.predict()
             most = max(most, rows.work[own])
             asked.append(f"m{i}")
-            body = f"    FLUSH\n    {own}(x, z);\n    RESTORE\n"
+            first = self.model.spans[member.way].start
+            body = f"    FLUSH\n    {own}({f'x + {first}' if first else 'x'}, z);\n    RESTORE\n"
             self.text.function(f"static void m{i}(const real *x, real *z)\n{{\n{body}}}\n")
         together = Together(self.text, self.model, asked)
         self.outputs = sum(together.predicted)
         lines = together.write_prediction()
         self.text.function(lines)
-        said = "y, the mean of what the members predict: probabilities or numbers"
-        given = [(x, width) for x, (width, _) in ways_of(self.model).items()]
-        self.entries.append(Entry("predict", [*given, ("y", self.outputs)], "predicted", said, flush=False))
+        said = "y, the mean of what the members predict for x: probabilities or numbers"
+        self.entries.append(Entry("predict", [("x", self.inputs), ("y", self.outputs)], "predicted", said, flush=False))
         self.work["predict"] = most + together.bytes // self.model.dtype.itemsize
 
     def _network(self, derivatives: bool) -> None:
@@ -186,11 +186,9 @@ class CFile:
         arrays = ", ".join(f"{entry.name} {self.work[entry.name] * size}" for entry in self.entries)
         rest = f", and {self.text.parts[1].bytes} of derivatives" if derived else ""
         if self.tables is not None:
-            arrays += f", predict_row {(sum(self.tables.inputs) + self.outputs) * size} more"
+            arrays += f", predict_row {(self.inputs + self.outputs) * size} more"
         without = f"   -D{upper}_NO_DERIVATIVES       only predictions\n" if derived else ""
-        ways = [(x[1:] and f"_{x[1:]}", width) for x, (width, _) in ways_of(self.model).items()]
-        sizes = [f"#define {upper}_INPUTS{way} {width}" for way, width in ways]
-        sizes.append(f"#define {upper}_OUTPUTS {self.outputs}")
+        sizes = [f"#define {upper}_INPUTS {self.inputs}", f"#define {upper}_OUTPUTS {self.outputs}"]
         included = "" if self.tables is None else "\n#include <stdint.h>\n"
         return f"""/* Written by fastbp {VERSION}.
 
@@ -224,17 +222,14 @@ extern "C" {{
 """
 
     def _columns(self) -> str:
-        """What stands in each x and in y."""
-        lines = []
-        ways = ways_of(self.model)
-        for x, (width, codes) in ways.items():
-            named = self.model.inputs if len(ways) == 1 else ((x, width),)
-            lines.append(f"   {x}: {_spans(named)} of type {self.number}")
-            for column, count in codes.items():
-                lines.append(f"   {x}[{column}] is a code from 0 to {count - 1}; y is NaN for any other")
+        """What stands in x and y."""
+        ways = [(f"way {i + 1}", span.stop - span.start) for i, span in enumerate(self.model.spans)]
         names = [name for name, _ in self.model.outputs]
         widths = predicted_widths(self.model) if self.model.joined else self.model.net.graph.splits
-        lines.append(f"   y: {_spans(tuple(zip(names, widths, strict=True)))} of type {self.number}")
+        inputs, outputs = self.model.inputs if len(ways) == 1 else ways, list(zip(names, widths, strict=True))
+        lines = [f"   x: {_spans(inputs)} of type {self.number}", f"   y: {_spans(outputs)} of type {self.number}"]
+        for column, count in self.model.codes.items():
+            lines.append(f"   x[{column}] is a code from 0 to {count - 1}; y is NaN for any other")
         return "\n".join(lines) + "\n"
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.export.in_c.source import array_of
-from fastbp.export.in_c.together import averages, ways_of
+from fastbp.export.in_c.together import averages
 from fastbp.export.model import Model
 from fastbp.numerics.normal import normals
 from fastbp.numerics.philox import uniform
@@ -37,12 +36,13 @@ static int differs(const char *what, int row, const {number} *wanted, const {num
 """
 
 
-def rows_of(width: int, codes: Mapping[int, int], dtype: Any, count: int = ROWS) -> NDArray[Any]:
+def rows_of(model: Model, count: int = ROWS) -> NDArray[Any]:
     """Rows for a network: normal numbers of several sizes, and codes."""
+    width = model.spans[-1].stop
     x = normals(count * width, 0, STREAM).reshape(count, width) * np.resize(SPREADS, (count, 1))
-    for column, kinds in codes.items():
+    for column, kinds in model.codes.items():
         x[:, column] = np.floor(uniform(count, column, STREAM + 1) * kinds)
-    return np.asarray(x.astype(dtype))
+    return np.asarray(x.astype(model.dtype))
 
 
 def side_by_side(found: Any) -> NDArray[Any]:
@@ -50,11 +50,11 @@ def side_by_side(found: Any) -> NDArray[Any]:
     return np.concatenate(found, axis=1) if isinstance(found, tuple) else np.asarray(found)
 
 
-def predictions(model: Model, rows: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+def predictions(model: Model, x: NDArray[Any]) -> NDArray[Any]:
     """What a model predicts for rows of its networks."""
     if not model.joined:
-        return side_by_side(model.net.predict(rows["x"]))
-    return np.concatenate([one.predictions.astype(model.dtype) for one in averages(model, rows)], axis=1)
+        return side_by_side(model.net.predict(x))
+    return np.concatenate([one.predictions.astype(model.dtype) for one in averages(model, x)], axis=1)
 
 
 class Proof:
@@ -63,10 +63,10 @@ class Proof:
     def __init__(self, model: Model, entries: list[Entry]) -> None:
         net = model.net
         self.entries = entries
-        self.arrays = {x: rows_of(width, codes, model.dtype) for x, (width, codes) in ways_of(model).items()}
-        self.arrays["y"] = predictions(model, self.arrays)
+        self.arrays = {"x": rows_of(model)}
+        x = self.arrays["x"]
+        self.arrays["y"] = predictions(model, x)
         if any(entry.derivative for entry in entries):
-            x = self.arrays["x"]
             u = normals(len(x) * net.outputs, 0, STREAM + 2).reshape(len(x), -1).astype(model.dtype)
             v = normals(len(x) * net.inputs, 0, STREAM + 3).reshape(len(x), -1).astype(model.dtype)
             heads = tuple(np.split(u, np.cumsum(net.graph.splits)[:-1], axis=1)) if len(net.graph.heads) > 1 else u

@@ -38,10 +38,22 @@ class SaidRows:
         self.said = tables.outcome
         self.count = len(self.said.names)
         self.rows = RawRows(source, tables, name)
-        self.inputs = [way.width for way in tables.ways]
+        self.inputs = model.spans[-1].stop
         self.spread = bool(self.said.deviations) and not model.joined
-        self._prepare = [self.rows.prepare(way) for way in range(len(tables.ways))]
+        self._prepare = self._of_all_ways()
         self._told = self._by_task()
+
+    def _of_all_ways(self) -> str:
+        """``int prepare(row, real *x)``, for each way of preparing rows side by side; returns the name."""
+        made = [self.rows.prepare(way) for way in range(len(self.rows.tables.ways))]
+        if len(made) == 1:
+            return made[0]
+        lines = ["int wrong = 0;"]
+        for name, span in zip(made, self.model.spans, strict=True):
+            lines += ["if (!wrong)", f"    wrong = {name}(row, x + {span.start});"]
+        body = "".join(f"    {line}\n" for line in [*lines, "return wrong;"])
+        self.source.function(f"static int prepare({self.rows.row}, real *x)\n{{\n{body}}}\n")
+        return "prepare"
 
     @property
     def outputs(self) -> int:
@@ -72,36 +84,29 @@ class SaidRows:
             f"typedef struct {{\n{struct}}} {self.name}_said;",
             "/* What is predicted for a row of a table. 0, or the number of a column, counted from 1, whose value is\n"
             f"   refused. */\nint {self.name}_predict_row({row}, {self.name}_said *said);",
-            *(
-                f"/* {x}, what the network takes, of a row; returns the same. */\nint {name}({row}, {self.real} *{x});"
-                for x, name in self._public()
-            ),
+            f"/* x, what the network takes, of a row; returns the same. */\n"
+            f"int {self.name}_prepare({row}, {self.real} *x);",
         ]
         if self.said.task != "numbers":
             parts.insert(3, f"extern const char *const {self.name}_names[{upper}_SAID];")
         return "\n\n".join(part for part in parts if part)
-
-    def _public(self) -> list[tuple[str, str]]:
-        """What is prepared, and by which function: one for each way in which members have their rows prepared."""
-        ways = [""] if len(self.inputs) == 1 else [str(way) for way in range(len(self.inputs))]
-        return [(f"x{way}", f"{self.name}_prepare{way and f'_{way}'}") for way in ways]
 
     # The source.
 
     def defined(self) -> str:
         """The functions that users call."""
         name, row = self.name, self.rows.row
-        xs = [x for x, _ in self._public()]
-        arrays = ", ".join([*(f"{x}[{n}]" for x, n in zip(xs, self.inputs, strict=True)), f"y[{self.outputs}]"])
-        lines = [f"real {arrays};", "int wrong;"]
-        for x, prepare in zip(xs, self._prepare, strict=True):
-            lines += [f"wrong = {prepare}(row, {x});", "if (wrong)", "    return wrong;"]
-        lines += [f"{name}_predict({', '.join(xs)}, y);", *self._told, "return 0;"]
+        lines = [
+            f"real x[{self.inputs}], y[{self.outputs}];",
+            f"const int wrong = {self._prepare}(row, x);",
+            "if (wrong)",
+            "    return wrong;",
+            f"{name}_predict(x, y);",
+            *self._told,
+            "return 0;",
+        ]
         body = "".join(f"    {line}\n" for line in lines)
-        text = "\n".join(
-            f"int {public}({row}, real *{x})\n{{\n    return {own}(row, {x});\n}}\n"
-            for (x, public), own in zip(self._public(), self._prepare, strict=True)
-        )
+        text = f"int {name}_prepare({row}, real *x)\n{{\n    return {self._prepare}(row, x);\n}}\n"
         text += f"\nint {name}_predict_row({row}, {name}_said *said)\n{{\n{body}}}\n"
         if self.said.task != "numbers":
             listed = ", ".join(quoted(str(one).encode()) for one in self.said.names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,30 +38,12 @@ def _two(loss: Loss, width: int) -> bool:
     return probable(loss) and "labels" not in loss.tasks and width == 1
 
 
-def ways_of(model: Model) -> dict[str, tuple[int, dict[int, int]]]:
-    """What members read: names of rows, of which there are as many as ways to prepare them, their widths and codes."""
-    found: dict[str, tuple[int, dict[int, int]]] = {}
-    several = max(member.way for member in model.members) > 0
-    for member in model.members:
-        width, codes = found.setdefault(f"x{member.way}" if several else "x", (member.net.inputs, {}))
-        if width != member.net.inputs:
-            raise AssertionError("members that share rows have as many inputs")
-        for column, count in member.net.graph.codes():
-            codes[column] = min(count, codes.get(column, count))
-    return dict(sorted(found.items(), key=lambda one: int(one[0][1:] or 0)))
-
-
-def row_of(model: Model, member: Member) -> str:
-    """The name of what a member reads."""
-    return "x" if "x" in ways_of(model) else f"x{member.way}"
-
-
-def averages(model: Model, rows: Mapping[str, Array]) -> list[Average]:
+def averages(model: Model, x: Array) -> list[Average]:
     """What the members say together of rows, by Python."""
     assert model.loss is not None
     found = [Average(loss) for loss, _ in model.loss.parts]
     for member in model.members:
-        z: Any = member.net.predict(rows[row_of(model, member)])
+        z: Any = member.net.predict(np.ascontiguousarray(x[:, model.spans[member.way]]))
         for average, part in zip(found, z if isinstance(z, tuple) else (z,), strict=True):
             of = part if member.scale is None else member.scale.to_first(part)
             average.add(of, member.given)
@@ -89,7 +70,7 @@ class Together:
         self.bytes = model.net.outputs * (8 + model.dtype.itemsize) + 16 * sum(self.said)
 
     def write(self) -> str:
-        """``void together(const real *x, double *mean)``, with an x for each way of preparing rows."""
+        """``void together(const real *x, double *mean)``; returns the name."""
         self.source.need("said_together")
         net, total = self.model.net, 0.0
         lines = [
@@ -100,26 +81,23 @@ class Together:
         ]
         for member, name in zip(self.model.members, self.asked, strict=True):
             total += member.given
-            lines += [f"{name}({row_of(self.model, member)}, z);", *self._own(member), *self._said("own", self.splits)]
+            lines += [f"{name}(x, z);", *self._own(member), *self._said("own", self.splits)]
             lines.append(f"said_together(said, {sum(self.said)}, {number(member.given)}, {number(total)}, mean);")
         if self.model.temperature != 1.0:
             lines += self._tempered()
         text = "".join(f"    {line}\n" for line in lines)
-        self.source.function(f"static void together({self._taken()}, double *mean)\n{{\n{text}}}\n")
+        self.source.function(f"static void together(const real *x, double *mean)\n{{\n{text}}}\n")
         return "together"
 
-    def _taken(self) -> str:
-        return ", ".join(f"const real *{x}" for x in ways_of(self.model))
-
     def write_prediction(self) -> str:
-        """``void predicted(const real *x, real *y)``, likewise."""
-        lines = [f"double mean[{sum(self.said)}];", f"{self.write()}({', '.join(ways_of(self.model))}, mean);"]
+        """``void predicted(const real *x, real *y)``."""
+        lines = [f"double mean[{sum(self.said)}];", f"{self.write()}(x, mean);"]
         at = to = 0
         for wide, width in zip(self.said, self.predicted, strict=True):
             lines += [f"for (int i = 0; i < {width}; i++)", f"    y[{to} + i] = (real)mean[{at} + i];"]
             at, to = at + wide, to + width
         text = "".join(f"    {line}\n" for line in lines)
-        return f"static void predicted({self._taken()}, real *y)\n{{\n{text}}}\n"
+        return f"static void predicted(const real *x, real *y)\n{{\n{text}}}\n"
 
     def _own(self, member: Member) -> list[str]:
         """A member's outputs as float64, on the scale of the first member."""
