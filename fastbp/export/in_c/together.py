@@ -71,8 +71,7 @@ class Together:
 
     def write(self) -> str:
         """``void together(const real *x, double *mean)``; returns the name."""
-        for name in ("said_together",):
-            self.source.need(name)
+        self.source.need("said_together")
         net, total = self.model.net, 0.0
         lines = [
             f"real z[{net.outputs}];",
