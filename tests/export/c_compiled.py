@@ -13,7 +13,10 @@ import pytest
 
 Array = np.ndarray[Any, Any]
 
-NAMES = "gcc clang g++ clang++ aarch64-linux-gnu-gcc arm-linux-gnueabihf-gcc riscv64-linux-gnu-gcc".split()
+NAMES = [
+    *("gcc", "clang", "g++", "clang++"),
+    *("aarch64-linux-gnu-gcc", "arm-linux-gnueabihf-gcc", "riscv64-linux-gnu-gcc"),
+]
 COMPILERS = {name: found for name in NAMES if (found := shutil.which(name))}
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off")
 WAYS = ["gcc -O0", "gcc -O3 -march=native", "clang -O0", "clang -O3 -march=native"]
@@ -77,6 +80,6 @@ def proved(source, way, *more, standard="-std=c99"):
         pytest.skip(f"no {runner} on this machine")
     static = ["-static"] if runner else []
     compiled(way, source, program, f"-D{source.stem.upper()}_SELF_TEST", *static, *more, standard=standard)
-    command = [*([runner] if runner else []), str(program)]
+    command = [*([runner] if runner else []), str(program.resolve())]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+import sys
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import fastbp
 from fastbp.errors import ConfigError
-from fastbp.export.in_c import casadi, library
+from fastbp.export.in_c import casadi, prelude
 from fastbp.export.in_c.proof import Proof
 from fastbp.export.in_c.rows import Rows
 from fastbp.export.in_c.source import Source, real_names
+from fastbp.export.in_c.tables import remark
 from fastbp.export.in_c.tables_outcome import SaidRows
 from fastbp.export.in_c.terms import INTEGERS, REALS
-from fastbp.export.in_c.together import Together
+from fastbp.export.in_c.together import Together, predicted_widths
 from fastbp.export.model import Model
 from fastbp.export.raw import tables_of
 
@@ -22,6 +24,10 @@ DERIVATIVES = {
     "jvp": "ty = J v, the tangent of y by that of x",
     "jacobian": "J, row by row: outputs times inputs",
 }
+
+VERSION = sys.modules["fastbp"].__version__
+DEFINED = re.compile(r"^(?:static|INLINE) .*?\b(\w+)(?=[(\[])", re.MULTILINE)
+PUBLIC = ("row", "said", "names", "prepare", "predict_row")  # where rows are raw
 
 
 @dataclass
@@ -69,7 +75,7 @@ class CFile:
         self.real = model.dtype.name
         self.number = REALS[self.real]
         self.text = Source(self.real)
-        self.inputs, self.outputs = model.net.inputs, model.net.outputs
+        self.inputs, self.outputs = model.spans[-1].stop, model.net.outputs
         self.entries: list[Entry] = []
         self.work: dict[str, int] = {}
         self.tables = SaidRows(self.text, model, tables_of(model, numbers), name) if model.recipes else None
@@ -81,6 +87,17 @@ class CFile:
         else:
             self._network(derivatives)
         self.proof = Proof(model, self.entries)
+        self._check_names()
+
+    def _check_names(self) -> None:
+        """Refuse a name by which something would be what the file has already."""
+        own = "\n".join([*(part.text() for part in self.text.parts), self.proof.text(self.name, self.number)])
+        public = {f"{self.name}_{entry.name}" for entry in self.entries}
+        public |= {f"{self.name}_{what}" for what in PUBLIC} if self.tables is not None else set()
+        public |= {f"{before}{self.name}" for before in casadi.NAMES} if self.casadi else set()
+        taken = public & set(DEFINED.findall(own))
+        if taken:
+            raise ConfigError("name", f"must not make names that the file has, as `{min(taken)}`", f"`{self.name}`")
 
     def _members(self) -> None:
         """Functions of each member, and one that asks them all."""
@@ -92,7 +109,8 @@ class CFile:
                 own = rows.predict()
             most = max(most, rows.work[own])
             asked.append(f"m{i}")
-            body = f"    FLUSH\n    {own}(x, z);\n    RESTORE\n"
+            first = self.model.spans[member.way].start
+            body = f"    FLUSH\n    {own}({f'x + {first}' if first else 'x'}, z);\n    RESTORE\n"
             self.text.function(f"static void m{i}(const real *x, real *z)\n{{\n{body}}}\n")
         together = Together(self.text, self.model, asked)
         self.outputs = sum(together.predicted)
@@ -125,13 +143,13 @@ class CFile:
         upper = self.name.upper()
         body = [part.text() for part in self.text.parts]
         parts = [
-            f"/* Written by fastbp {fastbp.__version__}; see {header}. */",
-            f'#include "{header}"\n\n#include <math.h>\n#include <stdint.h>\n#include <string.h>\n{library.PRELUDE}',
+            f"/* Written by fastbp {VERSION}; see {header}. */",
+            f'#include "{header}"\n\n#include <math.h>\n#include <stdint.h>\n#include <string.h>\n{prelude.PRELUDE}',
             f"#ifdef {upper}_STATIC\n#define WORK static\n#else\n#define WORK\n#endif\n\n{real_names(self.real)}",
-            library.FLUSH.format(upper=upper).lstrip(),
+            prelude.FLUSH.format(upper=upper).lstrip(),
         ]
         if any("bits_of(" in one for one in body):
-            parts.append(library.BITS.format(real=self.number, integer=INTEGERS[self.real]).lstrip())
+            parts.append(prelude.BITS.format(real=self.number, integer=INTEGERS[self.real]).lstrip())
         for i, one in enumerate(body):
             own = [self._entry(entry) for entry in self.entries if entry.derivative == bool(i)]
             block = "\n".join([one, *own])
@@ -167,9 +185,12 @@ class CFile:
             declared.append(self.tables.declared())
         arrays = ", ".join(f"{entry.name} {self.work[entry.name] * size}" for entry in self.entries)
         rest = f", and {self.text.parts[1].bytes} of derivatives" if derived else ""
+        if self.tables is not None:
+            arrays += f", predict_row {(self.inputs + self.outputs) * size} more"
+        without = f"   -D{upper}_NO_DERIVATIVES       only predictions\n" if derived else ""
         sizes = [f"#define {upper}_INPUTS {self.inputs}", f"#define {upper}_OUTPUTS {self.outputs}"]
         included = "" if self.tables is None else "\n#include <stdint.h>\n"
-        return f"""/* Written by fastbp {fastbp.__version__}.
+        return f"""/* Written by fastbp {VERSION}.
 
 {self._columns()}
    Constants (ROM): {self.text.parts[0].bytes} bytes{rest}.
@@ -180,9 +201,8 @@ class CFile:
 
    -D{upper}_SELF_TEST            a program that compares stored rows, bit by bit
    -D{upper}_STATIC               arrays are static instead: one call at a time
-   -D{upper}_KEEP_SUBNORMALS      the processor's handling of subnormals stays as it is
-   -D{upper}_NO_DERIVATIVES       only predictions
-*/
+   -D{upper}_KEEP_SUBNORMALS      subnormal numbers are not zero, where the processor knows them
+{without}*/
 #ifndef {upper}_H
 #define {upper}_H
 {included}
@@ -202,16 +222,21 @@ extern "C" {{
 """
 
     def _columns(self) -> str:
-        """What stands in x and y, where that is several inputs or outputs."""
-        lines = []
-        for what, named in (("x", self.model.inputs), ("y", self.model.outputs)):
-            at = 0
-            spans = []
-            for label, width in named:
-                spans.append(f"{label} {at}..{at + width - 1}" if len(named) > 1 else str(width))
-                at += width
-            plain = " ".join(", ".join(spans).encode("ascii", "replace").decode().split()).replace("*/", "")
-            lines.append(f"   {what}: {plain} of type {self.number}")
+        """What stands in x and y."""
+        ways = [(f"way {i + 1}", span.stop - span.start) for i, span in enumerate(self.model.spans)]
+        names = [name for name, _ in self.model.outputs]
+        widths = predicted_widths(self.model) if self.model.joined else self.model.net.graph.splits
+        inputs, outputs = self.model.inputs if len(ways) == 1 else ways, list(zip(names, widths, strict=True))
+        lines = [f"   x: {_spans(inputs)} of type {self.number}", f"   y: {_spans(outputs)} of type {self.number}"]
         for column, count in self.model.codes.items():
             lines.append(f"   x[{column}] is a code from 0 to {count - 1}; y is NaN for any other")
         return "\n".join(lines) + "\n"
+
+
+def _spans(named: Sequence[tuple[str, int]]) -> str:
+    """How many numbers there are, or of several arrays side by side where each stands."""
+    at, spans = 0, []
+    for label, width in named:
+        spans.append(f"{remark(label)} {at}..{at + width - 1}" if len(named) > 1 else str(width))
+        at += width
+    return ", ".join(spans)
