@@ -66,7 +66,8 @@ _HOMES = {
     ],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-_ROOMS = {name: f"fastbp.{name}" for name in ("data", "errors", "reference")} | {"metrics": "fastbp.train.metrics"}
+_ROOMS = {name: f"fastbp.{name}" for name in ("data", "errors", "export", "reference")}
+_ROOMS["metrics"] = "fastbp.train.metrics"
 # What needs a package of an extra: not in `__all__`, so that `from fastbp import *` does not import that.
 _EXTRAS = dict.fromkeys(("MLPClassifier", "MLPRegressor", "distill", "sklearn"), "fastbp.sklearn")
 

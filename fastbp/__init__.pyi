@@ -115,6 +115,7 @@ from fastbp.runs.dependence import dependence as dependence
 from fastbp.sklearn import distill as distill
 from fastbp.autodiff.functions import erf as erf
 from fastbp import errors as errors
+from fastbp import export as export
 from fastbp.runs.explain import importance as importance
 from fastbp.model.by_rows import initialize as initialize
 from fastbp.runs.loading import load as load
