@@ -52,6 +52,14 @@ def test_a_run_takes_raw_columns_or_its_networks_inputs(here, capsys):
     assert main(["export", run, "net.cjs", "--no-preprocessing"]) == 0
     assert "\nexport { columns, outputs, predict, sensitivities };" in (here / "raw.js").read_text()
     assert "\nreturn { inputs, outputs, predict, jacobian };" in (here / "net.cjs").read_text()
+    assert main(["export", run, "j.onnx", "--jacobian"]) == 0
+    file, J = (read((here / name).read_bytes()) for name in ("j.onnx", "jac_j.onnx"))
+    assert list(J.outputs) == ["jac_predictions_a", "jac_predictions_b"]
+    row, step = {"a": np.array([[0.5]]), "b": np.array([[-0.2]])}, 1e-6
+    ahead, behind = (file(a=row["a"] + sign * step, b=row["b"])["predictions"] for sign in (1.0, -1.0))
+    np.testing.assert_allclose(J(**row)["jac_predictions_a"], (ahead - behind) / (2.0 * step), rtol=1e-6)
+    table = {name: column[:, 0] for name, column in row.items()}
+    np.testing.assert_allclose(file(**row)["predictions"][:, 0], fb.load(run).predict(table)["y"], rtol=1e-5)
 
 
 def test_a_page_has_a_title_and_ranges_of_its_own(here, capsys):
