@@ -119,7 +119,8 @@ def estimator_file(operator: Any, opset: int, scores: bool = False) -> bytes:
     for one in operator.inputs:
         kind = _kind(one)
         if kind not in NUMERIC and kind != TEXT:
-            raise ConfigError(f"input `{visible(one.raw_name)}`", "must be numbers or texts", f"`{kind}`")
+            must = f"must have numbers or texts in `{visible(one.raw_name)}`"
+            raise ConfigError("initial_types", must, f"`{kind}`")
         graph.input(one.full_name, NUMERIC.get(kind, "object"), [ROWS, _width(one) or "columns"])
     outputs = operator.outputs
     for one in outputs:
@@ -180,7 +181,7 @@ def _columns(graph: OnnxGraph, inputs: Sequence[Any], names: Sequence[str]) -> d
         cuts = [one.full_name] if width == 1 else [_cut(graph, one.full_name, i) for i in range(width)]
         found += [Given(cut, _kind(one)) for cut in cuts]
     if len(found) != len(names):
-        raise ConfigError("inputs", f"must have the {len(names)} columns of the estimator", f"{len(found)}")
+        raise ConfigError("initial_types", f"must have the {len(names)} columns of the estimator", f"{len(found)}")
     return dict(zip(names, found, strict=True))
 
 
@@ -196,5 +197,5 @@ def _as(graph: OnnxGraph, raw: Raw, given: Given) -> str:
         return graph.node("Cast", given.tensor, to=TYPES["float64"])
     if raw.kind == "moment" and given.kind == "Int64TensorType":
         return given.tensor
-    must = {"number": "numbers", "text": "texts", "moment": "int64, microseconds since 1970"}[raw.kind]
-    raise ConfigError(f"column `{visible(raw.name)}`", f"must be {must}", f"`{given.kind}`")
+    what = {"number": "numbers", "text": "texts", "moment": "int64, microseconds since 1970,"}[raw.kind]
+    raise ConfigError("initial_types", f"must have {what} for column `{visible(raw.name)}`", f"`{given.kind}`")

@@ -233,8 +233,8 @@ def test_columns_of_words_are_refused():
     with pytest.raises(ConfigError) as error:
         inputs(OnnxGraph("m"), said, {"note": "note"})
     assert str(error.value) == (
-        "`column `note`` must not be of words, whose columns are by CRC-32, for which ONNX has no operator"
-        "\nhint: `preprocessing=False` exports the network alone"
+        "`preprocessing` must be False, as column `note` has words, which are counted by CRC-32, for which ONNX has no"
+        " operator, got `True`"
     )
 
 
@@ -314,3 +314,25 @@ def test_ensembles_of_runs_predict_in_the_terms_of_the_table(name, folder):
     assert set(expected) == {columns[key] for key in found}
     for key, values in found.items():
         np.testing.assert_allclose(values[:, 0], expected[columns[key]], rtol=1e-5)
+
+
+def test_columns_may_be_called_as_outputs_and_nodes_are():
+    names = {"label": "width", "cast": "price", "probabilities": "city", "gather": "when", "rows": "code"}
+    found = rows().rename(columns={old: new for new, old in names.items()})[list(names)]
+    model = MLPClassifier(hidden=(8,), epochs=2, random_state=0).fit(found, classes())
+    said = run(model, feeds_of(found))
+    assert list(said) == ["predicted label", "predicted probabilities"]
+    assert said["predicted label"].tolist() == model.predict(found).tolist()
+
+
+def test_members_that_read_a_column_as_numbers_and_as_categories_are_refused(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    columns = table(7, 120) | {"cost": np.exp(table(7, 120)["width"])}
+    pd.DataFrame({name: columns[name] for name in [*raw(1), "cost"]}).to_csv("t.csv", index=False)
+    target, task, more, loss = RUNS["numbers"]
+    text = CONFIG.format(target=target, task=task, more=more, loss=loss)
+    Path("c.yaml").write_text(text.replace("type: category", "type: number"))
+    assert main(["train", "c.yaml", "--run-dir", "other", "-q"]) == 0
+    with pytest.raises(ConfigError) as error:
+        fb.export.onnx(fb.Ensemble([folder / "numbers", "other"]), "m.onnx")
+    assert str(error.value) == "`model` must have members that read column `kind` alike, as texts, got numbers"

@@ -147,6 +147,17 @@ def test_parameters_stand_in_a_file_once_however_they_are_turned():
     assert max(bytes_of.values()) < 1.1 * net.flat.nbytes
 
 
+def test_derivatives_of_many_columns_are_put_together_once():
+    """However many columns there are; what the reverse of reverse adds up is in parts that overlap."""
+    counts = []
+    for inputs in (12, 24):
+        net = fb.Network([fb.PBLD(), fb.Linear(8), fb.SELU(), fb.Linear(3)], inputs=inputs)
+        files = {name: read(data) for name, data in siblings_of(gated(model_of(net)), 17, "f").items()}
+        counts.append({name: sum(node.op in ("Concat", "Pad") for node in file.nodes) for name, file in files.items()})
+    for name in ("jac", "fwd", "adj", "fwd_adj"):
+        assert counts[0][name] == counts[1][name] < 8
+
+
 def test_inputs_of_codes_have_no_derivatives_and_others_have():
     code, x = fb.Input(2, name="code"), fb.Input(3, name="x")
     e = fb.Embedding({0: (4, 2), 1: (3, 5)})(code)

@@ -186,12 +186,15 @@ def test_labels_are_whole_numbers_side_by_side():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"price": StringTensorType([None, 1])}, "`column `price`` must be numbers, got `StringTensorType`"),
+        (
+            {"price": StringTensorType([None, 1])},
+            "`initial_types` must have numbers for column `price`, got `StringTensorType`",
+        ),
         (
             {"when": DoubleTensorType([None, 1])},
-            "`column `when`` must be int64, microseconds since 1970, got `DoubleTensorType`",
+            "`initial_types` must have int64, microseconds since 1970, for column `when`, got `DoubleTensorType`",
         ),
-        ({"other": FloatTensorType([None, 1])}, "`inputs` must have the 2 columns of the estimator, got 3"),
+        ({"other": FloatTensorType([None, 1])}, "`initial_types` must have the 2 columns of the estimator, got 3"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(given, message):

@@ -92,9 +92,9 @@ class RawRows:
         for way in tables.ways:
             for chain in way.chains:
                 if any(isinstance(step, s.Count) for step in chain.steps):
-                    must = "must not be of words, since C has no table of the letters of all languages"
-                    hint = "`preprocessing=False` exports the network alone"
-                    raise ConfigError(f"column `{visible(chain.raw.name)}`", must, hint=hint)
+                    column = f"column `{visible(chain.raw.name)}`"
+                    must = f"must be False, as {column} has words, and C has no table of the letters of all languages"
+                    raise ConfigError("preprocessing", must, "`True`")
         self._texts: dict[Any, str] = {}
         self._types()
 
