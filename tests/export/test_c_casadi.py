@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +56,23 @@ def test_casadi_has_the_bits_of_values_and_derivatives(name, dtype, tmp_path):
         (reverse(given), net.vjp(x, u)),
     ):
         assert np.array_equal(np.array(found).reshape(wanted.shape), wanted.astype(float))
+
+
+def test_c_that_casadi_generates_calls_the_file(tmp_path, monkeypatch):
+    casadi = pytest.importorskip("casadi")
+    monkeypatch.chdir(tmp_path)
+    fb.export.c(shaken(NETWORKS["norms"]("float64")), "net.c", casadi=True)
+    compiled(any_way(), Path("net.c"), Path("net.so"), "-shared", "-fPIC")
+    net, x = casadi.external("net", "./net.so"), casadi.MX.sym("x", 3)
+    g = casadi.Function("g", [x], [net(x), casadi.gradient(casadi.sumsqr(net(x)), x), casadi.jacobian(net(x), x)])
+    g.generate("g.c")
+    assert "adj1_net(" in Path("g.c").read_text()
+    compiler = any_way().split()[0]
+    command = [compiler, "-O1", "-ffp-contract=off", "-shared", "-fPIC", "g.c", "net.c", "-o", "g.so", "-lm"]
+    subprocess.run(command, check=True)
+    at = np.array([0.3, -0.2, 0.5])
+    for found, wanted in zip(casadi.external("g", "./g.so")(at), g(at), strict=True):
+        assert np.array_equal(np.array(found), np.array(wanted))
 
 
 def test_all_functions_are_there_by_their_names(tmp_path):
