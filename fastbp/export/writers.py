@@ -30,4 +30,5 @@ class Writer:
 # By the ending of the file.
 WRITERS: dict[str, Writer] = {
     ".onnx": Writer("onnx", "fastbp.export.onnx_file", "ONNX", ("jacobian", "opset")),
+    ".safetensors": Writer("torch", "fastbp.export.torch_file", "tensors of PyTorch"),
 }

@@ -1,0 +1,190 @@
+"""Networks as tensors and programs of PyTorch."""
+
+import numpy as np
+import pytest
+
+import fastbp as fb
+from fastbp.export import tensors
+from fastbp.export.torch_modules import EXPRESSIONS, LAYERS
+from fastbp.spec import catalogue
+from fastbp.spec.activations import Activation
+from tests.export.networks import NETWORKS, network
+
+CLOSE = {"float32": 1e-6, "float64": 1e-12}
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_program_predicts_what_the_network_does(name, dtype, tmp_path):
+    torch = pytest.importorskip("torch")
+    net, X = network(name, dtype)
+    program = fb.export.torch(net, tmp_path / "net.safetensors")
+    names = {}
+    exec(compile(program, "program", "exec"), names)
+    with torch.no_grad():
+        found = names["net"](torch.from_numpy(X))
+    found, expected = (y if isinstance(y, tuple) else (y,) for y in (found, net.predict(X)))
+    for y, must in zip(found, expected, strict=True):
+        assert y.numpy().dtype == must.dtype
+        assert y.shape == must.shape
+        assert np.abs(y.numpy() - must).max() <= CLOSE[dtype] * max(1.0, np.abs(must).max())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_tensors_are_those_of_the_program_in_pytorch(name, tmp_path):
+    pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    net, _ = network(name)
+    names = {}
+    exec(fb.export.torch(net, tmp_path / "net.safetensors"), names)
+    found, expected = load_file(tmp_path / "net.safetensors"), names["net"].state_dict()
+    assert {key: tuple(t.shape) for key, t in found.items()} == {key: tuple(t.shape) for key, t in expected.items()}
+
+
+def test_every_layer_can_be_said_in_pytorch():
+    layers = {kind for kind, made in catalogue.LAYERS.items() if not issubclass(made, Activation)}
+    assert {*LAYERS, *EXPRESSIONS} == layers
+
+
+CHAIN = """\
+from safetensors.torch import load_file
+from torch import nn
+
+net = nn.Sequential(
+    nn.Linear(2, 4),
+    nn.BatchNorm1d(4, eps=1e-05, momentum=0.1),
+    nn.Tanh(),
+    nn.Dropout(0.1),
+    nn.Linear(4, 1, bias=False),
+)
+net.load_state_dict(load_file("net.safetensors"))
+net.eval()
+"""
+
+
+def test_a_chain_is_a_sequential_whose_tensors_have_the_numbers_of_its_layers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    layers = [fb.Linear(4), fb.BatchNorm(), fb.Tanh(), fb.Dropout(0.1), fb.Linear(1, bias=False)]
+    net = fb.Network(layers, inputs=2)
+    assert fb.export.torch(net, "net.safetensors") == CHAIN
+    found = tensors.read(tmp_path / "net.safetensors")
+    assert {name: (array.dtype.name, array.shape) for name, array in found.items()} == {
+        "0.weight": ("float32", (4, 2)),
+        "0.bias": ("float32", (4,)),
+        "1.weight": ("float32", (4,)),
+        "1.bias": ("float32", (4,)),
+        "1.running_mean": ("float32", (4,)),
+        "1.running_var": ("float32", (4,)),
+        "1.num_batches_tracked": ("int64", ()),
+        "4.weight": ("float32", (1, 4)),
+    }
+    assert np.array_equal(found["0.weight"], net.parameters["0.weight"].T)
+    assert found.words == {"format": "pt"}
+
+
+BRANCHES = """\
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleDict({
+            "0": nn.Linear(3, 3),  # first
+            "1": nn.ReLU(),
+        })
+
+    def forward(self, x):
+        x0 = self.layers["0"](x)
+        x1 = self.layers["1"](x0)
+        x2 = x1 + x
+        x3 = torch.cat([x2, x], -1)
+        return x3
+
+
+net = Net()
+net.double()
+net.load_state_dict(load_file("net.safetensors"))
+net.eval()
+"""
+
+
+def test_a_network_with_branches_is_a_class_with_a_line_for_each_step(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = fb.Input(3)
+    net = fb.Network(inputs=x, outputs=fb.concat([fb.relu(fb.Linear(3)(x, name="first")) + x, x]), dtype="float64")
+    assert fb.export.torch(net, "net.safetensors") == BRANCHES
+    assert sorted(tensors.read(tmp_path / "net.safetensors")) == ["layers.0.bias", "layers.0.weight"]
+
+
+def test_a_formula_is_a_function_and_the_same_one_stands_once(tmp_path):
+    layers = [
+        fb.activation("x * sigmoid(2 * x)"),
+        fb.Linear(1),
+        fb.activation("x * sigmoid(2 * x)"),
+        fb.activation("exp(-x)"),
+    ]
+    program = fb.export.torch(fb.Network(layers, inputs=2), tmp_path / "net.safetensors")
+    assert program.count("def formula_") == 2
+    assert (
+        "def formula_1(x):\n    z1 = x * 2.0\n    z2 = torch.sigmoid(z1)\n    z3 = x * z2\n    return z3\n" in program
+    )
+    assert "Formula(formula_1),\n    nn.Linear(2, 1),\n    Formula(formula_1),\n    Formula(formula_2),\n" in program
+
+
+def test_numbers_of_a_formula_that_python_has_no_words_for_are_said(tmp_path):
+    torch = pytest.importorskip("torch")
+    made = fb.activation(
+        [["argument"], ["constant", float("inf")], ["constant", -2.0], ["minimum", 0, 1], ["multiply", 3, 2]]
+    )
+    net = fb.Network([made], inputs=2)
+    names = {}
+    exec(fb.export.torch(net, tmp_path / "net.safetensors"), names)
+    assert names["net"](torch.tensor([[1.0, -3.0]])).tolist() == [[-2.0, 6.0]] == net.predict([[1.0, -3.0]]).tolist()
+
+
+def test_a_path_is_quoted_in_the_program(tmp_path):
+    path = tmp_path / 'a"b\\c.safetensors'
+    program = fb.export.torch(fb.mlp([1, 1]), path)
+    (argument,) = [
+        line.removeprefix("net.load_state_dict(load_file(")[:-2]
+        for line in program.splitlines()
+        if "load_file(" in line
+    ]
+    assert eval(argument) == str(path)
+
+
+def test_a_trained_network_goes_on_in_pytorch_with_the_numbers_of_its_trainer(tmp_path):
+    net = fb.mlp([2, 4, 1], seed=0)
+    trainer = fb.Trainer(net, loss="mse", ema=0.9)
+    trainer.run(np.ones((8, 2)), np.ones((8, 1)), steps=3)
+    fb.export.torch(trainer, tmp_path / "net.safetensors")
+    found = tensors.read(tmp_path / "net.safetensors")["0.weight"]
+    assert np.array_equal(found, trainer.evaluated.parameters["0.weight"].T)
+    assert not np.array_equal(found, net.parameters["0.weight"].T)
+
+
+def refused(model, path):
+    with pytest.raises(fb.FastbpError) as info:
+        fb.export.torch(model, path)
+    return str(info.value)
+
+
+def test_what_is_not_one_network_is_refused(tmp_path):
+    pack = fb.Pack([fb.mlp([2, 1], seed=i) for i in range(2)], loss="mse")
+    file = tmp_path / "net.safetensors"
+    assert refused(pack.ensemble(), file) == (
+        "`model` must be one network for PyTorch, got `2`\nhint: ONNX takes those that predict together"
+    )
+    assert refused(None, file).startswith("`model` must be a network, ")
+    assert not file.exists()
+
+
+def test_a_network_of_one_nan_is_not_written(tmp_path):
+    net = fb.mlp([2, 1])
+    net.parameters.block.write("0.bias", np.array([np.nan], np.float32))
+    assert refused(net, tmp_path / "net.safetensors") == "`0.bias` must be finite to be exported, got NaN or infinity"
+    assert list(tmp_path.iterdir()) == []
