@@ -73,6 +73,9 @@ class Model:
         model takes its inputs as they are.
     classes : tuple or None
         Of an estimator, its classes, numbers or texts, in the order of the recipe's.
+    array : bool
+        Whether raw rows are those of an array, whose columns the recipes have in order, as of an estimator that was
+        fitted to one.
     """
 
     members: tuple[Member, ...]
@@ -81,6 +84,7 @@ class Model:
     temperature: float = 1.0
     recipes: tuple[Recipe, ...] = ()
     classes: tuple[Any, ...] | None = None
+    array: bool = False
 
     @property
     def net(self) -> Network:
@@ -182,10 +186,12 @@ def _of_estimator(model: Any) -> Model:
         found = model._warm()
     classes = getattr(model, "classes_", None)
     names = None if classes is None or model.recipe_.outputs.task != "classes" else tuple(classes.tolist())
+    array = not hasattr(model, "feature_names_in_")
     if isinstance(found, Ensemble):
         made = _of_ensemble(found, (model.recipe_,))
-        return Model(made.members, made.loss, True, made.temperature, made.recipes, names)
-    return Model((Member(found, _arrays(found)),), model._loss_of(), recipes=(model.recipe_,), classes=names)
+        return Model(made.members, made.loss, True, made.temperature, made.recipes, names, array)
+    alone = (Member(found, _arrays(found)),)
+    return Model(alone, model._loss_of(), recipes=(model.recipe_,), classes=names, array=array)
 
 
 def _arrays(net: Network) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""A network and its loss as gates, for second derivatives.
+"""A network and its loss as gates, for second derivatives and for files that are run elsewhere.
 
 The sweeps compute first derivatives only. A product with the Hessian, H v = ∂/∂s ∇L(θ + s v), is the tangent of the
 gradient, forward over reverse (Pearlmutter, 1994), computed on gates traced from the formulas of layers and losses.
@@ -8,15 +8,18 @@ Dropout is off, and batch norm uses its running statistics.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import pi, prod, sqrt
+from functools import reduce
+from math import log, pi, prod, sqrt
 from typing import Any
 
 import numpy as np
 
+from fastbp.autodiff.functions import softplus
 from fastbp.autodiff.graph import Graph as Gates
 from fastbp.autodiff.program import Program
 from fastbp.autodiff.tracer import Tracer
 from fastbp.autodiff.walk import pull, push
+from fastbp.lowering.apart import apart
 from fastbp.lowering.column_rules import others
 from fastbp.lowering.walk import computing
 from fastbp.spec.activations import Activation
@@ -31,6 +34,7 @@ Formula = Callable[[Any, Any], Any]
 # Layers without parameters: (layer, x) to y.
 PLAIN: dict[str, Formula] = {
     "dropout": lambda layer, x: x,
+    "members": lambda layer, x: x,
     "affine": lambda layer, x: layer.factor * x + layer.shift,
     "reciprocal": lambda layer, x: layer.numerator / x,
     "softmax": lambda layer, x: np.exp(x - log_sum_exp(x)),
@@ -133,6 +137,23 @@ def _matrix(stack: Any, i: int, rows: int) -> Any:
     return stack[i * rows : (i + 1) * rows]
 
 
+def _own(node: Node, stack: Any) -> Any:
+    """Of a stack of rows that of a node's member."""
+    return stack[node.member : node.member + 1]
+
+
+def _member_linear(node: Node, p: Callable[[str], Any], x: Any) -> Any:
+    layer: Any = node.layer
+    z = x @ _matrix(p("weight"), node.member, node.inputs)
+    return z + _own(node, p("bias")) if layer.bias else z
+
+
+def _adapted_linear(node: Node, p: Callable[[str], Any], x: Any) -> Any:
+    layer: Any = node.layer
+    z = ((x * _own(node, p("r"))) @ p("weight")) * _own(node, p("s"))
+    return z + _own(node, p("bias")) if layer.bias else z
+
+
 # Layers with parameters: (node, parameters by part, x) to y.
 LAYERS: dict[str, Callable[[Node, Callable[[str], Any], Any], Any]] = {
     "linear": _linear,
@@ -146,6 +167,9 @@ LAYERS: dict[str, Callable[[Node, Callable[[str], Any], Any], Any]] = {
     "cosine": _cosine,
     "periodic": _periodic,
     "piecewise_linear_embedding": _piecewise_linear_embedding,
+    "member_scale": lambda node, p, x: x * _own(node, p("weight")),
+    "member_linear": _member_linear,
+    "adapted_linear": _adapted_linear,
 }
 PAIRS: dict[str, Callable[[Any, Any], Any]] = {
     "subtract": lambda x, y: x - y,
@@ -183,6 +207,22 @@ def outputs_of(graph: Graph, values: Values, X: Any, chosen: Mapping[int, Any]) 
             out = LAYERS[layer.kind](node, part, xs[0])
         found[node.index] = out
     return [found[head] for head in graph.heads]
+
+
+def predicted(graph: Graph, values: Values, X: Any, chosen: Mapping[int, Any]) -> list[Any]:
+    """The same of any network: of one with `Members` what they predict together, each computed by itself."""
+    outputs = outputs_of(apart(graph), values, X, chosen)
+    return outputs if graph.members is None else [mean_of_members(graph.members.average, outputs)]
+
+
+def mean_of_members(average: str, zs: Sequence[Any]) -> Any:
+    """The mean of what members predict, or the logits of the mean of their probabilities."""
+    if average == "values":
+        return sum(zs[1:], zs[0]) * (1.0 / len(zs))
+    if average == "softmax":
+        return reduce(np.logaddexp, [z - log_sum_exp(z) for z in zs]) - log(len(zs))
+    above, below = (reduce(np.logaddexp, [-softplus(sign * z) for z in zs]) for sign in (-1.0, 1.0))
+    return above - below
 
 
 def targets_of(loss: Loss, targets: Targets, outputs: int, dtype: Any) -> Any:

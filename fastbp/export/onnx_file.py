@@ -1,0 +1,97 @@
+"""`fb.export.onnx`: a model as an ONNX file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastbp.errors import ConfigError
+from fastbp.export.gated import Gated, gated
+from fastbp.export.model import model_of
+from fastbp.export.onnx_gates import Value, Writing
+from fastbp.export.onnx_graph import DEFAULT, OnnxGraph, opset_of
+from fastbp.spec.checks import flag, path_of
+from fastbp.writing import write_together
+
+ENDING = ".onnx"
+ROWS = "rows"  # the dimension of rows
+
+
+def onnx(model: Any, path: Any, jacobian: bool = False, opset: int = DEFAULT) -> None:
+    """Write a model as an ONNX file.
+
+    Parameters
+    ----------
+    model : Network, Trainer, Pack, Ensemble, estimator of `fastbp.sklearn`, or path
+        A path is of a file that one of these was saved to, or of a run's folder.
+    path : str or Path
+        Ends in .onnx.
+    jacobian : bool
+        Whether derivatives in the inputs are written beside it, as CasADi looks for them.
+    opset : int
+        The version of ONNX's operators that are used.
+    """
+    file = path_of("path", path)
+    if file.suffix != ENDING:
+        raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
+    opset, siblings = opset_of(opset), flag("jacobian", jacobian)
+    of = gated(model_of(model))
+    files = {file: network_file(of, opset, file.stem, plain=siblings)}
+    if siblings:
+        from fastbp.export.onnx_siblings import siblings_of
+
+        files |= {
+            file.with_name(f"{mode}_{file.name}"): found for mode, found in siblings_of(of, opset, file.stem).items()
+        }
+    write_together(files)
+
+
+def network_file(of: Gated, opset: int, name: str, plain: bool = False) -> bytes:
+    """The networks of a model, from their inputs to what they predict; `plain` as for `Writing`."""
+    graph = OnnxGraph(name, opset)
+    graph.reserve(*of.inputs, *of.outputs)
+    to = Writing(graph, of.gates, 1, of.names, plain)
+    add_inputs(to, of)
+    to.write(of.outputs.values())
+    for out, number in of.outputs.items():
+        finish(to, number, out)
+    return graph.to_bytes()
+
+
+def add_inputs(to: Writing, of: Gated) -> None:
+    """Named inputs, rows of numbers; whole numbers where all of an input's columns are codes."""
+    for name, number in of.inputs.items():
+        width = of.gates.shape(number)[1]
+        whole = of.only_codes(name)
+        to.onnx.input(name, np.int64 if whole else of.gates.dtype, [ROWS, width])
+        rows = to.onnx.node("Cast", name, to=to.type) if whole else name
+        to.values[number] = Value(rows, frozenset({0}), width)
+    first = next(iter(of.inputs))
+    to.sizes[0] = lambda: size_of(to, first, 0)
+    add_codes(to, of)
+
+
+def add_codes(to: Writing, of: Gated) -> None:
+    """The columns of codes as whole numbers."""
+    for number, (name, at) in of.codes.items():
+        if to.plain:
+            ends = [to.onnx.constant(np.array([end], np.int64), "numbers") for end in (at, at + 1, 1)]
+            to.codes[number] = to.onnx.node("Slice", to.operand(of.inputs[name]), *ends)
+            continue
+        column = to.onnx.node("Gather", name, to.onnx.constant(np.array(at, np.int64), "numbers"), axis=1)
+        to.codes[number] = column if of.only_codes(name) else to.onnx.node("Cast", column, to=7)
+
+
+def size_of(to: Writing, name: str, axis: int) -> str:
+    """The length of an axis of a value, as an array of one."""
+    shape = to.onnx.node("Shape", name)
+    return to.onnx.node("Gather", shape, to.onnx.constant(np.array([axis], np.int64), "numbers"), axis=0)
+
+
+def finish(to: Writing, number: int, name: str) -> None:
+    """Have a node be an output of the file."""
+    width = to.width(number)
+    whole = to.wide(number, frozenset({0}))
+    to.onnx.node("Identity", whole, name=name)
+    to.onnx.output(name, to.gates.dtype, [ROWS, width])

@@ -1,0 +1,247 @@
+"""Models with recipes in ONNX: raw tables through ONNX Runtime are predicted as by the models themselves."""
+
+import csv
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+pytest.importorskip("pandas")
+import onnx
+import onnxruntime
+import pandas as pd
+
+import fastbp as fb
+from fastbp.cli.main import main
+from fastbp.errors import ConfigError, DataWarning
+from fastbp.export.model import model_of
+from fastbp.export.onnx_model import tables_file
+from fastbp.sklearn import MLPClassifier, MLPRegressor
+from tests.export.recipes import table
+
+pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+NAMES = ["price", "city", "code", "truth", "when", "width"]
+KINDS = {"price": "f8", "width": "f8", "serial": "f8", "kind": "f8"}
+
+
+def feeds_of(rows):
+    """Columns as ONNX takes them, written as a user writes them."""
+    feeds = {}
+    for name, column in rows.items():
+        values = np.asarray(column)
+        if values.dtype.kind == "M":
+            values = values.astype("datetime64[us]").astype(np.int64)
+        elif values.dtype.kind not in "f":
+            values = np.array(["" if v is None or v != v else str(v) for v in values.tolist()], object)
+        feeds[name] = values.reshape(-1, 1)
+    return feeds
+
+
+def run(model, feeds, opset=17, **options):
+    content = tables_file(model_of(model), opset, "m", **options)
+    onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return dict(zip([one.name for one in session.get_outputs()], session.run(None, feeds), strict=True))
+
+
+def rows(seed=0, names=NAMES):
+    found = table(seed, 200)
+    return pd.DataFrame({name: found[name] for name in names})
+
+
+def strange():
+    found = rows(1)
+    found.loc[:20, "city"] = "Paris"
+    found.loc[3:9, "city"] = None
+    found.loc[0, "truth"] = "true"
+    found.loc[1, "code"] = "100.0"
+    return found
+
+
+def classes():
+    width = table(0, 200)["width"]
+    return np.where(width > 0.5, "high", np.where(width < -0.5, "very low", "low"))
+
+
+SETTINGS = [
+    {},
+    {"encode": "embedding"},
+    {"scale": "quantile"},
+    {"scale": "robust", "min_frequency": 45},
+    {"n_ens": 3},
+    {"n_cv": 3},
+    {"calibrate": "temperature", "early_stopping": True},
+    {"preset": "realmlp-td-s"},
+    {"preset": "tabm-mini"},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_classifier_predicts_the_same_classes_and_probabilities(settings):
+    model = MLPClassifier(**{"hidden": (16,), "epochs": 4, "random_state": 0, **settings}).fit(rows(), classes())
+    found = run(model, feeds_of(strange()))
+    assert list(found) == ["label", "probabilities"]
+    assert found["label"].tolist() == model.predict(strange()).tolist()
+    np.testing.assert_allclose(found["probabilities"], model.predict_proba(strange()), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"), [([0, 1], "int64"), ([5, -2], "int64"), ([False, True], "int64"), (["a", "b"], "object")]
+)
+def test_classes_are_those_of_y(given, kind):
+    y = np.array(given)[(table(0, 200)["width"] > 0).astype(int)]
+    model = MLPClassifier(hidden=(8,), epochs=3, random_state=0).fit(rows(), y)
+    found = run(model, feeds_of(strange()))
+    assert found["label"].dtype == kind
+    assert found["label"].tolist() == model.predict(strange()).tolist()
+    assert found["probabilities"].shape == (200, 2)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"clamp_target": True}, {"loss": "poisson"}, {"loss": "gaussian_nll"}], ids=str
+)
+@pytest.mark.parametrize("shift", [3.0, 1e7])
+def test_a_regressor_predicts_the_same_numbers(settings, shift):
+    width = table(0, 200)["width"]
+    y = np.abs(width) * 3.0 + shift * ("poisson" not in str(settings))
+    model = MLPRegressor(hidden=(16,), epochs=4, random_state=0, **settings).fit(rows(), y)
+    found = run(model, feeds_of(strange()))
+    expected = model.predict(strange())
+    assert found["predictions"].dtype == np.float64
+    assert ("deviations" in found) == ("gaussian" in str(settings))
+    np.testing.assert_allclose(found["predictions"][:, 0], expected, rtol=1e-6, atol=1e-5)
+
+
+def test_several_numbers_and_several_labels():
+    width = table(0, 200)["width"]
+    model = MLPRegressor(hidden=(8,), epochs=4, random_state=0).fit(rows(), np.stack([width, 9 - width], axis=1))
+    found = run(model, feeds_of(strange()))["predictions"]
+    np.testing.assert_allclose(found, model.predict(strange()), rtol=1e-6, atol=1e-5)
+    labels = np.stack([width > 0, width > 1], axis=1).astype(int)
+    model = MLPClassifier(hidden=(8,), epochs=4, random_state=0).fit(rows(), labels)
+    found = run(model, feeds_of(strange()))
+    assert found["label"].tolist() == model.predict(strange()).tolist()
+    np.testing.assert_allclose(found["probabilities"], model.predict_proba(strange()), atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"categorical_features": [1]}, {"scale": "quantile"}], ids=str)
+def test_an_array_is_one_input_of_float32(settings):
+    found = table(0, 200)
+    X = np.stack([found["width"], found["kind"], found["price"]], axis=1)
+    model = MLPRegressor(hidden=(8,), epochs=4, random_state=0, **settings).fit(X, found["width"])
+    x = X.astype(np.float32)
+    said = run(model, {"x": x})["predictions"]
+    assert said.dtype == np.float32
+    np.testing.assert_allclose(said[:, 0], model.predict(x), rtol=1e-5, atol=1e-5)
+
+
+CONFIG = """
+data:
+  path: t.csv
+  target: {target}
+  task: {task}
+  missing_texts: ["-999"]
+  {more}
+  columns: {{serial: {{type: date, unit: d}}, kind: {{type: category}}, width: {{scale: noisy_quantile}}}}
+network: {{hidden: [8]}}
+trainer: {{epochs: 4, loss: {loss}}}
+"""
+RUNS = {
+    "classes": ("group", "classes", "", "cross_entropy"),
+    "numbers": ("cost", "numbers", "target_transform: log", "mse"),
+    "quantile": ("cost", "numbers", "target_transform: quantile", "mse"),
+    "spread": ("cost", "numbers", "target_transform: sqrt", "gaussian_nll"),
+    "deviation": ("cost", "numbers", "clamp_target: true", "gaussian_nll"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs")
+    names = ["price", "city", "when", "serial", "kind", "width"]
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        patch.chdir(path)
+        columns = table(0, 240)
+        columns["group"] = np.where(columns["width"] > 0, "b", "a")
+        columns["cost"] = np.exp(columns["width"])
+        for name in RUNS:
+            target, task, more, loss = RUNS[name]
+            with open("t.csv", "w", newline="") as file:
+                out = csv.writer(file)
+                out.writerow([*names, target])
+                for row in zip(*(columns[n].tolist() for n in [*names, target]), strict=True):
+                    out.writerow(["" if v is None or v != v else v for v in row])
+            Path("c.yaml").write_text(CONFIG.format(target=target, task=task, more=more, loss=loss))
+            assert main(["train", "c.yaml", "--run-dir", name, "-q"]) == 0
+    return path
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_predicts_raw_rows_as_it_does_in_python(name, folder):
+    net = fb.load(folder / name)
+    given = table(1, 100)
+    given = {one: given[one] for one in ("price", "city", "when", "serial", "kind", "width")}
+    given["city"][:10] = "Paris"
+    expected = net.predict(given, probabilities=True)
+    found = run(folder / name, feeds_of(given) | {"kind": feeds_of({"kind": given["kind"].astype(object)})["kind"]})
+    first = next(iter(expected))
+    if name == "classes":
+        assert found["label"].tolist() == expected["group"].tolist()
+        np.testing.assert_allclose(found["probabilities"][:, 1], expected["group = b"], atol=1e-6)
+        return
+    np.testing.assert_allclose(found["predictions"][:, 0], expected[first], rtol=1e-5)
+    ends = {"spread": ["low", "high"], "deviation": ["deviations"]}.get(name, [])
+    assert list(found) == ["predictions", *ends]
+    for end in ends:
+        np.testing.assert_allclose(found[end][:, 0], expected[f"cost {end.removesuffix('s')}"], rtol=1e-5)
+
+
+def test_categories_of_a_run_may_be_given_as_numbers(folder):
+    given = table(1, 50)
+    given = {one: given[one] for one in ("price", "city", "when", "serial", "kind", "width")}
+    found = run(folder / "numbers", feeds_of(given), numbers=["kind"])["predictions"]
+    np.testing.assert_allclose(found[:, 0], fb.load(folder / "numbers").predict(given)["cost"], rtol=1e-5)
+
+
+def test_what_stands_for_a_missing_number_does_so_in_the_file(folder):
+    given = table(1, 2)
+    given = {one: given[one] for one in ("price", "city", "when", "serial", "kind", "width")}
+    given["price"] = np.array([np.nan, -999.0])
+    feeds = feeds_of({name: np.repeat(column[:1], 2) for name, column in given.items()} | {"price": given["price"]})
+    first, second = run(folder / "numbers", feeds, numbers=["kind"])["predictions"]
+    assert first == second
+
+
+@pytest.mark.parametrize(("column", "value"), [("width", np.inf), ("serial", 1e7), ("serial", -np.inf)])
+def test_rows_that_are_refused_in_python_are_no_numbers(column, value, folder):
+    given = table(1, 50)
+    given = {one: given[one] for one in ("price", "city", "when", "serial", "kind", "width")}
+    given[column][7] = value
+    found = run(folder / "numbers", feeds_of(given), numbers=["kind"])["predictions"][:, 0]
+    assert np.flatnonzero(np.isnan(found)).tolist() == [7]
+
+
+def test_columns_of_words_are_refused():
+    from fastbp.export.onnx_graph import OnnxGraph
+    from fastbp.export.onnx_tables import inputs
+    from fastbp.export.recipe import preprocessing_of
+    from tests.export.recipes import cases
+
+    said = preprocessing_of(cases()["words"].made, np.float32)
+    with pytest.raises(ConfigError) as error:
+        inputs(OnnxGraph("m"), said, {"note": "note"})
+    assert str(error.value) == (
+        "`column `note`` must not be of words, whose columns are by CRC-32, for which ONNX has no operator"
+        "\nhint: `preprocessing=False` exports the network alone"
+    )
+
+
+def test_the_file_says_what_its_columns_are(folder):
+    read = onnx.load_from_string(tables_file(model_of(folder / "classes"), 17, "m"))
+    notes = {one.key: one.value for one in read.metadata_props}
+    assert json.loads(notes["names"]) == ["a", "b"]
