@@ -5,7 +5,7 @@
 fifty steps in a `lax.scan`, the cost of where they lead, and its gradient through all fifty networks, by which the
 forces are made better.
 
-    python examples/jax_program.py [--epochs 200] [--steps 300] [--seed 0]
+    python examples/jax_program.py [--epochs 100] [--steps 300] [--seed 0]
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def as_jax(net: fb.Network) -> Any:
 def cart(rows: Array) -> Array:
     """Position and speed after a step, of a cart with friction that grows with speed: rows are x, v and force."""
     x, v, force = rows.T
-    after = v + SECONDS * (force - 0.5 * v * np.abs(v) - 0.2 * np.tanh(10.0 * v))
+    after = v + SECONDS * (force - 0.5 * v * np.abs(v) - 0.2 * np.tanh(3.0 * v))
     return np.stack([x + SECONDS * after, after], axis=1)
 
 
@@ -101,7 +101,7 @@ def driven(forces: Array) -> Array:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
