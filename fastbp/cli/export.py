@@ -1,0 +1,44 @@
+"""`fastbp export`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fastbp.cli.options import Command
+from fastbp.cli.output import say
+
+
+@click.command("export", cls=Command)
+@click.argument("model")
+@click.argument("file")
+@click.option("--jacobian", is_flag=True, help="Derivatives in the inputs too: for ONNX as files beside it, for CasADi.")
+@click.option("--opset", type=int, metavar="N", help="Version of ONNX's operators, by default 17.")
+def command(model: str, file: str, **options: Any) -> None:
+    """Write MODEL, a network, an ensemble or a run's folder, as FILE, whose ending says what it becomes."""
+    import fastbp.export
+    from fastbp.errors import escaped
+    from fastbp.export.writers import WRITERS
+    from fastbp.runs.loading import load
+    from fastbp.runs.prediction import file_of
+
+    writer = WRITERS.get(Path(file).suffix)
+    if writer is None:
+        raise click.UsageError(f"`FILE` must end in {_listed(WRITERS)}, got `{file}`")
+    given = {name: value for name, value in options.items() if value not in (None, False, ())}
+    for name in given:
+        if name not in writer.options:
+            endings = [ending for ending, other in WRITERS.items() if name in other.options]
+            raise click.UsageError(f"`--{name}` must be given with a file that ends in {_listed(endings)}, got `{file}`")
+    found = load(file_of(model))
+    written = getattr(fastbp.export, writer.name)(found, file, **given)
+    for path in [file] if written is None else written:
+        say(f"wrote {escaped(str(path))}, {Path(path).stat().st_size:,} bytes", err=True)
+
+
+def _listed(endings: Iterable[str]) -> str:
+    *others, last = (f"`{ending}`" for ending in endings)
+    return f"{', '.join(others)} or {last}" if others else last
