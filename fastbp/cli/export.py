@@ -9,13 +9,15 @@ from typing import Any
 import click
 
 from fastbp.cli.options import Command
-from fastbp.cli.output import say
+from fastbp.cli.output import give, say
 
 
 @click.command("export", cls=Command)
 @click.argument("model")
 @click.argument("file")
-@click.option("--jacobian", is_flag=True, help="Derivatives in the inputs too: for ONNX as files beside it, for CasADi.")
+@click.option(
+    "--jacobian", is_flag=True, help="Derivatives in the inputs too: for ONNX as files beside it, for CasADi."
+)
 @click.option("--opset", type=int, metavar="N", help="Version of ONNX's operators, by default 17.")
 def command(model: str, file: str, **options: Any) -> None:
     """Write MODEL, a network, an ensemble or a run's folder, as FILE, whose ending says what it becomes."""
@@ -32,9 +34,14 @@ def command(model: str, file: str, **options: Any) -> None:
     for name in given:
         if name not in writer.options:
             endings = [ending for ending, other in WRITERS.items() if name in other.options]
-            raise click.UsageError(f"`--{name}` must be given with a file that ends in {_listed(endings)}, got `{file}`")
+            raise click.UsageError(
+                f"`--{name}` must be given with a file that ends in {_listed(endings)}, got `{file}`"
+            )
     found = load(file_of(model))
     written = getattr(fastbp.export, writer.name)(found, file, **given)
+    if isinstance(written, str):  # a program that reads the file
+        give(written)
+        written = None
     for path in [file] if written is None else written:
         say(f"wrote {escaped(str(path))}, {Path(path).stat().st_size:,} bytes", err=True)
 

@@ -17,6 +17,7 @@ from fastbp.export.model import model_of
 from fastbp.export.tensors import to_bytes
 from fastbp.export.torch_modules import EXPRESSIONS, Module, module_of
 from fastbp.lowering.walk import computing
+from fastbp.model.sealed import format_of
 from fastbp.spec.checks import path_of
 from fastbp.spec.graph import INPUT, Graph, Node
 from fastbp.spec.members import Members
@@ -44,6 +45,8 @@ def torch(model: Any, path: Any) -> str:
         raise ConfigError("model", must, f"`{len(made.members)}`", "ONNX takes those that predict together")
     (member,) = made.members
     file = path_of("path", path)
+    if (format_of(file) or "").startswith("fastbp-"):
+        raise ConfigError("path", "must be another file than one of fastbp, which would be lost", f"`{file}`")
     text = source_of(member.net.graph, member.net.dtype, str(path), bool(made.recipes))
     with whole(file) as opened:
         opened.write(to_bytes(tensors_of(member.net.graph, member.arrays), {"format": "pt"}))

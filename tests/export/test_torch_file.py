@@ -183,6 +183,16 @@ def test_what_is_not_one_network_is_refused(tmp_path):
     assert not file.exists()
 
 
+def test_a_network_is_not_written_over_by_its_tensors(tmp_path):
+    file = tmp_path / "net.safetensors"
+    net = fb.mlp([2, 1])
+    net.save(file)
+    assert refused(file, file) == f"`path` must be another file than one of fastbp, which would be lost, got `{file}`"
+    assert np.array_equal(fb.load(file).flat, net.flat)
+    for _ in range(2):
+        fb.export.torch(net, tmp_path / "tensors.safetensors")
+
+
 def test_a_network_of_one_nan_is_not_written(tmp_path):
     net = fb.mlp([2, 1])
     net.parameters.block.write("0.bias", np.array([np.nan], np.float32))
