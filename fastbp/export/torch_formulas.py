@@ -58,10 +58,9 @@ def function_of(name: str, layer: Activation) -> str:
         if gate == "constant":
             numbers[i] = float(rest[0])
             continue
-        plain = gate in OPERATORS and not all(place in numbers for place in rest)
-        terms = [_term(names[place], numbers.get(place), plain) for place in rest]
+        terms = [_term(names[place], numbers.get(place), gate in OPERATORS) for place in rest]
         lines.append(f"    {names[i]} = {(OPERATORS | CALLS)[gate].format(*terms)}")
-    lines.append(f"    return {_term(names[-1], numbers.get(len(gates) - 1), False)}")
+    lines.append(f"    return {names[-1]}")
     return "\n" + "\n".join(lines) + "\n"
 
 

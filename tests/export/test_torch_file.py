@@ -120,6 +120,13 @@ def test_a_network_with_branches_is_a_class_with_a_line_for_each_step(tmp_path, 
     assert sorted(tensors.read(tmp_path / "net.safetensors")) == ["layers.0.bias", "layers.0.weight"]
 
 
+def test_what_is_used_again_is_one_module(tmp_path):
+    net, _ = network("branches")
+    program = fb.export.torch(net, tmp_path / "net.safetensors")
+    assert len(tensors.read(tmp_path / "net.safetensors")) == len(net.parameters)
+    assert program.count("nn.Linear(") == len([name for name in net.parameters if name.endswith("bias")])
+
+
 def test_a_formula_is_a_function_and_the_same_one_stands_once(tmp_path):
     layers = [
         fb.activation("x * sigmoid(2 * x)"),

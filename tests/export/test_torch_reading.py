@@ -200,6 +200,7 @@ def modules(torch):
             *(nn.SiLU(), nn.Mish(), nn.Softplus(2.0), nn.Softsign(), nn.Sigmoid(), nn.Hardsigmoid()),
             *(nn.Tanh(), nn.ReLU6(), nn.Hardtanh(-0.5, 0.5), nn.Identity(), nn.PReLU(), nn.Dropout(0.5), nn.Softmax(1)),
         ),
+        "clipped": nn.Sequential(nn.ReLU6(), nn.Linear(3, 2)),
         "inside": nn.Sequential(nn.Sequential(nn.Linear(3, 5), nn.Tanh()), nn.Sequential(nn.Linear(5, 1, bias=False))),
         "plain norms": nn.Sequential(
             nn.BatchNorm1d(3, affine=False), nn.LayerNorm(3, elementwise_affine=False), nn.LayerNorm(3, bias=False),
@@ -209,12 +210,12 @@ def modules(torch):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", ["norms", "activations", "inside", "plain norms"])
+@pytest.mark.parametrize("name", ["norms", "activations", "clipped", "inside", "plain norms"])
 def test_a_sequential_is_known_by_its_modules(name, dtype):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     module = modules(torch)[name].to(getattr(torch, dtype))
-    X = torch.randn(40, 3, dtype=getattr(torch, dtype))
+    X = 5.0 * torch.randn(40, 3, dtype=getattr(torch, dtype))
     with torch.no_grad():
         module.train()(X)  # which moves the statistics
         expected = module.eval()(X).numpy()
