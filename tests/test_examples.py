@@ -291,6 +291,21 @@ def test_a_pole_is_swung_up_by_a_plan_through_a_network(printed):
     assert max(numbers(ends)) < 0.6
 
 
+SOLVERS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", (ROOT / "docs" / "solvers.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("package", "of"), list(zip(("scipy", "casadi"), SOLVERS, strict=True)), ids=["scipy", "casadi"]
+)
+def test_the_programs_of_the_page_of_solvers_print_what_stands_below_them(package, of, tmp_path, monkeypatch, capsys):
+    pytest.importorskip(package)
+    program, shown = of
+    assert package in program
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "solvers.md", "exec"), {})
+    assert capsys.readouterr().out == shown
+
+
 def test_every_example_is_listed_on_their_page():
     page = (ROOT / "examples" / "README.md").read_text()
     names = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
