@@ -19,6 +19,8 @@ from fastbp.cli.output import give, say
     "--jacobian", is_flag=True, help="Derivatives in the inputs too: for ONNX as files beside it, for CasADi."
 )
 @click.option("--opset", type=int, metavar="N", help="Version of ONNX's operators, by default 17.")
+@click.option("--name", metavar="NAME", help="What names in C begin with, by default that of the file.")
+@click.option("--casadi", is_flag=True, help="Functions in C by which CasADi calls the network and its derivatives.")
 def command(model: str, file: str, **options: Any) -> None:
     """Write MODEL, a network, an ensemble or a run's folder, as FILE, whose ending says what it becomes."""
     import fastbp.export

@@ -1,7 +1,7 @@
 """Models for elsewhere: files that others run without this package.
 
 Each writer is a function here that takes a model and a path; `WRITERS` says by the ending of a file which it is. Their
-modules are imported when they are used.
+modules are imported when they are used. `register_skl2onnx` has skl2onnx convert estimators in pipelines.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 from fastbp.engine.forks import IMPORTS
 from fastbp.export.writers import WRITERS
 
-__all__ = list(dict.fromkeys(writer.name for writer in WRITERS.values()))
-
 _HOMES = {writer.name: writer.home for writer in WRITERS.values()}
+_HOMES |= {"register_skl2onnx": "fastbp.export.sklearn_onnx"}
+
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

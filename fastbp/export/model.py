@@ -44,6 +44,8 @@ class Member:
         From its numbers to those of the first member, where their targets were scaled in different ways.
     way : int
         Which of the model's recipes prepares its rows.
+    given : float
+        The weight that its share is made of.
     """
 
     net: Network
@@ -51,6 +53,7 @@ class Member:
     weight: float = 1.0
     scale: Scale | None = None
     way: int = 0
+    given: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -172,9 +175,12 @@ def _of_network(net: Network, loss: Loss | None) -> Model:
 def _of_ensemble(model: Ensemble, recipes: tuple[Recipe, ...]) -> Model:
     ways = {at: i for i, at in enumerate(model.ways)}
     shares = model.weights / model.weights.sum()
-    parts = zip(model.members, shares.tolist(), model._scales, model.groups, strict=True)
+    given = model.weights.tolist()
+    parts = zip(model.members, shares.tolist(), model._scales, model.groups, given, strict=True)
     members = tuple(
-        Member(net, _arrays(net), share, scale, ways[at] if recipes else 0) for net, share, scale, at in parts if share
+        Member(net, _arrays(net), share, scale, ways[at] if recipes else 0, weight)
+        for net, share, scale, at, weight in parts
+        if share
     )
     return Model(members, model.loss, True, model.temperature, recipes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,19 @@ ENDING = ".onnx"
 ROWS = "rows"  # the dimension of rows
 
 
-def onnx(model: Any, path: Any, jacobian: bool = False, opset: int = DEFAULT) -> None:
+def onnx(
+    model: Any,
+    path: Any,
+    jacobian: bool = False,
+    opset: int = DEFAULT,
+    preprocessing: bool = True,
+    numbers: Collection[str] = (),
+) -> None:
     """Write a model as an ONNX file.
+
+    Of a model with a recipe, each column of its tables is an input (rows, 1) by its name: float64, NaN where a number
+    is missing, texts for categories, empty where they are missing, and int64 for dates, microseconds since 1970. The
+    columns of an array are one input, float32. Outputs are `label` and `probabilities`, or `predictions`.
 
     Parameters
     ----------
@@ -31,12 +43,27 @@ def onnx(model: Any, path: Any, jacobian: bool = False, opset: int = DEFAULT) ->
         Whether derivatives in the inputs are written beside it, as CasADi looks for them.
     opset : int
         The version of ONNX's operators that are used.
+    preprocessing : bool
+        Whether a model with a recipe takes raw columns, rather than its network's inputs.
+    numbers : list of str
+        Columns of categories that are given as numbers, float64, rather than as texts.
     """
     file = path_of("path", path)
     if file.suffix != ENDING:
         raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
     opset, siblings = opset_of(opset), flag("jacobian", jacobian)
-    of = gated(model_of(model))
+    found = model_of(model)
+    if flag("preprocessing", preprocessing) and found.recipes:
+        from fastbp.export.onnx_model import tables_file
+
+        if siblings:
+            hint = "`preprocessing=False` exports the network alone"
+            raise ConfigError("jacobian", "must be `False` where rows are raw", "`True`", hint)
+        write_together({file: tables_file(found, opset, file.stem, numbers)})
+        return
+    if numbers:
+        raise ConfigError("numbers", "must be given where rows are raw only", f"`{list(numbers)}`")
+    of = gated(found.bare())
     files = {file: network_file(of, opset, file.stem, plain=siblings)}
     if siblings:
         from fastbp.export.onnx_siblings import siblings_of

@@ -31,4 +31,5 @@ class Writer:
 WRITERS: dict[str, Writer] = {
     ".onnx": Writer("onnx", "fastbp.export.onnx_file", "ONNX", ("jacobian", "opset")),
     ".safetensors": Writer("torch", "fastbp.export.torch_file", "tensors of PyTorch"),
+    ".c": Writer("c", "fastbp.export.c_file", "C99", ("name", "jacobian", "casadi")),
 }

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import pi, sqrt
+from typing import Any
 
 from fastbp.kernels import functions
 from fastbp.kernels.flags import kernel
@@ -36,12 +37,15 @@ from fastbp.kernels.memory import as_real, load, store
 from fastbp.kernels.ops import ElementwiseOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
+FORMULAS: dict[str, Callable[..., Any]] = {}  # by the name of a kernel, over its operands and settings
+
 
 def activation(name: str, forward: Callable[..., V], vjp: Callable[..., V]) -> None:
     """Make the kernels `<name>_forward` (C = φ(A)) and `<name>_vjp` (C = A ∘ φ', from the saved output or input Y).
 
     Both formulas get the layer's two settings behind their operands.
     """
+    FORMULAS[f"{name}_forward"], FORMULAS[f"{name}_vjp"] = forward, vjp
     apply = vector_function(forward)
     pull = vector_function(vjp)
 

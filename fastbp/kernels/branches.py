@@ -23,6 +23,7 @@ written as zero, since 0 / 0 there would be taken for a gradient that is not fin
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from fastbp.kernels import functions
 from fastbp.kernels.flags import kernel
@@ -42,9 +43,12 @@ from fastbp.kernels.memory import (
 from fastbp.kernels.ops import ColumnsOp, ElementwiseOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
+FORMULAS: dict[str, Callable[..., Any]] = {}  # by the name of a kernel, over its operands and settings
+
 
 def of_two(name: str, formula: Callable[[V, V], V]) -> None:
     """Make the kernel `branch_<name>`: C = formula(A, Y), number by number."""
+    FORMULAS[f"branch_{name}"] = formula
     of_line = vector_function(formula)
 
     def of_rows(op, me, r0, r1, z):
@@ -68,6 +72,7 @@ def of_two(name: str, formula: Callable[[V, V], V]) -> None:
 
 def of_one(name: str, formula: Callable[[V, V, V], V]) -> None:
     """Make the kernel `branch_<name>`: C = formula(A, `setting_1`, `setting_2`), number by number."""
+    FORMULAS[f"branch_{name}"] = formula
     of_line = vector_function(formula)
 
     def of_rows(op, me, r0, r1, z):
@@ -91,6 +96,7 @@ def of_one(name: str, formula: Callable[[V, V, V], V]) -> None:
 
 def with_slope(name: str, formula: Callable[[V], tuple[V, V]]) -> None:
     """Make the kernel `branch_<name>`: C = f(A) and Y = f'(A), number by number, so that the vjp is one product."""
+    FORMULAS[f"branch_{name}"] = formula
     of_line = vector_function(formula, count=2)
 
     def of_rows(op, me, r0, r1, z):

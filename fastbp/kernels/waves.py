@@ -19,14 +19,15 @@ from fastbp.kernels.trigonometry import cos, sin
 from fastbp.kernels.vector import LINE, V, vector_function
 
 
-@vector_function
-def cosine_of(x: V, a: V) -> V:
+def cosine(x: V, a: V) -> V:
     return cos(x * a)
 
 
-@vector_function(count=2)
-def cosine_and_slope(x: V, a: V) -> tuple[V, V]:
+def wave_and_slope(x: V, a: V) -> tuple[V, V]:
     return cos(x * a), sin(x * a) * -a
+
+
+cosine_of, cosine_and_slope = vector_function(cosine), vector_function(wave_and_slope, count=2)
 
 
 @kernel(ElementwiseOp)

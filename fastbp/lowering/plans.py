@@ -25,6 +25,7 @@ import numpy as np
 
 from fastbp.engine import threads as teams
 from fastbp.engine.blocks import Block
+from fastbp.engine.memory import Arena
 from fastbp.engine.plan import Plan
 from fastbp.kernels.records import END_NOTHING, ROW_PHASE, Phase
 from fastbp.lowering import check
@@ -70,6 +71,49 @@ def team_sizes(work: int, most: int) -> tuple[tuple[int, ...], int]:
     return sizes, max(size for size in sizes if size == 1 or size * THREAD_WORK <= work)
 
 
+def rows_lowered(
+    graph: Graph, parameters: Block, states: Block, arena: Arena, kind: str, *, rows: int, counts: Any = ()
+) -> tuple[Lowering, int]:
+    """The ops of a row plan of this kind, whose buffers have no memory yet, and which of them reads other rows."""
+    frozen = dict.fromkeys(parameters.slots)
+    keeping = kind not in ("predict", "members")
+    words: Any = {"keeping": keeping, "treatment": frozen, "counts": counts}
+    lowering = Lowering(apart(graph, joined=kind != "members"), parameters, states, rows, arena, **words)
+    second = 0
+    if not keeping:
+        lowering.scatter(lowering.forward(lowering.gather(len(counts) or graph.inputs))[-1].value.buffer)
+    elif kind in ("jvp", "columns"):
+        second = _lower_forwards(lowering, graph, whole=kind == "columns")
+    else:
+        second = _lower_backwards(lowering, graph, kind)
+    return lowering, second
+
+
+def _lower_forwards(lowering: Lowering, graph: Graph, *, whole: bool) -> int:
+    """The products of the Jacobians with tangents, given or all unit vectors."""
+    if whole:
+        x = lowering.gather(graph.inputs, graph.inputs)
+        lowering.scatter(lowering.tangents(x, lowering.unit_rows(graph.inputs)), graph.inputs)
+        return 0
+    x = lowering.gather(graph.inputs)
+    second = len(lowering.ops)
+    lowering.scatter(lowering.tangents(x, lowering.gather(graph.inputs)))
+    return second
+
+
+def _lower_backwards(lowering: Lowering, graph: Graph, kind: str) -> int:
+    """The products with cotangents: given, all unit vectors, or one."""
+    lowering.transpose(to_input=True)
+    x = lowering.gather(graph.inputs, graph.outputs) if kind == "rows" else lowering.gather(graph.inputs)
+    uses = lowering.forward(x)
+    second = len(lowering.ops)
+    d = lowering.gather(graph.outputs) if kind == "vjp" else lowering.unit_rows(graph.outputs)
+    found = lowering.backward(uses, {uses[-1].node.index: d}, to_input=True)
+    assert found
+    lowering.scatter(found)
+    return second
+
+
 class RowPlan(Plan):
     """A plan whose rows are independent: predictions, vector-Jacobian and Jacobian-vector products.
 
@@ -87,17 +131,9 @@ class RowPlan(Plan):
     ) -> None:
         super().__init__(parameters, workers)
         self.counts = counts
-        rows = ROW_BLOCK * workers
-        frozen = dict.fromkeys(parameters.slots)
-        words: Any = {"keeping": kind not in ("predict", "members"), "treatment": frozen, "counts": counts}
-        lowering = Lowering(apart(graph, joined=kind != "members"), parameters, states, rows, self.arena, **words)
-        self._second = 0
-        if kind in ("predict", "members"):
-            lowering.scatter(lowering.forward(lowering.gather(len(counts) or graph.inputs))[-1].value.buffer)
-        elif kind in ("jvp", "columns"):
-            self._lower_forwards(lowering, graph, whole=kind == "columns")
-        else:
-            self._lower_backwards(lowering, graph, kind)
+        lowering, self._second = rows_lowered(
+            graph, parameters, states, self.arena, kind, rows=ROW_BLOCK * workers, counts=counts
+        )
         phase = Phase(kind=ROW_PHASE, end=END_NOTHING, op_count=len(lowering.ops), groups=1, block=ROW_BLOCK, local=1)
         lowering.put(moments_of([phase]))
         self.names, self.blocks = lowering.names, (parameters, states)
@@ -116,27 +152,6 @@ class RowPlan(Plan):
         self.watcher = check.watcher_of(self, lowering)
         self._predict = self.entry("predict_rows")
         self._product = self.entry("product_rows") if kind in ("vjp", "jvp") else self._predict
-
-    def _lower_forwards(self, lowering: Lowering, graph: Graph, *, whole: bool) -> None:
-        """The products of the Jacobians with tangents, given or all unit vectors."""
-        if whole:
-            x = lowering.gather(graph.inputs, graph.inputs)
-            lowering.scatter(lowering.tangents(x, lowering.unit_rows(graph.inputs)), graph.inputs)
-            return
-        x = lowering.gather(graph.inputs)
-        self._second = len(lowering.ops)
-        lowering.scatter(lowering.tangents(x, lowering.gather(graph.inputs)))
-
-    def _lower_backwards(self, lowering: Lowering, graph: Graph, kind: str) -> None:
-        """The products with cotangents: given, all unit vectors, or one."""
-        lowering.transpose(to_input=True)
-        x = lowering.gather(graph.inputs, graph.outputs) if kind == "rows" else lowering.gather(graph.inputs)
-        uses = lowering.forward(x)
-        self._second = len(lowering.ops)
-        d = lowering.gather(graph.outputs) if kind == "vjp" else lowering.unit_rows(graph.outputs)
-        found = lowering.backward(uses, {uses[-1].node.index: d}, to_input=True)
-        assert found
-        lowering.scatter(found)
 
     def choose(self, column: int) -> None:
         """Choose the output for the kind "gradient"."""

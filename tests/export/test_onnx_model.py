@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -18,8 +19,6 @@ import pandas as pd
 import fastbp as fb
 from fastbp.cli.main import main
 from fastbp.errors import ConfigError, DataWarning
-from fastbp.export.model import model_of
-from fastbp.export.onnx_model import tables_file
 from fastbp.sklearn import MLPClassifier, MLPRegressor
 from tests.export.recipes import table
 
@@ -41,10 +40,12 @@ def feeds_of(rows):
     return feeds
 
 
-def run(model, feeds, opset=17, **options):
-    content = tables_file(model_of(model), opset, "m", **options)
-    onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+def run(model, feeds, **options):
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "m.onnx"
+        fb.export.onnx(model, file, **options)
+        onnx.checker.check_model(onnx.load(file), full_check=True)
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return dict(zip([one.name for one in session.get_outputs()], session.run(None, feeds), strict=True))
 
 
@@ -241,7 +242,48 @@ def test_columns_of_words_are_refused():
     )
 
 
-def test_the_file_says_what_its_columns_are(folder):
-    read = onnx.load_from_string(tables_file(model_of(folder / "classes"), 17, "m"))
+def test_the_file_says_what_its_columns_are(folder, tmp_path):
+    fb.export.onnx(folder / "classes", tmp_path / "m.onnx")
+    read = onnx.load(tmp_path / "m.onnx")
     notes = {one.key: one.value for one in read.metadata_props}
     assert json.loads(notes["names"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("opset", [13, 15, 18, 22, 24])
+def test_operators_are_those_of_the_version(opset):
+    if opset > onnx.defs.onnx_opset_version():
+        pytest.skip(f"this version of ONNX has no operators of version {opset}")
+    y = table(0, 200)["width"]
+    model = MLPRegressor(hidden=(8,), epochs=2, random_state=0, scale="quantile", encode="embedding").fit(rows(), y)
+    found = run(model, feeds_of(strange()), opset=opset)["predictions"]
+    np.testing.assert_allclose(found[:, 0], model.predict(strange()), rtol=1e-5, atol=1e-5)
+
+
+def test_without_preprocessing_the_network_alone_is_written(folder):
+    net = fb.load(folder / "numbers")
+    x = np.random.default_rng(0).normal(size=(5, net.inputs)).astype(np.float32)
+    (found,) = run(folder / "numbers", {"x": x}, preprocessing=False).values()
+    np.testing.assert_allclose(found, net.predict(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"jacobian": True},
+            "`jacobian` must be `False` where rows are raw, got `True`"
+            "\nhint: `preprocessing=False` exports the network alone",
+        ),
+        ({"numbers": ["price"]}, "`numbers` must be one of `city`, `kind`, got `price`"),
+        (
+            {"numbers": ["kind"], "preprocessing": False},
+            "`numbers` must be given where rows are raw only, got `['kind']`",
+        ),
+        ({"preprocessing": "no"}, "`preprocessing` must be True or False, got `'no'`"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, message, folder, tmp_path):
+    with pytest.raises(ConfigError) as error:
+        fb.export.onnx(folder / "numbers", tmp_path / "m.onnx", **options)
+    assert str(error.value) == message
+    assert not list(tmp_path.iterdir())

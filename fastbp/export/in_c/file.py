@@ -1,0 +1,208 @@
+"""One C file and its header: what they have, in which order, and what they say of themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import fastbp
+from fastbp.errors import ConfigError
+from fastbp.export.in_c import casadi, library
+from fastbp.export.in_c.proof import Proof
+from fastbp.export.in_c.rows import Rows
+from fastbp.export.in_c.source import Source, real_names
+from fastbp.export.in_c.terms import INTEGERS, REALS
+from fastbp.export.in_c.together import Together
+from fastbp.export.model import Model
+
+DERIVATIVES = {
+    "vjp": "dx = u' J, the cotangent of x by that of y",
+    "jvp": "ty = J v, the tangent of y by that of x",
+    "jacobian": "J, row by row: outputs times inputs",
+}
+
+
+@dataclass
+class Entry:
+    """A function that others call.
+
+    Attributes
+    ----------
+    name : str
+        Without what all names begin with.
+    takes : list of (str, int)
+        Names and sizes of its arrays, the last of which it writes.
+    calls : str
+        The function that does it.
+    said : str
+        What it does.
+    """
+
+    name: str
+    takes: list[tuple[str, int]]
+    calls: str
+    said: str
+    derivative: bool = False
+    flush: bool = True
+
+    def signature(self, prefix: str, number: str) -> str:
+        """Its declaration."""
+        *given, (out, _) = self.takes
+        arrays = [f"const {number} *{name}" for name, _ in given] + [f"{number} *{out}"]
+        return f"void {prefix}_{self.name}({', '.join(arrays)})"
+
+
+class CFile:
+    """A model in C.
+
+    Parameters
+    ----------
+    model : Model
+    name : str
+        What names begin with.
+    """
+
+    def __init__(self, model: Model, name: str, derivatives: bool, casadi: bool) -> None:
+        self.model, self.name, self.casadi = model, name, casadi
+        self.real = model.dtype.name
+        self.number = REALS[self.real]
+        self.text = Source(self.real)
+        self.inputs, self.outputs = model.net.inputs, model.net.outputs
+        self.entries: list[Entry] = []
+        self.work: dict[str, int] = {}
+        if model.joined:
+            if derivatives:
+                must = "must be False for several members, of whose predictions together C has no derivatives"
+                raise ConfigError("casadi" if casadi else "jacobian", must, "`True`")
+            self._members()
+        else:
+            self._network(derivatives)
+        self.proof = Proof(model, self.entries)
+
+    def _members(self) -> None:
+        """Functions of each member, and one that asks them all."""
+        asked: list[str] = []
+        most = 0
+        for i, member in enumerate(self.model.members):
+            with member.net.lock:
+                rows = Rows(self.text, member.net, f"m{i}_")
+                own = rows.predict()
+            most = max(most, rows.work[own])
+            asked.append(f"m{i}")
+            body = f"    FLUSH\n    {own}(x, z);\n    RESTORE\n"
+            self.text.function(f"static void m{i}(const real *x, real *z)\n{{\n{body}}}\n")
+        together = Together(self.text, self.model, asked)
+        self.outputs = sum(together.predicted)
+        lines = together.write_prediction()
+        self.text.function(lines)
+        said = "y, the mean of what the members predict for x: probabilities or numbers"
+        self.entries.append(Entry("predict", [("x", self.inputs), ("y", self.outputs)], "predicted", said, flush=False))
+        self.work["predict"] = most + together.bytes // self.model.dtype.itemsize
+
+    def _network(self, derivatives: bool) -> None:
+        net = self.model.net
+        with net.lock:
+            rows = Rows(self.text, net)
+            x, y = ("x", self.inputs), ("y", self.outputs)
+            said = "y, what the network says of x"
+            self.entries.append(Entry("predict", [x, y], rows.predict(), said))
+            if derivatives:
+                self.text.begin()
+                u, v, dx, ty = ("u", y[1]), ("v", x[1]), ("dx", x[1]), ("ty", y[1])
+                for kind, takes in {"vjp": [x, u, dx], "jvp": [x, v, ty]}.items():
+                    self.entries.append(Entry(kind, takes, rows.product(kind), DERIVATIVES[kind], True))
+                whole = ("jacobian", x[1] * y[1])
+                self.entries.append(Entry("jacobian", [x, whole], rows.jacobian(), DERIVATIVES["jacobian"], True))
+        self.work = {entry.name: rows.work[entry.calls] for entry in self.entries}
+
+    # The file.
+
+    def source(self, header: str) -> str:
+        """The C file; `header` is the name of the other."""
+        upper = self.name.upper()
+        body = [part.text() for part in self.text.parts]
+        parts = [
+            f"/* Written by fastbp {fastbp.__version__}; see {header}. */",
+            f'#include "{header}"\n\n#include <math.h>\n#include <stdint.h>\n{library.PRELUDE}',
+            f"#ifdef {upper}_STATIC\n#define WORK static\n#else\n#define WORK\n#endif\n\n{real_names(self.real)}",
+            library.FLUSH.format(upper=upper).lstrip(),
+        ]
+        if any("bits_of(" in one for one in body):
+            parts.append(library.BITS.format(real=self.number, integer=INTEGERS[self.real]).lstrip())
+        for i, one in enumerate(body):
+            own = [self._entry(entry) for entry in self.entries if entry.derivative == bool(i)]
+            block = "\n".join([one, *own])
+            parts.append(block if i == 0 else f"#ifndef {upper}_NO_DERIVATIVES\n{block}\n#endif\n")
+        if self.casadi:
+            parts.append(casadi.functions(self.name, self.inputs, self.outputs))
+        parts.append(self.proof.text(self.name, self.number))
+        return "\n".join(parts)
+
+    def _entry(self, entry: Entry) -> str:
+        given = ", ".join(name for name, _ in entry.takes)
+        signature = entry.signature(self.name, self.number)
+        call = f"{entry.calls}({given});"
+        body = f"    FLUSH\n    {call}\n    RESTORE\n" if entry.flush else f"    {call}\n"
+        return f"{signature}\n{{\n{body}}}\n"
+
+    def header(self) -> str:
+        """The header."""
+        upper = self.name.upper()
+        size = self.model.dtype.itemsize
+        derived = [entry for entry in self.entries if entry.derivative]
+        declared = [
+            f"/* {entry.said}. */\n{entry.signature(self.name, self.number)};"
+            for entry in self.entries
+            if not entry.derivative
+        ]
+        if derived:
+            more = "\n".join(f"/* {one.said}. */\n{one.signature(self.name, self.number)};" for one in derived)
+            declared.append(f"#ifndef {upper}_NO_DERIVATIVES\n{more}\n#endif")
+        arrays = ", ".join(f"{entry.name} {self.work[entry.name] * size}" for entry in self.entries)
+        rest = f", and {self.text.parts[1].bytes} of derivatives" if derived else ""
+        sizes = [f"#define {upper}_INPUTS {self.inputs}", f"#define {upper}_OUTPUTS {self.outputs}"]
+        return f"""/* Written by fastbp {fastbp.__version__}.
+
+{self._columns()}
+   Constants (ROM): {self.text.parts[0].bytes} bytes{rest}.
+   Arrays on the stack (RAM), bytes: {arrays}; besides what a compiler
+   keeps there. Arrays of arguments must not overlap.
+
+   Compile with -ffp-contract=off and link with -lm: numbers are those of `predict`, to the bit.
+
+   -D{upper}_SELF_TEST            a program that compares stored rows, bit by bit
+   -D{upper}_STATIC               arrays are static instead: one call at a time
+   -D{upper}_KEEP_SUBNORMALS      the processor's handling of subnormals stays as it is
+   -D{upper}_NO_DERIVATIVES       only predictions
+*/
+#ifndef {upper}_H
+#define {upper}_H
+
+{chr(10).join(sizes)}
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+{chr(10).join(declared)}
+
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
+
+    def _columns(self) -> str:
+        """What stands in x and y, where that is several inputs or outputs."""
+        lines = []
+        for what, named in (("x", self.model.inputs), ("y", self.model.outputs)):
+            at = 0
+            spans = []
+            for label, width in named:
+                spans.append(f"{label} {at}..{at + width - 1}" if len(named) > 1 else str(width))
+                at += width
+            plain = " ".join(", ".join(spans).encode("ascii", "replace").decode().split()).replace("*/", "")
+            lines.append(f"   {what}: {plain} of type {self.number}")
+        for column, count in self.model.codes.items():
+            lines.append(f"   x[{column}] is a code from 0 to {count - 1}; y is NaN for any other")
+        return "\n".join(lines) + "\n"
