@@ -1,9 +1,10 @@
 """Optimal control with CasADi: a pole is swung up by a plan that ipopt makes through a learned network.
 
-What a torque does to a pole is learned from single steps at random. `fb.export.onnx` writes the network, CasADi reads
-it as expressions, so that its own exact derivatives, second ones too, go through every layer. Newton's method then
-finds the torque that holds the pole aslant, and ipopt, in a problem of multiple shooting with the network as the
-dynamics, the torques that bring it up and keep it there. What comes of them is said by the true equations.
+What a torque does to a pole is learned from single steps at random. CasADi takes the network in two ways. From ONNX,
+`fb.export.onnx`, it is expressions, so that CasADi's own exact derivatives, second ones too, go through every layer.
+From C, `fb.export.c`, it is machine code with the bits of `predict` and our Jacobian, if there is a compiler. Newton's
+method then finds the torque that holds the pole aslant, and ipopt, in a problem of multiple shooting with the network
+as the dynamics, the torques that bring it up and to rest. What comes of them is said by the true equations.
 
     python examples/casadi_control.py [--epochs 200] [--seed 0]
 """
@@ -12,7 +13,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import shutil
+import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +56,21 @@ def learned(epochs: int, seed: int) -> fb.Network:
     return net
 
 
-def by_onnx(net: fb.Network) -> Any:
-    """The network as a function of CasADi, of one row."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "pole.onnx"
-        fb.export.onnx(net, file)
-        read = ca.GraphBuilder(str(file))
-        read.bind_dim("rows", 1)
-        return read.create("pole", {"symbolic": True})
+def by_onnx(net: fb.Network, folder: Path) -> Any:
+    """The network as a function of CasADi that is made of expressions, of one row."""
+    fb.export.onnx(net, folder / "pole.onnx")
+    read = ca.GraphBuilder(str(folder / "pole.onnx"))
+    read.bind_dim("rows", 1)
+    return read.create("pole", {"symbolic": True})
+
+
+def by_c(net: fb.Network, folder: Path) -> Any:
+    """The network as a function of CasADi that calls machine code."""
+    source, library = folder / "pole.c", folder / "pole.so"
+    fb.export.c(net, source, casadi=True)
+    command = ["cc", "-O3", "-ffp-contract=off", "-fPIC", "-shared", str(source), "-o", str(library), "-lm"]
+    subprocess.run(command, check=True)
+    return ca.external("pole", str(library))
 
 
 def held(f: Any, angle: float) -> float:
@@ -70,19 +81,20 @@ def held(f: Any, angle: float) -> float:
     return float(newton(x0=0.0)["x"])
 
 
-def planned(f: Any) -> tuple[Array, Any]:
+def planned(f: Any, second: bool = True) -> tuple[Array, Any]:
     """Torques that bring the pole from hanging to standing, and ipopt's statistics."""
     problem = ca.Opti()
     state, torque = problem.variable(2, STEPS + 1), problem.variable(1, STEPS)
     for t in range(STEPS):
         row = ca.horzcat(state[0, t], state[1, t], torque[0, t])
-        problem.subject_to(state[:, t + 1] == f(row).T)
+        problem.subject_to(state[:, t + 1] == ca.vec(f(row)))
     problem.subject_to(state[:, 0] == ca.DM([math.pi, 0.0]))
     problem.subject_to(state[:, STEPS] == ca.DM([0.0, 0.0]))
     problem.subject_to(problem.bounded(-TORQUE, torque, TORQUE))
     problem.minimize(ca.sumsqr(torque) * SECONDS)
     problem.set_initial(state[0, :], np.linspace(math.pi, 0.0, STEPS + 1))
-    problem.solver("ipopt", {"print_time": False}, {"print_level": 0, "sb": "yes"})
+    how = {} if second else {"hessian_approximation": "limited-memory"}
+    problem.solver("ipopt", {"print_time": False}, {"print_level": 0, "sb": "yes", **how})
     found = problem.solve()
     return np.atleast_1d(found.value(torque)), found.stats()
 
@@ -101,15 +113,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     net = learned(chosen.epochs, chosen.seed)
-    f = by_onnx(net)
     row = np.array([1.0, -0.5, 0.25])
-    print(f"CasADi and predict differ by {np.abs(np.array(f(row)).ravel() - net.predict(row)).max():.0e}")
-    print(f"torque that holds it at 0.5 rad {held(f, 0.5):.3f}, by the true equations {-7.35 * math.sin(0.5):.3f}")
-    torques, stats = planned(f)
-    angle, spin = swung(torques)
-    said = f"{stats['return_status']} after {stats['iter_count']} iterations"
-    print(f"ipopt: {said}, largest torque {abs(torques).max():.2f}")
-    print(f"the true pole ends at an angle of {angle:.3f}, with a spin of {spin:.3f}")
+    print("      off predict  torque at 0.5 rad  iterations  seconds  largest torque  angle and spin at the end")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, way in (("ONNX", by_onnx), ("C", by_c)):
+            if name == "C" and shutil.which("cc") is None:
+                continue
+            f = way(net, Path(folder))
+            off = np.abs(np.array(f(row)).ravel() - net.predict(row)).max()
+            begun = time.perf_counter()
+            torques, stats = planned(f, second=name == "ONNX")
+            seconds = time.perf_counter() - begun
+            angle, spin = swung(torques)
+            print(f"{name:5}{off:12.0e}{held(f, 0.5):19.3f}{stats['iter_count']:12}{seconds:9.2f}", end="")
+            print(f"{abs(torques).max():16.2f}{angle:18.3f}{spin:9.3f}")
+    print(f"true{-7.35 * math.sin(0.5):32.3f}{0.0:56.3f}{0.0:9.3f}")
 
 
 if __name__ == "__main__":
