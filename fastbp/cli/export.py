@@ -19,6 +19,10 @@ from fastbp.cli.output import give, say
     "--jacobian", is_flag=True, help="Derivatives in the inputs too: for ONNX as files beside it, for CasADi."
 )
 @click.option("--opset", type=int, metavar="N", help="Version of ONNX's operators, by default 17.")
+@click.option("--no-preprocessing", is_flag=True, help="The network alone, without what prepares raw tables for it.")
+@click.option(
+    "--numbers", multiple=True, metavar="COLUMN", help="Column of categories that ONNX is given as numbers, not texts."
+)
 @click.option("--name", metavar="NAME", help="What names in C begin with, by default that of the file.")
 @click.option("--casadi", is_flag=True, help="Functions in C by which CasADi calls the network and its derivatives.")
 def command(model: str, file: str, **options: Any) -> None:
@@ -37,8 +41,10 @@ def command(model: str, file: str, **options: Any) -> None:
         if name not in writer.options:
             endings = [ending for ending, other in WRITERS.items() if name in other.options]
             raise click.UsageError(
-                f"`--{name}` must be given with a file that ends in {_listed(endings)}, got `{file}`"
+                f"`--{name.replace('_', '-')}` must be given with a file that ends in {_listed(endings)}, got `{file}`"
             )
+    if given.pop("no_preprocessing", False):
+        given["preprocessing"] = False
     found = load(file_of(model))
     written = getattr(fastbp.export, writer.name)(found, file, **given)
     if isinstance(written, str):  # a program that reads the file

@@ -57,9 +57,10 @@ class Gated:
 
 def gated(model: Model) -> Gated:
     """What a model predicts of its networks' inputs, whatever prepares these."""
-    made = _Making(Gated(Gates(model.dtype.name)))
+    made = Making(Gated(Gates(model.dtype.name)))
     columns = made.inputs(model.inputs)
-    each = [made.outputs(model, i, columns) for i in range(len(model.members))]
+    row = made.row(columns)
+    each = [made.outputs(model, i, row, columns) for i in range(len(model.members))]
     found = [one.means for one in together(model, each)] if model.joined else each[0]
     made.of.outputs = {name: out.number for (name, _), out in zip(model.outputs, found, strict=True)}
     return made.of
@@ -73,12 +74,13 @@ def gated_of_tables(model: Model) -> Gated:
     """
     if model.loss is None or len(model.net.graph.heads) > 1:
         raise ConfigError("model", "must have one output and a loss to predict in the terms of a table")
-    made = _Making(Gated(Gates(model.dtype.name)))
+    made = Making(Gated(Gates(model.dtype.name)))
     ways = [
         made.inputs([(f"matrix{way}", next(m.net.inputs for m in model.members if m.way == way))])
         for way in range(len(model.recipes))
     ]
-    each = [made.outputs(model, i, ways[member.way]) for i, member in enumerate(model.members)]
+    rows = [made.row(columns) for columns in ways]
+    each = [made.outputs(model, i, rows[one.way], ways[one.way]) for i, one in enumerate(model.members)]
     (found,) = together(model, each) if model.joined else [said(model.loss, each[0][0])]
     made.of.outputs = {"means": found.means.number}
     if found.deviations is not None:
@@ -86,7 +88,7 @@ def gated_of_tables(model: Model) -> Gated:
     return made.of
 
 
-class _Making:
+class Making:
     """Adds inputs and networks to gates."""
 
     def __init__(self, of: Gated) -> None:
@@ -99,11 +101,15 @@ class _Making:
             self.of.inputs[name] = self.of.gates.argument((1, width))
         return [(name, at) for name, width in parts for at in range(width)]
 
-    def outputs(self, model: Model, which: int, columns: Columns) -> list[Any]:
-        """The outputs of one of the members for a row of these columns."""
-        member, gates = model.members[which], self.of.gates
-        parts: list[Any] = [Tracer(gates, self.of.inputs[name]) for name in dict.fromkeys(n for n, _ in columns)]
-        row = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+    def row(self, columns: Columns) -> Any:
+        """The inputs that have these columns, side by side."""
+        names = dict.fromkeys(name for name, _ in columns)
+        parts: list[Any] = [Tracer(self.of.gates, self.of.inputs[name]) for name in names]
+        return np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+
+    def outputs(self, model: Model, which: int, row: Any, columns: Columns) -> list[Any]:
+        """The outputs of one of the members for a row, of which columns that are codes are these."""
+        member = model.members[which]
         values = self._constants(member, f"{which}/" if len(model.members) > 1 else "")
         graph = member.net.graph
         chosen = {column: self._code(*columns[column], count) for column, count in graph.codes()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def onnx(
     opset: int = DEFAULT,
     preprocessing: bool = True,
     numbers: Collection[str] = (),
-) -> None:
+) -> list[Path]:
     """Write a model as an ONNX file.
 
     Of a model with a recipe, each column of its tables is an input (rows, 1) by its name: float64, NaN where a number
@@ -40,30 +41,39 @@ def onnx(
     path : str or Path
         Ends in .onnx.
     jacobian : bool
-        Whether derivatives in the inputs are written beside it, as CasADi looks for them.
+        Whether derivatives in the inputs are written beside it, as CasADi looks for them, and the file itself in
+        operators that CasADi imports into expressions.
     opset : int
         The version of ONNX's operators that are used.
     preprocessing : bool
         Whether a model with a recipe takes raw columns, rather than its network's inputs.
     numbers : list of str
         Columns of categories that are given as numbers, float64, rather than as texts.
+
+    Returns
+    -------
+    list of Path
+        The files, the first is `path`.
     """
     file = path_of("path", path)
     if file.suffix != ENDING:
         raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
     opset, siblings = opset_of(opset), flag("jacobian", jacobian)
     found = model_of(model)
-    if flag("preprocessing", preprocessing) and found.recipes:
+    raw = flag("preprocessing", preprocessing) and bool(found.recipes)
+    if numbers and not raw:
+        raise ConfigError("numbers", "must be given where rows are raw only", f"`{list(numbers)}`")
+    if raw and not siblings:
         from fastbp.export.onnx_model import tables_file
 
-        if siblings:
-            hint = "`preprocessing=False` exports the network alone"
-            raise ConfigError("jacobian", "must be `False` where rows are raw", "`True`", hint)
         write_together({file: tables_file(found, opset, file.stem, numbers)})
-        return
-    if numbers:
-        raise ConfigError("numbers", "must be given where rows are raw only", f"`{list(numbers)}`")
-    of = gated(found.bare())
+        return [file]
+    if raw:
+        from fastbp.export.gated_tables import gated_of_numbers
+
+        of = gated_of_numbers(found, numbers)
+    else:
+        of = gated(found.bare())
     files = {file: network_file(of, opset, file.stem, plain=siblings)}
     if siblings:
         from fastbp.export.onnx_siblings import siblings_of
@@ -72,6 +82,7 @@ def onnx(
             file.with_name(f"{mode}_{file.name}"): found for mode, found in siblings_of(of, opset, file.stem).items()
         }
     write_together(files)
+    return list(files)
 
 
 def network_file(of: Gated, opset: int, name: str, plain: bool = False) -> bytes:

@@ -65,9 +65,9 @@ class Writing(Values):
     def write(self, wanted: Iterable[int]) -> None:
         """Write nodes and all that they need, beside `values` that are there."""
         wanted = list(wanted)
-        for number in self.gates.needed(wanted):
-            for source in self.gates.nodes[number].inputs:
-                self.readers[source] = self.readers.get(source, 0) + 1
+        reads = [self.gates.nodes[number].inputs for number in self.gates.needed(wanted)]
+        for source in (source for inputs in (wanted, *reads) for source in inputs):
+            self.readers[source] = self.readers.get(source, 0) + 1
         forms: dict[int, Form] = {}
         needed = {number for number in wanted if number not in self.values}
         for number in range(max(needed, default=-1), -1, -1):
@@ -288,14 +288,13 @@ class Writing(Values):
         """Parts that are placed into a whole, one upon another."""
         parts: list[tuple[int, int, int]] = []  # first, end, node
         at: Node = node
-        while at.gate == "place" and self.gates.value_of(at.number) is None and at.number not in self.values:
+        while at.gate == "place" and at.number not in self.values:
             first, step, count = at.note[1]
-            hidden = any(first < end and begin < first + count for begin, end, _ in parts)
-            if step != 1 or hidden:
+            assert step == 1
+            if any(first < end and begin < first + count for begin, end, _ in parts):
                 break
             parts.append((first, first + count, at.inputs[0]))
             at = self.gates.nodes[at.inputs[1]]
-        assert parts, "a place of other steps is that of other functions than networks"
         parts.sort()
         base = at.number
         needs = [number for *_, number in parts if self.gates.value_of(number) is None]
@@ -305,6 +304,7 @@ class Writing(Values):
 
     def _concat(self, node: Node, parts: list[tuple[int, int, int]], base: int) -> Value:
         width, under = self.width(node.number), self.gates.value_of(base)
+        assert under is None or not under.any()
         of = [number for *_, number in parts] + ([base] if under is None else [])
         leads, _ = self._joint(of)
         pieces, done = [], 0
@@ -322,10 +322,4 @@ class Writing(Values):
         if under is None and done < width:
             pieces.append(self._sliced(self.wide(base, leads), done, 1, width - done, width))
         name = self.onnx.node("Concat", *pieces, axis=self.axes) if len(pieces) > 1 else pieces[0]
-        if under is not None and under.any():
-            rest = np.array(np.broadcast_to(under, self.gates.shape(base))).reshape(1, width)
-            for first, end, _ in parts:
-                rest[:, first:end] = 0.0
-            if rest.any():
-                name = self.onnx.node("Add", name, self.onnx.constant(rest))
         return Value(name, leads, width)

@@ -5,6 +5,7 @@ Numbers of fields are those of ONNX's `onnx.proto`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,19 +125,12 @@ class OnnxGraph:
         graph += [framed(11, one) for one in self.inputs] + [framed(12, one) for one in self.outputs]
         if (size := sum(map(len, graph))) > LARGEST - 2**16:
             raise ConfigError("model", "must fit into 2 GiB, which ONNX files cannot exceed", f"{size / 2**30:.1f} GiB")
-        model = [whole(1, 7 if self.opset < 15 else 8), text(2, "fastbp"), text(3, version())]
+        model = [whole(1, 7 if self.opset < 15 else 8), text(2, "fastbp"), text(3, sys.modules["fastbp"].__version__)]
         model += [framed(7, b"".join(graph))]
         for domain, since in {"": self.opset, **self.domains}.items():
             model.append(framed(8, (text(1, domain) if domain else b"") + whole(2, since)))
         model += [framed(14, text(1, name) + text(2, said)) for name, said in self.notes.items()]
         return b"".join(model)
-
-
-def version() -> str:
-    """This package's."""
-    import fastbp
-
-    return fastbp.__version__
 
 
 def _described(name: str, kind: int, shape: Sequence[Dimension]) -> bytes:

@@ -14,7 +14,7 @@ directions has an axis of its own, behind that of rows, the outer kind first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -54,12 +54,17 @@ def siblings_of(of: Gated, opset: int, name: str) -> dict[str, bytes]:
     """The contents of the files beside that of a model: of each what stands before its name."""
     files = {"jac": jacobian_file(of, opset, f"jac_{name}")}
     for modes in PRODUCTS:
-        derivative = _primal(of)
-        for mode in modes:
-            derivative = DERIVED[mode](derivative)
         prefix = "_".join(reversed(modes))
-        files[prefix] = _File(derivative, opset, f"{prefix}_{name}").to_bytes()
+        files[prefix] = product_file(of, modes, opset, f"{prefix}_{name}")
     return files
+
+
+def product_file(of: Gated, modes: Sequence[str], opset: int, name: str) -> bytes:
+    """Products with derivatives: those of the first mode, and of each of the others those of what was there before."""
+    derivative = _primal(of)
+    for mode in modes:
+        derivative = DERIVED[mode](derivative)
+    return _File(derivative, opset, name).to_bytes()
 
 
 def _primal(of: Gated) -> Derivative:

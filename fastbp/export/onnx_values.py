@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +58,7 @@ class Values:
     def __init__(self, onnx: OnnxGraph, gates: Graph, axes: int, names: dict[int, str], plain: bool = False) -> None:
         self.onnx, self.gates, self.axes, self.names, self.plain = onnx, gates, axes, names, plain
         self.values: dict[int, Value] = {}
-        self.readers: dict[int, int] = {}  # how many gates read each
+        self.readers: dict[int, int] = {}  # how many gates and outputs read each
         self.codes: dict[int, str] = {}  # of arguments that are codes: whole numbers, (rows,); if `plain`, (rows, 1)
         self.sizes: dict[int, Callable[[], str]] = {}  # of each axis in front, what writes its size, (1,)
 
@@ -114,7 +116,18 @@ class Values:
         return self.names.get(node.inputs[0] if node.gate == "spread" else number, "constant")
 
     def matrix(self, number: int) -> str:
-        """A constant as it is multiplied with."""
+        """A constant as it is multiplied with; one that is another's transpose is made of that."""
         constant = self.gates.value_of(number)
         assert constant is not None
-        return self.onnx.constant(np.broadcast_to(constant, self.gates.shape(number)), self.called(number))
+        array = np.broadcast_to(constant, self.gates.shape(number))
+        if number not in self.names:
+            named = self._matrices.get((array.shape[::-1], array.T.tobytes()))
+            if named is not None:
+                return self.onnx.node("Transpose", self.matrix(named), perm=[1, 0])
+        return self.onnx.constant(array, self.called(number))
+
+    @cached_property
+    def _matrices(self) -> dict[Any, int]:
+        """Parameters that are matrices, by their shapes and bytes."""
+        found = {number: self.gates.value_of(number) for number in self.names}
+        return {(x.shape, x.tobytes()): number for number, x in found.items() if x is not None and x.ndim == 2}

@@ -12,13 +12,13 @@ class Writer:
     Attributes
     ----------
     name : str
-        Of the function ``(model, path, **options)``, which is public in `fastbp.export`.
+        Of the function ``(model, path, **options)``, which is public in `fastbp.export` and returns the files it wrote.
     home : str
         The module that has it; not one of its name, which would take its place.
     what : str
         What it writes, for messages and help.
     options : tuple of str
-        Options of `fastbp export` that it takes, as arguments of these names.
+        Options of `fastbp export` that it takes, as arguments of these names; `no_preprocessing` as `preprocessing`.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Writer:
 
 # By the ending of the file.
 WRITERS: dict[str, Writer] = {
-    ".onnx": Writer("onnx", "fastbp.export.onnx_file", "ONNX", ("jacobian", "opset")),
+    ".onnx": Writer("onnx", "fastbp.export.onnx_file", "ONNX", ("jacobian", "opset", "no_preprocessing", "numbers")),
     ".safetensors": Writer("torch", "fastbp.export.torch_file", "tensors of PyTorch"),
     ".c": Writer("c", "fastbp.export.c_file", "C99", ("name", "jacobian", "casadi")),
 }

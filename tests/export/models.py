@@ -17,8 +17,14 @@ LOSSES = ("cross_entropy", "binary_cross_entropy", "mse", "poisson", "gaussian_n
 ROWS = 7
 
 
-def model(seed: int, dtype: str = "float64") -> tuple[Any, Any]:
-    """Model number `seed`, and rows for it."""
+def is_network(seed: int) -> bool:
+    """Whether that model is one network."""
+    return KINDS[seed % len(KINDS)] not in ("pack", "ensemble")
+
+
+def model(seed: int, dtype: str = "float64", codes: bool = True) -> tuple[Any, Any]:
+    """Model number `seed`, and rows for it; without `codes` there are waves of numbers in their place."""
+    leads = LEADS if codes else tuple("waves" if lead == "embedding" else lead for lead in LEADS)
     rng = np.random.default_rng([seed, 77])
     kind = KINDS[seed % len(KINDS)]
     if kind == "graph":
@@ -28,26 +34,26 @@ def model(seed: int, dtype: str = "float64") -> tuple[Any, Any]:
     if kind == "pack":
         loss = LOSSES[seed // 8 % len(LOSSES)]
         width = {"gaussian_nll": 4, "cross_entropy": 1 + seed // 8 % 3}.get(loss, 3)
-        pack = fb.Pack(chain(rng, dtype, outputs=width), n=3, loss=loss)
+        pack = fb.Pack(chain(rng, dtype, str(rng.choice(leads)), outputs=width), n=3, loss=loss)
         for net in pack.members:
             shaken(net, rng)
         return pack, rows(pack.members[0], rng)
     if kind == "ensemble":
         loss = LOSSES[seed // 8 % len(LOSSES)]
-        lead, inputs = str(rng.choice(LEADS)), int(rng.integers(3, 6))
+        lead, inputs = str(rng.choice(leads)), int(rng.integers(3, 6))
         nets = [chain(rng, dtype, lead, inputs, 4) for _ in range(3)]
         ensemble = fb.Ensemble(nets, weights=[1.0, 0.5, 2.0], loss=loss)
         if loss in LOSSES[:2]:
             ensemble = ensemble.tempered(1.7)
         return ensemble, rows(nets[0], rng)
-    net = chain(rng, dtype, members=kind == "members")
+    net = chain(rng, dtype, str(rng.choice(leads)), members=kind == "members")
     return net, rows(net, rng)
 
 
 def chain(
     rng: np.random.Generator,
     dtype: str,
-    lead: str | None = None,
+    lead: str = "none",
     inputs: int = 4,
     outputs: int | None = None,
     members: bool = False,
@@ -55,7 +61,7 @@ def chain(
     """A network of a list of layers."""
     outputs = int(rng.integers(1, 6)) if outputs is None else outputs
     end = str(rng.choice(ENDS)) if outputs > 1 else "none"
-    layers, inputs = led(rng, str(rng.choice(LEADS)) if lead is None else lead, inputs)
+    layers, inputs = led(rng, lead, inputs)
     if members:
         layers += [fb.Members(3, ("values", "softmax", "sigmoid")[rng.integers(3)]), fb.MemberScale("normal")]
     for _ in range(int(rng.integers(1, 4))):

@@ -1,5 +1,8 @@
 """Networks as tensors and programs of PyTorch."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -172,6 +175,36 @@ def test_a_trained_network_goes_on_in_pytorch_with_the_numbers_of_its_trainer(tm
     found = tensors.read(tmp_path / "net.safetensors")["0.weight"]
     assert np.array_equal(found, trainer.evaluated.parameters["0.weight"].T)
     assert not np.array_equal(found, net.parameters["0.weight"].T)
+
+
+PAGE = (
+    (Path(__file__).parents[2] / "docs" / "export.md").read_text().partition("\n## PyTorch\n")[2].partition("\n## ")[0]
+)
+SHOWN = re.findall(r"```python\n(import .*?)```\n\n```text\n(.*?)\n*```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("of", range(2))
+def test_the_programs_of_the_page_print_what_stands_below_them(of, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert len(SHOWN) == 2
+    program, shown = SHOWN[of]
+    exec(compile(program, "export.md", "exec"), {})
+    assert capsys.readouterr().out.rstrip("\n") == shown
+
+
+def test_weights_of_dense_layers_of_keras_are_taken_as_the_page_says():
+    (program,) = [found for found in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "get_weights" in found]
+
+    class Model:
+        def get_weights(self):
+            rng = np.random.default_rng(0)
+            return [rng.normal(size=shape) for shape in ((4, 3), (3,), (3, 2), (2,))]
+
+    net = fb.mlp([4, 3, 2], activation="tanh", dtype="float64")
+    exec(program, {"net": net, "model": Model()})
+    w, b, v, c = Model().get_weights()
+    x = np.ones(4)
+    assert np.allclose(net.predict(x), np.tanh(x @ w + b) @ v + c, rtol=1e-14)
 
 
 def refused(model, path):

@@ -1,0 +1,63 @@
+"""`fastbp export`, from the outside."""
+
+import numpy as np
+import pytest
+
+import fastbp as fb
+from fastbp.cli.main import main
+from tests.export.onnx_reader import read
+
+CONFIG = """
+data: {path: table.csv, target: y}
+network: {hidden: [8]}
+trainer: {epochs: 2, optimizer: {name: adam, lr: 0.01}}
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fb.mlp([3, 4, 2], dtype="float64").save("net.safetensors")
+    return tmp_path
+
+
+def test_a_network_becomes_what_the_ending_says_with_its_derivatives(here, capsys):
+    assert main(["export", "net.safetensors", "f.onnx", "--jacobian", "--opset", "18"]) == 0
+    names = ["f", "jac_f", "fwd_f", "adj_f", "fwd_adj_f", "adj_adj_f"]
+    assert sorted(path.stem for path in here.glob("*.onnx")) == sorted(names)
+    sizes = [f"{(here / f'{name}.onnx').stat().st_size:,}" for name in names]
+    lines = [f"wrote {name}.onnx, {size} bytes" for name, size in zip(names, sizes, strict=True)]
+    assert capsys.readouterr().err.splitlines() == lines
+    x = np.array([[0.1, 0.2, -0.3]])
+    file = read((here / "f.onnx").read_bytes())
+    assert file.opset == 18
+    np.testing.assert_allclose(file(x=x)["y"], fb.load("net.safetensors").predict(x), rtol=1e-13)
+
+
+def test_a_run_takes_raw_columns_or_its_networks_inputs(here, capsys):
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.3f},{b:.3f},{2 * a - b:.3f}" for a, b in rng.normal(size=(60, 2))]
+    (here / "table.csv").write_text("\n".join(["a,b,y", *rows]) + "\n")
+    (here / "config.yaml").write_text(CONFIG)
+    assert main(["train", "config.yaml", "-q", "--set", "name=run"]) == 0
+    (run,) = map(str, (here / "runs").iterdir())
+    assert main(["export", run, "raw.onnx"]) == 0
+    assert main(["export", run, "net.onnx", "--no-preprocessing"]) == 0
+    assert list(read((here / "raw.onnx").read_bytes()).inputs) == ["a", "b"]
+    assert list(read((here / "net.onnx").read_bytes()).inputs) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["nothing", "f.onnx"], 2, "`nothing` must be a file that `Network.save` wrote, but does not exist"),
+        (["net.safetensors", "f.onnx", "--opset", "3"], 2, "`opset` must be from 13 to 24, got `3`"),
+        (["net.safetensors", "none/f.onnx"], 1, "`none/f.onnx` must be a file that can be written"),
+        (["net.safetensors", "f.txt"], 2, "`FILE` must end in `.onnx`"),
+        (["net.safetensors", "f.onnx", "--numbers", "a"], 2, "`numbers` must be given where rows are raw only"),
+    ],
+)
+def test_mistakes_are_one_sentence(here, capsys, arguments, code, message):
+    assert main(["export", *arguments]) == code
+    assert capsys.readouterr().err.startswith(f"fastbp: {message}")
+    assert list(here.glob("*.onnx")) == []

@@ -1,0 +1,139 @@
+"""Models with recipes of numbers in gates: predictions of raw columns, and derivatives through all of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastbp as fb
+from fastbp.data.categories import Category
+from fastbp.data.dates import Dates
+from fastbp.data.frame import Column, Frame
+from fastbp.data.numbers import Numbers
+from fastbp.data.outputs import Outputs
+from fastbp.data.transforms import TRANSFORMS, Transform
+from fastbp.data.words import Words
+from fastbp.export.gated_tables import gated_of_numbers
+from fastbp.export.model import model_of
+from fastbp.export.onnx_file import network_file
+from fastbp.export.onnx_siblings import product_file
+from fastbp.runs.loading import TableNetwork
+from fastbp.sklearn import MLPClassifier, MLPRegressor
+from tests.export.onnx_reader import read
+from tests.export.recipes import SCALES, recipe, table
+
+pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+STEP = 1e-4
+
+
+def rows(seed=0, n=120):
+    found = table(seed, n)
+    return {name: found[name] for name in ("price", "width")}
+
+
+def files(model):
+    of = gated_of_numbers(model_of(model))
+    return read(network_file(of, 17, "f", plain=True)), read(product_file(of, ["fwd"], 17, "fwd_f"))
+
+
+def columns(given):
+    return {name: np.asarray(column, np.float64)[:, None] for name, column in given.items()}
+
+
+def check_derivatives(file, forward, given, out="predictions"):
+    """Tangents along each column are differences of the file itself, at rows where these are right."""
+    said = file(**given)
+    for name in given:
+        units = {f"fwd_{other}": np.full_like(given[other], other == name) for other in given}
+        found = forward(**given, **units)[f"fwd_{out}"]
+        assert found.dtype == np.float64
+        wide = [file(**given | {name: given[name] + sign * STEP})[out] for sign in (1.0, -1.0)]
+        near = [file(**given | {name: given[name] + sign * STEP / 2.0})[out] for sign in (1.0, -1.0)]
+        slopes, finer = (wide[0] - wide[1]) / (2.0 * STEP), (near[0] - near[1]) / STEP
+        most = 1e-6 * (1.0 + np.abs(finer))
+        good = np.abs(slopes - finer) < most  # no corner of a scale or a relu between
+        assert good.mean() > 0.7
+        assert (np.abs(found - finer)[good] < 3.0 * most[good]).all()
+        gone = np.isnan(given[name][:, 0])
+        assert (found[gone] == 0.0).all()
+    assert np.isfinite(said[out]).all()
+
+
+def transformed(scale, transform, dtype="float64", clamped=False):
+    """A network of raw columns whose target has a transform."""
+    made = recipe([Numbers("price", scale, "mean", 0.0, True), Numbers("width", scale, "mean")], rows())
+    outputs = Outputs("numbers", ["y", "w"], transforms=[Transform(transform), Transform("none")])
+    target = {"y": 1.5 + np.abs(rows()["width"]), "w": 40.0 * rows()["width"]}
+    outputs.fit(as_frame(target), True, clamped)
+    made.outputs = outputs
+    layers = [fb.Linear(9), fb.Tanh(), fb.Linear(2)]
+    net = fb.Network(layers, inputs=made.inputs.width, dtype=dtype, seed=1)
+    net.about = {"recipe": made.to_data()}
+    return TableNetwork.of(net, Path("net.safetensors"))
+
+
+def as_frame(target):
+    return Frame(None, {name: Column(name, values) for name, values in target.items()}, "y")
+
+
+CASES = [(scale, "none", False) for scale in SCALES]
+CASES += [("standard", transform, clamped) for transform in TRANSFORMS for clamped in (False, True)]
+
+
+@pytest.mark.parametrize(("scale", "transform", "clamped"), CASES)
+def test_predictions_and_derivatives_go_through_scales_and_transforms(scale, transform, clamped):
+    net = transformed(scale, transform, clamped=clamped)
+    file, forward = files(net)
+    given = columns(rows(1, 60))
+    said = net.predict(rows(1, 60))
+    np.testing.assert_allclose(file(**given)["predictions"], np.stack([said["y"], said["w"]], axis=1), rtol=1e-9)
+    check_derivatives(file, forward, given)
+
+
+@pytest.mark.parametrize("settings", [{}, {"loss": "gaussian_nll"}, {"n_ens": 3, "loss": "gaussian_nll"}, {"n_ens": 2}])
+@pytest.mark.parametrize("array", [False, True], ids=["table", "array"])
+def test_estimators_of_numbers(settings, array):
+    pandas = pytest.importorskip("pandas")
+    raw = rows()
+    X = np.stack(list(raw.values()), axis=1) if array else pandas.DataFrame(raw)
+    model = MLPRegressor((8,), epochs=4, random_state=0, activation="tanh", **settings).fit(X, 7.0 + raw["width"] ** 2)
+    file, forward = files(model)
+    given = {"x": X} if array else columns(raw)
+    found = file(**given)
+    assert ("deviations" in found) == ("loss" in settings)
+    np.testing.assert_allclose(found["predictions"][:, 0], model.predict(X), rtol=1e-5)
+    if not array:
+        check_derivatives(file, forward, given)
+
+
+def test_estimators_of_classes_have_derivatives_of_probabilities():
+    pandas = pytest.importorskip("pandas")
+    raw = rows()
+    X = pandas.DataFrame(raw)
+    model = MLPClassifier((8,), epochs=4, random_state=0, activation="tanh").fit(X, raw["width"] > 0.3)
+    file, forward = files(model)
+    given = columns(raw)
+    assert list(file.outputs) == ["probabilities"]
+    np.testing.assert_allclose(file(**given)["probabilities"], model.predict_proba(X), atol=1e-6)
+    check_derivatives(file, forward, given, "probabilities")
+
+
+@pytest.mark.parametrize(
+    ("name", "has"), [("city", "texts"), ("when", "dates"), ("kind", "categories or dates"), ("note", "texts")]
+)
+def test_columns_without_derivatives_are_refused(name, has, tmp_path):
+    part = {"when": Dates, "note": Words}.get(name, Category)
+    part = part(name, "one_hot") if part is Category else part(name)
+    made = recipe([Numbers("width", "standard", "mean"), part], {column: table()[column] for column in ("width", name)})
+    net = fb.Network([fb.Linear(1)], inputs=made.inputs.width)
+    outputs = Outputs("numbers", ["y"])
+    outputs.fit(as_frame({"y": rows()["width"]}), True)
+    made.outputs = outputs
+    net.about = {"recipe": made.to_data()}
+    model = TableNetwork.of(net, Path("net.safetensors"))
+    options = {"numbers": [name]} if name == "kind" else {}
+    with pytest.raises(fb.ConfigError) as caught:
+        fb.export.onnx(model, tmp_path / "f.onnx", jacobian=True, **options)
+    must = f"`jacobian` must be False, as column `{name}` has {has}, which have no derivatives, got `True`"
+    assert str(caught.value) == f"{must}\nhint: `preprocessing=False` exports the network alone"
+    assert list(tmp_path.iterdir()) == []
