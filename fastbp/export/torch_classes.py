@@ -44,7 +44,7 @@ class Parametric(nn.Module):
 
 FORMULA = '''
 class Formula(nn.Module):
-    """A function of each number."""
+    """A function of rows."""
 
     def __init__(self, function):
         super().__init__()

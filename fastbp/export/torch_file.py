@@ -54,17 +54,18 @@ def torch(model: Any, path: Any) -> str:
 
 
 def is_chain(graph: Graph) -> bool:
-    """Whether every layer is a module that reads the one before."""
+    """Whether every layer reads the one before."""
     chained = all(node.sources == (node.index - 1,) and not node.shares for node in graph.nodes)
-    return chained and len(graph.heads) == 1 and all(node.layer.kind not in EXPRESSIONS for node in graph.nodes)
+    return chained and len(graph.heads) == 1
 
 
 def modules_of(graph: Graph) -> dict[str, tuple[Node, Module]]:
     """Modules by their names in the network, in order; those that are used again stand once."""
-    before = "" if is_chain(graph) else "layers."
+    chain = is_chain(graph)
+    before = "" if chain else "layers."
     found = {}
     for node in computing(graph):
-        made = None if node.shares else module_of(node)
+        made = None if node.shares else module_of(node, chain)
         if made is not None:
             found[f"{before}{node.index}"] = node, made
     return found

@@ -228,12 +228,15 @@ EXPRESSIONS: dict[str, Callable[[Any, list[str]], str]] = {
 }
 
 
-def module_of(node: Node) -> Module | None:
-    """A layer as a module; None of what is an expression."""
+def module_of(node: Node, chain: bool) -> Module | None:
+    """A layer as a module; None of what is an expression, which in a chain is a function."""
     if isinstance(node.layer, Activation):
         return _activation(node.layer)
     if node.layer.kind in EXPRESSIONS:
-        return None
+        if not chain:
+            return None
+        step = f"def {{formula}}(x):\n    return {EXPRESSIONS[node.layer.kind](node.layer, ['x'])}\n"
+        return Module("Formula({formula})", {}, (classes.FORMULA, step))
     if node.layer.kind not in LAYERS:
         where = f"layers[{node.index}]"
         raise ConfigError(where, "must be a layer that can be said in PyTorch", f"`{node.layer.kind}`")

@@ -43,6 +43,7 @@ NETWORKS = {
     },
     "members": {"layers": [fb.Members(4), fb.MemberScale(), fb.Linear(6), fb.ReLU(), fb.MemberLinear(2)], "inputs": 3},
     "cut": {"layers": [fb.Linear(6), fb.Slice(1, 4), fb.Affine(2.0, 0.5), fb.Linear(2)], "inputs": 3},
+    "one number": {"layers": [fb.Linear(6), fb.Sum(), fb.Reciprocal(2.0), fb.Repeat(3), fb.Mean()], "inputs": 3},
     "branches": branches(),
     "of members": of_members(),
 }

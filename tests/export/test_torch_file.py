@@ -86,6 +86,14 @@ def test_a_chain_is_a_sequential_whose_tensors_have_the_numbers_of_its_layers(tm
     assert found.words == {"format": "pt"}
 
 
+def test_what_is_no_layer_of_pytorch_is_a_function_in_a_chain(tmp_path):
+    net = fb.Network([fb.Linear(6), fb.Slice(1, 4), fb.Affine(0.5, -1.0)], inputs=2)
+    program = fb.export.torch(net, tmp_path / "net.safetensors")
+    assert "def formula_1(x):\n    return x[..., 1:4]\n\n\ndef formula_2(x):\n    return 0.5 * x + -1.0\n" in program
+    assert "    nn.Linear(2, 6),\n    Formula(formula_1),\n    Formula(formula_2),\n)" in program
+    assert sorted(tensors.read(tmp_path / "net.safetensors")) == ["0.bias", "0.weight"]
+
+
 BRANCHES = """\
 import torch
 from safetensors.torch import load_file
