@@ -23,6 +23,8 @@ from fastbp.spec.graph import INPUT, Graph, Node
 from fastbp.spec.members import Members
 from fastbp.writing import whole
 
+ENDING = ".safetensors"
+
 
 def torch(model: Any, path: Any) -> str:
     """Write a network's parameters and running statistics as PyTorch names them, without PyTorch.
@@ -32,7 +34,7 @@ def torch(model: Any, path: Any) -> str:
     model : Network, Trainer, estimator of `fastbp.sklearn`, or path
         One network, whose rows are those that it reads itself: what prepares raw tables is not written.
     path : str or Path
-        Of the file, in the format safetensors.
+        Ends in .safetensors.
 
     Returns
     -------
@@ -45,6 +47,8 @@ def torch(model: Any, path: Any) -> str:
         raise ConfigError("model", must, f"`{len(made.members)}`", "ONNX takes those that predict together")
     (member,) = made.members
     file = path_of("path", path)
+    if file.suffix != ENDING:
+        raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
     if (format_of(file) or "").startswith("fastbp-"):
         raise ConfigError("path", "must be another file than one of fastbp, which would be lost", f"`{file}`")
     text = source_of(member.net.graph, member.net.dtype, str(path), bool(made.recipes))

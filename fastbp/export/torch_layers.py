@@ -31,6 +31,7 @@ MODULES: dict[str, Callable[[Any], tuple[Layer, int | None]]] = {
     "RMSNorm": lambda m: (l.RMSNorm(m.eps, m.elementwise_affine), m.normalized_shape[0]),
     "BatchNorm1d": lambda m: (l.BatchNorm(m.eps, m.momentum, m.affine), m.num_features),
     "PReLU": lambda m: (a.PReLU(per_feature=m.num_parameters > 1), m.num_parameters if m.num_parameters > 1 else None),
+    "Flatten": lambda m: (a.Identity(), None),  # rows are flat
     "Identity": lambda m: (a.Identity(), None),
     "ReLU": lambda m: (a.ReLU(), None),
     "LeakyReLU": lambda m: (a.LeakyReLU(m.negative_slope), None),

@@ -229,6 +229,7 @@ def test_what_is_not_one_network_is_refused(tmp_path):
     )
     assert refused(None, file).startswith("`model` must be a network, ")
     assert not file.exists()
+    assert refused(fb.mlp([2, 1]), tmp_path / "net.pt") == "`path` must end in `.safetensors`, got `net.pt`"
 
 
 def test_a_network_is_not_written_over_by_its_tensors(tmp_path):

@@ -200,7 +200,7 @@ def modules(torch):
             *(nn.SiLU(), nn.Mish(), nn.Softplus(2.0), nn.Softsign(), nn.Sigmoid(), nn.Hardsigmoid()),
             *(nn.Tanh(), nn.ReLU6(), nn.Hardtanh(-0.5, 0.5), nn.Identity(), nn.PReLU(), nn.Dropout(0.5), nn.Softmax(1)),
         ),
-        "clipped": nn.Sequential(nn.ReLU6(), nn.Linear(3, 2)),
+        "clipped": nn.Sequential(nn.Flatten(), nn.ReLU6(), nn.Linear(3, 2)),
         "inside": nn.Sequential(nn.Sequential(nn.Linear(3, 5), nn.Tanh()), nn.Sequential(nn.Linear(5, 1, bias=False))),
         "plain norms": nn.Sequential(
             nn.BatchNorm1d(3, affine=False), nn.LayerNorm(3, elementwise_affine=False), nn.LayerNorm(3, bias=False),
