@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import cast
 
+from fastbp.errors import ConfigError
 from fastbp.spec.activations import Activation
 from fastbp.spec.formulas import Gates, formula_of
 
@@ -24,7 +25,6 @@ OPERATORS = {
     "not_equal": "({} != {}).to(x.dtype)",
 }
 CALLS = {
-    "copy": "{}",
     "exp": "torch.exp({})",
     "expm1": "torch.expm1({})",
     "log": "torch.log({})",
@@ -46,6 +46,8 @@ CALLS = {
     "where": "torch.where({} != 0.0, {}, {})",
 }
 
+GATES = OPERATORS | CALLS
+
 
 def function_of(name: str, layer: Activation) -> str:
     """An activation as the text of a function of x: a line for each gate."""
@@ -58,8 +60,10 @@ def function_of(name: str, layer: Activation) -> str:
         if gate == "constant":
             numbers[i] = float(rest[0])
             continue
+        if gate not in GATES:
+            raise ConfigError("activation", "must be made of what PyTorch has too", f"`{gate}`")
         terms = [_term(names[place], numbers.get(place), gate in OPERATORS) for place in rest]
-        lines.append(f"    {names[i]} = {(OPERATORS | CALLS)[gate].format(*terms)}")
+        lines.append(f"    {names[i]} = {GATES[gate].format(*terms)}")
     lines.append(f"    return {names[-1]}")
     return "\n" + "\n".join(lines) + "\n"
 

@@ -1,18 +1,23 @@
 """Networks as tensors and programs of PyTorch."""
 
 import re
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.autodiff import graph
 from fastbp.export import tensors
+from fastbp.export.torch_formulas import GATES
 from fastbp.export.torch_modules import EXPRESSIONS, LAYERS
+from fastbp.kernels.gates import FORMULAS
 from fastbp.spec import catalogue
 from fastbp.spec.activations import Activation
 from tests.export.networks import NETWORKS, network
 
+ELEMENTWISE = [gate for gate in FORMULAS if gate in graph.GATES]
 CLOSE = {"float32": 1e-6, "float64": 1e-12}
 
 
@@ -151,6 +156,38 @@ def test_a_formula_is_a_function_and_the_same_one_stands_once(tmp_path):
         "def formula_1(x):\n    z1 = x * 2.0\n    z2 = torch.sigmoid(z1)\n    z3 = x * z2\n    return z3\n" in program
     )
     assert "Formula(formula_1),\n    nn.Linear(2, 1),\n    Formula(formula_1),\n    Formula(formula_2),\n" in program
+
+
+def test_every_gate_of_a_formula_can_be_said_in_pytorch():
+    assert {*GATES} == {*ELEMENTWISE}
+
+
+def of_one_gate(gate):
+    """An activation that is one gate, of z and of numbers."""
+    given = [["argument"], ["constant", 0.75], ["constant", -1.5], ["less", 0, 1]]
+    inputs = {1: [0], 2: [0, 1], 3: [3, 0, 2]}[len(signature(FORMULAS[gate]).parameters)]
+    return fb.activation([*given, [gate, *inputs], ["add", 4, 0]])
+
+
+@pytest.mark.parametrize("gate", ELEMENTWISE)
+def test_every_gate_is_what_it_is_in_pytorch(gate, tmp_path):
+    torch = pytest.importorskip("torch")
+    net = fb.Network([of_one_gate(gate)], inputs=7, dtype="float64")
+    X = np.array(
+        [[0.25, 0.75, 1.5, 2.0, 30.0, 0.0, np.nan]] if gate == "power" else [[-30.0, -1.5, -0.5, 0.75, 2.0, 50.0, 0.0]]
+    )
+    names = {}
+    exec(fb.export.torch(net, tmp_path / "net.safetensors"), names)
+    found = names["net"](torch.from_numpy(X)).numpy()
+    assert found == pytest.approx(net.predict(X), rel=1e-14, nan_ok=True)
+
+
+def test_a_gate_that_pytorch_does_not_have_is_said(tmp_path, monkeypatch):
+    monkeypatch.delitem(GATES, "hypot")
+    net = fb.Network([fb.activation(lambda x: np.hypot(x, 1.0))], inputs=1)
+    assert refused(net, tmp_path / "net.safetensors") == (
+        "`activation` must be made of what PyTorch has too, got `hypot`"
+    )
 
 
 def test_numbers_of_a_formula_that_python_has_no_words_for_are_said(tmp_path):
