@@ -21,7 +21,7 @@ from fastbp.cli.output import give, say
 @click.option("--opset", type=int, metavar="N", help="Version of ONNX's operators, by default 17.")
 @click.option("--no-preprocessing", is_flag=True, help="The network alone, without what prepares raw tables for it.")
 @click.option(
-    "--numbers", multiple=True, metavar="COLUMN", help="Column of categories that ONNX is given as numbers, not texts."
+    "--numbers", multiple=True, metavar="COLUMN", help="Column of categories that is given as numbers, not texts."
 )
 @click.option("--name", metavar="NAME", help="What names in C begin with, by default that of the file.")
 @click.option("--casadi", is_flag=True, help="Functions in C by which CasADi calls the network and its derivatives.")

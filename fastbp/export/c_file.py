@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from fastbp.writing import write_together
 ENDING = ".c"
 
 
-def c(model: Any, path: Any, name: str | None = None, jacobian: bool = False, casadi: bool = False) -> list[Path]:
+def c(
+    model: Any,
+    path: Any,
+    name: str | None = None,
+    jacobian: bool = False,
+    casadi: bool = False,
+    preprocessing: bool = True,
+    numbers: Collection[str] = (),
+) -> list[Path]:
     """Write a model as a C99 file, and its header beside it, that give the bits of `predict`.
 
     They need nothing but a compiler and its math.h, and allocate nothing. Compiled with -ffp-contract=off, and with
@@ -33,6 +42,10 @@ def c(model: Any, path: Any, name: str | None = None, jacobian: bool = False, ca
         Whether derivatives of a network in its inputs are written too: vjp, jvp and the whole Jacobian.
     casadi : bool
         Whether there are functions by which CasADi's `external` calls a network and its derivatives.
+    preprocessing : bool
+        Whether there are functions that take rows of a table, of a model with a recipe.
+    numbers : list of str
+        Columns of categories that are given as numbers rather than as texts.
 
     Returns
     -------
@@ -43,7 +56,11 @@ def c(model: Any, path: Any, name: str | None = None, jacobian: bool = False, ca
     if file.suffix != ENDING:
         raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
     derived, called = flag("jacobian", jacobian), flag("casadi", casadi)
-    written = CFile(model_of(model).bare(), name_of(file.stem, name), derived or called, called)
+    found = model_of(model)
+    found = found if flag("preprocessing", preprocessing) else found.bare()
+    if numbers and not found.recipes:
+        raise ConfigError("numbers", "must be given where rows are raw only", f"`{list(numbers)}`")
+    written = CFile(found, name_of(file.stem, name), derived or called, called, numbers)
     header = file.with_suffix(".h")
     write_together({file: written.source(header.name).encode(), header: written.header().encode()})
     return [file, header]

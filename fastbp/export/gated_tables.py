@@ -17,7 +17,7 @@ from fastbp.autodiff.tracer import Tracer
 from fastbp.errors import ConfigError, visible
 from fastbp.export import steps as s
 from fastbp.export.gated import Gated, Making
-from fastbp.export.model import Model
+from fastbp.export.model import Model, free
 from fastbp.export.raw import Tables, tables_of
 from fastbp.export.together import Said, said, together
 from fastbp.numerics import normal
@@ -39,7 +39,8 @@ def gated_of_numbers(model: Model, numbers: Collection[str] = ()) -> Gated:
     rows = [_row(made.of, tables, way) for way in tables.ways]
     each = [made.outputs(model, i, rows[member.way], []) for i, member in enumerate(model.members)]
     (found,) = together(model, each) if model.joined else [said(model.loss, each[0][0])]
-    made.of.outputs = {name: out.number for name, out in _told(tables.outcome, found).items()}
+    taken = set(made.of.inputs)
+    made.of.outputs = {free(name, taken): out.number for name, out in _told(tables.outcome, found).items()}
     return made.of
 
 

@@ -79,6 +79,8 @@ class Model:
     array : bool
         Whether raw rows are those of an array, whose columns the recipes have in order, as of an estimator that was
         fitted to one.
+    wide : bool
+        Whether predictions are float64, as an estimator has them, also where the network is float32.
     """
 
     members: tuple[Member, ...]
@@ -88,6 +90,7 @@ class Model:
     recipes: tuple[Recipe, ...] = ()
     classes: tuple[Any, ...] | None = None
     array: bool = False
+    wide: bool = False
 
     @property
     def net(self) -> Network:
@@ -107,20 +110,19 @@ class Model:
     @property
     def inputs(self) -> tuple[tuple[str, int], ...]:
         """Name and width of each input of the networks, which stand side by side in their rows."""
-        parts = self.net.graph.parts
-        given = [name or ("x" if len(parts) == 1 else f"x{i}") for i, (name, _) in enumerate(parts)]
+        parts, taken = self.net.graph.parts, {name for name, _ in self.net.graph.parts if name}
+        given = [name or free("x" if len(parts) == 1 else f"x{i}", taken) for i, (name, _) in enumerate(parts)]
         return tuple((name, width) for name, (_, width) in zip(given, parts, strict=True))
 
     @property
     def outputs(self) -> tuple[tuple[str, int], ...]:
         """Name and width of each output of the networks: the name of its last layer, where the user gave one."""
         graph = self.net.graph
-        found: list[tuple[str, int]] = []
-        for i, head in enumerate(graph.heads):
-            name = graph.nodes[head].name
-            given = name if not name.isdecimal() else "y" if len(graph.heads) == 1 else f"y{i}"
-            found.append((given, graph.nodes[head].outputs))
-        return tuple(found)
+        heads = [graph.nodes[head] for head in graph.heads]
+        taken = {name for name, _ in self.inputs}
+        said = [None if node.name.isdecimal() else free(node.name, taken) for node in heads]
+        given = [name or free("y" if len(heads) == 1 else f"y{i}", taken) for i, name in enumerate(said)]
+        return tuple((name, node.outputs) for name, node in zip(given, heads, strict=True))
 
     @property
     def codes(self) -> dict[int, int]:
@@ -137,6 +139,14 @@ class Model:
             must = "must be kept, as the members prepare their rows in different ways"
             raise ConfigError("preprocessing", must, "`False`")
         return Model(self.members, self.loss, self.joined, self.temperature)
+
+
+def free(name: str, taken: set[str]) -> str:
+    """This name, or it with `_out` behind it where it is taken; it is taken then."""
+    while name in taken:
+        name += "_out"
+    taken.add(name)
+    return name
 
 
 def model_of(model: Any) -> Model:
@@ -195,9 +205,9 @@ def _of_estimator(model: Any) -> Model:
     array = not hasattr(model, "feature_names_in_")
     if isinstance(found, Ensemble):
         made = _of_ensemble(found, (model.recipe_,))
-        return Model(made.members, made.loss, True, made.temperature, made.recipes, names, array)
+        return Model(made.members, made.loss, True, made.temperature, made.recipes, names, array, True)
     alone = (Member(found, _arrays(found)),)
-    return Model(alone, model._loss_of(), recipes=(model.recipe_,), classes=names, array=array)
+    return Model(alone, model._loss_of(), recipes=(model.recipe_,), classes=names, array=array, wide=True)
 
 
 def _arrays(net: Network) -> dict[str, Array]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.errors import ConfigError
+from fastbp.autodiff.function import Traced
+from fastbp.errors import ConfigError, brief
 from fastbp.export.gated import Gated, gated
 from fastbp.export.model import model_of
 from fastbp.export.onnx_gates import Value, Writing
@@ -27,6 +28,7 @@ def onnx(
     opset: int = DEFAULT,
     preprocessing: bool = True,
     numbers: Collection[str] = (),
+    arguments: Any = None,
 ) -> list[Path]:
     """Write a model as an ONNX file.
 
@@ -36,7 +38,7 @@ def onnx(
 
     Parameters
     ----------
-    model : Network, Trainer, Pack, Ensemble, estimator of `fastbp.sklearn`, or path
+    model : Network, Trainer, Pack, Ensemble, estimator of `fastbp.sklearn`, traced function, or path
         A path is of a file that one of these was saved to, or of a run's folder.
     path : str or Path
         Ends in .onnx.
@@ -49,6 +51,8 @@ def onnx(
         Whether a model with a recipe takes raw columns, rather than its network's inputs.
     numbers : list of str
         Columns of categories that are given as numbers, float64, rather than as texts.
+    arguments : tuple
+        Of a traced function: arguments for whose shapes the file is. Its gradient and so on are traced functions, too.
 
     Returns
     -------
@@ -59,6 +63,10 @@ def onnx(
     if file.suffix != ENDING:
         raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
     opset, siblings = opset_of(opset), flag("jacobian", jacobian)
+    if isinstance(model, Traced):
+        return [_traced(model, file, siblings, opset, arguments)]
+    if arguments is not None:
+        raise ConfigError("arguments", "must be given for a traced function only", f"`{brief(arguments)}`")
     found = model_of(model)
     raw = flag("preprocessing", preprocessing) and bool(found.recipes)
     if numbers and not raw:
@@ -83,6 +91,16 @@ def onnx(
         }
     write_together(files)
     return list(files)
+
+
+def _traced(model: Traced, file: Path, siblings: bool, opset: int, arguments: Any) -> Path:
+    from fastbp.export.onnx_traced import traced_file
+
+    if siblings:
+        hint = "`fb.trace(lambda x: F.gradient(x)[0])` is a function of its own"
+        raise ConfigError("jacobian", "must be False for a traced function", "`True`", hint)
+    write_together({file: traced_file(model, arguments, opset, file.stem)})
+    return file
 
 
 def network_file(of: Gated, opset: int, name: str, plain: bool = False) -> bytes:

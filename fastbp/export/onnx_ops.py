@@ -84,10 +84,8 @@ def interpolated(w: Write, x: str, table: s.Table) -> str:
     places, levels = np.array(table.places), np.array(table.levels)
     if len(places) == 1:
         return w.Add(w.Sub(x, x), levels)
-    x = w.Min(w.Max(x, places[0]), places[-1])
     at = w.Sub(w.total(w.cast(w.GreaterOrEqual(x, places), "int64")), np.int64(1))
-    at = w.Max(at, np.int64(0))  # of NaN
     wide = np.diff(places)
     slopes = np.append(np.diff(levels) / np.where(wide > 0.0, wide, np.inf), 0.0)
     moved = w.Mul(w.Gather(slopes, at, axis=0), w.Sub(x, w.Gather(places, at, axis=0)))
-    return w.Add(moved, w.Gather(levels, at, axis=0))
+    return w.Where(w.Less(x, places[0]), levels[0], w.Add(moved, w.Gather(levels, at, axis=0)))

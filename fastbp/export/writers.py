@@ -30,6 +30,6 @@ class Writer:
 # By the ending of the file.
 WRITERS: dict[str, Writer] = {
     ".onnx": Writer("onnx", "fastbp.export.onnx_file", "ONNX", ("jacobian", "opset", "no_preprocessing", "numbers")),
+    ".c": Writer("c", "fastbp.export.c_file", "C99", ("name", "jacobian", "casadi", "no_preprocessing", "numbers")),
     ".safetensors": Writer("torch", "fastbp.export.torch_file", "tensors of PyTorch"),
-    ".c": Writer("c", "fastbp.export.c_file", "C99", ("name", "jacobian", "casadi")),
 }

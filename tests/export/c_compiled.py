@@ -13,7 +13,10 @@ import pytest
 
 Array = np.ndarray[Any, Any]
 
-NAMES = "gcc clang g++ clang++ aarch64-linux-gnu-gcc arm-linux-gnueabihf-gcc riscv64-linux-gnu-gcc".split()
+NAMES = [
+    *("gcc", "clang", "g++", "clang++"),
+    *("aarch64-linux-gnu-gcc", "arm-linux-gnueabihf-gcc", "riscv64-linux-gnu-gcc"),
+]
 COMPILERS = {name: found for name in NAMES if (found := shutil.which(name))}
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off")
 WAYS = ["gcc -O0", "gcc -O3 -march=native", "clang -O0", "clang -O3 -march=native"]

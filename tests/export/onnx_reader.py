@@ -171,7 +171,7 @@ def _pad(x: Array, pads: Array) -> Array:
 
 
 def _reduced(how: Callable[..., Array]) -> Callable[..., Array]:
-    def reduce(x: Array, axes: Any = None, keepdims: int = 1) -> Array:
+    def reduce(x: Array, axes: Any = None, keepdims: int = 1) -> Any:
         return how(x, axis=tuple(np.asarray(axes).tolist()), keepdims=bool(keepdims))
 
     return reduce

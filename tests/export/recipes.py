@@ -29,6 +29,7 @@ EDGES = {
     "serial": [0.5, -719_162.0, 2_932_896.9, np.nan, 11_016.25, -0.1],
     "digits": [20000229.0, 10101231.0, 99991231.0, np.nan, 19000301.0, 20231231.0],
     "note": ["", "Ångström's ΣΑΣ ﬁre x2²", "a_b a_b A", "NA", "'tis o'clock 'n' don't", "x" * 300],
+    "far": [1e13, 1.5e13, 5e13, 6e13, 0.0, 2e13],
     "kind": [3.0, -0.0, 1e300, 7.5, np.nan, 1.0],
 }
 
@@ -59,7 +60,17 @@ def table(seed=0, n=N):
         "note": texts("A red Zoë's car", "", "the car, the CAR and 2 more", "rouge"),
         "kind": rng.choice([1.0, 2.0, 7.5, np.nan, -4.0], n),
         "width": rng.normal(size=n),
+        "far": rng.choice([1e13, 2e13, 5e13], n),  # beside which noise is nothing, so that quantiles are equal
     }
+
+
+REFUSED = [
+    ("everything", "price", [np.inf, -np.inf]),
+    ("everything", "width", [np.inf, 1e300]),
+    ("everything", "when", [np.datetime64("10000-01-03", "us"), np.datetime64("-0005-01-01", "us")]),
+    ("serial-days", "serial", [np.inf, 1e300, 3e6]),
+    ("digits", "digits", [20230229.0, 20241301.0, 20240001.0, 20240100.0, 2024.0, 20240101.5, -20240101.0]),
+]  # a case, its column, and values that it does not take
 
 
 @dataclass
@@ -75,6 +86,13 @@ class Case:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return np.asarray(self.made.matrix(frame(self.made, self.rows), dtype))
+
+
+def refused(name, column, values):
+    """A case and rows of which each has a value that is refused."""
+    one = cases(words=False)[name]
+    rows = {key: np.repeat(value[:1], len(values)) for key, value in one.rows.items()}
+    return one, rows | {column: np.array(values)}
 
 
 def frame(made, rows):
@@ -141,6 +159,7 @@ def everything(*more):
 def cases(words=True):
     """Cases by name; those of `words` are not for all languages."""
     found = {f"number-{scale}": case(Numbers("price", scale, "median", indicator=True)) for scale in SCALES}
+    found["number-far"] = case(Numbers("far", "noisy_quantile", "mean"))
     found["number-constant"] = case(Numbers("price", "robust", "constant", -3.0))
     found |= {f"matrix-{scale}": matrix(scale) for scale in SCALES}
     for name in ("city", "code", "zip", "truth"):

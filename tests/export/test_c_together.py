@@ -11,14 +11,13 @@ from fastbp.export.in_c.proof import side_by_side
 from tests.export.c_compiled import COMPILERS, Library, any_way, bits, proved
 from tests.export.models import LOSSES, model
 
-every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 if not COMPILERS.keys() & {"gcc", "clang"}:
     pytest.skip("no C compiler on this machine", allow_module_level=True)
 
 
-@every_dtype
 @pytest.mark.parametrize("seed", range(48))
-def test_models_of_every_kind_have_the_same_bits(seed, dtype, tmp_path):
+def test_models_of_every_kind_have_the_same_bits(seed, tmp_path):
+    dtype = ("float32", "float64")[(seed + seed // 8) % 2]
     made, rows = model(seed, dtype)
     fb.export.c(made, tmp_path / "net.c")
     wanted = side_by_side(made.predict(rows))

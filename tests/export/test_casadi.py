@@ -140,3 +140,28 @@ def test_codes_are_inputs_without_derivatives(tmp_path):
         v = ca.MX.sym("v", 1, 3)
         J = ca.Function("J", [v], [ca.jacobian(f(ca.DM(codes), v), v)])
         close(np.array(J(X)), net.jacobian((codes, X))[0][:, 2:], 1e-12)
+
+
+def test_derivatives_of_a_run_go_through_scales_to_the_units_of_the_table(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    from fastbp.sklearn import MLPRegressor
+
+    rng = np.random.default_rng(0)
+    X = pandas.DataFrame({"speed (m/s)": rng.uniform(0.0, 30.0, 200), "angle": rng.uniform(-1.0, 1.0, 200)})
+    y = 1000.0 + 3.0 * X["speed (m/s)"] * np.sin(X["angle"])
+    model = MLPRegressor((16,), activation="tanh", dtype="float64", random_state=0, epochs=5).fit(X, y)
+    fb.export.onnx(model, tmp_path / "f.onnx", jacobian=True)
+    row, units, step = np.array([12.0, 0.3]), np.eye(2), 1e-5
+
+    def predicted(rows):
+        return model.predict(pandas.DataFrame(np.atleast_2d(rows), columns=X.columns))
+
+    gradient = (predicted(row + step * units) - predicted(row - step * units)) / (2.0 * step)
+    for symbolic in WAYS.values():
+        f = imported(tmp_path / "f.onnx", symbolic)
+        assert list(f.name_in()) == ["speed (m/s)", "angle"]
+        v = ca.MX.sym("v", 2)
+        out = f(v[0], v[1])
+        found = [np.array(one) for one in ca.Function("h", [v], [out, ca.jacobian(out, v)])(row)]
+        close(found[0][0], predicted(row), 1e-12)
+        close(found[1][0], gradient, 1e-7)

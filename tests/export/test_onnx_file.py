@@ -140,6 +140,16 @@ def test_inputs_and_outputs_keep_their_names_and_widths():
     assert "Slice" not in file.used  # inputs go where they are read, not side by side first
 
 
+def test_an_output_that_is_called_as_an_input_gets_another_name():
+    x, other = fb.Input(3, name="y"), fb.Input(2)
+    h = fb.tanh(fb.Linear(5)(fb.concat([x, other])))
+    file = read(content(fb.Network(inputs=[x, other], outputs=[fb.Linear(4)(h, name="x1"), fb.Linear(1)(h, name="z")])))
+    assert list(file.inputs) == ["y", "x1"]
+    assert list(file.outputs) == ["x1_out", "z"]
+    assert list(read(content(fb.Network(inputs=x, outputs=fb.Linear(1)(x)))).outputs) == ["y_out"]
+    file(y=np.zeros((2, 3), np.float32), x1=np.zeros((2, 2), np.float32))
+
+
 def test_codes_are_whole_numbers_where_an_input_has_nothing_else_and_numbers_beside_numbers():
     only = fb.Network([fb.Embedding({0: (4, 2), 1: (3, 1)}), fb.Linear(1)], inputs=2)
     mixed = fb.Network([fb.Embedding({1: (4, 2)}), fb.Linear(1)], inputs=2)

@@ -19,6 +19,7 @@ import pandas as pd
 import fastbp as fb
 from fastbp.cli.main import main
 from fastbp.errors import ConfigError, DataWarning
+from fastbp.export.model import model_of
 from fastbp.sklearn import MLPClassifier, MLPRegressor
 from tests.export.recipes import table
 
@@ -287,3 +288,35 @@ def test_options_that_do_not_fit_are_refused(options, message, folder, tmp_path)
         fb.export.onnx(folder / "numbers", tmp_path / "m.onnx", **options)
     assert str(error.value) == message
     assert not list(tmp_path.iterdir())
+
+
+def raw(rows):
+    """Rows of the runs."""
+    found = table(1, rows)
+    return {name: found[name] for name in ("price", "city", "when", "serial", "kind", "width")}
+
+
+def test_members_that_prepare_rows_in_their_own_ways_speak_together(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    columns = table(7, 120) | {"cost": np.exp(table(7, 120)["width"])}  # whose scales and categories are others
+    pd.DataFrame({name: columns[name] for name in [*raw(1), "cost"]}).to_csv("t.csv", index=False)
+    target, task, more, loss = RUNS["numbers"]
+    Path("c.yaml").write_text(CONFIG.format(target=target, task=task, more=more, loss=loss))
+    assert main(["train", "c.yaml", "--run-dir", "other", "-q"]) == 0
+    ensemble = fb.Ensemble([folder / "numbers", "other"], weights=[1.0, 3.0])
+    assert len(model_of(ensemble).recipes) == 2
+    found = run(ensemble, feeds_of(raw(60)), numbers=["kind"])["predictions"]
+    np.testing.assert_allclose(found[:, 0], ensemble.predict(raw(60))["cost"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["classes", "spread", "deviation"])
+def test_ensembles_of_runs_predict_in_the_terms_of_the_table(name, folder):
+    ensemble = fb.Ensemble([folder / name, fb.load(folder / name)])
+    found, expected = run(ensemble, feeds_of(raw(60)), numbers=["kind"]), ensemble.predict(raw(60))
+    if name == "classes":
+        assert found["label"].tolist() == expected["group"].tolist()
+        return
+    columns = {"predictions": "cost", "low": "cost low", "high": "cost high", "deviations": "cost deviation"}
+    assert set(expected) == {columns[key] for key in found}
+    for key, values in found.items():
+        np.testing.assert_allclose(values[:, 0], expected[columns[key]], rtol=1e-5)

@@ -6,11 +6,12 @@ import pytest
 pytest.importorskip("onnxruntime")
 import onnxruntime
 
+from fastbp.data.numbers import Numbers
 from fastbp.export import onnx_tables
 from fastbp.export.onnx_graph import OnnxGraph
 from fastbp.export.prepared import raw_rows
 from fastbp.export.recipe import preprocessing_of
-from tests.export.recipes import cases
+from tests.export.recipes import REFUSED, cases, recipe, refused
 
 TYPES = {"number": "float64", "text": object, "moment": "int64"}
 CASES = cases(words=False)
@@ -38,3 +39,19 @@ def test_inputs_are_those_of_the_recipe(name):
     assert found.dtype == expected.dtype
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "column", "values"), REFUSED)
+def test_rows_that_are_refused_are_no_numbers(name, column, values):
+    one, rows = refused(name, column, values)
+    said = preprocessing_of(one.made, np.float32)
+    found = run(said, raw_rows(said, rows))
+    assert np.isnan(found).any(axis=1).tolist() == [True] * len(values)
+
+
+def test_missing_numbers_are_no_numbers_where_they_are_refused():
+    for scale in ("none", "standard", "quantile", "noisy_quantile"):
+        made = recipe([Numbers("a", scale, "refuse")], {"a": np.arange(40.0)})
+        said = preprocessing_of(made, np.float32)
+        found = run(said, {"a": np.array([np.nan, 7.0])})
+        assert np.isnan(found[:, 0]).tolist() == [True, False]

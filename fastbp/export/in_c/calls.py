@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbp.autodiff.fuse import fused
 from fastbp.engine.memory import view
 from fastbp.errors import ConfigError
+from fastbp.export.in_c.library import in_blocks
 from fastbp.export.in_c.program import Program, Step
 from fastbp.export.in_c.source import Source
 from fastbp.export.in_c.terms import literal
@@ -82,6 +84,12 @@ class Calls:
         name, numbers = self.program.line(address, width)
         return self.source.constant(text or name, numbers)
 
+    def weights(self, name: str, matrix: NDArray[Any]) -> str:
+        """A constant of a matrix, in the order in which `product` reads it."""
+        ends = np.cumsum(in_blocks(matrix.shape[1], self.program.lanes))
+        blocks = [block.reshape(-1) for block in np.split(matrix, ends[:-1], axis=1)]
+        return self.source.constant(name, np.concatenate(blocks).reshape(matrix.shape), ", by blocks of columns")
+
     def _elementwise(self, step: Step, formula: Callable[..., Any], operands: int) -> list[str]:
         settings = (step.op.setting_1, step.op.setting_2)
         extra = formula.__code__.co_argcount - operands
@@ -102,7 +110,7 @@ def _product(calls: Calls, op: Any, step: Step) -> list[str]:
     inputs, outputs = op.width, min(weights.shape[1], calls.room(step))
     if weights.shape[0] != inputs:
         raise AssertionError(f"{name} has {weights.shape[0]} rows, not {inputs}")
-    w = calls.source.constant(name, np.ascontiguousarray(weights[:, :outputs]))
+    w = calls.weights(name, weights[:, :outputs])
     c = calls.at(step, "c")
     calls.source.need("product")
     lines = [f"product({calls.at(step)}, {w}, {calls.line(op.bias, outputs)}, {inputs}, {outputs}, {c});"]

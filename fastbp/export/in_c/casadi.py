@@ -12,6 +12,8 @@ Numbers are doubles there, so a network of floats rounds what it is given.
 
 from __future__ import annotations
 
+NAMES = ("", "jac_", "fwd1_", "adj1_")  # before that of the network
+
 PRELUDE = """
 #ifdef __cplusplus
 extern "C" {

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 
-import fastbp
 from fastbp.errors import ConfigError
-from fastbp.export.in_c import casadi, library
+from fastbp.export.in_c import casadi, prelude
 from fastbp.export.in_c.proof import Proof
 from fastbp.export.in_c.rows import Rows
 from fastbp.export.in_c.source import Source, real_names
+from fastbp.export.in_c.tables_outcome import SaidRows
 from fastbp.export.in_c.terms import INTEGERS, REALS
 from fastbp.export.in_c.together import Together
 from fastbp.export.model import Model
+from fastbp.export.raw import tables_of
 
 DERIVATIVES = {
     "vjp": "dx = u' J, the cotangent of x by that of y",
     "jvp": "ty = J v, the tangent of y by that of x",
     "jacobian": "J, row by row: outputs times inputs",
 }
+
+VERSION = sys.modules["fastbp"].__version__
+DEFINED = re.compile(r"^(?:static|INLINE) .*?\b(\w+)(?=[(\[])", re.MULTILINE)
+PUBLIC = ("row", "said", "names", "prepare", "predict_row")  # where rows are raw
 
 
 @dataclass
@@ -61,7 +69,7 @@ class CFile:
         What names begin with.
     """
 
-    def __init__(self, model: Model, name: str, derivatives: bool, casadi: bool) -> None:
+    def __init__(self, model: Model, name: str, derivatives: bool, casadi: bool, numbers: Collection[str] = ()) -> None:
         self.model, self.name, self.casadi = model, name, casadi
         self.real = model.dtype.name
         self.number = REALS[self.real]
@@ -69,6 +77,7 @@ class CFile:
         self.inputs, self.outputs = model.net.inputs, model.net.outputs
         self.entries: list[Entry] = []
         self.work: dict[str, int] = {}
+        self.tables = SaidRows(self.text, model, tables_of(model, numbers), name) if model.recipes else None
         if model.joined:
             if derivatives:
                 must = "must be False for several members, of whose predictions together C has no derivatives"
@@ -77,6 +86,17 @@ class CFile:
         else:
             self._network(derivatives)
         self.proof = Proof(model, self.entries)
+        self._check_names()
+
+    def _check_names(self) -> None:
+        """Refuse a name by which something would be what the file has already."""
+        own = "\n".join([*(part.text() for part in self.text.parts), self.proof.text(self.name, self.number)])
+        public = {f"{self.name}_{entry.name}" for entry in self.entries}
+        public |= {f"{self.name}_{what}" for what in PUBLIC} if self.tables is not None else set()
+        public |= {f"{before}{self.name}" for before in casadi.NAMES} if self.casadi else set()
+        taken = public & set(DEFINED.findall(own))
+        if taken:
+            raise ConfigError("name", f"must not make names that the file has, as `{min(taken)}`", f"`{self.name}`")
 
     def _members(self) -> None:
         """Functions of each member, and one that asks them all."""
@@ -121,19 +141,21 @@ class CFile:
         upper = self.name.upper()
         body = [part.text() for part in self.text.parts]
         parts = [
-            f"/* Written by fastbp {fastbp.__version__}; see {header}. */",
-            f'#include "{header}"\n\n#include <math.h>\n#include <stdint.h>\n{library.PRELUDE}',
+            f"/* Written by fastbp {VERSION}; see {header}. */",
+            f'#include "{header}"\n\n#include <math.h>\n#include <stdint.h>\n#include <string.h>\n{prelude.PRELUDE}',
             f"#ifdef {upper}_STATIC\n#define WORK static\n#else\n#define WORK\n#endif\n\n{real_names(self.real)}",
-            library.FLUSH.format(upper=upper).lstrip(),
+            prelude.FLUSH.format(upper=upper).lstrip(),
         ]
         if any("bits_of(" in one for one in body):
-            parts.append(library.BITS.format(real=self.number, integer=INTEGERS[self.real]).lstrip())
+            parts.append(prelude.BITS.format(real=self.number, integer=INTEGERS[self.real]).lstrip())
         for i, one in enumerate(body):
             own = [self._entry(entry) for entry in self.entries if entry.derivative == bool(i)]
             block = "\n".join([one, *own])
             parts.append(block if i == 0 else f"#ifndef {upper}_NO_DERIVATIVES\n{block}\n#endif\n")
         if self.casadi:
             parts.append(casadi.functions(self.name, self.inputs, self.outputs))
+        if self.tables is not None:
+            parts.append(self.tables.defined())
         parts.append(self.proof.text(self.name, self.number))
         return "\n".join(parts)
 
@@ -157,10 +179,16 @@ class CFile:
         if derived:
             more = "\n".join(f"/* {one.said}. */\n{one.signature(self.name, self.number)};" for one in derived)
             declared.append(f"#ifndef {upper}_NO_DERIVATIVES\n{more}\n#endif")
+        if self.tables is not None:
+            declared.append(self.tables.declared())
         arrays = ", ".join(f"{entry.name} {self.work[entry.name] * size}" for entry in self.entries)
         rest = f", and {self.text.parts[1].bytes} of derivatives" if derived else ""
+        if self.tables is not None:
+            arrays += f", predict_row {(self.inputs + self.outputs) * size} more"
+        without = f"   -D{upper}_NO_DERIVATIVES       only predictions\n" if derived else ""
         sizes = [f"#define {upper}_INPUTS {self.inputs}", f"#define {upper}_OUTPUTS {self.outputs}"]
-        return f"""/* Written by fastbp {fastbp.__version__}.
+        included = "" if self.tables is None else "\n#include <stdint.h>\n"
+        return f"""/* Written by fastbp {VERSION}.
 
 {self._columns()}
    Constants (ROM): {self.text.parts[0].bytes} bytes{rest}.
@@ -171,12 +199,11 @@ class CFile:
 
    -D{upper}_SELF_TEST            a program that compares stored rows, bit by bit
    -D{upper}_STATIC               arrays are static instead: one call at a time
-   -D{upper}_KEEP_SUBNORMALS      the processor's handling of subnormals stays as it is
-   -D{upper}_NO_DERIVATIVES       only predictions
-*/
+   -D{upper}_KEEP_SUBNORMALS      subnormal numbers are not zero, where the processor knows them
+{without}*/
 #ifndef {upper}_H
 #define {upper}_H
-
+{included}
 {chr(10).join(sizes)}
 
 #ifdef __cplusplus

@@ -7,83 +7,26 @@ multiply-adds in the order of its inputs, whatever a compiler makes of the loops
 
 from __future__ import annotations
 
-# What a file begins with, behind its includes; `real`, FMA and SQRT are of the network's dtype.
-PRELUDE = """
-#if defined(__FAST_MATH__)
-#error "must be compiled without -ffast-math, which computes other numbers"
-#endif
-#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0
-#error "must be compiled for a processor that rounds float and double as such, such as x86-64 or with -msse2"
-#endif
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#endif
-#if defined(__GNUC__)
-#define RESTRICT __restrict
-#define APART __attribute__((noinline))
-#define INLINE static inline __attribute__((always_inline))
-#else
-#define RESTRICT
-#define APART
-#define INLINE static inline
-#endif
-"""
 
-# Subnormals count as zero in predictions, so they do here, where a processor can be told.
-FLUSH = """
-#if !defined({upper}_KEEP_SUBNORMALS) && defined(__GNUC__) && defined(__SSE__)
-#define FLUSH const unsigned before = __builtin_ia32_stmxcsr(); __builtin_ia32_ldmxcsr(before | 0x8040u);
-#define RESTORE __builtin_ia32_ldmxcsr(before);
-#elif !defined({upper}_KEEP_SUBNORMALS) && defined(__GNUC__) && defined(__aarch64__)
-#define READ "mrs %0, fpcr"
-#define WRITE "msr fpcr, %0"
-typedef uint64_t control_word;
-#elif !defined({upper}_KEEP_SUBNORMALS) && defined(__GNUC__) && defined(__arm__) && defined(__ARM_FP)
-#define READ "vmrs %0, fpscr"
-#define WRITE "vmsr fpscr, %0"
-typedef uint32_t control_word;
-#endif
-#if defined(READ)
-static inline control_word control(void)
-{{
-    control_word found;
-    __asm__ __volatile__(READ : "=r"(found));
-    return found;
-}}
-#define FLUSH const control_word before = control(); \\
-    __asm__ __volatile__(WRITE : : "r"(before | (1u << 24)) : "memory");
-#define RESTORE __asm__ __volatile__(WRITE : : "r"(before) : "memory");
-#elif !defined(FLUSH)
-#define FLUSH
-#define RESTORE
-#endif
-"""
+def in_blocks(outputs: int, lanes: int) -> list[int]:
+    """The widths of the blocks of columns in which `product` has weights."""
+    found: list[int] = []
+    for width in (2 * lanes, lanes, lanes // 2, lanes // 4, 1):
+        rest = outputs - sum(found)
+        found += [width] * (rest // width if width in (2 * lanes, 1) else int(rest >= width))
+    return found
 
-BITS = """
-static inline {integer} bits_of({real} x)
-{{
-    union {{ {real} number; {integer} bits; }} both;
-    both.number = x;
-    return both.bits;
-}}
-
-static inline {real} real_of({integer} x)
-{{
-    union {{ {real} number; {integer} bits; }} both;
-    both.bits = x;
-    return both.number;
-}}
-"""
 
 NEEDS: dict[str, tuple[str, ...]] = {}
 TEXTS: dict[str, str] = {}
 
 
-def _add(name: str, text: str, *needs: str) -> None:
+def enter(name: str, text: str, *needs: str) -> None:
+    """Enter a function, and those that it calls."""
     TEXTS[name], NEEDS[name] = text.strip("\n") + "\n", needs
 
 
-_add(
+enter(
     "one",
     """
 /* 1, of which a compiler knows nothing: x times it is a product, which brings a subnormal x to zero. */
@@ -94,49 +37,48 @@ static inline real one(void)
 }
 """,
 )
-_add(
+enter(
     "product",
     """
-/* `count` outputs from the first of z on: start + x W, W one row of `outputs` numbers for each input. */
-INLINE void columns(const real *RESTRICT x, const real *RESTRICT w, const real *RESTRICT start, int inputs,
-                    int outputs, int count, real *RESTRICT z)
+/* `count` outputs: start + x W, the numbers of W input by input, so many of each. */
+INLINE void columns(const real *RESTRICT x, const real *RESTRICT w, const real *RESTRICT start, int inputs, int count,
+                    real *RESTRICT z)
 {
     real sum[BLOCK];
     for (int j = 0; j < count; j++)
         sum[j] = start ? start[j] : ZERO;
-    for (int i = 0; i < inputs; i++) {
-        const real *const row = w + (long)i * outputs;
+    for (int i = 0; i < inputs; i++, w += count)
         for (int j = 0; j < count; j++)
-            sum[j] = FMA(x[i], row[j], sum[j]);
-    }
+            sum[j] = FMA(x[i], w[j], sum[j]);
     for (int j = 0; j < count; j++)
         z[j] = sum[j];
 }
 
+/* z = start + x W, block of columns by block of columns; the last ones are narrower. */
 static void product(const real *RESTRICT x, const real *RESTRICT w, const real *RESTRICT start, int inputs,
                     int outputs, real *RESTRICT z)
 {
     int o = 0;
     for (; o + BLOCK <= outputs; o += BLOCK)
-        columns(x, w + o, start ? start + o : 0, inputs, outputs, BLOCK, z + o);
+        columns(x, w + (long)o * inputs, start ? start + o : 0, inputs, BLOCK, z + o);
     if (o + BLOCK / 2 <= outputs) {
-        columns(x, w + o, start ? start + o : 0, inputs, outputs, BLOCK / 2, z + o);
+        columns(x, w + (long)o * inputs, start ? start + o : 0, inputs, BLOCK / 2, z + o);
         o += BLOCK / 2;
     }
     if (o + BLOCK / 4 <= outputs) {
-        columns(x, w + o, start ? start + o : 0, inputs, outputs, BLOCK / 4, z + o);
+        columns(x, w + (long)o * inputs, start ? start + o : 0, inputs, BLOCK / 4, z + o);
         o += BLOCK / 4;
     }
     if (o + BLOCK / 8 <= outputs) {
-        columns(x, w + o, start ? start + o : 0, inputs, outputs, BLOCK / 8, z + o);
+        columns(x, w + (long)o * inputs, start ? start + o : 0, inputs, BLOCK / 8, z + o);
         o += BLOCK / 8;
     }
     for (; o < outputs; o++)
-        columns(x, w + o, start ? start + o : 0, inputs, outputs, 1, z + o);
+        columns(x, w + (long)o * inputs, start ? start + o : 0, inputs, 1, z + o);
 }
 """,
 )
-_add(
+enter(
     "relu_in_place",
     """
 static void relu_in_place(real *z, int width)
@@ -146,7 +88,7 @@ static void relu_in_place(real *z, int width)
 }
 """,
 )
-_add(
+enter(
     "mask_in_place",
     """
 static void mask_in_place(const real *RESTRICT y, real *RESTRICT z, int width)
@@ -156,7 +98,7 @@ static void mask_in_place(const real *RESTRICT y, real *RESTRICT z, int width)
 }
 """,
 )
-_add(
+enter(
     "total",
     """
 static real total(real *lanes)
@@ -168,7 +110,7 @@ static real total(real *lanes)
 }
 """,
 )
-_add(
+enter(
     "sum_of",
     """
 static real sum_of(const real *x, int width)
@@ -181,7 +123,7 @@ static real sum_of(const real *x, int width)
 """,
     "total",
 )
-_add(
+enter(
     "sum_of_products",
     """
 static real sum_of_products(const real *x, const real *y, int width)
@@ -194,7 +136,7 @@ static real sum_of_products(const real *x, const real *y, int width)
 """,
     "total",
 )
-_add(
+enter(
     "larger",
     """
 static inline real larger(real x, real y)
@@ -203,7 +145,7 @@ static inline real larger(real x, real y)
 }
 """,
 )
-_add(
+enter(
     "largest_of",
     """
 static real largest_of(const real *x, int width)
@@ -221,7 +163,7 @@ static real largest_of(const real *x, int width)
 """,
     "larger",
 )
-_add(
+enter(
     "softmax_forward",
     """
 static void softmax_forward(const real *x, int width, real *y)
@@ -241,7 +183,7 @@ static void softmax_forward(const real *x, int width, real *y)
     "total",
     "exp_of",
 )
-_add(
+enter(
     "softmax_vjp",
     """
 static void softmax_vjp(const real *dy, const real *y, int width, real *dx)
@@ -253,7 +195,7 @@ static void softmax_vjp(const real *dy, const real *y, int width, real *dx)
 """,
     "sum_of_products",
 )
-_add(
+enter(
     "log_softmax_forward",
     """
 static void log_softmax_forward(const real *x, int width, real *y)
@@ -272,7 +214,7 @@ static void log_softmax_forward(const real *x, int width, real *y)
     "exp_of",
     "log_of",
 )
-_add(
+enter(
     "log_softmax_vjp",
     """
 static void log_softmax_vjp(const real *dy, const real *y, int width, real *dx)
@@ -285,7 +227,7 @@ static void log_softmax_vjp(const real *dy, const real *y, int width, real *dx)
     "sum_of",
     "exp_of",
 )
-_add(
+enter(
     "log_softmax_jvp",
     """
 static void log_softmax_jvp(const real *tx, const real *y, int width, real *ty)
@@ -301,7 +243,7 @@ static void log_softmax_jvp(const real *tx, const real *y, int width, real *ty)
     "total",
     "exp_of",
 )
-_add(
+enter(
     "affine",
     """
 /* gain n + shift, as far as there are such. */
@@ -312,7 +254,7 @@ static void affine(const real *n, const real *gain, const real *shifts, int widt
 }
 """,
 )
-_add(
+enter(
     "norm_forward",
     """
 /* n = (x - mean) / sigma, of which the mean is 0 without `centre`; returns 1 / sigma. */
@@ -334,7 +276,7 @@ static real norm_forward(const real *x, int centre, double eps, real part, int w
     "sum_of",
     "total",
 )
-_add(
+enter(
     "norm_slope",
     """
 /* r (u - mean u - n mean(u n)), u = d gain with `before`; else the result times the gain. */
@@ -358,7 +300,7 @@ static void norm_slope(const real *d, const real *n, const real *gain, int centr
 """,
     "total",
 )
-_add(
+enter(
     "normalised",
     """
 static void normalised(const real *RESTRICT x, const real *mean, const real *r, int width, real *RESTRICT n)
@@ -368,7 +310,7 @@ static void normalised(const real *RESTRICT x, const real *mean, const real *r, 
 }
 """,
 )
-_add(
+enter(
     "scale",
     """
 static void scale(const real *RESTRICT x, const real *gain, const real *shifts, int width, real *RESTRICT y)
@@ -382,7 +324,7 @@ static void scale(const real *RESTRICT x, const real *gain, const real *shifts, 
 }
 """,
 )
-_add(
+enter(
     "prelu",
     """
 static void prelu(const real *d, const real *x, const real *gain, int shared, int width, real *y)
@@ -392,7 +334,7 @@ static void prelu(const real *d, const real *x, const real *gain, int shared, in
 }
 """,
 )
-_add(
+enter(
     "parametric",
     """
 static void parametric(const real *x, const real *f, const real *gain, int shared, int width, real *y)
@@ -402,7 +344,7 @@ static void parametric(const real *x, const real *f, const real *gain, int share
 }
 """,
 )
-_add(
+enter(
     "copy",
     """
 static void copy(const real *x, int count, real *y)
@@ -412,7 +354,7 @@ static void copy(const real *x, int count, real *y)
 }
 """,
 )
-_add(
+enter(
     "clear",
     """
 static void clear(int count, real *y)
@@ -422,86 +364,13 @@ static void clear(int count, real *y)
 }
 """,
 )
-_add(
+enter(
     "repeat",
     """
 static void repeat(real x, int count, real *y)
 {
     for (int i = 0; i < count; i++)
         y[i] = x;
-}
-""",
-)
-_add(
-    "embedded",
-    """
-/* The row of a table that a code says; NaN for a code that is none. */
-static void embedded(real code, const real *table, int rows, int width, real *y)
-{
-    const int known = code >= ZERO && code < (real)rows;
-    const real *const row = table + (known ? (long)code : 0) * width;
-    for (int i = 0; i < width; i++)
-        y[i] = known ? row[i] : NAN;
-}
-""",
-)
-_add(
-    "risen",
-    """
-/* How far x has come through each bin: from where it is, its width, from where and up to where it rises. */
-static void risen(real x, const real *bins, int count, real *y)
-{
-    for (int i = 0; i < count; i++) {
-        const real first = bins[i], width = bins[count + i], low = bins[2 * count + i], high = bins[3 * count + i];
-        y[i] = x < low ? ZERO : x >= high ? ONE : (x - first) / width;
-    }
-}
-""",
-)
-_add(
-    "rising",
-    """
-/* t times the slope of each bin at x. */
-static inline real rising(real t, real x, real width, real low, real high)
-{
-    return x < low ? ZERO : x >= high ? ZERO : x != x ? x : t / width;
-}
-""",
-)
-_add(
-    "bins_vjp",
-    """
-/* The sum of what comes back through the bins of one line; `lane` is that of the first. */
-static real bins_vjp(const real *d, real x, const real *bins, int count, int lane)
-{
-    real lanes[LANES] = {ZERO};
-    for (int i = 0; i < count; i++)
-        lanes[lane + i] = rising(d[i], x, bins[count + i], bins[2 * count + i], bins[3 * count + i]);
-    return total(lanes);
-}
-""",
-    "rising",
-    "total",
-)
-_add(
-    "bins_jvp",
-    """
-static void bins_jvp(real t, real x, const real *bins, int count, real *y)
-{
-    for (int i = 0; i < count; i++)
-        y[i] = rising(t, x, bins[count + i], bins[2 * count + i], bins[3 * count + i]);
-}
-""",
-    "rising",
-)
-_add(
-    "said_together",
-    """
-/* The mean of what has been said so far, with these numbers of a weight; `total` is the sum of all weights. */
-static void said_together(const double *said, int count, double weight, double total, double *mean)
-{
-    for (int i = 0; i < count; i++)
-        mean[i] = mean[i] + (said[i] - mean[i]) * weight / total;
 }
 """,
 )

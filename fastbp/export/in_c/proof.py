@@ -78,8 +78,8 @@ class Proof:
         upper = name.upper()
         plain = {key for entry in self.entries if not entry.derivative for key, _ in entry.takes}
         parts = [f"#ifdef {upper}_SELF_TEST\n#include <stdio.h>\n#include <string.h>\n"]
-        parts += [array_of(f"test_{key}", key, value) for key, value in self.arrays.items() if key in plain]
-        rest = [array_of(f"test_{key}", key, value) for key, value in self.arrays.items() if key not in plain]
+        parts += [array_of(f"stored_{key}", key, value) for key, value in self.arrays.items() if key in plain]
+        rest = [array_of(f"stored_{key}", key, value) for key, value in self.arrays.items() if key not in plain]
         if rest:
             parts.append("\n".join([f"#ifndef {upper}_NO_DERIVATIVES", *rest, "#endif\n"]))
         most = max(size for entry in self.entries for _, size in entry.takes)
@@ -98,8 +98,8 @@ class Proof:
     @staticmethod
     def _compared(name: str, entry: Entry) -> list[str]:
         *given, (out, size) = entry.takes
-        rows = ", ".join(f"test_{key} + r * {width}" for key, width in given)
+        rows = ", ".join(f"stored_{key} + r * {width}" for key, width in given)
         return [
             f"{name}_{entry.name}({rows}, found);",
-            f'failed += differs("{entry.name}", r, test_{out} + r * {size}, found, {size});',
+            f'failed += differs("{entry.name}", r, stored_{out} + r * {size}, found, {size});',
         ]

@@ -8,11 +8,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastbp.export.in_c import exact, library, tables_library
+from fastbp.export.in_c import exact, library, library_columns, tables_library
 from fastbp.export.in_c.terms import REALS, function_of, is_opaque, literal
 from fastbp.kernels import functions
 
-LIBRARIES = (library, exact, tables_library)
+LIBRARIES = (library, library_columns, exact, tables_library)
 NEEDS = {name: needs for one in LIBRARIES for name, needs in one.NEEDS.items()}
 TEXTS = {name: text for one in LIBRARIES for name, text in one.TEXTS.items()}
 FORMULAS = {"exp_of": functions.exp, "log_of": functions.log}
@@ -105,13 +105,13 @@ class Source:
             name, number = f"{plain}_{number}", number + 1
         return name
 
-    def constant(self, label: str, numbers: NDArray[Any]) -> str:
-        """The name of an array of these numbers; equal ones are there once."""
+    def constant(self, label: str, numbers: NDArray[Any], order: str = "") -> str:
+        """The name of an array of these numbers; equal ones are there once. `order` is said where it is not by rows."""
         key = numbers.dtype.name, numbers.shape, numbers.tobytes()
         if key in self._constants:
             return self._constants[key]
         name = self._constants[key] = self._name(f"p_{label}", key)
-        self.part.constants.append(array_of(name, label, numbers))
+        self.part.constants.append(array_of(name, label, numbers, order))
         self.part.bytes += numbers.nbytes
         return name
 
@@ -120,12 +120,12 @@ class Source:
         self.part.functions.append(text)
 
 
-def array_of(name: str, label: str, numbers: NDArray[Any]) -> str:
+def array_of(name: str, label: str, numbers: NDArray[Any], order: str = "") -> str:
     """An array in C, a matrix row by row."""
     of = REALS.get(numbers.dtype.name, "int")
     shape = " x ".join(map(str, numbers.shape))
     flat = [literal(x, numbers.dtype.name) if of != "int" else str(int(x)) for x in numbers.reshape(-1)]
-    return f"/* {label}, {shape} */\nstatic const {of} {name}[{max(len(flat), 1)}] = {{\n{wrapped(flat)}\n}};\n"
+    return f"/* {label}, {shape}{order} */\nstatic const {of} {name}[{max(len(flat), 1)}] = {{\n{wrapped(flat)}\n}};\n"
 
 
 def wrapped(items: Sequence[str]) -> str:

@@ -40,8 +40,10 @@ def spelt(text: str) -> bytes:
     digits = (whole + rest).lstrip("0")
     kept = digits.rstrip("0")
     if not kept:
-        return b"\1+e0"
-    return f"\1{sign or '+'}{kept}e{power - len(rest) + len(digits) - len(kept)}".encode()
+        return b"\xff+e0"
+    exact = bool(whole) and match[4] is None and not rest.strip("0")
+    start = b"\xfe" if exact and int(whole) >= 2**53 else b"\xff"
+    return start + f"{sign or '+'}{kept}e{power - len(rest) + len(digits) - len(kept)}".encode()
 
 
 def quoted(text: bytes) -> str:

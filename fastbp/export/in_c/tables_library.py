@@ -123,28 +123,32 @@ static int raw_space(const unsigned char *s, const unsigned char *end)
         return 1;
     if (end - s >= 2 && s[0] == 0xC2 && (s[1] == 0x85 || s[1] == 0xA0))
         return 2;
-    if (end - s >= 3 && ((s[0] == 0xE1 && s[1] == 0x9A && s[2] == 0x80) || (s[0] == 0xE3 && s[1] == 0x80 && s[2] == 0x80)
-        || (s[0] == 0xE2 && s[1] == 0x80 && ((s[2] >= 0x80 && s[2] <= 0x8A) || s[2] == 0xA8 || s[2] == 0xA9
-        || s[2] == 0xAF)) || (s[0] == 0xE2 && s[1] == 0x81 && s[2] == 0x9F)))
-        return 3;
-    return 0;
+    if (end - s < 3)
+        return 0;
+    if (s[0] == 0xE2 && s[1] == 0x80)
+        return (s[2] >= 0x80 && s[2] <= 0x8A) || s[2] == 0xA8 || s[2] == 0xA9 || s[2] == 0xAF ? 3 : 0;
+    if (s[0] == 0xE2 && s[1] == 0x81)
+        return s[2] == 0x9F ? 3 : 0;
+    return s[2] == 0x80 && ((s[0] == 0xE1 && s[1] == 0x9A) || (s[0] == 0xE3 && s[1] == 0x80)) ? 3 : 0;
 }
 """,
 )
 _add(
     "raw_number",
     """
-/* Write a number in digits as its sign, its digits without zeros at either end, and its power of ten, behind a byte that
-   no text begins with; 0 if it is none, and -1 if it is longer than `most`. */
+/* Write a number in digits as its sign, its digits without zeros at either end, and its power of ten, behind a byte
+   that no text has: another for whole numbers from 2 to the 53rd power on that are written as such. Returns the
+   length, 0 if it is none, and -1 if it is longer than `most`. */
 static int raw_number(const unsigned char *s, const unsigned char *end, char *out, int most)
 {
-    int length = 0, digits = 0, zeros = 0, negative = 0, point = 0;
+    static const char beyond[17] = "9007199254740992";
+    int length = 0, digits = 0, zeros = 0, negative = 0, point = 0, whole = 0, exact = 1;
     long power = 0, more = 0;
     char text[24];
     int i = 0;
     if (s < end && (*s == '+' || *s == '-'))
         negative = *s++ == '-';
-    out[length++] = 1;
+    out[length++] = (char)0xFF;
     out[length++] = '-';
     for (; s < end && ((*s >= '0' && *s <= '9') || (*s == '.' && !point)); s++) {
         if (*s == '.') {
@@ -152,6 +156,8 @@ static int raw_number(const unsigned char *s, const unsigned char *end, char *ou
             continue;
         }
         digits = 1;
+        whole += !point;
+        exact = exact && (!point || *s == '0');
         power -= point;
         if (*s == '0') {
             zeros += length > 2;
@@ -171,6 +177,7 @@ static int raw_number(const unsigned char *s, const unsigned char *end, char *ou
     power += zeros;
     if (s < end && (*s == 'e' || *s == 'E')) {
         int below = 0;
+        exact = 0;
         s++;
         if (s < end && (*s == '+' || *s == '-'))
             below = *s++ == '-';
@@ -186,6 +193,17 @@ static int raw_number(const unsigned char *s, const unsigned char *end, char *ou
         power = negative = 0;
     if (!negative)
         out[1] = '+';
+    if (exact && whole > 0 && length - 2 + power >= 16) {
+        int past = length - 2 + power > 16;
+        for (int k = 0; !past && k < 16; k++) {
+            const char digit = k < length - 2 ? out[k + 2] : '0';
+            if (digit != beyond[k] && digit < beyond[k])
+                break;
+            past = digit > beyond[k] || k == 15;
+        }
+        if (past)
+            out[0] = (char)0xFE;
+    }
     if (length + 24 > most)
         return -1;
     out[length++] = 'e';
@@ -224,8 +242,8 @@ static int raw_find(const char *text, int length, const raw_text *known, int cou
 }
 
 /* The code of a text: 0 if it is one of `missing`, without the spaces around; that of its key; or `other`. */
-static int raw_code(const char *given, const raw_text *missing, int gone, const raw_text *known, int count, int by_value,
-    int other)
+static int raw_code(const char *given, const raw_text *missing, int gone, const raw_text *known, int count,
+    int by_value, int other)
 {
     const unsigned char *s = (const unsigned char *)given, *end;
     char key[RAW_KEY];

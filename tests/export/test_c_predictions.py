@@ -1,0 +1,230 @@
+"""Models with recipes in C: what a row of a table is told has the bits of what the model says of it."""
+
+import csv
+import ctypes
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+pytest.importorskip("pandas")
+import pandas as pd
+
+import fastbp as fb
+from fastbp.cli.main import main
+from fastbp.errors import ConfigError, DataWarning
+from fastbp.export.in_c.tables import fields_of
+from fastbp.export.model import model_of
+from fastbp.export.prepared import raw_rows
+from fastbp.export.raw import tables_of
+from fastbp.sklearn import MLPClassifier, MLPRegressor
+from tests.export.c_compiled import any_way, compiled
+from tests.export.recipes import table
+from tests.export.test_c_tables import rows_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+NAMES = ["price", "city", "code", "truth", "when", "width"]
+KW = {"hidden": (12,), "epochs": 4, "random_state": 0}
+
+
+def said_type(outcome, joined):
+    """The struct of predictions."""
+    count, real = len(outcome.names), ctypes.c_double
+    listed = {
+        "classes": [("label", ctypes.c_int), ("probabilities", real * count)],
+        "labels": [("labels", ctypes.c_int * count), ("probabilities", real * count)],
+        "numbers": [("numbers", real * count)],
+    }[outcome.task]
+    if outcome.deviations and not joined:
+        ends = ["low", "high"] if any(outcome.around) else ["deviations"]
+        listed += [(end, real * count) for end in ends]
+    return type("Said", (ctypes.Structure,), {"_fields_": listed})
+
+
+def told(model, rows, folder, **options):
+    """What C says of rows, field by field, and what it returns."""
+    found = model_of(model)
+    tables = tables_of(found, options.get("numbers", ()))
+    file = Path(tempfile.mkdtemp(dir=folder)) / "net.c"
+    fb.export.c(model, file, **options)
+    compiled(any_way(), file, file.with_suffix(".so"), "-shared", "-fPIC")
+    library = ctypes.CDLL(str(file.with_suffix(".so")))
+    kind = said_type(tables.outcome, found.joined)
+    out, wrong = {name: [] for name, _ in kind._fields_}, []
+    raws = list(tables.raws)
+    for row in rows_of(fields_of(raws), raws, raw_rows(tables.ways[0], rows)):
+        said = kind()
+        wrong.append(library.net_predict_row(ctypes.c_void_p(row.data) if tables.array else row, ctypes.byref(said)))
+        for name in out:
+            value = getattr(said, name)
+            out[name].append(value if isinstance(value, int) else list(value))
+    return {name: np.array(values) for name, values in out.items()}, wrong
+
+
+def rows(seed=0):
+    found = table(seed, 120)
+    return pd.DataFrame({name: found[name] for name in NAMES})
+
+
+def strange():
+    found = rows(1)
+    found.loc[:20, "city"] = "Paris"
+    found.loc[0, "truth"] = "true"
+    found.loc[1, "code"] = "1e2"
+    return found
+
+
+WIDTH = table(0, 120)["width"]
+CLASSES = np.where(WIDTH > 0.5, "high", np.where(WIDTH < -0.5, "very low", "low"))
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"encode": "embedding"}, {"scale": "quantile"}, {"dtype": "float64"}, {"scale": "robust"}], ids=str
+)
+@pytest.mark.parametrize("y", [CLASSES, (WIDTH > 0).astype(int)], ids=["three", "two"])
+def test_a_classifier_says_classes_and_probabilities(y, settings, tmp_path):
+    model = MLPClassifier(**{**KW, **settings}).fit(rows(), y)
+    found, wrong = told(model, strange(), tmp_path)
+    assert not any(wrong)
+    assert model.classes_[found["label"]].tolist() == model.predict(strange()).tolist()
+    assert found["probabilities"].tobytes() == model.predict_proba(strange()).tobytes()
+
+
+def test_labels_and_their_probabilities(tmp_path):
+    model = MLPClassifier(**KW).fit(rows(), np.stack([WIDTH > 0, WIDTH > 1], axis=1).astype(int))
+    found, _ = told(model, strange(), tmp_path)
+    assert found["labels"].tolist() == model.predict(strange()).tolist()
+    assert found["probabilities"].tobytes() == model.predict_proba(strange()).tobytes()
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"clamp_target": True}, {"loss": "poisson"}, {"loss": "gaussian_nll"}], ids=str
+)
+@pytest.mark.parametrize("shift", [3.0, 1e7])
+def test_a_regressor_says_numbers(settings, shift, tmp_path):
+    y = np.abs(WIDTH) * 3.0 + shift * ("poisson" not in str(settings))
+    model = MLPRegressor(**KW, **settings).fit(rows(), y)
+    found, _ = told(model, strange(), tmp_path)
+    assert found["numbers"][:, 0].tobytes() == model.predict(strange()).tobytes()
+    assert ("deviations" in found) == ("gaussian" in str(settings))
+
+
+def test_rows_of_an_array_are_arrays(tmp_path):
+    X = np.stack([WIDTH, table(0, 120)["kind"]], axis=1)
+    model = MLPRegressor(**KW, categorical_features=[1]).fit(X, WIDTH)
+    found, _ = told(model, {"x": X}, tmp_path)
+    assert found["numbers"][:, 0].tobytes() == model.predict(X).tobytes()
+
+
+@pytest.mark.parametrize("settings", [{"n_ens": 3}, {"n_ens": 2, "tabm": 2}], ids=str)
+def test_several_networks_say_what_they_say_together(settings, tmp_path):
+    model = MLPClassifier(**KW, **settings).fit(rows(), CLASSES)
+    found, _ = told(model, strange(), tmp_path)
+    assert model.classes_[found["label"]].tolist() == model.predict(strange()).tolist()
+    np.testing.assert_allclose(found["probabilities"], model.predict_proba(strange()), atol=1e-7)
+    model = MLPRegressor(**KW, **settings).fit(rows(), WIDTH)
+    found, _ = told(model, strange(), tmp_path)
+    np.testing.assert_allclose(found["numbers"][:, 0], model.predict(strange()), rtol=1e-6, atol=1e-7)
+
+
+CONFIG = """
+data:
+  path: t.csv
+  target: {target}
+  task: {task}
+  {more}
+  columns: {{serial: {{type: date, unit: d}}, kind: {{type: category}}, width: {{scale: noisy_quantile}}}}
+network: {{hidden: [8]}}
+trainer: {{epochs: 3, loss: {loss}}}
+"""
+RUNS = {
+    "classes": ("group", "classes", "", "cross_entropy"),
+    "log": ("cost", "numbers", "target_transform: log", "mse"),
+    "log1p": ("cost", "numbers", "target_transform: log1p", "huber"),
+    "quantile": ("cost", "numbers", "target_transform: quantile", "mse"),
+    "plain": ("cost", "numbers", "clamp_target: true", "mse"),
+    "spread": ("cost", "numbers", "target_transform: sqrt", "gaussian_nll"),
+    "deviation": ("cost", "numbers", "clamp_target: true", "gaussian_nll"),
+    "poisson": ("count", "numbers", "", "poisson"),
+    "several": ("[cost, count]", "numbers", "target_transform: {cost: log}", "gaussian_nll"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs")
+    names = ["price", "city", "when", "serial", "kind", "width"]
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        patch.chdir(path)
+        columns = table(0, 240)
+        columns["group"] = np.where(columns["width"] > 0, "b", "a")
+        columns["cost"], columns["count"] = np.exp(columns["width"]), np.arange(240) % 7
+        for name, (target, task, more, loss) in RUNS.items():
+            targets = target.strip("[]").split(", ")
+            with open("t.csv", "w", newline="") as file:
+                out = csv.writer(file)
+                out.writerow([*names, *targets])
+                for row in zip(*(columns[n].tolist() for n in [*names, *targets]), strict=True):
+                    out.writerow(["" if v is None or v != v else v for v in row])
+            Path("c.yaml").write_text(CONFIG.format(target=target, task=task, more=more, loss=loss))
+            assert main(["train", "c.yaml", "--run-dir", name, "-q"]) == 0
+    return path
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_says_what_it_says_in_python(name, folder, tmp_path):
+    given = table(1, 100)
+    given = {one: given[one] for one in ("price", "city", "when", "serial", "kind", "width")}
+    given["city"][:10] = "Paris"
+    expected = fb.load(folder / name).predict(given, probabilities=True)
+    found, wrong = told(folder / name, given, tmp_path, numbers=["kind"])
+    assert not any(wrong)
+    if name == "classes":
+        assert np.array(["a", "b"])[found["label"]].tolist() == expected["group"].tolist()
+        assert found["probabilities"][:, 1].tobytes() == expected["group = b"].astype(float).tobytes()
+        return
+    columns = {"numbers": "", "deviations": " deviation", "low": " low", "high": " high"}
+    several = ["cost", "count"] if name == "several" else ["count" if name == "poisson" else "cost"]
+    for field, values in found.items():
+        for i, target in enumerate(several):
+            if (column := target + columns[field]) in expected:
+                assert values[:, i].tobytes() == expected[column].astype(float).tobytes(), column
+    assert set(found) == {"numbers"} | {
+        "spread": {"low", "high"},
+        "deviation": {"deviations"},
+        "several": {"low", "high"},
+    }.get(name, set())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"numbers": ["price"]}, "`numbers` must be one of `city`, `kind`, got `price`"),
+        (
+            {"numbers": ["kind"], "preprocessing": False},
+            "`numbers` must be given where rows are raw only, got `['kind']`",
+        ),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, message, folder, tmp_path):
+    with pytest.raises(ConfigError) as error:
+        fb.export.c(folder / "plain", tmp_path / "m.c", **options)
+    assert str(error.value) == message
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_preprocessing_nothing_is_there_of_rows(folder, tmp_path):
+    fb.export.c(folder / "plain", tmp_path / "net.c", preprocessing=False)
+    assert "net_row" not in (tmp_path / "net.h").read_text()
+    compiled(any_way(), tmp_path / "net.c", tmp_path / "net.so", "-shared", "-fPIC")
+
+
+@pytest.mark.parametrize("way", ["g++ -O1", "clang -O1", "clang++ -O2"])
+def test_files_compile_elsewhere(way, folder, tmp_path):
+    fb.export.c(folder / "several", tmp_path / "net.c")
+    standard = "-std=c++17" if "++" in way else "-std=c99"
+    compiled(way, tmp_path / "net.c", tmp_path / "net.so", "-shared", "-fPIC", standard=standard)
