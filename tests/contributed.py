@@ -19,6 +19,8 @@ import numpy as np
 import fastbp as fb
 from fastbp import reference
 from fastbp.cli.main import main
+from fastbp.export.in_js.table import ELEMENTWISE
+from fastbp.export.in_js.text import Expression
 from fastbp.train import self_test
 
 STEP = 1e-5
@@ -112,6 +114,7 @@ def others() -> None:
     x, y = np.array([1.0, np.nan, 2.0, 3.0]), np.array([0.0, 5.0, 4.0, 3.0])
     assert float(F(x, y)) == 1.0 + 5.0 + 4.0 + 3.0
     assert [list(map(float, g)) for g in F.gradient(x[2:], y[2:])] == [[0.0, 0.5], [1.0, 0.5]]
+    assert ELEMENTWISE["fmax"](Expression("a"), Expression("b")).text.endswith("Number.isNaN(b) ? a : Math.max(a, b)")
 
 
 def checked(dtype: str) -> list[str]:

@@ -25,6 +25,14 @@ from fastbp.cli.output import give, say
 )
 @click.option("--name", metavar="NAME", help="What names in C begin with, by default that of the file.")
 @click.option("--casadi", is_flag=True, help="Functions in C by which CasADi calls the network and its derivatives.")
+@click.option("--title", metavar="TEXT", help="What a page is called, by default as its file.")
+@click.option(
+    "--ranges",
+    type=(str, float, float),
+    multiple=True,
+    metavar="COLUMN LOW HIGH",
+    help="Between what a column of numbers is moved on a page; by default what training has seen of it.",
+)
 def command(model: str, file: str, **options: Any) -> None:
     """Write MODEL, a network, an ensemble or a run's folder, as FILE, whose ending says what it becomes."""
     import fastbp.export
@@ -45,6 +53,8 @@ def command(model: str, file: str, **options: Any) -> None:
             )
     if given.pop("no_preprocessing", False):
         given["preprocessing"] = False
+    if "ranges" in given:
+        given["ranges"] = {column: (low, high) for column, low, high in given["ranges"]}
     found = load(file_of(model))
     written = getattr(fastbp.export, writer.name)(found, file, **given)
     if isinstance(written, str):  # a program that reads the file

@@ -31,5 +31,9 @@ class Writer:
 WRITERS: dict[str, Writer] = {
     ".onnx": Writer("onnx", "fastbp.export.onnx_file", "ONNX", ("jacobian", "opset", "no_preprocessing", "numbers")),
     ".c": Writer("c", "fastbp.export.c_file", "C99", ("name", "jacobian", "casadi", "no_preprocessing", "numbers")),
+    ".js": Writer("js", "fastbp.export.js_file", "JavaScript", ("no_preprocessing",)),
+    ".mjs": Writer("js", "fastbp.export.js_file", "JavaScript", ("no_preprocessing",)),
+    ".cjs": Writer("js", "fastbp.export.js_file", "JavaScript", ("no_preprocessing",)),
+    ".html": Writer("html", "fastbp.export.html_file", "a page", ("title", "ranges")),
     ".safetensors": Writer("torch", "fastbp.export.torch_file", "tensors of PyTorch"),
 }

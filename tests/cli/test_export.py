@@ -1,5 +1,8 @@
 """`fastbp export`, from the outside."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 
@@ -45,6 +48,22 @@ def test_a_run_takes_raw_columns_or_its_networks_inputs(here, capsys):
     assert main(["export", run, "net.onnx", "--no-preprocessing"]) == 0
     assert list(read((here / "raw.onnx").read_bytes()).inputs) == ["a", "b"]
     assert list(read((here / "net.onnx").read_bytes()).inputs) == ["x"]
+    assert main(["export", run, "raw.js"]) == 0
+    assert main(["export", run, "net.cjs", "--no-preprocessing"]) == 0
+    assert "\nexport { columns, outputs, predict, sensitivities };" in (here / "raw.js").read_text()
+    assert "\nreturn { inputs, outputs, predict, jacobian };" in (here / "net.cjs").read_text()
+
+
+def test_a_page_has_a_title_and_ranges_of_its_own(here, capsys):
+    ranges = ["--ranges", "x0", "-1", "4", "--ranges", "x2", "0", "50"]
+    assert main(["export", "net.safetensors", "f.html", "--title", "A & B", *ranges]) == 0
+    page = (here / "f.html").read_text()
+    assert "<title>A &amp; B</title>" in page
+    ends = [(column["low"], column["high"]) for column in json.loads(re.search(r'"columns": (\[.*?\]),', page)[1])]
+    assert ends == [(-1, 4), (-3, 3), (0, 50)]
+    assert main(["export", "net.safetensors", "f.js", "--title", "A"]) == 2
+    error = "fastbp: `--title` must be given with a file that ends in `.html`, got `f.js`"
+    assert capsys.readouterr().err.splitlines()[1] == error
 
 
 @pytest.mark.parametrize(
