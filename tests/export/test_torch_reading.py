@@ -267,3 +267,63 @@ def test_files_of_pytorch_are_read_in_all_its_types(dtype, tmp_path):
     found = fb.load_torch(tmp_path / "net.safetensors", layers, inputs=2)
     assert np.array_equal(found.parameters["0.weight"], module[0].weight.detach().double().numpy().T)
     assert np.array_equal(fb.load_torch(module.state_dict(), layers, inputs=2).flat, found.flat)
+
+
+def mutant(given, rng):
+    """A state dict with one or two things that are otherwise."""
+    given = dict(given)
+    for name in rng.permutation([*given])[: rng.integers(1, 3)].tolist():
+        array = np.asarray(given.pop(name))
+        odd = [
+            "",
+            ".",
+            "..",
+            "weight",
+            "0.weight.",
+            ".0.weight",
+            "é.bias",
+            "9" * 40 + ".weight",
+            f"{name}.{name}",
+            "a b",
+        ]
+        match rng.integers(9):
+            case 0:
+                pass  # it is not there
+            case 1:
+                given[odd[rng.integers(len(odd))]] = array
+            case 2:
+                given[name] = array.T.copy()
+            case 3:
+                given[name] = array.astype([np.int8, bool, np.float16, np.longdouble, complex, object][rng.integers(6)])
+            case 4:
+                given[name] = array[..., None][rng.integers(2) :]
+            case 5:
+                given[name] = array.ravel()[0]
+            case 6:
+                given[name] = [None, "x", {}, [], [[]], float("nan"), 10**400][rng.integers(7)]
+            case 7:
+                given[name] = np.where(
+                    rng.random(array.shape) < 0.5, np.float64(array), [np.nan, np.inf, 1e300][rng.integers(3)]
+                )
+            case 8:
+                given[name], given[f"{name}_g"] = array, array
+    return given
+
+
+def test_every_mutant_of_a_state_dict_is_a_network_or_refused_in_one_sentence():
+    rng = np.random.default_rng(0)
+    layers = [fb.Linear(3), fb.BatchNorm(), fb.Linear(3), fb.ReLU(), fb.Linear(1)]
+    norm = {f"net.1.{part}": np.full(3, 0.5) for part in ("weight", "bias", "running_mean", "running_var")}
+    given = state("net.0", "net.2", "net.4") | norm | {"net.1.num_batches_tracked": np.int64(3)}
+    like = fb.Network(layers, inputs=2)
+    loaded, refusals = 0, set()
+    for _ in range(1000):
+        try:
+            found = fb.load_torch(mutant(given, rng), like)
+        except fb.FastbpError as error:
+            refusals.add(str(error))
+            continue
+        loaded += 1
+        assert np.isfinite(found.flat).all()
+    assert 50 < loaded < 500
+    assert [said for said in refusals if said.count("\n") > 1 or "\n" in said.replace("\nhint: ", "")] == []
