@@ -15,27 +15,40 @@ from fastbp.export.torch_modules import EXPRESSIONS, LAYERS
 from fastbp.kernels.gates import FORMULAS
 from fastbp.spec import catalogue
 from fastbp.spec.activations import Activation
+from tests.export import numpy_torch
 from tests.export.networks import NETWORKS, network
 
 ELEMENTWISE = [gate for gate in FORMULAS if gate in graph.GATES]
 CLOSE = {"float32": 1e-6, "float64": 1e-12}
 
 
-@pytest.mark.parametrize("dtype", CLOSE)
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_program_predicts_what_the_network_does(name, dtype, tmp_path):
+def by_torch(program, X):
+    """What the network of a program says in PyTorch."""
     torch = pytest.importorskip("torch")
-    net, X = network(name, dtype)
-    program = fb.export.torch(net, tmp_path / "net.safetensors")
     names = {}
     exec(compile(program, "program", "exec"), names)
     with torch.no_grad():
-        found = names["net"](torch.from_numpy(X))
-    found, expected = (y if isinstance(y, tuple) else (y,) for y in (found, net.predict(X)))
-    for y, must in zip(found, expected, strict=True):
-        assert y.numpy().dtype == must.dtype
+        y = names["net"](torch.from_numpy(X))
+    return [one.numpy() for one in (y if isinstance(y, tuple) else (y,))]
+
+
+def by_numpy(program, X):
+    """What it says with NumPy in the place of PyTorch."""
+    with np.errstate(all="ignore"):
+        y = numpy_torch.loaded(program)(numpy_torch.of(X))
+    return [np.asarray(one) for one in (y if isinstance(y, tuple) else (y,))]
+
+
+@pytest.mark.parametrize("by", [by_torch, by_numpy])
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_program_predicts_what_the_network_does(name, dtype, by, tmp_path):
+    net, X = network(name, dtype)
+    found, expected = by(fb.export.torch(net, tmp_path / "net.safetensors"), X), net.predict(X)
+    for y, must in zip(found, expected if isinstance(expected, tuple) else (expected,), strict=True):
+        assert y.dtype == must.dtype
         assert y.shape == must.shape
-        assert np.abs(y.numpy() - must).max() <= CLOSE[dtype] * max(1.0, np.abs(must).max())
+        assert np.abs(y - must).max() <= CLOSE[dtype] * max(1.0, np.abs(must).max())
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -169,16 +182,13 @@ def of_one_gate(gate):
     return fb.activation([*given, [gate, *inputs], ["add", 4, 0]])
 
 
+@pytest.mark.parametrize("by", [by_torch, by_numpy])
 @pytest.mark.parametrize("gate", ELEMENTWISE)
-def test_every_gate_is_what_it_is_in_pytorch(gate, tmp_path):
-    torch = pytest.importorskip("torch")
+def test_every_gate_is_what_it_is_in_pytorch(gate, by, tmp_path):
     net = fb.Network([of_one_gate(gate)], inputs=7, dtype="float64")
-    X = np.array(
-        [[0.25, 0.75, 1.5, 2.0, 30.0, 0.0, np.nan]] if gate == "power" else [[-30.0, -1.5, -0.5, 0.75, 2.0, 50.0, 0.0]]
-    )
-    names = {}
-    exec(fb.export.torch(net, tmp_path / "net.safetensors"), names)
-    found = names["net"](torch.from_numpy(X)).numpy()
+    rows = {"power": [0.25, 0.75, 1.5, 2.0, 30.0, 0.0, np.nan]}
+    X = np.array([rows.get(gate, [-30.0, -1.5, -0.5, 0.75, 2.0, 50.0, 0.0])])
+    (found,) = by(fb.export.torch(net, tmp_path / "net.safetensors"), X)
     assert found == pytest.approx(net.predict(X), rel=1e-14, nan_ok=True)
 
 
