@@ -7,6 +7,7 @@ is a class with a line for each step.
 from __future__ import annotations
 
 import json
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ def _sequential(graph: Graph, lines: dict[str, str]) -> list[str]:
     made = [*lines.values()]
     if graph.members is not None:
         made.append(_mean(graph.members))
-    return ["net = nn.Sequential(", *(f"    {line}," for line in made), ")"]
+    return ["net = nn.Sequential(", *(f"{indent(line, '    ')}," for line in made), ")"]
 
 
 def _mean(members: Members) -> str:
@@ -145,7 +146,8 @@ def _class(graph: Graph, lines: dict[str, str]) -> list[str]:
     for name, line in lines.items():
         index = name.removeprefix("layers.")
         given = graph.nodes[int(index)].name
-        out.append(f'            "{index}": {line},' + ("" if given.isdecimal() else f"  # {given}"))
+        within = indent(line, " " * 12).lstrip()
+        out.append(f'            "{index}": {within},' + ("" if given.isdecimal() else f"  # {given}"))
     out += ["        })"]
     if graph.members is not None:
         out.append(f"        self.mean = {_mean(graph.members)}")

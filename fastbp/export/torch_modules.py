@@ -16,6 +16,8 @@ from fastbp.export.torch_formulas import function_of
 from fastbp.spec.activations import Activation
 from fastbp.spec.graph import Node
 
+MOST = 80  # characters of edges in a line with others
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -117,8 +119,11 @@ def _embedding(node: Node) -> Module:
 
 
 def _edges(node: Node) -> str:
+    """Columns and their edges: each column in a line, where they are many."""
     layer: Any = node.layer
-    return repr({column: list(edges) for column, edges in layer.columns.items()})
+    columns = [f"{column}: {list(edges)!r}" for column, edges in layer.columns.items()]
+    whole = f"{{{', '.join(columns)}}}"
+    return whole if len(whole) < MOST else "".join(["{\n", *(f"    {column},\n" for column in columns), "}"])
 
 
 def _piecewise_linear_embedding(node: Node) -> Module:

@@ -3,6 +3,7 @@
 import re
 from inspect import signature
 from pathlib import Path
+from textwrap import indent
 
 import numpy as np
 import pytest
@@ -154,6 +155,19 @@ def test_what_is_used_again_is_one_module(tmp_path):
     program = fb.export.torch(net, tmp_path / "net.safetensors")
     assert len(tensors.read(tmp_path / "net.safetensors")) == len(net.parameters)
     assert program.count("nn.Linear(") == len([name for name in net.parameters if name.endswith("bias")])
+
+
+def test_each_column_of_many_edges_is_a_line(tmp_path):
+    edges = {0: [-1.0, 0.5, 2.0], 2: [0.1 * i for i in range(20)]}
+    chain = fb.Network([fb.PiecewiseLinear(edges), fb.Linear(1)], inputs=3, dtype="float64")
+    x = fb.Input(3)
+    branches = fb.Network(inputs=x, outputs=fb.concat([fb.PiecewiseLinear(edges)(x), x]), dtype="float64")
+    text = f"PiecewiseLinear({{\n    0: [-1.0, 0.5, 2.0],\n    2: {edges[2]},\n}}),\nnn.Linear("
+    path = tmp_path / "net.safetensors"
+    assert indent(text, "    ") in fb.export.torch(chain, path)
+    for net in (chain, branches):
+        X = np.random.default_rng(0).normal(size=(5, 3))
+        assert np.abs(by_numpy(fb.export.torch(net, path), X)[0] - net.predict(X)).max() < 1e-14
 
 
 def test_a_formula_is_a_function_and_the_same_one_stands_once(tmp_path):
