@@ -16,7 +16,7 @@ from fastbp.autodiff.graph import Graph as Gates
 from fastbp.autodiff.tracer import Tracer
 from fastbp.errors import ConfigError
 from fastbp.export.model import Member, Model
-from fastbp.export.together import said, together
+from fastbp.export.together import logits, said, together
 from fastbp.model.traced import predicted
 
 Columns = list[tuple[str, int]]  # of each column of a network's rows, the input that has it and its place there
@@ -66,25 +66,25 @@ def gated(model: Model) -> Gated:
     return made.of
 
 
-def gated_of_tables(model: Model) -> Gated:
+def gated_of_tables(model: Model, scores: bool = False) -> Gated:
     """What a model with recipes says of rows that these have prepared.
 
     Inputs are `matrix0` and so on, one for each recipe. Outputs are `means`, probabilities of all classes (two of two)
-    or labels, or numbers as the network has them, and `deviations` where it predicts such.
+    or labels, or numbers as the network has them, and `deviations` where it predicts such; and with `scores` the logits
+    of classes or labels.
     """
     if model.loss is None or len(model.net.graph.heads) > 1:
         raise ConfigError("model", "must have one output and a loss to predict in the terms of a table")
     made = Making(Gated(Gates(model.dtype.name)))
-    ways = [
-        made.inputs([(f"matrix{way}", next(m.net.inputs for m in model.members if m.way == way))])
-        for way in range(len(model.recipes))
-    ]
+    ways = [made.inputs([(f"matrix{way}", one.inputs.width)]) for way, one in enumerate(model.recipes)]
     rows = [made.row(columns) for columns in ways]
     each = [made.outputs(model, i, rows[one.way], ways[one.way]) for i, one in enumerate(model.members)]
     (found,) = together(model, each) if model.joined else [said(model.loss, each[0][0])]
     made.of.outputs = {"means": found.means.number}
     if found.deviations is not None:
         made.of.outputs["deviations"] = found.deviations.number
+    if scores:
+        made.of.outputs["scores"] = (logits(model.loss, found.means) if model.joined else each[0][0]).number
     return made.of
 
 

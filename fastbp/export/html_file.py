@@ -52,7 +52,7 @@ def html(
     if file.suffix != ENDING:
         raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
     text = page(model_of(model), title or file.stem, ranges or {}, inputs, outputs)
-    check_size(text)
+    check_size(len(text))
     with whole(file) as out:
         out.write(text.encode())
 

@@ -69,17 +69,17 @@ def js(
     else:
         made = model_of(model)
         text = source(made if flag("preprocessing", preprocessing) else made.bare(), format)
-    check_size(text)
+    check_size(len(text))
     with whole(file) as out:
         out.write(text.encode())
 
 
-def check_size(text: str) -> None:
-    """Refuse a file that is too large to be read by a page."""
-    if len(text) > LARGEST:
+def check_size(size: int) -> None:
+    """Refuse a file of so many bytes that a page could not read it."""
+    if size > LARGEST:
         must = f"must be one that fits into {LARGEST >> 20} MB of JavaScript"
         hint = "files that end in `.onnx` and `.c` are for large models"
-        raise ConfigError("model", must, f"{len(text) >> 20} MB", hint=hint)
+        raise ConfigError("model", must, f"{size >> 20} MB", hint=hint)
 
 
 def source(model: Model, format: str) -> str:
@@ -107,6 +107,7 @@ def _enclosed(body: str, names: str) -> str:
 
 def _parts(model: Model, made: Gated | None) -> tuple[list[str], tuple[str, ...]]:
     """What is behind the head of a file, and the names of what users call."""
+    check_size(sum(array.nbytes for member in model.members for array in member.arrays.values()) * 4 // 3)
     if model.recipes:
         return of_tables(model), TABLES
     made = gated(model) if made is None else made

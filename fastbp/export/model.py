@@ -125,12 +125,20 @@ class Model:
         return tuple((name, node.outputs) for name, node in zip(given, heads, strict=True))
 
     @property
+    def spans(self) -> tuple[slice, ...]:
+        """Of rows that have those of each way side by side, where each stands."""
+        widths = [recipe.inputs.width for recipe in self.recipes] or [self.net.inputs]
+        ends = np.cumsum(widths).tolist()
+        return tuple(slice(end - width, end) for end, width in zip(ends, widths, strict=True))
+
+    @property
     def codes(self) -> dict[int, int]:
-        """The columns that must hold codes of categories in the rows of any member, and how many there are."""
+        """The columns that must hold codes of categories in such rows, and how many there are."""
         found: dict[int, int] = {}
         for member in self.members:
             for column, count in member.net.graph.codes():
-                found[column] = min(count, found.get(column, count))
+                at = self.spans[member.way].start + column
+                found[at] = min(count, found.get(at, count))
         return found
 
     def bare(self) -> Model:

@@ -80,7 +80,7 @@ class Writing(Values):
     # How gates are written
 
     def _form(self, node: Node) -> Form:
-        for group in (self._gemm, self._softmax, self._extreme):
+        for group in (self._gemm, self._softmax, self._extreme, self._sum_of_places):
             found = group(node)
             if found is not None:
                 return found
@@ -99,7 +99,7 @@ class Writing(Values):
         return frozenset().union(*(value.leads for value in values)), max(value.width for value in values)
 
     def _plain(self, node: Node) -> Value:
-        """Elementwise gates, sums, slices and what changes shapes only."""
+        """Elementwise gates, sums and what changes shapes only."""
         gate, source = node.gate, node.inputs[0]
         if gate in WIDTH_ONLY:
             shape = node.shape
@@ -159,7 +159,7 @@ class Writing(Values):
         return Form((source,) if self.gates.value_of(source) is None else (), write)
 
     def _part(self, number: int, first: int, last: int) -> tuple[int, int] | None:
-        """The part of a whole that has all columns from `first` to `last`, and where they begin there."""
+        """The part of a whole that has columns `first` to `last`, or what lies beneath, and where they begin there."""
         node = self.gates.nodes[number]
         while node.gate == "place" and node.number not in self.values and node.note[1][1] == 1:
             begin, _, count = node.note[1]
@@ -169,7 +169,7 @@ class Writing(Values):
             if least < begin + count and begin <= most:
                 return None
             node = self.gates.nodes[node.inputs[1]]
-        return None
+        return None if node.number == number else (node.number, first)
 
     def _product(self, node: Node) -> Form:
         x, y = node.inputs
@@ -301,6 +301,48 @@ class Writing(Values):
         return Form(
             (*needs, *([base] if self.gates.value_of(base) is None else [])), lambda: self._concat(node, parts, base)
         )
+
+    def _sum_of_places(self, node: Node) -> Form | None:
+        """A sum whose terms are parts placed into zeros, such as derivatives in many columns: wholes of many parts."""
+        if node.gate != "add":
+            return None
+        terms, stack = [], [node.number]
+        while stack:
+            at = self.gates.nodes[stack.pop()]
+            inside = at.number == node.number or (self.readers.get(at.number) == 1 and at.number not in self.values)
+            if at.gate == "add" and inside and at.shape == node.shape:
+                stack += at.inputs
+            else:
+                terms.append(at)
+        wholes: list[list[tuple[int, int, int]]] = []
+        others = []
+        for term in terms:
+            if term.gate != "place" or self.gates.value_of(term.inputs[1]) is None or term.number in self.values:
+                others.append(term.number)
+                continue
+            first, _, count = term.note[1]
+            part = first, first + count, term.inputs[0]
+            into = next((w for w in wholes if all(e <= first or part[1] <= f for f, e, _ in w)), None)
+            if into is None:
+                wholes.append([part])
+            else:
+                into.append(part)
+        if len(wholes) + len(others) == len(terms):  # no two are parts of one whole
+            return None
+        base = next(term.inputs[1] for term in terms if term.gate == "place" and term.number not in others)
+
+        def write() -> Value:
+            values = [self._concat(node, sorted(parts), base) for parts in wholes]
+            values += [self.value(number) for number in others]
+            names = [value.name for value in values[: len(wholes)]] + [self.operand(number) for number in others]
+            total = names[0]
+            for name in names[1:]:
+                total = self.onnx.node("Add", total, name)
+            leads = frozenset[int]().union(*(value.leads for value in values))
+            return Value(total, leads, max(value.width for value in values))
+
+        needs = [number for parts in wholes for *_, number in parts] + others
+        return Form(tuple(number for number in needs if self.gates.value_of(number) is None), write)
 
     def _concat(self, node: Node, parts: list[tuple[int, int, int]], base: int) -> Value:
         width, under = self.width(node.number), self.gates.value_of(base)

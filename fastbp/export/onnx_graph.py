@@ -20,7 +20,7 @@ Array = NDArray[Any]
 Dimension = int | str  # its size, or the name of one that is not known
 
 TYPES = {"float32": 1, "int32": 6, "int64": 7, "object": 8, "bool": 9, "float64": 11}  # "object" are texts
-OLDEST, DEFAULT, NEWEST = 13, 17, 24
+OLDEST, DEFAULT, NEWEST = 13, 17, 28
 LARGEST = 2**31 - 1  # bytes of a message
 
 

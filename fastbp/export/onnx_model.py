@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -43,9 +44,14 @@ def tables_file(model: Model, opset: int, name: str, numbers: Collection[str] = 
     return graph.to_bytes()
 
 
-def predictions(graph: OnnxGraph, model: Model, tables: Tables, names: Mapping[str, str], kind: str) -> dict[str, Told]:
-    """What a model with recipes predicts of raw columns, by their tensors; `kind` is the type of predicted numbers."""
-    of = gated_of_tables(model)
+def predictions(
+    graph: OnnxGraph, model: Model, tables: Tables, names: Mapping[str, str], kind: str, scores: bool = False
+) -> dict[str, Told]:
+    """What a model with recipes predicts of raw columns, by their tensors; `kind` is the type of predicted numbers.
+
+    With `scores` logits take the place of probabilities.
+    """
+    of = gated_of_tables(model, scores)
     matrices = [inputs(graph, way, names) for way in tables.ways]
     to = Writing(graph, of.gates, 1, of.names)
     to.sizes[0] = lambda: size_of(to, matrices[0], 0)
@@ -57,4 +63,7 @@ def predictions(graph: OnnxGraph, model: Model, tables: Tables, names: Mapping[s
     to.write(of.outputs.values())
     found = {key: to.wide(number, frozenset({0})) for key, number in of.outputs.items()}
     means, deviations = found["means"], found.get("deviations", "")
-    return outcome(graph, tables.outcome, means, model.dtype.name, deviations, model.classes, kind)
+    told = outcome(graph, tables.outcome, means, model.dtype.name, deviations, model.classes, kind)
+    if scores:
+        told["probabilities"] = replace(told["probabilities"], tensor=found["scores"])
+    return told

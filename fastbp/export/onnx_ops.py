@@ -85,7 +85,10 @@ def interpolated(w: Write, x: str, table: s.Table) -> str:
     if len(places) == 1:
         return w.Add(w.Sub(x, x), levels)
     at = w.Sub(w.total(w.cast(w.GreaterOrEqual(x, places), "int64")), np.int64(1))
+    at = w.Max(at, np.int64(0))
     wide = np.diff(places)
-    slopes = np.append(np.diff(levels) / np.where(wide > 0.0, wide, np.inf), 0.0)
+    with np.errstate(over="ignore"):
+        slopes = np.append(np.diff(levels) / np.where(wide > 0.0, wide, np.inf), 0.0)
+    slopes[np.isinf(slopes)] = 0.0  # between places that no number is between
     moved = w.Mul(w.Gather(slopes, at, axis=0), w.Sub(x, w.Gather(places, at, axis=0)))
     return w.Where(w.Less(x, places[0]), levels[0], w.Add(moved, w.Gather(levels, at, axis=0)))

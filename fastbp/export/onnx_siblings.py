@@ -130,7 +130,12 @@ class _File:
 
     def __post_init__(self) -> None:
         graph = OnnxGraph(self.name, self.opset)
-        graph.reserve(*(port.name for port in (*self.of.inputs, *self.of.outputs)))
+        names = [port.name for port in (*self.of.inputs, *self.of.outputs)]
+        for name in names:
+            if names.count(name) > 1:
+                must = f"must be False, as an input is called `{name}`, which a direction would be"
+                raise ConfigError("jacobian", must, "`True`")
+        graph.reserve(*names)
         self.to = Writing(graph, self.of.of.gates, 1 + len(self.of.kinds), self.of.of.names)
 
     def to_bytes(self) -> bytes:

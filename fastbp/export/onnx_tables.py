@@ -167,10 +167,9 @@ def check(said: s.Preprocessing) -> None:
     """Refuse what ONNX has no operators for."""
     for chain in said.chains:
         if any(isinstance(step, s.Count) for step in chain.steps):
-            must = "must not be of words, whose columns are by CRC-32, for which ONNX has no operator"
-            raise ConfigError(
-                f"column `{visible(chain.raw.name)}`", must, hint="`preprocessing=False` exports the network alone"
-            )
+            column = f"column `{visible(chain.raw.name)}`"
+            must = f"must be False, as {column} has words, which are counted by CRC-32, for which ONNX has no operator"
+            raise ConfigError("preprocessing", must, "`True`")
 
 
 def inputs(graph: OnnxGraph, said: s.Preprocessing, rows: Mapping[str, str]) -> str:

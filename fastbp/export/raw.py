@@ -45,8 +45,8 @@ def tables_of(model: Model, numbers: Collection[str] = ()) -> Tables:
         for raw in way.raws:
             known = raws.setdefault(raw.name, raw)
             if known != raw:
-                must = f"must be of one kind for all members, as {_kind(known)} or {_kind(raw)}"
-                raise ConfigError(f"column `{visible(raw.name)}`", must)
+                must = f"must have members that read column `{visible(raw.name)}` alike, as {_kind(known)}"
+                raise ConfigError("model", must, _kind(raw))
     return Tables(ways, tuple(raws.values()))
 
 

@@ -88,8 +88,8 @@ def preprocessing_of(recipe: Recipe, dtype: Any, numbers: Collection[str] = (), 
         place = {raw: i for i, raw in enumerate(raws)}
         for raw in raws:
             if raw.kind != "number":
-                must = "must be no column of an array, whose columns are numbers"
-                raise ConfigError(f"column `{visible(raw.name)}`", must, f"{raw.kind}s")
+                must = f"must be False, as column `{visible(raw.name)}` has {raw.kind}s"
+                raise ConfigError("matrix", must, "`True`")
         raws, chains = [whole], [Chain(whole, chain.steps, place[chain.raw]) for chain in chains]
     return Preprocessing(tuple(raws), tuple(chains), outcome_of(recipe), np.dtype(dtype).name)
 

@@ -26,7 +26,12 @@ from fastbp.export.steps import Raw
 NUMERIC = {"FloatTensorType": "float32", "DoubleTensorType": "float64", "Int64TensorType": "int64"}
 NUMERIC |= {"Int32TensorType": "int32", "BooleanTensorType": "bool"}
 TEXT = "StringTensorType"
-OPTIONS = {"zipmap": [True, False, "columns"], "output_class_labels": [False, True], "nocl": [False]}
+OPTIONS = {
+    "zipmap": [True, False, "columns"],
+    "output_class_labels": [False, True],
+    "raw_scores": [False, True],
+    "nocl": [False],  # which skl2onnx asks for where it makes maps
+}
 
 
 def register_skl2onnx() -> None:
@@ -71,7 +76,10 @@ def _shapes(operator: Any) -> None:
 def _convert(scope: Any, operator: Any, container: Any) -> None:
     """Write the estimator into skl2onnx's graph."""
     onnx = import_module("onnx")
-    found = onnx.load_from_string(estimator_file(operator, opset_of(container.target_opset)))
+    model, scores = operator.raw_operator, False
+    if hasattr(model, "classes_"):
+        scores = container.get_options(model, {"raw_scores": False})["raw_scores"]
+    found = onnx.load_from_string(estimator_file(operator, opset_of(container.target_opset), scores))
     names: dict[str, str] = dict(
         zip((one.name for one in found.graph.input), (one.full_name for one in operator.inputs), strict=True)
     )
@@ -101,21 +109,27 @@ class Given:
     kind: str
 
 
-def estimator_file(operator: Any, opset: int) -> bytes:
-    """The estimator of an operator of skl2onnx as a file, whose inputs and outputs are those of the operator."""
+def estimator_file(operator: Any, opset: int, scores: bool = False) -> bytes:
+    """The estimator of an operator of skl2onnx as a file, whose inputs and outputs are those of the operator.
+
+    With `scores` what `decision_function` says takes the place of probabilities: of two classes two columns.
+    """
     model = model_of(operator.raw_operator)
     graph = OnnxGraph("estimator", opset)
     for one in operator.inputs:
         kind = _kind(one)
         if kind not in NUMERIC and kind != TEXT:
-            raise ConfigError(f"input `{visible(one.raw_name)}`", "must be numbers or texts", f"`{kind}`")
+            must = f"must have numbers or texts in `{visible(one.raw_name)}`"
+            raise ConfigError("initial_types", must, f"`{kind}`")
         graph.input(one.full_name, NUMERIC.get(kind, "object"), [ROWS, _width(one) or "columns"])
     outputs = operator.outputs
     for one in outputs:
         graph.reserve(one.full_name)
     tables, tensors = _tables(graph, model, operator.inputs)
     wide = "float64" if any(_kind(one) == "DoubleTensorType" for one in operator.inputs) else "float32"
-    said = predictions(graph, model, tables, tensors, wide)
+    said = predictions(graph, model, tables, tensors, wide, scores)
+    if scores and tables.outcome.task == "classes" and len(tables.outcome.names) == 2:
+        said["probabilities"] = replace(said["probabilities"], tensor=_sided(graph, said["probabilities"].tensor))
     keys = ["label", "probabilities"] if "label" in said else ["predictions"]
     for key, variable in zip(keys, outputs, strict=True):
         one = said[key]
@@ -123,6 +137,12 @@ def estimator_file(operator: Any, opset: int) -> bytes:
         graph.node("Cast", one.tensor, name=variable.full_name, to=TYPES[dtype])
         graph.output(variable.full_name, dtype, [ROWS, one.columns] if one.columns else [ROWS])
     return graph.to_bytes()
+
+
+def _sided(graph: OnnxGraph, scores: str) -> str:
+    """Two logits as their difference, below and above 0."""
+    first, second = _cut(graph, scores, 0), _cut(graph, scores, 1)
+    return graph.node("Concat", graph.node("Sub", first, second), graph.node("Sub", second, first), axis=1)
 
 
 def _kind(one: Any) -> str:
@@ -161,7 +181,7 @@ def _columns(graph: OnnxGraph, inputs: Sequence[Any], names: Sequence[str]) -> d
         cuts = [one.full_name] if width == 1 else [_cut(graph, one.full_name, i) for i in range(width)]
         found += [Given(cut, _kind(one)) for cut in cuts]
     if len(found) != len(names):
-        raise ConfigError("inputs", f"must have the {len(names)} columns of the estimator", f"{len(found)}")
+        raise ConfigError("initial_types", f"must have the {len(names)} columns of the estimator", f"{len(found)}")
     return dict(zip(names, found, strict=True))
 
 
@@ -177,5 +197,5 @@ def _as(graph: OnnxGraph, raw: Raw, given: Given) -> str:
         return graph.node("Cast", given.tensor, to=TYPES["float64"])
     if raw.kind == "moment" and given.kind == "Int64TensorType":
         return given.tensor
-    must = {"number": "numbers", "text": "texts", "moment": "int64, microseconds since 1970"}[raw.kind]
-    raise ConfigError(f"column `{visible(raw.name)}`", f"must be {must}", f"`{given.kind}`")
+    what = {"number": "numbers", "text": "texts", "moment": "int64, microseconds since 1970,"}[raw.kind]
+    raise ConfigError("initial_types", f"must have {what} for column `{visible(raw.name)}`", f"`{given.kind}`")

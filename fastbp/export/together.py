@@ -66,7 +66,7 @@ def together(model: Model, each: list[list[Any]]) -> list[Said]:
 def _mean(loss: Loss, parts: list[tuple[float, Said]], temperature: float) -> Said:
     mean = _total([weight * one.means for weight, one in parts])
     if temperature != 1.0:
-        mean = said(loss, _logits(loss, mean) / temperature).means
+        mean = said(loss, logits(loss, mean) / temperature).means
     if parts[0][1].deviations is None or len(parts) == 1:
         return Said(mean, parts[0][1].deviations)
     squares = _total([weight * (one.means**2 + one.deviations**2) for weight, one in parts])
@@ -90,7 +90,7 @@ def _least(x: Any) -> float:
     return float(np.finfo(x.dtype).tiny)
 
 
-def _logits(loss: Loss, p: Any) -> Any:
+def logits(loss: Loss, p: Any) -> Any:
     """Outputs that say these probabilities."""
     z = np.log(np.maximum(p, _least(p)))
     return z - np.log(np.maximum(1.0 - p, _least(p))) if "labels" in loss.tasks else z

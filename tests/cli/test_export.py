@@ -52,6 +52,14 @@ def test_a_run_takes_raw_columns_or_its_networks_inputs(here, capsys):
     assert main(["export", run, "net.cjs", "--no-preprocessing"]) == 0
     assert "\nexport { columns, outputs, predict, sensitivities };" in (here / "raw.js").read_text()
     assert "\nreturn { inputs, outputs, predict, jacobian };" in (here / "net.cjs").read_text()
+    assert main(["export", run, "j.onnx", "--jacobian"]) == 0
+    file, J = (read((here / name).read_bytes()) for name in ("j.onnx", "jac_j.onnx"))
+    assert list(J.outputs) == ["jac_predictions_a", "jac_predictions_b"]
+    row, step = {"a": np.array([[0.5]]), "b": np.array([[-0.2]])}, 1e-6
+    ahead, behind = (file(a=row["a"] + sign * step, b=row["b"])["predictions"] for sign in (1.0, -1.0))
+    np.testing.assert_allclose(J(**row)["jac_predictions_a"], (ahead - behind) / (2.0 * step), rtol=1e-6)
+    table = {name: column[:, 0] for name, column in row.items()}
+    np.testing.assert_allclose(file(**row)["predictions"][:, 0], fb.load(run).predict(table)["y"], rtol=1e-5)
 
 
 def test_a_page_has_a_title_and_ranges_of_its_own(here, capsys):
@@ -70,7 +78,7 @@ def test_a_page_has_a_title_and_ranges_of_its_own(here, capsys):
     ("arguments", "code", "message"),
     [
         (["nothing", "f.onnx"], 2, "`nothing` must be a file that `Network.save` wrote, but does not exist"),
-        (["net.safetensors", "f.onnx", "--opset", "3"], 2, "`opset` must be from 13 to 24, got `3`"),
+        (["net.safetensors", "f.onnx", "--opset", "3"], 2, "`opset` must be from 13 to 28, got `3`"),
         (["net.safetensors", "none/f.onnx"], 1, "`none/f.onnx` must be a file that can be written"),
         (["net.safetensors", "f.txt"], 2, "`FILE` must end in `.onnx`"),
         (["net.safetensors", "f.onnx", "--numbers", "a"], 2, "`numbers` must be given where rows are raw only"),

@@ -80,6 +80,6 @@ def proved(source, way, *more, standard="-std=c99"):
         pytest.skip(f"no {runner} on this machine")
     static = ["-static"] if runner else []
     compiled(way, source, program, f"-D{source.stem.upper()}_SELF_TEST", *static, *more, standard=standard)
-    command = [*([runner] if runner else []), str(program)]
+    command = [*([runner] if runner else []), str(program.resolve())]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout

@@ -12,7 +12,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 Fields = dict[int, list[Any]]
-DTYPES = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 11: np.float64}
+DTYPES = {1: np.float32, 6: np.int32, 7: np.int64, 8: np.object_, 9: np.bool_, 11: np.float64}
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
@@ -54,6 +54,9 @@ def packed(data: bytes) -> Iterator[int]:
 def tensor(data: bytes) -> tuple[str, Array]:
     of = fields(data)
     shape = tuple(packed(of[1][0])) if 1 in of else ()
+    if of[2][0] == 8:
+        array = np.array([text.decode() for text in of.get(6, [])], object).reshape(shape)
+        return of[8][0].decode() if 8 in of else "", array
     array = np.frombuffer(of[9][0], np.dtype(DTYPES[of[2][0]]).newbyteorder("<")).reshape(shape)
     return of[8][0].decode() if 8 in of else "", array
 
@@ -63,6 +66,8 @@ def attribute(data: bytes) -> tuple[str, Any]:
     kind = of[20][0]
     if kind == 7:
         value: Any = list(packed(of[8][0]))
+    elif kind == 8:
+        value = [text.decode() for text in of[9]]
     elif kind == 3:
         value = of[4][0].decode()
     else:
@@ -138,14 +143,22 @@ def read(data: bytes) -> Model:
     """A model from its bytes."""
     of = fields(data)
     graph = fields(of[7][0])
-    (opset,) = (fields(one)[2][0] for one in of[8])
+    versions = {fields(one).get(1, [b""])[0].decode(): fields(one)[2][0] for one in of[8]}
     nodes = []
     for node in map(fields, graph[1]):
         inputs, outputs = ([name.decode() for name in node.get(at, [])] for at in (1, 2))
+        domain = node.get(7, [b""])[0].decode()
+        assert domain in versions
+        assert domain == ("ai.onnx.ml" if node[4][0] == b"LabelEncoder" else "")
         nodes.append(Node(node[4][0].decode(), inputs, outputs, dict(map(attribute, node.get(5, [])))))
     parts = (dict(map(described, graph[at])) for at in (11, 12))
     return Model(
-        opset, graph[2][0].decode(), nodes, dict(map(tensor, graph.get(5, []))), *parts, {node.op for node in nodes}
+        versions[""],
+        graph[2][0].decode(),
+        nodes,
+        dict(map(tensor, graph.get(5, []))),
+        *parts,
+        {node.op for node in nodes},
     )
 
 
@@ -186,6 +199,24 @@ def _softmax(x: Array, axis: int) -> Array:
     return np.exp(_log_softmax(x, axis))
 
 
+def _divide(x: Array, y: Array) -> Array:
+    """Quotients of whole numbers towards 0."""
+    if x.dtype.kind == "f":
+        return x / y
+    assert (x >= 0).all()
+    return x // y
+
+
+def _label_encoder(x: Array, keys_strings: list[str], values_int64s: list[int], default_int64: int) -> Array:
+    codes = dict(zip(keys_strings, values_int64s, strict=True))
+    assert len(codes) == len(keys_strings)
+    return np.array([codes.get(text, default_int64) for text in x.ravel().tolist()], np.int64).reshape(x.shape)
+
+
+def _arg_max(x: Array, axis: int, keepdims: int) -> Array:
+    return np.argmax(x, axis=axis, keepdims=bool(keepdims))
+
+
 def _unsqueeze(x: Array, axes: Array) -> Array:
     return np.expand_dims(x, tuple(axes.tolist()))
 
@@ -194,7 +225,16 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Add": np.add,
     "Sub": np.subtract,
     "Mul": np.multiply,
-    "Div": np.divide,
+    "Div": _divide,
+    "Mod": np.mod,
+    "And": np.logical_and,
+    "Or": np.logical_or,
+    "IsNaN": np.isnan,
+    "IsInf": np.isinf,
+    "Floor": np.floor,
+    "Round": np.rint,
+    "ArgMax": _arg_max,
+    "LabelEncoder": _label_encoder,
     "Pow": np.power,
     "Neg": np.negative,
     "Exp": np.exp,

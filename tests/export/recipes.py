@@ -29,6 +29,7 @@ EDGES = {
     "serial": [0.5, -719_162.0, 2_932_896.9, np.nan, 11_016.25, -0.1],
     "digits": [20000229.0, 10101231.0, 99991231.0, np.nan, 19000301.0, 20231231.0],
     "note": ["", "Ångström's ΣΑΣ ﬁre x2²", "a_b a_b A", "NA", "'tis o'clock 'n' don't", "x" * 300],
+    "tiny": [1.0, -1.0, 5e-324, 1e-323, 0.0, 2e-323],
     "far": [1e13, 1.5e13, 5e13, 6e13, 0.0, 2e13],
     "kind": [3.0, -0.0, 1e300, 7.5, np.nan, 1.0],
 }
@@ -60,6 +61,7 @@ def table(seed=0, n=N):
         "note": texts("A red Zoë's car", "", "the car, the CAR and 2 more", "rouge"),
         "kind": rng.choice([1.0, 2.0, 7.5, np.nan, -4.0], n),
         "width": rng.normal(size=n),
+        "tiny": rng.choice([0.0, 5e-324, 1e-323, 2e-323], n),
         "far": rng.choice([1e13, 2e13, 5e13], n),  # beside which noise is nothing, so that quantiles are equal
     }
 
@@ -160,6 +162,7 @@ def cases(words=True):
     """Cases by name; those of `words` are not for all languages."""
     found = {f"number-{scale}": case(Numbers("price", scale, "median", indicator=True)) for scale in SCALES}
     found["number-far"] = case(Numbers("far", "noisy_quantile", "mean"))
+    found["number-tiny"] = case(Numbers("tiny", "quantile", "mean"))
     found["number-constant"] = case(Numbers("price", "robust", "constant", -3.0))
     found |= {f"matrix-{scale}": matrix(scale) for scale in SCALES}
     for name in ("city", "code", "zip", "truth"):

@@ -126,6 +126,18 @@ def test_activations_of_subnormals_are_what_they_are_in_python(way, dtype, tmp_p
 
 
 @every_dtype
+@every_way
+def test_a_product_with_one_brings_subnormals_to_zero(way, dtype, tmp_path):
+    x = fb.Input(2)
+    net = fb.Network(inputs=x, outputs=fb.Affine(-1.0, 0.5)(x), dtype=dtype)
+    fb.export.c(net, tmp_path / "net.c", jacobian=True)
+    u = np.array([[1e-40, -1e-40] if dtype == "float32" else [1e-310, -1e-310]], dtype)
+    found = Library(way, tmp_path / "net.c", tmp_path)("vjp", 2, np.ones((1, 2), dtype), u)
+    assert np.array_equal(bits(found), bits(net.vjp(np.ones((1, 2), dtype), u)))
+    assert found[0].tolist() == [0.0, 0.0]
+
+
+@every_dtype
 def test_formulas_of_users_have_the_same_bits(dtype, tmp_path):
     text = "x * sigmoid(2 * x) + sin(x) - cos(x) / 3 + log1p(x * x) + expm1(-x * x) + abs(x) ** 1.5"
     second = fb.activation(

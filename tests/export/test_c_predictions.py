@@ -2,6 +2,7 @@
 
 import csv
 import ctypes
+import subprocess
 import tempfile
 import warnings
 from pathlib import Path
@@ -77,7 +78,7 @@ def strange():
     return found
 
 
-WIDTH = table(0, 120)["width"]
+WIDTH, WIDTHS = table(0, 120)["width"], table(0, 240)["width"]
 CLASSES = np.where(WIDTH > 0.5, "high", np.where(WIDTH < -0.5, "very low", "low"))
 
 
@@ -146,6 +147,7 @@ RUNS = {
     "log1p": ("cost", "numbers", "target_transform: log1p", "huber"),
     "quantile": ("cost", "numbers", "target_transform: quantile", "mse"),
     "plain": ("cost", "numbers", "clamp_target: true", "mse"),
+    "clamped": ("cost", "numbers", "target_transform: log\n  clamp_target: true", "mse"),
     "spread": ("cost", "numbers", "target_transform: sqrt", "gaussian_nll"),
     "deviation": ("cost", "numbers", "clamp_target: true", "gaussian_nll"),
     "poisson": ("count", "numbers", "", "poisson"),
@@ -179,7 +181,7 @@ def folder(tmp_path_factory):
 def test_a_run_says_what_it_says_in_python(name, folder, tmp_path):
     given = table(1, 100)
     given = {one: given[one] for one in ("price", "city", "when", "serial", "kind", "width")}
-    given["city"][:10] = "Paris"
+    given["city"][:10], given["serial"][:20:2], given["serial"][1:20:2] = "Paris", -719_000, 2_932_000
     expected = fb.load(folder / name).predict(given, probabilities=True)
     found, wrong = told(folder / name, given, tmp_path, numbers=["kind"])
     assert not any(wrong)
@@ -187,6 +189,9 @@ def test_a_run_says_what_it_says_in_python(name, folder, tmp_path):
         assert np.array(["a", "b"])[found["label"]].tolist() == expected["group"].tolist()
         assert found["probabilities"][:, 1].tobytes() == expected["group = b"].astype(float).tobytes()
         return
+    if name in ("plain", "clamped"):
+        least = np.exp(WIDTHS).min()
+        assert expected["cost"].min() == (np.float32(least) if name == "plain" else least)
     columns = {"numbers": "", "deviations": " deviation", "low": " low", "high": " high"}
     several = ["cost", "count"] if name == "several" else ["count" if name == "poisson" else "cost"]
     for field, values in found.items():
@@ -228,3 +233,23 @@ def test_files_compile_elsewhere(way, folder, tmp_path):
     fb.export.c(folder / "several", tmp_path / "net.c")
     standard = "-std=c++17" if "++" in way else "-std=c99"
     compiled(way, tmp_path / "net.c", tmp_path / "net.so", "-shared", "-fPIC", standard=standard)
+
+
+def test_members_that_prepare_rows_in_their_own_ways_speak_together(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["price", "city", "when", "serial", "kind", "width"]
+    columns = table(7, 120) | {"cost": np.exp(table(7, 120)["width"])}  # whose scales and categories are others
+    pd.DataFrame({name: columns[name] for name in [*names, "cost"]}).to_csv("t.csv", index=False)
+    target, task, more, loss = RUNS["log"]
+    Path("c.yaml").write_text(CONFIG.format(target=target, task=task, more=more, loss=loss))
+    assert main(["train", "c.yaml", "--run-dir", "other", "-q"]) == 0
+    ensemble = fb.Ensemble([folder / "log", "other"], weights=[1.0, 3.0])
+    assert len(model_of(ensemble).spans) == 2
+    given = {name: table(1, 60)[name] for name in names}
+    found, wrong = told(ensemble, given, tmp_path, numbers=["kind"])
+    assert not any(wrong)
+    assert found["numbers"][:, 0].tobytes() == ensemble.predict(given)["cost"].tobytes()
+    given["width"][3] = np.inf
+    assert [row for row, column in enumerate(told(ensemble, given, tmp_path, numbers=["kind"])[1]) if column] == [3]
+    compiled(any_way(), next(tmp_path.glob("*/net.c")), tmp_path / "proof", "-DNET_SELF_TEST")
+    assert subprocess.run([tmp_path / "proof"], capture_output=True, check=False).returncode == 0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.cli.main import main
 from fastbp.errors import ConfigError
 from fastbp.export.in_c.proof import side_by_side
-from tests.export.c_compiled import COMPILERS, Library, any_way, bits, proved
+from tests.export.c_compiled import COMPILERS, Library, any_way, bits, compiled, proved
 from tests.export.models import LOSSES, model
 
 if not COMPILERS.keys() & {"gcc", "clang"}:
@@ -44,3 +48,75 @@ def test_derivatives_of_several_members_are_refused_in_one_sentence(tmp_path):
         with pytest.raises(ConfigError) as error:
             fb.export.c(pack, tmp_path / "net.c", **{name: True})
         assert str(error.value) == f"`{name}` {must}"
+
+
+FOLDS = """
+name: run
+data: {{path: t.csv, target: {target}}}
+network: {{hidden: [8]}}
+trainer: {{epochs: 3, loss: {loss}}}
+pack: {{members: 1, folds: 3}}
+"""
+
+
+class Row(ctypes.Structure):
+    """A row of the table."""
+
+    _fields_ = [("age", ctypes.c_double), ("city", ctypes.c_char_p)]
+
+
+class Said(ctypes.Structure):
+    """What is said of classes."""
+
+    _fields_ = [("label", ctypes.c_int), ("probabilities", ctypes.c_double * 2)]
+
+
+@pytest.fixture
+def folds(tmp_path, monkeypatch):
+    """What trains a pack on folds, whose members prepare rows in different ways; the model, its rows and its C."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    rows = {"age": rng.normal(50.0, 12.0, 90).round(1), "city": rng.choice(["Oslo", "Rome", "Bern"], 90)}
+    targets = {
+        "granted": np.where(rows["age"] + 10.0 * (rows["city"] == "Rome") > 53.0, "yes", "no"),
+        "cost": 3e3 + 9.0 * rows["age"],
+    }
+
+    def made(target, loss):
+        Path("c.yaml").write_text(FOLDS.format(target=target, loss=loss))
+        lines = [",".join(map(str, row)) for row in zip(*rows.values(), targets[target], strict=True)]
+        Path("t.csv").write_text("\n".join([f"age,city,{target}", *lines]) + "\n")
+        assert main(["train", "c.yaml", "-q"]) == 0
+        (run,) = Path("runs").iterdir()
+        model = fb.load(run)
+        assert len(model.ways) == 3
+        fb.export.c(model, "net.c")
+        assert proved(Path("net.c"), any_way())[0] == 0
+        compiled(any_way(), Path("net.c"), Path("net.so"), "-shared", "-fPIC")
+        return model, rows, ctypes.CDLL(str(tmp_path / "net.so"))
+
+    return made
+
+
+def each(library, rows, said):
+    """What the library says of each row."""
+    for age, city in zip(rows["age"], rows["city"], strict=True):
+        assert library.net_predict_row(ctypes.byref(Row(age, city.encode())), ctypes.byref(said)) == 0
+        yield said
+
+
+def test_members_may_prepare_rows_in_different_ways(folds):
+    model, rows, library = folds("granted", "cross_entropy")
+    wanted = model.predict(rows, probabilities=True)
+    found = [(one.label, *one.probabilities) for one in each(library, rows, Said())]
+    assert [("no", "yes")[label] for label, _, _ in found] == wanted["granted"].tolist()
+    for i, name in enumerate(("granted = no", "granted = yes")):
+        assert [one[1 + i] for one in found] == wanted[name].astype(float).tolist()
+
+
+@pytest.mark.parametrize("loss", ["mse", "gaussian_nll"])
+def test_and_may_have_targets_of_different_scales(loss, folds):
+    model, rows, library = folds("cost", loss)
+    assert any(scale is not None for scale in model._scales)
+    found = [one.value for one in each(library, rows, ctypes.c_double())]
+    assert found == model.predict(rows)["cost"].astype(float).tolist()

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.autodiff.graph import Graph
+from fastbp.autodiff.program import Program
+from fastbp.autodiff.tracer import Tracer
 from fastbp.data.categories import Category
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Column, Frame
@@ -13,6 +16,8 @@ from fastbp.data.numbers import Numbers
 from fastbp.data.outputs import Outputs
 from fastbp.data.transforms import TRANSFORMS, Transform
 from fastbp.data.words import Words
+from fastbp.export import gated_tables, prepared
+from fastbp.export import steps as s
 from fastbp.export.gated_tables import gated_of_numbers
 from fastbp.export.model import model_of
 from fastbp.export.onnx_file import network_file
@@ -88,6 +93,56 @@ def test_predictions_and_derivatives_go_through_scales_and_transforms(scale, tra
     said = net.predict(rows(1, 60))
     np.testing.assert_allclose(file(**given)["predictions"], np.stack([said["y"], said["w"]], axis=1), rtol=1e-9)
     check_derivatives(file, forward, given)
+
+
+POINTS = s.Table((0.0, 0.0, 1.0, 2.5, 2.5), (-1.0, 1.0, 2.0, 0.5, 7.0))
+STEPS = [
+    s.Also((0.5, -2.0)),
+    s.Finite(True),
+    s.Missing(),
+    s.Fill((0.25, -1.0)),
+    s.Shift((0.5, 1.0), (2.0, 0.1)),
+    s.Soften(),
+    s.Levels((POINTS, s.Table((0.5,), (3.0,)))),
+    s.Ranks((None, (s.Table((0.0, 1.0, 2.5), (0.0, 0.3, 1.0)), s.Table((-2.5, -1.0, 0.0), (0.0, 0.7, 1.0)))), 1e-7),
+]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: type(step).__name__)
+def test_each_step_is_that_of_numpy(step):
+    """On corners, jumps and far beyond them; what is refused there is no number here."""
+    x = np.array([-np.inf, -1e200, -2.0, -0.0, 0.3, 0.5, 1.0, 2.4999, 2.5, 3.0, 1e200, np.inf, np.nan])
+    gates = Graph("float64")
+    argument = gates.argument((1, 2))
+    out = gated_tables.STEPS[type(step)](step, Tracer(gates, argument))
+    program = Program(gates, [argument], [out.number])
+    for number in x.tolist():
+        row = np.array([[number, number]])
+        if np.isinf(number):
+            if isinstance(step, s.Finite):
+                assert np.isnan(program([row])[0]).all()
+            continue
+        if np.isnan(number) and isinstance(step, s.Levels | s.Ranks):
+            continue  # filled before
+        np.testing.assert_allclose(program([row])[0], prepared.STEPS[type(step)](step, row), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("transform", ["none", "log"])
+def test_deviations_and_ends_are_those_of_the_table(transform):
+    made = recipe([Numbers("width", "standard", "mean")], {"width": rows()["width"]}, loss="gaussian_nll")
+    outputs = Outputs("numbers", ["y"], transforms=[Transform(transform)])
+    outputs.fit(as_frame({"y": 1.5 + np.abs(rows()["width"])}), True)
+    made.outputs = outputs
+    net = fb.Network([fb.Linear(9), fb.Tanh(), fb.Linear(2)], inputs=1, dtype="float64", seed=1)
+    net.about = {"recipe": made.to_data()}
+    model = TableNetwork.of(net, Path("net.safetensors"))
+    given = {"width": rows(1, 60)["width"]}
+    said = model.predict(given)
+    names = {"predictions": "y", "deviations": "y deviation", "low": "y low", "high": "y high"}
+    found = files(model)[0](**columns(given))
+    assert list(found) == [name for name, own in names.items() if own in said]
+    for name, own in found.items():
+        np.testing.assert_allclose(own[:, 0], said[names[name]], rtol=1e-9)
 
 
 @pytest.mark.parametrize("settings", [{}, {"loss": "gaussian_nll"}, {"n_ens": 3, "loss": "gaussian_nll"}, {"n_ens": 2}])

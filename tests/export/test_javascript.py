@@ -271,8 +271,10 @@ def test_what_cannot_be_is_said(tmp_path, monkeypatch):
         fb.export.js(fb.trace(np.sum), tmp_path / "net.js")
     with pytest.raises(ConfigError, match=r"^`arguments` must be given for a traced function only, got `3`"):
         fb.export.js(net, tmp_path / "net.js", arguments=3)
-    monkeypatch.setattr(js_file, "LARGEST", 1024)
-    with pytest.raises(ConfigError) as caught:
-        fb.export.js(net, tmp_path / "net.js")
-    assert str(caught.value).startswith("`model` must be one that fits into")
+    monkeypatch.setattr(js_file, "LARGEST", 2**20)
+    for width in (500, 440):  # by its numbers, and with all that is around them
+        large = fb.Network([fb.Linear(width, init="zeros"), fb.Linear(width)], inputs=3, seed=0)
+        with pytest.raises(ConfigError) as caught:
+            fb.export.js(large, tmp_path / "net.js")
+        assert str(caught.value).startswith("`model` must be one that fits into 1 MB of JavaScript, got 1 MB\nhint: ")
     assert not (tmp_path / "net.js").exists()

@@ -103,6 +103,18 @@ def test_members_of_packs_say_the_mean_of_what_the_loss_takes_outputs_for(name):
         close(found, pack.predict(X), "float64")
 
 
+def test_packs_of_several_outputs_say_the_mean_of_each():
+    x = fb.Input(3)
+    h = fb.tanh(fb.Linear(5)(x))
+    net = fb.Network(inputs=x, outputs=[fb.Linear(4)(h, name="policy"), fb.Linear(1)(h, name="value")], dtype="float64")
+    pack = fb.Pack(net, n=3, loss=["cross_entropy", "mse"])
+    X = np.random.default_rng(0).normal(size=(5, 3))
+    found = read(content(pack))(x=X)
+    assert list(found) == ["policy", "value"]
+    for out, wanted in zip(found.values(), pack.predict(X), strict=True):
+        close(out, wanted, "float64")
+
+
 FORMULAS = ["log1p(exp(x))", "erf(x) + expm1(0.1 * x)", "x ** 1.5", "sin(x) - cos(x)", "where(x > 0, log(x + 1), x)"]
 
 
@@ -199,8 +211,8 @@ MIXED = fb.Network([fb.Embedding({0: (4, 2)}), fb.Linear(1)], inputs=2)
     [
         ((NET, "f.txt"), "`path` must end in `.onnx`, got `f.txt`"),
         ((NET, 3), "`path` must be a path, got `3`"),
-        ((NET, "f.onnx", False, 12), "`opset` must be from 13 to 24, got `12`"),
-        ((NET, "f.onnx", False, 25), "`opset` must be from 13 to 24, got `25`"),
+        ((NET, "f.onnx", False, 12), "`opset` must be from 13 to 28, got `12`"),
+        ((NET, "f.onnx", False, 29), "`opset` must be from 13 to 28, got `29`"),
         ((NET, "f.onnx", False, 17.5), "`opset` must be a whole number, got `17.5`"),
         ((NET, "f.onnx", 1), "`jacobian` must be True or False, got `1`"),
         (

@@ -22,7 +22,7 @@ class Case:
         self.net, self.X = net, X if isinstance(X, tuple) else (X,)
         self.rng = np.random.default_rng(seed)
         of = gated(model_of(net))
-        self.files = {name: read(data) for name, data in siblings_of(of, (13, 17, 18, 24)[seed % 4], "f").items()}
+        self.files = {name: read(data) for name, data in siblings_of(of, (13, 17, 18, 28)[seed % 4], "f").items()}
         self.inputs, self.outputs = list(of.inputs), list(of.outputs)
         self.into, self.out = [x.shape[1] for x in self.X], list(net.graph.splits)
         self.row = np.concatenate(self.X, axis=1)
@@ -147,6 +147,17 @@ def test_parameters_stand_in_a_file_once_however_they_are_turned():
     assert max(bytes_of.values()) < 1.1 * net.flat.nbytes
 
 
+def test_derivatives_of_many_columns_are_put_together_once():
+    """However many columns there are; what the reverse of reverse adds up is in parts that overlap."""
+    counts = []
+    for inputs in (12, 24):
+        net = fb.Network([fb.PBLD(), fb.Linear(8), fb.SELU(), fb.Linear(3)], inputs=inputs)
+        files = {name: read(data) for name, data in siblings_of(gated(model_of(net)), 17, "f").items()}
+        counts.append({name: sum(node.op in ("Concat", "Pad") for node in file.nodes) for name, file in files.items()})
+    for name in ("jac", "fwd", "adj", "fwd_adj"):
+        assert counts[0][name] == counts[1][name] < 8
+
+
 def test_inputs_of_codes_have_no_derivatives_and_others_have():
     code, x = fb.Input(2, name="code"), fb.Input(3, name="x")
     e = fb.Embedding({0: (4, 2), 1: (3, 5)})(code)
@@ -162,6 +173,17 @@ def test_inputs_of_codes_have_no_derivatives_and_others_have():
     assert list(files["adj"].outputs) == ["adj_x"]
 
 
+def test_an_input_that_is_called_as_a_direction_is_refused(tmp_path):
+    x, other = fb.Input(2, name="x"), fb.Input(2, name="fwd_x")
+    net = fb.Network(inputs=[x, other], outputs=fb.Linear(1)(fb.concat([x, other])))
+    with pytest.raises(fb.ConfigError) as caught:
+        fb.export.onnx(net, tmp_path / "f.onnx", jacobian=True)
+    must = "must be False, as an input is called `fwd_x`, which a direction would be"
+    assert str(caught.value) == f"`jacobian` {must}, got `True`"
+    assert list(tmp_path.iterdir()) == []
+    fb.export.onnx(net, tmp_path / "f.onnx")
+
+
 def test_packs_and_ensembles_have_derivatives_of_what_they_predict():
     pack = fb.Pack(fb.mlp([3, 5, 2], activation="tanh", dtype="float64"), n=3, loss="cross_entropy")
     (file,) = (read(data) for name, data in siblings_of(gated(model_of(pack)), 17, "f").items() if name == "jac")
@@ -175,7 +197,7 @@ def test_onnx_runtime_takes_siblings_of_float32_and_all_versions():
     for seed in SEEDS:
         net, X = model(seed, "float32", codes=False)
         of = Case(net, X, seed)
-        data = siblings_of(gated(model_of(net)), (13, 17, 18, 24)[seed % 4], "f")
+        data = siblings_of(gated(model_of(net)), (13, 17, 18, 28)[seed % 4], "f")
         for content in data.values():
             onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
         found = runtime.InferenceSession(data["adj"], providers=["CPUExecutionProvider"]).run(

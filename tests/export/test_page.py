@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.cli.main import main
 from fastbp.errors import ConfigError, ConfigTypeError
 from tests.export.browser import needs_browser, opened
 
@@ -56,7 +57,12 @@ def test_a_page_of_numbers_says_what_python_says(tmp_path):
     for name in ("size", "floor"):
         up, down = (model.predict(row.assign(**{name: row[name] + step}))[0] for step in (1e-2, -1e-2))
         np.testing.assert_allclose(slopes[name], (float(up) - float(down)) / 2e-2, rtol=0.02)
-    assert page.one("curve").all("polyline")
+    (line,) = page.one("curve").all("polyline")
+    (tangent,) = (one for one in page.one("curve").all("line") if one.attributes["class"] == "tangent")
+    x1, y1, x2, y2 = (float(tangent.attributes[name]) for name in ("x1", "y1", "x2", "y2"))
+    points = np.array([pair.split(",") for pair in line.attributes["points"].split()], float)
+    near = np.argsort(np.abs(points[:, 0] - (x1 + x2) / 2))[:3]
+    np.testing.assert_allclose((y2 - y1) / (x2 - x1), np.polyfit(*points[near].T, 1)[0], rtol=0.05, atol=0.01)
 
 
 @needs_browser
@@ -122,6 +128,37 @@ def test_the_columns_of_an_array_are_numbered(tmp_path):
         found = number_of(page.one("said").all("strong")[0].text)
         np.testing.assert_allclose(found, model.predict([[61.0, code, 0.0]])[0], rtol=5e-4)
     assert [one.text for one in page.one("fields").all("option")] == ["3", "7", "(missing)"]
+
+
+CONFIG = """
+data: {path: t.csv, target: y, columns: {note: {type: words, size: 16}, serial: {type: date, unit: d}}}
+network: {hidden: [8]}
+trainer: {epochs: 3}
+"""
+
+
+@needs_browser
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_dates_and_texts_have_fields_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    at = np.datetime64("2019-01-01T00:00") + rng.integers(0, 2_000_000, 200).astype("timedelta64[m]")
+    notes = rng.choice(["a red car", "the blue car", "a horse"], 200)
+    lines = [
+        f"{a},{d},{n},{i / 10}"
+        for i, (a, d, n) in enumerate(zip(at, rng.integers(17000, 19000, 200), notes, strict=True))
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(["when,serial,note,y", *lines]) + "\n")
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    assert main(["train", "c.yaml", "--run-dir", "run", "-q"]) == 0
+    fb.export.html("run", tmp_path / "page.html")
+    new = ("2021-05-06T07:30", 18000.0, "a blue horse")
+    page = opened(tmp_path / "page.html", "".join(moved(f"field{i}", value) for i, value in enumerate(new)))
+    kinds = [page.one(f"field{i}").attributes.get("type") or page.one(f"field{i}").kind for i in range(3)]
+    assert kinds == ["datetime-local", "number", "textarea"]
+    found = number_of(page.one("said").all("strong")[0].text)
+    row = dict(zip(("when", "serial", "note"), ([one] for one in new), strict=True))
+    np.testing.assert_allclose(found, fb.load("run").predict(row)["y"][0], rtol=1e-3)
 
 
 @needs_browser

@@ -286,3 +286,10 @@ def test_a_column_whose_values_are_numbers_must_be_one_of_categories():
     with pytest.raises(ConfigError) as error:
         preprocessing_of(made, np.float32, numbers=["prise"])
     assert str(error.value) == "`numbers` must be one of `city`, got `prise`"
+
+
+def test_columns_of_texts_and_dates_are_no_columns_of_an_array():
+    made = recipe([Numbers("price", "standard", "mean"), Dates("when")], table())
+    with pytest.raises(ConfigError) as error:
+        preprocessing_of(made, np.float32, matrix=True)
+    assert str(error.value) == "`matrix` must be False, as column `when` has moments, got `True`"

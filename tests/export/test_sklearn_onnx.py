@@ -20,6 +20,7 @@ from skl2onnx.common.data_types import (
     Int64TensorType,
     StringTensorType,
 )
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import VotingClassifier
 from sklearn.impute import SimpleImputer
@@ -45,8 +46,8 @@ def registered():
     fb.export.register_skl2onnx()
 
 
-def run(model, feeds, given=None, opset=None, **options):
-    kinds = {"options": {"zipmap": False}} if hasattr(model, "classes_") else {}
+def run(model, feeds, given=None, opset=None, choices=None, **options):
+    kinds = {"options": {id(model): {"zipmap": False, **(choices or {})}}} if hasattr(model, "classes_") else {}
     start = {"X": next(iter(feeds.values()))[:1]} if given is None else {"initial_types": given}
     made = skl2onnx.to_onnx(model, **start, target_opset=opset, **kinds, **options)
     onnx.checker.check_model(made, full_check=True)
@@ -159,6 +160,21 @@ def test_two_estimators_stand_in_one_graph():
     np.testing.assert_allclose(p, model.predict_proba(x), atol=2e-6)
 
 
+@pytest.mark.parametrize("settings", [{}, {"n_ens": 2}], ids=str)
+@pytest.mark.parametrize("y", [TEXTS, TEXTS == "yes"], ids=["three", "two"])
+def test_scores_are_those_of_decision_function(y, settings):
+    x = np.nan_to_num(X)
+    model = MLPClassifier(**KW, **settings).fit(x, y)
+    _, found = run(model, {"X": x}, choices={"raw_scores": True})
+    expected = model.decision_function(x)
+    expected = np.stack([-expected, expected], axis=1) if expected.ndim == 1 else expected
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    model = CalibratedClassifierCV(MLPClassifier(**KW, **settings), cv=2).fit(x, y)  # which asks for them
+    label, p = run(model, {"X": x})
+    assert label.tolist() == model.predict(x).tolist()
+    np.testing.assert_allclose(p, model.predict_proba(x), atol=1e-5)
+
+
 def test_labels_are_whole_numbers_side_by_side():
     y = np.column_stack([TEXTS == "yes", np.nan_to_num(X[:, 2]) > 0]).astype(int)
     model = MLPClassifier(**KW).fit(X, y)
@@ -170,12 +186,15 @@ def test_labels_are_whole_numbers_side_by_side():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"price": StringTensorType([None, 1])}, "`column `price`` must be numbers, got `StringTensorType`"),
+        (
+            {"price": StringTensorType([None, 1])},
+            "`initial_types` must have numbers for column `price`, got `StringTensorType`",
+        ),
         (
             {"when": DoubleTensorType([None, 1])},
-            "`column `when`` must be int64, microseconds since 1970, got `DoubleTensorType`",
+            "`initial_types` must have int64, microseconds since 1970, for column `when`, got `DoubleTensorType`",
         ),
-        ({"other": FloatTensorType([None, 1])}, "`inputs` must have the 2 columns of the estimator, got 3"),
+        ({"other": FloatTensorType([None, 1])}, "`initial_types` must have the 2 columns of the estimator, got 3"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(given, message):

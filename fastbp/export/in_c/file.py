@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from fastbp.errors import ConfigError
@@ -12,9 +12,10 @@ from fastbp.export.in_c import casadi, prelude
 from fastbp.export.in_c.proof import Proof
 from fastbp.export.in_c.rows import Rows
 from fastbp.export.in_c.source import Source, real_names
+from fastbp.export.in_c.tables import remark
 from fastbp.export.in_c.tables_outcome import SaidRows
 from fastbp.export.in_c.terms import INTEGERS, REALS
-from fastbp.export.in_c.together import Together
+from fastbp.export.in_c.together import Together, predicted_widths
 from fastbp.export.model import Model
 from fastbp.export.raw import tables_of
 
@@ -74,7 +75,7 @@ class CFile:
         self.real = model.dtype.name
         self.number = REALS[self.real]
         self.text = Source(self.real)
-        self.inputs, self.outputs = model.net.inputs, model.net.outputs
+        self.inputs, self.outputs = model.spans[-1].stop, model.net.outputs
         self.entries: list[Entry] = []
         self.work: dict[str, int] = {}
         self.tables = SaidRows(self.text, model, tables_of(model, numbers), name) if model.recipes else None
@@ -108,7 +109,8 @@ class CFile:
                 own = rows.predict()
             most = max(most, rows.work[own])
             asked.append(f"m{i}")
-            body = f"    FLUSH\n    {own}(x, z);\n    RESTORE\n"
+            first = self.model.spans[member.way].start
+            body = f"    FLUSH\n    {own}({f'x + {first}' if first else 'x'}, z);\n    RESTORE\n"
             self.text.function(f"static void m{i}(const real *x, real *z)\n{{\n{body}}}\n")
         together = Together(self.text, self.model, asked)
         self.outputs = sum(together.predicted)
@@ -220,16 +222,21 @@ extern "C" {{
 """
 
     def _columns(self) -> str:
-        """What stands in x and y, where that is several inputs or outputs."""
-        lines = []
-        for what, named in (("x", self.model.inputs), ("y", self.model.outputs)):
-            at = 0
-            spans = []
-            for label, width in named:
-                spans.append(f"{label} {at}..{at + width - 1}" if len(named) > 1 else str(width))
-                at += width
-            plain = " ".join(", ".join(spans).encode("ascii", "replace").decode().split()).replace("*/", "")
-            lines.append(f"   {what}: {plain} of type {self.number}")
+        """What stands in x and y."""
+        ways = [(f"way {i + 1}", span.stop - span.start) for i, span in enumerate(self.model.spans)]
+        names = [name for name, _ in self.model.outputs]
+        widths = predicted_widths(self.model) if self.model.joined else self.model.net.graph.splits
+        inputs, outputs = self.model.inputs if len(ways) == 1 else ways, list(zip(names, widths, strict=True))
+        lines = [f"   x: {_spans(inputs)} of type {self.number}", f"   y: {_spans(outputs)} of type {self.number}"]
         for column, count in self.model.codes.items():
             lines.append(f"   x[{column}] is a code from 0 to {count - 1}; y is NaN for any other")
         return "\n".join(lines) + "\n"
+
+
+def _spans(named: Sequence[tuple[str, int]]) -> str:
+    """How many numbers there are, or of several arrays side by side where each stands."""
+    at, spans = 0, []
+    for label, width in named:
+        spans.append(f"{remark(label)} {at}..{at + width - 1}" if len(named) > 1 else str(width))
+        at += width
+    return ", ".join(spans)

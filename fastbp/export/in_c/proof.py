@@ -38,7 +38,7 @@ static int differs(const char *what, int row, const {number} *wanted, const {num
 
 def rows_of(model: Model, count: int = ROWS) -> NDArray[Any]:
     """Rows for a network: normal numbers of several sizes, and codes."""
-    width = model.net.inputs
+    width = model.spans[-1].stop
     x = normals(count * width, 0, STREAM).reshape(count, width) * np.resize(SPREADS, (count, 1))
     for column, kinds in model.codes.items():
         x[:, column] = np.floor(uniform(count, column, STREAM + 1) * kinds)

@@ -32,7 +32,11 @@ LONGEST = 60  # of names of fields
 
 
 def spelt(text: str) -> bytes:
-    """A number in digits as `raw_number` writes it; any other text as UTF-8."""
+    """A number in digits as `raw_number` writes it, any other text as UTF-8.
+
+    These are texts that stand for their value, so a whole number has a point or an exponent only if it was written with
+    one and is no less than 2⁵³.
+    """
     match = DIGITS.fullmatch(text)
     if match is None or not (match[2] or match[3]):
         return text.encode("utf-8", "surrogatepass")
@@ -41,7 +45,7 @@ def spelt(text: str) -> bytes:
     kept = digits.rstrip("0")
     if not kept:
         return b"\xff+e0"
-    exact = bool(whole) and match[4] is None and not rest.strip("0")
+    exact = match[3] is None and match[4] is None
     start = b"\xfe" if exact and int(whole) >= 2**53 else b"\xff"
     return start + f"{sign or '+'}{kept}e{power - len(rest) + len(digits) - len(kept)}".encode()
 
@@ -88,9 +92,9 @@ class RawRows:
         for way in tables.ways:
             for chain in way.chains:
                 if any(isinstance(step, s.Count) for step in chain.steps):
-                    must = "must not be of words, since C has no table of the letters of all languages"
-                    hint = "`preprocessing=False` exports the network alone"
-                    raise ConfigError(f"column `{visible(chain.raw.name)}`", must, hint=hint)
+                    column = f"column `{visible(chain.raw.name)}`"
+                    must = f"must be False, as {column} has words, and C has no table of the letters of all languages"
+                    raise ConfigError("preprocessing", must, "`True`")
         self._texts: dict[Any, str] = {}
         self._types()
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.errors import ConfigError
 from fastbp.export import steps as s
 from fastbp.export.in_c.source import Source
 from fastbp.export.in_c.tables import RawRows, quoted, remark
@@ -34,18 +33,27 @@ class SaidRows:
     """
 
     def __init__(self, source: Source, model: Model, tables: Tables, name: str) -> None:
-        if len(tables.ways) > 1:
-            must = "must not be an ensemble whose members prepare rows in different ways, to be written as C"
-            raise ConfigError("model", must)
         self.source, self.model, self.name = source, model, name
         self.real = REALS[model.dtype.name]
         self.said = tables.outcome
         self.count = len(self.said.names)
         self.rows = RawRows(source, tables, name)
-        self.inputs = tables.ways[0].width
+        self.inputs = model.spans[-1].stop
         self.spread = bool(self.said.deviations) and not model.joined
-        self._prepare = self.rows.prepare()
+        self._prepare = self._of_all_ways()
         self._told = self._by_task()
+
+    def _of_all_ways(self) -> str:
+        """``int prepare(row, real *x)``, for each way of preparing rows side by side; returns the name."""
+        made = [self.rows.prepare(way) for way in range(len(self.rows.tables.ways))]
+        if len(made) == 1:
+            return made[0]
+        lines = ["int wrong = 0;"]
+        for name, span in zip(made, self.model.spans, strict=True):
+            lines += ["if (!wrong)", f"    wrong = {name}(row, x + {span.start});"]
+        body = "".join(f"    {line}\n" for line in [*lines, "return wrong;"])
+        self.source.function(f"static int prepare({self.rows.row}, real *x)\n{{\n{body}}}\n")
+        return "prepare"
 
     @property
     def outputs(self) -> int:

@@ -43,7 +43,7 @@ def averages(model: Model, x: Array) -> list[Average]:
     assert model.loss is not None
     found = [Average(loss) for loss, _ in model.loss.parts]
     for member in model.members:
-        z: Any = member.net.predict(x)
+        z: Any = member.net.predict(np.ascontiguousarray(x[:, model.spans[member.way]]))
         for average, part in zip(found, z if isinstance(z, tuple) else (z,), strict=True):
             of = part if member.scale is None else member.scale.to_first(part)
             average.add(of, member.given)
@@ -71,8 +71,7 @@ class Together:
 
     def write(self) -> str:
         """``void together(const real *x, double *mean)``; returns the name."""
-        for name in ("said_together",):
-            self.source.need(name)
+        self.source.need("said_together")
         net, total = self.model.net, 0.0
         lines = [
             f"real z[{net.outputs}];",
@@ -112,8 +111,9 @@ class Together:
             "spread": scale.spread,
             "shift": scale.center - scale.first_center,
             "first": scale.first_spread,
-            "more": 2.0 * log(scale.spread / scale.first_spread),
         }
+        if outputs > width:
+            names["more"] = 2.0 * log(scale.spread / scale.first_spread)
         made = {name: self.source.constant(name, np.asarray(value)) for name, value in names.items()}
         lines = [
             f"for (int i = 0; i < {width}; i++)",

@@ -273,6 +273,7 @@ function options(column, at) {
       column.put(option.value);
       values[focused] = option.value;
       draw();
+      byId("curve").querySelector("[aria-pressed=true]")?.focus();
     };
     return made("button", { class: "row", type: "button", "aria-pressed": String(here), onclick: choose, title: option.label },
       made("span", { class: "name" }, option.label), bar(y / top, both), made("span", { class: "value" }, saidAs(y)));

@@ -89,8 +89,9 @@ function onLine([places, levels], v, s) {
     if (places[middle] <= v) low = middle;
     else high = middle;
   }
-  const slope = (levels[low + 1] - levels[low]) / (places[low + 1] - places[low]);
-  return [slope * (v - places[low]) + levels[low], slope * s];
+  const width = places[low + 1] - places[low], height = levels[low + 1] - levels[low];
+  const slope = height / width; // which may be larger than any number
+  return [levels[low] + height * ((v - places[low]) / width), Number.isFinite(slope) ? slope * s : 0];
 }""",
     "ranked": """/** The number below which a normal distribution has as much as training rows had below v. */
 function ranked([left, right], edge, v, s) {
