@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,24 +58,21 @@ def test_casadi_has_the_bits_of_values_and_derivatives(name, dtype, tmp_path):
         assert np.array_equal(np.array(found).reshape(wanted.shape), wanted.astype(float))
 
 
-def test_an_argument_that_is_not_there_is_zeros_and_a_result_that_is_not_asked_for_is_not_written(tmp_path):
-    net = shaken(NETWORKS["tanh"]("float64"))
-    fb.export.c(net, tmp_path / "net.c", casadi=True)
-    compiled(any_way(), tmp_path / "net.c", tmp_path / "net.so", "-shared", "-fPIC")
-    code = """
-import ctypes, sys
-net, outputs = ctypes.CDLL(sys.argv[1]), int(sys.argv[2])
-y = (ctypes.c_double * outputs)()
-for asked in (None, ctypes.cast(y, ctypes.c_void_p)):
-    net.net((ctypes.c_void_p * 1)(None), (ctypes.c_void_p * 1)(asked), None, None, 0)
-    print(*(number.hex() for number in y))
-"""
-    command = [sys.executable, "-c", code, str(tmp_path / "net.so"), str(net.outputs)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    unasked, asked = (list(map(float.fromhex, line.split())) for line in done.stdout.splitlines())
-    assert unasked == [0.0] * net.outputs
-    assert asked == net.predict(np.zeros(net.inputs)).tolist()
+def test_c_that_casadi_generates_calls_the_file(tmp_path, monkeypatch):
+    casadi = pytest.importorskip("casadi")
+    monkeypatch.chdir(tmp_path)
+    fb.export.c(shaken(NETWORKS["norms"]("float64")), "net.c", casadi=True)
+    compiled(any_way(), Path("net.c"), Path("net.so"), "-shared", "-fPIC")
+    net, x = casadi.external("net", "./net.so"), casadi.MX.sym("x", 3)
+    g = casadi.Function("g", [x], [net(x), casadi.gradient(casadi.sumsqr(net(x)), x), casadi.jacobian(net(x), x)])
+    g.generate("g.c")
+    assert "adj1_net(" in Path("g.c").read_text()
+    compiler = any_way().split()[0]
+    command = [compiler, "-O1", "-ffp-contract=off", "-shared", "-fPIC", "g.c", "net.c", "-o", "g.so", "-lm"]
+    subprocess.run(command, check=True)
+    at = np.array([0.3, -0.2, 0.5])
+    for found, wanted in zip(casadi.external("g", "./g.so")(at), g(at), strict=True):
+        assert np.array_equal(np.array(found), np.array(wanted))
 
 
 def test_all_functions_are_there_by_their_names(tmp_path):
@@ -95,3 +93,23 @@ def test_all_functions_are_there_by_their_names(tmp_path):
 def test_the_file_is_without_a_warning(way, standard, tmp_path):
     fb.export.c(NETWORKS["tanh"]("float32"), tmp_path / "net.c", casadi=True)
     assert proved(tmp_path / "net.c", way, standard=standard)[0] == 0
+
+
+def test_an_argument_that_is_not_there_is_zeros_and_a_result_that_is_not_asked_for_is_not_written(tmp_path):
+    net = shaken(NETWORKS["tanh"]("float64"))
+    fb.export.c(net, tmp_path / "net.c", casadi=True)
+    compiled(any_way(), tmp_path / "net.c", tmp_path / "net.so", "-shared", "-fPIC")
+    code = """
+import ctypes, sys
+net, outputs = ctypes.CDLL(sys.argv[1]), int(sys.argv[2])
+y = (ctypes.c_double * outputs)()
+for asked in (None, ctypes.cast(y, ctypes.c_void_p)):
+    net.net((ctypes.c_void_p * 1)(None), (ctypes.c_void_p * 1)(asked), None, None, 0)
+    print(*(number.hex() for number in y))
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "net.so"), str(net.outputs)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    unasked, asked = (list(map(float.fromhex, line.split())) for line in done.stdout.splitlines())
+    assert unasked == [0.0] * net.outputs
+    assert asked == net.predict(np.zeros(net.inputs)).tolist()

@@ -21,6 +21,7 @@ from fastbp.export.in_c.tables import fields_of
 from fastbp.export.model import model_of
 from fastbp.export.prepared import raw_rows
 from fastbp.export.raw import tables_of
+from fastbp.export.samples import samples
 from fastbp.sklearn import MLPClassifier, MLPRegressor
 from tests.export.c_compiled import any_way, compiled
 from tests.export.recipes import table
@@ -253,3 +254,38 @@ def test_members_that_prepare_rows_in_their_own_ways_speak_together(folder, tmp_
     assert [row for row, column in enumerate(told(ensemble, given, tmp_path, numbers=["kind"])[1]) if column] == [3]
     compiled(any_way(), next(tmp_path.glob("*/net.c")), tmp_path / "proof", "-DNET_SELF_TEST")
     assert subprocess.run([tmp_path / "proof"], capture_output=True, check=False).returncode == 0
+
+
+def proof_of(model, folder, change=lambda text: text):
+    """What a file says of itself."""
+    fb.export.c(model, folder / "net.c")
+    source = folder / "net.c"
+    source.write_text(change(source.read_text()))
+    compiled(any_way(), source, folder / "proof", "-DNET_SELF_TEST")
+    done = subprocess.run([folder / "proof"], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("name", ["classes", "several"])
+def test_a_file_prepares_rows_to_prove_itself(name, folder, tmp_path):
+    assert proof_of(folder / name, tmp_path) == (0, "net: all numbers of 8 rows have the same bits\n")
+    code, said = proof_of(folder / name, tmp_path, lambda text: text.replace("719463) % 7", "719464) % 7"))
+    assert code == 1
+    assert said.startswith("net_prepare, row 0, number ")
+
+
+def test_rows_of_an_array_are_prepared_to_prove_it(tmp_path):
+    X = np.stack([WIDTH, table(0, 120)["kind"], WIDTH**3], axis=1)
+    for settings in ({"categorical_features": [1]}, {"scale": "quantile"}, {"missing": "refuse"}):
+        model = MLPRegressor(**KW, **settings).fit(np.nan_to_num(X), WIDTH)
+        assert proof_of(model, tmp_path)[0] == 0
+
+
+def test_sampled_rows_have_values_of_all_kinds(folder):
+    found = samples(tables_of(model_of(folder / "classes")), 8)
+    assert set(found) == {"price", "city", "when", "serial", "kind", "width"}
+    for name in ("price", "serial", "width"):
+        assert 1 <= np.isnan(found[name]).sum() < 4
+        assert len(np.unique(found[name])) >= 4
+    assert {"", "none of these", "Oslo"} < set(found["city"].tolist())
+    assert len(np.unique(found["when"])) >= 4

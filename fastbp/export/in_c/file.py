@@ -86,7 +86,7 @@ class CFile:
             self._members()
         else:
             self._network(derivatives)
-        self.proof = Proof(model, self.entries)
+        self.proof = Proof(model, self.entries, self.tables)
         self._check_names()
 
     def _check_names(self) -> None:

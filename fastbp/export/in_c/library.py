@@ -152,7 +152,7 @@ static real largest_of(const real *x, int width)
 {
     real lanes[LANES];
     for (int i = 0; i < LANES; i++)
-        lanes[i] = -INFINITY;
+        lanes[i] = -(real)INFINITY;
     for (int n = 0; n < width; n++)
         lanes[n % LANES] = larger(lanes[n % LANES], x[n]);
     for (int half = LANES / 2; half; half /= 2)

@@ -20,7 +20,7 @@ static void embedded(real code, const real *table, int rows, int width, real *y)
     const int known = code >= ZERO && code < (real)rows;
     const real *const row = table + (known ? (long)code : 0) * width;
     for (int i = 0; i < width; i++)
-        y[i] = known ? row[i] : NAN;
+        y[i] = known ? row[i] : (real)NAN;
 }
 """,
 )

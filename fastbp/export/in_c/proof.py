@@ -15,6 +15,7 @@ from fastbp.numerics.philox import uniform
 
 if TYPE_CHECKING:
     from fastbp.export.in_c.file import Entry
+    from fastbp.export.in_c.tables_outcome import SaidRows
 
 ROWS = 8
 STREAM = 9000  # of the numbers that rows are made of
@@ -60,9 +61,9 @@ def predictions(model: Model, x: NDArray[Any]) -> NDArray[Any]:
 class Proof:
     """What the functions of a network make of some rows, by the network itself."""
 
-    def __init__(self, model: Model, entries: list[Entry]) -> None:
+    def __init__(self, model: Model, entries: list[Entry], tables: SaidRows | None = None) -> None:
         net = model.net
-        self.entries = entries
+        self.entries, self.tables = entries, tables
         self.arrays = {"x": rows_of(model)}
         x = self.arrays["x"]
         self.arrays["y"] = predictions(model, x)
@@ -83,9 +84,12 @@ class Proof:
         if rest:
             parts.append("\n".join([f"#ifndef {upper}_NO_DERIVATIVES", *rest, "#endif\n"]))
         most = max(size for entry in self.entries for _, size in entry.takes)
+        if self.tables is not None:
+            parts.append(self.tables.stored(ROWS))
         parts.append(DIFFERS.format(name=name, number=number).lstrip())
         lines = [f"static {number} found[{most}];", "int failed = 0;", f"for (int r = 0; r < {ROWS}; r++) {{"]
         lines += [f"    {line}" for one in self.entries if not one.derivative for line in self._compared(name, one)]
+        lines += [f"    {line}" for line in ([] if self.tables is None else self.tables.compared())]
         derived = [f"    {line}" for one in self.entries if one.derivative for line in self._compared(name, one)]
         if derived:
             lines += [f"#ifndef {upper}_NO_DERIVATIVES", *derived, "#endif"]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.export.in_c import exact, library, library_columns, tables_library
@@ -124,8 +125,19 @@ def array_of(name: str, label: str, numbers: NDArray[Any], order: str = "") -> s
     """An array in C, a matrix row by row."""
     of = REALS.get(numbers.dtype.name, "int")
     shape = " x ".join(map(str, numbers.shape))
-    flat = [literal(x, numbers.dtype.name) if of != "int" else str(int(x)) for x in numbers.reshape(-1)]
+    flat = listed(numbers.reshape(-1))
     return f"/* {label}, {shape}{order} */\nstatic const {of} {name}[{max(len(flat), 1)}] = {{\n{wrapped(flat)}\n}};\n"
+
+
+def listed(numbers: NDArray[Any]) -> list[str]:
+    """Numbers in C: whole ones, or as `literal` writes them, all at once."""
+    real = numbers.dtype.name
+    if real not in REALS:
+        return [str(int(x)) for x in numbers]
+    if not np.isfinite(numbers).all():
+        return [literal(x, real) for x in numbers]
+    suffix = "f" if real == "float32" else ""
+    return [text + suffix for text in numbers.astype("U32").tolist()]
 
 
 def wrapped(items: Sequence[str]) -> str:

@@ -114,6 +114,15 @@ class RawRows:
             lines.append(f"    {TYPES[raw.kind]}{space}{field}; /* {i + 1}, {about}{SAID[raw.kind]} */\n")
         return f"typedef struct {{\n{''.join(lines)}}} {self.name}_row;\n"
 
+    @staticmethod
+    def literal(kind: str, value: Any) -> str:
+        """A raw value in C."""
+        if kind == "text":
+            return quoted(value.encode())
+        if kind == "number":
+            return number(value)
+        return GONE if value == np.iinfo(np.int64).min else f"INT64_C({value})"
+
     def _types(self) -> None:
         steps = [step for way in self.tables.ways for chain in way.chains for step in chain.steps]
         codes = [step for step in steps if isinstance(step, s.Code)]

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from fastbp.export import steps as s
-from fastbp.export.in_c.source import Source
+from fastbp.export.in_c.source import Source, array_of
 from fastbp.export.in_c.tables import RawRows, quoted, remark
 from fastbp.export.in_c.terms import REALS
 from fastbp.export.model import Model
+from fastbp.export.prepared import prepared
 from fastbp.export.raw import Tables
+from fastbp.export.samples import samples
 
 WAYS = {
     "exp": "exact_exp(v)",
@@ -112,6 +114,31 @@ class SaidRows:
             listed = ", ".join(quoted(str(one).encode()) for one in self.said.names)
             text = f"const char *const {name}_names[{self.count}] = {{{listed}}};\n\n{text}"
         return text
+
+    # Its proof.
+
+    def stored(self, count: int) -> str:
+        """Raw rows and what the network takes for them, as constants."""
+        tables = self.rows.tables
+        rows = samples(tables, count)
+        x = np.concatenate([prepared(way, rows) for way in tables.ways], axis=1)
+        if tables.array:
+            raw = array_of("stored_rows", "rows of an array", rows[tables.raws[0].name])
+        else:
+            items = (
+                ", ".join(self.rows.literal(one.kind, rows[one.name][r]) for one in tables.raws) for r in range(count)
+            )
+            listed = ",\n".join(f"    {{{item}}}" for item in items)
+            raw = f"/* rows of a table */\nstatic const {self.name}_row stored_rows[{count}] = {{\n{listed}\n}};\n"
+        return f"{raw}\n{array_of('stored_inputs', 'the same, prepared', x)}"
+
+    def compared(self) -> list[str]:
+        """Statements that prepare row r of them."""
+        row = f"stored_rows + r * {self.rows.raws[0].width}" if self.rows.tables.array else "stored_rows + r"
+        return [
+            f"failed += {self.name}_prepare({row}, found) != 0;",
+            f'failed += differs("prepare", r, stored_inputs + r * {self.inputs}, found, {self.inputs});',
+        ]
 
     def _by_task(self) -> list[str]:
         """Statements from y to what is said."""

@@ -21,10 +21,9 @@ REAL, INTEGER, MASK = "real", "integer", "mask"
 def literal(number: float, real: str) -> str:
     """A number of this type in C: the shortest decimal that is read as it."""
     value = np.dtype(real).type(number)
-    if np.isnan(value):
-        return "NAN"
-    if np.isinf(value):
-        return "INFINITY" if value > 0 else "-INFINITY"
+    if not np.isfinite(value):
+        name = "NAN" if np.isnan(value) else "INFINITY"  # which are floats
+        return "-" * bool(value < 0) + (f"({REALS[real]}){name}" if real == "float64" else name)
     text = np.format_float_scientific(value, trim="0") if value and not 1e-3 <= abs(value) < 1e6 else repr(float(value))
     if real == "float32" and value and 1e-3 <= abs(value) < 1e6:
         text = np.format_float_positional(value, trim="0")
