@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import re
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -198,6 +199,119 @@ def test_a_search_lists_the_best_settings_first(printed):
     (_, best), (_, chosen) = (numbers(line.partition("  ")[2]) for line in lines[-2:])
     assert min(best, chosen) > 0.93
     assert lines[0].startswith("16 networks, 192 epochs, ")
+
+
+def test_an_integrator_and_an_optimiser_take_jacobians_for_differences(printed):
+    pytest.importorskip("scipy")
+    _, tube, by_differences, _, _, arm, arm_by_differences, turns = printed("solvers.py", "--epochs", "60")
+    (rows, *_, away), (more, *_, same) = numbers(tube), numbers(by_differences)
+    assert 2.0 * rows < more
+    assert away == pytest.approx(same, abs=1e-4)
+    assert away < 0.5
+    (calls, off), (most, _) = numbers(arm), numbers(arm_by_differences)
+    assert calls < most
+    assert off < 0.03
+    assert numbers(turns) == pytest.approx([0.15, 0.85, 0.44], abs=0.05)
+
+
+def test_the_jacobian_of_a_tube_is_that_of_its_change():
+    pytest.importorskip("scipy")
+    names = runpy.run_path(str(ROOT / "examples" / "solvers.py"))
+    net = fastbp.mlp([2, 8, 2], activation="tanh", dtype="float64")
+    tube = names["Tube"](net.predict, net.jacobian)
+    z = np.random.default_rng(0).normal(size=2 * names["POINTS"])
+    v = np.random.default_rng(1).normal(size=z.size)
+    slope = (tube.change(0.0, z + 1e-6 * v) - tube.change(0.0, z - 1e-6 * v)) / 2e-6
+    assert np.abs(tube.jacobian(0.0, z) @ v - slope).max() < 1e-4 * np.abs(slope).max()
+
+
+def test_a_policy_learns_to_swing_a_pole_up(printed):
+    *_, before, after = printed("policy.py", "--rounds", "45")
+    assert numbers(before)[0] > 1100.0  # of costs
+    assert numbers(after)[0] < 400.0
+
+
+def test_the_pendulum_is_that_of_gymnasium():
+    gymnasium = pytest.importorskip("gymnasium")
+    ours, theirs = runpy.run_path(str(ROOT / "examples" / "policy.py"))["Pendulum"](), gymnasium.make("Pendulum-v1")
+    theirs.reset(seed=0)
+    ours.reset(seed=0)
+    rng = np.random.default_rng(0)
+    over = False
+    while not over:
+        action = rng.uniform(-3.0, 3.0, size=1).astype(np.float32)
+        ours.angle, ours.spin = map(float, theirs.unwrapped.state)
+        found, expected = ours.step(action), theirs.step(action)
+        assert found[0] == pytest.approx(expected[0], abs=1e-5)
+        assert found[1] == pytest.approx(expected[1], abs=1e-4)
+        assert found[2:4] == expected[2:4]
+        over = found[3]
+
+
+def test_a_policy_learns_in_an_environment_of_gymnasium(printed):
+    pytest.importorskip("gymnasium")
+    *_, before, after = printed("policy.py", "--rounds", "8", "--pairs", "16", "--env", "CartPole-v1")
+    assert numbers(before)[0] < 30.0
+    assert numbers(after)[0] > 100.0
+
+
+def test_a_plan_is_made_better_by_the_gradient_of_a_jax_program(printed):
+    pytest.importorskip("jax")
+    costs, ends = printed("jax_program.py", "--epochs", "40")
+    assert numbers(costs)[0] > 50.0
+    assert numbers(costs)[1] < 0.1
+    assert numbers(ends)[0] == pytest.approx(1.0, abs=0.15)
+
+
+def test_a_network_in_jax_has_its_own_derivatives_for_rows_of_any_shape():
+    jax = pytest.importorskip("jax")
+    as_jax = runpy.run_path(str(ROOT / "examples" / "jax_program.py"))["as_jax"]
+    net = fastbp.mlp([3, 8, 2], activation="tanh")
+    f, rng = as_jax(net), np.random.default_rng(0)
+    X = rng.normal(size=(4, 5, 3)).astype(np.float32)
+    expected = net.predict(X.reshape(-1, 3)).reshape(4, 5, 2)
+    for of in (f, jax.jit(f), jax.vmap(f), jax.vmap(jax.vmap(f))):
+        assert np.array_equal(of(X), expected)
+    jacobian = net.jacobian(X[0])
+    assert np.allclose(jax.jit(jax.vmap(jax.jacrev(f)))(X[0]), jacobian, atol=1e-6)
+    assert np.allclose(
+        jax.grad(lambda x: (f(x) ** 2).sum())(X),
+        2.0 * net.vjp(X.reshape(-1, 3), expected.reshape(-1, 2)).reshape(X.shape),
+        atol=1e-5,
+    )
+
+
+def test_a_pole_is_swung_up_by_a_plan_through_a_network(printed):
+    pytest.importorskip("casadi")
+    _, *ways, true = printed("casadi_control.py", "--epochs", "60")
+    held, *_ = numbers(true)
+    for way in ways:
+        off, torque, iterations, _, largest, angle, spin = numbers(way)
+        assert off < 1e-12
+        assert torque == pytest.approx(held, abs=0.1)
+        assert iterations < 100
+        assert largest <= 4.0
+        assert abs(angle) < 0.3
+        assert abs(spin) < 0.6
+    assert [way.split()[0] for way in ways] == (["ONNX", "C"] if shutil.which("cc") else ["ONNX"])
+    if len(ways) == 2:
+        assert numbers(ways[0])[5:] == pytest.approx(numbers(ways[1])[5:], abs=2e-3)
+        assert numbers(ways[1])[0] == 0.0
+
+
+SOLVERS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", (ROOT / "docs" / "solvers.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("package", "of"), list(zip(("scipy", "casadi"), SOLVERS, strict=True)), ids=["scipy", "casadi"]
+)
+def test_the_programs_of_the_page_of_solvers_print_what_stands_below_them(package, of, tmp_path, monkeypatch, capsys):
+    pytest.importorskip(package)
+    program, shown = of
+    assert package in program
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "solvers.md", "exec"), {})
+    assert capsys.readouterr().out == shown
 
 
 def test_every_example_is_listed_on_their_page():

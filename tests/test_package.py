@@ -196,6 +196,7 @@ SHOWN = {
     ),
     "erf": "(x)",
     "load": "(path)",
+    "load_torch": "(source, like=None, inputs=None, dtype=None)",
     "mlp": "(sizes, activation='relu', seed=0, dtype='float32', dropout=0.0)",
     "relu": "(x)",
     "sigmoid": "(x)",

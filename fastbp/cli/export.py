@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fastbp.cli.options import Command
-from fastbp.cli.output import say
+from fastbp.cli.output import give, say
 
 
 @click.command("export", cls=Command)
@@ -57,6 +57,9 @@ def command(model: str, file: str, **options: Any) -> None:
         given["ranges"] = {column: (low, high) for column, low, high in given["ranges"]}
     found = load(file_of(model))
     written = getattr(fastbp.export, writer.name)(found, file, **given)
+    if isinstance(written, str):  # a program that reads the file
+        give(written)
+        written = None
     for path in [file] if written is None else written:
         say(f"wrote {escaped(str(path))}, {Path(path).stat().st_size:,} bytes", err=True)
 

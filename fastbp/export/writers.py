@@ -35,4 +35,5 @@ WRITERS: dict[str, Writer] = {
     ".mjs": Writer("js", "fastbp.export.js_file", "JavaScript", ("no_preprocessing",)),
     ".cjs": Writer("js", "fastbp.export.js_file", "JavaScript", ("no_preprocessing",)),
     ".html": Writer("html", "fastbp.export.html_file", "a page", ("title", "ranges")),
+    ".safetensors": Writer("torch", "fastbp.export.torch_file", "tensors of PyTorch"),
 }

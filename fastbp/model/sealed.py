@@ -77,7 +77,8 @@ def unsealed(path: Path, what: str, formats: Sequence[str], callers: int = 0) ->
             raise CheckpointError(_damaged(path))
     words, arrays = _parsed(path, content, head)
     if words.get("format") not in formats:
-        raise CheckpointError(path, f"must be {what}", f"format `{words.get('format')}`")
+        hint = "`fb.load_torch` reads files of PyTorch" if words.get("format") in (None, "pt") else None
+        raise CheckpointError(path, f"must be {what}", f"format `{words.get('format')}`", hint)
     if words["format"] == formats[-1] and not seal:
         warnings.warn(
             f"`{path}` was written by an older version and has no checksum; saving it again adds one",

@@ -93,3 +93,23 @@ def test_all_functions_are_there_by_their_names(tmp_path):
 def test_the_file_is_without_a_warning(way, standard, tmp_path):
     fb.export.c(NETWORKS["tanh"]("float32"), tmp_path / "net.c", casadi=True)
     assert proved(tmp_path / "net.c", way, standard=standard)[0] == 0
+
+
+def test_an_argument_that_is_not_there_is_zeros_and_a_result_that_is_not_asked_for_is_not_written(tmp_path):
+    net = shaken(NETWORKS["tanh"]("float64"))
+    fb.export.c(net, tmp_path / "net.c", casadi=True)
+    compiled(any_way(), tmp_path / "net.c", tmp_path / "net.so", "-shared", "-fPIC")
+    code = """
+import ctypes, sys
+net, outputs = ctypes.CDLL(sys.argv[1]), int(sys.argv[2])
+y = (ctypes.c_double * outputs)()
+for asked in (None, ctypes.cast(y, ctypes.c_void_p)):
+    net.net((ctypes.c_void_p * 1)(None), (ctypes.c_void_p * 1)(asked), None, None, 0)
+    print(*(number.hex() for number in y))
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "net.so"), str(net.outputs)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    unasked, asked = (list(map(float.fromhex, line.split())) for line in done.stdout.splitlines())
+    assert unasked == [0.0] * net.outputs
+    assert asked == net.predict(np.zeros(net.inputs)).tolist()

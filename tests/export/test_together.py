@@ -45,3 +45,18 @@ def test_means_and_deviations_are_those_of_ensembles(name, outputs, temperature)
         results.append(said.deviations.number)
     for found, own in zip(Program(gates, arguments, results)(list(z)), wanted, strict=True):
         np.testing.assert_allclose(found, own, rtol=1e-13)
+
+
+def test_members_that_agree_and_are_sure_have_deviations_that_are_numbers():
+    rows = 64
+    nets = [fb.mlp([2, 2], dtype="float64", seed=seed) for seed in range(3)]
+    ensemble = fb.Ensemble(nets, WEIGHTS, "gaussian_nll")
+    z = np.stack([np.random.default_rng(0).normal(size=rows) * 1e3, np.full(rows, -80.0)], axis=1)
+    weights = np.array(WEIGHTS) / sum(WEIGHTS)
+    means = sum(weight * z[:, 0] for weight in weights)
+    assert (sum(weight * (z[:, 0] ** 2 + np.exp(-80.0)) for weight in weights) < means**2).any()  # by rounding
+    gates = Graph("float64")
+    arguments = [gates.argument((rows, 2)) for _ in nets]
+    (said,) = together(model_of(ensemble), [[Tracer(gates, number)] for number in arguments])
+    (found,) = Program(gates, arguments, [said.deviations.number])([z] * 3)
+    assert ((found > 0.0) & (found < 1e-3)).all()

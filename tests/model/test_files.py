@@ -140,10 +140,11 @@ def test_a_file_that_was_cut_short_is_refused(kept, file):
 
 
 def test_safetensors_of_another_program_are_refused(file):
+    hint = "hint: `fb.load_torch` reads files of PyTorch"
     file.write_bytes(safetensors(ARRAYS))
-    assert refused(file) == f"`{file}` must be a network of fastbp, got format `None`"
+    assert refused(file) == f"`{file}` must be a network of fastbp, got format `None`\n{hint}"
     file.write_bytes(safetensors(ARRAYS, metadata={"format": "pt"}))
-    assert refused(file) == f"`{file}` must be a network of fastbp, got format `pt`"
+    assert refused(file) == f"`{file}` must be a network of fastbp, got format `pt`\n{hint}"
 
 
 def nested(depth):
