@@ -11,9 +11,9 @@ import numpy as np
 from fastbp.autodiff.function import Traced
 from fastbp.errors import ConfigError, brief
 from fastbp.export.gated import Gated, gated
+from fastbp.export.in_onnx.gates import Value, Writing
+from fastbp.export.in_onnx.graph import DEFAULT, OnnxGraph, opset_of
 from fastbp.export.model import model_of
-from fastbp.export.onnx_gates import Value, Writing
-from fastbp.export.onnx_graph import DEFAULT, OnnxGraph, opset_of
 from fastbp.spec.checks import flag, path_of
 from fastbp.writing import write_together
 
@@ -72,7 +72,7 @@ def onnx(
     if numbers and not raw:
         raise ConfigError("numbers", "must be given where rows are raw only", f"`{list(numbers)}`")
     if raw and not siblings:
-        from fastbp.export.onnx_model import tables_file
+        from fastbp.export.in_onnx.model import tables_file
 
         write_together({file: tables_file(found, opset, file.stem, numbers)})
         return [file]
@@ -84,7 +84,7 @@ def onnx(
         of = gated(found.bare())
     files = {file: network_file(of, opset, file.stem, plain=siblings)}
     if siblings:
-        from fastbp.export.onnx_siblings import siblings_of
+        from fastbp.export.in_onnx.siblings import siblings_of
 
         files |= {
             file.with_name(f"{mode}_{file.name}"): found for mode, found in siblings_of(of, opset, file.stem).items()
@@ -94,7 +94,7 @@ def onnx(
 
 
 def _traced(model: Traced, file: Path, siblings: bool, opset: int, arguments: Any) -> Path:
-    from fastbp.export.onnx_traced import traced_file
+    from fastbp.export.in_onnx.traced import traced_file
 
     if siblings:
         hint = "`fb.trace(lambda x: F.gradient(x)[0])` is a function of its own"

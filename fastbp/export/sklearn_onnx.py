@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from fastbp.errors import ConfigError, DependencyError, visible
+from fastbp.export.in_onnx.graph import TYPES, OnnxGraph, opset_of
+from fastbp.export.in_onnx.model import predictions
+from fastbp.export.in_onnx.outcome import names_of
+from fastbp.export.in_onnx.tables import ML
 from fastbp.export.model import Model, model_of
 from fastbp.export.onnx_file import ROWS
-from fastbp.export.onnx_graph import TYPES, OnnxGraph, opset_of
-from fastbp.export.onnx_model import predictions
-from fastbp.export.onnx_outcome import names_of
-from fastbp.export.onnx_tables import ML
 from fastbp.export.raw import Tables, tables_of
 from fastbp.export.steps import Raw
 

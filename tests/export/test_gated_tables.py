@@ -19,9 +19,9 @@ from fastbp.data.words import Words
 from fastbp.export import gated_tables, prepared
 from fastbp.export import steps as s
 from fastbp.export.gated_tables import gated_of_numbers
+from fastbp.export.in_onnx.siblings import product_file
 from fastbp.export.model import model_of
 from fastbp.export.onnx_file import network_file
-from fastbp.export.onnx_siblings import product_file
 from fastbp.runs.loading import TableNetwork
 from fastbp.sklearn import MLPClassifier, MLPRegressor
 from tests.export.onnx_reader import read

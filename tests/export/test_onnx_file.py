@@ -7,9 +7,9 @@ import pytest
 
 import fastbp as fb
 from fastbp.export.gated import gated
+from fastbp.export.in_onnx.graph import NEWEST, OLDEST
 from fastbp.export.model import model_of
 from fastbp.export.onnx_file import network_file
-from fastbp.export.onnx_graph import NEWEST, OLDEST
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
 from tests.export.models import model
 from tests.export.onnx_reader import read

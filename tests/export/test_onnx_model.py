@@ -224,8 +224,8 @@ def test_rows_that_are_refused_in_python_are_no_numbers(column, value, folder):
 
 
 def test_columns_of_words_are_refused():
-    from fastbp.export.onnx_graph import OnnxGraph
-    from fastbp.export.onnx_tables import inputs
+    from fastbp.export.in_onnx.graph import OnnxGraph
+    from fastbp.export.in_onnx.tables import inputs
     from fastbp.export.recipe import preprocessing_of
     from tests.export.recipes import cases
 

@@ -7,8 +7,8 @@ import pytest
 
 import fastbp as fb
 from fastbp.export.gated import gated
+from fastbp.export.in_onnx.siblings import siblings_of
 from fastbp.export.model import model_of
-from fastbp.export.onnx_siblings import siblings_of
 from tests.export.models import is_network, model
 from tests.export.onnx_reader import read
 

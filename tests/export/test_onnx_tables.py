@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fastbp.data.numbers import Numbers
-from fastbp.export import onnx_tables
-from fastbp.export.onnx_graph import OnnxGraph
+from fastbp.export.in_onnx import tables as onnx_tables
+from fastbp.export.in_onnx.graph import OnnxGraph
 from fastbp.export.prepared import raw_rows
 from fastbp.export.recipe import preprocessing_of
 from tests.export.onnx_runs import run

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.export.onnx_traced import traced_file
+from fastbp.export.in_onnx.traced import traced_file
 from tests.autodiff.ladder import LADDER, arguments
 from tests.autodiff.test_random_structure import function
 from tests.export.onnx_reader import read

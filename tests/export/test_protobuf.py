@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from fastbp.export import protobuf
+from fastbp.export.in_onnx import protobuf
 from tests.export.onnx_reader import fields, packed, varint
 
 NUMBERS = [0, 1, 127, 128, 300, 2**31 - 1, 2**32, 2**63 - 1, -1, -128, -(2**63)]

@@ -296,12 +296,12 @@ def test_columns_of_texts_and_dates_are_no_columns_of_an_array():
 
 
 def test_every_step_is_run_by_numpy_and_written_as_onnx_and_c():
-    from fastbp.export import onnx_outcome, onnx_tables
     from fastbp.export import prepared as twin
     from fastbp.export.in_c import tables as in_c
+    from fastbp.export.in_onnx import outcome, tables
     from fastbp.export.steps import Count, Ending, Exp, First, Step
 
     assert set(twin.STEPS) == set(Step.__args__)
-    assert set(onnx_tables.STEPS) == set(in_c.STEPS) == set(Step.__args__) - {Count}
+    assert set(tables.STEPS) == set(in_c.STEPS) == set(Step.__args__) - {Count}
     assert set(twin.ENDINGS) == set(Ending.__args__)
-    assert set(onnx_outcome.ENDINGS) == set(Ending.__args__) - {Exp, First}  # which the gates of a loss have
+    assert set(outcome.ENDINGS) == set(Ending.__args__) - {Exp, First}  # which the gates of a loss have

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.autodiff.graph import Graph, rows_and_width
-from fastbp.export.onnx_graph import OnnxGraph, type_of
+from fastbp.export.in_onnx.graph import OnnxGraph, type_of
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from fastbp.data.moments import FIRST, LAST
 from fastbp.errors import ConfigError, visible
 from fastbp.export import steps as s
-from fastbp.export.onnx_graph import OnnxGraph
-from fastbp.export.onnx_moments import moment, part, share
-from fastbp.export.onnx_ops import Value, Write, by_column, either, interpolated, row_of
+from fastbp.export.in_onnx.graph import OnnxGraph
+from fastbp.export.in_onnx.moments import moment, part, share
+from fastbp.export.in_onnx.ops import Value, Write, by_column, either, interpolated, row_of
 from fastbp.numerics import normal
 
 Array = NDArray[Any]

@@ -11,10 +11,10 @@ import numpy as np
 from fastbp.autodiff.function import Traced
 from fastbp.autodiff.graph import Graph, Node, rows_and_width
 from fastbp.errors import ConfigError
+from fastbp.export.in_onnx.functions import FUNCTIONS
+from fastbp.export.in_onnx.gates import COMPARED, SAME
+from fastbp.export.in_onnx.graph import OnnxGraph, type_of
 from fastbp.export.model import free
-from fastbp.export.onnx_functions import FUNCTIONS
-from fastbp.export.onnx_gates import COMPARED, SAME
-from fastbp.export.onnx_graph import OnnxGraph, type_of
 
 
 def traced_file(F: Traced, arguments: Any, opset: int, name: str) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastbp.data.moments import DAY
 from fastbp.export import steps as s
-from fastbp.export.onnx_ops import Value, Write, either
+from fastbp.export.in_onnx.ops import Value, Write, either
 
 MARCH = 719_468  # days from March 1st of the year 0 to 1970
 AWAY = 399  # years, by which quotients of years are above 0: days of 400 years are 146,097

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError, whole_number
-from fastbp.export.protobuf import framed, real, text, whole, wholes
+from fastbp.export.in_onnx.protobuf import framed, real, text, whole, wholes
 
 Array = NDArray[Any]
 Dimension = int | str  # its size, or the name of one that is not known

@@ -23,9 +23,9 @@ import numpy as np
 from fastbp.autodiff.walk import pull, push
 from fastbp.errors import ConfigError
 from fastbp.export.gated import Gated
+from fastbp.export.in_onnx.gates import Value, Writing
+from fastbp.export.in_onnx.graph import Dimension, OnnxGraph
 from fastbp.export.onnx_file import ROWS, add_codes, size_of
-from fastbp.export.onnx_gates import Value, Writing
-from fastbp.export.onnx_graph import Dimension, OnnxGraph
 
 PRODUCTS = (("fwd",), ("adj",), ("adj", "fwd"), ("adj", "adj"))  # derivatives of derivatives, the inner one first
 

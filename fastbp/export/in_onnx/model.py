@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 
 from fastbp.export.gated import gated_of_tables
+from fastbp.export.in_onnx.gates import Value, Writing
+from fastbp.export.in_onnx.graph import TYPES, OnnxGraph
+from fastbp.export.in_onnx.outcome import Told, outcome
+from fastbp.export.in_onnx.tables import inputs
 from fastbp.export.model import Model
 from fastbp.export.onnx_file import ROWS, size_of
-from fastbp.export.onnx_gates import Value, Writing
-from fastbp.export.onnx_graph import TYPES, OnnxGraph
-from fastbp.export.onnx_outcome import Told, outcome
-from fastbp.export.onnx_tables import inputs
 from fastbp.export.raw import Tables, tables_of
 
 KINDS = {"number": "float64", "text": "object", "moment": "int64"}  # types of columns; those of one array are float32

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.export import steps as s
-from fastbp.export.onnx_graph import TYPES, OnnxGraph
+from fastbp.export.in_onnx.graph import TYPES, OnnxGraph
 
 Array = NDArray[Any]
 

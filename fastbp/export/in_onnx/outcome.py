@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.export import steps as s
-from fastbp.export.onnx_graph import OnnxGraph
-from fastbp.export.onnx_ops import Value, Write, by_column, interpolated, row_of
+from fastbp.export.in_onnx.graph import OnnxGraph
+from fastbp.export.in_onnx.ops import Value, Write, by_column, interpolated, row_of
 
 Array = NDArray[Any]
 

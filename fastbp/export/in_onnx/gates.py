@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from fastbp.autodiff.graph import Node
-from fastbp.export.onnx_functions import FUNCTIONS
-from fastbp.export.onnx_values import Value as Value
-from fastbp.export.onnx_values import Values
+from fastbp.export.in_onnx.functions import FUNCTIONS
+from fastbp.export.in_onnx.values import Value as Value
+from fastbp.export.in_onnx.values import Values
 
 SAME = {
     "add": "Add",
