@@ -51,7 +51,7 @@ _HOMES = {
     "fastbp.train.cross_validation": ["CrossValidation", "cross_validate"],
     "fastbp.train.explain": ["permutation_importance", "sensitivity"],
     "fastbp.train.temperature": ["calibrate"],
-    "fastbp.export.torch_reading": ["load_torch"],
+    "fastbp.export.in_torch.reading": ["load_torch"],
     "fastbp.autodiff.function": ["trace"],
     "fastbp.autodiff.functions": ["erf", "relu", "sigmoid", "softplus", "tanh"],
     "fastbp.errors": [

@@ -119,7 +119,7 @@ from fastbp import export as export
 from fastbp.runs.explain import importance as importance
 from fastbp.model.by_rows import initialize as initialize
 from fastbp.runs.loading import load as load
-from fastbp.export.torch_reading import load_torch as load_torch
+from fastbp.export.in_torch.reading import load_torch as load_torch
 from fastbp.spec.custom import loss as loss
 from fastbp.train import metrics as metrics
 from fastbp.model.mlp import mlp as mlp

@@ -59,8 +59,7 @@ def command(model: str, file: str, **options: Any) -> None:
     written = getattr(fastbp.export, writer.name)(found, file, **given)
     if isinstance(written, str):  # a program that reads the file
         give(written)
-        written = None
-    for path in [file] if written is None else written:
+    for path in [file] if isinstance(written, str) else written:
         say(f"wrote {escaped(str(path))}, {Path(path).stat().st_size:,} bytes", err=True)
 
 

@@ -33,7 +33,7 @@ def html(
     ranges: Mapping[Any, Any] | None = None,
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
-) -> None:
+) -> list[Path]:
     """Write a page that predicts by itself: no server, nothing to load, also from a disk.
 
     Parameters
@@ -47,6 +47,11 @@ def html(
         network without a recipe from -3 to 3.
     inputs, outputs : list of str, optional
         Names for a model without a recipe, by default `x0`, `x1` and `y0`, `y1`.
+
+    Returns
+    -------
+    list of Path
+        The file.
     """
     file = path_of("path", path)
     if file.suffix != ENDING:
@@ -55,6 +60,7 @@ def html(
     check_size(len(text))
     with whole(file) as out:
         out.write(text.encode())
+    return [file]
 
 
 def page(model: Model, title: str, ranges: Mapping[Any, Any], inputs: Any = None, outputs: Any = None) -> str:

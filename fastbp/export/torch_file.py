@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from fastbp.errors import ConfigError
-from fastbp.export import torch_classes as classes
+from fastbp.export.in_torch import classes
+from fastbp.export.in_torch.modules import EXPRESSIONS, Module, module_of
+from fastbp.export.in_torch.tensors import to_bytes
 from fastbp.export.model import model_of
-from fastbp.export.tensors import to_bytes
-from fastbp.export.torch_modules import EXPRESSIONS, Module, module_of
 from fastbp.lowering.walk import computing
 from fastbp.model.sealed import format_of
 from fastbp.spec.checks import path_of

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from fastbp import reference
-from fastbp.export import tensors
+from fastbp.export.in_torch import tensors
 
 
 class Tensor(np.ndarray):

@@ -10,9 +10,9 @@ import pytest
 
 import fastbp as fb
 from fastbp.autodiff import graph
-from fastbp.export import tensors
-from fastbp.export.torch_formulas import GATES
-from fastbp.export.torch_modules import EXPRESSIONS, LAYERS
+from fastbp.export.in_torch import tensors
+from fastbp.export.in_torch.formulas import GATES
+from fastbp.export.in_torch.modules import EXPRESSIONS, LAYERS
 from fastbp.kernels.gates import FORMULAS
 from fastbp.spec import catalogue
 from fastbp.spec.activations import Activation

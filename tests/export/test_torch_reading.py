@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.export import tensors
+from fastbp.export.in_torch import tensors
 from tests.export.networks import NETWORKS, network
 
 LAYERS = [fb.Linear(3), fb.ReLU(), fb.Linear(3), fb.ReLU(), fb.Linear(1)]

@@ -26,10 +26,10 @@ from fastbp.errors import (
     brief,
     visible,
 )
-from fastbp.export.tensors import Tensors, read
+from fastbp.export.in_torch.layers import layers_of
+from fastbp.export.in_torch.modules import Tensor
+from fastbp.export.in_torch.tensors import Tensors, read
 from fastbp.export.torch_file import modules_of
-from fastbp.export.torch_layers import layers_of
-from fastbp.export.torch_modules import Tensor
 from fastbp.model.network import Network
 from fastbp.spec.arrays import real_dtype
 from fastbp.spec.checks import path_of

@@ -11,8 +11,8 @@ from math import sqrt
 from typing import Any
 
 from fastbp.errors import ConfigError
-from fastbp.export import torch_classes as classes
-from fastbp.export.torch_formulas import function_of
+from fastbp.export.in_torch import classes
+from fastbp.export.in_torch.formulas import function_of
 from fastbp.spec.activations import Activation
 from fastbp.spec.graph import Node
 
