@@ -103,9 +103,10 @@ def _named(i: int, work: Work) -> Work:
 
 def ensemble_of(pack: Pack, loss: Loss, recipe: dict[str, Any]) -> Ensemble:
     """The members as they are now, with the preprocessing in their file."""
-    for net in pack.members:
+    nets = list(pack.evaluated)
+    for net in nets:
         net.about = {"recipe": recipe}
-    return Ensemble(list(pack.members), loss=loss)
+    return Ensemble(nets, loss=loss)
 
 
 def out_of_fold(pack: Pack, loss: Loss, X: Any, folds: Folds, threads: int) -> Array:
@@ -113,6 +114,6 @@ def out_of_fold(pack: Pack, loss: Loss, X: Any, folds: Folds, threads: int) -> A
     each = len(pack) // len(folds)
     out = np.empty((len(X), pack.members[0].outputs))
     for k, (_, fold) in enumerate(folds):
-        own = Ensemble(list(pack.members[k * each : (k + 1) * each]), loss=loss)
+        own = Ensemble(list(pack.evaluated[k * each : (k + 1) * each]), loss=loss)
         out[fold] = own.together(X[fold], threads)
     return out

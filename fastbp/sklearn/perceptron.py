@@ -212,7 +212,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
                 self._learns = pack_of(said, graph, loss, seed, self._filled.dtype, folds)
             else:
                 self._learns = said.trainer(graph, loss, seed, self._filled.dtype)
-                self.network_ = self._learns.net
+                self.network_ = self._learns.evaluated
         self._dtype, self.n_outputs_ = np.dtype(self._filled.dtype), width
         self._begun = self._lasting()
 
@@ -255,6 +255,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
             hooks = [*said.callbacks(early, measured=metrics), *([] if tasks is None else [tasks])]
             weights = self._weighted(rows.y, rows.weight)
             self._keep([trainer.fit(X, y, epochs, validation, hooks, weights, metrics)], going_on, early)
+            self.network_ = trainer.evaluated  # a running average, if the preset has one
             if said.calibrate and held_out is not None and validation is not None:
                 self._temper(self.network_.predict(validation[0]), held_out, said)
             return

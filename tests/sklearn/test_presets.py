@@ -159,8 +159,24 @@ def test_a_preset_trains_what_its_configuration_trains(made, rows, tmp_path, mon
     net = subject.network()
     trainer = trainer_of(plan, net, subject.loss)
     trainer.fit(subject.parts["train"].X, subject.parts["train"].y, epochs=4)
-    for name, value in net.parameters.items():
+    assert trainer.evaluated is not net
+    (one, two) = MLPClassifier(preset="odd", random_state=3, early_stopping=False, n_ens=2).fit(X, y).networks_
+    assert two.seed == 4
+    for name, value in trainer.evaluated.parameters.items():
         assert np.array_equal(value, model.network_.parameters[name]), name
+        assert np.array_equal(value, one.parameters[name]), name
+
+
+def test_training_goes_on_behind_a_running_average(made, rows):
+    made(KEYS)
+    X, y = rows
+    model = MLPClassifier(preset="odd", random_state=0, early_stopping=False, epochs=2, warm_start=True).fit(X, y)
+    again = pickle.loads(pickle.dumps(model))
+    for one in (model, again):
+        before = one.network_.flat.copy()
+        one.fit(X, y)
+        assert one.network_.flat.tobytes() == one._learns.evaluated.flat.tobytes() != before.tobytes()
+    assert again.network_.flat.tobytes() == model.network_.flat.tobytes()
 
 
 def test_rows_that_are_held_out_choose_the_best_epoch_and_do_not_end_training(made, rows):
