@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from fastbp.autodiff.function import Traced
@@ -31,7 +32,7 @@ def js(
     format: str | None = None,
     preprocessing: bool = True,
     arguments: Any = None,
-) -> None:
+) -> list[Path]:
     """Write a model as plain JavaScript that needs nothing else.
 
     Parameters
@@ -47,6 +48,11 @@ def js(
         Whether what a model with a recipe takes is a row of its table, and not an array of the networks' inputs.
     arguments : tuple
         Of a traced function: arguments for whose shapes the file is.
+
+    Returns
+    -------
+    list of Path
+        What has been written.
 
     Examples
     --------
@@ -72,6 +78,7 @@ def js(
     check_size(len(text))
     with whole(file) as out:
         out.write(text.encode())
+    return [file]
 
 
 def check_size(size: int) -> None:
