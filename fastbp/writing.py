@@ -12,6 +12,7 @@ its temporary name.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -83,6 +84,8 @@ class _Draft:
         if self.special:
             self.file = open(self.place, "wb")  # noqa: SIM115
             return self.file
+        if os.path.isdir(self.place):  # found before others of its kind are renamed
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         sweep(self.place.parent)
         while True:
             self._name = self.place.parent / f".fastbp-{os.urandom(8).hex()}.tmp"

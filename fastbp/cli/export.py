@@ -34,7 +34,10 @@ from fastbp.cli.output import give, say
     help="Between what a column of numbers is moved on a page; by default what training has seen of it.",
 )
 def command(model: str, file: str, **options: Any) -> None:
-    """Write MODEL, a network, an ensemble or a run's folder, as FILE, whose ending says what it becomes."""
+    """Write MODEL, a network, an ensemble or a run's folder, as FILE, whose ending says what it becomes.
+
+    .onnx is ONNX, .c C99, .js, .mjs and .cjs JavaScript, .html a page, .safetensors tensors of PyTorch.
+    """
     import fastbp.export
     from fastbp.errors import escaped
     from fastbp.export.writers import WRITERS
@@ -59,7 +62,8 @@ def command(model: str, file: str, **options: Any) -> None:
     written = getattr(fastbp.export, writer.name)(found, file, **given)
     if isinstance(written, str):  # a program that reads the file
         give(written)
-    for path in [file] if isinstance(written, str) else written:
+        written = [file]
+    for path in written:
         say(f"wrote {escaped(str(path))}, {Path(path).stat().st_size:,} bytes", err=True)
 
 

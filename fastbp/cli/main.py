@@ -18,7 +18,7 @@ COMMANDS = {
     "train": "Train a network from a configuration.",
     "evaluate": "Loss and metrics of a saved network on a table.",
     "predict": "Predictions of a saved network for the rows of a table.",
-    "export": "Write a saved network for elsewhere: ONNX.",
+    "export": "Write a saved network for elsewhere: ONNX, C, JavaScript, a page, PyTorch.",
     "explain": "Show what each column of the table is worth to a run's network.",
     "check": "Validate a configuration; shows network, shapes, parameters and memory.",
     "gradcheck": "Compare the gradients of a configuration's network with numerical ones.",

@@ -6,11 +6,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, brief
 from fastbp.export.in_c.file import CFile
 from fastbp.export.in_c.names import name_of
 from fastbp.export.model import model_of
-from fastbp.spec.checks import flag, path_of
+from fastbp.spec.checks import flag, path_of, texts
 from fastbp.writing import write_together
 
 ENDING = ".c"
@@ -52,15 +52,16 @@ def c(
     list of Path
         What has been written.
     """
-    file = Path(path_of("path", path))
+    file = path_of("path", path)
     if file.suffix != ENDING:
         raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
     derived, called = flag("jacobian", jacobian), flag("casadi", casadi)
     found = model_of(model)
     found = found if flag("preprocessing", preprocessing) else found.bare()
+    numbers = texts("numbers", numbers)
     if numbers and not found.recipes:
-        raise ConfigError("numbers", "must be given where rows are raw only", f"`{list(numbers)}`")
-    written = CFile(found, name_of(file.stem, name), derived or called, called, numbers)
+        raise ConfigError("numbers", "must be given where rows are raw only", f"`{brief(numbers)}`")
+    written = CFile(found, name_of(file.stem, name, called), derived or called, called, numbers)
     header = file.with_suffix(".h")
     write_together({file: written.source(header.name).encode(), header: written.header().encode()})
     return [file, header]

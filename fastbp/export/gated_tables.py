@@ -51,7 +51,8 @@ def _row(of: Gated, tables: Tables, way: s.Preprocessing) -> Any:
         if chain.raw.kind != "number" or any(type(step) not in STEPS for step in chain.steps):
             where = f"column `{visible(chain.raw.name)}` has {KINDS[chain.raw.kind]}"
             must = f"must be False, as {where}, which have no derivatives"
-            raise ConfigError("jacobian", must, "`True`", "`preprocessing=False` exports the network alone")
+            hint = "`preprocessing=False` (`--no-preprocessing`) exports the network alone"
+            raise ConfigError("jacobian", must, "`True`", hint)
         x: Any = Tracer(of.gates, of.inputs[chain.raw.name])
         x = x[:, chain.first : chain.first + chain.count]
         for step in chain.steps:

@@ -17,7 +17,7 @@ from fastbp.export.js_file import check_size, closure
 from fastbp.export.model import Model, model_of
 from fastbp.export.raw import tables_of
 from fastbp.export.together import said
-from fastbp.spec.checks import path_of
+from fastbp.spec.checks import path_of, texts
 from fastbp.train.averages import probable
 from fastbp.writing import whole
 
@@ -51,11 +51,13 @@ def html(
     Returns
     -------
     list of Path
-        The file.
+        What has been written.
     """
     file = path_of("path", path)
     if file.suffix != ENDING:
         raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
+    if title is not None and not isinstance(title, str):
+        raise ConfigTypeError("title", "must be a text", f"`{brief(title)}`")
     text = page(model_of(model), title or file.stem, ranges or {}, inputs, outputs)
     check_size(len(text))
     with whole(file) as out:
@@ -113,11 +115,10 @@ def _of_arrays(model: Model, ranges: Mapping[Any, Any], inputs: Any, outputs: An
 def _names(where: str, given: Any, count: int, letter: str) -> list[str]:
     if given is None:
         return [f"{letter}{i}" for i in range(count)] if count > 1 else [letter]
-    if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(one, str) for one in given):
-        raise ConfigTypeError(where, "must be a list of texts", f"`{brief(given)}`")
-    if len(given) != count or len(set(given)) < count:
-        raise ConfigError(where, f"must be {count} different names", f"`{brief(list(given))}`")
-    return list(given)
+    found = texts(where, given)
+    if len(found) != count or len(set(found)) < count:
+        raise ConfigError(where, f"must be {count} different names", f"`{brief(found)}`")
+    return found
 
 
 def _says_probabilities(model: Model) -> bool:

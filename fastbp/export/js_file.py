@@ -52,7 +52,7 @@ def js(
     Returns
     -------
     list of Path
-        The file.
+        What has been written.
 
     Examples
     --------

@@ -14,7 +14,7 @@ from fastbp.export.gated import Gated, gated
 from fastbp.export.in_onnx.gates import Value, Writing
 from fastbp.export.in_onnx.graph import DEFAULT, OnnxGraph, opset_of
 from fastbp.export.model import model_of
-from fastbp.spec.checks import flag, path_of
+from fastbp.spec.checks import flag, path_of, texts
 from fastbp.writing import write_together
 
 ENDING = ".onnx"
@@ -67,10 +67,13 @@ def onnx(
         return [_traced(model, file, siblings, opset, arguments)]
     if arguments is not None:
         raise ConfigError("arguments", "must be given for a traced function only", f"`{brief(arguments)}`")
+    if not siblings:
+        _check_alone(file)
     found = model_of(model)
     raw = flag("preprocessing", preprocessing) and bool(found.recipes)
+    numbers = texts("numbers", numbers)
     if numbers and not raw:
-        raise ConfigError("numbers", "must be given where rows are raw only", f"`{list(numbers)}`")
+        raise ConfigError("numbers", "must be given where rows are raw only", f"`{brief(numbers)}`")
     if raw and not siblings:
         from fastbp.export.in_onnx.model import tables_file
 
@@ -86,11 +89,24 @@ def onnx(
     if siblings:
         from fastbp.export.in_onnx.siblings import siblings_of
 
-        files |= {
-            file.with_name(f"{mode}_{file.name}"): found for mode, found in siblings_of(of, opset, file.stem).items()
-        }
+        files |= {_beside(file, mode): found for mode, found in siblings_of(of, opset, file.stem).items()}
     write_together(files)
     return list(files)
+
+
+def _beside(file: Path, mode: str) -> Path:
+    return file.with_name(f"{mode}_{file.name}")
+
+
+def _check_alone(file: Path) -> None:
+    """Refuse to leave derivatives of another model beside a file, as CasADi takes them for its own."""
+    from fastbp.export.in_onnx.siblings import MODES
+
+    for old in (_beside(file, mode) for mode in MODES):
+        if old.exists():
+            must = f"must have no derivatives of an earlier file beside it, as `{old.name}`"
+            hint = "remove them, or write them anew by `jacobian=True` (`--jacobian`)"
+            raise ConfigError("path", must, f"`{file}`", hint)
 
 
 def _traced(model: Traced, file: Path, siblings: bool, opset: int, arguments: Any) -> Path:
@@ -99,6 +115,7 @@ def _traced(model: Traced, file: Path, siblings: bool, opset: int, arguments: An
     if siblings:
         hint = "`fb.trace(lambda x: F.gradient(x)[0])` is a function of its own"
         raise ConfigError("jacobian", "must be False for a traced function", "`True`", hint)
+    _check_alone(file)
     write_together({file: traced_file(model, arguments, opset, file.stem)})
     return file
 

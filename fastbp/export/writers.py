@@ -12,7 +12,8 @@ class Writer:
     Attributes
     ----------
     name : str
-        Of the function ``(model, path, **options)``, which is public in `fastbp.export` and returns the files it wrote.
+        Of the function ``(model, path, **options)``, which is public in `fastbp.export` and returns the files it
+        wrote, or the text of a program that reads the file.
     home : str
         The module that has it; not one of its name, which would take its place.
     what : str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,13 @@ def path_of(where: str, value: Any) -> Path:
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
         raise ConfigTypeError(where, "must be a path", f"`{brief(value)}`")
     return Path(value)
+
+
+def texts(where: str, value: Any) -> list[str]:
+    """Check a list of texts."""
+    if isinstance(value, str) or not isinstance(value, Collection) or not all(isinstance(one, str) for one in value):
+        raise ConfigTypeError(where, "must be a list of texts", f"`{brief(value)}`")
+    return list(value)
 
 
 def is_formula(text: str) -> bool:

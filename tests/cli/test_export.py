@@ -2,12 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastbp as fb
 from fastbp.cli.main import main
+from fastbp.export.writers import WRITERS
 from tests.export.onnx_reader import read
 
 CONFIG = """
@@ -72,6 +74,40 @@ def test_a_page_has_a_title_and_ranges_of_its_own(here, capsys):
     assert main(["export", "net.safetensors", "f.js", "--title", "A"]) == 2
     error = "fastbp: `--title` must be given with a file that ends in `.html`, got `f.js`"
     assert capsys.readouterr().err.splitlines()[1] == error
+
+
+def test_derivatives_of_an_earlier_file_are_not_left_beside_another(here, capsys):
+    assert main(["export", "net.safetensors", "f.onnx", "--jacobian"]) == 0
+    before = {path.name: path.read_bytes() for path in here.iterdir()}
+    fb.mlp([3, 5, 2], seed=1).save("other.safetensors")
+    capsys.readouterr()
+    assert main(["export", "other.safetensors", "f.onnx"]) == 2
+    said = "fastbp: `path` must have no derivatives of an earlier file beside it, as `jac_f.onnx`, got `f.onnx`"
+    hint = "hint: remove them, or write them anew by `jacobian=True` (`--jacobian`)"
+    assert capsys.readouterr().err.splitlines() == [said, hint]
+    assert {name: (here / name).read_bytes() for name in before} == before
+    with pytest.raises(fb.ConfigError, match="must have no derivatives of an earlier file"):
+        fb.export.onnx(fb.trace(lambda x: x * x), "f.onnx", arguments=(1.0,))
+    assert main(["export", "other.safetensors", "f.onnx", "--jacobian"]) == 0
+    assert all((here / name).read_bytes() != before[name] for name in before if name.endswith(".onnx"))
+
+
+def test_the_help_says_all_endings(capsys):
+    assert main(["export", "--help"]) == 0
+    said = capsys.readouterr().out.partition("Options:")[0].replace(",", " ").split()
+    assert [word for word in said if word.startswith(".")] == [*WRITERS]
+
+
+def test_writers_say_what_they_wrote(here):
+    net = fb.load("net.safetensors")
+    for ending, writer in WRITERS.items():
+        said = getattr(fb.export, writer.name)(net, f"g{ending}")
+        if writer.name == "torch":
+            assert 'load_file("g.safetensors")' in said
+        else:
+            assert sorted(said) == sorted(Path().glob("g.*"))
+        for path in here.glob("g.*"):
+            path.unlink()
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
 
 import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.errors import ConfigError
+from fastbp.errors import ConfigError, ConfigTypeError, FileError
 from fastbp.export.in_c.calls import CALLS, FORMULAS
 from fastbp.export.in_c.proof import side_by_side
 from fastbp.lowering.registry import OPS
-from tests.export.c_compiled import COMPILERS, CPP, ELSEWHERE, Library, any_way, bits, every_way, proved
+from tests.export.c_compiled import COMPILERS, CPP, ELSEWHERE, Library, any_way, bits, compiled, every_way, proved
 from tests.export.c_networks import NETWORKS, shaken
 from tests.model import gate_cases, layer_cases, random_graphs
 from tests.model.random_networks import ACTIVATIONS, LOSSES, Decks, random_layers, random_loss, random_rows
@@ -242,9 +243,9 @@ def test_a_code_that_is_none_gives_nan(tmp_path):
 BAD = {
     "must end in `.c`, got `net.cpp`": lambda net, folder: fb.export.c(net, folder / "net.cpp"),
     "must have a name of at most 40 letters, digits and underscores that begins with a letter, got `my-net`\n"
-    'hint: a name is given as `name="net"`': lambda net, folder: fb.export.c(net, folder / "my-net.c"),
+    'hint: a name is given as `name="net"` (`--name net`)': lambda net, folder: fb.export.c(net, folder / "my-net.c"),
     "must not be a name that C or the file itself has, got `double`\n"
-    'hint: a name is given as `name="net"`': lambda net, folder: fb.export.c(net, folder / "double.c"),
+    'hint: a name is given as `name="net"` (`--name net`)': lambda net, folder: fb.export.c(net, folder / "double.c"),
 }
 
 
@@ -262,6 +263,32 @@ def test_bad_names_are_refused_in_one_sentence(name, tmp_path):
         fb.export.c(NETWORKS["tanh"]("float32"), tmp_path / "net.c", name=name)
     must = "must be a name of at most 40 letters, digits and underscores that begins with a letter"
     assert str(error.value) == f"`name` {must}, got `{name}`"
+
+
+@pytest.mark.parametrize("name", ["printf", "uint32_t", "INT64_C", "sinf", "fabsl", "casadi_int", "y0"])
+def test_a_name_of_a_header_is_refused_where_a_function_has_it_alone(name, tmp_path):
+    net = NETWORKS["tanh"]("float32")
+    with pytest.raises(ConfigError) as error:
+        fb.export.c(net, tmp_path / "net.c", name=name, casadi=True)
+    assert str(error.value) == f"`name` must not be a name that C or the file itself has, got `{name}`"
+    fb.export.c(net, tmp_path / "net.c", name=name, jacobian=True)
+    compiled(any_way(), tmp_path / "net.c", tmp_path / "net", f"-D{name.upper()}_SELF_TEST")
+    assert subprocess.run([tmp_path / "net"], capture_output=True, check=False).returncode == 0
+
+
+def test_nothing_is_left_where_the_header_cannot_be_written(tmp_path):
+    (tmp_path / "net.h").mkdir()
+    with pytest.raises(FileError, match="must be a file that can be written"):
+        fb.export.c(NETWORKS["tanh"]("float32"), tmp_path / "net.c")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.h"]
+
+
+@pytest.mark.parametrize("numbers", ["age", 5, None, [1]])
+@pytest.mark.parametrize("writer", ["c", "onnx"])
+def test_columns_that_are_numbers_are_a_list_of_texts(writer, numbers, tmp_path):
+    with pytest.raises(ConfigTypeError, match=r"^`numbers` must be a list of texts, got `"):
+        getattr(fb.export, writer)(NETWORKS["tanh"]("float32"), tmp_path / f"net.{writer}", numbers=numbers)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("name", "casadi"), [("stored", False), ("predict_row", True), ("tanh_forward", True)])

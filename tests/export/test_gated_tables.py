@@ -190,5 +190,5 @@ def test_columns_without_derivatives_are_refused(name, has, tmp_path):
     with pytest.raises(fb.ConfigError) as caught:
         fb.export.onnx(model, tmp_path / "f.onnx", jacobian=True, **options)
     must = f"`jacobian` must be False, as column `{name}` has {has}, which have no derivatives, got `True`"
-    assert str(caught.value) == f"{must}\nhint: `preprocessing=False` exports the network alone"
+    assert str(caught.value) == f"{must}\nhint: `preprocessing=False` (`--no-preprocessing`) exports the network alone"
     assert list(tmp_path.iterdir()) == []

@@ -267,7 +267,7 @@ def test_without_preprocessing_the_network_alone_is_written(folder):
         (
             {"jacobian": True},
             "`jacobian` must be False, as column `city` has texts, which have no derivatives, got `True`"
-            "\nhint: `preprocessing=False` exports the network alone",
+            "\nhint: `preprocessing=False` (`--no-preprocessing`) exports the network alone",
         ),
         ({"numbers": ["price"]}, "`numbers` must be one of `city`, `kind`, got `price`"),
         (

@@ -91,7 +91,7 @@ def test_onnx_runtime_runs_them():
             "`jacobian` must be False for a traced function, got `True`"
             "\nhint: `fb.trace(lambda x: F.gradient(x)[0])` is a function of its own",
         ),
-        (fb.trace(np.exp), {"arguments": 1.0}, "`args` must be a tuple, one value per argument, got a `float`"),
+        (fb.trace(np.exp), {"arguments": 1.0}, "`arguments` must be a tuple, one value per argument, got a `float`"),
         (fb.mlp([2, 1]), {"arguments": (1.0,)}, "`arguments` must be given for a traced function only, got `(1.0,)`"),
     ],
 )

@@ -215,6 +215,7 @@ def test_a_page_loads_nothing(tmp_path):
         ({"ranges": {"x0": 3}}, ConfigTypeError, "`ranges['x0']` must be `(low, high)`, got `3`"),
         ({"inputs": ["a"]}, ConfigError, "`inputs` must be 2 different names, got `['a']`"),
         ({"outputs": "y"}, ConfigTypeError, "`outputs` must be a list of texts, got `'y'`"),
+        ({"title": 5}, ConfigTypeError, "`title` must be a text, got `5`"),
     ],
 )
 def test_what_cannot_be_is_said(options, error, text, tmp_path):

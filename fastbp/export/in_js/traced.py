@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from math import prod
 from typing import Any
 
 from fastbp.autodiff.function import Traced
-from fastbp.errors import ConfigError
+from fastbp.export.arguments import argument_names, traces_for
 from fastbp.export.gated import Gated
 from fastbp.export.in_js.network import written
 from fastbp.export.in_js.text import value
@@ -15,12 +14,9 @@ from fastbp.export.in_js.text import value
 
 def of_traced(F: Traced, arguments: Any) -> tuple[list[str], tuple[str, ...]]:
     """The parts of the file behind its head, and what it exports."""
-    if arguments is None:
-        must = "must be given for a traced function, whose file is for their shapes"
-        raise ConfigError("arguments", must, hint="such as `arguments=(np.zeros(3), 1.0)`")
-    _, traces = F._values(arguments)
+    traces = traces_for(F, arguments)
     graph = traces.graph
-    names = _names(F, len(traces.arguments))
+    names = argument_names(F, len(traces.arguments))
     results = ["y"] if traces.single else [f"y{i}" for i in range(len(traces.outputs))]
     made = Gated(graph, dict(zip(names, traces.arguments, strict=True)))
     made.outputs = dict(zip(results, traces.outputs, strict=True))
@@ -101,13 +97,3 @@ def _shaped(array: str, shape: list[int]) -> str:
     if not shape:
         return f"{array}[0]"
     return f"Float64Array.from({array})" if len(shape) == 1 else f"rowsOf({array}, {shape[1]})"
-
-
-def _names(F: Traced, count: int) -> list[str]:
-    """Those of the function's arguments."""
-    try:
-        kinds = inspect.signature(F.function).parameters.values()
-    except (TypeError, ValueError):  # a function of C
-        return [f"x{i}" for i in range(count)]
-    found = [one.name for one in kinds if one.kind is not one.VAR_POSITIONAL]
-    return found if len(found) == count else [f"x{i}" for i in range(count)]

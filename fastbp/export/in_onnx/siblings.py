@@ -28,6 +28,7 @@ from fastbp.export.in_onnx.graph import Dimension, OnnxGraph
 from fastbp.export.onnx_file import ROWS, add_codes, size_of
 
 PRODUCTS = (("fwd",), ("adj",), ("adj", "fwd"), ("adj", "adj"))  # derivatives of derivatives, the inner one first
+MODES = ("jac", *("_".join(reversed(modes)) for modes in PRODUCTS))  # what stands before the names of files
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ class Derivative:
 
 def siblings_of(of: Gated, opset: int, name: str) -> dict[str, bytes]:
     """The contents of the files beside that of a model: of each what stands before its name."""
-    files = {"jac": jacobian_file(of, opset, f"jac_{name}")}
-    for modes in PRODUCTS:
-        prefix = "_".join(reversed(modes))
+    jacobian, *products = MODES
+    files = {jacobian: jacobian_file(of, opset, f"{jacobian}_{name}")}
+    for prefix, modes in zip(products, PRODUCTS, strict=True):
         files[prefix] = product_file(of, modes, opset, f"{prefix}_{name}")
     return files
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from fastbp.autodiff.function import Traced
 from fastbp.autodiff.graph import Graph, Node, rows_and_width
-from fastbp.errors import ConfigError
+from fastbp.export.arguments import argument_names, traces_for
 from fastbp.export.in_onnx.functions import FUNCTIONS
 from fastbp.export.in_onnx.gates import COMPARED, SAME
 from fastbp.export.in_onnx.graph import OnnxGraph, type_of
@@ -19,12 +18,9 @@ from fastbp.export.model import free
 
 def traced_file(F: Traced, arguments: Any, opset: int, name: str) -> bytes:
     """A traced function; inputs have the names of its arguments, outputs are `y`, or `y0` and so on."""
-    if arguments is None:
-        must = "must be given for a traced function, whose file is for their shapes"
-        raise ConfigError("arguments", must, hint="such as `arguments=(np.zeros(3), 1.0)`")
-    _, traces = F._values(arguments)
+    traces = traces_for(F, arguments)
     graph = OnnxGraph(name, opset)
-    inputs = _names(F, len(traces.arguments))
+    inputs = argument_names(F, len(traces.arguments))
     taken = set(inputs)
     outputs = [free("y" if traces.single else f"y{i}", taken) for i in range(len(traces.outputs))]
     graph.reserve(*inputs, *outputs)
@@ -38,17 +34,6 @@ def traced_file(F: Traced, arguments: Any, opset: int, name: str) -> bytes:
         graph.node("Identity", to.whole(number), name=called)
         graph.output(called, to.gates.dtype, list(to.gates.shape(number)))
     return graph.to_bytes()
-
-
-def _names(F: Traced, count: int) -> list[str]:
-    """Those of the function's arguments."""
-    try:
-        found = [
-            one.name for one in inspect.signature(F.function).parameters.values() if one.kind is not one.VAR_POSITIONAL
-        ]
-    except (TypeError, ValueError):  # a function of C
-        found = []
-    return found if len(found) == count else [f"x{i}" for i in range(count)]
 
 
 class _Shapes:
