@@ -12,7 +12,7 @@ import pytest
 import fastbp as fb
 from fastbp.errors import ConfigError, ConfigTypeError, FileError
 from fastbp.export.in_c.calls import CALLS, FORMULAS
-from fastbp.export.in_c.proof import side_by_side
+from fastbp.export.in_c.together import side_by_side
 from fastbp.lowering.registry import OPS
 from tests.export.c_compiled import COMPILERS, CPP, ELSEWHERE, Library, any_way, bits, compiled, every_way, proved
 from tests.export.c_networks import NETWORKS, shaken

@@ -2,6 +2,7 @@
 
 import csv
 import ctypes
+import re
 import subprocess
 import tempfile
 import warnings
@@ -23,7 +24,7 @@ from fastbp.export.prepared import raw_rows
 from fastbp.export.raw import tables_of
 from fastbp.export.samples import samples
 from fastbp.sklearn import MLPClassifier, MLPRegressor
-from tests.export.c_compiled import any_way, compiled
+from tests.export.c_compiled import WAYS, any_way, compiled
 from tests.export.recipes import table
 from tests.export.test_c_tables import rows_of
 
@@ -256,14 +257,57 @@ def test_members_that_prepare_rows_in_their_own_ways_speak_together(folder, tmp_
     assert subprocess.run([tmp_path / "proof"], capture_output=True, check=False).returncode == 0
 
 
-def proof_of(model, folder, change=lambda text: text):
+def proof_of(model, folder, change=lambda text: text, way=None):
     """What a file says of itself."""
     fb.export.c(model, folder / "net.c")
     source = folder / "net.c"
     source.write_text(change(source.read_text()))
-    compiled(any_way(), source, folder / "proof", "-DNET_SELF_TEST")
+    compiled(way or any_way(), source, folder / "proof", "-DNET_SELF_TEST")
     done = subprocess.run([folder / "proof"], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
+
+
+def shifted(field):
+    """A change by which the first number of a stored array is another one."""
+    return lambda text: re.sub(rf"(stored_{field}\[\d+\] = {{\s*)", r"\g<1>7 + ", text)
+
+
+FIELDS = {"classes": "probabilities", "spread": "high", "deviation": "deviations", "several": "low"}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_file_tells_rows_what_the_run_says_to_prove_itself(name, folder, tmp_path):
+    assert proof_of(folder / name, tmp_path) == (0, "net: all numbers of 8 rows have the same bits\n")
+    code, said = proof_of(folder / name, tmp_path, shifted(FIELDS.get(name, "numbers")))
+    assert (code, said[:42]) == (1, "net_predict_row, row 0, number 0: must be ")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_file_tells_labels_to_prove_itself(dtype, tmp_path):
+    for y in (CLASSES, WIDTH > 0, np.stack([WIDTH > 0, WIDTH > 1], axis=1).astype(int)):
+        model = MLPClassifier(**KW, dtype=dtype).fit(rows(), y)
+        assert proof_of(model, tmp_path)[0] == 0
+        code, said = proof_of(model, tmp_path, shifted("labels"))
+        assert (code, said[:41]) == (1, "net_predict_row, row 0, label 0: must be ")
+
+
+@pytest.mark.parametrize("settings", [{"n_ens": 3}, {"n_ens": 2, "tabm": 2}], ids=str)
+def test_members_tell_rows_together_to_prove_it(settings, tmp_path):
+    both = np.stack([WIDTH > 0, WIDTH > 1], axis=1).astype(int)
+    models = [MLPClassifier(**KW, **settings).fit(rows(), y) for y in (CLASSES, WIDTH > 0, both)]
+    models.append(MLPRegressor(**KW, **settings).fit(rows(), WIDTH))
+    assert [proof_of(model, tmp_path)[0] for model in models] == [0] * 4
+
+
+@pytest.mark.parametrize("way", [*WAYS, "gcc -O2"])
+def test_pairs_of_numbers_are_rounded_by_every_compiler(way, folder, tmp_path):
+    both = np.stack([WIDTH > 0, WIDTH > 1], axis=1).astype(int)
+    single = MLPClassifier(**KW).fit(rows(), both)
+    members = {"n_ens": 2, **KW}
+    models = [MLPClassifier(**members).fit(rows(), y) for y in (WIDTH > 0, both)]
+    models.append(MLPRegressor(**members).fit(rows(), np.stack([WIDTH, WIDTH**2], axis=1)))
+    for model in (single, *models, folder / "classes", folder / "several", folder / "deviation"):
+        assert proof_of(model, tmp_path, way=way) == (0, "net: all numbers of 8 rows have the same bits\n")
 
 
 @pytest.mark.parametrize("name", ["classes", "several"])

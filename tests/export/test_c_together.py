@@ -11,7 +11,7 @@ import pytest
 import fastbp as fb
 from fastbp.cli.main import main
 from fastbp.errors import ConfigError
-from fastbp.export.in_c.proof import side_by_side
+from fastbp.export.in_c.together import side_by_side
 from tests.export.c_compiled import COMPILERS, Library, any_way, bits, compiled, proved
 from tests.export.models import LOSSES, model
 

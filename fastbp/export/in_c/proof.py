@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.export.in_c.differences import DIFFERS
 from fastbp.export.in_c.source import array_of
-from fastbp.export.in_c.together import averages
+from fastbp.export.in_c.together import predictions
 from fastbp.export.model import Model
 from fastbp.numerics.normal import normals
 from fastbp.numerics.philox import uniform
@@ -21,21 +22,6 @@ ROWS = 8
 STREAM = 9000  # of the numbers that rows are made of
 SPREADS = 1.0, 1.0, 1.0, 0.1, 3.0, 10.0, 0.0, 1.0  # of the rows' numbers
 
-DIFFERS = """
-static int differs(const char *what, int row, const {number} *wanted, const {number} *found, int count)
-{{
-    int bad = 0;
-    for (int i = 0; i < count; i++)
-        if (memcmp(wanted + i, found + i, sizeof *found) && !(wanted[i] != wanted[i] && found[i] != found[i])) {{
-            if (!bad)
-                printf("{name}_%s, row %d, number %d: must be %a, got %a\\n", what, row, i, (double)wanted[i],
-                       (double)found[i]);
-            bad = 1;
-        }}
-    return bad;
-}}
-"""
-
 
 def rows_of(model: Model, count: int = ROWS) -> NDArray[Any]:
     """Rows for a network: normal numbers of several sizes, and codes."""
@@ -44,18 +30,6 @@ def rows_of(model: Model, count: int = ROWS) -> NDArray[Any]:
     for column, kinds in model.codes.items():
         x[:, column] = np.floor(uniform(count, column, STREAM + 1) * kinds)
     return np.asarray(x.astype(model.dtype))
-
-
-def side_by_side(found: Any) -> NDArray[Any]:
-    """Outputs of a network as one array."""
-    return np.concatenate(found, axis=1) if isinstance(found, tuple) else np.asarray(found)
-
-
-def predictions(model: Model, x: NDArray[Any]) -> NDArray[Any]:
-    """What a model predicts for rows of its networks."""
-    if not model.joined:
-        return side_by_side(model.net.predict(x))
-    return np.concatenate([one.predictions.astype(model.dtype) for one in averages(model, x)], axis=1)
 
 
 class Proof:
@@ -86,8 +60,11 @@ class Proof:
         most = max(size for entry in self.entries for _, size in entry.takes)
         if self.tables is not None:
             parts.append(self.tables.stored(ROWS))
-        parts.append(DIFFERS.format(name=name, number=number).lstrip())
-        lines = [f"static {number} found[{most}];", "int failed = 0;", f"for (int r = 0; r < {ROWS}; r++) {{"]
+        parts.append(DIFFERS.format(name=name, number=number, function="differs"))
+        lines = [f"static {number} found[{most}];", "int failed = 0;"]
+        if self.tables is not None:
+            lines.append(f"{name}_said told;")
+        lines += [f"for (int r = 0; r < {ROWS}; r++) {{"]
         lines += [f"    {line}" for one in self.entries if not one.derivative for line in self._compared(name, one)]
         lines += [f"    {line}" for line in ([] if self.tables is None else self.tables.compared())]
         derived = [f"    {line}" for one in self.entries if one.derivative for line in self._compared(name, one)]

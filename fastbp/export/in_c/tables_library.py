@@ -37,6 +37,29 @@ static double raw_line(double x, const double *places, const double *levels, int
 
 
 _add(
+    "raw_float",
+    """
+/* A number rounded to float, which gcc 12 forgets where it sees two of these conversions side by side. */
+static double raw_float(double x)
+{
+    const volatile float rounded = (float)x;
+    return (double)rounded;
+}
+""",
+)
+_add(
+    "raw_product",
+    """
+/* A product rounded by itself: of two beside each other, of which one has a sum behind it and one a difference, gcc 12
+   makes fused ones, whatever -ffp-contract says. */
+static double raw_product(double a, double b)
+{
+    const volatile double product = a * b;
+    return product;
+}
+""",
+)
+_add(
     "raw_soft",
     """
 static double raw_soft(double x)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbp.export import steps as s
+from fastbp.export.in_c.differences import DIFFERS, LABELS_DIFFER
 from fastbp.export.in_c.source import Source, array_of
 from fastbp.export.in_c.tables import RawRows, quoted, remark
 from fastbp.export.in_c.terms import REALS
+from fastbp.export.in_c.together import predictions
 from fastbp.export.model import Model
-from fastbp.export.prepared import prepared
+from fastbp.export.prepared import prepared, told
 from fastbp.export.raw import Tables
 from fastbp.export.samples import samples
 
@@ -64,6 +68,13 @@ class SaidRows:
             return self.model.net.outputs
         return self.count
 
+    @property
+    def _spread_fields(self) -> list[str]:
+        """Fields that say how far from the numbers others may be."""
+        if not self.spread:
+            return []
+        return ["low", "high"] if any(self.said.around) else ["deviations"]
+
     # The header.
 
     def declared(self) -> str:
@@ -75,9 +86,7 @@ class SaidRows:
             "labels": [f"int labels[{count}]; /* {names} */", f"double probabilities[{count}];"],
             "numbers": [f"double numbers[{count}]; /* {names} */"],
         }[self.said.task]
-        if self.spread:
-            ends = any(self.said.around)
-            lines += [f"double low[{count}], high[{count}];"] if ends else [f"double deviations[{count}];"]
+        lines += [f"double {field}[{count}];" for field in self._spread_fields]
         struct = "".join(f"    {line}\n" for line in lines)
         row = self.rows.row
         parts = [
@@ -130,15 +139,64 @@ class SaidRows:
             )
             listed = ",\n".join(f"    {{{item}}}" for item in items)
             raw = f"/* rows of a table */\nstatic const {self.name}_row stored_rows[{count}] = {{\n{listed}\n}};\n"
-        return f"{raw}\n{array_of('stored_inputs', 'the same, prepared', x)}"
+        parts = [raw, array_of("stored_inputs", "the same, prepared", x)]
+        for field, values in self._answers(x).items():
+            parts.append(array_of(f"stored_{field}", f"what they are told, {field}", values))
+        if self.said.task != "numbers":
+            parts.append(LABELS_DIFFER.format(name=self.name))
+        if self.real != "double":
+            parts.append(DIFFERS.format(name=self.name, number="double", function="said_differs"))
+        return "\n".join(parts)
+
+    def _answers(self, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Fields of what is said of prepared rows, by Python."""
+        said, y = self.said, predictions(self.model, x)
+        z = y.astype(np.float64) if self.model.wide else y
+        if self.spread:  # a struct has the same fields for all columns
+            said = replace(said, around=(any(said.around),) * self.count)
+        if not self.model.joined:
+            found = told(said, z)
+        elif said.task == "numbers":
+            found = told(replace(said, deviations=()), z, middle=z)
+        else:
+            found = told(said, z if said.task == "classes" else z - z.dtype.type(0.5), probabilities=z)
+        if said.task == "classes":
+            labels = np.array([said.names.index(name) for name in found[said.target]])
+            columns = {"probabilities": [f"{said.target} = {name}" for name in said.names]}
+        elif said.task == "labels":
+            labels = np.stack([found[name] for name in said.names], axis=1)
+            columns = {"probabilities": [f"{name} probability" for name in said.names]}
+        else:
+            columns = {"numbers": list(said.names)}
+            for field in self._spread_fields:
+                columns[field] = [f"{name} {field.removesuffix('s')}" for name in said.names]
+        fields = {"labels": labels} if said.task != "numbers" else {}
+        return fields | {
+            field: np.stack([found[name].astype(np.float64) for name in names], axis=1)
+            for field, names in columns.items()
+        }
 
     def compared(self) -> list[str]:
-        """Statements that prepare row r of them."""
+        """Statements that prepare row r of them, and say what is predicted for it."""
         row = f"stored_rows + r * {self.rows.raws[0].width}" if self.rows.tables.array else "stored_rows + r"
         return [
             f"failed += {self.name}_prepare({row}, found) != 0;",
             f'failed += differs("prepare", r, stored_inputs + r * {self.inputs}, found, {self.inputs});',
+            f"failed += {self.name}_predict_row({row}, &told) != 0;",
+            *self._compared_fields(),
         ]
+
+    def _compared_fields(self) -> list[str]:
+        """Statements that compare what is told of row r."""
+        lines, count = [], self.count
+        if self.said.task == "classes":
+            lines.append("failed += labels_differ(r, stored_labels + r, &told.label, 1);")
+        elif self.said.task == "labels":
+            lines.append(f"failed += labels_differ(r, stored_labels + r * {count}, told.labels, {count});")
+        differs = "differs" if self.real == "double" else "said_differs"
+        for field in ["numbers" if self.said.task == "numbers" else "probabilities", *self._spread_fields]:
+            lines.append(f'failed += {differs}("predict_row", r, stored_{field} + r * {count}, told.{field}, {count});')
+        return lines
 
     def _by_task(self) -> list[str]:
         """Statements from y to what is said."""
@@ -150,27 +208,33 @@ class SaidRows:
 
     def _cast(self, text: str) -> str:
         """A number as the model's own predictions round it."""
-        return text if self.model.wide or self.real == "double" else f"(double)(float)({text})"
+        return text if self.model.wide or self.real == "double" else self._rounded(text)
+
+    def _output(self, at: int | str) -> str:
+        """One of the network's outputs in float64."""
+        return f"y[{at}]" if self.real == "double" else self._rounded(f"(double)y[{at}]")
+
+    def _rounded(self, text: str) -> str:
+        """A number rounded to float."""
+        self.source.need("raw_float")
+        return f"raw_float({text})"
 
     def _classes(self) -> list[str]:
         count = self.count
         lines = []
         if self.model.joined:
-            lines = [f"for (int i = 0; i < {count}; i++)", "    said->probabilities[i] = (double)y[i];"]
+            lines = [f"for (int i = 0; i < {count}; i++)", f"    said->probabilities[i] = {self._output('i')};"]
             which = "said->probabilities[i] > said->probabilities[said->label]"
         else:
-            given = ["0.0", "(double)y[0]"] if self.outputs == 1 else [f"(double)y[{i}]" for i in range(count)]
+            given = ["0.0", self._output(0)] if self.outputs == 1 else [self._output(i) for i in range(count)]
             which = "z[i] > z[said->label]"
             lines = [
                 f"double z[{count}];",
                 *(f"z[{i}] = {one};" for i, one in enumerate(given)),
                 f"exact_softmax(z, {count}, said->probabilities);",
             ]
-            if self._cast("v") != "v":
-                lines += [
-                    f"for (int i = 0; i < {count}; i++)",
-                    "    said->probabilities[i] = (double)(float)said->probabilities[i];",
-                ]
+            if (rounded := self._cast("said->probabilities[i]")) != "said->probabilities[i]":
+                lines += [f"for (int i = 0; i < {count}; i++)", f"    said->probabilities[i] = {rounded};"]
         return [
             *lines,
             "said->label = 0;",
@@ -180,7 +244,8 @@ class SaidRows:
         ]
 
     def _labels(self) -> list[str]:
-        p = "(double)y[i]" if self.model.joined else self._cast("exact_sigmoid((double)y[i])")
+        z = self._output("i")
+        p = z if self.model.joined else self._cast(f"exact_sigmoid({z})")
         test = "y[i] > (real)0.5" if self.model.joined else "y[i] > ZERO"
         return [
             f"for (int i = 0; i < {self.count}; i++) {{",
@@ -205,7 +270,8 @@ class SaidRows:
     def _ending(self, step: Any, narrow: bool) -> list[str]:
         numbers = self.rows.numbers
         if isinstance(step, s.Unscale):
-            text = f"v * {numbers('spread', step.spread)} + {numbers('center', step.center)}"
+            self.source.need("raw_product")
+            text = f"raw_product(v, {numbers('spread', step.spread)}) + {numbers('center', step.center)}"
             return [f"v = {self._cast(text) if step.rounded else text};"]
         if isinstance(step, s.Clip):
             dtype = np.float32 if narrow else np.float64
@@ -232,10 +298,10 @@ class SaidRows:
 
     def _numbers(self) -> list[str]:
         count = self.count
-        z = "(double)y[i]"
+        z = self._output("i")
         if not self.model.joined and any(isinstance(step, s.Exp) for step in self.said.link):
             self.source.need("exact_exp")
-            z = self._cast("exact_exp((double)y[i])")
+            z = self._cast(f"exact_exp({z})")
         lines = [
             f"double middle[{count}];",
             f"for (int i = 0; i < {count}; i++)",
@@ -245,16 +311,17 @@ class SaidRows:
         if not self.spread:
             return lines
         self.source.need("exact_exp")
+        above = self._output(f"{count} + i")
         lines += [
             f"double spread[{count}];",
             f"for (int i = 0; i < {count}; i++)",
-            f"    spread[i] = {self._cast(f'exact_exp(0.5 * (double)y[{count} + i])')};",
+            f"    spread[i] = {self._cast(f'exact_exp(0.5 * {above})')};",
         ]
         if not any(self.said.around):
             scale = np.array(self.said.deviations)
             scale = scale.astype(np.float32).astype(np.float64) if self._narrow else scale
             wide = f"spread[i] * {self.rows.numbers('deviation', scale.tolist())}"
-            wide = f"(double)(float)({wide})" if self._narrow else wide
+            wide = self._rounded(wide) if self._narrow else wide
             return [*lines, f"for (int i = 0; i < {count}; i++)", f"    said->deviations[i] = {wide};"]
         lines.append(f"double end[{count}];")
         for end, sign in (("low", "-"), ("high", "+")):

@@ -52,6 +52,18 @@ def averages(model: Model, x: Array) -> list[Average]:
     return found
 
 
+def side_by_side(found: Any) -> NDArray[Any]:
+    """Outputs of a network as one array."""
+    return np.concatenate(found, axis=1) if isinstance(found, tuple) else np.asarray(found)
+
+
+def predictions(model: Model, x: NDArray[Any]) -> NDArray[Any]:
+    """What a model predicts for rows of its networks."""
+    if not model.joined:
+        return side_by_side(model.net.predict(x))
+    return np.concatenate([one.predictions.astype(model.dtype) for one in averages(model, x)], axis=1)
+
+
 class Together:
     """Writes the function that asks all members.
 
@@ -106,6 +118,7 @@ class Together:
         return self._scaled(member.scale)
 
     def _scaled(self, scale: Scale) -> list[str]:
+        self.source.need("raw_product")
         width, outputs = len(scale.center), self.model.net.outputs
         names = {
             "spread": scale.spread,
@@ -117,7 +130,7 @@ class Together:
         made = {name: self.source.constant(name, np.asarray(value)) for name, value in names.items()}
         lines = [
             f"for (int i = 0; i < {width}; i++)",
-            f"    own[i] = ((double)z[i] * {made['spread']}[i] + {made['shift']}[i]) / {made['first']}[i];",
+            f"    own[i] = (raw_product((double)z[i], {made['spread']}[i]) + {made['shift']}[i]) / {made['first']}[i];",
         ]
         if outputs > width:
             lines += [
