@@ -88,7 +88,8 @@ def episode(environment: Any, policy: Policy, seed: int) -> tuple[float, int]:
 def evolve(environment: Any, policy: Policy, rounds: int, pairs: int, seed: int) -> int:
     """Move the policy's parameters along the noise of policies that gain more; all steps of the environment."""
     rng = np.random.default_rng(seed)
-    centre, moment, steps = policy.net.flat.astype(np.float64), 0.0, 0
+    centre, steps = policy.net.flat.astype(np.float64), 0
+    moment = np.zeros_like(centre)
     for number in range(1, rounds + 1):
         noise = rng.normal(size=(pairs, centre.size))
         noise = np.concatenate([noise, -noise])

@@ -61,7 +61,8 @@ class Tube:
         self.blocks = point + np.array([[0], [1]]), point + np.array([[0, 1]])
 
     def change(self, t: float, z: Array) -> Array:
-        return self.diffusion @ z + self.rates(z.reshape(POINTS, 2)).ravel()
+        changed: Array = self.diffusion @ z + self.rates(z.reshape(POINTS, 2)).ravel()
+        return changed
 
     def jacobian(self, t: float, z: Array) -> Array:
         out = self.diffusion.copy()
