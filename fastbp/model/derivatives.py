@@ -239,8 +239,6 @@ class Derivatives:
         """
         from fastbp.model.traced import HessianProgram
 
-        if self.graph.members is not None:
-            raise ConfigError("`hessian_vector` needs a network without `fb.Members`")
         of = loss_for_outputs(loss, self.graph.splits)
         x, targets, _ = self.checked(X, y, of, sample_weight)
         names = list(self._parameters)

@@ -19,7 +19,7 @@ from fastbp.autodiff.graph import Graph as Gates
 from fastbp.autodiff.program import Program
 from fastbp.autodiff.tracer import Tracer
 from fastbp.autodiff.walk import pull, push
-from fastbp.lowering.apart import apart
+from fastbp.lowering.apart import apart, judged
 from fastbp.lowering.column_rules import others
 from fastbp.lowering.walk import computing
 from fastbp.spec.activations import Activation
@@ -276,13 +276,14 @@ class HessianProgram:
         constants = {name: traced(shape) for name, shape in states.items()}
         X = traced((rows, graph.inputs))
         chosen = {column: traced((rows, count)) for column, count in graph.codes()}
-        heads = outputs_of(graph, {**parameters, **constants}, X, chosen)
+        each, _, parts = judged(graph, loss)
+        heads = outputs_of(each, {**parameters, **constants}, X, chosen)
         total: Any = 0.0
-        given = []
-        for (part, weight), z in zip(loss.parts, heads, strict=True):
-            width = z.shape[1] // part.outputs_per_target
-            t, of_rows = traced((rows, width)), traced((rows, 1))
-            given += [t, of_rows]
+        given: list[Tracer] = []
+        for (part, weight), z in zip(parts, heads, strict=True):
+            if graph.members is None or not given:  # members have the same targets
+                t, of_rows = traced((rows, z.shape[1] // part.outputs_per_target)), traced((rows, 1))
+                given += [t, of_rows]
             total = total + weight * (part.of_rows(z, t) * of_rows).sum()
         wrt = [p.number for p in parameters.values()]
         gradient = pull(gates, [(total.number, gates.constant(1.0))], wrt)

@@ -272,10 +272,6 @@ def test_first_numbers():
             lambda: fb.Trainer(network("mini", "softmax"), loss="mse"),
             "`Members.average` must be `values` with `mse`, for predictions to be the mean of values, got `softmax`",
         ),
-        (
-            lambda: network("mini", "values").hessian_vector(*rows("values"), network("mini", "values").flat, "mse"),
-            "`hessian_vector` needs a network without `fb.Members`",
-        ),
         (lambda: fb.mlp([2, 1]).members([[0, 0]]), "`members` needs a network with `fb.Members` among its layers"),
     ],
 )
@@ -283,6 +279,31 @@ def test_what_cannot_be_is_said(make, said):
     with pytest.raises(ConfigError) as caught:
         make()
     assert str(caught.value) == said
+
+
+@every_kind
+@every_average
+def test_products_with_the_hessian_are_differences_of_gradients(kind, average):
+    loss, _ = AVERAGES[average]
+    net, (X, y) = network(kind, average), rows(average, 11)
+    net = fb.Network([fb.Linear(6), fb.Tanh(), *smooth(net.layers)], inputs=4, seed=1, dtype="float64")
+    rng = np.random.default_rng(0)
+    v, weights, here, h = rng.normal(size=net.flat.size), rng.random(11), net.flat, 1e-5
+
+    def gradient(at):
+        net.flat = at
+        _, found = net.loss_and_gradients(X, y, loss=loss, sample_weight=weights)
+        return np.concatenate([part.ravel() for part in found.values()])
+
+    by_differences = (gradient(here + h * v) - gradient(here - h * v)) / (2.0 * h)
+    net.flat = here
+    found = net.hessian_vector(X, y, v, loss=loss, sample_weight=weights)
+    np.testing.assert_allclose(found, by_differences, rtol=1e-6, atol=1e-8 * np.abs(by_differences).max())
+
+
+def smooth(layers):
+    """Activations without a kink, across which differences are none."""
+    return [fb.SiLU() if isinstance(layer, fb.ReLU) else layer for layer in layers]
 
 
 def test_outputs_are_one_and_from_behind_members():
