@@ -10,7 +10,7 @@ from fastbp.errors import ConfigError, brief
 from fastbp.export.in_c.file import CFile
 from fastbp.export.in_c.names import name_of
 from fastbp.export.model import model_of
-from fastbp.spec.checks import flag, path_of, texts
+from fastbp.spec.checks import flag, path_ending_in, texts
 from fastbp.writing import write_together
 
 ENDING = ".c"
@@ -52,9 +52,7 @@ def c(
     list of Path
         What has been written.
     """
-    file = path_of("path", path)
-    if file.suffix != ENDING:
-        raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
+    file = path_ending_in("path", path, ENDING)
     derived, called = flag("jacobian", jacobian), flag("casadi", casadi)
     found = model_of(model)
     found = found if flag("preprocessing", preprocessing) else found.bare()

@@ -17,7 +17,7 @@ from fastbp.export.js_file import check_size, closure
 from fastbp.export.model import Model, model_of
 from fastbp.export.raw import tables_of
 from fastbp.export.together import said
-from fastbp.spec.checks import path_of, texts
+from fastbp.spec.checks import path_ending_in, texts
 from fastbp.train.averages import probable
 from fastbp.writing import whole
 
@@ -53,9 +53,7 @@ def html(
     list of Path
         What has been written.
     """
-    file = path_of("path", path)
-    if file.suffix != ENDING:
-        raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
+    file = path_ending_in("path", path, ENDING)
     if title is not None and not isinstance(title, str):
         raise ConfigTypeError("title", "must be a text", f"`{brief(title)}`")
     text = page(model_of(model), title or file.stem, ranges or {}, inputs, outputs)

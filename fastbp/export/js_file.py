@@ -16,7 +16,7 @@ from fastbp.export.in_js.tables import of_tables
 from fastbp.export.in_js.text import value
 from fastbp.export.in_js.traced import of_traced
 from fastbp.export.model import Model, model_of
-from fastbp.spec.checks import flag, path_of
+from fastbp.spec.checks import flag, path_ending_in
 from fastbp.writing import whole
 
 FORMATS = ("module", "script")
@@ -60,9 +60,7 @@ def js(
     >>> net = fb.mlp([2, 8, 1], activation="tanh", seed=0)
     >>> fb.export.js(net, "net.js")  # doctest: +SKIP
     """
-    file = path_of("path", path)
-    if file.suffix not in ENDINGS:
-        raise ConfigError("path", "must end in `.js`, `.mjs` or `.cjs`", f"`{file.name}`")
+    file = path_ending_in("path", path, *ENDINGS)
     if format is None:
         format = ENDINGS[file.suffix]
     if not isinstance(format, str) or format not in FORMATS:

@@ -14,7 +14,7 @@ from fastbp.export.gated import Gated, gated
 from fastbp.export.in_onnx.gates import Value, Writing
 from fastbp.export.in_onnx.graph import DEFAULT, OnnxGraph, opset_of
 from fastbp.export.model import model_of
-from fastbp.spec.checks import flag, path_of, texts
+from fastbp.spec.checks import flag, path_ending_in, texts
 from fastbp.writing import write_together
 
 ENDING = ".onnx"
@@ -59,9 +59,7 @@ def onnx(
     list of Path
         The files, the first is `path`.
     """
-    file = path_of("path", path)
-    if file.suffix != ENDING:
-        raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
+    file = path_ending_in("path", path, ENDING)
     opset, siblings = opset_of(opset), flag("jacobian", jacobian)
     if isinstance(model, Traced):
         return [_traced(model, file, siblings, opset, arguments)]

@@ -19,7 +19,7 @@ from fastbp.export.in_torch.tensors import to_bytes
 from fastbp.export.model import model_of
 from fastbp.lowering.walk import computing
 from fastbp.model.sealed import format_of
-from fastbp.spec.checks import path_of
+from fastbp.spec.checks import path_ending_in
 from fastbp.spec.graph import INPUT, Graph, Node
 from fastbp.spec.members import Members
 from fastbp.writing import whole
@@ -47,9 +47,7 @@ def torch(model: Any, path: Any) -> str:
         must = "must be one network for PyTorch"
         raise ConfigError("model", must, f"`{len(made.members)}`", "ONNX takes those that predict together")
     (member,) = made.members
-    file = path_of("path", path)
-    if file.suffix != ENDING:
-        raise ConfigError("path", f"must end in `{ENDING}`", f"`{file.name}`")
+    file = path_ending_in("path", path, ENDING)
     if (format_of(file) or "").startswith("fastbp-"):
         raise ConfigError("path", "must be another file than one of fastbp, which would be lost", f"`{file}`")
     text = source_of(member.net.graph, member.net.dtype, str(path), bool(made.recipes))

@@ -95,9 +95,21 @@ FORMULA = r"[()+*/<>=,%^]|^\s*[-0-9]|\s-\s"  # characters of formulas, not of na
 
 def path_of(where: str, value: Any) -> Path:
     """A path of a file or folder."""
-    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value) or "\0" in str(value):
         raise ConfigTypeError(where, "must be a path", f"`{brief(value)}`")
     return Path(value)
+
+
+def path_ending_in(where: str, value: Any, *endings: str) -> Path:
+    """A path of a file whose name has one of these endings."""
+    file = path_of(where, value)
+    if file.name in endings:
+        raise ConfigError(where, "must have a name in front of its ending", f"`{file.name}`")
+    if file.suffix not in endings:
+        *others, last = (f"`{one}`" for one in endings)
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise ConfigError(where, f"must end in {listed}", f"`{file.name}`")
+    return file
 
 
 def texts(where: str, value: Any) -> list[str]:

@@ -1,11 +1,9 @@
 """Models with recipes in C: what a row of a table is told has the bits of what the model says of it."""
 
-import csv
 import ctypes
 import re
 import subprocess
 import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,7 @@ pytest.importorskip("pandas")
 import pandas as pd
 
 import fastbp as fb
-from fastbp.cli.main import main
-from fastbp.errors import ConfigError, DataWarning
+from fastbp.errors import ConfigError
 from fastbp.export.in_c.tables import fields_of
 from fastbp.export.model import model_of
 from fastbp.export.prepared import raw_rows
@@ -27,6 +24,7 @@ from fastbp.sklearn import MLPClassifier, MLPRegressor
 from tests.export.c_compiled import WAYS, any_way, compiled
 from tests.export.recipes import table
 from tests.export.test_c_tables import rows_of
+from tests.export.trained import TARGETS, new_rows, train
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
 NAMES = ["price", "city", "code", "truth", "when", "width"]
@@ -133,57 +131,20 @@ def test_several_networks_say_what_they_say_together(settings, tmp_path):
     np.testing.assert_allclose(found["numbers"][:, 0], model.predict(strange()), rtol=1e-6, atol=1e-7)
 
 
-CONFIG = """
-data:
-  path: t.csv
-  target: {target}
-  task: {task}
-  {more}
-  columns: {{serial: {{type: date, unit: d}}, kind: {{type: category}}, width: {{scale: noisy_quantile}}}}
-network: {{hidden: [8]}}
-trainer: {{epochs: 3, loss: {loss}}}
-"""
-RUNS = {
-    "classes": ("group", "classes", "", "cross_entropy"),
-    "log": ("cost", "numbers", "target_transform: log", "mse"),
-    "log1p": ("cost", "numbers", "target_transform: log1p", "huber"),
-    "quantile": ("cost", "numbers", "target_transform: quantile", "mse"),
-    "plain": ("cost", "numbers", "clamp_target: true", "mse"),
-    "clamped": ("cost", "numbers", "target_transform: log\n  clamp_target: true", "mse"),
-    "spread": ("cost", "numbers", "target_transform: sqrt", "gaussian_nll"),
-    "deviation": ("cost", "numbers", "clamp_target: true", "gaussian_nll"),
-    "poisson": ("count", "numbers", "", "poisson"),
-    "several": ("[cost, count]", "numbers", "target_transform: {cost: log}", "gaussian_nll"),
-}
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs")
-    names = ["price", "city", "when", "serial", "kind", "width"]
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
-        columns = table(0, 240)
-        columns["group"] = np.where(columns["width"] > 0, "b", "a")
-        columns["cost"], columns["count"] = np.exp(columns["width"]), np.arange(240) % 7
-        for name, (target, task, more, loss) in RUNS.items():
-            targets = target.strip("[]").split(", ")
-            with open("t.csv", "w", newline="") as file:
-                out = csv.writer(file)
-                out.writerow([*names, *targets])
-                for row in zip(*(columns[n].tolist() for n in [*names, *targets]), strict=True):
-                    out.writerow(["" if v is None or v != v else v for v in row])
-            Path("c.yaml").write_text(CONFIG.format(target=target, task=task, more=more, loss=loss))
-            assert main(["train", "c.yaml", "--run-dir", name, "-q"]) == 0
+        for name in TARGETS:
+            train(name)
     return path
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", TARGETS)
 def test_a_run_says_what_it_says_in_python(name, folder, tmp_path):
-    given = table(1, 100)
-    given = {one: given[one] for one in ("price", "city", "when", "serial", "kind", "width")}
-    given["city"][:10], given["serial"][:20:2], given["serial"][1:20:2] = "Paris", -719_000, 2_932_000
+    given = new_rows()
+    given["serial"][:20:2], given["serial"][1:20:2] = -719_000, 2_932_000
     expected = fb.load(folder / name).predict(given, probabilities=True)
     found, wrong = told(folder / name, given, tmp_path, numbers=["kind"])
     assert not any(wrong)
@@ -239,15 +200,10 @@ def test_files_compile_elsewhere(way, folder, tmp_path):
 
 def test_members_that_prepare_rows_in_their_own_ways_speak_together(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = ["price", "city", "when", "serial", "kind", "width"]
-    columns = table(7, 120) | {"cost": np.exp(table(7, 120)["width"])}  # whose scales and categories are others
-    pd.DataFrame({name: columns[name] for name in [*names, "cost"]}).to_csv("t.csv", index=False)
-    target, task, more, loss = RUNS["log"]
-    Path("c.yaml").write_text(CONFIG.format(target=target, task=task, more=more, loss=loss))
-    assert main(["train", "c.yaml", "--run-dir", "other", "-q"]) == 0
+    train("log", to="other", seed=7, rows=120)  # whose scales and categories are others
     ensemble = fb.Ensemble([folder / "log", "other"], weights=[1.0, 3.0])
     assert len(model_of(ensemble).spans) == 2
-    given = {name: table(1, 60)[name] for name in names}
+    given = new_rows(60)
     found, wrong = told(ensemble, given, tmp_path, numbers=["kind"])
     assert not any(wrong)
     assert found["numbers"][:, 0].tobytes() == ensemble.predict(given)["cost"].tobytes()
@@ -275,7 +231,7 @@ def shifted(field):
 FIELDS = {"classes": "probabilities", "spread": "high", "deviation": "deviations", "several": "low"}
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", TARGETS)
 def test_a_file_tells_rows_what_the_run_says_to_prove_itself(name, folder, tmp_path):
     assert proof_of(folder / name, tmp_path) == (0, "net: all numbers of 8 rows have the same bits\n")
     code, said = proof_of(folder / name, tmp_path, shifted(FIELDS.get(name, "numbers")))

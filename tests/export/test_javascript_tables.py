@@ -1,14 +1,11 @@
 """Models with recipes as JavaScript: rows of tables are prepared, predicted and answered to as by the models."""
 
-import csv
 import json
-import warnings
 
 import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp.cli.main import main
 from fastbp.data.columns import MISSING
 from fastbp.export.in_js.recipe import STEPS, Preparing
 from fastbp.export.in_js.recipe_functions import used
@@ -17,6 +14,7 @@ from fastbp.export.recipe import preprocessing_of
 from fastbp.export.steps import Step
 from tests.export.node import called, needs_node, numbers
 from tests.export.recipes import cases, table
+from tests.export.trained import SETTINGS, SOME, new_rows, train
 
 pytestmark = [needs_node, pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")]
 CASES = cases()
@@ -94,16 +92,6 @@ def test_slopes_are_those_of_differences(tmp_path):
 
 
 NAMES = ["price", "city", "code", "truth", "when", "width"]
-SETTINGS = [
-    {},
-    {"encode": "embedding"},
-    {"scale": "quantile"},
-    {"scale": "robust", "min_frequency": 45},
-    {"n_ens": 3},
-    {"n_cv": 3},
-    {"calibrate": "temperature", "early_stopping": True},
-    {"preset": "tabm-mini"},
-]
 
 
 def frame(seed=0):
@@ -189,59 +177,19 @@ def test_several_labels_and_arrays(tmp_path):
     assert {tuple(one) for row in slopes for one in row.values()} == {("0", "2")}
 
 
-CONFIG = """
-data:
-  path: t.csv
-  target: {target}
-  task: {task}
-  missing_texts: ["-999"]
-  {more}
-  columns: {{serial: {{type: date, unit: d}}, kind: {{type: category}}, width: {{scale: noisy_quantile}}}}
-dtype: float64
-network: {{hidden: [8], activation: tanh}}
-trainer: {{epochs: 4, loss: {loss}}}
-"""
-RUNS = {
-    "classes": ("group", "classes", "", "cross_entropy"),
-    "numbers": ("cost", "numbers", "target_transform: log", "mse"),
-    "quantile": ("cost", "numbers", "target_transform: quantile", "mse"),
-    "spread": ("cost", "numbers", "target_transform: sqrt", "gaussian_nll"),
-    "deviation": ("cost", "numbers", "clamp_target: true", "gaussian_nll"),
-}
-RUN_NAMES = ["price", "city", "when", "serial", "kind", "width"]
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
-        columns = table(0, 240)
-        columns["group"] = np.where(columns["width"] > 0, "b", "a")
-        columns["cost"] = np.exp(columns["width"])
-        for name, (target, task, more, loss) in RUNS.items():
-            with open("t.csv", "w", newline="") as file:
-                out = csv.writer(file)
-                out.writerow([*RUN_NAMES, target])
-                for row in zip(*(columns[n].tolist() for n in [*RUN_NAMES, target]), strict=True):
-                    out.writerow(["" if v is None or v != v else v for v in row])
-            with open("c.yaml", "w") as config:
-                config.write(CONFIG.format(target=target, task=task, more=more, loss=loss))
-            assert main(["train", "c.yaml", "--run-dir", name, "-q"]) == 0
-            if name == "numbers":
-                assert main(["train", "c.yaml", "--run-dir", "halves", "--set", "seed=1", "-q"]) == 0
+        same = ('data.missing_texts=["-999"]', "dtype=float64", "network.activation=tanh")
+        for name in SOME:
+            train(name, *same)
+        train("log", *same, "seed=1", to="halves")
     return path
 
 
-def new_rows(count=100):
-    found = table(1, count)
-    found = {name: found[name] for name in RUN_NAMES}
-    found["city"][:10] = "Paris"
-    return found
-
-
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", SOME)
 def test_a_run_predicts_raw_rows_as_it_does_in_python(name, folder, tmp_path):
     expected = fb.load(folder / name).predict(new_rows(), probabilities=True)
     (found,) = run(folder / name, tmp_path, rows_of(new_rows()))
@@ -263,7 +211,7 @@ def test_numbers_stay_between_those_of_training_where_they_are_to(end, folder, t
     assert not any(row["cost"]["price"] for row in slopes)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", SOME)
 def test_sensitivities_are_differences_of_predictions(name, folder, tmp_path):
     rows = rows_of(new_rows(60))
     step, column = 1e-5, "price"
@@ -285,7 +233,7 @@ def test_sensitivities_are_differences_of_predictions(name, folder, tmp_path):
 
 def test_networks_that_prepare_rows_in_different_ways_predict_together(folder, tmp_path):
     """Their Jacobians are those in all inputs, and columns are moved for both."""
-    nets = [fb.load(folder / name) for name in ("numbers", "halves")]
+    nets = [fb.load(folder / name) for name in ("log", "halves")]
     assert nets[0].about["recipe"]["inputs"] != nets[1].about["recipe"]["inputs"]
     model = fb.Ensemble(nets, weights=[1.0, 3.0])
     model.save(tmp_path / "model.safetensors")
@@ -311,9 +259,9 @@ def test_what_is_no_row_is_refused(folder, tmp_path):
         row | {"when": "2024-02-30"},
         row | {"serial": 1e7},
     ]
-    (found,) = run(folder / "numbers", tmp_path, row)
+    (found,) = run(folder / "log", tmp_path, row)
     assert list(found) == ["cost"]
-    fb.export.js(folder / "numbers", tmp_path / "model.mjs")
+    fb.export.js(folder / "log", tmp_path / "model.mjs")
     assert called([(tmp_path / "model.mjs", [["predict", one] for one in wrong])]) == [
         [
             'RangeError: a row must have a column "city"',
@@ -328,8 +276,8 @@ def test_what_is_no_row_is_refused(folder, tmp_path):
 def test_numbers_and_missing_ones_are_said_in_several_ways(folder, tmp_path):
     (row,) = rows_of(new_rows(1))
     rows = [row | {"price": gone} for gone in (None, "", "NA", " -999 ", -999)]
-    (found,) = run(folder / "numbers", tmp_path, rows)
+    (found,) = run(folder / "log", tmp_path, rows)
     assert len({one["cost"] for one in found}) == 1
-    (found,) = run(folder / "numbers", tmp_path, [row | {"price": one} for one in (1, 1.0, "1", " 1e0", True, "true")])
+    (found,) = run(folder / "log", tmp_path, [row | {"price": one} for one in (1, 1.0, "1", " 1e0", True, "true")])
     assert len({one["cost"] for one in found}) == 1
-    assert model_of(folder / "numbers").recipes
+    assert model_of(folder / "log").recipes

@@ -210,6 +210,8 @@ MIXED = fb.Network([fb.Embedding({0: (4, 2)}), fb.Linear(1)], inputs=2)
     ("arguments", "message"),
     [
         ((NET, "f.txt"), "`path` must end in `.onnx`, got `f.txt`"),
+        ((NET, ".onnx"), "`path` must have a name in front of its ending, got `.onnx`"),
+        ((NET, "f\0.onnx"), "`path` must be a path, got `'f\\x00.onnx'`"),
         ((NET, 3), "`path` must be a path, got `3`"),
         ((NET, "f.onnx", False, 12), "`opset` must be from 13 to 28, got `12`"),
         ((NET, "f.onnx", False, 29), "`opset` must be from 13 to 28, got `29`"),

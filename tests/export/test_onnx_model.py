@@ -1,9 +1,7 @@
 """Models with recipes in ONNX: raw tables are predicted as by the models themselves."""
 
-import csv
 import json
 import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +12,12 @@ pytest.importorskip("pandas")
 import pandas as pd
 
 import fastbp as fb
-from fastbp.cli.main import main
-from fastbp.errors import ConfigError, DataWarning
+from fastbp.errors import ConfigError
 from fastbp.export.model import model_of
 from fastbp.sklearn import MLPClassifier, MLPRegressor
 from tests.export.onnx_runs import run as run_file
 from tests.export.recipes import table
+from tests.export.trained import SETTINGS, SOME, new_rows, train
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
 NAMES = ["price", "city", "code", "truth", "when", "width"]
@@ -64,20 +62,7 @@ def classes():
     return np.where(width > 0.5, "high", np.where(width < -0.5, "very low", "low"))
 
 
-SETTINGS = [
-    {},
-    {"encode": "embedding"},
-    {"scale": "quantile"},
-    {"scale": "robust", "min_frequency": 45},
-    {"n_ens": 3},
-    {"n_cv": 3},
-    {"calibrate": "temperature", "early_stopping": True},
-    {"preset": "realmlp-td-s"},
-    {"preset": "tabm-mini"},
-]
-
-
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("settings", [*SETTINGS, {"preset": "realmlp-td-s"}], ids=str)
 def test_a_classifier_predicts_the_same_classes_and_probabilities(settings):
     model = MLPClassifier(**{"hidden": (16,), "epochs": 4, "random_state": 0, **settings}).fit(rows(), classes())
     found = run(model, feeds_of(strange()))
@@ -136,54 +121,20 @@ def test_an_array_is_one_input_of_float32(settings):
     np.testing.assert_allclose(said[:, 0], model.predict(x), rtol=1e-5, atol=1e-5)
 
 
-CONFIG = """
-data:
-  path: t.csv
-  target: {target}
-  task: {task}
-  missing_texts: ["-999"]
-  {more}
-  columns: {{serial: {{type: date, unit: d}}, kind: {{type: category}}, width: {{scale: noisy_quantile}}}}
-network: {{hidden: [8]}}
-trainer: {{epochs: 4, loss: {loss}}}
-"""
-RUNS = {
-    "classes": ("group", "classes", "", "cross_entropy"),
-    "numbers": ("cost", "numbers", "target_transform: log", "mse"),
-    "quantile": ("cost", "numbers", "target_transform: quantile", "mse"),
-    "spread": ("cost", "numbers", "target_transform: sqrt", "gaussian_nll"),
-    "deviation": ("cost", "numbers", "clamp_target: true", "gaussian_nll"),
-}
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs")
-    names = ["price", "city", "when", "serial", "kind", "width"]
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
-        columns = table(0, 240)
-        columns["group"] = np.where(columns["width"] > 0, "b", "a")
-        columns["cost"] = np.exp(columns["width"])
-        for name in RUNS:
-            target, task, more, loss = RUNS[name]
-            with open("t.csv", "w", newline="") as file:
-                out = csv.writer(file)
-                out.writerow([*names, target])
-                for row in zip(*(columns[n].tolist() for n in [*names, target]), strict=True):
-                    out.writerow(["" if v is None or v != v else v for v in row])
-            Path("c.yaml").write_text(CONFIG.format(target=target, task=task, more=more, loss=loss))
-            assert main(["train", "c.yaml", "--run-dir", name, "-q"]) == 0
+        for name in SOME:
+            train(name, 'data.missing_texts=["-999"]')
     return path
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", SOME)
 def test_a_run_predicts_raw_rows_as_it_does_in_python(name, folder):
     net = fb.load(folder / name)
-    given = table(1, 100)
-    given = {one: given[one] for one in ("price", "city", "when", "serial", "kind", "width")}
-    given["city"][:10] = "Paris"
+    given = new_rows()
     expected = net.predict(given, probabilities=True)
     found = run(folder / name, feeds_of(given) | {"kind": feeds_of({"kind": given["kind"].astype(object)})["kind"]})
     first = next(iter(expected))
@@ -199,27 +150,24 @@ def test_a_run_predicts_raw_rows_as_it_does_in_python(name, folder):
 
 
 def test_categories_of_a_run_may_be_given_as_numbers(folder):
-    given = table(1, 50)
-    given = {one: given[one] for one in ("price", "city", "when", "serial", "kind", "width")}
-    found = run(folder / "numbers", feeds_of(given), numbers=["kind"])["predictions"]
-    np.testing.assert_allclose(found[:, 0], fb.load(folder / "numbers").predict(given)["cost"], rtol=1e-5)
+    given = new_rows(50)
+    found = run(folder / "log", feeds_of(given), numbers=["kind"])["predictions"]
+    np.testing.assert_allclose(found[:, 0], fb.load(folder / "log").predict(given)["cost"], rtol=1e-5)
 
 
 def test_what_stands_for_a_missing_number_does_so_in_the_file(folder):
-    given = table(1, 2)
-    given = {one: given[one] for one in ("price", "city", "when", "serial", "kind", "width")}
+    given = new_rows(2)
     given["price"] = np.array([np.nan, -999.0])
     feeds = feeds_of({name: np.repeat(column[:1], 2) for name, column in given.items()} | {"price": given["price"]})
-    first, second = run(folder / "numbers", feeds, numbers=["kind"])["predictions"]
+    first, second = run(folder / "log", feeds, numbers=["kind"])["predictions"]
     assert first == second
 
 
 @pytest.mark.parametrize(("column", "value"), [("width", np.inf), ("serial", 1e7), ("serial", -np.inf)])
 def test_rows_that_are_refused_in_python_are_no_numbers(column, value, folder):
-    given = table(1, 50)
-    given = {one: given[one] for one in ("price", "city", "when", "serial", "kind", "width")}
+    given = new_rows(50)
     given[column][7] = value
-    found = run(folder / "numbers", feeds_of(given), numbers=["kind"])["predictions"][:, 0]
+    found = run(folder / "log", feeds_of(given), numbers=["kind"])["predictions"][:, 0]
     assert np.flatnonzero(np.isnan(found)).tolist() == [7]
 
 
@@ -255,9 +203,9 @@ def test_operators_are_those_of_the_version(opset):
 
 
 def test_without_preprocessing_the_network_alone_is_written(folder):
-    net = fb.load(folder / "numbers")
+    net = fb.load(folder / "log")
     x = np.random.default_rng(0).normal(size=(5, net.inputs)).astype(np.float32)
-    (found,) = run(folder / "numbers", {"x": x}, preprocessing=False).values()
+    (found,) = run(folder / "log", {"x": x}, preprocessing=False).values()
     np.testing.assert_allclose(found, net.predict(x), rtol=1e-5, atol=1e-6)
 
 
@@ -279,34 +227,24 @@ def test_without_preprocessing_the_network_alone_is_written(folder):
 )
 def test_options_that_do_not_fit_are_refused(options, message, folder, tmp_path):
     with pytest.raises(ConfigError) as error:
-        fb.export.onnx(folder / "numbers", tmp_path / "m.onnx", **options)
+        fb.export.onnx(folder / "log", tmp_path / "m.onnx", **options)
     assert str(error.value) == message
     assert not list(tmp_path.iterdir())
 
 
-def raw(rows):
-    """Rows of the runs."""
-    found = table(1, rows)
-    return {name: found[name] for name in ("price", "city", "when", "serial", "kind", "width")}
-
-
 def test_members_that_prepare_rows_in_their_own_ways_speak_together(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    columns = table(7, 120) | {"cost": np.exp(table(7, 120)["width"])}  # whose scales and categories are others
-    pd.DataFrame({name: columns[name] for name in [*raw(1), "cost"]}).to_csv("t.csv", index=False)
-    target, task, more, loss = RUNS["numbers"]
-    Path("c.yaml").write_text(CONFIG.format(target=target, task=task, more=more, loss=loss))
-    assert main(["train", "c.yaml", "--run-dir", "other", "-q"]) == 0
-    ensemble = fb.Ensemble([folder / "numbers", "other"], weights=[1.0, 3.0])
+    train("log", to="other", seed=7, rows=120)  # whose scales and categories are others
+    ensemble = fb.Ensemble([folder / "log", "other"], weights=[1.0, 3.0])
     assert len(model_of(ensemble).recipes) == 2
-    found = run(ensemble, feeds_of(raw(60)), numbers=["kind"])["predictions"]
-    np.testing.assert_allclose(found[:, 0], ensemble.predict(raw(60))["cost"], rtol=1e-5)
+    found = run(ensemble, feeds_of(new_rows(60)), numbers=["kind"])["predictions"]
+    np.testing.assert_allclose(found[:, 0], ensemble.predict(new_rows(60))["cost"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["classes", "spread", "deviation"])
 def test_ensembles_of_runs_predict_in_the_terms_of_the_table(name, folder):
     ensemble = fb.Ensemble([folder / name, fb.load(folder / name)])
-    found, expected = run(ensemble, feeds_of(raw(60)), numbers=["kind"]), ensemble.predict(raw(60))
+    found, expected = run(ensemble, feeds_of(new_rows(60)), numbers=["kind"]), ensemble.predict(new_rows(60))
     if name == "classes":
         assert found["label"].tolist() == expected["group"].tolist()
         return
@@ -327,12 +265,7 @@ def test_columns_may_be_called_as_outputs_and_nodes_are():
 
 def test_members_that_read_a_column_as_numbers_and_as_categories_are_refused(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    columns = table(7, 120) | {"cost": np.exp(table(7, 120)["width"])}
-    pd.DataFrame({name: columns[name] for name in [*raw(1), "cost"]}).to_csv("t.csv", index=False)
-    target, task, more, loss = RUNS["numbers"]
-    text = CONFIG.format(target=target, task=task, more=more, loss=loss)
-    Path("c.yaml").write_text(text.replace("type: category", "type: number"))
-    assert main(["train", "c.yaml", "--run-dir", "other", "-q"]) == 0
+    train("log", "data.columns.kind=number", to="other", seed=7, rows=120)
     with pytest.raises(ConfigError) as error:
-        fb.export.onnx(fb.Ensemble([folder / "numbers", "other"]), "m.onnx")
+        fb.export.onnx(fb.Ensemble([folder / "log", "other"]), "m.onnx")
     assert str(error.value) == "`model` must have members that read column `kind` alike, as texts, got numbers"

@@ -22,6 +22,7 @@ from fastbp.errors import ConfigError, DataError
 from fastbp.export.prepared import prepared, raw_rows, told
 from fastbp.export.recipe import preprocessing_of
 from fastbp.export.steps import Raw as Given
+from tests.export.recipes import frame, recipe
 
 RNG = np.random.default_rng(5)
 N = 400
@@ -57,18 +58,6 @@ def table(n=N):
         "serial": RNG.integers(-50_000, 50_000, n).astype(float),
         "note": texts(["A red Zoë's car", "", "the car, the CAR and 2 more", "rouge"], n),
     }
-
-
-def recipe(parts, rows, outputs=None, loss="mse", raw=None):
-    made = Recipe(Inputs(parts), outputs or Outputs("numbers", ["y"], ["y"]), loss, raw=raw or Raw())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made.inputs.fit(frame(made, rows))
-    return made
-
-
-def frame(made, rows):
-    return frame_of(rows, made.raw.reading([part.name for part in made.inputs.categories]))
 
 
 def compared(made, rows, dtype=np.float32, **options):

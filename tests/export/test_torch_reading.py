@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.errors import ConfigError
 from fastbp.export.in_torch import tensors
 from tests.export.networks import NETWORKS, network
 
@@ -327,3 +328,23 @@ def test_every_mutant_of_a_state_dict_is_a_network_or_refused_in_one_sentence():
         assert np.isfinite(found.flat).all()
     assert 50 < loaded < 500
     assert [said for said in refusals if said.count("\n") > 1 or "\n" in said.replace("\nhint: ", "")] == []
+
+
+@pytest.mark.parametrize("kind", ["meta", "sparse"])
+def test_tensors_without_numbers_side_by_side_are_refused(kind):
+    torch = pytest.importorskip("torch")
+    weight = torch.zeros(1, 2, device="meta") if kind == "meta" else torch.eye(1, 2).to_sparse()
+    with pytest.raises(ConfigError) as error:
+        fb.load_torch({"0.weight": weight, "0.bias": torch.zeros(1)}, like=fb.mlp([2, 1]))
+    assert "`source['0.weight']` must be a dense tensor with numbers, got `" in str(error.value)
+
+
+def test_a_layout_that_is_not_dense_is_refused_without_torch():
+    class Sparse:
+        layout, is_meta = "torch.sparse_coo", False
+
+        def detach(self):
+            return self
+
+    with pytest.raises(ConfigError, match=r"`source\['0.weight'\]` must be a dense tensor with numbers"):
+        fb.load_torch({"0.weight": Sparse(), "0.bias": np.zeros(1)}, like=fb.mlp([2, 1]))

@@ -35,6 +35,7 @@ from fastbp.spec.arrays import real_dtype
 from fastbp.spec.checks import path_of
 from fastbp.spec.graph import Graph
 
+DENSE = "torch.strided"
 COUNTER = "num_batches_tracked"  # which nothing here depends on
 REAL = ("F64", "F32", "F16", "BF16")
 Layers = dict[str, dict[str, Any]]  # name of a module -> its tensors by their names in it
@@ -123,7 +124,10 @@ def _found(source: Any) -> tuple[str, Tensors]:
 def _array(name: str, value: Any) -> Any:
     """A tensor of PyTorch, or what NumPy takes, as an array."""
     if hasattr(value, "detach"):
-        value = value.detach().cpu()
+        value = value.detach()
+        if getattr(value, "is_meta", False) or str(getattr(value, "layout", DENSE)) != DENSE:
+            raise ConfigTypeError(f"source[{name!r}]", "must be a dense tensor with numbers", f"`{brief(value)}`")
+        value = value.cpu()
         if str(value.dtype) == "torch.bfloat16":  # which NumPy does not have
             value = value.float()
         value = value.numpy()
