@@ -228,11 +228,10 @@ class Network(OfMembers):
             with self.lock:
                 plan = self._predict_plan = self._row_plan("predict", count)
         if type(X) is np.ndarray and X.ndim == 2 and X.shape[1] == self._inputs and not self._codes:
-            # The fast path; arguments that compiled code refuses (TypeError) are converted or explained below.
-            rows = X.shape[0]
-            y = np.empty((rows, self._outputs), self.dtype) if out is None else out
-            # A block of rows is read before it is written, so `out` may be X.
-            whole = type(out) is np.ndarray and out.shape == (rows, self._outputs) and plan.at_once(rows, count)
+            # What compiled code refuses (TypeError) is explained below. `out` may be X, as blocks are read first.
+            shape: tuple[int, ...] = (X.shape[0], self._outputs)
+            y = np.empty(shape, self.dtype) if out is None else out
+            whole = type(out) is np.ndarray and out.shape == shape and plan.at_once(shape[0], count)
             if out is None or whole:
                 with self.lock:
                     try:
@@ -240,10 +239,11 @@ class Network(OfMembers):
                         return y if self._splits is None else self._apart(y)
                     except TypeError:
                         pass
+        elif out is None and type(X) is np.ndarray and X.shape == (self._inputs,) and self._splits is None:
+            return np.asarray(self.predict(X[None], None, threads)[0])
         X = self._side_by_side(X)
         x: Any = arrays.of_coded("X", X, self.inputs, self.dtype) if isinstance(X, Coded) else self._rows(X)
-        one = np.ndim(X) == 1
-        shape = (self.outputs,) if one else (len(x), self.outputs)
+        shape = (self.outputs,) if np.ndim(X) == 1 else (len(x), self.outputs)
         result = np.empty(shape, self.dtype) if out is None else arrays.output(out, shape, self.dtype)
         shared = out is not None and type(x) is np.ndarray and np.may_share_memory(x, out)
         apart = np.empty_like(result) if shared and not plan.at_once(len(x), count) else result
@@ -251,7 +251,7 @@ class Network(OfMembers):
             if isinstance(x, Coded):
                 key = "predict", count, counts_for(self.graph, x)
                 plan = self._plans[key] = self._plans.find(key) or self._row_plan("predict", count, key[2])
-            plan(x, apart[None] if one else apart, count)
+            plan(x, apart.reshape(-1, self.outputs), count)
         if apart is not result:
             result[...] = apart
         return result if self._splits is None else self._apart(result)
