@@ -128,7 +128,7 @@ class Plan:
         for index, (layer, _) in enumerate(more, len(layers)):
             self.layers.records[last[id(layer)]].more = self.layers.address_of(index)
             last[id(layer)] = index
-        self._add_workers(numbers)
+        self._add_workers(numbers, any(op.whole_columns for op in ops))
         head = self.head
         head.magnitudes, head.data.repeats = numbers, 1
         head.phases, head.phase_count = self.phases.address, len(phases)
@@ -145,15 +145,16 @@ class Plan:
         found = sweep(name, self.real)
         return found if self.watcher is None else self.watcher.around(name, found)
 
-    def _add_workers(self, numbers: int) -> None:
-        """Add a team, with memory for what its layers need."""
+    def _add_workers(self, numbers: int, sums: bool) -> None:
+        """Add a team, with memory for what its layers need, and ops that sum columns."""
         layers = self.layers.records
         # A worker's scratch holds a tile of weights with its biases, or two lines for every panel of a layer.
         widest = max((layer.panels for layer in layers), default=0)
         tile = max(TILE_INPUTS * TILE_PANELS + TILE_PANELS, 2 * widest) * LINE
         self.team = add_team(self.arena, self._table, self.workers, numbers)
         for worker in self.team:
-            worker.scratch = self.arena.take(tile) if layers else 0
+            worker.level = tile  # for one shard's sums, and for those of others that wait for the rest
+            worker.scratch = self.arena.take(tile * max(1, self.head.data.own).bit_length()) if layers or sums else 0
             worker.shadow = self.arena.take(SHADOW_BYTES) if layers else 0
 
     def refresh(self, version: int) -> None:

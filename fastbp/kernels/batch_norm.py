@@ -20,6 +20,7 @@ from fastbp.kernels.memory import as_real, fill, load, store
 from fastbp.kernels.norms import affine
 from fastbp.kernels.ops import BatchNormOp, BatchNormSumsOp
 from fastbp.kernels.records import Tile, TrainedNorm
+from fastbp.kernels.shards import first_row, merged, whole_batch
 from fastbp.kernels.vector import LINE, V, vector_function
 from fastbp.kernels.words import at
 
@@ -47,6 +48,53 @@ def learned(old: V, new: V, factor: V, part: V) -> V:
     return new.fma(factor, -old).fma(part, old)
 
 
+@inlined
+def sum_down(x, first, end, z):
+    """The sum of some rows of one panel."""
+    summed = fill(z)
+    for o in range(first * LINE, end * LINE, LINE):
+        summed = add(summed, load(x + o, z))
+    return summed
+
+
+@inlined
+def squares_down(x, mean, first, end, z):
+    """The sum of their squared distances from the means."""
+    squares = fill(z)
+    for o in range(first * LINE, end * LINE, LINE):
+        d = subtract(load(x + o, z), mean)
+        squares = add_product(squares, d, d)
+    return squares
+
+
+@inlined
+def total_of(x, me, rows, z):
+    """The sum of one panel's rows, shard by shard."""
+    head = me.head
+    if head.data.own <= 1:
+        return sum_down(x, 0, rows, z)
+    level = 0
+    for shard in range(head.data.own):
+        first, end = first_row(head, shard), first_row(head, shard + 1)
+        store(me.scratch + level * me.level, sum_down(x, first, end, z))
+        level = merged(me.scratch, me.level, level, shard, 1, me.work, z)
+    return load(me.scratch, z)
+
+
+@inlined
+def squares_of(x, mean, me, rows, z):
+    """The sum of squared distances of one panel's rows from their means, shard by shard."""
+    head = me.head
+    if head.data.own <= 1:
+        return squares_down(x, mean, 0, rows, z)
+    level = 0
+    for shard in range(head.data.own):
+        first, end = first_row(head, shard), first_row(head, shard + 1)
+        store(me.scratch + level * me.level, squares_down(x, mean, first, end, z))
+        level = merged(me.scratch, me.level, level, shard, 1, me.work, z)
+    return load(me.scratch, z)
+
+
 @kernel(BatchNormSumsOp)
 def batch_norm_statistics(op, me, r0, r1, z):
     """`mean` and `variance` of every column of A over rows r0 = 0 to r1 = B."""
@@ -54,16 +102,26 @@ def batch_norm_statistics(op, me, r0, r1, z):
     part = as_real(1.0 / (r1 - r0), z)
     for panel in range(op.panels):
         x = op.a.start + panel * op.a.stride
-        summed = fill(z)
-        for o in range(r0 * LINE, r1 * LINE, LINE):
-            summed = add(summed, load(x + o, z))
-        mean = times(summed, part)
-        squares = fill(z)
-        for o in range(r0 * LINE, r1 * LINE, LINE):
-            d = subtract(load(x + o, z), mean)
-            squares = add_product(squares, d, d)
+        mean = times(total_of(x, me, r1, z), part)
         store(op.mean + panel * LINE, mean)
-        store(op.variance + panel * LINE, times(squares, part))
+        store(op.variance + panel * LINE, times(squares_of(x, mean, me, r1, z), part))
+
+
+@kernel(BatchNormSumsOp)
+def batch_norm_totals(op, me, r0, r1, z):
+    """The sum of every column of A over this rank's rows, where all ranks make of them the mean."""
+    # A: (B, N) in   `mean`: a line a panel out
+    for panel in range(op.panels):
+        store(op.mean + panel * LINE, total_of(op.a.start + panel * op.a.stride, me, r1, z))
+
+
+@kernel(BatchNormSumsOp)
+def batch_norm_squares(op, me, r0, r1, z):
+    """Of every column of A the sum of squared distances from `mean`, where all ranks make of them the variance."""
+    # A: (B, N) in   `mean`: a line a panel in   `variance`: a line a panel out
+    for panel in range(op.panels):
+        mean = load(op.mean + panel * LINE, z)
+        store(op.variance + panel * LINE, squares_of(op.a.start + panel * op.a.stride, mean, me, r1, z))
 
 
 @inlined
@@ -92,18 +150,36 @@ def batch_norm_forward(op, me, r0, r1, z):
     note_magnitude(op, me, z)
 
 
+@inlined
+def cotangents_down(op, panel, first, end, target, z):
+    """Σ dy of some rows of one panel, and behind it Σ dy ∘ n."""
+    sums, products = fill(z), fill(z)
+    for o in range(first * LINE, end * LINE, LINE):
+        dy = load(op.a.start + panel * op.a.stride + o, z)
+        sums = add(sums, dy)
+        products = add_product(products, dy, load(op.y.start + panel * op.y.stride + o, z))
+    store(target, sums)
+    store(target + LINE, products)
+
+
 @kernel(BatchNormSumsOp)
 def batch_norm_sums(op, me, r0, r1, z):
     """`sum_d` = Σ dy and `sum_dx` = Σ dy ∘ n over rows r0 = 0 to r1 = B."""
     # A: dy (B, N) in   Y: n in   `sum_d`, `sum_dx`: a line a panel out
+    head = me.head
     for panel in range(op.panels):
-        sums, products = fill(z), fill(z)
-        for o in range(r0 * LINE, r1 * LINE, LINE):
-            dy = load(op.a.start + panel * op.a.stride + o, z)
-            sums = add(sums, dy)
-            products = add_product(products, dy, load(op.y.start + panel * op.y.stride + o, z))
-        store(op.sum_d + panel * LINE, sums)
-        store(op.sum_dx + panel * LINE, products)
+        found = me.work
+        if head.data.own <= 1:
+            cotangents_down(op, panel, 0, r1, found, z)
+        else:
+            found = me.scratch
+            level = 0
+            for shard in range(head.data.own):
+                first, end = first_row(head, shard), first_row(head, shard + 1)
+                cotangents_down(op, panel, first, end, found + level * me.level, z)
+                level = merged(found, me.level, level, shard, 2, me.work, z)
+        store(op.sum_d + panel * LINE, load(found, z))
+        store(op.sum_dx + panel * LINE, load(found + LINE, z))
 
 
 @kernel(BatchNormOp)
@@ -111,7 +187,7 @@ def batch_norm_vjp(op, me, r0, r1, z):
     """C = γ r (A - (`sum_d` + n `sum_dx`) / B)."""
     # A: dy (rows, N) in   Y: n in   C: (rows, N) out
     largest = me.largest
-    part = as_real(1.0 / me.head.data.rows, z)
+    part = as_real(1.0 / whole_batch(me.head, me.head.data.rows), z)
     for panel in range(op.panels):
         slope = slope_of(op, panel, z)
         if op.gain != 0:
@@ -177,6 +253,7 @@ def batch_norm_columns(task, me, r0, r1, z):
     largest = me.largest
     gains = me.scratch
     biases = gains + (p1 - p0) * LINE
+    rows = whole_batch(head, r1)
     learning = layer.momentum > 0.0
     for panel in range(p0, p1):
         o = (panel - p0) * LINE
@@ -184,12 +261,12 @@ def batch_norm_columns(task, me, r0, r1, z):
         take_over(layer.sum_d, panel, biases + o, largest, z)
         if learning:
             note_line(largest, next_mean(layer, panel, z), z)
-        if learning and r1 > 1:
-            note_line(largest, next_variance(layer, panel, r1, z), z)
+        if learning and rows > 1:
+            note_line(largest, next_variance(layer, panel, rows, z), z)
     deliver(layer, head, me, p0, p1, gains, biases, z)
     if head.step.checking != 0 or not learning:
         return
     for panel in range(p0, p1):
         store(layer.running_mean + panel * LINE, next_mean(layer, panel, z))
-        if r1 > 1:
-            store(layer.running_variance + panel * LINE, next_variance(layer, panel, r1, z))
+        if rows > 1:
+            store(layer.running_variance + panel * LINE, next_variance(layer, panel, rows, z))

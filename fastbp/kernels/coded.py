@@ -15,6 +15,7 @@ from fastbp.kernels.lines import add_product, note_line, note_magnitude
 from fastbp.kernels.memory import as_real, fill, get_real, load, store
 from fastbp.kernels.ops import CodedOp
 from fastbp.kernels.records import Tile, TrainedCodes
+from fastbp.kernels.shards import clear_lines, first_row, merged, shard_count
 from fastbp.kernels.vector import LINE
 from fastbp.kernels.weights import found_bad, gradient_biases, hand_over
 from fastbp.kernels.words import at
@@ -63,33 +64,37 @@ def coded_weights(task, me, r0, r1, z):
     stride = inputs * LINE
     scratch = me.scratch
     largest = me.largest
-    for o in range(0, (p1 - p0) * stride, LINE):
-        store(scratch + o, fill(z))
-    for number in range(layer.count):
-        column = layer.tables[number]
-        end = column.target + max(column.rows, 1)
-        if column.target >= i1 or end <= i0:
-            continue
-        for b in range(r1):
-            x = get_real(place(layer.x.start, layer.x.stride, b, column.source, z), z)
-            i = place_of_one(column, x)
-            if i < i0 or i >= i1:
-                continue
-            factor = as_real(1.0, z) if column.rows != 0 else x
-            for panel in range(p0, p1):
-                out = scratch + (panel - p0) * stride + (i - i0) * LINE
-                d = load(layer.d.start + panel * layer.d.stride + b * LINE, z)
-                store(out, add_product(load(out, z), fill(factor), d))
-    for o in range(0, (p1 - p0) * stride, LINE):
-        note_line(largest, load(scratch + o, z), z)
     biased = i0 == 0 and layer.bias.offset >= 0
-    biases = scratch + (p1 - p0) * stride
-    if biased:
-        gradient_biases(task.layer, p0, p1, r1, biases, largest, z)
+    lines = (p1 - p0) * (inputs + biased)
+    level = 0
+    for shard in range(shard_count(head)):
+        first, last = first_row(head, shard), first_row(head, shard + 1)
+        sums = scratch + level * me.level
+        clear_lines(sums, lines, z)
+        for number in range(layer.count):
+            column = layer.tables[number]
+            end = column.target + max(column.rows, 1)
+            if column.target >= i1 or end <= i0:
+                continue
+            for b in range(first, last):
+                x = get_real(place(layer.x.start, layer.x.stride, b, column.source, z), z)
+                i = place_of_one(column, x)
+                if i < i0 or i >= i1:
+                    continue
+                factor = as_real(1.0, z) if column.rows != 0 else x
+                for panel in range(p0, p1):
+                    out = sums + (panel - p0) * stride + (i - i0) * LINE
+                    d = load(layer.d.start + panel * layer.d.stride + b * LINE, z)
+                    store(out, add_product(load(out, z), fill(factor), d))
+        for o in range(0, (p1 - p0) * stride, LINE):
+            note_line(largest, load(sums + o, z), z)
+        if biased:
+            gradient_biases(task.layer, p0, p1, first, last, sums + (p1 - p0) * stride, largest, z)
+        level = merged(scratch, me.level, level, shard, lines, largest, z)
     if found_bad(layer, head, me, largest, z):
         return
     for panel in range(p0, p1):
         offset = layer.weight.offset + panel * layer.weight.stride + i0 * LINE
         hand_over(head, me, layer.weight, scratch + (panel - p0) * stride, offset, inputs, z)
     if biased:
-        hand_over(head, me, layer.bias, biases, layer.bias.offset + p0 * LINE, p1 - p0, z)
+        hand_over(head, me, layer.bias, scratch + (p1 - p0) * stride, layer.bias.offset + p0 * LINE, p1 - p0, z)

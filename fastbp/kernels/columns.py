@@ -22,6 +22,7 @@ from fastbp.kernels.lines import add, add_product, note_line, note_magnitude, ti
 from fastbp.kernels.memory import fill, get_real, keep_first, load, store
 from fastbp.kernels.ops import GainedOp
 from fastbp.kernels.records import Tile
+from fastbp.kernels.shards import clear_lines, first_row, merged, shard_count
 from fastbp.kernels.vector import LINE, V, vector_function
 from fastbp.kernels.weights import found_bad, gradient_biases, hand_over
 from fastbp.kernels.words import exists
@@ -140,26 +141,33 @@ def columns(task, me, r0, r1, z):
     p0 = task.p0
     p1 = task.p1
     largest = me.largest
-    gains = me.scratch
-    biases = gains + (p1 - p0) * LINE
-    if layer.weight.offset >= 0:
-        for panel in range(p0, p1):
-            summed = fill(z)
-            record = layer
-            while exists(record):
-                x = record.x.start + panel * record.x.stride
-                d = record.d.start + panel * record.d.stride
-                for o in range(0, r1 * LINE, LINE):
-                    summed = add_product(summed, load(d + o, z), load(x + o, z))
-                record = record.more
-            store(gains + (panel - p0) * LINE, summed)
-            note_line(largest, summed, z)
-        if layer.shared != 0:
-            one_number(gains, p1 - p0, z)
-            note_line(largest, load(gains, z), z)
-    if layer.bias.offset >= 0:
-        gradient_biases(layer, p0, p1, r1, biases, largest, z)
-    deliver(layer, head, me, p0, p1, gains, biases, z)
+    scratch = me.scratch
+    weighed, biased = layer.weight.offset >= 0, layer.bias.offset >= 0
+    level = 0
+    for shard in range(shard_count(head)):
+        first, end = first_row(head, shard), first_row(head, shard + 1)
+        gains = scratch + level * me.level
+        biases = gains + (p1 - p0) * LINE
+        clear_lines(gains, 2 * (p1 - p0), z)
+        if weighed:
+            for panel in range(p0, p1):
+                summed = fill(z)
+                record = layer
+                while exists(record):
+                    x = record.x.start + panel * record.x.stride
+                    d = record.d.start + panel * record.d.stride
+                    for o in range(first * LINE, end * LINE, LINE):
+                        summed = add_product(summed, load(d + o, z), load(x + o, z))
+                    record = record.more
+                store(gains + (panel - p0) * LINE, summed)
+                note_line(largest, summed, z)
+            if layer.shared != 0:
+                one_number(gains, p1 - p0, z)
+                note_line(largest, load(gains, z), z)
+        if biased:
+            gradient_biases(layer, p0, p1, first, end, biases, largest, z)
+        level = merged(scratch, me.level, level, shard, 2 * (p1 - p0), largest, z)
+    deliver(layer, head, me, p0, p1, scratch, scratch + (p1 - p0) * LINE, z)
 
 
 @kernel(Tile)
@@ -171,19 +179,24 @@ def prelu_columns(task, me, r0, r1, z):
     p0 = task.p0
     p1 = task.p1
     largest = me.largest
-    gains = me.scratch
-    for panel in range(p0, p1):
-        summed = fill(z)
-        record = layer
-        while exists(record):
-            x = record.x.start + panel * record.x.stride
-            d = record.d.start + panel * record.d.stride
-            for o in range(0, r1 * LINE, LINE):
-                summed = add_negative(summed, load(d + o, z), load(x + o, z))
-            record = record.more
-        store(gains + (panel - p0) * LINE, summed)
-        note_line(largest, summed, z)
-    if layer.shared != 0:
-        one_number(gains, p1 - p0, z)
-        note_line(largest, load(gains, z), z)
-    deliver(layer, head, me, p0, p1, gains, gains, z)
+    scratch = me.scratch
+    level = 0
+    for shard in range(shard_count(head)):
+        first, end = first_row(head, shard), first_row(head, shard + 1)
+        gains = scratch + level * me.level
+        for panel in range(p0, p1):
+            summed = fill(z)
+            record = layer
+            while exists(record):
+                x = record.x.start + panel * record.x.stride
+                d = record.d.start + panel * record.d.stride
+                for o in range(first * LINE, end * LINE, LINE):
+                    summed = add_negative(summed, load(d + o, z), load(x + o, z))
+                record = record.more
+            store(gains + (panel - p0) * LINE, summed)
+            note_line(largest, summed, z)
+        if layer.shared != 0:
+            one_number(gains, p1 - p0, z)
+            note_line(largest, load(gains, z), z)
+        level = merged(scratch, me.level, level, shard, p1 - p0, largest, z)
+    deliver(layer, head, me, p0, p1, scratch, scratch, z)

@@ -12,10 +12,11 @@ batch, not with the table. What pads a row of a table in memory is zero and stay
 from __future__ import annotations
 
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.lines import add_product, note_line, note_magnitude, times
+from fastbp.kernels.lines import add, add_product, note_line, note_magnitude, times
 from fastbp.kernels.memory import as_real, bytes_of, call_kernel, fill, get_real, load, put_real, store
 from fastbp.kernels.ops import EmbeddingOp
 from fastbp.kernels.records import Tile, TrainedTable
+from fastbp.kernels.shards import clear_lines, first_row, shard_count
 from fastbp.kernels.updates import apply_kept
 from fastbp.kernels.vector import LINE
 from fastbp.kernels.weights import add_penalty, average, found_bad, hand_over
@@ -107,27 +108,107 @@ def is_new(rows, row):
     return True
 
 
-@kernel(Tile)
-def embedding_rows(task, me, r0, r1, z):
-    """Gradients of the rows of one table that occur in the batch, in row order; then their update."""
-    head = me.head
-    layer = embedding_layer(task.layer)
-    seen = layer.batch_list
-    sums, stride = layer.sums, layer.weight.stride
-    panels = layer.panels
+@inlined
+def sum_rows(layer, seen, sums, first, end, z):
+    """Gradients of the rows of a table that occur in some rows of the batch, in their order."""
+    stride = layer.weight.stride
     begin_list(seen)
-    for b in range(r1):
+    for b in range(first, end):
         code = get_real(place(layer.x.start, layer.x.stride, b, layer.column, z), z)
         if not (code >= 0 and code < layer.inputs):
             continue  # the row's outputs are NaN, and with them the loss: nothing of this is applied
         row = int(code)
         if is_new(seen, row):
-            for panel in range(panels):
+            for panel in range(layer.panels):
                 store(sums + panel * stride + row * LINE, fill(z))
         for j in range(layer.width):
             at = place(sums, stride, row, j, z)
             d = place(layer.d.start, layer.d.stride, b, layer.first + j, z)
             put_real(at, get_real(at, z) + get_real(d, z))
+
+
+@inlined
+def add_row(layer, row, target, source, z):
+    """Add what stands at `source` of one row of the table, or zero if that is 0."""
+    for panel in range(layer.panels):
+        o = panel * layer.weight.stride + row * LINE
+        other = fill(z)
+        if source != 0:
+            other = load(source + o, z)
+        store(target + o, add(load(target + o, z), other))
+
+
+@inlined
+def merge_rows(layer, level, k, z):
+    """Add the rows of what shard k has completed; the level of the next shard's. See `merged`."""
+    done = k + 1
+    while done & 1 == 0:
+        upper, lower = layer.lists[level], layer.lists[level - 1]
+        source = layer.sums + level * layer.level
+        target = source - layer.level
+        for i in range(lower.count):
+            row = lower.rows[i]
+            if upper.stamps[row] == upper.serial:
+                add_row(layer, row, target, source, z)
+            else:
+                add_row(layer, row, target, 0, z)
+        for i in range(upper.count):
+            row = upper.rows[i]
+            if is_new(lower, row):
+                for panel in range(layer.panels):
+                    store(target + panel * layer.weight.stride + row * LINE, fill(z))
+                add_row(layer, row, target, source, z)
+        level -= 1
+        done >>= 1
+    return level + 1
+
+
+@kernel(Tile)
+def embedding_rows(task, me, r0, r1, z):
+    """Gradients of the rows of one table that occur in the batch, in row order; then their update."""
+    head = me.head
+    layer = embedding_layer(task.layer)
+    level = 0
+    for shard in range(shard_count(head)):
+        first, end = first_row(head, shard), first_row(head, shard + 1)
+        sum_rows(layer, layer.lists[level], layer.sums + level * layer.level, first, end, z)
+        level = merge_rows(layer, level, shard, z)
+    if head.step.partial != 0:
+        leave_rows(head, layer, z)
+    else:
+        deliver_rows(head, me, layer, z)
+
+
+@inlined
+def leave_rows(head, layer, z):
+    """Leave the sums for the other ranks: of rows that did not occur here zeros."""
+    seen = layer.batch_list
+    for panel in range(layer.panels):
+        o = panel * layer.weight.stride
+        clear_lines(head.update.partials + layer.weight.offset + o, layer.inputs, z)
+        for i in range(seen.count):
+            at = o + seen.rows[i] * LINE
+            store(head.update.partials + layer.weight.offset + at, load(layer.sums + at, z))
+
+
+@kernel(Tile)
+def embedding_taken(task, me, r0, r1, z):
+    """Take over the rows of one table that all ranks have summed, as `batch_list` says; then their update."""
+    layer = embedding_layer(task.layer)
+    seen = layer.batch_list
+    for i in range(seen.count):
+        for panel in range(layer.panels):
+            o = panel * layer.weight.stride + seen.rows[i] * LINE
+            store(layer.sums + o, load(me.head.update.partials + layer.weight.offset + o, z))
+    deliver_rows(me.head, me, layer, z)
+
+
+@inlined
+def deliver_rows(head, me, layer, z):
+    """Hand over the sums of the rows that occurred, unless they are only looked at."""
+    seen = layer.batch_list
+    sums, stride = layer.sums, layer.weight.stride
+    panels = layer.panels
     largest = me.largest
     for i in range(seen.count):
         row = seen.rows[i]

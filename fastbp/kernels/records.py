@@ -56,12 +56,18 @@ class Team(Record):
     begin = Word("address of the kernel that announces the first phase")
     begin_batch = Word("address of the kernel that begins a batch")
     work = Word("address of the kernel that each thread runs")
+    exchange = Word("address of what adds the sums of all ranks behind a phase; 0: there is one rank")
+    failed = Word("1: that could not be done")
 
 
 class DataSet(Record):
     """The data set of a plan."""
 
-    rows = Word("rows in this batch, or all rows of a row plan")
+    rows = Word("this plan's rows of the batch, or all rows of a row plan")
+    together = Word("rows of the batch on all ranks")
+    cuts = Word("a batch is cut into 2 to this power shards: see `shards.py`")
+    shard = Word("the first of those that are this plan's")
+    own = Word("how many are")
     batch = Word("rows of a full batch")
     total = Word("rows of the data set that an epoch has")
     dropped = Word("rows that it does not have, at the end of the order")
@@ -107,6 +113,9 @@ class Step(Record):
     limit = Real("a bound on magnitudes below which nothing can overflow")
     finite = Word("the first bits of a real that is not finite")
     row_loss = Word("address of the loss of each row of the batch")
+    total = Real("sum of the losses of its rows")
+    waiting = Reals(16, "such sums of shards that are not added yet")
+    partial = Word("1: tiles of parameters leave their sums in `partials`, for other ranks")
     loss = Real("loss of the last batch")
     summed = Word("1: the loss is a sum, not a mean")
     scale = Real("factor of the sum of the rows' losses")
@@ -161,6 +170,7 @@ class Update(Record):
     blocks = Part(Blocks, "what is updated")
     average_keep = Real("decay of the average in each step")
     gradients = Word("address of kept gradients, if all are needed before the update")
+    partials = Word("address of sums that become those of all ranks, laid out as the parameters; 0: there is one rank")
     directions = Word("address of orthogonal directions, laid out as the parameters; 0: there are none")
     staged = Word("1: weight tasks only keep gradients, an update phase applies them")
     clip_value = Real("limit of the magnitude of a gradient; 0: no limit")
@@ -217,7 +227,8 @@ class Worker(Record):
 
     head = Link("Head", "the plan")
     shift = Word("row of the user's array minus row of the buffers")
-    scratch = Word("address of this worker's gradient tile")
+    scratch = Word("address of this worker's gradient tile, and behind it of those of shards that are not added yet")
+    level = Word("bytes from one of these to the next")
     gradients = Word("address of the gradients for the optimiser (the number of lines is its argument r1)")
     bad_layer = Word("1 + the first layer of this worker whose gradient was not finite")
     bad_place = Word("1 + where this worker's first parameter is that its update would spoil")
@@ -259,6 +270,9 @@ class Phase(Record):
     tasks = Link("Task", "the first task of a task phase")
     task_count = Word("how many")
     split = WordsAt("thread t does tasks split[t] to split[t + 1] unless a thread is late; 0: no owners")
+    sums = Word("address of lines that all ranks add behind this phase; 0: there are none")
+    sum_bytes = Word("how long they are")
+    mean = Word("1: they become means over the rows of the batch")
 
 
 class Task(Record, room=8):
@@ -370,8 +384,10 @@ class TrainedTable(Trained):
     column = Word("the column of the codes")
     first = Word("the column of the output where its rows begin")
     width = Word("numbers in a row")
-    sums = Word("address of the gradients of its rows in this batch, laid out as the table")
-    batch_list = Link("RowList", "rows that occurred in this batch")
+    sums = Word("address of the gradients of its rows in this batch, laid out as the table, a table a level")
+    level = Word("bytes from one of these tables to the next")
+    lists = Link("RowList", "rows that occurred in what each level holds")
+    batch_list = Link("RowList", "the first of these: rows that occurred in this batch")
     step_list = Link("RowList", "rows that occurred in this step")
 
 

@@ -33,6 +33,7 @@ from fastbp.kernels.memory import (
 )
 from fastbp.kernels.ops import EPILOGUE_NONE
 from fastbp.kernels.records import TRYING, Tile, Trained
+from fastbp.kernels.shards import clear_lines, first_row, merged, shard_count
 from fastbp.kernels.tile import COLUMNS, TILE_M, TILE_N, tile
 from fastbp.kernels.vector import I32, I64, LINE, V, VectorType, vector_function
 from fastbp.kernels.words import exists, same
@@ -158,10 +159,10 @@ def reduce_panels(
 
 
 @inlined
-def reduce_bias(d, rows, out, begun, largest, z):
-    """One line of db: the sum of `rows` lines, top to bottom, and of what is at `out` where that is begun."""
+def reduce_bias(d, first, end, out, begun, largest, z):
+    """One line of db: the sum of lines, top to bottom, and of what is at `out` where that is begun."""
     total = load(out, z) if begun else fill(z)
-    for b in range(rows):
+    for b in range(first, end):
         total = add(total, load(d + b * LINE, z))
     note_line(largest, total, z)
     store(out, total)
@@ -179,7 +180,15 @@ def add_penalty(head, me, learned, gradients, offset, lines, z):
 
 @inlined
 def hand_over(head, me, learned, gradients, offset, lines, z):
-    """Give finished gradient lines to the optimiser: the parameters they belong to begin at `offset`."""
+    """Give finished gradient lines to the optimiser: the parameters they belong to begin at `offset`.
+
+    While other ranks have their parts of them, they are left for these.
+    """
+    if head.step.partial != 0:
+        out = head.update.partials + offset
+        for o in range(0, lines * LINE, LINE):
+            store(out + o, load(gradients + o, z))
+        return
     add_penalty(head, me, learned, gradients, offset, lines, z)
     if head.update.staged != 0:
         call_kernel(head.update.optimizer, head, me, offset, lines, z)
@@ -215,13 +224,13 @@ def average(head, offset, lines, z):
 
 
 @inlined
-def gradient_biases(layer, p0, p1, rows, out, largest, z):
-    """db of panels p0 to p1 to the lines at `out`."""
+def gradient_biases(layer, p0, p1, first, end, out, largest, z):
+    """db of panels p0 to p1, of some rows, to the lines at `out`."""
     record = layer
     while exists(record):
         for panel in range(p0, p1):
             d = record.d.start + panel * record.d.stride
-            reduce_bias(d, rows, out + (panel - p0) * LINE, not same(record, layer), largest, z)
+            reduce_bias(d, first, end, out + (panel - p0) * LINE, not same(record, layer), largest, z)
         record = record.more
 
 
@@ -233,7 +242,7 @@ def found_bad(layer, head, me, largest, z):
     """
     top = largest_lane(load_bits(largest, z))
     store(largest, zero_bits(z))
-    if head.step.checking == 0:
+    if head.step.checking == 0 or head.step.partial != 0:
         return False
     bad = me.bad_layer
     node = layer.node + 1
@@ -256,49 +265,94 @@ def weights(task, me, r0, r1, z):
     stride = inputs * LINE
     scratch = me.scratch
     largest = me.largest
-    record = layer
-    begun = False
-    updates = head.update.staged == 0 and head.step.checking == 0
-    while exists(record):  # several where layers share these parameters
-        x, x_stride, d_stride = record.x.start, record.x.stride, record.d.stride
-        for b0 in range(0, r1, DEPTH):
-            count = min(DEPTH, r1 - b0)
-            panel = p0
-            while panel < p1:
-                wanted = -1  # where the parameters begin that are about to be written
-                if updates and b0 + count == r1 and not exists(record.more):
-                    wanted = layer.weight.offset + panel * layer.weight.stride
-                out = scratch + (panel - p0) * stride
-                d = record.d.start + panel * d_stride
-                if TILE_N > 1 and panel + TILE_N <= p1:
-                    reduce_panels(
-                        TILE_N, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun,
-                        head.update.blocks, wanted, layer.weight.stride, z,
-                    )  # fmt: skip
-                    panel += TILE_N
-                else:
-                    reduce_panels(
-                        1, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun,
-                        head.update.blocks, wanted, layer.weight.stride, z,
-                    )  # fmt: skip
-                    panel += 1
-            begun = True
-        record = record.more
     biased = i0 == 0 and layer.bias.offset >= 0
-    biases = scratch + (p1 - p0) * stride
-    if biased:
-        gradient_biases(layer, p0, p1, r1, biases, largest, z)
-    if found_bad(layer, head, me, largest, z):
+    lines = (p1 - p0) * (inputs + biased)
+    updates = head.update.staged == 0 and head.step.checking == 0 and head.step.partial == 0
+    shards = shard_count(head)
+    level = 0
+    for shard in range(shards):
+        first, end = first_row(head, shard), first_row(head, shard + 1)
+        sums = scratch + level * me.level
+        if first == end:
+            clear_lines(sums, lines, z)
+        begun = False
+        record = layer
+        while exists(record):  # several where layers share these parameters
+            x, x_stride, d_stride = record.x.start, record.x.stride, record.d.stride
+            for b0 in range(first, end, DEPTH):
+                count = min(DEPTH, end - b0)
+                panel = p0
+                while panel < p1:
+                    wanted = -1  # where the parameters begin that are about to be written
+                    if updates and b0 + count == r1 and not exists(record.more):
+                        wanted = layer.weight.offset + panel * layer.weight.stride
+                    out = sums + (panel - p0) * stride
+                    d = record.d.start + panel * d_stride
+                    if TILE_N > 1 and panel + TILE_N <= p1:
+                        reduce_panels(
+                            TILE_N, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun,
+                            head.update.blocks, wanted, layer.weight.stride, z,
+                        )  # fmt: skip
+                        panel += TILE_N
+                    else:
+                        reduce_panels(
+                            1, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun,
+                            head.update.blocks, wanted, layer.weight.stride, z,
+                        )  # fmt: skip
+                        panel += 1
+                begun = True
+            record = record.more
+        if biased:
+            gradient_biases(layer, p0, p1, first, end, sums + (p1 - p0) * stride, largest, z)
+        level = merged(scratch, me.level, level, shard, lines, largest, z)
+    deliver_tile(layer, head, me, i0, i1, p0, p1, z)
+
+
+@inlined
+def deliver_tile(layer, head, me, i0, i1, p0, p1, z):
+    """Hand over the finished lines of a tile, its biases behind its weights, unless they are only looked at."""
+    if found_bad(layer, head, me, me.largest, z):
         return
-    first = layer.weight.offset
-    panel_bytes = layer.weight.stride
-    for panel in range(p0, p1):
-        offset = first + panel * panel_bytes + i0 * LINE
-        hand_over(head, me, layer.weight, scratch + (panel - p0) * stride, offset, inputs, z)
-    if biased:
+    stride = (i1 - i0) * LINE
+    for panel in range(p0, p1 if layer.weight.offset >= 0 else p0):
+        offset = layer.weight.offset + panel * layer.weight.stride + i0 * LINE
+        hand_over(head, me, layer.weight, me.scratch + (panel - p0) * stride, offset, i1 - i0, z)
+    if i0 == 0 and layer.bias.offset >= 0:
+        biases = me.scratch + (p1 - p0) * stride
         hand_over(head, me, layer.bias, biases, layer.bias.offset + p0 * LINE, p1 - p0, z)
-    if layer.transposed.start != 0 and head.update.staged == 0 and head.step.checking == 0:
+    renewed = head.update.staged == 0 and head.step.checking == 0 and head.step.partial == 0
+    if layer.transposed.start != 0 and renewed:
         transpose_tile(head, layer, i0, i1, p0, p1, z)
+
+
+@kernel(Tile)
+def taken(task, me, r0, r1, z):
+    """Take over one tile of the sums of all ranks; then the update."""
+    head = me.head
+    layer = task.layer
+    i0 = task.i0
+    i1 = task.i1
+    p0 = task.p0
+    p1 = task.p1
+    if layer.shared != 0:  # the sum over all panels is one number
+        p1 = p0 + 1
+    largest = me.largest
+    partials, scratch = head.update.partials, me.scratch
+    stride = (i1 - i0) * LINE
+    if layer.weight.offset >= 0:
+        for panel in range(p0, p1):
+            source = partials + layer.weight.offset + panel * layer.weight.stride + i0 * LINE
+            for o in range(0, stride, LINE):
+                line = load(source + o, z)
+                note_line(largest, line, z)
+                store(scratch + (panel - p0) * stride + o, line)
+    if i0 == 0 and layer.bias.offset >= 0:
+        source = partials + layer.bias.offset + p0 * LINE
+        for o in range(0, (p1 - p0) * LINE, LINE):
+            line = load(source + o, z)
+            note_line(largest, line, z)
+            store(scratch + (p1 - p0) * stride + o, line)
+    deliver_tile(layer, head, me, i0, i1, p0, p1, z)
 
 
 @inlined

@@ -36,6 +36,7 @@ from fastbp.lowering.apart import judged
 from fastbp.lowering.buffers import Way
 from fastbp.lowering.directions import Directions, directions_of, work_of_turns
 from fastbp.lowering.divergence import error_of, guard, keep_states
+from fastbp.lowering.exchange import Exchange, Ranks, mark_sums
 from fastbp.lowering.losses import losses
 from fastbp.lowering.phases import moments_of, row_phases, weight_tiles
 from fastbp.lowering.plans import work_of
@@ -54,6 +55,8 @@ PLACE = {
     "pass_loss": ("step", "epoch_loss"),
     "pass_weight": ("step", "epoch_weight"),
 }
+JOINED = {"batch_norm_columns"}  # whose sums were those of all ranks before
+TAKERS = {"batch_norm_columns": "batch_norm_columns", "embedding_rows": "embedding_taken"}
 PIECE_LINES = 512  # of `gradients` whose squares are summed together
 
 
@@ -71,6 +74,10 @@ class BatchPlan(Plan):
         Whether dropout drops and batch norm takes the batch's statistics.
     counts : tuple of int
         Of the rows with codes that it is for: see `Coded`.
+    shards : int
+        A power of two: runs of rows of a batch whose gradients are sums of their own; see `kernels/shards.py`.
+    ranks : Ranks, optional
+        Other processes, which do their part of the shards.
     """
 
     CALL = 8192  # the most steps, and the most epochs, of one call
@@ -87,15 +94,22 @@ class BatchPlan(Plan):
         update: Update | None,
         training: bool,
         counts: tuple[int, ...] = (),
+        shards: int = 1,
+        ranks: Ranks | None = None,
     ) -> None:
         super().__init__(parameters, workers)
+        data = self.head.data
+        data.cuts, data.own = shards.bit_length() - 1, shards // (ranks.count if ranks else 1)
+        data.shard = data.own * (ranks.rank if ranks else 0)
+        whole, batch = batch, -(-batch * data.own // shards)  # rows of a full batch, and those that are this rank's
         self.graph, (self._apart, heads, self.loss_parts) = graph, judged(graph, loss)
         of_mean = heads != self._apart.heads
-        self._states, self.batch, self.counts = states, batch, counts
+        self._states, self.batch, self.counts = states, whole, counts
         self.loss_spec, self.members = loss, len(heads) if graph.members else 1
         self.update = update or Update(KEEP)
         treatment = update.treatment if update else None
         words: Any = {"training": training, "keeping": update is not None, "treatment": treatment, "counts": counts}
+        words |= {"together": ranks is not None, "shards": data.own}
         lowering = Lowering(self._apart, parameters, states, batch, self.arena, **words)
         if update:
             lowering.transpose(to_input=False)
@@ -115,6 +129,12 @@ class BatchPlan(Plan):
         for phase in phases[:-1]:
             phase.end = END_NOTHING
         phases[-1].end = END_BACKWARD if lowering.layers else END_LOSS
+        if ranks:
+            phases[-1].end = END_NOTHING
+            mark_sums(ops, phases)
+            partials = self.arena.take(parameters.size)
+            phases.append(Phase(kind=TASK_PHASE, end=END_BACKWARD, sums=partials, sum_bytes=parameters.size))
+            self.head.update.partials = partials
         rows = len(phases)
         self._split_phases: list[int] = []  # those whose tasks have owners
         self.directions: Directions | None = None
@@ -122,19 +142,22 @@ class BatchPlan(Plan):
             self.directions = directions_of(self.arena, parameters, self.update)
             phases += [Phase(kind=TASK_PHASE, end=end) for end in self._ends(update, self.directions)]
         self.names, self.blocks = lowering.names, (parameters, states)
-        self.title = f"{'train' if update else 'evaluate'}, batch {batch}"
+        self.title = f"{'train' if update else 'evaluate'}, batch {whole}"
+        self.title += f" in {shards} shards" if shards > 1 else ""
+        self.title += f", rank {ranks.rank} of {ranks.count}" if ranks else ""
         self.finish(ops, lowering.layers, phases, lowering.transposes, lowering.more)
         if lowering.layers:
             assert update
-            self._add_tasks(rows, lowering, update)
+            self._add_tasks(rows, lowering, update, ranks is not None)
+        self._exchange = Exchange(self, ranks) if ranks else None
         self._loss_ops = [next(i for i, op in enumerate(ops) if op is loss_op) for loss_op in loss_ops]
         head, data, step = self.head, self.head.data, self.head.step
         self.number, self._loss = step.cell("number"), step.cell("loss")  # `number`: steps done, an array of one
         head.training, head.loss_op = 1, self.ops.address_of(self._loss_ops[0])
-        data.batch, data.outputs = batch, graph.outputs
+        data.batch, data.outputs = whole, graph.outputs
         data.scan = kernel_address("scan_reals", self.real)
         data.scan_targets = kernel_address("scan_labels" if loss.of_labels else "scan_reals", self.real)
-        self.watcher = check.watcher_of(self, lowering)
+        self.watcher = None if ranks else check.watcher_of(self, lowering)
         self._step_entry = self.entry("step_batch_labels" if loss.of_labels else "step_batch")
         step.summed = loss.reduction == "sum"
         step.row_loss = lowering.row_numbers()
@@ -160,14 +183,22 @@ class BatchPlan(Plan):
         turns = [*[END_NOTHING] * (len(directions.phases) - 1), END_DIRECTIONS] if directions else []
         return [END_CHECK, END_GRADIENTS, *norm, *turns, END_CHECK, END_STEP]
 
-    def _add_tasks(self, first: int, lowering: Lowering, update: Update) -> None:
-        """Tables of the tasks of the phases from `first` on: weight tiles by worker, and pieces."""
+    def _add_tasks(self, first: int, lowering: Lowering, update: Update, together: bool) -> None:
+        """Tables of the tasks of the phases from `first` on: weight tiles by worker, and pieces.
+
+        Of several ranks' sums each leaves its part in the phase before, and takes over what they come to together.
+        """
         shares = weight_tiles(lowering.layers, self.workers)
         tiles = [tile for share in shares for tile in share]
         if self.workers > 1:
             self._splits = self.arena.take((self.workers + 1) * WORD)
             view(self._splits, (self.workers + 1,), np.int64)[:] = np.cumsum([0, *(len(share) for share in shares)])
-        weights = self._task_table([self._tile(lowering.reducers[i], i, *extent) for i, *extent in tiles])
+        reducers = lowering.reducers
+        if together:
+            parts = [self._tile(reducers[i], i, *extent) for i, *extent in tiles if reducers[i] not in JOINED]
+            self._set_tasks(first - 1, self._task_table(parts))
+            reducers = [TAKERS.get(name, "taken") for name in reducers]
+        weights = self._task_table([self._tile(reducers[i], i, *extent) for i, *extent in tiles])
         self._set_tasks(first, weights)
         self._set_tasks(first + 1, weights)
         self._split_phases = [first, first + 1]
@@ -289,6 +320,8 @@ class BatchPlan(Plan):
         """Do up to `count` steps, ending after `epochs` epochs; return the mean losses of the epochs that ended."""
         self.prepare(count, epochs)
         self.run(threads)
+        if self._exchange:
+            self._exchange.check()
         self._check()
         return self.ended()
 

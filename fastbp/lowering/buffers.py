@@ -77,6 +77,10 @@ class Records(ops.Ops):
         By default every parameter is trained.
     counts : tuple of int
         Of rows with codes, which a first Linear multiplies as they are; see `Coded`. Empty where rows are in full.
+    together : bool
+        Whether sums over a batch are those of several ranks.
+    shards : int
+        Runs of rows whose sums are added in pairs.
     """
 
     kind = Buffer
@@ -93,6 +97,8 @@ class Records(ops.Ops):
         keeping: bool = True,
         treatment: Treatment | None = None,
         counts: tuple[int, ...] = (),
+        together: bool = False,
+        shards: int = 1,
     ) -> None:
         super().__init__(arena, parameters.dtype)
         self.graph = graph
@@ -100,7 +106,8 @@ class Records(ops.Ops):
         self.states = states
         self.rows = rows
         self.counts = counts
-        self.training = training
+        self.training, self.together = training, together
+        self.levels = shards.bit_length()  # sums of shards that there are at once
         self.keeping = keeping
         self.treatment = treatment if treatment is not None else dict.fromkeys(parameters.slots, Way())
         self.transposed: dict[tuple[str, int], int] = {}  # name of weights, which of a stack -> their transposed copy

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.kernels.fields import LINE
 from fastbp.kernels.ops import BatchNormOp, BatchNormSumsOp, NormOp, SoftmaxOp
 from fastbp.kernels.records import TrainedNorm
 from fastbp.lowering.buffers import Buffer, Records, Value
@@ -63,8 +64,12 @@ class BatchNormRule(Rule):
         out = lo.buffer(use.node.outputs)
         saved = lo.buffer(use.node.outputs) if lo.keeping and lo.place(use.node, "weight") else out
         if lo.training:
-            places = {name: lo.lines(x.panels) for name in ("mean", "variance", "sum_d", "sum_dx")}
-            lo.op("batch_norm_statistics", x, x, BatchNormSumsOp(mean=places["mean"], variance=places["variance"]))
+            sums = lo.lines(2 * x.panels)  # side by side
+            places = {"mean": lo.lines(x.panels), "variance": lo.lines(x.panels)}
+            kernels = ["batch_norm_totals", "batch_norm_squares"] if lo.together else ["batch_norm_statistics"]
+            for kernel in kernels:
+                lo.op(kernel, x, x, BatchNormSumsOp(**places))
+            places |= {"sum_d": sums, "sum_dx": sums + x.panels * LINE}
         else:
             places = {"mean": lo.place(use.node, "running_mean"), "variance": lo.place(use.node, "running_var")}
         op = self._op(lo, use.node, places, y=saved, shifts=lo.place(use.node, "bias"))

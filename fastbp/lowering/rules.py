@@ -259,12 +259,16 @@ class EmbeddingRule(Rule):
         for column, (count, width) in layer.columns.items():
             part = f"column{column}"
             slot = lo.parameters.slots[use.node.parameter(part)]
-            room = [RowList(stamps=lo.arena.take(count * WORD), rows=lo.arena.take(count * WORD)) for _ in range(2)]
+            levels = lo.levels  # of sums and their rows; the last list is of those of a step
+            room = [
+                RowList(stamps=lo.arena.take(count * WORD), rows=lo.arena.take(count * WORD)) for _ in range(levels + 1)
+            ]
             lists = Table.of(lo.arena, RowList, room)
             known = replace(use.x, wrote=-1, scale=0.0, offset=1.0)
             if lo.treatment[use.node.parameter(part)] is not None:
-                table = TrainedTable(column=column, first=first, width=width, sums=lo.arena.take(slot.bytes))
-                table.batch_list, table.step_list = lists.address_of(0), lists.address_of(1)
+                table = TrainedTable(column=column, first=first, width=width, sums=lo.arena.take(levels * slot.bytes))
+                table.level, table.lists = slot.bytes, lists.address
+                table.batch_list, table.step_list = lists.address_of(0), lists.address_of(levels)
                 lo.record(use.node, "embedding_rows", known, d, (part, ""), use.value.buffer, table)
                 table.panels = slot.panels
             first += width

@@ -8,7 +8,8 @@ from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.memory import bytes_of, call_kernel, get_index, get_real, put_index
 from fastbp.kernels.optimizers.rule import settings_at
 from fastbp.kernels.philox import shuffle
-from fastbp.kernels.records import Head
+from fastbp.kernels.records import END_BACKWARD, Head
+from fastbp.kernels.shards import first_row, shard_count
 from fastbp.kernels.updates import root_of
 from fastbp.kernels.words import address_of, exists, further, words_at
 
@@ -42,14 +43,32 @@ def number_of(bits, head, z):
 
 @inlined
 def sum_loss(head, z):
-    """Sum the rows' losses in row order; stores and returns the loss of the batch."""
-    item = bytes_of(z)
-    total = 0.0
-    for r in range(head.data.rows):
-        total += float(get_real(head.step.row_loss + r * item, z))
-    loss = total * head.step.scale
+    """The loss of the batch, stored and returned; `total` is complete if other ranks have added theirs."""
+    if head.team.exchange == 0:
+        total_loss(head, z)
+    loss = head.step.total * head.step.scale
     head.step.loss = loss
     return loss
+
+
+@inlined
+def total_loss(head, z):
+    """Sum the rows' losses: in row order, shard by shard."""
+    item = bytes_of(z)
+    waiting = head.step.waiting
+    level = 0
+    for k in range(shard_count(head)):
+        total = 0.0
+        for r in range(first_row(head, k), first_row(head, k + 1)):
+            total += float(get_real(head.step.row_loss + r * item, z))
+        done = k + 1
+        while done & 1 == 0:
+            level -= 1
+            total = waiting[level] + total
+            done >>= 1
+        waiting[level] = total
+        level += 1
+    head.step.total = waiting[0]
 
 
 @inlined
@@ -60,7 +79,7 @@ def end_backward(head, z):
     the gradients themselves checked before the update; likewise running statistics, whose values x bounds.
     """
     calm = CALM[0] if bytes_of(z) == 4 else CALM[1]
-    rows = head.data.rows
+    rows = head.data.together
     loss = sum_loss(head, z)
     certain = loss - loss == 0.0
     limit = head.step.limit
@@ -177,7 +196,8 @@ def scale_loss(head, rows):
     normalisers = head.data.normalisers
     if exists(normalisers):
         weight = 0.0
-        index, first = head.data.index, worker_of(head, 0).shift
+        index = head.data.index
+        first = 0 if index != 0 else head.data.cursor
         for r in range(rows):
             row = get_index(index, r + first) if index != 0 else r + first
             weight += normalisers[row]
@@ -207,19 +227,23 @@ def begin_batch(head, me, r0, r1, z):
         every = total + head.data.dropped
         shuffle(order, every, head.data.seed, head.data.epoch)
         choose(order, head.data.chosen, every)
-    rows = min(head.data.batch, total - cursor)
-    head.data.rows = rows
+    together = min(head.data.batch, total - cursor)
+    shard, cuts = head.data.shard, head.data.cuts
+    before = together * shard >> cuts
+    head.data.together = together
+    head.data.rows = (together * (shard + shard_count(head)) >> cuts) - before
     head.data.index = order + 4 * cursor if order != 0 else 0
     head.step.checking = 0
     for t in range(head.team.threads):
         me = worker_of(head, t)
-        me.shift = 0 if order != 0 else cursor
+        me.shift = before + (0 if order != 0 else cursor)
         me.bad_layer = 0
         me.bad_place = 0
         me.steepest = 0
         for op in range(head.magnitudes):
             me.magnitudes[op] = 0
-    scale_loss(head, rows)
+    scale_loss(head, together)
+    head.step.partial = 1 if head.team.exchange != 0 else 0
     micro = head.step.micro
     head.step.draw = head.step.number * head.step.accumulate + micro
     if micro == 0:
@@ -257,6 +281,17 @@ def keep_place(head):
 
 
 @inlined
+def exchanged(head, index, z):
+    """Have all ranks add their sums behind phase `index`; says whether that was done."""
+    if head.phases[index].end == END_BACKWARD:
+        total_loss(head, z)
+    call_kernel(head.team.exchange, head, index, 0, 0, z)
+    if head.phases[index].end == END_BACKWARD:
+        head.step.partial = 0
+    return head.team.failed == 0
+
+
+@inlined
 def put_back(head):
     """Restore what `keep_place` saved."""
     step, kept = head.step, head.step.kept
@@ -268,7 +303,7 @@ def put_back(head):
 @inlined
 def end_batch(head):
     """Account for a batch, and for its epoch where that is complete."""
-    rows = head.data.rows
+    rows = head.data.together
     weight = head.step.weight
     head.step.epoch_loss = head.step.epoch_loss + head.step.loss * weight
     head.step.epoch_weight = head.step.epoch_weight + weight

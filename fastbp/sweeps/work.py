@@ -45,6 +45,7 @@ from fastbp.sweeps.transitions import (
     end_backward,
     end_batch,
     end_step,
+    exchanged,
     note_penalties,
     problem,
     put_back,
@@ -74,7 +75,7 @@ def run_task(head, phase, t, task, z):
         me.shift = r0 - t * size
         r1 -= r0 - t * size
         r0 = t * size
-    if r0 >= r1:
+    if r0 >= r1 and phase.sums == 0:
         return
     count = phase.op_count
     op = phase.ops[group * count]
@@ -89,7 +90,7 @@ def task_count(head, phase):
     if phase.kind == TASK_PHASE:
         return phase.task_count
     size = phase.block
-    return (head.data.rows + size - 1) // size * phase.groups
+    return max(1, (head.data.rows + size - 1) // size) * phase.groups
 
 
 @inlined
@@ -97,6 +98,9 @@ def next_phase(head, index, z):
     """End phase `index`; return the index of the one that follows, or STOPPED."""
     phase = head.phases[index]
     end = phase.end
+    if head.team.exchange != 0 and phase.sums != 0 and not exchanged(head, index, z):
+        put_back(head)
+        return STOPPED
     if end == END_BACKWARD:
         certain = end_backward(head, z)
         staged = head.update.staged != 0

@@ -109,6 +109,7 @@ class Stepping(Snapshots):
     def _plan(self, rows: int, counts: tuple[int, ...] = ()) -> BatchPlan:
         graph, blocks = self.net.graph, (self.net.parameters.block, self.net.states.block)
         words: Any = {"loss": self._loss, "update": self._update, "training": True, "counts": counts}
+        words |= {"shards": self._shards, "ranks": self._ranks}
         work = work_of(graph, rows) + work_of_turns(blocks[0], self._update)
         return BatchPlan(graph, *blocks, self._workers(work), batch=rows, **words)
 

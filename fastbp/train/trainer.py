@@ -10,8 +10,9 @@ from typing import Any
 
 from fastbp.engine import forks
 from fastbp.engine import threads as team
-from fastbp.errors import ConfigTypeError, brief
+from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.lowering.batch_plan import BatchPlan
+from fastbp.lowering.exchange import Ranks
 from fastbp.model.network import Network
 from fastbp.spec.checks import seed_of, whole
 from fastbp.spec.elsewhere import known_words
@@ -29,6 +30,17 @@ from fastbp.train.schedules import Constant, Schedule
 from fastbp.train.shown import Shown, verbosity
 from fastbp.train.stepping import Stepping
 from fastbp.train.treatment import loss_for, others_of, penalty_data, treatment_of, update_of
+
+
+MOST_SHARDS = 4096
+
+
+def shards_of(shards: Any) -> int:
+    """A number of shards, checked."""
+    count = whole("shards", shards, 1)
+    if count > MOST_SHARDS or count & (count - 1):
+        raise ConfigError("shards", f"must be a power of two, at most {MOST_SHARDS}", f"`{count}`")
+    return count
 
 
 class Trainer(Stepping):
@@ -70,6 +82,9 @@ class Trainer(Stepping):
         layers, the optimiser's weight decay, or the label smoothing of the loss.
     drop_last : bool
         Whether an epoch ends where fewer rows are left than a batch has; which these are is another matter each time.
+    shards : int, a power of two
+        Runs of rows into which a batch is cut: gradients are a sum for each, added in pairs. As many processes may
+        train together, to the bit as one does.
 
     Examples
     --------
@@ -102,6 +117,7 @@ class Trainer(Stepping):
         penalty: Any = None,
         schedules: Mapping[str, str | Schedule] | None = None,
         drop_last: bool = False,
+        shards: int = 1,
     ) -> None:
         if not isinstance(net, Network):
             raise ConfigTypeError("net", "must be a fastbp Network", f"`{type(net).__name__}`")
@@ -113,6 +129,8 @@ class Trainer(Stepping):
         self._optimizer = optimizer
         self._rates = Rates(schedule or Constant(), others_of(schedules, net.graph, self._loss, optimizer))
         self._batch_size = whole("batch_size", batch_size, 1)
+        self._shards = shards_of(shards)
+        self._ranks: Ranks | None = None
         self._threads = team.chosen(threads)
         self._seed = net.seed if seed is None else seed_of(seed)
         self.steps_done = 0
