@@ -109,7 +109,8 @@ class Rows:
         self._rows = view(self._list.rows, (self.count,), np.int64)
 
     def occurred(self) -> NDArray[np.bool_]:
-        return self._stamps == self._list.serial
+        found: NDArray[np.bool_] = self._stamps == self._list.serial
+        return found
 
     def take(self, occurred: NDArray[np.int64]) -> None:
         """These rows occurred, here or on other ranks."""

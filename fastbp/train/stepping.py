@@ -10,6 +10,7 @@ from fastbp.engine import threads as team
 from fastbp.engine.forks import Lock
 from fastbp.errors import ConfigError, brief
 from fastbp.lowering.batch_plan import BatchPlan
+from fastbp.lowering.exchange import Ranks
 from fastbp.lowering.directions import work_of_turns
 from fastbp.lowering.plans import team_sizes, work_of
 from fastbp.lowering.update import Update
@@ -36,6 +37,8 @@ class Stepping(Snapshots):
     _rates: Rates
     _pace: Pace
     _batch_size: int
+    _shards: int
+    _ranks: Ranks | None
     _threads: int
     _given: tuple[Any, ...]  # the threads first
     _seed: int
