@@ -10,8 +10,8 @@ from fastbp.engine import threads as team
 from fastbp.engine.forks import Lock
 from fastbp.errors import ConfigError, brief
 from fastbp.lowering.batch_plan import BatchPlan
-from fastbp.lowering.exchange import Ranks
 from fastbp.lowering.directions import work_of_turns
+from fastbp.lowering.exchange import Ranks
 from fastbp.lowering.plans import team_sizes, work_of
 from fastbp.lowering.update import Update
 from fastbp.lowering.user_rows import counts_for

@@ -31,7 +31,6 @@ from fastbp.train.shown import Shown, verbosity
 from fastbp.train.stepping import Stepping
 from fastbp.train.treatment import loss_for, others_of, penalty_data, treatment_of, update_of
 
-
 MOST_SHARDS = 4096
 
 
