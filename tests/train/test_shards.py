@@ -60,9 +60,15 @@ class Ranked(fb.Trainer):
 def data(kind):
     rng = np.random.default_rng(5)
     X, y = rng.normal(size=(ROWS, INPUTS)).astype("f"), rng.integers(0, CLASSES, ROWS)
-    if kind in ("embedding", "codes"):
+    if kind == "embedding":
         X[:, 0], X[:, 5] = rng.integers(0, 7, ROWS), rng.integers(0, 40, ROWS)
-    return X, y
+    if kind in CODED:
+        X[:, 0], X[:, 2] = rng.integers(0, 7, ROWS), rng.integers(0, 40, ROWS)
+        X = Coded(np.ascontiguousarray(X[:, :3]), (6, 0, 39))
+    return (np.asarray(X) if kind == "in full" else X), y
+
+
+CODED = {"codes", "in full"}
 
 
 def shared():
@@ -102,7 +108,7 @@ def trained(kind, shards, ranks=1, threads=1, epochs=2, batch=64, **settings):
 
     def go(rank):
         try:
-            net = NETWORKS[kind]()
+            net = fb.mlp([46, 19, CLASSES], seed=1) if kind in CODED else NETWORKS[kind]()
             trainer = Ranked(net, batch_size=batch, threads=threads, shards=shards, seed=3, **settings)
             trainer.ranks = Threads(others, rank) if ranks > 1 else None
             history = trainer.fit(X, y, epochs=epochs)
@@ -171,8 +177,7 @@ def test_gradients_are_a_tree_of_the_sums_of_runs_of_rows(shards, dtype):
     cuts = [53 * i // shards for i in range(shards + 1)]
     loss = fb.MSE(reduction="sum")
     parts = [
-        [g.copy() for g in net.loss_and_gradients(X[a:b], y[a:b], loss=loss)[1].values()]
-        for a, b in pairwise(cuts)
+        [g.copy() for g in net.loss_and_gradients(X[a:b], y[a:b], loss=loss)[1].values()] for a, b in pairwise(cuts)
     ]
     while len(parts) > 1:
         parts = [[g + h for g, h in zip(a, b, strict=True)] for a, b in zip(parts[::2], parts[1::2], strict=True)]
@@ -228,23 +233,6 @@ def test_shards_are_a_power_of_two(shards):
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_rows_with_codes_are_summed_as_rows_in_full(ranks):
-    X, y = data("codes")
-    rows = Coded(np.ascontiguousarray(X[:, [0, 1, 5]]), (6, 0, 39))
-    found = []
-    for given in (rows, np.asarray(rows)):
-        net = fb.mlp([rows.shape[1], 19, CLASSES], seed=1)
-        others = Others(ranks)
-
-        def go(rank, net=net, given=given, others=others):
-            own = net if rank == 0 else net.copy()
-            trainer = Ranked(own, batch_size=64, threads=1, shards=4, seed=3)
-            trainer.ranks = Threads(others, rank) if ranks > 1 else None
-            trainer.fit(given, y, epochs=1)
-
-        workers = [threading.Thread(target=go, args=(rank,)) for rank in range(ranks)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        found.append(net.flat.tobytes())
-    assert found[0] == found[1]
+    (full,) = trained("in full", 4)
+    for one in trained("codes", 4, ranks):
+        assert same(one, full)
