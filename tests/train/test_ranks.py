@@ -1,0 +1,93 @@
+"""Ranks of MPI that train one network, as processes that `mpiexec` starts: see `rank_programs.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("mpi4py")
+BESIDE = Path(sys.executable).parent
+LAUNCHER = next((str(p) for name in ("mpiexec", "mpirun") if (p := BESIDE / name).exists()), shutil.which("mpiexec"))
+pytestmark = pytest.mark.skipif(LAUNCHER is None, reason="no mpiexec")
+PROGRAMS = Path(__file__).with_name("rank_programs.py")
+
+
+def launched(count: int, *arguments: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+    """Run a program of ranks."""
+    assert LAUNCHER is not None
+    environment = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    more = {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe", "PYTHONUNBUFFERED": "1"}
+    command = [LAUNCHER, "-n", str(count), sys.executable, str(PROGRAMS), *arguments]
+    return subprocess.run(command, env=environment | more, capture_output=True, text=True, timeout=seconds, check=False)
+
+
+def found(count: int, *arguments: str) -> Any:
+    """What the first rank says of it."""
+    done = launched(count, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 8])
+def test_sums_are_those_of_one_tree(count: int) -> None:
+    assert found(count, "sums") == {"wrong": [], "same": True, "count": count}
+
+
+def test_texts_of_the_first_reach_all_and_numbers_are_agreed_on() -> None:
+    assert found(4, "texts")["found"] == [["déjà vu", "", "of 0", [3, 5], 10]] * 4
+
+
+@pytest.mark.parametrize("case", ["adam", "lion"])
+@pytest.mark.parametrize("count", [1, 2, 4, 8])
+def test_any_number_of_ranks_trains_as_one_process(count: int, case: str) -> None:
+    assert found(count, "fits", case) == {"same": True, "alone": True}
+
+
+def test_what_ranks_are_given_must_be_the_same() -> None:
+    same = "must be the same on every rank, got another on rank 3 than on rank 0"
+    first = same.replace("rank 3", "rank 1")
+    power = "`comm` must have 1, 2, 4, 8 or another power of two of ranks, got `3`"
+    assert found(4, "settings") == {
+        "lr": [f"`optimizer` {same}"],
+        "seed": [f"`seed` {same}"],
+        "penalty": [f"`penalty` {same}"],
+        "parameters": [f"`net.parameters` {same}"],
+        "rows": [f"`X` {same}"],
+        "other rows": [f"`X` {first}"],
+        "targets": [f"`y` {first}"],
+        "weights": [f"`sample_weight` {same}"],
+        "changed": [f"`net.parameters` {same}"],
+        "shards": ["`shards` must be at least 4, the number of ranks, got `2`"],
+        "comm": ["`comm` must be a communicator of mpi4py, such as `MPI.COMM_WORLD`, got `3`"],
+        "three": power,
+    }
+
+
+def test_a_callback_that_ends_the_fit_on_one_rank_ends_it_on_all() -> None:
+    stopped = [[3, "rank 1 has stopped"], [3, "its time is up"]]
+    assert found(4, "stops")["found"] == [stopped[0], stopped[1], stopped[0], stopped[0]]
+
+
+def test_ctrl_c_on_one_rank_ends_all_at_one_step() -> None:
+    assert found(4, "interrupted") == {"how": ["interrupted", True], "same": True, "alone": True, "handler": True}
+
+
+def test_an_error_of_all_is_raised_by_all() -> None:
+    said = found(4, "all_fail")["found"]
+    assert said == [said[0]] * 4
+    assert said[0].startswith("`X`")
+
+
+def test_an_error_of_one_ends_all_with_one_message() -> None:
+    done = launched(4, "one_fails")
+    assert done.returncode != 0
+    assert done.stderr.count("fastbp: rank 2 of 4 failed, so all stop: MemoryError: no room") == 1
+    assert done.stderr.count("Traceback") == 1
+    assert "still there" not in done.stdout
