@@ -244,6 +244,13 @@ class Trainer(Section):
     drop_last: Annotated[
         bool, about("Whether an epoch ends where fewer rows are left than a step has, which differ each time.")
     ] = False
+    shards: Annotated[
+        Annotated[int, Meta(ge=1, le=4096)],
+        about(
+            "Runs of rows that a batch is cut into, 1, 2, 4, 8 and so on: gradients are a sum for each, added in pairs."
+            " So many ranks of MPI may train together, and any number of them gives the same bits."
+        ),
+    ] = 1
     loss: Annotated[
         Named, about("By default `cross_entropy` for classes, `binary_cross_entropy` for labels, `mse` for numbers.")
     ] = None

@@ -29,6 +29,7 @@ Array = NDArray[Any]
 SMALL = 1 << 17  # bytes of an array up to which everybody gets everything: 2 and 4 ranks, shared memory, two MPIs
 BLOCK = 1 << 15  # numbers that are added at once, so that what is added stays in a core's cache
 NAP = 2e-5  # seconds between looks for messages, where there are more ranks than processors
+LONG_NAP = 1e-3  # seconds between looks, where one rank works and the others wait
 PATIENCE = 2.0  # seconds that a rank which fails waits for the others to fail as well
 MOST_PROCESSORS = 4096
 FAILED = 1  # tag of the message that a rank has failed
@@ -80,6 +81,7 @@ class Ranks:
         self._room = np.empty(0, np.uint8)
         self.wish = self.granted = 0
         self.interrupted = self.inside = False
+        self.hint: str | None = None  # of what can be done once all have stopped
         self.report: Callable[[BaseException], None] = self._report
         self.exchanged = 0  # bytes that this rank has sent in sums and values
         self._crowded = False
@@ -185,11 +187,11 @@ class Ranks:
     def told(self, text: str | None = None) -> str:
         """The text of the first rank, on all."""
         data = np.frombuffer((text or "").encode(), np.uint8).copy() if self.rank == 0 else np.empty(0, np.uint8)
-        size = self.agree(len(data))[0]
+        size = np.array([len(data)], np.int64)
+        self._sleep_until(self._comm.Ibcast(size, root=0))
         if self.rank:
-            data = np.empty(size, np.uint8)
-        if size:
-            self._comm.Bcast(data, root=0)
+            data = np.empty(int(size[0]), np.uint8)
+        self._sleep_until(self._comm.Ibcast(data, root=0))
         return data.tobytes().decode()
 
     def first(self, work: Callable[[], str]) -> str:
@@ -227,7 +229,12 @@ class Ranks:
 
     def wait(self) -> None:
         """Go on when all ranks have come here."""
-        self._comm.Barrier()
+        self._sleep_until(self._comm.Ibarrier())
+
+    def _sleep_until(self, request: Any) -> None:
+        """Wait for what may take long, without a processor."""
+        while not request.Test():
+            time.sleep(LONG_NAP)
 
     def _share_of_processors(self) -> tuple[int, int]:
         """This rank's part of its processors, or what the environment says of each; and how many share them."""

@@ -133,6 +133,9 @@ class Trainer(Stepping):
         self._rates = Rates(schedule or Constant(), others_of(schedules, net.graph, self._loss, optimizer))
         self._batch_size = whole("batch_size", batch_size, 1)
         self._shards = shards_of(shards)
+        if self._shards > self._batch_size:
+            must = f"must be at most {self._batch_size}, the rows of a batch"
+            raise ConfigError("shards", must, f"`{self._shards}`")
         self._ranks = None if comm is None else with_ranks(comm, self._shards)
         self._threads = team.chosen(threads if self._ranks is None or threads is not None else self._ranks.threads)
         self._seed = net.seed if seed is None else seed_of(seed)
