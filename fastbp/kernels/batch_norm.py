@@ -75,7 +75,7 @@ def total_of(x, me, rows, z):
         return sum_down(x, 0, rows, z)
     level = 0
     for shard in range(head.data.own):
-        first, end = first_row(head, shard), first_row(head, shard + 1)
+        first, end = first_row(head, shard, rows), first_row(head, shard + 1, rows)
         store(me.scratch + level * me.level, sum_down(x, first, end, z))
         level = merged(me.scratch, me.level, level, shard, 1, me.work, z)
     return load(me.scratch, z)
@@ -89,7 +89,7 @@ def squares_of(x, mean, me, rows, z):
         return squares_down(x, mean, 0, rows, z)
     level = 0
     for shard in range(head.data.own):
-        first, end = first_row(head, shard), first_row(head, shard + 1)
+        first, end = first_row(head, shard, rows), first_row(head, shard + 1, rows)
         store(me.scratch + level * me.level, squares_down(x, mean, first, end, z))
         level = merged(me.scratch, me.level, level, shard, 1, me.work, z)
     return load(me.scratch, z)
@@ -175,7 +175,7 @@ def batch_norm_sums(op, me, r0, r1, z):
             found = me.scratch
             level = 0
             for shard in range(head.data.own):
-                first, end = first_row(head, shard), first_row(head, shard + 1)
+                first, end = first_row(head, shard, r1), first_row(head, shard + 1, r1)
                 cotangents_down(op, panel, first, end, found + level * me.level, z)
                 level = merged(found, me.level, level, shard, 2, me.work, z)
         store(op.sum_d + panel * LINE, load(found, z))

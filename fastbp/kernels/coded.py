@@ -68,7 +68,7 @@ def coded_weights(task, me, r0, r1, z):
     lines = (p1 - p0) * (inputs + biased)
     level = 0
     for shard in range(shard_count(head)):
-        first, last = first_row(head, shard), first_row(head, shard + 1)
+        first, last = first_row(head, shard, r1), first_row(head, shard + 1, r1)
         sums = scratch + level * me.level
         clear_lines(sums, lines, z)
         for number in range(layer.count):

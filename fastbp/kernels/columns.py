@@ -145,7 +145,7 @@ def columns(task, me, r0, r1, z):
     weighed, biased = layer.weight.offset >= 0, layer.bias.offset >= 0
     level = 0
     for shard in range(shard_count(head)):
-        first, end = first_row(head, shard), first_row(head, shard + 1)
+        first, end = first_row(head, shard, r1), first_row(head, shard + 1, r1)
         gains = scratch + level * me.level
         biases = gains + (p1 - p0) * LINE
         clear_lines(gains, 2 * (p1 - p0), z)
@@ -182,7 +182,7 @@ def prelu_columns(task, me, r0, r1, z):
     scratch = me.scratch
     level = 0
     for shard in range(shard_count(head)):
-        first, end = first_row(head, shard), first_row(head, shard + 1)
+        first, end = first_row(head, shard, r1), first_row(head, shard + 1, r1)
         gains = scratch + level * me.level
         for panel in range(p0, p1):
             summed = fill(z)

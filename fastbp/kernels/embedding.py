@@ -143,7 +143,7 @@ def merge_rows(layer, level, k, z):
     """Add the rows of what shard k has completed; the level of the next shard's. See `merged`."""
     done = k + 1
     while done & 1 == 0:
-        upper, lower = layer.lists[level], layer.lists[level - 1]
+        upper, lower = layer.batch_list[level], layer.batch_list[level - 1]
         source = layer.sums + level * layer.level
         target = source - layer.level
         for i in range(lower.count):
@@ -170,8 +170,8 @@ def embedding_rows(task, me, r0, r1, z):
     layer = embedding_layer(task.layer)
     level = 0
     for shard in range(shard_count(head)):
-        first, end = first_row(head, shard), first_row(head, shard + 1)
-        sum_rows(layer, layer.lists[level], layer.sums + level * layer.level, first, end, z)
+        first, end = first_row(head, shard, r1), first_row(head, shard + 1, r1)
+        sum_rows(layer, layer.batch_list[level], layer.sums + level * layer.level, first, end, z)
         level = merge_rows(layer, level, shard, z)
     if head.step.partial != 0:
         leave_rows(head, layer, z)

@@ -386,8 +386,7 @@ class TrainedTable(Trained):
     width = Word("numbers in a row")
     sums = Word("address of the gradients of its rows in this batch, laid out as the table, a table a level")
     level = Word("bytes from one of these tables to the next")
-    lists = Link("RowList", "rows that occurred in what each level holds")
-    batch_list = Link("RowList", "the first of these: rows that occurred in this batch")
+    batch_list = Link("RowList", "rows that occurred in this batch; behind it those in what each further level holds")
     step_list = Link("RowList", "rows that occurred in this step")
 
 

@@ -26,11 +26,11 @@ def shard_count(head):
 
 
 @inlined
-def first_row(head, k):
-    """The first of this plan's rows that is in its shard k; the number of its rows where there is no such shard."""
+def first_row(head, k, rows):
+    """The first of this plan's `rows` that is in its shard k; their number where there is no such shard."""
     data = head.data
     if data.own <= 1:
-        return data.rows if k > 0 else 0
+        return rows if k > 0 else 0
     whole, cuts = data.together, data.cuts
     return (whole * (data.shard + k) >> cuts) - (whole * data.shard >> cuts)
 

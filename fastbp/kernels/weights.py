@@ -271,7 +271,7 @@ def weights(task, me, r0, r1, z):
     shards = shard_count(head)
     level = 0
     for shard in range(shards):
-        first, end = first_row(head, shard), first_row(head, shard + 1)
+        first, end = first_row(head, shard, r1), first_row(head, shard + 1, r1)
         sums = scratch + level * me.level
         if first == end:
             clear_lines(sums, lines, z)

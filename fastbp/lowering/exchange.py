@@ -36,6 +36,18 @@ class Ranks(Protocol):
         """Put the largest number of all ranks in place of this rank's."""
 
 
+class Alone:
+    """A rank that is told the sums of all, which are its own."""
+
+    rank, count = 0, 1
+
+    def add(self, sums: NDArray[Any]) -> None:
+        """Nothing to add."""
+
+    def largest(self, numbers: NDArray[np.int64]) -> None:
+        """They are the largest."""
+
+
 class Exchange:
     """The ranks of one plan: a callback for compiled code, and what went wrong in it."""
 

@@ -267,7 +267,7 @@ class EmbeddingRule(Rule):
             known = replace(use.x, wrote=-1, scale=0.0, offset=1.0)
             if lo.treatment[use.node.parameter(part)] is not None:
                 table = TrainedTable(column=column, first=first, width=width, sums=lo.arena.take(levels * slot.bytes))
-                table.level, table.lists = slot.bytes, lists.address
+                table.level = slot.bytes
                 table.batch_list, table.step_list = lists.address_of(0), lists.address_of(levels)
                 lo.record(use.node, "embedding_rows", known, d, (part, ""), use.value.buffer, table)
                 table.panels = slot.panels

@@ -59,7 +59,7 @@ def total_loss(head, z):
     level = 0
     for k in range(shard_count(head)):
         total = 0.0
-        for r in range(first_row(head, k), first_row(head, k + 1)):
+        for r in range(first_row(head, k, head.data.rows), first_row(head, k + 1, head.data.rows)):
             total += float(get_real(head.step.row_loss + r * item, z))
         done = k + 1
         while done & 1 == 0:

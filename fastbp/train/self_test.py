@@ -23,6 +23,8 @@ from fastbp.autodiff.functions import erf, sigmoid, softplus, tanh
 from fastbp.autodiff.functions import relu as relu_of
 from fastbp.engine.threads import alone
 from fastbp.errors import DataError, DivergedError
+from fastbp.lowering.batch_plan import BatchPlan
+from fastbp.lowering.exchange import Alone
 from fastbp.model.network import Network
 from fastbp.spec.activations import LogSoftmax, PReLU, Softmax
 from fastbp.spec.bins import PiecewiseLinear
@@ -97,7 +99,8 @@ def trained(dtype: str, loss: Any, y: NDArray[Any], layers: list[Any], optimizer
     net = chain(dtype, 6, *layers)
     x = numbers(dtype, 21, 6)
     x[:, 2] = np.arange(21) % 4
-    trainer = Trainer(net, loss=loss, optimizer=optimizer, batch_size=8, threads=1, seed=3, **settings)
+    kind = settings.pop("kind", Trainer)
+    trainer = kind(net, loss=loss, optimizer=optimizer, batch_size=8, threads=1, seed=3, **settings)
     history = trainer.run(x, y, steps=5)
     return [np.asarray(history.loss), net.flat, net.states.flat(), net.predict(x, threads=1)]
 
@@ -205,6 +208,26 @@ def treated(dtype: str) -> Arrays:
     return trained(dtype, loss, classes(), layers, adam.AdamW(lr=0.01), **settings)
 
 
+class Told(Trainer):
+    """Trains by the sums of all ranks, which are its own."""
+
+    def _plan(self, rows: int, counts: tuple[int, ...] = ()) -> BatchPlan:
+        blocks = self.net.parameters.block, self.net.states.block
+        words: Any = {"loss": self._loss, "update": self._update, "training": True, "counts": counts}
+        return BatchPlan(self.net.graph, *blocks, 1, batch=rows, shards=self._shards, ranks=Alone(), **words)
+
+
+def shards(dtype: str) -> Arrays:
+    """Batches in shards, of one process and of one that is told the sums of all."""
+    layers: list[Any] = [Embedding({2: (4, 3)}), Linear(19), BatchNorm(), PReLU(per_feature=True), Linear(3)]
+    found = []
+    for settings in ({"clip_norm": 0.1, "accumulate": 2}, {}):
+        for kind in (Trainer, Told):
+            words: dict[str, Any] = {**settings, "shards": 4, "kind": kind}
+            found += trained(dtype, CrossEntropy(), classes(), layers, adam.AdamW(lr=0.01), **words)
+    return found
+
+
 def branches(dtype: str) -> Arrays:
     """Every gate between branches."""
     x = Input(6)
@@ -307,7 +330,7 @@ def cases() -> dict[str, Callable[[str], Arrays]]:
     found["amsgrad"] = optimizer_of(lambda: adam.Adam(amsgrad=True))
     found["rmsprop with momentum"] = optimizer_of(lambda: RMSprop(momentum=0.9))
     found["centered rmsprop"] = optimizer_of(lambda: RMSprop(centered=True, momentum=0.9, eps=1e-2))
-    found |= {"treated": treated, "branches": branches, "orthogonal": orthogonal}
+    found |= {"treated": treated, "shards": shards, "branches": branches, "orthogonal": orthogonal}
     found |= {"two outputs": two_outputs}
     found["pbld"] = layer(lambda: PBLD([2, 17, 0], frequencies=18, sigma=1.0))
     found |= {f"gate {name}": gate(*how) for name, how in gates().items()}

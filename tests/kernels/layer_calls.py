@@ -71,12 +71,21 @@ def norm(m: Machine, kernel: str, x: Array, y: Array, gain: Array | None, shifts
     return [target.lines(), saved.lines(), sums.numbers()]
 
 
+SUMS = {
+    "batch_norm_statistics": ("mean", "variance"),
+    "batch_norm_totals": ("mean",),
+    "batch_norm_squares": ("variance",),
+    "batch_norm_sums": ("sum_d", "sum_dx"),
+}
+
+
 def column_sums(m: Machine, kernel: str, x: Array, y: Array) -> list[Array]:
-    """Mean and variance of columns, or the sums that their vjp needs."""
+    """Mean and variance of columns, what ranks make of them, or the sums that their vjp needs."""
     source, saved = m.given("a", x), m.given("y", y)
-    names = ("mean", "variance") if kernel == "batch_norm_statistics" else ("sum_d", "sum_dx")
-    outs = [lines_out(m, name, source.count) for name in names]
+    outs = [lines_out(m, name, source.count) for name in SUMS[kernel]]
     places = {out.name: out.address for out in outs}
+    if kernel == "batch_norm_squares":
+        places["mean"] = m.line_numbers("mean", y[0]).address
     m.run(kernel, 0, len(x), a=source, c=source, y=saved, width=source.width, panels=source.count, **places)
     return [out.numbers() for out in outs]
 
@@ -180,7 +189,7 @@ def cases(dtype: str, normal: Any) -> Iterator[tuple[str, tuple[int, ...], Any]]
         yield "batch_norm_vjp", shape, partial(batch_norm, kernel="batch_norm_vjp", x=x, y=y, lines=lines | sums)
         for kernel in ("batch_norm_forward", "batch_norm_slope"):
             yield kernel, shape, partial(batch_norm, kernel=kernel, x=x, y=y, lines=lines)
-        for kernel in ("batch_norm_statistics", "batch_norm_sums") if rows else ():
+        for kernel in SUMS if rows else ():
             yield kernel, shape, partial(column_sums, kernel=kernel, x=x, y=y)
         count = 1 + number % 2
         tables = [normal(dtype, *of) for of in zip(CODES, WIDTHS, strict=True)][:count]

@@ -326,6 +326,45 @@ def embedding_rows(m: Machine, d: Draw) -> Result:
     return actual, expected
 
 
+@case("taken")
+def taken(m: Machine, d: Draw) -> Result:
+    sums, biases = cut(d.numbers()).transpose(1, 0, 2), cut(d.numbers(1))[:, 0]
+    inputs, panels = sums.shape[1], len(sums)
+    limits = ends(sums, biases)
+    given = np.concatenate([sums.ravel(), biases.ravel()])
+    m.head.update.partials = m.line_numbers("partials", given).address
+    weight = Learned(stride=inputs * LINE)
+    layer = m.record(Trained, inputs=inputs, panels=panels, weight=weight, bias=beside(panels * inputs * LINE))
+    actual = sweep(m, "taken", limits, np.ones(panels * (inputs + 1), bool), 0, layer)
+
+    def expected(twin: Twin) -> tuple[Any, ...]:
+        return bad(twin, limits, sums, biases), given.reshape(-1, d.in_line)
+
+    return actual, expected
+
+
+@case("embedding_taken")
+def embedding_taken(m: Machine, d: Draw) -> Result:
+    sums, seen = d.rng.standard_normal((4, d.width)).astype(d.dtype), [2, 0]
+    table = m.panels("sums", 4, d.width)
+    m.writes(table, 0, 4, over=True)
+    lines = np.zeros((table.count, table.stride // LINE, d.in_line), d.dtype)
+    lines[:, :4] = cut(sums).transpose(1, 0, 2)
+    m.head.update.partials = m.line_numbers("partials", lines.ravel()).address
+    stamps, listed = m.user("stamps", np.array([1, 0, 1, 0])), m.user("rows", np.array(seen))
+    rows = m.record(RowList, serial=1, count=2, stamps=stamps.address, rows=listed.address)
+    layer = m.record(TrainedTable, weight=Learned(stride=table.stride), inputs=4, width=d.width, sums=table.address)
+    layer.panels, layer.batch_list = table.count, m.address_of(rows)
+    limits, own = ends(sums[seen]), np.zeros((table.count, table.stride // LINE), bool)
+    own[:, seen] = True
+    actual = sweep(m, "embedding_taken", limits, own, 0, layer)
+
+    def expected(twin: Twin) -> tuple[Any, ...]:
+        return bad(twin, limits, cut(sums[seen])), lines[own]
+
+    return actual, expected
+
+
 @case("coded_weights")
 def coded_weights(m: Machine, d: Draw) -> Result:
     codes, dy = d.rng.integers(0, 4, d.rows), d.numbers()

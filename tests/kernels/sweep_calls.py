@@ -174,6 +174,48 @@ def embedding_rows(m: Machine, d: Array, width: int, how: Optimizer, staged: boo
     return [*(buffer.numbers() for buffer in found), sums.numbers()]
 
 
+def taken(m: Machine, g: Array, b: Array | None, how: Optimizer) -> list[Array]:
+    """The sums of all ranks for one layer become its gradients, in one tile."""
+    layer = Layer(*g.shape, m.in_line, b is not None)
+    sums = m.line_numbers("partials", layer.flat(g, b))
+    found = blocks(m, how, state_like(layer.flat(g, b), how), layer.written())
+    m.head.update.partials, m.head.step.group_part = sums.address, 1.0
+    m.head.update.staged = how is KEEP
+    transposed = m.panels("transposed", layer.panels * m.in_line, layer.inputs)
+    if how is not KEEP:
+        m.writes(transposed, 0, transposed.rows)
+    record = m.record(
+        Trained,
+        inputs=layer.inputs,
+        panels=layer.panels,
+        weight=Learned(stride=layer.lines * LINE, rate=1.0, decay=1.0),
+        bias=Learned(offset=layer.panels * layer.lines * LINE if layer.biased else -1, rate=1.0, decay=1.0),
+        transposed=transposed,
+    )
+    panels = layer.panels + m.more_behind
+    m.worker.scratch = m.memory.lines(panels * (layer.inputs + 1))
+    tile(m, "taken", record, 0, i1=layer.inputs, p1=panels)
+    return [*(buffer.numbers() for buffer in found), transposed.lines()]
+
+
+def embedding_taken(m: Machine, seen: list[int], g: Array, how: Optimizer, staged: bool) -> list[Array]:
+    """The sums of all ranks for the rows of one table that occurred on some of them become their gradients."""
+    earlier = [CODES - 1]
+    layer = Layer(CODES, g.shape[1], m.in_line, False)
+    table = np.resize(g, (CODES, layer.outputs))
+    given = m.line_numbers("partials", layer.flat(table[::-1], None))
+    found = blocks(m, how, state_like(layer.flat(table, None), how), lines_of(layer, seen + earlier * staged))
+    m.head.update.partials, m.head.update.staged, m.head.step.group_part = given.address, staged, 1.0
+    sums = lines_out(m, "sums", layer.flat(table, None).size // m.in_line)
+    sums.must = sums.may = lines_of(layer, seen)
+    rows = row_list(m, seen, len(seen))
+    rows.count = len(seen) + m.more_behind
+    step = row_list(m, earlier, len(seen) + 1)
+    record = table_layer(m, layer, sums=sums.address, batch_list=m.address_of(rows), step_list=m.address_of(step))
+    tile(m, "embedding_taken", record, 0)
+    return [*(buffer.numbers() for buffer in found), sums.numbers()]
+
+
 def embedding_update(m: Machine, seen: list[int], g: Array, how: Optimizer) -> list[Array]:
     """Gradients of the rows of one table that have occurred are applied."""
     layer = Layer(CODES, g.shape[1], m.in_line, False)
@@ -323,5 +365,9 @@ def cases(dtype: str, normal: Any, optimizers: tuple[Optimizer, ...]) -> Iterato
         yield "embedding_rows", shape, partial(embedding_rows, d=d, width=part, how=next(whole), staged=False)
         yield "embedding_rows", shape, partial(embedding_rows, d=d, width=part, how=KEEP, staged=True)
         seen = [int(code) for code in np.random.default_rng(rows).permutation(CODES)[: 1 + rows % CODES]]
+        known = [code for code in seen if code < CODES - 1] or [0]
+        yield "embedding_taken", shape, partial(embedding_taken, seen=known, g=d, how=next(whole), staged=False)
+        yield "embedding_taken", shape, partial(embedding_taken, seen=known, g=d, how=KEEP, staged=True)
+        yield "taken", shape, partial(taken, g=x, b=b, how=next(whole))
         yield "embedding_update", shape, partial(embedding_update, seen=seen, g=d, how=next(updating))
         yield "attempt", shape, partial(attempt, p=x.ravel(), g=d.ravel(), how=next(updating))

@@ -17,7 +17,7 @@ from fastbp.spec.catalogue import LOSSES
 from tests.kernels.branch_calls import ALONE, PAIRS
 from tests.kernels.gate_calls import INPUTS
 from tests.kernels.harness import DTYPES
-from tests.kernels.layer_calls import COLUMN_BY_COLUMN, ROW_BY_ROW
+from tests.kernels.layer_calls import COLUMN_BY_COLUMN, ROW_BY_ROW, SUMS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="guard pages are made with mprotect")
 
@@ -47,7 +47,7 @@ FROM_A_ROW = (
         "join_losses",
     ),
     *(f"gate_{name}" for name in INPUTS),
-    *(*ROW_BY_ROW, *COLUMN_BY_COLUMN, "batch_norm_statistics", "batch_norm_sums"),
+    *(*ROW_BY_ROW, *COLUMN_BY_COLUMN, *SUMS),
 )
 # What they read and write is the head, so nothing is too much for them: they stand between guard pages like the others.
 OF_THE_HEAD = {name for rule in RULES.values() for name in (rule.prepare, rule.bounds)}
