@@ -98,8 +98,6 @@ def for_ranks(text: Text, config: Config, ranks: int) -> None:
     said = config.trainer.optimizer
     if (said.get("name") if isinstance(said, dict) else said) == "lbfgs":
         raise fail(text, ("trainer", "optimizer"), f"must have steps for {ranks} ranks", "`lbfgs`")
-    if ranks & (ranks - 1):
-        raise ConfigError(f"the number of ranks must be a power of two, got `{ranks}`")
     if config.trainer.shards < ranks:
         must = f"must be at least {ranks}, the number of ranks"
         raise fail(text, ("trainer", "shards"), must, f"`{config.trainer.shards}`")

@@ -5,6 +5,7 @@ Whatever depends on the time or on signals, all ranks agree on; the rest is the 
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,8 +14,8 @@ from typing import Any
 
 from fastbp.config.build import trainer_of
 from fastbp.model.network import Network
-from fastbp.runs.folder import RunFolder
-from fastbp.runs.shared import Shared, remove
+from fastbp.runs.folder import ROWS, RunFolder
+from fastbp.runs.shared import Shared
 from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
 from fastbp.runs.subject import Subject
 from fastbp.runs.training import Training
@@ -104,7 +105,7 @@ class FirstFolder(RunFolder):
                 return ""
 
             self._ranks.first(hold)
-            stack.callback(remove, self.path)
+            stack.callback(shutil.rmtree, self.path / ROWS, ignore_errors=True)
             self._ranks.hint = f"go on with `fastbp train --resume {self.path}`"
             yield
 

@@ -1,13 +1,12 @@
 """Prepared rows as files that all ranks map: the first reads and prepares the table, once.
 
-What is mapped is read where it is used, so a rank has in memory what its shards' rows need. The files stand in `rows`
+What is mapped is read where it is used, so a rank has in memory what its shards' rows need. The files stand in `.rows`
 in the run's folder while it trains, so that must be where all ranks see it.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from fastbp.data.prepare import Part
 from fastbp.data.recipe import Recipe
 from fastbp.model import files
 from fastbp.model.network import Network
+from fastbp.runs.folder import ROWS
 from fastbp.runs.subject import Subject, subject_of
 from fastbp.spec.arrays import Scanned, largest
 from fastbp.spec.catalogue import loss_of
@@ -25,7 +25,7 @@ from fastbp.spec.coded import Coded
 from fastbp.train.ranks import Ranks
 from fastbp.writing import naming
 
-FOLDER, NETWORK = "rows", "net.safetensors"
+NETWORK = "net.safetensors"
 
 
 class Shared:
@@ -39,7 +39,7 @@ class Shared:
     """
 
     def __init__(self, plan: Plan, folder: Path, ranks: Ranks) -> None:
-        self._folder = folder / FOLDER
+        self._folder = folder / ROWS
         self._read: list[Subject] = []  # on the first rank
         said = json.loads(ranks.first(lambda: json.dumps(self._prepare(plan))))
         parts = {name: self._opened(name, one) for name, one in said["parts"].items()}
@@ -60,7 +60,6 @@ class Shared:
         subject = subject_of(plan)
         self._read.append(subject)
         net = subject.network()
-        remove(self._folder.parent)
         with naming(self._folder):
             self._folder.mkdir()
         with naming(self._folder / NETWORK):
@@ -88,8 +87,3 @@ class Shared:
 
     def _path(self, part: str, key: str) -> Path:
         return self._folder / f"{part}.{key}.npy"
-
-
-def remove(folder: Path) -> None:
-    """Remove the rows of a run that has ended, or was killed."""
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
