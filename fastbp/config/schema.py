@@ -245,11 +245,7 @@ class Trainer(Section):
         bool, about("Whether an epoch ends where fewer rows are left than a step has, which differ each time.")
     ] = False
     shards: Annotated[
-        Annotated[int, Meta(ge=1, le=4096)],
-        about(
-            "Runs of rows that a batch is cut into, 1, 2, 4, 8 and so on: gradients are a sum for each, added in pairs."
-            " So many ranks of MPI may train together, and any number of them gives the same bits."
-        ),
+        Whole, about("Parts of a batch, a power of two, each with a sum of its own: so many ranks at most.")
     ] = 1
     loss: Annotated[
         Named, about("By default `cross_entropy` for classes, `binary_cross_entropy` for labels, `mse` for numbers.")

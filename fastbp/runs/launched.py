@@ -16,14 +16,6 @@ if TYPE_CHECKING:
 ALONE = "`FASTBP_MPI=off` has each process run on its own"
 
 
-# What MPICH and those made of it, Open MPI, and srun say: how many there are, and which one this is.
-SAID = (
-    ("PMI_SIZE", "PMI_RANK"),
-    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
-)
-
-
 def launched() -> tuple[int, int]:
     """How many processes were started together, and which of them this is; 1 and 0 where it runs alone.
 
@@ -32,16 +24,22 @@ def launched() -> tuple[int, int]:
     said = os.environ.get("FASTBP_MPI", "").strip()
     if said not in ("", "auto", "off"):
         raise not_one_of("FASTBP_MPI", said, ("auto", "off"))
-    for count, rank in SAID if said != "off" else ():
-        found = _number(count)
-        if found > 1:
-            return found, _number(rank)
+    for count, rank in (
+        ()
+        if said == "off"
+        else (
+            (os.environ.get("PMI_SIZE"), os.environ.get("PMI_RANK")),  # MPICH and those made of it
+            (os.environ.get("OMPI_COMM_WORLD_SIZE"), os.environ.get("OMPI_COMM_WORLD_RANK")),
+            (os.environ.get("SLURM_STEP_NUM_TASKS"), os.environ.get("SLURM_PROCID")),  # srun; sbatch alone has no steps
+        )
+    ):
+        if _number(count) > 1:
+            return _number(count), _number(rank)
     return 1, 0
 
 
-def _number(name: str) -> int:
-    text = os.environ.get(name, "")
-    return int(text) if text.isdecimal() else 0
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() else 0
 
 
 def ranks_here() -> Ranks | None:
