@@ -245,7 +245,7 @@ class Trainer(Section):
         bool, about("Whether an epoch ends where fewer rows are left than a step has, which differ each time.")
     ] = False
     shards: Annotated[
-        Whole, about("Parts of a batch, a power of two, each with a sum of its own: so many ranks at most.")
+        Whole, about("Parts of a batch, a power of two, that are summed apart; so many ranks at most.")
     ] = 1
     loss: Annotated[
         Named, about("By default `cross_entropy` for classes, `binary_cross_entropy` for labels, `mse` for numbers.")
