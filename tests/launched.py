@@ -47,9 +47,9 @@ def ended(process: subprocess.Popen[str], seconds: float = 100.0) -> tuple[int, 
     return process.returncode, out, err
 
 
-def run(count: int, *arguments: str, **environment: str) -> tuple[int, str, str]:
+def run(count: int, *arguments: str, seconds: float = 100.0, **environment: str) -> tuple[int, str, str]:
     """Run them to their end."""
-    return ended(started(count, *arguments, **environment))
+    return ended(started(count, *arguments, **environment), seconds)
 
 
 def ranks_of(process: subprocess.Popen[str]) -> dict[int, int]:

@@ -28,7 +28,8 @@ Array = NDArray[Any]
 
 SMALL = 1 << 17  # bytes of an array up to which everybody gets everything: 2 and 4 ranks, shared memory, two MPIs
 BLOCK = 1 << 15  # numbers that are added at once, so that what is added stays in a core's cache
-NAP = 2e-5  # seconds between looks for messages, where there are more ranks than processors
+SPIN = 3e-4  # seconds of a look for messages without a pause, where every rank has a processor
+NAP = 2e-5  # seconds between looks behind it
 LONG_NAP = 1e-3  # seconds between looks, where one rank works and the others wait
 PATIENCE = 2.0  # seconds that a rank which fails waits for the others to fail as well
 MOST_PROCESSORS = 4096
@@ -84,9 +85,8 @@ class Ranks:
         self.hint: str | None = None  # of what can be done once all have stopped
         self.report: Callable[[BaseException], None] = self._report
         self.exchanged = 0  # bytes that this rank has sent in sums and values
-        self._crowded = False
         self.threads, beside = self._share_of_processors()
-        self._crowded = bool(self.agree(beside > team.processors())[0])
+        self._spin = SPIN if beside <= team.processors() else 0.0
 
     def __repr__(self) -> str:
         return f"Ranks(rank={self.rank}, count={self.count})"
@@ -100,7 +100,7 @@ class Ranks:
         flat = _flat(sums)
         if flat.nbytes <= SMALL:
             parts = self._parts(self.count, flat)
-            self._all("llgather", flat, parts)
+            self._wait(self._comm.Iallgather(flat, parts))
             self.exchanged += flat.nbytes * (self.count - 1)
             added(list(parts), flat)
             return
@@ -124,7 +124,7 @@ class Ranks:
             part = flat[cuts[other] : cuts[other + 1]]
             requests.append(self._comm.Isend(part, dest=other))
             self.exchanged += part.nbytes
-        self._wait(requests)
+        self._wait(*requests)
         by_rank = dict(zip(others, parts, strict=True)) | {rank: own}
         added([by_rank[i] for i in range(self.count)], own)
 
@@ -138,27 +138,20 @@ class Ranks:
         requests = [self._comm.Irecv(flat[cuts[other] : cuts[other + 1]], source=other) for other in others]
         requests += [self._comm.Isend(own, dest=other) for other in others]
         self.exchanged += own.nbytes * len(others)
-        self._wait(requests)
+        self._wait(*requests)
 
     def largest(self, bits: Array) -> None:
         """Replace integers by their largest over all ranks, in place."""
         if self.count > 1:
-            self._all("llreduce", self._mpi.IN_PLACE, bits, self._mpi.MAX)
+            self._wait(self._comm.Iallreduce(self._mpi.IN_PLACE, bits, self._mpi.MAX))
 
-    def _all(self, name: str, *arguments: Any) -> None:
-        """What all ranks do at once."""
-        if self._crowded:
-            self._wait([getattr(self._comm, f"Ia{name}")(*arguments)])
-        else:
-            getattr(self._comm, f"A{name}")(*arguments)
-
-    def _wait(self, requests: list[Any]) -> None:
-        """Wait for messages: as MPI does, which never lets go of a processor, or asleep where others need that."""
-        if not self._crowded:
-            self._mpi.Request.Waitall(requests)
-            return
-        while not self._mpi.Request.Testall(requests):
-            time.sleep(NAP)
+    def _wait(self, *requests: Any) -> None:
+        """Wait for messages: a moment on a processor, as MPI does, then asleep, as others may need it."""
+        test = self._mpi.Request.Testall
+        end = time.perf_counter() + self._spin
+        while not test(requests):
+            if time.perf_counter() > end:
+                time.sleep(NAP)
 
     def cuts(self, size: int) -> list[int]:
         """Where the ranges of the ranks begin and end in an array of this size, on lines of 64 bytes."""
@@ -221,7 +214,7 @@ class Ranks:
         """Raise on every rank if they do not have the same number for each of some names, the same on all."""
         own = np.array([value & (2**63 - 1) for value in named.values()], np.int64)
         every = np.empty((self.count, len(own)), np.int64)
-        self._all("llgather", own, every)
+        self._wait(self._comm.Iallgather(own, every))
         for name, values in zip(named, every.T, strict=True):
             for rank, value in enumerate(values):
                 if value != values[0]:

@@ -215,5 +215,31 @@ def one_fails() -> None:
     print("still there", flush=True)
 
 
+# What is trained for the table of digests.
+CASES: dict[str, Any] = {
+    "adam": lambda: ([fb.Linear(48), fb.ReLU(), fb.Linear(32), fb.SiLU(), fb.Linear(4)], {}),
+    "lion": lambda: ([fb.Linear(48), fb.ReLU(), fb.Linear(4)], {"optimizer": fb.Lion(lr=1e-3, weight_decay=0.1)}),
+    "clipping": lambda: ([fb.Linear(48), fb.Tanh(), fb.Linear(4)], {"clip_norm": 0.1, "accumulate": 2}),
+    "batch norm": lambda: ([fb.Linear(48), fb.BatchNorm(), fb.ReLU(), fb.Linear(4)], {}),
+    "dropout": lambda: ([fb.Linear(48), fb.ReLU(), fb.Dropout(0.3), fb.Linear(4)], {}),
+    "ema": lambda: ([fb.Linear(48), fb.ReLU(), fb.Linear(4)], {"ema": 0.99, "schedule": "cosine"}),
+}
+
+
+def table(threads: str, how: str = "together") -> None:
+    """The digests of all cases behind 300 steps, which are the same for any ranks and threads."""
+    X, y = rows(1000)
+    found = {}
+    for name, case in CASES.items():
+        layers, words = case()
+        net = fb.Network(layers, inputs=12, seed=1)
+        comm = COMM if how == "together" else None
+        one = fb.Trainer(net, batch_size=96, shards=8, threads=int(threads), comm=comm, **words)
+        one.run(X, y, steps=300)
+        found[name] = digest(one)
+    every = COMM.allgather(found)
+    tell(found=found, same=all(one == found for one in every))
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])

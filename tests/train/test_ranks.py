@@ -37,6 +37,14 @@ def test_any_number_of_ranks_trains_as_one_process(count: int, case: str) -> Non
     assert found(count, "fits", case) == {"same": True, "alone": True}
 
 
+@pytest.mark.parametrize(("count", "threads"), [(2, "1"), (4, "1")])
+def test_300_steps_end_in_the_same_digests(count: int, threads: str) -> None:
+    """`scripts/verify-ranks` has the whole table."""
+    alone = found(1, "table", "1", "alone")
+    assert len(set(alone["found"].values())) == 6
+    assert found(count, "table", threads) == alone
+
+
 def test_what_ranks_are_given_must_be_the_same() -> None:
     same = "must be the same on every rank, got another on rank 3 than on rank 0"
     first = same.replace("rank 3", "rank 1")
