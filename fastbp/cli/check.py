@@ -83,6 +83,8 @@ def _say(found: Any) -> None:
         _say_pack(found.pack, found.memory)
         return
     say(f"{found.parameters:,} parameters, {found.steps:,} steps an epoch, about {found.memory / 2**20:.1f} MiB")
+    if found.shards > 1:
+        say(f"batches are cut into {found.shards:,} shards, for as many ranks at most")
 
 
 def _say_pack(pack: Any, memory: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,6 +27,7 @@ from fastbp.cli.output import give, print_json, say
 if TYPE_CHECKING:
     from fastbp.runs.pack_training import PackTraining
     from fastbp.runs.training import Training
+    from fastbp.train.ranks import Ranks
 
 
 @click.command("train", cls=Command)
@@ -58,6 +60,33 @@ def command(
     The run's folder gets the resolved configuration, the epochs' metrics, the best and the last network, and a
     checkpoint from which `--resume` continues with the same bits as an uninterrupted run.
     """
+    from fastbp.runs.launched import ranks_here
+
+    ranks = ranks_here()
+    given = config, more, overrides, preset, run_dir, resume, time_limit, strict, print_config, as_json, quiet, verbose
+    if ranks is None:
+        return _train(*given)
+    from fastbp.cli.ranks import together
+
+    return together(ranks, lambda: _train(*given, ranks))
+
+
+def _train(
+    config: str | None,
+    more: tuple[str, ...],
+    overrides: tuple[str, ...],
+    preset: str | None,
+    run_dir: str | None,
+    resume: str | None,
+    time_limit: str | None,
+    strict: bool,
+    print_config: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    ranks: Ranks | None = None,
+) -> int:
+    """The command, on one rank if there are several."""
     from fastbp.config.build import plan_of
     from fastbp.config.merging import merge
     from fastbp.config.text import Text
@@ -103,15 +132,23 @@ def command(
     if run_dir is not None and os.path.islink(run_dir) and not os.path.exists(run_dir):
         raise click.UsageError(f"`--run-dir` must be a new or empty folder, got a link, `{run_dir}`")
     signals = Signals()
+    if ranks is not None:
+        from fastbp.config.rules import for_ranks
+        from fastbp.runs.ranked import RankedTraining, RankSignals, folder_of
+
+        for_ranks(plan.text, plan.config, ranks.count)
+        maker, signals = partial(RankedTraining, ranks), RankSignals()
     progress: Any = Progress(quiet=quiet)
     if plan.config.pack is not None:
         from fastbp.runs.pack_training import PackTraining
         from fastbp.runs.standings import Standings
 
         maker, progress = PackTraining, Standings(quiet=quiet)
-    made = folder
-    if made is None:
-        made = RunFolder.new(plan.config.run.folder, plan.config.name, run_dir)
+
+    def own() -> RunFolder:
+        return RunFolder.new(plan.config.run.folder, plan.config.name, run_dir) if folder is None else folder
+
+    made = own() if ranks is None else folder_of(ranks, own)
     try:
         with made.held(new=folder is None):
             training: Training | PackTraining = maker(plan, made, progress, signals, going_on=folder is not None)

@@ -222,8 +222,8 @@ def network_of(plan: Plan, *sizes: Any) -> Any:
     return Network.of_graph(graph, plan.config.seed, plan.config.dtype)
 
 
-def trainer_of(plan: Plan, net: Any, loss: Any) -> Any:
-    """The trainer of a network, or L-BFGS."""
+def trainer_of(plan: Plan, net: Any, loss: Any, ranks: Any = None) -> Any:
+    """The trainer of a network, by several ranks if they are given, or L-BFGS."""
     from fastbp.train.lbfgs import LBFGS
     from fastbp.train.trainer import Trainer
 
@@ -253,6 +253,8 @@ def trainer_of(plan: Plan, net: Any, loss: Any) -> Any:
             penalty=said.penalty,
             schedules=plan.schedules,
             drop_last=said.drop_last,
+            shards=said.shards,
+            comm=ranks,
         )
     except ConfigError as error:
         key = next(iter(path_of(error.where or "")), "")

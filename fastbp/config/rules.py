@@ -17,7 +17,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SOURCES = {"friedman": "numbers", **dict.fromkeys(("digits", "spirals", "moons", "blobs"), "classes")}
 _STEPS = (
     *("schedule", "schedules", "clip_norm", "clip_value", "accumulate", "ema", "lr_factors", "decay_factors", "frozen"),
-    *("penalty", "drop_last"),
+    *("penalty", "drop_last", "shards"),
 )
 
 
@@ -48,6 +48,7 @@ def together(text: Text, config: Config) -> None:
     if config.pack is not None and config.pack.undrawn > config.pack.members:
         must = f"must be at most {config.pack.members}, the members"
         raise fail(text, ("pack", "undrawn"), must, f"`{config.pack.undrawn}`")
+    _shards(text, config.trainer)
     for key in ("lr_factors", "decay_factors"):
         for name, factor in (getattr(config.trainer, key) or {}).items():
             if factor < 0.0:
@@ -78,6 +79,28 @@ def _members(text: Text, network: Network) -> None:
         if name in OF_ROWS.values():
             must = "must not go by rows with `network.tabm`, as each member has others"
             raise fail(text, ("network", key), must, f"`{name}`")
+
+
+def _shards(text: Text, trainer: Trainer) -> None:
+    """Refuse what a batch cannot be cut into."""
+    shards, path = trainer.shards, ("trainer", "shards")
+    if shards & (shards - 1):
+        raise fail(text, path, "must be a power of two", f"`{shards}`")
+    if shards > trainer.batch_size:
+        raise fail(text, path, f"must be at most {trainer.batch_size}, the rows of a batch", f"`{shards}`")
+
+
+def for_ranks(text: Text, config: Config, ranks: int) -> None:
+    """Refuse what several ranks cannot train together."""
+    if config.pack is not None:
+        hint = "each of its networks is trained by one process: start it without `mpirun`"
+        raise fail(text, ("pack",), f"must be left out for {ranks} ranks", hint=hint)
+    said = config.trainer.optimizer
+    if (said.get("name") if isinstance(said, dict) else said) == "lbfgs":
+        raise fail(text, ("trainer", "optimizer"), f"must have steps for {ranks} ranks", "`lbfgs`")
+    if config.trainer.shards < ranks:
+        must = f"must be at least {ranks}, the number of ranks"
+        raise fail(text, ("trainer", "shards"), must, f"`{config.trainer.shards}`")
 
 
 def _folds(text: Text, data: Data) -> None:

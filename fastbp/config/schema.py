@@ -244,6 +244,7 @@ class Trainer(Section):
     drop_last: Annotated[
         bool, about("Whether an epoch ends where fewer rows are left than a step has, which differ each time.")
     ] = False
+    shards: Annotated[Whole, about("Parts of a batch, a power of two, summed apart; as many ranks at most.")] = 1
     loss: Annotated[
         Named, about("By default `cross_entropy` for classes, `binary_cross_entropy` for labels, `mse` for numbers.")
     ] = None

@@ -30,6 +30,7 @@ import math
 import os
 import platform
 import secrets
+import shutil
 import stat
 import sys
 import warnings
@@ -44,6 +45,7 @@ from fastbp.train.history import History
 from fastbp.writing import TEMPORARY, naming, sweep, write_together
 
 LOCK = ".lock"
+ROWS = ".rows"  # a folder of prepared rows while several ranks train; what a killed run leaves of it is removed
 
 
 OLD = {"data": {"embed_std": 1.0}}  # what runs did before there was a key for it
@@ -125,6 +127,7 @@ class RunFolder:
             if new and not _is_empty(self.path):
                 raise _not_new(self.path)
             sweep(self.path)
+            shutil.rmtree(self.path / ROWS, ignore_errors=True)
             yield
         finally:
             with contextlib.suppress(OSError):
@@ -204,7 +207,7 @@ def _not_new(folder: Path) -> ConfigError:
 
 def _is_empty(folder: Path) -> bool:
     """Whether the folder is empty but for leftovers of a process killed at its start."""
-    return all(path.name == LOCK or TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
+    return all(path.name in (LOCK, ROWS) or TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
 
 
 def _taken(lock: Path) -> int:

@@ -62,6 +62,7 @@ class Outline:
     transforms: dict[str, str]
     parameters: int
     steps: int
+    shards: int
     memory: int
     resolved: dict[str, Any]
     pack: PackOutline | None = None
@@ -78,6 +79,7 @@ class Outline:
             "transforms": self.transforms,
             "parameters": self.parameters,
             "steps_per_epoch": self.steps,
+            "shards": self.shards,
             "memory_bytes": self.memory,
             **({} if self.pack is None else {"pack": asdict(self.pack)}),
             "config": self.resolved,
@@ -126,7 +128,9 @@ def outline(plan: Plan) -> Outline:
     transforms = {name: transform.name for name, transform in pairs}
     said = names, shares, transforms
     every = resolved_of(plan, subject)
-    return Outline(layers, rows, subject.seen, subject.task, *said, count, steps, memory, every, pack)
+    return Outline(
+        layers, rows, subject.seen, subject.task, *said, count, steps, config.trainer.shards, memory, every, pack
+    )
 
 
 def _packed(plan: Plan, subjects: list[Subject]) -> tuple[PackOutline, int]:

@@ -62,11 +62,8 @@ class Saving:
     def look_up(self, save: Callable[[], None], resumable: bool = True) -> None:
         """Save if that is due, and stop if requested; what cannot be resumed is saved at a stop only."""
         now = time.perf_counter()
-        limit = self.plan.time_limit
         try:
-            if limit is not None and now - self.begun >= limit and self.may_end:
-                raise Stopped(f"the time limit of {limit:g} seconds is reached", TIME_IS_UP)
-            self.signals.check()
+            self.check_stops(now)
         except Stopped as stop:
             stop.resumable = resumable
             save()
@@ -76,6 +73,13 @@ class Saving:
         if now >= self.flush_at and self.folder.unwritten:
             self._try_to(self.folder.flush)
             self.flush_at = time.perf_counter() + FLUSH_SECONDS
+
+    def check_stops(self, now: float) -> None:
+        """Raise if the time is up, or a signal has arrived."""
+        limit = self.plan.time_limit
+        if limit is not None and now - self.begun >= limit and self.may_end:
+            raise Stopped(f"the time limit of {limit:g} seconds is reached", TIME_IS_UP)
+        self.signals.check()
 
     def _try_to(self, write: Callable[[], None]) -> None:
         """Write, or report why that fails; the run continues."""

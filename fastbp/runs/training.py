@@ -24,7 +24,7 @@ from fastbp.runs.profile import peak
 from fastbp.runs.saving import Saving
 from fastbp.runs.scores import baseline, files_of, gflops, score, told
 from fastbp.runs.stopping import Signals, Stopped
-from fastbp.runs.subject import absolute, subject_of
+from fastbp.runs.subject import Subject, absolute, subject_of
 from fastbp.runs.told import FORMAT
 from fastbp.runs.watched import Watched
 from fastbp.train.checkpoints import load_state, state_of
@@ -45,10 +45,9 @@ class Training(Watched, Saving):
             raise CheckpointError("`--resume` needs an optimiser with steps, and `lbfgs` has none")
         self.begun = time.perf_counter()
         said = plan.config.trainer
-        self.subject = subject = subject_of(plan)
-        outputs = subject.recipe.outputs
-        self.net: Network = subject.network()
-        self.trainer: Any = trainer_of(plan, self.net, subject.loss)
+        self.subject, self.net = self.read()
+        subject, outputs = self.subject, self.subject.recipe.outputs
+        self.trainer: Any = self.trainer_for(subject.loss)
         held_out = "validation" in subject.parts
         if held_out and subject.parts["validation"].numbers is not None:
             self.trainer.units = Units(outputs.back, subject.parts["validation"].numbers)
@@ -60,6 +59,15 @@ class Training(Watched, Saving):
             self._check(self.before, name)
         self.idle: tuple[str, str] | None = None  # why nothing was trained, and a hint
         self.warm: tuple[int, float] | None = None  # the best epoch, and the temperature of its network
+
+    def read(self) -> tuple[Subject, Network]:
+        """The rows, and the network as it is drawn."""
+        subject = subject_of(self.plan)
+        return subject, subject.network()
+
+    def trainer_for(self, loss: Any) -> Any:
+        """The trainer of the network."""
+        return trainer_of(self.plan, self.net, loss)
 
     def _check(self, found: Checkpoint, monitor: str) -> None:
         """Refuse a checkpoint of another run."""
@@ -154,7 +162,7 @@ class Training(Watched, Saving):
                     self.save(history, done=True)
                 else:
                     self.save_networks()
-            return self._finished(history)
+            return self.finished(history)
 
     def _is_complete(self) -> bool:
         """Whether the resumed run was complete at its checkpoint."""
@@ -244,7 +252,7 @@ class Training(Watched, Saving):
         self.progress.end()
         return found
 
-    def _finished(self, history: History) -> dict[str, Any]:
+    def finished(self, history: History) -> dict[str, Any]:
         """Write the result to the folder."""
         folder = self.folder
         net = self.best_network()

@@ -113,12 +113,31 @@ def largest(name: str, array: NDArray[Any], original: Any = None) -> int:
     return bits
 
 
+class Scanned(np.ndarray[Any, Any]):
+    """Rows of which the bits of the largest magnitude are known, so that nobody reads them all to find it."""
+
+    largest: int
+
+    @classmethod
+    def of(cls, array: NDArray[Any], bits: int | None) -> NDArray[Any]:
+        """An array whose numbers are finite, and whose largest magnitude has these bits."""
+        if bits is None:
+            return array
+        found = array.view(cls)
+        found.largest = bits
+        return found
+
+
 def training_rows(name: str, value: Any, width: int, dtype: np.dtype[Any]) -> tuple[Any, int]:
     """A matrix to train on: at least one row, all finite; and the bits of its largest magnitude."""
     array: Any = of_coded(name, value, width, dtype) if isinstance(value, Coded) else rows(name, value, width, dtype)
     if array.shape[0] == 0:
         raise ShapeError(name, "must have at least one row", f"shape `{array.shape}`")
-    return array, largest(name, *((array.narrow,) if isinstance(array, Coded) else (array, value)))
+    given = getattr(value, "narrow", value)
+    kept = array.narrow if isinstance(array, Coded) else array
+    if isinstance(given, Scanned) and np.shares_memory(given, kept) and hasattr(given, "largest"):
+        return array, given.largest  # which views of it do not have
+    return array, largest(name, *((kept,) if isinstance(array, Coded) else (array, value)))
 
 
 def of_coded(name: str, value: Coded, width: int, dtype: np.dtype[Any]) -> Coded:

@@ -13,26 +13,7 @@ from fastbp.train.treatment import Before
 def parts(trainer: Trainer) -> Any:
     """The result of `Trainer.__reduce__`, a consistent snapshot."""
     with trainer._lock, trainer.net.lock:
-        update = trainer._update
-        threads, lr_factors, decay_factors, frozen, penalty = trainer._given
-        settings = {
-            "loss": trainer.loss,
-            "optimizer": trainer.optimizer,
-            "batch_size": trainer.batch_size,
-            "seed": trainer.seed,
-            "schedule": trainer._rates.schedule,
-            "threads": threads,
-            "clip_norm": update.clip_norm or None,
-            "clip_value": update.clip_value or None,
-            "accumulate": update.accumulate,
-            "ema": None if update.average is None else update.average_keep,
-            "lr_factors": lr_factors,
-            "decay_factors": decay_factors,
-            "frozen": frozen,
-            "penalty": penalty,
-            "drop_last": update.drop_last,
-            "schedules": Before({name: other.schedule for name, other in trainer._rates.others.items()}),
-        }
+        settings = settings_of(trainer)
         batch = trainer._batch_plan.batch if trainer._batch_plan else 0
         kept = ("validating", "units")
         more = {name: value for name, value in vars(trainer).items() if name in kept or name not in trainer._own}
@@ -40,6 +21,31 @@ def parts(trainer: Trainer) -> Any:
         plan = trainer._batch_plan
         more["_position"] = plan.position() if trainer._fit and plan is not None else trainer._position
         return rebuilt, (type(trainer), trainer.net, settings, *state_of(trainer), batch), more
+
+
+def settings_of(trainer: Any) -> dict[str, Any]:
+    """The arguments of a trainer like this one, which trains alone."""
+    update = trainer._update
+    threads, lr_factors, decay_factors, frozen, penalty = trainer._given
+    return {
+        "loss": trainer.loss,
+        "optimizer": trainer.optimizer,
+        "batch_size": trainer.batch_size,
+        "seed": trainer.seed,
+        "schedule": trainer._rates.schedule,
+        "threads": threads,
+        "clip_norm": update.clip_norm or None,
+        "clip_value": update.clip_value or None,
+        "accumulate": update.accumulate,
+        "ema": None if update.average is None else update.average_keep,
+        "lr_factors": lr_factors,
+        "decay_factors": decay_factors,
+        "frozen": frozen,
+        "penalty": penalty,
+        "drop_last": update.drop_last,
+        "shards": trainer._shards,
+        "schedules": Before({name: other.schedule for name, other in trainer._rates.others.items()}),
+    }
 
 
 def rebuilt(

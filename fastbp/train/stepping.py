@@ -11,7 +11,6 @@ from fastbp.engine.forks import Lock
 from fastbp.errors import ConfigError, brief
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.directions import work_of_turns
-from fastbp.lowering.exchange import Ranks
 from fastbp.lowering.plans import team_sizes, work_of
 from fastbp.lowering.update import Update
 from fastbp.lowering.user_rows import counts_for
@@ -22,10 +21,12 @@ from fastbp.spec.losses import Loss
 from fastbp.train.calls import LABELS, MOST_STEPS, ONE_CALL_WORK, Pace, Rates, as_read, fits_one_call
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
+from fastbp.train.ranks import Ranks
 from fastbp.train.snapshots import Snapshots
+from fastbp.train.together import Together, together
 
 
-class Stepping(Snapshots):
+class Stepping(Together, Snapshots):
     """A trainer as far as it takes steps."""
 
     steps_done: int
@@ -159,7 +160,7 @@ class Stepping(Snapshots):
 
     def step(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """One optimiser step on a batch of any number of rows; returns the loss before the step."""
-        with self._lock:
+        with self._lock, together(self._ranks):
             return self._step(X, y, sample_weight)
 
     def _step(self, X: Any, y: Any, sample_weight: Any) -> float:
@@ -207,10 +208,11 @@ class Stepping(Snapshots):
             Its `loss` has one mean for each epoch; the last may be of an epoch that is not complete.
         """
         count = whole("steps", steps, 0)
-        with self._lock:
+        with self._lock, together(self._ranks):
             history = History()
             self._position = None
             x, t, top = self.net.checked(X, y, self._loss, sample_weight)
+            self._refuse_other_rows(x, t)
             self._rates.total = self.steps_done + count
             plan = self._bound(x, t, top)
             start = plan.place
@@ -254,6 +256,8 @@ class Stepping(Snapshots):
     def _chunk(self, plan: BatchPlan, steps: int, epochs: int) -> list[float]:
         """As many of `steps` as fit into one call."""
         count = min(steps, self._pace.steps(), BatchPlan.CALL)
+        if self._ranks is not None:
+            count = self._ranks.steps(count)
         before, begun = self.steps_done, time.perf_counter()
         ended = self._call(plan, count, epochs, self._pace.threads)
         self._pace.learn(self.steps_done - before, time.perf_counter() - begun)

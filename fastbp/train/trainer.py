@@ -12,7 +12,6 @@ from fastbp.engine import forks
 from fastbp.engine import threads as team
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.lowering.batch_plan import BatchPlan
-from fastbp.lowering.exchange import Ranks
 from fastbp.model.network import Network
 from fastbp.spec.checks import seed_of, whole
 from fastbp.spec.elsewhere import known_words
@@ -29,6 +28,7 @@ from fastbp.train.parts import parted
 from fastbp.train.schedules import Constant, Schedule
 from fastbp.train.shown import Shown, verbosity
 from fastbp.train.stepping import Stepping
+from fastbp.train.together import together, with_ranks
 from fastbp.train.treatment import loss_for, others_of, penalty_data, treatment_of, update_of
 
 MOST_SHARDS = 4096
@@ -84,6 +84,9 @@ class Trainer(Stepping):
     shards : int, a power of two
         Runs of rows into which a batch is cut: gradients are a sum for each, added in pairs. As many processes may
         train together, to the bit as one does.
+    comm : mpi4py.MPI.Comm, optional
+        Processes that train this network together, each its part of the shards, such as ``MPI.COMM_WORLD``; all are
+        given the same settings, rows and calls. By default a process trains alone.
 
     Examples
     --------
@@ -117,6 +120,7 @@ class Trainer(Stepping):
         schedules: Mapping[str, str | Schedule] | None = None,
         drop_last: bool = False,
         shards: int = 1,
+        comm: Any = None,
     ) -> None:
         if not isinstance(net, Network):
             raise ConfigTypeError("net", "must be a fastbp Network", f"`{type(net).__name__}`")
@@ -129,8 +133,11 @@ class Trainer(Stepping):
         self._rates = Rates(schedule or Constant(), others_of(schedules, net.graph, self._loss, optimizer))
         self._batch_size = whole("batch_size", batch_size, 1)
         self._shards = shards_of(shards)
-        self._ranks: Ranks | None = None
-        self._threads = team.chosen(threads)
+        if self._shards > self._batch_size:
+            must = f"must be at most {self._batch_size}, the rows of a batch"
+            raise ConfigError("shards", must, f"`{self._shards}`")
+        self._ranks = None if comm is None else with_ranks(comm, self._shards)
+        self._threads = team.chosen(threads if self._ranks is None or threads is not None else self._ranks.threads)
         self._seed = net.seed if seed is None else seed_of(seed)
         self.steps_done = 0
         self.validating = False
@@ -158,6 +165,8 @@ class Trainer(Stepping):
         self._pace = Pace()
         self._lock = forks.lock("this trainer", writes=True)
         self._fit: tuple[Any, int] | None = None  # the data of a fit that goes on, and its last step
+        if self._ranks is not None:
+            self._refuse_other_settings()
         self._own = frozenset(vars(self))  # what is set besides is a subclass's or the user's
 
     def __repr__(self) -> str:
@@ -213,11 +222,12 @@ class Trainer(Stepping):
         if history is not None and not isinstance(history, History):
             raise ConfigTypeError("history", "must be a History that `fit` returned", f"`{brief(history)}`")
         hooks, count = [callback(c) for c in callbacks], whole("epochs", epochs, 0)
-        shown = verbosity(verbose)
-        with self._lock:
+        shown = verbosity(verbose) if self._ranks is None or self._ranks.rank == 0 else 0
+        with self._lock, together(self._ranks):
             X, y, sample_weight, validation = parted(self.net, self._loss, X, y, validation, sample_weight, self.seed)
             x, t, top = self.net.checked(X, y, self._loss, row_weights(sample_weight, y))
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units, self.threads)
+            self._refuse_other_rows(x, t)
             self.validating = held_out is not None
             hooks += [Shown(shown, count, len(x))] if shown else []
             going_on = history is not None
@@ -241,6 +251,7 @@ class Trainer(Stepping):
                         for hook in hooks:
                             hook.epoch(self, history)
                             self._back()
+                        self._agree_to_stop(history)
             history.seconds = time.perf_counter() - begun
             return history
 
@@ -275,6 +286,8 @@ class Trainer(Stepping):
             for hook in hooks if not losses else ():  # the end of an epoch is recorded first
                 hook.chunk(self, history)
                 plan = self._back()
+            if not losses:
+                self._agree_to_stop(history)
         history.samples += plan.head.data.total if losses else plan.head.step.epoch_rows
         history.loss += losses or [plan.epoch_loss]
         history.lr.append(float(plan.rates[plan.head.step.rate_at - 1]))

@@ -475,7 +475,7 @@ def test_a_run_that_is_cut_off_after_its_early_stop_stays_stopped(config, monkey
     settings += ["--set", "trainer.early_stopping={patience: 2}"]
     assert main(["train", config, "--run-dir", "whole", "-q", *settings]) == 0
     with monkeypatch.context() as patch:
-        patch.setattr("fastbp.runs.training.Training._finished", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("fastbp.runs.training.Training.finished", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         assert main(["train", config, "--run-dir", "cut", "-q", *settings]) == 130
     assert main(["train", "--resume", "cut", "-q"]) == 0
     assert Path("cut/metrics.jsonl").read_text() == Path("whole/metrics.jsonl").read_text()

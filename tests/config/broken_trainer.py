@@ -53,6 +53,18 @@ CASES = {
         trainer("drop_last: 1"),
         "c.yaml:3: `trainer.drop_last` must be `true` or `false`, got `1`",
     ),
+    "shards no power of two": (
+        trainer("shards: 6"),
+        "c.yaml:3: `trainer.shards` must be a power of two, got `6`",
+    ),
+    "shards none": (
+        trainer("shards: 0"),
+        "c.yaml:3: `trainer.shards` must be at least 1, got `0`",
+    ),
+    "shards of less than a row": (
+        trainer("shards: 64"),
+        "c.yaml:3: `trainer.shards` must be at most 32, the rows of a batch, got `64`",
+    ),
     "ties misspelt": (
         trainer("ties: later"),
         "c.yaml:3: `trainer.ties` must be one of `first`, `last`, got `later`\nhint: did you mean `last`?",

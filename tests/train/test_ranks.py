@@ -1,0 +1,88 @@
+"""Ranks of MPI that train one network, as processes that `mpiexec` starts: see `rank_programs.py`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.launched import LAUNCHER, run
+
+pytest.importorskip("mpi4py")
+pytestmark = pytest.mark.skipif(LAUNCHER is None, reason="no mpiexec")
+PROGRAMS = str(Path(__file__).with_name("rank_programs.py"))
+
+
+def found(count: int, *arguments: str) -> Any:
+    """What the first rank says of it."""
+    code, out, err = run(count, PROGRAMS, *arguments)
+    assert code == 0, out + err
+    return json.loads(out)
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_sums_are_those_of_one_tree(count: int) -> None:
+    assert found(count, "sums") == {"wrong": [], "same": True, "count": count}
+
+
+def test_texts_of_the_first_reach_all_and_numbers_are_agreed_on() -> None:
+    assert found(4, "texts")["found"] == [["déjà vu", "", "of 0", [3, 5], 10]] * 4
+
+
+@pytest.mark.parametrize("case", ["adam", "lion"])
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_any_number_of_ranks_trains_as_one_process(count: int, case: str) -> None:
+    assert found(count, "fits", case) == {"same": True, "alone": True}
+
+
+@pytest.mark.parametrize(("count", "threads"), [(2, "1"), (4, "1")])
+def test_300_steps_end_in_the_same_digests(count: int, threads: str) -> None:
+    """`scripts/verify-ranks` has the whole table."""
+    alone = found(1, "table", "1", "alone")
+    assert len(set(alone["found"].values())) == 6
+    assert found(count, "table", threads) == alone
+
+
+def test_what_ranks_are_given_must_be_the_same() -> None:
+    same = "must be the same on every rank, got another on rank 3 than on rank 0"
+    first = same.replace("rank 3", "rank 1")
+    power = "`comm` must have 1, 2, 4, 8 or another power of two of ranks, got `3`"
+    assert found(4, "settings") == {
+        "lr": [f"`optimizer` {same}"],
+        "seed": [f"`seed` {same}"],
+        "penalty": [f"`penalty` {same}"],
+        "parameters": [f"`net.parameters` {same}"],
+        "rows": [f"`X` {same}"],
+        "other rows": [f"`X` {first}"],
+        "targets": [f"`y` {first}"],
+        "weights": [f"`sample_weight` {same}"],
+        "changed": [f"`net.parameters` {same}"],
+        "shards": ["`shards` must be at least 4, the number of ranks, got `2`"],
+        "comm": ["`comm` must be a communicator of mpi4py, such as `MPI.COMM_WORLD`, got `3`"],
+        "three": power,
+    }
+
+
+def test_a_callback_that_ends_the_fit_on_one_rank_ends_it_on_all() -> None:
+    stopped = [[3, "rank 1 has stopped"], [3, "its time is up"]]
+    assert found(4, "stops")["found"] == [stopped[0], stopped[1], stopped[0], stopped[0]]
+
+
+def test_ctrl_c_on_one_rank_ends_all_at_one_step() -> None:
+    assert found(4, "interrupted") == {"how": ["interrupted", True], "same": True, "alone": True, "handler": True}
+
+
+def test_an_error_of_all_is_raised_by_all() -> None:
+    said = found(4, "all_fail")["found"]
+    assert said == [said[0]] * 4
+    assert said[0].startswith("`X`")
+
+
+def test_an_error_of_one_ends_all_with_one_message() -> None:
+    code, out, err = run(4, PROGRAMS, "one_fails")
+    assert code != 0
+    assert err.count("fastbp: rank 2 of 4 failed, so all stop: MemoryError: no room") == 1
+    assert err.count("Traceback") == 1
+    assert "still there" not in out
