@@ -192,12 +192,8 @@ SHOWN = {
     "Trainer": (
         "(net, loss='cross_entropy', optimizer=None, batch_size=32, threads=None, seed=None, schedule=None, "
         "clip_norm=None, clip_value=None, accumulate=1, ema=None, lr_factors=None, decay_factors=None, "
-<<<<<<< HEAD
-        "frozen=(), penalty=None, schedules=None, drop_last=False, shards=1)"
-=======
         "frozen=(), penalty=None, schedules=None, drop_last=False, "
         "shards=1, comm=None)"
->>>>>>> mpi
     ),
     "erf": "(x)",
     "load": "(path)",
