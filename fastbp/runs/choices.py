@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastbp.data.categories import encodings_of, size_of
 from fastbp.data.frame import Column, Frame
 from fastbp.data.goal import Goal, scaled
-from fastbp.data.kinds import FEW, Kind, words_of
+from fastbp.data.kinds import FEW, TIMES, Kind, words_of
 from fastbp.data.moments import moments
 from fastbp.data.names import AGAIN, names_among
 from fastbp.data.numbers import scale_of
@@ -25,6 +25,9 @@ from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
 CODES = frozenset(("code", "codes", "guid", "id", "ids", "plz", "postcode", "uid", "uuid", "zip", "zipcode"))
+# Words of columns whose numbers name nothing, though one year may be unlike its neighbours.
+SINGLE = ("age", "day", "hour", "minute", "month", "quarter", "week", "year", "yr")
+MEASURES = TIMES | {word + end for word in SINGLE for end in ("", "s")}
 TRAINS = 0.7  # of the rows
 BORDERLINE = 50  # different whole numbers of a target up to which classes and amounts look alike
 TELLS = 0.01  # of the target, from which a scale tells more of it than another
@@ -73,7 +76,8 @@ def told_as_names(
             elif name in called:
                 yield column.values
 
-    return names_among({n: x for n, x in numbers.items() if n not in called}, categories(), goal)
+    asked = {n: x for n, x in numbers.items() if n not in called and not MEASURES & set(words_of(n))}
+    return names_among(asked, categories(), goal)
 
 
 def _called_names(column: Column) -> bool:

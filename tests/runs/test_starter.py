@@ -125,6 +125,8 @@ def test_whole_numbers_that_name_things_by_what_they_tell_are_categories_too(sta
     ]
     why = r"teacher: category +# 1 to 100; 100 names of things, as the same number tells 0\.[1-9]\d+ of the target"
     assert re.search(why + r", neighbouring ones 0\.0\d+; a learned row for each\n", text)
+    renamed = {"teacher_age" if name == "teacher" else name: x for name, x in columns.items()}
+    assert started(**renamed, y=y)[0]["data"]["columns"]["teacher_age"] == "number"
     del columns["user_id"]
     assert started(**columns, y=y)[0]["data"]["columns"]["room"] == "number"
     del columns["mark"]
