@@ -12,8 +12,9 @@ at first, near 1, and leave U and Vᵀ. The published form, with A = X Xᵀ and 
 one transposed.
 
 S and F are symmetric, to the bit: S[i, j] and S[j, i] are one chain of the same products, each of which is the same
-from either side. So a task computes a block on or right of the diagonal and writes it on the other side, too, which
-saves a third of all: Xᵀ X and S² cost half. A task owns what it writes; blocks are cut by the matrix alone.
+from either side. So a task computes a block right of the diagonal and writes it on the other side, too, and of a block
+on the diagonal each panel down to its own rows. That saves a third of all: Xᵀ X and S² cost little more than half. A
+task owns what it writes; blocks are cut by the matrix alone.
 
 u is finite where g, m and their difference are: what is not is found by the trial of the update (`attempts.py`).
 """
@@ -103,8 +104,14 @@ def muon_begin(task, me, r0, r1, z):
 
 
 @inlined
+def end_of(task, i1, panel, z):
+    """Where rows of a block end that are computed up to this panel: at the diagonal, or with the block."""
+    return i1 if task.r0 != task.p0 else min(i1, panel * (LINE // bytes_of(z)))
+
+
+@inlined
 def columns_product(source, rows, out, width, me, task, z):
-    """A block of sourceᵀ source: rows r0 to r1 and columns p0 to p1, which are blocks."""
+    """A block of sourceᵀ source, rows r0 to r1 and columns p0 to p1, which are blocks: what `end_of` says of it."""
     in_line = LINE // bytes_of(z)
     wide = BLOCK // in_line
     last = (width + in_line - 1) // in_line
@@ -119,14 +126,14 @@ def columns_product(source, rows, out, width, me, task, z):
             target, d = out.start + panel * out.stride + i0 * LINE, source.start + panel * source.stride
             if TILE_N > 1 and panel + TILE_N <= p1:
                 reduce_panels(
-                    TILE_N, source.start, source.stride, d, source.stride, me, i0, i1, target, out.stride, b0, count,
-                    begun, blocks, -1, 0, z,
+                    TILE_N, source.start, source.stride, d, source.stride, me, i0,
+                    end_of(task, i1, panel + TILE_N, z), target, out.stride, b0, count, begun, blocks, -1, 0, z,
                 )  # fmt: skip
                 panel += TILE_N
             else:
                 reduce_panels(
-                    1, source.start, source.stride, d, source.stride, me, i0, i1, target, out.stride, b0, count,
-                    begun, blocks, -1, 0, z,
+                    1, source.start, source.stride, d, source.stride, me, i0,
+                    end_of(task, i1, panel + 1, z), target, out.stride, b0, count, begun, blocks, -1, 0, z,
                 )  # fmt: skip
                 panel += 1
         begun = True
@@ -135,11 +142,11 @@ def columns_product(source, rows, out, width, me, task, z):
 
 
 @inlined
-def mirror(out, i0, i1, p0, p1, z):
-    """Write a block right of the diagonal on the other side."""
+def mirror(out, task, i0, i1, p0, p1, z):
+    """Write what of a block is right of the diagonal on the other side."""
     in_line = LINE // bytes_of(z)
     for panel in range(p0, p1):
-        for i in range(i0, i1, in_line):
+        for i in range(i0, end_of(task, i1, panel, z), in_line):
             source = out.start + panel * out.stride + i * LINE
             transpose_block(source, out.start + i // in_line * out.stride + panel * in_line * LINE, z)
 
@@ -149,8 +156,7 @@ def muon_gram(task, me, r0, r1, z):
     """A block of S = Xᵀ X, and its mirror image."""
     matrix = task.matrix
     i0, i1, p0, p1 = columns_product(current(task).a, matrix.rows, matrix.gram, matrix.width, me, task, z)
-    if task.r0 != task.p0:
-        mirror(matrix.gram, i0, i1, p0, p1, z)
+    mirror(matrix.gram, task, i0, i1, p0, p1, z)
 
 
 @kernel(Turn)
@@ -162,10 +168,10 @@ def muon_factor(task, me, r0, r1, z):
     i0, i1, p0, p1 = columns_product(s, matrix.width, out, matrix.width, me, task, z)
     for panel in range(p0, p1):
         o = panel * out.stride
-        for i in range(i0 * LINE, i1 * LINE, LINE):
+        for i in range(i0 * LINE, end_of(task, i1, panel + 1, z) * LINE, LINE):
             store(out.start + o + i, powers_line(load(s.start + panel * s.stride + i, z), load(out.start + o + i, z)))
+    mirror(out, task, i0, i1, p0, p1, z)
     if task.r0 != task.p0:
-        mirror(out, i0, i1, p0, p1, z)
         return
     for i in range(i0, i1):
         place = out.start + i // in_line * out.stride + i * LINE + i % in_line * bytes_of(z)

@@ -6,23 +6,29 @@ Columns are looked at in all rows, as their kinds are (`fastbp.data.kinds`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbp.data.categories import encodings_of, size_of
 from fastbp.data.frame import Column, Frame
 from fastbp.data.goal import Goal, scaled
-from fastbp.data.kinds import FEW, Kind, words_of
+from fastbp.data.kinds import FEW, TIMES, Kind, words_of
 from fastbp.data.moments import moments
+from fastbp.data.names import AGAIN, names_among
 from fastbp.data.numbers import scale_of
 from fastbp.data.unseen import by_value
 from fastbp.errors import DataError, visible
 
+Array = NDArray[Any]
 CODES = frozenset(("code", "codes", "guid", "id", "ids", "plz", "postcode", "uid", "uuid", "zip", "zipcode"))
+# Words of columns whose numbers name nothing, though one year may be unlike its neighbours.
+SINGLE = ("age", "day", "hour", "minute", "month", "quarter", "week", "year", "yr")
+MEASURES = TIMES | {word + end for word in SINGLE for end in ("", "s")}
 TRAINS = 0.7  # of the rows
-AGAIN = 5  # rows with a value, on average, from which numbers that name something are learned one by one
 BORDERLINE = 50  # different whole numbers of a target up to which classes and amounts look alike
 TELLS = 0.01  # of the target, from which a scale tells more of it than another
 DATE = 12  # numbers that a date becomes, about
@@ -51,8 +57,43 @@ def nearly_names(column: Column) -> bool:
     return len(values) > max(FEW, len(column.values) / 2)
 
 
-def choice_of(column: Column, kind: Kind, goal: Goal, ignored: bool = False) -> Choice:
-    """What becomes of a column; `ignored` says that its categories are, as they nearly name rows."""
+def told_as_names(
+    frame: Frame, kinds: Mapping[str, Kind], goal: Goal, ignored: Collection[str] = ()
+) -> dict[str, tuple[float, float]]:
+    """Columns of numbers that name things by what they tell of the target: the same number, and neighbouring ones.
+
+    What texts tell, but those that are `ignored`, and numbers whose column is called a name, is told by these.
+    """
+    columns = {name: frame.columns[name] for name, kind in kinds.items() if kind.name in ("number", "category")}
+    numbers = {n: c.values for n, c in columns.items() if kinds[n].name == "number" and not c.is_text}
+    called = {name for name in numbers if _called_names(columns[name])}
+
+    def categories() -> Iterator[Array]:
+        for name, column in columns.items():
+            if kinds[name].name == "category" and name not in ignored:
+                codes: dict[str | None, int] = {}
+                yield np.array([codes.setdefault(text, len(codes)) for text in frame.texts(name).tolist()])
+            elif name in called:
+                yield column.values
+
+    asked = {n: x for n, x in numbers.items() if n not in called and not MEASURES & set(words_of(n))}
+    return names_among(asked, categories(), goal)
+
+
+def _called_names(column: Column) -> bool:
+    """Whether a column of numbers is called a name of things, and its numbers are whole and come often enough."""
+    there = column.values[np.isfinite(column.values)]
+    whole = bool((there == np.floor(there)).all())
+    return whole and bool(CODES & set(words_of(column.name))) and 2 < len(np.unique(there)) <= len(there) / AGAIN
+
+
+def choice_of(
+    column: Column, kind: Kind, goal: Goal, ignored: bool = False, told: tuple[float, float] | None = None
+) -> Choice:
+    """What becomes of a column; `ignored` says that its categories are, as they nearly name rows.
+
+    `told` is what the same number and neighbouring ones tell of the target where numbers are names by that.
+    """
     name = visible(column.name)
     if kind.unclear is not None:
         about = f"or month: no date says which is first in {visible(kind.unclear)}"
@@ -66,24 +107,26 @@ def choice_of(column: Column, kind: Kind, goal: Goal, ignored: bool = False) -> 
         values = len(by_value(Counter(v for v in column.values.tolist() if v is not None)))
         if ignored:
             why = f"{values:,} values in {len(column.values):,} rows"
-            told = f"`{name}` is ignored: {why}; `category` if they tell the target, `words` if their words do"
-            return Choice("ignore", f"{kind.about}; too many for the rows", 0, told)
+            doubt = f"`{name}` is ignored: {why}; `category` if they tell the target, `words` if their words do"
+            return Choice("ignore", f"{kind.about}; too many for the rows", 0, doubt)
         return Choice("category", kind.about, inferred=True, categories=values)
     if column.is_text:
         return Choice("number", kind.about, 1, inferred=True)
-    return _number(column, kind, goal)
+    return _number(column, kind, goal, told)
 
 
-def _number(column: Column, kind: Kind, goal: Goal) -> Choice:
+def _number(column: Column, kind: Kind, goal: Goal, told: tuple[float, float] | None) -> Choice:
     """What becomes of a column of numbers: names of things, or amounts on the scale that tells more of the target."""
     there = column.values[np.isfinite(column.values)]
     values, name = len(np.unique(there)), visible(column.name)
-    whole = bool((there == np.floor(there)).all())
-    if whole and 2 < values <= len(there) / AGAIN and CODES & set(words_of(column.name)):
-        about = f"{kind.about}; {values:,} names of things, by the word in the column's name"
+    if told is not None or _called_names(column):
+        why = "by the word in the column's name"
+        if told is not None:
+            same, others = (max(0.0, share) for share in told)
+            why = f"as the same number tells {same:.3f} of the target, neighbouring ones {others:.3f}"
         doubt = f"`{name}` is taken for {values:,} names of things: `number` if its numbers are amounts"
-        return Choice("category", about, doubt=doubt, categories=values)
-    id_ = whole and values == len(column.values) > BORDERLINE
+        return Choice("category", f"{kind.about}; {values:,} names of things, {why}", doubt=doubt, categories=values)
+    id_ = bool((there == np.floor(there)).all()) and values == len(column.values) > BORDERLINE
     doubt = f"`{name}` is different in every row: `ignore` if it names rows" if id_ else ""
     if scale_of(np.sort(there)) == "standard":
         return Choice("number", kind.about, 1, doubt, inferred=True, amounts=True)

@@ -99,6 +99,40 @@ def test_whole_numbers_whose_name_says_that_they_name_things_are_categories(star
     ]
 
 
+def test_whole_numbers_that_name_things_by_what_they_tell_are_categories_too(started):
+    rng = np.random.default_rng(0)
+    n, own = 3000, rng.normal(size=200)
+    teacher, width, user = rng.integers(1, 101, n), rng.integers(1, 101, n), rng.integers(100, size=n)
+    y = own[teacher] + width / 50.0 + own[100 + user] + rng.normal(size=n)
+    columns = {
+        "teacher": teacher,
+        "width": width,
+        "user_id": user,
+        "room": 7 * user,
+        "mark": np.char.add("m", user.astype(str)),
+    }
+    found, text, said = started(**columns, y=y)
+    assert found["data"]["columns"] == {
+        "teacher": "category",
+        "width": "number",
+        "user_id": "category",
+        "room": "number",
+        "mark": "category",
+    }
+    assert said == [
+        "not certain: `teacher` is taken for 100 names of things: `number` if its numbers are amounts",
+        "not certain: `user_id` is taken for 100 names of things: `number` if its numbers are amounts",
+    ]
+    why = r"teacher: category +# 1 to 100; 100 names of things, as the same number tells 0\.[1-9]\d+ of the target"
+    assert re.search(why + r", neighbouring ones 0\.0\d+; a learned row for each\n", text)
+    renamed = {"teacher_age" if name == "teacher" else name: x for name, x in columns.items()}
+    assert started(**renamed, y=y)[0]["data"]["columns"]["teacher_age"] == "number"
+    del columns["user_id"]
+    assert started(**columns, y=y)[0]["data"]["columns"]["room"] == "number"
+    del columns["mark"]
+    assert started(**columns, y=y)[0]["data"]["columns"]["room"] == "category"
+
+
 def test_numbers_have_bins_where_their_target_bends_and_none_where_it_is_straight(started, capsys):
     rng = np.random.default_rng(0)
     x, z = rng.normal(size=(2, 3000))
