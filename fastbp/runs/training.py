@@ -24,7 +24,7 @@ from fastbp.runs.profile import peak
 from fastbp.runs.saving import Saving
 from fastbp.runs.scores import baseline, files_of, gflops, score, told
 from fastbp.runs.stopping import Signals, Stopped
-from fastbp.runs.subject import absolute, subject_of
+from fastbp.runs.subject import Subject, absolute, subject_of
 from fastbp.runs.told import FORMAT
 from fastbp.runs.watched import Watched
 from fastbp.train.checkpoints import load_state, state_of
@@ -38,14 +38,22 @@ from fastbp.writing import write_together
 class Training(Watched, Saving):
     """One run, and the callback that writes its files, best network and checkpoints."""
 
-    def __init__(self, plan: Plan, folder: RunFolder, progress: Progress, signals: Signals, going_on: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        progress: Progress,
+        signals: Signals,
+        going_on: bool,
+        subject: Subject | None = None,
+    ) -> None:
         self.plan, self.folder, self.progress, self.signals = plan, folder, progress, signals
         self.resumable = not isinstance(plan.optimizer, LBFGSSettings)
         if going_on and not self.resumable:
             raise CheckpointError("`--resume` needs an optimiser with steps, and `lbfgs` has none")
         self.begun = time.perf_counter()
         said = plan.config.trainer
-        self.subject = subject = subject_of(plan)
+        self.subject = subject = subject_of(plan) if subject is None else subject
         outputs = subject.recipe.outputs
         self.net: Network = subject.network()
         self.trainer: Any = trainer_of(plan, self.net, subject.loss)
@@ -121,7 +129,7 @@ class Training(Watched, Saving):
         last = self.trainer.evaluated
         last.about = self.net.about
         networks = {self.folder.last: to_bytes(last), self.folder.best: to_bytes(self.best_network())}
-        write_together({**(more or {}), **networks})
+        write_together({**(more or {}), **networks}, self.lasting)
         self.folder.flush()
 
     def best_network(self) -> Network:
@@ -244,6 +252,10 @@ class Training(Watched, Saving):
         self.progress.end()
         return found
 
+    def peak(self) -> float:
+        """Billions of operations a second that the run's threads could do."""
+        return peak(getattr(self.trainer, "threads", 1))
+
     def _finished(self, history: History) -> dict[str, Any]:
         """Write the result to the folder."""
         folder = self.folder
@@ -271,7 +283,7 @@ class Training(Watched, Saving):
             "seconds": seconds,
             "samples_per_second": history.samples / seconds if seconds else 0.0,
             "gflops": gflops(net, history),
-            "share_of_peak": gflops(net, history) / peak(getattr(self.trainer, "threads", 1)),
+            "share_of_peak": gflops(net, history) / self.peak(),
         }
         folder.write(folder.result, json.dumps(result, indent=2) + "\n")
         rows = [epoch_row(history, i) for i in range(len(history.loss))]
