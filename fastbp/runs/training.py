@@ -13,6 +13,7 @@ from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.check import fail, show
 from fastbp.config.resolve import changes, resolved
 from fastbp.config.text import dotted
+from fastbp.data.prepare import Part
 from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
@@ -37,6 +38,8 @@ from fastbp.writing import write_together
 
 class Training(Watched, Saving):
     """One run, and the callback that writes its files, best network and checkpoints."""
+
+    draws = True  # whether it leaves pictures
 
     def __init__(
         self,
@@ -252,6 +255,12 @@ class Training(Watched, Saving):
         self.progress.end()
         return found
 
+    def baseline(self, part: Part) -> dict[str, float]:
+        """Loss and metrics of what says the same of every row."""
+        subject = self.subject
+        outputs, named = self.net.outputs, (subject.loss, subject.metrics, subject.recipe)
+        return baseline(subject.parts["train"], part, outputs, *named)
+
     def peak(self) -> float:
         """Billions of operations a second that the run's threads could do."""
         return peak(getattr(self.trainer, "threads", 1))
@@ -263,8 +272,8 @@ class Training(Watched, Saving):
         parts, loss, recipe = self.subject.parts, self.subject.loss, self.subject.recipe
         named, last = self.subject.metrics, [*parts][-1]
         metrics = {name: score(net, part, loss, named, recipe) for name, part in parts.items()}
-        train, seen = parts["train"], parts["validation" if "validation" in parts else "train"]
-        constant, drawn = (baseline(train, p, net.outputs, loss, named, recipe) for p in (parts[last], seen))
+        seen = parts["validation" if "validation" in parts else "train"]
+        constant, drawn = (self.baseline(part) for part in (parts[last], seen))
         seconds = history.seconds
         calibrated = {}
         if self.warm is not None:
@@ -286,6 +295,8 @@ class Training(Watched, Saving):
             "share_of_peak": gflops(net, history) / self.peak(),
         }
         folder.write(folder.result, json.dumps(result, indent=2) + "\n")
+        if not self.draws:
+            return result
         rows = [epoch_row(history, i) for i in range(len(history.loss))]
         beside = Beside(self.best["epoch"], drawn, metrics["train"])
         folder.write(folder.curves, curves(rows, beside, f"Loss and metrics of {folder.path.name} by epoch"))

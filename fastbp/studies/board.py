@@ -37,7 +37,7 @@ class Board(Out):
         if not self.live and not last and tenth <= self._tenth and now - self._drawn < SILENCE:
             return ended
         parts = [f"{ended}/{self.total} trials"]
-        parts += [f"{n} {name}" for name, n in (("running", running), *list(count.items())[1:]) if n and not last]
+        parts += [f"{n} {name}" for name, n in (("running", running), *list(count.items())[1:]) if n]
         if self.live:
             self._show(rows, ended, parts, now)
         else:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,8 @@ class Opened:
 
     def __init__(self, folder: StudyFolder, sampler: Any = None, pruner: Any = None) -> None:
         self.folder, self._sampler, self._pruner = folder, sampler, pruner
-        self.storage = optuna().storages.JournalStorage(Journal(folder.journal))
+        self.lines = Journal(folder.journal)
+        self.storage = optuna().storages.JournalStorage(self.lines)
         self.study = self._loaded()
         self._mine: set[int] = set()
 
@@ -148,6 +149,7 @@ class Opened:
         """
         state = optuna().trial.TrialState
         with locked_at(self.folder.claims):
+            self.lines.reopen()
             trials = self.frozen()
             left = [one for one in trials if one.state == state.RUNNING]
             found = list(self._taken_over(left, most))
@@ -204,11 +206,13 @@ class Opened:
         said = [(count if step <= epochs else 0) + more, step]
         self.storage.set_trial_user_attr(frozen._trial_id, DEATHS, said)
 
-    def leave(self, claimed: Claimed) -> None:
-        """Free a trial that is not told, so that another process takes it over."""
-        self._count(self.storage.get_trial(claimed.trial._trial_id), -1)  # the next to take it counts a death
-        self._mine.discard(claimed.number)
-        claimed.lock.release(remove=False)
+    def leave(self, claimed: Iterable[Claimed]) -> None:
+        """Free those that are not told, so that another process takes them over."""
+        for one in claimed:
+            if one.number in self._mine:
+                self._count(self.storage.get_trial(one.trial._trial_id), -1)  # the next to take it counts a death
+                self._mine.discard(one.number)
+                one.lock.release(remove=False)
 
     def sweep(self, keep_runs: bool) -> None:
         """Remove what processes left that were killed behind the end of a trial."""

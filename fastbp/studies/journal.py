@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from fastbp.writing import naming
 
 END = b"\n"
 BLOCK = 1 << 16  # bytes that are read at once to find the end of a line
-LASTING = {0, 4, 6}  # operations that survive a power cut: a study, a trial, and how a trial ended
+SYNCED = 1.0  # seconds between syncs: what a power cut takes is done again
 
 
 class Journal:
@@ -34,18 +35,32 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._handle = -1
         self._at = (0, 0)  # lines that were read, and where the next one begins
-        with naming(path):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
+        self._synced = 0.0
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Open the file again, which on a shared folder has what other machines wrote."""
+        self.close()
+        with naming(self.path):
+            self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+
+    def close(self) -> None:
+        """Close it."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
+
+    def __del__(self) -> None:
+        self.close()
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """The whole lines from this one on."""
         if log_number_from != self._at[0]:
             self._at = self._place(log_number_from)
         number, start = self._at
-        with open(self.path, "rb") as file:
-            file.seek(start)
-            content = file.read()
+        content = self._content(start)
         whole = content[: content.rfind(END) + 1]
         lines = whole.split(END)[:-1]
         found = [self._parsed(line, number + i) for i, line in enumerate(lines)]
@@ -55,15 +70,11 @@ class Journal:
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Add lines: all of them, or none."""
         content = b"".join(json.dumps(log, separators=(",", ":")).encode() + END for log in logs)
-        with naming(self.path):
-            handle = os.open(self.path, os.O_RDWR | os.O_APPEND)
-            try:
-                with locked(handle, self.path):
-                    self._write(handle, content, any(log["op_code"] in LASTING for log in logs))
-            finally:
-                os.close(handle)
+        with naming(self.path), locked(self._handle, self.path):
+            self._write(content)
 
-    def _write(self, handle: int, content: bytes, lasting: bool) -> None:
+    def _write(self, content: bytes) -> None:
+        handle = self._handle
         size = os.fstat(handle).st_size
         if size and os.pread(handle, 1, size - 1) != END:
             size = _last_end(handle, size)
@@ -76,14 +87,21 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.ftruncate(handle, size)
             raise
-        if lasting:
+        if (now := time.monotonic()) - self._synced >= SYNCED:
             os.fsync(handle)
+            self._synced = now
+
+    def _content(self, start: int) -> bytes:
+        """What the file has from a place on."""
+        found = []
+        while block := os.pread(self._handle, BLOCK, start):
+            found.append(block)
+            start += len(block)
+        return b"".join(found)
 
     def _place(self, number: int) -> tuple[int, int]:
         """A line's number, and where it begins."""
-        with open(self.path, "rb") as file:
-            content = file.read()
-        start = 0
+        content, start = self._content(0), 0
         for _ in range(number):
             start = content.index(END, start) + 1
         return number, start

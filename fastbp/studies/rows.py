@@ -8,6 +8,7 @@ from collections import OrderedDict
 import msgspec
 
 from fastbp.config.build import Plan
+from fastbp.data.prepare import Prepared
 from fastbp.runs.subject import Subject, prepared_of, subject_with
 
 KEPT = 2  # tables, of which the last ones are kept
@@ -30,8 +31,6 @@ class Rows:
             while len(self._first) > KEPT:
                 self._first.popitem(last=False)
         self._first.move_to_end(key)
-        from fastbp.data.prepare import Prepared
-
         found = subject_with(plan, Prepared(first.parts, first.recipe, first.seen))
         for name in ("fingerprint", "_embedded"):  # of the rows alone
             vars(found)[name] = getattr(first, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ class Task:
     folder: str
     strict: bool
 
-    def __call__(self, signals: Signals) -> None:
+    def __call__(self, signals: Signals, told: Callable[[], object] = lambda: None) -> None:
         plan = plan_of(self.text)
         plan.strict = self.strict
         search = search_of(plan, probe=False)
@@ -108,7 +109,7 @@ class Task:
             epochs = plan.config.trainer.epochs
             opened = Opened(StudyFolder(self.folder), sampler_of(search), pruner_of(search.pruner, epochs))
             runs = Runs(search)
-            work_on(opened, runs, search.trials, runs.together, signals)
+            work_on(opened, runs, search.trials, runs.together, runs.keep, signals, told)
 
 
 def measure_of(plan: Plan) -> str:

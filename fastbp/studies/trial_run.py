@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from fastbp.config.build import LBFGSSettings, Plan
 from fastbp.config.text import as_yaml
+from fastbp.data.prepare import Part
 from fastbp.errors import CheckpointError, ConfigError
 from fastbp.runs.folder import RunFolder, environment
 from fastbp.runs.profile import peak
@@ -43,10 +45,22 @@ class Shared(Signals):
         self.of.check()
 
 
-@cache
-def _section(said: str) -> str:
-    """A section of a configuration as YAML; most are the same in all trials."""
+@lru_cache(1000)
+def _written(said: str) -> str:
+    """A key of a configuration as YAML."""
     return as_yaml(json.loads(said))
+
+
+def _yaml(data: dict[str, Any]) -> str:
+    """A configuration as YAML, of which each key is written once, as most are the same in all trials."""
+    found = []
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            inner = "".join(_written(json.dumps({name: one})) for name, one in value.items())
+            found.append(f"{key}:\n{indent(inner, '  ')}")
+        else:
+            found.append(_written(json.dumps({key: value})))
+    return "".join(found)
 
 
 class Traceless(RunFolder):
@@ -77,6 +91,7 @@ class TrialRun(Training):
         Whether its folder is a whole run.
     """
 
+    draws = False
     lasting = False  # a killed process leaves what is written, and syncing takes longer than many a trial
 
     def __init__(
@@ -126,11 +141,12 @@ class TrialRun(Training):
             return 0.0
         folder = self.folder
         folder.remove(folder.result)
-        said = absolute(resolved)
-        folder.write(folder.config, "".join(_section(json.dumps({key: said[key]})) for key in said), lasting=False)
-        folder.write_history(rows)
+        files = {folder.config: _yaml(absolute(resolved))}
         if not folder.environment.is_file():
-            folder.write(folder.environment, json.dumps(_environment(threads), indent=2) + "\n")
+            files[folder.environment] = json.dumps(_environment(threads), indent=2) + "\n"
+        write_together({path: text.encode() for path, text in files.items()}, lasting=False)
+        if rows or folder.metrics.is_file():
+            folder.write_history(rows)
         return 0.0
 
     def save(self, history: History, done: bool = False) -> None:
@@ -149,6 +165,13 @@ class TrialRun(Training):
             write_together(more, lasting=False)
 
     # The end
+
+    def baseline(self, part: Part) -> dict[str, float]:
+        said = f"{self.subject.loss!r} {self.subject.metrics} {self.net.outputs}"
+        known: dict[str, dict[str, float]] = vars(part).setdefault("baselines", {})  # the rows are those of all trials
+        if said not in known:
+            known[said] = super().baseline(part)
+        return known[said]
 
     def peak(self) -> float:
         return float(_peak(getattr(self.trainer, "threads", 1)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from fastbp.config.search import Search
 from fastbp.config.searchers import Never
@@ -22,27 +22,33 @@ SHARE = 8  # of what is left at most this part: near the end every process has s
 MOST_FAILURES = 3  # trials that fail before any has a result: then it is the sweep that is wrong
 
 
-class Work(Protocol):
-    """What is done with trials."""
-
-    keep: bool
-
-    def __call__(self, opened: Opened, claimed: Sequence[Claimed], signals: Signals) -> None:
-        """Do these trials, and tell how they ended."""
-
-
 def work_on(
     opened: Opened,
-    work: Work,
+    work: Callable[[Opened, Sequence[Claimed], Signals], None],
     total: int,
     together: Callable[[int], int],
+    keep: bool,
     signals: Signals,
-    told: Callable[[], None] = lambda: None,
+    told: Callable[[], object] = lambda: None,
 ) -> None:
-    """Take trials until none is left; `told` is called behind each."""
+    """Take trials until none is left.
+
+    Parameters
+    ----------
+    work : callable
+        Does some trials, and tells how they ended.
+    total : int
+        Trials of the study.
+    together : callable
+        From the trials that are left to how many are taken at once.
+    keep : bool
+        Whether the folders of runs stay.
+    told : callable
+        Called behind each.
+    """
     while True:
         signals.check()
-        left = total - len(opened.study.get_trials(deepcopy=False))
+        left = total - len(opened.frozen())
         claimed = opened.claim(total, together(left))
         if claimed is None:
             break
@@ -54,11 +60,9 @@ def work_on(
             if ready:
                 work(opened, ready, signals)
         finally:
-            for one in claimed:
-                if one.number in opened._mine:
-                    opened.leave(one)
+            opened.leave(claimed)
         told()
-    opened.sweep(work.keep)
+    opened.sweep(keep)
 
 
 def given_up(opened: Opened, claimed: Claimed) -> bool:
