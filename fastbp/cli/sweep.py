@@ -14,6 +14,7 @@ from fastbp.cli.options import (
     preset_option,
     quiet_option,
     read_config,
+    seconds_of,
     strict_option,
 )
 from fastbp.cli.output import print_json, say, table
@@ -64,6 +65,7 @@ class Either(Command):
 @preset_option
 @click.option("--jobs", "-j", type=click.IntRange(1), metavar="N", help="Processes; by default one per processor.")
 @click.option("--storage", metavar="DIR", help="The study's folder; by default sweeps/ and the configuration's name.")
+@click.option("--time-limit", metavar="TIME", help="Stop after this time, such as 10m; the same command goes on.")
 @strict_option
 @json_option
 @quiet_option
@@ -74,6 +76,7 @@ def command(
     preset: str | None,
     jobs: int | None,
     storage: str | None,
+    time_limit: str | None,
     strict: bool,
     as_json: bool,
     quiet: bool,
@@ -89,6 +92,7 @@ def command(
     from fastbp.studies.shown import study_at
     from fastbp.studies.sweeping import Sweeping
 
+    limit = None if time_limit is None else seconds_of(time_limit)
     sweeping = Sweeping.of(read_config(config, more, overrides, preset), storage, strict)
     threads = sweeping.search.threads
     count = fitting(jobs, threads, sweeping.search.trials)
@@ -96,7 +100,7 @@ def command(
         each = f"{threads} threads each" if threads > 1 else "one thread each"
         say(f"fastbp: {count} of {jobs} processes, with {each}, are as many as there are processors for", err=True)
     try:
-        sweeping.run(count, quiet)
+        sweeping.run(count, quiet, limit)
     except (Stopped, KeyboardInterrupt) as stop:
         code = stop.code if isinstance(stop, Stopped) else 130
         error = FastbpError(str(stop) or "stopped at once", hint="the same command goes on")

@@ -52,12 +52,19 @@ class Search:
         return self.plan.config.trainer.threads or 1
 
     @property
+    def keeps(self) -> bool:
+        """Whether folders of runs stay."""
+        said = self.plan.config.sweep
+        assert said is not None
+        return said.keep == "run"
+
+    @property
     def packable(self) -> bool:
         """Whether runs may be trained as one pack."""
         shared = any(key.path[0] == "trainer" and key.path[1] in SHARED for key in self.space.keys)
-        lasting = self.plan.time_limit is None and not isinstance(self.plan.optimizer, LBFGSSettings)
-        drawn = any(key.path == ("trainer", "optimizer") and "lbfgs" in str(key.part) for key in self.space.keys)
-        return self.space.packable and not shared and lasting and not drawn
+        stepless = isinstance(self.plan.optimizer, LBFGSSettings)
+        drawn = any(key.path[:2] == ("trainer", "optimizer") and "lbfgs" in str(key.part) for key in self.space.keys)
+        return self.space.packable and not (shared or stepless or drawn)
 
 
 def search_of(plan: Plan, probe: bool = True) -> Search:
@@ -79,6 +86,9 @@ def check_sweep(text: Text, config: Config) -> tuple[Space, Any, Any]:
     assert sweep is not None
     if config.pack is not None:
         raise fail(text, ("pack",), "must not be given together with `sweep`, which has packs of its own")
+    if config.trainer.time_limit is not None:
+        must = "must not be given together with `sweep`, of which `--time-limit` is one"
+        raise fail(text, ("trainer", "time_limit"), must)
     if not sweep.space:
         raise fail(text, SWEEP, "must have a key of the configuration, such as `trainer.optimizer.lr`", "none")
     sampler = named(text, ("sweep", "sampler"), sweep.sampler, SAMPLERS)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -47,6 +48,18 @@ class Claimed:
     def number(self) -> int:
         """Counted from 0."""
         return int(self.trial.number)
+
+
+STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "running"}
+
+
+def _finite(value: Any) -> Any:
+    """The same, in which numbers that are not finite are None, as JSON has none."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def deaths_of(frozen: Any) -> tuple[int, int]:
@@ -87,7 +100,7 @@ class StudyFolder:
 
     def write_result(self, number: int, result: dict[str, Any]) -> None:
         """Write the result of a trial."""
-        write_together({self.result(number): (json.dumps(result) + "\n").encode()}, lasting=False)
+        write_together({self.result(number): (json.dumps(_finite(result)) + "\n").encode()}, lasting=False)
 
     def clear(self, number: int) -> None:
         """Remove the run of a trial."""
@@ -114,16 +127,20 @@ class Opened:
 
     @classmethod
     def begin(cls, folder: StudyFolder, upwards: bool, first: Callable[[], None], again: Callable[[], None]) -> Opened:
-        """Open the study, which is made if it is not there yet: `first` is called before that, or `again`."""
+        """Open the study, which is made if it is not there: `first` is called if it has no trial yet, else `again`."""
         folder.make()
+        direction = optuna().study.StudyDirection.MAXIMIZE if upwards else optuna().study.StudyDirection.MINIMIZE
         with locked_at(folder.claims):
             storage = optuna().storages.JournalStorage(Journal(folder.journal))
-            if NAME in [one.study_name for one in storage.get_all_studies()]:
+            known = [one for one in storage.get_all_studies() if one.study_name == NAME]
+            if known and storage.get_n_trials(known[0]._study_id):
                 again()
             else:
+                for one in known if known and known[0].direction != direction else ():
+                    storage.delete_study(one._study_id)
                 first()
-                direction = optuna().study.StudyDirection
-                storage.create_new_study([direction.MAXIMIZE if upwards else direction.MINIMIZE], NAME)
+                if not known or known[0].direction != direction:
+                    storage.create_new_study([direction], NAME)
         return cls(folder)
 
     def _loaded(self) -> Any:
@@ -192,8 +209,7 @@ class Opened:
     def _tell(self, claimed: Claimed, told: dict[str, Any], value: float | None, state: str) -> None:
         """Write the result, tell Optuna, and free the trial; whoever dies between is followed by who does it again."""
         number, state_of = claimed.number, optuna().trial.TrialState
-        said = {"trial": number, "state": state.lower(), "value": value, **told}
-        self.folder.write_result(number, said)
+        self.folder.write_result(number, {"trial": number, "state": STATES[state], "value": value, **told})
         self.storage.set_trial_user_attr(claimed.trial._trial_id, TOLD, told)
         self.study.tell(claimed.trial, value, state_of[state])
         self._mine.discard(number)

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 
 from fastbp.engine.threads import processors
 from fastbp.errors import DataWarning, FastbpError, line
-from fastbp.runs.stopping import Signals, Stopped
+from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
 
 EVERY = 0.2  # seconds between looks at the study
 LAST = 5.0  # seconds in which a process ends that was told to, before it is killed at a second request
@@ -85,6 +86,7 @@ def run_together(
     threads: int,
     say: Callable[[str], None],
     look: Callable[[], int],
+    limit: float | None = None,
 ) -> None:
     """Run a task in so many processes, to its end.
 
@@ -94,15 +96,17 @@ def run_together(
         Prints a line.
     look : callable
         Shows where the study stands, and returns how many trials have ended.
+    limit : float, optional
+        Seconds after which all are stopped.
 
     Raises
     ------
     Stopped
-        At the first signal; every process has stopped then, with checkpoints.
+        At the first signal, or after the limit; every process has stopped then, with checkpoints.
     FastbpError
         The first error of a process, when all have ended.
     """
-    party = _Party(task, jobs, threads, say, look)
+    party = _Party(task, jobs, threads, say, look, limit)
     try:
         party.run()
     finally:
@@ -111,8 +115,15 @@ def run_together(
 
 class _Party:
     def __init__(
-        self, task: Task, jobs: int, threads: int, say: Callable[[str], None], look: Callable[[], int]
+        self,
+        task: Task,
+        jobs: int,
+        threads: int,
+        say: Callable[[str], None],
+        look: Callable[[], int],
+        limit: float | None,
     ) -> None:
+        self.begun, self.limit = time.monotonic(), limit
         self.task, self.threads, self.say, self.look = task, threads, say, look
         self.signals = Signals()
         self.stop: Stopped | None = None
@@ -126,7 +137,7 @@ class _Party:
                 wait([one.it.sentinel for one in self.alive], EVERY)
                 self._count(self.look())
                 try:
-                    self.signals.check()
+                    self._check()
                 except Stopped as stop:
                     if self.stop is None:
                         self.stop = stop
@@ -139,6 +150,11 @@ class _Party:
             raise self.stop
         if self.error is not None:
             raise self.error
+
+    def _check(self) -> None:
+        self.signals.check()
+        if self.limit is not None and time.monotonic() - self.begun >= self.limit:
+            raise Stopped(f"the time limit of {self.limit:g} seconds is reached", TIME_IS_UP)
 
     def _count(self, ended: int) -> None:
         if ended > self.ended:

@@ -71,8 +71,8 @@ class Sweeping:
             hint = "another `--storage` begins another study; `sweep.trials` may change"
             raise CheckpointError(self.folder.config, "must keep the study's settings", what, hint)
 
-    def run(self, jobs: int, quiet: bool = False) -> None:
-        """Go on until every trial has ended."""
+    def run(self, jobs: int, quiet: bool = False, limit: float | None = None) -> None:
+        """Go on until every trial has ended, or for so many seconds."""
         opened = self.begin()
         board = Board(self.search.trials, self.measure, quiet=quiet)
 
@@ -81,13 +81,10 @@ class Sweeping:
 
         try:
             if look() < self.search.trials:
-                run_together(
-                    Task(self.text, str(self.folder.path), self.search.plan.strict),
-                    jobs,
-                    self.search.threads,
-                    board.say,
-                    look,
-                )
+                task = Task(self.text, str(self.folder.path), self.search.plan.strict)
+                run_together(task, jobs, self.search.threads, board.say, look, limit)
+            else:
+                opened.sweep(self.search.keeps)
             board.draw(ranked(opened.frozen(), opened.upwards), last=True)
         finally:
             board.end()
@@ -109,7 +106,7 @@ class Task:
             epochs = plan.config.trainer.epochs
             opened = Opened(StudyFolder(self.folder), sampler_of(search), pruner_of(search.pruner, epochs))
             runs = Runs(search)
-            work_on(opened, runs, search.trials, runs.together, runs.keep, signals, told)
+            work_on(opened, runs, search.trials, runs.together, search.keeps, signals, told)
 
 
 def measure_of(plan: Plan) -> str:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastbp.config.space import brief_value, short_names
-from fastbp.studies.folder import TOLD, Opened
+from fastbp.studies.folder import STATES, TOLD, Opened
 from fastbp.studies.optuna_parts import optuna, quietly
 
-STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "running"}
 ORDER = ("complete", "pruned", "running", "failed")
 FEWEST = 4  # trials of which importance can be said
 

@@ -82,10 +82,10 @@ class Runs:
     """
 
     def __init__(self, search: Search) -> None:
-        said = search.plan.config.sweep
-        assert said is not None
-        self.search, self.keep, self.rows = search, said.keep == "run", Rows()
+        self.search, self.keep, self.rows = search, search.keeps, Rows()
         self.fresh = True  # whether no trial has been told here
+        if all(key.path[0] in ("network", "trainer") for key in search.space.keys):
+            self.rows.subject(search.plan)  # what is wrong with the data is said before a trial is taken
 
     def together(self, left: int) -> int:
         """How many are trained at once, of so many that are left."""
