@@ -58,12 +58,12 @@ class Space:
     keys: list[Key]
 
     def drawn(self, ask: Asked) -> dict[str, Any]:
-        """The value of each key that is there, by the answers."""
+        """The value of each key that is there, by the answers, in the order of the file."""
         found: dict[str, Any] = {}
         for key in self.keys:
             if key.is_there(found):
                 found[key.name] = key.part.value(ask)
-        return found
+        return {name: found[name] for name in self.text.data["sweep"]["space"] if name in found}
 
     def configuration(self, drawn: dict[str, Any]) -> Text:
         """The configuration with these values, as a run of its own has it."""

@@ -8,14 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fastbp.config.build import plan_of
 from fastbp.config.space import short_names
 from fastbp.config.text import read
 from fastbp.errors import CheckpointError, ConfigError, DataError, visible
 from fastbp.pictures.bars import Bar, bars
+from fastbp.runs.folder import table
 from fastbp.studies.folder import Opened, StudyFolder
 from fastbp.studies.optuna_parts import quietly
+from fastbp.studies.sweeping import measure_of
 from fastbp.studies.table import Row, importance, ranked
-from fastbp.writing import write_together
+from fastbp.writing import whole, write_together
 
 
 class Study:
@@ -107,26 +110,20 @@ def _measure(folder: StudyFolder) -> str:
     """What its trials are compared by."""
     if not folder.config.is_file():
         return "value"
-    from fastbp.config.build import plan_of
-    from fastbp.studies.sweeping import measure_of
-
     return measure_of(plan_of(read(folder.config)))
 
 
 def save(study: Study, path: str) -> None:
     """Write all trials to a .csv or .json file."""
-    from fastbp.runs.folder import table
-
     ending = Path(path).suffix
     if ending == ".json":
         content = json.dumps(study.data(), indent=2) + "\n"
     elif ending == ".csv":
         rows = list(study)
-        names = list(dict.fromkeys(name for row in rows for name in row))
+        settings = [{"trial": 0, "state": "", "value": None, **dict.fromkeys(row.settings)} for row in study.rows]
+        names = list(dict.fromkeys(name for row in [*sorted(settings, key=len, reverse=True), *rows] for name in row))
         content = table([{name: row.get(name) for name in names} for row in rows])
     else:
         raise ConfigError("--output", "must end in .csv or .json", f"`{visible(path)}`")
-    from fastbp.writing import whole
-
     with whole(path) as file:
         file.write(content.encode())

@@ -36,6 +36,13 @@ def test_each_answer_makes_its_part_of_the_configuration():
     script = Script([0, 1, 1, 1, 1, 1, 1, 1])
     drawn = space.drawn(script)
     names = [name for name, _, _ in script.trace]
+    assert list(drawn) == [
+        "trainer.optimizer",
+        "network.dropout",
+        "network.norm",
+        "network.hidden",
+        "trainer.batch_size",
+    ]
     assert names == [
         "trainer.optimizer",
         "trainer.optimizer[0].momentum",
