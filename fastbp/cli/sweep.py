@@ -34,7 +34,7 @@ def show(folder: str, top: int, outputs: tuple[str, ...], as_json: bool) -> None
     """Rank the trials of the sweep in DIR, while it goes on, too, and draw what its settings were worth.
 
     Importance is Optuna's PED-ANOVA: how far the settings of the best tenth of the trials are from those of all. It is
-    written to importance.svg in DIR.
+    written to importance.svg in DIR. Trials that were pruned do not count.
     """
     from fastbp.studies.shown import save, study_at
 
@@ -48,7 +48,7 @@ def show(folder: str, top: int, outputs: tuple[str, ...], as_json: bool) -> None
         return
     say(text_of(found, max(top, 0)))
     if drawn is not None:
-        say(f"\nwrote {drawn}", err=True)
+        say(f"wrote {drawn}", err=True)
 
 
 class Either(Command):

@@ -21,7 +21,8 @@ from fastbp.config.check import fail, path_of, show
 from fastbp.config.places import Path_
 from fastbp.config.schema import SECTIONS
 from fastbp.config.search_parts import Asked, Number, Part, part_of
-from fastbp.config.space import SWEEP, Drawn, check_drawn, put
+from fastbp.config.space import SWEEP, Drawn, brief_value, check_drawn, put
+from fastbp.config.space import said as in_words
 from fastbp.config.text import Text
 from fastbp.errors import ConfigError
 
@@ -64,6 +65,17 @@ class Space:
             if key.is_there(found):
                 found[key.name] = key.part.value(ask)
         return {name: found[name] for name in self.text.data["sweep"]["space"] if name in found}
+
+    def said(self) -> dict[str, str]:
+        """What each key is chosen from, in words, in the order of the file."""
+        found = {}
+        for key in self.keys:
+            among = self.text.data["sweep"]["space"][key.name]
+            if key.when:
+                among = {name: value for name, value in among.items() if name != "when"}
+            where = [f"`{name}` is {' or '.join(map(brief_value, values))}" for name, values in key.when.items()]
+            found[key.name] = in_words(among) + (f", where {' and '.join(where)}" if where else "")
+        return {name: found[name] for name in self.text.data["sweep"]["space"]}
 
     def configuration(self, drawn: dict[str, Any]) -> Text:
         """The configuration with these values, as a run of its own has it."""

@@ -340,6 +340,19 @@ def test_the_command_is_quiet_and_gives_json(file, capfd):
     assert len(json.loads(out)["trials"]) == 3
 
 
+def test_check_says_what_is_searched(file, capfd):
+    assert main(["check", file]) == 0
+    assert capfd.readouterr().out.endswith(
+        "\n12 trials, chosen by `random`, pruned by `median`\n"
+        "trainer.optimizer.lr  log-uniform between 0.001 and 0.1\n"
+        "trainer.batch_size    one of 8, 16\n"
+        "network.norm          one of null, layer_norm\n"
+        "network.dropout       uniform between 0 and 0.5, where `network.norm` is layer_norm\n"
+    )
+    assert main(["check", file, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["sweep"]["trials"] == 12
+
+
 def test_a_time_limit_stops_a_sweep(file, capfd):
     assert main(["sweep", file, "--jobs", "1", "--time-limit", "0.1", "--set", "sweep.trials=100000"]) == 75
     out, err = capfd.readouterr()
