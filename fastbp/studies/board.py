@@ -6,7 +6,8 @@ import shutil
 import time
 from typing import Any, TextIO
 
-from fastbp.studies.table import Row
+from fastbp.studies.folder import STATES
+from fastbp.studies.table import Row, ranked
 from fastbp.train.progress import BAR, GAP, SILENCE, Out, clock, even, number
 
 BEST = 5  # trials that are shown, at most
@@ -24,10 +25,11 @@ class Board(Out):
         self._before: int | None = None
         self._drawn, self._tenth, self._lines, self._said = 0.0, -1, 0, ""
 
-    def draw(self, rows: list[Row], last: bool = False) -> int:
-        """Show these trials, the best first; returns how many have ended."""
-        count = {state: sum(row.state == state for row in rows) for state in ("complete", "pruned", "failed")}
-        ended, running = sum(count.values()), len(rows) - sum(count.values())
+    def draw(self, frozen: list[Any], upwards: bool, last: bool = False) -> int:
+        """Show these trials of Optuna; returns how many have ended."""
+        states = [STATES[one.state.name] for one in frozen]
+        count = {state: states.count(state) for state in ("complete", "pruned", "failed")}
+        ended, running = sum(count.values()), len(frozen) - sum(count.values())
         if self._before is None:
             self._before = ended
         now = time.perf_counter()
@@ -36,6 +38,7 @@ class Board(Out):
         tenth = TENTHS * ended // max(self.total, 1)
         if not self.live and not last and tenth <= self._tenth and now - self._drawn < SILENCE:
             return ended
+        rows = ranked(frozen, upwards)
         parts = [f"{ended}/{self.total} trials"]
         parts += [f"{n} {name}" for name, n in (("running", running), *list(count.items())[1:]) if n]
         if self.live:

@@ -164,17 +164,17 @@ class _Party:
         one.it.join()
         kind, what = one.message()
         code = one.it.exitcode or 0
-        if kind == "done" or (kind == "stopped" and self.stop is not None):
+        ending = self.stop is not None or self.error is not None
+        if kind == "done" or (kind == "stopped" and ending):
             return
-        if kind == "error":
+        if kind == "error" or (not kind and code >= 0):  # it could not even begin where there is no message
+            why = f"{one.name} ended with code {code}, which it says more of above"
             if self.error is None:
-                self.error = what
+                self.error = what if kind == "error" else FastbpError(why)
             self._end_all()
             return
-        why = f"was ended by {_signal(-code)}" if code < 0 else f"ended with code {code}"
-        if kind == "stopped":
-            why = f"was stopped: {what}"
-        if self.stop is not None or self.error is not None or kind == "stopped":
+        why = f"was ended by {_signal(-code)}" if code < 0 else f"was {what}"
+        if ending:
             self.say(f"{one.name} {why}")
             return
         self.deaths += 1

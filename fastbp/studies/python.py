@@ -24,7 +24,6 @@ from fastbp.studies.optuna_parts import ByNumber, check_packages, optuna, pruner
 from fastbp.studies.party import fitting, run_together
 from fastbp.studies.shown import Study, study_at
 from fastbp.studies.sweeping import Sweeping, Task
-from fastbp.studies.table import ranked
 from fastbp.studies.worker import work_on
 
 MODES = ("min", "max")
@@ -124,14 +123,14 @@ def _run(opened: Opened, task: Any, board: Board, jobs: int, threads: int) -> No
     """Run a task here, or in several processes."""
 
     def look() -> int:
-        return board.draw(ranked(opened.frozen(), opened.upwards))
+        return board.draw(opened.frozen(), opened.upwards)
 
     try:
         if jobs > 1:
             run_together(task, jobs, threads, board.say, look)
         else:
             task(Signals(), look)
-        board.draw(ranked(opened.frozen(), opened.upwards), last=True)
+        board.draw(opened.frozen(), opened.upwards, last=True)
     finally:
         board.end()
 

@@ -17,7 +17,6 @@ from fastbp.studies.board import Board
 from fastbp.studies.folder import Opened, StudyFolder
 from fastbp.studies.optuna_parts import check_packages, optuna, pruner_of, quietly, sampler_of
 from fastbp.studies.party import run_together
-from fastbp.studies.table import ranked
 from fastbp.studies.worker import Runs, work_on
 from fastbp.train.callbacks import Monitor
 from fastbp.writing import write_together
@@ -77,7 +76,7 @@ class Sweeping:
         board = Board(self.search.trials, self.measure, quiet=quiet)
 
         def look() -> int:
-            return board.draw(ranked(opened.frozen(), opened.upwards))
+            return board.draw(opened.frozen(), opened.upwards)
 
         try:
             if look() < self.search.trials:
@@ -85,7 +84,7 @@ class Sweeping:
                 run_together(task, jobs, self.search.threads, board.say, look, limit)
             else:
                 opened.sweep(self.search.keeps)
-            board.draw(ranked(opened.frozen(), opened.upwards), last=True)
+            board.draw(opened.frozen(), opened.upwards, last=True)
         finally:
             board.end()
 

@@ -57,7 +57,7 @@ def check(path, keep="run", count=TRIALS):
                 run = json.loads((Path(path) / "trials" / f"{one.number:05d}" / "result.json").read_text())
                 assert run["metrics"] == result["metrics"]
     left = sorted(file.name for file in (Path(path) / "trials").iterdir())
-    assert [name for name in left if name.endswith(".lock")] == []
+    assert [name for name in left if name.endswith((".lock", ".tmp"))] == []
     folders = [name for name in left if "." not in name]
     assert folders == ([f"{i:05d}" for i in range(count)] if keep == "run" else [])
 
@@ -203,6 +203,17 @@ def test_a_signal_stops_all_and_the_same_command_goes_on(tmp_path):
     again = started(tmp_path, "-q")
     _, err = again.communicate(timeout=DEADLINE)
     assert (again.returncode, err) == (0, "")
+    check(tmp_path / "study", count=30)
+
+
+def test_a_process_that_is_told_to_stop_has_another_in_its_place(tmp_path):
+    sweep = started(tmp_path, "--jobs", "1")
+    has_begun(tmp_path)
+    (pid,) = processes_of(sweep.pid)
+    os.kill(pid, signal.SIGTERM)
+    _, err = sweep.communicate(timeout=DEADLINE)
+    assert sweep.returncode == 0, err
+    assert f"process 1 (pid {pid}) was stopped by SIGTERM; pid " in err
     check(tmp_path / "study", count=30)
 
 

@@ -261,6 +261,29 @@ def test_a_function_is_searched_by_several_processes_and_upwards(tmp_path):
     assert (done.stdout, done.stderr) == ("30 True\n", "")
 
 
+HIDDEN = """
+import sys, types
+import fastbp as fb
+module = types.ModuleType("hidden")
+sys.modules["hidden"] = module
+exec("def up(trial): return 0.0", module.__dict__)
+if __name__ == "__main__":
+    try:
+        fb.sweep(module.up, jobs=2, storage="s")
+    except fb.FastbpError as error:
+        print(error)
+"""
+
+
+def test_a_function_that_processes_cannot_import_ends_the_sweep(tmp_path):
+    (tmp_path / "script.py").write_text(HIDDEN.replace("sys.modules[", "if __name__ == '__main__': sys.modules["))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+    done = subprocess.run([sys.executable, "script.py"], **words)
+    assert "ended with code 1, which it says more of above" in done.stdout
+    assert "No module named 'hidden'" in done.stderr
+
+
 def test_an_error_of_a_function_is_told_and_raised(tmp_path):
     def broken(trial):
         trial.suggest_int("n", 1, 3)
