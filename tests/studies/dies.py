@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 
+from fastbp.runs import saving
 from fastbp.studies import folder, journal, optuna_parts, trial_run
 from fastbp.studies.python import sweep
 
@@ -30,12 +31,12 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def behind(cls, name, count, before=False, when=lambda *_: True):
+def behind(cls, name, count, before=False, when=lambda *_, **__: True):
     """Die behind the call of a method, or before it, when it is called for this time."""
     method, left = getattr(cls, name), [count]
 
     def new(self, *arguments, **words):
-        left[0] -= when(self, *arguments)
+        left[0] -= when(self, *arguments, **words)
         if before and left[0] == 0:
             die()
         found = method(self, *arguments, **words)
@@ -79,7 +80,7 @@ MOMENTS = {
     "first setting": lambda n: behind(optuna_parts.Answers, "number", n),
     "folder": lambda n: behind(trial_run.TrialRun, "open_folder", n),
     "report": lambda n: behind(trial_run.TrialRun, "report", n),
-    "checkpoint": lambda n: behind(trial_run.TrialRun, "save", n, when=lambda self, *more: len(more) == 1),
+    "checkpoint": lambda n: behind(trial_run.TrialRun, "save", n, when=lambda self, history, done=False: not done),
     "last checkpoint": lambda n: behind(trial_run.TrialRun, "save_networks", n, when=lambda self, *more: self.pruned),
     "trained": lambda n: behind(trial_run.TrialRun, "_finished", n),
     "result": lambda n: behind(folder.StudyFolder, "write_result", n),
@@ -90,5 +91,6 @@ MOMENTS = {
 
 if __name__ == "__main__":
     path, keep, moment, count = sys.argv[1:]
+    saving.WRITING = 1e9  # a checkpoint behind every epoch, however long writing takes
     MOMENTS[moment](int(count))
     run(path, keep)

@@ -86,13 +86,38 @@ AT = {"half a line": 60, "checkpoint": 25, "report": 30, "first setting": 13, "l
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_kill_at_any_moment_changes_nothing(moment, undisturbed, tmp_path):
     path, keep = tmp_path / "study", "result" if moment == "cleared" else "run"
-    script = str(Path(__file__).with_name("dies.py"))
-    words = [sys.executable, script, str(path), keep, moment, str(AT.get(moment, 12))]
-    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=DEADLINE)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    dead(path, moment, AT.get(moment, 12), keep)
     run(path, keep)
     check(path, keep)
     assert said(path) == undisturbed
+
+
+def dead(path, moment, count, keep="run"):
+    """A study whose only process was killed."""
+    script = str(Path(__file__).with_name("dies.py"))
+    words = [sys.executable, script, str(path), keep, moment, str(count)]
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_a_trial_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    from fastbp.studies.trial_run import TrialRun
+
+    path = tmp_path / "study"
+    dead(path, "checkpoint", 11)
+    (begun,) = [one for one in trials(path).trials if not one.state.is_finished()]
+    assert 1 <= begun.last_step < 6
+    first = {}
+    epoch = TrialRun.epoch
+
+    def seen(self, trainer, history):
+        first.setdefault(self.trial.number, len(history.loss))
+        epoch(self, trainer, history)
+
+    monkeypatch.setattr(TrialRun, "epoch", seen)
+    run(path)
+    assert first[begun.number] == begun.last_step + 1
+    assert set(first.values()) == {1, begun.last_step + 1}
 
 
 SWEEP = """
