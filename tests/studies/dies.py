@@ -1,5 +1,6 @@
-"""Runs a sweep in a process that kills itself at a chosen moment: python dies.py FOLDER KEEP MOMENT COUNT"""
+"""Runs a sweep in a process that kills itself at a chosen moment: python dies.py FOLDER MOMENT COUNT WORDS"""
 
+import json
 import os
 import signal
 import sys
@@ -23,8 +24,8 @@ SPACE = {
 TRIALS = 14  # of which those behind the tenth are chosen by what is known of the others
 
 
-def run(path, keep="run", together=1, jobs=1, **words):
-    return sweep(CONFIG, SPACE, trials=TRIALS, storage=path, keep=keep, together=together, jobs=jobs, **words)
+def run(path, keep="run", together=1, jobs=1, trials=TRIALS, **words):
+    return sweep(CONFIG, SPACE, trials=trials, storage=path, keep=keep, together=together, jobs=jobs, **words)
 
 
 def die():
@@ -90,7 +91,7 @@ MOMENTS = {
 }
 
 if __name__ == "__main__":
-    path, keep, moment, count = sys.argv[1:]
+    path, moment, count, words = sys.argv[1:]
     saving.WRITING = 1e9  # a checkpoint behind every epoch, however long writing takes
     MOMENTS[moment](int(count))
-    run(path, keep)
+    run(path, **json.loads(words))

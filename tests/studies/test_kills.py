@@ -52,6 +52,7 @@ def check(path, keep="run", count=TRIALS):
     for one in study.trials:
         result = json.loads((Path(path) / "trials" / f"{one.number:05d}.json").read_text())
         if one.state.name == "COMPLETE":
+            assert result["epochs"] == max(one.intermediate_values)
             assert result["value"] == one.value == result["metrics"]["validation"]["loss"]
             if keep == "run":
                 run = json.loads((Path(path) / "trials" / f"{one.number:05d}" / "result.json").read_text())
@@ -86,17 +87,17 @@ AT = {"half a line": 60, "checkpoint": 25, "report": 30, "first setting": 13, "l
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_kill_at_any_moment_changes_nothing(moment, undisturbed, tmp_path):
     path, keep = tmp_path / "study", "result" if moment == "cleared" else "run"
-    dead(path, moment, AT.get(moment, 12), keep)
+    dead(path, moment, AT.get(moment, 12), keep=keep)
     run(path, keep)
     check(path, keep)
     assert said(path) == undisturbed
 
 
-def dead(path, moment, count, keep="run"):
+def dead(path, moment, count, **words):
     """A study whose only process was killed."""
     script = str(Path(__file__).with_name("dies.py"))
-    words = [sys.executable, script, str(path), keep, moment, str(count)]
-    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=DEADLINE)
+    command = [sys.executable, script, str(path), moment, str(count), json.dumps(words)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
@@ -118,6 +119,20 @@ def test_a_trial_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
     run(path)
     assert first[begun.number] == begun.last_step + 1
     assert set(first.values()) == {1, begun.last_step + 1}
+
+
+@pytest.mark.parametrize("together", [1, 4])
+@pytest.mark.parametrize("keep", ["run", "result"])
+def test_trials_of_a_pack_go_on_alone_or_in_another(together, keep, tmp_path):
+    words = {"sampler": "random", "pruner": "none", "trials": 40, "keep": keep}
+    whole, path = tmp_path / "whole", tmp_path / "study"
+    run(whole, together=1, **words)
+    dead(path, "checkpoint", 50, together=4, **words)
+    begun = [one.last_step for one in trials(path).trials if not one.state.is_finished()]
+    assert len(begun) == 4
+    run(path, together=together, **words)
+    check(path, keep, 40)
+    assert said(path) == said(whole)
 
 
 SWEEP = """
