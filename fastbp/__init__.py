@@ -40,6 +40,7 @@ _HOMES = {
     "fastbp.runs.loading": ["Ensemble", "load"],
     "fastbp.runs.explain": ["importance"],
     "fastbp.runs.dependence": ["dependence"],
+    "fastbp.studies.python": ["sweep"],
     "fastbp.train.trainer": ["Trainer"],
     "fastbp.train.pack": ["Pack"],
     "fastbp.train.selection": ["Greedy"],

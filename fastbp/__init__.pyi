@@ -130,6 +130,7 @@ from fastbp.train.explain import sensitivity as sensitivity
 from fastbp.autodiff.functions import sigmoid as sigmoid
 from fastbp import sklearn as sklearn
 from fastbp.autodiff.functions import softplus as softplus
+from fastbp.studies.python import sweep as sweep
 from fastbp.autodiff.functions import tanh as tanh
 from fastbp.autodiff.function import trace as trace
 

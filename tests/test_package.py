@@ -382,6 +382,7 @@ def test_the_check_sees_who_compiles_by_himself(text, found, tmp_path):
 ROOMS = [
     "cli",
     "export",
+    "studies",
     "runs",
     "sklearn",
     "config",

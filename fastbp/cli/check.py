@@ -47,14 +47,22 @@ def command(
         refuse_beside("--json", print_config=print_config, quiet=quiet)
     text = read_config(config, more, overrides, preset)
     plan = plan_of(text)
+    search = None
+    if plan.config.sweep is not None:
+        from fastbp.config.search import search_of
+
+        search = search_of(plan)
     found = outline(plan)
     if as_json:
-        print_json({**found.data(), **({"plan": training_plan(plan)} if reads_plan else {})})
+        said = {} if search is None else {"sweep": {"trials": search.trials, "space": search.space.said()}}
+        print_json({**found.data(), **said, **({"plan": training_plan(plan)} if reads_plan else {})})
         return
     if print_config:
         give(told_of(text) + as_yaml(found.resolved) + "\n")
     if not quiet:
         _say(found)
+        if search is not None:
+            _say_sweep(search)
     if reads_plan:
         say(("" if quiet else "\n") + training_plan(plan))
 
@@ -85,6 +93,13 @@ def _say(found: Any) -> None:
     say(f"{found.parameters:,} parameters, {found.steps:,} steps an epoch, about {found.memory / 2**20:.1f} MiB")
     if found.shards > 1:
         say(f"batches are cut into {found.shards:,} shards, for as many ranks at most")
+
+
+def _say_sweep(search: Any) -> None:
+    """Trials, how they are chosen, and of what."""
+    trials = f"{search.trials:,} trial{'s' if search.trials > 1 else ''}"
+    say(f"\n{trials}, chosen by `{search.sampler.kind}`, pruned by `{search.pruner.kind}`")
+    say(table([[name, said] for name, said in search.space.said().items()], right=False))
 
 
 def _say_pack(pack: Any, memory: int) -> None:

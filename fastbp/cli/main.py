@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "Predictions of a saved network for the rows of a table.",
     "export": "Write a saved network for elsewhere: ONNX, C, JavaScript, a page, PyTorch.",
     "explain": "Show what each column of the table is worth to a run's network.",
+    "sweep": "Search for the best settings of a configuration, by many runs.",
     "check": "Validate a configuration; shows network, shapes, parameters and memory.",
     "gradcheck": "Compare the gradients of a configuration's network with numerical ones.",
     "init": "Write a commented configuration for a table.",

@@ -154,7 +154,7 @@ def _is_upwards(measure: str, mode: str) -> bool:
     """Whether more of a measure is better."""
     from fastbp.train.callbacks import Monitor
 
-    return Monitor("trainer", measure, mode)._higher()
+    return Monitor("trainer", measure, mode).higher
 
 
 def _draw(run: str, graph: str, as_json: bool, quiet: bool) -> None:

@@ -118,6 +118,11 @@ def _train(
     else:
         text = read_config(config, more, overrides, preset)
     plan = plan_of(text)
+    if plan.config.sweep is not None:
+        from fastbp.config.check import fail
+
+        must = "must be left out where one run is trained"
+        raise fail(plan.text, ("sweep",), must, hint="`fastbp sweep` trains the runs of a sweep")
     plan.time_limit, plan.strict = plan.time_limit if limit is None else limit, strict
     if print_config:
         from fastbp.runs.subject import resolved_config

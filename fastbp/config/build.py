@@ -90,6 +90,10 @@ def plan_of(text: Text) -> Plan:
         rules.without_steps(text, trainer)
         if config.pack is not None:
             raise fail(text, ("trainer", "optimizer"), "must have steps in a pack", "`lbfgs`")
+    if config.sweep is not None:
+        from fastbp.config.search import check_sweep
+
+        check_sweep(text, config)
     rules.in_vain(text)
     rules.of_target(text, config.data, loss)
     return Plan(

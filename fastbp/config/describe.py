@@ -10,6 +10,7 @@ import msgspec
 from fastbp.config.build import LBFGSSettings
 from fastbp.config.naming import INIT_OF
 from fastbp.config.schema import SECTIONS, Config
+from fastbp.config.searchers import PRUNERS, SAMPLERS
 from fastbp.config.wiring import layer_table
 from fastbp.spec.checks import FORMULA
 
@@ -32,6 +33,8 @@ def tables() -> dict[str, dict[str, Any]]:
         "trainer.optimizer": {**OPTIMIZERS, "lbfgs": LBFGSSettings},
         "trainer.schedule": dict(SCHEDULES),
         **{f"trainer.schedules.{name}": dict(SCHEDULES) for name in OTHERS},
+        "sweep.sampler": dict(SAMPLERS),
+        "sweep.pruner": dict(PRUNERS),
     }
 
 

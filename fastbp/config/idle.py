@@ -16,7 +16,8 @@ def idle(data: Any) -> Iterator[tuple[Path_, str]]:
 
 
 def _schedules(data: Any) -> Iterator[tuple[Path_, str]]:
-    trainer, network, space = _map(data, "trainer"), _map(data, "network"), _map(_map(data, "pack"), "space")
+    trainer, network = _map(data, "trainer"), _map(data, "network")
+    space = {**_map(_map(data, "pack"), "space"), **_map(_map(data, "sweep"), "space")}
     given = _map(trainer, "schedules")
     here = ("trainer", "schedules")
     layers = network.get("layers")

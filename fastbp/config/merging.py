@@ -13,7 +13,7 @@ from typing import Any
 from fastbp.config.check import show
 from fastbp.config.places import Path_
 from fastbp.config.schema import Schedules
-from fastbp.config.space import SPACE, flattened
+from fastbp.config.space import SPACE, SWEEP, flattened
 from fastbp.config.text import Text, dotted, parse_yaml
 from fastbp.errors import ConfigError, escaped
 
@@ -33,8 +33,8 @@ def merge(below: Text, above: Text) -> Text:
     """Merge one configuration over another: maps key by key, everything else is replaced.
 
     A map with another `name`, such as ``optimizer: {name: ...}``, replaces the map below; one without a name is merged
-    into it. Where a name may have settings, it is a map with that name. What a key of `pack.space` is drawn from is
-    replaced.
+    into it. Where a name may have settings, it is a map with that name. What a key of `pack.space` or `sweep.space` is
+    drawn from is replaced.
     """
     below, above = flattened(below), flattened(above)
     places = dict(below.places)
@@ -42,7 +42,7 @@ def merge(below: Text, above: Text) -> Text:
     def lay(under: Any, over: Any, path: Path_) -> Any:
         if path in NAMED and (isinstance(under, dict) or isinstance(over, dict)):
             under, over = as_map(under), as_map(over)
-        if isinstance(under, dict) and isinstance(over, dict) and not (path[:2] == SPACE and len(path) > len(SPACE)):
+        if isinstance(under, dict) and isinstance(over, dict) and not (path[:2] in (SPACE, SWEEP) and len(path) > 2):
             if "name" in over and path and over["name"] != under.get("name") and "name" in under:
                 forget(path)
                 return over

@@ -26,7 +26,7 @@ def resolved(plan: Plan, loss: Any, metrics: list[str], task: str) -> dict[str, 
     """All settings and defaults; refuses settings that do not fit the loss or the task."""
     of_task(plan.text, plan.layers, loss, metrics, task, plan.config.trainer.monitor)
     data: dict[str, Any] = msgspec.to_builtins(plan.config)
-    del data["preset"]  # whose keys are there
+    del data["preset"], data["sweep"]  # the keys of the one are there, and the other is no part of a run
     data["data"]["task"] = task
     trainer, network = data["trainer"], data["network"]
     trainer["loss"] = _spec(loss)

@@ -7,25 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
-Whole = Annotated[int, Meta(ge=1)]
-FromZero = Annotated[int, Meta(ge=0)]
-Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-Seed = Annotated[int, Meta(ge=0)]
+from fastbp.config.searchers import Sweep
+from fastbp.config.section import Fraction, FromZero, Named, NotNegative, Positive, Section, Seed, Whole, about
+
 TargetTransform = Literal["none", "log", "log1p", "sqrt", "quantile"]
-Named = Any  # a name, or a map with `name` and settings
-
-
-def about(text: str, *examples: Any) -> Meta:
-    """A key's description, and examples of maps that it takes."""
-    return Meta(description=text, examples=list(examples) or None)
-
-
-class Section(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=False):
-    """A section; unknown keys are refused."""
 
 
 class Split(Section):
@@ -380,6 +367,7 @@ class Config(Section):
     network: Annotated[Network, about("The layers.")] = field(default_factory=Network)
     trainer: Annotated[Trainer, about("How the network is trained.")] = field(default_factory=Trainer)
     pack: Annotated[Pack | None, about("Many networks that are trained at once, instead of one.")] = None
+    sweep: Annotated[Sweep | None, about("A search for the best settings, by `fastbp sweep`.")] = None
     run: Annotated[Run, about("Files of the run.")] = field(default_factory=Run)
 
 
@@ -395,5 +383,6 @@ SECTIONS: dict[str, type[Section]] = {
     "trainer.reduce_lr": ReduceLR,
     "pack": Pack,
     "pack.online": Online,
+    "sweep": Sweep,
     "run": Run,
 }

@@ -22,6 +22,7 @@ from fastbp.errors import ConfigError
 from fastbp.numerics.draws import below, between, log_between, word
 
 SPACE: Path_ = ("pack", "space")
+SWEEP: Path_ = ("sweep", "space")
 BOUNDED = ("log", "uniform", "int")
 KINDS = ("choice", *BOUNDED, "width", "depth")
 DEEPEST = 100  # layers that a draw makes, at most
@@ -43,8 +44,13 @@ class Drawn:
 
 
 def flattened(text: Text) -> Text:
-    """The same configuration, in which the space has dotted keys only, as `--set` and TOML write it in maps."""
-    pack = text.data.get("pack") if isinstance(text.data, dict) else None
+    """The same configuration, in which spaces have dotted keys only, as `--set` and TOML write them in maps."""
+    return _flattened(_flattened(text, SPACE), SWEEP)
+
+
+def _flattened(text: Text, root: Path_) -> Text:
+    section = str(root[0])
+    pack = text.data.get(section) if isinstance(text.data, dict) else None
     space = pack.get("space") if isinstance(pack, dict) else None
     if not isinstance(space, dict) or not any(_is_nested(name, value) for name, value in space.items()):
         return text
@@ -52,20 +58,20 @@ def flattened(text: Text) -> Text:
     places = dict(text.places)
 
     def lay(name: str, value: Any, path: Path_) -> None:
-        if _is_inner(value) and ("." not in name or len(path) > len(SPACE) + 1):
+        if _is_inner(value) and ("." not in name or len(path) > len(root) + 1):
             for key, inner in value.items():
                 lay(f"{name}.{key}", inner, (*path, key))
             return
         found[name] = value
         for known in [one for one in places if one[: len(path)] == path]:
-            places[(*SPACE, name, *known[len(path) :])] = places[known]
+            places[(*root, name, *known[len(path) :])] = places[known]
 
     for name, value in space.items():
         if "." in name:
             found[name] = value
         else:
-            lay(name, value, (*SPACE, name))
-    return Text({**text.data, "pack": {**(pack or {}), "space": found}}, places)
+            lay(name, value, (*root, name))
+    return Text({**text.data, section: {**(pack or {}), "space": found}}, places)
 
 
 def _is_inner(value: Any) -> bool:
@@ -83,7 +89,7 @@ def space_of(text: Text, space: dict[str, Any]) -> list[Drawn]:
     for name, among in space.items():
         path = path_of(name)
         _check_key(text, name, path)
-        _check(text, (*SPACE, name), among)
+        check_drawn(text, (*SPACE, name), among)
         found.append(Drawn(name, path, among))
     return sorted(found, key=lambda one: len(one.path))
 
@@ -107,14 +113,14 @@ def _check_key(text: Text, name: str, path: Path_) -> None:
         raise fail(text, here, "must not differ by member, as all are trained and compared in one way")
 
 
-def _check(text: Text, path: Path_, among: Any) -> None:
+def check_drawn(text: Text, path: Path_, among: Any) -> None:
     """Refuse what nothing can be drawn from."""
     if isinstance(among, list):
         if not among:
             raise fail(text, path, "must have at least one value", "an empty list")
         for i, value in enumerate(among):
-            if _is_drawn(value):
-                _check(text, (*path, i), value)
+            if is_drawn(value):
+                check_drawn(text, (*path, i), value)
         return
     if not isinstance(among, dict):
         raise fail(text, path, MEANS, show(among))
@@ -122,7 +128,7 @@ def _check(text: Text, path: Path_, among: Any) -> None:
     if keys == {"width", "depth"}:
         for key, part in among.items():
             if isinstance(part, list | dict):
-                _check(text, (*path, key), part)
+                check_drawn(text, (*path, key), part)
         return
     if len(keys) != 1 or not keys < {"choice", *BOUNDED}:
         listed = " and ".join(f"`{key}`" for key in among)
@@ -132,7 +138,7 @@ def _check(text: Text, path: Path_, among: Any) -> None:
     if kind == "choice":
         if not isinstance(among[kind], list):
             raise fail(text, inner, "must be a list of values", show(among[kind]))
-        _check(text, inner, among[kind])
+        check_drawn(text, inner, among[kind])
         return
     bounds = among[kind]
     what = "whole numbers" if kind == "int" else "numbers"
@@ -150,7 +156,7 @@ def _check(text: Text, path: Path_, among: Any) -> None:
         raise fail(text, inner, "must have the lower number first", f"`[{low}, {high}]`")
 
 
-def _is_drawn(value: Any) -> bool:
+def is_drawn(value: Any) -> bool:
     """Whether a value of a list is drawn itself."""
     return isinstance(value, dict) and len(value) == 1 and not {*BOUNDED}.isdisjoint(value)
 
@@ -158,7 +164,7 @@ def _is_drawn(value: Any) -> bool:
 def _draw(among: Any, seed: int, member: int, name: str) -> Any:
     if isinstance(among, list):
         i = below(word(seed, member, name), len(among))
-        return _draw(among[i], seed, member, f"{name}[{i}]") if _is_drawn(among[i]) else among[i]
+        return _draw(among[i], seed, member, f"{name}[{i}]") if is_drawn(among[i]) else among[i]
     if "width" in among:
         width, depth = (
             _draw(part, seed, member, f"{name}.{key}") if isinstance(part, list | dict) else part
@@ -189,7 +195,7 @@ def said(among: Any) -> str:
     'one of 0, uniform between 0 and 0.5'
     """
     if isinstance(among, list):
-        return f"one of {', '.join(said(value) if _is_drawn(value) else brief_value(value) for value in among)}"
+        return f"one of {', '.join(said(value) if is_drawn(value) else brief_value(value) for value in among)}"
     if "width" in among:
         parts = {key: said(one) if isinstance(one, list | dict) else brief_value(one) for key, one in among.items()}
         return f"width {parts['width']}; depth {parts['depth']}"
@@ -233,7 +239,7 @@ def brief_value(value: Any) -> str:
     return str(value)
 
 
-def put(text: Text, data: Any, drawn: Drawn, value: Any) -> None:
+def put(text: Text, data: Any, drawn: Drawn, value: Any, root: Path_ = SPACE) -> None:
     """Set a key of a configuration's data; a name becomes a map where its settings are drawn."""
     from fastbp.config.merging import NAMED, as_map
 
@@ -248,12 +254,12 @@ def put(text: Text, data: Any, drawn: Drawn, value: Any) -> None:
         if not isinstance(inner, list if isinstance(following, int) else dict):
             what = "a list" if isinstance(following, int) else "a map"
             here = dotted(path[: i + 1])
-            raise fail(text, (*SPACE, drawn.name), f"must be in {what}, but `{here}` of the configuration is none")
+            raise fail(text, (*root, drawn.name), f"must be in {what}, but `{here}` of the configuration is none")
         at[part] = inner
         at = inner
     last = path[-1]
     if isinstance(at, list) and not (isinstance(last, int) and last < len(at)):
-        raise fail(text, (*SPACE, drawn.name), f"must be one of the {len(at)} of `{dotted(path[:-1])}`")
+        raise fail(text, (*root, drawn.name), f"must be one of the {len(at)} of `{dotted(path[:-1])}`")
     at[last] = value
 
 

@@ -28,6 +28,8 @@ class Saving:
         When the run began, by `time.perf_counter`, as the times below.
     due, flush_at : float
         When the next checkpoint, and the next write of epochs, is due.
+    lasting : bool
+        Whether what it writes is to survive a power cut, and not only the end of the process.
     """
 
     plan: Plan
@@ -37,6 +39,7 @@ class Saving:
     begun: float
     due: float
     flush_at: float
+    lasting: bool = True
 
     @property
     def may_end(self) -> bool:
@@ -48,7 +51,7 @@ class Saving:
         folder = self.folder
         folder.remove(folder.result)  # of fewer epochs
         begun = time.perf_counter()
-        folder.write(folder.config, as_yaml(absolute(resolved)), lasting=True)
+        folder.write(folder.config, as_yaml(absolute(resolved)), lasting=self.lasting)
         waited = time.perf_counter() - begun
         folder.write_history(rows)
         if not folder.environment.is_file():

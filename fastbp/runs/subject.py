@@ -18,7 +18,7 @@ from fastbp.config.pack import members_of
 from fastbp.config.resolve import resolved
 from fastbp.config.text import as_yaml
 from fastbp.data.plan import Seen
-from fastbp.data.prepare import LOSS_OF, Part, prepare
+from fastbp.data.prepare import LOSS_OF, Part, Prepared, prepare
 from fastbp.data.recipe import Recipe
 from fastbp.errors import ConfigError
 from fastbp.model.network import Network
@@ -148,11 +148,21 @@ class Subject:
 
 def subject_of(plan: Plan, look: bool = False) -> Subject:
     """Read the data, `look` for inputs that tell a target; errors of settings that depend on it name their line."""
+    return subject_with(plan, prepared_of(plan, look))
+
+
+def prepared_of(plan: Plan, look: bool = False) -> Prepared:
+    """The data of a plan."""
     config = plan.config
     try:
-        prepared = prepare(config.data, config.seed, config.dtype, plan.loss, plan.strict, look)
+        return prepare(config.data, config.seed, config.dtype, plan.loss, plan.strict, look)
     except ConfigError as error:
         raise error.at(place=plan.text.place(path_of(error.where)) if error.where else None) from None
+
+
+def subject_with(plan: Plan, prepared: Prepared) -> Subject:
+    """A plan with these data, which are its own."""
+    config = plan.config
     task = prepared.recipe.outputs.task
     loss = plan.loss if plan.loss is not None else loss_of(LOSS_OF[task])
     named = config.trainer.metrics

@@ -13,6 +13,7 @@ from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.check import fail, show
 from fastbp.config.resolve import changes, resolved
 from fastbp.config.text import dotted
+from fastbp.data.prepare import Part
 from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError
 from fastbp.model.files import to_bytes
 from fastbp.model.network import Network
@@ -38,13 +39,24 @@ from fastbp.writing import write_together
 class Training(Watched, Saving):
     """One run, and the callback that writes its files, best network and checkpoints."""
 
-    def __init__(self, plan: Plan, folder: RunFolder, progress: Progress, signals: Signals, going_on: bool) -> None:
+    draws = True  # whether it leaves pictures
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        progress: Progress,
+        signals: Signals,
+        going_on: bool,
+        subject: Subject | None = None,
+    ) -> None:
         self.plan, self.folder, self.progress, self.signals = plan, folder, progress, signals
         self.resumable = not isinstance(plan.optimizer, LBFGSSettings)
         if going_on and not self.resumable:
             raise CheckpointError("`--resume` needs an optimiser with steps, and `lbfgs` has none")
         self.begun = time.perf_counter()
         said = plan.config.trainer
+        self.given = subject
         self.subject, self.net = self.read()
         subject, outputs = self.subject, self.subject.recipe.outputs
         self.trainer: Any = self.trainer_for(subject.loss)
@@ -62,7 +74,7 @@ class Training(Watched, Saving):
 
     def read(self) -> tuple[Subject, Network]:
         """The rows, and the network as it is drawn."""
-        subject = subject_of(self.plan)
+        subject = subject_of(self.plan) if self.given is None else self.given
         return subject, subject.network()
 
     def trainer_for(self, loss: Any) -> Any:
@@ -129,7 +141,7 @@ class Training(Watched, Saving):
         last = self.trainer.evaluated
         last.about = self.net.about
         networks = {self.folder.last: to_bytes(last), self.folder.best: to_bytes(self.best_network())}
-        write_together({**(more or {}), **networks})
+        write_together({**(more or {}), **networks}, self.lasting)
         self.folder.flush()
 
     def best_network(self) -> Network:
@@ -252,6 +264,16 @@ class Training(Watched, Saving):
         self.progress.end()
         return found
 
+    def baseline(self, part: Part) -> dict[str, float]:
+        """Loss and metrics of what says the same of every row."""
+        subject = self.subject
+        outputs, named = self.net.outputs, (subject.loss, subject.metrics, subject.recipe)
+        return baseline(subject.parts["train"], part, outputs, *named)
+
+    def peak(self) -> float:
+        """Billions of operations a second that the run's threads could do."""
+        return peak(getattr(self.trainer, "threads", 1))
+
     def finished(self, history: History) -> dict[str, Any]:
         """Write the result to the folder."""
         folder = self.folder
@@ -259,8 +281,8 @@ class Training(Watched, Saving):
         parts, loss, recipe = self.subject.parts, self.subject.loss, self.subject.recipe
         named, last = self.subject.metrics, [*parts][-1]
         metrics = {name: score(net, part, loss, named, recipe) for name, part in parts.items()}
-        train, seen = parts["train"], parts["validation" if "validation" in parts else "train"]
-        constant, drawn = (baseline(train, p, net.outputs, loss, named, recipe) for p in (parts[last], seen))
+        seen = parts["validation" if "validation" in parts else "train"]
+        constant, drawn = (self.baseline(part) for part in (parts[last], seen))
         seconds = history.seconds
         calibrated = {}
         if self.warm is not None:
@@ -279,9 +301,11 @@ class Training(Watched, Saving):
             "seconds": seconds,
             "samples_per_second": history.samples / seconds if seconds else 0.0,
             "gflops": gflops(net, history),
-            "share_of_peak": gflops(net, history) / peak(getattr(self.trainer, "threads", 1)),
+            "share_of_peak": gflops(net, history) / self.peak(),
         }
         folder.write(folder.result, json.dumps(result, indent=2) + "\n")
+        if not self.draws:
+            return result
         rows = [epoch_row(history, i) for i in range(len(history.loss))]
         beside = Beside(self.best["epoch"], drawn, metrics["train"])
         folder.write(folder.curves, curves(rows, beside, f"Loss and metrics of {folder.path.name} by epoch"))

@@ -88,14 +88,16 @@ class Monitor:
         if self.name not in known:
             raise not_one_of(f"{self.where}.monitor", self.name, known)
         self.best = None
-        self._sign = -1.0 if self._higher() else 1.0
+        self._sign = -1.0 if self.higher else 1.0
 
     @property
     def upwards(self) -> bool:
         """Whether more is better; known once a fit has begun."""
         return self._sign < 0.0
 
-    def _higher(self) -> bool:
+    @property
+    def higher(self) -> bool:
+        """The same, by its name and mode."""
         if self.mode != "auto":
             return bool(self.mode == "max")
         if self.name in ("loss", "val_loss"):

@@ -324,6 +324,12 @@ def test_every_configuration_of_the_repository_runs(path, tmp_path, monkeypatch,
     if missing:
         pytest.skip(f"needs {missing[0]}")
     settings = ["--set", "trainer.epochs=1", "--run-dir", str(tmp_path / "run")]
+    if "\nsweep:" in text:
+        pytest.importorskip("optuna")
+        settings = ["--set", "trainer.epochs=1", "--set", "sweep.trials=3", "--storage", str(tmp_path / "study")]
+        assert main(["sweep", str(path), "-q", "--json", "--jobs", "1", *settings]) == 0
+        assert [one["epochs"] for one in json.loads(capsys.readouterr().out)["trials"]] == [1, 1, 1]
+        return
     assert main(["train", str(path), "-q", "--json", *settings]) == 0
     result = json.loads(capsys.readouterr().out)
     runs = [result] if "epochs" in result else [one for member in result["members"] for one in member["networks"]]

@@ -132,7 +132,7 @@ CASES = {
     "merge key": (
         DIGITS + "<<: {seed: 1}\n",
         "c.yaml:2: a config must have known keys only, got `<<`\n"
-        "hint: there are `data`, `dtype`, `name`, `network`, `pack`, `preset`, `run`, `seed`, `trainer`",
+        "hint: there are `data`, `dtype`, `name`, `network`, `pack`, `preset`, `run`, `seed`, `sweep`, `trainer`",
     ),
     "nan": (
         trainer("clip_norm: .nan"),

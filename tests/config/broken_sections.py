@@ -12,7 +12,7 @@ CASES = {
     "unknown section": (
         DIGITS + "model: {hidden: [1]}\n",
         "c.yaml:2: a config must have known keys only, got `model`\n"
-        "hint: there are `data`, `dtype`, `name`, `network`, `pack`, `preset`, `run`, `seed`, `trainer`",
+        "hint: there are `data`, `dtype`, `name`, `network`, `pack`, `preset`, `run`, `seed`, `sweep`, `trainer`",
     ),
     "section misspelt": (
         DIGITS + "trianer: {epochs: 3}\n",
@@ -21,7 +21,7 @@ CASES = {
     "nothing near": (
         DIGITS + "zzz: 3\n",
         "c.yaml:2: a config must have known keys only, got `zzz`\n"
-        "hint: there are `data`, `dtype`, `name`, `network`, `pack`, `preset`, `run`, `seed`, `trainer`",
+        "hint: there are `data`, `dtype`, `name`, `network`, `pack`, `preset`, `run`, `seed`, `sweep`, `trainer`",
     ),
     "key of another section": (
         DIGITS + "epochs: 3\n",
@@ -83,17 +83,17 @@ CASES = {
     "unknown with odd characters": (
         DIGITS + "'a` - at `$.trainer': 3\n",
         "c.yaml:2: a config must have known keys only, got `a` - at `$.trainer`\n"
-        "hint: there are `data`, `dtype`, `name`, `network`, `pack`, `preset`, `run`, `seed`, `trainer`",
+        "hint: there are `data`, `dtype`, `name`, `network`, `pack`, `preset`, `run`, `seed`, `sweep`, `trainer`",
     ),
     "unknown of two lines": (
         DIGITS + '"a\\nb": 3\n',
         "c.yaml:2: a config must have known keys only, got `a\\nb`\n"
-        "hint: there are `data`, `dtype`, `name`, `network`, `pack`, `preset`, `run`, `seed`, `trainer`",
+        "hint: there are `data`, `dtype`, `name`, `network`, `pack`, `preset`, `run`, `seed`, `sweep`, `trainer`",
     ),
     "empty key": (
         DIGITS + "'': 3\n",
         "c.yaml:2: a config must have known keys only, got an empty string\n"
-        "hint: there are `data`, `dtype`, `name`, `network`, `pack`, `preset`, `run`, `seed`, `trainer`",
+        "hint: there are `data`, `dtype`, `name`, `network`, `pack`, `preset`, `run`, `seed`, `sweep`, `trainer`",
     ),
     "data is null": (
         "data:\n",

@@ -20,6 +20,7 @@ from tests.config import (
     broken_optimizers,
     broken_pack,
     broken_sections,
+    broken_sweep,
     broken_toml_json,
     broken_trainer,
     broken_wiring,
@@ -38,6 +39,7 @@ TABLES = (
     broken_losses,
     broken_wiring,
     broken_pack,
+    broken_sweep,
 )
 CASES = {
     f"{table.__name__.rpartition('.')[2].removeprefix('broken_')}: {name}": case

@@ -12,6 +12,7 @@ from fastbp.config.build import plan_of
 from fastbp.config.check import checked, choices
 from fastbp.config.describe import json_schema, keys, tables
 from fastbp.config.schema import SECTIONS
+from fastbp.config.searchers import PRUNERS, SAMPLERS
 from fastbp.config.text import parse
 from fastbp.errors import ConfigError
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
@@ -210,6 +211,8 @@ EVERY = {
     "trainer.optimizer": {*OPTIMIZERS, "lbfgs"},
     "trainer.schedule": set(SCHEDULES),
     **{f"trainer.schedules.{name}": set(SCHEDULES) for name in ("dropout", "weight_decay", "label_smoothing")},
+    "sweep.sampler": set(SAMPLERS),
+    "sweep.pruner": set(PRUNERS),
 }
 
 

@@ -1,0 +1,228 @@
+"""`fb.sweep`: the best settings of a configuration, or of any function of a trial."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastbp.config.merging import merge
+from fastbp.config.naming import named
+from fastbp.config.searchers import PRUNERS, SAMPLERS, TRIALS, Grid
+from fastbp.config.text import Text, read
+from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
+from fastbp.runs.stopping import Signals
+from fastbp.spec.checks import flag, seed_of, whole
+from fastbp.studies.board import Board
+from fastbp.studies.folder import Claimed, Opened, StudyFolder
+from fastbp.studies.optuna_parts import ByNumber, check_packages, optuna, pruner_of, quietly
+from fastbp.studies.party import fitting, run_together
+from fastbp.studies.shown import Study, study_at
+from fastbp.studies.sweeping import Sweeping, Task
+from fastbp.studies.worker import work_on
+
+MODES = ("min", "max")
+
+
+def sweep(
+    objective: Any,
+    space: Mapping[str, Any] | None = None,
+    *,
+    trials: int | None = None,
+    jobs: int = 1,
+    storage: Any = None,
+    sampler: Any = None,
+    pruner: Any = None,
+    seed: int | None = None,
+    together: int | None = None,
+    keep: str | None = None,
+    mode: str = "min",
+    verbose: bool = False,
+) -> Study:
+    """Search for the best settings, with Optuna.
+
+    Parameters
+    ----------
+    objective : callable, dict, str or Path
+        A function of a trial, which asks that for settings, ``trial.suggest_float("lr", 1e-4, 1e-1, log=True)``, and
+        returns a number. Or a configuration, or its file, as `fastbp train` takes it.
+    space : dict, optional
+        Of a configuration: its keys with what they are chosen from, such as
+        ``{"trainer.optimizer.lr": {"log": [1e-4, 1e-1]}}``; by default what its section `sweep` says.
+    trials : int, optional
+        Trials of the study in all, with those that it has already; by default 100.
+    jobs : int
+        Processes. A function is pickled for more than one, so it must stand at the top of a module.
+    storage : path, optional
+        Folder of the study, with which another call goes on; by default ``sweeps/`` and the configuration's name, and
+        for functions a temporary one.
+    sampler, pruner : str or dict, optional
+        A name, or a dict with "name" and settings; by default "tpe" and "median".
+    seed : int, optional
+        Of the sampler.
+    together, keep : as in a file
+        Of a configuration: how many trials are trained as one pack, and whether whole runs are kept.
+    mode : {"min", "max"}
+        Of a function: whether less or more is better.
+    verbose : bool
+        Whether to show on stderr how it goes.
+
+    Returns
+    -------
+    Study
+        With `best_settings`, `best_value`, all trials ranked, and the study of Optuna as `optuna`.
+
+    Examples
+    --------
+    >>> study = fb.sweep(lambda trial: (trial.suggest_float("x", -1, 1) - 0.5) ** 2, trials=30)  # doctest: +SKIP
+    >>> study.best_settings  # doctest: +SKIP
+    {'x': 0.4932}
+    """
+    optuna()
+    jobs, verbose = whole("jobs", jobs, 1), flag("verbose", verbose)
+    said: dict[str, Any] = {"trials": trials, "sampler": sampler, "pruner": pruner, "seed": seed}
+    if callable(objective):
+        for name, given in (("space", space), ("together", together), ("keep", keep)):
+            if given is not None:
+                raise ConfigError(name, "must be left out where the objective is a function", f"`{brief(given)}`")
+        return _of_function(objective, said, jobs, storage, mode, verbose)
+    if mode != "min":
+        must = "must be left out where the objective is a configuration, whose `trainer.monitor` says it"
+        raise ConfigError("mode", must, f"`{brief(mode, str)}`")
+    said |= {"together": together, "keep": keep, "space": None if space is None else dict(space)}
+    text = _text(objective, {key: value for key, value in said.items() if value is not None})
+    return _of_configuration(text, jobs, storage, verbose)
+
+
+def _text(objective: Any, said: dict[str, Any]) -> Text:
+    """A configuration with what the call says of its sweep."""
+    if isinstance(objective, str | os.PathLike):
+        text = read(objective)  # type: ignore[arg-type]
+    elif isinstance(objective, Mapping):
+        text = Text(dict(objective))
+    else:
+        must = "must be a function of a trial, a configuration as a dict, or its file"
+        raise ConfigTypeError("objective", must, f"`{brief(objective)}`")
+    return merge(text, Text({"sweep": said})) if said else text
+
+
+def _of_configuration(text: Text, jobs: int, storage: Any, verbose: bool) -> Study:
+    sweeping = Sweeping.of(text, None if storage is None else os.fspath(storage))
+    search, board = sweeping.search, Board(sweeping.search.trials, sweeping.measure, quiet=not verbose)
+    task = Task(text, str(sweeping.folder.path), False)
+    _run(sweeping.begin(), task, board, fitting(jobs, search.threads, search.trials), search.threads)
+    return study_at(str(sweeping.folder.path))
+
+
+def _run(opened: Opened, task: Any, board: Board, jobs: int, threads: int) -> None:
+    """Run a task here, or in several processes."""
+
+    def look() -> int:
+        return board.draw(opened.frozen(), opened.upwards)
+
+    try:
+        if jobs > 1:
+            run_together(task, jobs, threads, board.say, look)
+        else:
+            task(Signals(), look)
+        board.draw(opened.frozen(), opened.upwards, last=True)
+    finally:
+        board.end()
+
+
+@dataclass
+class Function:
+    """A function of a trial as what processes do; it is pickled for more than one."""
+
+    it: Callable[[Any], Any]
+    folder: str
+    trials: int
+    sampler: Any
+    pruner: Any
+    seed: int
+    keep: bool = True
+
+    def __call__(self, signals: Signals, told: Callable[[], object] = lambda: None) -> None:
+        with quietly():
+            chosen = ByNumber(self.sampler, self.seed), pruner_of(self.pruner, None)
+            opened = Opened(StudyFolder(self.folder), *chosen)
+            work_on(opened, self._work, self.trials, lambda left: 1, True, signals, told)
+
+    def _work(self, opened: Opened, claimed: Sequence[Claimed], signals: Signals) -> None:
+        for one in claimed:
+            trial = one.trial
+            trial.folder = opened.folder.run(one.number)
+            if one.before is not None:
+                _remember(trial, set(one.before.intermediate_values))
+            try:
+                value = float(self.it(trial))
+            except optuna().TrialPruned:
+                opened.end(one, dict(trial.params), None, {})
+                continue
+            except Exception as error:
+                opened.fail(one, f"{type(error).__name__}: {error}", dict(trial.params))
+                raise
+            if value != value:
+                opened.fail(one, "its value is not a number", dict(trial.params))
+            else:
+                opened.end(one, dict(trial.params), value, {})
+
+
+def _remember(trial: Any, steps: set[int]) -> None:
+    """Do not report again what the process reported that died with a trial."""
+    report = trial.report
+
+    def new(value: float, step: int) -> None:
+        if step not in steps:
+            report(value, step)
+
+    trial.report = new
+
+
+def _of_function(function: Any, said: dict[str, Any], jobs: int, storage: Any, mode: str, verbose: bool) -> Study:
+    if mode not in MODES:
+        raise not_one_of("mode", mode, MODES)
+    trials = TRIALS if said["trials"] is None else whole("trials", said["trials"], 1)
+    sampler = named(Text(), ("sampler",), said["sampler"] or "tpe", SAMPLERS)
+    pruner = named(Text(), ("pruner",), said["pruner"] or "median", PRUNERS)
+    if isinstance(sampler, Grid):
+        raise ConfigError("sampler", "must not be `grid` with a function, whose settings are not known beforehand")
+    check_packages(sampler)
+    seed = 0 if said["seed"] is None else seed_of(said["seed"])
+    folder = tempfile.mkdtemp(prefix="fastbp-sweep-") if storage is None else os.fspath(storage)
+    try:
+        task = Function(function, folder, trials, sampler, pruner, seed)
+        if jobs > 1:
+            _check_pickled(task)
+        with quietly():
+            opened = Opened.begin(StudyFolder(folder), mode == "max", _nothing, _nothing)
+        if opened.upwards != (mode == "max"):
+            raise ConfigError(
+                "mode", f"must be `{'max' if opened.upwards else 'min'}`, as the study has it", f"`{mode}`"
+            )
+        _run(opened, task, Board(trials, "value", quiet=not verbose), fitting(jobs, 1, trials), 1)
+        found = study_at(folder)
+    except BaseException:
+        if storage is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if storage is None:
+        weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
+    return found
+
+
+def _nothing() -> None:
+    """What is written of a function, and compared with it."""
+
+
+def _check_pickled(task: Function) -> None:
+    try:
+        pickle.dumps(task)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        must = "must be a function at the top of a module with `jobs` above 1, as other processes import it"
+        raise ConfigError("objective", must, f"`{brief(task.it)}`") from None
