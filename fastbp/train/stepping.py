@@ -12,9 +12,11 @@ from fastbp.errors import ConfigError, brief
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.directions import work_of_turns
 from fastbp.lowering.plans import team_sizes, work_of
+from fastbp.lowering.segments import bind_feed
 from fastbp.lowering.update import Update
 from fastbp.lowering.user_rows import counts_for
 from fastbp.model.by_rows import complete
+from fastbp.model.feed import Feed
 from fastbp.model.network import Network
 from fastbp.spec.checks import signed, whole
 from fastbp.spec.losses import Loss
@@ -225,7 +227,8 @@ class Stepping(Snapshots):
         """The plan of batches, reading these arrays, or their chosen rows."""
         complete(self.net, x, chosen)
         before, rows = self._batch_plan, min(self.batch_size, len(x if chosen is None else chosen))
-        counts = counts_for(self.net.graph, x)
+        fed = isinstance(x, Feed)
+        counts = counts_for(self.net.graph, x.like if fed else x)
         if before is None or before.batch < rows:
             plan = self._new_plan(rows, counts)
             plan.head.data.epoch = before.place[0] + 1 if before else 0
@@ -236,7 +239,10 @@ class Stepping(Snapshots):
             plan = before
         if self._pace.sizes[-1] > 1:
             team.check_fork()  # before a step, not at the first that more threads take
-        plan.bind(x, t, top, shuffled=True, chosen=chosen)
+        if fed:
+            bind_feed(plan, x, training=True)
+        else:
+            plan.bind(x, t, top, shuffled=True, chosen=chosen)
         return plan
 
     def _widened(self, threads: int) -> BatchPlan:
@@ -250,6 +256,8 @@ class Stepping(Snapshots):
     def _chunk(self, plan: BatchPlan, steps: int, epochs: int) -> list[float]:
         """As many of `steps` as fit into one call."""
         count = min(steps, self._pace.steps(), BatchPlan.CALL)
+        if plan.feed is not None:
+            count = min(count, -(-plan.feed.ahead(plan) // plan.feed.unit))
         before, begun = self.steps_done, time.perf_counter()
         ended = self._call(plan, count, epochs, self._pace.threads)
         self._pace.learn(self.steps_done - before, time.perf_counter() - begun)
