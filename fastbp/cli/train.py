@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 @click.option("--run-dir", metavar="DIR", help="The run's folder; by default a new one below `run.folder`.")
 @click.option("--resume", metavar="RUN", help="Resume this run; `auto` is the newest one.")
 @click.option("--time-limit", metavar="TIME", help="Stop after this time, such as 10m; the run can be resumed.")
+@click.option(
+    "--max-memory", metavar="SIZE", help="Memory that it may take, such as 1GB; a table that needs more is streamed."
+)
 @strict_option
 @click.option("--print-config", is_flag=True, help="Print the configuration with every default and exit.")
 @json_option
@@ -47,6 +50,7 @@ def command(
     run_dir: str | None,
     resume: str | None,
     time_limit: str | None,
+    max_memory: str | None,
     strict: bool,
     print_config: bool,
     as_json: bool,
@@ -88,6 +92,8 @@ def command(
             text = merge(text, Text({"run": {"folder": plan_of(folder.settings()).config.run.folder}}))
     else:
         text = read_config(config, more, overrides, preset)
+    if max_memory is not None:
+        text = merge(text, Text({"data": {"max_memory": max_memory}}, {("data", "max_memory"): ("--max-memory", 0)}))
     plan = plan_of(text)
     plan.time_limit, plan.strict = plan.time_limit if limit is None else limit, strict
     if print_config:
@@ -177,6 +183,9 @@ def summary(result: dict[str, Any], told: bool = False) -> str:
         lines += [paragraphs(result["report"], width, result["report"]["part"], whole=False), ""]
     if "calibration" in result:
         lines.append(calibrated(result["calibration"], result["report"]["part"]))
+    if "judged" in result:
+        drawn = ", ".join(f"{some:,} of {every:,} {name} rows" for name, (some, every) in result["judged"].items())
+        lines.append(f"measured on {drawn}")
     lines.append(f"best epoch {result['best_epoch']} of {result['epochs']}" + _why(result["stopped"]))
     speed = f"{rate(result['samples_per_second'])} rows/s, {result['gflops']:.1f} GFLOP/s"
     if result.get("share_of_peak"):

@@ -8,11 +8,12 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastbp.config.build import Plan, layers_of, network_of
+from fastbp.config.build import LBFGSSettings, Plan, layers_of, network_of
 from fastbp.config.check import fail, one_of, path_of, show
 from fastbp.config.pack import members_of
 from fastbp.config.resolve import resolved
@@ -20,6 +21,8 @@ from fastbp.config.text import as_yaml
 from fastbp.data.plan import Seen
 from fastbp.data.prepare import LOSS_OF, Part, prepare
 from fastbp.data.recipe import Recipe
+from fastbp.data.rowstore import StoredPart
+from fastbp.data.streamed import Told, streamed, streams
 from fastbp.errors import ConfigError
 from fastbp.model.network import Network
 from fastbp.spec.catalogue import loss_of
@@ -55,6 +58,12 @@ class Subject:
     metrics: list[str]
     resolved: dict[str, Any]
     seen: list[Seen]
+    stored: Any = None  # the `Rows`, where they stay in files
+
+    @cached_property
+    def judged(self) -> dict[str, Part]:
+        """The parts on which it is judged: all, or some rows of each that stays in files."""
+        return {name: part.some() if isinstance(part, StoredPart) else part for name, part in self.parts.items()}
 
     @property
     def task(self) -> str:
@@ -65,6 +74,8 @@ class Subject:
     def fingerprint(self) -> str:
         """A hash of the rows and of what was fitted to them."""
         found = zlib.crc32(json.dumps(self.recipe.to_data()).encode())
+        if self.stored is not None:
+            return f"{zlib.crc32(self.stored.check.encode(), found):08x}"
         for name, part in self.parts.items():
             found = zlib.crc32(name.encode(), found)
             for array in (getattr(part.X, "narrow", part.X), part.y, part.weight):
@@ -125,7 +136,7 @@ class Subject:
         """From an embedder to its layer for the training rows, or None where these have no use for it."""
         inputs = self.recipe.inputs
         return cache(
-            lambda embedder: embedder.layer(self.parts["train"].X, inputs.numbers(), tuple(inputs.embeddings()))
+            lambda embedder: embedder.layer(self.judged["train"].X, inputs.numbers(), tuple(inputs.embeddings()))
         )
 
     def graph(self) -> Graph:
@@ -146,11 +157,23 @@ class Subject:
         return net
 
 
-def subject_of(plan: Plan, look: bool = False) -> Subject:
-    """Read the data, `look` for inputs that tell a target; errors of settings that depend on it name their line."""
-    config = plan.config
+def subject_of(plan: Plan, look: bool = False, told: Told | None = None) -> Subject:
+    """Read the data, `look` for inputs that tell a target; errors of settings that depend on it name their line.
+
+    Rows that do not fit into memory stay in files for those who can be `told` of passes, and are refused elsewhere.
+    """
+    config, stored = plan.config, None
     try:
-        prepared = prepare(config.data, config.seed, config.dtype, plan.loss, plan.strict, look)
+        sources = streams(config.data)
+        if sources is None:
+            prepared = prepare(config.data, config.seed, config.dtype, plan.loss, plan.strict, look)
+        else:
+            refuse_streamed(plan, told)
+            assert told is not None
+            config.data.stream = True
+            base = Path(config.data.store or Path(config.run.folder) / "rows")
+            said = config.seed, config.dtype, plan.loss, plan.strict
+            prepared, stored = streamed(config.data, sources, *said, base, told)
     except ConfigError as error:
         raise error.at(place=plan.text.place(path_of(error.where)) if error.where else None) from None
     task = prepared.recipe.outputs.task
@@ -158,10 +181,24 @@ def subject_of(plan: Plan, look: bool = False) -> Subject:
     named = config.trainer.metrics
     metrics = METRICS[task] if named is None else list(named)
     every = resolved(plan, loss, metrics, task)
-    found = Subject(plan, prepared.parts, prepared.recipe, loss, metrics, every, prepared.seen)
+    found = Subject(plan, prepared.parts, prepared.recipe, loss, metrics, every, prepared.seen, stored)
     found.check_class_weight()
     found.check_calibration()
     return found
+
+
+def refuse_streamed(plan: Plan, told: Told | None) -> None:
+    """Refuse what needs all rows in memory, before any is read."""
+    if told is None:
+        raise ConfigError("data.stream", "must be false but for `train`, `evaluate` and `predict`", "true")
+    for path, given, must in (
+        (("pack",), plan.config.pack, "must be left out where rows do not fit into memory"),
+        (("trainer", "class_weight"), plan.config.trainer.class_weight, "must be null where rows do not fit into memory"),
+    ):
+        if given is not None:
+            raise fail(plan.text, path, must)
+    if isinstance(plan.optimizer, LBFGSSettings):
+        raise fail(plan.text, ("trainer", "optimizer"), "must have steps where rows do not fit into memory", "`lbfgs`")
 
 
 def resolved_config(plan: Plan) -> str:
@@ -180,7 +217,7 @@ def resolved_of(plan: Plan, subject: Subject) -> dict[str, Any]:
 def absolute(resolved: dict[str, Any]) -> dict[str, Any]:
     """A resolved configuration with absolute paths."""
     data = dict(resolved["data"])
-    for key in ("path", "train", "validation", "test"):
+    for key in ("path", "train", "validation", "test", "store"):
         value = data[key]
         if value is not None:
             data[key] = os.path.abspath(value) if isinstance(value, str) else [os.path.abspath(v) for v in value]

@@ -20,6 +20,7 @@ from fastbp.pictures.curves import Beside, curves
 from fastbp.runs.calibration import calibration_of, temperature_of
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.folder import RunFolder, epoch_row
+from fastbp.runs.passes import Passes, judged_on
 from fastbp.runs.profile import peak
 from fastbp.runs.saving import Saving
 from fastbp.runs.scores import baseline, files_of, gflops, score, told
@@ -45,13 +46,13 @@ class Training(Watched, Saving):
             raise CheckpointError("`--resume` needs an optimiser with steps, and `lbfgs` has none")
         self.begun = time.perf_counter()
         said = plan.config.trainer
-        self.subject = subject = subject_of(plan)
+        self.subject = subject = subject_of(plan, told=Passes(progress, signals, plan, self.begun))
         outputs = subject.recipe.outputs
         self.net: Network = subject.network()
         self.trainer: Any = trainer_of(plan, self.net, subject.loss)
         held_out = "validation" in subject.parts
         if held_out and subject.parts["validation"].numbers is not None:
-            self.trainer.units = Units(outputs.back, subject.parts["validation"].numbers)
+            self.trainer.units = Units(outputs.back, subject.judged["validation"].numbers)
         name = said.monitor or ("val_loss" if held_out else "loss")
         super().__init__(plan, name)
         going_on = going_on and folder.checkpoint.is_file()  # a run killed before its first checkpoint starts again
@@ -248,7 +249,7 @@ class Training(Watched, Saving):
         """Write the result to the folder."""
         folder = self.folder
         net = self.best_network()
-        parts, loss, recipe = self.subject.parts, self.subject.loss, self.subject.recipe
+        parts, loss, recipe = self.subject.judged, self.subject.loss, self.subject.recipe
         named, last = self.subject.metrics, [*parts][-1]
         metrics = {name: score(net, part, loss, named, recipe) for name, part in parts.items()}
         train, seen = parts["train"], parts["validation" if "validation" in parts else "train"]
@@ -271,6 +272,7 @@ class Training(Watched, Saving):
             "seconds": seconds,
             "samples_per_second": history.samples / seconds if seconds else 0.0,
             "gflops": gflops(net, history),
+            **judged_on(self.subject),
             "share_of_peak": gflops(net, history) / peak(getattr(self.trainer, "threads", 1)),
         }
         folder.write(folder.result, json.dumps(result, indent=2) + "\n")
