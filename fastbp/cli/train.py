@@ -101,7 +101,7 @@ def command(
 
         give(told_of(text) + resolved_config(plan))
         return 0
-    if folder is not None:
+    if folder is not None and folder.config.is_file():
         before = plan_of(folder.settings())
         from fastbp.runs.training import refuse_changes
 
@@ -130,7 +130,7 @@ def command(
         code = stop.code if isinstance(stop, Stopped) else 130
         reason = str(stop) or "stopped at once"
         hint = f"go on with `fastbp train --resume {made.path}`"
-        if not made.config.is_file():
+        if not made.config.is_file() and not made.begun.is_file():
             made.discard()
             hint = "nothing was trained yet"
         if isinstance(stop, Stopped) and not stop.resumable:

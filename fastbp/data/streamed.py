@@ -94,6 +94,25 @@ def streams(data: Any) -> Sources | None:
     return sources if (reading > room_for_a_file() if most is None else need > most) else None
 
 
+def origin_of(sources: Sources) -> str:
+    """The files, for messages."""
+    files = [file for _, files in sources for file in files]
+    return files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+
+
+def amount(size: int) -> str:
+    """Bytes in few characters.
+
+    Examples
+    --------
+    >>> amount(1_234), amount(56_000_000), amount(7_890_000_000)
+    ('1.2 kB', '56 MB', '7.9 GB')
+    """
+    unit = next((u for u in ("kB", "MB", "GB") if size < 1000 ** ("kB", "MB", "GB").index(u) * 1_000_000), "TB")
+    number = size / 1000 ** (("kB", "MB", "GB", "TB").index(unit) + 1)
+    return f"{number:.0f} {unit}" if number >= 10 else f"{number:.1f} {unit}"
+
+
 def limit_of(data: Any) -> int | None:
     """Bytes of `data.max_memory`."""
     said = data.max_memory
@@ -129,6 +148,10 @@ def streamed(
             for other in others_of(base, key, stamps):
                 told.say(f"rows of these files as they were, or of other settings, are in {other}, which may be removed")
             rows = _made(folder, sources, data, seed, dtype, loss, strict, told)
+    told.say(
+        f"{origin_of(sources)} is streamed, as it needs about {amount(need_of(sources, data)[0])} in memory; its rows are in"
+        f" {rows.folder}, {amount(rows.size)}, and are made anew if that is removed"
+    )
     parts = rows.parts(data.block_rows, data.window_blocks)
     return Prepared(parts, rows.recipe, [Seen(**one) for one in rows.seen]), rows
 

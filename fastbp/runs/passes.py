@@ -5,9 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
+
 from fastbp.config.build import Plan
-from fastbp.data.streamed import Told
+from fastbp.config.schema import Data
+from fastbp.config.text import as_yaml
+from fastbp.data.streamed import Told, streams
+from fastbp.runs.folder import RunFolder
 from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
+from fastbp.runs.subject import absolute
 from fastbp.train.progress import EVERY, SILENCE, Out, clock, rate
 
 WORDS = {"reading": "reading the table", "fitting": "fitting columns", "preparing": "preparing rows"}
@@ -53,6 +59,16 @@ class Passes(Told):
     def _end(self) -> None:
         if self.out.live and not self.out.quiet:
             self.out._write("\r\x1b[2K")
+
+
+def note_begun(plan: Plan, folder: RunFolder) -> None:
+    """Write the configuration as it was given before a table is streamed, so that a run that is killed then goes on."""
+    if folder.config.is_file() or streams(plan.config.data) is None:
+        return
+    data = dict(plan.text.data)
+    data["data"] = absolute({"data": {**msgspec.to_builtins(Data()), **data["data"]}})["data"]
+    data["data"] = {key: value for key, value in data["data"].items() if key in plan.text.data["data"]}
+    folder.write(folder.begun, as_yaml(data), lasting=True)
 
 
 def judged_on(subject: Any) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from fastbp.data.plan import Seen
 from fastbp.data.prepare import LOSS_OF, Part, prepare
 from fastbp.data.recipe import Recipe
 from fastbp.data.rowstore import StoredPart
-from fastbp.data.streamed import Told, streamed, streams
-from fastbp.errors import ConfigError
+from fastbp.data.streamed import Told, amount, need_of, origin_of, streamed, streams
+from fastbp.errors import ConfigError, DataError
 from fastbp.model.network import Network
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.graph import Graph
@@ -168,10 +168,14 @@ def subject_of(plan: Plan, look: bool = False, told: Told | None = None) -> Subj
         if sources is None:
             prepared = prepare(config.data, config.seed, config.dtype, plan.loss, plan.strict, look)
         else:
-            refuse_streamed(plan, told)
-            assert told is not None
-            config.data.stream = True
-            base = Path(config.data.store or Path(config.run.folder) / "rows")
+            refuse_streamed(plan)
+            if told is None:
+                raise DataError(
+                    f"{origin_of(sources)}: must fit into memory for this command, as only `train`, `evaluate`, `explain`"
+                    f" and `predict` stream tables, but needs about {amount(need_of(sources, config.data)[0])}"
+                )
+            base = Path(config.data.store or Path(config.run.folder) / "rows").absolute()
+            config.data.stream, config.data.store = True, str(base)
             said = config.seed, config.dtype, plan.loss, plan.strict
             prepared, stored = streamed(config.data, sources, *said, base, told)
     except ConfigError as error:
@@ -187,10 +191,8 @@ def subject_of(plan: Plan, look: bool = False, told: Told | None = None) -> Subj
     return found
 
 
-def refuse_streamed(plan: Plan, told: Told | None) -> None:
+def refuse_streamed(plan: Plan) -> None:
     """Refuse what needs all rows in memory, before any is read."""
-    if told is None:
-        raise ConfigError("data.stream", "must be false but for `train`, `evaluate` and `predict`", "true")
     for path, given, must in (
         (("pack",), plan.config.pack, "must be left out where rows do not fit into memory"),
         (("trainer", "class_weight"), plan.config.trainer.class_weight, "must be null where rows do not fit into memory"),

@@ -20,7 +20,7 @@ from fastbp.pictures.curves import Beside, curves
 from fastbp.runs.calibration import calibration_of, temperature_of
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.folder import RunFolder, epoch_row
-from fastbp.runs.passes import Passes, judged_on
+from fastbp.runs.passes import Passes, judged_on, note_begun
 from fastbp.runs.profile import peak
 from fastbp.runs.saving import Saving
 from fastbp.runs.scores import baseline, files_of, gflops, score, told
@@ -46,6 +46,7 @@ class Training(Watched, Saving):
             raise CheckpointError("`--resume` needs an optimiser with steps, and `lbfgs` has none")
         self.begun = time.perf_counter()
         said = plan.config.trainer
+        note_begun(plan, folder)
         self.subject = subject = subject_of(plan, told=Passes(progress, signals, plan, self.begun))
         outputs = subject.recipe.outputs
         self.net: Network = subject.network()

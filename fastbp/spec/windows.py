@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ class Source:
         self.array = array if isinstance(array, np.ndarray) else np.asarray(array)
         self.path, self.at = _file_of(self.array)
         self.wide = self.array.itemsize * int(np.prod(self.array.shape[1:]))
-        self._file: Any = None
+        self._file = -1
 
     def __len__(self) -> int:
         return len(self.array)
@@ -41,18 +42,21 @@ class Source:
         if self.path is None:
             out[...] = self.array[first : first + len(out)]
             return
-        if self._file is None:
-            self._file = open(self.path, "rb", buffering=0)  # noqa: SIM115
-        view, at = memoryview(out).cast("B"), self.at + first * self.wide
+        if self._file < 0:
+            self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+            weakref.finalize(self, os.close, self._file)
+        view, at = memoryview(out.view(np.uint8).reshape(-1) if out.size else b""), self.at + first * self.wide
         while len(view):
-            got = os.preadv(self._file.fileno(), [view], at) if hasattr(os, "preadv") else self._sought(view, at)
+            got = os.preadv(self._file, [view], at) if hasattr(os, "preadv") else self._sought(view, at)
             if not got:
                 raise DataError(f"{self.path}: must not change while it is trained on, but has become shorter")
             view, at = view[got:], at + got
 
     def _sought(self, view: memoryview, at: int) -> int:
-        self._file.seek(at)
-        return int(self._file.readinto(view) or 0)
+        os.lseek(self._file, at, os.SEEK_SET)
+        found = os.read(self._file, len(view))
+        view[: len(found)] = found
+        return len(found)
 
     def some(self, rows: Array) -> Array:
         """Rows of these numbers; neighbours are read together."""
