@@ -31,7 +31,7 @@ from fastbp.numerics.splits import PARTS, SPLIT
 
 Array = NDArray[Any]
 SAMPLE = 13  # purpose of the random numbers
-LOOKED = 1 << 24  # numbers that are looked at
+LOOKED = 1 << 23  # numbers that are looked at, 64 MiB
 MOST = 1_000_000  # rows of these
 STEP = 1 << 18  # rows that are done together
 SAID = "must be false where rows do not fit into memory, as parts of rows are drawn row by row"
@@ -47,7 +47,7 @@ def keys(first: int, end: int, seed: int, purpose: int) -> Array:
 
 
 def looked_at(rows: int, columns: int, seed: int) -> Array:
-    """The numbers of the rows that are looked at: all, or about a million, fewer of many columns."""
+    """The numbers of the rows that are looked at: all, or about a million, fewer of more than eight columns."""
     most = max(20_000, min(MOST, LOOKED // max(columns, 1)))
     if rows <= most:
         return np.arange(rows)

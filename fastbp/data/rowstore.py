@@ -53,7 +53,7 @@ class StoredPart(Part):
         return len(self.X)
 
     def some(self) -> Part:
-        """Rows of it in memory: all, or evenly many of more than a million or 64 MiB."""
+        """Rows of it in memory: all, or evenly many of more than a million or 32 MiB."""
         X: Any = self.X
         rows = sampled(len(X), X.source.array.shape[1])
         y, weight, numbers = (None if a is None else Source(a).some(rows) for a in (self.y, self.weight, self.numbers))

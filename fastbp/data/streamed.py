@@ -176,6 +176,23 @@ def _made(
     if table.dropped:
         whole = len(table) + table.dropped
         tell(DataWarning(f"{table.origin}: {table.dropped:,} of {whole:,} rows have no target and were dropped"))
+    recipe, parts, seen = _fitted(table, data, seed, loss, told)
+    rows = prepare_rows(
+        folder,
+        table,
+        parts,
+        recipe,
+        dtype,
+        strict,
+        [asdict(one) for one in seen],
+        lambda done, total: told.pass_("preparing", done / total, done),
+    )
+    table.remove()
+    return rows
+
+
+def _fitted(table: Gathered, data: Any, seed: int, loss: Any, told: Told) -> tuple[Recipe, Any, list[Seen]]:
+    """What makes rows of a table, the part that each of its rows is in, and what its columns are."""
     looked = table.some(looked_at(len(table), len(table.columns), seed))
     targets = target_columns(looked, data)
     task = task_of(looked, targets, data.task)
@@ -203,18 +220,7 @@ def _made(
     say_many(table.origin, int(np.count_nonzero(parts == 0)), inputs.categories)
     say_styles(train, [*targets, weight, *(part.name for part in inputs.parts)])
     recipe = Recipe(inputs, outputs, loss.named, weight, Raw.of(data, train.columns.values()))
-    rows = prepare_rows(
-        folder,
-        table,
-        parts,
-        recipe,
-        dtype,
-        strict,
-        [asdict(one) for one in seen],
-        lambda done, total: told.pass_("preparing", done / total, done),
-    )
-    table.remove()
-    return rows
+    return recipe, parts, seen
 
 
 def _width(one: Seen, inputs: Any) -> Seen:

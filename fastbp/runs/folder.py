@@ -73,7 +73,7 @@ class RunFolder:
 
     def settings(self) -> Text:
         """The run's configuration; what an older version did in it stays so."""
-        return merge(Text(OLD), read(self.config if self.config.is_file() else self.begun))
+        return merge(Text(OLD), read(self.config)) if self.config.is_file() else read(self.begun)
 
     @classmethod
     def new(cls, base: str, name: str, exact: str | None = None) -> RunFolder:

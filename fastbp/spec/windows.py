@@ -19,6 +19,7 @@ Array = NDArray[Any]
 BLOCK = 1 << 20  # bytes of a block, at most, where nothing else is said
 MOST, LEAST = 8192, 64  # rows of such a block
 WINDOW = 32  # blocks of a window
+MEASURED = 1 << 23  # numbers of rows on which metrics are taken
 
 
 class Source:
@@ -152,14 +153,14 @@ def block_of(columns: int) -> int:
 
 
 def sampled(rows: int, columns: int) -> Array:
-    """The numbers of the rows on which metrics are taken: all, or evenly many of more than fit into 64 MiB or a million.
+    """The numbers of the rows on which metrics are taken: all, or evenly many of more than a million or 32 MiB.
 
     Examples
     --------
     >>> len(sampled(1000, 20)), len(sampled(9_000_000, 20)), len(sampled(9_000_000, 1))
-    (1000, 838860, 1000000)
+    (1000, 419430, 1000000)
     """
-    most = max(LEAST, min(1_000_000, (1 << 24) // max(columns, 1)))
+    most = max(LEAST, min(1_000_000, MEASURED // max(columns, 1)))
     return np.arange(rows) if rows <= most else np.arange(most) * rows // most
 
 
