@@ -8,9 +8,9 @@ blocks in which anything is unusual are read by these.
 from __future__ import annotations
 
 import codecs
-import io
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,7 @@ class Look:
     reading: Reading
     dialect: Dialect | None = None
     head: str = ""
+    mark: str = ""  # the byte order mark
 
     @property
     def names(self) -> list[str]:
@@ -108,6 +109,7 @@ def look(file: str, data: Any, reading: Reading, keep: bool = False) -> Look:
         return Look(frame, _settled(frame, reading))
     with _utf8(file, data) as text:
         head = text.read(CHUNK)
+        mark = "\ufeff" if text.marked else ""
     delimiter = "\t" if "tsv" in suffix_of(file) else data.delimiter
     whole = head if len(head) < CHUNK else head[: _cut(head, b'"') or len(head)]
     frame = read_csv(file, delimiter, data.header, reading, None, True, whole)
@@ -115,7 +117,7 @@ def look(file: str, data: Any, reading: Reading, keep: bool = False) -> Look:
     frame.written = written if keep else []
     frame.origin = file
     reading = reading.in_semicolons() if written.dialect.delimiter == ";" else reading
-    return Look(frame, _settled(frame, reading), written.dialect, written.head)
+    return Look(frame, _settled(frame, reading), written.dialect, written.head, mark)
 
 
 def _settled(frame: Frame, reading: Reading) -> Reading:
@@ -139,13 +141,21 @@ def blocks(file: str, data: Any, found: Look, keep: bool = False) -> Iterator[Bl
         yield block
 
 
-class _Recoded(io.RawIOBase):
-    """A stream of another encoding in UTF-8."""
+class _Text:
+    """The text of a file in UTF-8, without a byte order mark."""
 
-    def __init__(self, file: Any, encoding: str, name: str) -> None:
-        self.file, self.decoder, self.name = file, codecs.getincrementaldecoder(encoding)(), name
+    def __init__(self, file: Any, encoding: str | None, name: str) -> None:
+        self.file, self.name, self.marked = file, name, False
+        begin = file.peek(3)[:3]
+        code = encoding or ("utf-16" if begin[:2] in UTF_16 else "utf-8-sig")
+        self.decoder = None if code == "utf-8-sig" else codecs.getincrementaldecoder(code)()
+        if self.decoder is None and begin == codecs.BOM_UTF8:
+            self.marked = bool(file.read(3))
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
+        """About so many bytes; none at the end only."""
+        if self.decoder is None:
+            return bytes(self.file.read(size))
         try:
             while True:
                 raw = self.file.read(size)
@@ -156,25 +166,10 @@ class _Recoded(io.RawIOBase):
             raise DataError(f"{self.name}: must be in the encoding that `data.encoding` says") from None
 
 
-class _utf8:  # noqa: N801
-    """The text of a file in UTF-8, without a byte order mark."""
-
-    def __init__(self, file: str, data: Any) -> None:
-        self.file, self.encoding = file, checked_encoding(data.encoding)
-
-    def __enter__(self) -> Any:
-        self.context = stream(self.file)
-        file = self.context.__enter__()
-        begin = file.peek(3)[:3]
-        code = self.encoding or ("utf-16" if begin[:2] in UTF_16 else "utf-8-sig")
-        if code != "utf-8-sig":
-            return _Recoded(file, code, self.file)
-        if begin == codecs.BOM_UTF8:
-            file.read(3)
-        return file
-
-    def __exit__(self, *error: Any) -> Any:
-        return self.context.__exit__(*error)
+@contextmanager
+def _utf8(file: str, data: Any) -> Iterator[_Text]:
+    with stream(file) as opened:
+        yield _Text(opened, checked_encoding(data.encoding), file)
 
 
 def _cut(content: bytes, quote: bytes) -> int:
