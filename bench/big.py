@@ -1,8 +1,8 @@
 """`python -m bench big`: a table larger than memory, trained on with a limit, beside the same rows in memory.
 
 It makes a CSV, 20 columns of about 16 characters, trains on it by `fastbp train --max-memory`, and prints the most
-memory that was resident (VmHWM of the process, in which pages of the file system's cache do not count), the rows a second
-of each pass and of the epochs behind them, and those of rows in memory, by `Trainer.fit` on as many as fit.
+memory that was resident (VmHWM of the process, in which pages of the file system's cache do not count), the rows a
+second of the passes and of the epochs behind them, and those of rows in memory, by `Trainer.fit`.
 """
 
 from __future__ import annotations

@@ -7,25 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
-Whole = Annotated[int, Meta(ge=1)]
-FromZero = Annotated[int, Meta(ge=0)]
-Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-Seed = Annotated[int, Meta(ge=0)]
-TargetTransform = Literal["none", "log", "log1p", "sqrt", "quantile"]
-Named = Any  # a name, or a map with `name` and settings
-
-
-def about(text: str, *examples: Any) -> Meta:
-    """A key's description, and examples of maps that it takes."""
-    return Meta(description=text, examples=list(examples) or None)
-
-
-class Section(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=False):
-    """A section; unknown keys are refused."""
+from fastbp.config.keys import Fraction, FromZero, Named, NotNegative, Positive, Seed, TargetTransform, Whole, about
+from fastbp.config.keys import Section as Section
 
 
 class Split(Section):
@@ -159,12 +144,7 @@ class Data(Section):
         bool | None,
         about("Whether rows stay in files while they are trained on; by default where they need too much memory."),
     ] = None
-    store: Annotated[
-        str | None, about("Folder of the rows that stay in files; by default `rows` in `run.folder`.")
-    ] = None
-    block_rows: Annotated[
-        Whole | None, about("Rows that stay in files and are read together; by default 1 MiB of them, 8192 at most.")
-    ] = None
+    store: Annotated[str | None, about("Folder of rows that stay in files; by default `rows` in `run.folder`.")] = None
     window_blocks: Annotated[Whole, about("So many blocks are in memory at a time, and shuffled.")] = 32
     split: Annotated[Split, about("How rows are divided.")] = field(default_factory=Split)
 

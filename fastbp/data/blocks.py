@@ -279,7 +279,10 @@ def texts_of(series: Any, gone: frozenset[str] = frozenset(("",))) -> Texts:
 
     unique = series.drop_nulls().unique(maintain_order=True)
     kept = [text for text in unique.to_list() if text not in gone]
-    table = polars.DataFrame({"text": kept, "code": np.arange(1, len(kept) + 1, dtype=np.int32)}, {"text": polars.String, "code": polars.Int32})
+    table = polars.DataFrame(
+        {"text": kept, "code": np.arange(1, len(kept) + 1, dtype=np.int32)},
+        {"text": polars.String, "code": polars.Int32},
+    )
     codes = series.rename("text").to_frame().join(table, on="text", how="left", maintain_order="left")["code"]
     return Texts(series.name, codes.fill_null(0).to_numpy().astype(np.int32), kept)
 

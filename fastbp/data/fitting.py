@@ -161,7 +161,9 @@ class Stream(Frame):
         for first in range(0, len(self.parts), STEP):
             codes = self.table.raw(name, first, min(first + STEP, len(self.parts)))
             found += np.bincount(codes[self.parts[first : first + STEP] == 0], minlength=len(found))
-        return Counter({text: count for text, count in zip(kept.values, found[1:].tolist(), strict=True) if count}), rows
+        return Counter(
+            {text: count for text, count in zip(kept.values, found[1:].tolist(), strict=True) if count}
+        ), rows
 
 
 class _Upright:

@@ -1,4 +1,4 @@
-"""The columns of a table that is read once, block by block, each as a file of its own: what is fitted is fitted to these.
+"""The columns of a table that is read once, block by block, each a file of its own, to which all is fitted.
 
     numbers   float64, NaN where missing
     dates     microseconds since 1970
@@ -241,7 +241,8 @@ def _raw(block: Block, kept: Kept, place: dict[str, int]) -> Array:
         return moments(block.frame(), kept.name, None, kept.order).astype("<i8")
     values = block.frame().numbers(kept.name) if isinstance(column, Texts) else column.values
     if values.dtype.kind == "M":
-        raise DataError(f"{block.file}: column `{visible(kept.name)}` must be numbers, as in the first file, got dates")
+        must = "must be numbers, as in the first file, got dates"
+        raise DataError(f"{block.file}: column `{visible(kept.name)}` {must}")
     if kept.boolean:
         bad = ~(np.isin(values, (0.0, 1.0)) | np.isnan(values))
         if bad.any():
@@ -260,8 +261,8 @@ def _codes(column: Column | Texts, kept: Kept, place: dict[str, int], block: Blo
     codes = np.array([0] + [place.setdefault(v, len(place)) + 1 for v in column.values], np.int32)
     if len(place) > MOST_TEXTS:
         raise DataError(
-            f"{block.file}: column `{visible(kept.name)}` must have at most {MOST_TEXTS:,} different texts where rows do"
-            " not fit into memory, got more",
+            f"{block.file}: column `{visible(kept.name)}` must have at most {MOST_TEXTS:,} different texts where rows"
+            " do not fit into memory, got more",
             hint=f"`data.columns: {{{visible(kept.name)}: ignore}}` leaves it out",
         )
     return codes[column.codes]

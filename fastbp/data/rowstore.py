@@ -115,12 +115,9 @@ class Rows:
         """The rows of a folder that has all of them."""
         if not (folder / ROWS).is_file():
             return None
-        from fastbp.data.stored import Stored
-
         said = json.loads((folder / ROWS).read_bytes())
         arrays = {name: (kind, shape) for name, (kind, shape) in said["arrays"].items()}
         recipe = Recipe.from_data(said["recipe"])
-        assert Stored  # checked there
         return cls(folder, recipe, tuple(said["counts"]), arrays, said["check"], said["seen"])
 
 
@@ -181,7 +178,8 @@ def must_have_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise DataError(
-            f"{folder}: must have {size >> 20:,} MiB free for rows that do not fit into memory, got `{free >> 20:,} MiB`",
+            f"{folder}: must have {size >> 20:,} MiB free for rows that do not fit into memory,"
+            f" got `{free >> 20:,} MiB`",
             hint="`data.store` names a folder elsewhere",
         )
 

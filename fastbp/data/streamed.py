@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fastbp.data.array_files import memory, room_for_a_file
+from fastbp.data.array_files import room_for_a_file
 from fastbp.data.blocks import CHUNK, in_blocks, look, scanned_rows
 from fastbp.data.categories import Category, say_many
 from fastbp.data.dates import Dates
@@ -20,12 +20,13 @@ from fastbp.data.fitting import Stream, fit_inputs, fit_outputs, looked_at, part
 from fastbp.data.gathered import TYPES, Gathered, gather, kept_of
 from fastbp.data.outputs import Outputs
 from fastbp.data.plan import Seen, column_plan
-from fastbp.data.prepare import LOSS_OF, Part, Prepared, fits_task, target_columns, task_of, transforms_of
+from fastbp.data.prepare import LOSS_OF, Prepared, fits_task, target_columns, task_of, transforms_of
 from fastbp.data.raw import Raw
 from fastbp.data.recipe import Recipe
 from fastbp.data.rows import say_styles
-from fastbp.data.rowstore import PARTS, Rows, folder_of, key_of, must_have_room, others_of, prepare_rows
+from fastbp.data.rowstore import Rows, folder_of, key_of, must_have_room, others_of, prepare_rows
 from fastbp.errors import ConfigError, DataWarning, tell
+from fastbp.numerics.splits import PARTS
 from fastbp.spec.catalogue import loss_of
 
 BASE = 1 << 28  # bytes of the program itself
@@ -119,7 +120,16 @@ def limit_of(data: Any) -> int | None:
     if said is None:
         return None
     text = str(said).strip().replace(" ", "").lower().removesuffix("b")
-    units = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+    units = {
+        "k": 10**3,
+        "m": 10**6,
+        "g": 10**9,
+        "t": 10**12,
+        "ki": 1 << 10,
+        "mi": 1 << 20,
+        "gi": 1 << 30,
+        "ti": 1 << 40,
+    }
     unit = next((u for u in sorted(units, key=len, reverse=True) if text.endswith(u)), "")
     try:
         number = float(text.removesuffix(unit)) * units.get(unit, 1)
@@ -136,7 +146,9 @@ def streamed(
     """`prepare`, of rows that stay in files below the folder `base`."""
     most = limit_of(data)
     if most is not None and most < LEAST:
-        raise ConfigError("data.max_memory", f"must be at least {LEAST >> 20} MiB where rows do not fit", f"`{data.max_memory}`")
+        raise ConfigError(
+            "data.max_memory", f"must be at least {LEAST >> 20} MiB where rows do not fit", f"`{data.max_memory}`"
+        )
     settings = msgspec.to_builtins(data)
     for key in ("max_memory", "store", "stream", "block_rows", "window_blocks"):
         settings.pop(key)
@@ -146,11 +158,14 @@ def streamed(
         rows = Rows.old(folder)
         if rows is None:
             for other in others_of(base, key, stamps):
-                told.say(f"rows of these files as they were, or of other settings, are in {other}, which may be removed")
+                told.say(
+                    f"rows of these files as they were, or of other settings, are in {other}, which may be removed"
+                )
             rows = _made(folder, sources, data, seed, dtype, loss, strict, told)
+    need, origin = amount(need_of(sources, data)[0]), origin_of(sources)
     told.say(
-        f"{origin_of(sources)} is streamed, as it needs about {amount(need_of(sources, data)[0])} in memory; its rows are in"
-        f" {rows.folder}, {amount(rows.size)}, and are made anew if that is removed"
+        f"{origin} is streamed, as it needs about {need} in memory; its rows are in {rows.folder}, {amount(rows.size)},"
+        " and are made anew if that is removed"
     )
     parts = rows.parts(data.block_rows, data.window_blocks)
     return Prepared(parts, rows.recipe, [Seen(**one) for one in rows.seen]), rows
@@ -245,6 +260,3 @@ def _room_for_columns(folder: Path, sources: Sources, found: Any, targets: list[
                 head = min(CHUNK, size)
                 rows += len(looked) * size // max(1, head)
     must_have_room(folder, rows * (a_row + 4 * len(looked.columns)))
-
-
-__all__ = ["LEAST", "Part", "Sources", "Told", "limit_of", "memory", "need_of", "streamed", "streams"]

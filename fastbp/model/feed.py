@@ -79,8 +79,8 @@ class Feed:
 
     def _checked(self, rows: Array) -> tuple[Any, Targets, int]:
         """Rows of these numbers, as kernels read them."""
-        sources = (self.X.source, self.y, self.weights)
-        return self._read(*(None if one is None else one.some(rows) for one in sources))
+        weights = None if self.weights is None else self.weights.some(rows)
+        return self._read(self.X.source.some(rows), self.y.some(rows), weights)
 
     def _read(self, x: Array, y: Array, weights: Array | None) -> tuple[Any, Targets, int]:
         """What was read, as kernels read it; weights may all be 0, as others of the rows have some."""
@@ -148,7 +148,7 @@ class Feed:
             following = (epoch, now.end) if now.end < plan.head.data.total else (epoch + 1, 0)
             if self.seed is not None or following[1]:
                 self._prepare(*following)
-        return min(now.end, plan.head.data.total) - cursor
+        return int(min(now.end, plan.head.data.total)) - cursor
 
     def _taken(self, epoch: int, cursor: int) -> Segment:
         """The segment that was read meanwhile, if it is this one."""

@@ -1,9 +1,9 @@
-"""The order of rows that stay in files: a pure function of (seed, epoch), of which any part is known without the others.
+"""The order of rows that stay in files: a pure function of (seed, epoch), any part of which is known by itself.
 
     blocks    of `block` rows each, the last may be shorter; their numbers are shuffled
     windows   of `window` blocks, as they come in that order; the rows of a window are shuffled
 
-Every shuffle sorts 64 bits of Philox under counter (position / 2, epoch, 1 + window, purpose), 0 for that of the blocks.
+Every shuffle sorts 64 bits of Philox under counter (position / 2, epoch, 1 + window, purpose), 0 for that of blocks.
 The low bits of each are its position, so no two are equal and no bit depends on how they are sorted.
 """
 

@@ -132,7 +132,8 @@ class EnsembleModel:
 def own_rows(path: str, found: Any) -> tuple[dict[str, Part], Any, Recipe]:
     """The parts of the rows of a run, its loss, and the recipe in whose terms its networks speak.
 
-    Of a table that is streamed these are some rows of each part. Of a pack with folds these are the test rows: of the others, each was one that some of the networks were trained on.
+    Of a table that is streamed these are some rows of each part. Of a pack with folds they are the test rows: of the
+    others, each was one that some of the networks were trained on.
     """
     plan = plan_at(path)
     if plan.config.pack is None or plan.config.pack.folds is None:

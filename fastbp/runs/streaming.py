@@ -44,7 +44,13 @@ class Blocks:
     """
 
     def __init__(
-        self, model: Model, files: Sequence[str], settings: dict[str, Any], keep: bool, probabilities: bool, strict: bool
+        self,
+        model: Model,
+        files: Sequence[str],
+        settings: dict[str, Any],
+        keep: bool,
+        probabilities: bool,
+        strict: bool,
     ) -> None:
         self.model, self.files, self.keep, self.probabilities, self.strict = model, files, keep, probabilities, strict
         self.data = Data(**settings)
@@ -106,4 +112,3 @@ def write_typed(found: Blocks, file: Any, ending: str) -> None:
 
     lazy = register_io_source(read, schema=first.schema)
     lazy.sink_parquet(file) if ending == ".parquet" else lazy.sink_ipc(file)
-

@@ -170,10 +170,9 @@ def subject_of(plan: Plan, look: bool = False, told: Told | None = None) -> Subj
         else:
             refuse_streamed(plan)
             if told is None:
-                raise DataError(
-                    f"{origin_of(sources)}: must fit into memory for this command, as only `train`, `evaluate`, `explain`"
-                    f" and `predict` stream tables, but needs about {amount(need_of(sources, config.data)[0])}"
-                )
+                streaming, need = "`train`, `evaluate`, `explain` and `predict`", need_of(sources, config.data)[0]
+                must = f"must fit into memory for this command, as only {streaming} stream tables"
+                raise DataError(f"{origin_of(sources)}: {must}, but needs about {amount(need)}")
             base = Path(config.data.store or Path(config.run.folder) / "rows").absolute()
             config.data.stream, config.data.store = True, str(base)
             said = config.seed, config.dtype, plan.loss, plan.strict
@@ -195,7 +194,11 @@ def refuse_streamed(plan: Plan) -> None:
     """Refuse what needs all rows in memory, before any is read."""
     for path, given, must in (
         (("pack",), plan.config.pack, "must be left out where rows do not fit into memory"),
-        (("trainer", "class_weight"), plan.config.trainer.class_weight, "must be null where rows do not fit into memory"),
+        (
+            ("trainer", "class_weight"),
+            plan.config.trainer.class_weight,
+            "must be null where rows do not fit into memory",
+        ),
     ):
         if given is not None:
             raise fail(plan.text, path, must)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import weakref
@@ -46,7 +47,8 @@ class Source:
         if self._file < 0:
             self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
             weakref.finalize(self, os.close, self._file)
-        view, at = memoryview(out.view(np.uint8).reshape(-1) if out.size else b""), self.at + first * self.wide
+        view: Any = memoryview(out.view(np.uint8).reshape(-1).data if out.size else b"")
+        at = self.at + first * self.wide
         while len(view):
             got = os.preadv(self._file, [view], at) if hasattr(os, "preadv") else self._sought(view, at)
             if not got:
@@ -65,7 +67,7 @@ class Source:
         if not len(rows):
             return out
         cuts = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
-        for begin, end in zip(cuts[:-1], cuts[1:], strict=True):
+        for begin, end in itertools.pairwise(cuts):
             self.read(int(rows[begin]), out[begin:end])
         return out
 

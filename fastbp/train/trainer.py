@@ -22,6 +22,7 @@ from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.calls import Pace, Rates
 from fastbp.train.catalogue import optimizer_named, schedule_named
 from fastbp.train.class_weights import row_weights
+from fastbp.train.fed import apart, fed
 from fastbp.train.held_out import Units, held_out_of
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
@@ -29,7 +30,6 @@ from fastbp.train.parts import parted
 from fastbp.train.schedules import Constant, Schedule
 from fastbp.train.shown import Shown, verbosity
 from fastbp.train.stepping import Stepping
-from fastbp.train.fed import apart, fed
 from fastbp.train.treatment import loss_for, others_of, penalty_data, treatment_of, update_of
 
 
@@ -174,7 +174,7 @@ class Trainer(Stepping):
         Parameters
         ----------
         X : array, shape (rows, inputs)
-            May be read in place, so it must not change meanwhile; nor may y. Or `fb.Windows` of rows that stay in a file.
+            May be read in place, so it must not change meanwhile; nor may y. `fb.Windows` of rows stay in their file.
         y : array
             Targets for the loss: classes, shape (rows,), or numbers, shape (rows, outputs).
         epochs : int, >= 0

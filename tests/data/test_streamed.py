@@ -54,7 +54,12 @@ def same(whole, made):
     for name, part in whole.parts.items():
         some = made.parts[name].some()
         assert len(made.parts[name]) == len(part)
-        for ours, theirs in ((some.X, part.X), (some.y, part.y), (some.weight, part.weight), (some.numbers, part.numbers)):
+        for ours, theirs in (
+            (some.X, part.X),
+            (some.y, part.y),
+            (some.weight, part.weight),
+            (some.numbers, part.numbers),
+        ):
             assert type(ours) is type(theirs)
             if isinstance(ours, Coded):
                 assert ours.counts == theirs.counts
@@ -237,11 +242,14 @@ def test_a_second_run_reads_nothing_and_a_changed_file_is_read_anew(tmp_path):
     first = go()
     assert set(passes) == {"reading", "fitting", "preparing"}
     data.window_blocks, data.max_memory = 7, "2GB"  # of which no row is made
-    assert go().folder == first.folder and not passes
-    assert len(said) == 1 and str(first.folder) in said[0]
+    assert go().folder == first.folder
+    assert not passes
+    assert len(said) == 1
+    assert str(first.folder) in said[0]
     path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
     second = go()
-    assert second.folder != first.folder and "reading" in passes
+    assert second.folder != first.folder
+    assert "reading" in passes
     assert any(str(first.folder) in text and "may be removed" in text for text in said)
     assert not list(second.folder.glob("*.column"))
 
@@ -304,11 +312,14 @@ def test_a_table_that_fits_stays_in_memory_and_one_that_does_not_streams(tmp_pat
 
 
 def test_unseen_categories_are_counted_over_all_blocks(tmp_path, monkeypatch):
-    path = table(tmp_path, job=["cook", "smith"] * 1490 + [f"new{i}" for i in range(20)], part=["train"] * 2980 + ["test"] * 20)
+    path = table(
+        tmp_path, job=["cook", "smith"] * 1490 + [f"new{i}" for i in range(20)], part=["train"] * 2980 + ["test"] * 20
+    )
     monkeypatch.setattr(rowstore, "STEP", 7)
     data = Data(path=str(path), target="y", split=Split(column="part"), columns={"day": "ignore"}, unseen=1.0)
     with pytest.warns(DataWarning) as said:
         stream(data, tmp_path / "rows")
     assert [str(one.message) for one in said if "`job`" in str(one.message)] == [
-        f"{path}, test rows: column `job` has values that training did not see in 20 of 20 rows (100.0%), such as `new0`"
+        f"{path}, test rows: column `job` has values that training did not see in 20 of 20 rows (100.0%),"
+        " such as `new0`"
     ]

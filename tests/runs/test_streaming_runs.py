@@ -26,7 +26,7 @@ data:
   block_rows: 64
   window_blocks: 5
 network: {{hidden: [16], dropout: 0.1}}
-trainer: {{epochs: 4, batch_size: 24, accumulate: 2, optimizer: {{name: adam, lr: 0.01}}, early_stopping: {{patience: 9}}}}
+trainer: {{epochs: 4, batch_size: 24, accumulate: 2, optimizer: {{name: adam, lr: 0.01}}}}
 run: {{folder: {runs}, checkpoint_seconds: 0}}
 """
 DRIVER = """
@@ -103,12 +103,14 @@ def test_a_run_killed_in_each_pass_and_in_training_ends_with_the_same_bits(start
     killed, other = tmp_path / "killed", f"data.store={tmp_path / 'other'}"
     first = ["train", str(tmp_path / "c.yaml"), "--run-dir", str(killed), "--set", other, "-q"]
     assert start("reading", 9, *first)[0] == -signal.SIGKILL
-    assert (killed / "begun.yaml").is_file() and not (killed / "config.yaml").exists()
+    assert (killed / "begun.yaml").is_file()
+    assert not (killed / "config.yaml").exists()
     going_on = ["train", "--resume", str(killed), "-q"]
     for where, number in (("preparing", 3), ("preparing", 4), ("hashing", 1), ("training", 2), ("training", 9)):
         assert start(where, number, *going_on)[0] == -signal.SIGKILL, where
     place = Checkpoint.load(killed / "checkpoint.safetensors").numbers["place"]
-    assert place["epoch"] and place["cursor"]  # within an epoch
+    assert place["epoch"]
+    assert place["cursor"]
     assert not (killed / "begun.yaml").exists()
     code, said = start("", 0, *going_on)
     assert code == 0, said
@@ -124,7 +126,8 @@ def test_a_pass_goes_on_behind_what_is_certain_to_be_there(start, tmp_path):
     with open(folder / "train.x", "ab") as file:  # what was written behind the mark
         file.write(b"torn")
     assert start("", 0, "train", "--resume", str(tmp_path / "run"), "-q")[0] == 0
-    assert not (folder / "done.json").exists() and not list(folder.glob("*.column"))
+    assert not (folder / "done.json").exists()
+    assert not list(folder.glob("*.column"))
     assert "torn" not in (folder / "train.x").read_bytes().decode("latin-1")
 
 
@@ -133,7 +136,8 @@ def test_rows_of_other_files_are_refused_on_resuming(start, tmp_path):
     assert start("training", 2, "train", str(tmp_path / "c.yaml"), "--run-dir", str(run), "-q")[0] == -signal.SIGKILL
     write(tmp_path / "t.csv", 2999)
     code, said = start("", 0, "train", "--resume", str(run), "-q")
-    assert code != 0 and "must be resumed with the same rows, but its files have others" in said
+    assert code != 0
+    assert "must be resumed with the same rows, but its files have others" in said
 
 
 MEMORY = """
@@ -182,13 +186,17 @@ def test_a_streamed_run_is_evaluated_and_explained_on_its_own_rows(start, traine
     ("words", "said"),
     [
         (["train", "C", "--set", "pack.members=2"], "`pack` must be left out where rows do not fit into memory"),
-        (["train", "C", "--set", "trainer.optimizer=lbfgs", "--set", "trainer.accumulate=1"], "must have steps where rows"),
+        (
+            ["train", "C", "--set", "trainer.optimizer=lbfgs", "--set", "trainer.accumulate=1"],
+            "must have steps where rows",
+        ),
         (["check", "C"], "t.csv: must fit into memory for this command, as only `train`, `evaluate`, `explain`"),
     ],
 )
 def test_what_needs_all_rows_is_refused_before_any_is_read(start, tmp_path, words, said):
     found = start("", 0, *(str(tmp_path / "c.yaml") if word == "C" else word for word in words))
-    assert found[0] != 0 and said in found[1]
+    assert found[0] != 0
+    assert said in found[1]
     assert not (tmp_path / "runs" / "rows").exists()
 
 
