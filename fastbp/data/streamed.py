@@ -25,6 +25,7 @@ from fastbp.data.raw import Raw
 from fastbp.data.recipe import Recipe
 from fastbp.data.rows import say_styles
 from fastbp.data.rowstore import Rows, folder_of, key_of, must_have_room, others_of, prepare_rows
+from fastbp.data.sizes import amount, limit_of
 from fastbp.errors import ConfigError, DataWarning, tell
 from fastbp.numerics.splits import PARTS
 from fastbp.spec.catalogue import loss_of
@@ -99,45 +100,6 @@ def origin_of(sources: Sources) -> str:
     """The files, for messages."""
     files = [file for _, files in sources for file in files]
     return files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "")
-
-
-def amount(size: int) -> str:
-    """Bytes in few characters.
-
-    Examples
-    --------
-    >>> amount(1_234), amount(56_000_000), amount(7_890_000_000)
-    ('1.2 kB', '56 MB', '7.9 GB')
-    """
-    unit = next((u for u in ("kB", "MB", "GB") if size < 1000 ** ("kB", "MB", "GB").index(u) * 1_000_000), "TB")
-    number = size / 1000 ** (("kB", "MB", "GB", "TB").index(unit) + 1)
-    return f"{number:.0f} {unit}" if number >= 10 else f"{number:.1f} {unit}"
-
-
-def limit_of(data: Any) -> int | None:
-    """Bytes of `data.max_memory`."""
-    said = data.max_memory
-    if said is None:
-        return None
-    text = str(said).strip().replace(" ", "").lower().removesuffix("b")
-    units = {
-        "k": 10**3,
-        "m": 10**6,
-        "g": 10**9,
-        "t": 10**12,
-        "ki": 1 << 10,
-        "mi": 1 << 20,
-        "gi": 1 << 30,
-        "ti": 1 << 40,
-    }
-    unit = next((u for u in sorted(units, key=len, reverse=True) if text.endswith(u)), "")
-    try:
-        number = float(text.removesuffix(unit)) * units.get(unit, 1)
-        if not number > 0.0 or number >= 2.0**62:
-            raise ValueError
-    except ValueError:
-        raise ConfigError("data.max_memory", "must be such as `1GB` or `512MiB`", f"`{said}`") from None
-    return int(number)
 
 
 def streamed(

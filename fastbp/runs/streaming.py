@@ -9,7 +9,8 @@ import numpy as np
 
 from fastbp.config.schema import Data
 from fastbp.data.blocks import blocks, look
-from fastbp.data.streamed import limit_of, sources_of, streams
+from fastbp.data.sizes import limit_of
+from fastbp.data.streamed import sources_of, streams
 from fastbp.data.unseen import Unseen, joined
 from fastbp.data.written import Written
 from fastbp.errors import ConfigError, DataError

@@ -22,7 +22,8 @@ from fastbp.data.plan import Seen
 from fastbp.data.prepare import LOSS_OF, Part, prepare
 from fastbp.data.recipe import Recipe
 from fastbp.data.rowstore import StoredPart
-from fastbp.data.streamed import Told, amount, need_of, origin_of, streamed, streams
+from fastbp.data.sizes import amount
+from fastbp.data.streamed import Told, need_of, origin_of, streamed, streams
 from fastbp.errors import ConfigError, DataError
 from fastbp.model.network import Network
 from fastbp.spec.catalogue import loss_of

@@ -8,6 +8,7 @@ import pytest
 from fastbp.config.schema import Data, Split
 from fastbp.data import blocks, fitting, rowstore, streamed
 from fastbp.data.prepare import prepare
+from fastbp.data.sizes import limit_of
 from fastbp.errors import ConfigError, DataError, DataWarning
 from fastbp.spec.coded import Coded
 
@@ -291,14 +292,14 @@ def test_settings_that_cannot_be_are_refused(tmp_path):
         "`data.max_memory` must be at least 512 MiB where rows do not fit, got `10MB`"
     )
     with pytest.raises(ConfigError, match="must be such as `1GB` or `512MiB`, got `much`"):
-        streamed.limit_of(Data(max_memory="much"))
+        limit_of(Data(max_memory="much"))
     with pytest.raises(ConfigError, match="must be false but for CSV, Parquet and Arrow files"):
         streamed.streams(Data(source="digits", stream=True))
 
 
 @pytest.mark.parametrize(("said", "size"), [("1GB", 10**9), ("1.5 GiB", 3 << 29), ("700M", 7 * 10**8), (600, 600)])
 def test_sizes_are_read(said, size):
-    assert streamed.limit_of(Data(max_memory=said)) == size
+    assert limit_of(Data(max_memory=said)) == size
 
 
 def test_a_table_that_fits_stays_in_memory_and_one_that_does_not_streams(tmp_path, monkeypatch):
