@@ -145,6 +145,9 @@ class Data(Section):
         about("Whether rows stay in files while they are trained on; by default where they need too much memory."),
     ] = None
     store: Annotated[str | None, about("Folder of rows that stay in files; by default `rows` in `run.folder`.")] = None
+    block_rows: Annotated[
+        Whole | None, about("Rows that stay in files and are read together; by default 1 MiB of them, 8192 at most.")
+    ] = None
     window_blocks: Annotated[Whole, about("So many blocks are in memory at a time, and shuffled.")] = 32
     split: Annotated[Split, about("How rows are divided.")] = field(default_factory=Split)
 

@@ -184,11 +184,11 @@ CASES = {
     ),
     "stream of digits": (
         data("source: digits\nstream: true"),
-        "c.yaml:3: `data.stream` must be false but for CSV, Parquet and Arrow files, got `true`",
+        "c.yaml:3: `data.stream` must be false but for CSV, Parquet and Arrow files, got true",
     ),
     "store a number": (
         data("source: digits\nstore: 3"),
-        "c.yaml:3: `data.store` must be a text or `null`, got `3`",
+        "c.yaml:3: `data.store` must be a string or `null`, got `3`",
     ),
     "window_blocks zero": (
         data("source: digits\nwindow_blocks: 0"),

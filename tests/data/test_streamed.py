@@ -316,7 +316,7 @@ def test_unseen_categories_are_counted_over_all_blocks(tmp_path, monkeypatch):
     path = table(
         tmp_path, job=["cook", "smith"] * 1490 + [f"new{i}" for i in range(20)], part=["train"] * 2980 + ["test"] * 20
     )
-    monkeypatch.setattr(rowstore, "STEP", 7)
+    monkeypatch.setattr(rowstore, "STEP", 97)
     data = Data(path=str(path), target="y", split=Split(column="part"), columns={"day": "ignore"}, unseen=1.0)
     with pytest.warns(DataWarning) as said:
         stream(data, tmp_path / "rows")

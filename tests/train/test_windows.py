@@ -101,7 +101,7 @@ def test_rows_in_files_train_as_the_same_in_memory_in_that_order(rows, settings,
 
 def test_one_window_without_shuffles_is_what_rows_in_memory_are(rows, monkeypatch):
     """Batches, losses and epochs are counted as in memory: with the order of one, the bits of the other."""
-    X, y, mapped, targets = rows
+    X, y, *_ = rows
     net = fb.mlp([5, 8, 1], seed=3)
     trainer = fb.Trainer(net, loss="mse", batch_size=20)
     trainer.fit(X, y, epochs=1)
@@ -125,7 +125,7 @@ def test_the_loss_of_validation_rows_has_the_bits_of_rows_in_memory(rows, block)
 
 
 def test_weights_count(rows):
-    X, y, mapped, targets = rows
+    _, _, mapped, targets = rows
     w = np.where(np.arange(ROWS) < 500, 0.0, 2.0)
     found = trained(Windows(mapped, 20, 1), targets, weights=w)
     assert found[1] != trained(Windows(mapped, 20, 1), targets)[1]
