@@ -85,7 +85,8 @@ def in_memory(rows: int, epochs: int) -> float:
     return history.samples / history.seconds
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int:
+    """Make the table, train on it, and print what it took."""
     options = argparse.ArgumentParser(prog="python -m bench big", description=__doc__)
     options.add_argument("--rows", type=int, default=60_000_000)
     options.add_argument("--epochs", type=int, default=2)
@@ -112,3 +113,4 @@ def main(arguments: list[str]) -> None:
         print(f"epochs: {speed:,.0f} rows/s, in memory {beside:,.0f} rows/s, {speed / beside:.2f} of that")
     finally:
         shutil.rmtree(folder)
+    return 0
