@@ -149,6 +149,7 @@ class BatchPlan(Plan):
         self._order = np.zeros(0, np.uint32)
         self.data: Any = None
         self.feed: Any = None  # of rows that stay in files
+        self.first = 0  # which row of the epoch is the first of `data`
         self.work = work_of(graph, batch) + work_of_turns(parameters, self.update)
 
     @staticmethod
@@ -261,7 +262,7 @@ class BatchPlan(Plan):
 
     def read_arrays(self, x: Any, y: Targets, top: int, chosen: NDArray[np.uint32] | None = None) -> None:
         """Have ops read these arrays, from their first row on."""
-        self.data, data = (x, y, chosen), self.head.data  # kept alive while the plan has their addresses
+        self.first, self.data, data = 0, (x, y, chosen), self.head.data  # kept alive while the plan has their addresses
         read_rows(self, x, self.counts)
         for loss, part in zip(self.loss_records(), self.of_losses(y), strict=True):
             if loss.name != part.kernel:

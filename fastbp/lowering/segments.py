@@ -28,7 +28,7 @@ def bind_feed(plan: BatchPlan, feed: Any, training: bool) -> None:
 def bind_segment(plan: BatchPlan, x: Any, y: Targets, top: int, first: int) -> None:
     """Read batches from these rows, the first of which is row `first` of the epoch."""
     plan.read_arrays(x, y, top)
-    gather, data = plan.ops.records[0], plan.head.data
+    gather, data, plan.first = plan.ops.records[0], plan.head.data, first
     gather.a.start -= first * gather.a.stride
     for op in plan.loss_records():
         op.targets.start -= first * op.targets.stride

@@ -63,7 +63,8 @@ class Feed:
             raise ConfigError("X", "must be in memory for a network with several outputs", "`Windows`")
         self.net, self.loss, self.X, self.unit, self.seed = net, loss, X, unit, seed
         self.y = Source(y)
-        self.weights = None if sample_weight is None else Source(sample_weight)
+        own = sample_weight
+        self.weights = own if own is None or isinstance(own, Source) else Source(own)
         for name, source in (("y", self.y), ("sample_weight", self.weights)):
             if source is not None and (not source.array.ndim or len(source) != len(X)):
                 raise ShapeError(name, f"must have {len(X)} rows, as X has", f"shape `{source.array.shape}`")

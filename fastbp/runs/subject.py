@@ -29,7 +29,8 @@ from fastbp.model.network import Network
 from fastbp.spec.catalogue import loss_of
 from fastbp.spec.graph import Graph
 from fastbp.spec.losses import Loss
-from fastbp.train.class_weights import by_class
+from fastbp.spec.windows import ByClass, Source, counts_of
+from fastbp.train.class_weights import by_class, of_counts
 
 METRICS = {"classes": ["accuracy"], "labels": ["accuracy"], "numbers": ["r2", "rmse"]}
 
@@ -90,12 +91,24 @@ class Subject:
         given, train = self.plan.config.trainer.class_weight, self.parts["train"]
         if given is None:
             return train.weight
+        if self.stored is not None:
+            return self._stored_weight(given)
         names, ignored = self.recipe.outputs.names, getattr(self.loss, "ignore_index", None)
         kept = train.y != ignored if ignored is not None else np.ones(len(train), bool)
         said = given if isinstance(given, str) else {names.index(name): number for name, number in given.items()}
         found = np.zeros(len(train))
         found[kept] = by_class(said, train.y[kept], "trainer.class_weight")
         return found if train.weight is None else found * train.weight
+
+    def _stored_weight(self, given: Any) -> ByClass:
+        """The same of rows that stay in files, as they are read."""
+        train, names = self.parts["train"], self.recipe.outputs.names
+        labels, weights = Source(train.y), np.zeros(len(names))
+        counts = counts_of(labels, len(names))
+        classes = np.array([i for i in np.flatnonzero(counts) if i != getattr(self.loss, "ignore_index", None)])
+        said = given if isinstance(given, str) else {names.index(name): number for name, number in given.items()}
+        weights[classes] = of_counts(said, classes, counts[classes], "trainer.class_weight")
+        return ByClass(labels, weights, None if train.weight is None else Source(train.weight))
 
     def check_class_weight(self) -> None:
         """Refuse weights of classes that there are not."""
@@ -193,16 +206,8 @@ def subject_of(plan: Plan, look: bool = False, told: Told | None = None) -> Subj
 
 def refuse_streamed(plan: Plan) -> None:
     """Refuse what needs all rows in memory, before any is read."""
-    for path, given, must in (
-        (("pack",), plan.config.pack, "must be left out where rows do not fit into memory"),
-        (
-            ("trainer", "class_weight"),
-            plan.config.trainer.class_weight,
-            "must be null where rows do not fit into memory",
-        ),
-    ):
-        if given is not None:
-            raise fail(plan.text, path, must)
+    if plan.config.pack is not None:
+        raise fail(plan.text, ("pack",), "must be left out where rows do not fit into memory")
     if isinstance(plan.optimizer, LBFGSSettings):
         raise fail(plan.text, ("trainer", "optimizer"), "must have steps where rows do not fit into memory", "`lbfgs`")
 

@@ -72,6 +72,34 @@ class Source:
         return out
 
 
+class ByClass(Source):
+    """The weight of each row by its class, times its own; labels beyond those of `weights` count nothing."""
+
+    def __init__(self, labels: Source, weights: NDArray[np.float64], own: Source | None) -> None:
+        super().__init__(np.broadcast_to(np.zeros(1), len(labels)))
+        self.labels, self.weights, self.own = labels, weights, own
+
+    def read(self, first: int, out: Array) -> None:
+        found = self.labels.room(len(out))
+        self.labels.read(first, found)
+        known = (found >= 0) & (found < len(self.weights))
+        out[...] = np.where(known, self.weights[np.where(known, found, 0)], 0.0)
+        if self.own is not None:
+            own = self.own.room(len(out))
+            self.own.read(first, own)
+            out *= own
+
+
+def counts_of(labels: Source, classes: int, step: int = 1 << 18) -> NDArray[np.int64]:
+    """How many rows there are of each class."""
+    found = np.zeros(classes, np.int64)
+    for first in range(0, len(labels), step):
+        block = labels.room(min(step, len(labels) - first))
+        labels.read(first, block)
+        found += np.bincount(block[(block >= 0) & (block < classes)], minlength=classes)[:classes]
+    return found
+
+
 def _file_of(array: Array) -> tuple[str | None, int]:
     """The file that a memory-mapped array in C order is in, and where it begins there."""
     mapped = getattr(array, "_mmap", None)

@@ -11,7 +11,9 @@ import pytest
 
 import fastbp as fb
 from fastbp.config.build import plan_of
+from fastbp.config.merging import merge, overrides
 from fastbp.config.text import read
+from fastbp.data.streamed import Told
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.scores import score
 from fastbp.runs.subject import subject_of
@@ -208,3 +210,17 @@ def test_the_scores_are_those_of_the_same_network_on_rows_in_memory(trained):
     net = fb.load(trained / "best.safetensors")
     found = {n: score(net, p, subject.loss, subject.metrics, subject.recipe) for n, p in subject.parts.items()}
     assert found == json.loads((trained / "result.json").read_text())["metrics"]
+
+
+def test_weights_by_class_are_those_of_rows_in_memory(start, tmp_path):
+    text = (tmp_path / "t.csv").read_text().splitlines()
+    rows = [row + (",yes" if float(row.rsplit(",", 1)[1]) > 0.8 else ",no") for row in text[1:]]
+    (tmp_path / "t.csv").write_text("\n".join([text[0] + ",kind", *rows]) + "\n")
+    plan = plan_of(merge(read(tmp_path / "c.yaml"), overrides(["data.target=kind"])))
+    for given in ("balanced", {"yes": 3.0}):
+        plan.config.trainer.class_weight = given
+        plan.config.data.columns = {"y": "ignore"}
+        plan.config.data.stream = True
+        streams = subject_of(plan, told=Told()).training_weight
+        plan.config.data.stream = False
+        np.testing.assert_array_equal(streams.some(np.arange(len(streams))), subject_of(plan).training_weight)
