@@ -224,3 +224,13 @@ def test_what_cannot_be_is_refused_in_a_sentence(rows):
     with pytest.raises(DataError, match="`sample_weight` must be at least 0"):
         trained(Windows(X, 50, 3), y, weights=np.where(np.arange(ROWS) == 900, -1.0, 1.0))
     assert feeds.Segment._fields[:3] == ("epoch", "first", "end")
+
+
+def test_every_op_on_them_stands_beside_its_twin(rows, monkeypatch):
+    monkeypatch.setenv("FASTBP_PLAN", "check")
+    X, y, *_ = rows
+    w = np.random.default_rng(1).uniform(size=ROWS)
+    found = trained(Windows(X[:300], 50, 2), y[:300], 2, w[:300], (Windows(X[:300], 50, 2), y[:300], w[:300]))
+    monkeypatch.delenv("FASTBP_PLAN")
+    again = trained(Windows(X[:300], 50, 2), y[:300], 2, w[:300], (Windows(X[:300], 50, 2), y[:300], w[:300]))
+    assert found[1:] == again[1:]

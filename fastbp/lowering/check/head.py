@@ -41,7 +41,7 @@ def check_batch(plan: Any, shift: int, rate: float, at: int) -> None:
     targets = plan.data[1]
     weights, weight = getattr(targets, "normalisers", None), float(data.rows)
     if weights is not None:
-        rows = np.arange(data.rows) + shift
+        rows = np.arange(data.rows) + shift - plan.first
         if data.index:
             rows = view(data.index, (data.rows,), np.uint32)
         weight = float(weights[rows].sum())
