@@ -98,7 +98,8 @@ def test_a_small_table_is_what_it_is_in_memory(tmp_path, monkeypatch, name, fast
 @pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
 @pytest.mark.parametrize("chunk", [8_000, 30_011, 1 << 23])
 def test_no_number_depends_on_where_blocks_end(tmp_path, monkeypatch, chunk):
-    data = Data(path=str(table(tmp_path)), target="kind", scale="auto")
+    notes = [('"on two\nlines, with ""quotes"""', "on one")[i % 3 > 0] for i in range(3000)]
+    data = Data(path=str(table(tmp_path, note=notes)), target="kind", scale="auto")
     whole = prepare(data, 0, "float32")
     monkeypatch.setattr(rowstore, "STEP", chunk // 50)
     first = (tmp_path / "t.csv").stat().st_size
@@ -274,6 +275,16 @@ def test_what_later_blocks_have_otherwise_is_refused_in_a_sentence(tmp_path, mon
     assert refused(tmp_path, Data(path=str(path), target="y")).splitlines()[0] == (
         f"{path}:{rows + 2}: a row must have 12 fields, got 3"
     )
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
+    path = table(tmp_path)
+    told = streamed.Told(lambda name, done, rows: path.touch() if name == "reading" else None)
+    data = Data(path=str(path), target="y")
+    with pytest.raises(DataError) as caught:
+        streamed.streamed(data, streamed.sources_of(data), 0, "float32", None, False, tmp_path / "rows", told)
+    assert str(caught.value) == f"{path}: must not change while it is read"
 
 
 def test_a_disk_without_room_is_known_before_anything_is_read(tmp_path, monkeypatch):

@@ -67,6 +67,8 @@ def test_rows_of_a_window_are_those_of_its_blocks():
     assert sorted(blocks.tolist()) == list(range(32))
     starts = order.starts(blocks)
     assert starts[-1] == 1000
+    assert order.within(0, 100).tolist() != order.within(1, 100).tolist()
+    assert order.within(0, 100).tolist() != Order(1000, 32, 4, 9, 3).within(0, 100).tolist()
     short = int(np.flatnonzero(blocks == 31)[0]) // 4
     assert [int(n) for n in np.diff(starts)] == [128 - 24 * (i == short) for i in range(8)]
 
