@@ -93,6 +93,10 @@ def main(arguments: list[str] | None = None, ours: str = OURS) -> int:
         from bench.tabular import command
 
         return command.main(given[1:])
+    if given[:1] == ["big"]:
+        from bench import big
+
+        return big.main(given[1:])
     if given[:1] == ["export"]:
         from bench import elsewhere  # exports here, and workers must not have fastbp before they are asked to
 

@@ -32,6 +32,7 @@ _HOMES = {
     "fastbp.spec.embeddings": ["PBLD", "CosineEmbedding", "PeriodicEmbedding"],
     "fastbp.spec.signals": ["Input", "concat"],
     "fastbp.spec.initial": ["Init"],
+    "fastbp.spec.windows": ["Windows"],
     "fastbp.spec.custom": ["activation", "loss"],
     "fastbp.spec.joint_loss": ["JointLoss"],
     "fastbp.model.network": ["Network"],

@@ -106,6 +106,7 @@ from fastbp.spec.activations import Tanh as Tanh
 from fastbp.train.tensorboard import TensorBoard as TensorBoard
 from fastbp.train.callbacks import TimeBudget as TimeBudget
 from fastbp.train.trainer import Trainer as Trainer
+from fastbp.spec.windows import Windows as Windows
 from fastbp.spec.custom import activation as activation
 from fastbp.train.temperature import calibrate as calibrate
 from fastbp.spec.signals import concat as concat

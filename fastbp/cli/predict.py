@@ -6,12 +6,16 @@ import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fastbp.cli.options import Command, refuse_dialect, table_options, table_settings, tables_by_options
 from fastbp.cli.output import give
 from fastbp.writing import whole
+
+if TYPE_CHECKING:
+    from fastbp.runs.streaming import Blocks
 
 KINDS = (".csv", ".jsonl", ".npz", ".parquet", ".arrow")
 
@@ -31,6 +35,9 @@ KINDS = (".csv", ".jsonl", ".npz", ".parquet", ".arrow")
 )
 @table_options
 @click.option(
+    "--max-memory", metavar="SIZE", help="Memory that it may take, such as 1GB; tables that need more are streamed."
+)
+@click.option(
     "--quote-formulas",
     is_flag=True,
     help="In CSV, put an apostrophe before texts that spreadsheets would run as formulas.",
@@ -46,6 +53,7 @@ def command(
     encoding: str | None,
     no_header: bool,
     strict: bool,
+    max_memory: str | None,
 ) -> None:
     """Predict the rows of FILES, - for stdin, with MODEL, a network, an ensemble or a run's folder.
 
@@ -53,6 +61,7 @@ def command(
     are in the tables: use --quote-formulas before opening predictions for untrusted tables in a spreadsheet.
     """
     from fastbp.runs.prediction import model_at, settings_of
+    from fastbp.runs.streaming import Blocks, streaming
     from fastbp.runs.tables import Predictions
 
     output = None if output == "-" else output
@@ -63,6 +72,10 @@ def command(
         raise click.UsageError(f"`--probabilities` must be given for classes or labels, but `{model}` predicts numbers")
     settings = table_settings(settings_of(model)[0], delimiter, encoding, no_header)
     with tables_by_options():
+        some = streaming(found, files, settings, max_memory)
+        if some is not None:
+            _stream(Blocks(found, some, settings, keep, probabilities, strict), output, quote_formulas)
+            return
         frame = found.read(files, settings, keep)
         table = Predictions(found.predict(frame, probabilities, strict), frame.written)
     if output is None:
@@ -80,6 +93,22 @@ def command(
             table.frame().write_ipc(file)
         else:
             for text in table.jsonl() if output.endswith(".jsonl") else table.csv(quote_formulas):
+                file.write(text.encode())
+
+
+def _stream(found: Blocks, output: str | None, quote_formulas: bool) -> None:
+    """Write predictions as they come."""
+    from fastbp.runs.streaming import csv, jsonl, write_typed
+
+    if output is None:
+        for text in csv(found, quote_formulas):
+            give(text)
+        return
+    with whole(output) as file:
+        if output.endswith((".npz", ".parquet", ".arrow")):
+            write_typed(found, file, Path(output).suffix)
+        else:
+            for text in jsonl(found) if output.endswith(".jsonl") else csv(found, quote_formulas):
                 file.write(text.encode())
 
 

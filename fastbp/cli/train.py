@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 @click.option("--run-dir", metavar="DIR", help="The run's folder; by default a new one below `run.folder`.")
 @click.option("--resume", metavar="RUN", help="Resume this run; `auto` is the newest one.")
 @click.option("--time-limit", metavar="TIME", help="Stop after this time, such as 10m; the run can be resumed.")
+@click.option(
+    "--max-memory", metavar="SIZE", help="Memory that it may take, such as 1GB; a table that needs more is streamed."
+)
 @strict_option
 @click.option("--print-config", is_flag=True, help="Print the configuration with every default and exit.")
 @json_option
@@ -49,6 +52,7 @@ def command(
     run_dir: str | None,
     resume: str | None,
     time_limit: str | None,
+    max_memory: str | None,
     strict: bool,
     print_config: bool,
     as_json: bool,
@@ -63,7 +67,8 @@ def command(
     from fastbp.runs.launched import ranks_here
 
     ranks = ranks_here()
-    given = config, more, overrides, preset, run_dir, resume, time_limit, strict, print_config, as_json, quiet, verbose
+    sources = config, more, overrides, preset, run_dir, resume
+    given = *sources, time_limit, max_memory, strict, print_config, as_json, quiet, verbose
     if ranks is None:
         return _train(*given)
     from fastbp.cli.ranks import together
@@ -79,6 +84,7 @@ def _train(
     run_dir: str | None,
     resume: str | None,
     time_limit: str | None,
+    max_memory: str | None,
     strict: bool,
     print_config: bool,
     as_json: bool,
@@ -117,6 +123,8 @@ def _train(
             text = merge(text, Text({"run": {"folder": plan_of(folder.settings()).config.run.folder}}))
     else:
         text = read_config(config, more, overrides, preset)
+    if max_memory is not None:
+        text = merge(text, Text({"data": {"max_memory": max_memory}}, {("data", "max_memory"): ("--max-memory", 0)}))
     plan = plan_of(text)
     if plan.config.sweep is not None:
         from fastbp.config.check import fail
@@ -129,7 +137,7 @@ def _train(
 
         give(told_of(text) + resolved_config(plan))
         return 0
-    if folder is not None:
+    if folder is not None and folder.config.is_file():
         before = plan_of(folder.settings())
         from fastbp.runs.training import refuse_changes
 
@@ -166,7 +174,7 @@ def _train(
         code = stop.code if isinstance(stop, Stopped) else 130
         reason = str(stop) or "stopped at once"
         hint = f"go on with `fastbp train --resume {made.path}`"
-        if not made.config.is_file():
+        if not made.config.is_file() and not made.begun.is_file():
             made.discard()
             hint = "nothing was trained yet"
         if isinstance(stop, Stopped) and not stop.resumable:
@@ -219,6 +227,9 @@ def summary(result: dict[str, Any], told: bool = False) -> str:
         lines += [paragraphs(result["report"], width, result["report"]["part"], whole=False), ""]
     if "calibration" in result:
         lines.append(calibrated(result["calibration"], result["report"]["part"]))
+    if "judged" in result:
+        drawn = ", ".join(f"{some:,} of {every:,} {name} rows" for name, (some, every) in result["judged"].items())
+        lines.append(f"measured on {drawn}")
     lines.append(f"best epoch {result['best_epoch']} of {result['epochs']}" + _why(result["stopped"]))
     speed = f"{rate(result['samples_per_second'])} rows/s, {result['gflops']:.1f} GFLOP/s"
     if result.get("share_of_peak"):

@@ -14,6 +14,8 @@ from fastbp.config.wiring import Place
 
 # Paths that may change when a run is resumed.
 FREE = (
+    ("data", "max_memory"),
+    ("data", "store"),
     ("trainer", "epochs"),
     ("trainer", "time_limit"),
     ("trainer", "early_stopping"),

@@ -11,6 +11,7 @@ from fastbp.config.idle import idle
 from fastbp.config.places import Path_
 from fastbp.config.schema import Config, Data, Network, Split, Trainer
 from fastbp.config.text import Text
+from fastbp.data.sizes import limit_of
 from fastbp.errors import ConfigError, visible
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -39,6 +40,10 @@ def together(text: Text, config: Config) -> None:
             if getattr(network, key) not in plain:
                 raise fail(text, ("network", key), "must not be given without hidden layers", "`network.hidden` `[]`")
     _data(text, config.data)
+    try:
+        limit_of(config.data)
+    except ConfigError as error:
+        raise fail(text, ("data", "max_memory"), error.must, error.got) from None
     _split(text, config.data.split)
     _columns(text, config.data)
     if config.pack is not None and config.pack.folds is not None:

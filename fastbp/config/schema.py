@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
+from fastbp.config.keys import Fraction, FromZero, Named, NotNegative, Positive, Seed, TargetTransform, Whole, about
+from fastbp.config.keys import Section as Section
 from fastbp.config.searchers import Sweep
-from fastbp.config.section import Fraction, FromZero, Named, NotNegative, Positive, Section, Seed, Whole, about
-
-TargetTransform = Literal["none", "log", "log1p", "sqrt", "quantile"]
 
 
 class Split(Section):
@@ -135,6 +134,22 @@ class Data(Section):
         ),
     ] = 0.2
     header: Annotated[bool, about("Whether the first line of a .csv file has the column names.")] = True
+    max_memory: Annotated[
+        str | int | None,
+        about(
+            "Memory that a run may take, such as `1GB`: a table that needs more is streamed. By default one is that"
+            " cannot be read into half of the free memory."
+        ),
+    ] = None
+    stream: Annotated[
+        bool | None,
+        about("Whether rows stay in files while they are trained on; by default where they need too much memory."),
+    ] = None
+    store: Annotated[str | None, about("Folder of rows that stay in files; by default `rows` in `run.folder`.")] = None
+    block_rows: Annotated[
+        Whole | None, about("Rows that stay in files and are read together; by default 1 MiB of them, 8192 at most.")
+    ] = None
+    window_blocks: Annotated[Whole, about("So many blocks are in memory at a time, and shuffled.")] = 32
     split: Annotated[Split, about("How rows are divided.")] = field(default_factory=Split)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import field
 
-from fastbp.config.section import Named, Section, Seed, Whole, about
+from fastbp.config.keys import Named, Section, Seed, Whole, about
 from fastbp.errors import ConfigError
 from fastbp.spec.checks import real, whole
 

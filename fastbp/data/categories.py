@@ -67,17 +67,21 @@ class Category:
 
     def fit(self, frame: Frame) -> None:
         texts = [value for value in frame.texts(self.name).tolist() if value is not None]
-        seen = by_value(Counter(texts))
+        self.fit_counts(Counter(texts), len(frame))
+
+    def fit_counts(self, counts: Counter[str], rows: int) -> None:
+        """Fit to how often each text is there in so many training rows."""
+        seen = by_value(counts)
         self.values = sorted(value for value, count in seen.items() if count >= self.min_frequency)
         self.rare = sorted(value for value, count in seen.items() if count < self.min_frequency)
-        self.unseen = sum(count == 1 for count in seen.values()) / max(1, len(frame))
+        self.unseen = sum(count == 1 for count in seen.values()) / max(1, rows)
         if self.size is None:
             self.size = size_of(self.count)
         if self.encode == "auto" and self.most is not None:
             self.encode = "one_hot" if self.count <= self.most else "embedding"
         if self.scale != "none":
             rest = sum(seen[value] for value in self.rare)
-            self._scale([seen[value] for value in self.values] + [rest] * bool(self.rare), len(frame))
+            self._scale([seen[value] for value in self.values] + [rest] * bool(self.rare), rows)
 
     def _scale(self, counts: list[int], rows: int) -> None:
         """Fit the numbers of scaled columns to the number of rows of each category."""

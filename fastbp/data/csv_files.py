@@ -18,8 +18,8 @@ from typing import Any, TextIO
 import numpy as np
 
 from fastbp.data.array_files import room_for_a_file
-from fastbp.data.columns import Reading, column_of
-from fastbp.data.dialect import DELIMITERS, checked_delimiter, checked_encoding, dialect_of
+from fastbp.data.columns import Column, Reading, column_of
+from fastbp.data.dialect import DELIMITERS, Dialect, checked_delimiter, checked_encoding, dialect_of
 from fastbp.data.frame import Frame
 from fastbp.data.headers import is_row, names_of
 from fastbp.data.streams import stream
@@ -109,6 +109,27 @@ def _read(lines: _Lines, name: str, delimiter: str | None, header: bool, reading
             stacklevel=2,
         )
     frame = Frame(None, columns, name, np.frombuffer(places, np.int64))
+    frame.written = [written] if written is not None else []
+    return frame
+
+
+def read_rows(
+    content: bytes, names: list[str], dialect: Dialect, reading: Reading, name: str, before: int, keep: bool = False
+) -> Frame:
+    """Some rows of a table in UTF-8, behind its first `before` lines."""
+    with io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="", errors="surrogateescape") as text:
+        lines = _Lines(text, name, "UTF-8")
+        lines.number, lines.delimiters = before, dialect.delimiter
+        reader = csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True)
+        written = Written(names, dialect, "") if keep else None
+        places, chunks = _chunks(_within(_records(reader, name, before), name), names, name, lines, written)
+        if written is not None:
+            written.tail = lines.taken()
+    columns = {}
+    for column, pieces in zip(names, chunks, strict=True):
+        read = lambda pieces=pieces: map(_fields, pieces)  # noqa: E731
+        columns[column] = column_of(column, read, reading) if pieces else Column(column, np.zeros(0))
+    frame = Frame(None, columns, name, np.frombuffer(places, np.int64) if places else np.zeros(0, np.int64))
     frame.written = [written] if written is not None else []
     return frame
 
@@ -249,10 +270,10 @@ def _broken(error: str) -> str:
     return f"must be valid CSV ({error})"
 
 
-def _records(reader: Any, name: str) -> Iterator[tuple[int, list[str]]]:
+def _records(reader: Any, name: str, before: int = 0) -> Iterator[tuple[int, list[str]]]:
     """(line where it begins, fields) of each row that is not blank; a lone "" is a row of one empty field."""
     while True:
-        line = reader.line_num + 1
+        line = before + reader.line_num + 1
         try:
             record = next(reader)
         except StopIteration:

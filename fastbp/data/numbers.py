@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
 from fastbp.data.noisy import noisy_knots, noisy_levels
-from fastbp.data.shards import Shards, blocks
+from fastbp.data.shards import Shards, blocks, sorting
 from fastbp.data.stored import Stored
 from fastbp.errors import ConfigError, DataError, visible
 
@@ -112,16 +112,17 @@ class Numbers:
         if self.missing == "constant":
             self.fill = np.full(width, self.value)
         elif self.missing == "median":
-            assert isinstance(x, np.ndarray)
-            ordered = (np.sort(np.asarray(x[:, i], np.float64)) for i in range(width))  # NaN last
-            self.fill = np.array([_quantile(o[:n], 0.5) if n else 0.0 for o, n in zip(ordered, there, strict=True)])
+            known = sorting(x)
+            ordered = (np.sort(np.asarray(known[:, i], np.float64)) for i in range(width))  # NaN last
+            ordered = (o[: np.count_nonzero(~np.isnan(o))] for o in ordered)
+            self.fill = np.array([_quantile(o, 0.5) if len(o) else 0.0 for o in ordered])
         else:
             self.fill = sums / np.maximum(there, 1)
         extra = np.where(there < rows, self.fill, np.nan)
         return np.fmin(low, extra), np.fmax(high, extra), (sums + (rows - there) * self.fill) / rows
 
     def _refuse_sorting(self, x: Array | Shards, frame: Frame) -> None:
-        if isinstance(x, Shards):
+        if isinstance(x, Shards) and x.sample is None:
             for key, value, known in (
                 ("scale", self.scale, "`standard` or `none`"),
                 ("missing", self.missing, "`mean`, `constant` or `refuse`"),
@@ -135,7 +136,7 @@ class Numbers:
 
     def _sort(self, x: Array | Shards) -> None:
         """Fit quantiles and medians from each sorted column."""
-        assert isinstance(x, np.ndarray)
+        x = sorting(x)
         knots = []
         for i in np.flatnonzero(~self._columns("standard")).tolist():
             column = np.asarray(x[:, i], np.float64)
@@ -150,7 +151,7 @@ class Numbers:
 
     def _noisy(self, x: Array | Shards) -> Array:
         """The quantiles of each column's numbers with noise."""
-        assert isinstance(x, np.ndarray)
+        x = sorting(x)
         columns = [np.asarray(x[:, i], np.float64) for i in range(x.shape[1])]
         streams = range(len(columns)) if self.name is None else [crc32(self.name.encode())]
         found = [noisy_knots(c[~np.isnan(c)], stream, len(x)) for c, stream in zip(columns, streams, strict=True)]
@@ -294,10 +295,10 @@ def scale_of(ordered: Array) -> str:
 
 
 def _chosen(x: Array | Shards, i: int) -> str:
-    """The scale that `auto` chooses for a column; rows outside memory are not sorted."""
-    if isinstance(x, Shards):
+    """The scale that `auto` chooses for a column; rows outside memory without a sample are not sorted."""
+    if isinstance(x, Shards) and x.sample is None:
         return "standard"
-    column = np.asarray(x[:, i], np.float64)
+    column = np.asarray(sorting(x)[:, i], np.float64)
     return scale_of(np.sort(column[np.isfinite(column)]))  # infinite ones are refused later
 
 

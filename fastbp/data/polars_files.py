@@ -23,12 +23,7 @@ from fastbp.errors import DataError, DependencyError, visible
 
 def read_polars(path: str | Path, ending: str, reading: Reading, keep: bool = False) -> Frame:
     """Read a Parquet or Arrow file; `keep` has the frame have its columns with their types."""
-    try:
-        import polars
-    except ImportError:
-        raise DependencyError(
-            f"{path}: Parquet and Arrow files need Polars, which is not installed", hint='pip install "fastbp[tables]"'
-        ) from None
+    polars = _polars(path)
     panics = polars.exceptions.PanicException  # a panic of Rust's, which is no `Exception`
     scan, read = (
         (polars.scan_parquet, polars.read_parquet) if ending == ".parquet" else (polars.scan_ipc, polars.read_ipc)
@@ -57,6 +52,48 @@ def read_polars(path: str | Path, ending: str, reading: Reading, keep: bool = Fa
         raise DataError(f"{path}: must have rows")
     frame.written = [Typed({series.name: series for series in table.get_columns()})] if keep else []
     return frame
+
+
+def _polars(path: str | Path) -> Any:
+    try:
+        import polars
+    except ImportError:
+        raise DependencyError(
+            f"{path}: Parquet and Arrow files need Polars, which is not installed", hint='pip install "fastbp[tables]"'
+        ) from None
+    return polars
+
+
+def _lazy(path: str | Path) -> Any:
+    """A file of columns with types, of which nothing is read yet."""
+    polars = _polars(path)
+    return polars.scan_parquet(path) if str(path).lower().endswith(".parquet") else polars.scan_ipc(path)
+
+
+def rows_of(path: str | Path) -> int:
+    """How many rows a file has."""
+    return int(_lazy(path).select(_polars(path).len()).collect().item())
+
+
+def scanned(path: str | Path, rows: int) -> Iterator[Any]:
+    """The rows of a file in tables of at most so many."""
+    polars = _polars(path)
+    panics = polars.exceptions.PanicException
+    try:
+        for table in _lazy(path).collect_batches(chunk_size=rows, maintain_order=True):
+            for first in range(0, len(table), rows):
+                yield table.slice(first, rows)
+    except (polars.exceptions.PolarsError, OSError, panics) as error:
+        reason = ", but is damaged" if isinstance(error, panics) else f" ({reason_of(error)})"
+        raise DataError(f"{path}: must be a table that Polars can read{reason}") from None
+
+
+def polars_column(series: Any, path: str | Path, reading: Reading) -> Column:
+    """A column of such a table."""
+    found = _column(series, _polars(path), reading)
+    if not isinstance(found, Column):
+        raise DataError(f"{path}: column `{visible(found[0])}` must be numbers or texts, got `{found[1]}`")
+    return found
 
 
 def _ends_its_process(path: str | Path) -> bool:

@@ -28,7 +28,7 @@ from fastbp.data.recipe import Recipe
 from fastbp.data.rows import say_styles, with_targets
 from fastbp.data.synthetic import SYNTHETIC
 from fastbp.data.transforms import Transform
-from fastbp.data.unseen import Keys
+from fastbp.data.unseen import Keys, Unseen
 from fastbp.errors import ConfigError, DataError, not_one_of, visible
 from fastbp.numerics.splits import PARTS, split
 from fastbp.spec.catalogue import loss_of
@@ -93,10 +93,10 @@ def prepare(data: Any, seed: int, dtype: Any, loss: Any = None, strict: bool = F
     frames, columns, task, whole = frames_of(data, seed)
     train = frames["train"]
     loss = loss_of(LOSS_OF[task]) if loss is None else loss
-    _fits(task, loss, columns)
+    fits_task(task, loss, columns)
     if data.clamp_target and task != "numbers":
         raise ConfigError("data.clamp_target", f"must be `false` where targets are {task}", "`true`")
-    outputs = Outputs(task, columns, transforms=_transforms(data.target_transform, task, loss, columns))
+    outputs = Outputs(task, columns, transforms=transforms_of(data.target_transform, task, loss, columns))
     outputs.fit(train, data.scale_target and loss.scaled, data.clamp_target)
     inputs, weight, seen = column_plan(train, data, columns, whole)
     scales = {part.name: numbers.scale for part in inputs.parts if (numbers := _numbers(part))}
@@ -137,7 +137,14 @@ def _scale(part: Encoding) -> str:
     return ", ".join(f"{name} {one}" for name, one in zip(part.parts, numbers.scale, strict=True))
 
 
-def part_of(recipe: Recipe, frame: Frame, dtype: Any, name: str = "", strict: bool = False) -> Part:
+def part_of(
+    recipe: Recipe,
+    frame: Frame,
+    dtype: Any,
+    name: str = "",
+    strict: bool = False,
+    unseen: list[Unseen] | None = None,
+) -> Part:
     """Rows with their targets, ready for the network; see `Recipe.matrix`."""
     weight = None
     if recipe.weight is not None:
@@ -151,11 +158,11 @@ def part_of(recipe: Recipe, frame: Frame, dtype: Any, name: str = "", strict: bo
             )
     outputs = recipe.outputs
     numbers = outputs.values(frame) if outputs.task == "numbers" else None
-    matrix, targets = recipe.matrix(frame, np.dtype(dtype), name, strict), outputs.targets(frame, dtype)
+    matrix, targets = recipe.matrix(frame, np.dtype(dtype), name, strict, unseen), outputs.targets(frame, dtype)
     return Part(matrix, targets, weight, numbers, frame.rows)
 
 
-def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
+def fits_task(task: str, loss: Loss, columns: Sequence[str]) -> None:
     """Refuse a loss that does not fit the targets."""
     if task not in loss.tasks:
         raise ConfigError(
@@ -166,7 +173,7 @@ def _fits(task: str, loss: Loss, columns: Sequence[str]) -> None:
         )
 
 
-def _transforms(said: str | dict[str, str], task: str, loss: Loss, columns: Sequence[str]) -> list[Transform]:
+def transforms_of(said: str | dict[str, str], task: str, loss: Loss, columns: Sequence[str]) -> list[Transform]:
     """The transform of each target; refuses those that do not fit the targets."""
     where = "data.target_transform"
     named = said if isinstance(said, dict) else dict.fromkeys(columns, said)

@@ -33,7 +33,9 @@ class Recipe:
     weight: str | None = None
     raw: Raw = field(default_factory=Raw)
 
-    def matrix(self, frame: Frame, dtype: Any, part: str = "", strict: bool = False) -> Array | Coded:
+    def matrix(
+        self, frame: Frame, dtype: Any, part: str = "", strict: bool = False, unseen: list[Unseen] | None = None
+    ) -> Array | Coded:
         """Rows of a raw table as the network's inputs.
 
         Parameters
@@ -44,11 +46,20 @@ class Recipe:
             The part of the table that these rows are, for messages.
         strict : bool
             Whether values that training did not see are refused, rather than said.
+        unseen : list, optional
+            Gets what training did not see, which then is not said.
         """
-        unseen: list[Unseen] = []
-        found = self.inputs.matrix(frame, dtype, unseen)
-        told(unseen, frame.origin + (f", {part} rows" if part else ""), self.raw.unseen, strict)
+        found_here: list[Unseen] = []
+        found = self.inputs.matrix(frame, dtype, found_here)
+        if unseen is None or strict:
+            self.tell(found_here, frame.origin, part, strict)
+        else:
+            unseen += found_here
         return found
+
+    def tell(self, unseen: list[Unseen], origin: str, part: str = "", strict: bool = False) -> None:
+        """Say what training did not see, or refuse it."""
+        told(unseen, origin + (f", {part} rows" if part else ""), self.raw.unseen, strict)
 
     def predictions(self, raw: Array, probabilities: bool = False, said: Array | None = None) -> dict[str, Array]:
         """Columns of predictions from a network's outputs.

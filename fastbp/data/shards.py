@@ -35,7 +35,11 @@ class Shards:
     arrays : list of arrays, shape (rows of a file, features)
     rows : int array, optional
         Indices of the rows, in order; by default all.
+    sample : float64 array or None
+        Some of them, where what needs sorted numbers is fitted to these.
     """
+
+    sample: Array | None = None
 
     def __init__(self, arrays: Sequence[Array], rows: Array | None = None) -> None:
         self.arrays, self.rows = list(arrays), rows
@@ -68,6 +72,14 @@ def blocks(x: Array | Shards) -> Iterator[tuple[int, Array]]:
     for first in range(0, len(x), step):
         part = x.read(first, first + step) if isinstance(x, Shards) else x[first : first + step]
         yield first, np.asarray(part, np.float64)
+
+
+def sorting(x: Array | Shards) -> Array:
+    """The rows that what needs sorted numbers is fitted to: all, or a sample of them."""
+    if isinstance(x, Shards):
+        assert x.sample is not None
+        return x.sample
+    return x
 
 
 def fits(shape: tuple[int, int], dtype: Any = np.float32) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastbp.data.columns import FALSE, TRUE, has_zeros, is_plain
 from fastbp.errors import DataError, DataWarning, tell, visible
@@ -87,6 +87,16 @@ class Unseen:
     place: str
     known: Sequence[str]
     expected: float | None
+
+
+def joined(found: Iterable[Unseen], rows: int) -> list[Unseen]:
+    """What is new in blocks of a table of so many rows, as of the whole table."""
+    first: dict[str, Unseen] = {}
+    for new in found:
+        had = first.get(new.column)
+        count = new.count + (had.count if had else 0)
+        first[new.column] = replace(had or new, count=count, rows=rows)
+    return list(first.values())
 
 
 def told(found: Sequence[Unseen], origin: str, limit: float, strict: bool = False) -> None:

@@ -166,6 +166,8 @@ class BatchPlan(Plan):
         self._set_up_update(self.update)
         self._order = np.zeros(0, np.uint32)
         self.data: Any = None
+        self.feed: Any = None  # of rows that stay in files
+        self.first = 0  # which row of the epoch is the first of `data`
         self.work = work_of(graph, batch) + work_of_turns(parameters, self.update)
 
     def _add_tasks(self, first: int, lowering: Lowering, update: Update, together: bool) -> None:
@@ -262,19 +264,8 @@ class BatchPlan(Plan):
         """
         if len(x) >= 2**32:
             raise DataError("X", "must have fewer than 2**32 rows", f"`{len(x)}`")
-        data = self.head.data
-        self.data = x, y, chosen  # kept alive while the plan has their addresses
-        read_rows(self, x, self.counts)
-        for op, part in zip(self._loss_ops, self.of_losses(y), strict=True):
-            loss = self.ops.records[op]
-            if loss.name != part.kernel:
-                loss.name, loss.kernel = part.kernel, kernel_address(part.kernel, self.real)
-            # Not the array's strides: one row of a wider table counts as contiguous whatever its stride says.
-            stride = part.array.itemsize * (part.array.shape[1] if part.array.ndim == 2 else 1)
-            loss.targets.start, loss.targets.stride = part.array.ctypes.data, stride
-        data.weights = y.weights.ctypes.data if y.weights is not None else 0
-        data.normalisers = y.normalisers.ctypes.data if y.normalisers is not None else 0
-        data.largest = top
+        data, self.feed = self.head.data, None
+        self.read_arrays(x, y, top, chosen)
         rows = len(x) if chosen is None else len(chosen)
         if not (shuffled and rows == len(self._order)):
             self.new_epoch()
@@ -284,6 +275,24 @@ class BatchPlan(Plan):
         data.total, data.shuffle = rows - data.dropped, shuffled
         data.chosen = 0 if chosen is None else chosen.ctypes.data
         data.order = self._order.ctypes.data if shuffled else data.chosen
+
+    def read_arrays(self, x: Any, y: Targets, top: int, chosen: NDArray[np.uint32] | None = None) -> None:
+        """Have ops read these arrays, from their first row on."""
+        self.first, self.data, data = 0, (x, y, chosen), self.head.data  # kept alive while the plan has their addresses
+        read_rows(self, x, self.counts)
+        for loss, part in zip(self.loss_records(), self.of_losses(y), strict=True):
+            if loss.name != part.kernel:
+                loss.name, loss.kernel = part.kernel, kernel_address(part.kernel, self.real)
+            # Not the array's strides: one row of a wider table counts as contiguous whatever its stride says.
+            stride = part.array.itemsize * (part.array.shape[1] if part.array.ndim == 2 else 1)
+            loss.targets.start, loss.targets.stride = part.array.ctypes.data, stride
+        data.weights = y.weights.ctypes.data if y.weights is not None else 0
+        data.normalisers = y.normalisers.ctypes.data if y.normalisers is not None else 0
+        data.largest = top
+
+    def loss_records(self) -> list[Any]:
+        """The ops that take the loss."""
+        return [self.ops.records[op] for op in self._loss_ops]
 
     def of_losses(self, y: Targets) -> tuple[Targets, ...]:
         """The targets of each loss: of each output, or the same for every member."""
@@ -357,6 +366,8 @@ class BatchPlan(Plan):
         numbers, order = position
         if len(order) not in (0, rows):
             raise CheckpointError(f"a fit must go on with the {len(order)} rows of its epoch, got {rows}")
+        if numbers["cursor"] and not len(order) and not (self.feed is not None and numbers["cursor"] < rows):
+            raise CheckpointError(f"a fit must go on with the windows of rows of its epoch, got {rows} rows")
         for name, (part, own) in PLACE.items():
             setattr(getattr(self.head, part), own, numbers[name])
         if len(order):

@@ -15,13 +15,13 @@ MEASURES = ["log_loss", "calibration_error"]
 
 def temperature_of(net: Network, subject: Subject) -> float:
     """The temperature that the outputs of a network need on the validation rows."""
-    part = subject.parts["validation"]
+    part = subject.judged["validation"]
     return fitted(net.predict(part.X), part.y, subject.loss, part.weight)
 
 
 def calibration_of(before: Any, after: Any, temperature: float, subject: Subject) -> dict[str, Any]:
     """Log loss and calibration error on every part, before and after."""
-    return said(temperature, {name: (before, after, part) for name, part in subject.parts.items()}, subject)
+    return said(temperature, {name: (before, after, part) for name, part in subject.judged.items()}, subject)
 
 
 def said(temperature: float, parts: dict[str, tuple[Any, Any, Part]], subject: Subject) -> dict[str, Any]:

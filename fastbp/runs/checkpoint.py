@@ -45,6 +45,7 @@ class Numbers(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     place: Place
     muon_lr: float | None = None
     waiting: list[str] = []  # parameters that rows of data are to complete
+    windowed: bool = False  # whether rows stay in files, so that their order is known by seed and epoch
 
 
 class Epochs(msgspec.Struct, forbid_unknown_fields=True):
@@ -201,7 +202,7 @@ class Checkpoint:
             yield f"`{history.steps}` steps and `{history.samples}` rows in {epochs} epochs"
         if self.numbers["steps_done"] != history.steps + cursor // batch // group:
             yield f"`{self.numbers['steps_done']}` steps in all"
-        if len(self.arrays.get("order", ())) != (every if cursor else 0):
+        if len(self.arrays.get("order", ())) != (every if cursor and not self.numbers.get("windowed") else 0):
             yield "an order of other rows"
         at, value = self.best["epoch"], self.best["value"]
         if not 0 <= at <= epochs - pending or (at == 0) != (epochs - pending == 0):

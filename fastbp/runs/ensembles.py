@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastbp.data.frame import Frame
 from fastbp.data.prepare import Part
 from fastbp.data.recipe import Recipe
+from fastbp.data.streamed import Told
 from fastbp.errors import CheckpointError, ConfigError, DataError
 from fastbp.model.draw import count_of
 from fastbp.runs.entrants import subjects_of
@@ -131,12 +132,13 @@ class EnsembleModel:
 def own_rows(path: str, found: Any) -> tuple[dict[str, Part], Any, Recipe]:
     """The parts of the rows of a run, its loss, and the recipe in whose terms its networks speak.
 
-    Of a pack with folds these are the test rows: of the others, each was one that some of the networks were trained on.
+    Of a table that is streamed these are some rows of each part. Of a pack with folds they are the test rows: of the
+    others, each was one that some of the networks were trained on.
     """
     plan = plan_at(path)
     if plan.config.pack is None or plan.config.pack.folds is None:
-        subject = subject_of(plan)
-        return subject.parts, subject.loss, subject.recipe
+        subject = subject_of(plan, told=Told())
+        return subject.judged, subject.loss, subject.recipe
     subjects = subjects_of(plan)
     if "test" not in subjects[0].parts:
         must = "must have test rows to be evaluated on, as its networks were trained on all others"

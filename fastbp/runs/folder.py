@@ -1,6 +1,6 @@
 """The folder of a run.
 
-config.yaml             all settings and defaults
+config.yaml             all settings and defaults; begun.yaml has the given ones while a table is streamed before
 environment.json        machine, versions, command
 metrics.jsonl           a line an epoch; history.csv has the same as a table
 best.safetensors        the network of the best epoch; `fastbp predict` and `fb.load` take it
@@ -57,6 +57,7 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.config = self.path / "config.yaml"
+        self.begun = self.path / "begun.yaml"
         self.environment = self.path / "environment.json"
         self.metrics = self.path / "metrics.jsonl"
         self.history = self.path / "history.csv"
@@ -74,7 +75,7 @@ class RunFolder:
 
     def settings(self) -> Text:
         """The run's configuration; what an older version did in it stays so."""
-        return merge(Text(OLD), read(self.config))
+        return merge(Text(OLD), read(self.config)) if self.config.is_file() else read(self.begun)
 
     @classmethod
     def new(cls, base: str, name: str, exact: str | None = None) -> RunFolder:
@@ -99,12 +100,12 @@ class RunFolder:
     def old(cls, path: str, base: str = "runs") -> RunFolder:
         """An existing run; "auto" is the newest one below `base`."""
         if path == "auto":
-            found = [cls(p.parent) for p in Path(base).glob("*/config.yaml")]
+            found = [cls(p.parent) for name in ("config", "begun") for p in Path(base).glob(f"*/{name}.yaml")]
             if not found:
                 raise CheckpointError("--resume auto", f"must find a run to resume in `{base}`")
             path = str(max(found, key=lambda run: (run._last_written(), run.path.name)).path)
         folder = cls(path)
-        if not folder.config.is_file():
+        if not folder.config.is_file() and not folder.begun.is_file():
             empty = folder.path.is_dir() and _is_empty(folder.path)
             hint = f"to train a run that was stopped before it began, use `--run-dir {path}`" if empty else None
             raise CheckpointError(path, "must be the folder of a run, but has no `config.yaml`", hint=hint)
@@ -112,7 +113,7 @@ class RunFolder:
 
     def _last_written(self) -> int:
         """Time of the newest checkpoint or, if there is none, of the configuration."""
-        file = self.checkpoint if self.checkpoint.exists() else self.config
+        file = next((f for f in (self.checkpoint, self.config) if f.exists()), self.begun)
         return file.stat().st_mtime_ns
 
     @contextlib.contextmanager
@@ -137,6 +138,8 @@ class RunFolder:
     def discard(self) -> None:
         """Remove the folder if this run made it and wrote nothing yet."""
         with contextlib.suppress(OSError):
+            if self.made and not self.config.exists():
+                self.begun.unlink(missing_ok=True)
             if self.made and _is_empty(self.path):
                 sweep(self.path)
                 self.path.rmdir()

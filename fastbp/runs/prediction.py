@@ -16,6 +16,7 @@ from fastbp.data.frame import Column, Frame
 from fastbp.data.prepare import Part, part_of
 from fastbp.data.recipe import Recipe
 from fastbp.data.rows import with_targets
+from fastbp.data.unseen import Unseen
 from fastbp.data.written import Typed
 from fastbp.errors import CheckpointError, DataError, visible
 from fastbp.model.files import load
@@ -120,9 +121,14 @@ class Model:
     def _wants_a_matrix(self) -> bool:
         return any(getattr(part, "name", None) is None for part in self.recipe.inputs.parts)
 
-    def predict(self, frame: Frame, probabilities: bool = False, strict: bool = False) -> dict[str, Any]:
-        """Columns of predictions for the rows of a frame; `strict` refuses categories that training did not see."""
-        X = self.recipe.matrix(frame, self.net.dtype, strict=strict)
+    def predict(
+        self, frame: Frame, probabilities: bool = False, strict: bool = False, unseen: list[Unseen] | None = None
+    ) -> dict[str, Any]:
+        """Columns of predictions for the rows of a frame; `strict` refuses categories that training did not see.
+
+        `unseen` gets these where they are to be said later.
+        """
+        X = self.recipe.matrix(frame, self.net.dtype, strict=strict, unseen=unseen)
         return self.recipe.predictions(self.net.predict(X), probabilities)
 
     def part(self, frame: Frame, strict: bool = False) -> Part:

@@ -53,6 +53,7 @@ class Saving:
         begun = time.perf_counter()
         folder.write(folder.config, as_yaml(absolute(resolved)), lasting=self.lasting)
         waited = time.perf_counter() - begun
+        folder.remove(folder.begun)
         folder.write_history(rows)
         if not folder.environment.is_file():
             folder.write(folder.environment, json.dumps(environment(threads), indent=2) + "\n")

@@ -47,15 +47,16 @@ class Predictions:
         """The columns that are kept."""
         return self.kept[0].names if self.kept else []
 
-    def csv(self, quote_formulas: bool = False) -> Iterator[str]:
-        """The pieces of a CSV file."""
+    def csv(self, quote_formulas: bool = False, head: bool = True) -> Iterator[str]:
+        """The pieces of a CSV file; without its `head` to go on with one."""
         texts = [one for one in self.kept if isinstance(one, Written)]
         same = len({(tuple(one.names), one.dialect, bool(one.head)) for one in texts}) == 1
         if texts and len(texts) == len(self.kept) and same:
             yield from self._beside(texts, quote_formulas)
             return
         lines = _Writer(Dialect(), quote_formulas)
-        yield lines.row([*self.names, *self.columns])
+        if head:
+            yield lines.row([*self.names, *self.columns])
         rows = zip(self._own_texts(), self._predicted(_shortest), strict=True) if self.kept else None
         plain = self._predicted(_shortest) if rows is None else ((*own, *new) for own, new in rows)
         yield from _joined(map(lines.row, plain))

@@ -21,6 +21,7 @@ from fastbp.pictures.curves import Beside, curves
 from fastbp.runs.calibration import calibration_of, temperature_of
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.folder import RunFolder, epoch_row
+from fastbp.runs.passes import Passes, judged_on, note_begun
 from fastbp.runs.profile import peak
 from fastbp.runs.saving import Saving
 from fastbp.runs.scores import baseline, files_of, gflops, score, told
@@ -56,13 +57,14 @@ class Training(Watched, Saving):
             raise CheckpointError("`--resume` needs an optimiser with steps, and `lbfgs` has none")
         self.begun = time.perf_counter()
         said = plan.config.trainer
+        note_begun(plan, folder)
         self.given = subject
         self.subject, self.net = self.read()
         subject, outputs = self.subject, self.subject.recipe.outputs
         self.trainer: Any = self.trainer_for(subject.loss)
         held_out = "validation" in subject.parts
         if held_out and subject.parts["validation"].numbers is not None:
-            self.trainer.units = Units(outputs.back, subject.parts["validation"].numbers)
+            self.trainer.units = Units(outputs.back, subject.judged["validation"].numbers)
         name = said.monitor or ("val_loss" if held_out else "loss")
         super().__init__(plan, name)
         going_on = going_on and folder.checkpoint.is_file()  # a run killed before its first checkpoint starts again
@@ -74,7 +76,9 @@ class Training(Watched, Saving):
 
     def read(self) -> tuple[Subject, Network]:
         """The rows, and the network as it is drawn."""
-        subject = subject_of(self.plan) if self.given is None else self.given
+        subject = self.given
+        if subject is None:
+            subject = subject_of(self.plan, told=Passes(self.progress, self.signals, self.plan, self.begun))
         return subject, subject.network()
 
     def trainer_for(self, loss: Any) -> Any:
@@ -268,7 +272,7 @@ class Training(Watched, Saving):
         """Loss and metrics of what says the same of every row."""
         subject = self.subject
         outputs, named = self.net.outputs, (subject.loss, subject.metrics, subject.recipe)
-        return baseline(subject.parts["train"], part, outputs, *named)
+        return baseline(subject.judged["train"], part, outputs, *named)
 
     def peak(self) -> float:
         """Billions of operations a second that the run's threads could do."""
@@ -278,7 +282,7 @@ class Training(Watched, Saving):
         """Write the result to the folder."""
         folder = self.folder
         net = self.best_network()
-        parts, loss, recipe = self.subject.parts, self.subject.loss, self.subject.recipe
+        parts, loss, recipe = self.subject.judged, self.subject.loss, self.subject.recipe
         named, last = self.subject.metrics, [*parts][-1]
         metrics = {name: score(net, part, loss, named, recipe) for name, part in parts.items()}
         seen = parts["validation" if "validation" in parts else "train"]
@@ -301,6 +305,7 @@ class Training(Watched, Saving):
             "seconds": seconds,
             "samples_per_second": history.samples / seconds if seconds else 0.0,
             "gflops": gflops(net, history),
+            **judged_on(self.subject),
             "share_of_peak": gflops(net, history) / self.peak(),
         }
         folder.write(folder.result, json.dumps(result, indent=2) + "\n")

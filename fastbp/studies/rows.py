@@ -27,7 +27,7 @@ class Rows:
         key = json.dumps(said)
         first = self._first.get(key)
         if first is None:
-            first = self._first[key] = subject_with(plan, prepared_of(plan))
+            first = self._first[key] = subject_with(plan, *prepared_of(plan))
             while len(self._first) > KEPT:
                 self._first.popitem(last=False)
         self._first.move_to_end(key)

@@ -24,6 +24,8 @@ def state_of(trainer: Trainer) -> tuple[Arrays, Numbers]:
         place, order = plan.position() if plan is not None else (None, np.zeros(0, np.uint32))
         rates = {name: getattr(trainer.optimizer, name) for name in trainer.optimizer.rates}
         numbers: Numbers = {"steps_done": trainer.steps_done, **rates, "place": place}
+        if plan is not None and plan.feed is not None:
+            numbers["windowed"] = True  # the order is known by seed and epoch
         if trainer.net.parameters.waiting:
             numbers["waiting"] = sorted(trainer.net.parameters.waiting)
     return {**arrays, "order": order}, numbers
@@ -56,7 +58,7 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers, rows: Any = N
             raise CheckpointError(name, "must be finite", "NaN or infinity")
         if (name.partition("/")[0] in squares or name.endswith(".running_var")) and (array < 0.0).any():
             raise CheckpointError(name, "must be at least 0", f"`{array.min()}`")
-    _check_position(numbers["place"], arrays["order"], rows)
+    _check_position(numbers["place"], arrays["order"], rows, numbers.get("windowed", False))
     with trainer._lock, trainer.net.parameters.changing():
         for name, (block, own) in blocks.items():
             block.write(own, arrays[name])
@@ -66,13 +68,13 @@ def load_state(trainer: Trainer, arrays: Arrays, numbers: Numbers, rows: Any = N
         trainer._position = None if numbers["place"] is None else (numbers["place"], arrays["order"])
 
 
-def _check_position(place: Any, order: Any, chosen: Any) -> None:
-    """Compiled code does not check the order of rows."""
+def _check_position(place: Any, order: Any, chosen: Any, windowed: bool) -> None:
+    """Compiled code does not check the order of rows; `windowed` ones have none that is kept."""
     rows = order.size
     wanted = np.arange(rows) if chosen is None or not rows else np.sort(chosen)
     if order.dtype != np.uint32 or order.ndim != 1 or not np.array_equal(np.sort(order), wanted):
         raise CheckpointError("order", "must be a permutation of the rows")
-    if place is not None and not 0 <= place["cursor"] < max(rows, 1):
+    if place is not None and not (windowed and not rows) and not 0 <= place["cursor"] < max(rows, 1):
         raise CheckpointError("cursor", f"must lie in an epoch of {rows} rows", f"`{place['cursor']}`")
 
 

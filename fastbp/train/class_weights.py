@@ -44,10 +44,15 @@ def row_weights(given: Any, y: Any, chosen: Any = None) -> Any:
 def by_class(given: Any, labels: NDArray[np.int64], where: str) -> NDArray[np.float64]:
     """The weight of each row, from "balanced" or a dict of class to number."""
     classes, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return np.asarray(of_counts(given, classes, counts, where)[place])
+
+
+def of_counts(given: Any, classes: NDArray[np.int64], counts: NDArray[np.int64], where: str) -> NDArray[np.float64]:
+    """The weight of each class of which there are so many rows."""
     if isinstance(given, str):
         if given != BALANCED:
             raise ConfigError(f"`{where}` must be `{BALANCED}` or a number for each class, got `{brief(given)}`")
-        return np.asarray((len(labels) / (len(classes) * counts))[place])
+        return np.asarray(int(counts.sum()) / (len(classes) * counts))
     weights = np.ones(len(classes))
     for name, number in given.items():
         if isinstance(name, bool) or not isinstance(name, int | np.integer):
@@ -57,4 +62,4 @@ def by_class(given: Any, labels: NDArray[np.int64], where: str) -> NDArray[np.fl
         weights[classes == name] = from_zero(f"{where}[{name}]", number)
     if not weights.any():
         raise ConfigError(f"`{where}` must have a class above 0")
-    return np.asarray(weights[place])
+    return weights

@@ -12,8 +12,10 @@ import numpy as np
 from fastbp.engine.threads import chosen
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, brief
 from fastbp.lowering.plans import team_sizes, work_of
+from fastbp.model.feed import Feed, evaluated
 from fastbp.model.network import EVALUATION_ROWS, Network
 from fastbp.spec.losses import Loss
+from fastbp.spec.windows import Windows, sample_of
 from fastbp.train.calls import Pace
 from fastbp.train.history import History
 from fastbp.train.metrics import evaluate, metric_named
@@ -37,7 +39,10 @@ class Units:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Validation rows: `checked` for the loss, `y` and `weights` as given; metrics `names` are taken in `units`."""
+    """Validation rows: `checked` for the loss, `y` and `weights` as given; metrics `names` are taken in `units`.
+
+    Of rows that stay in files, metrics are of `some`, to which `y` and `weights` belong.
+    """
 
     loss: Loss
     checked: Any
@@ -46,12 +51,16 @@ class HeldOut:
     pace: Pace
     units: Units | None = None
     names: tuple[str, ...] = ()
+    some: Any = None
 
     def measure(self, net: Network, history: History) -> None:
         """Append loss and metrics of `net` to the history."""
         begun = time.perf_counter()
         x, t, top = self.checked
-        history.val_loss.append(net.evaluate_checked(self.loss, x, t, top, self.pace.threads))
+        if isinstance(x, Feed):
+            history.val_loss.append(evaluated(net, self.loss, x, self.pace.threads))
+        else:
+            history.val_loss.append(net.evaluate_checked(self.loss, x, t, top, self.pace.threads))
         if history.metrics:
             found = self.metrics(net, [name.removeprefix("val_") for name in history.metrics])
             for name, values in history.metrics.items():
@@ -60,7 +69,8 @@ class HeldOut:
 
     def metrics(self, net: Network, names: Sequence[str]) -> dict[str, float]:
         """Metrics of `net` by name."""
-        return self.of_outputs(net.predict(self.checked[0], threads=self.pace.threads), names) if names else {}
+        x = self.checked[0] if self.some is None else self.some
+        return self.of_outputs(net.predict(x, threads=self.pace.threads), names) if names else {}
 
     def of_outputs(self, outputs: Any, names: Sequence[str]) -> dict[str, float]:
         """Metrics of a network that has these outputs for the rows."""
@@ -98,10 +108,15 @@ def held_out_of(
         )
     X, y, *rest = validation
     weights = rest[0] if rest else None
+    some = None
     try:
-        checked = net.checked(X, y, loss, weights)
+        if isinstance(X, Windows):
+            checked: Any = Feed(net, loss, X, y, weights, EVALUATION_ROWS, None), None, 0
+            some, y, weights = sample_of(X, y, weights)
+        else:
+            checked = net.checked(X, y, loss, weights)
         pace = Pace(*team_sizes(work_of(net.graph, min(len(checked[0]), EVALUATION_ROWS)), chosen(threads)))
-        held_out = HeldOut(loss, checked, y, weights, pace, units, tuple(metrics))
+        held_out = HeldOut(loss, checked, y, weights, pace, units, tuple(metrics), some)
         held_out.metrics(net, metrics)  # fail before training if a metric does not fit these rows
     except (DataError, ConfigError) as error:
         raise error.at(place="validation") from None

@@ -12,9 +12,11 @@ from fastbp.errors import ConfigError, brief
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.directions import work_of_turns
 from fastbp.lowering.plans import team_sizes, work_of
+from fastbp.lowering.segments import bind_feed
 from fastbp.lowering.update import Update
 from fastbp.lowering.user_rows import counts_for
 from fastbp.model.by_rows import complete
+from fastbp.model.feed import Feed
 from fastbp.model.network import Network
 from fastbp.spec.checks import signed, whole
 from fastbp.spec.losses import Loss
@@ -231,7 +233,8 @@ class Stepping(Together, Snapshots):
         """The plan of batches, reading these arrays, or their chosen rows."""
         complete(self.net, x, chosen)
         before, rows = self._batch_plan, min(self.batch_size, len(x if chosen is None else chosen))
-        counts = counts_for(self.net.graph, x)
+        fed = isinstance(x, Feed)
+        counts = counts_for(self.net.graph, x.like if fed else x)
         if before is None or before.batch < rows:
             plan = self._new_plan(rows, counts)
             plan.head.data.epoch = before.place[0] + 1 if before else 0
@@ -242,7 +245,10 @@ class Stepping(Together, Snapshots):
             plan = before
         if self._pace.sizes[-1] > 1:
             team.check_fork()  # before a step, not at the first that more threads take
-        plan.bind(x, t, top, shuffled=True, chosen=chosen)
+        if fed:
+            bind_feed(plan, x, training=True)
+        else:
+            plan.bind(x, t, top, shuffled=True, chosen=chosen)
         return plan
 
     def _widened(self, threads: int) -> BatchPlan:
@@ -256,6 +262,8 @@ class Stepping(Together, Snapshots):
     def _chunk(self, plan: BatchPlan, steps: int, epochs: int) -> list[float]:
         """As many of `steps` as fit into one call."""
         count = min(steps, self._pace.steps(), BatchPlan.CALL)
+        if plan.feed is not None:
+            count = min(count, -(-plan.feed.ahead(plan) // plan.feed.unit))
         if self._ranks is not None:
             count = self._ranks.steps(count)
         before, begun = self.steps_done, time.perf_counter()

@@ -16,11 +16,13 @@ from fastbp.model.network import Network
 from fastbp.spec.checks import seed_of, whole
 from fastbp.spec.elsewhere import known_words
 from fastbp.spec.losses import Loss
+from fastbp.spec.windows import Windows
 from fastbp.train.adam import Adam
 from fastbp.train.callbacks import Callback, callback, running
 from fastbp.train.calls import Pace, Rates
 from fastbp.train.catalogue import optimizer_named, schedule_named
 from fastbp.train.class_weights import row_weights
+from fastbp.train.fed import apart, fed
 from fastbp.train.held_out import Units, held_out_of
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
@@ -198,7 +200,7 @@ class Trainer(Stepping):
         Parameters
         ----------
         X : array, shape (rows, inputs)
-            May be read in place, so it must not change meanwhile; nor may y.
+            May be read in place, so it must not change meanwhile; nor may y. `fb.Windows` of rows stay in their file.
         y : array
             Targets for the loss: classes, shape (rows,), or numbers, shape (rows, outputs).
         epochs : int, >= 0
@@ -224,8 +226,7 @@ class Trainer(Stepping):
         hooks, count = [callback(c) for c in callbacks], whole("epochs", epochs, 0)
         shown = verbosity(verbose) if self._ranks is None or self._ranks.rank == 0 else 0
         with self._lock, together(self._ranks):
-            X, y, sample_weight, validation = parted(self.net, self._loss, X, y, validation, sample_weight, self.seed)
-            x, t, top = self.net.checked(X, y, self._loss, row_weights(sample_weight, y))
+            x, t, top, validation = self._rows_of(X, y, sample_weight, validation)
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units, self.threads)
             self._refuse_other_rows(x, t)
             self.validating = held_out is not None
@@ -255,6 +256,13 @@ class Trainer(Stepping):
             history.seconds = time.perf_counter() - begun
             return history
 
+    def _rows_of(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> tuple[Any, Any, int, Any]:
+        """Rows and targets of a fit, as plans read them, and the largest magnitude; and its validation rows."""
+        if isinstance(X, Windows):
+            return fed(self, X, y, sample_weight), None, 0, apart(validation)
+        X, y, sample_weight, validation = parted(self.net, self._loss, X, y, validation, sample_weight, self.seed)
+        return *self.net.checked(X, y, self._loss, row_weights(sample_weight, y)), validation
+
     @contextmanager
     def _fitting(self, data: Any, last: int) -> Iterator[None]:
         """A fit, which a copy made meanwhile goes on with, and this trainer too if it is left within an epoch."""
@@ -266,13 +274,15 @@ class Trainer(Stepping):
             raise
         finally:
             self._fit = outer
+            if data[1] is None:
+                data[0].rest()
 
     def _back(self) -> BatchPlan:
         """The plan of the fit; it stands before another epoch if there was other training meanwhile, by a callback."""
         plan, fit = self._batch_plan, self._fit
         assert fit
         data, self._rates.total = fit
-        if plan is None or not plan.reads(data[1]):
+        if plan is None or not (plan.feed is data[0] if data[1] is None else plan.reads(data[1])):
             plan = self._bound(*data)
             plan.new_epoch()
         return plan

@@ -178,6 +178,26 @@ CASES = {
         data("source: friedman\ntarget_transform: {a: 2}"),
         "c.yaml:3: `data.target_transform.a` must be one of `log`, `log1p`, `none`, `quantile`, `sqrt`, got `2`",
     ),
+    "max_memory a word": (
+        data("source: digits\nmax_memory: much"),
+        "c.yaml:3: `data.max_memory` must be such as `1GB` or `512MiB`, got `much`",
+    ),
+    "stream of digits": (
+        data("source: digits\nstream: true"),
+        "c.yaml:3: `data.stream` must be false but for CSV, Parquet and Arrow files, got true",
+    ),
+    "store a number": (
+        data("source: digits\nstore: 3"),
+        "c.yaml:3: `data.store` must be a string or `null`, got `3`",
+    ),
+    "window_blocks zero": (
+        data("source: digits\nwindow_blocks: 0"),
+        "c.yaml:3: `data.window_blocks` must be at least 1, got `0`",
+    ),
+    "block_rows a fraction": (
+        data("source: digits\nblock_rows: 0.5"),
+        "c.yaml:3: `data.block_rows` must be a whole number or `null`, got `0.5`",
+    ),
     "most_one_hot zero": (
         data("source: digits\nmost_one_hot: 0"),
         "c.yaml:3: `data.most_one_hot` must be at least 1, got `0`",

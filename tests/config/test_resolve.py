@@ -301,6 +301,7 @@ def test_learned_tables_start_with_their_deviation(data, network, deviation):
 
 BASE = {
     "seed": 1,
+    "data": {"max_memory": None, "store": None},
     "trainer": {
         "epochs": 3,
         "time_limit": None,

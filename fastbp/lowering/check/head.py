@@ -41,7 +41,7 @@ def check_batch(plan: Any, shift: int, rate: float, at: int) -> None:
     targets = plan.data[1]
     weights, weight = getattr(targets, "normalisers", None), float(data.rows)
     if weights is not None:
-        rows = np.arange(data.rows) + shift
+        rows = np.arange(data.rows) + shift - plan.first
         if data.index:
             rows = view(data.index, (data.rows,), np.uint32)
         weight = float(weights[rows].sum())
@@ -121,11 +121,16 @@ def _arrays(plan: Any) -> Iterator[Found]:
     """Where the rows of the data set are, their targets and weights, and their order."""
     x, y, chosen = plan.data
     array, data = x.narrow if isinstance(x, Coded) else x, plan.head.data
-    yield "the rows", array.ctypes.data, plan.ops.records[0].a.start
+    yield "the rows", _row_0(array, plan.first), plan.ops.records[0].a.start
     for op, part in zip(plan._loss_ops, plan.of_losses(y), strict=True):
-        yield "targets", part.array.ctypes.data, plan.ops.records[op].targets.start
+        yield "targets", _row_0(part.array, plan.first), plan.ops.records[op].targets.start
     for what, array, at in (("weights", y.weights, data.weights), ("normalisers", y.normalisers, data.normalisers)):
-        yield f"the {what} of rows", 0 if array is None else array.ctypes.data, at
+        yield f"the {what} of rows", 0 if array is None else _row_0(array, plan.first), at
     first = 0 if chosen is None else chosen.ctypes.data
     yield "the chosen rows", first, data.chosen
     yield "the order of the rows", plan._order.ctypes.data if data.shuffle else first, data.order
+
+
+def _row_0(array: Any, first: int) -> int:
+    """Where row 0 of an epoch is, or would be, if row `first` is the first of an array."""
+    return int(array.ctypes.data - first * array.itemsize * (array.shape[1] if array.ndim == 2 else 1))

@@ -1,8 +1,8 @@
-"""What sections of a configuration are made of: the types of keys, and their descriptions."""
+"""What a key of a configuration is described with: types of numbers, a text about it, and sections of keys."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -12,6 +12,7 @@ Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Seed = Annotated[int, Meta(ge=0)]
+TargetTransform = Literal["none", "log", "log1p", "sqrt", "quantile"]
 Named = Any  # a name, or a map with `name` and settings
 
 

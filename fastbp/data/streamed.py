@@ -1,0 +1,224 @@
+"""Tables that do not fit into memory: one pass of text into columns, one of these into rows in files, once a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fastbp.data.array_files import room_for_a_file
+from fastbp.data.blocks import CHUNK, in_blocks, look, scanned_rows
+from fastbp.data.categories import Category, say_many
+from fastbp.data.dates import Dates
+from fastbp.data.files import FRAMES, reading_of, suffix_of
+from fastbp.data.fitting import Stream, fit_inputs, fit_outputs, looked_at, parts_of
+from fastbp.data.gathered import TYPES, Gathered, gather, kept_of
+from fastbp.data.outputs import Outputs
+from fastbp.data.plan import Seen, column_plan
+from fastbp.data.prepare import LOSS_OF, Prepared, fits_task, target_columns, task_of, transforms_of
+from fastbp.data.raw import Raw
+from fastbp.data.recipe import Recipe
+from fastbp.data.rows import say_styles
+from fastbp.data.rowstore import Rows, folder_of, key_of, must_have_room, others_of, prepare_rows
+from fastbp.data.sizes import amount, limit_of
+from fastbp.errors import ConfigError, DataWarning, tell
+from fastbp.numerics.splits import PARTS
+from fastbp.spec.catalogue import loss_of
+
+BASE = 1 << 28  # bytes of the program itself
+LEAST = 1 << 29  # of memory, for rows that stream
+PACKED = 5  # times the size of a compressed file
+
+Sources = list[tuple[str | None, list[str]]]
+
+
+@dataclass
+class Told:
+    """What hears of a pass: its name, the part of it that is done, and rows."""
+
+    pass_: Callable[[str, float, int], None] = lambda name, done, rows: None
+    say: Callable[[str], None] = lambda text: None
+
+
+def sources_of(data: Any) -> Sources | None:
+    """The files of each part, if all of them can be read in blocks."""
+    if data.source not in (None, "files"):
+        return None
+    given = [(None, data.path)] if data.path is not None else [(p, getattr(data, p)) for p in PARTS]
+    found: Sources = []
+    for part, paths in given:
+        if paths is not None:
+            files = in_blocks(paths)
+            if files is None:
+                return None
+            found.append((part, files))
+    return found or None
+
+
+def need_of(sources: Sources, data: Any) -> tuple[int, int]:
+    """Bytes that rows take in memory, about, and how many of them reading needs."""
+    size = fields = 0
+    for _, files in sources:
+        for file in files:
+            here = os.path.getsize(file) * (PACKED if suffix_of(file).endswith((".gz", ".zst")) else 1)
+            if suffix_of(file) in FRAMES:
+                import polars
+
+                lazy = (polars.scan_parquet if suffix_of(file) == ".parquet" else polars.scan_ipc)(file)
+                fields += scanned_rows(file) * len(lazy.collect_schema())
+            else:
+                with open(file, "rb") as opened:
+                    begin = opened.read(1 << 14)
+                signs = max(begin.count(sign) for sign in (b",", b";", b"\t", b"|")) + begin.count(b"\n")
+                fields += here * max(1, signs) // max(1, len(begin))
+                size += here
+    return BASE + size + 28 * fields, size + 64 * fields
+
+
+def streams(data: Any) -> Sources | None:
+    """The files of a table that is to be streamed; None where rows are to be in memory."""
+    if data.stream is False:
+        return None
+    sources = sources_of(data)
+    if data.stream:
+        if sources is None:
+            raise ConfigError("data.stream", "must be false but for CSV, Parquet and Arrow files", "true")
+        return sources
+    if sources is None:
+        return None
+    need, reading = need_of(sources, data)
+    most = limit_of(data)
+    return sources if (reading > room_for_a_file() if most is None else need > most) else None
+
+
+def origin_of(sources: Sources) -> str:
+    """The files, for messages."""
+    files = [file for _, files in sources for file in files]
+    return files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+
+
+def streamed(
+    data: Any, sources: Sources, seed: int, dtype: Any, loss: Any, strict: bool, base: Path, told: Told
+) -> tuple[Prepared, Rows]:
+    """`prepare`, of rows that stay in files below the folder `base`."""
+    most = limit_of(data)
+    if most is not None and most < LEAST:
+        raise ConfigError(
+            "data.max_memory", f"must be at least {LEAST >> 20} MiB where rows do not fit", f"`{data.max_memory}`"
+        )
+    settings = msgspec.to_builtins(data)
+    for key in ("max_memory", "store", "stream", "block_rows", "window_blocks"):
+        settings.pop(key)
+    kind = None if loss is None else repr(loss)
+    key, stamps = key_of(sources, {"data": settings, "seed": seed, "dtype": str(dtype), "loss": kind})
+    with folder_of(base, key, stamps) as folder:
+        rows = Rows.old(folder)
+        if rows is None:
+            for other in others_of(base, key, stamps):
+                told.say(
+                    f"rows of these files as they were, or of other settings, are in {other}, which may be removed"
+                )
+            rows = _made(folder, sources, data, seed, dtype, loss, strict, told)
+    need, origin = amount(need_of(sources, data)[0]), origin_of(sources)
+    told.say(
+        f"{origin} is streamed, as it needs about {need} in memory; its rows are in {rows.folder}, {amount(rows.size)},"
+        " and are made anew if that is removed"
+    )
+    parts = rows.parts(data.block_rows, data.window_blocks)
+    return Prepared(parts, rows.recipe, [Seen(**one) for one in rows.seen]), rows
+
+
+def _made(
+    folder: Path, sources: Sources, data: Any, seed: int, dtype: Any, loss: Any, strict: bool, told: Told
+) -> Rows:
+    """The rows of a table that was not read before, or not to its end."""
+    table = Gathered.old(folder)
+    if table is None:
+        found = look(sources[0][1][0], data, reading_of(data))
+        targets = target_columns(found.frame, data)
+        _room_for_columns(folder, sources, found, targets, data)
+        table = gather(
+            folder,
+            sources,
+            data,
+            found,
+            targets,
+            lambda done, total, rows: told.pass_("reading", done / max(total, 1), rows),
+        )
+    if table.dropped:
+        whole = len(table) + table.dropped
+        tell(DataWarning(f"{table.origin}: {table.dropped:,} of {whole:,} rows have no target and were dropped"))
+    recipe, parts, seen = _fitted(table, data, seed, loss, told)
+    rows = prepare_rows(
+        folder,
+        table,
+        parts,
+        recipe,
+        dtype,
+        strict,
+        [asdict(one) for one in seen],
+        lambda done, total: told.pass_("preparing", done / total, done),
+    )
+    table.remove()
+    return rows
+
+
+def _fitted(table: Gathered, data: Any, seed: int, loss: Any, told: Told) -> tuple[Recipe, Any, list[Seen]]:
+    """What makes rows of a table, the part that each of its rows is in, and what its columns are."""
+    looked = table.some(looked_at(len(table), len(table.columns), seed))
+    targets = target_columns(looked, data)
+    task = task_of(looked, targets, data.task)
+    loss = loss_of(LOSS_OF[task]) if loss is None else loss
+    fits_task(task, loss, targets)
+    if data.clamp_target and task != "numbers":
+        raise ConfigError("data.clamp_target", f"must be `false` where targets are {task}", "`true`")
+    parts = parts_of(table, looked, data, seed, targets, task)
+    assert looked.rows is not None
+    train = looked.take(np.flatnonzero(parts[looked.rows] == 0))
+    outputs = Outputs(task, targets, transforms=transforms_of(data.target_transform, task, loss, targets))
+    inputs, weight, seen = column_plan(train, data, targets, looked)
+    for part in inputs.parts:
+        if isinstance(part, Dates) and part.order is None:
+            part.order = table.named(part.name).order
+    told.pass_("fitting", 0.0, len(table))
+    if len(looked) == len(table):
+        outputs.fit(train, data.scale_target and loss.scaled, data.clamp_target)
+        inputs.fit(train)
+    else:
+        stream = Stream.of(train, table, parts)
+        fit_outputs(outputs, stream, data.scale_target and loss.scaled, data.clamp_target)
+        fit_inputs(inputs, stream)
+    seen = [_width(one, inputs) for one in seen]
+    say_many(table.origin, int(np.count_nonzero(parts == 0)), inputs.categories)
+    say_styles(train, [*targets, weight, *(part.name for part in inputs.parts)])
+    recipe = Recipe(inputs, outputs, loss.named, weight, Raw.of(data, train.columns.values()))
+    return recipe, parts, seen
+
+
+def _width(one: Seen, inputs: Any) -> Seen:
+    part = next((part for part in inputs.parts if part.name == one.name), None)
+    if part is None:
+        return one
+    encode = part.encode if isinstance(part, Category) else ""
+    return Seen(one.name, one.type, one.about, one.scale, encode, part.width)
+
+
+def _room_for_columns(folder: Path, sources: Sources, found: Any, targets: list[str], data: Any) -> None:
+    """Refuse a disk without room for the columns, before they are read."""
+    looked = found.frame
+    a_row = sum(np.dtype(TYPES[kept.kind]).itemsize for kept in kept_of(found, targets, data))
+    rows = 0
+    for _, files in sources:
+        for file in files:
+            if suffix_of(file) in FRAMES:
+                rows += scanned_rows(file)
+            else:
+                size = os.path.getsize(file) * (PACKED if suffix_of(file).endswith((".gz", ".zst")) else 1)
+                head = min(CHUNK, size)
+                rows += len(looked) * size // max(1, head)
+    must_have_room(folder, rows * (a_row + 4 * len(looked.columns)))

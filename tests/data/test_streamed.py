@@ -1,0 +1,337 @@
+"""Tables that stream: what is fitted, the rows, and the split are those of the same table in memory."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from fastbp.config.schema import Data, Split
+from fastbp.data import blocks, fitting, rowstore, streamed
+from fastbp.data.prepare import prepare
+from fastbp.data.sizes import limit_of
+from fastbp.errors import ConfigError, DataError, DataWarning
+from fastbp.spec.coded import Coded
+
+
+def table(folder, rows=3000, name="t.csv", seed=0, **replaced):
+    """A table with columns of every kind, and some fields that are missing, quoted or written for people."""
+    draw = np.random.default_rng(seed)
+    columns = {
+        "age": [str(v) for v in draw.integers(18, 90, rows)],
+        "pay": [f"{v:.3f}" if v > 60.0 else "NA" for v in draw.lognormal(5, 1, rows)],
+        "price": [f'"${v:,}"' for v in draw.integers(900, 90_000, rows)],
+        "job": [("cook", '"baker, head"', "smith", "", "poet")[v] for v in draw.integers(0, 5, rows)],
+        "city": [f"c{v}" for v in draw.integers(0, 60, rows)],
+        "open": [("True", "False")[v] for v in draw.integers(0, 2, rows)],
+        "day": [f"2024-{1 + v % 12:02d}-{1 + v % 28:02d} {v % 24:02d}:30" for v in draw.integers(0, 4000, rows)],
+        "part": [("train", "train", "validation", "test")[v] for v in draw.integers(0, 4, rows)],
+        "house": [f"h{v}" for v in draw.integers(0, rows // 5, rows)],
+        "w": [str(v) for v in draw.integers(0, 4, rows)],
+        "kind": [("no", "yes", "maybe")[v] for v in draw.integers(0, 3, rows)],
+        "y": [f"{v:.2f}" for v in draw.normal(size=rows)],
+        **replaced,
+    }
+    path = folder / name
+    lines = [",".join(columns), *(",".join(row) for row in zip(*columns.values(), strict=True))]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def both(data, folder, seed=0, strict=False):
+    """The same section in memory and streamed."""
+    whole = prepare(data, seed, "float32", None, strict)
+    return whole, stream(data, folder, seed, strict)
+
+
+def stream(data, folder, seed=0, strict=False):
+    made, _ = streamed.streamed(data, streamed.sources_of(data), seed, "float32", None, strict, folder, streamed.Told())
+    return made
+
+
+def same(whole, made):
+    """Every array of every part, and the recipe."""
+    assert made.recipe.to_data() == whole.recipe.to_data()
+    assert set(made.parts) == set(whole.parts)
+    for name, part in whole.parts.items():
+        some = made.parts[name].some()
+        assert len(made.parts[name]) == len(part)
+        for ours, theirs in (
+            (some.X, part.X),
+            (some.y, part.y),
+            (some.weight, part.weight),
+            (some.numbers, part.numbers),
+        ):
+            assert type(ours) is type(theirs)
+            if isinstance(ours, Coded):
+                assert ours.counts == theirs.counts
+                ours, theirs = ours.narrow, theirs.narrow
+            np.testing.assert_array_equal(ours, theirs)
+
+
+SETTINGS = {
+    "numbers": {"target": "y"},
+    "classes": {"target": "kind"},
+    "drawn by group": {"target": "y", "split": Split(group="house")},
+    "by a column": {"target": "kind", "split": Split(column="part")},
+    "folds": {"target": "kind", "split": Split(folds=4, fold=2)},
+    "weights": {"target": "y", "columns": {"w": "weight", "job": "ignore"}},
+    "quantiles": {"target": "y", "scale": "quantile", "missing": "median", "indicator": True},
+    "auto": {"target": "y", "scale": "auto", "encode": "auto", "min_frequency": 30},
+    "transform": {"target": "pay", "target_transform": "log", "missing_target": "drop", "clamp_target": True},
+    "words": {"target": "y", "columns": {"city": {"type": "words", "size": 16}, "day": "category"}},
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+@pytest.mark.parametrize("fast", [True, False], ids=["polars", "plain"])
+def test_a_small_table_is_what_it_is_in_memory(tmp_path, monkeypatch, name, fast):
+    if fast:
+        pytest.importorskip("polars")
+    else:
+        monkeypatch.setattr(blocks, "_fast", lambda *words: None)
+    data = Data(path=str(table(tmp_path)), **SETTINGS[name])
+    monkeypatch.setattr(rowstore, "STEP", 701)
+    same(*both(data, tmp_path / "rows"))
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+@pytest.mark.parametrize("chunk", [8_000, 30_011, 1 << 23])
+def test_no_number_depends_on_where_blocks_end(tmp_path, monkeypatch, chunk):
+    notes = [('"on two\nlines, with ""quotes"""', "on one")[i % 3 > 0] for i in range(3000)]
+    data = Data(path=str(table(tmp_path, note=notes)), target="kind", scale="auto")
+    whole = prepare(data, 0, "float32")
+    monkeypatch.setattr(rowstore, "STEP", chunk // 50)
+    first = (tmp_path / "t.csv").stat().st_size
+    read = blocks.look
+    monkeypatch.setattr(streamed, "look", lambda *words: wide(monkeypatch, first, chunk, read, *words))
+    same(whole, stream(data, tmp_path / "rows"))
+
+
+def wide(monkeypatch, size, chunk, read, *words):
+    """A look at all rows, before blocks are small."""
+    found = read(*words)
+    monkeypatch.setattr(blocks, "CHUNK", chunk)
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_a_list_a_pattern_and_files_of_parts_are_read_in_their_order(tmp_path):
+    paths = [str(table(tmp_path, 400, f"t{i}.csv", seed=i)) for i in range(3)]
+    same(*both(Data(path=[paths[2], paths[0]], target="y"), tmp_path / "rows"))
+    same(*both(Data(path=str(tmp_path / "t*.csv"), target="kind"), tmp_path / "rows"))
+    same(*both(Data(train=paths[:2], test=paths[2], target="kind"), tmp_path / "rows"))
+    same(*both(Data(train=paths[1], validation=paths[0], test=paths[2], target="y"), tmp_path / "rows"))
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_other_forms_of_a_table_give_the_same_rows(tmp_path):
+    path = table(tmp_path)
+    whole = prepare(Data(path=str(path), target="kind"), 0, "float32")
+    packed, other = tmp_path / "t.csv.gz", tmp_path / "latin.csv"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    same(whole, stream(Data(path=str(packed), target="kind"), tmp_path / "rows"))
+    other.write_text(path.read_text().replace("poet", "poète"), encoding="latin-1")
+    data = Data(path=str(other), target="kind", encoding="latin-1")
+    same(*both(data, tmp_path / "rows"))
+    windows = tmp_path / "windows.csv"
+    windows.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    same(whole, stream(Data(path=str(windows), target="kind"), tmp_path / "rows"))
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_files_with_types_are_streamed(tmp_path, monkeypatch, ending):
+    polars = pytest.importorskip("polars")
+    frame = polars.read_csv(table(tmp_path)).with_columns(polars.col("day").str.to_datetime("%Y-%m-%d %H:%M"))
+    path = tmp_path / f"t.{ending}"
+    frame.write_parquet(path) if ending == "parquet" else frame.write_ipc(path)
+    monkeypatch.setattr(blocks, "ROWS", 700)
+    same(*both(Data(path=str(path), target="y"), tmp_path / "rows"))
+
+
+# Of more rows than are looked at
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Only some 500 rows are looked at."""
+    real = fitting.looked_at
+    monkeypatch.setattr(fitting, "LOOKED", 0)
+    monkeypatch.setattr(streamed, "looked_at", lambda rows, columns, seed: np.arange(0, rows, 6))
+    return real
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_means_deviations_and_counts_are_exact_though_few_rows_are_looked_at(tmp_path, few, monkeypatch):
+    monkeypatch.setattr(fitting, "STEP", 512)
+    settings = {"target": "y", "split": Split(column="part"), "columns": {"day": "ignore"}}
+    data = Data(path=str(table(tmp_path)), **settings)
+    same(*both(data, tmp_path / "rows"))
+    data = Data(path=str(table(tmp_path)), **{**settings, "target": "kind", "encode": "auto", "min_frequency": 20})
+    same(*both(data, tmp_path / "rows"))
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_quantiles_of_a_sample_are_close_and_parts_have_their_shares(tmp_path, few):
+    path = str(table(tmp_path, 20_000))
+    whole, made = both(Data(path=path, target="y", scale="quantile", columns={"day": "ignore"}), tmp_path / "rows")
+    ours, theirs = (one.recipe.inputs.parts[0].knots[:, 0] for one in (made, whole))
+    apart = np.abs(np.interp(ours, theirs, np.linspace(0, 1, len(theirs))) - np.linspace(0, 1, len(ours)))
+    assert 0.0 < apart.max() < 0.04
+    for name, share in (("train", 0.7), ("validation", 0.15), ("test", 0.15)):
+        assert abs(len(made.parts[name]) / 20_000 - share) < 0.01
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_a_part_of_a_row_depends_on_seed_and_row_alone(tmp_path, few, monkeypatch):
+    path = str(table(tmp_path))
+    data = Data(path=path, target="y", columns={"day": "ignore"})
+    found = []
+    for step in (1 << 18, 301):
+        monkeypatch.setattr(fitting, "STEP", step)
+        found.append(stream(data, tmp_path / f"rows{step}").parts)
+    for name in found[0]:
+        np.testing.assert_array_equal(found[0][name].some().X, found[1][name].some().X)
+    other = stream(data, tmp_path / "rows", seed=1).parts["test"]
+    assert len(other) != len(found[0]["test"]) or (other.some().y != found[0]["test"].some().y).any()
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_a_group_stays_in_one_part(tmp_path, few):
+    path = table(tmp_path, weight=["1"] * 3000)
+    data = Data(path=str(path), target="y", split=Split(group="house"), columns={"day": "ignore", "house": "ignore"})
+    gathered = []
+    real = streamed.parts_of
+
+    def keep(rows, *words):
+        found = real(rows, *words)
+        gathered.append((rows.raw("house", 0, len(rows)), found))
+        return found
+
+    streamed.parts_of = keep
+    try:
+        stream(data, tmp_path / "rows")
+    finally:
+        streamed.parts_of = real
+    houses, parts = gathered[0]
+    assert set(parts.tolist()) == {0, 1, 2}
+    assert all(len(set(parts[houses == house].tolist())) == 1 for house in np.unique(houses))
+
+
+def test_rows_are_looked_at_by_seed_and_number():
+    some = fitting.looked_at(3_000_000, 1000, 0)
+    assert abs(len(some) - 20_000) < 600
+    assert (np.diff(some) > 0).all()
+    assert len(np.intersect1d(some, fitting.looked_at(3_000_000, 1000, 1))) < 400
+    np.testing.assert_array_equal(fitting.looked_at(1000, 10, 5), np.arange(1000))
+
+
+# Kept, found again, refused
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_a_second_run_reads_nothing_and_a_changed_file_is_read_anew(tmp_path):
+    path, said, passes = table(tmp_path), [], []
+    data = Data(path=str(path), target="y", max_memory="1GB")
+    told = streamed.Told(lambda name, done, rows: passes.append(name), said.append)
+
+    def go():
+        passes.clear()
+        said.clear()
+        return streamed.streamed(data, streamed.sources_of(data), 0, "float32", None, False, tmp_path / "rows", told)[1]
+
+    first = go()
+    assert set(passes) == {"reading", "fitting", "preparing"}
+    data.window_blocks, data.max_memory = 7, "2GB"  # of which no row is made
+    assert go().folder == first.folder
+    assert not passes
+    assert len(said) == 1
+    assert str(first.folder) in said[0]
+    path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
+    second = go()
+    assert second.folder != first.folder
+    assert "reading" in passes
+    assert any(str(first.folder) in text and "may be removed" in text for text in said)
+    assert not list(second.folder.glob("*.column"))
+
+
+def refused(tmp_path, data, error=DataError):
+    with pytest.raises(error) as caught:
+        stream(data, tmp_path / "rows")
+    return str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_what_later_blocks_have_otherwise_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    rows = 3000
+    monkeypatch.setattr(blocks, "CHUNK", 20_000)
+    path = table(tmp_path, age=["40"] * (rows - 1) + ["forty"])
+    assert refused(tmp_path, Data(path=str(path), target="y")).splitlines()[0] == (
+        f"{path}:{rows + 1}: column `age` must be a number, got `forty`"
+    )
+    path = table(tmp_path, name="b.csv")
+    path.write_text(path.read_text() + "1,2,3\n")
+    assert refused(tmp_path, Data(path=str(path), target="y")).splitlines()[0] == (
+        f"{path}:{rows + 2}: a row must have 12 fields, got 3"
+    )
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
+    path = table(tmp_path)
+    told = streamed.Told(lambda name, done, rows: path.touch() if name == "reading" else None)
+    data = Data(path=str(path), target="y")
+    with pytest.raises(DataError) as caught:
+        streamed.streamed(data, streamed.sources_of(data), 0, "float32", None, False, tmp_path / "rows", told)
+    assert str(caught.value) == f"{path}: must not change while it is read"
+
+
+def test_a_disk_without_room_is_known_before_anything_is_read(tmp_path, monkeypatch):
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "free")(1 << 20)
+    monkeypatch.setattr(rowstore.shutil, "disk_usage", lambda folder: usage)
+    said = refused(tmp_path, Data(path=str(table(tmp_path, 30_000)), target="y"))
+    assert "must have 3 MiB free for rows that do not fit into memory, got `1 MiB`" in said
+    assert not list((tmp_path / "rows").glob("*/*.column"))
+
+
+def test_settings_that_cannot_be_are_refused(tmp_path):
+    path = str(table(tmp_path))
+    assert refused(tmp_path, Data(path=path, target="y", max_memory="10MB"), ConfigError) == (
+        "`data.max_memory` must be at least 512 MiB where rows do not fit, got `10MB`"
+    )
+    with pytest.raises(ConfigError, match="must be such as `1GB` or `512MiB`, got `much`"):
+        limit_of(Data(max_memory="much"))
+    with pytest.raises(ConfigError, match="must be false but for CSV, Parquet and Arrow files"):
+        streamed.streams(Data(source="digits", stream=True))
+
+
+@pytest.mark.parametrize(("said", "size"), [("1GB", 10**9), ("1.5 GiB", 3 << 29), ("700M", 7 * 10**8), (600, 600)])
+def test_sizes_are_read(said, size):
+    assert limit_of(Data(max_memory=said)) == size
+
+
+def test_a_table_that_fits_stays_in_memory_and_one_that_does_not_streams(tmp_path, monkeypatch):
+    path = str(table(tmp_path))
+    assert streamed.streams(Data(path=path)) is None
+    assert streamed.streams(Data(path=path, max_memory="1GB")) is None
+    assert streamed.streams(Data(path=path, max_memory="1MB")) == [(None, [path])]
+    assert streamed.streams(Data(path=path, max_memory="1MB", stream=False)) is None
+    monkeypatch.setattr(streamed, "room_for_a_file", lambda: 1000)
+    assert streamed.streams(Data(path=path)) == [(None, [path])]
+
+
+def test_unseen_categories_are_counted_over_all_blocks(tmp_path, monkeypatch):
+    path = table(
+        tmp_path, job=["cook", "smith"] * 1490 + [f"new{i}" for i in range(20)], part=["train"] * 2980 + ["test"] * 20
+    )
+    monkeypatch.setattr(rowstore, "STEP", 97)
+    data = Data(path=str(path), target="y", split=Split(column="part"), columns={"day": "ignore"}, unseen=1.0)
+    with pytest.warns(DataWarning) as said:
+        stream(data, tmp_path / "rows")
+    assert [str(one.message) for one in said if "`job`" in str(one.message)] == [
+        f"{path}, test rows: column `job` has values that training did not see in 20 of 20 rows (100.0%),"
+        " such as `new0`"
+    ]
