@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.config.build import trainer_of
+from fastbp.data.streamed import streams
 from fastbp.model.network import Network
 from fastbp.runs.folder import ROWS, RunFolder
+from fastbp.runs.passes import Passes
 from fastbp.runs.shared import Shared
 from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
-from fastbp.runs.subject import Subject
+from fastbp.runs.subject import Subject, subject_of
 from fastbp.runs.training import Training
 from fastbp.train.history import History
 from fastbp.train.ranks import Ranks
@@ -34,8 +36,22 @@ class RankedTraining(Training):
         super().__init__(*arguments, **words)
 
     def read(self) -> tuple[Subject, Network]:
+        if streams(self.plan.config.data) is not None:
+            return self._streamed()
         found = Shared(self.plan, self.folder.path, self.ranks)
         return found.subject, found.net
+
+    def _streamed(self) -> tuple[Subject, Network]:
+        """Rows that do not fit into memory: the first rank brings them into files, which all then read."""
+        told, read = Passes(self.progress, self.signals, self.plan, self.begun), []
+
+        def first() -> str:
+            read.append(subject_of(self.plan, told=told))
+            return ""
+
+        self.ranks.first(first)
+        subject = read[0] if read else subject_of(self.plan, told=told)
+        return subject, subject.network()
 
     def trainer_for(self, loss: Any) -> Any:
         return trainer_of(self.plan, self.net, loss, self.ranks)

@@ -48,8 +48,11 @@ class Together:
         """Raise on every rank if they do not have the same rows, and all that the next step depends on."""
         if self._ranks is None:
             return
-        targets = [part.array for part in t.parts or (t,)]
-        weights = [array for array in (t.weights, t.normalisers) if array is not None]
+        if t is None:  # rows that stay in files
+            x, targets, weights = x.X.source.array, [x.y.array], [] if x.weights is None else [x.weights.array]
+        else:
+            targets = [part.array for part in t.parts or (t,)]
+            weights = [array for array in (t.weights, t.normalisers) if array is not None]
         named = {"X": rows_hash(getattr(x, "narrow", x)), "y": 0, "sample_weight": 0, "steps_done": self.steps_done}
         named["y"] = _hash(repr([rows_hash(array) for array in targets]).encode())
         named["sample_weight"] = _hash(repr([rows_hash(array) for array in weights]).encode())
