@@ -13,7 +13,7 @@ from fastbp.autodiff.lower import Lowering
 from fastbp.engine.memory import Arena
 from fastbp.engine.ops import Ops, number_of, numbers_in
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.records import OpGroup
+from fastbp.kernels.ops import OpGroup
 
 L1_LINES = 384  # of a block of rows, over all buffers of a group: 24 KiB
 PRODUCT_ROWS = 64  # rows of a product that stay in L2

@@ -20,8 +20,8 @@ from fastbp.engine.forks import lock
 from fastbp.engine.memory import Arena, view
 from fastbp.engine.plan import Table, add_team
 from fastbp.kernels.fields import LINE, WORD
-from fastbp.kernels.ops import Op
-from fastbp.kernels.records import GateTask, Head
+from fastbp.kernels.ops import GateTask, Op
+from fastbp.kernels.records import Head
 
 
 class Program:

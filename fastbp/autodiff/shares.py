@@ -18,8 +18,8 @@ from fastbp.engine.compiler import kernel_address
 from fastbp.engine.memory import Arena
 from fastbp.engine.plan import Table, add_team, connect
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.ops import Op
-from fastbp.kernels.records import END_NOTHING, MAX_PHASES, TASK_PHASE, GateTask, OpGroup, Phase
+from fastbp.kernels.ops import GateTask, Op, OpGroup
+from fastbp.kernels.records import END_NOTHING, MAX_PHASES, TASK_PHASE, Phase
 
 # Multiplications of a task: two microseconds in float32 on an AVX-512 core, some times the way from phase to phase.
 SHARE_WORK = 200_000

@@ -68,28 +68,28 @@ def squares_down(x, mean, first, end, z):
 
 
 @inlined
-def total_of(x, me, rows, z):
+def total_of(x, me, r0, r1, z):
     """The sum of one panel's rows, shard by shard."""
     head = me.head
     if head.data.own <= 1:
-        return sum_down(x, 0, rows, z)
+        return sum_down(x, r0, r1, z)
     level = 0
     for shard in range(head.data.own):
-        first, end = first_row(head, shard, rows), first_row(head, shard + 1, rows)
+        first, end = first_row(head, shard, r1), first_row(head, shard + 1, r1)
         store(me.scratch + level * me.level, sum_down(x, first, end, z))
         level = merged(me.scratch, me.level, level, shard, 1, me.work, z)
     return load(me.scratch, z)
 
 
 @inlined
-def squares_of(x, mean, me, rows, z):
+def squares_of(x, mean, me, r0, r1, z):
     """The sum of squared distances of one panel's rows from their means, shard by shard."""
     head = me.head
     if head.data.own <= 1:
-        return squares_down(x, mean, 0, rows, z)
+        return squares_down(x, mean, r0, r1, z)
     level = 0
     for shard in range(head.data.own):
-        first, end = first_row(head, shard, rows), first_row(head, shard + 1, rows)
+        first, end = first_row(head, shard, r1), first_row(head, shard + 1, r1)
         store(me.scratch + level * me.level, squares_down(x, mean, first, end, z))
         level = merged(me.scratch, me.level, level, shard, 1, me.work, z)
     return load(me.scratch, z)
@@ -102,9 +102,9 @@ def batch_norm_statistics(op, me, r0, r1, z):
     part = as_real(1.0 / (r1 - r0), z)
     for panel in range(op.panels):
         x = op.a.start + panel * op.a.stride
-        mean = times(total_of(x, me, r1, z), part)
+        mean = times(total_of(x, me, r0, r1, z), part)
         store(op.mean + panel * LINE, mean)
-        store(op.variance + panel * LINE, times(squares_of(x, mean, me, r1, z), part))
+        store(op.variance + panel * LINE, times(squares_of(x, mean, me, r0, r1, z), part))
 
 
 @kernel(BatchNormSumsOp)
@@ -112,7 +112,7 @@ def batch_norm_totals(op, me, r0, r1, z):
     """The sum of every column of A over this rank's rows, where all ranks make of them the mean."""
     # A: (B, N) in   `mean`: a line a panel out
     for panel in range(op.panels):
-        store(op.mean + panel * LINE, total_of(op.a.start + panel * op.a.stride, me, r1, z))
+        store(op.mean + panel * LINE, total_of(op.a.start + panel * op.a.stride, me, r0, r1, z))
 
 
 @kernel(BatchNormSumsOp)
@@ -121,7 +121,7 @@ def batch_norm_squares(op, me, r0, r1, z):
     # A: (B, N) in   `mean`: a line a panel in   `variance`: a line a panel out
     for panel in range(op.panels):
         mean = load(op.mean + panel * LINE, z)
-        store(op.variance + panel * LINE, squares_of(op.a.start + panel * op.a.stride, mean, me, r1, z))
+        store(op.variance + panel * LINE, squares_of(op.a.start + panel * op.a.stride, mean, me, r0, r1, z))
 
 
 @inlined
@@ -170,7 +170,7 @@ def batch_norm_sums(op, me, r0, r1, z):
     for panel in range(op.panels):
         found = me.work
         if head.data.own <= 1:
-            cotangents_down(op, panel, 0, r1, found, z)
+            cotangents_down(op, panel, r0, r1, found, z)
         else:
             found = me.scratch
             level = 0

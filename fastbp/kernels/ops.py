@@ -310,6 +310,23 @@ class Turn(Task):
     p1 = Word("the one behind the last")
 
 
+class OpGroup(Record):
+    """Ops of a traced function that run together, block by block of rows."""
+
+    ops = Link("Op", "the first")
+    count = Word("how many")
+    begin = Word("the first row")
+    end = Word("the one behind the last")
+    block = Word("rows of a block")
+
+
+class GateTask(Task):
+    """Groups of a traced function, one after another."""
+
+    groups = Link("OpGroup", "the first")
+    count = Word("how many")
+
+
 KINDS: dict[str, type[Record]] = {
     kind.__name__: kind
     for kind in (vars(records) | globals()).values()

@@ -305,23 +305,6 @@ class Piece(Task):
 TILE_INPUTS, TILE_PANELS = 128, 8  # of a tile, at most; a worker's scratch holds one
 
 
-class OpGroup(Record):
-    """Ops of a traced function that run together, block by block of rows."""
-
-    ops = Link("Op", "the first")
-    count = Word("how many")
-    begin = Word("the first row")
-    end = Word("the one behind the last")
-    block = Word("rows of a block")
-
-
-class GateTask(Task):
-    """Groups of a traced function, one after another."""
-
-    groups = Link("OpGroup", "the first")
-    count = Word("how many")
-
-
 # --- layers, as the weight sweep sees them ---------------------------------------------------------------------------
 
 

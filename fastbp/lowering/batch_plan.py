@@ -17,13 +17,8 @@ from fastbp.kernels.fields import LINE, WORD
 from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import (
     END_BACKWARD,
-    END_CHECK,
-    END_DIRECTIONS,
-    END_GRADIENTS,
     END_LOSS,
-    END_NORM,
     END_NOTHING,
-    END_STEP,
     TASK_PHASE,
     Phase,
     Piece,
@@ -40,7 +35,7 @@ from fastbp.lowering.exchange import Exchange, Ranks, mark_sums
 from fastbp.lowering.losses import losses
 from fastbp.lowering.phases import moments_of, row_phases, weight_tiles
 from fastbp.lowering.plans import work_of
-from fastbp.lowering.update import KEEP, SCHEDULED, Update
+from fastbp.lowering.update import KEEP, SCHEDULED, Update, task_ends
 from fastbp.lowering.user_rows import read_rows, reads_codes
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
@@ -140,7 +135,7 @@ class BatchPlan(Plan):
         self.directions: Directions | None = None
         if lowering.layers:
             self.directions = directions_of(self.arena, parameters, self.update)
-            phases += [Phase(kind=TASK_PHASE, end=end) for end in self._ends(update, self.directions)]
+            phases += [Phase(kind=TASK_PHASE, end=end) for end in task_ends(update, self.directions)]
         self.names, self.blocks = lowering.names, (parameters, states)
         self.title = f"{'train' if update else 'evaluate'}, batch {whole}"
         self.title += f" in {shards} shards" if shards > 1 else ""
@@ -172,16 +167,6 @@ class BatchPlan(Plan):
         self._order = np.zeros(0, np.uint32)
         self.data: Any = None
         self.work = work_of(graph, batch) + work_of_turns(parameters, self.update)
-
-    @staticmethod
-    def _ends(update: Update | None, directions: Directions | None) -> list[int]:
-        """The ends of the task phases: check, weight sweep, and with kept gradients norm, directions, trial, update."""
-        assert update
-        if update.gradients is None or update.only_keeps:
-            return [END_CHECK, END_STEP]
-        norm = [END_NORM] if update.clip_norm else []
-        turns = [*[END_NOTHING] * (len(directions.phases) - 1), END_DIRECTIONS] if directions else []
-        return [END_CHECK, END_GRADIENTS, *norm, *turns, END_CHECK, END_STEP]
 
     def _add_tasks(self, first: int, lowering: Lowering, update: Update, together: bool) -> None:
         """Tables of the tasks of the phases from `first` on: weight tiles by worker, and pieces.

@@ -218,7 +218,7 @@ OPS |= {
     ),
     "batch_norm": Op(
         "batch_norm",
-        "batch_norm_statistics batch_norm_totals batch_norm_squares batch_norm_forward",
+        "batch_norm_statistics batch_norm_forward",
         "batch_norm_sums batch_norm_vjp batch_norm_slope batch_norm_columns columns",
         "batch_norm_slope",
         "y = γ n + β, n = (x - mean) r, r = 1 / √(var + ε), over the batch",
@@ -228,7 +228,7 @@ OPS |= {
     "embedding": Op(
         "embedding",
         "embedding_forward",
-        "embedding_vjp embedding_rows embedding_taken embedding_update",
+        "embedding_vjp embedding_rows embedding_update",
         "embedding_jvp",
         "y = [x of other columns, T[codes]]",
         "dT[v] = Σ dy of the rows with code v",
@@ -332,6 +332,9 @@ PLUMBING = (
     "join_losses",  # of several outputs
     "dot",  # a loss with a given gradient, for the parameters' vjp
     "taken",  # sums of all ranks, instead of a rank's own
+    "embedding_taken",
+    "batch_norm_totals",
+    "batch_norm_squares",
     "norm",  # of kept gradients
     "update",
     "muon_momentum",  # orthogonal directions

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastbp.engine.blocks import Block
+from fastbp.kernels.records import END_CHECK, END_DIRECTIONS, END_GRADIENTS, END_NORM, END_NOTHING, END_STEP
 from fastbp.lowering.buffers import Treatment
 
 KEEP = "keep_gradients"
@@ -67,3 +69,13 @@ class Update:
     def only_keeps(self) -> bool:
         """Whether gradients are only kept, without an update."""
         return self.kernel == KEEP
+
+
+def task_ends(update: Update | None, directions: Any) -> list[int]:
+    """The ends of the task phases: check, weight sweep, and with kept gradients norm, directions, trial, update."""
+    assert update
+    if update.gradients is None or update.only_keeps:
+        return [END_CHECK, END_STEP]
+    norm = [END_NORM] if update.clip_norm else []
+    turns = [*[END_NOTHING] * (len(directions.phases) - 1), END_DIRECTIONS] if directions else []
+    return [END_CHECK, END_GRADIENTS, *norm, *turns, END_CHECK, END_STEP]

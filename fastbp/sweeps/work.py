@@ -23,6 +23,7 @@ from fastbp.kernels.memory import (
     restore_rounding,
     spin_hint,
 )
+from fastbp.kernels.ops import GateTask
 from fastbp.kernels.records import (
     END_BACKWARD,
     END_CHECK,
@@ -35,7 +36,6 @@ from fastbp.kernels.records import (
     STOPPED,
     TASK_PHASE,
     TRYING,
-    GateTask,
     Head,
 )
 from fastbp.kernels.vector import LINE

@@ -328,19 +328,26 @@ def embedding_rows(m: Machine, d: Draw) -> Result:
 
 @case("taken")
 def taken(m: Machine, d: Draw) -> Result:
-    sums, biases = cut(d.numbers()).transpose(1, 0, 2), cut(d.numbers(1))[:, 0]
-    inputs, panels = sums.shape[1], len(sums)
-    limits = ends(sums, biases)
-    given = np.concatenate([sums.ravel(), biases.ravel()])
+    inputs = 1 + d.below(2 * d.in_line)
+    w, sums, biases = d.patterns(inputs, d.width), d.numbers(inputs), d.numbers(1)[0]
+    place = calls.Layer(inputs, d.width, m.in_line, True)
+    given, limits = place.flat(sums, biases), ends(sums, biases)
     m.head.update.partials = m.line_numbers("partials", given).address
-    weight = Learned(stride=inputs * LINE)
-    layer = m.record(Trained, inputs=inputs, panels=panels, weight=weight, bias=beside(panels * inputs * LINE))
-    actual = sweep(m, "taken", limits, np.ones(panels * (inputs + 1), bool), 0, layer)
+    m.head.update.blocks.parameters = line_of(m, place.flat(w, biases))
+    transposed = m.panels("transposed", place.panels * m.in_line, inputs)
+    m.writes(transposed, 0, transposed.rows)
+    weight, bias = Learned(stride=place.lines * LINE), beside(place.panels * place.lines * LINE)
+    layer = m.record(
+        Trained, inputs=inputs, panels=place.panels, weight=weight, bias=bias, transposed=transposed
+    )  # fmt: skip
+    own = place.written().reshape(-1, m.in_line).any(1)
+    found, kept = sweep(m, "taken", limits, own, 0, layer)
 
     def expected(twin: Twin) -> tuple[Any, ...]:
-        return bad(twin, limits, sums, biases), given.reshape(-1, d.in_line)
+        lines = given.reshape(-1, m.in_line)[own]
+        return bad(twin, limits, cut(sums), cut(biases[None])), lines, twin.transposed(w)
 
-    return actual, expected
+    return (found, kept, transposed.read()[: d.width]), expected
 
 
 @case("embedding_taken")
@@ -349,7 +356,7 @@ def embedding_taken(m: Machine, d: Draw) -> Result:
     table = m.panels("sums", 4, d.width)
     m.writes(table, 0, 4, over=True)
     lines = np.zeros((table.count, table.stride // LINE, d.in_line), d.dtype)
-    lines[:, :4] = cut(sums).transpose(1, 0, 2)
+    lines[:, :4] = cut(sums)
     m.head.update.partials = m.line_numbers("partials", lines.ravel()).address
     stamps, listed = m.user("stamps", np.array([1, 0, 1, 0])), m.user("rows", np.array(seen))
     rows = m.record(RowList, serial=1, count=2, stamps=stamps.address, rows=listed.address)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastbp.engine.compiler import kernel_address
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.ops import ElementwiseOp
+from fastbp.kernels.ops import ElementwiseOp, GateTask, OpGroup
 from fastbp.kernels.optimizers import RULES
 from fastbp.kernels.records import (
     END_NOTHING,
@@ -19,10 +19,8 @@ from fastbp.kernels.records import (
     SHADOW_BYTES,
     TASK_PHASE,
     TRIAL_LINES,
-    GateTask,
     Head,
     Learned,
-    OpGroup,
     Phase,
     Piece,
     RowList,

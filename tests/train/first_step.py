@@ -18,7 +18,8 @@ from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.engine.memory import view
 from fastbp.engine.plan import Table
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.records import ROW_PHASE, GateTask, OpGroup
+from fastbp.kernels.ops import GateTask, OpGroup
+from fastbp.kernels.records import ROW_PHASE
 from fastbp.lowering.batch_plan import BatchPlan
 
 FILE = Path(__file__).with_suffix(".json")

@@ -14,8 +14,8 @@ from fastbp.autodiff.program import Program
 from fastbp.engine import compiler
 from fastbp.engine.plan import Plan
 from fastbp.kernels.flags import TAKES
-from fastbp.kernels.ops import Op
-from fastbp.kernels.records import GateTask, Task, Tile, Trained, TrainedCodes, TrainedNorm, TrainedTable
+from fastbp.kernels.ops import GateTask, Op
+from fastbp.kernels.records import Task, Tile, Trained, TrainedCodes, TrainedNorm, TrainedTable
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.train import self_test
 
@@ -25,6 +25,7 @@ LAYERS = {
     "batch_norm_columns": TrainedNorm,
     "coded_weights": TrainedCodes,
     "embedding_rows": TrainedTable,
+    "embedding_taken": TrainedTable,
     "embedding_update": TrainedTable,
 }
 
