@@ -136,7 +136,7 @@ def training_rows(name: str, value: Any, width: int, dtype: np.dtype[Any]) -> tu
     given = getattr(value, "narrow", value)
     kept = array.narrow if isinstance(array, Coded) else array
     if isinstance(given, Scanned) and np.shares_memory(given, kept) and hasattr(given, "largest"):
-        return array, given.largest  # which views of it do not have
+        return array if isinstance(array, Coded) else np.asarray(array), given.largest  # which views of it do not have
     return array, largest(name, *((kept,) if isinstance(array, Coded) else (array, value)))
 
 

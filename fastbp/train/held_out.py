@@ -56,21 +56,31 @@ class HeldOut:
     def measure(self, net: Network, history: History) -> None:
         """Append loss and metrics of `net` to the history."""
         begun = time.perf_counter()
-        x, t, top = self.checked
-        if isinstance(x, Feed):
-            history.val_loss.append(evaluated(net, self.loss, x, self.pace.threads))
-        else:
-            history.val_loss.append(net.evaluate_checked(self.loss, x, t, top, self.pace.threads))
+        history.val_loss.append(self.loss_of(net))
         if history.metrics:
             found = self.metrics(net, [name.removeprefix("val_") for name in history.metrics])
             for name, values in history.metrics.items():
                 values.append(found[name.removeprefix("val_")])
         self.pace.learn(1, time.perf_counter() - begun)
 
+    def loss_of(self, net: Network) -> float:
+        """The loss of `net` over the rows."""
+        x, t, top = self.checked
+        if isinstance(x, Feed):
+            return evaluated(net, self.loss, x, self.pace.threads)
+        return net.evaluate_checked(self.loss, x, t, top, self.pace.threads)
+
+    def outputs_of(self, net: Network) -> Any:
+        """The outputs of `net` for the rows."""
+        return net.predict(self.rows(), threads=self.pace.threads)
+
+    def rows(self) -> Any:
+        """The rows that metrics are taken on."""
+        return self.checked[0] if self.some is None else self.some
+
     def metrics(self, net: Network, names: Sequence[str]) -> dict[str, float]:
         """Metrics of `net` by name."""
-        x = self.checked[0] if self.some is None else self.some
-        return self.of_outputs(net.predict(x, threads=self.pace.threads), names) if names else {}
+        return self.of_outputs(self.outputs_of(net), names) if names else {}
 
     def of_outputs(self, outputs: Any, names: Sequence[str]) -> dict[str, float]:
         """Metrics of a network that has these outputs for the rows."""

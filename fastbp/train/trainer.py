@@ -24,6 +24,7 @@ from fastbp.train.catalogue import optimizer_named, schedule_named
 from fastbp.train.class_weights import row_weights
 from fastbp.train.fed import apart, fed
 from fastbp.train.held_out import Units, held_out_of
+from fastbp.train.held_together import HeldTogether
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.parts import parted
@@ -229,6 +230,8 @@ class Trainer(Stepping):
             x, t, top, validation = self._rows_of(X, y, sample_weight, validation)
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units, self.threads)
             self._refuse_other_rows(x, t)
+            if held_out is not None and self._ranks is not None:
+                held_out = HeldTogether(**vars(held_out), ranks=self._ranks)
             self.validating = held_out is not None
             hooks += [Shown(shown, count, len(x))] if shown else []
             going_on = history is not None

@@ -108,8 +108,9 @@ def fits(case: str = "") -> None:
 
     def trained(comm: Any) -> Any:
         X, y = rows()
+        held_out = *rows(1700), np.linspace(0.0, 2.0, 1700)  # four blocks of an evaluation
         found = trainer(comm, **words)
-        history = found.fit(X, y, epochs=3, validation=(X[:100], y[:100]), metrics=["accuracy"])
+        history = found.fit(X, y, epochs=3, validation=held_out, metrics=["accuracy"])
         found.fit(X[:333], y[:333], epochs=1)
         losses = [found.step(X[i : i + 9], y[i : i + 9]) for i in range(5)]
         found.run(X, y, steps=7)
@@ -189,6 +190,21 @@ def interrupted() -> None:
     every = COMM.allgather((how, steps > 0, steps, digest(found)))
     left = signal.getsignal(signal.SIGINT) is handler
     tell(how=every[0][:2], same=len(set(every)) == 1, alone=digest(alone) == every[0][3], handler=left)
+
+
+def far_off() -> None:
+    """A validation loss that is not finite, by the rows of some ranks."""
+    X, y = rows()
+
+    def trained(comm: Any) -> str:
+        found = fb.Trainer(fb.mlp([12, 4]), loss="mse", batch_size=50, shards=8, comm=comm)
+        far, numbers = np.zeros((1700, 12), np.float32), np.zeros((1700, 4), np.float32)
+        far[900:] = 3e38
+        history = found.fit(X, np.eye(4, dtype=np.float32)[y], epochs=2, validation=(far, numbers))
+        return repr(history.val_loss)
+
+    together = COMM.allgather(trained(COMM))
+    tell(same=len(set(together)) == 1, alone=together[0] == trained(None), loss=together[0])
 
 
 def all_fail() -> None:

@@ -74,6 +74,10 @@ def test_ctrl_c_on_one_rank_ends_all_at_one_step() -> None:
     assert found(4, "interrupted") == {"how": ["interrupted", True], "same": True, "alone": True, "handler": True}
 
 
+def test_a_validation_loss_that_is_not_finite_is_that_of_one_process() -> None:
+    assert found(4, "far_off") == {"same": True, "alone": True, "loss": "[inf, inf]"}
+
+
 def test_an_error_of_all_is_raised_by_all() -> None:
     said = found(4, "all_fail")["found"]
     assert said == [said[0]] * 4
