@@ -29,7 +29,7 @@ from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
 CHUNK = 1 << 23  # bytes of text
-ROWS = 1 << 16  # of a block of a file with types
+ROWS, FIELDS = 1 << 16, 1 << 21  # of a block of a file with types, at most
 
 
 @dataclass
@@ -92,6 +92,11 @@ class Look:
         return list(self.frame.columns)
 
 
+def rows_of_block(columns: int, most: int) -> int:
+    """Rows of a block of so many columns."""
+    return max(64, min(most, FIELDS // max(columns, 1)))
+
+
 def in_blocks(paths: Any) -> list[str] | None:
     """The files that some paths name, if all of them can be read in blocks."""
     files = files_of(paths)
@@ -103,6 +108,7 @@ def look(file: str, data: Any, reading: Reading, keep: bool = False) -> Look:
     """Look at the first rows of a file."""
     if suffix_of(file) in FRAMES:
         batch = next(scanned(file, ROWS), None)
+        batch = None if batch is None else batch.head(rows_of_block(batch.width, ROWS))
         if batch is None:
             raise DataError(f"{file}: must have rows")
         frame = Frame(None, {s.name: polars_column(s, file, reading.of_texts()) for s in batch.get_columns()}, file)
@@ -294,7 +300,7 @@ def _of_types(file: str, found: Look) -> Iterator[Block]:
     reading = found.reading.of_texts()
     gone = MISSING | found.reading.missing
     total = max(1, scanned_rows(file))
-    for batch in scanned(file, ROWS):
+    for batch in scanned(file, rows_of_block(len(looked), ROWS)):
         columns: dict[str, Column | Texts] = {}
         for series in batch.get_columns():
             name = series.name

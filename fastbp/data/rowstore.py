@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.data.blocks import rows_of_block
 from fastbp.data.gathered import Gathered
 from fastbp.data.prepare import Part, part_of
 from fastbp.data.recipe import Recipe
@@ -212,8 +213,9 @@ def prepare_rows(
             files[name].truncate(_bytes(spec, rows))
             files[name].seek(0, os.SEEK_END)
         written = {name: done["rows"].get(name, 0) for name in arrays}
-        for number, first in enumerate(range(done["at"], len(table), STEP), 1):
-            end = min(first + STEP, len(table))
+        step = rows_of_block(len(table.columns), STEP)
+        for number, first in enumerate(range(done["at"], len(table), step), 1):
+            end = min(first + step, len(table))
             block = table.frame(first, end)
             for i, part in enumerate(PARTS):
                 here = np.flatnonzero(parts[first:end] == i)

@@ -16,7 +16,7 @@ from fastbp.data.blocks import CHUNK, in_blocks, look, scanned_rows
 from fastbp.data.categories import Category, say_many
 from fastbp.data.dates import Dates
 from fastbp.data.files import FRAMES, reading_of, suffix_of
-from fastbp.data.fitting import Stream, fit_inputs, fit_outputs, looked_at, parts_of
+from fastbp.data.fitting import LOOKED, Stream, fit_inputs, fit_outputs, looked_at, parts_of
 from fastbp.data.gathered import TYPES, Gathered, gather, kept_of
 from fastbp.data.outputs import Outputs
 from fastbp.data.plan import Seen, column_plan
@@ -141,6 +141,7 @@ def _made(
     if table is None:
         found = look(sources[0][1][0], data, reading_of(data))
         targets = target_columns(found.frame, data)
+        _must_be_enough(data, len(found.names))
         _room_for_columns(folder, sources, found, targets, data)
         table = gather(
             folder,
@@ -206,6 +207,14 @@ def _width(one: Seen, inputs: Any) -> Seen:
         return one
     encode = part.encode if isinstance(part, Category) else ""
     return Seen(one.name, one.type, one.about, one.scale, encode, part.width)
+
+
+def _must_be_enough(data: Any, columns: int) -> None:
+    """Refuse a limit below what rows of so many columns need that are looked at."""
+    most, least = limit_of(data), LEAST + 3 * 8 * max(0, 20_000 * columns - LOOKED)
+    if most is not None and most < least:
+        must = f"must be at least {least >> 20} MiB for {columns:,} columns"
+        raise ConfigError("data.max_memory", must, f"`{data.max_memory}`")
 
 
 def _room_for_columns(folder: Path, sources: Sources, found: Any, targets: list[str], data: Any) -> None:

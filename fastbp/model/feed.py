@@ -21,6 +21,7 @@ from fastbp.lowering.plans import CALL_WORK, team_sizes
 from fastbp.lowering.segments import bind_feed, bind_segment
 from fastbp.lowering.user_rows import counts_for
 from fastbp.model.network import EVALUATION_ROWS, Network
+from fastbp.numerics.draws import bootstrap
 from fastbp.numerics.windows import Order
 from fastbp.spec import arrays
 from fastbp.spec.losses import Loss, Targets
@@ -77,6 +78,11 @@ class Feed:
 
     def __getitem__(self, rows: Array) -> Any:
         return self._checked(np.asarray(rows, np.int64))[0]
+
+    def drawn(self, most: int) -> Any:
+        """All rows, or about so many that the network's seed draws."""
+        few = len(self) <= most
+        return self[np.arange(len(self)) if few else np.unique(bootstrap(len(self), most, self.net.seed, 0, 0))]
 
     def _checked(self, rows: Array) -> tuple[Any, Targets, int]:
         """Rows of these numbers, as kernels read them."""

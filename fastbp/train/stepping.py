@@ -15,7 +15,7 @@ from fastbp.lowering.plans import team_sizes, work_of
 from fastbp.lowering.segments import bind_feed
 from fastbp.lowering.update import Update
 from fastbp.lowering.user_rows import counts_for
-from fastbp.model.by_rows import complete
+from fastbp.model.by_rows import ROWS, complete
 from fastbp.model.feed import Feed
 from fastbp.model.network import Network
 from fastbp.spec.checks import signed, whole
@@ -231,9 +231,12 @@ class Stepping(Together, Snapshots):
 
     def _bound(self, x: Any, t: Any, top: int, chosen: Any = None) -> BatchPlan:
         """The plan of batches, reading these arrays, or their chosen rows."""
-        complete(self.net, x, chosen)
-        before, rows = self._batch_plan, min(self.batch_size, len(x if chosen is None else chosen))
         fed = isinstance(x, Feed)
+        if not fed:
+            complete(self.net, x, chosen)
+        elif self.net.parameters.waiting:
+            complete(self.net, x.drawn(ROWS))
+        before, rows = self._batch_plan, min(self.batch_size, len(x if chosen is None else chosen))
         counts = counts_for(self.net.graph, x.like if fed else x)
         if before is None or before.batch < rows:
             plan = self._new_plan(rows, counts)

@@ -302,6 +302,11 @@ def test_settings_that_cannot_be_are_refused(tmp_path):
     assert refused(tmp_path, Data(path=path, target="y", max_memory="10MB"), ConfigError) == (
         "`data.max_memory` must be at least 512 MiB where rows do not fit, got `10MB`"
     )
+    wide = tmp_path / "wide.csv"
+    wide.write_text("\n".join(",".join(row) for row in ([f"c{i}" for i in range(1000)], ["1.5"] * 1000, ["2"] * 1000)))
+    assert refused(tmp_path, Data(path=str(wide), target="c0", max_memory="600MB"), ConfigError) == (
+        "`data.max_memory` must be at least 777 MiB for 1,000 columns, got `600MB`"
+    )
     with pytest.raises(ConfigError, match="must be such as `1GB` or `512MiB`, got `much`"):
         limit_of(Data(max_memory="much"))
     with pytest.raises(ConfigError, match="must be false but for CSV, Parquet and Arrow files"):

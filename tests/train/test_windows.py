@@ -148,6 +148,22 @@ def test_codes_stay_codes(rows):
     assert found[2] == trained(Windows(coded, 50, 3), y, validation=(coded, y))[2]
 
 
+def test_parameters_that_begin_by_rows_begin_by_some_of_them(rows, monkeypatch):
+    X, y, mapped, targets = rows
+
+    def begun(X, y):
+        net = fb.Network([fb.Linear(8, init="std", bias_init="he5"), fb.ReLU(), fb.Linear(1)], inputs=5, seed=0)
+        fb.Trainer(net, loss="mse", optimizer=fb.SGD(lr=1e-9), batch_size=ROWS).fit(X, y)
+        return net
+
+    np.testing.assert_allclose(begun(Windows(mapped, 50, 3), targets).flat, begun(X, y).flat, rtol=1e-5)
+    monkeypatch.setattr("fastbp.train.stepping.ROWS", 400)
+    some = begun(Windows(mapped, 50, 3), targets)
+    z = X @ some.parameters["0.weight"]
+    np.testing.assert_allclose(z.std(axis=0), 1.0, atol=0.15)
+    assert np.abs(z.std(axis=0) - 1.0).max() > 1e-3  # of other rows
+
+
 class Stop(fb.Callback):
     """Ends a fit within its second epoch, and keeps what goes on."""
 
