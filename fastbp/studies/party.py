@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
@@ -20,7 +21,7 @@ from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
 
 EVERY = 0.2  # seconds between looks at the study
 LAST = 5.0  # seconds in which a process ends that was told to, before it is killed at a second request
-MOST_DEATHS = 5  # processes in a row that were killed before any trial ended
+MOST_DEATHS = 30  # processes in a row that were killed before any trial ended
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "FASTBP_NUM_THREADS")
 
 
@@ -65,7 +66,7 @@ class Process:
         return f"process {self.number + 1} (pid {self.it.pid})"
 
 
-@contextmanager
+@contextlib.contextmanager
 def _environment(threads: int) -> Iterator[None]:
     """What a process begins with: as many threads as its trials have."""
     before = {name: os.environ.get(name) for name in THREADS}
@@ -226,10 +227,11 @@ def _main(task: Task, number: int, said: Connection) -> None:
             if not isinstance(error, FastbpError):
                 traceback.print_exc()
             answer = ("error", error)
-    try:
-        said.send(answer)
-    except Exception:  # what cannot be pickled
-        said.send(("error", FastbpError(f"{type(answer[1]).__name__}: {answer[1]}")))
+    with contextlib.suppress(OSError):  # who started it is gone
+        try:
+            said.send(answer)
+        except (TypeError, AttributeError, pickle.PicklingError):
+            said.send(("error", FastbpError(f"{type(answer[1]).__name__}: {answer[1]}")))
     said.close()
 
 
