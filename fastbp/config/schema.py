@@ -141,10 +141,7 @@ class Data(Section):
             " cannot be read into half of the free memory."
         ),
     ] = None
-    stream: Annotated[
-        bool | None,
-        about("Whether rows stay in files while they are trained on; by default where they need too much memory."),
-    ] = None
+    stream: Annotated[bool | None, about("Whether rows stay in files; by default if memory is too small.")] = None
     store: Annotated[str | None, about("Folder of rows that stay in files; by default `rows` in `run.folder`.")] = None
     block_rows: Annotated[
         Whole | None, about("Rows that stay in files and are read together; by default 1 MiB of them, 8192 at most.")

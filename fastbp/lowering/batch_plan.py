@@ -31,7 +31,7 @@ from fastbp.lowering.apart import judged
 from fastbp.lowering.buffers import Way
 from fastbp.lowering.directions import Directions, directions_of, work_of_turns
 from fastbp.lowering.divergence import error_of, guard, keep_states
-from fastbp.lowering.exchange import Exchange, Ranks, mark_sums
+from fastbp.lowering.exchange import Exchange, Ranks, add_exchange, said_of
 from fastbp.lowering.losses import losses
 from fastbp.lowering.phases import moments_of, row_phases, weight_tiles
 from fastbp.lowering.plans import work_of
@@ -125,11 +125,7 @@ class BatchPlan(Plan):
             phase.end = END_NOTHING
         phases[-1].end = END_BACKWARD if lowering.layers else END_LOSS
         if ranks:
-            phases[-1].end = END_NOTHING
-            mark_sums(ops, phases)
-            partials = self.arena.take(parameters.size)
-            phases.append(Phase(kind=TASK_PHASE, end=END_BACKWARD, sums=partials, sum_bytes=parameters.size))
-            self.head.update.partials = partials
+            add_exchange(self, ops, phases)
         rows = len(phases)
         self._split_phases: list[int] = []  # those whose tasks have owners
         self.directions: Directions | None = None
@@ -137,9 +133,7 @@ class BatchPlan(Plan):
             self.directions = directions_of(self.arena, parameters, self.update)
             phases += [Phase(kind=TASK_PHASE, end=end) for end in task_ends(update, self.directions)]
         self.names, self.blocks = lowering.names, (parameters, states)
-        self.title = f"{'train' if update else 'evaluate'}, batch {whole}"
-        self.title += f" in {shards} shards" if shards > 1 else ""
-        self.title += f", rank {ranks.rank} of {ranks.count}" if ranks else ""
+        self.title = f"{'train' if update else 'evaluate'}, batch {whole}{said_of(shards, ranks)}"
         self.finish(ops, lowering.layers, phases, lowering.transposes, lowering.more)
         if lowering.layers:
             assert update

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fastbp.engine.memory import view
 from fastbp.kernels.fields import LINE
-from fastbp.kernels.records import END_BACKWARD, RowList, TrainedTable
+from fastbp.kernels.records import END_BACKWARD, END_NOTHING, TASK_PHASE, Phase, RowList, TrainedTable
 
 
 class Ranks(Protocol):
@@ -130,6 +130,21 @@ class Rows:
         self._stamps[rows] = self._list.serial
         self._rows[: len(rows)] = rows
         self._list.count = len(rows)
+
+
+def said_of(shards: int, ranks: Ranks | None) -> str:
+    """Of a plan's title."""
+    cut = f" in {shards} shards" if shards > 1 else ""
+    return cut if ranks is None else f"{cut}, rank {ranks.rank} of {ranks.count}"
+
+
+def add_exchange(plan: Any, ops: Sequence[Any], phases: list[Phase]) -> None:
+    """Add the phase that leaves a rank's sums of gradients for the others, and mark those of columns."""
+    phases[-1].end = END_NOTHING
+    mark_sums(ops, phases)
+    size = plan.parameters.size
+    partials = plan.head.update.partials = plan.arena.take(size)
+    phases.append(Phase(kind=TASK_PHASE, end=END_BACKWARD, sums=partials, sum_bytes=size))
 
 
 def mark_sums(ops: Sequence[Any], phases: Sequence[Any]) -> None:

@@ -71,12 +71,11 @@ def activation_in(where: str, given: Any) -> Activation:
         table = {name: made for name, made in LAYERS.items() if isinstance(made, type) and issubclass(made, Activation)}
         if given["name"] not in table:
             raise not_one_of(f"{where}.name", given["name"], {name: 0 for name in table if name != Custom.kind})
-        try:
-            given = table[given["name"]].from_plain(settings)
-        except TypeError:
-            known = list(table[given["name"]].__dataclass_fields__)
-            other = next(key for key in settings if key not in known)
-            raise not_one_of(where, other, known).at(must=f"must have settings of `{given['name']}`") from None
+        known = list(table[given["name"]].__dataclass_fields__)
+        other = next((key for key in settings if key not in known), None)
+        if other is not None:
+            raise not_one_of(where, other, known).at(must=f"must have settings of `{given['name']}`")
+        given = table[given["name"]].from_plain(settings)
     if not isinstance(given, Activation):
         given = activation_named(where, given)
     if not isinstance(given, Activation):
