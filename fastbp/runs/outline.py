@@ -14,6 +14,7 @@ from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.space import said as in_words
 from fastbp.config.text import CONFIGS, read
 from fastbp.data.plan import Seen
+from fastbp.data.streamed import Told
 from fastbp.errors import ConfigError, visible
 from fastbp.lowering.user_rows import counts_for
 from fastbp.model.files import load
@@ -104,17 +105,17 @@ def rows_of(graph: Graph) -> list[Row]:
     return layers
 
 
-def outline(plan: Plan) -> Outline:
-    """Read the data and infer every shape."""
+def outline(plan: Plan, told: Told | None = None) -> Outline:
+    """Read the data and infer every shape; a table that is streamed is brought into rows in files."""
     config = plan.config
-    subjects = [subject_of(plan, look=True)] if config.pack is None else subjects_of(plan, look=True)
+    subjects = [subject_of(plan, look=True, told=told)] if config.pack is None else subjects_of(plan, look=True)
     subject = subjects[0]
     graph = subject.graph()
     layers = rows_of(graph)
     count = sum(layer.parameters for layer in layers)
     rows = {name: len(part) for name, part in subject.parts.items()}
     batch = min(config.trainer.batch_size, rows["train"])
-    data = sum(part.X.nbytes + part.y.nbytes for each in subjects for part in each.parts.values())
+    data = sum(part.X.nbytes + part.y.nbytes for each in subjects for part in each.judged.values())
     memory = data + (_memory(plan, graph, count, batch) if config.pack is None else 0)
     pack = None
     if config.pack is not None:
@@ -122,7 +123,7 @@ def outline(plan: Plan) -> Outline:
         memory += more
     steps = rows["train"] // batch if config.trainer.drop_last else -(-rows["train"] // batch)
     names = subject.recipe.outputs.names
-    shares = shares_of(names, subject.parts["train"].y) if subject.task == "classes" else {}
+    shares = shares_of(names, subject.judged["train"].y) if subject.task == "classes" else {}
     outputs = subject.recipe.outputs
     pairs = zip(outputs.columns, outputs.transforms, strict=True) if outputs.transformed else ()
     transforms = {name: transform.name for name, transform in pairs}
@@ -177,13 +178,13 @@ def _memory(plan: Plan, graph: Graph, parameters: int, batch: int) -> int:
     return item * (copies * parameters + values * batch)
 
 
-def training_plan(plan: Plan) -> str:
+def training_plan(plan: Plan, told: Told | None = None) -> str:
     """The plan of a training step."""
     if isinstance(plan.optimizer, LBFGSSettings):
         raise ConfigError("`--plan` needs an optimiser with steps, and `lbfgs` has none")
     if plan.config.pack is not None:
         raise ConfigError("`--plan` prints the plan of one network, and there are those of a `pack`")
-    subject = subject_of(plan)
+    subject = subject_of(plan, told=told)
     trainer = trainer_of(plan, subject.network(), subject.loss)
-    train = subject.parts["train"].X
-    return str(trainer._plan(min(trainer.batch_size, len(train)), counts_for(trainer.net.graph, train)))
+    batch, some = min(trainer.batch_size, len(subject.parts["train"])), subject.judged["train"].X
+    return str(trainer._plan(batch, counts_for(trainer.net.graph, some)))

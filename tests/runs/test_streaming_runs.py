@@ -192,7 +192,7 @@ def test_a_streamed_run_is_evaluated_and_explained_on_its_own_rows(start, traine
             ["train", "C", "--set", "trainer.optimizer=lbfgs", "--set", "trainer.accumulate=1"],
             "must have steps where rows",
         ),
-        (["check", "C"], "t.csv: must fit into memory for this command, as only `train`, `evaluate`, `explain`"),
+        (["gradcheck", "C"], "t.csv: must fit into memory for this command, as only `check`, `train`, `evaluate`"),
     ],
 )
 def test_what_needs_all_rows_is_refused_before_any_is_read(start, tmp_path, words, said):
@@ -224,3 +224,13 @@ def test_weights_by_class_are_those_of_rows_in_memory(start, tmp_path):
         streams = subject_of(plan, told=Told()).training_weight
         plan.config.data.stream = False
         np.testing.assert_array_equal(streams.some(np.arange(len(streams))), subject_of(plan).training_weight)
+
+
+def test_check_brings_a_table_into_rows_that_train_then_reads(start, tmp_path):
+    code, said = start("", 0, "check", str(tmp_path / "c.yaml"))
+    assert code == 0, said
+    (rows,) = (tmp_path / "runs" / "rows").iterdir()
+    before = {file.name: file.stat().st_mtime_ns for file in rows.iterdir()}
+    code, said = start("", 0, "train", str(tmp_path / "c.yaml"))
+    assert code == 0, said
+    assert {file.name: file.stat().st_mtime_ns for file in rows.iterdir()} == before
