@@ -47,7 +47,7 @@ def command(
         refuse_beside("--json", print_config=print_config, quiet=quiet)
     text = read_config(config, more, overrides, preset)
     plan = plan_of(text)
-    found = outline(plan)
+    found = outline(plan, quiet or as_json)
     if as_json:
         print_json({**found.data(), **({"plan": training_plan(plan)} if reads_plan else {})})
         return

@@ -184,7 +184,10 @@ def subject_of(plan: Plan, look: bool = False, told: Told | None = None) -> Subj
         else:
             refuse_streamed(plan)
             if told is None:
-                streaming, need = "`train`, `evaluate`, `explain` and `predict`", need_of(sources, config.data)[0]
+                streaming, need = (
+                    "`check`, `train`, `evaluate`, `explain` and `predict`",
+                    need_of(sources, config.data)[0],
+                )
                 must = f"must fit into memory for this command, as only {streaming} stream tables"
                 raise DataError(f"{origin_of(sources)}: {must}, but needs about {amount(need)}")
             base = Path(config.data.store or Path(config.run.folder) / "rows").absolute()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastbp.config.schema import Data, Split
-from fastbp.data import blocks, fitting, rowstore, streamed
+from fastbp.data import blocks, fitting, gathered, rowstore, streamed
 from fastbp.data.prepare import prepare
 from fastbp.data.sizes import limit_of
 from fastbp.errors import ConfigError, DataError, DataWarning
@@ -201,12 +201,12 @@ def test_a_part_of_a_row_depends_on_seed_and_row_alone(tmp_path, few, monkeypatc
 def test_a_group_stays_in_one_part(tmp_path, few):
     path = table(tmp_path, weight=["1"] * 3000)
     data = Data(path=str(path), target="y", split=Split(group="house"), columns={"day": "ignore", "house": "ignore"})
-    gathered = []
+    seen = []
     real = streamed.parts_of
 
     def keep(rows, *words):
         found = real(rows, *words)
-        gathered.append((rows.raw("house", 0, len(rows)), found))
+        seen.append((rows.raw("house", 0, len(rows)), found))
         return found
 
     streamed.parts_of = keep
@@ -214,7 +214,7 @@ def test_a_group_stays_in_one_part(tmp_path, few):
         stream(data, tmp_path / "rows")
     finally:
         streamed.parts_of = real
-    houses, parts = gathered[0]
+    houses, parts = seen[0]
     assert set(parts.tolist()) == {0, 1, 2}
     assert all(len(set(parts[houses == house].tolist())) == 1 for house in np.unique(houses))
 
@@ -285,6 +285,25 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
     with pytest.raises(DataError) as caught:
         streamed.streamed(data, streamed.sources_of(data), 0, "float32", None, False, tmp_path / "rows", told)
     assert str(caught.value) == f"{path}: must not change while it is read"
+
+
+def test_a_column_of_very_many_texts_is_ignored_or_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "CHUNK", 20_000)
+    for place in (streamed, gathered):
+        monkeypatch.setattr(place, "MOST_TEXTS", 500)
+    path = table(tmp_path, house=[f"h{i // 2}" for i in range(3000)], day=["1"] * 3000, job=["a", "b"] * 1500)
+    said = {"target": "y", "columns": {"pay": "ignore", "price": "ignore"}}
+    with pytest.warns(DataWarning, match="column `house` has more than 500 different texts and is ignored"):
+        made = stream(Data(path=str(path), **said), tmp_path / "rows")
+    assert next(one for one in made.seen if one.name == "house").about == "more than 500 different texts"
+    assert "house" not in [part.name for part in made.recipe.inputs.parts]
+    assert len(made.parts["train"]) == 2100
+    said["columns"]["house"] = "ignore"
+    assert len(stream(Data(path=str(path), **said), tmp_path / "rows").parts["train"]) == 2100
+    said["columns"]["house"] = "category"
+    assert refused(tmp_path, Data(path=str(path), **said)).startswith(
+        f"{path}: column `house` must have at most 500 different texts where rows do not fit into memory, got more"
+    )
 
 
 def test_a_disk_without_room_is_known_before_anything_is_read(tmp_path, monkeypatch):
