@@ -150,13 +150,13 @@ def kept_of(found: Look, targets: Sequence[str], data: Any) -> list[Kept]:
     settings = {n: {"type": v} if isinstance(v, str) else v for n, v in data.columns.items()}
     out = []
     for name, column in found.frame.columns.items():
-        own = settings.get(name, {})
-        if own.get("type") == "ignore":
+        own, wanted = settings.get(name, {}), name in (*targets, data.split.group, data.split.column)
+        if own.get("type") == "ignore" and not wanted:
             out.append(Kept(name, "text", unread=True))
             continue
         kind = "date" if column.values.dtype.kind == "M" else "text" if column.is_text else "number"
         order = None
-        fixed = name in (*targets, data.split.group, data.split.column) or own.get("type") not in (None, "date")
+        fixed = wanted or own.get("type") not in (None, "date")
         if kind == "text" and not fixed:
             texts = Counter(v for v in column.values.tolist() if v is not None)
             if texts and are_moments(texts):

@@ -172,6 +172,13 @@ def test_means_deviations_and_counts_are_exact_though_few_rows_are_looked_at(tmp
     same(*both(data, tmp_path / "rows"))
 
 
+def test_a_column_that_says_no_part_is_refused(tmp_path, few):
+    path = table(tmp_path, part=["train", "test"] * 1200 + ["train"] * 99 + ["exam"] + ["test"] * 500, day=["1"] * 3000)
+    assert refused(tmp_path, Data(path=str(path), target="y", split=Split(column="part"))) == (
+        f"{path}: row 2499: column `part` must be `train`, `validation` or `test`, got `exam`"
+    )
+
+
 @pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
 def test_quantiles_of_a_sample_are_close_and_parts_have_their_shares(tmp_path, few):
     path = str(table(tmp_path, 20_000))
