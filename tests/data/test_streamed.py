@@ -172,6 +172,28 @@ def test_means_deviations_and_counts_are_exact_though_few_rows_are_looked_at(tmp
     same(*both(data, tmp_path / "rows"))
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_classes_that_are_numbers_and_labels_are_those_of_all_rows(tmp_path, few):
+    rare = ["1"] * 2999 + ["2"]  # in no row that is looked at
+    columns = {"w": rare, "part": ["train"] * 3000, "a": list("00111" * 600), "b": list("1001000" * 429)[:3000]}
+    path = str(table(tmp_path, **columns))
+    said = {"path": path, "split": Split(column="part"), "columns": {"day": "ignore"}}
+    same(*both(Data(target="w", task="classes", **said), tmp_path / "rows"))
+    same(*both(Data(target=["a", "b"], **said), tmp_path / "rows"))
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+@pytest.mark.parametrize("scale", ["robust", "auto", "noisy_quantile", "quantile"])
+def test_every_scale_is_fitted_to_a_sample(tmp_path, few, scale):
+    data = Data(path=str(table(tmp_path)), target="y", scale=scale, missing="median", split=Split(column="part"))
+    whole, made = both(data, tmp_path / "rows")
+    for name in whole.parts:
+        ours, theirs = np.asarray(made.parts[name].some().X), np.asarray(whole.parts[name].X)
+        assert ours.shape == theirs.shape
+        assert np.abs(ours - theirs).mean() < 0.1
+    assert made.recipe.to_data() != whole.recipe.to_data()
+
+
 def test_a_column_that_says_no_part_is_refused(tmp_path, few):
     path = table(tmp_path, part=["train", "test"] * 1200 + ["train"] * 99 + ["exam"] + ["test"] * 500, day=["1"] * 3000)
     assert refused(tmp_path, Data(path=str(path), target="y", split=Split(column="part"))) == (
