@@ -179,6 +179,7 @@ def test_classes_that_are_numbers_and_labels_are_those_of_all_rows(tmp_path, few
     path = str(table(tmp_path, **columns))
     said = {"path": path, "split": Split(column="part"), "columns": {"day": "ignore"}}
     same(*both(Data(target="w", task="classes", **said), tmp_path / "rows"))
+    said["columns"]["w"] = "ignore"
     same(*both(Data(target=["a", "b"], **said), tmp_path / "rows"))
 
 
