@@ -41,10 +41,7 @@ def command(
     """Validate CONFIG and read its data, without training; shows layers, columns, shapes and memory."""
     from fastbp.config.build import plan_of
     from fastbp.config.text import as_yaml
-    from fastbp.data.streamed import Told
     from fastbp.runs.outline import outline, training_plan
-    from fastbp.runs.passes import Passes
-    from fastbp.train.progress import Progress
 
     if as_json:
         refuse_beside("--json", print_config=print_config, quiet=quiet)
@@ -55,11 +52,10 @@ def command(
         from fastbp.config.search import search_of
 
         search = search_of(plan)
-    told = Passes(Progress(quiet=quiet or as_json))
-    found = outline(plan, told)
+    found = outline(plan, quiet or as_json)
     if as_json:
         said = {} if search is None else {"sweep": {"trials": search.trials, "space": search.space.said()}}
-        print_json({**found.data(), **said, **({"plan": training_plan(plan, Told())} if reads_plan else {})})
+        print_json({**found.data(), **said, **({"plan": training_plan(plan)} if reads_plan else {})})
         return
     if print_config:
         give(told_of(text) + as_yaml(found.resolved) + "\n")
@@ -68,7 +64,7 @@ def command(
         if search is not None:
             _say_sweep(search)
     if reads_plan:
-        say(("" if quiet else "\n") + training_plan(plan, Told()))
+        say(("" if quiet else "\n") + training_plan(plan))
 
 
 def _say(found: Any) -> None:

@@ -68,17 +68,35 @@ def parts_of(table: Gathered, looked: Frame, data: Any, seed: int, targets: list
             mine = type(said)(**{f: getattr(said, f) for f in said.__struct_fields__})
             if "test" in given:
                 mine.test = 0.0
-            if len(looked) == len(table) or said.column is not None:
-                frame = looked if len(looked) == len(table) else table.some(np.arange(at, at + rows))
-                if part is not None:
-                    frame = frame.take(np.arange(at, at + rows))
+            if len(looked) == len(table):
+                frame = looked if part is None else looked.take(np.arange(at, at + rows))
                 for name, numbers in divided(frame, data, seed, targets, task, mine).items():
                     out[numbers.rows] = PARTS.index(name)
+            elif said.column is not None:
+                out[at : at + rows] = _said(table, at, rows, said.column)
             else:
                 out[at : at + rows] = _drawn(table, at, rows, mine, first_seed)
         at += rows
     if not (out == 0).any():
         raise DataError("data.split", f"must leave rows in every part, but `train` gets none of {len(out)} rows")
+    return out
+
+
+def _said(table: Gathered, at: int, rows: int, name: str) -> Array:
+    """The parts that a column says."""
+    kept, out = table.named(name), np.zeros(rows, np.uint8)
+    known = np.array([len(PARTS), *(PARTS.index(v) if v in PARTS else len(PARTS) for v in kept.values)], np.uint8)
+    for first in range(0, rows, STEP):
+        end = min(first + STEP, rows)
+        raw = table.raw(name, at + first, at + end)
+        here = known[raw] if kept.kind == "text" else np.full(len(raw), len(PARTS), np.uint8)
+        if (here == len(PARTS)).any():
+            row = at + first + int(np.argmax(here == len(PARTS)))
+            frame = table.frame(row, row + 1)
+            text = frame.texts(name)[0]
+            must = f"column `{visible(name)}` must be `train`, `validation` or `test`"
+            raise DataError(f"{frame.place(0)}{must}, got {'none' if text is None else f'`{visible(text)}`'}")
+        out[first:end] = here
     return out
 
 

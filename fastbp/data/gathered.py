@@ -30,13 +30,16 @@ from fastbp.writing import write_together
 
 Array = NDArray[Any]
 TYPES = {"number": "<f8", "date": "<i8", "text": "<i4"}
-MOST_TEXTS = 1 << 20  # different texts of a column
+MOST_TEXTS = 1 << 18  # different texts of a column
 INDEX = "columns.json"
 
 
 @dataclass
 class Kept:
-    """A column: its kind, and what is known of it besides; `values` are its different texts."""
+    """A column: its kind, and what is known of it besides; `values` are its different texts.
+
+    One whose type nobody said is ignored if these are `many`; then, and where it is `unread`, its rows are all missing.
+    """
 
     name: str
     kind: str
@@ -45,9 +48,14 @@ class Kept:
     example: str = ""
     order: str | None = None
     values: list[str] = field(default_factory=list)
+    free: bool = False  # whether it may be ignored
+    many: bool = False
+    unread: bool = False
 
     def column(self, raw: Array) -> Column:
         """Some of its rows."""
+        if self.many or self.unread:
+            return Column(self.name, np.full(len(raw), None, object))
         if self.kind == "text":
             return Column(self.name, np.array([None, *self.values], object)[raw])
         if self.kind == "date":
@@ -142,10 +150,13 @@ def kept_of(found: Look, targets: Sequence[str], data: Any) -> list[Kept]:
     settings = {n: {"type": v} if isinstance(v, str) else v for n, v in data.columns.items()}
     out = []
     for name, column in found.frame.columns.items():
-        own = settings.get(name, {})
+        own, wanted = settings.get(name, {}), name in (*targets, data.split.group, data.split.column)
+        if own.get("type") == "ignore" and not wanted:
+            out.append(Kept(name, "text", unread=True))
+            continue
         kind = "date" if column.values.dtype.kind == "M" else "text" if column.is_text else "number"
         order = None
-        fixed = name in (*targets, data.split.group, data.split.column) or own.get("type") not in (None, "date")
+        fixed = wanted or own.get("type") not in (None, "date")
         if kind == "text" and not fixed:
             texts = Counter(v for v in column.values.tolist() if v is not None)
             if texts and are_moments(texts):
@@ -157,7 +168,7 @@ def kept_of(found: Look, targets: Sequence[str], data: Any) -> list[Kept]:
                         hint=f"`data.columns.{visible(name)}` may be `{{type: date, order: day}}`, or `order: month`",
                     )
         style = None if column.style is None else asdict(column.style)
-        out.append(Kept(name, kind, column.boolean, style, column.example, order))
+        out.append(Kept(name, kind, column.boolean, style, column.example, order, free=not fixed and not own))
     return out
 
 
@@ -235,6 +246,8 @@ def _without(block: Block, targets: Sequence[str]) -> Array:
 def _raw(block: Block, kept: Kept, place: dict[str, int]) -> Array:
     """A column of a block as it is kept."""
     column = block.columns[kept.name]
+    if kept.many or kept.unread:
+        return np.zeros(len(block), np.int32)
     if kept.kind == "text":
         return _codes(column, kept, place, block)
     if kept.kind == "date":
@@ -259,7 +272,10 @@ def _codes(column: Column | Texts, kept: Kept, place: dict[str, int], block: Blo
         where = {None: 0} | {v: i + 1 for i, v in enumerate(local)}
         column = Texts(kept.name, np.array([where[v] for v in values], np.int32), list(local))
     codes = np.array([0] + [place.setdefault(v, len(place)) + 1 for v in column.values], np.int32)
-    if len(place) > MOST_TEXTS:
+    if len(place) > MOST_TEXTS and kept.free:
+        kept.many = True
+        place.clear()
+    elif len(place) > MOST_TEXTS:
         raise DataError(
             f"{block.file}: column `{visible(kept.name)}` must have at most {MOST_TEXTS:,} different texts where rows"
             " do not fit into memory, got more",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from fastbp.data.categories import Category, say_many
 from fastbp.data.dates import Dates
 from fastbp.data.files import FRAMES, reading_of, suffix_of
 from fastbp.data.fitting import LOOKED, Stream, fit_inputs, fit_outputs, looked_at, parts_of
-from fastbp.data.gathered import TYPES, Gathered, gather, kept_of
+from fastbp.data.gathered import MOST_TEXTS, TYPES, Gathered, gather, kept_of
 from fastbp.data.outputs import Outputs
 from fastbp.data.plan import Seen, column_plan
 from fastbp.data.prepare import LOSS_OF, Prepared, fits_task, target_columns, task_of, transforms_of
@@ -26,7 +26,7 @@ from fastbp.data.recipe import Recipe
 from fastbp.data.rows import say_styles
 from fastbp.data.rowstore import Rows, folder_of, key_of, must_have_room, others_of, prepare_rows
 from fastbp.data.sizes import amount, limit_of
-from fastbp.errors import ConfigError, DataWarning, tell
+from fastbp.errors import ConfigError, DataWarning, tell, visible
 from fastbp.numerics.splits import PARTS
 from fastbp.spec.catalogue import loss_of
 
@@ -126,8 +126,8 @@ def streamed(
             rows = _made(folder, sources, data, seed, dtype, loss, strict, told)
     need, origin = amount(need_of(sources, data)[0]), origin_of(sources)
     told.say(
-        f"{origin} is streamed, as it needs about {need} in memory; its rows are in {rows.folder}, {amount(rows.size)},"
-        " and are made anew if that is removed"
+        f"{origin}, about {need} in memory, is streamed; its rows are in {rows.folder}, {amount(rows.size)}, and are"
+        " made anew if that is removed"
     )
     parts = rows.parts(data.block_rows, data.window_blocks)
     return Prepared(parts, rows.recipe, [Seen(**one) for one in rows.seen]), rows
@@ -154,6 +154,10 @@ def _made(
     if table.dropped:
         whole = len(table) + table.dropped
         tell(DataWarning(f"{table.origin}: {table.dropped:,} of {whole:,} rows have no target and were dropped"))
+    for kept in table.columns:
+        if kept.many:
+            why = f"has more than {MOST_TEXTS:,} different texts and is ignored, as rows do not fit into memory"
+            tell(DataWarning(f"{table.origin}: column `{visible(kept.name)}` {why}"))
     recipe, parts, seen = _fitted(table, data, seed, loss, told)
     rows = prepare_rows(
         folder,
@@ -195,6 +199,9 @@ def _fitted(table: Gathered, data: Any, seed: int, loss: Any, told: Told) -> tup
         fit_outputs(outputs, stream, data.scale_target and loss.scaled, data.clamp_target)
         fit_inputs(inputs, stream)
     seen = [_width(one, inputs) for one in seen]
+    about = f"more than {MOST_TEXTS:,} different texts"
+    unread = {kept.name: about if kept.many else "" for kept in table.columns if kept.many or kept.unread}
+    seen = [replace(one, about=unread.get(one.name, one.about)) for one in seen]
     say_many(table.origin, int(np.count_nonzero(parts == 0)), inputs.categories)
     say_styles(train, [*targets, weight, *(part.name for part in inputs.parts)])
     recipe = Recipe(inputs, outputs, loss.named, weight, Raw.of(data, train.columns.values()))

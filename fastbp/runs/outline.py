@@ -14,13 +14,17 @@ from fastbp.config.build import LBFGSSettings, Plan, plan_of, trainer_of
 from fastbp.config.space import said as in_words
 from fastbp.config.text import CONFIGS, read
 from fastbp.data.plan import Seen
+from fastbp.data.prepare import Part
+from fastbp.data.rowstore import StoredPart
 from fastbp.data.streamed import Told
 from fastbp.errors import ConfigError, visible
 from fastbp.lowering.user_rows import counts_for
 from fastbp.model.files import load
 from fastbp.runs.entrants import each_entrant, subjects_of
+from fastbp.runs.passes import Passes
 from fastbp.runs.subject import Subject, resolved_of, subject_of
 from fastbp.spec.graph import INPUT, Graph
+from fastbp.train.progress import Progress
 
 LISTED = 10  # classes, at most
 
@@ -105,17 +109,18 @@ def rows_of(graph: Graph) -> list[Row]:
     return layers
 
 
-def outline(plan: Plan, told: Told | None = None) -> Outline:
-    """Read the data and infer every shape; a table that is streamed is brought into rows in files."""
+def outline(plan: Plan, quiet: bool = True) -> Outline:
+    """Read the data and infer every shape."""
     config = plan.config
-    subjects = [subject_of(plan, look=True, told=told)] if config.pack is None else subjects_of(plan, look=True)
+    told = Passes(Progress(quiet=quiet))
+    subjects = [subject_of(plan, True, told)] if config.pack is None else subjects_of(plan, look=True)
     subject = subjects[0]
     graph = subject.graph()
     layers = rows_of(graph)
     count = sum(layer.parameters for layer in layers)
     rows = {name: len(part) for name, part in subject.parts.items()}
     batch = min(config.trainer.batch_size, rows["train"])
-    data = sum(part.X.nbytes + part.y.nbytes for each in subjects for part in each.judged.values())
+    data = sum(_data(part) for each in subjects for part in each.parts.values())
     memory = data + (_memory(plan, graph, count, batch) if config.pack is None else 0)
     pack = None
     if config.pack is not None:
@@ -168,6 +173,11 @@ def shares_of(names: list[str], y: Any) -> dict[str, float]:
     return {name: float(count) / len(y) for name, count in zip(names, counts, strict=True)}
 
 
+def _data(part: Part) -> int:
+    """Bytes of rows."""
+    return int(part.X.nbytes) if isinstance(part, StoredPart) else int(part.X.nbytes + part.y.nbytes)
+
+
 def _memory(plan: Plan, graph: Graph, parameters: int, batch: int) -> int:
     """Bytes: parameters with their transposed copies and moments, two numbers an activation of the batch."""
     item = np.dtype(plan.config.dtype).itemsize
@@ -178,13 +188,13 @@ def _memory(plan: Plan, graph: Graph, parameters: int, batch: int) -> int:
     return item * (copies * parameters + values * batch)
 
 
-def training_plan(plan: Plan, told: Told | None = None) -> str:
+def training_plan(plan: Plan) -> str:
     """The plan of a training step."""
     if isinstance(plan.optimizer, LBFGSSettings):
         raise ConfigError("`--plan` needs an optimiser with steps, and `lbfgs` has none")
     if plan.config.pack is not None:
         raise ConfigError("`--plan` prints the plan of one network, and there are those of a `pack`")
-    subject = subject_of(plan, told=told)
+    subject = subject_of(plan, told=Told())
     trainer = trainer_of(plan, subject.network(), subject.loss)
-    batch, some = min(trainer.batch_size, len(subject.parts["train"])), subject.judged["train"].X
-    return str(trainer._plan(batch, counts_for(trainer.net.graph, some)))
+    batch = min(trainer.batch_size, len(subject.parts["train"]))
+    return str(trainer._plan(batch, counts_for(trainer.net.graph, subject.judged["train"].X)))

@@ -161,6 +161,14 @@ class Windows:
         """That of the numbers."""
         return self.source.array.dtype
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory while they are trained on: of three windows, one of which is read."""
+        return 3 * min(len(self), self.block * self.window) * self.source.wide
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        raise TypeError("rows that stay in files are for `Trainer.fit` only")
+
     def coded(self, rows: Array) -> Array | Coded:
         """Rows that were read, as a network takes them."""
         return Coded(rows, self.counts) if self.counts else rows

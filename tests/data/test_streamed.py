@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastbp.config.schema import Data, Split
-from fastbp.data import blocks, fitting, rowstore, streamed
+from fastbp.data import blocks, fitting, gathered, rowstore, streamed
 from fastbp.data.prepare import prepare
 from fastbp.data.sizes import limit_of
 from fastbp.errors import ConfigError, DataError, DataWarning
@@ -173,6 +173,36 @@ def test_means_deviations_and_counts_are_exact_though_few_rows_are_looked_at(tmp
 
 
 @pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_classes_that_are_numbers_and_labels_are_those_of_all_rows(tmp_path, few):
+    rare = ["1"] * 2999 + ["2"]  # in no row that is looked at
+    columns = {"w": rare, "part": ["train"] * 3000, "a": list("00111" * 600), "b": list("1001000" * 429)[:3000]}
+    path = str(table(tmp_path, **columns))
+    said = {"path": path, "split": Split(column="part"), "columns": {"day": "ignore"}}
+    same(*both(Data(target="w", task="classes", **said), tmp_path / "rows"))
+    said["columns"]["w"] = "ignore"
+    same(*both(Data(target=["a", "b"], **said), tmp_path / "rows"))
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+@pytest.mark.parametrize("scale", ["robust", "auto", "noisy_quantile", "quantile"])
+def test_every_scale_is_fitted_to_a_sample(tmp_path, few, scale):
+    data = Data(path=str(table(tmp_path)), target="y", scale=scale, missing="median", split=Split(column="part"))
+    whole, made = both(data, tmp_path / "rows")
+    for name in whole.parts:
+        ours, theirs = np.asarray(made.parts[name].some().X), np.asarray(whole.parts[name].X)
+        assert ours.shape == theirs.shape
+        assert np.abs(ours - theirs).mean() < 0.1
+    assert made.recipe.to_data() != whole.recipe.to_data()
+
+
+def test_a_column_that_says_no_part_is_refused(tmp_path, few):
+    path = table(tmp_path, part=["train", "test"] * 1200 + ["train"] * 99 + ["exam"] + ["test"] * 500, day=["1"] * 3000)
+    assert refused(tmp_path, Data(path=str(path), target="y", split=Split(column="part"))) == (
+        f"{path}: row 2499: column `part` must be `train`, `validation` or `test`, got `exam`"
+    )
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
 def test_quantiles_of_a_sample_are_close_and_parts_have_their_shares(tmp_path, few):
     path = str(table(tmp_path, 20_000))
     whole, made = both(Data(path=path, target="y", scale="quantile", columns={"day": "ignore"}), tmp_path / "rows")
@@ -201,12 +231,12 @@ def test_a_part_of_a_row_depends_on_seed_and_row_alone(tmp_path, few, monkeypatc
 def test_a_group_stays_in_one_part(tmp_path, few):
     path = table(tmp_path, weight=["1"] * 3000)
     data = Data(path=str(path), target="y", split=Split(group="house"), columns={"day": "ignore", "house": "ignore"})
-    gathered = []
+    seen = []
     real = streamed.parts_of
 
     def keep(rows, *words):
         found = real(rows, *words)
-        gathered.append((rows.raw("house", 0, len(rows)), found))
+        seen.append((rows.raw("house", 0, len(rows)), found))
         return found
 
     streamed.parts_of = keep
@@ -214,7 +244,7 @@ def test_a_group_stays_in_one_part(tmp_path, few):
         stream(data, tmp_path / "rows")
     finally:
         streamed.parts_of = real
-    houses, parts = gathered[0]
+    houses, parts = seen[0]
     assert set(parts.tolist()) == {0, 1, 2}
     assert all(len(set(parts[houses == house].tolist())) == 1 for house in np.unique(houses))
 
@@ -285,6 +315,25 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
     with pytest.raises(DataError) as caught:
         streamed.streamed(data, streamed.sources_of(data), 0, "float32", None, False, tmp_path / "rows", told)
     assert str(caught.value) == f"{path}: must not change while it is read"
+
+
+def test_a_column_of_very_many_texts_is_ignored_or_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "CHUNK", 20_000)
+    for place in (streamed, gathered):
+        monkeypatch.setattr(place, "MOST_TEXTS", 500)
+    path = table(tmp_path, house=[f"h{i // 2}" for i in range(3000)], day=["1"] * 3000, job=["a", "b"] * 1500)
+    said = {"target": "y", "columns": {"pay": "ignore", "price": "ignore"}}
+    with pytest.warns(DataWarning, match="column `house` has more than 500 different texts and is ignored"):
+        made = stream(Data(path=str(path), **said), tmp_path / "rows")
+    assert next(one for one in made.seen if one.name == "house").about == "more than 500 different texts"
+    assert "house" not in [part.name for part in made.recipe.inputs.parts]
+    assert len(made.parts["train"]) == 2100
+    said["columns"]["house"] = "ignore"
+    assert len(stream(Data(path=str(path), **said), tmp_path / "rows").parts["train"]) == 2100
+    said["columns"]["house"] = "category"
+    assert refused(tmp_path, Data(path=str(path), **said)).startswith(
+        f"{path}: column `house` must have at most 500 different texts where rows do not fit into memory, got more"
+    )
 
 
 def test_a_disk_without_room_is_known_before_anything_is_read(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.cli.main import main
 from fastbp.config.build import plan_of
 from fastbp.config.merging import merge, overrides
 from fastbp.config.text import read
@@ -167,7 +168,7 @@ def test_a_table_of_several_times_the_limit_keeps_to_it(tmp_path):
     ]
     done = subprocess.run([sys.executable, "-c", MEMORY, *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "is streamed, as it needs about" in done.stderr
+    assert "in memory, is streamed; its rows are in" in done.stderr
     assert int(done.stdout.split()[-1]) * 1024 < 512 << 20
 
 
@@ -192,7 +193,7 @@ def test_a_streamed_run_is_evaluated_and_explained_on_its_own_rows(start, traine
             ["train", "C", "--set", "trainer.optimizer=lbfgs", "--set", "trainer.accumulate=1"],
             "must have steps where rows",
         ),
-        (["gradcheck", "C"], "t.csv: must fit into memory for this command, as only `check`, `train`, `evaluate`"),
+        (["gradcheck", "C"], "t.csv: must fit into memory for this command, as only `check`, `train`, `evaluate`,"),
     ],
 )
 def test_what_needs_all_rows_is_refused_before_any_is_read(start, tmp_path, words, said):
@@ -210,6 +211,18 @@ def test_the_scores_are_those_of_the_same_network_on_rows_in_memory(trained):
     net = fb.load(trained / "best.safetensors")
     found = {n: score(net, p, subject.loss, subject.metrics, subject.recipe) for n, p in subject.parts.items()}
     assert found == json.loads((trained / "result.json").read_text())["metrics"]
+
+
+def test_what_is_checked_is_trained_on(start, tmp_path, capfd):
+    assert main(["check", str(tmp_path / "c.yaml"), "--plan"]) == 0
+    out, err = capfd.readouterr()
+    assert "train 2,100 rows, validation 450 rows, test 450 rows" in out
+    assert "train, batch 24" in out
+    folder = next((tmp_path / "runs" / "rows").iterdir())
+    assert f"its rows are in {folder}" in err
+    made = (folder / "rows.json").stat().st_mtime_ns
+    assert start("reading", 1, "train", str(tmp_path / "c.yaml"), "-q")[0] == 0  # which reads nothing
+    assert (folder / "rows.json").stat().st_mtime_ns == made
 
 
 def test_weights_by_class_are_those_of_rows_in_memory(start, tmp_path):

@@ -242,6 +242,10 @@ def test_what_cannot_be_is_refused_in_a_sentence(rows):
     with pytest.raises(DataError, match="`sample_weight` must be at least 0"):
         trained(Windows(X, 50, 3), y, weights=np.where(np.arange(ROWS) == 900, -1.0, 1.0))
     assert feeds.Segment._fields[:3] == ("epoch", "first", "end")
+    trainer = fb.Trainer(fb.mlp([5, 2, 1], seed=0), loss="mse")
+    assert message(DataError, lambda: trainer.run(Windows(X), y, steps=1)) == (
+        "`X` must be an array of numbers, got a `Windows`"
+    )
 
 
 def test_every_op_on_them_stands_beside_its_twin(rows, monkeypatch):
