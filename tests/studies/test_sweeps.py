@@ -54,6 +54,35 @@ def test_a_pack_of_trials_has_the_scores_that_each_has_alone(keep, tmp_path):
             assert a.read_bytes() == b.read_bytes()
 
 
+MORE = [
+    {"network": {"hidden": [8], "tabm": {"k": 3}}, "trainer": {"epochs": 4, "ema": 0.9}},
+    {
+        "network": {"hidden": [8]},
+        "trainer": {"epochs": 12, "calibrate": "temperature", "early_stopping": {"patience": 1}},
+    },
+    {
+        "network": {"hidden": [8]},
+        "trainer": {"epochs": 6, "reduce_lr": {"patience": 1}, "accumulate": 2, "clip_norm": 0.1},
+    },
+    {
+        "data": {"source": "friedman", "rows": 90},
+        "network": {"hidden": [8]},
+        "trainer": {"epochs": 4, "monitor": "val_r2"},
+    },
+    {"data": {"source": "moons", "rows": 90, "split": {"validation": 0}}, "trainer": {"epochs": 4}},
+]
+
+
+@pytest.mark.parametrize("more", MORE)
+def test_so_it_is_whatever_is_trained(more, tmp_path):
+    space = {"trainer.optimizer.lr": {"log": [1e-3, 1e-1]}, "trainer.batch_size": [8, 16]}
+    words = {"sampler": "random", "pruner": "none", "trials": 32, "keep": "result"}
+    config = {"name": "more", "data": CONFIG["data"], **more}
+    alone = sweep(tmp_path / "alone", space, config, together=1, **words)
+    assert rows(sweep(tmp_path / "packed", space, config, together=4, **words)) == rows(alone)
+    assert {row.state for row in alone.rows} == {"complete"}
+
+
 def test_trials_are_packed_where_they_may_be(tmp_path, monkeypatch):
     from fastbp.studies.together import Together
 
