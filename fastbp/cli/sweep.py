@@ -63,7 +63,7 @@ class Either(Command):
 @click.command("sweep", cls=Either)
 @config_options
 @preset_option
-@click.option("--jobs", "-j", type=click.IntRange(1), metavar="N", help="Processes; by default one per processor.")
+@click.option("-j", "--jobs", type=int, metavar="N", help="Processes; by default one per processor.")
 @click.option("--storage", metavar="DIR", help="The study's folder; by default sweeps/ and the configuration's name.")
 @click.option("--time-limit", metavar="TIME", help="Stop after this time, such as 10m; the same command goes on.")
 @strict_option
@@ -88,10 +88,13 @@ def command(
     """
     from fastbp.errors import FastbpError
     from fastbp.runs.stopping import Stopped
+    from fastbp.spec.checks import whole
     from fastbp.studies.party import fitting
     from fastbp.studies.shown import study_at
     from fastbp.studies.sweeping import Sweeping
 
+    if jobs is not None:
+        whole("--jobs", jobs, 1)
     limit = None if time_limit is None else seconds_of(time_limit)
     sweeping = Sweeping.of(read_config(config, more, overrides, preset), storage, strict)
     threads = sweeping.search.threads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,12 +27,12 @@ class Asked(Protocol):
         """A whole number between two others, both included."""
 
 
-class Part:
+class Part(ABC):
     """A part of the tree."""
 
+    @abstractmethod
     def value(self, ask: Asked) -> Any:
         """The value that the answers make."""
-        raise TypeError
 
     def parts(self) -> Iterator[Part]:
         """Itself, and everything in it."""

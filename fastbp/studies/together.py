@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from fastbp.errors import DivergedError, FastbpError, FileError
+from fastbp.errors import ConfigError, DataError, DivergedError, FastbpError, FileError
 from fastbp.runs.entrants import held_out_on
 from fastbp.runs.folder import epoch_row
 from fastbp.runs.stopping import Signals, Stopped
@@ -46,12 +46,16 @@ class Together:
         """Train all to their ends; returns the result of each, or why it has none."""
         going: dict[int, Work] = {}
         found: dict[int, History] = {}
+        failed: dict[int, FastbpError] = {}
         for i, run in enumerate(self.runs):
             run.packed = True
-            if run._is_complete():
-                found[i] = run._restored()
-            else:
-                going[i] = self._work(i, run)
+            try:
+                if run._is_complete():
+                    found[i] = run._restored()
+                else:
+                    going[i] = self._work(i, run)
+            except (ConfigError, DataError) as error:
+                failed[i] = error
         turns = Turns(self.threads)
         try:
             while going:
@@ -65,7 +69,7 @@ class Together:
         finally:
             for work in going.values():
                 work.close()
-        return [self._concluded(i, found[i]) for i in range(len(self.runs))]
+        return [failed[i] if i in failed else self._concluded(i, found[i]) for i in range(len(self.runs))]
 
     def _work(self, i: int, run: TrialRun) -> Work:
         history = None
@@ -115,4 +119,7 @@ class Together:
     def _concluded(self, i: int, history: History) -> dict[str, Any] | FastbpError:
         if self.members[i].diverged:
             return DivergedError(history.stopped, history.steps, "")
-        return self.runs[i].finished(history)
+        try:
+            return self.runs[i].finished(history)
+        except (ConfigError, DataError) as error:
+            return error

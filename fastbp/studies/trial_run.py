@@ -176,7 +176,7 @@ class TrialRun(Training):
     def peak(self) -> float:
         return float(_peak(getattr(self.trainer, "threads", 1)))
 
-    def _finished(self, history: History) -> dict[str, Any]:
+    def finished(self, history: History) -> dict[str, Any]:
         ended = {"best_epoch": self.best["epoch"], "epochs": len(history.loss), "seconds": history.seconds}
         if self.pruned:
             return {"metrics": {}, **ended}

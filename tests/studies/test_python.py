@@ -1,0 +1,114 @@
+"""`fb.sweep` of functions, and what it refuses."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastbp as fb
+from tests.studies.sought import CONFIG, SPACE, rows
+
+optuna = pytest.importorskip("optuna")
+
+
+def parabola(trial):
+    x, k = trial.suggest_float("x", -1, 1), trial.suggest_categorical("k", ["a", "b"])
+    for step in range(3):
+        trial.report((x - 0.5) ** 2 + (k == "a"), step)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+    return (x - 0.5) ** 2 + (k == "a")
+
+
+def test_a_function_is_searched(tmp_path):
+    study = fb.sweep(parabola, trials=40)
+    again = fb.sweep(parabola, trials=40)
+    assert rows(study) == rows(again)
+    assert study.best_value < 0.05
+    assert study.best_settings == study.optuna.best_params
+    assert study.best_settings["k"] == "b"
+    assert set(study.importance) == {"x", "k"}
+    folder = study.folder.path
+    assert folder.is_dir()
+    del study
+    assert not folder.exists()
+
+
+def test_a_function_is_searched_by_several_processes_and_upwards(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import fastbp as fb\n"
+        "def up(trial):\n"
+        "    return -((trial.suggest_float('x', -1, 1) - 0.5) ** 2)\n"
+        "if __name__ == '__main__':\n"
+        "    study = fb.sweep(up, trials=30, jobs=2, mode='max', storage='s')\n"
+        "    print(len(study), study.best_value > -0.05)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+    done = subprocess.run([sys.executable, "script.py"], **words)
+    assert (done.stdout, done.stderr) == ("30 True\n", "")
+
+
+HIDDEN = """
+import sys, types
+import fastbp as fb
+module = types.ModuleType("hidden")
+sys.modules["hidden"] = module
+exec("def up(trial): return 0.0", module.__dict__)
+if __name__ == "__main__":
+    try:
+        fb.sweep(module.up, jobs=2, storage="s")
+    except fb.FastbpError as error:
+        print(error)
+"""
+
+
+def test_a_function_that_processes_cannot_import_ends_the_sweep(tmp_path):
+    (tmp_path / "script.py").write_text(HIDDEN.replace("sys.modules[", "if __name__ == '__main__': sys.modules["))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+    done = subprocess.run([sys.executable, "script.py"], **words)
+    assert "ended with code 1, which it says more of above" in done.stdout
+    assert "No module named 'hidden'" in done.stderr
+
+
+def test_an_error_of_a_function_is_told_and_raised(tmp_path):
+    def broken(trial):
+        trial.suggest_int("n", 1, 3)
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        fb.sweep(broken, storage=tmp_path / "s")
+    study = fb.sweep(lambda trial: trial.suggest_int("n", 1, 3), trials=4, storage=tmp_path / "s")
+    assert [row.why for row in study.rows if row.state == "failed"] == ["RuntimeError: no"]
+    assert len(study) == 4
+
+
+@pytest.mark.parametrize(
+    ("objective", "words", "message"),
+    [
+        (3, {}, "`objective` must be a function of a trial, a configuration as a dict, or its file, got `3`"),
+        (parabola, {"space": {}}, "`space` must be left out where the objective is a function, got `{}`"),
+        (parabola, {"mode": "down"}, "`mode` must be one of `min`, `max`, got `down`"),
+        (parabola, {"jobs": 0}, "`jobs` must be at least 1, got `0`"),
+        (parabola, {"trials": 0}, "`trials` must be at least 1, got `0`"),
+        (parabola, {"sampler": "tep"}, "`sampler` must be one of "),
+        (parabola, {"sampler": "grid"}, "`sampler` must not be `grid` with a function"),
+        (lambda trial: 0, {"jobs": 2}, "`objective` must be a function at the top of a module with `jobs` above 1"),
+        ({"data": {"source": "moons"}}, {}, "`sweep` must be given, with a `space` of what is searched"),
+        (
+            CONFIG,
+            {"space": SPACE, "mode": "max"},
+            "`mode` must be left out where the objective is a configuration, whose `trainer.monitor` says it",
+        ),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(objective, words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(fb.ConfigError) as info:
+        fb.sweep(objective, **words)
+    assert str(info.value).startswith(message)
+    assert list(tmp_path.iterdir()) == []
