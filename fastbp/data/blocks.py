@@ -8,6 +8,8 @@ blocks in which anything is unusual are read by these.
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data.columns import MISSING, Column, Reading
-from fastbp.data.csv_files import UTF_16, read_csv, read_rows
-from fastbp.data.dialect import Dialect, checked_encoding
+from fastbp.data.csv_files import LINE, SAMPLE, UTF_16, read_csv, read_rows
+from fastbp.data.dialect import Dialect, checked_encoding, dialect_of
 from fastbp.data.files import FRAMES, TABLES, files_of, suffix_of
 from fastbp.data.frame import Frame
 from fastbp.data.polars_files import polars_column, scanned
@@ -114,10 +116,13 @@ def look(file: str, data: Any, reading: Reading, keep: bool = False) -> Look:
         frame = Frame(None, {s.name: polars_column(s, file, reading.of_texts()) for s in batch.get_columns()}, file)
         return Look(frame, _settled(frame, reading))
     with _utf8(file, data) as text:
-        head = text.read(CHUNK)
+        head, more = text.read(CHUNK), text.read(1)
         mark = "\ufeff" if text.marked else ""
     delimiter = "\t" if "tsv" in suffix_of(file) else data.delimiter
-    whole = head if len(head) < CHUNK else head[: _cut(head, b'"') or len(head)]
+    whole = head
+    if more:
+        lines = head[:SAMPLE].decode("utf-8", "replace").splitlines()
+        whole = head[: _cut(head, dialect_of(lines, True, delimiter, file)) or len(head)]
     frame = read_csv(file, delimiter, data.header, reading, None, True, whole)
     written: Any = frame.written[0]
     frame.written = written if keep else []
@@ -178,23 +183,47 @@ def _utf8(file: str, data: Any) -> Iterator[_Text]:
         yield _Text(opened, checked_encoding(data.encoding), file)
 
 
-def _cut(content: bytes, quote: bytes) -> int:
+def _cut(content: bytes, dialect: Dialect) -> int:
     """Behind the last line end that is in no quotes; 0 if there is none."""
-    at = content.rfind(b"\n")
-    if quote in content:
-        inside = content.count(quote, 0, at) % 2
-        while at >= 0 and inside:
-            before = content.rfind(b"\n", 0, at)
-            inside = (inside + content.count(quote, max(before, 0), at)) % 2
-            at = before
+    at, quote = content.rfind(b"\n"), dialect.quote.encode()
+    if quote not in content:
+        return at + 1
+    text = np.frombuffer(content, np.uint8)
+    quotes = np.flatnonzero(text == quote[0])
+    before = text[quotes[::2] - 1]  # those that open a field, or are the second of two inside
+    signs = np.frombuffer(dialect.delimiter.encode() + b"\r\n" + quote, np.uint8)
+    if not (np.isin(before, signs) | (quotes[::2] == 0)).all():
+        return _walked(content, dialect)
+    while at >= 0 and np.searchsorted(quotes, at) % 2:
+        at = content.rfind(b"\n", 0, at)
     return at + 1
+
+
+def _walked(content: bytes, dialect: Dialect) -> int:
+    """The same where quotes stand within fields, which open nothing."""
+    read = [0]
+
+    def lines() -> Iterator[str]:
+        for line in io.StringIO(content.decode("utf-8", "surrogateescape"), newline=""):
+            read[0] += len(line.encode("utf-8", "surrogateescape"))
+            yield line
+
+    end = 0
+    try:
+        for _ in csv.reader(lines(), delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True):
+            if content[read[0] - 1] == ord("\n"):
+                end = read[0]
+    except csv.Error as error:
+        if "end of data" not in str(error):  # who reads the rows says what is wrong
+            return content.rfind(b"\n") + 1
+    return end
 
 
 def _of_text(file: str, data: Any, found: Look, keep: bool) -> Iterator[Block]:
     header = found if file == found.frame.origin else look(file, data, found.reading)
     names, dialect = header.names, header.dialect
     assert dialect is not None
-    quote, size = dialect.quote.encode(), os.path.getsize(file)
+    size = os.path.getsize(file)
     packed = suffix_of(file).endswith((".gz", ".zst"))
     with _utf8(file, data) as text:
         rest = text.read(CHUNK)
@@ -203,7 +232,9 @@ def _of_text(file: str, data: Any, found: Look, keep: bool) -> Iterator[Block]:
         while True:
             more = text.read(CHUNK)
             content = rest + more
-            end = _cut(content, quote) if more else len(content)
+            end = _cut(content, dialect) if more else len(content)
+            if not end and len(content) > LINE:  # a quote that is opened and not closed, as reading it says
+                end = len(content)
             if more and not end:
                 rest = content
                 continue

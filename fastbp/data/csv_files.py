@@ -22,7 +22,7 @@ from fastbp.data.columns import Column, Reading, column_of
 from fastbp.data.dialect import DELIMITERS, Dialect, checked_delimiter, checked_encoding, dialect_of
 from fastbp.data.frame import Frame
 from fastbp.data.headers import is_row, names_of
-from fastbp.data.streams import stream
+from fastbp.data.streams import STDIN, stream
 from fastbp.data.written import Written
 from fastbp.errors import DataError, DataWarning
 
@@ -59,9 +59,9 @@ def read_csv(
     keep : bool
         Whether the frame also has the table as it is written.
     content : bytes, optional
-        The file's bytes, where they have been read from stdin.
+        The bytes of stdin, or the first of a file, where they have been read.
     """
-    name = str(path) if content is None else "stdin"
+    name = "stdin" if str(path) == STDIN else str(path)
     checked_delimiter(delimiter)
     with stream(path, content) as file:
         begin = file.peek(3)[:3]

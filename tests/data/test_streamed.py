@@ -308,6 +308,52 @@ def test_what_later_blocks_have_otherwise_is_refused_in_a_sentence(tmp_path, mon
 
 
 @pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+@pytest.mark.parametrize("note", ['"on two\nlines, 5"" wide"', "plain", " \" 'x"])
+def test_quotes_within_fields_open_nothing(tmp_path, monkeypatch, note):
+    notes = [('5" x', note, '"a\nb, c"')[i % 3] if i % 50 else '4" in all' for i in range(3000)]
+    data = Data(path=str(table(tmp_path, note=notes)), target="kind")
+    whole, first, read = prepare(data, 0, "float32"), (tmp_path / "t.csv").stat().st_size, blocks.look
+    monkeypatch.setattr(streamed, "look", lambda *words: wide(monkeypatch, first, 9001, read, *words))
+    same(whole, stream(data, tmp_path / "rows"))
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_a_quote_that_is_not_closed_is_refused_before_all_is_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "CHUNK", 20_000)
+    monkeypatch.setattr(blocks, "LINE", 50_000)
+    city = ['"never closed' if i == 2000 else f"c{i % 60}" for i in range(9000)]
+    path = table(tmp_path, 9000, city=city, price=["1"] * 9000, job=["a"] * 9000)
+    read = []
+    real = blocks._Text.read
+    monkeypatch.setattr(blocks._Text, "read", lambda *words: read.append(0) or real(*words))
+    assert refused(tmp_path, Data(path=str(path), target="y")) == (
+        f"{path}:2002: a quote that is opened must be closed before the file ends"
+    )
+    assert len(read) < 20
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_the_first_rows_of_utf_16_are_whole(tmp_path, monkeypatch):
+    path = table(tmp_path)
+    path.write_text(path.read_text(), encoding="utf-16")
+    data = Data(path=str(path), target="kind", columns={"day": "ignore"})
+    whole = prepare(data, 0, "float32")
+    for chunk in range(100_000, 100_120, 24):
+        monkeypatch.setattr(blocks, "CHUNK", chunk)
+        same(whole, stream(data, tmp_path / f"rows{chunk}"))
+
+
+def test_a_file_is_named_where_its_first_rows_are_wrong(tmp_path):
+    path = tmp_path / "t.csv"
+    for text, said in (
+        ("a,y\n1,2\n3\n", ":3: a row must have 2 fields, got 1"),
+        ("", ": must have rows, but is empty"),
+    ):
+        path.write_text(text)
+        assert refused(tmp_path, Data(path=str(path), target="y")).splitlines()[0] == f"{path}{said}"
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
     path = table(tmp_path)
     told = streamed.Told(lambda name, done, rows: path.touch() if name == "reading" else None)
