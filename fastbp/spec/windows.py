@@ -106,6 +106,8 @@ def _file_of(array: Array) -> tuple[str | None, int]:
     name = getattr(array, "filename", None)
     if not isinstance(array, np.memmap) or mapped is None or name is None or not array.flags.c_contiguous:
         return None, 0
+    if array.mode == "c":  # what was written to it is in memory only
+        return None, 0
     begin = np.frombuffer(mapped, np.uint8).ctypes.data
     return str(name), array.offset - array.offset % mmap.ALLOCATIONGRANULARITY + array.ctypes.data - begin
 

@@ -211,6 +211,9 @@ def test_sources_are_read_from_their_files(rows, tmp_path):
     assert Source(mapped[::2]).path is None  # in no order of the file
     np.testing.assert_array_equal(Source(mapped[::2]).some(np.array([4, 5])), mapped[8:12:2])
     np.save(tmp_path / "short.npy", rows[0])
+    copied = np.load(tmp_path / "short.npy", mmap_mode="c")
+    copied[3] = 5.0  # which the file does not have
+    np.testing.assert_array_equal(Source(copied).some(np.array([3])), np.full((1, 5), 5.0))
     source = Source(np.load(tmp_path / "short.npy", mmap_mode="r"))
     with open(tmp_path / "short.npy", "r+b") as file:
         file.truncate(1000)
