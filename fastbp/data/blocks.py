@@ -25,7 +25,7 @@ from fastbp.data.csv_files import LINE, SAMPLE, UTF_16, read_csv, read_rows
 from fastbp.data.dialect import Dialect, checked_encoding, dialect_of
 from fastbp.data.files import FRAMES, TABLES, files_of, suffix_of
 from fastbp.data.frame import Frame
-from fastbp.data.polars_files import polars_column, scanned
+from fastbp.data.polars_files import polars_column, scanned, shape_of
 from fastbp.data.streams import stream
 from fastbp.errors import DataError, visible
 
@@ -330,7 +330,7 @@ def _of_types(file: str, found: Look) -> Iterator[Block]:
     looked, rows, size = found.frame.columns, 0, os.path.getsize(file)
     reading = found.reading.of_texts()
     gone = MISSING | found.reading.missing
-    total = max(1, scanned_rows(file))
+    total = max(1, shape_of(file)[0])
     for batch in scanned(file, rows_of_block(len(looked), ROWS)):
         columns: dict[str, Column | Texts] = {}
         for series in batch.get_columns():
@@ -342,13 +342,6 @@ def _of_types(file: str, found: Look) -> Iterator[Block]:
                 columns[name] = _coded(column) if column.is_text else column
         yield Block(file, columns, None, rows, size * (rows + len(batch)) // total)
         rows += len(batch)
-
-
-def scanned_rows(file: str) -> int:
-    """The rows of a file with types."""
-    from fastbp.data.polars_files import rows_of
-
-    return rows_of(file)
 
 
 def sizes(files: Sequence[str]) -> int:

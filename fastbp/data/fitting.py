@@ -37,10 +37,10 @@ STEP = 1 << 18  # rows that are done together
 SAID = "must be false where rows do not fit into memory, as parts of rows are drawn row by row"
 
 
-def keys(first: int, end: int, seed: int, purpose: int) -> Array:
-    """64 random bits of each row."""
-    counter = np.zeros((4, end - first), np.uint64)
-    counter[0] = np.arange(first, end)
+def keys(numbers: Array, seed: int, purpose: int) -> Array:
+    """64 random bits of each number, of 64 bits."""
+    counter = np.zeros((4, len(numbers)), np.uint64)
+    counter[0], counter[1] = numbers & np.uint64(0xFFFFFFFF), numbers >> np.uint64(32)
     counter[3] = purpose
     drawn = words(counter, (seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF))
     return np.asarray(drawn[0] << np.uint64(32) | drawn[1])
@@ -53,7 +53,8 @@ def looked_at(rows: int, columns: int, seed: int) -> Array:
         return np.arange(rows)
     limit = np.uint64((most << 64) // rows)
     steps = ((first, min(first + STEP, rows)) for first in range(0, rows, STEP))
-    return np.concatenate([first + np.flatnonzero(keys(first, end, seed, SAMPLE) < limit) for first, end in steps])
+    drawn = (keys(np.arange(first, end, dtype=np.uint64), seed, SAMPLE) < limit for first, end in steps)
+    return np.concatenate([number * STEP + np.flatnonzero(some) for number, some in enumerate(drawn)])
 
 
 def parts_of(table: Gathered, looked: Frame, data: Any, seed: int, targets: list[str], task: str) -> Array:
@@ -108,16 +109,16 @@ def _drawn(table: Gathered, at: int, rows: int, said: Any, seed: int) -> Array:
     of_group: Any = None
     if said.group is not None:
         kept = table.named(said.group)
-        if kept.kind != "text":
-            raise ConfigError("data.split.group", "must be texts where rows do not fit into memory", f"`{kept.name}`")
-        key = Keys(kept.values)
-        of_group = np.array([word(seed, SPLIT, text) for text in ["", *map(key, kept.values)]], np.uint64)
+        if kept.kind == "text":
+            key = Keys(kept.values)
+            of_group = np.array([word(seed, SPLIT, text) for text in ["", *map(key, kept.values)]], np.uint64)
     for first in range(0, rows, STEP):
         end = min(first + STEP, rows)
-        if of_group is None:
-            bits = keys(first, end, seed, SPLIT)
+        if said.group is None:
+            bits = keys(np.arange(first, end, dtype=np.uint64), seed, SPLIT)
         else:
-            bits = of_group[table.raw(said.group, at + first, at + end)]
+            raw = table.raw(said.group, at + first, at + end)
+            bits = keys(_bits(raw), seed, SPLIT) if of_group is None else of_group[raw]
         place = bits.astype(np.float64) * 2.0**-64
         held = place >= 1.0 - said.test
         if said.folds is not None:
@@ -127,6 +128,13 @@ def _drawn(table: Gathered, at: int, rows: int, said: Any, seed: int) -> Array:
             chosen = (place >= 1.0 - said.test - said.validation) & ~held
         out[first:end] = np.where(held, 2, np.where(chosen, 1, 0))
     return out
+
+
+def _bits(raw: Array) -> Array:
+    """The bits of numbers or dates, the same where they are equal or missing."""
+    if raw.dtype.kind == "f":
+        raw = np.where(np.isnan(raw), np.nan, raw) + 0.0
+    return raw.view(np.uint64)
 
 
 class TrainColumn(Shards):

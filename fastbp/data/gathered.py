@@ -25,7 +25,7 @@ from fastbp.data.columns import Column, Style
 from fastbp.data.frame import Frame, Source, as_texts
 from fastbp.data.moments import are_moments, moments, order_of, unclear
 from fastbp.data.rows import without_targets
-from fastbp.errors import DataError, visible
+from fastbp.errors import DataError, FileError, visible
 from fastbp.writing import write_together
 
 Array = NDArray[Any]
@@ -139,9 +139,10 @@ class Gathered:
         files, given = ([(name, rows) for name, rows in said[key]] for key in pairs)
         return cls(folder, columns, files, given, said["dropped"])
 
-    def remove(self) -> None:
-        """Remove its files."""
-        for path in (self.folder / INDEX, *self.folder.glob("*.column")):
+    @staticmethod
+    def remove(folder: Path) -> None:
+        """Remove the files of one."""
+        for path in (folder / INDEX, *folder.glob("*.column")):
             path.unlink(missing_ok=True)
 
 
@@ -182,8 +183,7 @@ def gather(
 ) -> Gathered:
     """Read the files of each part once; `told` hears of bytes done, all bytes, and rows."""
     columns = kept_of(found, targets, data)
-    for old in (*folder.glob("*.column"), folder / INDEX):
-        old.unlink(missing_ok=True)
+    Gathered.remove(folder)
     places: list[dict[str, int]] = [{} for _ in columns]
     total = sum(os.path.getsize(file) for _, files in sources for file in files)
     files, given, dropped, before, rows = [], [], 0, 0, 0
@@ -211,6 +211,10 @@ def gather(
         for out in outs:
             out.flush()
             os.fsync(out.fileno())
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError.of(error, folder) from None
     finally:
         for out in outs:
             out.close()

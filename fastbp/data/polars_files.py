@@ -70,22 +70,31 @@ def _lazy(path: str | Path) -> Any:
     return polars.scan_parquet(path) if str(path).lower().endswith(".parquet") else polars.scan_ipc(path)
 
 
-def rows_of(path: str | Path) -> int:
-    """How many rows a file has."""
-    return int(_lazy(path).select(_polars(path).len()).collect().item())
+def shape_of(path: str | Path) -> tuple[int, int]:
+    """How many rows and columns a file has."""
+    with _said(path):
+        table = _lazy(path)
+        return int(table.select(_polars(path).len()).collect().item()), len(table.collect_schema())
+
+
+@contextmanager
+def _said(path: str | Path) -> Iterator[None]:
+    """Says in a sentence why Polars cannot read a file."""
+    polars = _polars(path)
+    panics = polars.exceptions.PanicException
+    try:
+        yield
+    except (polars.exceptions.PolarsError, OSError, panics) as error:
+        reason = ", but is damaged" if isinstance(error, panics) else f" ({reason_of(error)})"
+        raise DataError(f"{path}: must be a table that Polars can read{reason}") from None
 
 
 def scanned(path: str | Path, rows: int) -> Iterator[Any]:
     """The rows of a file in tables of at most so many."""
-    polars = _polars(path)
-    panics = polars.exceptions.PanicException
-    try:
+    with _said(path):
         for table in _lazy(path).collect_batches(chunk_size=rows, maintain_order=True):
             for first in range(0, len(table), rows):
                 yield table.slice(first, rows)
-    except (polars.exceptions.PolarsError, OSError, panics) as error:
-        reason = ", but is damaged" if isinstance(error, panics) else f" ({reason_of(error)})"
-        raise DataError(f"{path}: must be a table that Polars can read{reason}") from None
 
 
 def polars_column(series: Any, path: str | Path, reading: Reading) -> Column:

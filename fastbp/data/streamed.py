@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 
 from fastbp.data.array_files import room_for_a_file
-from fastbp.data.blocks import CHUNK, in_blocks, look, scanned_rows
+from fastbp.data.blocks import CHUNK, in_blocks, look
 from fastbp.data.categories import Category, say_many
 from fastbp.data.dates import Dates
 from fastbp.data.files import FRAMES, reading_of, suffix_of
@@ -20,12 +21,14 @@ from fastbp.data.fitting import LOOKED, Stream, fit_inputs, fit_outputs, looked_
 from fastbp.data.gathered import MOST_TEXTS, TYPES, Gathered, gather, kept_of
 from fastbp.data.outputs import Outputs
 from fastbp.data.plan import Seen, column_plan
+from fastbp.data.polars_files import shape_of
 from fastbp.data.prepare import LOSS_OF, Prepared, fits_task, target_columns, task_of, transforms_of
 from fastbp.data.raw import Raw
 from fastbp.data.recipe import Recipe
 from fastbp.data.rows import say_styles
 from fastbp.data.rowstore import Rows, folder_of, key_of, must_have_room, others_of, prepare_rows
 from fastbp.data.sizes import amount, limit_of
+from fastbp.data.streams import stream
 from fastbp.errors import ConfigError, DataWarning, tell, visible
 from fastbp.numerics.splits import PARTS
 from fastbp.spec.catalogue import loss_of
@@ -67,12 +70,9 @@ def need_of(sources: Sources, data: Any) -> tuple[int, int]:
         for file in files:
             here = os.path.getsize(file) * (PACKED if suffix_of(file).endswith((".gz", ".zst")) else 1)
             if suffix_of(file) in FRAMES:
-                import polars
-
-                lazy = (polars.scan_parquet if suffix_of(file) == ".parquet" else polars.scan_ipc)(file)
-                fields += scanned_rows(file) * len(lazy.collect_schema())
+                fields += math.prod(shape_of(file))
             else:
-                with open(file, "rb") as opened:
+                with stream(file) as opened:
                     begin = opened.read(1 << 14)
                 signs = max(begin.count(sign) for sign in (b",", b";", b"\t", b"|")) + begin.count(b"\n")
                 fields += here * max(1, signs) // max(1, len(begin))
@@ -124,6 +124,7 @@ def streamed(
                     f"rows of these files as they were, or of other settings, are in {other}, which may be removed"
                 )
             rows = _made(folder, sources, data, seed, dtype, loss, strict, told)
+        Gathered.remove(folder)
     need, origin = amount(need_of(sources, data)[0]), origin_of(sources)
     told.say(
         f"{origin}, about {need} in memory, is streamed; its rows are in {rows.folder}, {amount(rows.size)}, and are"
@@ -159,7 +160,7 @@ def _made(
             why = f"has more than {MOST_TEXTS:,} different texts and is ignored, as rows do not fit into memory"
             tell(DataWarning(f"{table.origin}: column `{visible(kept.name)}` {why}"))
     recipe, parts, seen = _fitted(table, data, seed, loss, told)
-    rows = prepare_rows(
+    return prepare_rows(
         folder,
         table,
         parts,
@@ -169,8 +170,6 @@ def _made(
         [asdict(one) for one in seen],
         lambda done, total: told.pass_("preparing", done / total, done),
     )
-    table.remove()
-    return rows
 
 
 def _fitted(table: Gathered, data: Any, seed: int, loss: Any, told: Told) -> tuple[Recipe, Any, list[Seen]]:
@@ -232,7 +231,7 @@ def _room_for_columns(folder: Path, sources: Sources, found: Any, targets: list[
     for _, files in sources:
         for file in files:
             if suffix_of(file) in FRAMES:
-                rows += scanned_rows(file)
+                rows += shape_of(file)[0]
             else:
                 size = os.path.getsize(file) * (PACKED if suffix_of(file).endswith((".gz", ".zst")) else 1)
                 head = min(CHUNK, size)

@@ -1,6 +1,7 @@
 """Tables that stream: what is fitted, the rows, and the split are those of the same table in memory."""
 
 import gzip
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from fastbp.config.schema import Data, Split
 from fastbp.data import blocks, fitting, gathered, rowstore, streamed
 from fastbp.data.prepare import prepare
 from fastbp.data.sizes import limit_of
-from fastbp.errors import ConfigError, DataError, DataWarning
+from fastbp.errors import ConfigError, DataError, DataWarning, DependencyError, FileError
 from fastbp.spec.coded import Coded
 
 
@@ -228,8 +229,10 @@ def test_a_part_of_a_row_depends_on_seed_and_row_alone(tmp_path, few, monkeypatc
 
 
 @pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
-def test_a_group_stays_in_one_part(tmp_path, few):
-    path = table(tmp_path, weight=["1"] * 3000)
+@pytest.mark.parametrize("form", ["h{}", "{}", "2{:03d}-01-01"], ids=["texts", "numbers", "dates"])
+def test_a_group_stays_in_one_part(tmp_path, few, form):
+    house = [form.format(v) if v else "" for v in np.random.default_rng(0).integers(0, 600, 3000)]
+    path = table(tmp_path, weight=["1"] * 3000, house=house)
     data = Data(path=str(path), target="y", split=Split(group="house"), columns={"day": "ignore", "house": "ignore"})
     seen = []
     real = streamed.parts_of
@@ -245,8 +248,10 @@ def test_a_group_stays_in_one_part(tmp_path, few):
     finally:
         streamed.parts_of = real
     houses, parts = seen[0]
-    assert set(parts.tolist()) == {0, 1, 2}
+    assert (np.abs(np.bincount(parts) / 3000 - [0.7, 0.15, 0.15]) < 0.05).all()
+    houses = np.unique(houses, return_inverse=True)[1]
     assert all(len(set(parts[houses == house].tolist())) == 1 for house in np.unique(houses))
+    assert np.isclose(np.unique(houses).size, 600, atol=10)
 
 
 def test_rows_are_looked_at_by_seed_and_number():
@@ -392,6 +397,35 @@ def test_a_disk_without_room_is_known_before_anything_is_read(tmp_path, monkeypa
     assert not list((tmp_path / "rows").glob("*/*.column"))
 
 
+def test_a_disk_that_fills_up_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    def full(*words):
+        raise OSError(28, "No space left")
+
+    monkeypatch.setattr(gathered, "_raw", full)
+    data = Data(path=str(table(tmp_path)), target="y", columns={"day": "ignore"})
+    said = refused(tmp_path, data, FileError)
+    assert said == f"`{next((tmp_path / 'rows').iterdir())}` must be a file that can be written (No space left)"
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_columns_that_a_killed_process_left_are_removed(tmp_path):
+    data = Data(path=str(table(tmp_path)), target="y")
+    stream(data, tmp_path / "rows")
+    (folder,) = (tmp_path / "rows").iterdir()
+    (folder / "3.column").write_bytes(b"left")
+    stream(data, tmp_path / "rows")
+    assert not (folder / "3.column").exists()
+
+
+def test_what_a_packed_file_needs_is_told_by_its_text(tmp_path):
+    path = table(tmp_path, 20_000)
+    packed = tmp_path / "t.csv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    share = 5 * packed.stat().st_size / path.stat().st_size
+    plain, found = (streamed.need_of([(None, [str(p)])], Data())[0] - streamed.BASE for p in (path, packed))
+    assert np.isclose(found, plain * share, rtol=0.01)
+
+
 def test_settings_that_cannot_be_are_refused(tmp_path):
     path = str(table(tmp_path))
     assert refused(tmp_path, Data(path=path, target="y", max_memory="10MB"), ConfigError) == (
@@ -406,6 +440,18 @@ def test_settings_that_cannot_be_are_refused(tmp_path):
         limit_of(Data(max_memory="much"))
     with pytest.raises(ConfigError, match="must be false but for CSV, Parquet and Arrow files"):
         streamed.streams(Data(source="digits", stream=True))
+
+
+def test_files_with_types_that_cannot_be_measured_are_refused_in_a_sentence(tmp_path, monkeypatch):
+    pytest.importorskip("polars")
+    for ending in ("parquet", "arrow"):
+        path = tmp_path / f"bad.{ending}"
+        path.write_bytes(b"PAR1 or another")
+        with pytest.raises(DataError, match=f"bad.{ending}: must be a table that Polars can read"):
+            streamed.streams(Data(path=str(path), max_memory="1MB"))
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(DependencyError, match="Parquet and Arrow files need Polars, which is not installed"):
+        streamed.streams(Data(path=str(path), max_memory="1MB"))
 
 
 @pytest.mark.parametrize(("said", "size"), [("1GB", 10**9), ("1.5 GiB", 3 << 29), ("700M", 7 * 10**8), (600, 600)])
