@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.config.schema import Data
-from fastbp.data.blocks import blocks, look
+from fastbp.data.blocks import Look, blocks, look
 from fastbp.data.sizes import limit_of
 from fastbp.data.streamed import sources_of, streams
 from fastbp.data.unseen import Unseen, joined
@@ -55,15 +55,19 @@ class Blocks:
     ) -> None:
         self.model, self.files, self.keep, self.probabilities, self.strict = model, files, keep, probabilities, strict
         self.data = Data(**settings)
-        self.looks = [look(file, self.data, model.reading, keep) for file in files]
         self.unseen: list[Unseen] = []
-        written = [one.dialect for one in self.looks]
-        if keep and (None in written or len({(tuple(one.names), one.dialect) for one in self.looks}) > 1):
-            raise DataError(f"`--keep` must be given with files of text that are written alike {WORDS}")
+        if keep:
+            written = {(tuple(one.names), one.dialect) for one in map(self._look, files)}
+            if len(written) > 1 or None in next(iter(written)):
+                raise DataError(f"`--keep` must be given with files of text that are written alike {WORDS}")
+
+    def _look(self, file: str) -> Look:
+        return look(file, self.data, self.model.reading, self.keep)
 
     def __iter__(self) -> Iterator[Predictions]:
         rows = 0
-        for number, (file, found) in enumerate(zip(self.files, self.looks, strict=True)):
+        for number, file in enumerate(self.files):
+            found = self._look(file)
             for at, block in enumerate(blocks(file, self.data, found, self.keep)):
                 frame = block.frame()
                 frame.blank = "an empty field or `NA`"

@@ -1,5 +1,7 @@
 """Predictions that are written block by block are those of the table in memory, byte for byte."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,21 @@ def test_csv(both, tmp_path, words, form):
     memory, blocked = both(".csv", [path], *words)
     assert memory.read_bytes() == blocked.read_bytes()
     assert len(blocked.read_text().splitlines()) == 1501
+
+
+def test_the_first_rows_of_one_file_are_held_at_a_time(run, tmp_path, monkeypatch):
+    paths = [write(tmp_path / f"{name}.csv", 300) for name in "cabd"]
+    held, real = [], blocks.look
+
+    def look(*words):
+        found = real(*words)
+        held.append(weakref.ref(found))
+        assert sum(one() is not None for one in held) <= 2
+        return found
+
+    monkeypatch.setattr("fastbp.runs.streaming.look", look)
+    assert main(["predict", run, *paths, "-o", str(tmp_path / "o.csv"), "--max-memory", "100kB"]) == 0
+    assert len(held) == 4
 
 
 def test_several_files(both, tmp_path):
