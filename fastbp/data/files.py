@@ -68,7 +68,7 @@ def _of_any_kind(path: str | Path, data: Any, reading: Reading, keep: bool) -> F
     ending = suffix_of(path)
     if str(path) == STDIN:
         return _from_stdin(data, reading, keep)
-    _must_exist(path)
+    must_exist(path)
     if ending in TABLES:
         return _read_text(path, data, reading, keep)
     if ending == ".npz":
@@ -109,7 +109,8 @@ def _from_stdin(data: Any, reading: Reading, keep: bool) -> Frame:
     return frame
 
 
-def _must_exist(path: str | Path) -> None:
+def must_exist(path: str | Path) -> None:
+    """Refuse a path that is no file."""
     if not Path(path).is_file():  # reading a pipe would block, and a device has no end
         if Path(path).exists():
             raise DataError(f"{path}: must be a regular file")
@@ -210,7 +211,7 @@ def _paired(files: list[str], data: Any) -> list[Frame]:
     Label files are those with one axis, or with fewer columns; they are matched to the others in order.
     """
     for file in files:
-        _must_exist(file)
+        must_exist(file)
     arrays = [_read_array(file) for file in files]
     frames = [Frame(_matrix(array, file), {}, file) for array, file in zip(arrays, files, strict=True)]
     kinds = [(min(array.ndim, 2), math.prod(array.shape[1:])) for array in arrays]

@@ -134,7 +134,10 @@ class Gathered:
         """What is in a folder, if all of it is there."""
         if not (folder / INDEX).is_file():
             return None
-        said = json.loads((folder / INDEX).read_bytes())
+        try:
+            said = json.loads((folder / INDEX).read_bytes())
+        except ValueError:  # damaged, so columns are read anew
+            return None
         columns, pairs = [Kept(**one) for one in said["columns"]], ("files", "given")
         files, given = ([(name, rows) for name, rows in said[key]] for key in pairs)
         return cls(folder, columns, files, given, said["dropped"])

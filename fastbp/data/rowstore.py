@@ -41,7 +41,7 @@ from fastbp.writing import write_together
 
 Array = NDArray[Any]
 FORMAT = "fastbp-rows-1"
-ROWS, DONE, FILES = "rows.json", "done.json", "files.json"
+ROWS, DONE, FILES, ALSO = "rows.json", "done.json", "files.json", "also.txt"
 STEP = 1 << 16  # rows of the table that are prepared together
 SAVED = 16  # of these, between two marks
 
@@ -116,9 +116,12 @@ class Rows:
         """The rows of a folder that has all of them."""
         if not (folder / ROWS).is_file():
             return None
-        said = json.loads((folder / ROWS).read_bytes())
-        arrays = {name: (kind, shape) for name, (kind, shape) in said["arrays"].items()}
-        recipe = Recipe.from_data(said["recipe"])
+        try:
+            said = json.loads((folder / ROWS).read_bytes())
+            arrays = {name: (kind, shape) for name, (kind, shape) in said["arrays"].items()}
+            recipe = Recipe.from_data(said["recipe"])
+        except (ValueError, KeyError):  # damaged, so rows are made anew
+            return None
         return cls(folder, recipe, tuple(said["counts"]), arrays, said["check"], said["seen"])
 
 
@@ -127,6 +130,21 @@ def key_of(files: Sequence[tuple[str | None, Sequence[str]]], said: dict[str, An
     stamps = [[part, os.path.abspath(f), os.stat(f).st_size, os.stat(f).st_mtime_ns] for part, fs in files for f in fs]
     text = json.dumps([FORMAT, stamps, said], sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest(), stamps
+
+
+def kept_as(base: Path, key: str) -> str:
+    """The folder of a key: its own, or one of which `keep_as` said that it has the same rows."""
+    if not (base / key / ROWS).is_file():
+        for path in sorted(base.glob(f"*/{ALSO}")):
+            if path.read_bytes() == key.encode() and (path.parent / ROWS).is_file():
+                return path.parent.name
+    return key
+
+
+def keep_as(folder: Path, key: str) -> None:
+    """Have rows be found with the settings that a run writes, with the task and the loss that were found out."""
+    if key != folder.name:
+        write_together({folder / ALSO: key.encode()})
 
 
 @contextmanager

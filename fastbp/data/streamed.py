@@ -16,7 +16,7 @@ from fastbp.data.array_files import room_for_a_file
 from fastbp.data.blocks import CHUNK, in_blocks, look
 from fastbp.data.categories import Category, say_many
 from fastbp.data.dates import Dates
-from fastbp.data.files import FRAMES, reading_of, suffix_of
+from fastbp.data.files import FRAMES, files_of, must_exist, reading_of, suffix_of
 from fastbp.data.fitting import LOOKED, Stream, fit_inputs, fit_outputs, looked_at, parts_of
 from fastbp.data.gathered import MOST_TEXTS, TYPES, Gathered, gather, kept_of
 from fastbp.data.outputs import Outputs
@@ -26,7 +26,7 @@ from fastbp.data.prepare import LOSS_OF, Prepared, fits_task, target_columns, ta
 from fastbp.data.raw import Raw
 from fastbp.data.recipe import Recipe
 from fastbp.data.rows import say_styles
-from fastbp.data.rowstore import Rows, folder_of, key_of, must_have_room, others_of, prepare_rows
+from fastbp.data.rowstore import Rows, folder_of, keep_as, kept_as, key_of, must_have_room, others_of, prepare_rows
 from fastbp.data.sizes import amount, limit_of
 from fastbp.data.streams import stream
 from fastbp.errors import ConfigError, DataWarning, tell, visible
@@ -63,6 +63,13 @@ def sources_of(data: Any) -> Sources | None:
     return found or None
 
 
+def must_be_there(data: Any) -> None:
+    """Refuse files that there are not."""
+    for paths in (data.path, *(getattr(data, part) for part in PARTS)):
+        for file in files_of(paths) if paths is not None else ():
+            must_exist(file)
+
+
 def need_of(sources: Sources, data: Any) -> tuple[int, int]:
     """Bytes that rows take in memory, about, and how many of them reading needs."""
     size = fields = 0
@@ -87,6 +94,7 @@ def streams(data: Any) -> Sources | None:
     sources = sources_of(data)
     if data.stream:
         if sources is None:
+            must_be_there(data)
             raise ConfigError("data.stream", "must be false but for CSV, Parquet and Arrow files", "true")
         return sources
     if sources is None:
@@ -112,19 +120,27 @@ def streamed(
             "data.max_memory", f"must be at least {LEAST >> 20} MiB where rows do not fit", f"`{data.max_memory}`"
         )
     settings = msgspec.to_builtins(data)
-    for key in ("max_memory", "store", "stream", "block_rows", "window_blocks"):
+    for key in (*PARTS, "path", "max_memory", "store", "stream", "block_rows", "window_blocks"):
         settings.pop(key)
-    kind = None if loss is None else repr(loss)
-    key, stamps = key_of(sources, {"data": settings, "seed": seed, "dtype": str(dtype), "loss": kind})
-    with folder_of(base, key, stamps) as folder:
-        rows = Rows.old(folder)
-        if rows is None:
-            for other in others_of(base, key, stamps):
-                told.say(
-                    f"rows of these files as they were, or of other settings, are in {other}, which may be removed"
-                )
-            rows = _made(folder, sources, data, seed, dtype, loss, strict, told)
-        Gathered.remove(folder)
+
+    def named(task: str | None, loss: Any) -> tuple[str, list[Any]]:
+        said = {**settings, "task": task}
+        return key_of(sources, {"data": said, "seed": seed, "dtype": str(dtype), "loss": loss and repr(loss)})
+
+    key, stamps = named(data.task, loss)
+    key = kept_as(base, key)
+    rows = Rows.old(base / key)
+    if rows is None:
+        with folder_of(base, key, stamps) as folder:
+            rows = Rows.old(folder)  # as another process may have made them meanwhile
+            if rows is None:
+                for other in others_of(base, key, stamps):
+                    before = "rows of these files as they were, or of other settings"
+                    told.say(f"{before}, are in {other}, which may be removed")
+                rows = _made(folder, sources, data, seed, dtype, loss, strict, told)
+                task = rows.recipe.outputs.task
+                keep_as(folder, named(task, loss_of(LOSS_OF[task]) if loss is None else loss)[0])
+    Gathered.remove(rows.folder)
     need, origin = amount(need_of(sources, data)[0]), origin_of(sources)
     told.say(
         f"{origin}, about {need} in memory, is streamed; its rows are in {rows.folder}, {amount(rows.size)}, and are"

@@ -291,6 +291,21 @@ def test_a_second_run_reads_nothing_and_a_changed_file_is_read_anew(tmp_path):
     assert not list(second.folder.glob("*.column"))
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_rows_that_another_process_made_meanwhile_are_left_as_they_are(tmp_path, monkeypatch):
+    data, real, made = Data(path=str(table(tmp_path)), target="y"), streamed.folder_of, []
+
+    def folder_of(*words):
+        monkeypatch.setattr(streamed, "folder_of", real)
+        made.append(stream(data, tmp_path / "rows"))
+        monkeypatch.setattr(streamed, "_made", None)
+        return real(*words)
+
+    monkeypatch.setattr(streamed, "folder_of", folder_of)
+    found = stream(data, tmp_path / "rows")
+    assert len(found.parts["train"]) == len(made[0].parts["train"])
+
+
 def refused(tmp_path, data, error=DataError):
     with pytest.raises(error) as caught:
         stream(data, tmp_path / "rows")

@@ -14,9 +14,11 @@ from fastbp.cli.main import main
 from fastbp.config.build import plan_of
 from fastbp.config.merging import merge, overrides
 from fastbp.config.text import read
+from fastbp.data import streamed
 from fastbp.data.streamed import Told
 from fastbp.runs.checkpoint import Checkpoint
 from fastbp.runs.scores import score
+from fastbp.runs.stopping import Stopped
 from fastbp.runs.subject import subject_of
 
 ROOT = Path(__file__).parents[2]
@@ -132,6 +134,43 @@ def test_a_pass_goes_on_behind_what_is_certain_to_be_there(start, tmp_path):
     assert not (folder / "done.json").exists()
     assert not list(folder.glob("*.column"))
     assert "torn" not in (folder / "train.x").read_bytes().decode("latin-1")
+
+
+def test_a_run_that_goes_on_or_is_evaluated_reads_no_table(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "t.csv")
+    (tmp_path / "c.yaml").write_text(CONFIG.format(path="t.csv", runs="runs"))
+    monkeypatch.setattr(streamed, "prepare_rows", stop)
+    assert main(["train", "c.yaml", "--run-dir", "run", "-q"]) != 0
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(streamed, "gather", stop)  # what was read stays
+    assert main(["train", "--resume", "run", "-q"]) == 0
+    monkeypatch.setattr(streamed, "_made", stop)
+    assert main(["train", "--resume", "run", "-q", "--set", "trainer.epochs=5"]) == 0
+    assert main(["evaluate", "run"]) == 0
+    assert main(["train", "c.yaml", "-q"]) == 0
+    assert len(list((tmp_path / "runs" / "rows").iterdir())) == 1
+    (tmp_path / "t.csv").rename(tmp_path / "moved.csv")
+    assert main(["train", "--resume", "run", "-q"]) != 0
+    assert f"{tmp_path / 't.csv'}: must be a file, but does not exist" in capfd.readouterr().err
+
+
+def stop(*words):
+    raise Stopped("stopped", 130)
+
+
+def test_rows_that_may_only_be_read_are_enough(start, tmp_path):
+    assert start("", 0, "check", str(tmp_path / "c.yaml"))[0] == 0
+    (rows,) = (tmp_path / "runs" / "rows").iterdir()
+    (rows / ".lock").unlink()
+    code, said = start("", 0, "train", str(tmp_path / "c.yaml"), "-q")
+    assert code == 0, said
+    assert not (rows / ".lock").exists()  # nothing is written there
+    (rows / "rows.json").write_text('{"torn')
+    code, said = start("", 0, "train", str(tmp_path / "c.yaml"), "-q")
+    assert code == 0, said
+    assert json.loads((rows / "rows.json").read_text())["arrays"]
 
 
 def test_rows_of_other_files_are_refused_on_resuming(start, tmp_path):
