@@ -147,6 +147,10 @@ def streamed(
         " made anew if that is removed"
     )
     parts = rows.parts(data.block_rows, data.window_blocks)
+    windows = max(part.X.nbytes for part in parts.values())
+    if most is not None and windows > most - BASE:
+        must = f"and `data.window_blocks` must be such that three windows take at most {amount(most - BASE)}"
+        raise ConfigError("data.block_rows", must, f"{amount(windows)}")
     return Prepared(parts, rows.recipe, [Seen(**one) for one in rows.seen]), rows
 
 

@@ -9,7 +9,7 @@ import pytest
 from fastbp.config.schema import Data, Split
 from fastbp.data import blocks, fitting, gathered, rowstore, streamed
 from fastbp.data.prepare import prepare
-from fastbp.data.sizes import limit_of
+from fastbp.data.sizes import amount, limit_of
 from fastbp.errors import ConfigError, DataError, DataWarning, DependencyError, FileError
 from fastbp.spec.coded import Coded
 
@@ -467,6 +467,18 @@ def test_files_with_types_that_cannot_be_measured_are_refused_in_a_sentence(tmp_
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(DependencyError, match="Parquet and Arrow files need Polars, which is not installed"):
         streamed.streams(Data(path=str(path), max_memory="1MB"))
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_windows_that_do_not_fit_into_the_limit_are_refused(tmp_path, monkeypatch):
+    said = {"path": str(table(tmp_path)), "target": "y", "max_memory": "512MiB"}
+    size = stream(Data(**said, block_rows=1000), tmp_path / "rows").parts["train"].X.nbytes
+    monkeypatch.setattr(streamed, "BASE", (512 << 20) - size + 1)
+    assert refused(tmp_path, Data(**said, block_rows=1000), ConfigError) == (
+        "`data.block_rows` and `data.window_blocks` must be such that three windows take at most"
+        f" {amount(size - 1)}, got {amount(size)}"
+    )
+    stream(Data(**said, block_rows=60), tmp_path / "rows")
 
 
 @pytest.mark.parametrize(("said", "size"), [("1GB", 10**9), ("1.5 GiB", 3 << 29), ("700M", 7 * 10**8), (600, 600)])
