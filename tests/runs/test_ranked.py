@@ -15,6 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from fastbp.cli.main import main
+from fastbp.spec.arrays import Scanned, training_rows
 from tests.launched import LAUNCHER, ended, ranks_of, run, started
 
 CONFIG = """
@@ -237,6 +238,29 @@ def test_three_ranks_are_refused(config):
     code, _, err = run(3, *TRAIN, "c.yaml", "--run-dir", "run")
     assert code == 2
     assert err.count("`comm` must have 1, 2, 4, 8 or another power of two of ranks, got `3`") == 1
+
+
+# What is looked at without MPI
+
+
+def test_check_says_how_many_ranks_there_may_be(tmp_path, capsys):
+    path = tmp_path / "c.yaml"
+    path.write_text(CONFIG)
+    assert main(["check", str(path)]) == 0
+    assert "batches are cut into 8 shards, for as many ranks at most\n" in capsys.readouterr().out
+    assert main(["check", str(path), "--set", "trainer.shards=1"]) == 0
+    assert "shards" not in capsys.readouterr().out
+
+
+def test_rows_that_were_looked_at_are_not_read_again():
+    rows = np.arange(12.0, dtype=np.float32).reshape(4, 3)
+    known = Scanned.of(rows, 7)
+    assert training_rows("X", known, 3, np.dtype(np.float32))[1] == 7
+    of_rows = int(np.float32(11.0).view(np.int32))
+    assert training_rows("X", rows, 3, np.dtype(np.float32))[1] == of_rows
+    assert training_rows("X", known[1:], 3, np.dtype(np.float32))[1] == of_rows
+    assert training_rows("X", known, 3, np.dtype(np.float64))[1] == int(np.float64(11.0).view(np.int64))
+    assert type(training_rows("X", known, 3, np.dtype(np.float32))[0]) is np.ndarray
 
 
 # What the environment says
