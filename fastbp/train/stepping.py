@@ -73,7 +73,7 @@ class Stepping(Together, Snapshots):
 
     @threads.setter
     def threads(self, threads: int | None) -> None:
-        chosen = team.chosen(threads)
+        chosen = self._chosen(threads)
         with self._lock:
             self._given = threads, *self._given[1:]
             if chosen != self._threads:
