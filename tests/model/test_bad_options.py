@@ -131,9 +131,9 @@ APART = [
     *having("columns"), "CrossEntropy.class_weights", "CrossEntropy.ignore_index",
     "MultiStep.milestones",
     *having("betas"), *(f"Trainer.{name}" for name in ("net", "loss", "optimizer", "threads", "seed", "schedule")),
-    "Trainer.comm", "Windows.X", *(f"Trainer.{name}" for name in ("lr_factors", "decay_factors", "frozen", "penalty", "schedules")),
+    *(f"Trainer.{name}" for name in ("lr_factors", "decay_factors", "frozen", "penalty", "schedules")),
     "MemberScale.chunks", "AdaptedLinear.chunks", "LBFGS.net", "LBFGS.loss", "Parametric.activation",
-    "JointLoss.losses", "JointLoss.weights",
+    "JointLoss.losses", "JointLoss.weights", "Trainer.comm", "Windows.X",
 ]  # fmt: skip
 
 
