@@ -115,7 +115,8 @@ class Stepping(Together, Snapshots):
     def _plan(self, rows: int, counts: tuple[int, ...] = ()) -> BatchPlan:
         graph, blocks = self.net.graph, (self.net.parameters.block, self.net.states.block)
         words: Any = {"loss": self._loss, "update": self._update, "training": True, "counts": counts}
-        words |= {"shards": self._shards, "ranks": self._ranks}
+        several = self._ranks is not None and self._ranks.count > 1  # a plan of one exchanges nothing
+        words |= {"shards": self._shards, "ranks": self._ranks if several else None}
         work = work_of(graph, rows) + work_of_turns(blocks[0], self._update)
         return BatchPlan(graph, *blocks, self._workers(work), batch=rows, **words)
 

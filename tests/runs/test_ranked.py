@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -307,3 +308,14 @@ def test_ordinary_runs_import_no_mpi(tmp_path):
     result, imported = done.stdout.rsplit("\n", 2)[:2]
     assert json.loads(result)["epochs"] > 0
     assert imported == "False"
+
+
+@ranks
+def test_a_step_that_diverges_is_said_once_as_by_one_process(config, capsys):
+    far = ("--set", "trainer.optimizer={name: sgd, lr: 1e30}", "--set", "trainer.clip_norm=null", "--quiet")
+    assert main(["train", "c.yaml", "--run-dir", "run", *far]) == 4
+    must = capsys.readouterr().err
+    shutil.rmtree("run")
+    code, _, err = run(4, *TRAIN, "c.yaml", "--run-dir", "run", *far)
+    assert code == 4
+    assert err == must
