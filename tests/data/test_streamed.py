@@ -347,7 +347,7 @@ def test_a_quote_that_is_not_closed_is_refused_before_all_is_in_memory(tmp_path,
     real = blocks._Text.read
     monkeypatch.setattr(blocks._Text, "read", lambda *words: read.append(0) or real(*words))
     assert refused(tmp_path, Data(path=str(path), target="y")) == (
-        f"{path}:2002: a quote that is opened must be closed before the file ends"
+        f"{path}:2002: a line must have at most 0 MiB, got more\nhint: a quote that is opened must be closed"
     )
     assert len(read) < 20
 
