@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from mpi4py import MPI
 
 from fastbp.cli.main import main
 from fastbp.errors import FileError
-from fastbp.runs import ranked
+from fastbp.runs import launched, ranked
 from fastbp.runs.training import Training
 
 RANK = MPI.COMM_WORLD.Get_rank()
@@ -51,8 +52,20 @@ def message() -> None:
     ranks.add = add  # type: ignore[method-assign]
 
 
+def late() -> None:
+    """A rank comes after the others, as where each machine reads the program from a slow disk."""
+    if RANK == 1:
+        whole = launched.ranks_here
+
+        def ranks_here() -> Any:
+            found = whole()
+            time.sleep(4.0)
+            return found
+
+        launched.ranks_here = ranks_here
+
+
 if __name__ == "__main__":
-    {"memory": lambda: memory(2), "memory of the first": lambda: memory(0), "disk": disk, "message": message}[
-        sys.argv[1]
-    ]()
+    failures = {"memory": lambda: memory(2), "memory of the first": lambda: memory(0)}
+    {**failures, "disk": disk, "message": message, "late": late}[sys.argv[1]]()
     sys.exit(main(sys.argv[2:]))

@@ -192,6 +192,14 @@ def test_what_cannot_be_is_said_once(config, changed, message, code):
 
 
 @ranks
+def test_what_cannot_be_is_said_once_by_ranks_that_start_at_other_times(config):
+    found, _, err = run(4, FAILURES, "late", "train", "c.yaml", "--run-dir", "run", "--set", "trainer.epochs=-1")
+    assert found == 2
+    assert err.count("fastbp: ") == 1
+    assert "so all stop" not in err
+
+
+@ranks
 @pytest.mark.parametrize(
     ("more", "message"),
     [
