@@ -10,7 +10,7 @@ from mpi4py import MPI
 
 from fastbp.cli.main import main
 from fastbp.errors import FileError
-from fastbp.runs import launched, ranked
+from fastbp.runs import launched, ranked, shared
 from fastbp.runs.training import Training
 
 RANK = MPI.COMM_WORLD.Get_rank()
@@ -36,6 +36,15 @@ def disk() -> None:
         raise FileError("`result.json` must be a file that can be written (No space left on device)")
 
     Training.finished = finished  # type: ignore[method-assign]
+
+
+def reading() -> None:
+    """Ctrl-C at once reaches the first while it reads its rows."""
+
+    def read(plan: Any) -> Any:
+        raise KeyboardInterrupt
+
+    shared.subject_of = read
 
 
 def message() -> None:
@@ -65,7 +74,15 @@ def late() -> None:
         launched.ranks_here = ranks_here
 
 
+WHAT = {
+    "memory": lambda: memory(2),
+    "memory of the first": lambda: memory(0),
+    "disk": disk,
+    "message": message,
+    "reading": reading,
+    "late": late,
+}
+
 if __name__ == "__main__":
-    failures = {"memory": lambda: memory(2), "memory of the first": lambda: memory(0)}
-    {**failures, "disk": disk, "message": message, "late": late}[sys.argv[1]]()
+    WHAT[sys.argv[1]]()
     sys.exit(main(sys.argv[2:]))

@@ -90,6 +90,15 @@ def test_never_more_threads_than_processors(file, capfd, monkeypatch):
         (["train", "s.json"], "s.json:1: `sweep` must be left out where one run is trained\nhint: `fastbp sweep`"),
         (["sweep", "show", "."], "`.` must be the folder of a sweep, but has no `journal.log`"),
         (["sweep", "s.json", "--jobs", "0"], "`--jobs` must be at least 1, got `0`"),
+        (
+            ["sweep", "s.json", "--set", "trainer.monitor=val_acuracy"],
+            "--set trainer.monitor=val_acuracy: `trainer.monitor` must be `loss`, `val_loss`, or `val_` and a metric,"
+            " got `val_acuracy`\nhint: did you mean `val_accuracy`?",
+        ),
+        (
+            ["sweep", "s.json", "--storage", "s.json"],
+            "`s.json` must be a folder, or where one can be made, got Not a directory",
+        ),
         (["sweep", "none.json"], "none.json: a config must be readable"),
         (["sweep", "s.json", "--set", "sweep.trial=3"], "--set sweep.trial=3: `sweep` must have known keys only"),
     ],

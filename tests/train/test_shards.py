@@ -160,9 +160,9 @@ def test_any_number_of_threads_has_the_same_bits(kind):
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 7, 64])
 def test_short_batches_leave_shards_empty(rows):
-    """Batches of fewer rows than shards, where some ranks have none."""
-    words = {"batch": rows, "epochs": 1}
-    for kind in ("norms", "embedding") if rows > 1 else ("embedding",):
+    """The last batch of an epoch has fewer rows than there are shards, so that some ranks have none."""
+    words = {"batch": ROWS - rows, "epochs": 2}
+    for kind in ("norms", "embedding"):
         (alone,) = trained(kind, 8, **words)
         assert all(same(one, alone) for one in trained(kind, 8, 8, **words))
         assert np.isfinite(alone[0]).all()
