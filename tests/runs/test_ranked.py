@@ -249,6 +249,13 @@ def test_three_ranks_are_refused(config):
     assert err.count("`comm` must have 1, 2, 4, 8 or another power of two of ranks, got `3`") == 1
 
 
+@ranks
+def test_a_wrong_setting_of_ranks_is_said_once(config):
+    code, _, err = run(2, *TRAIN, "c.yaml", FASTBP_MPI="no")
+    assert code == 2
+    assert err.count("`FASTBP_MPI` must be one of `auto`, `off`, got `no`") == 1
+
+
 # What is looked at without MPI
 
 
