@@ -18,11 +18,10 @@ ALONE = "`FASTBP_MPI=off` has each process run on its own"
 
 def launched() -> tuple[int, int]:
     """How many processes were started together, and which of them this is; 1 and 0 where it runs alone."""
-    env = os.environ
     for count, rank in (
-        (env.get("PMI_SIZE"), env.get("PMI_RANK")),  # MPICH and those made of it
-        (env.get("OMPI_COMM_WORLD_SIZE"), env.get("OMPI_COMM_WORLD_RANK")),
-        (env.get("SLURM_STEP_NUM_TASKS"), env.get("SLURM_PROCID")),  # srun; sbatch alone has no steps
+        (os.environ.get("PMI_SIZE"), os.environ.get("PMI_RANK")),  # MPICH and those made of it
+        (os.environ.get("OMPI_COMM_WORLD_SIZE"), os.environ.get("OMPI_COMM_WORLD_RANK")),
+        (os.environ.get("SLURM_STEP_NUM_TASKS"), os.environ.get("SLURM_PROCID")),  # srun; sbatch alone has no steps
     ):
         if _number(count) > 1:
             return _number(count), _number(rank)

@@ -218,7 +218,7 @@ class Stepping(Together, Snapshots):
             history = History()
             self._position = None
             x, t, top = self.net.checked(X, y, self._loss, sample_weight)
-            self._refuse_other_rows(x, t)
+            self._refuse_other_rows(x, t, steps=count)
             self._rates.total = self.steps_done + count
             plan = self._bound(x, t, top)
             start = plan.place

@@ -32,6 +32,7 @@ class Together:
     """A trainer as far as it is one of several."""
 
     net: Any
+    optimizer: Any
     steps_done: int
     _ranks: Ranks | None
 
@@ -49,11 +50,14 @@ class Together:
         self._ranks.refuse_others(settings_hash({"fastbp": version(), "net": kind, **said}))
         self._ranks.refuse_others(self._state_hash())
 
-    def _refuse_other_rows(self, x: Any, t: Any) -> None:
-        """Raise on every rank if they do not have the same rows, and all that the next step depends on."""
-        if self._ranks is not None:
-            named = {**_rows_named(x, t), "steps_done": self.steps_done}
-            self._ranks.refuse_others({**named, **self._state_hash()})
+    def _refuse_other_rows(self, x: Any, t: Any, held_out: Any = None, **given: Any) -> None:
+        """Raise on every rank if they are not given the same, rows among it, or would take other steps with it."""
+        if self._ranks is None:
+            return
+        measured = None if held_out is None else list(_rows_named(*held_out.checked[:2]).values())
+        said = settings_hash({**given, "validation": measured, "optimizer": self.optimizer})
+        named = {**_rows_named(x, t), **said, "steps_done": self.steps_done}
+        self._ranks.refuse_others({**named, **self._state_hash()})
 
     def _refuse_other_batch(self, x: Any, t: Any) -> None:
         """Raise on every rank if they are not given the same batch."""

@@ -146,6 +146,13 @@ def settings() -> None:
     refused("targets", lambda: trainer().run(X, np.roll(y, RANK), steps=1))
     refused("weights", lambda: trainer().run(X, y, 1, sample_weight=np.full(len(X), 1.0 + own)))
     part = slice(60 * RANK, 60 * RANK + 60 + own)  # of its own, as where ranks average gradients
+    refused("steps", lambda: trainer().run(X, y, steps=5 + own))
+    refused("epochs", lambda: trainer().fit(X, y, epochs=1 + own))
+    refused("validation", lambda: trainer().fit(X, y, validation=(X, y) if own else None))
+    refused("metrics", lambda: trainer().fit(X, y, validation=(X, y), metrics=["accuracy"] if own else []))
+    assigned = trainer()
+    assigned.optimizer = fb.Adam(lr=2e-3 if own else 1e-3)
+    refused("assigned", lambda: assigned.run(X, y, steps=1))
     refused("batch", lambda: trainer().step(X[part], y[part]))
     refused("batch targets", lambda: trainer().step(X[:9], y[9 * own : 9 + 9 * own]))
     changed = trainer()
