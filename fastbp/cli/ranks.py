@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 def together(ranks: Ranks, work: Callable[[], int]) -> int:
     """Do the work on this rank; returns the exit code."""
+    from fastbp.train.ranks import AT_FIRST
     from fastbp.train.together import end_if_alone
 
+    ranks.patience = AT_FIRST
     said = sys.stderr
 
     def report(error: BaseException) -> None:

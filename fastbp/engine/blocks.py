@@ -7,6 +7,7 @@ array stands behind the other. All blocks of a network have the same layout, so 
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -60,11 +61,19 @@ class Block:
         self.size = sum(slot.bytes for slot in slots.values())
         self._arena = Arena()
         self.address = self._arena.take(self.size)
+        self._user: Any = lambda: None
         in_line = LINE // dtype.itemsize
         self._panels = {
             name: view(self.address + slot.offset, (slot.count, slot.panels, slot.lines, in_line), dtype)
             for name, slot in slots.items()
         }
+
+    def clear_for(self, user: object) -> None:
+        """Set all to zero if another used it last, who alone knows what it has left."""
+        if self._user() is not user:
+            self._user = weakref.ref(user)
+            for panels in self._panels.values():
+                panels[:] = 0
 
     def read(self, name: str) -> NDArray[Any]:
         """A copy of one parameter's numbers as a natural array."""

@@ -304,6 +304,11 @@ class BatchPlan(Plan):
         data.cursor = step.epoch_rows = 0
         step.epoch_loss = step.epoch_weight = 0.0
 
+    def refresh(self, version: int) -> None:
+        super().refresh(version)
+        if self.update.gradients is not None:  # of rows of tables that another plan saw
+            self.update.gradients.clear_for(self)
+
     def steps(self, count: int, epochs: int, threads: int) -> list[float]:
         """Do up to `count` steps, ending after `epochs` epochs; return the mean losses of the epochs that ended."""
         self.prepare(count, epochs)

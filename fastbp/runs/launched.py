@@ -17,25 +17,23 @@ ALONE = "`FASTBP_MPI=off` has each process run on its own"
 
 
 def launched() -> tuple[int, int]:
-    """How many processes were started together, and which of them this is; 1 and 0 where it runs alone.
-
-    They also run alone where `FASTBP_MPI` is `off`.
-    """
-    said = os.environ.get("FASTBP_MPI", "").strip()
-    if said not in ("", "auto", "off"):
-        raise not_one_of("FASTBP_MPI", said, ("auto", "off"))
+    """How many processes were started together, and which of them this is; 1 and 0 where it runs alone."""
     for count, rank in (
-        ()
-        if said == "off"
-        else (
-            (os.environ.get("PMI_SIZE"), os.environ.get("PMI_RANK")),  # MPICH and those made of it
-            (os.environ.get("OMPI_COMM_WORLD_SIZE"), os.environ.get("OMPI_COMM_WORLD_RANK")),
-            (os.environ.get("SLURM_STEP_NUM_TASKS"), os.environ.get("SLURM_PROCID")),  # srun; sbatch alone has no steps
-        )
+        (os.environ.get("PMI_SIZE"), os.environ.get("PMI_RANK")),  # MPICH and those made of it
+        (os.environ.get("OMPI_COMM_WORLD_SIZE"), os.environ.get("OMPI_COMM_WORLD_RANK")),
+        (os.environ.get("SLURM_STEP_NUM_TASKS"), os.environ.get("SLURM_PROCID")),  # srun; sbatch alone has no steps
     ):
         if _number(count) > 1:
             return _number(count), _number(rank)
     return 1, 0
+
+
+def _together() -> bool:
+    """Whether processes that were started together work together, which `FASTBP_MPI` says."""
+    said = os.environ.get("FASTBP_MPI", "").strip()
+    if said not in ("", "auto", "off"):
+        raise not_one_of("FASTBP_MPI", said, ("auto", "off"))
+    return said != "off"
 
 
 def _number(text: str | None) -> int:
@@ -45,10 +43,8 @@ def _number(text: str | None) -> int:
 def ranks_here() -> Ranks | None:
     """The ranks that this process is one of; None if it runs alone. What is wrong with them, the first alone says."""
     count, rank = launched()
-    if count < 2:
-        return None
     try:
-        return _ranks(count)
+        return _ranks(count) if _together() and count > 1 else None
     except FastbpError as error:
         if rank:
             raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None

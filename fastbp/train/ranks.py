@@ -32,6 +32,7 @@ SPIN = 3e-4  # seconds of a look for messages without a pause, where every rank 
 NAP = 2e-5  # seconds between looks behind it
 LONG_NAP = 1e-3  # seconds between looks, where one rank works and the others wait
 PATIENCE = 2.0  # seconds that a rank which fails waits for the others to fail as well
+AT_FIRST = 30.0  # the same, of a command whose ranks start at times that may be far apart
 MOST_PROCESSORS = 4096
 FAILED = 1  # tag of the message that a rank has failed
 INSTALL = 'pip install "fastbp[mpi]"'
@@ -63,6 +64,8 @@ class Ranks:
         What this rank would have all do, by a number above 0, and what all have agreed to do; 0 is nothing.
     threads : int
         How many threads a rank has by default.
+    patience : float
+        Seconds that this rank, if it fails, waits for the others to fail as well; few, once all were at one place.
     """
 
     def __init__(self, comm: Any) -> None:
@@ -82,6 +85,7 @@ class Ranks:
         self._room = np.empty(0, np.uint8)
         self.wish = self.granted = 0
         self.interrupted = self.inside = False
+        self.patience = PATIENCE
         self.hint: str | None = None  # of what can be done once all have stopped
         self.report: Callable[[BaseException], None] = self._report
         self.exchanged = 0  # bytes that this rank has sent in sums and values
@@ -215,6 +219,7 @@ class Ranks:
         own = np.array([value & (2**63 - 1) for value in named.values()], np.int64)
         every = np.empty((self.count, len(own)), np.int64)
         self._wait(self._comm.Iallgather(own, every))
+        self.patience = PATIENCE
         for name, values in zip(named, every.T, strict=True):
             for rank, value in enumerate(values):
                 if value != values[0]:
@@ -249,7 +254,7 @@ class Ranks:
         """Tell the others that this rank has failed, with a code of its own; returns the codes of those that have."""
         own = np.array([code], np.int64)
         requests = [self._control.Isend(own, dest=other, tag=FAILED) for other in self._others()]
-        known, end, status = {self.rank: code}, time.monotonic() + PATIENCE, self._mpi.Status()
+        known, end, status = {self.rank: code}, time.monotonic() + self.patience, self._mpi.Status()
         while len(known) < self.count and time.monotonic() < end:
             if self._control.Iprobe(self._mpi.ANY_SOURCE, FAILED, status):
                 other, found = status.Get_source(), np.empty(1, np.int64)

@@ -178,15 +178,18 @@ class Stepping(Together, Snapshots):
             if (read[0] is not X or read[1] is not y) and self._step_at_once(plan, *read, lr):
                 return plan.loss
         x, t, top = net.checked(X, y, self._loss, sample_weight)
+        self._refuse_other_batch(x, t)
         complete(net, x)
         if plan is None or plan.batch < len(x):
             ahead = min(self.batch_size, 2 * len(x))  # room for growing batches
             plan = self._step_plan = self._plan(max(len(x), ahead))
             small = self.threads == 1 or plan.work < ONE_CALL_WORK
             alone = self._loss.simple and net.graph.members is None  # one loss with targets of its own
-            self._small = small and alone and not net.has_codes and not self._rates.others
+            self._small = small and alone and not (net.has_codes or self._rates.others or self._ranks)
         plan.bind(x, t, top)
         self._call(plan, 1, 1, team_sizes(plan.work, self.threads)[1])
+        if self._ranks is not None:
+            self._ranks.steps(0)  # which hears of Ctrl-C
         return plan.loss
 
     def _step_at_once(self, plan: BatchPlan, X: Any, y: Any, lr: float) -> bool:
@@ -215,7 +218,7 @@ class Stepping(Together, Snapshots):
             history = History()
             self._position = None
             x, t, top = self.net.checked(X, y, self._loss, sample_weight)
-            self._refuse_other_rows(x, t)
+            self._refuse_other_rows(x, t, steps=count)
             self._rates.total = self.steps_done + count
             plan = self._bound(x, t, top)
             start = plan.place

@@ -32,6 +32,7 @@ class Together:
     """A trainer as far as it is one of several."""
 
     net: Any
+    optimizer: Any
     steps_done: int
     _ranks: Ranks | None
 
@@ -49,19 +50,19 @@ class Together:
         self._ranks.refuse_others(settings_hash({"fastbp": version(), "net": kind, **said}))
         self._ranks.refuse_others(self._state_hash())
 
-    def _refuse_other_rows(self, x: Any, t: Any) -> None:
-        """Raise on every rank if they do not have the same rows, and all that the next step depends on."""
+    def _refuse_other_rows(self, x: Any, t: Any, held_out: Any = None, **given: Any) -> None:
+        """Raise on every rank if they are not given the same, rows among it, or would take other steps with it."""
         if self._ranks is None:
             return
-        if t is None:  # rows that stay in files
-            x, targets, weights = x.X.source.array, [x.y.array], [] if x.weights is None else [x.weights.array]
-        else:
-            targets = [part.array for part in t.parts or (t,)]
-            weights = [array for array in (t.weights, t.normalisers) if array is not None]
-        named = {"X": rows_hash(getattr(x, "narrow", x)), "y": 0, "sample_weight": 0, "steps_done": self.steps_done}
-        named["y"] = _hash(repr([rows_hash(array) for array in targets]).encode())
-        named["sample_weight"] = _hash(repr([rows_hash(array) for array in weights]).encode())
+        measured = None if held_out is None else list(_rows_named(*held_out.checked[:2]).values())
+        said = settings_hash({**given, "validation": measured, "optimizer": self.optimizer})
+        named = {**_rows_named(x, t), **said, "steps_done": self.steps_done}
         self._ranks.refuse_others({**named, **self._state_hash()})
+
+    def _refuse_other_batch(self, x: Any, t: Any) -> None:
+        """Raise on every rank if they are not given the same batch."""
+        if self._ranks is not None:
+            self._ranks.refuse_others(_rows_named(x, t))
 
     def _state_hash(self) -> dict[str, int]:
         net = self.net
@@ -133,6 +134,19 @@ def end_if_alone(ranks: Ranks, error: BaseException, code: int = 1) -> int:
     else:
         time.sleep(PATIENCE)  # the one that does is about to
     ranks.end(code)
+
+
+def _rows_named(x: Any, t: Any) -> dict[str, int]:
+    """A number for rows, targets and weights each."""
+    if t is None:  # rows that stay in files
+        x, targets, weights = x.X.source.array, [x.y.array], [] if x.weights is None else [x.weights.array]
+    else:
+        targets = [part.array for part in t.parts or (t,)]
+        weights = [array for array in (t.weights, t.normalisers) if array is not None]
+    named = {"X": rows_hash(getattr(x, "narrow", x))}
+    for name, arrays in (("y", targets), ("sample_weight", weights)):
+        named[name] = _hash(repr([rows_hash(array) for array in arrays]).encode())
+    return named
 
 
 def settings_hash(settings: dict[str, Any]) -> dict[str, int]:

@@ -230,7 +230,7 @@ class Trainer(Stepping):
         with self._lock, together(self._ranks):
             x, t, top, validation = self._rows_of(X, y, sample_weight, validation)
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units, self.threads)
-            self._refuse_other_rows(x, t)
+            self._refuse_other_rows(x, t, held_out, epochs=count, metrics=list(metrics))
             if held_out is not None and self._ranks is not None:
                 held_out = HeldTogether(**vars(held_out), ranks=self._ranks)
             self.validating = held_out is not None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from mpi4py import MPI
 
 from fastbp.cli.main import main
 from fastbp.errors import FileError
-from fastbp.runs import ranked, shared
+from fastbp.runs import launched, ranked, shared
 from fastbp.runs.training import Training
 
 RANK = MPI.COMM_WORLD.Get_rank()
@@ -60,12 +61,26 @@ def message() -> None:
     ranks.add = add  # type: ignore[method-assign]
 
 
+def late() -> None:
+    """A rank comes after the others, as where each machine reads the program from a slow disk."""
+    if RANK == 1:
+        whole = launched.ranks_here
+
+        def ranks_here() -> Any:
+            found = whole()
+            time.sleep(4.0)
+            return found
+
+        launched.ranks_here = ranks_here
+
+
 WHAT = {
     "memory": lambda: memory(2),
     "memory of the first": lambda: memory(0),
     "disk": disk,
     "message": message,
     "reading": reading,
+    "late": late,
 }
 
 if __name__ == "__main__":

@@ -219,6 +219,14 @@ def test_what_cannot_be_is_said_once(config, changed, message, code):
 
 
 @ranks
+def test_what_cannot_be_is_said_once_by_ranks_that_start_at_other_times(config):
+    found, _, err = run(4, FAILURES, "late", "train", "c.yaml", "--run-dir", "run", "--set", "trainer.epochs=-1")
+    assert found == 2
+    assert err.count("fastbp: ") == 1
+    assert "so all stop" not in err
+
+
+@ranks
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -239,6 +247,13 @@ def test_three_ranks_are_refused(config):
     code, _, err = run(3, *TRAIN, "c.yaml", "--run-dir", "run")
     assert code == 2
     assert err.count("`comm` must have 1, 2, 4, 8 or another power of two of ranks, got `3`") == 1
+
+
+@ranks
+def test_a_wrong_setting_of_ranks_is_said_once(config):
+    code, _, err = run(2, *TRAIN, "c.yaml", FASTBP_MPI="no")
+    assert code == 2
+    assert err.count("`FASTBP_MPI` must be one of `auto`, `off`, got `no`") == 1
 
 
 # What is looked at without MPI

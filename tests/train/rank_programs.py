@@ -145,14 +145,24 @@ def settings() -> None:
     refused("other rows", lambda: trainer().run(np.roll(X, RANK, axis=0), y, steps=1))
     refused("targets", lambda: trainer().run(X, np.roll(y, RANK), steps=1))
     refused("weights", lambda: trainer().run(X, y, 1, sample_weight=np.full(len(X), 1.0 + own)))
+    part = slice(60 * RANK, 60 * RANK + 60 + own)  # of its own, as where ranks average gradients
+    refused("steps", lambda: trainer().run(X, y, steps=5 + own))
+    refused("epochs", lambda: trainer().fit(X, y, epochs=1 + own))
+    refused("validation", lambda: trainer().fit(X, y, validation=(X, y) if own else None))
+    refused("metrics", lambda: trainer().fit(X, y, validation=(X, y), metrics=["accuracy"] if own else []))
+    assigned = trainer()
+    assigned.optimizer = fb.Adam(lr=2e-3 if own else 1e-3)
+    refused("assigned", lambda: assigned.run(X, y, steps=1))
+    refused("batch", lambda: trainer().step(X[part], y[part]))
+    refused("batch targets", lambda: trainer().step(X[:9], y[9 * own : 9 + 9 * own]))
     changed = trainer()
     changed.net.parameters["0.weight"] = changed.net.parameters["0.weight"] + np.float32(own)
     refused("changed", lambda: changed.fit(X, y))
     refused("shards", lambda: trainer(shards=COUNT // 2))
     refused("comm", lambda: trainer(comm=3))
-    part = COMM.Split(RANK // 3, RANK)
+    some = COMM.Split(RANK // 3, RANK)
     try:
-        Ranks(part)
+        Ranks(some)
     except fb.ConfigError as error:
         found["three"] = str(error)
     tell(**found)
@@ -185,6 +195,7 @@ def interrupted() -> None:
     """Ctrl-C on one rank ends the fit on all at the same step, from which it goes on to the same bits."""
     X, y = rows()
     found = trainer()
+    found.run(X, y, steps=1)  # whatever the first one waits for
     if RANK == 1:
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     handler = signal.getsignal(signal.SIGINT)
@@ -196,11 +207,33 @@ def interrupted() -> None:
     steps = found.steps_done
     found.run(X, y, steps=5)
     alone = trainer(None)
-    alone.run(X, y, steps=steps)
-    alone.run(X, y, steps=5)
+    for count in (1, steps - 1, 5):
+        alone.run(X, y, steps=count)
     every = COMM.allgather((how, steps > 0, steps, digest(found)))
     left = signal.getsignal(signal.SIGINT) is handler
     tell(how=every[0][:2], same=len(set(every)) == 1, alone=digest(alone) == every[0][3], handler=left)
+
+
+class Struck(fb.Trainer):
+    """Ctrl-C comes in the middle of a step, on one rank."""
+
+    def _step(self, *arguments: Any) -> float:
+        if RANK == 1 and self.steps_done == 7:
+            signal.raise_signal(signal.SIGINT)
+        return super()._step(*arguments)
+
+
+def struck() -> None:
+    """Ctrl-C in a step of a loop on one rank is raised behind it on all."""
+    X, y = rows()
+    found = Struck(network(), batch_size=50, shards=8, comm=COMM)
+    how = "it ended"
+    try:
+        for _ in range(20):
+            found.step(X[:50], y[:50])
+    except KeyboardInterrupt:
+        how = "interrupted"
+    tell(found=COMM.allgather([how, found.steps_done]))
 
 
 def far_off() -> None:

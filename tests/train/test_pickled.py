@@ -363,3 +363,24 @@ def test_rows_with_codes_go_on_in_the_epoch_of_the_same_rows_in_full():
         trainer.run(np.asarray(rows[:8]), Y[:8], 5)  # fewer than a batch has
         trainer.run(again, Y, 5)
     assert bits(trainers[0]) == bits(trainers[1])
+
+
+@pytest.mark.parametrize("settings", [{"clip_norm": 0.01}, {"accumulate": 2, "clip_norm": 0.01}])
+def test_rows_of_tables_that_another_call_saw_count_in_no_norm(settings):
+    """Steps of growing batches and fits have plans of their own, whose gradients wait in one place."""
+
+    def trained(passed):
+        layers = [fb.Embedding({0: (40, 3)}), fb.Linear(9), fb.Tanh(), fb.Linear(3)]
+        trainer = fb.Trainer(fb.Network(layers, 6, seed=2), batch_size=16, **settings)
+        rows, found = X.copy(), []
+        rows[:, 0] = np.random.default_rng(1).integers(0, 40, len(X))
+        for first, end in ((0, 3), (10, 16), (20, 36), (0, 70), (40, 44)):
+            if end - first == 70:
+                trainer.fit(rows, Y, epochs=1)
+            else:
+                trainer.step(rows[first:end], Y[first:end])
+            trainer = passed(trainer)
+            found.append(bits(trainer))
+        return found
+
+    assert trained(lambda trainer: trainer) == trained(WAYS["pickle"])

@@ -58,6 +58,13 @@ def test_what_ranks_are_given_must_be_the_same() -> None:
         "other rows": [f"`X` {first}"],
         "targets": [f"`y` {first}"],
         "weights": [f"`sample_weight` {same}"],
+        "steps": [f"`steps` {same}"],
+        "epochs": [f"`epochs` {same}"],
+        "validation": [f"`validation` {same}"],
+        "metrics": [f"`metrics` {same}"],
+        "assigned": [f"`optimizer` {same}"],
+        "batch": [f"`X` {first}"],
+        "batch targets": [f"`y` {same}"],
         "changed": [f"`net.parameters` {same}"],
         "shards": ["`shards` must be at least 4, the number of ranks, got `2`"],
         "comm": ["`comm` must be a communicator of mpi4py, such as `MPI.COMM_WORLD`, got `3`"],
@@ -82,6 +89,10 @@ def test_the_first_rank_alone_writes_and_shows(tmp_path: Path) -> None:
 
 def test_ctrl_c_on_one_rank_ends_all_at_one_step() -> None:
     assert found(4, "interrupted") == {"how": ["interrupted", True], "same": True, "alone": True, "handler": True}
+
+
+def test_ctrl_c_in_a_loop_of_steps_ends_all_behind_the_same() -> None:
+    assert found(4, "struck")["found"] == [["interrupted", 8]] * 4
 
 
 def test_a_validation_loss_that_is_not_finite_is_that_of_one_process() -> None:
