@@ -89,12 +89,15 @@ def command(
     from fastbp.errors import FastbpError
     from fastbp.runs.stopping import Stopped
     from fastbp.spec.checks import whole
+    from fastbp.studies.folder import folder_of
     from fastbp.studies.party import fitting
     from fastbp.studies.shown import study_at
     from fastbp.studies.sweeping import Sweeping
 
     if jobs is not None:
         whole("--jobs", jobs, 1)
+    if storage is not None:
+        folder_of("--storage", storage)
     limit = None if time_limit is None else seconds_of(time_limit)
     sweeping = Sweeping.of(read_config(config, more, overrides, preset), storage, strict)
     threads = sweeping.search.threads

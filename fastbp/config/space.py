@@ -27,6 +27,15 @@ BOUNDED = ("log", "uniform", "int")
 KINDS = ("choice", *BOUNDED, "width", "depth")
 DEEPEST = 100  # layers that a draw makes, at most
 MEANS = "must be a list, or a map with `choice`, `log`, `uniform` or `int`, or with `width` and `depth`"
+ELSEWHERE = {  # words of other libraries
+    **dict.fromkeys(("values", "categorical"), "`choice`"),
+    **dict.fromkeys(("loguniform", "log_uniform", "log_uniform_values"), "`log`"),
+    **dict.fromkeys(("float", "uniform_values"), "`uniform`"),
+    **dict.fromkeys(("randint", "integer", "quniform", "int_uniform"), "`int`"),
+    **dict.fromkeys(
+        ("min", "max", "low", "high"), "`{log: [low, high]}`, `{uniform: [low, high]}` or `{int: [low, high]}`"
+    ),
+}
 SHARED = ("loss", "class_weight", "calibrate", "metrics", "monitor", "mode", "threads", "time_limit")  # of `trainer`
 
 
@@ -132,7 +141,9 @@ def check_drawn(text: Text, path: Path_, among: Any) -> None:
         return
     if len(keys) != 1 or not keys < {"choice", *BOUNDED}:
         listed = " and ".join(f"`{key}`" for key in among)
-        raise fail(text, path, MEANS, f"a map with {listed}" if among else show(among))
+        ours = next((ELSEWHERE[key] for key in among if key in ELSEWHERE), None)
+        hint = None if ours is None else f"here this is {ours}"
+        raise fail(text, path, MEANS, f"a map with {listed}" if among else show(among), hint)
     (kind,) = keys
     inner = (*path, kind)
     if kind == "choice":

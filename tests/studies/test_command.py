@@ -90,6 +90,7 @@ def test_never_more_threads_than_processors(file, capfd, monkeypatch):
         (["train", "s.json"], "s.json:1: `sweep` must be left out where one run is trained\nhint: `fastbp sweep`"),
         (["sweep", "show", "."], "`.` must be the folder of a sweep, but has no `journal.log`"),
         (["sweep", "s.json", "--jobs", "0"], "`--jobs` must be at least 1, got `0`"),
+        (["sweep", "s.json", "--storage", "sqlite:///s.db"], "`--storage` must be a folder, in which studies are kept"),
         (["sweep", "none.json"], "none.json: a config must be readable"),
         (["sweep", "s.json", "--set", "sweep.trial=3"], "--set sweep.trial=3: `sweep` must have known keys only"),
     ],

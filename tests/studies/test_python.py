@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fastbp as fb
@@ -87,10 +88,36 @@ def test_an_error_of_a_function_is_told_and_raised(tmp_path):
     assert len(study) == 4
 
 
+def test_a_configuration_and_a_space_may_have_tuples_numbers_of_numpy_and_paths(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    config = {"data": {"path": table, "target": "y"}, "trainer": {"epochs": np.int64(2)}, "network": {"hidden": (4,)}}
+    space = {
+        "trainer.optimizer.lr": {"log": (np.float32(0.125), 0.5)},
+        "trainer.batch_size": np.array([8, 16]),
+        "network.dropout": (0.0, 0.25),
+        "seed": range(3),
+    }
+    study = fb.sweep(config, space, trials=3, storage=tmp_path / "s", sampler="random")
+    assert [row.state for row in study.rows] == ["complete"] * 3
+    assert all(type(value) in (int, float) for row in study.rows for value in row.settings.values())
+
+
 @pytest.mark.parametrize(
     ("objective", "words", "message"),
     [
         (3, {}, "`objective` must be a function of a trial, a configuration as a dict, or its file, got `3`"),
+        (parabola, {"n_trials": 3}, "the arguments of `sweep` must be of `objective`, `space`, `trials`"),
+        (parabola, {"storage": 3}, "`storage` must be a path, got `3`"),
+        (
+            parabola,
+            {"storage": "sqlite:///study.db"},
+            "`storage` must be a folder, in which studies are kept here, not a database, got `sqlite:///study.db`",
+        ),
+        (lambda trial: None, {}, "`objective` must return a number, got `None`"),
+        (lambda trial: (1.0, 2.0), {}, "`objective` must return a number, got `(1.0, 2.0)`"),
+        (CONFIG, {"space": [1]}, "`space` must be a dict from keys of the configuration to what they are chosen from"),
+        (CONFIG, {"space": "lr"}, "`space` must be a dict from keys of the configuration to what they are chosen from"),
         (parabola, {"space": {}}, "`space` must be left out where the objective is a function, got `{}`"),
         (parabola, {"mode": "down"}, "`mode` must be one of `min`, `max`, got `down`"),
         (parabola, {"jobs": 0}, "`jobs` must be at least 1, got `0`"),

@@ -121,6 +121,20 @@ def test_a_condition_that_is_never_true_is_refused(of, when, got):
     assert str(info.value) == f"s.yaml:10: {message}"
 
 
+@pytest.mark.parametrize(
+    ("among", "ours"),
+    [
+        ("{min: 1.0e-4, max: 0.1}", "`{log: [low, high]}`, `{uniform: [low, high]}` or `{int: [low, high]}`"),
+        ("{values: [0.1, 0.2]}", "`choice`"),
+        ("{loguniform: [1.0e-4, 0.1]}", "`log`"),
+    ],
+)
+def test_words_of_other_searches_are_refused_with_ours(among, ours):
+    with pytest.raises(ConfigError) as info:
+        search(f"    trainer.optimizer.lr: {among}\n")
+    assert str(info.value).endswith(f"\nhint: here this is {ours}")
+
+
 def test_a_grid_has_every_combination_once():
     points = search(
         "    network.norm: [null, layer_norm]\n"
