@@ -36,13 +36,18 @@ def show(folder: str, top: int, outputs: tuple[str, ...], as_json: bool) -> None
     Importance is Optuna's PED-ANOVA: how far the settings of the best tenth of the trials are from those of all. It is
     written to importance.svg in DIR. Trials that were pruned do not count.
     """
+    from fastbp.errors import FileError
     from fastbp.studies.shown import save, study_at
 
     found = study_at(folder)
     for path in outputs:
         save(found, path)
         say(f"wrote {path}", err=True)
-    drawn = found.draw()
+    try:
+        drawn = found.draw()
+    except FileError as error:  # a folder of another user, who lets others look at it
+        drawn = None
+        say(f"fastbp: {error}", err=True)
     if as_json:
         print_json(found.data())
         return

@@ -88,19 +88,19 @@ WORDS = (
     Word("num_workers", T, "`threads=`", "`trainer.threads`"),
 )
 
-O, W, R = "Optuna", "Weights & Biases", "Ray Tune"
+O, W, Y = "Optuna", "Weights & Biases", "Ray Tune"
 
 SWEEP_WORDS = (  # of `fb.sweep`, and of a section `sweep`
     Word("n_trials", O, "`trials=`", "`trials`"),
     Word("n_iter", S, "`trials=`", "`trials`"),
-    Word("num_samples", R, "`trials=`", "`trials`"),
+    Word("num_samples", Y, "`trials=`", "`trials`"),
     Word("count", W, "`trials=`", "`trials`"),
     Word("method", W, "`sampler=`", "`sampler`"),
-    Word("search_alg", R, "`sampler=`", "`sampler`"),
-    Word("scheduler", R, "`pruner=`", "`pruner`"),
+    Word("search_alg", Y, "`sampler=`", "`sampler`"),
+    Word("scheduler", Y, "`pruner=`", "`pruner`"),
     Word("early_terminate", W, "`pruner=`", "`pruner`"),
     Word("parameters", W, "`space=`", "`space`"),
-    Word("param_space", R, "`space=`", "`space`"),
+    Word("param_space", Y, "`space=`", "`space`"),
     Word("param_grid", S, "`space=`", "`space`"),
     Word("param_distributions", S, "`space=`", "`space`"),
     Word("metric", W, "`trainer.monitor` of the configuration", "`trainer.monitor`"),

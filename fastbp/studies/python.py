@@ -100,12 +100,16 @@ def sweep(
     if mode != "min":
         must = "must be left out where the objective is a configuration, whose `trainer.monitor` says it"
         raise ConfigError("mode", must, f"`{brief(mode, str)}`")
-    if space is not None and not isinstance(space, Mapping):
-        must = "must be a dict from keys of the configuration to what they are chosen from"
-        raise ConfigTypeError("space", must, f"`{brief(space)}`")
+    _check_space(space)
     said |= {"together": together, "keep": keep, "space": space}
     text = _text(objective, {key: value for key, value in said.items() if value is not None})
     return _of_configuration(text, jobs, storage, verbose)
+
+
+def _check_space(space: Any) -> None:
+    if space is not None and not isinstance(space, Mapping):
+        must = "must be a dict from keys of the configuration to what they are chosen from"
+        raise ConfigTypeError("space", must, f"`{brief(space)}`")
 
 
 def _text(objective: Any, said: dict[str, Any]) -> Text:

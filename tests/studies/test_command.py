@@ -1,5 +1,6 @@
 """`fastbp sweep` and `fastbp sweep show`: what they print, write and refuse."""
 
+import errno
 import json
 import os
 import subprocess
@@ -42,6 +43,25 @@ def test_the_command_ranks_its_trials(file, capfd):
     data = json.loads(capfd.readouterr().out)
     assert data == json.loads(Path("t.json").read_text())
     assert [one["trial"] for one in data["trials"]] == [int(line.split(",")[0]) for line in lines[1:]]
+
+
+def test_a_study_that_may_only_be_read_is_shown(file, capfd, monkeypatch):
+    assert main(["sweep", file, "--jobs", "1", "-q"]) == 0
+    expected = capfd.readouterr().out
+    open_ = os.open
+
+    def reading(path, flags, *more, **words):
+        if flags & (os.O_RDWR | os.O_WRONLY) and Path(path).absolute().is_relative_to(Path("sweeps").absolute()):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return open_(path, flags, *more, **words)
+
+    monkeypatch.setattr(os, "open", reading)
+    assert main(["sweep", "show", "sweeps/tiny", "--top", "10"]) == 0
+    out, err = capfd.readouterr()
+    assert out == expected
+    assert err == "fastbp: `sweeps/tiny/importance.svg` must be a file that can be written (Permission denied)\n"
+    assert main(["sweep", file, "--set", "sweep.trials=13"]) == 1
+    assert "must be a file that can be written (Permission denied)" in capfd.readouterr().err
 
 
 def test_the_command_is_quiet_and_gives_json(file, capfd):
