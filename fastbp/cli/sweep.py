@@ -27,7 +27,12 @@ BAR = 30  # of importance, its width
 @click.argument("folder", metavar="DIR")
 @click.option("--top", default=SHOWN, show_default=True, help="Number of trials to print, the best ones.")
 @click.option(
-    "-o", "--output", "outputs", multiple=True, metavar="FILE", help="Write all trials to a .csv or .json file."
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="FILE",
+    help="Write all trials to a .csv or .json file, or the configuration of the best to a .yaml file.",
 )
 @json_option
 def show(folder: str, top: int, outputs: tuple[str, ...], as_json: bool) -> None:

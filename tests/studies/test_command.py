@@ -45,6 +45,15 @@ def test_the_command_ranks_its_trials(file, capfd):
     assert [one["trial"] for one in data["trials"]] == [int(line.split(",")[0]) for line in lines[1:]]
 
 
+@pytest.mark.parametrize("keep", ["run", "result"])
+def test_the_best_configuration_is_a_file_that_trains_to_the_same_score(keep, file, capfd):
+    assert main(["sweep", file, "--jobs", "1", "-q", "--json", "--set", f"sweep.keep={keep}"]) == 0
+    best = json.loads(capfd.readouterr().out)["trials"][0]
+    assert main(["sweep", "show", "sweeps/tiny", "-o", "best.yaml"]) == 0
+    assert main(["train", "best.yaml", "-q", "--run-dir", "again"]) == 0
+    assert json.loads(Path("again/result.json").read_text())["metrics"] == best["metrics"]
+
+
 def test_a_study_that_may_only_be_read_is_shown(file, capfd, monkeypatch):
     assert main(["sweep", file, "--jobs", "1", "-q"]) == 0
     expected = capfd.readouterr().out
