@@ -127,7 +127,10 @@ def command(
         print_json(found.data())
     else:
         say(text_of(found, SHOWN))
-    return 0
+    if any(row.state == "complete" for row in found.rows):
+        return 0
+    say("fastbp: no trial is complete", err=True)
+    return 1
 
 
 def text_of(found: Any, top: int) -> str:

@@ -54,6 +54,15 @@ def test_the_best_configuration_is_a_file_that_trains_to_the_same_score(keep, fi
     assert json.loads(Path("again/result.json").read_text())["metrics"] == best["metrics"]
 
 
+def test_a_sweep_without_a_trial_that_is_complete_ends_with_a_code(file, capfd):
+    words = ["--jobs", "1", "-q", "--set", "trainer.optimizer=sgd", "--set", "sweep.trials=4"]
+    space = "sweep.space={trainer.optimizer.lr: {log: [1.0e+20, 1.0e+30]}}"
+    assert main(["sweep", file, *words, "--set", space]) == 1
+    out, err = capfd.readouterr()
+    assert "\n4 trials: 4 failed\n" in out
+    assert err == "fastbp: no trial is complete\n"
+
+
 def test_a_study_that_may_only_be_read_is_shown(file, capfd, monkeypatch):
     assert main(["sweep", file, "--jobs", "1", "-q"]) == 0
     expected = capfd.readouterr().out
