@@ -339,7 +339,8 @@ class Pack(Section):
         dict[str, Any],
         about(
             "Key of `network` or `trainer` -> what it is drawn from: a list, or `{choice: [...]}`;"
-            " `{log: [low, high]}`, `{uniform: [low, high]}` or `{int: [low, high]}`; for a list of equal numbers"
+            " `{log: [low, high]}`, `{uniform: [low, high]}`, `{int: [low, high]}` or `{log_int: [low, high]}`;"
+            " for a list of equal numbers"
             " `{width: ..., depth: ...}`, each a number or any of these. Values of a list may be drawn themselves."
         ),
     ] = field(default_factory=dict)

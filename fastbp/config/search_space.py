@@ -166,7 +166,7 @@ class Script:
     def number(self, name: str, low: float, high: float, log: bool) -> float:
         return (low, high)[self._next(name, 2)]
 
-    def integer(self, name: str, low: int, high: int) -> int:
+    def integer(self, name: str, low: int, high: int, log: bool) -> int:
         ends = range(low, high + 1) if self.whole else sorted({low, high})
         self.answers[name] = ends[self._next(name, len(ends))]
         return int(self.answers[name])

@@ -47,7 +47,8 @@ class Sweep(Section):
         dict[str, Any],
         about(
             "Key of the configuration -> what it is chosen from: a list, or `{choice: [...]}`; `{log: [low, high]}`,"
-            " `{uniform: [low, high]}` or `{int: [low, high]}`; for a list of equal numbers `{width: ..., depth: ...}`."
+            " `{uniform: [low, high]}`, `{int: [low, high]}` or `{log_int: [low, high]}`;"
+            " for a list of equal numbers `{width: ..., depth: ...}`."
             " Values of a list, and settings in them, may be chosen themselves; with `when: {key: value}` a key is"
             " there only where another has such a value."
         ),

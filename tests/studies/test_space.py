@@ -124,7 +124,7 @@ def test_a_condition_that_is_never_true_is_refused(of, when, got):
 @pytest.mark.parametrize(
     ("among", "ours"),
     [
-        ("{min: 1.0e-4, max: 0.1}", "`{log: [low, high]}`, `{uniform: [low, high]}` or `{int: [low, high]}`"),
+        ("{min: 1.0e-4, max: 0.1}", "`log`, `uniform`, `int` or `log_int`, as in `{log: [low, high]}`"),
         ("{values: [0.1, 0.2]}", "`choice`"),
         ("{loguniform: [1.0e-4, 0.1]}", "`log`"),
     ],

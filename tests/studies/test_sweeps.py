@@ -162,6 +162,16 @@ def test_a_sweep_of_nothing_but_failures_says_why(tmp_path):
         sweep(tmp_path, {"data.split.column": ["a", "b", "c", "d"]}, config, sampler="grid")
 
 
+def test_whole_numbers_are_chosen_by_their_logarithm(tmp_path):
+    space = {"network.hidden": {"width": {"log_int": [2, 128]}, "depth": 1}, "trainer.batch_size": {"log_int": [8, 8]}}
+    study = sweep(tmp_path, space, trials=24, sampler="random", pruner="none", keep="result")
+    asked = study.optuna.trials[0].distributions["network.hidden.width"]
+    assert (type(asked).__name__, asked.low, asked.high, asked.log) == ("IntDistribution", 2, 128, True)
+    widths = [row.settings["network.hidden"][0] for row in study.rows]
+    assert {type(one) for one in widths} == {int}
+    assert sum(one <= 16 for one in widths) > 8
+
+
 def test_a_grid_has_each_combination_once_and_ends_there(tmp_path):
     space = {"trainer.batch_size": [8, 16], "network.norm": [None, "layer_norm"]}
     study = sweep(tmp_path, space, trials=None, sampler="grid", pruner="none", keep="result")
