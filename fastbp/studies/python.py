@@ -18,7 +18,7 @@ from fastbp.config.merging import merge
 from fastbp.config.naming import named
 from fastbp.config.searchers import PRUNERS, SAMPLERS, TRIALS, Grid
 from fastbp.config.text import Text, read
-from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
+from fastbp.errors import CheckpointError, ConfigError, ConfigTypeError, brief, not_one_of
 from fastbp.runs.stopping import Signals
 from fastbp.spec.checks import flag, seed_of, whole
 from fastbp.spec.elsewhere import SWEEP_WORDS, hint, known_words
@@ -233,6 +233,8 @@ def _of_function(
         task = Function(function, folder, trials, sampler, pruner, seed)
         if jobs > 1:
             _check_pickled(task)
+        if StudyFolder(folder).config.is_file():
+            raise CheckpointError(folder, "must be the study of a function, but is that of a configuration")
         with quietly():
             opened = Opened.begin(StudyFolder(folder), mode == "max", _nothing, _nothing)
         if opened.upwards != (mode == "max"):

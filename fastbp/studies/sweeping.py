@@ -64,6 +64,9 @@ class Sweeping:
 
     def _compare(self) -> None:
         """Refuse to go on with other settings than the study began with."""
+        if not self.folder.config.is_file():
+            must = "must be the study of a configuration, but has no `sweep.yaml`"
+            raise CheckpointError(self.folder.path, must)
         before = read(self.folder.config).data
         for path, old, new in _differences(before, self.text.data):
             what = f"{show(new)} as `{dotted(path)}`, which was {show(old)}"

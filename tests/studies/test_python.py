@@ -103,6 +103,18 @@ def test_a_configuration_and_a_space_may_have_tuples_numbers_of_numpy_and_paths(
     assert all(type(value) in (int, float) for row in study.rows for value in row.settings.values())
 
 
+def test_a_study_is_of_a_function_or_of_a_configuration(tmp_path):
+    of_function, of_configuration = tmp_path / "f", tmp_path / "c"
+    fb.sweep(parabola, trials=1, storage=of_function)
+    fb.sweep(CONFIG, SPACE, trials=1, storage=of_configuration)
+    with pytest.raises(fb.CheckpointError) as info:
+        fb.sweep(CONFIG, SPACE, trials=2, storage=of_function)
+    assert str(info.value) == f"`{of_function}` must be the study of a configuration, but has no `sweep.yaml`"
+    with pytest.raises(fb.CheckpointError) as info:
+        fb.sweep(parabola, trials=2, storage=of_configuration)
+    assert str(info.value) == f"`{of_configuration}` must be the study of a function, but is that of a configuration"
+
+
 @pytest.mark.parametrize(
     ("objective", "words", "message"),
     [
