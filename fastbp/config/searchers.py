@@ -200,6 +200,8 @@ class Threshold:
         for name in ("lower", "upper"):
             if getattr(self, name) is not None:
                 real(f"Threshold.{name}", getattr(self, name))
+        if self.lower is not None and self.upper is not None and self.lower >= self.upper:
+            raise ConfigError("Threshold.upper", f"must be above `lower`, which is `{self.lower}`", f"`{self.upper}`")
         whole("Threshold.warmup", self.warmup, 0)
         whole("Threshold.every", self.every, 1)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import signal
+import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +21,7 @@ from fastbp.config.naming import named
 from fastbp.config.searchers import PRUNERS, SAMPLERS, TRIALS, Grid
 from fastbp.config.text import Text, read
 from fastbp.errors import CheckpointError, ConfigError, ConfigTypeError, brief, not_one_of
-from fastbp.runs.stopping import Signals
+from fastbp.runs.stopping import Signals, Stopped
 from fastbp.spec.checks import flag, seed_of, whole
 from fastbp.spec.elsewhere import SWEEP_WORDS, hint, known_words
 from fastbp.studies.board import Board
@@ -31,6 +33,7 @@ from fastbp.studies.sweeping import Sweeping, Task
 from fastbp.studies.worker import work_on
 
 MODES = ("min", "max")
+INTERRUPTED = 128 + signal.SIGINT
 
 
 @partial(known_words, hints=partial(hint, words=SWEEP_WORDS))
@@ -155,6 +158,8 @@ def _run(opened: Opened, task: Any, board: Board, jobs: int, threads: int) -> No
         else:
             task(Signals(), look)
         board.draw(opened.frozen(), opened.upwards, last=True)
+    except Stopped as stop:
+        raise (KeyboardInterrupt(str(stop)) if stop.code == INTERRUPTED else SystemExit(stop.code)) from None
     finally:
         board.end()
 
@@ -257,8 +262,11 @@ def _nothing() -> None:
 
 
 def _check_pickled(task: Function) -> None:
+    must = "must be a function at the top of a module with `jobs` above 1, as other processes import it"
     try:
         pickle.dumps(task)
     except (pickle.PicklingError, AttributeError, TypeError):
-        must = "must be a function at the top of a module with `jobs` above 1, as other processes import it"
         raise ConfigError("objective", must, f"`{brief(task.it)}`") from None
+    if getattr(task.it, "__module__", "") == "__main__" and not hasattr(sys.modules["__main__"], "__file__"):
+        hint = "write a function of a notebook to a .py file, and import it from there"
+        raise ConfigError("objective", must, f"`{brief(task.it)}`", hint)

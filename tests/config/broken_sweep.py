@@ -63,6 +63,10 @@ CASES = {
         sweep(f"pruner: {{name: halving, reduction: 1}}, {RATE}"),
         "c.yaml:2: `sweep.pruner.reduction` must be at least 2, got `1`",
     ),
+    "a threshold the wrong way round": (
+        sweep(f"pruner: {{name: threshold, lower: 2, upper: 1}}, {RATE}"),
+        "c.yaml:2: `sweep.pruner.upper` must be above `lower`, which is `2`, got `1`",
+    ),
     "a threshold of nothing": (
         sweep(f"pruner: threshold, {RATE}"),
         "c.yaml:2: `sweep.pruner.upper` must be given, or `lower`",

@@ -76,6 +76,50 @@ def test_a_function_that_processes_cannot_import_ends_the_sweep(tmp_path):
     assert "No module named 'hidden'" in done.stderr
 
 
+INTERRUPTED = """
+import os, pathlib, signal, threading, time
+import fastbp as fb
+
+def slow(trial):
+    time.sleep(0.05)
+    return trial.suggest_float("x", -1, 1)
+
+def interrupt():
+    while not pathlib.Path("s/trials/00001.json").exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIG)
+
+if __name__ == "__main__":
+    threading.Thread(target=interrupt).start()
+    try:
+        fb.sweep(slow, trials=100_000, jobs=2, storage="s")
+    except Exception:
+        print("an error like others")
+    except KeyboardInterrupt as stop:
+        print(f"interrupted: {stop}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"), [("SIGINT", 0, "interrupted: stopped by SIGINT\n"), ("SIGTERM", 143, "")]
+)
+def test_a_sweep_that_is_interrupted_ends_as_other_calls_do(name, code, said, tmp_path):
+    (tmp_path / "script.py").write_text(INTERRUPTED.replace("signal.SIG)", f"signal.{name})"))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+    done = subprocess.run([sys.executable, "script.py"], **words)
+    assert (done.returncode, done.stdout, done.stderr) == (code, said, "")
+
+
+def test_a_function_of_a_notebook_is_refused_by_several_processes(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+    script = "import fastbp as fb\ndef up(trial): return 0.0\nfb.sweep(up, jobs=2, trials=2)\n"
+    done = subprocess.run([sys.executable, "-c", script], **words)
+    assert "`objective` must be a function at the top of a module with `jobs` above 1" in done.stderr
+    assert done.stderr.endswith("\nhint: write a function of a notebook to a .py file, and import it from there\n")
+
+
 def test_an_error_of_a_function_is_told_and_raised(tmp_path):
     def broken(trial):
         trial.suggest_int("n", 1, 3)
