@@ -268,7 +268,10 @@ def put(text: Text, data: Any, drawn: Drawn, value: Any, root: Path_ = SPACE) ->
         if not isinstance(inner, list if isinstance(following, int) else dict):
             what = "a list" if isinstance(following, int) else "a map"
             here = dotted(path[: i + 1])
-            raise fail(text, (*root, drawn.name), f"must be in {what}, but `{here}` of the configuration is none")
+            is_place = isinstance(inner, list) and isinstance(following, str) and following.isdigit()
+            hint = f"a value of a list is `{here}[{following}]`" if is_place else None
+            must = f"must be in {what}, but `{here}` of the configuration is none"
+            raise fail(text, (*root, drawn.name), must, hint=hint)
         at[part] = inner
         at = inner
     last = path[-1]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.config.build import Plan, plan_of
-from fastbp.config.check import show
+from fastbp.config.check import fail, show
 from fastbp.config.search import Search, search_of
 from fastbp.config.text import Text, as_yaml, dotted, read
-from fastbp.errors import CheckpointError
+from fastbp.errors import CheckpointError, ConfigError
 from fastbp.runs.stopping import Signals
 from fastbp.studies.board import Board
 from fastbp.studies.folder import Opened, StudyFolder
@@ -60,7 +60,12 @@ class Sweeping:
     def upwards(self) -> bool:
         """Whether more is better."""
         said = self.search.plan.config.trainer
-        return Monitor("trainer", self.measure, said.mode).higher
+        monitor = Monitor("trainer", self.measure, said.mode)
+        try:
+            return monitor.higher
+        except ConfigError:
+            must = "must be `loss`, a metric, or either of them behind `val_`"
+            raise fail(self.text, ("trainer", "monitor"), must, show(self.measure)) from None
 
     def _compare(self) -> None:
         """Refuse to go on with other settings than the study began with."""
