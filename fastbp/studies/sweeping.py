@@ -113,6 +113,7 @@ class Task:
             epochs = plan.config.trainer.epochs
             opened = Opened(StudyFolder(self.folder), sampler_of(search), pruner_of(search.pruner, epochs))
             runs = Runs(search)
+            runs.check_rows(opened)
             work_on(opened, runs, search.trials, runs.together, search.keeps, signals, told)
 
 

@@ -145,6 +145,21 @@ def test_a_study_without_a_trial_may_be_corrected(tmp_path):
     assert len(sweep(tmp_path, trials=2)) == 2
 
 
+def test_a_study_goes_on_with_the_rows_that_it_began_with(tmp_path):
+    table = tmp_path / "t.csv"
+    rows_ = "x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40))
+    config = {**CONFIG, "data": {"path": str(table), "target": "y"}}
+    table.write_text(rows_)
+    sweep(tmp_path, trials=2, config=config)
+    table.write_text(rows_.replace("7,1", "77,1"))
+    with pytest.raises(fb.CheckpointError) as info:
+        sweep(tmp_path, trials=4, config=config)
+    said = f"`{tmp_path / 'study'}` must go on with the rows that it began with, but these are others"
+    assert str(info.value) == said
+    table.write_text(rows_)
+    assert len(sweep(tmp_path, trials=4, config=config)) == 4
+
+
 def test_diverged_trials_fail_and_others_go_on(tmp_path):
     space = {"trainer.optimizer.lr": [1e-2, 1e30]}
     config = {**CONFIG, "trainer": {"epochs": 3, "optimizer": "sgd"}}
