@@ -147,7 +147,7 @@ def text_of(found: Any, top: int) -> str:
     said = ", ".join(f"{n} {state}" for state, n in count.items() if n)
     lines.append(f"{len(rows)} trial{'s' * (len(rows) > 1)}: {said}")
     for row in [row for row in rows if row.why][:3]:
-        lines.append(f"trial {row.number} failed: {row.why}")
+        lines.append(f"trial {row.number} failed: {row.why.splitlines()[0]}")
     lines.append(escaped(f"study folder {found.folder.path}"))
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.cli.main import main
 from tests.studies.sought import CONFIG, SPACE, rows
 
 optuna = pytest.importorskip("optuna")
@@ -120,16 +121,19 @@ def test_a_function_of_a_notebook_is_refused_by_several_processes(tmp_path):
     assert done.stderr.endswith("\nhint: write a function of a notebook to a .py file, and import it from there\n")
 
 
-def test_an_error_of_a_function_is_told_and_raised(tmp_path):
+def test_an_error_of_a_function_is_told_and_raised(tmp_path, capfd):
     def broken(trial):
         trial.suggest_int("n", 1, 3)
-        raise RuntimeError("no")
+        raise RuntimeError("no\nmore")
 
     with pytest.raises(RuntimeError, match="no"):
         fb.sweep(broken, storage=tmp_path / "s")
     study = fb.sweep(lambda trial: trial.suggest_int("n", 1, 3), trials=4, storage=tmp_path / "s")
-    assert [row.why for row in study.rows if row.state == "failed"] == ["RuntimeError: no"]
+    assert [row.why for row in study.rows if row.state == "failed"] == ["RuntimeError: no\nmore"]
+    assert [row.get("why") for row in study] == [None, None, None, "RuntimeError: no\nmore"]
     assert len(study) == 4
+    assert main(["sweep", "show", str(tmp_path / "s")]) == 0
+    assert "\ntrial 0 failed: RuntimeError: no\nstudy folder " in capfd.readouterr().out
 
 
 def test_a_configuration_and_a_space_may_have_tuples_numbers_of_numpy_and_paths(tmp_path):
