@@ -101,6 +101,10 @@ def main(arguments: list[str] | None = None, ours: str = OURS) -> int:
         from bench import elsewhere  # exports here, and workers must not have fastbp before they are asked to
 
         return elsewhere.main(given[1:])
+    if given[:1] == ["cluster"]:
+        from bench import cluster
+
+        return cluster.main(given[1:])
     if given[:1] == ["ranks"]:
         from bench import ranks
 

@@ -111,7 +111,7 @@ def test_the_page_of_files_names_every_format_and_its_version():
 
 def test_the_page_of_files_names_every_file_of_a_run():
     paths = [value for value in vars(RunFolder("run")).values() if isinstance(value, Path) and value.name != "run"]
-    assert len(paths) == 12
+    assert len(paths) == 13
     section = FILES.split("## A run's folder")[1].split("\n## ")[0]
     assert [name for name in (*(p.name for p in paths), LOCK) if f"`{name}`" not in section] == []
 

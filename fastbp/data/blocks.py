@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data.columns import MISSING, Column, Reading
-from fastbp.data.csv_files import UTF_16, read_csv, read_rows
+from fastbp.data.csv_files import LINE, UTF_16, read_csv, read_rows
 from fastbp.data.dialect import Dialect, checked_encoding
 from fastbp.data.files import FRAMES, TABLES, files_of, suffix_of
 from fastbp.data.frame import Frame
@@ -47,13 +47,17 @@ class Texts:
 
 @dataclass
 class Block:
-    """Some rows of a file: its columns, the line of each where it has lines, and how much of the file is read."""
+    """Some rows of a file: its columns, the line of each where it has lines, and how much of the file is read.
+
+    `behind` is where the next begins: bytes of text, lines and rows.
+    """
 
     file: str
     columns: dict[str, Column | Texts]
     lines: Array | None
     first: int  # rows of the file before
     done: int  # bytes
+    behind: tuple[int, int, int] = (0, 0, 0)
     written: list[Any] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -133,10 +137,15 @@ def _settled(frame: Frame, reading: Reading) -> Reading:
     return replace(reading, texts=reading.texts | {*texts}, styles={**reading.styles, **styles}, codes=False)
 
 
-def blocks(file: str, data: Any, found: Look, keep: bool = False) -> Iterator[Block]:
-    """The rows of a file, whose columns must be those of the first; `keep` has blocks have them as they are written."""
-    rows = _of_types(file, found) if suffix_of(file) in FRAMES else _of_text(file, data, found, keep)
-    for block in rows:
+def blocks(
+    file: str, data: Any, found: Look, keep: bool = False, begin: tuple[int, int, int] = (0, 0, 0)
+) -> Iterator[Block]:
+    """The rows of a file, whose columns must be those of the first, from where another block has ended.
+
+    `keep` has blocks have them as they are written.
+    """
+    typed = suffix_of(file) in FRAMES
+    for block in _of_types(file, found, begin) if typed else _of_text(file, data, found, keep, begin):
         if set(block.columns) != set(found.names):
             theirs, ours = (", ".join(f"`{visible(n)}`" for n in names) for names in (block.columns, found.names))
             raise DataError(f"{file}: columns must be those of {found.frame.origin}, {ours}, got {theirs}")
@@ -157,6 +166,16 @@ class _Text:
         self.decoder = None if code == "utf-8-sig" else codecs.getincrementaldecoder(code)()
         if self.decoder is None and begin == codecs.BOM_UTF8:
             self.marked = bool(file.read(3))
+
+    def behind(self, size: int) -> bytes:
+        """What is read besides when so many bytes are passed over."""
+        piece = b""
+        while size > 0:
+            piece = self.read(min(size, CHUNK))
+            if not piece:
+                break
+            size -= len(piece)
+        return piece[len(piece) + size :] if size < 0 else b""
 
     def read(self, size: int) -> bytes:
         """About so many bytes; none at the end only."""
@@ -190,21 +209,23 @@ def _cut(content: bytes, quote: bytes) -> int:
     return at + 1
 
 
-def _of_text(file: str, data: Any, found: Look, keep: bool) -> Iterator[Block]:
+def _of_text(file: str, data: Any, found: Look, keep: bool, begin: tuple[int, int, int]) -> Iterator[Block]:
     header = found if file == found.frame.origin else look(file, data, found.reading)
     names, dialect = header.names, header.dialect
     assert dialect is not None
     quote, size = dialect.quote.encode(), os.path.getsize(file)
     packed = suffix_of(file).endswith((".gz", ".zst"))
     with _utf8(file, data) as text:
-        rest = text.read(CHUNK)
-        skip = len(header.head.encode())
-        line, rest, rows, done = header.head.count("\n"), rest[skip:], 0, skip
+        done, line, rows = begin if any(begin) else (len(header.head.encode()), header.head.count("\n"), 0)
+        rest = text.behind(done)
         while True:
             more = text.read(CHUNK)
             content = rest + more
             end = _cut(content, quote) if more else len(content)
             if more and not end:
+                if len(content) > LINE:
+                    must = f"{file}:{line + 1}: a line must have at most {LINE >> 20} MiB, got more"
+                    raise DataError(must, hint="a quote that is opened must be closed")
                 rest = content
                 continue
             here, rest = content[:end], content[end:]
@@ -215,6 +236,7 @@ def _of_text(file: str, data: Any, found: Look, keep: bool) -> Iterator[Block]:
                 block.first, block.done = rows, min(done, size) if not packed else 0
                 line += here.count(b"\n")
                 rows += len(block)
+                block.behind = done, line, rows
                 if len(block):
                     yield block
             if not more:
@@ -223,7 +245,7 @@ def _of_text(file: str, data: Any, found: Look, keep: bool) -> Iterator[Block]:
 
 def _own(frame: Frame, file: str) -> Block:
     columns = {n: _coded(c) if c.is_text else c for n, c in frame.columns.items()}
-    return Block(file, columns, frame.lines, 0, 0, frame.written)
+    return Block(file, columns, frame.lines, 0, 0, written=frame.written)
 
 
 def _coded(column: Column) -> Texts:
@@ -293,7 +315,7 @@ def texts_of(series: Any, gone: frozenset[str] = frozenset(("",))) -> Texts:
     return Texts(series.name, codes.fill_null(0).to_numpy().astype(np.int32), kept)
 
 
-def _of_types(file: str, found: Look) -> Iterator[Block]:
+def _of_types(file: str, found: Look, begin: tuple[int, int, int]) -> Iterator[Block]:
     import polars
 
     looked, rows, size = found.frame.columns, 0, os.path.getsize(file)
@@ -301,6 +323,11 @@ def _of_types(file: str, found: Look) -> Iterator[Block]:
     gone = MISSING | found.reading.missing
     total = max(1, scanned_rows(file))
     for batch in scanned(file, rows_of_block(len(looked), ROWS)):
+        if rows < begin[2]:
+            batch, skipped = batch.slice(begin[2] - rows), min(len(batch), begin[2] - rows)
+            rows += skipped
+            if not len(batch):
+                continue
         columns: dict[str, Column | Texts] = {}
         for series in batch.get_columns():
             name = series.name
@@ -309,8 +336,8 @@ def _of_types(file: str, found: Look) -> Iterator[Block]:
             else:
                 column = polars_column(series, file, reading)
                 columns[name] = _coded(column) if column.is_text else column
-        yield Block(file, columns, None, rows, size * (rows + len(batch)) // total)
         rows += len(batch)
+        yield Block(file, columns, None, rows - len(batch), size * rows // total, (0, 0, rows))
 
 
 def scanned_rows(file: str) -> int:

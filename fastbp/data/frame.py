@@ -20,6 +20,7 @@ from fastbp.data.written import Typed, Written
 from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
+REPEATED = 10  # rows of each number from which it is worth while to look for equal ones
 
 
 @dataclass
@@ -157,6 +158,11 @@ def as_texts(column: Column) -> Array:
         return column.values
     if column.boolean:
         return np.array([None if v != v else "True" if v else "False" for v in column.values.tolist()], object)
+    if column.values.dtype.kind == "f" and len(column.values) > REPEATED:
+        known, where = np.unique(column.values, return_inverse=True)
+        if len(known) * REPEATED < len(where):  # each is written once
+            found: Array = as_texts(column.with_values(known))[where]
+            return found
     out = np.empty(len(column.values), object)
     for i, v in enumerate(column.values.tolist()):
         out[i] = None if v is None or v != v else str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)

@@ -4,7 +4,7 @@
     dates     microseconds since 1970
     texts     codes, int32: 1 + the place in a list of all that differ, 0 where missing
 
-A pass that is killed begins again. The files go when the rows that a network takes are made of them.
+A pass that is killed goes on behind its last mark. The files go when the rows that a network takes are made of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from fastbp.writing import write_together
 Array = NDArray[Any]
 TYPES = {"number": "<f8", "date": "<i8", "text": "<i4"}
 MOST_TEXTS = 1 << 18  # different texts of a column
-INDEX = "columns.json"
+INDEX, DONE = "columns.json", "reading.json"
+SAVED = 64  # blocks between two marks
 
 
 @dataclass
@@ -141,7 +142,7 @@ class Gathered:
 
     def remove(self) -> None:
         """Remove its files."""
-        for path in (self.folder / INDEX, *self.folder.glob("*.column")):
+        for path in (self.folder / INDEX, self.folder / DONE, *self.folder.glob("*.column")):
             path.unlink(missing_ok=True)
 
 
@@ -180,34 +181,41 @@ def gather(
     targets: Sequence[str],
     told: Callable[[int, int, int], None],
 ) -> Gathered:
-    """Read the files of each part once; `told` hears of bytes done, all bytes, and rows."""
+    """Read the files of each part once; `told` hears of bytes done, all bytes, and rows.
+
+    A pass that was stopped goes on behind what is certain to be there.
+    """
     columns = kept_of(found, targets, data)
-    for old in (*folder.glob("*.column"), folder / INDEX):
-        old.unlink(missing_ok=True)
-    places: list[dict[str, int]] = [{} for _ in columns]
-    total = sum(os.path.getsize(file) for _, files in sources for file in files)
-    files, given, dropped, before, rows = [], [], 0, 0, 0
-    outs = [open(folder / f"{i}.column", "wb") for i in range(len(columns))]  # noqa: SIM115
+    done, places = _done(folder, columns)
+    every = [(part, file) for part, names in sources for file in names]
+    sizes = [os.path.getsize(file) for _, file in every]
+    files, dropped, rows = [(file, n) for file, n in done["files"]], done["dropped"], done["rows"]
+    outs = []
     try:
-        for part, names in sources:
-            rows_before = rows
-            for file in names:
-                stamp, here = _stamp(file), 0
-                for block in blocks(file, data, found):
-                    some = None
-                    if data.missing_target == "drop":
-                        gone = _without(block, targets)
-                        some, dropped = (np.flatnonzero(~gone) if gone.any() else None), dropped + int(gone.sum())
-                    for column, place, out in zip(columns, places, outs, strict=True):
-                        raw = _raw(block, column, place)
-                        out.write(np.ascontiguousarray(raw if some is None else raw[some]).data)
-                    here += len(block) if some is None else len(some)
-                    told(before + block.done, total, rows + here)
-                if _stamp(file) != stamp:
-                    raise DataError(f"{file}: must not change while it is read")
-                before, rows = before + stamp[0], rows + here
-                files.append((file, here))
-            given.append((part, rows - rows_before))
+        for i, column in enumerate(columns):
+            outs.append(open(folder / f"{i}.column", "r+b" if rows else "wb"))  # noqa: SIM115
+            outs[-1].truncate(rows * np.dtype(TYPES[column.kind]).itemsize)
+            outs[-1].seek(0, os.SEEK_END)
+        for at in range(len(files), len(every)):
+            file, begin = every[at][1], tuple(done["behind"]) if at == len(done["files"]) else (0, 0, 0)
+            stamp, here = _stamp(file), done["here"] if any(begin) else 0
+            for number, block in enumerate(blocks(file, data, found, begin=begin), 1):
+                some = None
+                if data.missing_target == "drop":
+                    gone = _without(block, targets)
+                    some, dropped = (np.flatnonzero(~gone) if gone.any() else None), dropped + int(gone.sum())
+                for column, place, out in zip(columns, places, outs, strict=True):
+                    raw = _raw(block, column, place)
+                    out.write(np.ascontiguousarray(raw if some is None else raw[some]).data)
+                added = len(block) if some is None else len(some)
+                here, rows = here + added, rows + added
+                told(sum(sizes[:at]) + block.done, sum(sizes), rows)
+                if number % SAVED == 0:
+                    said = {"files": files, "dropped": dropped, "rows": rows, "behind": block.behind, "here": here}
+                    _mark(folder, outs, columns, places, said)
+            if _stamp(file) != stamp:
+                raise DataError(f"{file}: must not change while it is read")
+            files.append((file, here))
         for out in outs:
             out.flush()
             os.fsync(out.fileno())
@@ -216,11 +224,41 @@ def gather(
             out.close()
     for column, place in zip(columns, places, strict=True):
         column.values = list(place)
+    counts = [rows for _, rows in files]
+    ends = np.cumsum([len(names) for _, names in sources]).tolist()
+    given = [(p, sum(counts[e - len(n) : e])) for (p, n), e in zip(sources, ends, strict=True)]
     gathered = Gathered(folder, columns, files, given, dropped)
     if not rows:
         raise DataError(f"{found.frame.origin}: target must have a value in some rows, but has none")
     gathered.write()
+    (folder / DONE).unlink(missing_ok=True)
     return gathered
+
+
+def _mark(folder: Path, outs: list[Any], columns: list[Kept], places: list[dict[str, int]], said: Any) -> None:
+    """Say how many rows are certain to be there."""
+    for out in outs:
+        out.flush()
+        os.fsync(out.fileno())
+    texts = {"values": list(map(list, places)), "many": [c.many for c in columns], "kinds": [c.kind for c in columns]}
+    write_together({folder / DONE: json.dumps({**said, **texts}).encode()})
+
+
+def _done(folder: Path, columns: list[Kept]) -> tuple[dict[str, Any], list[dict[str, int]]]:
+    """Where a pass before was stopped, and the places of the texts that it has seen."""
+    try:
+        said = json.loads((folder / DONE).read_bytes())
+        sizes = [said["rows"] * np.dtype(TYPES[column.kind]).itemsize for column in columns]
+        enough = all((folder / f"{i}.column").stat().st_size >= size for i, size in enumerate(sizes))
+        if enough and said["kinds"] == [column.kind for column in columns]:
+            for column, many in zip(columns, said["many"], strict=True):
+                column.many = many
+            return said, [{text: i for i, text in enumerate(values)} for values in said["values"]]
+    except (OSError, ValueError, KeyError):
+        pass
+    for old in (*folder.glob("*.column"), folder / INDEX):
+        old.unlink(missing_ok=True)
+    return {"files": [], "dropped": 0, "rows": 0, "behind": (0, 0, 0), "here": 0}, [{} for _ in columns]
 
 
 def _stamp(file: str) -> tuple[int, int]:

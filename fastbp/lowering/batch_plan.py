@@ -308,8 +308,6 @@ class BatchPlan(Plan):
         """Do up to `count` steps, ending after `epochs` epochs; return the mean losses of the epochs that ended."""
         self.prepare(count, epochs)
         self.run(threads)
-        if self._exchange:
-            self._exchange.check()
         self._check()
         return self.ended()
 
@@ -341,7 +339,7 @@ class BatchPlan(Plan):
             status = self._step_entry(self.head_address, x, y, rate, step, seed, self.zero)
         except TypeError:
             return False
-        if status == DIVERGED:
+        if status == DIVERGED or self._exchange:
             self._check()
         return bool(status == USED)
 
@@ -396,5 +394,7 @@ class BatchPlan(Plan):
         return error_of(self.head, self._apart, self.parameters, self.loss)
 
     def _check(self) -> None:
+        if self._exchange:
+            self._exchange.check()
         if error := self.error():
             raise error

@@ -13,8 +13,8 @@ import numpy as np
 from fastbp.config.check import checked
 from fastbp.config.presets import Known, Preset, presets
 from fastbp.config.presets.known import known_of
-from fastbp.config.presets.plain import BENT, BINS_ROWS, batch_of, decay_of, epochs_of, finer, metrics_of, rate_of
-from fastbp.config.presets.standard import standard
+from fastbp.config.presets.plain import BENT, BINS_ROWS, batch_of, decay_of, finer, metrics_of, rate_of
+from fastbp.config.presets.standard import epochs, standard
 from fastbp.config.schema import Data
 from fastbp.config.text import MOST_BYTES, as_yaml, one_line, parse_yaml
 from fastbp.data.files import read_paths
@@ -276,7 +276,7 @@ def _trainer(known: Known, goal: Goal) -> list[str]:
     metrics, why = metrics_of(known)
     return [
         "trainer:",
-        f"  epochs: {epochs_of(rows, batch)}  # of {-(-rows // batch):,} steps",
+        f"  epochs: {epochs(known)}  # of {-(-rows // batch):,} steps",
         f"  batch_size: {batch}",
         "  optimizer:",
         "    name: adamw",

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastbp.errors import CheckpointError, ConfigError, FileError, visible
+from fastbp.errors import CheckpointError, ConfigError, visible
 from fastbp.spec.checks import path_of
 from fastbp.studies.journal import Journal
 from fastbp.studies.locks import Held, is_free, locked_at
@@ -108,7 +108,7 @@ class StudyFolder:
         try:
             self.trials.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise FileError.of(error, self.trials) from None
+            raise ConfigError(self.path, "must be a folder, or where one can be made", str(error.strerror)) from None
 
     def write_result(self, number: int, result: dict[str, Any]) -> None:
         """Write the result of a trial."""

@@ -69,16 +69,16 @@ class Process:
 @contextlib.contextmanager
 def _environment(threads: int) -> Iterator[None]:
     """What a process begins with: as many threads as its trials have."""
-    before = {name: os.environ.get(name) for name in THREADS}
+    before = dict(os.environ)
     os.environ.update(dict.fromkeys(THREADS, str(threads)))
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
+        for name in THREADS:
+            if name in before:
+                os.environ[name] = before[name]
             else:
-                os.environ[name] = value
+                del os.environ[name]
 
 
 def run_together(

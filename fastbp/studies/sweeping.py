@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.config.build import Plan, plan_of
-from fastbp.config.check import fail, show
+from fastbp.config.check import show
 from fastbp.config.search import Search, search_of
 from fastbp.config.text import Text, as_yaml, dotted, read
 from fastbp.errors import CheckpointError, ConfigError
@@ -59,13 +59,15 @@ class Sweeping:
     @property
     def upwards(self) -> bool:
         """Whether more is better."""
-        said = self.search.plan.config.trainer
-        monitor = Monitor("trainer", self.measure, said.mode)
+        plan = self.search.plan
         try:
-            return monitor.higher
-        except ConfigError:
-            must = "must be `loss`, a metric, or either of them behind `val_`"
-            raise fail(self.text, ("trainer", "monitor"), must, show(self.measure)) from None
+            return Monitor("trainer", self.measure, plan.config.trainer.mode).higher
+        except ConfigError as error:
+            must, place = "must be `loss`, `val_loss`, or `val_` and a metric", plan.text.place(("trainer", "monitor"))
+            hint = error.hint and error.hint.replace("`", "`val_", 1)
+            raise error.at(
+                where="trainer.monitor", must=must, got=f"`{self.measure}`", hint=hint, place=place
+            ) from None
 
     def _compare(self) -> None:
         """Refuse to go on with other settings than the study began with."""

@@ -22,6 +22,8 @@ class Callback:
     `history.stopped` to the reason.
     """
 
+    on_first: bool = False  # whether of several ranks the first alone has it, as it writes files
+
     def begin(self, trainer: Trainer, history: History) -> None:
         """Before the first epoch; `history.metrics` has the names that will be measured."""
 

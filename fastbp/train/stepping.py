@@ -73,7 +73,7 @@ class Stepping(Together, Snapshots):
 
     @threads.setter
     def threads(self, threads: int | None) -> None:
-        chosen = team.chosen(threads)
+        chosen = self._chosen(threads)
         with self._lock:
             self._given = threads, *self._given[1:]
             if chosen != self._threads:
@@ -115,7 +115,8 @@ class Stepping(Together, Snapshots):
     def _plan(self, rows: int, counts: tuple[int, ...] = ()) -> BatchPlan:
         graph, blocks = self.net.graph, (self.net.parameters.block, self.net.states.block)
         words: Any = {"loss": self._loss, "update": self._update, "training": True, "counts": counts}
-        words |= {"shards": self._shards, "ranks": self._ranks}
+        several = self._ranks is not None and self._ranks.count > 1  # a plan of one exchanges nothing
+        words |= {"shards": self._shards, "ranks": self._ranks if several else None}
         work = work_of(graph, rows) + work_of_turns(blocks[0], self._update)
         return BatchPlan(graph, *blocks, self._workers(work), batch=rows, **words)
 

@@ -27,6 +27,8 @@ class TensorBoard(Callback):
         Folder for the event files of this fit, which is made; ``tensorboard --logdir`` of it or one above shows them.
     """
 
+    on_first = True
+
     def __init__(self, log_dir: str | Path) -> None:
         self.log_dir = path_of("TensorBoard.log_dir", log_dir)
         self._writer: Any = None

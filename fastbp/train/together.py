@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from fastbp.engine import threads as team
 from fastbp.errors import ConfigError
 from fastbp.spec.graph_data import to_data
 from fastbp.train.ranks import PATIENCE, Ranks, ranks_of
@@ -33,6 +34,10 @@ class Together:
     net: Any
     steps_done: int
     _ranks: Ranks | None
+
+    def _chosen(self, threads: int | None) -> int:
+        """The most threads of this process, by default its part of the processors."""
+        return team.chosen(threads if self._ranks is None or threads is not None else self._ranks.threads)
 
     def _refuse_other_settings(self) -> None:
         """Raise on every rank if their trainers are not alike."""

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastbp.engine import forks
-from fastbp.engine import threads as team
 from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.model.network import Network
@@ -140,7 +139,7 @@ class Trainer(Stepping):
             must = f"must be at most {self._batch_size}, the rows of a batch"
             raise ConfigError("shards", must, f"`{self._shards}`")
         self._ranks = None if comm is None else with_ranks(comm, self._shards)
-        self._threads = team.chosen(threads if self._ranks is None or threads is not None else self._ranks.threads)
+        self._threads = self._chosen(threads)
         self._seed = net.seed if seed is None else seed_of(seed)
         self.steps_done = 0
         self.validating = False
@@ -225,7 +224,9 @@ class Trainer(Stepping):
         if history is not None and not isinstance(history, History):
             raise ConfigTypeError("history", "must be a History that `fit` returned", f"`{brief(history)}`")
         hooks, count = [callback(c) for c in callbacks], whole("epochs", epochs, 0)
-        shown = verbosity(verbose) if self._ranks is None or self._ranks.rank == 0 else 0
+        shown = verbosity(verbose)
+        if self._ranks is not None and self._ranks.rank:
+            hooks, shown = [hook for hook in hooks if not hook.on_first], 0
         with self._lock, together(self._ranks):
             x, t, top, validation = self._rows_of(X, y, sample_weight, validation)
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units, self.threads)

@@ -54,6 +54,8 @@ class ModelCheckpoint(Callback):
         Which way is better.
     """
 
+    on_first = True
+
     def __init__(
         self,
         path: str | Path,
@@ -95,6 +97,8 @@ class ModelCheckpoint(Callback):
 
 class _Log(Callback, ABC):
     """A text file with one line per epoch, written completely when the epoch ends."""
+
+    on_first = True
 
     def __init__(self, path: str | Path, append: bool = False) -> None:
         self.path = path_of(f"{type(self).__name__}.path", path)

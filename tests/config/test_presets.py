@@ -334,6 +334,8 @@ BENT: Any = {"_bends": lambda bins, least: 0.1}
 def test_standard_is_as_large_as_its_budget_lets_it_be(known, hidden, embedded, members):
     keys = presets()["standard"].keys(known)["network"]
     plainly = presets()["plain"].keys(known)["network"]
+    epochs, fewer = (presets()[name].keys(known)["trainer"]["epochs"] for name in ("standard", "plain"))
+    assert epochs == (2 * fewer if known.task == "numbers" and known.rows < 10_000 else fewer)
     found = keys["embed_numbers"]
     assert (found and (found["bins"], found.get("features"))) == embedded
     assert keys["hidden"] == ([hidden] * 2 if hidden else plainly["hidden"])

@@ -48,6 +48,7 @@ NEEDED = {
     "MultiStep": {"milestones": [2]}, "Exponential": {"gamma": 0.5}, "CosineRestarts": {"first": 3},
     "TimeBudget": {"seconds": 1.0}, **{name: {"path": "x"} for name in ("ModelCheckpoint", "CSVLogger", "JSONLogger")},
     "LBFGS": {"net": fb.Network([fb.Linear(3)], inputs=4)}, "Trainer": {"net": fb.Network([fb.Linear(3)], inputs=4)},
+    "Windows": {"X": np.zeros((3, 2))},
 }  # fmt: skip
 ADAMS = ["Adam", "AdamW", "NAdam", "RAdam"]
 RULES = [*ADAMS, "Muon", "Lion", "SGD", "Adagrad", "RMSprop", "Adadelta"]
@@ -94,8 +95,9 @@ WHOLE = {
     "Members.count": 2,
     **dict.fromkeys(["Linear.features", "Step.every", "CosineRestarts.first", "CosineRestarts.multiply"], 1),
     **dict.fromkeys(["MultiMargin.p", "ModelCheckpoint.every", "LBFGS.memory", *having("steps")], 1),
-    **dict.fromkeys(["Trainer.batch_size", "Trainer.accumulate", *having("frequencies")], 1),
+    **dict.fromkeys(["Trainer.batch_size", "Trainer.accumulate", "Trainer.shards", *having("frequencies")], 1),
     **dict.fromkeys([f"{name}.features" for name in ("PBLD", "PeriodicEmbedding", "PiecewiseLinearEmbedding")], 1),
+    **dict.fromkeys(["Windows.block_rows", "Windows.window_blocks"], 1),
     **dict.fromkeys([*having("warmup"), *having("patience"), "ReduceLROnPlateau.cooldown"], 0),
 }
 FLAGS = [
@@ -131,7 +133,7 @@ APART = [
     *having("betas"), *(f"Trainer.{name}" for name in ("net", "loss", "optimizer", "threads", "seed", "schedule")),
     *(f"Trainer.{name}" for name in ("lr_factors", "decay_factors", "frozen", "penalty", "schedules")),
     "MemberScale.chunks", "AdaptedLinear.chunks", "LBFGS.net", "LBFGS.loss", "Parametric.activation",
-    "JointLoss.losses", "JointLoss.weights",
+    "JointLoss.losses", "JointLoss.weights", "Trainer.comm", "Windows.X",
 ]  # fmt: skip
 
 
@@ -141,8 +143,8 @@ def make(where, value):
 
 
 def shown(where):
-    """A trainer's own settings go by their name alone."""
-    return where.removeprefix("Trainer.")
+    """Settings of trainers and of rows in windows go by their name alone."""
+    return where.removeprefix("Trainer.").removeprefix("Windows.")
 
 
 def test_every_setting_has_a_case():

@@ -9,7 +9,7 @@ from mpi4py import MPI
 
 from fastbp.cli.main import main
 from fastbp.errors import FileError
-from fastbp.runs import ranked
+from fastbp.runs import ranked, shared
 from fastbp.runs.training import Training
 
 RANK = MPI.COMM_WORLD.Get_rank()
@@ -37,6 +37,15 @@ def disk() -> None:
     Training.finished = finished  # type: ignore[method-assign]
 
 
+def reading() -> None:
+    """Ctrl-C at once reaches the first while it reads its rows."""
+
+    def read(plan: Any) -> Any:
+        raise KeyboardInterrupt
+
+    shared.subject_of = read
+
+
 def message() -> None:
     """A message of one rank cannot be sent."""
     ranks = ranked.Ranks
@@ -51,8 +60,14 @@ def message() -> None:
     ranks.add = add  # type: ignore[method-assign]
 
 
+WHAT = {
+    "memory": lambda: memory(2),
+    "memory of the first": lambda: memory(0),
+    "disk": disk,
+    "message": message,
+    "reading": reading,
+}
+
 if __name__ == "__main__":
-    {"memory": lambda: memory(2), "memory of the first": lambda: memory(0), "disk": disk, "message": message}[
-        sys.argv[1]
-    ]()
+    WHAT[sys.argv[1]]()
     sys.exit(main(sys.argv[2:]))

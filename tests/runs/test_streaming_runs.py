@@ -39,6 +39,7 @@ import fastbp.runs.training as training
 from fastbp.train.calls import Pace
 Pace.steps = lambda pace: 7
 training.Training.set_due = lambda run, seconds: setattr(run, "due", 0.0)
+gathered.SAVED, blocks.ROWS = 2, 300
 blocks.CHUNK, rowstore.STEP, rowstore.SAVED = 20_000, 128, 2
 left = [int(sys.argv[2])]
 def kill_in(place, name):
@@ -105,11 +106,19 @@ def test_a_run_killed_in_each_pass_and_in_training_ends_with_the_same_bits(start
     wanted, rows = ends(plain), rows_in(tmp_path / "runs" / "rows")
     killed, other = tmp_path / "killed", f"data.store={tmp_path / 'other'}"
     first = ["train", str(tmp_path / "c.yaml"), "--run-dir", str(killed), "--set", other, "-q"]
-    assert start("reading", 9, *first)[0] == -signal.SIGKILL
+    assert start("reading", 11, *first)[0] == -signal.SIGKILL
+    assert json.loads(next((tmp_path / "other").glob("*/reading.json")).read_text())["rows"] > 500
     assert (killed / "begun.yaml").is_file()
     assert not (killed / "config.yaml").exists()
     going_on = ["train", "--resume", str(killed), "-q"]
-    for where, number in (("preparing", 3), ("preparing", 4), ("hashing", 1), ("training", 2), ("training", 9)):
+    for where, number in (
+        ("reading", 6),
+        ("preparing", 3),
+        ("preparing", 4),
+        ("hashing", 1),
+        ("training", 2),
+        ("training", 9),
+    ):
         assert start(where, number, *going_on)[0] == -signal.SIGKILL, where
     place = Checkpoint.load(killed / "checkpoint.safetensors").numbers["place"]
     assert place["epoch"]

@@ -83,7 +83,7 @@ MOMENTS = {
     "report": lambda n: behind(trial_run.TrialRun, "report", n),
     "checkpoint": lambda n: behind(trial_run.TrialRun, "save", n, when=lambda self, history, done=False: not done),
     "last checkpoint": lambda n: behind(trial_run.TrialRun, "save_networks", n, when=lambda self, *more: self.pruned),
-    "trained": lambda n: behind(trial_run.TrialRun, "_finished", n),
+    "trained": lambda n: behind(trial_run.TrialRun, "finished", n),
     "result": lambda n: behind(folder.StudyFolder, "write_result", n),
     "told": lambda n: behind(folder.Held, "release", n, before=True),
     "cleared": lambda n: behind(folder.StudyFolder, "clear", n, before=True),

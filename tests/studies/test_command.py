@@ -130,14 +130,18 @@ def test_never_more_threads_than_processors(file, capfd, monkeypatch):
         (["sweep", "s.json", "--jobs", "0"], "`--jobs` must be at least 1, got `0`"),
         (["sweep", "s.json", "--storage", "sqlite:///s.db"], "`--storage` must be a folder, in which studies are kept"),
         (
-            ["sweep", "s.json", "--set", "trainer.monitor=val_f2"],
-            "--set trainer.monitor=val_f2: `trainer.monitor` must be `loss`, a metric, or either of them behind `val_`,"
-            " got `val_f2`\n",
-        ),
-        (
             ["sweep", "s.json", "--set", "sweep.space={network.hidden.0: [4, 8]}"],
             "--set sweep.space={network.hidden.0: [4, 8]}: `sweep.space.network.hidden.0` must be in a map, but"
             " `network.hidden` of the configuration is none\nhint: a value of a list is `network.hidden[0]`\n",
+        ),
+        (
+            ["sweep", "s.json", "--set", "trainer.monitor=val_acuracy"],
+            "--set trainer.monitor=val_acuracy: `trainer.monitor` must be `loss`, `val_loss`, or `val_` and a metric,"
+            " got `val_acuracy`\nhint: did you mean `val_accuracy`?",
+        ),
+        (
+            ["sweep", "s.json", "--storage", "s.json"],
+            "`s.json` must be a folder, or where one can be made, got Not a directory",
         ),
         (["sweep", "none.json"], "none.json: a config must be readable"),
         (["sweep", "s.json", "--set", "sweep.trial=3"], "--set sweep.trial=3: `sweep` must have known keys only"),

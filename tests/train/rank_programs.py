@@ -158,6 +158,17 @@ def settings() -> None:
     tell(**found)
 
 
+def writes(folder: str) -> None:
+    """The first rank alone writes what callbacks write, and shows what there is to see."""
+    X, y = rows()
+    hooks = [fb.CSVLogger(f"{folder}/log.csv"), fb.ModelCheckpoint(f"{folder}/net-{{epoch}}.safetensors")]
+    trainer().fit(X, y, epochs=3, callbacks=hooks, verbose=True)
+    one = trainer()
+    one.threads = 1
+    one.threads = None
+    tell(threads=COMM.allgather(one.threads), of=[ranks_of(COMM).threads] * COUNT)
+
+
 def stops() -> None:
     """A callback that ends the fit on one rank ends it on all."""
     X, y = rows()

@@ -70,6 +70,16 @@ def test_a_callback_that_ends_the_fit_on_one_rank_ends_it_on_all() -> None:
     assert found(4, "stops")["found"] == [stopped[0], stopped[1], stopped[0], stopped[0]]
 
 
+def test_the_first_rank_alone_writes_and_shows(tmp_path: Path) -> None:
+    code, out, err = run(4, PROGRAMS, "writes", str(tmp_path))
+    assert code == 0, err
+    assert err.count("epoch 1/3 ") == 1
+    assert (tmp_path / "log.csv").read_text().count("\n") == 4
+    assert sorted(path.name for path in tmp_path.glob("net*")) == [f"net-{i}.safetensors" for i in (1, 2, 3)]
+    threads = json.loads(out)
+    assert threads["threads"] == threads["of"]
+
+
 def test_ctrl_c_on_one_rank_ends_all_at_one_step() -> None:
     assert found(4, "interrupted") == {"how": ["interrupted", True], "same": True, "alone": True, "handler": True}
 

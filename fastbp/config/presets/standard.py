@@ -17,18 +17,26 @@ BINS, FEATURES = 16, 16  # of each column of numbers: at least so many bins, at 
 MOST_FEATURES = 1024  # of all columns of numbers
 LEAST_FEATURES = 4  # of a column, below which its bins go into the first layer as they are
 FEW, MANY = 1_000, 10_000  # rows that train, below and from which networks differ
+LONGER = 2  # times as many epochs as `plain` has, where numbers are to be predicted and rows are not many
 BUDGET = 1e13  # multiplications and additions of a training, half a minute to a minute on two cores
 
 
 def standard(known: Known) -> dict[str, Any]:
     """What `plain` is, for members that differ in a scale of what the first layer reads."""
     keys = plain(known)
+    keys["trainer"]["epochs"] = epochs(known)
     network = keys["network"]
     network |= {"activation": activation(known), "embed_numbers": functions(known)}
     members, width = size(known)
     if members:
         network |= {"hidden": [width, width], "tabm": {"k": members, "mini": True}}
     return keys
+
+
+def epochs(known: Known) -> int:
+    """Steps are cheap where rows are few, and numbers are told better by more of them; classes are learned by heart."""
+    found = epochs_of(known.rows, batch_of(known.rows))
+    return LONGER * found if known.task == "numbers" and known.rows < MANY else found
 
 
 def functions(known: Known) -> dict[str, Any] | None:
@@ -66,7 +74,7 @@ def work(known: Known, members: int, width: int) -> float:
     each: int = embed.get("features", embed.get("bins", 1))
     inputs = known.inputs - known.numbers + known.numbers * each
     weights = width * (inputs + width + known.outputs)
-    return 6.0 * members * weights * known.rows * epochs_of(known.rows, batch_of(known.rows))
+    return 6.0 * members * weights * known.rows * epochs(known)
 
 
 PRESETS = [
