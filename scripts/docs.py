@@ -20,7 +20,7 @@ from fastbp.config.schema import SECTIONS
 from fastbp.lowering.registry import OPS
 from fastbp.spec import gates
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
-from fastbp.spec.elsewhere import NAMES, WORDS
+from fastbp.spec.elsewhere import NAMES, SWEEP_WORDS, WORDS
 from fastbp.spec.embeddings import EMBEDDERS
 from fastbp.spec.initial import BY_ROWS, INITIALISERS
 from fastbp.train import callbacks, tensorboard, writers
@@ -308,10 +308,14 @@ Arguments of PyTorch, Keras and scikit-learn that are called otherwise here. Who
 
 def words_page() -> str:
     """The page of other libraries' words."""
-    rows = [(f"`{w.theirs}`", w.whose, w.python, w.config or "as in Python") for w in WORDS]
+    rows, sweeps = (
+        [(f"`{w.theirs}`", w.whose, w.python, w.config or "as in Python") for w in words]
+        for words in (WORDS, SWEEP_WORDS)
+    )
     names = [(f"`{theirs}`", f"`{ours}`") for theirs, ours in NAMES.items()]
-    parts = [ABOUT_WORDS, table(("there", "of", "here, in Python", "here, in a configuration"), *rows)]
-    parts += ["## Names of losses, metrics, activations and tasks", table(("there", "here"), *names)]
+    head = "there", "of", "here, in Python", "here, in a configuration"
+    parts = [ABOUT_WORDS, table(head, *rows), "## Sweeps", table(head, *sweeps)]
+    parts += ["## Names of losses, metrics, activations, tasks, samplers and pruners", table(("there", "here"), *names)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -27,7 +27,12 @@ BAR = 30  # of importance, its width
 @click.argument("folder", metavar="DIR")
 @click.option("--top", default=SHOWN, show_default=True, help="Number of trials to print, the best ones.")
 @click.option(
-    "-o", "--output", "outputs", multiple=True, metavar="FILE", help="Write all trials to a .csv or .json file."
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="FILE",
+    help="Write all trials to a .csv or .json file, or the configuration of the best to a .yaml file.",
 )
 @json_option
 def show(folder: str, top: int, outputs: tuple[str, ...], as_json: bool) -> None:
@@ -36,13 +41,18 @@ def show(folder: str, top: int, outputs: tuple[str, ...], as_json: bool) -> None
     Importance is Optuna's PED-ANOVA: how far the settings of the best tenth of the trials are from those of all. It is
     written to importance.svg in DIR. Trials that were pruned do not count.
     """
+    from fastbp.errors import FileError
     from fastbp.studies.shown import save, study_at
 
     found = study_at(folder)
     for path in outputs:
         save(found, path)
         say(f"wrote {path}", err=True)
-    drawn = found.draw()
+    try:
+        drawn = found.draw()
+    except FileError as error:  # a folder of another user, who lets others look at it
+        drawn = None
+        say(f"fastbp: {error}", err=True)
     if as_json:
         print_json(found.data())
         return
@@ -89,12 +99,15 @@ def command(
     from fastbp.errors import FastbpError
     from fastbp.runs.stopping import Stopped
     from fastbp.spec.checks import whole
+    from fastbp.studies.folder import folder_of
     from fastbp.studies.party import fitting
     from fastbp.studies.shown import study_at
     from fastbp.studies.sweeping import Sweeping
 
     if jobs is not None:
         whole("--jobs", jobs, 1)
+    if storage is not None:
+        folder_of("--storage", storage)
     limit = None if time_limit is None else seconds_of(time_limit)
     sweeping = Sweeping.of(read_config(config, more, overrides, preset), storage, strict)
     threads = sweeping.search.threads
@@ -114,7 +127,10 @@ def command(
         print_json(found.data())
     else:
         say(text_of(found, SHOWN))
-    return 0
+    if any(row.state == "complete" for row in found.rows):
+        return 0
+    say("fastbp: no trial is complete", err=True)
+    return 1
 
 
 def text_of(found: Any, top: int) -> str:
@@ -131,7 +147,7 @@ def text_of(found: Any, top: int) -> str:
     said = ", ".join(f"{n} {state}" for state, n in count.items() if n)
     lines.append(f"{len(rows)} trial{'s' * (len(rows) > 1)}: {said}")
     for row in [row for row in rows if row.why][:3]:
-        lines.append(f"trial {row.number} failed: {row.why}")
+        lines.append(f"trial {row.number} failed: {row.why.splitlines()[0]}")
     lines.append(escaped(f"study folder {found.folder.path}"))
     return "\n".join(lines)
 

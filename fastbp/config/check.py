@@ -14,8 +14,8 @@ from fastbp.config.places import Path_
 from fastbp.config.schema import SECTIONS, Config
 from fastbp.config.text import Text, dotted, scalar
 from fastbp.errors import ConfigError, not_one_of, visible
+from fastbp.spec.elsewhere import SWEEP_WORDS, WORDS, hint_of_name
 from fastbp.spec.elsewhere import hint as hint_of_key
-from fastbp.spec.elsewhere import hint_of_name
 
 _KINDS = {
     "int": ["a whole number"],
@@ -85,7 +85,7 @@ def unknown(text: Text, path: Path_, key: str, known: Any) -> ConfigError:
     """The error for an unknown key, with the nearest known one, here or in another section."""
     names = sorted(known)
     must = f"{'' if path else 'a config '}must have known keys only"
-    said = hint_of_key(key, config=True)
+    said = hint_of_key(key, config=True, words=SWEEP_WORDS if path == ("sweep",) else WORDS)
     if (
         said
         and f"`{dotted((*path, key))}`" not in said

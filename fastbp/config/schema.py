@@ -339,8 +339,8 @@ class Pack(Section):
         dict[str, Any],
         about(
             "Key of `network` or `trainer` -> what it is drawn from: a list, or `{choice: [...]}`;"
-            " `{log: [low, high]}`, `{uniform: [low, high]}` or `{int: [low, high]}`; for a list of equal numbers"
-            " `{width: ..., depth: ...}`, each a number or any of these. Values of a list may be drawn themselves."
+            " `{log: [low, high]}`, `{uniform: [low, high]}`, `{int: [low, high]}` or `{log_int: [low, high]}`;"
+            " for equal numbers `{width: ..., depth: ...}`, each one or any of these. Values of lists may be drawn."
         ),
     ] = field(default_factory=dict)
     undrawn: Annotated[Annotated[int, Meta(ge=0)], about("So many members, the first, have nothing drawn.")] = 0

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from fastbp.config.check import show
 from fastbp.config.places import Path_
-from fastbp.config.space import BOUNDED, DEEPEST, brief_value, check_drawn, said
+from fastbp.config.space import BOUNDED, DEEPEST, WHOLE, brief_value, check_drawn, said
 from fastbp.config.text import Text
 from fastbp.errors import ConfigError
 
@@ -23,7 +23,7 @@ class Asked(Protocol):
     def number(self, name: str, low: float, high: float, log: bool) -> float:
         """A number between two others."""
 
-    def integer(self, name: str, low: int, high: int) -> int:
+    def integer(self, name: str, low: int, high: int, log: bool) -> int:
         """A whole number between two others, both included."""
 
 
@@ -86,9 +86,10 @@ class Whole(Part):
     name: str
     low: int
     high: int
+    log: bool = False
 
     def value(self, ask: Asked) -> Any:
-        return ask.integer(self.name, self.low, self.high)
+        return ask.integer(self.name, self.low, self.high, self.log)
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,9 @@ def part_of(text: Text, path: Path_, name: str, among: Any) -> Part:
     if kind == "choice":
         return part_of(text, (*path, kind), name, values)
     low, high = values
-    return Whole(name, low, high) if kind == "int" else Number(name, float(low), float(high), kind == "log")
+    if kind in WHOLE:
+        return Whole(name, low, high, kind == "log_int")
+    return Number(name, float(low), float(high), kind == "log")
 
 
 def _inside(text: Text, path: Path_, name: str, value: Any) -> Part:

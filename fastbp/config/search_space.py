@@ -20,7 +20,7 @@ from fastbp.config.build import Plan, plan_of
 from fastbp.config.check import fail, path_of, show
 from fastbp.config.places import Path_
 from fastbp.config.schema import SECTIONS
-from fastbp.config.search_parts import Asked, Number, Part, part_of
+from fastbp.config.search_parts import Asked, Choice, Constant, Filled, Number, Part, Whole, part_of
 from fastbp.config.space import SWEEP, Drawn, brief_value, check_drawn, put
 from fastbp.config.space import said as in_words
 from fastbp.config.text import Text
@@ -63,7 +63,10 @@ class Space:
         found: dict[str, Any] = {}
         for key in self.keys:
             if key.is_there(found):
-                found[key.name] = key.part.value(ask)
+                try:
+                    found[key.name] = key.part.value(ask)
+                except ConfigError as error:
+                    raise error.at(place=self.text.place((*SWEEP, key.name))) from None
         return {name: found[name] for name in self.text.data["sweep"]["space"] if name in found}
 
     def said(self) -> dict[str, str]:
@@ -163,7 +166,7 @@ class Script:
     def number(self, name: str, low: float, high: float, log: bool) -> float:
         return (low, high)[self._next(name, 2)]
 
-    def integer(self, name: str, low: int, high: int) -> int:
+    def integer(self, name: str, low: int, high: int, log: bool) -> int:
         ends = range(low, high + 1) if self.whole else sorted({low, high})
         self.answers[name] = ends[self._next(name, len(ends))]
         return int(self.answers[name])
@@ -193,6 +196,7 @@ def space_of_sweep(text: Text, space: dict[str, Any]) -> Space:
             when = _condition(text, here, said["when"], name, space)
         check_drawn(text, here, among)
         keys.append(Key(name, path, part_of(text, here, name, among), when))
+    _check_values(text, keys)
     keys.sort(key=lambda one: len(one.path))
     return Space(text, _in_order(text, keys))
 
@@ -206,6 +210,29 @@ def _condition(text: Text, here: Path_, said: Any, name: str, space: dict[str, A
             hint = f"did you mean `{close[0]}`?" if close else None
             raise fail(text, (*here, "when"), "must name other keys of the space", show(key), hint)
     return {key: value if isinstance(value, list) else [value] for key, value in said.items()}
+
+
+def _check_values(text: Text, keys: list[Key]) -> None:
+    """Refuse conditions that are never true, as their keys would be in no trial."""
+    parts = {key.name: key.part for key in keys}
+    for key in keys:
+        for name, values in key.when.items():
+            for value in values:
+                if not _may_be(parts[name], value):
+                    here = (*SWEEP, key.name, "when", name)
+                    raise fail(text, here, f"must be a value that `{name}` may have", show(value))
+
+
+def _may_be(part: Part, value: Any) -> bool:
+    """Whether a key may have this value, as a condition names it."""
+    if isinstance(part, Constant):
+        return bool(_plain(part.it) == value)
+    if isinstance(part, Choice):
+        return any(_may_be(one, value) for one in part.options)
+    if isinstance(part, Whole):
+        return isinstance(value, int) and part.low <= value <= part.high
+    name = dict(part.items).get("name") if isinstance(part, Filled) else None
+    return name is None or _may_be(name, value)
 
 
 def _in_order(text: Text, keys: list[Key]) -> list[Key]:

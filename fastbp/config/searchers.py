@@ -47,7 +47,8 @@ class Sweep(Section):
         dict[str, Any],
         about(
             "Key of the configuration -> what it is chosen from: a list, or `{choice: [...]}`; `{log: [low, high]}`,"
-            " `{uniform: [low, high]}` or `{int: [low, high]}`; for a list of equal numbers `{width: ..., depth: ...}`."
+            " `{uniform: [low, high]}`, `{int: [low, high]}` or `{log_int: [low, high]}`;"
+            " for a list of equal numbers `{width: ..., depth: ...}`."
             " Values of a list, and settings in them, may be chosen themselves; with `when: {key: value}` a key is"
             " there only where another has such a value."
         ),
@@ -199,6 +200,8 @@ class Threshold:
         for name in ("lower", "upper"):
             if getattr(self, name) is not None:
                 real(f"Threshold.{name}", getattr(self, name))
+        if self.lower is not None and self.upper is not None and self.lower >= self.upper:
+            raise ConfigError("Threshold.upper", f"must be above `lower`, which is `{self.lower}`", f"`{self.upper}`")
         whole("Threshold.warmup", self.warmup, 0)
         whole("Threshold.every", self.every, 1)
 

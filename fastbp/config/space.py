@@ -23,10 +23,19 @@ from fastbp.numerics.draws import below, between, log_between, word
 
 SPACE: Path_ = ("pack", "space")
 SWEEP: Path_ = ("sweep", "space")
-BOUNDED = ("log", "uniform", "int")
+BOUNDED = ("log", "uniform", "int", "log_int")
+WHOLE = ("int", "log_int")
 KINDS = ("choice", *BOUNDED, "width", "depth")
 DEEPEST = 100  # layers that a draw makes, at most
-MEANS = "must be a list, or a map with `choice`, `log`, `uniform` or `int`, or with `width` and `depth`"
+MEANS = "must be a list, or a map with `choice`, `log`, `uniform`, `int` or `log_int`, or with `width` and `depth`"
+ELSEWHERE = {  # words of other libraries
+    **dict.fromkeys(("values", "categorical"), "`choice`"),
+    **dict.fromkeys(("loguniform", "log_uniform", "log_uniform_values"), "`log`"),
+    **dict.fromkeys(("float", "uniform_values"), "`uniform`"),
+    **dict.fromkeys(("randint", "integer", "quniform", "int_uniform"), "`int`"),
+    **dict.fromkeys(("lograndint", "int_log", "qloguniform"), "`log_int`"),
+    **dict.fromkeys(("min", "max", "low", "high"), "`log`, `uniform`, `int` or `log_int`, as in `{log: [low, high]}`"),
+}
 SHARED = ("loss", "class_weight", "calibrate", "metrics", "monitor", "mode", "threads", "time_limit")  # of `trainer`
 
 
@@ -132,7 +141,9 @@ def check_drawn(text: Text, path: Path_, among: Any) -> None:
         return
     if len(keys) != 1 or not keys < {"choice", *BOUNDED}:
         listed = " and ".join(f"`{key}`" for key in among)
-        raise fail(text, path, MEANS, f"a map with {listed}" if among else show(among))
+        ours = next((ELSEWHERE[key] for key in among if key in ELSEWHERE), None)
+        hint = None if ours is None else f"here this is {ours}"
+        raise fail(text, path, MEANS, f"a map with {listed}" if among else show(among), hint)
     (kind,) = keys
     inner = (*path, kind)
     if kind == "choice":
@@ -141,8 +152,8 @@ def check_drawn(text: Text, path: Path_, among: Any) -> None:
         check_drawn(text, inner, among[kind])
         return
     bounds = among[kind]
-    what = "whole numbers" if kind == "int" else "numbers"
-    wanted = int if kind == "int" else int | float
+    what = "whole numbers" if kind in WHOLE else "numbers"
+    wanted = int if kind in WHOLE else int | float
     if not (
         isinstance(bounds, list)
         and len(bounds) == 2
@@ -150,7 +161,7 @@ def check_drawn(text: Text, path: Path_, among: Any) -> None:
     ):
         raise fail(text, inner, f"must be two {what}, the lower first", show(bounds))
     low, high = bounds
-    if kind == "log" and low <= 0:
+    if kind in ("log", "log_int") and low <= 0:
         raise fail(text, (*inner, 0), "must be above 0", show(low))
     if low > high:
         raise fail(text, inner, "must have the lower number first", f"`[{low}, {high}]`")
@@ -181,6 +192,8 @@ def _draw(among: Any, seed: int, member: int, name: str) -> Any:
     low, high = values
     if kind == "int":
         return low + below(bits, high - low + 1)
+    if kind == "log_int":
+        return min(max(round(log_between(bits, low - 0.5, high + 0.5)), low), high)
     return (log_between if kind == "log" else between)(bits, float(low), float(high))
 
 
@@ -203,8 +216,9 @@ def said(among: Any) -> str:
     if kind == "choice":
         return said(values)
     low, high = (f"{value:g}" if isinstance(value, float) else str(value) for value in values)
-    words = {"log": "log-uniform between", "uniform": "uniform between", "int": "a whole number from"}
-    return f"{words[kind]} {low} {'to' if kind == 'int' else 'and'} {high}"
+    words = {"log": "log-uniform between {} and {}", "uniform": "uniform between {} and {}"}
+    words |= {"int": "a whole number from {} to {}", "log_int": "a whole number from {} to {}, log-uniform"}
+    return words[kind].format(low, high)
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
@@ -254,7 +268,10 @@ def put(text: Text, data: Any, drawn: Drawn, value: Any, root: Path_ = SPACE) ->
         if not isinstance(inner, list if isinstance(following, int) else dict):
             what = "a list" if isinstance(following, int) else "a map"
             here = dotted(path[: i + 1])
-            raise fail(text, (*root, drawn.name), f"must be in {what}, but `{here}` of the configuration is none")
+            is_place = isinstance(inner, list) and isinstance(following, str) and following.isdigit()
+            hint = f"a value of a list is `{here}[{following}]`" if is_place else None
+            must = f"must be in {what}, but `{here}` of the configuration is none"
+            raise fail(text, (*root, drawn.name), must, hint=hint)
         at[part] = inner
         at = inner
     last = path[-1]

@@ -88,7 +88,40 @@ WORDS = (
     Word("num_workers", T, "`threads=`", "`trainer.threads`"),
 )
 
+O, W, Y = "Optuna", "Weights & Biases", "Ray Tune"
+
+SWEEP_WORDS = (  # of `fb.sweep`, and of a section `sweep`
+    Word("n_trials", O, "`trials=`", "`trials`"),
+    Word("n_iter", S, "`trials=`", "`trials`"),
+    Word("num_samples", Y, "`trials=`", "`trials`"),
+    Word("count", W, "`trials=`", "`trials`"),
+    Word("method", W, "`sampler=`", "`sampler`"),
+    Word("search_alg", Y, "`sampler=`", "`sampler`"),
+    Word("scheduler", Y, "`pruner=`", "`pruner`"),
+    Word("early_terminate", W, "`pruner=`", "`pruner`"),
+    Word("parameters", W, "`space=`", "`space`"),
+    Word("param_space", Y, "`space=`", "`space`"),
+    Word("param_grid", S, "`space=`", "`space`"),
+    Word("param_distributions", S, "`space=`", "`space`"),
+    Word("metric", W, "`trainer.monitor` of the configuration", "`trainer.monitor`"),
+    Word("scoring", S, "`trainer.monitor` of the configuration", "`trainer.monitor`"),
+    Word("direction", O, "`mode=` of functions, and `trainer.mode` of configurations", "`trainer.mode`"),
+    Word("n_jobs", O, "`jobs=`", "`--jobs` of `fastbp sweep`"),
+    Word("jobs", S, "`jobs=`", "`--jobs` of `fastbp sweep`"),
+    Word("storage", O, "`storage=`, a folder", "`--storage` of `fastbp sweep`, a folder"),
+    Word("study_name", O, "`storage=`, a folder", "`name` of the configuration, or `--storage`"),
+    Word("timeout", O, "`--time-limit` of `fastbp sweep`"),
+    Word("time_limit", O, "`--time-limit` of `fastbp sweep`"),
+    Word("random_state", S, "`seed=`", "`seed`"),
+)
+
 NAMES = {
+    "bayes": "tpe",
+    "bayesian": "tpe",
+    "randomsearch": "random",
+    "gridsearch": "grid",
+    "asha": "halving",
+    "nop": "none",
     "regression": "numbers",
     "classification": "classes",
     "multiclass": "classes",
@@ -113,7 +146,7 @@ NAMES = {
 }
 
 
-def hint(theirs: str, config: bool = False) -> str | None:
+def hint(theirs: str, config: bool = False, words: Iterable[Word] = WORDS) -> str | None:
     """A hint about a word of another library, or nothing.
 
     Examples
@@ -123,7 +156,7 @@ def hint(theirs: str, config: bool = False) -> str | None:
     >>> hint("max_iter", config=True)
     'here this is `trainer.epochs`'
     """
-    for word in WORDS:
+    for word in words:
         if word.theirs == theirs:
             ours = (word.config if config else "") or word.python
             return ours if ours.startswith("leave") else f"here this is {ours}"

@@ -18,13 +18,15 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastbp.errors import CheckpointError, ConfigError
+from fastbp.errors import CheckpointError, ConfigError, visible
+from fastbp.spec.checks import path_of
 from fastbp.studies.journal import Journal
 from fastbp.studies.locks import Held, is_free, locked_at
 from fastbp.studies.optuna_parts import optuna
@@ -66,6 +68,16 @@ def deaths_of(frozen: Any) -> tuple[int, int]:
     """How many processes died with a trial, and the epochs that it had come to by then."""
     count, epochs = frozen.user_attrs.get(DEATHS, (0, 0))
     return int(count), int(epochs)
+
+
+def folder_of(where: str, value: Any) -> str:
+    """Check what is to be the folder of a study."""
+    path = os.fspath(path_of(where, value))
+    if "://" in str(value):
+        raise ConfigError(
+            where, "must be a folder, in which studies are kept here, not a database", f"`{visible(str(value))}`"
+        )
+    return path
 
 
 class StudyFolder:

@@ -9,6 +9,7 @@ lock cuts half a line off before writing. The lines are those of Optuna: `Journa
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -21,6 +22,7 @@ from fastbp.studies.locks import locked
 from fastbp.writing import naming
 
 END = b"\n"
+ONLY_READ = (errno.EACCES, errno.EPERM, errno.EROFS)
 BLOCK = 1 << 16  # bytes that are read at once to find the end of a line
 SYNCED = 1.0  # seconds between syncs: what a power cut takes is done again
 
@@ -44,7 +46,12 @@ class Journal:
         """Open the file again, which on a shared folder has what other machines wrote."""
         self.close()
         with naming(self.path):
-            self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            try:
+                self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            except OSError as error:
+                if error.errno not in ONLY_READ:
+                    raise
+                self._handle = os.open(self.path, os.O_RDONLY)  # of another user, who lets others look at it
 
     def close(self) -> None:
         """Close it."""

@@ -181,5 +181,5 @@ class Answers:
     def number(self, name: str, low: float, high: float, log: bool) -> float:
         return float(self.trial.suggest_float(name, low, high, log=log))
 
-    def integer(self, name: str, low: int, high: int) -> int:
-        return int(self.trial.suggest_int(name, low, high))
+    def integer(self, name: str, low: int, high: int, log: bool) -> int:
+        return int(self.trial.suggest_int(name, low, high, log=log))

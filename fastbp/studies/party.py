@@ -176,7 +176,8 @@ class _Party:
             return
         why = f"was ended by {_signal(-code)}" if code < 0 else f"was {what}"
         if ending:
-            self.say(f"{one.name} {why}")
+            if code != -signal.SIGTERM:  # else it was told to end before it could listen
+                self.say(f"{one.name} {why}")
             return
         self.deaths += 1
         if self.deaths > MOST_DEATHS:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import signal
+import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from fastbp.config.merging import merge
 from fastbp.config.naming import named
 from fastbp.config.searchers import PRUNERS, SAMPLERS, TRIALS, Grid
 from fastbp.config.text import Text, read
-from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
-from fastbp.runs.stopping import Signals
+from fastbp.errors import CheckpointError, ConfigError, ConfigTypeError, brief, not_one_of
+from fastbp.runs.stopping import Signals, Stopped
 from fastbp.spec.checks import flag, seed_of, whole
+from fastbp.spec.elsewhere import SWEEP_WORDS, hint, known_words
 from fastbp.studies.board import Board
-from fastbp.studies.folder import Claimed, Opened, StudyFolder
+from fastbp.studies.folder import Claimed, Opened, StudyFolder, folder_of
 from fastbp.studies.optuna_parts import ByNumber, check_packages, optuna, pruner_of, quietly
 from fastbp.studies.party import fitting, run_together
 from fastbp.studies.shown import Study, study_at
@@ -27,8 +33,10 @@ from fastbp.studies.sweeping import Sweeping, Task
 from fastbp.studies.worker import work_on
 
 MODES = ("min", "max")
+INTERRUPTED = 128 + signal.SIGINT
 
 
+@partial(known_words, hints=partial(hint, words=SWEEP_WORDS))
 def sweep(
     objective: Any,
     space: Mapping[str, Any] | None = None,
@@ -85,6 +93,7 @@ def sweep(
     """
     optuna()
     jobs, verbose = whole("jobs", jobs, 1), flag("verbose", verbose)
+    storage = None if storage is None else folder_of("storage", storage)
     said: dict[str, Any] = {"trials": trials, "sampler": sampler, "pruner": pruner, "seed": seed}
     if callable(objective):
         for name, given in (("space", space), ("together", together), ("keep", keep)):
@@ -94,9 +103,16 @@ def sweep(
     if mode != "min":
         must = "must be left out where the objective is a configuration, whose `trainer.monitor` says it"
         raise ConfigError("mode", must, f"`{brief(mode, str)}`")
-    said |= {"together": together, "keep": keep, "space": None if space is None else dict(space)}
+    _check_space(space)
+    said |= {"together": together, "keep": keep, "space": space}
     text = _text(objective, {key: value for key, value in said.items() if value is not None})
     return _of_configuration(text, jobs, storage, verbose)
+
+
+def _check_space(space: Any) -> None:
+    if space is not None and not isinstance(space, Mapping):
+        must = "must be a dict from keys of the configuration to what they are chosen from"
+        raise ConfigTypeError("space", must, f"`{brief(space)}`")
 
 
 def _text(objective: Any, said: dict[str, Any]) -> Text:
@@ -104,15 +120,26 @@ def _text(objective: Any, said: dict[str, Any]) -> Text:
     if isinstance(objective, str | os.PathLike):
         text = read(objective)  # type: ignore[arg-type]
     elif isinstance(objective, Mapping):
-        text = Text(dict(objective))
+        text = Text(_as_in_files(objective))
     else:
         must = "must be a function of a trial, a configuration as a dict, or its file"
         raise ConfigTypeError("objective", must, f"`{brief(objective)}`")
-    return merge(text, Text({"sweep": said})) if said else text
+    return merge(text, Text({"sweep": _as_in_files(said)})) if said else text
 
 
-def _of_configuration(text: Text, jobs: int, storage: Any, verbose: bool) -> Study:
-    sweeping = Sweeping.of(text, None if storage is None else os.fspath(storage))
+def _as_in_files(value: Any) -> Any:
+    """What a file would say: lists for tuples and arrays, numbers of Python for those of NumPy, texts for paths."""
+    if isinstance(value, Mapping):
+        return {key: _as_in_files(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_as_in_files(one) for one in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _of_configuration(text: Text, jobs: int, storage: str | None, verbose: bool) -> Study:
+    sweeping = Sweeping.of(text, storage)
     search, board = sweeping.search, Board(sweeping.search.trials, sweeping.measure, quiet=not verbose)
     task = Task(text, str(sweeping.folder.path), False)
     _run(sweeping.begin(), task, board, fitting(jobs, search.threads, search.trials), search.threads)
@@ -131,6 +158,8 @@ def _run(opened: Opened, task: Any, board: Board, jobs: int, threads: int) -> No
         else:
             task(Signals(), look)
         board.draw(opened.frozen(), opened.upwards, last=True)
+    except Stopped as stop:
+        raise (KeyboardInterrupt(str(stop)) if stop.code == INTERRUPTED else SystemExit(stop.code)) from None
     finally:
         board.end()
 
@@ -160,7 +189,7 @@ class Function:
             if one.before is not None:
                 _remember(trial, set(one.before.intermediate_values))
             try:
-                value = float(self.it(trial))
+                value = _number(self.it(trial))
             except optuna().TrialPruned:
                 opened.end(one, dict(trial.params), None, {})
                 continue
@@ -171,6 +200,14 @@ class Function:
                 opened.fail(one, "its value is not a number", dict(trial.params))
             else:
                 opened.end(one, dict(trial.params), value, {})
+
+
+def _number(value: Any) -> float:
+    """What a function returned."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ConfigTypeError("objective", "must return a number", f"`{brief(value)}`") from None
 
 
 def _remember(trial: Any, steps: set[int]) -> None:
@@ -184,7 +221,9 @@ def _remember(trial: Any, steps: set[int]) -> None:
     trial.report = new
 
 
-def _of_function(function: Any, said: dict[str, Any], jobs: int, storage: Any, mode: str, verbose: bool) -> Study:
+def _of_function(
+    function: Any, said: dict[str, Any], jobs: int, storage: str | None, mode: str, verbose: bool
+) -> Study:
     if mode not in MODES:
         raise not_one_of("mode", mode, MODES)
     trials = TRIALS if said["trials"] is None else whole("trials", said["trials"], 1)
@@ -194,11 +233,13 @@ def _of_function(function: Any, said: dict[str, Any], jobs: int, storage: Any, m
         raise ConfigError("sampler", "must not be `grid` with a function, whose settings are not known beforehand")
     check_packages(sampler)
     seed = 0 if said["seed"] is None else seed_of(said["seed"])
-    folder = tempfile.mkdtemp(prefix="fastbp-sweep-") if storage is None else os.fspath(storage)
+    folder = tempfile.mkdtemp(prefix="fastbp-sweep-") if storage is None else storage
     try:
         task = Function(function, folder, trials, sampler, pruner, seed)
         if jobs > 1:
             _check_pickled(task)
+        if StudyFolder(folder).config.is_file():
+            raise CheckpointError(folder, "must be the study of a function, but is that of a configuration")
         with quietly():
             opened = Opened.begin(StudyFolder(folder), mode == "max", _nothing, _nothing)
         if opened.upwards != (mode == "max"):
@@ -221,8 +262,11 @@ def _nothing() -> None:
 
 
 def _check_pickled(task: Function) -> None:
+    must = "must be a function at the top of a module with `jobs` above 1, as other processes import it"
     try:
         pickle.dumps(task)
     except (pickle.PicklingError, AttributeError, TypeError):
-        must = "must be a function at the top of a module with `jobs` above 1, as other processes import it"
         raise ConfigError("objective", must, f"`{brief(task.it)}`") from None
+    if getattr(task.it, "__module__", "") == "__main__" and not hasattr(sys.modules["__main__"], "__file__"):
+        hint = "write a function of a notebook to a .py file, and import it from there"
+        raise ConfigError("objective", must, f"`{brief(task.it)}`", hint)

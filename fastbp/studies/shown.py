@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.config.build import plan_of
+from fastbp.config.search import search_of
 from fastbp.config.space import short_names
-from fastbp.config.text import read
+from fastbp.config.text import Text, as_yaml, read
 from fastbp.errors import CheckpointError, ConfigError, DataError, visible
 from fastbp.pictures.bars import Bar, bars
 from fastbp.runs.folder import table
@@ -113,10 +114,20 @@ def _measure(folder: StudyFolder) -> str:
     return measure_of(plan_of(read(folder.config)))
 
 
+def best_configuration(study: Study) -> Text:
+    """The configuration of the best trial, as `fastbp train` takes it."""
+    folder = study.folder
+    if not folder.config.is_file():
+        raise CheckpointError(folder.path, "must be a sweep of a configuration, to have that of its best trial")
+    return search_of(plan_of(read(folder.config)), probe=False).space.configuration(study.best_settings)
+
+
 def save(study: Study, path: str) -> None:
-    """Write all trials to a .csv or .json file."""
+    """Write all trials to a .csv or .json file, or the configuration of the best to a .yaml file."""
     ending = Path(path).suffix
-    if ending == ".json":
+    if ending in (".yaml", ".yml"):
+        content = as_yaml(best_configuration(study).data)
+    elif ending == ".json":
         content = json.dumps(study.data(), indent=2) + "\n"
     elif ending == ".csv":
         rows = list(study)
@@ -124,6 +135,6 @@ def save(study: Study, path: str) -> None:
         names = list(dict.fromkeys(name for row in [*sorted(settings, key=len, reverse=True), *rows] for name in row))
         content = table([{name: row.get(name) for name in names} for row in rows])
     else:
-        raise ConfigError("--output", "must end in .csv or .json", f"`{visible(path)}`")
+        raise ConfigError("--output", "must end in .csv, .json or .yaml", f"`{visible(path)}`")
     with whole(path) as file:
         file.write(content.encode())

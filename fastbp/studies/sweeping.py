@@ -71,6 +71,9 @@ class Sweeping:
 
     def _compare(self) -> None:
         """Refuse to go on with other settings than the study began with."""
+        if not self.folder.config.is_file():
+            must = "must be the study of a configuration, but has no `sweep.yaml`"
+            raise CheckpointError(self.folder.path, must)
         before = read(self.folder.config).data
         for path, old, new in _differences(before, self.text.data):
             what = f"{show(new)} as `{dotted(path)}`, which was {show(old)}"
@@ -112,6 +115,7 @@ class Task:
             epochs = plan.config.trainer.epochs
             opened = Opened(StudyFolder(self.folder), sampler_of(search), pruner_of(search.pruner, epochs))
             runs = Runs(search)
+            runs.check_rows(opened)
             work_on(opened, runs, search.trials, runs.together, search.keeps, signals, told)
 
 

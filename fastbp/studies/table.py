@@ -60,7 +60,8 @@ class Row:
         """As a line of a table."""
         parts = {f"{part} {name}": value for part, each in self.metrics.items() for name, value in each.items()}
         found = {"trial": self.number, "state": self.state, "value": self.value, **self.settings, **parts}
-        return {**found, "best_epoch": self.best_epoch, "epochs": self.epochs, "seconds": self.seconds}
+        found |= {"best_epoch": self.best_epoch, "epochs": self.epochs, "seconds": self.seconds}
+        return {**found, "why": self.why} if self.why else found
 
 
 def row_of(frozen: Any) -> Row:

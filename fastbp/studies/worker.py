@@ -8,7 +8,7 @@ from typing import Any
 
 from fastbp.config.search import Search
 from fastbp.config.searchers import Never
-from fastbp.errors import ConfigError, DataError, DivergedError, FastbpError
+from fastbp.errors import CheckpointError, ConfigError, DataError, DivergedError, FastbpError
 from fastbp.runs.stopping import Signals
 from fastbp.studies.folder import MOST_DEATHS, Claimed, Opened, StudyFolder, deaths_of
 from fastbp.studies.optuna_parts import Answers
@@ -19,6 +19,7 @@ from fastbp.studies.trial_run import TrialRun
 WAIT = 0.25  # seconds between looks for trials that others hold
 PACK = 4  # trials that are trained at once, where they may be
 SHARE = 8  # of what is left at most this part: near the end every process has something to do
+ROWS = "rows"  # what a study knows of them, where all trials have the same
 MOST_FAILURES = 3  # trials that fail before any has a result: then it is the sweep that is wrong
 
 
@@ -84,8 +85,19 @@ class Runs:
     def __init__(self, search: Search) -> None:
         self.search, self.keep, self.rows = search, search.keeps, Rows()
         self.fresh = True  # whether no trial has been told here
-        if all(key.path[0] in ("network", "trainer") for key in search.space.keys):
-            self.rows.subject(search.plan)  # what is wrong with the data is said before a trial is taken
+
+    def check_rows(self, opened: Opened) -> None:
+        """Refuse rows of all trials that are wrong, or others than those that the study began with."""
+        if not all(key.path[0] in ("network", "trainer") for key in self.search.space.keys):
+            return
+        found = self.rows.subject(self.search.plan).fingerprint
+        known = opened.study.user_attrs.get(ROWS)
+        if known is None or not opened.frozen():
+            opened.study.set_user_attr(ROWS, found)
+        elif known != found:
+            raise CheckpointError(
+                opened.folder.path, "must go on with the rows that it began with, but these are others"
+            )
 
     def together(self, left: int) -> int:
         """How many are trained at once, of so many that are left."""

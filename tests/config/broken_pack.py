@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.config.broken_forms import OPTIMIZERS, data
 
 MOONS = "data: {source: moons, rows: 60}\n"
-MEANS = "must be a list, or a map with `choice`, `log`, `uniform` or `int`, or with `width` and `depth`"
+MEANS = "must be a list, or a map with `choice`, `log`, `uniform`, `int` or `log_int`, or with `width` and `depth`"
 ONLY = "must not differ by member, as only keys of `network` and `trainer` may"
 SAME = "must not differ by member, as all are trained and compared in one way"
 

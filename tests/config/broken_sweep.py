@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MOONS = "data: {source: moons, rows: 60}\n"
-MEANS = "must be a list, or a map with `choice`, `log`, `uniform` or `int`, or with `width` and `depth`"
+MEANS = "must be a list, or a map with `choice`, `log`, `uniform`, `int` or `log_int`, or with `width` and `depth`"
 SAME = "must not differ by run, as all are trained and compared in one way"
 ALONE = "must not differ by run, as that would make no other network"
 LR = "trainer.optimizer.lr"
@@ -63,6 +63,10 @@ CASES = {
         sweep(f"pruner: {{name: halving, reduction: 1}}, {RATE}"),
         "c.yaml:2: `sweep.pruner.reduction` must be at least 2, got `1`",
     ),
+    "a threshold the wrong way round": (
+        sweep(f"pruner: {{name: threshold, lower: 2, upper: 1}}, {RATE}"),
+        "c.yaml:2: `sweep.pruner.upper` must be above `lower`, which is `2`, got `1`",
+    ),
     "a threshold of nothing": (
         sweep(f"pruner: threshold, {RATE}"),
         "c.yaml:2: `sweep.pruner.upper` must be given, or `lower`",
@@ -74,6 +78,14 @@ CASES = {
     "a time limit of runs": (
         f"{MOONS}trainer: {{time_limit: 3}}\nsweep: {{{RATE}}}",
         "c.yaml:2: `trainer.time_limit` must not be given together with `sweep`, of which `--time-limit` is one",
+    ),
+    "whole numbers by their logarithm, from 0": (
+        chosen("trainer.batch_size", "{log_int: [0, 3]}"),
+        "c.yaml:2: `sweep.space.trainer.batch_size.log_int[0]` must be above 0, got `0`",
+    ),
+    "no whole numbers by their logarithm": (
+        chosen("trainer.batch_size", "{log_int: [0.5, 3]}"),
+        "c.yaml:2: `sweep.space.trainer.batch_size.log_int` must be two whole numbers, the lower first, got a list",
     ),
     "no space": (
         sweep("trials: 3"),

@@ -61,6 +61,16 @@ def test_values_of_a_list_may_be_drawn_themselves():
         assert len(set(values)) > 15
 
 
+def test_whole_numbers_may_be_drawn_by_their_logarithm():
+    _, found = plans("{members: 300, space: {trainer.batch_size: {log_int: [1, 64]}}}")
+    drawn = [one.plan.config.trainer.batch_size for one in found]
+    assert {type(one) for one in drawn} == {int}
+    assert min(drawn) == 1
+    assert max(drawn) > 48
+    for low, high in ((1, 7), (8, 64)):  # half of them each: log(7.5 / 0.5) is 0.56 of log(64.5 / 0.5)
+        assert 0.35 < sum(low <= one <= high for one in drawn) / 300 < 0.65
+
+
 def test_hidden_layers_are_as_many_of_a_width_as_are_drawn():
     _, found = plans("{members: 40, space: {network.hidden: {width: [4, 32], depth: {int: [0, 2]}}}}", NO_DROPOUT)
     shapes = {tuple(one.plan.config.network.hidden) for one in found}
@@ -157,6 +167,7 @@ def test_maps_of_toml_are_keys_with_dots():
         ({"log": [1e-4, 0.01]}, "log-uniform between 0.0001 and 0.01"),
         ({"uniform": [0, 0.5]}, "uniform between 0 and 0.5"),
         ({"int": [1, 3]}, "a whole number from 1 to 3"),
+        ({"log_int": [16, 512]}, "a whole number from 16 to 512, log-uniform"),
         ({"width": [8, 16], "depth": {"int": [1, 2]}}, "width one of 8, 16; depth a whole number from 1 to 2"),
     ],
 )

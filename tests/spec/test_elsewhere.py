@@ -8,7 +8,7 @@ import pytest
 import fastbp as fb
 from fastbp.config.check import checked
 from fastbp.config.text import parse
-from fastbp.spec.elsewhere import NAMES, WORDS
+from fastbp.spec.elsewhere import NAMES, SWEEP_WORDS, WORDS
 
 X = np.zeros((8, 4), np.float32)
 
@@ -43,6 +43,17 @@ def test_every_word_has_its_hint_in_python_and_in_configurations(word):
     with pytest.raises(fb.ConfigError) as info:
         checked(parse(f"network: {{{word}: 1}}"))
     assert str(info.value).endswith(f"got `{word}`\nhint: " + shown(ours.config or ours.python))
+
+
+@pytest.mark.parametrize("word", SWEEP_WORDS, ids=[word.theirs for word in SWEEP_WORDS])
+def test_words_of_other_searches_have_theirs(word):
+    with pytest.raises(fb.ConfigError) as info:
+        checked(parse(f"sweep: {{{word.theirs}: 1}}"))
+    assert str(info.value).endswith(f"got `{word.theirs}`\nhint: " + shown(word.config or word.python))
+    if word.theirs not in inspect.signature(fb.sweep).parameters:
+        assert said(lambda: fb.sweep(len, **{word.theirs: 1})).endswith(
+            f"got `{word.theirs}`\nhint: here this is {word.python}"
+        )
 
 
 def shown(ours):

@@ -1,5 +1,6 @@
 """`fastbp sweep` and `fastbp sweep show`: what they print, write and refuse."""
 
+import errno
 import json
 import os
 import subprocess
@@ -42,6 +43,43 @@ def test_the_command_ranks_its_trials(file, capfd):
     data = json.loads(capfd.readouterr().out)
     assert data == json.loads(Path("t.json").read_text())
     assert [one["trial"] for one in data["trials"]] == [int(line.split(",")[0]) for line in lines[1:]]
+
+
+@pytest.mark.parametrize("keep", ["run", "result"])
+def test_the_best_configuration_is_a_file_that_trains_to_the_same_score(keep, file, capfd):
+    assert main(["sweep", file, "--jobs", "1", "-q", "--json", "--set", f"sweep.keep={keep}"]) == 0
+    best = json.loads(capfd.readouterr().out)["trials"][0]
+    assert main(["sweep", "show", "sweeps/tiny", "-o", "best.yaml"]) == 0
+    assert main(["train", "best.yaml", "-q", "--run-dir", "again"]) == 0
+    assert json.loads(Path("again/result.json").read_text())["metrics"] == best["metrics"]
+
+
+def test_a_sweep_without_a_trial_that_is_complete_ends_with_a_code(file, capfd):
+    words = ["--jobs", "1", "-q", "--set", "trainer.optimizer=sgd", "--set", "sweep.trials=4"]
+    space = "sweep.space={trainer.optimizer.lr: {log: [1.0e+20, 1.0e+30]}}"
+    assert main(["sweep", file, *words, "--set", space]) == 1
+    out, err = capfd.readouterr()
+    assert "\n4 trials: 4 failed\n" in out
+    assert err == "fastbp: no trial is complete\n"
+
+
+def test_a_study_that_may_only_be_read_is_shown(file, capfd, monkeypatch):
+    assert main(["sweep", file, "--jobs", "1", "-q"]) == 0
+    expected = capfd.readouterr().out
+    open_ = os.open
+
+    def reading(path, flags, *more, **words):
+        if flags & (os.O_RDWR | os.O_WRONLY) and Path(path).absolute().is_relative_to(Path("sweeps").absolute()):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return open_(path, flags, *more, **words)
+
+    monkeypatch.setattr(os, "open", reading)
+    assert main(["sweep", "show", "sweeps/tiny", "--top", "10"]) == 0
+    out, err = capfd.readouterr()
+    assert out == expected
+    assert err == "fastbp: `sweeps/tiny/importance.svg` must be a file that can be written (Permission denied)\n"
+    assert main(["sweep", file, "--set", "sweep.trials=13"]) == 1
+    assert "must be a file that can be written (Permission denied)" in capfd.readouterr().err
 
 
 def test_the_command_is_quiet_and_gives_json(file, capfd):
@@ -90,6 +128,12 @@ def test_never_more_threads_than_processors(file, capfd, monkeypatch):
         (["train", "s.json"], "s.json:1: `sweep` must be left out where one run is trained\nhint: `fastbp sweep`"),
         (["sweep", "show", "."], "`.` must be the folder of a sweep, but has no `journal.log`"),
         (["sweep", "s.json", "--jobs", "0"], "`--jobs` must be at least 1, got `0`"),
+        (["sweep", "s.json", "--storage", "sqlite:///s.db"], "`--storage` must be a folder, in which studies are kept"),
+        (
+            ["sweep", "s.json", "--set", "sweep.space={network.hidden.0: [4, 8]}"],
+            "--set sweep.space={network.hidden.0: [4, 8]}: `sweep.space.network.hidden.0` must be in a map, but"
+            " `network.hidden` of the configuration is none\nhint: a value of a list is `network.hidden[0]`\n",
+        ),
         (
             ["sweep", "s.json", "--set", "trainer.monitor=val_acuracy"],
             "--set trainer.monitor=val_acuracy: `trainer.monitor` must be `loss`, `val_loss`, or `val_` and a metric,"

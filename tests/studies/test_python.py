@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.cli.main import main
 from tests.studies.sought import CONFIG, SPACE, rows
 
 optuna = pytest.importorskip("optuna")
@@ -75,22 +77,107 @@ def test_a_function_that_processes_cannot_import_ends_the_sweep(tmp_path):
     assert "No module named 'hidden'" in done.stderr
 
 
-def test_an_error_of_a_function_is_told_and_raised(tmp_path):
+INTERRUPTED = """
+import os, pathlib, signal, threading, time
+import fastbp as fb
+
+def slow(trial):
+    time.sleep(0.05)
+    return trial.suggest_float("x", -1, 1)
+
+def interrupt():
+    while not pathlib.Path("s/trials/00001.json").exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIG)
+
+if __name__ == "__main__":
+    threading.Thread(target=interrupt).start()
+    try:
+        fb.sweep(slow, trials=100_000, jobs=2, storage="s")
+    except Exception:
+        print("an error like others")
+    except KeyboardInterrupt as stop:
+        print(f"interrupted: {stop}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"), [("SIGINT", 0, "interrupted: stopped by SIGINT\n"), ("SIGTERM", 143, "")]
+)
+def test_a_sweep_that_is_interrupted_ends_as_other_calls_do(name, code, said, tmp_path):
+    (tmp_path / "script.py").write_text(INTERRUPTED.replace("signal.SIG)", f"signal.{name})"))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+    done = subprocess.run([sys.executable, "script.py"], **words)
+    assert (done.returncode, done.stdout, done.stderr) == (code, said, "")
+
+
+def test_a_function_of_a_notebook_is_refused_by_several_processes(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+    script = "import fastbp as fb\ndef up(trial): return 0.0\nfb.sweep(up, jobs=2, trials=2)\n"
+    done = subprocess.run([sys.executable, "-c", script], **words)
+    assert "`objective` must be a function at the top of a module with `jobs` above 1" in done.stderr
+    assert done.stderr.endswith("\nhint: write a function of a notebook to a .py file, and import it from there\n")
+
+
+def test_an_error_of_a_function_is_told_and_raised(tmp_path, capfd):
     def broken(trial):
         trial.suggest_int("n", 1, 3)
-        raise RuntimeError("no")
+        raise RuntimeError("no\nmore")
 
     with pytest.raises(RuntimeError, match="no"):
         fb.sweep(broken, storage=tmp_path / "s")
     study = fb.sweep(lambda trial: trial.suggest_int("n", 1, 3), trials=4, storage=tmp_path / "s")
-    assert [row.why for row in study.rows if row.state == "failed"] == ["RuntimeError: no"]
+    assert [row.why for row in study.rows if row.state == "failed"] == ["RuntimeError: no\nmore"]
+    assert [row.get("why") for row in study] == [None, None, None, "RuntimeError: no\nmore"]
     assert len(study) == 4
+    assert main(["sweep", "show", str(tmp_path / "s")]) == 0
+    assert "\ntrial 0 failed: RuntimeError: no\nstudy folder " in capfd.readouterr().out
+
+
+def test_a_configuration_and_a_space_may_have_tuples_numbers_of_numpy_and_paths(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    config = {"data": {"path": table, "target": "y"}, "trainer": {"epochs": np.int64(2)}, "network": {"hidden": (4,)}}
+    space = {
+        "trainer.optimizer.lr": {"log": (np.float32(0.125), 0.5)},
+        "trainer.batch_size": np.array([8, 16]),
+        "network.dropout": (0.0, 0.25),
+        "seed": range(3),
+    }
+    study = fb.sweep(config, space, trials=3, storage=tmp_path / "s", sampler="random")
+    assert [row.state for row in study.rows] == ["complete"] * 3
+    assert all(type(value) in (int, float) for row in study.rows for value in row.settings.values())
+
+
+def test_a_study_is_of_a_function_or_of_a_configuration(tmp_path):
+    of_function, of_configuration = tmp_path / "f", tmp_path / "c"
+    fb.sweep(parabola, trials=1, storage=of_function)
+    fb.sweep(CONFIG, SPACE, trials=1, storage=of_configuration)
+    with pytest.raises(fb.CheckpointError) as info:
+        fb.sweep(CONFIG, SPACE, trials=2, storage=of_function)
+    assert str(info.value) == f"`{of_function}` must be the study of a configuration, but has no `sweep.yaml`"
+    with pytest.raises(fb.CheckpointError) as info:
+        fb.sweep(parabola, trials=2, storage=of_configuration)
+    assert str(info.value) == f"`{of_configuration}` must be the study of a function, but is that of a configuration"
 
 
 @pytest.mark.parametrize(
     ("objective", "words", "message"),
     [
         (3, {}, "`objective` must be a function of a trial, a configuration as a dict, or its file, got `3`"),
+        (parabola, {"n_trials": 3}, "the arguments of `sweep` must be of `objective`, `space`, `trials`"),
+        (parabola, {"storage": 3}, "`storage` must be a path, got `3`"),
+        (
+            parabola,
+            {"storage": "sqlite:///study.db"},
+            "`storage` must be a folder, in which studies are kept here, not a database, got `sqlite:///study.db`",
+        ),
+        (lambda trial: None, {}, "`objective` must return a number, got `None`"),
+        (lambda trial: (1.0, 2.0), {}, "`objective` must return a number, got `(1.0, 2.0)`"),
+        (CONFIG, {"space": [1]}, "`space` must be a dict from keys of the configuration to what they are chosen from"),
+        (CONFIG, {"space": "lr"}, "`space` must be a dict from keys of the configuration to what they are chosen from"),
         (parabola, {"space": {}}, "`space` must be left out where the objective is a function, got `{}`"),
         (parabola, {"mode": "down"}, "`mode` must be one of `min`, `max`, got `down`"),
         (parabola, {"jobs": 0}, "`jobs` must be at least 1, got `0`"),

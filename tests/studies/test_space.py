@@ -102,6 +102,39 @@ def test_a_condition_is_on_values_and_on_names_of_maps(names, when, there):
     assert ["trainer.batch_size" in space.drawn(Script([i])) for i in range(len(names))] == there
 
 
+@pytest.mark.parametrize(
+    ("of", "when", "got"),
+    [
+        ("network.norm: [null, layer_norm]", "network.norm: batch_norm", "`batch_norm`"),
+        ("network.norm: [null, layer_norm]", "network.norm: [null, batch_norm]", "`batch_norm`"),
+        ("network.norm: [null, layer_norm]", "network.norm: None", "`None`"),
+        ("trainer.batch_size: {int: [8, 16]}", "trainer.batch_size: [8, 17]", "`17`"),
+        ("trainer.batch_size: [8, {int: [10, 16]}]", "trainer.batch_size: 9", "`9`"),
+        ("trainer.optimizer: [{name: sgd, momentum: {uniform: [0, 0.9]}}, adam]", "trainer.optimizer: sdg", "`sdg`"),
+    ],
+)
+def test_a_condition_that_is_never_true_is_refused(of, when, got):
+    with pytest.raises(ConfigError) as info:
+        search(f"    {of}\n    network.dropout: {{uniform: [0, 0.5], when: {{{when}}}}}\n")
+    name = when.split(":")[0]
+    message = f"`sweep.space.network.dropout.when.{name}` must be a value that `{name}` may have, got {got}"
+    assert str(info.value) == f"s.yaml:10: {message}"
+
+
+@pytest.mark.parametrize(
+    ("among", "ours"),
+    [
+        ("{min: 1.0e-4, max: 0.1}", "`log`, `uniform`, `int` or `log_int`, as in `{log: [low, high]}`"),
+        ("{values: [0.1, 0.2]}", "`choice`"),
+        ("{loguniform: [1.0e-4, 0.1]}", "`log`"),
+    ],
+)
+def test_words_of_other_searches_are_refused_with_ours(among, ours):
+    with pytest.raises(ConfigError) as info:
+        search(f"    trainer.optimizer.lr: {among}\n")
+    assert str(info.value).endswith(f"\nhint: here this is {ours}")
+
+
 def test_a_grid_has_every_combination_once():
     points = search(
         "    network.norm: [null, layer_norm]\n"
@@ -140,6 +173,10 @@ def test_a_grid_of_numbers_is_refused():
         (
             "    trainer.optimizer: [adam, {name: sgd, momentum: {choice: [0.5, 2.0]}}]\n",
             "s.yaml:9: `trainer.optimizer.momentum` must be at least 0 and below 1, got `2.0`",
+        ),
+        (
+            "    network.hidden: {width: [8], depth: {int: [-1, 2]}}\n",
+            "s.yaml:9: `network.hidden` must have a whole `depth` from 0 to 100, got `-1`",
         ),
     ],
 )

@@ -145,21 +145,66 @@ def test_a_study_without_a_trial_may_be_corrected(tmp_path):
     assert len(sweep(tmp_path, trials=2)) == 2
 
 
+def test_a_study_goes_on_with_the_rows_that_it_began_with(tmp_path):
+    table = tmp_path / "t.csv"
+    rows_ = "x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40))
+    config = {**CONFIG, "data": {"path": str(table), "target": "y"}}
+    table.write_text(rows_)
+    sweep(tmp_path, trials=2, config=config)
+    table.write_text(rows_.replace("7,1", "77,1"))
+    with pytest.raises(fb.CheckpointError) as info:
+        sweep(tmp_path, trials=4, config=config)
+    said = f"`{tmp_path / 'study'}` must go on with the rows that it began with, but these are others"
+    assert str(info.value) == said
+    table.write_text(rows_)
+    assert len(sweep(tmp_path, trials=4, config=config)) == 4
+
+
 def test_diverged_trials_fail_and_others_go_on(tmp_path):
     space = {"trainer.optimizer.lr": [1e-2, 1e30]}
     config = {**CONFIG, "trainer": {"epochs": 3, "optimizer": "sgd"}}
-    study = sweep(tmp_path, space, config, sampler="grid", together=2)
+    study = sweep(tmp_path, space, config, sampler="grid")
     assert [row.state for row in study.rows] == ["complete", "failed"]
-    assert "not finite" in study.rows[1].why or "finite" in study.rows[1].why
+    assert study.rows[1].why.startswith("loss or gradients must be finite, got ")
     assert study.best_settings == {"trainer.optimizer.lr": 1e-2}
+
+
+@pytest.mark.parametrize("pruner", ["none", "median"])
+def test_trials_of_a_pack_that_diverge_leave_others_as_they_are(pruner, tmp_path):
+    space = {"trainer.optimizer.lr": [1e-2, 1e30], "trainer.batch_size": {"int": [8, 23]}}
+    config = {**CONFIG, "trainer": {"epochs": 3, "optimizer": "sgd"}}
+    words = {"sampler": "grid", "pruner": pruner, "trials": None}
+    alone = sweep(tmp_path / "alone", space, config, together=1, **words)
+    packed = sweep(tmp_path / "packed", space, config, together=4, **words)
+    failed = {row.number: row.why for row in alone.rows if row.state == "failed"}
+    assert len(failed) == 16
+    assert failed == {row.number: row.why for row in packed.rows if row.state == "failed"}
+    if pruner == "none":  # packs know less of others when they end epochs
+        assert rows(packed) == rows(alone)
 
 
 def test_a_sweep_of_nothing_but_failures_says_why(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
     config = {**CONFIG, "data": {"path": str(table), "target": "y"}}
-    with pytest.raises(fb.DataError):
+    with pytest.raises(fb.FastbpError, match="`c`") as info:
         sweep(tmp_path, {"data.split.column": ["a", "b", "c", "d"]}, config, sampler="grid")
+    assert isinstance(info.value, fb.DataError)
+    assert sorted(path.name for path in (tmp_path / "study" / "trials").glob("*.json")) == [
+        "00000.json",
+        "00001.json",
+        "00002.json",
+    ]
+
+
+def test_whole_numbers_are_chosen_by_their_logarithm(tmp_path):
+    space = {"network.hidden": {"width": {"log_int": [2, 128]}, "depth": 1}, "trainer.batch_size": {"log_int": [8, 8]}}
+    study = sweep(tmp_path, space, trials=24, sampler="random", pruner="none", keep="result")
+    asked = study.optuna.trials[0].distributions["network.hidden.width"]
+    assert (type(asked).__name__, asked.low, asked.high, asked.log) == ("IntDistribution", 2, 128, True)
+    widths = [row.settings["network.hidden"][0] for row in study.rows]
+    assert {type(one) for one in widths} == {int}
+    assert sum(one <= 16 for one in widths) > 8
 
 
 def test_a_grid_has_each_combination_once_and_ends_there(tmp_path):
