@@ -136,8 +136,7 @@ class BatchPlan(Plan):
         self.title = f"{'train' if update else 'evaluate'}, batch {whole}{said_of(shards, ranks)}"
         self.finish(ops, lowering.layers, phases, lowering.transposes, lowering.more)
         if lowering.layers:
-            assert update
-            self._add_tasks(rows, lowering, update, ranks is not None)
+            self._add_tasks(rows, lowering, self.update, ranks is not None)
         self._exchange = Exchange(self, ranks) if ranks else None
         self._loss_ops = [next(i for i, op in enumerate(ops) if op is loss_op) for loss_op in loss_ops]
         head, data, step = self.head, self.head.data, self.head.step
@@ -148,8 +147,7 @@ class BatchPlan(Plan):
         data.scan_targets = kernel_address("scan_labels" if loss.of_labels else "scan_reals", self.real)
         self.watcher = None if ranks else check.watcher_of(self, lowering)
         self._step_entry = self.entry("step_batch_labels" if loss.of_labels else "step_batch")
-        step.summed = loss.reduction == "sum"
-        step.row_loss = lowering.row_numbers()
+        step.summed, step.row_loss = loss.reduction == "sum", lowering.row_numbers()
         self.rates = view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64)
         names = update.scheduled if update else ()
         self.factors = {name: view(self.arena.take(self.CALL * 8), (self.CALL,), np.float64) for name in names}
@@ -231,8 +229,11 @@ class BatchPlan(Plan):
         record.gradients = update.gradients.address if update.gradients else 0
         record.directions = update.directions.address if self.directions and update.directions else 0
         record.blocks.average = update.average.address if update.average else 0
-        record.average_keep = update.average_keep
-        record.clip_value, record.clip_norm = update.clip_value, update.clip_norm
+        record.average_keep, record.clip_value, record.clip_norm = (
+            update.average_keep,
+            update.clip_value,
+            update.clip_norm,
+        )
         self.head.step.accumulate = update.accumulate
         self.set_optimizer(update)
         if not update.only_keeps:
@@ -245,8 +246,7 @@ class BatchPlan(Plan):
         self.update, record = update, self.head.update
         RULES[update.kernel].settings(record.settings.view(np.int64), **update.settings)
         record.decay = update.settings.get("decay", 0.0)
-        record.running_at = 0  # state carried from step to step belongs to the old settings
-        record.now.parameters = np.inf
+        record.running_at, record.now.parameters = 0, np.inf  # what is carried on belongs to the old settings
 
     def bind(
         self, x: Any, y: Targets, top: int, *, shuffled: bool = False, chosen: NDArray[np.uint32] | None = None
@@ -301,8 +301,7 @@ class BatchPlan(Plan):
         data, step = self.head.data, self.head.step
         if data.cursor:
             data.epoch += 1
-        data.cursor = step.epoch_rows = 0
-        step.epoch_loss = step.epoch_weight = 0.0
+        data.cursor = step.epoch_rows = step.epoch_loss = step.epoch_weight = 0
 
     def refresh(self, version: int) -> None:
         super().refresh(version)
