@@ -34,7 +34,7 @@ from fastbp.lowering.divergence import error_of, guard, keep_states
 from fastbp.lowering.exchange import Exchange, Ranks, add_exchange, said_of
 from fastbp.lowering.losses import losses
 from fastbp.lowering.phases import moments_of, row_phases, weight_tiles
-from fastbp.lowering.plans import work_of
+from fastbp.lowering.plans import loss_records, work_of
 from fastbp.lowering.update import KEEP, SCHEDULED, Update, task_ends
 from fastbp.lowering.user_rows import read_rows, reads_codes
 from fastbp.lowering.walk import Lowering
@@ -229,11 +229,8 @@ class BatchPlan(Plan):
         record.gradients = update.gradients.address if update.gradients else 0
         record.directions = update.directions.address if self.directions and update.directions else 0
         record.blocks.average = update.average.address if update.average else 0
-        record.average_keep, record.clip_value, record.clip_norm = (
-            update.average_keep,
-            update.clip_value,
-            update.clip_norm,
-        )
+        record.average_keep = update.average_keep
+        record.clip_value, record.clip_norm = update.clip_value, update.clip_norm
         self.head.step.accumulate = update.accumulate
         self.set_optimizer(update)
         if not update.only_keeps:
@@ -274,7 +271,7 @@ class BatchPlan(Plan):
         """Have ops read these arrays, from their first row on."""
         self.first, self.data, data = 0, (x, y, chosen), self.head.data  # kept alive while the plan has their addresses
         read_rows(self, x, self.counts)
-        for loss, part in zip(self.loss_records(), self.of_losses(y), strict=True):
+        for loss, part in zip(loss_records(self), self.of_losses(y), strict=True):
             if loss.name != part.kernel:
                 loss.name, loss.kernel = part.kernel, kernel_address(part.kernel, self.real)
             # Not the array's strides: one row of a wider table counts as contiguous whatever its stride says.
@@ -283,10 +280,6 @@ class BatchPlan(Plan):
         data.weights = y.weights.ctypes.data if y.weights is not None else 0
         data.normalisers = y.normalisers.ctypes.data if y.normalisers is not None else 0
         data.largest = top
-
-    def loss_records(self) -> list[Any]:
-        """The ops that take the loss."""
-        return [self.ops.records[op] for op in self._loss_ops]
 
     def of_losses(self, y: Targets) -> tuple[Targets, ...]:
         """The targets of each loss: of each output, or the same for every member."""

@@ -217,3 +217,8 @@ class RowPlan(Plan):
         self.ops.records[0].a.start = x.ctypes.data
         self.ops.records[-1].c.start = y.ctypes.data
         self.head.data.rows = len(x) * self.repeats
+
+
+def loss_records(plan: Any) -> list[Any]:
+    """The ops of a plan that take the loss."""
+    return [plan.ops.records[op] for op in plan._loss_ops]

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastbp.kernels.fields import WORD
 from fastbp.lowering.batch_plan import BatchPlan
+from fastbp.lowering.plans import loss_records
 from fastbp.spec.losses import Targets
 
 
@@ -30,7 +31,7 @@ def bind_segment(plan: BatchPlan, x: Any, y: Targets, top: int, first: int) -> N
     plan.read_arrays(x, y, top)
     gather, data, plan.first = plan.ops.records[0], plan.head.data, first
     gather.a.start -= first * gather.a.stride
-    for op in plan.loss_records():
+    for op in loss_records(plan):
         op.targets.start -= first * op.targets.stride
     for name in ("weights", "normalisers"):
         if getattr(y, name) is not None:
