@@ -191,7 +191,7 @@ def test_a_sweep_goes_on_whichever_processes_are_killed(tmp_path):
         has_begun(tmp_path)
         end = time.monotonic() + DEADLINE
         while kills < KILLS and sweep.poll() is None and time.monotonic() < end:
-            time.sleep(chance.uniform(0.1, 0.6))
+            time.sleep(chance.uniform(0.02, 0.2))
             for pid in processes_of(sweep.pid)[:1]:
                 os.kill(pid, signal.SIGKILL)
                 kills += 1
@@ -200,7 +200,8 @@ def test_a_sweep_goes_on_whichever_processes_are_killed(tmp_path):
         sweep.kill()
     assert sweep.returncode == 0, err
     assert kills >= 2
-    assert err.count("was ended by SIGKILL") == kills
+    said = err.count("was ended by SIGKILL")
+    assert kills - 2 <= said <= kills  # what is killed at the end of the sweep may have ended by itself
     check(tmp_path / "study", count=30)
     study = trials(tmp_path / "study")
     assert f"{study.best_value:.4g}" in out
