@@ -44,21 +44,7 @@ if TYPE_CHECKING:
 @json_option
 @quiet_option
 @click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
-def command(
-    config: str | None,
-    more: tuple[str, ...],
-    overrides: tuple[str, ...],
-    preset: str | None,
-    run_dir: str | None,
-    resume: str | None,
-    time_limit: str | None,
-    max_memory: str | None,
-    strict: bool,
-    print_config: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
-) -> int:
+def command(**given: Any) -> int:
     """Train a network from CONFIG.
 
     The run's folder gets the resolved configuration, the epochs' metrics, the best and the last network, and a
@@ -67,16 +53,16 @@ def command(
     from fastbp.runs.launched import ranks_here
 
     ranks = ranks_here()
-    sources = config, more, overrides, preset, run_dir, resume
-    given = *sources, time_limit, max_memory, strict, print_config, as_json, quiet, verbose
     if ranks is None:
-        return _train(*given)
+        return _train(None, **given)
     from fastbp.cli.ranks import together
 
-    return together(ranks, lambda: _train(*given, ranks))
+    return together(ranks, lambda: _train(ranks, **given))
 
 
 def _train(
+    ranks: Ranks | None,
+    *,
     config: str | None,
     more: tuple[str, ...],
     overrides: tuple[str, ...],
@@ -90,7 +76,6 @@ def _train(
     as_json: bool,
     quiet: bool,
     verbose: bool,
-    ranks: Ranks | None = None,
 ) -> int:
     """The command, on one rank if there are several."""
     from fastbp.config.build import plan_of

@@ -17,7 +17,7 @@ from fastbp.kernels.ops import CodedOp
 from fastbp.kernels.records import Tile, TrainedCodes
 from fastbp.kernels.shards import clear_lines, first_row, merged, shard_count
 from fastbp.kernels.vector import LINE
-from fastbp.kernels.weights import found_bad, gradient_biases, hand_over
+from fastbp.kernels.weights import deliver_tile, gradient_biases
 from fastbp.kernels.words import at
 
 coded_layer = at(TrainedCodes)
@@ -91,10 +91,4 @@ def coded_weights(task, me, r0, r1, z):
         if biased:
             gradient_biases(task.layer, p0, p1, first, last, sums + (p1 - p0) * stride, largest, z)
         level = merged(scratch, me.level, level, shard, lines, largest, z)
-    if found_bad(layer, head, me, largest, z):
-        return
-    for panel in range(p0, p1):
-        offset = layer.weight.offset + panel * layer.weight.stride + i0 * LINE
-        hand_over(head, me, layer.weight, scratch + (panel - p0) * stride, offset, inputs, z)
-    if biased:
-        hand_over(head, me, layer.bias, scratch + (p1 - p0) * stride, layer.bias.offset + p0 * LINE, p1 - p0, z)
+    deliver_tile(layer, head, me, i0, i1, p0, p1, z)

@@ -35,8 +35,9 @@ def bent(dy: V, x: V, a: V) -> V:
 
 
 @vector_function
-def add_negative(total: V, d: V, x: V) -> V:
-    return d.fma(x.gt(0.0).select(0.0, x), total)
+def negative(x: V) -> V:
+    """min(x, 0)."""
+    return x.gt(0.0).select(0.0, x)
 
 
 @vector_function
@@ -132,9 +133,9 @@ def deliver(layer, head, me, p0, p1, gains, biases, z):
         hand_over(head, me, layer.bias, biases, layer.bias.offset + p0 * LINE, p1 - p0, z)
 
 
-@kernel(Tile)
-def columns(task, me, r0, r1, z):
-    """Σ_b d ∘ x, and Σ_b d where there are biases, for some panels; then the update."""
+@inlined
+def sum_columns(task, me, rows, bent, z):
+    """Σ_b d ∘ x, or where it is `bent` Σ_b d ∘ min(x, 0), and Σ_b d where there are biases, for some panels."""
     # X, D of the layer: (B, N) in
     head = me.head
     layer = task.layer
@@ -143,12 +144,12 @@ def columns(task, me, r0, r1, z):
     largest = me.largest
     scratch = me.scratch
     weighed, biased = layer.weight.offset >= 0, layer.bias.offset >= 0
+    lines = (p1 - p0) * (1 + biased)
     level = 0
     for shard in range(shard_count(head)):
-        first, end = first_row(head, shard, r1), first_row(head, shard + 1, r1)
+        first, end = first_row(head, shard, rows), first_row(head, shard + 1, rows)
         gains = scratch + level * me.level
-        biases = gains + (p1 - p0) * LINE
-        clear_lines(gains, 2 * (p1 - p0), z)
+        clear_lines(gains, lines, z)
         if weighed:
             for panel in range(p0, p1):
                 summed = fill(z)
@@ -157,7 +158,10 @@ def columns(task, me, r0, r1, z):
                     x = record.x.start + panel * record.x.stride
                     d = record.d.start + panel * record.d.stride
                     for o in range(first * LINE, end * LINE, LINE):
-                        summed = add_product(summed, load(d + o, z), load(x + o, z))
+                        factor = load(x + o, z)
+                        if bent:
+                            factor = negative(factor)
+                        summed = add_product(summed, load(d + o, z), factor)
                     record = record.more
                 store(gains + (panel - p0) * LINE, summed)
                 note_line(largest, summed, z)
@@ -165,38 +169,18 @@ def columns(task, me, r0, r1, z):
                 one_number(gains, p1 - p0, z)
                 note_line(largest, load(gains, z), z)
         if biased:
-            gradient_biases(layer, p0, p1, first, end, biases, largest, z)
-        level = merged(scratch, me.level, level, shard, 2 * (p1 - p0), largest, z)
+            gradient_biases(layer, p0, p1, first, end, gains + (p1 - p0) * LINE, largest, z)
+        level = merged(scratch, me.level, level, shard, lines, largest, z)
     deliver(layer, head, me, p0, p1, scratch, scratch + (p1 - p0) * LINE, z)
+
+
+@kernel(Tile)
+def columns(task, me, r0, r1, z):
+    """Σ_b d ∘ x, and Σ_b d where there are biases, for some panels; then the update."""
+    sum_columns(task, me, r1, False, z)
 
 
 @kernel(Tile)
 def prelu_columns(task, me, r0, r1, z):
     """Σ_b d ∘ min(x, 0) for some panels; then the update."""
-    # X, D of the layer: (B, N) in
-    head = me.head
-    layer = task.layer
-    p0 = task.p0
-    p1 = task.p1
-    largest = me.largest
-    scratch = me.scratch
-    level = 0
-    for shard in range(shard_count(head)):
-        first, end = first_row(head, shard, r1), first_row(head, shard + 1, r1)
-        gains = scratch + level * me.level
-        for panel in range(p0, p1):
-            summed = fill(z)
-            record = layer
-            while exists(record):
-                x = record.x.start + panel * record.x.stride
-                d = record.d.start + panel * record.d.stride
-                for o in range(first * LINE, end * LINE, LINE):
-                    summed = add_negative(summed, load(d + o, z), load(x + o, z))
-                record = record.more
-            store(gains + (panel - p0) * LINE, summed)
-            note_line(largest, summed, z)
-        if layer.shared != 0:
-            one_number(gains, p1 - p0, z)
-            note_line(largest, load(gains, z), z)
-        level = merged(scratch, me.level, level, shard, p1 - p0, largest, z)
-    deliver(layer, head, me, p0, p1, scratch, scratch, z)
+    sum_columns(task, me, r1, True, z)

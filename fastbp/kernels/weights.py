@@ -325,6 +325,15 @@ def deliver_tile(layer, head, me, i0, i1, p0, p1, z):
         transpose_tile(head, layer, i0, i1, p0, p1, z)
 
 
+@inlined
+def take_lines(source, target, lines, largest, z):
+    """Copy lines and note their magnitudes."""
+    for o in range(0, lines * LINE, LINE):
+        line = load(source + o, z)
+        note_line(largest, line, z)
+        store(target + o, line)
+
+
 @kernel(Tile)
 def taken(task, me, r0, r1, z):
     """Take over one tile of the sums of all ranks; then the update."""
@@ -336,22 +345,15 @@ def taken(task, me, r0, r1, z):
     p1 = task.p1
     if layer.shared != 0:  # the sum over all panels is one number
         p1 = p0 + 1
-    largest = me.largest
     partials, scratch = head.update.partials, me.scratch
-    stride = (i1 - i0) * LINE
+    inputs = i1 - i0
     if layer.weight.offset >= 0:
         for panel in range(p0, p1):
             source = partials + layer.weight.offset + panel * layer.weight.stride + i0 * LINE
-            for o in range(0, stride, LINE):
-                line = load(source + o, z)
-                note_line(largest, line, z)
-                store(scratch + (panel - p0) * stride + o, line)
+            take_lines(source, scratch + (panel - p0) * inputs * LINE, inputs, me.largest, z)
     if i0 == 0 and layer.bias.offset >= 0:
         source = partials + layer.bias.offset + p0 * LINE
-        for o in range(0, (p1 - p0) * LINE, LINE):
-            line = load(source + o, z)
-            note_line(largest, line, z)
-            store(scratch + (p1 - p0) * stride + o, line)
+        take_lines(source, scratch + (p1 - p0) * inputs * LINE, p1 - p0, me.largest, z)
     deliver_tile(layer, head, me, i0, i1, p0, p1, z)
 
 

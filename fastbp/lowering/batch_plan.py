@@ -125,7 +125,7 @@ class BatchPlan(Plan):
             phase.end = END_NOTHING
         phases[-1].end = END_BACKWARD if lowering.layers else END_LOSS
         if ranks:
-            add_exchange(self, ops, phases)
+            add_exchange(self, ranks, ops, phases)
         rows = len(phases)
         self._split_phases: list[int] = []  # those whose tasks have owners
         self.directions: Directions | None = None

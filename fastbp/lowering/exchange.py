@@ -29,6 +29,9 @@ class Ranks(Protocol):
     rank: int
     count: int
 
+    def room(self, size: int) -> int:
+        """The address of zeros in which sums are best added; 0: anywhere."""
+
     def add(self, sums: NDArray[Any]) -> None:
         """Put the sum over all ranks in place of this rank's: ((r0 + r1) + (r2 + r3)) + ..."""
 
@@ -40,6 +43,10 @@ class Alone:
     """A rank that is told the sums of all, which are its own."""
 
     rank, count = 0, 1
+
+    def room(self, size: int) -> int:
+        """Sums may be anywhere."""
+        return 0
 
     def add(self, sums: NDArray[Any]) -> None:
         """Nothing to add."""
@@ -138,12 +145,12 @@ def said_of(shards: int, ranks: Ranks | None) -> str:
     return cut if ranks is None else f"{cut}, rank {ranks.rank} of {ranks.count}"
 
 
-def add_exchange(plan: Any, ops: Sequence[Any], phases: list[Phase]) -> None:
+def add_exchange(plan: Any, ranks: Ranks, ops: Sequence[Any], phases: list[Phase]) -> None:
     """Add the phase that leaves a rank's sums of gradients for the others, and mark those of columns."""
     phases[-1].end = END_NOTHING
     mark_sums(ops, phases)
     size = plan.parameters.size
-    partials = plan.head.update.partials = plan.arena.take(size)
+    partials = plan.head.update.partials = ranks.room(size) or plan.arena.take(size)
     phases.append(Phase(kind=TASK_PHASE, end=END_BACKWARD, sums=partials, sum_bytes=size))
 
 

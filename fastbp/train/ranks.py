@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from fastbp.engine import threads as team
 from fastbp.errors import ConfigError, ConfigTypeError, DependencyError, FastbpError, brief, line
+from fastbp.kernels.fields import LINE
 
 Array = NDArray[Any]
 
@@ -34,6 +35,19 @@ LONG_NAP = 1e-3  # seconds between looks, where one rank works and the others wa
 PATIENCE = 2.0  # seconds that a rank which fails waits for the others to fail as well
 AT_FIRST = 30.0  # the same, of a command whose ranks start at times that may be far apart
 MOST_PROCESSORS = 4096
+MEMORY = "/dev/shm"  # where Linux has files that are memory; what is written beyond its end kills a process
+SPARE = 1 << 24  # bytes that are left there
+
+
+def has_room(size: int) -> bool:
+    """Whether processes may share so many bytes."""
+    try:
+        free = os.statvfs(MEMORY)
+    except (OSError, AttributeError):
+        return False
+    return free.f_bavail * free.f_frsize >= size + SPARE
+
+
 FAILED = 1  # tag of the message that a rank has failed
 INSTALL = 'pip install "fastbp[mpi]"'
 
@@ -83,6 +97,10 @@ class Ranks:
             raise ConfigError("comm", "must have 1, 2, 4, 8 or another power of two of ranks", f"`{self.count}`")
         self._mpi, self._comm, self._control = MPI, comm.Dup(), comm.Dup()
         self._room = np.empty(0, np.uint8)
+        self._sizes: dict[int, int] = {}  # of rooms, and their addresses
+        self._rooms: dict[int, list[Array]] = {}  # by address, that of each rank
+        self._windows: list[Any] = []
+        self._beside = False  # whether all ranks are on one machine
         self.wish = self.granted = 0
         self.interrupted = self.inside = False
         self.patience = PATIENCE
@@ -102,6 +120,10 @@ class Ranks:
         if self.count == 1:
             return
         flat = _flat(sums)
+        room = self._rooms.get(flat.ctypes.data)
+        if room is not None:
+            self._add_beside(room, flat)
+            return
         if flat.nbytes <= SMALL:
             parts = self._parts(self.count, flat)
             self._wait(self._comm.Iallgather(flat, parts))
@@ -111,6 +133,36 @@ class Ranks:
         cuts = self.cuts(len(flat))
         self.scatter_add(flat, cuts)
         self.gather(flat, cuts)
+
+    def room(self, size: int) -> int:
+        """The address of so many bytes of zeros in which sums are added without a copy; 0 where there is none.
+
+        All ranks of one machine see each other's: each adds a range of all parts and puts the total in all of them.
+        Sums are there within a step only, so a size has one room. All ranks ask for the same ones.
+        """
+        if self.count == 1 or not self._beside or size <= SMALL:
+            return 0
+        if size not in self._sizes and self.agree(not has_room(size * self.count))[0]:
+            self._sizes[size] = 0
+        if size not in self._sizes:
+            window = self._mpi.Win.Allocate_shared(size + LINE, 1, comm=self._comm)
+            whole = [np.frombuffer(window.Shared_query(rank)[0], np.uint8) for rank in range(self.count)]
+            views = [each[-each.ctypes.data % LINE :][:size] for each in whole]
+            views[self.rank][:] = 0
+            self._sizes[size] = views[self.rank].ctypes.data
+            self._rooms[self._sizes[size]] = views
+            self._windows.append(window)
+        return self._sizes[size]
+
+    def _add_beside(self, room: list[Array], flat: Array) -> None:
+        """Add parts that all ranks see: each the range of its own."""
+        cuts = self.cuts(len(flat))
+        own = slice(cuts[self.rank], cuts[self.rank + 1])
+        parts = [view.view(flat.dtype)[: len(flat)] for view in room]
+        self._comm.Barrier()  # all parts are there
+        added([part[own] for part in parts], *(part[own] for part in parts))
+        self._comm.Barrier()  # and all totals
+        self.exchanged += (self.count - 1) * 2 * flat[own].nbytes
 
     def scatter_add(self, sums: Array, cuts: Sequence[int]) -> None:
         """Add the partial sums of all ranks in the range of each: this one gets the total of `cuts[rank:rank + 2]`.
@@ -242,6 +294,7 @@ class Ranks:
         mask[[place for place in places if place < MOST_PROCESSORS]] = 1
         masks = np.empty((node.Get_size(), len(mask)), np.uint8)
         node.Allgather(mask, masks)
+        self._beside = node.Get_size() == self.count
         node.Free()
         beside = int((masks & mask).any(axis=1).sum())
         if os.environ.get("FASTBP_NUM_THREADS", "").strip():
@@ -318,8 +371,9 @@ def _flat(array: Array) -> Array:
     return flat
 
 
-def added(parts: Sequence[Array], out: Array) -> None:
-    """Add arrays in a binary tree over their places; they may be written over, and `out` may be one of them."""
+def added(parts: Sequence[Array], *outs: Array) -> None:
+    """Add arrays in a binary tree over their places; they may be written over, and `outs` may be some of them."""
+    out, *others = outs
     with np.errstate(all="ignore"):  # whoever uses the total looks whether it is finite
         for at in range(0, len(out), BLOCK):
             to = slice(at, at + BLOCK)
@@ -327,3 +381,5 @@ def added(parts: Sequence[Array], out: Array) -> None:
             while len(rows) > 2:
                 rows = [np.add(a, b, out=a) for a, b in zip(rows[::2], rows[1::2], strict=True)]
             np.add(rows[0], rows[1], out=out[to])
+            for other in others:
+                other[to] = out[to]

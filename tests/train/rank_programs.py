@@ -14,6 +14,7 @@ import numpy as np
 from mpi4py import MPI
 
 import fastbp as fb
+from fastbp.engine.memory import view
 from fastbp.train.ranks import Ranks, ranks_of
 
 COMM = MPI.COMM_WORLD
@@ -40,7 +41,7 @@ def partials(size: int, kind: str) -> list[Any]:
 
 def sums() -> None:
     """Sums of all sizes, by both ways and their halves, are those of the tree on every rank."""
-    ranks, wrong = ranks_of(COMM), []
+    ranks, wrong, rooms = ranks_of(COMM), [], 0
     for kind in ("float32", "float64"):
         for size in (0, 1, 3, 16, 17, 1000, 32_768, 32_769, 100_003):
             every = partials(size, kind)
@@ -58,6 +59,15 @@ def sums() -> None:
             ranks.gather(own, cuts)
             if own.tobytes() != must.tobytes():
                 wrong.append(["gather", kind, size])
+            for turn in range(2):  # a room is used again and again
+                address = ranks.room(own.nbytes)
+                if address:
+                    beside = view(address, (size,), kind)
+                    beside[:] = every[RANK]
+                    ranks.add(beside)
+                    rooms += 1
+                    if beside.tobytes() != must.tobytes():
+                        wrong.append(["beside", kind, size, turn])
     table = np.full((30, 40), float(RANK + 1))
     ranks.add(table)
     if (table != COUNT * (COUNT + 1) / 2).any():
@@ -67,7 +77,7 @@ def sums() -> None:
     if bits.tolist() != [COUNT - 1, 0, 2**62]:
         wrong.append(["largest"])
     every_rank = COMM.allgather(wrong)
-    tell(wrong=[found for found in every_rank if found], same=ranks_of(COMM) is ranks, count=ranks.count)
+    tell(wrong=[found for found in every_rank if found], same=ranks_of(COMM) is ranks, count=ranks.count, rooms=rooms)
 
 
 def texts() -> None:
