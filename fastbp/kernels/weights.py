@@ -311,14 +311,19 @@ def weights(task, me, r0, r1, z):
 @inlined
 def deliver_tile(layer, head, me, i0, i1, p0, p1, z):
     """Hand over the finished lines of a tile, its biases behind its weights, unless they are only looked at."""
+    stride = (i1 - i0) * LINE
+    deliver_lines(layer, head, me, i0, i1, p0, p1, me.scratch, stride, me.scratch + (p1 - p0) * stride, z)
+
+
+@inlined
+def deliver_lines(layer, head, me, i0, i1, p0, p1, sums, stride, biases, z):
+    """The same of lines that stand at `sums`, a panel each `stride`, and at `biases`."""
     if found_bad(layer, head, me, me.largest, z):
         return
-    stride = (i1 - i0) * LINE
     for panel in range(p0, p1 if layer.weight.offset >= 0 else p0):
         offset = layer.weight.offset + panel * layer.weight.stride + i0 * LINE
-        hand_over(head, me, layer.weight, me.scratch + (panel - p0) * stride, offset, i1 - i0, z)
+        hand_over(head, me, layer.weight, sums + (panel - p0) * stride, offset, i1 - i0, z)
     if i0 == 0 and layer.bias.offset >= 0:
-        biases = me.scratch + (p1 - p0) * stride
         hand_over(head, me, layer.bias, biases, layer.bias.offset + p0 * LINE, p1 - p0, z)
     renewed = head.update.staged == 0 and head.step.checking == 0 and head.step.partial == 0
     if layer.transposed.start != 0 and renewed:
@@ -336,7 +341,7 @@ def take_lines(source, target, lines, largest, z):
 
 @kernel(Tile)
 def taken(task, me, r0, r1, z):
-    """Take over one tile of the sums of all ranks; then the update."""
+    """Take over one tile of the sums of all ranks; then the update. What only looks at them works on a copy."""
     head = me.head
     layer = task.layer
     i0 = task.i0
@@ -345,15 +350,19 @@ def taken(task, me, r0, r1, z):
     p1 = task.p1
     if layer.shared != 0:  # the sum over all panels is one number
         p1 = p0 + 1
-    partials, scratch = head.update.partials, me.scratch
-    inputs = i1 - i0
+    inputs, stride = i1 - i0, layer.weight.stride
+    sums = head.update.partials + layer.weight.offset + p0 * stride + i0 * LINE
+    biases = head.update.partials + layer.bias.offset + p0 * LINE
+    if head.step.checking == 0:
+        deliver_lines(layer, head, me, i0, i1, p0, p1, sums, stride, biases, z)
+        return
+    scratch = me.scratch
     if layer.weight.offset >= 0:
         for panel in range(p0, p1):
-            source = partials + layer.weight.offset + panel * layer.weight.stride + i0 * LINE
+            source = sums + (panel - p0) * stride
             take_lines(source, scratch + (panel - p0) * inputs * LINE, inputs, me.largest, z)
     if i0 == 0 and layer.bias.offset >= 0:
-        source = partials + layer.bias.offset + p0 * LINE
-        take_lines(source, scratch + (p1 - p0) * inputs * LINE, p1 - p0, me.largest, z)
+        take_lines(biases, scratch + (p1 - p0) * inputs * LINE, p1 - p0, me.largest, z)
     deliver_tile(layer, head, me, i0, i1, p0, p1, z)
 
 
