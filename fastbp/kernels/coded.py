@@ -17,7 +17,7 @@ from fastbp.kernels.ops import CodedOp
 from fastbp.kernels.records import Tile, TrainedCodes
 from fastbp.kernels.shards import clear_lines, first_row, merged, shard_count
 from fastbp.kernels.vector import LINE
-from fastbp.kernels.weights import deliver_tile, gradient_biases
+from fastbp.kernels.weights import deliver_lines, gradient_biases
 from fastbp.kernels.words import at
 
 coded_layer = at(TrainedCodes)
@@ -91,4 +91,4 @@ def coded_weights(task, me, r0, r1, z):
         if biased:
             gradient_biases(task.layer, p0, p1, first, last, sums + (p1 - p0) * stride, largest, z)
         level = merged(scratch, me.level, level, shard, lines, largest, z)
-    deliver_tile(layer, head, me, i0, i1, p0, p1, z)
+    deliver_lines(layer, head, me, i0, i1, p0, p1, scratch, stride, scratch + (p1 - p0) * stride, z)

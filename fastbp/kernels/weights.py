@@ -310,14 +310,15 @@ def weights(task, me, r0, r1, z):
 
 @inlined
 def deliver_tile(layer, head, me, i0, i1, p0, p1, z):
-    """Hand over the finished lines of a tile, its biases behind its weights, unless they are only looked at."""
+    """Hand over the finished lines of a tile, its biases behind its weights, and renew its transposed copy."""
     stride = (i1 - i0) * LINE
     deliver_lines(layer, head, me, i0, i1, p0, p1, me.scratch, stride, me.scratch + (p1 - p0) * stride, z)
+    renew(layer, head, i0, i1, p0, p1, z)
 
 
 @inlined
 def deliver_lines(layer, head, me, i0, i1, p0, p1, sums, stride, biases, z):
-    """The same of lines that stand at `sums`, a panel each `stride`, and at `biases`."""
+    """Hand over lines that stand at `sums`, a panel each `stride`, and at `biases`, unless they are only looked at."""
     if found_bad(layer, head, me, me.largest, z):
         return
     for panel in range(p0, p1 if layer.weight.offset >= 0 else p0):
@@ -325,6 +326,11 @@ def deliver_lines(layer, head, me, i0, i1, p0, p1, sums, stride, biases, z):
         hand_over(head, me, layer.weight, sums + (panel - p0) * stride, offset, i1 - i0, z)
     if i0 == 0 and layer.bias.offset >= 0:
         hand_over(head, me, layer.bias, biases, layer.bias.offset + p0 * LINE, p1 - p0, z)
+
+
+@inlined
+def renew(layer, head, i0, i1, p0, p1, z):
+    """Renew the transposed copy of a tile, if there is one and its parameters are new."""
     renewed = head.update.staged == 0 and head.step.checking == 0 and head.step.partial == 0
     if layer.transposed.start != 0 and renewed:
         transpose_tile(head, layer, i0, i1, p0, p1, z)
@@ -355,6 +361,7 @@ def taken(task, me, r0, r1, z):
     biases = head.update.partials + layer.bias.offset + p0 * LINE
     if head.step.checking == 0:
         deliver_lines(layer, head, me, i0, i1, p0, p1, sums, stride, biases, z)
+        renew(layer, head, i0, i1, p0, p1, z)
         return
     scratch = me.scratch
     if layer.weight.offset >= 0:
