@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from fastbp.kernels.columns import deliver
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.lines import add, add_product, note_line, note_magnitude, subtract, times
-from fastbp.kernels.memory import as_real, fill, load, store
+from fastbp.kernels.lines import add, add_product, keep_largest, magnitude_bits, note_line, subtract, times
+from fastbp.kernels.memory import as_real, fill, load, store, zero_bits
 from fastbp.kernels.norms import affine
 from fastbp.kernels.ops import BatchNormOp, BatchNormSumsOp
 from fastbp.kernels.records import Tile, TrainedNorm
@@ -134,30 +134,35 @@ def slope_of(op, panel, z):
 def batch_norm_forward(op, me, r0, r1, z):
     """C = γ ∘ n + β and Y = n, by `mean` and `variance`."""
     # A: (rows, N) in   C, Y: (rows, N) out; Y may be C where there are no γ and β
-    largest = me.largest
+    seen = zero_bits(z)
     for panel in range(op.panels):
+        a = op.a.start + panel * op.a.stride
+        c = op.c.start + panel * op.c.stride
+        saved = op.y.start + panel * op.y.stride
         mean = load(op.mean + panel * LINE, z)
         r = slope_of(op, panel, z)
-        note_line(largest, mean, z)  # which running statistics learn, however small n is
-        note_line(largest, load(op.variance + panel * LINE, z), z)
+        seen = magnitude_bits(seen, mean)  # which running statistics learn, however small n is
+        seen = magnitude_bits(seen, load(op.variance + panel * LINE, z))
         for o in range(r0 * LINE, r1 * LINE, LINE):
-            n = normalised(load(op.a.start + panel * op.a.stride + o, z), mean, r)
-            note_line(largest, n, z)  # the gradient of γ is bounded by it
-            store(op.y.start + panel * op.y.stride + o, n)
+            n = normalised(load(a + o, z), mean, r)
+            seen = magnitude_bits(seen, n)  # the gradient of γ is bounded by it
+            store(saved + o, n)
             y = affine(op, panel, n, z)
-            note_line(largest, y, z)
-            store(op.c.start + panel * op.c.stride + o, y)
-    note_magnitude(op, me, z)
+            seen = magnitude_bits(seen, y)
+            store(c + o, y)
+    keep_largest(op, me, seen)
 
 
 @inlined
 def cotangents_down(op, panel, first, end, target, z):
     """Σ dy of some rows of one panel, and behind it Σ dy ∘ n."""
+    a = op.a.start + panel * op.a.stride
+    saved = op.y.start + panel * op.y.stride
     sums, products = fill(z), fill(z)
     for o in range(first * LINE, end * LINE, LINE):
-        dy = load(op.a.start + panel * op.a.stride + o, z)
+        dy = load(a + o, z)
         sums = add(sums, dy)
-        products = add_product(products, dy, load(op.y.start + panel * op.y.stride + o, z))
+        products = add_product(products, dy, load(saved + o, z))
     store(target, sums)
     store(target + LINE, products)
 
@@ -186,37 +191,40 @@ def batch_norm_sums(op, me, r0, r1, z):
 def batch_norm_vjp(op, me, r0, r1, z):
     """C = γ r (A - (`sum_d` + n `sum_dx`) / B)."""
     # A: dy (rows, N) in   Y: n in   C: (rows, N) out
-    largest = me.largest
+    seen = zero_bits(z)
     part = as_real(1.0 / whole_batch(me.head, me.head.data.rows), z)
     for panel in range(op.panels):
+        a = op.a.start + panel * op.a.stride
+        c = op.c.start + panel * op.c.stride
         slope = slope_of(op, panel, z)
         if op.gain != 0:
             slope = times(slope, load(op.gain + panel * LINE, z))
+        saved = op.y.start + panel * op.y.stride
         sums = load(op.sum_d + panel * LINE, z)
         products = load(op.sum_dx + panel * LINE, z)
         for o in range(r0 * LINE, r1 * LINE, LINE):
-            dy = load(op.a.start + panel * op.a.stride + o, z)
-            n = load(op.y.start + panel * op.y.stride + o, z)
-            dx = pulled(dy, n, sums, products, part, slope)
-            note_line(largest, dx, z)
-            store(op.c.start + panel * op.c.stride + o, dx)
-    note_magnitude(op, me, z)
+            dx = pulled(load(a + o, z), load(saved + o, z), sums, products, part, slope)
+            seen = magnitude_bits(seen, dx)
+            store(c + o, dx)
+    keep_largest(op, me, seen)
 
 
 @kernel(BatchNormOp)
 def batch_norm_slope(op, me, r0, r1, z):
     """C = γ r A: vjp and jvp where `mean` and `variance` do not depend on the rows."""
     # A: (rows, N) in   C: (rows, N) out, may be A
-    largest = me.largest
+    seen = zero_bits(z)
     for panel in range(op.panels):
+        a = op.a.start + panel * op.a.stride
+        c = op.c.start + panel * op.c.stride
         slope = slope_of(op, panel, z)
         if op.gain != 0:
             slope = times(slope, load(op.gain + panel * LINE, z))
         for o in range(r0 * LINE, r1 * LINE, LINE):
-            y = times(load(op.a.start + panel * op.a.stride + o, z), slope)
-            note_line(largest, y, z)
-            store(op.c.start + panel * op.c.stride + o, y)
-    note_magnitude(op, me, z)
+            y = times(load(a + o, z), slope)
+            seen = magnitude_bits(seen, y)
+            store(c + o, y)
+    keep_largest(op, me, seen)
 
 
 @inlined

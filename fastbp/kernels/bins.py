@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from fastbp.kernels.embedding import place
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.lines import note_line, note_magnitude, total
-from fastbp.kernels.memory import bytes_of, fill, get_real, keep_first, load, put_real, store
+from fastbp.kernels.lines import keep_largest, magnitude_bits, total
+from fastbp.kernels.memory import bytes_of, fill, get_real, keep_first, load, put_real, store, zero_bits
 from fastbp.kernels.ops import BinsOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
@@ -40,10 +40,10 @@ def rising(before: V, t: V, x: V, width: V, low: V, high: V) -> V:
 
 
 @inlined
-def pass_on(op, me, r0, r1, z):
-    """The columns of the narrow side, and zeros behind them."""
+def pass_on(op, r0, r1, z):
+    """The columns of the narrow side, and zeros behind them; returns their magnitudes."""
     in_line = LINE // bytes_of(z)
-    largest = me.largest
+    seen = zero_bits(z)
     for panel in range(op.panels):
         source = op.a.start + panel * op.a.stride
         target = op.c.start + panel * op.c.stride
@@ -54,15 +54,15 @@ def pass_on(op, me, r0, r1, z):
             continue
         for o in range(r0 * LINE, r1 * LINE, LINE):
             line = keep_first(load(source + o, z), count, z)
-            note_line(largest, line, z)
+            seen = magnitude_bits(seen, line)
             store(target + o, line)
+    return seen
 
 
 @kernel(BinsOp)
 def piecewise_linear_forward(op, me, r0, r1, z):
     # A: x (rows, F) in   C: y (rows, N) out
-    pass_on(op, me, r0, r1, z)
-    largest = me.largest
+    seen = pass_on(op, r0, r1, z)
     for number in range(op.count):
         bins = op.bins[number]
         first, width = load(bins.lines, z), load(bins.lines + LINE, z)
@@ -71,15 +71,15 @@ def piecewise_linear_forward(op, me, r0, r1, z):
         target = op.c.start + bins.panel * op.c.stride
         for o in range(r0 * LINE, r1 * LINE, LINE):
             y = risen(load(target + o, z), fill(get_real(source + o, z)), first, width, low, high)
-            note_line(largest, y, z)
+            seen = magnitude_bits(seen, y)
             store(target + o, y)
-    note_magnitude(op, me, z)
+    keep_largest(op, me, seen)
 
 
 @kernel(BinsOp)
 def piecewise_linear_vjp(op, me, r0, r1, z):
     # A: dy (rows, N), Y: x (rows, F) in   C: dx (rows, F) out
-    pass_on(op, me, r0, r1, z)
+    seen = pass_on(op, r0, r1, z)
     for number in range(op.count):
         bins = op.bins[number]
         width = load(bins.lines + LINE, z)
@@ -90,19 +90,17 @@ def piecewise_linear_vjp(op, me, r0, r1, z):
         for o in range(r0 * LINE, r1 * LINE, LINE):
             slopes = rising(fill(z), load(source + o, z), fill(get_real(saved + o, z)), width, low, high)
             put_real(target + o, get_real(target + o, z) + total(slopes))
-    largest = me.largest
     for panel in range(op.panels):
         target = op.c.start + panel * op.c.stride
         for o in range(r0 * LINE, r1 * LINE, LINE):
-            note_line(largest, load(target + o, z), z)
-    note_magnitude(op, me, z)
+            seen = magnitude_bits(seen, load(target + o, z))
+    keep_largest(op, me, seen)
 
 
 @kernel(BinsOp)
 def piecewise_linear_jvp(op, me, r0, r1, z):
     # A: tx, Y: x (rows, F) in   C: ty (rows, N) out
-    pass_on(op, me, r0, r1, z)
-    largest = me.largest
+    seen = pass_on(op, r0, r1, z)
     for number in range(op.count):
         bins = op.bins[number]
         width = load(bins.lines + LINE, z)
@@ -113,6 +111,6 @@ def piecewise_linear_jvp(op, me, r0, r1, z):
         for o in range(r0 * LINE, r1 * LINE, LINE):
             t, x = fill(get_real(source + o, z)), fill(get_real(saved + o, z))
             y = rising(load(target + o, z), t, x, width, low, high)
-            note_line(largest, y, z)
+            seen = magnitude_bits(seen, y)
             store(target + o, y)
-    note_magnitude(op, me, z)
+    keep_largest(op, me, seen)

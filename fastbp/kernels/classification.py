@@ -19,16 +19,27 @@ from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import (
     add,
     add_product,
+    keep_largest,
     larger,
     largest,
-    note_line,
-    note_magnitude,
+    magnitude_bits,
     times,
     total,
     valid_lanes,
 )
 from fastbp.kernels.losses import row_weight
-from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, keep_first, load, load_first, put_real, store
+from fastbp.kernels.memory import (
+    as_real,
+    bytes_of,
+    fill,
+    get_real,
+    keep_first,
+    load,
+    load_first,
+    put_real,
+    store,
+    zero_bits,
+)
 from fastbp.kernels.ops import LossOp
 from fastbp.kernels.rows import row_of
 from fastbp.kernels.softmax import exp_after, log_of
@@ -85,7 +96,7 @@ def cross_entropy(op, me, r0, r1, z):
     in_line = LINE // item
     row_loss = head.step.row_loss
     sums = op.sums
-    biggest = me.largest
+    seen = zero_bits(z)
     for r in range(r0, r1):
         scale = as_real(head.step.scale * row_weight(head, me, r), z)
         m, s = exponentials(op, r, z)
@@ -93,7 +104,7 @@ def cross_entropy(op, me, r0, r1, z):
         for panel in range(op.panels):
             at = op.c.start + panel * op.c.stride + r * LINE
             p = times(load(at, z), factor)
-            note_line(biggest, p, z)
+            seen = magnitude_bits(seen, p)
             store(at, p)
         label = words_at(op.targets.start)[row_of(head, me, r)]
         put_real(sums + r * item, s)
@@ -104,9 +115,9 @@ def cross_entropy(op, me, r0, r1, z):
         put_real(hit, get_real(hit, z) - scale)
         put_real(row_loss + r * item, m - get_real(place(op.a.start, op.a.stride, r, label, z), z))
         if exists(head.data.weights):
-            note_line(biggest, fill(scale), z)
+            seen = magnitude_bits(seen, fill(scale))
     if not exists(head.data.weights):
-        note_line(biggest, fill(as_real(head.step.scale, z)), z)  # what p - y can be at the label
+        seen = magnitude_bits(seen, fill(as_real(head.step.scale, z)))  # what p - y can be at the label
     for r in range(r0, r1, in_line):
         at = row_loss + r * item
         store(at, log_plus(load(sums + r * item, z), load(at, z)))
@@ -114,7 +125,7 @@ def cross_entropy(op, me, r0, r1, z):
         for r in range(r0, r1):
             at = row_loss + r * item
             put_real(at, get_real(at, z) * as_real(row_weight(head, me, r), z))
-    note_magnitude(op, me, z)
+    keep_largest(op, me, seen)
 
 
 @vector_function
@@ -148,7 +159,7 @@ def soft_rows(of_labels, op, me, r0, r1, z):
     panels = op.panels
     item = bytes_of(z)
     in_line = LINE // item
-    biggest = me.largest
+    seen = zero_bits(z)
     part, rest = as_real(1.0, z), as_real(0.0, z)
     if exists(head.step.smoothings):
         part, rest = as_real(head.step.smoothing, z), as_real(classes * (1.0 - head.step.smoothing), z)
@@ -190,15 +201,15 @@ def soft_rows(of_labels, op, me, r0, r1, z):
                 q = mixed(t, raised(load(op.gain + panel * LINE, z), b, fill(rest)), q)
             at = op.c.start + panel * op.c.stride + r * LINE
             d = pulled(load(at, z), q, all_q, inverse, scale)
-            note_line(biggest, d, z)
+            seen = magnitude_bits(seen, d)
             store(at, d)
         if of_labels:
             hit = place(op.c.start, op.c.stride, r, label, z)
             put_real(hit, get_real(hit, z) - extra * scale)
-        note_line(biggest, fill(all_q * scale), z)
+        seen = magnitude_bits(seen, fill(all_q * scale))
         value = all_q * log_of(fill(s)) - product
         put_real(head.step.row_loss + r * item, value * as_real(weight, z))
-    note_magnitude(op, me, z)
+    keep_largest(op, me, seen)
 
 
 @kernel(LossOp)
@@ -230,7 +241,7 @@ def multi_margin(op, me, r0, r1, z):
     classes = op.width
     item = bytes_of(z)
     in_line = LINE // item
-    biggest = me.largest
+    seen = zero_bits(z)
     margin, square = as_real(op.setting_1, z), as_real(op.setting_2, z)
     for r in range(r0, r1):
         weight = row_weight(head, me, r)
@@ -254,6 +265,6 @@ def multi_margin(op, me, r0, r1, z):
             store(op.c.start + panel * op.c.stride + r * LINE, d)
         slope = total(slopes)
         put_real(place(op.c.start, op.c.stride, r, label, z), -slope)
-        note_line(biggest, fill(slope), z)
+        seen = magnitude_bits(seen, fill(slope))
         put_real(head.step.row_loss + r * item, total(summed) * as_real(weight / classes, z))
-    note_magnitude(op, me, z)
+    keep_largest(op, me, seen)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from fastbp.kernels.embedding import place
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.lines import add_product, note_line, note_magnitude
-from fastbp.kernels.memory import as_real, fill, get_real, load, store
+from fastbp.kernels.lines import add_product, keep_largest, magnitude_bits, note_lines
+from fastbp.kernels.memory import as_real, fill, get_real, load, store, zero_bits
 from fastbp.kernels.ops import CodedOp
 from fastbp.kernels.records import Tile, TrainedCodes
 from fastbp.kernels.shards import clear_lines, first_row, merged, shard_count
@@ -36,7 +36,7 @@ def coded_product(op, me, r0, r1, z):
     """C = start + A B for rows r0 to r1, where codes in A stand for columns."""
     # A: (rows, columns with codes) in   B: (panels, columns in full) lines in   C: (rows, panels) out
     a, a_stride = op.a.start, op.a.stride
-    largest = me.largest
+    seen = zero_bits(z)
     for panel in range(op.panels):
         b = op.b.start + panel * op.b.stride
         c = op.c.start + panel * op.c.stride
@@ -50,8 +50,8 @@ def coded_product(op, me, r0, r1, z):
                     factor = as_real(1.0, z) if column.rows != 0 else x
                     total = add_product(total, fill(factor), load(b + i * LINE, z))
             store(c + r * LINE, total)
-            note_line(largest, total, z)
-    note_magnitude(op, me, z)
+            seen = magnitude_bits(seen, total)
+    keep_largest(op, me, seen)
 
 
 @kernel(Tile)
@@ -86,8 +86,7 @@ def coded_weights(task, me, r0, r1, z):
                     out = sums + (panel - p0) * stride + (i - i0) * LINE
                     d = load(layer.d.start + panel * layer.d.stride + b * LINE, z)
                     store(out, add_product(load(out, z), fill(factor), d))
-        for o in range(0, (p1 - p0) * stride, LINE):
-            note_line(largest, load(sums + o, z), z)
+        note_lines(largest, sums, (p1 - p0) * inputs, z)
         if biased:
             gradient_biases(task.layer, p0, p1, first, last, sums + (p1 - p0) * stride, largest, z)
         level = merged(scratch, me.level, level, shard, lines, largest, z)

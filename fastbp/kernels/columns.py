@@ -18,8 +18,8 @@ parametric activation the kernels of f make f(x), dy ∘ f'(x) and tx ∘ f'(x),
 from __future__ import annotations
 
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.lines import add, add_product, note_line, note_magnitude, times, total
-from fastbp.kernels.memory import fill, get_real, keep_first, load, store
+from fastbp.kernels.lines import add, add_product, keep_largest, magnitude_bits, note_line, times, total
+from fastbp.kernels.memory import fill, get_real, keep_first, load, store, zero_bits
 from fastbp.kernels.ops import GainedOp
 from fastbp.kernels.records import Tile
 from fastbp.kernels.shards import clear_lines, first_row, merged, shard_count
@@ -58,7 +58,7 @@ def gain_of(op, panel, z):
 def scale(op, me, r0, r1, z):
     """C = A ∘ `gain`, and `shifts` added where there are such: forward, vjp and jvp are this one product."""
     # A: (rows, N) in   C: (rows, N) out, may be A
-    largest = me.largest
+    seen = zero_bits(z)
     for panel in range(op.panels):
         source = op.a.start + panel * op.a.stride
         target = op.c.start + panel * op.c.stride
@@ -67,21 +67,21 @@ def scale(op, me, r0, r1, z):
             shift = load(op.shifts + panel * LINE, z)
             for o in range(r0 * LINE, r1 * LINE, LINE):
                 y = add_product(shift, load(source + o, z), gain)
-                note_line(largest, y, z)
+                seen = magnitude_bits(seen, y)
                 store(target + o, y)
             continue
         for o in range(r0 * LINE, r1 * LINE, LINE):
             y = times(load(source + o, z), gain)
-            note_line(largest, y, z)
+            seen = magnitude_bits(seen, y)
             store(target + o, y)
-    note_magnitude(op, me, z)
+    keep_largest(op, me, seen)
 
 
 @kernel(GainedOp)
 def prelu(op, me, r0, r1, z):
     """C = A bent by `gain` where Y <= 0: forward with Y = A, vjp and jvp with the saved input for Y."""
     # A, Y: (rows, N) in   C: (rows, N) out, may be A
-    largest = me.largest
+    seen = zero_bits(z)
     for panel in range(op.panels):
         source = op.a.start + panel * op.a.stride
         target = op.c.start + panel * op.c.stride
@@ -89,16 +89,16 @@ def prelu(op, me, r0, r1, z):
         gain = gain_of(op, panel, z)
         for o in range(r0 * LINE, r1 * LINE, LINE):
             y = bent(load(source + o, z), load(saved + o, z), gain)
-            note_line(largest, y, z)
+            seen = magnitude_bits(seen, y)
             store(target + o, y)
-    note_magnitude(op, me, z)
+    keep_largest(op, me, seen)
 
 
 @kernel(GainedOp)
 def parametric(op, me, r0, r1, z):
     """C = A + `gain` ∘ (Y - A): forward with Y = f(A), vjp and jvp with Y = A ∘ f'(x)."""
     # A, Y: (rows, N) in   C: (rows, N) out, may be A or Y
-    largest = me.largest
+    seen = zero_bits(z)
     for panel in range(op.panels):
         source = op.a.start + panel * op.a.stride
         target = op.c.start + panel * op.c.stride
@@ -106,9 +106,9 @@ def parametric(op, me, r0, r1, z):
         gain = gain_of(op, panel, z)
         for o in range(r0 * LINE, r1 * LINE, LINE):
             y = blended(load(source + o, z), load(other + o, z), gain)
-            note_line(largest, y, z)
+            seen = magnitude_bits(seen, y)
             store(target + o, y)
-    note_magnitude(op, me, z)
+    keep_largest(op, me, seen)
 
 
 @inlined

@@ -12,8 +12,8 @@ batch, not with the table. What pads a row of a table in memory is zero and stay
 from __future__ import annotations
 
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.lines import add, add_product, note_line, note_magnitude, times
-from fastbp.kernels.memory import as_real, bytes_of, call_kernel, fill, get_real, load, put_real, store
+from fastbp.kernels.lines import add, add_product, keep_largest, magnitude_bits, note_line, times
+from fastbp.kernels.memory import as_real, bytes_of, call_kernel, fill, get_real, load, put_real, store, zero_bits
 from fastbp.kernels.ops import EmbeddingOp
 from fastbp.kernels.records import Tile, TrainedTable
 from fastbp.kernels.shards import clear_lines, first_row, shard_count
@@ -42,7 +42,7 @@ def embedding_forward(op, me, r0, r1, z):
     a, a_stride = op.a.start, op.a.stride
     c, c_stride = op.c.start, op.c.stride
     panels = op.panels
-    largest = me.largest
+    seen = zero_bits(z)
     for r in range(r0, r1):
         store(c + (panels - 1) * c_stride + r * LINE, fill(z))
         for number in range(op.count):
@@ -58,8 +58,8 @@ def embedding_forward(op, me, r0, r1, z):
                 value = get_real(place(column.table.start, column.table.stride, row, j, z), z)
                 put_real(place(c, c_stride, r, to + j, z), value if known else as_real(NOT_A_NUMBER, z))
         for panel in range(panels):
-            note_line(largest, load(c + panel * c_stride + r * LINE, z), z)
-    note_magnitude(op, me, z)
+            seen = magnitude_bits(seen, load(c + panel * c_stride + r * LINE, z))
+    keep_largest(op, me, seen)
 
 
 @inlined

@@ -80,6 +80,15 @@ def note_line(largest, line, z):
 
 
 @inlined
+def note_lines(largest, source, lines, z):
+    """Gather the magnitudes of many lines at `largest`."""
+    seen = load_bits(largest, z)
+    for o in range(0, lines * LINE, LINE):
+        seen = magnitude_bits(seen, load(source + o, z))
+    store(largest, seen)
+
+
+@inlined
 def note_magnitude(op, me, z):
     """Keep the magnitude gathered in the worker's line as this op's largest, and clear the line."""
     line = me.largest

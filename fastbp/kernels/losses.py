@@ -29,8 +29,19 @@ from collections.abc import Callable
 
 from fastbp.kernels import functions
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.lines import add, note_line, note_magnitude, total, valid_lanes
-from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, keep_first, load, load_first, put_real, store
+from fastbp.kernels.lines import add, keep_largest, magnitude_bits, total, valid_lanes
+from fastbp.kernels.memory import (
+    as_real,
+    bytes_of,
+    fill,
+    get_real,
+    keep_first,
+    load,
+    load_first,
+    put_real,
+    store,
+    zero_bits,
+)
 from fastbp.kernels.ops import JoinOp, LossOp
 from fastbp.kernels.rows import row_of
 from fastbp.kernels.vector import LINE, V, vector_function
@@ -67,7 +78,7 @@ def loss(name: str, formula: Callable[[V, V, V], tuple[V, V]]) -> None:
         in_line = LINE // item
         slope = op.setting_1 * head.step.scale
         row_loss = head.step.row_loss
-        biggest = me.largest
+        seen = zero_bits(z)
         for r in range(r0, r1):
             weight = row_weight(head, me, r)
             factor = as_real(slope * weight, z)
@@ -81,10 +92,10 @@ def loss(name: str, formula: Callable[[V, V, V], tuple[V, V]]) -> None:
                 value, d = of_line(keep_first(line, count, z), t, a, factor)
                 summed = add(summed, keep_first(value, count, z))
                 d = keep_first(d, count, z)
-                note_line(biggest, d, z)
+                seen = magnitude_bits(seen, d)
                 store(op.c.start + panel * op.c.stride + r * LINE, d)
             put_real(row_loss + r * item, total(summed) * as_real(op.setting_2 * weight, z))
-        note_magnitude(op, me, z)
+        keep_largest(op, me, seen)
 
     of_rows.__name__ = name
     kernel(LossOp)(of_rows)
@@ -173,7 +184,7 @@ def gaussian_nll(op, me, r0, r1, z):
     item = bytes_of(z)
     in_line = LINE // item
     slope = op.setting_1 * head.step.scale
-    biggest = me.largest
+    seen = zero_bits(z)
     lines = me.work
     for r in range(r0, r1):
         weight = row_weight(head, me, r)
@@ -193,8 +204,8 @@ def gaussian_nll(op, me, r0, r1, z):
             value, dm, ds = gaussian(load(lines, z), load(lines + LINE, z), t, factor)
             summed = add(summed, keep_first(value, count, z))
             dm, ds = keep_first(dm, count, z), keep_first(ds, count, z)
-            note_line(biggest, dm, z)
-            note_line(biggest, ds, z)
+            seen = magnitude_bits(seen, dm)
+            seen = magnitude_bits(seen, ds)
             store(lines, dm)
             store(lines + LINE, ds)
             for part in range(2):
@@ -204,7 +215,7 @@ def gaussian_nll(op, me, r0, r1, z):
                     put_real(at, get_real(lines + part * LINE + j * item, z))
         row = total(summed) * as_real(op.setting_2 * weight, z)
         put_real(head.step.row_loss + r * item, row)
-    note_magnitude(op, me, z)
+    keep_largest(op, me, seen)
 
 
 @kernel(JoinOp)

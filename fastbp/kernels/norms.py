@@ -20,15 +20,15 @@ from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import (
     add,
     add_product,
+    keep_largest,
     line_of,
-    note_line,
-    note_magnitude,
+    magnitude_bits,
     subtract,
     times,
     total,
     valid_lanes,
 )
-from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, keep_first, load, put_real, store
+from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, keep_first, load, put_real, store, zero_bits
 from fastbp.kernels.ops import NormOp
 from fastbp.kernels.vector import LINE, V, vector_function
 
@@ -79,7 +79,7 @@ def norm_rows(centre, op, me, r0, r1, z):
     width = op.width
     inverse = as_real(1.0 / width, z)
     a_stride, y_stride, c_stride = op.a.stride, op.y.stride, op.c.stride
-    biggest = me.largest
+    seen = zero_bits(z)
     for r in range(r0, r1):
         mean = z
         if centre:
@@ -96,12 +96,12 @@ def norm_rows(centre, op, me, r0, r1, z):
             count = valid_lanes(panel, width, in_line)
             n = centred(load(op.a.start + panel * a_stride + r * LINE, z), mean, inverse_sigma)
             n = keep_first(n, count, z)
-            note_line(biggest, n, z)  # the gradient of γ is bounded by it
+            seen = magnitude_bits(seen, n)  # the gradient of γ is bounded by it
             store(op.y.start + panel * y_stride + r * LINE, n)
             y = affine(op, panel, n, z)
-            note_line(biggest, y, z)
+            seen = magnitude_bits(seen, y)
             store(op.c.start + panel * c_stride + r * LINE, y)
-    note_magnitude(op, me, z)
+    keep_largest(op, me, seen)
 
 
 @inlined
@@ -113,7 +113,7 @@ def pull_rows(centre, before, op, me, r0, r1, z):
     inverse = as_real(1.0 / width, z)
     gain = op.gain
     a_stride, y_stride, c_stride = op.a.stride, op.y.stride, op.c.stride
-    biggest = me.largest
+    seen = zero_bits(z)
     for r in range(r0, r1):
         sums, products = fill(z), fill(z)
         for panel in range(op.panels):
@@ -137,9 +137,9 @@ def pull_rows(centre, before, op, me, r0, r1, z):
             if not before and gain != 0:
                 out = times(out, load(gain + panel * LINE, z))
             out = keep_first(out, valid_lanes(panel, width, LINE // item), z)
-            note_line(biggest, out, z)
+            seen = magnitude_bits(seen, out)
             store(op.c.start + panel * c_stride + r * LINE, out)
-    note_magnitude(op, me, z)
+    keep_largest(op, me, seen)
 
 
 @kernel(NormOp)

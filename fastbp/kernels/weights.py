@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 from fastbp.kernels.ahead import expect_to_write
 from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.lines import add, largest_lane, note_line
+from fastbp.kernels.lines import add, largest_lane, magnitude_bits, note_line
 from fastbp.kernels.memory import (
     as_real,
     bytes_of,
@@ -339,10 +339,12 @@ def renew(layer, head, i0, i1, p0, p1, z):
 @inlined
 def take_lines(source, target, lines, largest, z):
     """Copy lines and note their magnitudes."""
+    seen = load_bits(largest, z)
     for o in range(0, lines * LINE, LINE):
         line = load(source + o, z)
-        note_line(largest, line, z)
+        seen = magnitude_bits(seen, line)
         store(target + o, line)
+    store(largest, seen)
 
 
 @kernel(Tile)
