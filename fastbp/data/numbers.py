@@ -188,12 +188,16 @@ class Numbers:
         if x.shape[1] != width:
             raise DataError(f"{frame.origin}: rows must have {width} features, got {x.shape[1]}")
         for first, block in blocks(x):
-            self._check(block, first, frame)
-            gone = np.isnan(block)
             to = out[first : first + len(block)]
+            to[:, width:] = 0.0
+            whole = block
+            if not np.isfinite(block).all():
+                self._check(block, first, frame)
+                gone = np.isnan(block)
+                whole = np.where(gone, self.fill, block)
+                to[:, width:] = gone[:, self.holes]
             with np.errstate(over="ignore"):
-                to[:, :width] = self._scaled(np.where(gone, self.fill, block))
-            to[:, width:] = gone[:, self.holes]
+                to[:, :width] = self._scaled(whole)
             if not np.isfinite(to).all():
                 row, i = (int(at) for at in np.argwhere(~np.isfinite(to))[0])
                 what = f"column {self._called(i)} must fit into `{out.dtype}` when it is scaled"
