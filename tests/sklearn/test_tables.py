@@ -242,6 +242,39 @@ def test_a_category_that_training_did_not_see_is_said_and_counts_as_none():
         assert len(set(found.predict(pl.concat([new] * 30)))) == 1
 
 
+@pytest.mark.parametrize("scale", ["standard", "robust", "quantile", "none"])
+@pytest.mark.parametrize("missing", ["mean", "refuse"])
+def test_an_array_in_order_is_read_as_one_that_is_looked_at(scale, missing):
+    X = RNG.normal(size=(N, 3))
+    model = MLPRegressor(**{**KW, "epochs": 2}, scale=scale, missing=missing).fit(X, X[:, 0])
+    for dtype in ("float32", "float64"):
+        rows = X.astype(dtype)
+        want = model.predict(rows.astype(object))
+        for same in (
+            rows,
+            np.asfortranarray(rows),
+            np.repeat(rows, 2, axis=0)[::2],
+            rows.astype(f">{rows.dtype.str[1:]}"),
+        ):
+            assert np.array_equal(model.predict(same), want)
+    gap = X.copy()
+    gap[4, 1] = np.nan
+    far = X.copy()
+    far[4, 1] = np.inf
+    for wrong in (X[:, :2], X[:0], X[0], X[None], far, *([gap] if missing == "refuse" else [])):
+        said = []
+        for rows in (wrong, wrong.astype(object)):
+            with pytest.raises(ValueError, match=r"\w") as error:
+                model.predict(rows)
+            said.append(str(error.value))
+        assert said[0] == said[1]
+    if missing == "mean":
+        gap[4, 1] = X[:, 1].mean()
+        filled = model.predict(gap)
+        gap[4, 1] = np.nan
+        assert np.array_equal(model.predict(gap), filled)
+
+
 def test_an_array_is_read_by_the_order_of_columns():
     found = MLPRegressor(**KW).fit(polars_table(COLUMNS), PAID)
     array = np.column_stack([CITY.astype(object), AGE.astype(object), MEMBER.astype(object)])
