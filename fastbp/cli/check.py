@@ -39,6 +39,8 @@ def command(
     quiet: bool,
 ) -> None:
     """Validate CONFIG and read its data, without training; shows layers, columns, shapes and memory."""
+    from msgspec import to_builtins
+
     from fastbp.config.build import plan_of
     from fastbp.config.text import as_yaml
     from fastbp.runs.outline import outline, training_plan
@@ -58,7 +60,8 @@ def command(
         print_json({**found.data(), **said, **({"plan": training_plan(plan)} if reads_plan else {})})
         return
     if print_config:
-        give(told_of(text) + as_yaml(found.resolved) + "\n")
+        sweep = {} if search is None else {"sweep": to_builtins(plan.config.sweep)}
+        give(told_of(text) + as_yaml({**found.resolved, **sweep}) + "\n")
     if not quiet:
         _say(found)
         if search is not None:

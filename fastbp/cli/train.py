@@ -118,9 +118,10 @@ def _train(
         raise fail(plan.text, ("sweep",), must, hint="`fastbp sweep` trains the runs of a sweep")
     plan.time_limit, plan.strict = plan.time_limit if limit is None else limit, strict
     if print_config:
+        from fastbp.runs.passes import Passes
         from fastbp.runs.subject import resolved_config
 
-        give(told_of(text) + resolved_config(plan))
+        give(told_of(text) + resolved_config(plan, Passes(Progress())))
         return 0
     if folder is not None and folder.config.is_file():
         before = plan_of(folder.settings())

@@ -13,6 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,8 @@ class Gathered:
     def remove(folder: Path) -> None:
         """Remove the files of one."""
         for path in (folder / INDEX, folder / DONE, *folder.glob("*.column")):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
 
 
 def kept_of(found: Look, targets: Sequence[str], data: Any) -> list[Kept]:
@@ -239,7 +241,6 @@ def gather(
     if not rows:
         raise DataError(f"{found.frame.origin}: target must have a value in some rows, but has none")
     gathered.write()
-    (folder / DONE).unlink(missing_ok=True)
     return gathered
 
 

@@ -20,7 +20,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,10 @@ def kept_as(base: Path, key: str) -> str:
 
 
 def keep_as(folder: Path, key: str) -> None:
-    """Have rows be found with the settings that a run writes, with the task and the loss that were found out."""
+    """Have rows be found with the settings that a run writes, with the task and the loss that were found out.
+
+    That is said before the rows are there, since who is killed behind them does not come to it.
+    """
     if key != folder.name:
         write_together({folder / ALSO: key.encode()})
 
@@ -175,8 +178,10 @@ def _lock(handle: int, folder: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except ImportError:
         return
-    except OSError:
+    except BlockingIOError:
         raise DataError(f"{folder}: must be made by one process at a time, and another is at it") from None
+    except OSError as error:
+        raise FileError.of(error, folder / ".lock") from None
 
 
 def others_of(base: Path, key: str, stamps: list[Any]) -> list[Path]:
@@ -255,8 +260,14 @@ def prepare_rows(
     whole.check = _hash(folder, arrays)
     said = {"format": FORMAT, "recipe": recipe.to_data(), "counts": codes, "arrays": arrays, "check": whole.check}
     write_together({folder / ROWS: json.dumps({**said, "seen": seen}).encode()}, lasting=True)
-    (folder / DONE).unlink(missing_ok=True)
     return whole
+
+
+def tidy(folder: Path) -> None:
+    """Remove what rows were made of; what cannot be removed is tried again when they are read the next time."""
+    Gathered.remove(folder)
+    with suppress(OSError):
+        (folder / DONE).unlink()
 
 
 def _layout(table: Gathered, parts: Array, recipe: Recipe, dtype: Any, counts: dict[str, int]) -> Any:

@@ -26,7 +26,17 @@ from fastbp.data.prepare import LOSS_OF, Prepared, fits_task, target_columns, ta
 from fastbp.data.raw import Raw
 from fastbp.data.recipe import Recipe
 from fastbp.data.rows import say_styles
-from fastbp.data.rowstore import Rows, folder_of, keep_as, kept_as, key_of, must_have_room, others_of, prepare_rows
+from fastbp.data.rowstore import (
+    Rows,
+    folder_of,
+    keep_as,
+    kept_as,
+    key_of,
+    must_have_room,
+    others_of,
+    prepare_rows,
+    tidy,
+)
 from fastbp.data.sizes import amount, limit_of
 from fastbp.data.streams import stream
 from fastbp.errors import ConfigError, DataWarning, tell, visible
@@ -36,6 +46,7 @@ from fastbp.spec.catalogue import loss_of
 BASE = 1 << 28  # bytes of the program itself
 LEAST = 1 << 29  # of memory, for rows that stream
 PACKED = 5  # times the size of a compressed file
+LISTED = 3  # folders of other rows that are named
 
 Sources = list[tuple[str | None, list[str]]]
 
@@ -127,6 +138,9 @@ def streamed(
         said = {**settings, "task": task}
         return key_of(sources, {"data": said, "seed": seed, "dtype": str(dtype), "loss": loss and repr(loss)})
 
+    def settled(task: str) -> str:
+        return named(task, loss_of(LOSS_OF[task]) if loss is None else loss)[0]
+
     key, stamps = named(data.task, loss)
     key = kept_as(base, key)
     rows = Rows.old(base / key)
@@ -134,13 +148,13 @@ def streamed(
         with folder_of(base, key, stamps) as folder:
             rows = Rows.old(folder)  # as another process may have made them meanwhile
             if rows is None:
-                for other in others_of(base, key, stamps):
+                others = [str(other) for other in others_of(base, key, stamps)]
+                if others:
+                    more = f" and {len(others) - LISTED} more folders there" if len(others) > LISTED else ""
                     before = "rows of these files as they were, or of other settings"
-                    told.say(f"{before}, are in {other}, which may be removed")
-                rows = _made(folder, sources, data, seed, dtype, loss, strict, told)
-                task = rows.recipe.outputs.task
-                keep_as(folder, named(task, loss_of(LOSS_OF[task]) if loss is None else loss)[0])
-    Gathered.remove(rows.folder)
+                    told.say(f"{before}, are in {', '.join(others[:LISTED])}{more}, which may be removed")
+                rows = _made(folder, sources, data, seed, dtype, loss, strict, told, settled)
+    tidy(rows.folder)
     need, origin = amount(need_of(sources, data)[0]), origin_of(sources)
     told.say(
         f"{origin}, about {need} in memory, is streamed; its rows are in {rows.folder}, {amount(rows.size)}, and are"
@@ -155,7 +169,15 @@ def streamed(
 
 
 def _made(
-    folder: Path, sources: Sources, data: Any, seed: int, dtype: Any, loss: Any, strict: bool, told: Told
+    folder: Path,
+    sources: Sources,
+    data: Any,
+    seed: int,
+    dtype: Any,
+    loss: Any,
+    strict: bool,
+    told: Told,
+    settled: Callable[[str], str],
 ) -> Rows:
     """The rows of a table that was not read before, or not to its end."""
     table = Gathered.old(folder)
@@ -180,6 +202,7 @@ def _made(
             why = f"has more than {MOST_TEXTS:,} different texts and is ignored, as rows do not fit into memory"
             tell(DataWarning(f"{table.origin}: column `{visible(kept.name)}` {why}"))
     recipe, parts, seen = _fitted(table, data, seed, loss, told)
+    keep_as(folder, settled(recipe.outputs.task))
     return prepare_rows(
         folder,
         table,

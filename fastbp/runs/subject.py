@@ -226,9 +226,9 @@ def refuse_streamed(plan: Plan) -> None:
         raise fail(plan.text, ("trainer", "optimizer"), "must have steps where rows do not fit into memory", "`lbfgs`")
 
 
-def resolved_config(plan: Plan) -> str:
+def resolved_config(plan: Plan, told: Told | None = None) -> str:
     """The configuration with every default, some of which depend on the data."""
-    subject = subject_of(plan)
+    subject = subject_of(plan, told=told)
     if plan.config.pack is not None:
         members_of(plan)  # refuses draws that are no configuration
     return as_yaml(resolved_of(plan, subject))

@@ -44,8 +44,8 @@ class Journal:
 
     def reopen(self) -> None:
         """Open the file again, which on a shared folder has what other machines wrote."""
-        self.close()
         with naming(self.path):
+            self.close()
             try:
                 self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             except OSError as error:
@@ -60,14 +60,16 @@ class Journal:
             os.close(handle)
 
     def __del__(self) -> None:
-        self.close()
+        with contextlib.suppress(OSError):  # what was written is written
+            self.close()
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """The whole lines from this one on."""
-        if log_number_from != self._at[0]:
-            self._at = self._place(log_number_from)
-        number, start = self._at
-        content = self._content(start)
+        with naming(self.path):
+            if log_number_from != self._at[0]:
+                self._at = self._place(log_number_from)
+            number, start = self._at
+            content = self._content(start)
         whole = content[: content.rfind(END) + 1]
         lines = whole.split(END)[:-1]
         found = [self._parsed(line, number + i) for i, line in enumerate(lines)]

@@ -30,7 +30,7 @@ def locked_at(path: Path) -> Iterator[None]:
         with locked(handle, path):
             yield
     finally:
-        os.close(handle)
+        _close(handle)
 
 
 class Held:
@@ -47,21 +47,22 @@ class Held:
                 handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 if not _flock(handle, path, wait=False):
-                    os.close(handle)
+                    _close(handle)
                     return None
-                if _is_at(handle, path):
-                    return cls(path, handle)
+                with naming(path):
+                    if _is_at(handle, path):
+                        return cls(path, handle)
             except BaseException:
-                os.close(handle)
+                _close(handle)
                 raise
-            os.close(handle)  # its holder has removed it, so another process may hold a new one
+            _close(handle)  # its holder has removed it, so another process may hold a new one
 
     def release(self, remove: bool = True) -> None:
         """Free it, and remove the file, while the lock is held: who has opened it meanwhile sees that it is gone."""
         if remove:
             with contextlib.suppress(OSError):
                 self.path.unlink()
-        os.close(self._handle)
+        _close(self._handle)
 
 
 def is_free(path: Path) -> bool:
@@ -73,7 +74,7 @@ def is_free(path: Path) -> bool:
     try:
         return _flock(handle, path, wait=False)
     finally:
-        os.close(handle)
+        _close(handle)
 
 
 def _flock(handle: int, path: Path, wait: bool) -> bool:
@@ -96,6 +97,12 @@ def _unlock(handle: int) -> None:
 
     with contextlib.suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+def _close(handle: int) -> None:
+    """Close a file that has nothing in it, so that nothing is lost where that fails."""
+    with contextlib.suppress(OSError):
+        os.close(handle)
 
 
 def _is_at(handle: int, path: Path) -> bool:

@@ -288,6 +288,12 @@ def test_a_second_run_reads_nothing_and_a_changed_file_is_read_anew(tmp_path):
     assert second.folder != first.folder
     assert "reading" in passes
     assert any(str(first.folder) in text and "may be removed" in text for text in said)
+    for _ in range(4):
+        said.clear()
+        path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
+        go()
+    assert len(said) == 2
+    assert " and 2 more folders there, which may be removed" in said[0]
     assert not list(second.folder.glob("*.column"))
 
 

@@ -78,6 +78,20 @@ def train_until(checkpoints: int, *arguments: str) -> int:
     return main([*arguments])
 
 
+def sweep_here(*arguments: str) -> int:
+    """A sweep whose trials are trained by this process itself."""
+    from fastbp.cli.main import main
+    from fastbp.runs.stopping import Signals
+    from fastbp.studies import sweeping
+
+    def here(task: Any, *_: Any, **words: Any) -> None:
+        with Signals() as signals:
+            task(signals)
+
+    sweeping.run_together = here
+    return main([*arguments])
+
+
 def draw(path: str) -> None:
     fb.mlp([3, 40, 2]).draw().save(path)
 

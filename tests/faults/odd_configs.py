@@ -27,6 +27,22 @@ name: odd
 seed: 3
 data: {path: ids.npz, split: {validation: 0.3, test: 0.1, seed: 9, stratify: false}, scale: none}
 network: {layers: [{name: linear, features: 4, as: a}, tanh, {name: add, from: [a, 1]}, {name: linear, features: 3}]}
+---
+data: {path: rich.csv, target: y, stream: true, block_rows: 8, window_blocks: 2, max_memory: 600MB, store: kept,
+  columns: {g: ignore, part: ignore, w: ignore}, split: {test: 0.2}}
+network: {hidden: [4]}
+trainer: {shards: 4, batch_size: 16, metrics: [accuracy]}
+---
+data: {train: [rich.csv, rich.csv], validation: rich.csv, target: b, task: numbers, stream: true,
+  columns: {c: {type: category, encode: embedding}, w: weight, g: ignore, part: ignore}}
+trainer: {loss: huber}
+---
+data: {path: rich.csv, target: b, task: numbers, columns: {g: ignore}}
+network: {hidden: [4], dropout: 0.1}
+sweep: {trials: 5, sampler: {name: random}, pruner: {name: median, startup: 2}, seed: 3, together: 2, keep: result,
+  space: {trainer.optimizer.lr: {log: [1e-3, 1e-1]}, network.hidden: {width: [4, 8], depth: {int: [1, 2]}},
+  network.dropout: [0, {uniform: [0, 0.5]}], trainer.batch_size: {log_int: [8, 32]},
+  trainer.ema: {uniform: [0.5, 0.9], when: {network.norm: layer_norm}}, network.norm: [null, layer_norm]}}
 """
 RICH = "a,b,c,g,w,y,part\n" + "".join(
     f"{'' if i % 7 == 0 else i / 8},{i * i % 11},{'uvw'[i % 3]},g{i % 9},{i % 4},{['no', 'yes'][i % 2]},"

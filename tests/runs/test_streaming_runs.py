@@ -102,6 +102,20 @@ def rows_in(folder):
     return {path.name: path.read_bytes() for path in sorted(found.iterdir()) if path.suffix in (".x", ".y", ".numbers")}
 
 
+def test_a_streamed_configuration_is_printed_and_its_rows_are_those_of_the_run(tmp_path, capsys, monkeypatch):
+    write(tmp_path / "t.csv", rows=300)
+    config = tmp_path / "c.yaml"
+    config.write_text(CONFIG.format(path=tmp_path / "t.csv", runs=tmp_path / "runs"))
+    assert main(["train", str(config), "--print-config"]) == 0
+    printed, said = capsys.readouterr()
+    assert "is streamed; its rows are in" in said
+    again = tmp_path / "again.yaml"
+    again.write_text(printed)
+    monkeypatch.setattr(streamed, "gather", None)  # nothing is read again
+    assert main(["train", str(again), "--print-config"]) == 0
+    assert capsys.readouterr().out == printed
+
+
 def test_a_run_killed_in_each_pass_and_in_training_ends_with_the_same_bits(start, tmp_path):
     plain = tmp_path / "plain"
     assert start("", 0, "train", str(tmp_path / "c.yaml"), "--run-dir", str(plain), "-q")[0] == 0

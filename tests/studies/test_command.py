@@ -102,6 +102,19 @@ def test_check_says_what_is_searched(file, capfd):
     assert json.loads(capfd.readouterr().out)["sweep"]["trials"] == 12
 
 
+def test_the_printed_configuration_has_the_sweep(file, capfd):
+    assert main(["check", file, "--print-config", "-q"]) == 0
+    printed = capfd.readouterr().out
+    Path("again.yaml").write_text(printed)
+    assert main(["check", "again.yaml", "--print-config", "-q"]) == 0
+    assert capfd.readouterr().out == printed
+    found = []
+    for path in (file, "again.yaml"):
+        assert main(["check", path, "--json"]) == 0
+        found.append(json.loads(capfd.readouterr().out))
+    assert found[0] == found[1]
+
+
 def test_a_time_limit_stops_a_sweep(file, capfd):
     assert main(["sweep", file, "--jobs", "1", "--time-limit", "0.1", "--set", "sweep.trials=100000"]) == 75
     out, err = capfd.readouterr()
