@@ -6,6 +6,7 @@ minute. It uses one thread itself, since a process whose threads have started ca
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -189,6 +190,9 @@ def wait(child, words):
 
 def warm_up():
     """Load all that commands need, so that no fork has to."""
+    with contextlib.suppress(ImportError):
+        import optuna.importance
+        import optuna.storages.journal  # noqa: F401
     import tests.faults.jobs  # noqa: F401
     from fastbp.cli.main import main
 
