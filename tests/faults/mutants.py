@@ -111,7 +111,8 @@ def must_be_a_sentence(told, code=2):
         all(line.isprintable() and len(line) <= LONGEST for line in (first, *more)),
         f"control characters or length: {told!r}",
     )
-    must(code in (2, 3) or "out of memory" in told, f"exit code {code}: {told!r}")
+    of_system = "out of memory" in told or "File name too long" in told
+    must(code in (2, 3) or of_system, f"exit code {code}: {told!r}")
 
 
 def try_config(seed, number):
