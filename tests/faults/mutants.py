@@ -95,7 +95,11 @@ def command(*arguments):
     said, told = (stream.detach().getvalue().decode() for stream in (out, err) if stream.flush() is None)
     told = STREAMED.sub("", told)
     if code == 0:
-        fine = told.startswith({"init": "wrote ", "train": "fastbp: nothing was trained, "}.get(arguments[0], "\0"))
+        fine = told.startswith(
+            {"init": ("wrote ", "not certain: "), "export": "wrote ", "train": "fastbp: nothing was trained, "}.get(
+                arguments[0], "\0"
+            )
+        )
         must(told == "" or fine, f"exit code 0 and {told!r}")
     else:
         must(said == "", f"exit code {code} and {said[:500]!r}")
@@ -241,14 +245,19 @@ def try_command(seed, number):
         ["--delimiter", rng.choice([";", "\t", '"', "ab", "\n", odd.text(rng)[:10]])] if rng.random() < 0.2 else []
     )
     word = odd.text(rng).replace("\0", "")[:100]
-    kind = rng.choice(["predict", "predict", "evaluate", "init", "check", "show"])
+    kind = rng.choice(["predict", "predict", "evaluate", "init", "check", "show", "export", "explain"])
     table = rng.choice(["rich.csv", name, name, name])
     if kind == "predict":
         flags = [flag for flag in ("--keep", "--probabilities", "--quote-formulas") if rng.random() < 0.4]
+        flags += ["--max-memory", rng.choice(["1GB", "1GB", "1 kB", word])] if rng.random() < 0.3 else []
         code, out, _ = command("predict", model, table, *flags, *delimiter)
         if code == 0:
             own = written(table, delimiter) if "--keep" in flags else {}
-            rows = [row for row in csv.reader(io.StringIO(out, newline=""), strict=True, **own) if any(row)]
+            rows = [
+                row
+                for row in csv.reader(io.StringIO(out.removeprefix("\ufeff"), newline=""), strict=True, **own)
+                if any(row)
+            ]
             must({len(row) for row in rows} == {len(rows[0])}, f"rows of {[len(row) for row in rows][:20]} fields")
             must(command("predict", model, table, *flags, *delimiter)[1] == out, "other predictions at the second time")
             must(command("predict", model, table, *flags, *delimiter, "-o", "out.csv")[0] == 0, "none into a file")
@@ -275,7 +284,39 @@ def try_command(seed, number):
             command("check", "d.json", "--set", rng.choice(["seed=1", f"name={word}", f"{word}=1", word]), "--json")[0]
             == 0
         )
+    if kind == "export":
+        out = f"out{rng.choice([*EXPORTS, '.' + word])}"
+        words = [part for option in OPTIONS if rng.random() < 0.2 for part in (option, *values_of(rng, option, word))]
+        code = command("export", model, out, *words)[0]
+        if code == 0:
+            first = Path(out).read_bytes()
+            must(command("export", model, out, *words)[0] == 0, "no file at the second time")
+            must(Path(out).read_bytes() == first, "another file at the second time")
+        return code == 0
+    if kind == "explain":
+        few = ["--repeats", rng.choice(["1", "2", "0", word]), "--rows", rng.choice(["20", "1", "-1", word])]
+        column = ["-d", rng.choice(["a", "c", "g", "y", word])] if rng.random() < 0.4 else []
+        part = ["--part", rng.choice(["train", "validation", word])] if rng.random() < 0.4 else []
+        words = [*few, *column, *part, "--points", rng.choice(["3", "1", word])]
+        code, out, _ = command("explain", model, *words, "--json")
+        must(code or command("explain", model, *words, "--json")[1] == out, "another answer at the second time")
+        return code == 0
     return command("show", rng.choice([model, table, word]), *rng.choice([[], ["--json"]]))[0] == 0
+
+
+EXPORTS = (".onnx", ".c", ".js", ".html", ".safetensors")
+OPTIONS = ("--jacobian", "--opset", "--no-preprocessing", "--numbers", "--name", "--casadi", "--title", "--ranges")
+
+
+def values_of(rng, option, word):
+    """What stands behind an option of `export`."""
+    return {
+        "--opset": [rng.choice(["13", "17", "12", "99", word])],
+        "--numbers": [rng.choice(["c", "g", "a", word])],
+        "--name": [rng.choice(["net", "a1", "1a", word])],
+        "--title": [word],
+        "--ranges": [rng.choice(["a", "g", word]), rng.choice(["0", "nan", word]), rng.choice(["1", "-1", word])],
+    }.get(option, [])
 
 
 def written(table, delimiter):
