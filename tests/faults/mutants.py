@@ -28,6 +28,7 @@ SECONDS = 10.0
 LONGEST = 2100  # characters of a line
 MEMORY = 6 << 30  # of address space, so that nothing takes the machine's
 STREAMED = re.compile("fastbp: .* (is streamed; its rows are in|which may be removed).*\n")  # which is no mistake
+FINE = {"init": ("wrote ", "not certain: "), "export": "wrote ", "train": "fastbp: nothing was trained, "}
 ONE_RUN = "`sweep` must be left out where one run is trained"
 
 
@@ -95,11 +96,7 @@ def command(*arguments):
     said, told = (stream.detach().getvalue().decode() for stream in (out, err) if stream.flush() is None)
     told = STREAMED.sub("", told)
     if code == 0:
-        fine = told.startswith(
-            {"init": ("wrote ", "not certain: "), "export": "wrote ", "train": "fastbp: nothing was trained, "}.get(
-                arguments[0], "\0"
-            )
-        )
+        fine = told.startswith(FINE.get(arguments[0], "\0"))
         must(told == "" or fine, f"exit code 0 and {told!r}")
     else:
         must(said == "", f"exit code {code} and {said[:500]!r}")
@@ -253,11 +250,8 @@ def try_command(seed, number):
         code, out, _ = command("predict", model, table, *flags, *delimiter)
         if code == 0:
             own = written(table, delimiter) if "--keep" in flags else {}
-            rows = [
-                row
-                for row in csv.reader(io.StringIO(out.removeprefix("\ufeff"), newline=""), strict=True, **own)
-                if any(row)
-            ]
+            text = io.StringIO(out.removeprefix("\ufeff"), newline="")
+            rows = [row for row in csv.reader(text, strict=True, **own) if any(row)]
             must({len(row) for row in rows} == {len(rows[0])}, f"rows of {[len(row) for row in rows][:20]} fields")
             must(command("predict", model, table, *flags, *delimiter)[1] == out, "other predictions at the second time")
             must(command("predict", model, table, *flags, *delimiter, "-o", "out.csv")[0] == 0, "none into a file")
