@@ -137,7 +137,7 @@ def streamed(
                 for other in others_of(base, key, stamps):
                     before = "rows of these files as they were, or of other settings"
                     told.say(f"{before}, are in {other}, which may be removed")
-                rows = _made(folder, sources, data, seed, dtype, loss, strict, told)
+                rows = _made(folder, sources, stamps, data, seed, dtype, loss, strict, told)
                 task = rows.recipe.outputs.task
                 keep_as(folder, named(task, loss_of(LOSS_OF[task]) if loss is None else loss)[0])
     Gathered.remove(rows.folder)
@@ -155,7 +155,15 @@ def streamed(
 
 
 def _made(
-    folder: Path, sources: Sources, data: Any, seed: int, dtype: Any, loss: Any, strict: bool, told: Told
+    folder: Path,
+    sources: Sources,
+    stamps: list[Any],
+    data: Any,
+    seed: int,
+    dtype: Any,
+    loss: Any,
+    strict: bool,
+    told: Told,
 ) -> Rows:
     """The rows of a table that was not read before, or not to its end."""
     table = Gathered.old(folder)
@@ -170,6 +178,7 @@ def _made(
             data,
             found,
             targets,
+            [(size, time) for _, _, size, time in stamps],
             lambda done, total, rows: told.pass_("reading", done / max(total, 1), rows),
         )
     if table.dropped:
