@@ -24,10 +24,10 @@ from fastbp.data.columns import MISSING, Column, Reading
 from fastbp.data.csv_files import LINE, SAMPLE, UTF_16, read_csv, read_rows
 from fastbp.data.dialect import Dialect, checked_encoding, dialect_of
 from fastbp.data.files import FRAMES, TABLES, files_of, suffix_of
-from fastbp.data.frame import Frame
+from fastbp.data.frame import Frame, other_columns
 from fastbp.data.polars_files import polars_column, scanned, shape_of
 from fastbp.data.streams import stream
-from fastbp.errors import DataError, visible
+from fastbp.errors import DataError
 
 Array = NDArray[Any]
 CHUNK = 1 << 23  # bytes of text
@@ -152,8 +152,7 @@ def blocks(
     typed = suffix_of(file) in FRAMES
     for block in _of_types(file, found, begin) if typed else _of_text(file, data, found, keep, begin):
         if set(block.columns) != set(found.names):
-            theirs, ours = (", ".join(f"`{visible(n)}`" for n in names) for names in (block.columns, found.names))
-            raise DataError(f"{file}: columns must be those of {found.frame.origin}, {ours}, got {theirs}")
+            raise other_columns(file, block.columns, found.frame.origin, found.names)
         if found.reading.missing:
             for name, column in block.columns.items():
                 if isinstance(column, Column):

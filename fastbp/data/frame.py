@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -169,6 +169,16 @@ def as_texts(column: Column) -> Array:
     return out
 
 
+def other_columns(origin: str, found: Iterable[str], first: str, wanted: Iterable[str]) -> DataError:
+    """The error for a file that has not the columns of the first one."""
+    names = list(found), list(wanted)
+    lacks, has = ([n for n in a if n not in set(b)] for a, b in (names[::-1], names))
+    few = (", ".join(f"`{visible(n)}`" for n in some[:5]) for some in (lacks, has))
+    more = (f" and {len(some) - 5} more" if len(some) > 5 else "" for some in (lacks, has))
+    said = [f"{verb} {some}{rest}" for verb, some, rest in zip(("lack", "have"), few, more, strict=True) if some]
+    return DataError(f"{origin}: columns must be those of {first}, but {' and '.join(said)}")
+
+
 def joined(frames: Sequence[Frame]) -> Frame:
     """Frames of the same columns, concatenated."""
     if len(frames) == 1:
@@ -176,8 +186,7 @@ def joined(frames: Sequence[Frame]) -> Frame:
     first = frames[0]
     for other in frames[1:]:
         if set(other.columns) != set(first.columns):
-            theirs, ours = (", ".join(f"`{visible(n)}`" for n in f.columns) or "none" for f in (other, first))
-            raise DataError(f"{other.origin}: columns must be those of {first.origin}, {ours}, got {theirs}")
+            raise other_columns(other.origin, other.columns, first.origin, first.columns)
         width, wanted = (0 if f.matrix is None else f.matrix.shape[1] for f in (other, first))
         if width != wanted:
             raise DataError(f"{other.origin}: rows must have {wanted} features as in {first.origin}, got {width}")

@@ -185,9 +185,12 @@ def gather(
     data: Any,
     found: Look,
     targets: Sequence[str],
+    stamps: Sequence[tuple[int, int]],
     told: Callable[[int, int, int], None],
 ) -> Gathered:
     """Read the files of each part once; `told` hears of bytes done, all bytes, and rows.
+
+    `stamps` are the sizes and times that files must have still when they are read.
 
     A pass that was stopped goes on behind what is certain to be there.
     """
@@ -204,7 +207,7 @@ def gather(
             outs[-1].seek(0, os.SEEK_END)
         for at in range(len(files), len(every)):
             file, begin = every[at][1], tuple(done["behind"]) if at == len(done["files"]) else (0, 0, 0)
-            stamp, here = _stamp(file), done["here"] if any(begin) else 0
+            here = done["here"] if any(begin) else 0
             for number, block in enumerate(blocks(file, data, found, begin=begin), 1):
                 some = None
                 if data.missing_target == "drop":
@@ -219,7 +222,7 @@ def gather(
                 if number % SAVED == 0:
                     said = {"files": files, "dropped": dropped, "rows": rows, "behind": block.behind, "here": here}
                     _mark(folder, outs, columns, places, said)
-            if _stamp(file) != stamp:
+            if _stamp(file) != stamps[at]:
                 raise DataError(f"{file}: must not change while it is read")
             files.append((file, here))
         for out in outs:

@@ -153,7 +153,7 @@ def streamed(
                     more = f" and {len(others) - LISTED} more folders there" if len(others) > LISTED else ""
                     before = "rows of these files as they were, or of other settings"
                     told.say(f"{before}, are in {', '.join(others[:LISTED])}{more}, which may be removed")
-                rows = _made(folder, sources, data, seed, dtype, loss, strict, told, settled)
+                rows = _made(folder, sources, stamps, data, seed, dtype, loss, strict, told, settled)
     tidy(rows.folder)
     need, origin = amount(need_of(sources, data)[0]), origin_of(sources)
     told.say(
@@ -171,6 +171,7 @@ def streamed(
 def _made(
     folder: Path,
     sources: Sources,
+    stamps: list[Any],
     data: Any,
     seed: int,
     dtype: Any,
@@ -192,6 +193,7 @@ def _made(
             data,
             found,
             targets,
+            [(size, time) for _, _, size, time in stamps],
             lambda done, total, rows: told.pass_("reading", done / max(total, 1), rows),
         )
     if table.dropped:

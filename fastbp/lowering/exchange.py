@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from typing import Any, Protocol
+from weakref import WeakMethod, proxy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,8 @@ class Ranks(Protocol):
     rank: int
     count: int
 
-    def room(self, size: int) -> int:
-        """The address of zeros in which sums are best added; 0: anywhere."""
+    def room(self, size: int, user: object) -> int:
+        """The address of zeros in which sums are best added, as long as its user is there; 0: anywhere."""
 
     def add(self, sums: NDArray[Any]) -> None:
         """Put the sum over all ranks in place of this rank's: ((r0 + r1) + (r2 + r3)) + ..."""
@@ -44,7 +45,7 @@ class Alone:
 
     rank, count = 0, 1
 
-    def room(self, size: int) -> int:
+    def room(self, size: int, user: object) -> int:
         """Sums may be anywhere."""
         return 0
 
@@ -59,11 +60,17 @@ class Exchange:
     """The ranks of one plan: a callback for compiled code, and what went wrong in it."""
 
     def __init__(self, plan: Any, ranks: Ranks) -> None:
-        self.plan, self.ranks = plan, ranks
+        self.plan, self.ranks = proxy(plan), ranks  # in a circle a plan would keep its memory for a while
         self.failure: BaseException | None = None
         real = ctypes.c_float if plan.real == "float32" else ctypes.c_double
         words = [ctypes.c_int64] * 4
-        self._function = ctypes.CFUNCTYPE(None, *words, real)(self._called)  # kept, since the plan has its address
+        called = WeakMethod(self._called)
+
+        def behind(*given: Any) -> None:
+            if here := called():
+                here(*given)
+
+        self._function = ctypes.CFUNCTYPE(None, *words, real)(behind)  # kept, since the plan has its address
         self._total = np.zeros(1)
         self._tables = [Rows(record) for record in plan.layers.records if isinstance(record, TrainedTable)]
         count = plan.head.magnitudes
@@ -150,7 +157,7 @@ def add_exchange(plan: Any, ranks: Ranks, ops: Sequence[Any], phases: list[Phase
     phases[-1].end = END_NOTHING
     mark_sums(ops, phases)
     size = plan.parameters.size
-    partials = plan.head.update.partials = ranks.room(size) or plan.arena.take(size)
+    partials = plan.head.update.partials = ranks.room(size, plan) or plan.arena.take(size)
     phases.append(Phase(kind=TASK_PHASE, end=END_BACKWARD, sums=partials, sum_bytes=size))
 
 

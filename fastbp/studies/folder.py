@@ -128,10 +128,14 @@ class Opened:
     folder : StudyFolder
     sampler, pruner : as Optuna takes them, optional
         Without them nothing is asked.
+    first : callable, optional
+        Called before any trial is taken: another sweep may have begun here since this one did, as there was no trial.
     """
 
-    def __init__(self, folder: StudyFolder, sampler: Any = None, pruner: Any = None) -> None:
-        self.folder, self._sampler, self._pruner = folder, sampler, pruner
+    def __init__(
+        self, folder: StudyFolder, sampler: Any = None, pruner: Any = None, first: Callable[[], None] | None = None
+    ) -> None:
+        self.folder, self._sampler, self._pruner, self._first = folder, sampler, pruner, first
         self.lines = Journal(folder.journal)
         self.storage = optuna().storages.JournalStorage(self.lines)
         self.study = self._loaded()
@@ -178,6 +182,9 @@ class Opened:
         """
         state = optuna().trial.TrialState
         with locked_at(self.folder.claims):
+            if self._first:
+                self._first()
+                self._first = None
             self.lines.reopen()
             trials = self.frozen()
             left = [one for one in trials if one.state == state.RUNNING]

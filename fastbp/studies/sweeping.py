@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from fastbp.config.build import Plan, plan_of
 from fastbp.config.check import show
 from fastbp.config.search import Search, search_of
 from fastbp.config.text import Text, as_yaml, dotted, read
-from fastbp.errors import CheckpointError, ConfigError
+from fastbp.errors import CheckpointError, ConfigError, visible
 from fastbp.runs.stopping import Signals
 from fastbp.studies.board import Board
 from fastbp.studies.folder import Opened, StudyFolder
@@ -51,7 +52,7 @@ class Sweeping:
     def begin(self) -> Opened:
         """Open the study, which is made if it is not there; refuses one of another configuration."""
         with quietly():
-            return Opened.begin(self.folder, self.upwards, self._write, self._compare)
+            return Opened.begin(self.folder, self.upwards, self._write, self.compare)
 
     def _write(self) -> None:
         write_together({self.folder.config: as_yaml(self.text.data).encode()})
@@ -69,14 +70,14 @@ class Sweeping:
                 where="trainer.monitor", must=must, got=f"`{self.measure}`", hint=hint, place=place
             ) from None
 
-    def _compare(self) -> None:
+    def compare(self) -> None:
         """Refuse to go on with other settings than the study began with."""
         if not self.folder.config.is_file():
             must = "must be the study of a configuration, but has no `sweep.yaml`"
             raise CheckpointError(self.folder.path, must)
         before = read(self.folder.config).data
         for path, old, new in _differences(before, self.text.data):
-            what = f"{show(new)} as `{dotted(path)}`, which was {show(old)}"
+            what = f"{_shown(new)} as `{dotted(path)}`, which was {_shown(old)}"
             hint = "another `--storage` begins another study; `sweep.trials` may change"
             raise CheckpointError(self.folder.config, "must keep the study's settings", what, hint)
 
@@ -113,7 +114,9 @@ class Task:
         search = search_of(plan, probe=False)
         with quietly():
             epochs = plan.config.trainer.epochs
-            opened = Opened(StudyFolder(self.folder), sampler_of(search), pruner_of(search.pruner, epochs))
+            folder = StudyFolder(self.folder)
+            same = Sweeping(self.text, search, folder).compare
+            opened = Opened(folder, sampler_of(search), pruner_of(search.pruner, epochs), same)
             runs = Runs(search)
             runs.check_rows(opened)
             work_on(opened, runs, search.trials, runs.together, search.keeps, signals, told)
@@ -130,6 +133,12 @@ def _validates(data: Any) -> bool:
     if data.source in (None, "files") and data.train is not None:
         return data.validation is not None or data.split.validation > 0
     return data.split.validation > 0 or data.split.folds is not None or data.split.column is not None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return f"`{visible(json.dumps(value, ensure_ascii=False, default=str))}`"
+    return show(value)
 
 
 def _differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any, Any]]:

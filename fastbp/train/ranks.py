@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from fastbp.engine import threads as team
 from fastbp.errors import ConfigError, ConfigTypeError, DependencyError, FastbpError, brief, line
-from fastbp.kernels.fields import LINE
+from fastbp.train.rooms import Rooms
 
 Array = NDArray[Any]
 
@@ -35,18 +35,6 @@ LONG_NAP = 1e-3  # seconds between looks, where one rank works and the others wa
 PATIENCE = 2.0  # seconds that a rank which fails waits for the others to fail as well
 AT_FIRST = 30.0  # the same, of a command whose ranks start at times that may be far apart
 MOST_PROCESSORS = 4096
-MEMORY = "/dev/shm"  # where Linux has files that are memory; what is written beyond its end kills a process
-SPARE = 1 << 24  # bytes that are left there
-
-
-def has_room(size: int) -> bool:
-    """Whether processes may share so many bytes."""
-    try:
-        free = os.statvfs(MEMORY)
-    except (OSError, AttributeError):
-        return False
-    return free.f_bavail * free.f_frsize >= size + SPARE
-
 
 FAILED = 1  # tag of the message that a rank has failed
 INSTALL = 'pip install "fastbp[mpi]"'
@@ -97,10 +85,7 @@ class Ranks:
             raise ConfigError("comm", "must have 1, 2, 4, 8 or another power of two of ranks", f"`{self.count}`")
         self._mpi, self._comm, self._control = MPI, comm.Dup(), comm.Dup()
         self._room = np.empty(0, np.uint8)
-        self._sizes: dict[int, int] = {}  # of rooms, and their addresses
-        self._rooms: dict[int, list[Array]] = {}  # by address, that of each rank
-        self._windows: list[Any] = []
-        self._beside = False  # whether all ranks are on one machine
+        self._rooms: Rooms | None = None  # where all ranks are on one machine
         self.wish = self.granted = 0
         self.interrupted = self.inside = False
         self.patience = PATIENCE
@@ -120,7 +105,7 @@ class Ranks:
         if self.count == 1:
             return
         flat = _flat(sums)
-        room = self._rooms.get(flat.ctypes.data)
+        room = self._rooms.by_address.get(flat.ctypes.data) if self._rooms else None
         if room is not None:
             self._add_beside(room, flat)
             return
@@ -134,25 +119,14 @@ class Ranks:
         self.scatter_add(flat, cuts)
         self.gather(flat, cuts)
 
-    def room(self, size: int) -> int:
+    def room(self, size: int, user: object) -> int:
         """The address of so many bytes of zeros in which sums are added without a copy; 0 where there is none.
 
-        All ranks of one machine see each other's: each adds a range of all parts and puts the total in all of them.
-        Sums are there within a step only, so a size has one room. All ranks ask for the same ones.
+        It is kept as long as any rank has a user of it. All ranks ask for the same ones.
         """
-        if self.count == 1 or not self._beside or size <= SMALL:
+        if self.count == 1 or self._rooms is None or size <= SMALL:
             return 0
-        if size not in self._sizes and self.agree(not has_room(size * self.count))[0]:
-            self._sizes[size] = 0
-        if size not in self._sizes:
-            window = self._mpi.Win.Allocate_shared(size + LINE, 1, comm=self._comm)
-            whole = [np.frombuffer(window.Shared_query(rank)[0], np.uint8) for rank in range(self.count)]
-            views = [each[-each.ctypes.data % LINE :][:size] for each in whole]
-            views[self.rank][:] = 0
-            self._sizes[size] = views[self.rank].ctypes.data
-            self._rooms[self._sizes[size]] = views
-            self._windows.append(window)
-        return self._sizes[size]
+        return self._rooms.take(size, user)
 
     def _add_beside(self, room: list[Array], flat: Array) -> None:
         """Add parts that all ranks see: each the range of its own."""
@@ -294,7 +268,8 @@ class Ranks:
         mask[[place for place in places if place < MOST_PROCESSORS]] = 1
         masks = np.empty((node.Get_size(), len(mask)), np.uint8)
         node.Allgather(mask, masks)
-        self._beside = node.Get_size() == self.count
+        if node.Get_size() == self.count:
+            self._rooms = Rooms(self._mpi, self._comm, self.agree)
         node.Free()
         beside = int((masks & mask).any(axis=1).sum())
         if os.environ.get("FASTBP_NUM_THREADS", "").strip():

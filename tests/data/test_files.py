@@ -201,7 +201,10 @@ def test_a_folder_of_tables(tmp_path):
         frame.take(np.array([3, 1])).numbers("a")
     assert str(caught.value) == f"{tmp_path / 'b.csv'}:4: column `a` must be a number, got `oops`{OOPS}"
     (tmp_path / "c.csv").write_text("a\n1\n")
-    assert message(tmp_path, tmp_path) == "c.csv: columns must be those of a.csv, `a`, `b`, got `a`"
+    assert message(tmp_path, tmp_path) == "c.csv: columns must be those of a.csv, but lack `b`"
+    (tmp_path / "c.csv").write_text("a,B,c d,e,f,g,h,i\n1,1,1,1,1,1,1,1\n")
+    said = "but lack `b` and have `B`, `c d`, `e`, `f`, `g` and 2 more"
+    assert message(tmp_path, tmp_path) == f"c.csv: columns must be those of a.csv, {said}"
 
 
 def test_the_message_without_polars_says_what_to_install(tmp_path, monkeypatch):

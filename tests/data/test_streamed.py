@@ -379,6 +379,13 @@ def test_a_file_is_named_where_its_first_rows_are_wrong(tmp_path):
         assert refused(tmp_path, Data(path=str(path), target="y")).splitlines()[0] == f"{path}{said}"
 
 
+def test_a_file_with_other_columns_is_refused_by_their_names(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b,y\n" + "1.5,2,3\n" * 30)
+    (tmp_path / "b.csv").write_text("a,B,y\n" + "1.5,2,3\n" * 30)
+    said = f"{tmp_path}/b.csv: columns must be those of {tmp_path}/a.csv, but lack `b` and have `B`"
+    assert refused(tmp_path, Data(path=f"{tmp_path}/*.csv", target="y")) == said
+
+
 @pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
     path = table(tmp_path)
@@ -387,6 +394,19 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
     with pytest.raises(DataError) as caught:
         streamed.streamed(data, streamed.sources_of(data), 0, "float32", None, False, tmp_path / "rows", told)
     assert str(caught.value) == f"{path}: must not change while it is read"
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.DataWarning")
+def test_a_file_that_changes_before_its_turn_is_refused(tmp_path):
+    """As rows would be kept under the name of the file as it was."""
+    paths = [tmp_path / f"{name}.csv" for name in "abc"]
+    for path in paths:
+        path.write_text("x,y\n" + "1.5,2.5\n3.5,4\n" * 20)
+    told = streamed.Told(lambda name, done, rows: paths[2].touch() if name == "reading" and rows <= 40 else None)
+    data = Data(path=[str(path) for path in paths], target="y")
+    with pytest.raises(DataError) as caught:
+        streamed.streamed(data, streamed.sources_of(data), 0, "float32", None, False, tmp_path / "rows", told)
+    assert str(caught.value) == f"{paths[2]}: must not change while it is read"
 
 
 def test_a_column_of_very_many_texts_is_ignored_or_refused(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 
 import fastbp as fb
 from fastbp.cli.main import main
+from fastbp.studies import sweeping
 from tests.studies.sought import CONFIG, SPACE, rows
 
 pytest.importorskip("optuna")
@@ -135,6 +136,25 @@ def test_more_trials_go_on_and_other_settings_are_refused(tmp_path):
     assert str(info.value) == (
         f"`{tmp_path / 'study' / 'sweep.yaml'}` must keep the study's settings, got `null` as `sweep.pruner`, which was"
         " `none`\nhint: another `--storage` begins another study; `sweep.trials` may change"
+    )
+
+
+def test_of_two_sweeps_that_begin_one_study_at_once_one_is_refused(tmp_path, monkeypatch):
+    """The other comes between the beginning of the first and its first trial, when the study may still be corrected."""
+    begun = sweeping.Sweeping.begin
+
+    def begin(self):
+        opened = begun(self)
+        monkeypatch.setattr(sweeping.Sweeping, "begin", begun)
+        sweep(tmp_path, {"trainer.batch_size": [8, 16]}, trials=2)
+        return opened
+
+    monkeypatch.setattr(sweeping.Sweeping, "begin", begin)
+    with pytest.raises(fb.CheckpointError) as info:
+        sweep(tmp_path, {"trainer.batch_size": [8, 32]}, trials=3)
+    assert str(info.value).splitlines()[0] == (
+        f"`{tmp_path / 'study' / 'sweep.yaml'}` must keep the study's settings, got `[8, 32]` as"
+        " `sweep.space.trainer.batch_size`, which was `[8, 16]`"
     )
 
 

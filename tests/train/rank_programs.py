@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
 import signal
 import sys
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -60,7 +62,7 @@ def sums() -> None:
             if own.tobytes() != must.tobytes():
                 wrong.append(["gather", kind, size])
             for turn in range(2):  # a room is used again and again
-                address = ranks.room(own.nbytes)
+                address = ranks.room(own.nbytes, ranks)
                 if address:
                     beside = view(address, (size,), kind)
                     beside[:] = every[RANK]
@@ -78,6 +80,28 @@ def sums() -> None:
         wrong.append(["largest"])
     every_rank = COMM.allgather(wrong)
     tell(wrong=[found for found in every_rank if found], same=ranks_of(COMM) is ranks, count=ranks.count, rooms=rooms)
+
+
+def rooms() -> None:
+    """Trainers of other and other sizes, of which one is kept by one rank for a while."""
+    gc.disable()
+    ranks, sizes, plans, kept = ranks_of(COMM), [], [], []
+    X, y = rows()
+    for width in (160, 192, 224, 256, 288, 320):
+        made = fb.Trainer(fb.mlp([12, width, 256, 4], seed=0), batch_size=50, shards=2, comm=COMM)
+        made.run(X, y, steps=1)
+        sizes.append(len(ranks._rooms.by_address))
+        plans.append(weakref.ref(made._batch_plan))
+        if width == 224 and RANK:
+            kept.append(made)
+        if width == 288:
+            kept.clear()
+        alone = fb.Trainer(fb.mlp([12, width, 256, 4], seed=0), batch_size=50, shards=2)
+        alone.run(X, y, steps=1)
+        same = made.net.flat.tobytes() == alone.net.flat.tobytes()
+        del made
+    left = sum(plan() is not None for plan in plans)
+    tell(plans=COMM.allgather(left), sizes=COMM.allgather(sizes), same=same)
 
 
 def texts() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fastbp.train import ranks
-from fastbp.train.ranks import has_room
+from fastbp.train import rooms
+from fastbp.train.rooms import has_room
 from tests.launched import LAUNCHER, run
 
 pytest.importorskip("mpi4py")
@@ -27,17 +27,23 @@ def found(count: int, *arguments: str) -> Any:
 
 @pytest.mark.parametrize("count", [1, 2, 8])
 def test_sums_are_those_of_one_tree(count: int) -> None:
-    rooms = 10 if count > 1 and has_room(1 << 25) else 0  # of five sizes are large, and each is added twice
-    assert found(count, "sums") == {"wrong": [], "same": True, "count": count, "rooms": rooms}
+    beside = 10 if count > 1 and has_room(1 << 25) else 0  # of five sizes are large, and each is added twice
+    assert found(count, "sums") == {"wrong": [], "same": True, "count": count, "rooms": beside}
 
 
 def test_memory_that_is_not_there_is_not_shared(monkeypatch, tmp_path) -> None:
     free = os.statvfs(tmp_path)
-    monkeypatch.setattr(ranks, "MEMORY", str(tmp_path))
+    monkeypatch.setattr(rooms, "MEMORY", str(tmp_path))
     assert has_room(1)
     assert not has_room(free.f_blocks * free.f_frsize)
-    monkeypatch.setattr(ranks, "MEMORY", str(tmp_path / "nothing"))
+    monkeypatch.setattr(rooms, "MEMORY", str(tmp_path / "nothing"))
     assert not has_room(1)
+
+
+@pytest.mark.skipif(not has_room(1 << 25), reason="no memory to share")
+def test_shared_memory_ends_with_the_last_trainer_that_uses_it_on_any_rank() -> None:
+    found_ = found(2, "rooms")
+    assert found_ == {"plans": [0, 0], "sizes": [[1, 1, 1, 2, 2, 1]] * 2, "same": True}
 
 
 def test_texts_of_the_first_reach_all_and_numbers_are_agreed_on() -> None:
