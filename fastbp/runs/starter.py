@@ -26,9 +26,10 @@ from fastbp.data.numbers import scale_of
 from fastbp.data.outputs import ordered
 from fastbp.data.prepare import task_of
 from fastbp.data.rows import without_targets
+from fastbp.data.things import nearly_names, things_of
 from fastbp.data.unseen import by_value
 from fastbp.errors import ConfigError, DataError, not_one_of, visible
-from fastbp.runs.choices import TRAINS, Choice, choice_of, doubt_of, encoded, nearly_names, told_as_names
+from fastbp.runs.choices import TRAINS, Choice, choice_of, doubt_of, encoded
 from fastbp.runs.outline import listed
 
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
@@ -136,7 +137,7 @@ def _choices(frame: Frame, inputs: Sequence[str], targets: Sequence[str], task: 
     names = [n for n, kind in kinds.items() if kind.name == "category" and nearly_names(frame.columns[n])]
     if len(names) == sum(kind.name != "ignore" for kind in kinds.values()):
         names = []  # nothing would be left to predict from
-    told = told_as_names(frame, kinds, goal, names)
+    told = things_of(frame, kinds, goal, names)
     choices = {n: choice_of(frame.columns[n], kind, goal, n in names, told.get(n)) for n, kind in kinds.items()}
     choices = encoded(choices, round(TRAINS * len(frame)))
     for name, target in leaks.items():
