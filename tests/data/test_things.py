@@ -75,8 +75,8 @@ def test_rows_of_which_little_is_known_are_no_copies_though_they_are_equal():
 
 def test_the_targets_of_some_rows_are_those():
     goal = Goal(None, np.array([0, 2, -1, 2, 1]), ("a", "b", "c"), (1, 1, 2))
-    taken = goal.take(np.array([1, 2, 3]))
-    assert (taken.codes.tolist(), taken.classes, taken.counts) == ([2, -1, 2], ("a", "b", "c"), (0, 0, 2))
+    taken = goal.take(np.array([0, 1, 2, 3]))
+    assert (taken.codes.tolist(), taken.classes, taken.counts) == ([0, 2, -1, 2], ("a", "b", "c"), (1, 0, 2))
     assert amounts(PRICE).take(np.array([3, 1])).amounts.tolist() == [[PRICE[3]], [PRICE[1]]]
 
 
