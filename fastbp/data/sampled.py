@@ -56,7 +56,6 @@ def sampled(data: Any, sources: Sources, seed: int, told: Told) -> tuple[Frame, 
             if sum(len(some.numbers) for some in kept) > ROOM * most:
                 limit = limit * FALL[0] // FALL[1]
                 kept = [some.take(np.flatnonzero(some.drawn < np.uint64(limit))) for some in kept]
-                texts.clear()
             told.pass_("reading", (sum(sizes[:at]) + block.done) / max(sum(sizes), 1), rows)
         ends.append(rows)
     if not rows:

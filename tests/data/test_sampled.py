@@ -93,6 +93,20 @@ def test_rows_of_several_files_are_one_table(tmp_path, few):
     assert frame.place(at - 1) == f"{first}: row {looked[at - 1]}: "
 
 
+def test_rows_of_a_file_with_types_are_those_that_their_numbers_draw_too(tmp_path, few):
+    pl = pytest.importorskip("polars")
+    draw = np.random.default_rng(0)
+    days = np.datetime64("2024-01-01") + draw.integers(0, 400, ROWS)
+    values = {"x": draw.normal(size=ROWS), "job": WORDS[draw.integers(0, 4, ROWS)], "day": days}
+    pl.DataFrame(values).write_parquet(tmp_path / "t.parquet", row_group_size=4000)
+    frame, rows = drawn(str(tmp_path / "t.parquet"))
+    whole, looked = read_paths(str(tmp_path / "t.parquet"), Data()), fitting.looked_at(ROWS, 6, 0)
+    assert rows == ROWS
+    for name, column in frame.columns.items():
+        np.testing.assert_array_equal(column.values, whole.columns[name].values[looked])
+    assert frame.place(5) == f"{tmp_path / 't.parquet'}: row {looked[5]}: "
+
+
 def test_a_table_of_no_more_rows_is_there_in_full_with_what_is_wrong_in_it(tmp_path, few):
     path = table(tmp_path, 3000)
     path.write_text(path.read_text() + "wrong,cook,n1,True,2024-01-01,1\n")
@@ -120,6 +134,7 @@ def test_a_table_that_streams_has_the_configuration_that_it_has_in_memory(tmp_pa
     monkeypatch.chdir(tmp_path)
     table(tmp_path, 3000)
     whole = written()
+    assert written("--max-memory", "600MB") == whole  # into which it fits
     monkeypatch.setattr(starter, "streams", sources_of)
     assert written() == whole
     limited = written("--max-memory", "600MB")
@@ -145,7 +160,9 @@ def test_a_configuration_by_some_rows_says_so_and_is_for_all(tmp_path, monkeypat
         (line,) = [line for line in text.splitlines() if line.startswith(pattern)]
         return int(line.partition("# for ")[2].split()[0].replace(",", ""))
 
-    assert rows_that_train(found) == pytest.approx(rows_that_train(whole), rel=0.01)  # a fifth has no target
+    there = np.isfinite(read_paths("t.csv", Data()).numbers("y")).sum()
+    assert rows_that_train(whole) == round(0.7 * there)
+    assert rows_that_train(found) == pytest.approx(0.7 * there, rel=0.01)
     assert main(["check", "c.yaml", "-q", "--set", "data.stream=false"]) == 0
 
 
