@@ -288,7 +288,8 @@ The folder of a run has all keys and no preset, so that it goes on as it began w
 the preset; others win, and layers in `hidden` replace its network. From 100 rows on some are held out
 (`validation_fraction`, or `X_val`) and choose the best epoch; `early_stopping=False` keeps the last. Presets that are
 packs train all their members, and the ensemble that is chosen of them predicts:
-[sklearn.md](sklearn.md#packs-of-presets).
+[sklearn.md](sklearn.md#packs-of-presets). With `standard`, `plain` and `thorough` estimators find
+[numbers that name things](sklearn.md#numbers-that-name-things), as `fastbp init` does.
 
 A file in `fastbp/config/presets` with a list `PRESETS` adds some; the folder's docstring says how."""
 

@@ -31,6 +31,9 @@ from fastbp.writing import whole
 @click.option(
     "--time-limit", metavar="TIME", help="Write what uses this time, such as 10m: by default the preset thorough."
 )
+@click.option(
+    "--max-memory", metavar="SIZE", help="Memory that it may take, such as 1GB: then some rows are looked at."
+)
 def command(
     data: str,
     targets: tuple[str, ...],
@@ -40,17 +43,21 @@ def command(
     no_header: bool,
     preset: str | None,
     time_limit: str | None,
+    max_memory: str | None,
 ) -> None:
     """Read DATA, a table, and write a commented configuration to start from; says what is not certain."""
     from fastbp.errors import escaped
+    from fastbp.runs.passes import Passes
     from fastbp.runs.starter import starter
+    from fastbp.train.progress import Progress
 
     refuse_dialect(delimiter, encoding, no_header, [data])
     if time_limit is not None:
         seconds_of(time_limit)
         preset = preset or "thorough"
     with tables_by_options():
-        start = starter(data, targets, delimiter, encoding, not no_header, preset, time_limit)
+        told = Passes(Progress())
+        start = starter(data, targets, delimiter, encoding, not no_header, preset, time_limit, max_memory, told)
     if output != "-" and Path(output).exists():
         raise click.UsageError(f"`--output` must not exist yet, got `{output}`")
     for doubt in start.doubts:

@@ -146,6 +146,7 @@ AS_OPTIONS = {
     "set `data.header` to false": "give `--no-header`",
     "`data.delimiter`": "`--delimiter`",
     "`data.encoding`": "`--encoding`",
+    "`data.max_memory`": "`--max-memory`",
 }
 
 

@@ -46,9 +46,14 @@ def keys(numbers: Array, seed: int, purpose: int) -> Array:
     return np.asarray(drawn[0] << np.uint64(32) | drawn[1])
 
 
+def most_looked_at(columns: int) -> int:
+    """How many rows of so many columns are looked at, about: a million, fewer of more than eight columns."""
+    return max(20_000, min(MOST, LOOKED // max(columns, 1)))
+
+
 def looked_at(rows: int, columns: int, seed: int) -> Array:
-    """The numbers of the rows that are looked at: all, or about a million, fewer of more than eight columns."""
-    most = max(20_000, min(MOST, LOOKED // max(columns, 1)))
+    """The numbers of the rows that are looked at: all, or as many as these are."""
+    most = most_looked_at(columns)
     if rows <= most:
         return np.arange(rows)
     limit = np.uint64((most << 64) // rows)

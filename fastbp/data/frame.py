@@ -79,6 +79,14 @@ class Frame:
             written=[],
         )
 
+    def in_columns(self) -> Frame:
+        """The same rows, with columns `x0`, `x1` and so on for the numbers of a matrix."""
+        if self.matrix is None:
+            return self
+        numbers = np.asarray(self.matrix).astype(np.float64)
+        found = {f"x{i}": Column(f"x{i}", x) for i, x in enumerate(numbers.T)}
+        return replace(self, matrix=None, columns={**found, **self.columns})
+
     def place(self, row: int) -> str:
         """The place of a row for messages: its line, or its number from 0."""
         at = row if self.rows is None else int(self.rows[row])

@@ -49,6 +49,16 @@ class Goal:
         out[there] = codes
         return cls(None, out, tuple(names.tolist()), tuple(counts.tolist()))
 
+    def take(self, rows: Array) -> Goal:
+        """The targets of some rows."""
+        if self.codes is None:
+            assert self.amounts is not None
+            return Goal(self.amounts[rows], None)
+        codes = self.codes[rows]
+        return Goal(
+            None, codes, self.classes, tuple(np.bincount(codes[codes >= 0], minlength=len(self.counts)).tolist())
+        )
+
     def told_by(self, x: Array) -> float:
         """The share of the variance that a straight line from `x` explains, or that lies between classes, 0 to 1."""
         if self.codes is not None:

@@ -161,9 +161,10 @@ def _unit(name: str, there: Array) -> str:
     if not np.isfinite(there).all() or (there != np.floor(there)).any() or len(np.unique(there)) < 3:
         return ""
     low, high = float(there.min()), float(there.max())
-    month, day = there // 100 % 100, there % 100
-    if low >= 19_000_101 and high <= 21_001_231 and (month * day > 0).all() and month.max() <= 12 and day.max() <= 31:
-        return "ymd"
+    if low >= 19_000_101 and high <= 21_001_231:
+        month, day = there // 100 % 100, there % 100
+        if (month * day > 0).all() and month.max() <= 12 and day.max() <= 31:
+            return "ymd"
     if not TIMES & set(words_of(name)):
         return ""
     return next((unit for unit, factor in SECONDS.items() if 1e8 * factor <= low and high <= 4.2e9 * factor), "")

@@ -185,7 +185,7 @@ def _made(
     if table is None:
         found = look(sources[0][1][0], data, reading_of(data))
         targets = target_columns(found.frame, data)
-        _must_be_enough(data, len(found.names))
+        must_be_enough(data, len(found.names))
         _room_for_columns(folder, sources, found, targets, data)
         table = gather(
             folder,
@@ -260,7 +260,7 @@ def _width(one: Seen, inputs: Any) -> Seen:
     return Seen(one.name, one.type, one.about, one.scale, encode, part.width)
 
 
-def _must_be_enough(data: Any, columns: int) -> None:
+def must_be_enough(data: Any, columns: int) -> None:
     """Refuse a limit below what rows of so many columns need that are looked at."""
     most, least = limit_of(data), LEAST + 3 * 8 * max(0, 20_000 * columns - LOOKED)
     if most is not None and most < least:

@@ -6,7 +6,7 @@ Columns are looked at in all rows, as their kinds are (`fastbp.data.kinds`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,18 +16,14 @@ from numpy.typing import NDArray
 from fastbp.data.categories import encodings_of, size_of
 from fastbp.data.frame import Column, Frame
 from fastbp.data.goal import Goal, scaled
-from fastbp.data.kinds import FEW, TIMES, Kind, words_of
+from fastbp.data.kinds import FEW, Kind
 from fastbp.data.moments import moments
-from fastbp.data.names import AGAIN, names_among
 from fastbp.data.numbers import scale_of
+from fastbp.data.things import called_names
 from fastbp.data.unseen import by_value
 from fastbp.errors import DataError, visible
 
 Array = NDArray[Any]
-CODES = frozenset(("code", "codes", "guid", "id", "ids", "plz", "postcode", "uid", "uuid", "zip", "zipcode"))
-# Words of columns whose numbers name nothing, though one year may be unlike its neighbours.
-SINGLE = ("age", "day", "hour", "minute", "month", "quarter", "week", "year", "yr")
-MEASURES = TIMES | {word + end for word in SINGLE for end in ("", "s")}
 TRAINS = 0.7  # of the rows
 BORDERLINE = 50  # different whole numbers of a target up to which classes and amounts look alike
 TELLS = 0.01  # of the target, from which a scale tells more of it than another
@@ -49,42 +45,6 @@ class Choice:
     inferred: bool = False
     categories: int = 0
     amounts: bool = False
-
-
-def nearly_names(column: Column) -> bool:
-    """Whether texts have more values than half of the rows, so that most say nothing of another row."""
-    values = {v for v in column.values.tolist() if v is not None} if column.is_text else ()
-    return len(values) > max(FEW, len(column.values) / 2)
-
-
-def told_as_names(
-    frame: Frame, kinds: Mapping[str, Kind], goal: Goal, ignored: Collection[str] = ()
-) -> dict[str, tuple[float, float]]:
-    """Columns of numbers that name things by what they tell of the target: the same number, and neighbouring ones.
-
-    What texts tell, but those that are `ignored`, and numbers whose column is called a name, is told by these.
-    """
-    columns = {name: frame.columns[name] for name, kind in kinds.items() if kind.name in ("number", "category")}
-    numbers = {n: c.values for n, c in columns.items() if kinds[n].name == "number" and not c.is_text}
-    called = {name for name in numbers if _called_names(columns[name])}
-
-    def categories() -> Iterator[Array]:
-        for name, column in columns.items():
-            if kinds[name].name == "category" and name not in ignored:
-                codes: dict[str | None, int] = {}
-                yield np.array([codes.setdefault(text, len(codes)) for text in frame.texts(name).tolist()])
-            elif name in called:
-                yield column.values
-
-    asked = {n: x for n, x in numbers.items() if n not in called and not MEASURES & set(words_of(n))}
-    return names_among(asked, categories(), goal)
-
-
-def _called_names(column: Column) -> bool:
-    """Whether a column of numbers is called a name of things, and its numbers are whole and come often enough."""
-    there = column.values[np.isfinite(column.values)]
-    whole = bool((there == np.floor(there)).all())
-    return whole and bool(CODES & set(words_of(column.name))) and 2 < len(np.unique(there)) <= len(there) / AGAIN
 
 
 def choice_of(
@@ -119,7 +79,7 @@ def _number(column: Column, kind: Kind, goal: Goal, told: tuple[float, float] | 
     """What becomes of a column of numbers: names of things, or amounts on the scale that tells more of the target."""
     there = column.values[np.isfinite(column.values)]
     values, name = len(np.unique(there)), visible(column.name)
-    if told is not None or _called_names(column):
+    if told is not None or called_names(column):
         why = "by the word in the column's name"
         if told is not None:
             same, others = (max(0.0, share) for share in told)

@@ -102,7 +102,9 @@ class Model:
         data.target = targets[0] if len(targets) == 1 else None
         frame = read_paths(list(files), data, self.reading, keep)
         frame.blank = "an empty field or `NA`"
-        alone = frame.matrix is not None and self._wants_a_matrix()
+        in_columns = frame.matrix is not None and self._has_columns_of_a_matrix(frame.matrix.shape[1])
+        alone = frame.matrix is not None and (in_columns or self._wants_a_matrix())
+        frame = frame.in_columns() if in_columns else frame
         if alone and len(targets) == 1 and targets[0] not in frame.columns and TARGET in frame.columns:
             frame.columns[targets[0]] = Column(targets[0], frame.columns[TARGET].values)
         if self.recipe.outputs.task == "classes" and targets[0] in frame.columns:
@@ -120,6 +122,10 @@ class Model:
 
     def _wants_a_matrix(self) -> bool:
         return any(getattr(part, "name", None) is None for part in self.recipe.inputs.parts)
+
+    def _has_columns_of_a_matrix(self, width: int) -> bool:
+        """Whether an estimator was fitted to so wide an array, some of whose numbers are categories."""
+        return [part.name for part in self.recipe.inputs.parts] == [f"x{i}" for i in range(width)]
 
     def predict(
         self, frame: Frame, probabilities: bool = False, strict: bool = False, unseen: list[Unseen] | None = None

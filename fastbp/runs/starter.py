@@ -26,9 +26,12 @@ from fastbp.data.numbers import scale_of
 from fastbp.data.outputs import ordered
 from fastbp.data.prepare import task_of
 from fastbp.data.rows import without_targets
+from fastbp.data.sampled import sampled
+from fastbp.data.streamed import Sources, Told, streams
+from fastbp.data.things import nearly_names, things_of
 from fastbp.data.unseen import by_value
 from fastbp.errors import ConfigError, DataError, not_one_of, visible
-from fastbp.runs.choices import TRAINS, Choice, choice_of, doubt_of, encoded, nearly_names, told_as_names
+from fastbp.runs.choices import TRAINS, Choice, choice_of, doubt_of, encoded
 from fastbp.runs.outline import listed
 
 WIDEST = 60  # width of a key with its type; notes are aligned behind it
@@ -56,10 +59,12 @@ def starter(
     header: bool = True,
     preset: str | None = None,
     limit: str | float | None = None,
+    max_memory: str | None = None,
+    told: Told | None = None,
 ) -> Start:
     """A configuration for the table at `path`, with the keys of a preset, or of `standard` with a word on each.
 
-    `limit` is the time that training may take.
+    `limit` is the time that training may take. Of a table that needs more than `max_memory` some rows are looked at.
 
     Names and values of the table are quoted, or escaped in comments, so a table cannot inject keys.
     """
@@ -67,8 +72,12 @@ def starter(
         raise ConfigError(f"a table must have a path in Unicode, as configurations are, got `{path}`")
     if preset is not None and preset not in presets():
         raise not_one_of("--preset", visible(preset), presets())
-    data = Data(path=path, delimiter=delimiter, encoding=encoding, header=header)
-    frame = read_paths(path, data)
+    data = Data(path=path, delimiter=delimiter, encoding=encoding, header=header, max_memory=max_memory)
+    sources = streams(data)
+    if sources is not None and preset is not None:
+        where, got = ("--preset", visible(preset)) if limit is None else ("--time-limit", limit)
+        raise ConfigError(where, "must be left out where rows do not fit into memory", f"`{got}`")
+    frame, rows = _read(data, sources, told or Told())
     names = list(frame.columns)
     if not targets:
         found = "y" if "y" in names else "target" if "target" in names else names[-1] if names else "y"
@@ -81,10 +90,12 @@ def starter(
     if frame.matrix is None and len(targets) == len(names):
         raise _nothing_beside(frame, targets)
     gone = without_targets(frame, targets)
-    lines = [f"# {len(frame):,} rows of {visible(path)}.", f"name: {one_line(_slug(path))}", "seed: 0", "", "data:"]
+    unseen = f"what columns are, by {len(frame):,} of {rows:,} rows" * (rows > len(frame))
+    lines = [f"# {rows:,} rows of {visible(path)}.", f"name: {one_line(_slug(path))}", "seed: 0", "", "data:"]
     lines += [f"  path: {one_line(path)}"]
     lines += [f"  {key}: {one_line(v)}" for key, v in (("delimiter", delimiter), ("encoding", encoding)) if v]
     lines += [] if header else ["  header: false"]
+    lines += [f"  max_memory: {one_line(max_memory)}"] if max_memory is not None and sources is not None else []
     if len(targets) == 1:
         lines.append(f"  target: {one_line(targets[0])}")
     else:
@@ -93,17 +104,19 @@ def starter(
         lines.append(
             f"  missing_target: drop  # {gone.sum():,} of {len(gone):,} rows have no target; refuse is the default"
         )
+        rows = round(rows * (1.0 - gone.mean()))
         frame = frame.take(np.flatnonzero(~gone))
     task = task_of(frame, targets, None)
     goal = Goal.of(frame, targets, task)
-    choices = _choices(frame, [name for name in names if name not in targets], targets, task, goal)
+    trains = round(TRAINS * rows)
+    choices = _choices(frame, [name for name in names if name not in targets], targets, task, goal, trains)
     lines += [f"  task: {task}  # classes, numbers, or labels for several of 0 and 1"]
     if task == "classes":
         lines += _classes(frame, targets[0])
     elif task == "numbers":
         lines += _transform(frame, targets)
     own: dict[str, Any] = {}
-    known = _known(frame, choices, targets, task, goal)
+    known = _known(frame, choices, targets, task, goal, trains)
     if preset is not None:
         known, own = _keys(lines + _columns(choices), presets()[preset])
         if limit is not None:
@@ -117,7 +130,8 @@ def starter(
         lines += [f"# The preset {preset} for {known.rows:,} rows that train.", f"# {presets()[preset].about}"]
         lines += [*as_yaml(own).splitlines(), ""]
     lines += LUCKY * ("pack" not in own)
-    doubts = [doubt for doubt in (doubt_of(frame, targets, task), *(c.doubt for c in choices.values())) if doubt]
+    unsure = (unseen, doubt_of(frame, targets, task), *(c.doubt for c in choices.values()))
+    doubts = [doubt for doubt in unsure if doubt]
     if len(doubts) > MOST_DOUBTS:
         doubts = [*doubts[:MOST_DOUBTS], f"and {len(doubts) - MOST_DOUBTS:,} more columns, see above"]
     lines += ["#" * ("pack" not in own), "# Not certain:", *(f"# - {doubt}" for doubt in doubts)] if doubts else []
@@ -127,7 +141,18 @@ def starter(
     return Start(text, doubts)
 
 
-def _choices(frame: Frame, inputs: Sequence[str], targets: Sequence[str], task: str, goal: Goal) -> dict[str, Choice]:
+def _read(data: Data, sources: Sources | None, told: Told) -> tuple[Frame, int]:
+    """The rows of a table, or those that are looked at where it does not fit into memory; and how many it has."""
+    if sources is not None:
+        return sampled(data, sources, 0, told)
+    assert data.path is not None
+    frame = read_paths(data.path, data)
+    return frame, len(frame)
+
+
+def _choices(
+    frame: Frame, inputs: Sequence[str], targets: Sequence[str], task: str, goal: Goal, trains: int
+) -> dict[str, Choice]:
     """What becomes of each column; warns of those that alone tell a target."""
     if frame.matrix is not None:
         return {}
@@ -136,9 +161,9 @@ def _choices(frame: Frame, inputs: Sequence[str], targets: Sequence[str], task: 
     names = [n for n, kind in kinds.items() if kind.name == "category" and nearly_names(frame.columns[n])]
     if len(names) == sum(kind.name != "ignore" for kind in kinds.values()):
         names = []  # nothing would be left to predict from
-    told = told_as_names(frame, kinds, goal, names)
+    told = things_of(frame, kinds, goal, names)
     choices = {n: choice_of(frame.columns[n], kind, goal, n in names, told.get(n)) for n, kind in kinds.items()}
-    choices = encoded(choices, round(TRAINS * len(frame)))
+    choices = encoded(choices, trains)
     for name, target in leaks.items():
         about = f"{choices[name].about}; alone tells `{visible(target)}`"
         choices[name] = replace(choices[name], about=about, inferred=False)
@@ -200,13 +225,15 @@ def _entry(key: str, kind: str) -> str:
     return f"{key}: {kind}" if len(key) <= 1000 else f"? {key}\n    : {kind}"
 
 
-def _known(frame: Frame, choices: dict[str, Choice], targets: Sequence[str], task: str, goal: Goal) -> Known:
+def _known(
+    frame: Frame, choices: dict[str, Choice], targets: Sequence[str], task: str, goal: Goal, trains: int
+) -> Known:
     """What is known of the table before it is split."""
     inputs = sum(choice.width for choice in choices.values()) if frame.matrix is None else frame.matrix.shape[1]
     amounts = [name for name, choice in choices.items() if choice.amounts]
     outputs = len(goal.classes) or len(targets)
     return Known(
-        *(task, round(TRAINS * len(frame)), outputs, len(amounts), 0, (), inputs - len(amounts)),
+        *(task, trains, outputs, len(amounts), 0, (), inputs - len(amounts)),
         lambda bins, least: bent(frame, amounts, goal, bins, least),
     )
 

@@ -67,8 +67,9 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     class_weight : "balanced", dict of class to number, or None
         Factors of the weights of training rows; "balanced" has all classes count the same.
     categorical_features : "from_dtype", None, or list of str, int or bool
-        Columns that are categories: those of a table whose type is a category, text or bool; none; or those listed, by
-        name, index or mask. Those of an array are `x0`, `x1` and so on, and its numbers codes.
+        Columns that are categories: those of a table whose type is a category, text or bool, and with the presets
+        "standard", "plain" and "thorough" numbers that name things, as `fastbp init` finds them; none; or those listed,
+        by name, index or mask. Those of an array are `x0`, `x1` and so on, and its numbers codes.
     encode : {"one_hot", "embedding", "auto"}
         What categories become: a column for each, or a row of a learned table; "auto": a table where many.
     min_frequency : int, >= 1

@@ -102,7 +102,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         if said.n_cv and X_val is not None:
             raise ConfigError("n_cv", "must be None where `X_val` is given", f"`{said.n_cv}`")
         rows = self._rows(X, y, sample_weight, reset=not going_on, soft=vars(self).get("_soft"))
-        said = settled(self, said, X, y, rows, going_on)
+        said, rows = settled(self, said, X, y, rows, going_on)
         tasks = Tasks(self, X, y, sample_weight, alone=not said.several)
         if said.n_cv and X_val is not None:
             raise DataError(f"`X_val` must be left out with the preset `{self.preset}`, which validates on folds")
@@ -144,7 +144,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         if going_on:
             self._go_on(said)
         rows = self._rows(X, y, sample_weight, reset=not going_on, classes=classes)
-        said = settled(self, said, X, y, rows, going_on)
+        said, rows = settled(self, said, X, y, rows, going_on)
         if said.pack is not None:
             raise DataError(f"partial_fit does not support the preset `{self.preset}`, of which an ensemble is kept")
         if not going_on:

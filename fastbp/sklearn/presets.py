@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
 from fastbp.spec.layers import Layer
 
@@ -102,31 +100,38 @@ class Beyond:
         return found
 
 
-def settled(estimator: Any, said: Settings, X: Any, y: Any, rows: Rows, going_on: bool) -> Settings:
-    """The settings with those of the preset, which go by the first rows; what goes on goes on by them."""
+def settled(estimator: Any, said: Settings, X: Any, y: Any, rows: Rows, going_on: bool) -> tuple[Settings, Rows]:
+    """The settings with those of the preset, which go by the first rows, as do categories; and the rows with these.
+
+    What goes on goes on by what was settled first.
+    """
+    from fastbp.config.presets import presets
+    from fastbp.sklearn.names import with_names
     from fastbp.sklearn.settings import Settings
     from fastbp.sklearn.tables import inputs_for
 
+    categories = estimator.categorical_features
     if not going_on:
         estimator._filled, estimator._preset_keys = filled(estimator, None), None
         if estimator.preset is not None:
+            if presets()[estimator.preset].names:
+                rows, categories = with_names(estimator, X, rows)
+                estimator._filled.categorical_features = categories
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # they come when the rows are prepared
-                inputs, outputs = inputs_for(estimator, X, rows.frame), estimator._outputs(y, rows.y)
+                inputs, outputs = inputs_for(estimator._filled, X, rows.frame), estimator._outputs(y, rows.y)
             estimator._preset_keys = keys_for(estimator, inputs, outputs, rows)
     estimator._filled = filled(estimator, estimator._preset_keys)
-    return said if estimator._preset_keys is None else Settings.of(estimator._filled)
+    estimator._filled.categorical_features = categories
+    return said if estimator._preset_keys is None else Settings.of(estimator._filled), rows
 
 
 def keys_for(estimator: Any, inputs: Inputs, outputs: Outputs, rows: Rows) -> dict[str, Any]:
     """The keys of an estimator's preset for its training rows."""
     from fastbp.config.presets import Known, presets
-    from fastbp.data.goal import Goal
 
     preset = presets()[estimator.preset]
-    classes = outputs.task == "classes"
-    y = rows.y
-    goal = Goal(None, y, tuple(outputs.names), tuple(np.bincount(y).tolist())) if classes else Goal(y, None)
+    goal = rows.goal(outputs.names if outputs.task == "classes" else ())
     keys = preset.keys(Known.of(inputs, outputs.task, outputs.width, rows.frame, goal))
     taken = {**TAKEN, "trainer": TAKEN["trainer"] | further()}
     for section, settings in keys.items():

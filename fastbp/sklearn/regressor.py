@@ -61,8 +61,9 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     validation_fraction : float, 0 < fraction < 1
         Of the rows, to hold out; of each class the same, and not if `fit` gets `X_val`.
     categorical_features : "from_dtype", None, or list of str, int or bool
-        Columns that are categories: those of a table whose type is a category, text or bool; none; or those listed, by
-        name, index or mask. Those of an array are `x0`, `x1` and so on, and its numbers codes.
+        Columns that are categories: those of a table whose type is a category, text or bool, and with the presets
+        "standard", "plain" and "thorough" numbers that name things, as `fastbp init` finds them; none; or those listed,
+        by name, index or mask. Those of an array are `x0`, `x1` and so on, and its numbers codes.
     encode : {"one_hot", "embedding", "auto"}
         What categories become: a column for each, or a row of a learned table; "auto": a table where many.
     min_frequency : int, >= 1

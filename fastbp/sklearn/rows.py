@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from fastbp.numerics.splits import split
 
 if TYPE_CHECKING:
     from fastbp.data.frame import Frame
+    from fastbp.data.goal import Goal
 
 Array = NDArray[Any]
 
@@ -41,6 +43,14 @@ class Rows:
     def classes(self) -> Array | None:
         """The class of each row, where it has one."""
         return self.y if self.y.dtype.kind == "i" and self.y.ndim == 1 else None
+
+    def goal(self, names: Sequence[str] = ()) -> Goal:
+        """The targets as what columns tell of; `names` are those of classes."""
+        from fastbp.data.goal import Goal
+
+        if self.classes is None:
+            return Goal(self.y, None)
+        return Goal(None, self.classes, tuple(names), tuple(np.bincount(self.classes).tolist()))
 
     def take(self, rows: Array) -> Rows:
         """Some of the rows."""

@@ -17,7 +17,7 @@ from sklearn.utils.validation import _get_feature_names, check_array, validate_d
 
 from fastbp.data.categories import ASKED as ENCODED
 from fastbp.data.categories import Category, say_many
-from fastbp.data.columns import Column, Reading
+from fastbp.data.columns import Reading
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Frame
 from fastbp.data.inputs import Encoding, Inputs
@@ -102,10 +102,8 @@ def _of_matrix(estimator: Any, matrix: Array, reset: bool) -> Frame:
         named = bool(_categories(estimator.categorical_features, names))
     else:
         named = any(part.name is not None for part in estimator.recipe_.inputs.parts)
-    if not named:
-        return Frame(matrix, {}, "X")
-    numbers = matrix.astype(np.float64)
-    return Frame(None, {name: Column(name, numbers[:, i]) for i, name in enumerate(names)}, "X")
+    frame = Frame(matrix, {}, "X")
+    return frame.in_columns() if named else frame
 
 
 class _Named:
@@ -149,10 +147,10 @@ def _encodings(estimator: Any, X: Any, frame: Frame) -> Inputs:
     if frame.matrix is not None:
         return Inputs([Numbers(None, scale, missing, 0.0, indicator)])
     chosen = _categories(estimator.categorical_features, list(frame.columns))
+    chosen = are_categories(X, frame) if chosen is None else chosen
     parts: list[Encoding] = []
     for name, column in frame.columns.items():
-        by_type = chosen is None and (column.is_text or column.boolean or is_category(X[name]))
-        if by_type or (chosen is not None and name in chosen):
+        if name in chosen:
             words = {} if beyond is None else beyond.categories
             parts.append(Category(name, estimator.encode, estimator.min_frequency, **words))
         elif column.values.dtype.kind == "M":
@@ -161,6 +159,11 @@ def _encodings(estimator: Any, X: Any, frame: Frame) -> Inputs:
         else:
             parts.append(Numbers(name, scale, missing, 0.0, indicator))
     return Inputs(parts)
+
+
+def are_categories(X: Any, frame: Frame) -> set[str]:
+    """The columns of a table whose types say that they are categories."""
+    return {name for name, one in frame.columns.items() if one.is_text or one.boolean or is_category(X[name])}
 
 
 def check_encodings(estimator: Any) -> None:

@@ -27,4 +27,4 @@ def test_a_program_of_a_page_prints_what_stands_below_it(program, shown, tmp_pat
 
 
 def test_both_pages_have_programs():
-    assert len(CASES) == 6
+    assert len(CASES) == 7

@@ -48,12 +48,15 @@ class Preset:
         From a `Known` to a map of keys.
     pack : bool
         Whether it is a pack whose members are drawn, so that of an estimator an ensemble is kept, which does not go on.
+    names : bool
+        Whether an estimator finds numbers that name things, as `fastbp init` does for all presets.
     """
 
     name: str
     about: str
     of: Callable[[Known], dict[str, Any]]
     pack: bool = False
+    names: bool = False
 
     def keys(self, known: Known) -> dict[str, Any]:
         """The keys for such a table."""

@@ -44,7 +44,7 @@ def plain(known: Known) -> dict[str, Any]:
     }
 
 
-PRESETS = [Preset("plain", "Two hidden layers and bins of numbers, sized by the rows; seconds.", plain)]
+PRESETS = [Preset("plain", "Two hidden layers and bins of numbers, sized by the rows; seconds.", plain, names=True)]
 
 
 def metrics_of(known: Known) -> tuple[tuple[str, ...], str]:

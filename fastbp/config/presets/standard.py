@@ -82,5 +82,6 @@ PRESETS = [
         "standard",
         "8 members that share two hidden layers over functions of bins of numbers; up to a minute.",
         standard,
+        names=True,
     )
 ]

@@ -44,5 +44,6 @@ PRESETS = [
         "Standard and 7 networks around it on five folds, and the ensemble of the best; a time limit ends it sooner.",
         thorough,
         pack=True,
+        names=True,
     )
 ]
