@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -16,12 +17,13 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
 from fastbp.engine.threads import processors
-from fastbp.errors import DataWarning, FastbpError, line
+from fastbp.errors import ConfigError, DataWarning, FastbpError, line
 from fastbp.runs.stopping import TIME_IS_UP, Signals, Stopped
 
 EVERY = 0.2  # seconds between looks at the study
 LAST = 5.0  # seconds in which a process ends that was told to, before it is killed at a second request
 MOST_DEATHS = 30  # processes in a row that were killed before any trial ended
+UNGUARDED = 81  # exit code of a process that runs its program's file, as Python has it do first, and comes to the sweep
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "FASTBP_NUM_THREADS")
 
 
@@ -107,11 +109,25 @@ def run_together(
     FastbpError
         The first error of a process, when all have ended.
     """
+    _must_have_processes()
     party = _Party(task, jobs, threads, say, look, limit)
     try:
         party.run()
     finally:
         party.kill()
+
+
+def _must_have_processes() -> None:
+    """Refuse to start processes from where Python starts none."""
+    here, main = multiprocessing.current_process(), sys.modules["__main__"]
+    if getattr(here, "_inheriting", False):
+        raise SystemExit(UNGUARDED)
+    if here.daemon:
+        raise ConfigError("jobs", "must be 1 in a process of `multiprocessing.Pool`, which may start no others")
+    file = getattr(main, "__file__", None) if main.__spec__ is None else None
+    if file is not None and not os.path.exists(file):
+        must = "must be 1 in a program without a file, which other processes would read"
+        raise ConfigError("jobs", must, f"`{file}`")
 
 
 class _Party:
@@ -170,7 +186,10 @@ class _Party:
             return
         if kind == "error" or (not kind and code >= 0):  # it could not even begin where there is no message
             why = f"{one.name} ended with code {code}, which it says more of above"
-            if self.error is None:
+            if self.error is None and code == UNGUARDED:
+                why = "as each process reads the program's file first"
+                self.error = ConfigError("sweep", f'must be called below `if __name__ == "__main__":`, {why}')
+            elif self.error is None:
                 self.error = what if kind == "error" else FastbpError(why)
             self._end_all()
             return

@@ -121,6 +121,44 @@ def test_a_function_of_a_notebook_is_refused_by_several_processes(tmp_path):
     assert done.stderr.endswith("\nhint: write a function of a notebook to a .py file, and import it from there\n")
 
 
+UNGUARDED = """
+import fastbp as fb
+def up(trial): return 0.0
+try:
+    fb.sweep(up, jobs=2, trials=2, storage="s")
+except fb.ConfigError as error:
+    print(error)
+"""
+POOLED = """
+import multiprocessing
+import fastbp as fb
+def up(trial): return 0.0
+def said(_):
+    try:
+        fb.sweep(up, jobs=2, trials=2, storage="s")
+    except fb.ConfigError as error:
+        return str(error)
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        print(pool.map(said, [0])[0])
+"""
+GUARD = '`sweep` must be called below `if __name__ == "__main__":`, as each process reads the program\'s file first\n'
+POOL = "`jobs` must be 1 in a process of `multiprocessing.Pool`, which may start no others\n"
+NO_FILE = "`jobs` must be 1 in a program without a file, which other processes would read"
+
+
+@pytest.mark.parametrize("case", ["no guard", "a pool", "no file"])
+def test_processes_that_cannot_be_started_are_one_sentence(case, tmp_path):
+    script, said = {"no guard": (UNGUARDED, GUARD), "a pool": (POOLED, POOL), "no file": (UNGUARDED, NO_FILE)}[case]
+    (tmp_path / "script.py").write_text(script)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 120}
+    given = {"input": script} if case == "no file" else {}
+    done = subprocess.run([sys.executable, "-" if given else "script.py"], **words, **given)
+    assert done.stdout.startswith(said)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_error_of_a_function_is_told_and_raised(tmp_path, capfd):
     def broken(trial):
         trial.suggest_int("n", 1, 3)
