@@ -66,4 +66,7 @@ def _ranks(count: int) -> Ranks:
         must = f"the launcher has started {count} processes, of which mpi4py finds {found}"
         hint = f"mpi4py uses {' '.join(library.split())}: its own `mpirun` must be taken; {ALONE}"
         raise ConfigError(must, hint=hint)
+    if count & (count - 1):
+        must = "must start 1, 2, 4, 8 or another power of two of processes"
+        raise ConfigError(f"the launcher {must}, got `{count}`", hint=ALONE)
     return ranks_of(MPI.COMM_WORLD)

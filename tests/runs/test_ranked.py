@@ -246,7 +246,7 @@ def test_what_ranks_do_not_train_together_is_refused(config, more, message):
 def test_three_ranks_are_refused(config):
     code, _, err = run(3, *TRAIN, "c.yaml", "--run-dir", "run")
     assert code == 2
-    assert err.count("`comm` must have 1, 2, 4, 8 or another power of two of ranks, got `3`") == 1
+    assert err.count("fastbp: the launcher must start 1, 2, 4, 8 or another power of two of processes, got `3`\n") == 1
 
 
 @ranks
