@@ -35,6 +35,7 @@ ASKED = ("auto", *SCALES)
 SQUEEZED = 1.5  # deviation, in that of a normal column with the same quartiles, above which tails are heavy
 FAR = 10.0  # deviations from the mean beyond which a number is far out
 NORMAL_QUARTILES = 2.0 * NormalDist().inv_cdf(0.75)  # distance between the quartiles of a standard normal column
+IN_CACHE = 1 << 14  # numbers that are scaled at a time, 128 KiB of float64
 FILLS = ("mean", "median", "constant", "refuse")
 SORTED = ("robust", "quantile", "noisy_quantile", "median")  # scales and fillings that need a sorted column
 
@@ -187,7 +188,7 @@ class Numbers:
         width = len(self.fill)
         if x.shape[1] != width:
             raise DataError(f"{frame.origin}: rows must have {width} features, got {x.shape[1]}")
-        for first, block in blocks(x):
+        for first, block in blocks(x, None if self.knots.size else IN_CACHE):
             to = out[first : first + len(block)]
             to[:, width:] = 0.0
             whole = block
@@ -217,12 +218,15 @@ class Numbers:
             return x
         if self.scale == "noisy_quantile":
             return np.stack([noisy_levels(x[:, i], self.knots[:, i]) for i in range(x.shape[1])], axis=1)
-        c = (x - self.center) / self.spread
+        c = x - self.center
+        c /= self.spread
         for i, column in enumerate(np.flatnonzero(self._columns("quantile"))):
             c[:, column] = np.interp(x[:, column], *levels_of(self.knots[:, i]))
         if self.scale == "robust":
-            c = np.clip(c, -1e100, 1e100)  # so that its square is finite
-            c /= np.sqrt(1.0 + np.square(c / 3.0))
+            np.clip(c, -1e100, 1e100, out=c)  # so that its square is finite
+            root = np.square(c / 3.0)
+            root += 1.0
+            c /= np.sqrt(root, out=root)
         return np.asarray(c)
 
     def to_data(self) -> dict[str, Any]:

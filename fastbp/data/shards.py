@@ -25,6 +25,7 @@ from fastbp.errors import DataError, FileError
 Array = NDArray[Any]
 SHARE = array_files.SHARE
 CELLS = 1 << 20  # numbers in a block, 8 MiB of float64
+LITTLE = 1 << 18  # bytes of a matrix that is not worth asking how much memory is free
 
 
 class Shards:
@@ -66,9 +67,10 @@ class Shards:
         return out
 
 
-def blocks(x: Array | Shards) -> Iterator[tuple[int, Array]]:
-    """(number of the first row, float64 rows) of each block."""
-    step = max(1, CELLS // max(1, x.shape[1]))
+def blocks(x: Array | Shards, cells: int | None = None) -> Iterator[tuple[int, Array]]:
+    """(number of the first row, float64 rows) of each block; in memory it may be one of so many numbers."""
+    many = CELLS if cells is None or isinstance(x, Shards) else min(cells, CELLS)
+    step = max(1, many // max(1, x.shape[1]))
     for first in range(0, len(x), step):
         part = x.read(first, first + step) if isinstance(x, Shards) else x[first : first + step]
         yield first, np.asarray(part, np.float64)
@@ -84,7 +86,8 @@ def sorting(x: Array | Shards) -> Array:
 
 def fits(shape: tuple[int, int], dtype: Any = np.float32) -> bool:
     """Whether a matrix fits into memory."""
-    return bool(math.prod(shape) * max(4, np.dtype(dtype).itemsize) <= SHARE * array_files.memory())
+    size = math.prod(shape) * max(4, np.dtype(dtype).itemsize)
+    return bool(size <= LITTLE or size <= SHARE * array_files.memory())
 
 
 def below(arrays: Sequence[Array]) -> Array | Shards:

@@ -10,7 +10,7 @@ from fastbp.data.categories import Category
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Column, Frame
 from fastbp.data.inputs import Inputs
-from fastbp.data.numbers import QUANTILES, SCALES, Numbers
+from fastbp.data.numbers import IN_CACHE, QUANTILES, SCALES, Numbers
 from fastbp.data.stored import Stored
 from fastbp.errors import DataError
 
@@ -145,6 +145,23 @@ def test_an_indicator_stands_behind_columns_that_had_holes_in_training():
     column = fitted(table(a=[1, NAN]), Numbers("a", "standard", "mean", 0.0, True))
     assert names(column) == ["a", "a is missing"]
     assert fitted(table(a=[1, 2]), Numbers("a", "standard", "mean", 0.0, True)).width == 1
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_rows_are_scaled_in_pieces_that_no_result_depends_on(scale):
+    rows, width = 3 * IN_CACHE // 4 + 5, 3
+    X = RNG.normal(3.0, 2.0, (rows, width))
+    X[RNG.random(X.shape) < 0.05] = NAN
+    inputs = Inputs([Numbers(None, scale, "mean", 0.0, True)])
+    inputs.fit(Frame(X, {}, "X"))
+    whole = inputs.matrix(Frame(X, {}, "X"), np.float64)
+    apart = [inputs.matrix(Frame(X[r : r + 1000], {}, "X"), np.float64) for r in range(0, rows, 1000)]
+    assert whole.shape == (rows, 2 * width)
+    assert np.isfinite(whole).all()
+    assert whole.tobytes() == np.concatenate(apart).tobytes()
+    X[IN_CACHE // width + 7, 1] = np.inf  # in the second piece
+    with pytest.raises(DataError, match=f"row {IN_CACHE // width + 7}: column `1` must be finite, got `inf`"):
+        inputs.matrix(Frame(X, {}, "X"))
 
 
 @pytest.mark.parametrize("scale", ["standard", "robust", "quantile"])

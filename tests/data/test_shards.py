@@ -22,6 +22,7 @@ ROWS, WIDTH = 1000, 7
 def small(monkeypatch):
     """No matrix fits, and blocks are short."""
     monkeypatch.setattr(shards, "SHARE", 0.0)
+    monkeypatch.setattr(shards, "LITTLE", 0)
     monkeypatch.setattr(shards, "CELLS", 64 * WIDTH)
 
 
@@ -90,6 +91,7 @@ def test_streamed_rows_have_the_bits_of_rows_in_memory(tmp_path, monkeypatch, dt
     monkeypatch.setattr(shards, "CELLS", 64 * WIDTH)
     wanted = prepare(data, 0, real)
     monkeypatch.setattr(shards, "SHARE", 0.0)
+    monkeypatch.setattr(shards, "LITTLE", 0)
     found = prepare(data, 0, real)
     assert found.recipe.to_data() == wanted.recipe.to_data()
     for name, part in wanted.parts.items():
@@ -105,6 +107,7 @@ def test_heavy_tails_are_standardised_outside_memory(tmp_path, monkeypatch):
     data = Data(path=folder(tmp_path, np.exp(X / 9.0), y), scale="auto")
     assert "quantile" in prepare(data, 0, "float32").recipe.inputs.parts[0].scale
     monkeypatch.setattr(shards, "SHARE", 0.0)
+    monkeypatch.setattr(shards, "LITTLE", 0)
     assert prepare(data, 0, "float32").recipe.inputs.parts[0].scale == "standard"
 
 
@@ -191,6 +194,7 @@ def test_a_full_disk_is_refused(small, monkeypatch):
 
 
 def test_the_limit_is_a_share_of_the_free_memory(monkeypatch):
+    monkeypatch.setattr(shards, "LITTLE", 0)
     monkeypatch.setattr(shards.array_files, "memory", lambda: 8000)
     assert shards.fits((100, 10))
     assert not shards.fits((101, 10))

@@ -126,7 +126,7 @@ def keep_nothing() -> None:
 def want_room(folder: str) -> None:
     """Ask for rows that do not fit into memory where temporary files cannot be."""
     tempfile.tempdir = folder
-    shards.SHARE = 0.0
+    shards.SHARE, shards.LITTLE = 0.0, 0
     shards.room((10, 10), np.float32)
 
 

@@ -209,10 +209,10 @@ def warm_up():
 
 def work(words, stderr):
     """In the fork: one command or function with its fault."""
-    from fastbp.data import array_files
+    from fastbp.data import array_files, shards
 
     if words["memory"]:
-        array_files.memory = lambda: words["memory"]
+        array_files.memory, shards.LITTLE = lambda: words["memory"], 0
     for name, value in {"FASTBP_NUM_THREADS": str(words["threads"]), **words["variables"]}.items():
         os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
     signal.setitimer(signal.ITIMER_REAL, words["seconds"])  # nobody handles it, so it ends the process at once
