@@ -88,6 +88,7 @@ class Plan:
         self.blocks: tuple[Block, ...] = (parameters,)
         self.names: dict[int, str] = {}
         self.tasks: list[Table] = []
+        self.late = teams.Lateness()
         self.watcher: Any = None  # lets every op run beside its twin: see `lowering.check`
 
     def __reduce__(self) -> Any:

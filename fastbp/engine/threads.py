@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -21,6 +22,13 @@ import numpy as np
 from fastbp.engine.forks import CODE
 from fastbp.errors import ConfigError, ConfigTypeError, ForkError, brief, whole_number
 from fastbp.kernels.records import MAX_THREADS
+
+PATIENCE = 4000  # looks of a thread of OpenMP for the next region, about 50 µs
+START = 50e-6  # seconds until all threads of a region are awake
+SLICE = 500e-6  # seconds: a thread that is later waits for its turn on a core
+LATE = 1.5  # times the usual seconds of a call
+RESTS = 20  # how much longer than it waited a team then rests, at least
+AGEING = 1.02  # of the least seconds, a call: the clock of a core changes, and so does what else runs
 
 _state = {"launched": False, "regions": False, "layer": False, "forked": False}
 _entry = threading.RLock()
@@ -115,6 +123,30 @@ def default_threads() -> int:
     return _whole("FASTBP_NUM_THREADS", int(text[:100]))  # Python refuses thousands of digits
 
 
+class Lateness:
+    """Whether single calls are better run by one thread for a while: a team waits for the one that has no core.
+
+    Beside another process that wants the cores too, a region may take a slice of the scheduler, some milliseconds,
+    where the calling thread alone would take a tenth of one. A team that was late rests for so long that waiting again
+    costs a twentieth of the time at most. Calls of many steps have more to go by: see `train.calls.Pace`.
+    """
+
+    def __init__(self) -> None:
+        self.least = float("inf")  # seconds a unit of work, by the team
+        self.until = 0.0
+
+    def team(self, threads: int) -> int:
+        """The number of threads for the next call, of so many at most."""
+        return 1 if self.until and time.perf_counter() < self.until else threads
+
+    def learn(self, work: int, seconds: float) -> None:
+        """Learn from the seconds that a team took for so much work."""
+        usual = self.least * work + START
+        if seconds > LATE * usual and seconds - usual > SLICE and not fixed():
+            self.until = time.perf_counter() + RESTS * (seconds - usual)
+        self.least = min(AGEING * self.least, seconds / max(work, 1))
+
+
 @cache
 def fixed() -> bool:
     """Whether `FASTBP_TEAM` says that plans take all threads they may have, not the number that is fastest."""
@@ -180,20 +212,23 @@ def run_many(heads: Sequence[int], teams: Sequence[int], zero: Any, threads: int
 
 
 @contextmanager
-def _sleeping() -> Iterator[None]:
-    """Have the threads of OpenMP sleep between regions, unless the user says how they wait.
+def _patient() -> Iterator[None]:
+    """Have the threads of OpenMP sleep soon after a region, unless the user says how they wait.
 
-    Otherwise they look for work all the while, for some 300,000 times, and where other processes want these cores too,
-    have used up their turn when there is work: each region then waits for the next, some milliseconds.
+    One that sleeps takes some 25 µs to wake, which a loop of short calls would pay again and again, so they look for
+    work as long as those do that wait within a region. By default they would do so some 300,000 times, and where other
+    processes want these cores too, have used up their turn when there is work: each region then waits for the next,
+    some milliseconds.
     """
     if "OMP_WAIT_POLICY" in os.environ or "GOMP_SPINCOUNT" in os.environ or "KMP_BLOCKTIME" in os.environ:
         yield
         return
-    os.environ["OMP_WAIT_POLICY"] = "passive"
+    os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"] = "passive", str(PATIENCE)
     try:
         yield
     finally:
         os.environ.pop("OMP_WAIT_POLICY", None)
+        os.environ.pop("GOMP_SPINCOUNT", None)
 
 
 def _region(name: str, real: str, threads: int, *arguments: Any) -> None:
@@ -203,7 +238,7 @@ def _region(name: str, real: str, threads: int, *arguments: Any) -> None:
     check_fork()
     numba: Any = import_module("numba")
     if not _state["launched"]:
-        with CODE, _sleeping():  # no fork while threads are being launched
+        with CODE, _patient():  # no fork while threads are being launched
             _state["regions"] = True
             sweep(name, real)
             numba.get_num_threads()  # launches them

@@ -77,15 +77,23 @@ def _share(panels: int, group: int, groups: int) -> tuple[int, int]:
 
 def _rows(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], list[Phase]]:
     """Phases of ops with independent rows: fused or layered."""
-    products = [op for op in ops if isinstance(op, ProductOp)]
-    weights = sum({op.b.start: op.width * op.panels for op in products}.values())
-    outputs = batch * sum(op.panels for op in products)
     too_few_blocks = -(-batch // row_block(batch, workers)) < workers
-    if workers > 1 and (too_few_blocks or weights > HEAVY * outputs):
+    if workers > 1 and (too_few_blocks or batch < few_rows(ops)):
         cut = layered(ops, batch, workers)
         if len(cut[1]) < MOST_PHASES // 4:
             return cut
     return ops, [_phase(len(ops), 1, row_block(batch, workers))]
+
+
+def few_rows(ops: list[Any]) -> float:
+    """The number of rows below which weights outweigh activations."""
+    products = _products(ops)
+    weights = sum({op.b.start: op.width * op.panels for op in products}.values())
+    return float(weights / (HEAVY * max(1, sum(op.panels for op in products))))
+
+
+def _products(ops: list[Any]) -> list[Any]:
+    return [op for op in ops if isinstance(op, ProductOp)]
 
 
 def _phase(count: int, groups: int, block: int) -> Phase:
@@ -93,7 +101,7 @@ def _phase(count: int, groups: int, block: int) -> Phase:
 
 
 def layered(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], list[Phase]]:
-    """One phase for each product and the elementwise ops behind it, in column groups; one for each other op."""
+    """One phase for each product and the elementwise ops behind it, in column groups; one for all between two."""
     out: list[Any] = []
     phases: list[Phase] = []
     at_op = 0
@@ -110,8 +118,10 @@ def layered(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], list[P
             for group in range(groups):
                 out += [op.columns(*_share(panels, group, groups)) for op in together]
         else:
-            phases.append(_phase(1, 1, row_block(batch, workers)))
-            out.append(ops[at_op])
+            while at_op + len(together) < len(ops) and not isinstance(ops[at_op + len(together)], ProductOp):
+                together.append(ops[at_op + len(together)])
+            phases.append(_phase(len(together), 1, row_block(batch, workers)))
+            out += together
         at_op += len(together)
     return out, phases
 

@@ -1,6 +1,7 @@
 """The plans of a network, all made of the same ops:
 
     predict   gather, forward ops, scatter                                    one phase, a block of rows at a time
+              the same, of few rows beside the weights                        a phase a layer, cut by columns
     members   the same, with what each member predicts                        one phase, a block of rows at a time
     vjp       predict's, then the cotangents' way back to the input           one phase, a block of rows at a time
     jvp       each forward op beside its tangent's                            one phase, a block of rows at a time
@@ -18,6 +19,7 @@ The number of threads changes no bit: blocks and tiles only distribute the work.
 
 from __future__ import annotations
 
+import time
 from math import prod
 from typing import Any
 
@@ -30,7 +32,7 @@ from fastbp.engine.plan import Plan
 from fastbp.kernels.records import END_NOTHING, ROW_PHASE, Phase
 from fastbp.lowering import check
 from fastbp.lowering.apart import apart
-from fastbp.lowering.phases import moments_of, row_block
+from fastbp.lowering.phases import MOST_PHASES, MOST_ROWS, few_rows, layered, moments_of, row_block
 from fastbp.lowering.user_rows import read_rows, reads_codes
 from fastbp.lowering.walk import Lowering
 from fastbp.spec.graph import Graph
@@ -43,6 +45,8 @@ SERIAL_WORK = 200_000
 THREAD_WORK = 500_000
 # Multiplications of each thread that are worth a block of fewer rows, where all rows are fewer blocks than threads.
 FINE_WORK = 2_000_000
+# Multiplications of each thread that are worth a barrier a layer.
+COLUMN_WORK = 600_000
 # Multiplications of each thread in a call, which delay Ctrl-C: 50 ms on a slow core.
 CALL_WORK = 2_000_000_000
 
@@ -151,9 +155,24 @@ class RowPlan(Plan):
         numbers = graph.inputs + sum(node.outputs * node.members for node in graph.nodes)
         cost = self.work + 16 * self.repeats * numbers
         self.most_rows = max(ROW_BLOCK, CALL_WORK // cost // ROW_BLOCK * ROW_BLOCK)
+        self._few = self._least = 0.0  # rows that are too many for columns, and multiplications that are enough
+        if kind == "predict" and not counts and workers > 1:
+            barriers = len(layered(lowering.ops, MOST_ROWS, workers)[1])
+            if barriers < MOST_PHASES // 4:
+                self._few = min(MOST_ROWS + 1, few_rows(lowering.ops))
+                self._least = barriers * COLUMN_WORK
+        self._columns: ColumnPlan | None = None
+        self._made_of = graph, parameters, states
         self.watcher = check.watcher_of(self, lowering)
         self._predict = self.entry("predict_rows")
         self._product = self.entry("product_rows") if kind in ("vjp", "jvp") else self._predict
+
+    def _by_columns(self, x: Any, y: Any, threads: int) -> None:
+        """Predict few rows, each layer cut by columns."""
+        if self._columns is None:
+            self._columns = ColumnPlan(*self._made_of, self.workers)
+        self._columns.point(x, y)
+        self._columns.run(threads)
 
     def choose(self, column: int) -> None:
         """Choose the output for the kind "gradient"."""
@@ -175,12 +194,12 @@ class RowPlan(Plan):
                 self(x[part], y[out], threads, None if other is None else other[part])
             return
         narrow = read_rows(self, x, self.counts) if type(x) is not np.ndarray or reads_codes(self) else x
-        block = ROW_BLOCK
-        if threads > 1 and rows * self.work >= SERIAL_WORK:
+        block, by_columns = ROW_BLOCK, False
+        threads = self.late.team(threads) if threads > 1 and rows * self.work >= SERIAL_WORK else 1
+        if threads > 1:
+            by_columns = rows < self._few and rows * self.work >= threads * self._least
             block = self._block(rows, threads)
-            threads = min(threads, -(-rows * repeats // block))
-        else:
-            threads = 1
+            threads = threads if by_columns else min(threads, -(-rows * repeats // block))
         if threads == 1:
             if self._threads != 1:
                 self._threads = self.head.team.threads = 1
@@ -198,9 +217,14 @@ class RowPlan(Plan):
             raise TypeError("results must be writeable")
         if other is not None:
             self.ops.records[self._second].a.start = other.ctypes.data
-        self.phases.records[0].block = block
-        self.point(narrow, y)
-        self.run(threads)
+        begun = time.perf_counter()
+        if by_columns:
+            self._by_columns(narrow, y, threads)
+        else:
+            self.phases.records[0].block = block
+            self.point(narrow, y)
+            self.run(threads)
+        self.late.learn(rows * self.work, time.perf_counter() - begun)
 
     def _block(self, rows: int, threads: int) -> int:
         """Rows of a task: fewer where all are too few blocks for the threads, and each of these has enough to do."""
@@ -217,6 +241,30 @@ class RowPlan(Plan):
         self.ops.records[0].a.start = x.ctypes.data
         self.ops.records[-1].c.start = y.ctypes.data
         self.head.data.rows = len(x) * self.repeats
+
+
+class ColumnPlan(Plan):
+    """Predictions of few rows, by a network whose weights outweigh their activations.
+
+    Blocks of rows would each read all weights. Here each thread reads its own columns of them, call after call, which
+    so may stay in its cache; every number is computed by the same chain of operations.
+    """
+
+    def __init__(self, graph: Graph, parameters: Block, states: Block, workers: int) -> None:
+        super().__init__(parameters, workers)
+        lowering, _ = rows_lowered(graph, parameters, states, self.arena, "predict", rows=MOST_ROWS)
+        cut, phases = layered(lowering.ops, MOST_ROWS, workers)
+        lowering.put(moments_of(phases), cut)
+        self.names, self.blocks = lowering.names, (parameters, states)
+        self.title = "predict, few rows by columns"
+        self.finish(cut, [], phases, lowering.transposes)
+        self.watcher = check.watcher_of(self, lowering)
+
+    def point(self, x: Any, y: Any) -> None:
+        """Let the next run go from these rows to those; C-contiguous arrays of the plan's dtype."""
+        self.ops.records[0].a.start = x.ctypes.data
+        self.ops.records[-1].c.start = y.ctypes.data
+        self.head.data.rows = len(x)
 
 
 def loss_records(plan: Any) -> list[Any]:

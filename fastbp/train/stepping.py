@@ -187,7 +187,10 @@ class Stepping(Together, Snapshots):
             alone = self._loss.simple and net.graph.members is None  # one loss with targets of its own
             self._small = small and alone and not (net.has_codes or self._rates.others or self._ranks)
         plan.bind(x, t, top)
-        self._call(plan, 1, 1, team_sizes(plan.work, self.threads)[1])
+        threads, begun = plan.late.team(team_sizes(plan.work, self.threads)[1]), time.perf_counter()
+        self._call(plan, 1, 1, threads)
+        if threads > 1:
+            plan.late.learn(len(x), time.perf_counter() - begun)
         if self._ranks is not None:
             self._ranks.steps(0)  # which hears of Ctrl-C
         return plan.loss

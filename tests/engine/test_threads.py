@@ -245,20 +245,20 @@ import os, numpy as np, fastbp as fb
 from fastbp.engine import threads
 pack = fb.Pack(fb.mlp([4, 8, 2]), n=3, threads=2)
 pack.run(np.zeros((64, 4), np.float32), np.zeros(64, int), 5)
-print(threads._state["launched"], os.environ.get("OMP_WAIT_POLICY"))
+print(threads._state["launched"], *(os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")))
 """
 
 
 @pytest.mark.parametrize(
     ("given", "spins"),
-    [({}, "0"), ({"GOMP_SPINCOUNT": "12345"}, "12345"), ({"OMP_WAIT_POLICY": "active"}, "30000000000")],
+    [({}, str(team.PATIENCE)), ({"GOMP_SPINCOUNT": "12345"}, "12345"), ({"OMP_WAIT_POLICY": "active"}, "30000000000")],
     ids=["by default", "as often as is said", "as is said"],
 )
-def test_threads_of_openmp_sleep_between_regions_unless_the_user_says_more(given, spins):
+def test_threads_of_openmp_sleep_soon_after_a_region_unless_the_user_says_more(given, spins):
     own = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
     env = own | {"NUMBA_THREADING_LAYER": "omp", "OMP_DISPLAY_ENV": "verbose"} | given
     found = subprocess.run([sys.executable, "-c", LAUNCHES], env=env, capture_output=True, text=True, check=False)
     if "GOMP_SPINCOUNT" not in found.stderr:
         pytest.skip("Numba's threads are not those of GCC's OpenMP here")
     assert re.search(r"GOMP_SPINCOUNT = '(\d+)'", found.stderr).group(1) == spins
-    assert found.stdout.split() == ["True", str(given.get("OMP_WAIT_POLICY"))]
+    assert found.stdout.split() == ["True", *(str(given.get(name)) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"))]

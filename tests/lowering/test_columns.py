@@ -1,0 +1,162 @@
+"""Predictions of few rows, each layer cut by columns: the bits of one thread, and chosen where they are fast."""
+
+import numpy as np
+import pytest
+
+import fastbp as fb
+from fastbp.engine import threads
+from fastbp.engine.threads import RESTS, Lateness
+from fastbp.lowering import plans
+
+RNG = np.random.default_rng(0)
+WIDE = 640
+
+NETS = {
+    "relu": [fb.Linear(WIDE), fb.ReLU(), fb.Linear(384), fb.ReLU(), fb.Linear(10)],
+    "odd widths": [fb.Linear(601), fb.Tanh(), fb.Linear(333), fb.GELU(), fb.Linear(1)],
+    "no biases": [fb.Linear(WIDE, bias=False), fb.SiLU(), fb.Linear(WIDE, bias=False)],
+    "dropout and norms": [fb.Linear(WIDE), fb.BatchNorm(), fb.ReLU(), fb.Dropout(0.3), fb.Linear(512), fb.Softmax()],
+    "one panel": [fb.Linear(WIDE), fb.ReLU(), fb.Linear(WIDE), fb.ReLU(), fb.Linear(7), fb.Tanh(), fb.Linear(3)],
+}
+
+
+def made(name, dtype="float32"):
+    return fb.Network(NETS[name], inputs=WIDE, seed=1, dtype=dtype)
+
+
+def rows_of(count, dtype="float32"):
+    return RNG.standard_normal((count, WIDE)).astype(dtype)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Counts the runs of plans by columns."""
+    runs = []
+    run = plans.ColumnPlan.run
+    monkeypatch.setattr(plans.ColumnPlan, "run", lambda self, team: (runs.append(team), run(self, team)))
+    return runs
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NETS)
+def test_columns_change_no_bit(name, dtype, counted, monkeypatch):
+    monkeypatch.setattr(plans, "COLUMN_WORK", 0)
+    monkeypatch.setattr(plans, "SERIAL_WORK", 0)
+    net = made(name, dtype)
+    net.predict(rows_of(1, dtype), threads=4)  # cut for four
+    counted.clear()
+    for count in (1, 2, 15, 16, 17, 63, 64, 65, 100):
+        x = rows_of(count, dtype)
+        alone = net.predict(x, threads=1)
+        assert not counted
+        for team in (2, 3, 4):
+            assert net.predict(x, threads=team).tobytes() == alone.tobytes()
+            assert counted.pop() == team
+
+
+def test_a_plan_is_cut_by_columns_where_rows_are_few_and_the_work_is_worth_barriers(counted):
+    wide, narrow = made("relu"), fb.mlp([64, 64, 10])
+    for net, count, wanted in ((wide, 1, []), (wide, 64, [2]), (wide, 400, []), (narrow, 64, [])):
+        net.predict(RNG.standard_normal((count, net.inputs)).astype("f"), threads=2)
+        assert counted == wanted
+        counted.clear()
+    wide.vjp(rows_of(64), np.ones((64, 10), "f"))
+    assert not counted
+
+
+def test_columns_read_parameters_as_they_are_now(monkeypatch, counted):
+    net = made("relu")
+    x, y = rows_of(64), np.arange(64) % 10
+    before = net.predict(x, threads=2)
+    fb.Trainer(net, optimizer=fb.Adam(0.01), loss="cross_entropy").step(x, y)
+    after = net.predict(x, threads=2)
+    assert counted == [2, 2]
+    assert after.tobytes() == net.predict(x, threads=1).tobytes() != before.tobytes()
+
+
+def test_results_may_be_written_over_the_rows_they_come_from(counted):
+    net = fb.Network([fb.Linear(WIDE), fb.Tanh(), fb.Linear(WIDE)], inputs=WIDE, seed=2)
+    x = rows_of(48)
+    wanted = net.predict(x, threads=1)
+    assert net.predict(x, out=x, threads=2) is x
+    assert x.tobytes() == wanted.tobytes()
+    assert counted == [2]
+
+
+def test_columns_run_beside_their_twins(monkeypatch, counted):
+    monkeypatch.setenv("FASTBP_PLAN", "check")
+    net = made("odd widths")
+    found = net.predict(rows_of(64), threads=2)
+    assert counted == [2]
+    assert np.isfinite(found).all()
+    assert net._predict_plan._columns.watcher is not None
+
+
+# Whether a team is late
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass where a test says so, and teams that may rest."""
+    now = [100.0]
+    monkeypatch.setattr(threads.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(threads, "fixed", lambda: False)
+    return now
+
+
+def test_a_team_that_waited_rests_for_so_long_that_waiting_costs_a_twentieth(clock):
+    late = Lateness()
+    for _ in range(10):
+        late.learn(32, 100e-6)
+        assert late.team(2) == 2
+    late.learn(32, 4e-3)
+    assert late.team(2) == 1
+    clock[0] += 0.9 * RESTS * 4e-3
+    assert late.team(2) == 1
+    clock[0] += 0.1 * RESTS * 4e-3
+    assert late.team(2) == 2
+
+
+def test_a_team_is_not_late_because_calls_differ(clock):
+    late = Lateness()
+    for rows, seconds in ((32, 100e-6), (1, 30e-6), (3200, 9e-3), (64, 550e-6), (32, 140e-6), (100_000, 0.4)):
+        late.learn(rows, seconds)
+        assert late.team(2) == 2
+
+
+def test_a_team_that_has_become_slower_for_good_is_late_no_more(clock):
+    late = Lateness()
+    late.learn(1, 0.01)
+    rests = 0
+    for _ in range(100):
+        late.learn(1, 0.018)
+        rests += late.team(2) == 1
+        clock[0] += 60.0
+    assert 0 < rests < 20
+
+
+def test_no_team_rests_where_all_threads_are_asked_for(clock, monkeypatch):
+    monkeypatch.setattr(threads, "fixed", lambda: True)
+    late = Lateness()
+    for seconds in (1e-4, 1.0):
+        late.learn(1, seconds)
+        assert late.team(2) == 2
+
+
+def test_single_calls_of_networks_and_trainers_rest(monkeypatch):
+    net, x, y = made("relu"), rows_of(64), np.arange(64) % 10
+    trainer = fb.Trainer(net, loss="cross_entropy", threads=2)
+    calls = {
+        "predict": lambda: net.predict(x, threads=2),
+        "step": lambda: trainer.step(x, y),
+    }
+    teams = []
+    region = threads._region
+    monkeypatch.setattr(threads, "_region", lambda *given: (teams.append(given[2]), region(*given)))
+    for call in calls.values():
+        call()
+    assert teams == [2, 2]
+    monkeypatch.setattr(Lateness, "team", lambda self, most: 1 if np.isfinite(self.least) else most)
+    for call in calls.values():
+        call()
+    assert teams == [2, 2]
