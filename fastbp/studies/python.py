@@ -187,6 +187,7 @@ class Function:
         for one in claimed:
             trial = one.trial
             trial.folder = opened.folder.run(one.number)
+            _be_as_before(trial, opened)
             if one.before is not None:
                 _remember(trial, set(one.before.intermediate_values))
             try:
@@ -209,6 +210,28 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise ConfigTypeError("objective", "must return a number", f"`{brief(value)}`") from None
+
+
+def _be_as_before(trial: Any, opened: Opened) -> None:
+    """Refuse a setting of another kind than the study has by its name: it is that of another function."""
+    suggest = trial._suggest
+
+    def same(name: str, asked: Any) -> Any:
+        known = next((one.distributions[name] for one in opened.frozen() if name in one.distributions), asked)
+        if (before := _kind(known)) != (kind := _kind(asked)):
+            hint = "in all trials a setting is of one kind; another `storage` begins another study"
+            raise ConfigError(name, f"must be {before}, as other trials of the study have it", kind, hint)
+        return suggest(name, asked)
+
+    trial._suggest = same
+
+
+def _kind(asked: Any) -> str:
+    """What a setting is chosen from; Optuna lets the ends of ranges differ between trials."""
+    if choices := getattr(asked, "choices", ()):
+        return "one of " + ", ".join(f"`{brief(one)}`" for one in choices)
+    whole_or_not = "a whole number" if isinstance(asked, optuna().distributions.IntDistribution) else "a number"
+    return f"{whole_or_not} by its logarithm" if asked.log else whole_or_not
 
 
 def _remember(trial: Any, steps: set[int]) -> None:

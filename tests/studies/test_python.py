@@ -174,6 +174,37 @@ def test_an_error_of_a_function_is_told_and_raised(tmp_path, capfd):
     assert "\ntrial 0 failed: RuntimeError: no\nstudy folder " in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize(
+    ("before", "now", "must", "got"),
+    [
+        ("float('v', 0, 1)", "int('v', 0, 9)", "a number", "a whole number"),
+        ("int('v', 1, 9, log=True)", "int('v', 1, 9)", "a whole number by its logarithm", "a whole number"),
+        ("int('v', 0, 9)", "categorical('v', [3, 4])", "a whole number", "one of `3`, `4`"),
+        ("categorical('v', 'ab')", "categorical('v', 'ac')", "one of `'a'`, `'b'`", "one of `'a'`, `'c'`"),
+    ],
+)
+def test_a_function_with_settings_of_other_kinds_is_refused(before, now, must, got, sampler, tmp_path):
+    def of(kind):
+        return lambda trial: hash(eval(f"trial.suggest_{kind}", {"trial": trial})) % 100
+
+    words = {"storage": tmp_path / "s", "sampler": sampler}
+    fb.sweep(of(before), trials=12, **words)
+    with pytest.raises(fb.ConfigError) as info:
+        fb.sweep(of(now), trials=15, **words)
+    assert str(info.value) == (
+        f"`v` must be {must}, as other trials of the study have it, got {got}\n"
+        "hint: in all trials a setting is of one kind; another `storage` begins another study"
+    )
+    assert len(fb.sweep(of(before), trials=15, **words)) == 15
+
+
+def test_the_range_of_a_setting_may_change(tmp_path):
+    for trials, high in ((2, 1), (4, 2)):
+        study = fb.sweep(lambda trial, to=high: trial.suggest_int("n", 1, to), trials=trials, storage=tmp_path / "s")
+    assert len(study) == 4
+
+
 def test_a_configuration_and_a_space_may_have_tuples_numbers_of_numpy_and_paths(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
