@@ -125,11 +125,8 @@ def streamed(
     data: Any, sources: Sources, seed: int, dtype: Any, loss: Any, strict: bool, base: Path, told: Told
 ) -> tuple[Prepared, Rows]:
     """`prepare`, of rows that stay in files below the folder `base`."""
+    must_do(data)
     most = limit_of(data)
-    if most is not None and most < LEAST:
-        raise ConfigError(
-            "data.max_memory", f"must be at least {LEAST >> 20} MiB where rows do not fit", f"`{data.max_memory}`"
-        )
     settings = msgspec.to_builtins(data)
     for key in (*PARTS, "path", "max_memory", "store", "stream", "block_rows", "window_blocks"):
         settings.pop(key)
@@ -258,6 +255,14 @@ def _width(one: Seen, inputs: Any) -> Seen:
         return one
     encode = part.encode if isinstance(part, Category) else ""
     return Seen(one.name, one.type, one.about, one.scale, encode, part.width)
+
+
+def must_do(data: Any) -> None:
+    """Refuse a limit below what streaming takes."""
+    most = limit_of(data)
+    if most is not None and most < LEAST:
+        must = f"must be at least {LEAST >> 20} MiB where rows do not fit"
+        raise ConfigError("data.max_memory", must, f"`{data.max_memory}`")
 
 
 def must_be_enough(data: Any, columns: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from fastbp.config.schema import Data
 from fastbp.data.blocks import Look, blocks, look
 from fastbp.data.sizes import limit_of
-from fastbp.data.streamed import sources_of, streams
+from fastbp.data.streamed import must_do, sources_of, streams
 from fastbp.data.unseen import Unseen, joined
 from fastbp.data.written import Written
 from fastbp.errors import ConfigError, DataError
@@ -27,11 +27,11 @@ def streaming(model: Any, files: Sequence[str], settings: dict[str, Any], max_me
     data = Data(**{**settings, "path": list(files), "max_memory": max_memory})
     try:
         limit_of(data)
+        sources = None if sources_of(data) is None else streams(data)
+        if sources is not None:
+            must_do(data)
     except ConfigError as error:
         raise error.at(where="--max-memory") from None
-    if sources_of(data) is None:
-        return None
-    sources = streams(data)
     return None if sources is None else sources[0][1]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastbp.cli.main import main
-from fastbp.data import blocks
+from fastbp.data import blocks, streamed
 from fastbp.errors import DataWarning
 
 CONFIG = """
@@ -36,6 +36,12 @@ def run(tmp_path_factory):
     (folder / "c.yaml").write_text(CONFIG.format(path=path, runs=folder))
     assert main(["train", str(folder / "c.yaml"), "--run-dir", str(folder / "run"), "-q"]) == 0
     return str(folder / "run")
+
+
+@pytest.fixture(autouse=True)
+def any_limit(monkeypatch):
+    """Small tables are streamed, too."""
+    monkeypatch.setattr(streamed, "LEAST", 1)
 
 
 @pytest.fixture
@@ -123,4 +129,13 @@ def test_what_cannot_be_is_refused_and_leaves_no_file(run, tmp_path, capsys):
     assert "`--max-memory` must be such as `1GB` or `512MiB`, got `much`" in capsys.readouterr().err
     write(tmp_path / "new.csv", 1500, more=["poet"])
     assert main(["predict", run, path, "-o", output, "--strict", *limit]) == 3
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_less_than_streaming_takes_is_refused(run, tmp_path, monkeypatch, capsys):
+    path, output = write(tmp_path / "new.csv", 1500), str(tmp_path / "out.jsonl")
+    monkeypatch.setattr(streamed, "LEAST", 1 << 29)
+    assert main(["predict", run, path, "-o", output, "--max-memory", "100kB"]) == 2
+    said = "`--max-memory` must be at least 512 MiB where rows do not fit, got `100kB`"
+    assert capsys.readouterr().err == f"fastbp: {said}\n"
     assert not (tmp_path / "out.jsonl").exists()
