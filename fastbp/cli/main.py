@@ -122,7 +122,10 @@ def main(arguments: list[str] | None = None) -> int:
         _say(f"`{error.filename}`: {error.strerror}" if error.filename else str(error.strerror or error))
         return 1
     except (KeyboardInterrupt, click.Abort):
-        _say("stopped")
+        from fastbp.runs.launched import launched
+
+        if not launched()[1]:  # of several ranks the first says it
+            _say("stopped")
         return 130
     finally:
         warnings.formatwarning = formatted

