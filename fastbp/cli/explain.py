@@ -65,9 +65,13 @@ def command(
     if columns:
         refuse_beside("--dependence", **{name: given[name] for name in ("metric", "repeats", "top")})
         from fastbp.cli.dependence import text as text_of
+        from fastbp.errors import ConfigError
         from fastbp.runs.dependence import dependences_at
 
-        found: Any = dependences_at(run, columns, part, points, seed, rows, files)
+        try:
+            found: Any = dependences_at(run, columns, part, points, seed, rows, files)
+        except ConfigError as error:
+            raise (error.at(where="--dependence") if error.where == "column" else error) from None
         printed = "\n\n".join(text_of(one.data(), one.shown) for one in found.each)
     else:
         if given["points"]:

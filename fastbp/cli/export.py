@@ -39,10 +39,10 @@ def command(model: str, file: str, **options: Any) -> None:
     .onnx is ONNX, .c C99, .js, .mjs and .cjs JavaScript, .html a page, .safetensors tensors of PyTorch.
     """
     import fastbp.export
-    from fastbp.errors import escaped
+    from fastbp.errors import CheckpointError, escaped
     from fastbp.export.writers import WRITERS
     from fastbp.runs.loading import load
-    from fastbp.runs.prediction import file_of
+    from fastbp.runs.prediction import file_of, instead
 
     writer = WRITERS.get(Path(file).suffix)
     if writer is None:
@@ -58,7 +58,11 @@ def command(model: str, file: str, **options: Any) -> None:
         given["preprocessing"] = False
     if "ranges" in given:
         given["ranges"] = {column: (low, high) for column, low, high in given["ranges"]}
-    found = load(file_of(model))
+    source = file_of(model)
+    try:
+        found = load(source)
+    except CheckpointError as error:
+        raise error.at(hint=instead(source) or error.hint) from None
     written = getattr(fastbp.export, writer.name)(found, file, **given)
     if isinstance(written, str):  # a program that reads the file
         give(written)

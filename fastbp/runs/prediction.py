@@ -26,11 +26,11 @@ from fastbp.spec.catalogue import loss_of
 from fastbp.spec.layers import Embedding
 
 
-def _instead(path: Path) -> str | None:
+def instead(path: Path) -> str | None:
     """What to name instead of a table or a configuration in the place of a network."""
     ending = suffix_of(path)
     if ending in (*TABLES, *FRAMES):
-        return "the network, or the folder of its run, comes before the tables"
+        return "a network, or the folder of its run, is what is named first"
     return f"`fastbp train {path}` trains a network; its run's folder is named here" if ending in CONFIGS else None
 
 
@@ -53,7 +53,7 @@ def saved(path: str) -> tuple[Network, Path]:
     try:
         return load(file), file
     except CheckpointError as error:
-        raise error.at(hint=_instead(file) or error.hint) from None
+        raise error.at(hint=instead(file) or error.hint) from None
 
 
 @dataclass

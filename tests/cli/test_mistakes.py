@@ -73,7 +73,15 @@ try `fastbp predict --help`
 
 $ fastbp predict numbers.csv numbers
 fastbp: `numbers.csv` must be a valid safetensors file (Error while deserializing: header too large)
-hint: the network, or the folder of its run, comes before the tables
+hint: a network, or the folder of its run, is what is named first
+
+$ fastbp export numbers.yaml f.onnx
+fastbp: `numbers.yaml` must be a valid safetensors file (Error while deserializing: header too large)
+hint: `fastbp train numbers.yaml` trains a network; its run's folder is named here
+
+$ fastbp export numbers.csv f.onnx
+fastbp: `numbers.csv` must be a valid safetensors file (Error while deserializing: header too large)
+hint: a network, or the folder of its run, is what is named first
 
 $ fastbp evaluate numbers.yaml numbers.csv
 fastbp: `numbers.yaml` must be a valid safetensors file (Error while deserializing: header too large)
@@ -86,6 +94,10 @@ try `fastbp predict --help`
 $ fastbp evaluate numbers --positive 3
 fastbp: `--positive` must be given for classes, but `numbers` predicts numbers
 try `fastbp evaluate --help`
+
+$ fastbp explain numbers --dependence aa
+fastbp: `--dependence` must be one of `a`, got `aa`
+hint: did you mean `a`?
 
 $ fastbp predict numbers classes.csv
 fastbp: classes.csv: there must be a column `a`, got `x`, `y`

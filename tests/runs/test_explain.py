@@ -250,7 +250,7 @@ def test_the_command_prints_and_writes_the_same(here, tmp_path, capsys, monkeypa
         (["people", "--dependence", "job", "--repeats", "3"], 2,
          "`--repeats` must not be given together with `--dependence`, where it has no effect" + TRY),
         (["people", "-d", "jab"], 2,
-         "`column` must be one of `age`, `job`, `income`, `town`, got `jab`\nhint: did you mean `job`?"),
+         "`--dependence` must be one of `age`, `job`, `income`, `town`, got `jab`\nhint: did you mean `job`?"),
         (["people", "others.csv", "--part", "test"], 2, "`--part` must be left out where files are given" + TRY),
     ],
 )  # fmt: skip
