@@ -152,7 +152,7 @@ def _chunks(
         if len(fields) != len(names):
             raise DataError(
                 f"{name}:{line}: a row must have {len(names)} field{'s' * (len(names) > 1)}, got {len(fields)}",
-                hint=_uneven(len(names), len(fields)),
+                hint=_uneven(names, len(fields)),
             )
         places.append(line)
         block.append(fields)
@@ -165,8 +165,11 @@ def _chunks(
     return places, chunks
 
 
-def _uneven(wanted: int, got: int) -> str:
+def _uneven(names: list[str], got: int) -> str:
     """What to do about a row with more or fewer fields."""
+    wanted = len(names)
+    if wanted == 1 and any(sign in names[0] for sign in DELIMITERS):  # one that was said: none is found beside another
+        return "`data.delimiter` must be what divides the names of the columns, or be left out"
     if wanted == 1:
         return "lines above the names of the columns must be taken out of the file"
     if got == 1:

@@ -99,6 +99,10 @@ $ fastbp explain numbers --dependence aa
 fastbp: `--dependence` must be one of `a`, got `aa`
 hint: did you mean `a`?
 
+$ fastbp init commas.csv --delimiter ,
+fastbp: commas.csv:2: a row must have 1 field, got 2
+hint: `--delimiter` must be what divides the names of the columns, or be left out
+
 $ fastbp predict numbers classes.csv
 fastbp: classes.csv: there must be a column `a`, got `x`, `y`
 
@@ -135,6 +139,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mistakes")
     (folder / "numbers.csv").write_text("a,y\n" + "".join(f"{i / 8},{i * i / 7:.3f}\n" for i in range(40)))
     (folder / "holes.csv").write_text("a,y\n1,2.5\n2,\n" + "".join(f"{i},{i}.5\n" for i in range(40)))
+    (folder / "commas.csv").write_text("a;y\n1,5;2\n2,5;3\n")
     (folder / "soon.csv").write_text("a,y\nsoon,1\n")
     (folder / "later.csv").write_text("a,y\n1,later\n")
     (folder / "same.csv").write_text("a,y\n" + "".join(f"1,{i}.5\n" for i in range(40)))
