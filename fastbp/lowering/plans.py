@@ -167,12 +167,12 @@ class RowPlan(Plan):
         self._predict = self.entry("predict_rows")
         self._product = self.entry("product_rows") if kind in ("vjp", "jvp") else self._predict
 
-    def _by_columns(self, x: Any, y: Any, threads: int) -> None:
-        """Predict few rows, each layer cut by columns."""
+    def _by_columns(self, x: Any) -> ColumnPlan:
+        """The plan for few rows, each layer cut by columns; it is to read these."""
         if self._columns is None:
             self._columns = ColumnPlan(*self._made_of, self.workers)
-        self._columns.point(x, y)
-        self._columns.run(threads)
+        read_rows(self._columns, x)
+        return self._columns
 
     def choose(self, column: int) -> None:
         """Choose the output for the kind "gradient"."""
@@ -217,13 +217,11 @@ class RowPlan(Plan):
             raise TypeError("results must be writeable")
         if other is not None:
             self.ops.records[self._second].a.start = other.ctypes.data
+        plan: RowPlan | ColumnPlan = self._by_columns(x) if by_columns else self
+        self.phases.records[0].block = block
         begun = time.perf_counter()
-        if by_columns:
-            self._by_columns(narrow, y, threads)
-        else:
-            self.phases.records[0].block = block
-            self.point(narrow, y)
-            self.run(threads)
+        plan.point(narrow, y)
+        plan.run(threads)
         self.late.learn(rows * self.work, time.perf_counter() - begun)
 
     def _block(self, rows: int, threads: int) -> int:

@@ -6,7 +6,9 @@ import pytest
 import fastbp as fb
 from fastbp.engine import threads
 from fastbp.engine.threads import RESTS, Lateness
+from fastbp.errors import PlanError
 from fastbp.lowering import plans
+from fastbp.spec.coded import Coded
 
 RNG = np.random.default_rng(0)
 WIDE = 640
@@ -83,13 +85,30 @@ def test_results_may_be_written_over_the_rows_they_come_from(counted):
     assert counted == [2]
 
 
-def test_columns_run_beside_their_twins(monkeypatch, counted):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_codes_are_read_by_columns_as_the_rows_in_full(dtype, counted):
+    numbers = RNG.standard_normal((60, 240))
+    coded = Coded(np.hstack([numbers, RNG.integers(0, 401, (60, 1))]).astype(dtype), (0,) * 240 + (400,))
+    net = fb.Network([fb.BatchNorm(), *NETS["relu"]], inputs=WIDE, seed=1, dtype=dtype)
+    for x in (coded, np.asarray(coded), coded):  # each brought to its full width by a gather
+        assert net.predict(x, threads=2).tobytes() == net.predict(np.asarray(coded), threads=1).tobytes()
+    assert counted == [2, 2, 2]
+
+
+@pytest.mark.parametrize("team", [2, 4])
+@pytest.mark.parametrize("count", [17, 64, 100])
+def test_columns_run_beside_their_twins(team, count, monkeypatch, counted):
     monkeypatch.setenv("FASTBP_PLAN", "check")
-    net = made("odd widths")
-    found = net.predict(rows_of(64), threads=2)
-    assert counted == [2]
-    assert np.isfinite(found).all()
-    assert net._predict_plan._columns.watcher is not None
+    monkeypatch.setattr(plans, "COLUMN_WORK", 0)
+    net, x = made("odd widths"), rows_of(count)
+    found = net.predict(x, threads=team)
+    assert counted == [team]
+    op = net._predict_plan._columns.ops.records[-2]
+    op.bias += 64
+    with pytest.raises(PlanError, match=r"of `predict, few rows by columns`: .* must be \S+ at row 0, column 0"):
+        net.predict(x, threads=team)
+    op.bias -= 64
+    assert net.predict(x, threads=team).tobytes() == found.tobytes()
 
 
 # Whether a team is late
