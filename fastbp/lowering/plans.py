@@ -219,10 +219,10 @@ class RowPlan(Plan):
             self.ops.records[self._second].a.start = other.ctypes.data
         plan: RowPlan | ColumnPlan = self._by_columns(x) if by_columns else self
         self.phases.records[0].block = block
-        begun = time.perf_counter()
         plan.point(narrow, y)
+        begun = time.perf_counter()
         plan.run(threads)
-        self.late.learn(rows * self.work, time.perf_counter() - begun)
+        self.late.learn(rows * self.work, threads, time.perf_counter() - begun)
 
     def _block(self, rows: int, threads: int) -> int:
         """Rows of a task: fewer where all are too few blocks for the threads, and each of these has enough to do."""

@@ -1,14 +1,18 @@
 """Predictions of few rows, each layer cut by columns: the bits of one thread, and chosen where they are fast."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import fastbp as fb
 from fastbp.engine import threads
-from fastbp.engine.threads import RESTS, Lateness
+from fastbp.engine.threads import LONGEST, RESTS, Lateness
 from fastbp.errors import PlanError
 from fastbp.lowering import plans
 from fastbp.spec.coded import Coded
+from fastbp.train import stepping
 
 RNG = np.random.default_rng(0)
 WIDE = 640
@@ -126,9 +130,9 @@ def clock(monkeypatch):
 def test_a_team_that_waited_rests_for_so_long_that_waiting_costs_a_twentieth(clock):
     late = Lateness()
     for _ in range(10):
-        late.learn(32, 100e-6)
+        late.learn(32, 2, 100e-6)
         assert late.team(2) == 2
-    late.learn(32, 4e-3)
+    late.learn(32, 2, 4e-3)
     assert late.team(2) == 1
     clock[0] += 0.9 * RESTS * 4e-3
     assert late.team(2) == 1
@@ -136,30 +140,66 @@ def test_a_team_that_waited_rests_for_so_long_that_waiting_costs_a_twentieth(clo
     assert late.team(2) == 2
 
 
-def test_a_team_is_not_late_because_calls_differ(clock):
+DIFFERENT = {  # rows, threads and seconds of calls
+    "rows": [(32, 2, 1e-4), (1, 2, 3e-5), (3200, 2, 9e-3), (64, 2, 5.5e-4), (32, 2, 1.4e-4), (100_000, 2, 0.4)],
+    "one row that reads all weights": [(1000, 2, 0.067), (1, 2, 3e-3), (1000, 2, 0.067), (1, 2, 3.2e-3)],
+    "a batch that is not full": [(512, 2, 0.076), (7, 2, 0.015)],
+    "no fewer rows": [(127, 2, 10e-3), (64, 2, 9.9e-3), (127, 2, 10e-3), (80, 2, 9.9e-3)],
+    "twice the rows": [(64, 2, 5e-3), (127, 2, 10e-3), (64, 2, 5e-3), (126, 2, 10e-3)],
+    "threads": [(64, 8, 1e-3), (64, 2, 4e-3), (64, 1, 8e-3)],
+}
+
+
+@pytest.mark.parametrize("calls", DIFFERENT.values(), ids=DIFFERENT)
+def test_a_team_is_not_late_because_calls_differ(calls, clock):
     late = Lateness()
-    for rows, seconds in ((32, 100e-6), (1, 30e-6), (3200, 9e-3), (64, 550e-6), (32, 140e-6), (100_000, 0.4)):
-        late.learn(rows, seconds)
+    for call in calls:
+        late.learn(*call)
         assert late.team(2) == 2
 
 
 def test_a_team_that_has_become_slower_for_good_is_late_no_more(clock):
     late = Lateness()
-    late.learn(1, 0.01)
+    late.learn(1, 2, 0.01)
     rests = 0
     for _ in range(100):
-        late.learn(1, 0.018)
+        late.learn(1, 2, 0.018)
         rests += late.team(2) == 1
         clock[0] += 60.0
     assert 0 < rests < 20
+
+
+def test_no_team_rests_long_because_the_process_was_stopped(clock):
+    late = Lateness()
+    late.learn(32, 2, 100e-6)
+    late.learn(32, 2, 3600.0)
+    assert late.team(2) == 1
+    clock[0] += LONGEST
+    assert late.team(2) == 2
 
 
 def test_no_team_rests_where_all_threads_are_asked_for(clock, monkeypatch):
     monkeypatch.setattr(threads, "fixed", lambda: True)
     late = Lateness()
     for seconds in (1e-4, 1.0):
-        late.learn(1, seconds)
+        late.learn(1, 2, seconds)
         assert late.team(2) == 2
+
+
+def test_no_team_is_late_because_a_plan_was_made(clock, counted, monkeypatch):
+    make = plans.ColumnPlan.__init__
+
+    def slowly(*given):
+        clock[0] += 1.0
+        make(*given)
+
+    monkeypatch.setattr(plans.ColumnPlan, "__init__", slowly)
+    net = made("relu")
+    net.predict(rows_of(130), threads=2)  # by rows
+    for _ in range(2):
+        net.predict(rows_of(128), threads=2)
+    assert clock == [101.0]
+    assert counted == [2, 2]
 
 
 def test_single_calls_of_networks_and_trainers_rest(monkeypatch):
@@ -175,7 +215,27 @@ def test_single_calls_of_networks_and_trainers_rest(monkeypatch):
     for call in calls.values():
         call()
     assert teams == [2, 2]
-    monkeypatch.setattr(Lateness, "team", lambda self, most: 1 if np.isfinite(self.least) else most)
+    monkeypatch.setattr(Lateness, "team", lambda self, most: 1 if self.usual else most)
     for call in calls.values():
         call()
     assert teams == [2, 2]
+
+
+def test_no_team_is_late_that_waited_for_another_rank(clock, monkeypatch):
+    monkeypatch.setattr(stepping, "together", lambda ranks: nullcontext())
+    monkeypatch.setattr(fb.Trainer, "_refuse_other_batch", lambda *given: None)
+    call, waits = stepping.Stepping._call, [0.0, 1.0, 0.0]
+
+    def waiting(*given):
+        clock[0] += waits.pop(0)
+        return call(*given)
+
+    monkeypatch.setattr(stepping.Stepping, "_call", waiting)
+    trainer = fb.Trainer(made("relu"), loss="cross_entropy", threads=2)
+    trainer._ranks = SimpleNamespace(count=1, steps=lambda count: count)
+    teams = []
+    region = threads._region
+    monkeypatch.setattr(threads, "_region", lambda *given: (teams.append(given[2]), region(*given)))
+    for _ in range(3):
+        trainer.step(rows_of(64), np.arange(64) % 10)
+    assert teams == [2, 2, 2]
