@@ -141,8 +141,8 @@ class Lateness:
         self.until = 0.0
 
     def team(self, threads: int) -> int:
-        """The number of threads for the next call, of so many at most."""
-        return 1 if self.until and time.perf_counter() < self.until else threads
+        """The number of threads for the next call, of so many at most; in a forked process they are refused later."""
+        return 1 if self.until and time.perf_counter() < self.until and not is_forked() else threads
 
     def learn(self, work: int, threads: int, seconds: float) -> None:
         """Learn from the seconds that a team of so many threads took for so much work."""

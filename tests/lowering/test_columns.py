@@ -27,7 +27,16 @@ NETS = {
 
 
 def made(name, dtype="float32"):
+    if name == "branches":  # what the second product reads is free behind it, but tasks of other columns still read
+        x = fb.Input(WIDE)
+        h = fb.Linear(400)(fb.Tanh()(fb.Linear(WIDE)(x)))
+        joined = fb.concat([fb.SiLU()(h) * h, fb.Softmax()(h), h[:, 7:90]])
+        return fb.Network(inputs=x, outputs=[fb.Linear(33)(joined), fb.LayerNorm()(h) + h], seed=1, dtype=dtype)
     return fb.Network(NETS[name], inputs=WIDE, seed=1, dtype=dtype)
+
+
+def bits(found):
+    return b"".join(y.tobytes() for y in found) if isinstance(found, tuple) else found.tobytes()
 
 
 def rows_of(count, dtype="float32"):
@@ -44,7 +53,7 @@ def counted(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", [*NETS, "branches"])
 def test_columns_change_no_bit(name, dtype, counted, monkeypatch):
     monkeypatch.setattr(plans, "COLUMN_WORK", 0)
     monkeypatch.setattr(plans, "SERIAL_WORK", 0)
@@ -56,7 +65,7 @@ def test_columns_change_no_bit(name, dtype, counted, monkeypatch):
         alone = net.predict(x, threads=1)
         assert not counted
         for team in (2, 3, 4):
-            assert net.predict(x, threads=team).tobytes() == alone.tobytes()
+            assert bits(net.predict(x, threads=team)) == bits(alone)
             assert counted.pop() == team
 
 
@@ -90,29 +99,30 @@ def test_results_may_be_written_over_the_rows_they_come_from(counted):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_codes_are_read_by_columns_as_the_rows_in_full(dtype, counted):
+@pytest.mark.parametrize(("first", "coded_by_columns"), [([fb.BatchNorm()], 2), ([], 0)], ids=["norm", "linear"])
+def test_codes_are_read_as_the_rows_in_full(first, coded_by_columns, dtype, counted):
     numbers = RNG.standard_normal((60, 240))
     coded = Coded(np.hstack([numbers, RNG.integers(0, 401, (60, 1))]).astype(dtype), (0,) * 240 + (400,))
-    net = fb.Network([fb.BatchNorm(), *NETS["relu"]], inputs=WIDE, seed=1, dtype=dtype)
-    for x in (coded, np.asarray(coded), coded):  # each brought to its full width by a gather
+    net = fb.Network([*first, *NETS["relu"]], inputs=WIDE, seed=1, dtype=dtype)
+    for x in (coded, np.asarray(coded), coded):  # a gather brings them to their full width, or a product reads codes
         assert net.predict(x, threads=2).tobytes() == net.predict(np.asarray(coded), threads=1).tobytes()
-    assert counted == [2, 2, 2]
+    assert len(counted) == 1 + coded_by_columns
 
 
 @pytest.mark.parametrize("team", [2, 4])
-@pytest.mark.parametrize("count", [17, 64, 100])
-def test_columns_run_beside_their_twins(team, count, monkeypatch, counted):
+@pytest.mark.parametrize(("name", "count"), [("odd widths", 17), ("odd widths", 100), ("branches", 64)])
+def test_columns_run_beside_their_twins(team, name, count, monkeypatch, counted):
     monkeypatch.setenv("FASTBP_PLAN", "check")
     monkeypatch.setattr(plans, "COLUMN_WORK", 0)
-    net, x = made("odd widths"), rows_of(count)
+    net, x = made(name), rows_of(count)
     found = net.predict(x, threads=team)
     assert counted == [team]
-    op = net._predict_plan._columns.ops.records[-2]
+    op = [op for op in net._predict_plan._columns.ops.records if op.name == "product"][-1]
     op.bias += 64
     with pytest.raises(PlanError, match=r"of `predict, few rows by columns`: .* must be \S+ at row 0, column 0"):
         net.predict(x, threads=team)
     op.bias -= 64
-    assert net.predict(x, threads=team).tobytes() == found.tobytes()
+    assert bits(net.predict(x, threads=team)) == bits(found)
 
 
 # Whether a team is late
@@ -175,6 +185,15 @@ def test_no_team_rests_long_because_the_process_was_stopped(clock):
     late.learn(32, 2, 3600.0)
     assert late.team(2) == 1
     clock[0] += LONGEST
+    assert late.team(2) == 2
+
+
+def test_a_team_that_rests_is_refused_in_a_forked_process(clock, monkeypatch):
+    late = Lateness()
+    late.learn(32, 2, 100e-6)
+    late.learn(32, 2, 10e-3)
+    assert late.team(2) == 1
+    monkeypatch.setitem(threads._state, "forked", True)
     assert late.team(2) == 2
 
 
