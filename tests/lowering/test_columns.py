@@ -156,6 +156,7 @@ DIFFERENT = {  # rows, threads and seconds of calls
     "a batch that is not full": [(512, 2, 0.076), (7, 2, 0.015)],
     "no fewer rows": [(127, 2, 10e-3), (64, 2, 9.9e-3), (127, 2, 10e-3), (80, 2, 9.9e-3)],
     "twice the rows": [(64, 2, 5e-3), (127, 2, 10e-3), (64, 2, 5e-3), (126, 2, 10e-3)],
+    "threads that wake": [(32, 2, 3e-5), (32, 2, 5.6e-4)],
     "threads": [(64, 8, 1e-3), (64, 2, 4e-3), (64, 1, 8e-3)],
 }
 
@@ -166,6 +167,15 @@ def test_a_team_is_not_late_because_calls_differ(calls, clock):
     for call in calls:
         late.learn(*call)
         assert late.team(2) == 2
+
+
+def test_a_short_call_is_late_between_long_ones(clock):
+    late = Lateness()
+    for call in ((1000, 2, 3e-3), (32, 2, 1e-4), (1000, 2, 3e-3)):
+        late.learn(*call)
+        assert late.team(2) == 2
+    late.learn(32, 2, 2.5e-3)
+    assert late.team(2) == 1
 
 
 def test_a_team_that_has_become_slower_for_good_is_late_no_more(clock):
