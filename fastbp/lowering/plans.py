@@ -155,7 +155,7 @@ class RowPlan(Plan):
         numbers = graph.inputs + sum(node.outputs * node.members for node in graph.nodes)
         cost = self.work + 16 * self.repeats * numbers
         self.most_rows = max(ROW_BLOCK, CALL_WORK // cost // ROW_BLOCK * ROW_BLOCK)
-        self._few = self._least = 0.0  # rows that are too many for columns, and multiplications that are enough
+        self._few = self._least = 0.0  # rows that are too many for columns, and multiplications that are a thread's
         if kind == "predict" and not counts and workers > 1:
             barriers = len(layered(lowering.ops, MOST_ROWS, workers)[1])
             if barriers < MOST_PHASES // 4:
@@ -197,9 +197,10 @@ class RowPlan(Plan):
         block, by_columns = ROW_BLOCK, False
         threads = self.late.team(threads) if threads > 1 and rows * self.work >= SERIAL_WORK else 1
         if threads > 1:
-            by_columns = rows < self._few and rows * self.work >= threads * self._least
+            worth = int(rows * self.work // max(self._least, 1)) if rows < self._few else 1
+            by_columns = worth > 1
             block = self._block(rows, threads)
-            threads = threads if by_columns else min(threads, -(-rows * repeats // block))
+            threads = min(threads, worth if by_columns else -(-rows * repeats // block))
         if threads == 1:
             if self._threads != 1:
                 self._threads = self.head.team.threads = 1

@@ -69,10 +69,11 @@ def test_columns_change_no_bit(name, dtype, counted, monkeypatch):
             assert counted.pop() == team
 
 
-def test_a_plan_is_cut_by_columns_where_rows_are_few_and_the_work_is_worth_barriers(counted):
+def test_a_plan_is_cut_by_columns_for_as_many_threads_as_are_worth_barriers(counted):
     wide, narrow = made("relu"), fb.mlp([64, 64, 10])
-    for net, count, wanted in ((wide, 1, []), (wide, 64, [2]), (wide, 400, []), (narrow, 64, [])):
-        net.predict(RNG.standard_normal((count, net.inputs)).astype("f"), threads=2)
+    cases = ((wide, 1, 2, []), (wide, 64, 2, [2]), (wide, 24, 8, [5]), (wide, 400, 2, []), (narrow, 64, 2, []))
+    for net, count, team, wanted in cases:
+        net.predict(RNG.standard_normal((count, net.inputs)).astype("f"), threads=team)
         assert counted == wanted
         counted.clear()
     wide.vjp(rows_of(64), np.ones((64, 10), "f"))
