@@ -137,6 +137,7 @@ class RowPlan(Plan):
     ) -> None:
         super().__init__(parameters, workers)
         self.counts = counts
+        self.usual = workers  # threads where none are asked for; a plan that some call made wider is for more
         lowering, self._second = rows_lowered(
             graph, parameters, states, self.arena, kind, rows=ROW_BLOCK * workers, counts=counts
         )

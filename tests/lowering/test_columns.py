@@ -80,6 +80,14 @@ def test_a_plan_is_cut_by_columns_for_as_many_threads_as_are_worth_barriers(coun
     assert not counted
 
 
+def test_a_call_that_asks_for_more_threads_gives_none_to_the_next(counted, monkeypatch):
+    monkeypatch.setattr(threads, "default_threads", lambda: 2)
+    net, x = made("relu"), rows_of(64)
+    for team in (None, 4, None):
+        net.predict(x, threads=team)
+    assert counted == [2, 4, 2]
+
+
 def test_columns_read_parameters_as_they_are_now(monkeypatch, counted):
     net = made("relu")
     x, y = rows_of(64), np.arange(64) % 10
