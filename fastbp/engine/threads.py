@@ -27,7 +27,8 @@ PATIENCE = 4000  # looks of a thread of OpenMP for the next region, about 50 µs
 START = 50e-6  # seconds until all threads of a region are awake
 SLICE = 500e-6  # seconds: a thread that is later waits for its turn on a core
 LATE = 1.5  # times the usual seconds of a call
-RESTS = 20  # how much longer than it waited a team then rests, at least
+RESTS = 20  # how much longer than it waited a team then rests
+LONGEST = 1.0  # seconds of a rest, at most
 AGEING = 1.02  # of the least seconds, a call: the clock of a core changes, and so does what else runs
 
 _state = {"launched": False, "regions": False, "layer": False, "forked": False}
@@ -128,23 +129,30 @@ class Lateness:
 
     Beside another process that wants the cores too, a region may take a slice of the scheduler, some milliseconds,
     where the calling thread alone would take a tenth of one. A team that was late rests for so long that waiting again
-    costs a twentieth of the time at most. Calls of many steps have more to go by: see `train.calls.Pace`.
+    costs a twentieth of the time, but never long: a process may have been stopped. Calls of many steps have more to go
+    by: see `train.calls.Pace`.
+
+    Calls are compared with those of as large a team that had the same work up to a factor of two: a row alone is rarely
+    done in a hundredth of what a hundred rows take.
     """
 
     def __init__(self) -> None:
-        self.least = float("inf")  # seconds a unit of work, by the team
+        self.usual: dict[tuple[int, int], tuple[int, float]] = {}  # by team and size of the work: work, least seconds
         self.until = 0.0
 
     def team(self, threads: int) -> int:
-        """The number of threads for the next call, of so many at most."""
-        return 1 if self.until and time.perf_counter() < self.until else threads
+        """The number of threads for the next call, of so many at most; in a forked process they are refused later."""
+        return 1 if self.until and time.perf_counter() < self.until and not is_forked() else threads
 
-    def learn(self, work: int, seconds: float) -> None:
-        """Learn from the seconds that a team took for so much work."""
-        usual = self.least * work + START
-        if seconds > LATE * usual and seconds - usual > SLICE and not fixed():
-            self.until = time.perf_counter() + RESTS * (seconds - usual)
-        self.least = min(AGEING * self.least, seconds / max(work, 1))
+    def learn(self, work: int, threads: int, seconds: float) -> None:
+        """Learn from the seconds that a team of so many threads took for so much work."""
+        key = threads, work.bit_length()
+        known, least = self.usual.get(key, (work, float("inf")))
+        most = least * max(1.0, work / max(known, 1))  # less work may take as long
+        late = seconds - most - START
+        if late > SLICE and seconds > LATE * (most + START) and not fixed():
+            self.until = time.perf_counter() + min(RESTS * late, LONGEST)
+        self.usual[key] = (work, seconds) if seconds < AGEING * most else (known, AGEING * least)
 
 
 @cache

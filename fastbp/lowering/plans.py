@@ -137,6 +137,7 @@ class RowPlan(Plan):
     ) -> None:
         super().__init__(parameters, workers)
         self.counts = counts
+        self.usual = workers  # threads where none are asked for; a plan that some call made wider is for more
         lowering, self._second = rows_lowered(
             graph, parameters, states, self.arena, kind, rows=ROW_BLOCK * workers, counts=counts
         )
@@ -155,7 +156,7 @@ class RowPlan(Plan):
         numbers = graph.inputs + sum(node.outputs * node.members for node in graph.nodes)
         cost = self.work + 16 * self.repeats * numbers
         self.most_rows = max(ROW_BLOCK, CALL_WORK // cost // ROW_BLOCK * ROW_BLOCK)
-        self._few = self._least = 0.0  # rows that are too many for columns, and multiplications that are enough
+        self._few = self._least = 0.0  # rows that are too many for columns, and multiplications that are a thread's
         if kind == "predict" and not counts and workers > 1:
             barriers = len(layered(lowering.ops, MOST_ROWS, workers)[1])
             if barriers < MOST_PHASES // 4:
@@ -167,12 +168,12 @@ class RowPlan(Plan):
         self._predict = self.entry("predict_rows")
         self._product = self.entry("product_rows") if kind in ("vjp", "jvp") else self._predict
 
-    def _by_columns(self, x: Any, y: Any, threads: int) -> None:
-        """Predict few rows, each layer cut by columns."""
+    def _by_columns(self, x: Any) -> ColumnPlan:
+        """The plan for few rows, each layer cut by columns; it is to read these."""
         if self._columns is None:
             self._columns = ColumnPlan(*self._made_of, self.workers)
-        self._columns.point(x, y)
-        self._columns.run(threads)
+        read_rows(self._columns, x)
+        return self._columns
 
     def choose(self, column: int) -> None:
         """Choose the output for the kind "gradient"."""
@@ -197,9 +198,10 @@ class RowPlan(Plan):
         block, by_columns = ROW_BLOCK, False
         threads = self.late.team(threads) if threads > 1 and rows * self.work >= SERIAL_WORK else 1
         if threads > 1:
-            by_columns = rows < self._few and rows * self.work >= threads * self._least
+            worth = int(rows * self.work // max(self._least, 1)) if rows < self._few else 1
+            by_columns = worth > 1
             block = self._block(rows, threads)
-            threads = threads if by_columns else min(threads, -(-rows * repeats // block))
+            threads = min(threads, worth if by_columns else -(-rows * repeats // block))
         if threads == 1:
             if self._threads != 1:
                 self._threads = self.head.team.threads = 1
@@ -217,14 +219,12 @@ class RowPlan(Plan):
             raise TypeError("results must be writeable")
         if other is not None:
             self.ops.records[self._second].a.start = other.ctypes.data
+        plan: RowPlan | ColumnPlan = self._by_columns(x) if by_columns else self
+        self.phases.records[0].block = block
+        plan.point(narrow, y)
         begun = time.perf_counter()
-        if by_columns:
-            self._by_columns(narrow, y, threads)
-        else:
-            self.phases.records[0].block = block
-            self.point(narrow, y)
-            self.run(threads)
-        self.late.learn(rows * self.work, time.perf_counter() - begun)
+        plan.run(threads)
+        self.late.learn(rows * self.work, threads, time.perf_counter() - begun)
 
     def _block(self, rows: int, threads: int) -> int:
         """Rows of a task: fewer where all are too few blocks for the threads, and each of these has enough to do."""

@@ -223,10 +223,12 @@ class Network(OfMembers):
         if plan is None:
             with self.lock:
                 plan = self._predict_plan = self._predict_plan or self._row_plan("predict")
-        count = plan.workers if threads is None else team.chosen(threads)
+        count = plan.usual if threads is None else team.chosen(threads)
         if count > plan.workers:
             with self.lock:
-                plan = self._predict_plan = self._row_plan("predict", count)
+                wider = self._row_plan("predict", count)
+                wider.usual = plan.usual
+                plan = self._predict_plan = wider
         if type(X) is np.ndarray and X.ndim == 2 and X.shape[1] == self._inputs and not self._codes:
             # What compiled code refuses (TypeError) is explained below. `out` may be X, as blocks are read first.
             shape: tuple[int, ...] = (X.shape[0], self._outputs)

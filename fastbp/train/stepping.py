@@ -189,8 +189,8 @@ class Stepping(Together, Snapshots):
         plan.bind(x, t, top)
         threads, begun = plan.late.team(team_sizes(plan.work, self.threads)[1]), time.perf_counter()
         self._call(plan, 1, 1, threads)
-        if threads > 1:
-            plan.late.learn(len(x), time.perf_counter() - begun)
+        if threads > 1 and self._ranks is None:  # which wait for each other, too
+            plan.late.learn(len(x), threads, time.perf_counter() - begun)
         if self._ranks is not None:
             self._ranks.steps(0)  # which hears of Ctrl-C
         return plan.loss

@@ -201,3 +201,12 @@ def test_the_limit_is_a_share_of_the_free_memory(monkeypatch):
     assert not shards.fits((51, 10), np.float64)
     frame = Frame(np.zeros((101, 10), np.uint8), {}, "x.npy").take(np.arange(101))
     assert isinstance(frame.matrix, Shards)
+
+
+def test_only_a_matrix_of_some_size_asks_how_much_memory_is_free(monkeypatch):
+    asked = []
+    monkeypatch.setattr(shards.array_files, "memory", lambda: asked.append(1) or 8000)
+    assert shards.fits((256, 256))  # 256 KiB
+    assert not asked
+    assert not shards.fits((256, 257))
+    assert asked

@@ -172,7 +172,14 @@ def test_layers_one_by_one_go_over_every_op_and_every_panel_once(seed):
     rng = np.random.default_rng([seed, 1])
     ops = [op for op in op_list(rng) if not op.whole_columns] or [op_of(rng, ProductOp, 3)]
     batch, workers = int(rng.integers(1, 700)), int(rng.integers(1, 33))
-    check_phases(ops, *layered(ops, batch, workers), batch)
+    out, found = layered(ops, batch, workers)
+    check_phases(ops, out, found, batch)
+    counts, rest = [], iter(ops)
+    for phase in found:
+        own = [next(rest) for _ in range(phase.op_count)]
+        counts.append(sum(isinstance(op, ProductOp) for op in own))
+        assert counts[-1] == isinstance(own[0], ProductOp)
+    assert all(1 in pair for pair in pairwise(counts))  # what is between two products is one phase
 
 
 @every_round

@@ -150,10 +150,12 @@ class Watcher:
         """The first op has begun: of a batch, or of a block of rows that goes through all ops by itself."""
         head = self.plan.head
         if not head.training:
-            self._close()
-            self.block = r0, r1
             self.begun.append((r0 + shift, r1 + shift))
-            self.rows.begin()
+            apart = self.plan.phases.records[0].local  # whether blocks go through all phases one after another
+            if apart or r0 == 0:
+                self._close()
+                self.block = (r0, r1) if apart else (0, head.data.rows)
+                self.rows.begin()
         elif r0 == 0:
             self._close()
             check_batch(self.plan, shift, self.rates[self.steps], self.steps)
