@@ -226,15 +226,13 @@ class Network(OfMembers):
         count = plan.usual if threads is None else team.chosen(threads)
         if count > plan.workers:
             with self.lock:
-                wider = self._row_plan("predict", count)
-                wider.usual = plan.usual
-                plan = self._predict_plan = wider
+                plan, usual = self._row_plan("predict", count), plan.usual
+                self._predict_plan, plan.usual = plan, usual
         if type(X) is np.ndarray and X.ndim == 2 and X.shape[1] == self._inputs and not self._codes:
             # What compiled code refuses (TypeError) is explained below. `out` may be X, as blocks are read first.
             shape: tuple[int, ...] = (X.shape[0], self._outputs)
             y = np.empty(shape, self.dtype) if out is None else out
-            whole = type(out) is np.ndarray and out.shape == shape and plan.at_once(shape[0], count)
-            if out is None or whole:
+            if out is None or (type(out) is np.ndarray and out.shape == shape and plan.at_once(shape[0], count)):
                 with self.lock:
                     try:
                         plan(X, y, count)
@@ -356,8 +354,8 @@ class Network(OfMembers):
         )
 
     def _row_plan(self, kind: str, workers: int = 0, counts: Any = ()) -> RowPlan:
-        workers = workers or team.chosen(None)
-        return RowPlan(self.graph, self._parameters.block, self._states.block, workers, kind, counts)
+        made_of = self.graph, self._parameters.block, self._states.block
+        return RowPlan(*made_of, workers or team.chosen(None), kind, counts)
 
     def plan(self, kind: str = "predict", **settings: Any) -> Plan:
         """The plan of "predict", "train" and so on, to be printed by its `show`: see `fastbp.model.reading.plan`."""
