@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
 from fastbp.data.noisy import noisy_knots, noisy_levels
-from fastbp.data.shards import Shards, blocks, sorting
+from fastbp.data.shards import CELLS, Shards, blocks, sorting
 from fastbp.data.stored import Stored
 from fastbp.errors import ConfigError, DataError, visible
 
@@ -35,7 +35,9 @@ ASKED = ("auto", *SCALES)
 SQUEEZED = 1.5  # deviation, in that of a normal column with the same quartiles, above which tails are heavy
 FAR = 10.0  # deviations from the mean beyond which a number is far out
 NORMAL_QUARTILES = 2.0 * NormalDist().inv_cdf(0.75)  # distance between the quartiles of a standard normal column
-IN_CACHE = 1 << 14  # numbers that are scaled at a time, 128 KiB of float64
+# Numbers that are scaled at a time: of a small matrix 128 KiB of float64, which the allocator has without asking the
+# system; of a large one more, for fewer calls.
+IN_CACHE, FEW_CALLS = 1 << 14, 1 << 16
 FILLS = ("mean", "median", "constant", "refuse")
 SORTED = ("robust", "quantile", "noisy_quantile", "median")  # scales and fillings that need a sorted column
 
@@ -188,7 +190,8 @@ class Numbers:
         width = len(self.fill)
         if x.shape[1] != width:
             raise DataError(f"{frame.origin}: rows must have {width} features, got {x.shape[1]}")
-        for first, block in blocks(x, None if self.knots.size else IN_CACHE):
+        cells = IN_CACHE if len(x) * width < CELLS else FEW_CALLS
+        for first, block in blocks(x, None if self.knots.size else cells):
             to = out[first : first + len(block)]
             to[:, width:] = 0.0
             whole = block

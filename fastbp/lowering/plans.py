@@ -45,7 +45,7 @@ SERIAL_WORK = 200_000
 THREAD_WORK = 500_000
 # Multiplications of each thread that are worth a block of fewer rows, where all rows are fewer blocks than threads.
 FINE_WORK = 2_000_000
-# Multiplications of each thread that are worth a barrier a layer.
+# Multiplications of each thread, a phase, that are worth the barrier behind it.
 COLUMN_WORK = 600_000
 # Multiplications of each thread in a call, which delay Ctrl-C: 50 ms on a slow core.
 CALL_WORK = 2_000_000_000

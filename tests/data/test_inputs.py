@@ -6,6 +6,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from fastbp.data import numbers
 from fastbp.data.categories import Category
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Column, Frame
@@ -147,8 +148,12 @@ def test_an_indicator_stands_behind_columns_that_had_holes_in_training():
     assert fitted(table(a=[1, 2]), Numbers("a", "standard", "mean", 0.0, True)).width == 1
 
 
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("scale", SCALES)
-def test_rows_are_scaled_in_pieces_that_no_result_depends_on(scale):
+def test_rows_are_scaled_in_pieces_that_no_result_depends_on(scale, large, monkeypatch):
+    if large:
+        monkeypatch.setattr(numbers, "CELLS", 0)
+        monkeypatch.setattr(numbers, "FEW_CALLS", IN_CACHE // 2)
     rows, width = 3 * IN_CACHE // 4 + 5, 3
     X = RNG.normal(3.0, 2.0, (rows, width))
     X[RNG.random(X.shape) < 0.05] = NAN
