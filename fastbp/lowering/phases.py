@@ -101,24 +101,31 @@ def _phase(count: int, groups: int, block: int) -> Phase:
 
 
 def layered(ops: list[Any], batch: int, workers: int) -> tuple[list[Any], list[Phase]]:
-    """One phase for each product and the elementwise ops behind it, in column groups; one for all between two."""
+    """One phase for each product and the elementwise ops behind it, in column groups; one for all between two.
+
+    A product with too few columns for two groups is cut by rows, like what is between two.
+    """
     out: list[Any] = []
     phases: list[Phase] = []
+    block = min(MOST_ROWS, -(-batch // LEAST_ROWS) * LEAST_ROWS)
+    blocks = -(-batch // block)
+
+    def is_cut(op: Any) -> bool:
+        return isinstance(op, ProductOp) and op.panels >= 2 * LEAST_PANELS
+
     at_op = 0
     while at_op < len(ops):
         together = [ops[at_op]]
-        if isinstance(ops[at_op], ProductOp):
+        if is_cut(ops[at_op]):
             while at_op + len(together) < len(ops) and _goes_on(together[-1], ops[at_op + len(together)]):
                 together.append(ops[at_op + len(together)])
             panels = together[0].panels
-            block = min(MOST_ROWS, -(-batch // LEAST_ROWS) * LEAST_ROWS)
-            blocks = -(-batch // block)
-            groups = max(1, min(-(-workers // blocks), panels // LEAST_PANELS))
+            groups = min(-(-workers // blocks), panels // LEAST_PANELS)
             phases.append(_phase(len(together), groups, block))
             for group in range(groups):
                 out += [op.columns(*_share(panels, group, groups)) for op in together]
         else:
-            while at_op + len(together) < len(ops) and not isinstance(ops[at_op + len(together)], ProductOp):
+            while at_op + len(together) < len(ops) and not is_cut(ops[at_op + len(together)]):
                 together.append(ops[at_op + len(together)])
             phases.append(_phase(len(together), 1, row_block(batch, workers)))
             out += together

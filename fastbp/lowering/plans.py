@@ -158,8 +158,10 @@ class RowPlan(Plan):
         self.most_rows = max(ROW_BLOCK, CALL_WORK // cost // ROW_BLOCK * ROW_BLOCK)
         self._few = self._least = 0.0  # rows that are too many for columns, and multiplications that are a thread's
         if kind == "predict" and not counts and workers > 1:
-            barriers = len(layered(lowering.ops, MOST_ROWS, workers)[1])
-            if barriers < MOST_PHASES // 4:
+            # Where nothing is cut by columns no barrier parts the rows' readers from the writers of results.
+            phases = layered(lowering.ops, MOST_ROWS, workers)[1]
+            barriers = len(phases)
+            if barriers < MOST_PHASES // 4 and any(phase.groups > 1 for phase in phases):
                 self._few = min(MOST_ROWS + 1, few_rows(lowering.ops))
                 self._least = barriers * COLUMN_WORK
         self._columns: ColumnPlan | None = None

@@ -70,8 +70,15 @@ def test_columns_change_no_bit(name, dtype, counted, monkeypatch):
 
 
 def test_a_plan_is_cut_by_columns_for_as_many_threads_as_are_worth_barriers(counted):
-    wide, narrow = made("relu"), fb.mlp([64, 64, 10])
-    cases = ((wide, 1, 2, []), (wide, 64, 2, [2]), (wide, 24, 8, [5]), (wide, 400, 2, []), (narrow, 64, 2, []))
+    wide, narrow, deep = made("relu"), fb.mlp([64, 64, 10]), fb.mlp([4096, 32, 10])
+    cases = (
+        (wide, 1, 2, []),
+        (wide, 64, 2, [2]),
+        (wide, 24, 8, [6]),
+        (wide, 400, 2, []),
+        (narrow, 64, 2, []),
+        (deep, 60, 4, []),  # none of its products is cut by columns
+    )
     for net, count, team, wanted in cases:
         net.predict(RNG.standard_normal((count, net.inputs)).astype("f"), threads=team)
         assert counted == wanted
