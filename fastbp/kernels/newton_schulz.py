@@ -27,11 +27,12 @@ from fastbp.kernels.memory import as_real, bytes_of, get_real, load, put_real, s
 from fastbp.kernels.ops import Turn
 from fastbp.kernels.optimizers.muon import settings_at
 from fastbp.kernels.optimizers.rule import mean_line
-from fastbp.kernels.products import DEPTH, product_rows
-from fastbp.kernels.tile import TILE_N
+from fastbp.kernels.products import product_rows
+from fastbp.kernels.reduction import reduce_panels
+from fastbp.kernels.tile import DEPTH, TILE_N
 from fastbp.kernels.updates import root_of, squares_of
 from fastbp.kernels.vector import LINE, V, vector_function
-from fastbp.kernels.weights import reduce_panels, transpose_block, within
+from fastbp.kernels.weights import transpose_block, within
 
 A, B, C = 3.4445, -4.7750, 2.0315
 TINY = 1e-7  # is added to the norm
@@ -117,7 +118,6 @@ def columns_product(source, rows, out, width, me, task, z):
     last = (width + in_line - 1) // in_line
     i0, i1 = task.r0 * BLOCK, min(task.r1 * BLOCK, width)
     p0, p1 = task.p0 * wide, min(task.p1 * wide, last)
-    blocks = me.head.update.blocks
     begun = False
     for b0 in range(0, rows, DEPTH):
         count = min(DEPTH, rows - b0)
@@ -127,13 +127,13 @@ def columns_product(source, rows, out, width, me, task, z):
             if TILE_N > 1 and panel + TILE_N <= p1:
                 reduce_panels(
                     TILE_N, source.start, source.stride, d, source.stride, me, i0,
-                    end_of(task, i1, panel + TILE_N, z), target, out.stride, b0, count, begun, blocks, -1, 0, z,
+                    end_of(task, i1, panel + TILE_N, z), target, out.stride, b0, count, begun, -1, 0, 0, 0, z,
                 )  # fmt: skip
                 panel += TILE_N
             else:
                 reduce_panels(
                     1, source.start, source.stride, d, source.stride, me, i0,
-                    end_of(task, i1, panel + 1, z), target, out.stride, b0, count, begun, blocks, -1, 0, z,
+                    end_of(task, i1, panel + 1, z), target, out.stride, b0, count, begun, -1, 0, 0, 0, z,
                 )  # fmt: skip
                 panel += 1
         begun = True

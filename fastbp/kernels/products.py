@@ -13,27 +13,21 @@ An epilogue is applied while the tile is in registers: relu (forward), or the ma
 
 from __future__ import annotations
 
-from fastbp.kernels.ahead import expect_to_read
+from fastbp.kernels.ahead import ask_to_read
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import note_magnitude
 from fastbp.kernels.memory import bytes_of
 from fastbp.kernels.ops import EPILOGUE_NONE, ProductOp
-from fastbp.kernels.tile import ROWS, TILE_M, TILE_N, tile
+from fastbp.kernels.tile import DEPTH, ROWS, RUN, TILE_M, TILE_N, tile
 from fastbp.kernels.vector import LINE
 
-# Terms of a sum done in one go: 256 lines of two weight panels are 32 KiB and stay in L1 while the rows pass by.
-DEPTH = 256
-
-# Bytes of B above which its next panels are asked for while the rows pass by the present ones: less stays in L2.
+# Bytes of B above which its next panels are asked for while the rows pass by the present ones: less stays in L2. The
+# first tiles ask, a line of each panel a turn; where there are too few of them, all lines are asked for in bursts.
 KEPT = 2**20
 
-
-@inlined
-def ask_for(first, stride, n, begin, end):
-    """Have lines `begin` to `end` of n panels brought near."""
-    for panel in range(n):
-        for o in range(begin * LINE, end * LINE, LINE):
-            expect_to_read(first + panel * stride + o)
+# Rows that are so few that they are done with tiles of more panels: a sum waits for its last term, so more sums at once
+# read B faster.
+FEW, WIDE = 3, 4
 
 
 @inlined
@@ -67,37 +61,72 @@ def product_rows(n, op, me, r0, r1, panel, k0, count, ahead, z):
     if k0 + count == depth:
         epilogue = op.epilogue
     each = DEPTH * TILE_M // (r1 - r0) + 1
+    gently = ahead != 0 and count == DEPTH and r1 - r0 >= DEPTH // RUN * TILE_M
     asked = 0
     r = r0
     while r + TILE_M <= r1:
         o = r * LINE
-        if ahead != 0 and asked < DEPTH:
-            ask_for(ahead, b_stride, n, asked, asked + each)
-            asked += each
-        tile(
-            z, TILE_M, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
-            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest,
-        )  # fmt: skip
+        if gently:
+            tile(
+                z, TILE_M, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
+                start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest,
+                ahead + asked * LINE if asked < DEPTH else b, 0,
+            )  # fmt: skip
+            asked += RUN
+        else:
+            if ahead != 0 and asked < DEPTH:
+                ask_to_read(ahead, b_stride, n, asked, asked + each)
+                asked += each
+            tile(
+                z, TILE_M, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
+                start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest, 0, 0,
+            )  # fmt: skip
         r += TILE_M
     while TILE_M > 4 and r + 4 <= r1:
         o = r * LINE
         tile(
             z, 4, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
-            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest,
+            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest, 0, 0,
         )  # fmt: skip
         r += 4
     if r + 2 <= r1:
         o = r * LINE
         tile(
             z, 2, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
-            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest,
+            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest, 0, 0,
         )  # fmt: skip
         r += 2
     if r < r1:
         o = r * LINE
         tile(
             z, 1, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
-            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest,
+            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest, 0, 0,
+        )  # fmt: skip
+
+
+@inlined
+def few_rows(op, me, r0, r1, panel, z):
+    """Rows r0 to r1, which are few, of WIDE panels."""
+    start, start_panel = me.zero, 0
+    if op.bias != 0:
+        start = op.bias + panel * LINE
+        start_panel = LINE
+    b = op.b.start + panel * op.b.stride
+    c = op.c.start + panel * op.c.stride
+    y = op.y.start + panel * op.y.stride
+    r = r0
+    while r + 2 <= r1:
+        o = r * LINE
+        tile(
+            z, 2, WIDE, ROWS, op.a.start + o, op.a.stride, b, op.b.stride, c + o, op.c.stride, op.width,
+            start, 0, start_panel, op.epilogue, y + o, op.y.stride, me.largest, 0, 0,
+        )  # fmt: skip
+        r += 2
+    if r < r1:
+        o = r * LINE
+        tile(
+            z, 1, WIDE, ROWS, op.a.start + o, op.a.stride, b, op.b.stride, c + o, op.c.stride, op.width,
+            start, 0, start_panel, op.epilogue, y + o, op.y.stride, me.largest, 0, 0,
         )  # fmt: skip
 
 
@@ -108,6 +137,10 @@ def product(op, me, r0, r1, z):
     panels = op.panels
     streamed = depth * panels * LINE > KEPT
     panel = 0
+    if TILE_N > 1 and r1 - r0 <= FEW:
+        while panel + WIDE <= panels:
+            few_rows(op, me, r0, r1, panel, z)
+            panel += WIDE
     while panel < panels:
         pair = TILE_N > 1 and panel + TILE_N <= panels
         for k0 in range(0, depth, DEPTH):

@@ -22,9 +22,10 @@ from fastbp.kernels.flags import kernel
 from fastbp.kernels.lines import add, line_of, note_magnitude, total
 from fastbp.kernels.memory import as_real, bytes_of, fill, get_real, load, put_real, store
 from fastbp.kernels.ops import GateOp, OuterOp, SumOp, TakeOp
-from fastbp.kernels.tile import TILE_N
+from fastbp.kernels.reduction import reduce_panels
+from fastbp.kernels.tile import DEPTH, TILE_N
 from fastbp.kernels.vector import LINE
-from fastbp.kernels.weights import DEPTH, reduce_panels, transpose_block
+from fastbp.kernels.weights import transpose_block
 from fastbp.kernels.words import reals_at
 
 
@@ -161,7 +162,6 @@ def gate_outer(op, me, r0, r1, z):
     b, b_stride = op.b.start, op.b.stride
     c_stride = op.c.stride
     panels = op.panels
-    blocks = me.head.update.blocks  # none of which is written here
     for b0 in range(0, r1, DEPTH):
         count = min(DEPTH, r1 - b0)
         panel = 0
@@ -171,13 +171,13 @@ def gate_outer(op, me, r0, r1, z):
             if TILE_N > 1 and panel + TILE_N <= panels:
                 reduce_panels(
                     TILE_N, a, a_stride, d, b_stride, me, 0, op.width, out, c_stride, b0, count, b0 > 0,
-                    blocks, -1, 0, z,
+                    -1, 0, 0, 0, z,
                 )  # fmt: skip
                 panel += TILE_N
             else:
                 reduce_panels(
                     1, a, a_stride, d, b_stride, me, 0, op.width, out, c_stride, b0, count, b0 > 0,
-                    blocks, -1, 0, z,
+                    -1, 0, 0, 0, z,
                 )  # fmt: skip
                 panel += 1
     note_magnitude(op, me, z)

@@ -25,6 +25,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastbp.kernels import levels
+from fastbp.kernels.ahead import FIRST, SECOND, ask
 from fastbp.kernels.memory import load_from, size_of, store_to
 from fastbp.kernels.ops import EPILOGUE_RELU, EPILOGUE_RELU_VJP
 from fastbp.kernels.vector import I64, LINE, V, VectorType, call_llvm, splat, suffix
@@ -38,6 +39,9 @@ TILE_N = 2 if LANES == 16 else 1
 UNROLL = 1 if levels.level().name == "x86-64-v2" else 4  # terms of a turn of the loop over k; FMAs may be calls
 
 ROWS, COLUMNS = 0, 1
+
+DEPTH = 256  # terms of a sum done in one go: that many lines of three panels are 48 KiB, about L1
+RUN = DEPTH // UNROLL  # lines of a run that a tile of so many terms asks for, one a turn
 
 
 class Emitter:
@@ -80,7 +84,9 @@ class Emitter:
     def offset(self, piece: int) -> int:
         return piece * LINE // self.pieces
 
-    def loop(self, accumulators: list[ir.Value], a: Any, b: Any, count: ir.Value, mode: int) -> list[ir.Value]:
+    def loop(
+        self, accumulators: list[ir.Value], a: Any, b: Any, count: ir.Value, mode: int, ahead: Any
+    ) -> list[ir.Value]:
         """The sum over k, at least one term: turns of several terms, then the terms that are left one by one.
 
         A turn's scalar instructions compete with its FMAs for ports, on Intel for two of those that FMAs go through.
@@ -88,11 +94,20 @@ class Emitter:
         builder = self.builder
         state = [self.number(0), a[0], b[0], *accumulators]
         if UNROLL > 1:
-            state = self._turns(state, a[1], b[1], builder.sub(count, self.number(UNROLL - 1)), UNROLL, mode)
-        return self._turns(state, a[1], b[1], count, 1, mode)[3:]
+            limit = builder.sub(count, self.number(UNROLL - 1))
+            state = self._turns(state, a[1], b[1], limit, UNROLL, mode, ahead)
+            ahead = None
+        return self._turns(state, a[1], b[1], count, 1, mode, ahead)[3:]
 
     def _turns(
-        self, state: list[ir.Value], a_stride: ir.Value, b_stride: ir.Value, limit: ir.Value, terms: int, mode: int
+        self,
+        state: list[ir.Value],
+        a_stride: ir.Value,
+        b_stride: ir.Value,
+        limit: ir.Value,
+        terms: int,
+        mode: int,
+        ahead: Any,
     ) -> list[ir.Value]:
         """Turns of so many terms while k is below the limit; `state` is k, where A and B are read next, and the sums.
 
@@ -122,6 +137,8 @@ class Emitter:
                 call_llvm(builder, fma, self.vector, [rows[m], weights[n, p], total])
                 for (m, n, p), total in zip(self.tile(), sums, strict=True)
             ]
+        if ahead is not None:
+            self._ask(k, here, b_stride, terms, mode, ahead)
         next_k = builder.add(k, self.number(terms))
         forward: ir.Value = self.number(terms * along)
         if mode == ROWS:
@@ -139,6 +156,24 @@ class Emitter:
             phi.add_incoming(first, entry)
             phi.add_incoming(value, body)
         return out
+
+    def _ask(self, k: ir.Value, here: ir.Value, b_stride: ir.Value, terms: int, mode: int, ahead: Any) -> None:
+        """Ask for the next line of each run: of panels of B, and of A the part of this turn in the rows of the next
+        tile; for COLUMNS of what is read and of what is written.
+        """
+        builder = self.builder
+        reading, writing = ahead
+        along = builder.mul(k, self.number(LINE // UNROLL))
+        if mode == COLUMNS:
+            ask(builder, builder.add(reading, along), writing=False, near=SECOND)
+            ask(builder, builder.add(writing, along), writing=True, near=FIRST)
+            return
+        for run in self.panels(reading, b_stride):
+            ask(builder, builder.add(run, along), writing=False, near=SECOND)
+        # While numbers of a line of A are read, as many lines of each row of the tile below are asked for.
+        rows = builder.add(here, builder.mul(builder.and_(here, self.number(LINE - 1)), self.number(self.m - 1)))
+        for at in range(0, terms * self.m * self.itemsize, LINE):
+            ask(builder, self.at(rows, self.m * LINE + at), writing=False, near=SECOND)
 
     def finish(self, values: list[ir.Value], c: Any, y: Any, epilogue: ir.Value, largest: ir.Value) -> None:
         """Apply the epilogue, note the largest magnitude, store."""
@@ -205,17 +240,22 @@ def tile(
     y: Any,
     y_stride: Any,
     largest: Any,
+    reading: Any,
+    writing: Any,
 ) -> Any:
     """One tile: m, n and mode are constants, `count` >= 1 terms are added to the lines at `start`.
 
     `start_row` and `start_panel` are the strides of `start`: the tile of C itself, one line of biases a panel (row
     stride 0), or a line of zeros (both 0). `epilogue` and `y` are those of the op. `largest` is a line of integers.
+    Runs of lines at `reading`, for ROWS in as many panels as B has, and at `writing` are asked for meanwhile, unless
+    `reading` is the constant 0.
     """
     sizes = m.literal_value, n.literal_value, mode.literal_value
+    asks = not isinstance(reading, types.IntegerLiteral)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         a, a_stride, b, b_stride, c, c_stride, count, start, start_row, start_panel, *rest = args[4:]
-        epilogue, y, y_stride, largest = rest
+        epilogue, y, y_stride, largest, *runs = rest
         emit = Emitter(builder, z, sizes[0], sizes[1])
         first = []
         panels = emit.panels(start, start_panel)
@@ -223,8 +263,9 @@ def tile(
             down = builder.mul(start_row, emit.number(row))
             address = builder.add(emit.at(panels[panel], emit.offset(piece)), down)
             first.append(load_from(builder, address, emit.vector))
-        sums = emit.loop(first, (a, a_stride), (b, b_stride), count, sizes[2])
+        sums = emit.loop(first, (a, a_stride), (b, b_stride), count, sizes[2], runs if asks else None)
         emit.finish(sums, (c, c_stride), (y, y_stride), epilogue, largest)
         return context.get_dummy_value()
 
-    return types.void(z, m, n, mode, *[types.int64] * 14), generate
+    # What is generated is kept by these types, so they say whether `reading` is a constant.
+    return types.void(z, m, n, mode, *[types.int64] * 14, reading if not asks else types.int64, types.int64), generate

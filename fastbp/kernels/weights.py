@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastbp.kernels.ahead import expect_to_write
+from fastbp.kernels.ahead import ask_to_write
 from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import add, largest_lane, magnitude_bits, note_line
 from fastbp.kernels.memory import (
@@ -31,15 +31,12 @@ from fastbp.kernels.memory import (
     store_to,
     zero_bits,
 )
-from fastbp.kernels.ops import EPILOGUE_NONE
 from fastbp.kernels.records import TRYING, Tile, Trained
+from fastbp.kernels.reduction import reduce_panels
 from fastbp.kernels.shards import clear_lines, first_row, merged, shard_count
-from fastbp.kernels.tile import COLUMNS, TILE_M, TILE_N, tile
+from fastbp.kernels.tile import DEPTH, RUN, TILE_N
 from fastbp.kernels.vector import I32, I64, LINE, V, VectorType, vector_function
 from fastbp.kernels.words import exists, same
-
-# Rows of the batch reduced in one go: 256 lines of one input panel and two cotangent panels are 48 KiB, about L1.
-DEPTH = 256
 
 
 @vector_function
@@ -81,81 +78,6 @@ def transpose_block(typing_context, source, target, z):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, z), generate
-
-
-@inlined
-def ask_for_lines(first, stride, n):
-    for panel in range(n):
-        for o in range(0, TILE_M * LINE, LINE):
-            expect_to_write(first + panel * stride + o)
-
-
-@inlined
-def ask_for(blocks, offset, stride, n):
-    """Have the parameters and moments of a register tile, n panels from this offset on, fetched for writing."""
-    ask_for_lines(blocks.parameters + offset, stride, n)
-    if blocks.moment_1 != 0:
-        ask_for_lines(blocks.moment_1 + offset, stride, n)
-    if blocks.moment_2 != 0:
-        ask_for_lines(blocks.moment_2 + offset, stride, n)
-    if blocks.moment_3 != 0:
-        ask_for_lines(blocks.moment_3 + offset, stride, n)
-
-
-@inlined
-def reduce_panels(
-    n, x, x_stride, d, d_stride, me, i0, i1, out, out_stride, b0, count, begun, blocks, wanted, stride, z
-):
-    """n panels of dW for inputs i0 to i1, of `count` rows from b0 on, added to the lines at `out` if they are begun."""
-    # x: (B, I) in   d: (B, n panels) in   out: (n, i1 - i0) lines in and out
-    item = bytes_of(z)
-    in_line = LINE // item
-    x += b0 * LINE
-    d += b0 * LINE
-    largest = me.largest
-    start = me.zero
-    start_row = 0
-    start_panel = 0
-    start_step = 0
-    if begun:
-        start = out
-        start_row = LINE
-        start_panel = out_stride
-        start_step = LINE
-    i = i0
-    while i + TILE_M <= i1:
-        a = x + i // in_line * x_stride + i % in_line * item
-        o = (i - i0) * LINE
-        if wanted >= 0:
-            ask_for(blocks, wanted + i * LINE, stride, n)
-        tile(
-            z, TILE_M, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
-            start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest,
-        )  # fmt: skip
-        i += TILE_M
-    while TILE_M > 4 and i + 4 <= i1:
-        a = x + i // in_line * x_stride + i % in_line * item
-        o = (i - i0) * LINE
-        tile(
-            z, 4, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
-            start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest,
-        )  # fmt: skip
-        i += 4
-    if i + 2 <= i1:
-        a = x + i // in_line * x_stride + i % in_line * item
-        o = (i - i0) * LINE
-        tile(
-            z, 2, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
-            start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest,
-        )  # fmt: skip
-        i += 2
-    if i < i1:
-        a = x + i // in_line * x_stride + i % in_line * item
-        o = (i - i0) * LINE
-        tile(
-            z, 1, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
-            start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest,
-        )  # fmt: skip
 
 
 @inlined
@@ -268,6 +190,7 @@ def weights(task, me, r0, r1, z):
     biased = i0 == 0 and layer.bias.offset >= 0
     lines = (p1 - p0) * (inputs + biased)
     updates = head.update.staged == 0 and head.step.checking == 0 and head.step.partial == 0
+    updates = updates and layer.weight.offset >= 0
     shards = shard_count(head)
     level = 0
     for shard in range(shards):
@@ -286,18 +209,26 @@ def weights(task, me, r0, r1, z):
                     wanted = -1  # where the parameters begin that are about to be written
                     if updates and b0 + count == r1 and not exists(record.more):
                         wanted = layer.weight.offset + panel * layer.weight.stride
+                    x_next, d_next = 0, 0
+                    run = (panel - p0) // TILE_N * RUN
+                    if b0 + 2 * DEPTH <= end and run < DEPTH:
+                        x_next = x + (b0 + DEPTH + run) * LINE
+                    if panel + 2 * TILE_N <= p1:
+                        d_next = record.d.start + (panel + TILE_N) * d_stride + b0 * LINE
+                    elif b0 + 2 * DEPTH <= end:
+                        d_next = record.d.start + p0 * d_stride + (b0 + DEPTH) * LINE
                     out = sums + (panel - p0) * stride
                     d = record.d.start + panel * d_stride
                     if TILE_N > 1 and panel + TILE_N <= p1:
                         reduce_panels(
                             TILE_N, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun,
-                            head.update.blocks, wanted, layer.weight.stride, z,
+                            wanted, layer.weight.stride, x_next, d_next, z,
                         )  # fmt: skip
                         panel += TILE_N
                     else:
                         reduce_panels(
                             1, x, x_stride, d, d_stride, me, i0, i1, out, stride, b0, count, begun,
-                            head.update.blocks, wanted, layer.weight.stride, z,
+                            wanted, layer.weight.stride, x_next, d_next, z,
                         )  # fmt: skip
                         panel += 1
                 begun = True
@@ -312,8 +243,20 @@ def weights(task, me, r0, r1, z):
 def deliver_tile(layer, head, me, i0, i1, p0, p1, z):
     """Hand over the finished lines of a tile, its biases behind its weights, and renew its transposed copy."""
     stride = (i1 - i0) * LINE
-    deliver_lines(layer, head, me, i0, i1, p0, p1, me.scratch, stride, me.scratch + (p1 - p0) * stride, z)
-    renew(layer, head, i0, i1, p0, p1, z)
+    deliver_and_turn(layer, head, me, i0, i1, p0, p1, me.scratch, stride, me.scratch + (p1 - p0) * stride, z)
+
+
+@inlined
+def hand_over_panel(head, me, layer, i0, i1, panel, gradients, z):
+    if layer.weight.offset >= 0:
+        offset = layer.weight.offset + panel * layer.weight.stride + i0 * LINE
+        hand_over(head, me, layer.weight, gradients, offset, i1 - i0, z)
+
+
+@inlined
+def hand_over_biases(head, me, layer, i0, p0, p1, gradients, z):
+    if i0 == 0 and layer.bias.offset >= 0:
+        hand_over(head, me, layer.bias, gradients, layer.bias.offset + p0 * LINE, p1 - p0, z)
 
 
 @inlined
@@ -321,19 +264,27 @@ def deliver_lines(layer, head, me, i0, i1, p0, p1, sums, stride, biases, z):
     """Hand over lines that stand at `sums`, a panel each `stride`, and at `biases`, unless they are only looked at."""
     if found_bad(layer, head, me, me.largest, z):
         return
-    for panel in range(p0, p1 if layer.weight.offset >= 0 else p0):
-        offset = layer.weight.offset + panel * layer.weight.stride + i0 * LINE
-        hand_over(head, me, layer.weight, sums + (panel - p0) * stride, offset, i1 - i0, z)
-    if i0 == 0 and layer.bias.offset >= 0:
-        hand_over(head, me, layer.bias, biases, layer.bias.offset + p0 * LINE, p1 - p0, z)
+    for panel in range(p0, p1):
+        hand_over_panel(head, me, layer, i0, i1, panel, sums + (panel - p0) * stride, z)
+    hand_over_biases(head, me, layer, i0, p0, p1, biases, z)
 
 
 @inlined
-def renew(layer, head, i0, i1, p0, p1, z):
-    """Renew the transposed copy of a tile, if there is one and its parameters are new."""
+def deliver_and_turn(layer, head, me, i0, i1, p0, p1, sums, stride, biases, z):
+    """The same, and where there is a transposed copy, renew each panel's while its parameters are in L1."""
+    if found_bad(layer, head, me, me.largest, z):
+        return
     renewed = head.update.staged == 0 and head.step.checking == 0 and head.step.partial == 0
-    if layer.transposed.start != 0 and renewed:
-        transpose_tile(head, layer, i0, i1, p0, p1, z)
+    renewed = renewed and layer.transposed.start != 0
+    if renewed:
+        in_line = LINE // bytes_of(z)
+        turned = layer.transposed.start + i0 // in_line * layer.transposed.stride + p0 * in_line * LINE
+        ask_to_write(turned, layer.transposed.stride, (i1 - i0 + in_line - 1) // in_line, in_line)
+    for panel in range(p0, p1):
+        hand_over_panel(head, me, layer, i0, i1, panel, sums + (panel - p0) * stride, z)
+        if renewed:
+            transpose_panel(head, layer, i0, i1, panel, p1, z)
+    hand_over_biases(head, me, layer, i0, p0, p1, biases, z)
 
 
 @inlined
@@ -362,8 +313,7 @@ def taken(task, me, r0, r1, z):
     sums = head.update.partials + layer.weight.offset + p0 * stride + i0 * LINE
     biases = head.update.partials + layer.bias.offset + p0 * LINE
     if head.step.checking == 0:
-        deliver_lines(layer, head, me, i0, i1, p0, p1, sums, stride, biases, z)
-        renew(layer, head, i0, i1, p0, p1, z)
+        deliver_and_turn(layer, head, me, i0, i1, p0, p1, sums, stride, biases, z)
         return
     scratch = me.scratch
     if layer.weight.offset >= 0:
@@ -378,16 +328,22 @@ def taken(task, me, r0, r1, z):
 @inlined
 def transpose_tile(head, layer, i0, i1, p0, p1, z):
     """Renew the transposed copy of one tile; i0 is a multiple of P."""
-    in_line = LINE // bytes_of(z)
-    source = head.update.blocks.parameters + layer.weight.offset
-    target = layer.transposed.start
     for panel in range(p0, p1):
-        for i in range(i0, i1, in_line):
-            transpose_block(
-                source + panel * layer.weight.stride + i * LINE,
-                target + i // in_line * layer.transposed.stride + panel * in_line * LINE,
-                z,
-            )
+        transpose_panel(head, layer, i0, i1, panel, p1, z)
+
+
+@inlined
+def transpose_panel(head, layer, i0, i1, panel, p1, z):
+    """Renew the transposed copy of one panel of a tile, asking for the lines of the next panel's before p1."""
+    in_line = LINE // bytes_of(z)
+    source = head.update.blocks.parameters + layer.weight.offset + panel * layer.weight.stride
+    stride = layer.transposed.stride
+    target = layer.transposed.start + panel * in_line * LINE
+    for i in range(i0, i1, in_line):
+        to = target + i // in_line * stride
+        if panel + 1 < p1:
+            ask_to_write(to + in_line * LINE, stride, 1, in_line)
+        transpose_block(source + i * LINE, to, z)
 
 
 @kernel(Trained)

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from fastbp.kernels.ops import EPILOGUE_NONE, EPILOGUE_RELU, EPILOGUE_RELU_VJP
-from fastbp.kernels.products import DEPTH
 from fastbp.kernels.records import Worker
-from fastbp.kernels.tile import TILE_M, TILE_N
+from fastbp.kernels.tile import DEPTH, TILE_M, TILE_N
 from tests.kernels import calls
 from tests.kernels.every_kernel import normal
 from tests.kernels.harness import DEPTHS, DTYPES, SIZES, Machine, assert_close, same_bits

@@ -38,8 +38,9 @@ def loops(level, kernel, real):
     for block in re.split(r"\n(?=\.L)", done.stdout):
         label = block.partition(":")[0]
         code = [line.strip() for line in block.splitlines() if re.match(r"\t[a-z]", line)]
-        if any(re.match(rf"j\w+\s+{re.escape(label)}$", line) for line in code) and "vfmadd" in block:
-            found.append(code)
+        back = [i for i, line in enumerate(code) if re.match(rf"j\w+\s+{re.escape(label)}$", line)]
+        if back and "vfmadd" in block:
+            found.append(code[: back[-1] + 1])  # what comes behind it is no part of the loop
     return found
 
 
@@ -54,14 +55,20 @@ def test_a_turn_is_fmas_and_what_they_read(level, kernel, real):
     pieces, rows, panels = LEVELS[level]
     in_turn = 4 * rows * panels * pieces
     turns = [code for code in loops(level, kernel, real) if sum("vfmadd" in line for line in code) == in_turn]
-    assert len(turns) == 1
-    (code,) = turns
-    spilled = [line for line in code if is_vector(line) and re.search(r"\(%rsp\)", line)]
-    assert spilled == []
-    reads = 4 * (rows + panels * pieces)  # numbers of A and lines of B
-    scalar = [line for line in code if not is_vector(line)]
-    assert len(code) - len(scalar) <= in_turn + reads
-    assert len(scalar) <= 24
+    assert len(turns) == 2  # one of them asks for lines
+    asked = [sum("prefetch" in line for line in code) for code in turns]
+    item = int(real[5:]) // 8
+    of_product = panels + 4 * rows * item // 64  # of B and of A
+    assert sorted(asked) == [0, 2 if kernel == "weights" else of_product]
+    to_write = [sum("prefetchw" in line for line in code) for code in turns]
+    assert sorted(to_write) == [0, kernel == "weights"]
+    for code, asks in zip(turns, asked, strict=True):
+        spilled = [line for line in code if is_vector(line) and re.search(r"\(%rsp\)", line)]
+        assert spilled == []
+        reads = 4 * (rows + panels * pieces)  # numbers of A and lines of B
+        scalar = [line for line in code if not is_vector(line)]
+        assert len(code) - len(scalar) <= in_turn + reads
+        assert len(scalar) <= 24 + 2 * asks
 
 
 @pytest.mark.parametrize("real", ["float32", "float64"])

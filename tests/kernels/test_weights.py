@@ -5,7 +5,7 @@ import pytest
 
 from fastbp import reference
 from fastbp.kernels.records import TILE_INPUTS, TILE_PANELS
-from fastbp.kernels.weights import DEPTH
+from fastbp.kernels.tile import DEPTH
 from tests.kernels import calls
 from tests.kernels.every_kernel import OPTIMIZERS, normal
 from tests.kernels.harness import DEPTHS, DTYPES, SIZES, Machine, assert_close, same_bits
