@@ -105,29 +105,18 @@ def product_rows(n, op, me, r0, r1, panel, k0, count, ahead, z):
 
 
 @inlined
-def few_rows(op, me, r0, r1, panel, z):
-    """Rows r0 to r1, which are few, of WIDE panels."""
+def few_rows(rows, op, me, r0, panel, z):
+    """So few rows, a constant, of WIDE panels: one tile, so that B is read once."""
     start, start_panel = me.zero, 0
     if op.bias != 0:
         start = op.bias + panel * LINE
         start_panel = LINE
-    b = op.b.start + panel * op.b.stride
-    c = op.c.start + panel * op.c.stride
-    y = op.y.start + panel * op.y.stride
-    r = r0
-    while r + 2 <= r1:
-        o = r * LINE
-        tile(
-            z, 2, WIDE, ROWS, op.a.start + o, op.a.stride, b, op.b.stride, c + o, op.c.stride, op.width,
-            start, 0, start_panel, op.epilogue, y + o, op.y.stride, me.largest, 0, 0,
-        )  # fmt: skip
-        r += 2
-    if r < r1:
-        o = r * LINE
-        tile(
-            z, 1, WIDE, ROWS, op.a.start + o, op.a.stride, b, op.b.stride, c + o, op.c.stride, op.width,
-            start, 0, start_panel, op.epilogue, y + o, op.y.stride, me.largest, 0, 0,
-        )  # fmt: skip
+    o = r0 * LINE
+    tile(
+        z, rows, WIDE, ROWS, op.a.start + o, op.a.stride, op.b.start + panel * op.b.stride, op.b.stride,
+        op.c.start + panel * op.c.stride + o, op.c.stride, op.width, start, 0, start_panel,
+        op.epilogue, op.y.start + panel * op.y.stride + o, op.y.stride, me.largest, 0, 0,
+    )  # fmt: skip
 
 
 @kernel(ProductOp)
@@ -139,7 +128,12 @@ def product(op, me, r0, r1, z):
     panel = 0
     if TILE_N > 1 and r1 - r0 <= FEW:
         while panel + WIDE <= panels:
-            few_rows(op, me, r0, r1, panel, z)
+            if r1 - r0 == 1:
+                few_rows(1, op, me, r0, panel, z)
+            elif r1 - r0 == 2:
+                few_rows(2, op, me, r0, panel, z)
+            elif r1 - r0 == FEW:
+                few_rows(FEW, op, me, r0, panel, z)
             panel += WIDE
     while panel < panels:
         pair = TILE_N > 1 and panel + TILE_N <= panels
