@@ -51,6 +51,26 @@ def run_to_read(at, n, i, d, d_stride, x_stride, in_line, x_next, d_next):
 
 
 @inlined
+def reduce_tile(m, n, x, x_stride, d, d_stride, me, i, out, out_stride, count, begun, reading, writing, z):
+    """The tile of m inputs from input i on: n panels of dW in registers, begun with zeros or the lines at `out`."""
+    item = bytes_of(z)
+    in_line = LINE // item
+    a = x + i // in_line * x_stride + i % in_line * item
+    o = out + i * LINE
+    start = me.zero
+    start_row = 0
+    start_panel = 0
+    if begun:
+        start = o
+        start_row = LINE
+        start_panel = out_stride
+    tile(
+        z, m, n, COLUMNS, a, 0, d, d_stride, o, out_stride, count,
+        start, start_row, start_panel, EPILOGUE_NONE, 0, 0, me.largest, reading, writing,
+    )  # fmt: skip
+
+
+@inlined
 def reduce_panels(
     n, x, x_stride, d, d_stride, me, i0, i1, out, out_stride, b0, count, begun, wanted, stride, x_next, d_next, z
 ):
@@ -61,64 +81,31 @@ def reduce_panels(
     there are too few tiles or rows for runs, parameters and moments are asked for in bursts.
     """
     # x: (B, I) in   d: (B, n panels) in   out: (n, i1 - i0) lines in and out
-    item = bytes_of(z)
-    in_line = LINE // item
+    in_line = LINE // bytes_of(z)
     x += b0 * LINE
     d += b0 * LINE
-    largest = me.largest
+    out -= i0 * LINE
     blocks = me.head.update.blocks
     gently = count == DEPTH and i1 - i0 >= RUN and (wanted >= 0 or x_next != 0 or d_next != 0)
-    start = me.zero
-    start_row = 0
-    start_panel = 0
-    start_step = 0
-    if begun:
-        start = out
-        start_row = LINE
-        start_panel = out_stride
-        start_step = LINE
     i = i0
     while i + TILE_M <= i1:
-        a = x + i // in_line * x_stride + i % in_line * item
-        o = (i - i0) * LINE
         if gently:
             at = (i - i0) // TILE_M
             reading = run_to_read(at, n, i, d, d_stride, x_stride, in_line, x_next, d_next)
-            writing = out
+            writing = out + i0 * LINE
             if wanted >= 0:
-                writing = run_to_write(at, n, i1 - i0, blocks, wanted + i0 * LINE, stride, out)
-            tile(
-                z, TILE_M, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
-                start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest, reading, writing,
-            )  # fmt: skip
+                writing = run_to_write(at, n, i1 - i0, blocks, wanted + i0 * LINE, stride, writing)
+            reduce_tile(TILE_M, n, x, x_stride, d, d_stride, me, i, out, out_stride, count, begun, reading, writing, z)
         else:
             if wanted >= 0:
                 ask_for(blocks, wanted + i * LINE, stride, n)
-            tile(
-                z, TILE_M, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
-                start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest, 0, 0,
-            )  # fmt: skip
+            reduce_tile(TILE_M, n, x, x_stride, d, d_stride, me, i, out, out_stride, count, begun, 0, 0, z)
         i += TILE_M
     while TILE_M > 4 and i + 4 <= i1:
-        a = x + i // in_line * x_stride + i % in_line * item
-        o = (i - i0) * LINE
-        tile(
-            z, 4, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
-            start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest, 0, 0,
-        )  # fmt: skip
+        reduce_tile(4, n, x, x_stride, d, d_stride, me, i, out, out_stride, count, begun, 0, 0, z)
         i += 4
     if i + 2 <= i1:
-        a = x + i // in_line * x_stride + i % in_line * item
-        o = (i - i0) * LINE
-        tile(
-            z, 2, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
-            start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest, 0, 0,
-        )  # fmt: skip
+        reduce_tile(2, n, x, x_stride, d, d_stride, me, i, out, out_stride, count, begun, 0, 0, z)
         i += 2
     if i < i1:
-        a = x + i // in_line * x_stride + i % in_line * item
-        o = (i - i0) * LINE
-        tile(
-            z, 1, n, COLUMNS, a, 0, d, d_stride, out + o, out_stride, count,
-            start + (i - i0) * start_step, start_row, start_panel, EPILOGUE_NONE, 0, 0, largest, 0, 0,
-        )  # fmt: skip
+        reduce_tile(1, n, x, x_stride, d, d_stride, me, i, out, out_stride, count, begun, 0, 0, z)

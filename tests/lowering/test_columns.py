@@ -114,6 +114,16 @@ def test_results_may_be_written_over_the_rows_they_come_from(counted):
     assert counted == [2]
 
 
+@pytest.mark.parametrize("widths", [(4096, 32, 10), (784, 512, 256, 10), (2048, 10)])
+def test_results_may_be_written_over_the_end_of_the_rows(widths):
+    net = fb.mlp(list(widths), seed=3)
+    memory = RNG.standard_normal(60 * widths[0]).astype("f")
+    x, out = memory.reshape(60, -1), memory[-60 * widths[-1] :].reshape(60, -1)
+    wanted = net.predict(x.copy(), threads=1)
+    assert net.predict(x, out=out, threads=4) is out
+    assert out.tobytes() == wanted.tobytes()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("first", "coded_by_columns"), [([fb.BatchNorm()], 2), ([], 0)], ids=["norm", "linear"])
 def test_codes_are_read_as_the_rows_in_full(first, coded_by_columns, dtype, counted):
