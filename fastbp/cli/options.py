@@ -13,7 +13,7 @@ import click
 
 from fastbp.config.merging import merge, overrides
 from fastbp.config.text import Text, read
-from fastbp.errors import ConfigError, DataWarning, FastbpError
+from fastbp.errors import ConfigError, DataWarning, FastbpError, visible
 from fastbp.spec.elsewhere import hint as hint_of
 
 Decorator = Callable[..., Any]
@@ -21,11 +21,14 @@ PATTERN = "parts/*.csv"
 
 
 class Command(click.Command):
-    """A command that refuses an option given twice, and has a hint for one that it does not have."""
+    """A command that refuses an option given twice, has a hint for one that it does not have, and names those it has.
+
+    What it calls names arguments of Python: `rows` is `--rows` to those who typed that.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
-            _, beside, order = self.make_parser(ctx).parse_args(list(args))
+            typed, beside, order = self.make_parser(ctx).parse_args(list(args))
         except click.NoSuchOption as error:
             raise self._no_option(ctx, error.option_name, args) from None
         except click.BadOptionUsage as error:
@@ -41,6 +44,27 @@ class Command(click.Command):
         except click.MissingParameter as error:
             usage = " ".join([ctx.command_path, *self._arguments(ctx)])
             raise click.UsageError(f"`{_called(error.param)}` must be given, as in `{usage}`", ctx) from None
+        except click.BadParameter as error:
+            if not isinstance(error.param, click.Option):
+                raise
+            got = typed.get(error.param.name or "")
+            shown = " ".join(map(str, got[-1])) if isinstance(got, list) else got
+            must = f"must be {_wanted(error.param)}"
+            raise ConfigError(error.param.opts[-1], must, f"`{visible(str(shown))}`") from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise self._as_typed(ctx, error) from None
+
+    def _as_typed(self, ctx: click.Context, error: ConfigError) -> ConfigError:
+        typed = click.core.ParameterSource.COMMANDLINE
+        for option in self.get_params(ctx):
+            called = f"--{error.where}" if isinstance(option, click.Option) and error.place is None else ""
+            if called in option.opts and ctx.get_parameter_source(option.name or "") == typed:
+                return error.at(where=option.opts[-1])
+        return error
 
     def _arguments(self, ctx: click.Context) -> list[str]:
         return [_called(p) for p in self.get_params(ctx) if isinstance(p, click.Argument)]
@@ -70,6 +94,20 @@ class Command(click.Command):
 
 def _called(argument: click.Parameter | None) -> str:
     return str(argument.metavar or argument.name).upper() if argument else ""
+
+
+def _wanted(option: click.Option) -> str:
+    """What the value of an option must be, by its type."""
+    kind = option.type
+    if isinstance(kind, click.Choice):
+        return f"one of {', '.join(f'`{one}`' for one in kind.choices)}"
+    if isinstance(kind, click.Tuple):
+        return f"as in `{option.opts[-1]} {option.metavar}`"
+    noun = "an integer" if isinstance(kind, type(click.INT)) else "a number"
+    if not isinstance(kind, click.IntRange | click.FloatRange) or kind.min is None:
+        return noun
+    least = f"above {kind.min:g}" if kind.min_open else f"of at least {kind.min:g}"
+    return f"{noun} {least}" + (f" and at most {kind.max:g}" if kind.max is not None else "")
 
 
 def _key_named(option: str) -> str:

@@ -77,6 +77,8 @@ def preprocessing_of(recipe: Recipe, dtype: Any, numbers: Collection[str] = (), 
     """
     names = [part.name for part in recipe.inputs.categories]
     for name in numbers:
+        if not names:
+            raise ConfigError("numbers", "must be left out where no column has categories", f"`{visible(str(name))}`")
         if name not in names:
             raise not_one_of("numbers", name, names)
     made = _Made(recipe, names if matrix else numbers)

@@ -43,7 +43,7 @@ def file_of(path: str, alone: bool = False) -> Path:
         if not file.is_file():
             raise CheckpointError(path, "must be a network or the folder of a run with a network")
     elif not file.is_file():
-        raise CheckpointError(path, "must be a file that `Network.save` wrote, but does not exist")
+        raise CheckpointError(path, "must be a network or the folder of a run with a network, but does not exist")
     return file
 
 

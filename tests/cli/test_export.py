@@ -113,11 +113,15 @@ def test_writers_say_what_they_wrote(here):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nothing", "f.onnx"], 2, "`nothing` must be a file that `Network.save` wrote, but does not exist"),
-        (["net.safetensors", "f.onnx", "--opset", "3"], 2, "`opset` must be from 13 to 28, got `3`"),
+        (
+            ["nothing", "f.onnx"],
+            2,
+            "`nothing` must be a network or the folder of a run with a network, but does not exist",
+        ),
+        (["net.safetensors", "f.onnx", "--opset", "3"], 2, "`--opset` must be from 13 to 28, got `3`"),
         (["net.safetensors", "none/f.onnx"], 1, "`none/f.onnx` must be a file that can be written"),
         (["net.safetensors", "f.txt"], 2, "`FILE` must end in `.onnx`"),
-        (["net.safetensors", "f.onnx", "--numbers", "a"], 2, "`numbers` must be given where rows are raw only"),
+        (["net.safetensors", "f.onnx", "--numbers", "a"], 2, "`--numbers` must be given where rows are raw only"),
     ],
 )
 def test_mistakes_are_one_sentence(here, capsys, arguments, code, message):

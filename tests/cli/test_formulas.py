@@ -91,7 +91,7 @@ def test_what_was_drawn_is_told_as_json_and_not_at_all(here, capsys):
         ),
         (
             ["show", "none.safetensors", "--graph", "net.svg"],
-            "`none.safetensors` must be a file that `Network.save` wrote, but does not exist",
+            "`none.safetensors` must be a network or the folder of a run with a network, but does not exist",
         ),
     ],
 )

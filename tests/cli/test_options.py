@@ -161,3 +161,37 @@ def test_an_option_that_there_is_not_has_a_hint(arguments, hint, capsys):
 def test_a_time_limit_that_is_none_is_said_of_the_option(command, limit, said, capsys):
     assert main([command, "c.yaml", "--time-limit", limit]) == 2
     assert capsys.readouterr().err == f"fastbp: `--time-limit` {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bench", "--seconds", "0"], "`--seconds` must be a number above 0 and at most 3600, got `0`"),
+        (["warmup", "--jobs", "999"], "`--jobs` must be an integer of at least 1 and at most 256, got `999`"),
+        (["gradcheck", "c.yaml", "--rows", "many"], "`--rows` must be an integer of at least 1, got `many`"),
+        (["gradcheck", "c.yaml", "--tolerance=-1"], "`--tolerance` must be a number of at least 0, got `-1`"),
+        (["explain", "r", "--rows", "1.5"], "`--rows` must be an integer, got `1.5`"),
+        (
+            ["export", "r", "m.html", "--ranges", "a", "low", "3"],
+            "`--ranges` must be as in `--ranges COLUMN LOW HIGH`, got `a low 3`",
+        ),
+    ],
+)
+def test_values_that_no_option_has_are_refused(arguments, message, capsys):
+    assert refused(arguments, capsys)[0] == f"fastbp: {message}"
+
+
+def test_what_python_calls_an_argument_is_called_as_it_was_typed(capsys):
+    assert main(["train", "c.yaml", "--run-dir", "r", "-q"]) == 0
+    capsys.readouterr()
+    for arguments, message in (
+        (["export", "r", "m.onnx", "--opset", "3"], "`--opset` must be from 13 to 28, got `3`"),
+        (["export", "r", "m.onnx", "--numbers", "x"], "`--numbers` must be left out where no column has categories"),
+        (["explain", "r", "--repeats", "0"], "`--repeats` must be at least 1, got `0`"),
+        (["explain", "r", "--seed", "-1"], "`--seed` must be at least 0, got `-1`"),
+        (["explain", "r", "-m", "mea"], "`--metric` must be one of `accuracy`, "),
+        (["evaluate", "r", "-m", "mea"], "`--metric` must be one of `accuracy`, "),
+    ):
+        assert refused(arguments, capsys)[0].startswith(f"fastbp: {message}"), arguments
+    assert main(["train", "c.yaml", "--set", "seed=-1"]) == 2  # no option is called so
+    assert "--set seed=-1: `seed` must" in capsys.readouterr().err
