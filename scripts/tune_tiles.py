@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 
 SHAPES = [(8, 2, 1), (8, 2, 2), (8, 2, 4), (8, 2, 8), (8, 1, 4), (8, 3, 4), (4, 2, 4), (4, 4, 4), (16, 1, 4)]
-NARROW = [(4, 1, 1), (4, 1, 2), (4, 1, 4), (4, 1, 8), (8, 1, 4), (2, 2, 4), (2, 3, 4)]  # with 16 registers
+# With 16 registers.
+NARROW = [(4, 1, 1), (4, 1, 2), (4, 1, 4), (4, 1, 8), (6, 1, 2), (6, 1, 4), (8, 1, 4), (2, 2, 4), (2, 3, 4)]
 SIZES = [(64, 64), (128, 128), (256, 256), (512, 512), (784, 128)]  # inputs and outputs
 ROWS = 64
 RATE = 0.01
@@ -39,7 +40,7 @@ def measure(rows: int, panels: int, turn: int, seconds: float) -> None:
 
     from fastbp.kernels import tile
 
-    tile.TILE_M, tile.TILE_N, tile.UNROLL = rows, panels, turn
+    tile.TILE_M, tile.TILE_N, tile.UNROLL, tile.MIXED = rows, panels, turn, rows == 6
     import fastbp as fb
     from fastbp.engine import compiler
     from fastbp.engine.machine_code import object_of

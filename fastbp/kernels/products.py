@@ -18,7 +18,7 @@ from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import note_magnitude
 from fastbp.kernels.memory import bytes_of
 from fastbp.kernels.ops import EPILOGUE_NONE, ProductOp
-from fastbp.kernels.tile import DEPTH, ROWS, RUN, TILE_M, TILE_N, tile
+from fastbp.kernels.tile import DEPTH, ROWS, RUN, TILE_M, TILE_N, is_tall, tile
 from fastbp.kernels.vector import LINE
 
 # Bytes of B above which its next panels are asked for while the rows pass by the present ones: less stays in L2. The
@@ -64,7 +64,7 @@ def product_rows(n, op, me, r0, r1, panel, k0, count, ahead, z):
     gently = ahead != 0 and count == DEPTH and r1 - r0 >= DEPTH // RUN * TILE_M
     asked = 0
     r = r0
-    while r + TILE_M <= r1:
+    while is_tall(r1 - r):
         o = r * LINE
         if gently:
             tile(

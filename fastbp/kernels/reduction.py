@@ -10,17 +10,17 @@ from fastbp.kernels.ahead import ask_to_write
 from fastbp.kernels.flags import inlined
 from fastbp.kernels.memory import bytes_of
 from fastbp.kernels.ops import EPILOGUE_NONE
-from fastbp.kernels.tile import COLUMNS, DEPTH, RUN, TILE_M, tile
+from fastbp.kernels.tile import COLUMNS, DEPTH, MIXED, RUN, TILE_M, is_tall, tile
 from fastbp.kernels.vector import LINE
 
 
 @inlined
-def ask_for(blocks, offset, stride, n):
-    """Have the parameters and moments of a register tile, n panels from this offset on, fetched for writing."""
-    ask_to_write(blocks.parameters + offset, stride, n, TILE_M)
+def ask_for(blocks, offset, stride, n, lines):
+    """Have the parameters and moments of a register tile, lines of n panels from an offset on, fetched for writing."""
+    ask_to_write(blocks.parameters + offset, stride, n, lines)
     for number in range(1, 4):
         if blocks.each[number] != 0:
-            ask_to_write(blocks.each[number] + offset, stride, n, TILE_M)
+            ask_to_write(blocks.each[number] + offset, stride, n, lines)
 
 
 @inlined
@@ -88,20 +88,35 @@ def reduce_panels(
     blocks = me.head.update.blocks
     gently = count == DEPTH and i1 - i0 >= RUN and (wanted >= 0 or x_next != 0 or d_next != 0)
     i = i0
-    while i + TILE_M <= i1:
+    at = 0
+    while i < i1:
+        left = min(i1 - i, in_line - i % in_line)  # a tile ends with a panel of x
+        tall = is_tall(left)
+        if not tall and not (MIXED and left >= 4):
+            break
+        high = TILE_M if tall else 4
+        reading, writing = d, out + i0 * LINE
         if gently:
-            at = (i - i0) // TILE_M
             reading = run_to_read(at, n, i, d, d_stride, x_stride, in_line, x_next, d_next)
-            writing = out + i0 * LINE
             if wanted >= 0:
                 writing = run_to_write(at, n, i1 - i0, blocks, wanted + i0 * LINE, stride, writing)
-            reduce_tile(TILE_M, n, x, x_stride, d, d_stride, me, i, out, out_stride, count, begun, reading, writing, z)
-        else:
-            if wanted >= 0:
-                ask_for(blocks, wanted + i * LINE, stride, n)
-            reduce_tile(TILE_M, n, x, x_stride, d, d_stride, me, i, out, out_stride, count, begun, 0, 0, z)
-        i += TILE_M
-    while TILE_M > 4 and i + 4 <= i1:
+        elif wanted >= 0:
+            ask_for(blocks, wanted + i * LINE, stride, n, high)
+        if tall:
+            if gently:
+                reduce_tile(
+                    TILE_M, n, x, x_stride, d, d_stride, me, i, out, out_stride, count, begun, reading, writing, z
+                )
+            else:
+                reduce_tile(TILE_M, n, x, x_stride, d, d_stride, me, i, out, out_stride, count, begun, 0, 0, z)
+        elif MIXED:
+            if gently:
+                reduce_tile(4, n, x, x_stride, d, d_stride, me, i, out, out_stride, count, begun, reading, writing, z)
+            else:
+                reduce_tile(4, n, x, x_stride, d, d_stride, me, i, out, out_stride, count, begun, 0, 0, z)
+        at += 1
+        i += high
+    while TILE_M > 4 and not MIXED and i + 4 <= i1:
         reduce_tile(4, n, x, x_stride, d, d_stride, me, i, out, out_stride, count, begun, 0, 0, z)
         i += 4
     if i + 2 <= i1:

@@ -11,9 +11,10 @@ ways:
     COLUMNS  a[m, k] stands m numbers along and k lines down: inputs transposed times cotangents (xᵀ δ)
 
 Which M and N fit depends on the registers, each of which holds `LANES` float32. With 32 of a whole line, 8 x 2 lines of
-C, 2 of B and one of A are 19, and 16 chains hide the latency of an FMA twice over. With 16 narrower registers 4 x 1
-lines fit. A turn of the loop does several k, which shares its scalar instructions among more FMAs. `scripts/tune-tiles`
-times other shapes; M divides a line, or a tile of COLUMNS would cross from one panel of A into the next.
+C, 2 of B and one of A are 19, and 16 chains hide the latency of an FMA twice over. With 16 of half a line, 6 x 1 lines
+of C, one of B and a number of A are 15, and 12 chains hide it with some to spare. A turn of the loop does several k,
+which shares its scalar instructions among more FMAs. `scripts/tune-tiles` times other shapes. No tile of COLUMNS may
+cross from one panel of A into the next.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from numba.extending import intrinsic
 
 from fastbp.kernels import levels
 from fastbp.kernels.ahead import FIRST, SECOND, ask
+from fastbp.kernels.flags import inlined
 from fastbp.kernels.memory import load_from, size_of, store_to
 from fastbp.kernels.ops import EPILOGUE_RELU, EPILOGUE_RELU_VJP
 from fastbp.kernels.vector import I64, LINE, V, VectorType, call_llvm, splat, suffix
@@ -33,7 +35,8 @@ from fastbp.kernels.vector import I64, LINE, V, VectorType, call_llvm, splat, su
 LANES = levels.level().lanes
 
 # Rows and panels of the largest tile; smaller powers of two serve the tails.
-TILE_M = 8 if LANES == 16 else 4
+TILE_M = {16: 8, 8: 6}.get(LANES, 4)
+MIXED = TILE_M == 6  # tiles of 4 rows stand between the largest ones, so that few rows are left and panels are full
 TILE_N = 2 if LANES == 16 else 1
 
 UNROLL = 1 if levels.level().name == "x86-64-v2" else 4  # terms of a turn of the loop over k; FMAs may be calls
@@ -42,6 +45,12 @@ ROWS, COLUMNS = 0, 1
 
 DEPTH = 256  # terms of a sum done in one go: that many lines of three panels are 48 KiB, about L1
 RUN = DEPTH // UNROLL  # lines of a run that a tile of so many terms asks for, one a turn
+
+
+@inlined
+def is_tall(left):
+    """Whether of so many rows that are left the largest tile takes the first: 8 are better two of 4 than 6 and 2."""
+    return left >= TILE_M and not (MIXED and 8 <= left <= 9)
 
 
 class Emitter:

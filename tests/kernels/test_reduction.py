@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from fastbp.kernels import reduction
-from fastbp.kernels.tile import DEPTH, RUN, TILE_M, TILE_N, UNROLL
+from fastbp.kernels.tile import DEPTH, MIXED, RUN, TILE_M, TILE_N, UNROLL, is_tall
 from fastbp.kernels.vector import LINE
 
 FAR = 2**30  # from one matrix to the next
@@ -19,10 +19,23 @@ def run(address):
     return {address + o for o in range(0, RUN * LINE, LINE)}
 
 
+def tiles(begin, end, in_line):
+    """The first input of each tile that asks."""
+    out, i = [], begin
+    while i + 4 <= end:
+        left = min(end - i, in_line - i % in_line)
+        tall = is_tall.py_func(left)
+        if not tall and not (MIXED and left >= 4):
+            break
+        out.append(i)
+        i += TILE_M if tall else 4
+    return out
+
+
 def asked_to_write(n, inputs, moments):
     blocks = SimpleNamespace(each=[FAR * (1 + number) * (number <= moments) for number in range(4)])
     rule = reduction.run_to_write.py_func
-    found = [rule(at, n, inputs, blocks, 5 * LINE, STRIDE, 0) for at in range(inputs // TILE_M)]
+    found = [rule(at, n, inputs, blocks, 5 * LINE, STRIDE, 0) for at, _ in enumerate(tiles(0, inputs, 16))]
     return set().union(*[run(address) for address in found if address])
 
 
@@ -44,7 +57,7 @@ def test_tiles_ask_for_all_that_is_written_and_nothing_else(moments, n):
 def asked_to_read(n, in_line, begin, end, x_next, d_next):
     rule = reduction.run_to_read.py_func
     found = [
-        rule((i - begin) // TILE_M, n, i, 0, STRIDE, STRIDE, in_line, x_next, d_next) for i in range(begin, end, TILE_M)
+        rule(at, n, i, 0, STRIDE, STRIDE, in_line, x_next, d_next) for at, i in enumerate(tiles(begin, end, in_line))
     ]
     return set().union(*[run(address) for address in found if address])
 
