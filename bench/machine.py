@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 def facts(threads: int) -> dict[str, str]:
     """Return what is to be known besides the numbers, in the order it is printed."""
     return {
-        "machine": f"{processor()}, {cpus()} CPUs, {platform.system()}",
+        "machine": f"{processor()}{registers()}, {cpus()} CPUs, {platform.system()}",
         "threads": str(threads),
         "load": " ".join(f"{load:.2f}" for load in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown",
         "python": platform.python_version(),
@@ -32,6 +32,7 @@ def cpus() -> int:
 
 CPUINFO = Path("/proc/cpuinfo")
 VENDORS = {"GenuineIntel": "Intel", "AuthenticAMD": "AMD", "aarch64": "Arm", "arm64": "Arm"}
+WIDTHS = {"avx512f": "AVX-512", "avx2": "AVX2"}
 
 
 def processor() -> str:
@@ -39,10 +40,17 @@ def processor() -> str:
     return cpuinfo("model name") or platform.processor() or platform.machine()
 
 
+def registers() -> str:
+    """What says how wide the vector registers of x86 are, behind the name of the CPU."""
+    flags = cpuinfo("flags").split()
+    return next((f" with {name}" for flag, name in WIDTHS.items() if flag in flags), "")
+
+
 def kind() -> str:
-    """The kind of machine that has a section of the README: the maker of its CPU."""
+    """The kind of machine that has a section of the README: the maker of its CPU, and that it has no AVX-512."""
     name = cpuinfo("vendor_id") or platform.machine()
-    return VENDORS.get(name, name)
+    width = registers()
+    return VENDORS.get(name, name) + ("" if width.endswith("512") else width)
 
 
 def cpuinfo(field: str) -> str:

@@ -18,16 +18,16 @@ from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import note_magnitude
 from fastbp.kernels.memory import bytes_of
 from fastbp.kernels.ops import EPILOGUE_NONE, ProductOp
-from fastbp.kernels.tile import DEPTH, ROWS, RUN, TILE_M, TILE_N, is_tall, tile
+from fastbp.kernels.tile import DEPTH, LANES, ROWS, RUN, TILE_M, TILE_N, is_tall, tile
 from fastbp.kernels.vector import LINE
 
 # Bytes of B above which its next panels are asked for while the rows pass by the present ones: less stays in L2. The
 # first tiles ask, a line of each panel a turn; where there are too few of them, all lines are asked for in bursts.
 KEPT = 2**20
 
-# Rows that are so few that they are done with tiles of more panels: a sum waits for its last term, so more sums at once
-# read B faster.
-FEW, WIDE = 3, 4
+# Up to three rows are one tile of more panels, as many as there are registers for: a sum waits for its last term, so
+# more sums at once read B faster.
+ONE, TWO, THREE = (4, 4, 4) if LANES == 16 else (4, 2, 1)
 
 
 @inlined
@@ -105,18 +105,22 @@ def product_rows(n, op, me, r0, r1, panel, k0, count, ahead, z):
 
 
 @inlined
-def few_rows(rows, op, me, r0, panel, z):
-    """So few rows, a constant, of WIDE panels: one tile, so that B is read once."""
-    start, start_panel = me.zero, 0
-    if op.bias != 0:
-        start = op.bias + panel * LINE
-        start_panel = LINE
+def few_rows(rows, n, op, me, r0, z):
+    """So few rows by n panels, both constants, as often as there are so many; returns the first panel that is left."""
     o = r0 * LINE
-    tile(
-        z, rows, WIDE, ROWS, op.a.start + o, op.a.stride, op.b.start + panel * op.b.stride, op.b.stride,
-        op.c.start + panel * op.c.stride + o, op.c.stride, op.width, start, 0, start_panel,
-        op.epilogue, op.y.start + panel * op.y.stride + o, op.y.stride, me.largest, 0, 0,
-    )  # fmt: skip
+    panel = 0
+    while panel + n <= op.panels:
+        start, start_panel = me.zero, 0
+        if op.bias != 0:
+            start = op.bias + panel * LINE
+            start_panel = LINE
+        tile(
+            z, rows, n, ROWS, op.a.start + o, op.a.stride, op.b.start + panel * op.b.stride, op.b.stride,
+            op.c.start + panel * op.c.stride + o, op.c.stride, op.width, start, 0, start_panel,
+            op.epilogue, op.y.start + panel * op.y.stride + o, op.y.stride, me.largest, 0, 0,
+        )  # fmt: skip
+        panel += n
+    return panel
 
 
 @kernel(ProductOp)
@@ -126,15 +130,13 @@ def product(op, me, r0, r1, z):
     panels = op.panels
     streamed = depth * panels * LINE > KEPT
     panel = 0
-    if TILE_N > 1 and r1 - r0 <= FEW:
-        while panel + WIDE <= panels:
-            if r1 - r0 == 1:
-                few_rows(1, op, me, r0, panel, z)
-            elif r1 - r0 == 2:
-                few_rows(2, op, me, r0, panel, z)
-            elif r1 - r0 == FEW:
-                few_rows(FEW, op, me, r0, panel, z)
-            panel += WIDE
+    if LANES >= 8:
+        if r1 - r0 == 1:
+            panel = few_rows(1, ONE, op, me, r0, z)
+        elif r1 - r0 == 2:
+            panel = few_rows(2, TWO, op, me, r0, z)
+        elif r1 - r0 == 3:
+            panel = few_rows(3, THREE, op, me, r0, z)
     while panel < panels:
         pair = TILE_N > 1 and panel + TILE_N <= panels
         for k0 in range(0, depth, DEPTH):

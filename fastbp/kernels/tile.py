@@ -43,7 +43,9 @@ UNROLL = 1 if levels.level().name == "x86-64-v2" else 4  # terms of a turn of th
 
 ROWS, COLUMNS = 0, 1
 
-DEPTH = 256  # terms of a sum done in one go: that many lines of three panels are 48 KiB, about L1
+# Terms of a sum done in one go: that many lines of three panels are 48 KiB, of two 16 KiB, and L1 of processors with
+# narrower registers is most often 32 KiB.
+DEPTH = 128 if LANES == 8 else 256
 RUN = DEPTH // UNROLL  # lines of a run that a tile of so many terms asks for, one a turn
 
 

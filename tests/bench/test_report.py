@@ -133,9 +133,11 @@ def test_the_readme_has_sections_that_can_be_written():
         ("vendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Xeon(R)\n", "Intel", "Intel(R) Xeon(R)"),
         ("model name\t: AMD EPYC\nvendor_id\t: AuthenticAMD\n", "AMD", "AMD EPYC"),
         ("vendor_id\t: Somebody\nmodel name\t: one\n", "Somebody", "one"),
+        ("vendor_id\t: AuthenticAMD\nmodel name\t: one\nflags\t\t: fma avx2 avx512f\n", "AMD", "one"),
+        ("vendor_id\t: AuthenticAMD\nmodel name\t: one\nflags\t\t: fma avx2\n", "AMD with AVX2", "one"),
     ],
 )
-def test_the_kind_of_a_machine_is_the_maker_of_its_processor(text, kind, name, tmp_path, monkeypatch):
+def test_the_kind_of_a_machine_is_the_maker_and_the_width_of_its_processor(text, kind, name, tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
     machine.CPUINFO.write_text(text)
     assert (machine.kind(), machine.processor()) == (kind, name)

@@ -23,8 +23,8 @@ Array = np.ndarray[Any, Any]
 DTYPES = ("float32", "float64")
 # Rows and widths: one either side of every tile size, of a line of either dtype and of two, and primes.
 SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33)
-# Terms of a sum: either side of the kernels' DEPTH, and more than two of it.
-DEPTHS = (1, 3, 16, 17, 255, 256, 257, 600)
+# Terms of a sum: either side of DEPTH on every level, and more than two of it.
+DEPTHS = (1, 3, 16, 17, 127, 128, 129, 255, 256, 257, 600)
 # (rows, width): every size once as rows and once as a width, no rows at all, one number, and sums longer than DEPTH.
 SHAPES = (
     *zip(SIZES, SIZES[5:] + SIZES[:5], strict=True),
