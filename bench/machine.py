@@ -32,7 +32,8 @@ def cpus() -> int:
 
 CPUINFO = Path("/proc/cpuinfo")
 VENDORS = {"GenuineIntel": "Intel", "AuthenticAMD": "AMD", "aarch64": "Arm", "arm64": "Arm"}
-WIDTHS = {"avx512f": "AVX-512", "avx2": "AVX2"}
+# As compiled code has levels: v4 needs all of these.
+WIDTHS = {"AVX-512": {"avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512cd"}, "AVX2": {"avx2", "fma"}}
 
 
 def processor() -> str:
@@ -42,8 +43,8 @@ def processor() -> str:
 
 def registers() -> str:
     """What says how wide the vector registers of x86 are, behind the name of the CPU."""
-    flags = cpuinfo("flags").split()
-    return next((f" with {name}" for flag, name in WIDTHS.items() if flag in flags), "")
+    flags = set(cpuinfo("flags").split())
+    return next((f" with {name}" for name, needed in WIDTHS.items() if needed <= flags), "")
 
 
 def kind() -> str:

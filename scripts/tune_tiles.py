@@ -40,7 +40,8 @@ def measure(rows: int, panels: int, turn: int, seconds: float) -> None:
 
     from fastbp.kernels import tile
 
-    tile.TILE_M, tile.TILE_N, tile.UNROLL, tile.MIXED = rows, panels, turn, rows == 6
+    tile.TILE_M, tile.TILE_N, tile.MIXED = rows, panels, rows == 6
+    tile.UNROLL, tile.RUN = turn, tile.DEPTH // turn
     import fastbp as fb
     from fastbp.engine import compiler
     from fastbp.engine.machine_code import object_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -40,31 +41,30 @@ class Command(click.Command):
             if count > 1 and isinstance(option, click.Option) and not (option.multiple or option.is_flag):
                 raise click.UsageError(f"`{option.opts[-1]}` must be given once, got it {count} times", ctx)
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
         except click.MissingParameter as error:
             usage = " ".join([ctx.command_path, *self._arguments(ctx)])
             raise click.UsageError(f"`{_called(error.param)}` must be given, as in `{usage}`", ctx) from None
         except click.BadParameter as error:
             if not isinstance(error.param, click.Option):
                 raise
-            got = typed.get(error.param.name or "")
-            shown = " ".join(map(str, got[-1])) if isinstance(got, list) else got
-            must = f"must be {_wanted(error.param)}"
-            raise ConfigError(error.param.opts[-1], must, f"`{visible(str(shown))}`") from None
+            raise _no_value(ctx, error.param, typed.get(error.param.name or "")) from None
+        for option in self.get_params(ctx):
+            value = ctx.params.get(option.name or "")
+            if isinstance(option, click.Option) and isinstance(value, float) and not math.isfinite(value):
+                raise _no_value(ctx, option, str(value))
+        return rest
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            raise self._as_typed(ctx, error) from None
-
-    def _as_typed(self, ctx: click.Context, error: ConfigError) -> ConfigError:
-        typed = click.core.ParameterSource.COMMANDLINE
-        for option in self.get_params(ctx):
-            called = f"--{error.where}" if isinstance(option, click.Option) and error.place is None else ""
-            if called in option.opts and ctx.get_parameter_source(option.name or "") == typed:
-                return error.at(where=option.opts[-1])
-        return error
+            called = "--" + (error.where or "").partition("[")[0].replace("_", "-")
+            for option in self.get_params(ctx):
+                valued = isinstance(option, click.Option) and not option.is_flag
+                if valued and called in option.opts and error.place is None:
+                    raise error.at(where=called) from None
+            raise
 
     def _arguments(self, ctx: click.Context) -> list[str]:
         return [_called(p) for p in self.get_params(ctx) if isinstance(p, click.Argument)]
@@ -96,15 +96,24 @@ def _called(argument: click.Parameter | None) -> str:
     return str(argument.metavar or argument.name).upper() if argument else ""
 
 
+def _no_value(ctx: click.Context, option: click.Option, got: Any) -> ConfigError:
+    """The error for a value that an option cannot have, the first of several that it cannot have."""
+    for value in got if option.multiple else [got]:
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        try:
+            option.type.convert(value, option, ctx)
+        except click.BadParameter:
+            break
+    return ConfigError(option.opts[-1], f"must be {_wanted(option)}", f"`{visible(shown)}`")
+
+
 def _wanted(option: click.Option) -> str:
     """What the value of an option must be, by its type."""
     kind = option.type
-    if isinstance(kind, click.Choice):
-        return f"one of {', '.join(f'`{one}`' for one in kind.choices)}"
     if isinstance(kind, click.Tuple):
         return f"as in `{option.opts[-1]} {option.metavar}`"
     noun = "an integer" if isinstance(kind, type(click.INT)) else "a number"
-    if not isinstance(kind, click.IntRange | click.FloatRange) or kind.min is None:
+    if not isinstance(kind, click.IntRange | click.FloatRange):
         return noun
     least = f"above {kind.min:g}" if kind.min_open else f"of at least {kind.min:g}"
     return f"{noun} {least}" + (f" and at most {kind.max:g}" if kind.max is not None else "")

@@ -18,15 +18,15 @@ from fastbp.kernels.flags import inlined, kernel
 from fastbp.kernels.lines import note_magnitude
 from fastbp.kernels.memory import bytes_of
 from fastbp.kernels.ops import EPILOGUE_NONE, ProductOp
-from fastbp.kernels.tile import DEPTH, LANES, ROWS, RUN, TILE_M, TILE_N, is_tall, tile
+from fastbp.kernels.tile import DEPTH, LANES, MIXED, ROWS, RUN, TILE_M, TILE_N, is_tall, tile
 from fastbp.kernels.vector import LINE
 
 # Bytes of B above which its next panels are asked for while the rows pass by the present ones: less stays in L2. The
-# first tiles ask, a line of each panel a turn; where there are too few of them, all lines are asked for in bursts.
+# first tiles ask, a line of each panel a turn; where there are too few of them, lines are asked for in bursts.
 KEPT = 2**20
 
-# Up to three rows are one tile of more panels, as many as there are registers for: a sum waits for its last term, so
-# more sums at once read B faster.
+# Panels of the only tile that one, two or three rows have. A sum waits for its last term, so more sums at once read B
+# faster; more of these would not stay in registers. With four lanes few rows were not looked at.
 ONE, TWO, THREE = (4, 4, 4) if LANES == 16 else (4, 2, 1)
 
 
@@ -60,11 +60,11 @@ def product_rows(n, op, me, r0, r1, panel, k0, count, ahead, z):
     epilogue = EPILOGUE_NONE
     if k0 + count == depth:
         epilogue = op.epilogue
-    each = DEPTH * TILE_M // (r1 - r0) + 1
+    each = DEPTH // max(1, (r1 - r0) // TILE_M) + 1
     gently = ahead != 0 and count == DEPTH and r1 - r0 >= DEPTH // RUN * TILE_M
     asked = 0
     r = r0
-    while is_tall(r1 - r):
+    while r + TILE_M <= r1 and (not MIXED or is_tall(r1 - r)):
         o = r * LINE
         if gently:
             tile(
@@ -84,6 +84,9 @@ def product_rows(n, op, me, r0, r1, panel, k0, count, ahead, z):
         r += TILE_M
     while TILE_M > 4 and r + 4 <= r1:
         o = r * LINE
+        if ahead != 0 and asked < DEPTH:
+            ask_to_read(ahead, b_stride, n, asked, asked + each)
+            asked += each
         tile(
             z, 4, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
             start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest, 0, 0,

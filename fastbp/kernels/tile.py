@@ -36,15 +36,15 @@ LANES = levels.level().lanes
 
 # Rows and panels of the largest tile; smaller powers of two serve the tails.
 TILE_M = {16: 8, 8: 6}.get(LANES, 4)
-MIXED = TILE_M == 6  # tiles of 4 rows stand between the largest ones, so that few rows are left and panels are full
+MIXED = TILE_M == 6  # tiles of 4 rows go with the largest ones: 16 inputs are 6, 6 and 4, 8 are 4 and 4
 TILE_N = 2 if LANES == 16 else 1
 
 UNROLL = 1 if levels.level().name == "x86-64-v2" else 4  # terms of a turn of the loop over k; FMAs may be calls
 
 ROWS, COLUMNS = 0, 1
 
-# Terms of a sum done in one go: that many lines of three panels are 48 KiB, of two 16 KiB, and L1 of processors with
-# narrower registers is most often 32 KiB.
+# Terms of a sum done in one go: that many lines of three panels are 48 KiB, about L1 where registers are a line. Where
+# they are half of it L1 is most often 32 KiB, and 128 lines of two panels are half of that: 256 were 1 to 4 % slower.
 DEPTH = 128 if LANES == 8 else 256
 RUN = DEPTH // UNROLL  # lines of a run that a tile of so many terms asks for, one a turn
 

@@ -127,13 +127,17 @@ def test_the_readme_has_sections_that_can_be_written():
     assert [one["kind"] for one in readme.SECTION.finditer(new)] == kinds
 
 
+AVX512 = "avx512f avx512vl avx512bw avx512dq avx512cd"
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "name"),
     [
         ("vendor_id\t: GenuineIntel\nmodel name\t: Intel(R) Xeon(R)\n", "Intel", "Intel(R) Xeon(R)"),
         ("model name\t: AMD EPYC\nvendor_id\t: AuthenticAMD\n", "AMD", "AMD EPYC"),
         ("vendor_id\t: Somebody\nmodel name\t: one\n", "Somebody", "one"),
-        ("vendor_id\t: AuthenticAMD\nmodel name\t: one\nflags\t\t: fma avx2 avx512f\n", "AMD", "one"),
+        (f"vendor_id\t: AuthenticAMD\nmodel name\t: one\nflags\t\t: fma avx2 {AVX512}\n", "AMD", "one"),
+        ("vendor_id\t: GenuineIntel\nmodel name\t: one\nflags\t\t: fma avx2 avx512f\n", "Intel with AVX2", "one"),
         ("vendor_id\t: AuthenticAMD\nmodel name\t: one\nflags\t\t: fma avx2\n", "AMD with AVX2", "one"),
     ],
 )
@@ -141,6 +145,8 @@ def test_the_kind_of_a_machine_is_the_maker_and_the_width_of_its_processor(text,
     monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
     machine.CPUINFO.write_text(text)
     assert (machine.kind(), machine.processor()) == (kind, name)
+    width = " with AVX2" if kind.endswith("AVX2") else " with AVX-512" if "flags" in text else ""
+    assert machine.facts(1)["machine"].startswith(f"{name}{width}, ")
 
 
 @pytest.mark.parametrize(

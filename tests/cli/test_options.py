@@ -175,6 +175,27 @@ def test_a_time_limit_that_is_none_is_said_of_the_option(command, limit, said, c
             ["export", "r", "m.html", "--ranges", "a", "low", "3"],
             "`--ranges` must be as in `--ranges COLUMN LOW HIGH`, got `a low 3`",
         ),
+        (
+            [
+                "export",
+                "r",
+                "m.html",
+                "--ranges",
+                "a",
+                "0",
+                "3",
+                "--ranges",
+                "b",
+                "0",
+                "high",
+                "--ranges",
+                "c",
+                "1",
+                "2",
+            ],
+            "`--ranges` must be as in `--ranges COLUMN LOW HIGH`, got `b 0 high`",
+        ),
+        (["bench", "--seconds", "nan"], "`--seconds` must be a number above 0 and at most 3600, got `nan`"),
     ],
 )
 def test_values_that_no_option_has_are_refused(arguments, message, capsys):
@@ -191,7 +212,17 @@ def test_what_python_calls_an_argument_is_called_as_it_was_typed(capsys):
         (["explain", "r", "--seed", "-1"], "`--seed` must be at least 0, got `-1`"),
         (["explain", "r", "-m", "mea"], "`--metric` must be one of `accuracy`, "),
         (["evaluate", "r", "-m", "mea"], "`--metric` must be one of `accuracy`, "),
+        (["export", "r", "m.html", "--ranges", "x0", "3", "1"], "`--ranges` must rise from the lower to the upper end"),
     ):
         assert refused(arguments, capsys)[0].startswith(f"fastbp: {message}"), arguments
-    assert main(["train", "c.yaml", "--set", "seed=-1"]) == 2  # no option is called so
-    assert "--set seed=-1: `seed` must" in capsys.readouterr().err
+
+
+def test_what_was_not_typed_is_called_as_it_is(capsys):
+    assert main(["train", "c.yaml", "--run-dir", "r", "-q"]) == 0
+    capsys.readouterr()
+    for arguments, message in (
+        (["export", "r", "1b.c"], "`path` must have a name of at most 40 letters"),
+        (["train", "c.yaml", "--preset", "foo"], "--preset foo: `preset` must be one of "),  # where it says so already
+        (["train", "c.yaml", "--set", "seed=-1"], "--set seed=-1: `seed` must be "),
+    ):
+        assert refused(arguments, capsys)[0].startswith(f"fastbp: {message}"), arguments

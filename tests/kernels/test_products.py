@@ -70,6 +70,20 @@ def test_a_large_product_is_the_twin(dtype):
     check(dtype, 131, 1031, 517, "relu", True)
 
 
+@pytest.mark.parametrize("inputs", [5, 300])
+@every_dtype
+def test_any_rows_in_the_middle_are_the_twin(dtype, inputs):
+    x, W, b, _ = operands(dtype, 19, inputs, 81)
+    expected, terms = twin(x, W, b)
+    for first in (0, 3, 8):
+        for end in range(first, 20):
+            m = Machine(dtype)
+            rows = slice(first, end)
+            c = calls.product(m, x, W, b, r0=first, r1=end).read()
+            assert_close(c[rows], expected[rows], terms[rows], "sum", dtype)
+            assert m.overrun() == []
+
+
 def test_the_sizes_are_either_side_of_every_tile_and_of_the_depth():
     assert {TILE_M - 1, TILE_M, TILE_M + 1, 17} <= set(SIZES)  # 17 is two tiles and more
     assert {DEPTH - 1, DEPTH, DEPTH + 1} <= set(DEPTHS)

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 # Level, registers of a line, rows and panels of the largest tile.
 LEVELS = {"x86-64-v4": (1, 8, 2), "x86-64-v3": (2, 6, 1)}
 
-LEAST = {"x86-64-v4": 10, "x86-64-v3": 10}  # loops of tiles of each height and width, by turns and one by one
+# Loops of tiles of each height and width, by turns and one by one, with lines that are asked for and without.
+LEAST = {"product": {"x86-64-v4": 26, "x86-64-v3": 16}, "weights": {"x86-64-v4": 20, "x86-64-v3": 12}}
 
 pytestmark = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="of x86-64 code")
 
@@ -75,7 +76,7 @@ def test_a_turn_is_fmas_and_what_they_read(level, kernel, real):
 @pytest.mark.parametrize("kernel", ["product", "weights"])
 def test_no_loop_of_any_tile_spills(kernel, real):
     for level in LEVELS:
-        assert len(loops(level, kernel, real)) >= LEAST[level]
+        assert len(loops(level, kernel, real)) >= LEAST[kernel][level]
         for code in loops(level, kernel, real):
             assert [line for line in code if is_vector(line) and re.search(r"\(%rsp\)", line)] == []
 
