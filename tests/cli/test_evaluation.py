@@ -200,8 +200,8 @@ def test_a_matrix_that_is_too_wide_becomes_its_largest_mistakes():
     ("arguments", "message"),
     [
         (["three", "--part", "tests"], "`--part` must be one of `train`, `validation`, `test`, got `tests`"),
-        (["two", "--positive", "maybe"], "`positive` must be one of `no`, `yes`, got `maybe`"),
-        (["three", "--positive", "1"], "`positive` must be given for two classes only, got `1` for 3"),
+        (["two", "--positive", "maybe"], "`--positive` must be one of `no`, `yes`, got `maybe`"),
+        (["three", "--positive", "1"], "`--positive` must be given for two classes only, got `1` for 3"),
         (["two", "two.csv", "--part", "test"], "`--part` must be left out where files are given"),
     ],
 )

@@ -35,7 +35,7 @@ def test_a_network_becomes_a_file_and_its_header(here, capsys):
         (["a-b.c"], "`path` must have a name of at most 40 letters, digits and underscores that begins with a letter"),
         (
             ["f.c", "--name", "7"],
-            "`name` must be a name of at most 40 letters, digits and underscores that begins with",
+            "`--name` must be a name of at most 40 letters, digits and underscores that begins with",
         ),
     ],
 )
