@@ -13,6 +13,6 @@ A case of training (`cases.py`) or predicting (`calls.py`) is data. Each contend
 its own (`worker.py`, driven through `remote.py`), so that no two thread pools ever meet. For each case (`session.py`)
 the rivals' thread counts are tuned, all outputs are compared (`check.py`), and only where they agree do fastbp and each
 rival take turns (`timing.py`); the table (`report.py`) shows the median of the ratios of neighbouring turns, and what
-part of the peak, measured just before, fastbp reaches. Then the team that the trainer chose takes turns with teams of
-each fixed size. Read the files in that order.
+part of the peak, measured just before and behind, fastbp reaches. Then the team that the trainer chose takes turns with
+teams of each fixed size. Read the files in that order.
 """

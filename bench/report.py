@@ -93,7 +93,8 @@ def for_readme(facts: dict[str, str], ours: str, tables: dict[str, list[Result]]
     versions = ", ".join(f"{name} {value}" for name, value in facts.items() if name not in known)
     lines = [
         f"**{facts['machine']}**, {facts['date'].split()[0]}, commit {facts['commit']}, Python {facts['python']}, "
-        f"{versions}; load {facts['load']} before it; peak of fused multiply-adds, measured before each row: {rates}."
+        f"{versions}; load {facts['load']} before it; peak of fused multiply-adds, before or behind "
+        f"each row, whichever was larger: {rates}."
     ]
     for kind, results in tables.items():
         head = ratio_head(ours, rivals[kind], kind)

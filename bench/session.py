@@ -58,7 +58,8 @@ class Choice:
 class Result:
     """A case that was timed, ours first among the entries; `duels` has a key for each rival.
 
-    `peaks` are GFLOP/s by number of cores, measured just before the case.
+    `peaks` are GFLOP/s by number of cores, the larger of those just before and behind the case: a neighbour on the host
+    that takes a core for a moment makes one of them too small.
     """
 
     case: Case | Call
@@ -168,7 +169,7 @@ class Session:
             teams.setdefault(worker.name, []).append(taken.team)
             return taken.seconds
 
-        peaks = self.peaks()
+        before = self.peaks()
         ours = partial(turn, self.ours)
         duels = {w.name: timing.duel(ours, partial(turn, w), self.rounds) for w in chosen[1:]}
         micros = {name: d.theirs for name, d in duels.items()}
@@ -177,6 +178,7 @@ class Session:
             Entry(w.name, w.threads, steps[w.name], micros[w.name], agreed.get(w.name), last[w.name], teams[w.name])
             for w in chosen
         ]
+        peaks = {count: max(before[count], peak) for count, peak in self.peaks().items()}
         return Result(case, entries, duels, peaks, self.choice(case, arrays, steps[self.ours.name]))
 
     def choice(self, case: Case | Call, arrays: tuple[Any, ...], steps: int) -> Choice | None:

@@ -140,6 +140,15 @@ def test_another_contender_begins_each_round():
 
 
 @pytest.mark.usefixtures("no_pause")
+@pytest.mark.parametrize("found", [[70.0, 200.0, 100.0, 90.0], [100.0, 90.0, 70.0, 200.0]])
+def test_of_the_peaks_before_and_behind_a_case_the_larger_counts(found, monkeypatch):
+    measured = iter(found)
+    monkeypatch.setattr(Local, "peak", lambda self, threads: next(measured))
+    with Session("train", ["rival"], threads=2, rounds=3, ours="ours", start=Local) as session:
+        assert session.measure(TINY).peaks == {1: 100.0, 2: 200.0}
+
+
+@pytest.mark.usefixtures("no_pause")
 def test_the_fastest_thread_count_of_a_rival_is_timed():
     with Session("train", ["rival"], threads=2, rounds=3, ours="ours", start=Local) as session:
         result = session.measure(TINY)
