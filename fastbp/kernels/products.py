@@ -25,8 +25,8 @@ from fastbp.kernels.vector import LINE
 # first tiles ask, a line of each panel a turn; where there are too few of them, lines are asked for in bursts.
 KEPT = 2**20
 
-# Panels of the only tile that one, two or three rows have. A sum waits for its last term, so more sums at once read B
-# faster; more of these would not stay in registers. With four lanes few rows were not looked at.
+# Panels of the tile of one, two or three rows. A sum waits for its last term, so more sums at once read B faster; with
+# registers of half a line three rows of two panels do not stay in them. With four lanes few rows were not looked at.
 ONE, TWO, THREE = (4, 4, 4) if LANES == 16 else (4, 2, 1)
 
 

@@ -163,6 +163,10 @@ def test_a_time_limit_that_is_none_is_said_of_the_option(command, limit, said, c
     assert capsys.readouterr().err == f"fastbp: `--time-limit` {said}\n"
 
 
+def ranges(*given):
+    return [word for one in given for word in ("--ranges", *one.split())]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -172,27 +176,11 @@ def test_a_time_limit_that_is_none_is_said_of_the_option(command, limit, said, c
         (["gradcheck", "c.yaml", "--tolerance=-1"], "`--tolerance` must be a number of at least 0, got `-1`"),
         (["explain", "r", "--rows", "1.5"], "`--rows` must be an integer, got `1.5`"),
         (
-            ["export", "r", "m.html", "--ranges", "a", "low", "3"],
+            ["export", "r", "m.html", *ranges("a low 3")],
             "`--ranges` must be as in `--ranges COLUMN LOW HIGH`, got `a low 3`",
         ),
         (
-            [
-                "export",
-                "r",
-                "m.html",
-                "--ranges",
-                "a",
-                "0",
-                "3",
-                "--ranges",
-                "b",
-                "0",
-                "high",
-                "--ranges",
-                "c",
-                "1",
-                "2",
-            ],
+            ["export", "r", "m.html", *ranges("a 0 3", "b 0 high", "c 1 2")],
             "`--ranges` must be as in `--ranges COLUMN LOW HIGH`, got `b 0 high`",
         ),
         (["bench", "--seconds", "nan"], "`--seconds` must be a number above 0 and at most 3600, got `nan`"),
