@@ -31,97 +31,77 @@ ONE, TWO, THREE = (4, 4, 4) if LANES == 16 else (4, 2, 1)
 
 
 @inlined
+def place_of(op, me, panel, k0, count, z):
+    """Where n panels of the product are: what stands in each operand for row 0, with the strides of panels.
+
+    The first terms are added to zeros or biases, a line for all rows; those from k0 on to what is there.
+    """
+    # A: (rows, `width`) in   B: (panels, `width`) lines in   C: (rows, panels) out
+    a = op.a.start + k0 // (LINE // bytes_of(z)) * op.a.stride
+    b = op.b.start + panel * op.b.stride + k0 * LINE
+    c = op.c.start + panel * op.c.stride
+    y = op.y.start + panel * op.y.stride
+    start, start_row, start_panel = me.zero, 0, 0
+    if k0 > 0:
+        start, start_row, start_panel = c, LINE, op.c.stride
+    elif op.bias != 0:
+        start, start_panel = op.bias + panel * LINE, LINE
+    epilogue = op.epilogue if k0 + count == op.width else EPILOGUE_NONE
+    return (
+        a, op.a.stride, b, op.b.stride, c, op.c.stride, count, start, start_row, start_panel,
+        epilogue, y, op.y.stride, me.largest,
+    )  # fmt: skip
+
+
+@inlined
+def product_tile(m, n, place, r, reading, z):
+    """The tile of m rows from row r on: n panels of C in registers."""
+    a, a_stride, b, b_stride, c, c_stride, count, start, start_row, start_panel, epilogue, y, y_stride, largest = place
+    o = r * LINE
+    tile(
+        z, m, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
+        start + r * start_row, start_row, start_panel, epilogue, y + o, y_stride, largest, reading, 0,
+    )  # fmt: skip
+
+
+@inlined
 def product_rows(n, op, me, r0, r1, panel, k0, count, ahead, z):
     """Rows r0 to r1 of n panels, `count` terms from k0 on; lines of B at `ahead` are asked for, unless that is 0."""
-    # A: (rows, `width`) in   B: (panels, `width`) lines in   C: (rows, panels) out
-    depth = op.width
-    a_stride = op.a.stride
-    b_stride = op.b.stride
-    c_stride = op.c.stride
-    in_line = LINE // bytes_of(z)
-    a = op.a.start + k0 // in_line * a_stride
-    b = op.b.start + panel * b_stride + k0 * LINE
-    c = op.c.start + panel * c_stride
-    y_stride = op.y.stride
-    y = op.y.start + panel * y_stride
-    largest = me.largest
-    start = me.zero
-    start_row = 0
-    start_panel = 0
-    start_step = 0
-    if k0 > 0:
-        start = c
-        start_row = LINE
-        start_panel = c_stride
-        start_step = LINE
-    elif op.bias != 0:
-        start = op.bias + panel * LINE
-        start_panel = LINE
-    epilogue = EPILOGUE_NONE
-    if k0 + count == depth:
-        epilogue = op.epilogue
+    place = place_of(op, me, panel, k0, count, z)
+    b, b_stride = place[2], place[3]
     each = DEPTH // max(1, (r1 - r0) // TILE_M) + 1
     gently = ahead != 0 and count == DEPTH and r1 - r0 >= DEPTH // RUN * TILE_M
     asked = 0
     r = r0
     while r + TILE_M <= r1 and (not MIXED or is_tall(r1 - r)):
-        o = r * LINE
         if gently:
-            tile(
-                z, TILE_M, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
-                start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest,
-                ahead + asked * LINE if asked < DEPTH else b, 0,
-            )  # fmt: skip
+            product_tile(TILE_M, n, place, r, ahead + asked * LINE if asked < DEPTH else b, z)
             asked += RUN
         else:
             if ahead != 0 and asked < DEPTH:
                 ask_to_read(ahead, b_stride, n, asked, asked + each)
                 asked += each
-            tile(
-                z, TILE_M, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
-                start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest, 0, 0,
-            )  # fmt: skip
+            product_tile(TILE_M, n, place, r, 0, z)
         r += TILE_M
     while TILE_M > 4 and r + 4 <= r1:
-        o = r * LINE
         if ahead != 0 and asked < DEPTH:
             ask_to_read(ahead, b_stride, n, asked, asked + each)
             asked += each
-        tile(
-            z, 4, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
-            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest, 0, 0,
-        )  # fmt: skip
+        product_tile(4, n, place, r, 0, z)
         r += 4
     if r + 2 <= r1:
-        o = r * LINE
-        tile(
-            z, 2, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
-            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest, 0, 0,
-        )  # fmt: skip
+        product_tile(2, n, place, r, 0, z)
         r += 2
     if r < r1:
-        o = r * LINE
-        tile(
-            z, 1, n, ROWS, a + o, a_stride, b, b_stride, c + o, c_stride, count,
-            start + r * start_step, start_row, start_panel, epilogue, y + o, y_stride, largest, 0, 0,
-        )  # fmt: skip
+        product_tile(1, n, place, r, 0, z)
 
 
 @inlined
 def few_rows(rows, n, op, me, r0, z):
     """So few rows by n panels, both constants, as often as there are so many; returns the first panel that is left."""
-    o = r0 * LINE
     panel = 0
     while panel + n <= op.panels:
-        start, start_panel = me.zero, 0
-        if op.bias != 0:
-            start = op.bias + panel * LINE
-            start_panel = LINE
-        tile(
-            z, rows, n, ROWS, op.a.start + o, op.a.stride, op.b.start + panel * op.b.stride, op.b.stride,
-            op.c.start + panel * op.c.stride + o, op.c.stride, op.width, start, 0, start_panel,
-            op.epilogue, op.y.start + panel * op.y.stride + o, op.y.stride, me.largest, 0, 0,
-        )  # fmt: skip
+        product_tile(rows, n, place_of(op, me, panel, 0, op.width, z), r0, 0, z)
         panel += n
     return panel
 
