@@ -10,6 +10,7 @@ import fastbp as fb
 from bench import __main__ as cli
 from bench import calls, cases, check, machine, packs, readme, scaling
 from bench.session import Session
+from fastbp.kernels import levels
 from tests.bench.made_up import ROW, TINY, Local
 
 # Command line
@@ -144,4 +145,14 @@ def test_bad_options_are_refused(arguments, message, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_report_is_of_the_registers_that_the_machine_has(monkeypatch, capsys):
+    widest = levels.level()
+    monkeypatch.setattr(levels, "runnable", lambda: [widest._replace(lanes=2 * widest.lanes), widest])
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--report"])
+    assert caught.value.code == 2
+    message = "`--report` must be of the widest registers of the machine, without `FASTBP_LANES`"
     assert message in capsys.readouterr().err
