@@ -162,7 +162,7 @@ class Trainer(Stepping):
         self._still = [name for name, way in (self._update.treatment or {}).items() if way is None]
         self._batch_plan: BatchPlan | None = None
         self._step_plan: BatchPlan | None = None
-        self._small = False
+        self._small = self._converts = False
         self._position: Any = None  # where a fit is to be resumed
         self._pace = Pace()
         self._lock = forks.lock("this trainer", writes=True)
