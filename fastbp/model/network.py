@@ -228,7 +228,7 @@ class Network(OfMembers):
             with self.lock:
                 plan, usual = self._row_plan("predict", count), plan.usual
                 self._predict_plan, plan.usual = plan, usual
-        size = X.shape if type(X) is np.ndarray else ()
+        size: tuple[int, ...] = X.shape if type(X) is np.ndarray else ()
         if len(size) == 2 and size[1] == self._inputs and not self._codes:
             if X.dtype != self.dtype or not X.flags.c_contiguous:  # as compiled code takes long to refuse it
                 X = arrays.as_read(X, self.dtype)
