@@ -148,8 +148,7 @@ class Network(OfMembers):
     def __reduce__(self) -> Any:
         with self.lock:
             numbers = self.flat, self._states.flat()
-        more = {name: value for name, value in vars(self).items() if name not in self._own}
-        del more["_own"]
+        more = {name: value for name, value in vars(self).items() if name not in self._own | {"_own"}}
         waiting = sorted(self._parameters.waiting)
         return _rebuild, (type(self), self.graph, self.seed, self.dtype.name, *numbers, self.about, waiting), more
 
@@ -200,8 +199,6 @@ class Network(OfMembers):
         """All parameters and running statistics by name, consistently."""
         with self.lock:
             return {**self._parameters, **self._states}
-
-    # Computations
 
     def predict(self, X: Any, out: Array | None = None, threads: int | None = None) -> Array:
         """Outputs of the network for the rows of X, without dropout.

@@ -28,6 +28,7 @@ from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.parts import parted
 from fastbp.train.schedules import Constant, Schedule
+from fastbp.train.settled import settled
 from fastbp.train.shown import Shown, verbosity
 from fastbp.train.stepping import Stepping
 from fastbp.train.together import together, with_ranks
@@ -44,6 +45,7 @@ def shards_of(shards: Any) -> int:
     return count
 
 
+@settled
 class Trainer(Stepping):
     """Trains one network.
 
