@@ -20,6 +20,7 @@ from fastbp.model.feed import Feed
 from fastbp.model.network import Network
 from fastbp.spec import arrays
 from fastbp.spec.checks import signed, whole
+from fastbp.spec.elsewhere import TRAINER_WORDS, KnownAttributes
 from fastbp.spec.losses import Loss
 from fastbp.train.calls import LABELS, MOST_STEPS, ONE_CALL_WORK, Pace, Rates, fits_one_call
 from fastbp.train.history import History
@@ -29,9 +30,10 @@ from fastbp.train.snapshots import Snapshots
 from fastbp.train.together import Together, together
 
 
-class Stepping(Together, Snapshots):
+class Stepping(KnownAttributes, Together, Snapshots):
     """A trainer as far as it takes steps."""
 
+    _theirs = TRAINER_WORDS
     steps_done: int
     _net: Network
     _loss: Loss
