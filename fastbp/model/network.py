@@ -188,7 +188,7 @@ class Network(OfMembers):
 
     @property
     def flat(self) -> Array:
-        """Every parameter as one vector, a copy; assignment writes it back."""
+        """Every parameter as one vector, in order, each row by row: a copy; assignment writes it back."""
         return self._parameters.flat()
 
     @flat.setter
