@@ -20,7 +20,7 @@ from fastbp.config.schema import SECTIONS
 from fastbp.lowering.registry import OPS
 from fastbp.spec import gates
 from fastbp.spec.catalogue import ACTIVATIONS, LAYERS, LOSSES
-from fastbp.spec.elsewhere import NAMES, SWEEP_WORDS, WORDS
+from fastbp.spec.elsewhere import NAMES, NETWORK_WORDS, SWEEP_WORDS, TRAINER_WORDS, WORDS
 from fastbp.spec.embeddings import EMBEDDERS
 from fastbp.spec.initial import BY_ROWS, INITIALISERS
 from fastbp.train import callbacks, tensorboard, writers
@@ -316,6 +316,8 @@ def words_page() -> str:
     names = [(f"`{theirs}`", f"`{ours}`") for theirs, ours in NAMES.items()]
     head = "there", "of", "here, in Python", "here, in a configuration"
     parts = [ABOUT_WORDS, table(head, *rows), "## Sweeps", table(head, *sweeps)]
+    for title, words in (("## Attributes of networks", NETWORK_WORDS), ("## Attributes of trainers", TRAINER_WORDS)):
+        parts += [title, table(("there", "of", "here"), *((f"`{w.theirs}`", w.whose, w.python) for w in words))]
     parts += ["## Names of losses, metrics, activations, tasks, samplers and pruners", table(("there", "here"), *names)]
     return "\n\n".join(parts) + "\n"
 

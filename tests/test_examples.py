@@ -298,11 +298,13 @@ def test_a_pole_is_swung_up_by_a_plan_through_a_network(printed):
         assert numbers(ways[1])[0] == 0.0
 
 
-SOLVERS = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", (ROOT / "docs" / "solvers.md").read_text(), re.DOTALL)
+PROGRAM = re.compile(r"```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```", re.DOTALL)
+SOLVERS = PROGRAM.findall((ROOT / "docs" / "solvers.md").read_text())
+PACKAGES = ("scipy", "numpy", "casadi", "copy")  # without which a program cannot run
 
 
 @pytest.mark.parametrize(
-    ("package", "of"), list(zip(("scipy", "casadi"), SOLVERS, strict=True)), ids=["scipy", "casadi"]
+    ("package", "of"), list(zip(PACKAGES, SOLVERS, strict=True)), ids=["scipy", "units", "casadi", "learning"]
 )
 def test_the_programs_of_the_page_of_solvers_print_what_stands_below_them(package, of, tmp_path, monkeypatch, capsys):
     pytest.importorskip(package)

@@ -7,6 +7,7 @@ array stands behind the other. All blocks of a network have the same layout, so 
 
 from __future__ import annotations
 
+import math
 import weakref
 from typing import Any
 
@@ -36,7 +37,7 @@ class Slot:
     count, own : how many arrays there are, more than one in a stack, and the shape of each
     panels, rows, lines, width : of each array: its panels, its rows and the lines of a panel for them, its columns
     stride, pitch : bytes from one panel to the next, and from one array to the next
-    bytes : of all
+    size, bytes : of all
     """
 
     def __init__(self, shape: tuple[int, ...], offset: int, in_line: int) -> None:
@@ -49,6 +50,7 @@ class Slot:
         self.width = self.own[-1]
         self.stride = self.lines * LINE
         self.pitch = self.panels * self.stride
+        self.size = math.prod(shape)
         self.bytes = self.count * self.pitch
 
 
@@ -86,7 +88,7 @@ class Block:
         slot = self.slots[name]
         panels = self._panels[name]
         padded = np.zeros((slot.count, slot.lines, slot.panels * panels.shape[3]), self.dtype)
-        padded[:, : slot.rows, : slot.width] = np.reshape(values, (slot.count, slot.rows, slot.width))
+        padded[:, : slot.rows, : slot.width] = values.reshape(slot.count, slot.rows, slot.width)
         panels[...] = padded.reshape(slot.count, slot.lines, slot.panels, -1).transpose(0, 2, 1, 3)
 
     def name_at(self, offset: int) -> str:

@@ -99,13 +99,13 @@ class Derivatives:
         ----------
         X : array, shape (rows, inputs) or (inputs,)
         u : array, shape (rows, outputs) or (outputs,)
-            Cotangents of the outputs.
+            Cotangents of the outputs; of several a tuple, or side by side.
         out : array, shape of X, optional
             Written and returned instead of a new array.
 
         Returns
         -------
-        array, shape of X
+        array, shape of X; of several inputs side by side
         """
         return self._product("vjp", X, "u", u, self.outputs, self.inputs, out)
 
@@ -162,13 +162,13 @@ class Derivatives:
         ----------
         X : array, shape (rows, inputs) or (inputs,)
         output : int
-            Index of the output; optional if there is only one.
+            Index of the output, where several stand side by side; optional if there is only one.
         out : array, shape of X, optional
             Written and returned instead of a new array.
 
         Returns
         -------
-        array, shape of X
+        array, shape of X; of several inputs side by side
         """
         if output is None and self.outputs > 1:
             raise ConfigError("output", f"must be given for a network with {self.outputs} outputs", "`None`")

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from fastbp.errors import ConfigError
 from fastbp.model.derivatives import Derivatives
+from fastbp.spec.elsewhere import NETWORK_WORDS, KnownAttributes
 
 Array = NDArray[Any]
 
 
-class OfMembers(Derivatives):
+class OfMembers(KnownAttributes, Derivatives):
     """A network that may have members."""
+
+    _theirs = NETWORK_WORDS
 
     def members(self, X: Any) -> Array:
         """Outputs of each member for the rows of X, of a network with an `fb.Members`.

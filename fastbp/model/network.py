@@ -148,8 +148,7 @@ class Network(OfMembers):
     def __reduce__(self) -> Any:
         with self.lock:
             numbers = self.flat, self._states.flat()
-        more = {name: value for name, value in vars(self).items() if name not in self._own}
-        del more["_own"]
+        more = {name: value for name, value in vars(self).items() if name not in self._own | {"_own"}}
         waiting = sorted(self._parameters.waiting)
         return _rebuild, (type(self), self.graph, self.seed, self.dtype.name, *numbers, self.about, waiting), more
 
@@ -189,7 +188,7 @@ class Network(OfMembers):
 
     @property
     def flat(self) -> Array:
-        """Every parameter as one vector, a copy; assignment writes it back."""
+        """Every parameter as one vector, in order, each row by row: a copy; assignment writes it back."""
         return self._parameters.flat()
 
     @flat.setter
@@ -200,8 +199,6 @@ class Network(OfMembers):
         """All parameters and running statistics by name, consistently."""
         with self.lock:
             return {**self._parameters, **self._states}
-
-    # Computations
 
     def predict(self, X: Any, out: Array | None = None, threads: int | None = None) -> Array:
         """Outputs of the network for the rows of X, without dropout.
@@ -228,9 +225,12 @@ class Network(OfMembers):
             with self.lock:
                 plan, usual = self._row_plan("predict", count), plan.usual
                 self._predict_plan, plan.usual = plan, usual
-        if type(X) is np.ndarray and X.ndim == 2 and X.shape[1] == self._inputs and not self._codes:
-            # What compiled code refuses (TypeError) is explained below. `out` may be X, as blocks are read first.
-            shape: tuple[int, ...] = (X.shape[0], self._outputs)
+        size: tuple[int, ...] = X.shape if type(X) is np.ndarray else ()
+        if len(size) == 2 and size[1] == self._inputs and not self._codes:
+            if X.dtype != self.dtype or not X.flags.c_contiguous:  # as compiled code takes long to refuse it
+                X = arrays.as_read(X, self.dtype)
+            # What is refused (TypeError) is explained below. `out` may be X, as blocks are read first.
+            shape: tuple[int, ...] = (size[0], self._outputs)
             y = np.empty(shape, self.dtype) if out is None else out
             if out is None or (type(out) is np.ndarray and out.shape == shape and plan.at_once(shape[0], count)):
                 with self.lock:
@@ -239,7 +239,7 @@ class Network(OfMembers):
                         return y if self._splits is None else self._apart(y)
                     except TypeError:
                         pass
-        elif out is None and type(X) is np.ndarray and X.shape == (self._inputs,) and self._splits is None:
+        elif out is None and size == (self._inputs,) and self._splits is None:
             return np.asarray(self.predict(X[None], None, threads)[0])
         X = self._side_by_side(X)
         x: Any = arrays.of_coded("X", X, self.inputs, self.dtype) if isinstance(X, Coded) else self._rows(X)

@@ -40,9 +40,8 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     def __setitem__(self, name: str, values: Any) -> None:
         self._known(name)
         slot = self.block.slots[name]
-        where = f"{self.where}[{name!r}]"
-        array = checked(where, values, slot.shape, self.block.dtype)
-        _no_less_than_0(where, name, array)
+        array = checked(f"{self.where}[{name!r}]", values, slot.shape, self.block.dtype)
+        _no_less_than_0(self.where, name, array)
         with self.changing():
             self.block.write(name, array)
             self.waiting.discard(name)
@@ -97,7 +96,7 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     @property
     def count(self) -> int:
         """The number of elements."""
-        return sum(int(np.prod(slot.shape)) for slot in self.block.slots.values())
+        return sum(slot.size for slot in self.block.slots.values())
 
     def flat(self, block: Block | None = None) -> NDArray[Any]:
         """All numbers as one vector, parameter after parameter, each row by row."""
@@ -109,13 +108,13 @@ class Parameters(MutableMapping[str, NDArray[Any]]):
     def set_flat(self, vector: Any) -> None:
         """Write all numbers from one vector."""
         array = checked("flat", vector, (self.count,), self.block.dtype)
-        sizes = [int(np.prod(slot.shape)) for slot in self.block.slots.values()]
-        parts = dict(zip(self.block.slots, np.split(array, np.cumsum(sizes)[:-1]), strict=True)) if sizes else {}
-        for name, part in parts.items():
-            _no_less_than_0(f"{self.where}[{name!r}]", name, part)
+        parts, at = {}, 0
+        for name, slot in self.block.slots.items():
+            parts[name], at = array[at : at + slot.size], at + slot.size
+            _no_less_than_0(self.where, name, parts[name])
         with self.changing():
             for name, part in parts.items():
-                self.block.write(name, part.reshape(self.block.slots[name].shape))
+                self.block.write(name, part)
             self.waiting.clear()
 
 
@@ -128,7 +127,7 @@ def _rebuild(shapes: dict[str, tuple[int, ...]], dtype: str, where: str, flat: N
 def _no_less_than_0(where: str, name: str, array: NDArray[Any]) -> None:
     """Refuse negative variances."""
     if name.endswith("running_var") and (array < 0.0).any():
-        raise DataError(where, "must be at least 0", f"`{array.min()}`")
+        raise DataError(f"{where}[{name!r}]", "must be at least 0", f"`{array.min()}`")
 
 
 def checked(where: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

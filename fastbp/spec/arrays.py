@@ -49,7 +49,15 @@ def _column_of_texts(value: Any) -> tuple[str, str] | None:
 def to_dtype(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The same numbers in C order, aligned, in native byte order; uncopied if possible."""
     with np.errstate(over="ignore"):  # overflow is reported where finite numbers are needed
-        return np.require(array, dtype, ["C", "A"])
+        return np.array(array, dtype, order="C") if array.dtype != dtype else np.require(array, dtype, ["C", "A"])
+
+
+def as_read(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The array as compiled code reads it; numbers of which not all are of this type stay as they are."""
+    kind, wanted = array.dtype.kind, dtype.kind
+    if kind == wanted or kind in ("iub" if wanted == "f" else "b") or (kind == "u" and array.dtype.itemsize < 8):
+        return to_dtype(array, dtype)
+    return array
 
 
 def rows(name: str, value: Any, width: int, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -99,7 +107,7 @@ def side_by_side(
 def largest(name: str, array: NDArray[Any], original: Any = None) -> int:
     """Bits of the largest magnitude in an array that must be finite; `original` is the unconverted array."""
     result = np.zeros(1, np.int64)
-    real = array.dtype.name
+    real = "float32" if array.dtype.itemsize == 4 else "float64"  # which `dtype.name` takes some microseconds to say
     scan = kernel_address("scan_reals", real)
     sweep("invoke", real)(scan, array.ctypes.data, result.ctypes.data, 0, array.size, array.dtype.type(0))
     bits = int(result[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,19 @@ def path_ending_in(where: str, value: Any, *endings: str) -> Path:
         listed = f"{', '.join(others)} or {last}" if others else last
         raise ConfigError(where, f"must end in {listed}", f"`{file.name}`")
     return file
+
+
+def takes(function: Any, count: int) -> bool:
+    """Whether a function may be given so many arguments; True of one that does not say."""
+    try:
+        found = signature(function)
+    except (TypeError, ValueError):  # a function of C
+        return True
+    try:
+        found.bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def texts(where: str, value: Any) -> list[str]:

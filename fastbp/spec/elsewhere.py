@@ -115,6 +115,43 @@ SWEEP_WORDS = (  # of `fb.sweep`, and of a section `sweep`
     Word("random_state", S, "`seed=`", "`seed`"),
 )
 
+NETWORK_WORDS = (  # attributes of networks
+    Word("forward", T, "`net.predict(X)`"),
+    Word("backward", T, "`net.loss_and_gradients(X, y)`, or of a cotangent `net.parameter_vjp(X, u)`"),
+    Word("zero_grad", T, "leave it out: gradients are of one call, and never added up"),
+    Word("train", T, "leave it out: trainers train, and `net.predict` has no dropout"),
+    Word("eval", T, "leave it out: `net.predict` has no dropout"),
+    Word("state_dict", T, "`net.arrays()`, and `net.flat` as one vector"),
+    Word("load_state_dict", T, "`net.flat = other.flat`, and `fb.load_torch` for a state of PyTorch"),
+    Word("named_parameters", T, "`net.parameters.items()`"),
+    Word("requires_grad_", T, "`frozen=` of `fb.Trainer`"),
+    Word("to", T, NO_GPU),
+    Word("double", T, '`fb.Network(layers, inputs, dtype="float64")`'),
+    Word("clone", T, "`copy.deepcopy(net)`"),
+    Word("copy", T, "`copy.deepcopy(net)`"),
+    Word("compile", K, "`fb.Trainer(net, loss=..., optimizer=...)`"),
+    Word("fit", K, "`fb.Trainer(net, loss=...).fit(X, y)`"),
+    Word("partial_fit", S, "`trainer.step(X, y)`"),
+    Word("summary", K, "`print(net)`, or a picture by `net.draw()`"),
+    Word("weights", K, "`net.parameters`"),
+    Word("get_weights", K, "`net.arrays()`, and `net.flat` as one vector"),
+    Word("set_weights", K, "`net.flat = vector`, or `net.parameters[name] = array`"),
+)
+TRAINER_WORDS = (  # attributes of trainers
+    Word("train", T, "`trainer.fit(X, y)`"),
+    Word("zero_grad", T, "leave it out: gradients are of one step, and added up by `accumulate=`"),
+    Word("state_dict", T, "`pickle.dumps(trainer)`"),
+    Word("param_groups", T, "`trainer.optimizer`, and `lr_factors=` of `fb.Trainer`"),
+    Word("model", K, "`trainer.net`"),
+    Word("learning_rate", K, "`trainer.lr`"),
+    Word("train_on_batch", K, "`trainer.step(X, y)`"),
+    Word("partial_fit", S, "`trainer.step(X, y)`"),
+    Word("apply_gradients", K, '`trainer.step(X, u)` of cotangents u with the loss `fb.loss("z * t")`'),
+    Word("predict", K, "`trainer.net.predict(X)`"),
+    Word("evaluate", K, "`trainer.net.evaluate(X, y, loss=trainer.loss)`"),
+    Word("save", K, "`trainer.net.save(path)`, or `pickle.dump(trainer, file)` to go on from"),
+)
+
 NAMES = {
     "bayes": "tpe",
     "bayesian": "tpe",
@@ -203,3 +240,16 @@ class KnownWords:
                 if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in names.values()):
                     refuse(cls.__name__, words, names)
             return super().__new__(cls)
+
+
+class KnownAttributes:
+    """A class whose instances say of an attribute that another library has what it is called here."""
+
+    _theirs: tuple[Word, ...] = ()
+
+    if not TYPE_CHECKING:  # which would find any attribute
+
+        def __getattr__(self, name):
+            said = hint(name, words=self._theirs)
+            said = "" if said is None else f"\nhint: {said}"
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{said}", name=name, obj=self)

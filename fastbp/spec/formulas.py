@@ -22,6 +22,7 @@ from fastbp.errors import ConfigError, ConfigTypeError, brief
 from fastbp.kernels import branches, losses, penalties
 from fastbp.kernels.flags import KERNELS
 from fastbp.kernels.gates import FORMULAS
+from fastbp.spec.checks import takes
 
 # ("argument",), ("constant", 0.5) and ("exp", 0), in which numbers are places in the list; the last is the result.
 Gates = tuple[tuple[Any, ...], ...]
@@ -36,7 +37,7 @@ def formula_of(where: str, given: Any, names: Sequence[str]) -> str | Gates:
         return given
     if isinstance(given, list | tuple):
         return _from_data(where, given, len(names))
-    if not callable(given):
+    if not callable(given) or not takes(given, len(names)):
         arguments = ", ".join(names)
         raise ConfigTypeError(where, f"must be a function of {arguments}, or a formula as text", f"`{brief(given)}`")
     return _gates(where, given, names)

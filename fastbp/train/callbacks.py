@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from fastbp.errors import ConfigError, ConfigTypeError, brief, not_one_of
-from fastbp.spec.checks import flag, from_zero, positive, real, whole
+from fastbp.spec.checks import flag, from_zero, positive, real, takes, whole
 
 if TYPE_CHECKING:
     from fastbp.train.history import History
@@ -303,6 +303,6 @@ def callback(value: Any) -> Callback:
     """A callback unchanged, or a function as one."""
     if isinstance(value, Callback):
         return value
-    if callable(value) and not isinstance(value, type):
+    if callable(value) and not isinstance(value, type) and takes(value, 2):
         return Function(value)
     raise ConfigTypeError("callbacks", "must hold callbacks or functions f(trainer, history)", f"`{brief(value)}`")

@@ -149,15 +149,6 @@ class Rates:
         return lr if self.constant else float(self.of(lr, step, 1)[0])
 
 
-def as_read(array: Any, dtype: np.dtype[Any]) -> Any:
-    """The array as compiled code reads it, if only its memory layout or the size of its numbers differs."""
-    kind, wanted = array.dtype.kind, dtype.kind
-    if kind == wanted or (kind == "u" and wanted == "i" and array.dtype.itemsize < 8):
-        with np.errstate(over="ignore"):  # infinities are refused later
-            return np.require(array, dtype, ["C", "A"])
-    return array
-
-
 def fits_one_call(X: Any, y: Any, batch: int, inputs: int, loss: Loss, outputs: int) -> bool:
     """Whether a step on these arrays can be checked and done in compiled code alone."""
     if type(X) is not np.ndarray or type(y) is not np.ndarray or loss.limited:

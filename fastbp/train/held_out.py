@@ -56,11 +56,11 @@ class HeldOut:
     def measure(self, net: Network, history: History) -> None:
         """Append loss and metrics of `net` to the history."""
         begun = time.perf_counter()
-        history.val_loss.append(self.loss_of(net))
-        if history.metrics:
-            found = self.metrics(net, [name.removeprefix("val_") for name in history.metrics])
-            for name, values in history.metrics.items():
-                values.append(found[name.removeprefix("val_")])
+        loss = self.loss_of(net)
+        found = self.metrics(net, [name.removeprefix("val_") for name in history.metrics])
+        history.val_loss.append(loss)  # all at once, or nothing
+        for name, values in history.metrics.items():
+            values.append(found[name.removeprefix("val_")])
         self.pace.learn(1, time.perf_counter() - begun)
 
     def loss_of(self, net: Network) -> float:
@@ -131,3 +131,18 @@ def held_out_of(
     except (DataError, ConfigError) as error:
         raise error.at(place="validation") from None
     return held_out
+
+
+def as_before(history: History, held_out: HeldOut | None) -> None:
+    """Refuse a fit that goes on if it would measure what its first epochs have not."""
+    if held_out is None:
+        return
+    known = [name.removeprefix("val_") for name in history.metrics]
+    new = [name for name in held_out.names if name not in known]
+    if not history.loss:
+        history.metrics.update({f"val_{name}": [] for name in new})
+    elif new:
+        listed = ", ".join(f"`{name}`" for name in known) or "none"
+        raise ConfigError("metrics", f"must be among those of `history`, {listed}", f"`{new[0]}`")
+    elif len(history.val_loss) < len(history.loss) - 1:
+        raise ConfigError("`validation` must be left out, as `history` has epochs without a `val_loss`")

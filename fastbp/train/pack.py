@@ -29,6 +29,7 @@ from fastbp.train.pack_predictions import Predicting
 from fastbp.train.pack_settings import at, each, fitting, named, networks, row_lists, seeds_of, trainers, within
 from fastbp.train.schedules import Schedule
 from fastbp.train.selection import Greedy, Online
+from fastbp.train.settled import OF_A_PACK, refused
 
 Several = Sequence[Any] | NDArray[Any]
 
@@ -160,6 +161,11 @@ class Pack(Predicting):
         from fastbp.train.pack_files import save
 
         save(self, path)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OF_A_PACK:
+            raise refused("Pack", name, value)
+        super().__setattr__(name, value)
 
     def __len__(self) -> int:
         return len(self._members)

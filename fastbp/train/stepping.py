@@ -18,9 +18,11 @@ from fastbp.lowering.user_rows import counts_for
 from fastbp.model.by_rows import ROWS, complete
 from fastbp.model.feed import Feed
 from fastbp.model.network import Network
+from fastbp.spec import arrays
 from fastbp.spec.checks import signed, whole
+from fastbp.spec.elsewhere import TRAINER_WORDS, KnownAttributes
 from fastbp.spec.losses import Loss
-from fastbp.train.calls import LABELS, MOST_STEPS, ONE_CALL_WORK, Pace, Rates, as_read, fits_one_call
+from fastbp.train.calls import LABELS, MOST_STEPS, ONE_CALL_WORK, Pace, Rates, fits_one_call
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.ranks import Ranks
@@ -28,9 +30,10 @@ from fastbp.train.snapshots import Snapshots
 from fastbp.train.together import Together, together
 
 
-class Stepping(Together, Snapshots):
+class Stepping(KnownAttributes, Together, Snapshots):
     """A trainer as far as it takes steps."""
 
+    _theirs = TRAINER_WORDS
     steps_done: int
     _net: Network
     _loss: Loss
@@ -46,6 +49,7 @@ class Stepping(Together, Snapshots):
     _given: tuple[Any, ...]  # the threads first
     _seed: int
     _small: bool
+    _converts: bool  # whether the arrays of the last small step were read otherwise than they are
     _position: Any  # where a fit is to be resumed
     _batch_plan: BatchPlan | None
     _step_plan: BatchPlan | None
@@ -172,10 +176,12 @@ class Stepping(Together, Snapshots):
         lr = self._rates.one(self.optimizer.lr, self.steps_done)
         small = self._small and sample_weight is None and 0 <= self.steps_done < MOST_STEPS
         if plan is not None and small and fits_one_call(X, y, plan.batch, net.inputs, self._loss, net.outputs):
-            if self._step_at_once(plan, X, y, lr):
+            if not self._converts and self._step_at_once(plan, X, y, lr):
                 return plan.loss
-            read = as_read(X, net.dtype), as_read(y, LABELS if self._loss.of_labels else net.dtype)
-            if (read[0] is not X or read[1] is not y) and self._step_at_once(plan, *read, lr):
+            labels, before = self._loss.of_labels, self._converts
+            read = arrays.as_read(X, net.dtype), arrays.as_read(y, LABELS if labels else net.dtype)
+            self._converts = read[0] is not X or read[1] is not y
+            if (before or self._converts) and self._step_at_once(plan, *read, lr):
                 return plan.loss
         x, t, top = net.checked(X, y, self._loss, sample_weight)
         self._refuse_other_batch(x, t)

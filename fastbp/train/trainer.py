@@ -22,12 +22,13 @@ from fastbp.train.calls import Pace, Rates
 from fastbp.train.catalogue import optimizer_named, schedule_named
 from fastbp.train.class_weights import row_weights
 from fastbp.train.fed import apart, fed
-from fastbp.train.held_out import Units, held_out_of
+from fastbp.train.held_out import HeldOut, Units, as_before, held_out_of
 from fastbp.train.held_together import HeldTogether
 from fastbp.train.history import History
 from fastbp.train.optimizers import Optimizer
 from fastbp.train.parts import parted
 from fastbp.train.schedules import Constant, Schedule
+from fastbp.train.settled import settled
 from fastbp.train.shown import Shown, verbosity
 from fastbp.train.stepping import Stepping
 from fastbp.train.together import together, with_ranks
@@ -44,6 +45,7 @@ def shards_of(shards: Any) -> int:
     return count
 
 
+@settled
 class Trainer(Stepping):
     """Trains one network.
 
@@ -162,7 +164,7 @@ class Trainer(Stepping):
         self._still = [name for name, way in (self._update.treatment or {}).items() if way is None]
         self._batch_plan: BatchPlan | None = None
         self._step_plan: BatchPlan | None = None
-        self._small = False
+        self._small = self._converts = False
         self._position: Any = None  # where a fit is to be resumed
         self._pace = Pace()
         self._lock = forks.lock("this trainer", writes=True)
@@ -214,7 +216,8 @@ class Trainer(Stepping):
         metrics : list of str
             Names such as "accuracy" or "r2", taken on the validation rows: `history["val_accuracy"]`.
         history : History, optional
-            Resume a fit on the same rows from its history, after `load_state`; `epochs` includes the epochs done.
+            Go on with a fit on the same rows from its history, as a trainer that was pickled does to the same bits;
+            `epochs` includes the epochs done, and what is measured stays the same.
         verbose : bool or 2
             Whether to show the fit on stderr: one line that is drawn again on terminals and in notebooks, lines of a
             log elsewhere, or with 2 there too.
@@ -230,6 +233,8 @@ class Trainer(Stepping):
         with self._lock, together(self._ranks):
             x, t, top, validation = self._rows_of(X, y, sample_weight, validation)
             held_out = held_out_of(self.net, self._loss, validation, metrics, self.units, self.threads)
+            if history is not None:
+                as_before(history, held_out)
             self._refuse_other_rows(x, t, held_out, epochs=count, metrics=list(metrics))
             if held_out is not None and self._ranks is not None:
                 held_out = HeldTogether(**vars(held_out), ranks=self._ranks)
@@ -248,17 +253,23 @@ class Trainer(Stepping):
                     plan.new_epoch()
                 self._position = None
                 with self._fitting((x, t, top), last):
+                    if held_out is not None and len(history.val_loss) < len(history.loss):  # of one left meanwhile
+                        self._ended(hooks, history, held_out, begun)
                     while len(history.loss) < count and not history.stopped:
                         self._epoch(hooks, history)
-                        if held_out is not None:
-                            held_out.measure(self.evaluated, history)
-                        history.seconds = time.perf_counter() - begun
-                        for hook in hooks:
-                            hook.epoch(self, history)
-                            self._back()
-                        self._agree_to_stop(history)
+                        self._ended(hooks, history, held_out, begun)
             history.seconds = time.perf_counter() - begun
             return history
+
+    def _ended(self, hooks: list[Callback], history: History, held_out: HeldOut | None, begun: float) -> None:
+        """Behind an epoch: what is measured, and callbacks."""
+        if held_out is not None:
+            held_out.measure(self.evaluated, history)
+        history.seconds = time.perf_counter() - begun
+        for hook in hooks:
+            hook.epoch(self, history)
+            self._back()
+        self._agree_to_stop(history)
 
     def _rows_of(self, X: Any, y: Any, sample_weight: Any, validation: Any) -> tuple[Any, Any, int, Any]:
         """Rows and targets of a fit, as plans read them, and the largest magnitude; and its validation rows."""

@@ -137,6 +137,21 @@ def test_rows_of_any_form_give_the_bits_of_a_plain_array(call, dtype, form, tmp_
     assert np.array_equal(np.array(odd), before)
 
 
+@pytest.mark.parametrize("form", sorted(FORMS.keys() - {"unaligned"}))
+def test_compiled_code_is_asked_once_to_predict(form, tmp_path):
+    one, asked = net(), []
+    one.predict(X)
+    entry = one._predict_plan._predict
+
+    def watched(*arguments):
+        asked.append(arguments)
+        return entry(*arguments)
+
+    one._predict_plan._predict = watched
+    one.predict(in_form(form, X, tmp_path), threads=1)
+    assert len(asked) == 1  # to refuse an array takes it many times as long
+
+
 def results(loss, x, y, dtype="float32"):
     """Losses and parameters of steps, a run and a fit."""
     trainer = fb.Trainer(net(dtype), loss=loss, batch_size=5)

@@ -333,6 +333,19 @@ def test_what_is_no_activation_is_refused(formula, kind, message):
     assert str(info.value) == message
 
 
+def test_a_function_of_more_or_less_is_refused_before_it_is_called():
+    made = {
+        fb.activation: ("activation", "x", lambda: 1.0),
+        fb.loss: ("loss", "z, t", lambda z, t, w: w * (z - t) ** 2),
+    }
+    for make, (where, names, formula) in made.items():
+        with pytest.raises(ConfigTypeError) as info:
+            make(formula)
+        assert str(info.value) == f"`{where}` must be a function of {names}, or a formula as text, got `{formula!r}`"
+    assert fb.activation(np.tanh)
+    assert fb.loss(lambda z, t, power=2: abs(z - t) ** power)
+
+
 @pytest.mark.parametrize(
     ("formula", "message"),
     [

@@ -8,7 +8,7 @@ import pytest
 import fastbp as fb
 from fastbp.config.check import checked
 from fastbp.config.text import parse
-from fastbp.spec.elsewhere import NAMES, SWEEP_WORDS, WORDS
+from fastbp.spec.elsewhere import NAMES, NETWORK_WORDS, SWEEP_WORDS, TRAINER_WORDS, WORDS
 
 X = np.zeros((8, 4), np.float32)
 
@@ -54,6 +54,21 @@ def test_words_of_other_searches_have_theirs(word):
         assert said(lambda: fb.sweep(len, **{word.theirs: 1})).endswith(
             f"got `{word.theirs}`\nhint: here this is {word.python}"
         )
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [(lambda: fb.mlp([4, 2]), word) for word in NETWORK_WORDS] + [(trainer, word) for word in TRAINER_WORDS],
+)
+def test_attributes_of_other_libraries_have_theirs(make, word):
+    one = make()
+    assert not hasattr(one, word.theirs)
+    with pytest.raises(AttributeError) as info:
+        getattr(one, word.theirs)
+    kind = type(one).__name__
+    assert str(info.value) == f"'{kind}' object has no attribute '{word.theirs}'\nhint: {shown(word.python)}"
+    with pytest.raises(AttributeError, match=f"^'{kind}' object has no attribute 'xyzzy'$"):
+        one.xyzzy  # noqa: B018
 
 
 def shown(ours):

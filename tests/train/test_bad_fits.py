@@ -258,7 +258,7 @@ def test_a_name_is_written_as_python_can_fill_it_in(wrong, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("wrong", [fb.TimeBudget, 3, "early", None])
+@pytest.mark.parametrize("wrong", [fb.TimeBudget, 3, "early", None, lambda history: None])
 def test_callbacks_are_callbacks(wrong):
     message = f"`callbacks` must hold callbacks or functions f(trainer, history), got `{wrong!r}`"
     refused(ConfigTypeError, message, callbacks=[fb.TimeBudget(9.0), wrong])

@@ -236,6 +236,27 @@ def test_a_step_takes_arrays_of_any_layout_and_size_of_number_at_once(case, monk
     np.testing.assert_array_equal(other.net.flat, one.net.flat)
 
 
+@pytest.mark.parametrize("case", range(9))
+def test_from_the_third_step_on_compiled_code_is_given_only_what_it_takes(case):
+    loss, X, y, other_X, other_y = list(as_they_come())[case]
+    trainer = fb.Trainer(fb.mlp([3, 8, 2], seed=0), loss=loss, batch_size=32)
+    for a, b in zip(other_X[:2], other_y[:2], strict=True):
+        trainer.step(a, b)
+    refused, entry = [], trainer._step_plan._step_entry
+
+    def watched(*arguments):
+        try:
+            return entry(*arguments)
+        except TypeError:  # which takes it longer than a step
+            refused.append(arguments)
+            raise
+
+    trainer._step_plan._step_entry = watched
+    for a, b in [*zip(other_X[2:], other_y[2:], strict=True), (X[0], y[0]), (X[1], y[1])]:
+        trainer.step(a, b)
+    assert not refused
+
+
 @pytest.mark.parametrize(
     ("X", "y", "message"),
     [

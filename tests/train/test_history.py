@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.train.held_out import HeldOut
 
 X = np.random.default_rng(0).standard_normal((60, 4)).astype("f4")
 Y = np.arange(60) % 3
@@ -81,3 +82,75 @@ def test_notebooks_show_its_text_and_its_curves(history):
     assert str(history.plot()) in html
     assert " id=" not in html
     assert "<svg" in fb.History()._repr_html_()  # one without an epoch is shown too
+
+
+# Fits that go on
+
+
+def begun(epochs=3, **measured):
+    trainer = fb.Trainer(fb.mlp([4, 8, 3]), batch_size=16)
+    return trainer, trainer.fit(X[:40], Y[:40], epochs, **measured)
+
+
+HELD_OUT = {"validation": (X[40:], Y[40:])}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "message"),
+    [
+        ({}, {}, "`validation` must be left out, as `history` has epochs without a `val_loss`"),
+        ({}, {"metrics": ["accuracy"]}, "`metrics` must be among those of `history`, none, got `accuracy`"),
+        (
+            {**HELD_OUT, "metrics": ["accuracy"]},
+            {"metrics": ["accuracy", "brier"]},
+            "`metrics` must be among those of `history`, `accuracy`, got `brier`",
+        ),
+    ],
+)
+def test_a_fit_that_goes_on_measures_nothing_else(before, now, message):
+    trainer, history = begun(**before)
+    as_it_was, flat = copy.deepcopy(history), trainer.net.flat
+    with pytest.raises(fb.ConfigError) as info:
+        trainer.fit(X[:40], Y[:40], 5, history=history, **HELD_OUT, **now)
+    assert str(info.value) == message
+    assert history == as_it_was
+    np.testing.assert_array_equal(trainer.net.flat, flat)
+
+
+def test_before_its_first_epoch_anything_may_be_measured():
+    trainer, _ = begun(0)
+    history = trainer.fit(X[:40], Y[:40], 2, history=fb.History(), metrics=["accuracy"], **HELD_OUT)
+    assert [len(history[name]) for name in history.names] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("part", ["loss_of", "outputs_of"])
+def test_an_epoch_that_was_left_while_it_was_measured_is_measured_first(part, monkeypatch):
+    seen, measured = [], {**HELD_OUT, "metrics": ["accuracy"], "callbacks": [lambda t, h: seen.append(len(h.val_loss))]}
+    whole = begun(4, **measured)
+    left, history = begun(2, **measured)
+    seen.clear()
+
+    def leaving(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HeldOut, part, leaving)
+        patched.setattr(HeldOut, "metrics", HeldOut.metrics if part == "loss_of" else leave_later(HeldOut.metrics))
+        with pytest.raises(KeyboardInterrupt):
+            left.fit(X[:40], Y[:40], 4, history=history, **measured)
+    assert [len(history[name]) for name in history.names] == [3, 2, 2]
+    left.fit(X[:40], Y[:40], 4, history=history, **measured)
+    assert seen == [3, 4]
+    assert dict(history) == dict(whole[1])
+    np.testing.assert_array_equal(left.net.flat, whole[0].net.flat)
+
+
+def leave_later(metrics):
+    """Metrics that can be taken once, before a fit begins."""
+    taken = []
+
+    def once(*arguments):
+        taken.append(arguments)
+        return {} if len(taken) == 1 else metrics(*arguments)
+
+    return once
