@@ -74,12 +74,12 @@ class Trainer(Stepping):
         Decay of a running average of the parameters in each step; validation uses the average, `averaged` returns it.
     lr_factors, decay_factors : dict of str to float, optional
         Layer or parameter, "2" or "2.bias", or kind of layers, "scale" or "linear.bias", to the factor of its learning
-        rate or weight decay.
+        rate or weight decay. All parameters that `decay_factors` stands for decay, biases and norms too.
     frozen : list of str
         Layers or parameters that are not trained.
     penalty : callable or str, or dict of str to such, optional
-        A function r(w) such as ``lambda w: 1e-4 * abs(w)``, or "1e-4 * abs(w)"; its sum over the parameters that weight
-        decay applies to, or over those named in a dict, is added to the loss in training, but not in reports.
+        A function r(w) such as ``lambda w: 1e-4 * abs(w)``, or "1e-4 * abs(w)"; its sum over the parameters that decay
+        without `decay_all`, or over those named in a dict, is added to the loss in training, but not in reports.
     schedules : dict of str to (str or Schedule), optional
         As `schedule`, of "dropout", "weight_decay" or "label_smoothing": they multiply the probabilities of all dropout
         layers, the optimiser's weight decay, or the label smoothing of the loss.

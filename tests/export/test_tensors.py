@@ -58,6 +58,12 @@ def test_bfloat16_is_the_upper_half_of_a_float32():
     assert found.kinds == {"x": "BF16"}
 
 
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580, 0x10280])
+def test_a_header_may_be_as_long_as_a_pickle_begins(length):
+    header = json.dumps({"x": one()}).encode().ljust(length)
+    assert tensors.parsed("", file_of(header, np.float32([1.0, 2.0]).tobytes()))["x"].tolist() == [1.0, 2.0]
+
+
 A = one()
 DATA = b"\0" * 8
 DAMAGED = {

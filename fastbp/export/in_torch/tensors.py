@@ -102,11 +102,12 @@ def read(path: Path) -> Tensors:
 
 def parsed(where: str, content: bytes) -> Tensors:
     """The tensors of a file's bytes."""
+    size = int.from_bytes(content[:WORD], "little")
+    ours = size <= len(content) - WORD and content[WORD : WORD + 1] == b"{"  # a length may begin as a pickle does
     for magic, of in OTHERS.items():
-        if content.startswith(magic):
+        if content.startswith(magic) and not ours:
             said, hint = HOW[of]
             raise CheckpointError(where, said, hint=hint)
-    size = int.from_bytes(content[:WORD], "little")
     if len(content) < WORD or size > min(len(content) - WORD, MOST):
         said = f"{len(content)} bytes" if len(content) < WORD else f"{size} of {len(content) - WORD} bytes"
         raise CheckpointError(where, "must be a safetensors file, with its header whole", said)
