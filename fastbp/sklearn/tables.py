@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from fastbp.data.columns import Reading
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Frame
 from fastbp.data.inputs import Encoding, Inputs
+from fastbp.data.kinds import EXACT
 from fastbp.data.numbers import ASKED, Numbers
 from fastbp.data.tables import column_in, frame_of, is_category, is_number, is_table, names_of
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataWarning, brief, not_one_of, tell, visible
@@ -57,14 +59,14 @@ def _is_ready(estimator: Any, X: Any) -> bool:
 
 
 def frame_in(estimator: Any, X: Any, reset: bool, kept: Sequence[str] = ()) -> Frame:
-    """The rows of X; `kept` are columns of categories, in which numbers stay texts."""
+    """The rows of X; `kept` are columns of categories of an earlier fit, in which numbers stay texts."""
     if not has_names(X) if reset else not hasattr(estimator, "feature_names_in_"):
         return _of_matrix(estimator, matrix_of(estimator, X, reset), reset)
     if isinstance(X, dict):
         raise DataError("X", "must be an array or a table such as a DataFrame", "a dict")
     known = X if not has_names(X) or _get_feature_names(X) is not None else _Named(X)
     validate_data(estimator, known, reset=reset, skip_check_array=True)
-    reading = Reading(frozenset(kept))
+    reading = Reading(frozenset(_long_codes(estimator, X) if reset else kept))
     if has_names(X):
         for name in names_of(X) or []:
             _one_type(name, X[name])
@@ -81,6 +83,21 @@ def frame_in(estimator: Any, X: Any, reset: bool, kept: Sequence[str] = ()) -> F
             f" required by {type(estimator).__name__}."
         )
     return frame
+
+
+def _long_codes(estimator: Any, X: Any) -> list[str]:
+    """Columns of categories with whole numbers that float64 cannot tell apart, as keys of databases are."""
+    names = list(names_of(X) or [])
+    asked = _categories(estimator.categorical_features, names)
+    chosen = [name for name in names if (is_category(X[name]) if asked is None else name in asked)]
+    return [name for name in chosen if _is_long(X[name])]
+
+
+def _is_long(column: Any) -> bool:
+    array = np.asarray(column)
+    if array.dtype.kind == "O":
+        return any(isinstance(cell, Integral) and abs(int(cell)) >= EXACT for cell in array.tolist())
+    return bool(array.dtype.kind in "iuf" and ((array >= EXACT) | (array <= -EXACT)).any())
 
 
 def _one_type(name: str, column: Any) -> None:

@@ -72,6 +72,36 @@ def test_a_categorical_type_makes_categories_of_numbers():
     assert MLPRegressor(**KW).fit(plain, zone == 2).coefs_[0].shape[0] == 2
 
 
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize("typed", [False, True])
+def test_categories_of_long_whole_numbers_are_told_apart(typed, gone, tmp_path):
+    pd = pytest.importorskip("pandas")
+    shop = RNG.integers(4, size=N)
+    there = RNG.uniform(size=N) > 0.2 * gone
+    column = pd.Series(2**60 + shop, dtype="Int64" if gone else "int64").where(there)
+    table = pd.DataFrame({"shop": column.astype("category") if typed else column, "age": AGE})
+    chosen = "from_dtype" if typed else ["shop"]
+    found = MLPClassifier(**KW, categorical_features=chosen).fit(table[there], (shop == 2)[there])
+    assert found.recipe_.inputs.categories[0].values == [str(2**60 + i) for i in range(4)]
+    assert found.score(table[there], (shop == 2)[there]) == 1.0
+    found = MLPClassifier(**KW, categorical_features=chosen).fit(table, shop == 2)
+    assert found.score(table[there], (shop == 2)[there]) == 1.0
+    found.save(tmp_path / "shops.safetensors")
+    table.to_csv(tmp_path / "shops.csv", index=False)
+    said = fb.load(tmp_path / "shops.safetensors").predict(tmp_path / "shops.csv")["target"]
+    assert said.tolist() == [str(one) for one in found.predict(table)]
+
+
+def test_long_codes_beside_missing_ones_are_told_apart_in_tables_of_other_libraries():
+    pa = pytest.importorskip("pyarrow")
+    codes = [None if i % 5 == 0 else 2**60 + i % 4 for i in range(N)]
+    shop = np.array([i % 5 > 0 and i % 4 == 2 for i in range(N)])
+    for table in (pl.DataFrame({"shop": codes, "age": AGE}), pa.table({"shop": codes, "age": AGE})):
+        found = MLPClassifier(**KW, categorical_features=["shop"]).fit(table, shop)
+        assert found.recipe_.inputs.categories[0].values == [str(2**60 + i) for i in range(4)]
+        assert found.score(table, shop) == 1.0
+
+
 @pytest.mark.parametrize("chosen", [[0], [-2], np.array([0]), [True, False], np.array([True, False]), ["x0"]])
 @pytest.mark.parametrize("encode", ["one_hot", "embedding"])
 def test_columns_of_an_array_are_categories_by_index_or_mask(chosen, encode):
