@@ -134,7 +134,10 @@ def test_an_activation_of_scikit_learn_has_its_name_here_as_a_hint():
         ("hidden_layer_sizes", "here this is `hidden=`"),
         ("max_iter", "here this is `epochs=`"),
         ("beta_1", "here this is `optimizer=fb.AdamW(betas=(0.9, 0.999))`"),
-        ("hiden", None),
+        ("seed", "here this is `random_state=`"),
+        ("hiden", "did you mean `hidden`?"),
+        ("early_stoping", "did you mean `early_stopping`?"),
+        ("rate", None),
     ],
 )
 def test_an_argument_that_there_is_not_is_refused_with_what_it_is_called_here(word, hint):
@@ -149,7 +152,7 @@ def test_what_is_written_instead_of_the_words_of_scikit_learn_is_an_argument():
     theirs = MLPNeural().get_params()
     for word, ours in WORDS.items():
         assert word not in names
-        assert word in theirs or word in ("n_jobs", "lr", "n_estimators", "cv"), word
+        assert word in theirs or word in ("n_jobs", "lr", "n_estimators", "cv", "seed", "validation_split"), word
         code = ours.strip("`")
         settings = eval(f"dict({code}None)" if code.endswith("=") else f"dict({code})", {"fb": fb, "dict": dict})
         assert settings.keys() <= names.keys(), word

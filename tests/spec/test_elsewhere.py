@@ -91,6 +91,10 @@ def shown(ours):
             lambda: fb.MSE(whatever=5),
             "the arguments of `MSE` must be of `reduction`, got `whatever`",
         ),
+        (
+            lambda: fb.MSE(Reductoin="sum"),
+            "the arguments of `MSE` must be of `reduction`, got `Reductoin`\nhint: did you mean `reduction`?",
+        ),
         (lambda: trainer(schedule="step"),
          "`schedule` must have `every`, such as `fb.Step(every=...)`, got `step` alone"),
         (lambda: trainer(optimizer="adamm"), None),
