@@ -102,6 +102,24 @@ def test_long_codes_beside_missing_ones_are_told_apart_in_tables_of_other_librar
         assert found.score(table, shop) == 1.0
 
 
+@pytest.mark.parametrize("typed", [False, True])
+def test_categories_that_are_written_like_numbers_stay_texts(typed):
+    pd = pytest.importorskip("pandas")
+    off = np.array(["5%", "10%", "1,200"])[RNG.integers(3, size=N)]
+    table = pd.DataFrame({"off": pd.Categorical(off) if typed else off, "age": AGE})
+    found = MLPClassifier(**KW, categorical_features="from_dtype" if typed else ["off"]).fit(table, off == "10%")
+    assert found.recipe_.inputs.categories[0].values == ["1,200", "10%", "5%"]
+    assert found.score(table, off == "10%") == 1.0
+
+
+def test_numbers_in_texts_are_read_as_those_of_training():
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"age": [f"{age:.3f}".replace(".", ",") for age in AGE]})
+    found = MLPRegressor(**KW).fit(table, AGE)
+    assert found.score(table, AGE) > 0.95
+    assert found.predict(table[:1]) == found.predict(table)[:1]  # which alone may be read as thousands
+
+
 @pytest.mark.parametrize("chosen", [[0], [-2], np.array([0]), [True, False], np.array([True, False]), ["x0"]])
 @pytest.mark.parametrize("encode", ["one_hot", "embedding"])
 def test_columns_of_an_array_are_categories_by_index_or_mask(chosen, encode):
