@@ -172,6 +172,24 @@ def test_a_frame_with_a_column_of_texts_names_the_column(name):
     )
 
 
+def test_numbers_of_types_of_pandas_are_numbers():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"a": [1, 2, 3], "b": [0.5, 1.5, 2.5]})
+    net = fb.mlp([2, 1], seed=0)
+    assert net.predict(table.convert_dtypes()).tobytes() == net.predict(table).tobytes()
+    trainer = fb.Trainer(net, loss="mse")
+    with pytest.raises(fb.DataError) as info:
+        trainer.fit(table.convert_dtypes().shift(1), [1.0, 2.0, 3.0])
+    assert str(info.value) == "`X` must be finite, got `nan` at `[0, 0]`"
+
+
+def test_sparse_rows_are_refused_by_what_makes_them_dense():
+    sparse = pytest.importorskip("scipy.sparse").csr_array([[1.0, 0.0]])
+    with pytest.raises(fb.DataError) as info:
+        fb.mlp([2, 1]).predict(sparse)
+    assert str(info.value) == "`X` must be a dense array, got a sparse `csr_array`\nhint: `.toarray()` makes one"
+
+
 def test_a_frame_of_polars_names_the_column_too():
     polars = pytest.importorskip("polars")
     with pytest.raises(fb.DataError, match="got `y` in column `b`"):
