@@ -17,4 +17,4 @@ def command(as_json: bool) -> None:
     if as_json:
         print_json({name: preset.about for name, preset in presets().items()})
         return
-    say(table([[name, preset.about] for name, preset in presets().items()]))
+    say(table([[name, preset.about] for name, preset in presets().items()], right=False))

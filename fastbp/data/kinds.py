@@ -41,8 +41,8 @@ TIMES = frozenset(("at", "created", "date", "datetime", "epoch", "time", "timest
 SECONDS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # counts of a second in units of dates
 MISTAKEN = 100  # distinct numbers above which a text among them counts as a mistake
 IDS = frozenset(
-    ("id", "ids", "idx", "index", "key", "no", "nr", "row", "rowid", "rownum", "serial", "uid", "uuid", "guid")
-)
+    ["id", "ids", "idx", "index", "key", "no", "nr", "row", "rowid", "rownum", "serial", "uid", "uuid", "guid"]
+) | {"unnamed"}  # as pandas calls an index that was written without a name, `Unnamed: 0`
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ class Kind:
 
 def kinds_of(frame: Frame, names: Iterable[str], others: bool = False) -> dict[str, Kind]:
     """What each of some columns is; `others` says whether there are inputs beside them."""
-    found = {name: kind_of(frame.columns[name]) for name in names}
+    found = {name: kind_of(frame.columns[name], frame.rows) for name in names}
     if others or any(kind.name != "ignore" for kind in found.values()):
         return found
     return {n: Kind(k.otherwise, k.about.partition(" (")[0]) if k.otherwise else k for n, k in found.items()}
 
 
-def kind_of(column: Column) -> Kind:
-    """What a column is."""
+def kind_of(column: Column, rows: Array | None = None) -> Kind:
+    """What a column is; `rows` are the numbers of its rows in the file, where some are left out."""
     values = column.values
     if column.is_text:
         return _of_texts([v for v in values.tolist() if v is not None], len(values))
@@ -98,7 +98,7 @@ def kind_of(column: Column) -> Kind:
     about = f"{_brief(low)} to {_brief(high)}" + gone
     if column.style is not None:
         about += "; read" + styled(column.style.decimal, column.style.missing, column.example).lstrip(",")
-    why = _id(column.name, there, len(values))
+    why = _id(column.name, there, np.arange(len(values)) if rows is None else rows)
     unit = "" if why else _unit(column.name, there)
     if unit:
         about += f"; dates, if `{{type: date, unit: {unit}}}`"
@@ -143,13 +143,13 @@ def _of_texts(there: list[str], rows: int) -> Kind:
     return Kind("category", listed)
 
 
-def _id(name: str, there: Array, rows: int) -> str:
+def _id(name: str, there: Array, rows: Array) -> str:
     """Why whole numbers name rows and measure nothing; empty if they may measure something."""
     if len(there) < FEW or there.dtype.kind != "f" or (there != np.floor(there)).any():
         return ""
     if np.mean((np.abs(there) >= EXACT) & (np.abs(there) <= LONGEST)) >= DIFFERENT:
         return "longer than what is counted, as keys are"
-    if len(there) == rows and there[0] in (0.0, 1.0) and (np.diff(there) == 1.0).all():
+    if len(there) == len(rows) and there[0] - rows[0] in (0.0, 1.0) and (there - rows == there[0] - rows[0]).all():
         return "counts the rows"
     if IDS & set(words_of(name)) and len(np.unique(there)) == len(there):
         return "all different, and its name says that it names rows"

@@ -177,7 +177,8 @@ class Numbers:
             place = f"{frame.place(first + row)}column {self._called(i)} must"
             if np.isnan(block[row, i]):
                 raise DataError(f"{place} have a number")
-            raise DataError(f"{place} be finite, got `{block[row, i]}`")
+            hint = None if self.name is None else frame.if_missing(str(block[row, i]), "number")
+            raise DataError(f"{place} be finite, got `{block[row, i]}`", hint=hint)
 
     @property
     def width(self) -> int:

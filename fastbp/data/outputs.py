@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data.frame import Frame
+from fastbp.data.kinds import EXACT
 from fastbp.data.stored import Stored
 from fastbp.data.transforms import Transform
 from fastbp.data.unseen import Keys
@@ -56,6 +57,7 @@ class Outputs:
         if self.task == "classes":
             values = frame.texts(self.columns[0])
             self._all_there(values, frame, self.columns[0])
+            _told_apart(frame, self.columns[0])
             written = set(values.tolist())
             self.names = ordered(set(map(Keys(written), written)))
             if len(self.names) < 2:
@@ -235,3 +237,13 @@ def _scale(values: Array, frame: Frame, name: str) -> tuple[float, float]:
             f"{frame.origin}: target `{visible(name)}` must have numbers whose spread is finite, got `{most:g}`"
         )
     return float(mean), float(deviation) if deviation > 0.0 else 1.0
+
+
+def _told_apart(frame: Frame, name: str) -> None:
+    """Refuse classes that are numbers of which float64 holds several as one."""
+    values = frame.column(name).values
+    long = np.abs(values) >= EXACT if values.dtype.kind == "f" else np.zeros(0, bool)
+    if long.any():
+        row = int(np.argmax(long))
+        must = f"target `{visible(name)}` must have classes that are texts or below 2⁵³, got `{values[row]:.0f}`"
+        raise DataError(f"{frame.place(row)}{must}", hint="a letter in front makes a text of a number")

@@ -48,6 +48,9 @@ def frame_of(table: Any, reading: Reading) -> Frame:
 def column_in(name: str, column: Any, reading: Reading) -> Column:
     """A column, whose cells may be of several types: as in files, durations are seconds, and zoned times UTC."""
     array = np.asarray(column)
+    kept = name in reading.texts
+    if kept and array.dtype.kind == "f" and not isinstance(getattr(column, "dtype", None), np.dtype):
+        array = _of_cells(column)
     if array.ndim != 1:
         raise DataError("X", "must have columns of one axis", f"shape `{array.shape}` for `{visible(name)}`")
     if array.dtype.kind in "fiub":
@@ -57,7 +60,6 @@ def column_in(name: str, column: Any, reading: Reading) -> Column:
     if array.dtype.kind == "m":
         return Column(name, array.astype("timedelta64[us]") / np.timedelta64(1, "s"))
     values = [None if is_missing(value) else value for value in array.tolist()]
-    kept = name in reading.texts
     if not is_category(column):
         kind = _kind(name, values)
         if kind is not None and not kept:
@@ -69,6 +71,14 @@ def column_in(name: str, column: Any, reading: Reading) -> Column:
             return Column(name, np.array([np.nan if value is None else float(value) for value in values], np.float64))
     texts = ["" if value is None else str(value) for value in values]
     return column_of(name, lambda: iter([texts]), reading)
+
+
+def _of_cells(column: Any) -> Any:
+    """The cells of a column one by one, as whole numbers beside missing ones are floats in an array."""
+    for name in ("to_list", "to_pylist"):
+        if hasattr(column, name):
+            return np.array(getattr(column, name)(), object)
+    return np.asarray(column)
 
 
 def is_category(column: Any) -> bool:

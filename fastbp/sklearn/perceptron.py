@@ -15,7 +15,7 @@ from fastbp.errors import ConfigError, DataError, brief
 from fastbp.sklearn.callbacks import CallbackSupportMixin, Tasks, with_callbacks
 from fastbp.sklearn.explainable import Explainable
 from fastbp.sklearn.fitted import Fitted
-from fastbp.sklearn.rows import Rows
+from fastbp.sklearn.rows import Rows, held_out_of
 
 if TYPE_CHECKING:
     from fastbp.data.frame import Frame
@@ -91,7 +91,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         """
         from fastbp.sklearn.presets import settled
 
-        said = self._settings()
+        said, before = self._settings(), vars(self).copy()
         going_on = bool(self.warm_start) and getattr(self, "_learns", None) is not None
         if going_on:
             self._go_on(said)
@@ -119,7 +119,8 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         if not going_on:
             self._begin(X, y, rows, said, seed, folds)
         if X_val is not None:
-            held_out = self._rows(X_val, y_val, sample_weight_val, reset=False)
+            with held_out_of(self, before):
+                held_out = self._rows(X_val, y_val, sample_weight_val, reset=False)
         tasks.start()
         self._train(said, rows, held_out, said.epochs, early, going_on, tasks, folds)
         tasks.finish()
@@ -188,16 +189,15 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
 
     def _begin(self, X: Any, y: Any, rows: Rows, said: Settings, seed: int, folds: Folds = ()) -> None:
         """A new network, or several, and the preprocessing fitted to these rows."""
-        from fastbp.data.raw import Raw
         from fastbp.data.recipe import Recipe
         from fastbp.sklearn.layers import graph_for
-        from fastbp.sklearn.tables import inputs_for
+        from fastbp.sklearn.tables import inputs_for, raw_of
 
         loss = self._loss_of()
         inputs = inputs_for(self._filled, X, rows.frame)
         outputs = self._outputs(y, rows.y)
         width = outputs.width * loss.outputs_per_target
-        self.recipe_ = Recipe(inputs, outputs, loss.named, None, Raw(unseen=1.0))
+        self.recipe_ = Recipe(inputs, outputs, loss.named, None, raw_of(rows.frame))
         for name in ("network_", "ensemble_", "oof_predictions_", "temperature_"):  # of an earlier fit
             self.__dict__.pop(name, None)
         if said.pack is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
     from fastbp.data.goal import Goal
 
 Array = NDArray[Any]
+
+
+@contextmanager
+def held_out_of(estimator: Any, before: dict[str, Any]) -> Iterator[None]:
+    """Say of `X_val` and `y_val` what is wrong with them, and leave the estimator as it was before its fit."""
+    try:
+        yield
+    except Exception as error:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        if isinstance(error, DataError):
+            named = {"y": "y_val", "X": "X_val"}.get(error.where or "", error.where)
+            must = f"X_val: {error.must.removeprefix('X: ')}" if error.must.startswith("X: ") else error.must
+            raise error.at(where=named, must=must) from None
+        raise
 
 
 @dataclass

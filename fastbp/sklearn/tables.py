@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ from fastbp.data.columns import Reading
 from fastbp.data.dates import Dates
 from fastbp.data.frame import Frame
 from fastbp.data.inputs import Encoding, Inputs
+from fastbp.data.kinds import EXACT
 from fastbp.data.numbers import ASKED, Numbers
+from fastbp.data.raw import Raw
 from fastbp.data.tables import column_in, frame_of, is_category, is_number, is_table, names_of
 from fastbp.errors import ConfigError, ConfigTypeError, DataError, DataWarning, brief, not_one_of, tell, visible
 from fastbp.spec.checks import whole
@@ -57,14 +60,16 @@ def _is_ready(estimator: Any, X: Any) -> bool:
 
 
 def frame_in(estimator: Any, X: Any, reset: bool, kept: Sequence[str] = ()) -> Frame:
-    """The rows of X; `kept` are columns of categories, in which numbers stay texts."""
+    """The rows of X; `kept` are columns of categories of an earlier fit, in which numbers stay texts."""
+    if reset:
+        _check_names(X)
     if not has_names(X) if reset else not hasattr(estimator, "feature_names_in_"):
         return _of_matrix(estimator, matrix_of(estimator, X, reset), reset)
     if isinstance(X, dict):
         raise DataError("X", "must be an array or a table such as a DataFrame", "a dict")
     known = X if not has_names(X) or _get_feature_names(X) is not None else _Named(X)
     validate_data(estimator, known, reset=reset, skip_check_array=True)
-    reading = Reading(frozenset(kept))
+    reading = Reading(frozenset(_codes_in(estimator, X))) if reset else estimator.recipe_.raw.reading(kept)
     if has_names(X):
         for name in names_of(X) or []:
             _one_type(name, X[name])
@@ -81,6 +86,39 @@ def frame_in(estimator: Any, X: Any, reset: bool, kept: Sequence[str] = ()) -> F
             f" required by {type(estimator).__name__}."
         )
     return frame
+
+
+def _check_names(X: Any) -> None:
+    """Refuse what has no rows yet, and columns that are no numbers where their names are no texts."""
+    if not is_table(X) or isinstance(X, dict):
+        return
+    if not hasattr(X, "__len__"):
+        hint = "`X.collect()` is one" if hasattr(X, "collect") else None
+        raise DataError("X", "must be an array or a table such as a DataFrame", f"a {type(X).__name__}", hint)
+    names = names_of(X) or []
+    for name in [] if any(isinstance(name, str) for name in names) else names:
+        column = X[name]
+        kind = str(getattr(column, "dtype", ""))
+        if kind in ("category", "str", "string") or (kind == "object" and any(isinstance(one, str) for one in column)):
+            must = "must have texts as names where a column has texts or categories"
+            raise DataError("X", must, f"`{brief(name)}`", "`X.columns = X.columns.map(str)` makes texts of them")
+
+
+def _codes_in(estimator: Any, X: Any) -> list[str]:
+    """Columns of categories that stay texts: of texts, and of whole numbers that float64 cannot tell apart."""
+    names = list(names_of(X) or [])
+    asked = _categories(estimator.categorical_features, names)
+    chosen = [name for name in names if (is_category(X[name]) if asked is None else name in asked)]
+    return [name for name in chosen if _are_codes(X[name])]
+
+
+def _are_codes(column: Any) -> bool:
+    array = np.asarray(column)
+    if array.dtype.kind in "iuf":
+        return bool(((array >= EXACT) | (array <= -EXACT)).any())
+    return any(
+        isinstance(cell, str) or (isinstance(cell, Integral) and abs(int(cell)) >= EXACT) for cell in array.tolist()
+    )
 
 
 def _one_type(name: str, column: Any) -> None:
@@ -129,6 +167,11 @@ def hinting() -> Iterator[None]:
     except DataError as error:
         hint = "a missing number is None or NaN, and `categorical_features` says which columns are categories"
         raise error.at(hint=hint if "must be a number" in str(error) else None) from None
+
+
+def raw_of(frame: Frame) -> Raw:
+    """How the numbers of these rows are written, so that others are read alike; unseen categories refuse no table."""
+    return Raw({name: one.style for name, one in frame.columns.items() if one.style is not None}, unseen=1.0)
 
 
 def inputs_for(estimator: Any, X: Any, frame: Frame) -> Inputs:

@@ -19,8 +19,12 @@ from fastbp.spec.coded import Coded
 
 def read(name: str, value: Any) -> NDArray[Any]:
     """Anything NumPy can read, as an array."""
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise DataTypeError(
+            name, "must be a dense array", f"a sparse `{type(value).__name__}`", "`.toarray()` makes one"
+        )
     try:
-        return np.asarray(value)
+        return _of_columns(value) if hasattr(value, "dtypes") else np.asarray(value)
     except (ValueError, TypeError, RuntimeError):  # a RuntimeError is what tensors with gradients raise
         raise DataError(name, "must be an array of numbers", f"a `{type(value).__name__}`") from None
 
@@ -32,6 +36,16 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
         raise DataTypeError(name, "must be real numbers", *(_column_of_texts(value) or (f"dtype `{array.dtype}`",)))
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise DataError(name, "must have no masked values", f"{int(np.ma.getmaskarray(value).sum())}")
+    return array
+
+
+def _of_columns(table: Any) -> NDArray[Any]:
+    """A table as an array; of columns that are numbers of pandas' own types NumPy would make objects."""
+    array = np.asarray(table)
+    if array.dtype.kind == "O" and array.ndim == 2:
+        columns = [np.asarray(table[name]) for name in table.columns]
+        if columns and all(column.ndim == 1 and column.dtype.kind in "fiub" for column in columns):
+            return np.column_stack(columns)
     return array
 
 
@@ -114,7 +128,7 @@ def largest(name: str, array: NDArray[Any], original: Any = None) -> int:
     if bits >= (0x7F800000 if array.dtype.itemsize == 4 else 0x7FF0000000000000):
         where = tuple(np.argwhere(~np.isfinite(array))[0])
         at = ", ".join(str(int(i)) for i in where)
-        source = array if original is None else np.asarray(original).reshape(array.shape)
+        source = array if original is None else read(name, original).reshape(array.shape)
         if np.isfinite(source[where]):
             raise DataError(name, f"must fit into `{array.dtype}`", f"`{source[where]}` at `[{at}]`")
         raise DataError(name, "must be finite", f"`{source[where]}` at `[{at}]`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -24,6 +25,7 @@ class Word(NamedTuple):
 
 
 T, K, S = "PyTorch", "Keras", "scikit-learn"
+CLOSE = 0.7  # how alike an argument is that may have been meant; `rate` is no `calibrate`
 NO_GPU = "leave it out: everything runs on the CPU"
 
 WORDS = (
@@ -212,7 +214,9 @@ def refuse(where: str, words: Iterable[str], known: Iterable[str], hints: Hints 
     for word in words:
         if word not in names:
             listed = ", ".join(f"`{name}`" for name in names) or "none"
-            raise ConfigTypeError(f"the arguments of `{where}` must be of {listed}", got=f"`{word}`", hint=hints(word))
+            close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=CLOSE)
+            hint = hints(word) or (f"did you mean `{close[0]}`?" if close else None)
+            raise ConfigTypeError(f"the arguments of `{where}` must be of {listed}", got=f"`{word}`", hint=hint)
 
 
 def known_words(function: Callable[P, R], hints: Hints = hint) -> Callable[P, R]:

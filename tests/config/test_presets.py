@@ -265,6 +265,8 @@ def test_presets_are_listed(capsys):
     assert main(["presets"]) == 0
     printed = capsys.readouterr().out
     assert all(any(line.startswith(name) for line in printed.splitlines()) for name in presets())
+    pairs = zip(printed.splitlines(), presets().values(), strict=True)
+    assert len({line.index(preset.about) for line, preset in pairs}) == 1
     assert list(presets())[:2] == ["standard", "plain"]
 
 

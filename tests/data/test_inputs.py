@@ -188,7 +188,8 @@ def test_a_column_of_nothing_becomes_a_constant(scale, missing):
 @pytest.mark.parametrize("scale", FORMULAS)
 @pytest.mark.parametrize("value", [np.inf, -np.inf])
 def test_infinite_numbers_are_refused_in_training_and_after(scale, value):
-    wanted = f"t.csv:3: column `a` must be finite, got `{value}`"
+    hint = f'if that is a missing number, `data.missing_texts: ["{value}"]` has it read so in training'
+    wanted = f"t.csv:3: column `a` must be finite, got `{value}`\nhint: {hint}"
     assert message(fitted, table(a=[1, value, 2]), Numbers("a", scale, "mean")) == wanted
     inputs = fitted(table(a=[1, 2]), Numbers("a", scale, "mean"))
     assert message(inputs.matrix, table(a=[0, value])) == wanted

@@ -38,6 +38,7 @@ CASES = {
     ),
     "a name with id in it": ("humidity", MIXED, "number", "1007 to 1350"),
     "an id that comes twice": ("house_id", np.append(MIXED[1:], MIXED[1]), "number", None),
+    "an index of pandas": ("Unnamed: 0", MIXED, "ignore", None),
     "an id with a fraction": ("id", MIXED + 0.5, "number", None),
     "long ids": (
         "account",
@@ -139,6 +140,14 @@ def test_a_column_is_what_a_person_would_say(name, values, kind, about):
     found = kind_of(Column(name, values))
     assert found.name == kind
     assert about is None or found.about == about
+
+
+def test_rows_that_are_left_out_are_counted():
+    columns = {"n": Column("n", ONES), "x": Column("x", MIXED), "m": Column("m", np.roll(ONES, 1))}
+    frame = Frame(None, columns, "t.csv").take(np.flatnonzero(ONES % 7))
+    kinds = kinds_of(frame, ["n", "x", "m"])
+    assert {name: kind.name for name, kind in kinds.items()} == {"n": "ignore", "x": "number", "m": "number"}
+    assert kinds["n"].about == "1 to 50 (counts the rows)"
 
 
 def test_ids_are_used_where_nothing_else_is_left():

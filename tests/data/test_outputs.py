@@ -42,6 +42,15 @@ def recipe(outputs, loss):
     return Recipe(inputs, outputs, loss)
 
 
+def test_classes_that_float64_does_not_tell_apart_are_refused():
+    found = message(fitted, table(y=[1.0, 2.0**60, 2.0**60]), "classes", "y")
+    assert found == (
+        "t.csv:3: target `y` must have classes that are texts or below 2⁵³, got `1152921504606846976`\n"
+        "hint: a letter in front makes a text of a number"
+    )
+    assert fitted(table(y=["1152921504606846976", "1152921504606846977"]), "classes", "y").width == 2
+
+
 @pytest.mark.parametrize(
     ("values", "names"),
     [

@@ -134,7 +134,10 @@ def test_an_activation_of_scikit_learn_has_its_name_here_as_a_hint():
         ("hidden_layer_sizes", "here this is `hidden=`"),
         ("max_iter", "here this is `epochs=`"),
         ("beta_1", "here this is `optimizer=fb.AdamW(betas=(0.9, 0.999))`"),
-        ("hiden", None),
+        ("seed", "here this is `random_state=`"),
+        ("hiden", "did you mean `hidden`?"),
+        ("early_stoping", "did you mean `early_stopping`?"),
+        ("rate", None),
     ],
 )
 def test_an_argument_that_there_is_not_is_refused_with_what_it_is_called_here(word, hint):
@@ -149,7 +152,7 @@ def test_what_is_written_instead_of_the_words_of_scikit_learn_is_an_argument():
     theirs = MLPNeural().get_params()
     for word, ours in WORDS.items():
         assert word not in names
-        assert word in theirs or word in ("n_jobs", "lr", "n_estimators", "cv"), word
+        assert word in theirs or word in ("n_jobs", "lr", "n_estimators", "cv", "seed", "validation_split"), word
         code = ours.strip("`")
         settings = eval(f"dict({code}None)" if code.endswith("=") else f"dict({code})", {"fb": fb, "dict": dict})
         assert settings.keys() <= names.keys(), word
@@ -191,7 +194,10 @@ ROWS = [
         lambda c, r: c.set_params(early_stopping=False).fit(X, Y, X_val=X, y_val=Y),
         '`early_stopping` must be "auto" or True where `X_val` is given, got `False`',
     ),
-    (lambda c, r: c.fit(X, Y, X_val=X, y_val=Y + 5), "`y` must have classes of the first fit, `0`, `1`, `2`, got `5`"),
+    (
+        lambda c, r: c.fit(X, Y, X_val=X, y_val=Y + 5),
+        "`y_val` must have classes of the first fit, `0`, `1`, `2`, got `5`",
+    ),
     (
         lambda c, r: c.fit(X, Y, X_val=X[:, :2], y_val=Y),
         "X has 2 features, but MLPClassifier is expecting 3 features as input.",
@@ -247,6 +253,34 @@ def test_sparse_rows_are_refused():
     )
     assert said(lambda: MLPClassifier(**KW).fit(sparse, Y)) == message
     assert said(lambda: MLPClassifier(**KW).fit(X, Y).predict(sparse)) == message
+
+
+def test_an_estimator_is_as_it_was_where_rows_that_decide_when_to_stop_are_refused():
+    found = MLPClassifier(**KW)
+    message = "`y_val` must have classes of the first fit, `0`, `1`, `2`, got `5`"
+    assert said(lambda: found.fit(X, Y, X_val=X, y_val=Y + 5)) == message
+    assert said(lambda: found.predict(X)).startswith("This MLPClassifier instance is not fitted yet.")
+    before = found.fit(X, Y).predict_proba(X)
+    assert said(lambda: found.fit(-X, Y, X_val=X, y_val=Y + 5)) == message
+    assert found.predict_proba(X).tobytes() == before.tobytes()
+
+
+def test_texts_and_categories_need_names_that_are_texts():
+    pd = pytest.importorskip("pandas")
+    hint = "\nhint: `X.columns = X.columns.map(str)` makes texts of them"
+    for column in (["a", "b"] * 20, pd.Categorical(Y)):
+        message = "`X` must have texts as names where a column has texts or categories, got `1`" + hint
+        assert said(lambda values=column: MLPClassifier(**KW).fit(pd.DataFrame({0: T, 1: values}), Y)) == message
+    table = pd.DataFrame({0: T, 1: ["a", "b"] * 20})
+    table.columns = table.columns.map(str)
+    assert MLPClassifier(**KW).fit(table, Y).feature_names_in_.tolist() == ["0", "1"]
+
+
+@pytest.mark.filterwarnings("ignore:Determining the column names")
+def test_what_has_no_rows_yet_is_refused():
+    lazy = pytest.importorskip("polars").DataFrame({"a": T}).lazy()
+    message = "`X` must be an array or a table such as a DataFrame, got a LazyFrame\nhint: `X.collect()` is one"
+    assert said(lambda: MLPClassifier(**KW).fit(lazy, Y)) == message
 
 
 def test_missing_numbers_are_refused_where_that_is_asked_for():

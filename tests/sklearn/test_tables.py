@@ -72,6 +72,54 @@ def test_a_categorical_type_makes_categories_of_numbers():
     assert MLPRegressor(**KW).fit(plain, zone == 2).coefs_[0].shape[0] == 2
 
 
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize("typed", [False, True])
+def test_categories_of_long_whole_numbers_are_told_apart(typed, gone, tmp_path):
+    pd = pytest.importorskip("pandas")
+    shop = RNG.integers(4, size=N)
+    there = RNG.uniform(size=N) > 0.2 * gone
+    column = pd.Series(2**60 + shop, dtype="Int64" if gone else "int64").where(there)
+    table = pd.DataFrame({"shop": column.astype("category") if typed else column, "age": AGE})
+    chosen = "from_dtype" if typed else ["shop"]
+    found = MLPClassifier(**KW, categorical_features=chosen).fit(table[there], (shop == 2)[there])
+    assert found.recipe_.inputs.categories[0].values == [str(2**60 + i) for i in range(4)]
+    assert found.score(table[there], (shop == 2)[there]) == 1.0
+    found = MLPClassifier(**KW, categorical_features=chosen).fit(table, shop == 2)
+    assert found.score(table[there], (shop == 2)[there]) == 1.0
+    found.save(tmp_path / "shops.safetensors")
+    table.to_csv(tmp_path / "shops.csv", index=False)
+    said = fb.load(tmp_path / "shops.safetensors").predict(tmp_path / "shops.csv")["target"]
+    assert said.tolist() == [str(one) for one in found.predict(table)]
+
+
+def test_long_codes_beside_missing_ones_are_told_apart_in_tables_of_other_libraries():
+    pa = pytest.importorskip("pyarrow")
+    codes = [None if i % 5 == 0 else 2**60 + i % 4 for i in range(N)]
+    shop = np.array([i % 5 > 0 and i % 4 == 2 for i in range(N)])
+    for table in (pl.DataFrame({"shop": codes, "age": AGE}), pa.table({"shop": codes, "age": AGE})):
+        found = MLPClassifier(**KW, categorical_features=["shop"]).fit(table, shop)
+        assert found.recipe_.inputs.categories[0].values == [str(2**60 + i) for i in range(4)]
+        assert found.score(table, shop) == 1.0
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_categories_that_are_written_like_numbers_stay_texts(typed):
+    pd = pytest.importorskip("pandas")
+    off = np.array(["5%", "10%", "1,200"])[RNG.integers(3, size=N)]
+    table = pd.DataFrame({"off": pd.Categorical(off) if typed else off, "age": AGE})
+    found = MLPClassifier(**KW, categorical_features="from_dtype" if typed else ["off"]).fit(table, off == "10%")
+    assert found.recipe_.inputs.categories[0].values == ["1,200", "10%", "5%"]
+    assert found.score(table, off == "10%") == 1.0
+
+
+def test_numbers_in_texts_are_read_as_those_of_training():
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"age": [f"{age:.3f}".replace(".", ",") for age in AGE]})
+    found = MLPRegressor(**KW).fit(table, AGE)
+    assert found.score(table, AGE) > 0.95
+    assert found.predict(table[:1]) == found.predict(table)[:1]  # which alone may be read as thousands
+
+
 @pytest.mark.parametrize("chosen", [[0], [-2], np.array([0]), [True, False], np.array([True, False]), ["x0"]])
 @pytest.mark.parametrize("encode", ["one_hot", "embedding"])
 def test_columns_of_an_array_are_categories_by_index_or_mask(chosen, encode):

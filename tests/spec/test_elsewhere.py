@@ -106,6 +106,10 @@ def shown(ours):
             lambda: fb.MSE(whatever=5),
             "the arguments of `MSE` must be of `reduction`, got `whatever`",
         ),
+        (
+            lambda: fb.MSE(Reductoin="sum"),
+            "the arguments of `MSE` must be of `reduction`, got `Reductoin`\nhint: did you mean `reduction`?",
+        ),
         (lambda: trainer(schedule="step"),
          "`schedule` must have `every`, such as `fb.Step(every=...)`, got `step` alone"),
         (lambda: trainer(optimizer="adamm"), None),
@@ -181,6 +185,24 @@ def test_a_frame_with_a_column_of_texts_names_the_column(name):
         f"`X` must be real numbers, got `x` in column `{name}`\n"
         "hint: `fastbp train` encodes columns of texts, and `fb.load` of its folder predicts frames"
     )
+
+
+def test_numbers_of_types_of_pandas_are_numbers():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"a": [1, 2, 3], "b": [0.5, 1.5, 2.5]})
+    net = fb.mlp([2, 1], seed=0)
+    assert net.predict(table.convert_dtypes()).tobytes() == net.predict(table).tobytes()
+    trainer = fb.Trainer(net, loss="mse")
+    with pytest.raises(fb.DataError) as info:
+        trainer.fit(table.convert_dtypes().shift(1), [1.0, 2.0, 3.0])
+    assert str(info.value) == "`X` must be finite, got `nan` at `[0, 0]`"
+
+
+def test_sparse_rows_are_refused_by_what_makes_them_dense():
+    sparse = pytest.importorskip("scipy.sparse").csr_array([[1.0, 0.0]])
+    with pytest.raises(fb.DataError) as info:
+        fb.mlp([2, 1]).predict(sparse)
+    assert str(info.value) == "`X` must be a dense array, got a sparse `csr_array`\nhint: `.toarray()` makes one"
 
 
 def test_a_frame_of_polars_names_the_column_too():
