@@ -227,12 +227,12 @@ class Network(OfMembers):
                 self._predict_plan, plan.usual = plan, usual
         size: tuple[int, ...] = X.shape if type(X) is np.ndarray else ()
         if len(size) == 2 and size[1] == self._inputs and not self._codes:
-            if X.dtype != self.dtype or not X.flags.c_contiguous:  # as compiled code takes long to refuse it
+            if X.dtype != self.dtype or X.flags.num & arrays.READ != arrays.READ:
                 X = arrays.as_read(X, self.dtype)
             # What is refused (TypeError) is explained below. `out` may be X, as blocks are read first.
             shape: tuple[int, ...] = (size[0], self._outputs)
             y = np.empty(shape, self.dtype) if out is None else out
-            if out is None or (type(out) is np.ndarray and out.shape == shape and plan.at_once(shape[0], count)):
+            if out is None or (arrays.fits(out, shape, self.dtype) and plan.at_once(shape[0], count)):
                 with self.lock:
                     try:
                         plan(X, y, count)
