@@ -25,7 +25,6 @@ from fastbp.spec.checks import seed_of
 from fastbp.spec.coded import Coded
 from fastbp.spec.elsewhere import known_words
 from fastbp.spec.graph import Graph, graph_of
-from fastbp.spec.joint_loss import loss_for_outputs
 from fastbp.spec.layers import Layer
 from fastbp.spec.losses import Loss, Targets
 
@@ -322,8 +321,7 @@ class Network(OfMembers):
         sample_weight : array, shape (rows,), optional
             Weight of each row.
         """
-        of = loss_for_outputs(loss, self.graph.splits)
-        return self.evaluate_checked(of, *self.checked(X, y, of, sample_weight))
+        return self.evaluate_checked(*self._checked_by(loss, X, y, sample_weight))
 
     def evaluate_checked(self, loss: Loss, x: Any, t: Any, top: int, threads: int | None = None) -> float:
         """Loss over the results of `checked`, on at most so many threads."""
