@@ -266,5 +266,5 @@ class KnownAttributes:
 
         def __getattr__(self, name):
             said = hint(name, words=self._theirs)
-            said = "" if said is None else f"\nhint: {said}"
+            said = "" if said is None else f", {said}"
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{said}", name=name, obj=self)

@@ -66,7 +66,7 @@ def test_attributes_of_other_libraries_have_theirs(make, word):
     with pytest.raises(AttributeError) as info:
         getattr(one, word.theirs)
     kind = type(one).__name__
-    assert str(info.value) == f"'{kind}' object has no attribute '{word.theirs}'\nhint: {shown(word.python)}"
+    assert str(info.value) == f"'{kind}' object has no attribute '{word.theirs}', {shown(word.python)}"
     with pytest.raises(AttributeError, match=f"^'{kind}' object has no attribute 'xyzzy'$"):
         one.xyzzy  # noqa: B018
 
