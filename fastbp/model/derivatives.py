@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastbp.engine.blocks import Block
 from fastbp.engine.recent import Recent
-from fastbp.errors import ConfigError, ShapeError, not_one_of
+from fastbp.errors import ConfigError, DataError, ShapeError, not_one_of
 from fastbp.lowering.batch_plan import BatchPlan
 from fastbp.lowering.plans import RowPlan, team_sizes
 from fastbp.lowering.update import KEEP, Update
@@ -45,6 +45,7 @@ class Derivatives:
     _row_plan: Callable[[str], RowPlan]
     _batch_plan: Callable[..., BatchPlan]
     seed: int
+    trained_with: Loss | None
     checked: Callable[..., Any]
 
     def loss_and_gradients(
@@ -75,8 +76,7 @@ class Derivatives:
         gradients : dict
             Name to array, shaped like `parameters`.
         """
-        of = loss_for_outputs(loss, self.graph.splits)
-        x, t, top = self.checked(X, y, of, sample_weight)
+        of, x, t, top = self._checked_by(loss, X, y, sample_weight)
         counts = counts_for(self.graph, x)
         key = "gradients", of, flag("training", training), counts
         with self.lock:
@@ -239,8 +239,7 @@ class Derivatives:
         """
         from fastbp.model.traced import HessianProgram
 
-        of = loss_for_outputs(loss, self.graph.splits)
-        x, targets, _ = self.checked(X, y, of, sample_weight)
+        of, x, targets, _ = self._checked_by(loss, X, y, sample_weight)
         names = list(self._parameters)
         shapes = self.graph.parameters()
         if isinstance(v, Mapping):
@@ -263,6 +262,17 @@ class Derivatives:
         if isinstance(v, Mapping):
             return dict(zip(names, found, strict=True))
         return np.concatenate([part.reshape(-1) for part in found])
+
+    def _checked_by(self, loss: str | Loss, X: Any, y: Any, sample_weight: Any) -> tuple[Loss, Any, Any, int]:
+        """A loss, and what `checked` makes of rows and targets; an error of targets says if training had another."""
+        of, other = loss_for_outputs(loss, self.graph.splits), self.trained_with
+        try:
+            return of, *self.checked(X, y, of, sample_weight)
+        except DataError as error:
+            if error.where != "y" or of.kind != "cross_entropy" or other is None or other.kind == of.kind:
+                raise
+            hint = f"`loss` is cross_entropy here, and this network was trained with `loss={other!r}`"
+            raise error.at(hint=hint) from None
 
     def _joined(self, name: str, value: Any) -> Any:
         """Tangents of all inputs, or cotangents of all outputs, side by side."""

@@ -25,7 +25,6 @@ from fastbp.spec.checks import seed_of
 from fastbp.spec.coded import Coded
 from fastbp.spec.elsewhere import known_words
 from fastbp.spec.graph import Graph, graph_of
-from fastbp.spec.joint_loss import loss_for_outputs
 from fastbp.spec.layers import Layer
 from fastbp.spec.losses import Loss, Targets
 
@@ -227,12 +226,12 @@ class Network(OfMembers):
                 self._predict_plan, plan.usual = plan, usual
         size: tuple[int, ...] = X.shape if type(X) is np.ndarray else ()
         if len(size) == 2 and size[1] == self._inputs and not self._codes:
-            if X.dtype != self.dtype or not X.flags.c_contiguous:  # as compiled code takes long to refuse it
+            if X.dtype != self.dtype or X.flags.num & arrays.READ != arrays.READ:
                 X = arrays.as_read(X, self.dtype)
             # What is refused (TypeError) is explained below. `out` may be X, as blocks are read first.
             shape: tuple[int, ...] = (size[0], self._outputs)
             y = np.empty(shape, self.dtype) if out is None else out
-            if out is None or (type(out) is np.ndarray and out.shape == shape and plan.at_once(shape[0], count)):
+            if out is None or (arrays.fits(out, shape, self.dtype) and plan.at_once(shape[0], count)):
                 with self.lock:
                     try:
                         plan(X, y, count)
@@ -322,8 +321,7 @@ class Network(OfMembers):
         sample_weight : array, shape (rows,), optional
             Weight of each row.
         """
-        of = loss_for_outputs(loss, self.graph.splits)
-        return self.evaluate_checked(of, *self.checked(X, y, of, sample_weight))
+        return self.evaluate_checked(*self._checked_by(loss, X, y, sample_weight))
 
     def evaluate_checked(self, loss: Loss, x: Any, t: Any, top: int, threads: int | None = None) -> float:
         """Loss over the results of `checked`, on at most so many threads."""

@@ -16,6 +16,8 @@ from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.errors import DataError, DataTypeError, ShapeError, not_one_of, visible
 from fastbp.spec.coded import Coded
 
+READ = 0x101  # the flags of arrays that are aligned and in C order
+
 
 def read(name: str, value: Any) -> NDArray[Any]:
     """Anything NumPy can read, as an array."""
@@ -67,7 +69,11 @@ def to_dtype(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def as_read(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The array as compiled code reads it; numbers of which not all are of this type stay as they are."""
+    """The array as compiled code reads it; numbers of which not all are of this type stay as they are.
+
+    Numba takes long to refuse an array, and once it has seen one that is not aligned, it takes arrays of foreign byte
+    order for such; so types and flags are looked at before.
+    """
     kind, wanted = array.dtype.kind, dtype.kind
     if kind == wanted or kind in ("iub" if wanted == "f" else "b") or (kind == "u" and array.dtype.itemsize < 8):
         return to_dtype(array, dtype)
@@ -249,6 +255,11 @@ def codes(name: str, array: NDArray[Any] | Coded, column: int, count: int) -> No
             f"must hold whole codes between 0 and {count - 1} in column {column}",
             f"`{values[at]}` at `[{at}, {column}]`",
         )
+
+
+def fits(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether compiled code can write its results there."""
+    return type(out) is np.ndarray and out.shape == shape and out.dtype == dtype and out.flags.carray
 
 
 def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -139,6 +139,16 @@ NETWORK_WORDS = (  # attributes of networks
     Word("get_weights", K, "`net.arrays()`, and `net.flat` as one vector"),
     Word("set_weights", K, "`net.flat = vector`, or `net.parameters[name] = array`"),
 )
+PACK_WORDS = (  # arguments of `Pack.fit`, which trainers have too
+    Word("callbacks", K, "`patience=`, with which members leave"),
+    Word("early_stopping", S, "`patience=`, with which members leave"),
+    Word("n_iter_no_change", S, "`patience=`"),
+    Word("metrics", K, "`fb.metrics.evaluate` of what `pack.predict_members(X)` says"),
+    Word("validation_split", K, "`validation=(X, y)`, or `validation_rows=` with rows of X for each member"),
+    Word("validation_fraction", S, "`validation=(X, y)`, or `validation_rows=` with rows of X for each member"),
+    Word("steps_per_epoch", K, "`pack.run(X, y, steps)`"),
+    Word("verbose", K, "leave it out: a pack says nothing while it trains"),
+)
 TRAINER_WORDS = (  # attributes of trainers
     Word("train", T, "`trainer.fit(X, y)`"),
     Word("zero_grad", T, "leave it out: gradients are of one step, and added up by `accumulate=`"),
@@ -202,6 +212,11 @@ def hint(theirs: str, config: bool = False, words: Iterable[Word] = WORDS) -> st
     return None
 
 
+def hint_of_pack(theirs: str) -> str | None:
+    """A hint about an argument of `Pack.fit`, or nothing."""
+    return hint(theirs, words=(*PACK_WORDS, *WORDS))
+
+
 def hint_of_name(value: Any, names: Iterable[str]) -> str | None:
     """A hint about a name that other libraries use, or nothing."""
     ours = NAMES.get(value.lower()) if isinstance(value, str) else None
@@ -255,5 +270,5 @@ class KnownAttributes:
 
         def __getattr__(self, name):
             said = hint(name, words=self._theirs)
-            said = "" if said is None else f"\nhint: {said}"
+            said = "" if said is None else f", {said}"
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{said}", name=name, obj=self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from fastbp.engine import threads as team
 from fastbp.errors import ConfigError, ConfigTypeError, brief, whole_number
 from fastbp.model.network import Network
 from fastbp.spec.checks import whole
-from fastbp.spec.elsewhere import known_words
+from fastbp.spec.elsewhere import hint_of_pack, known_words
 from fastbp.spec.losses import Loss
 from fastbp.train.callbacks import EarlyStopping
 from fastbp.train.class_weights import of_classes, row_weights
@@ -285,7 +286,7 @@ class Pack(Predicting):
             self._run([member.step(data) for member in self._members])
             return self._losses()
 
-    @known_words
+    @partial(known_words, hints=hint_of_pack)
     def fit(
         self,
         X: Any,

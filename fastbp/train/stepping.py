@@ -176,12 +176,14 @@ class Stepping(KnownAttributes, Together, Snapshots):
         lr = self._rates.one(self.optimizer.lr, self.steps_done)
         small = self._small and sample_weight is None and 0 <= self.steps_done < MOST_STEPS
         if plan is not None and small and fits_one_call(X, y, plan.batch, net.inputs, self._loss, net.outputs):
-            if not self._converts and self._step_at_once(plan, X, y, lr):
+            kind, target = net.dtype, LABELS if self._loss.of_labels else net.dtype
+            before = self._converts or X.dtype != kind or y.dtype != target
+            if not before and self._step_at_once(plan, X, y, lr):
                 return plan.loss
-            labels, before = self._loss.of_labels, self._converts
-            read = arrays.as_read(X, net.dtype), arrays.as_read(y, LABELS if labels else net.dtype)
+            read = arrays.as_read(X, kind), arrays.as_read(y, target)
             self._converts = read[0] is not X or read[1] is not y
-            if (before or self._converts) and self._step_at_once(plan, *read, lr):
+            same = read[0].dtype == kind and read[1].dtype == target
+            if same and (before or self._converts) and self._step_at_once(plan, *read, lr):
                 return plan.loss
         x, t, top = net.checked(X, y, self._loss, sample_weight)
         self._refuse_other_batch(x, t)

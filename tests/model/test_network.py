@@ -241,3 +241,21 @@ def test_evaluate_keeps_inside_its_tables_however_many_rows_there_are(monkeypatc
     X, y = data(net, batch_plan.BatchPlan.CALL + 100, "mse")
     assert_close(net.evaluate(X, y, loss="mse"), reference.mse(twin(net).forward(X), y)[0], "float32")
     assert net._plans["evaluate", fb.MSE(), ()].head.step.rate_at <= batch_plan.BatchPlan.CALL
+
+
+@pytest.mark.parametrize("how", ["evaluate", "loss_and_gradients", "hessian_vector"])
+def test_targets_of_another_loss_than_the_default_are_refused_with_what_it_was_trained_with(how):
+    net = fb.mlp([4, 2])
+    X, y, more = np.zeros((3, 4)), np.full((3, 2), 2.0), [net.flat] if how == "hessian_vector" else []
+    message = "`y` must be probabilities that add up to 1, got `[2.0, 2.0]` at `[0]`"
+    with pytest.raises(fb.DataError) as info:
+        getattr(net, how)(X, y, *more)
+    assert str(info.value) == message
+    fb.Trainer(net, loss="mse")
+    with pytest.raises(fb.DataError) as info:
+        getattr(net, how)(X, y, *more)
+    hint = "`loss` is cross_entropy here, and this network was trained with `loss=MSE(reduction='mean')`"
+    assert str(info.value) == f"{message}\nhint: {hint}"
+    with pytest.raises(fb.ShapeError) as info:
+        getattr(net, how)(X, y[:2], *more, loss="mse")
+    assert str(info.value) == "`y` must have shape `(3, 2)`, got `(2, 2)`"

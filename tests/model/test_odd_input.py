@@ -5,6 +5,8 @@ tried on a trainer that has taken a step and on one that has not.
 """
 
 import array
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -137,7 +139,7 @@ def test_rows_of_any_form_give_the_bits_of_a_plain_array(call, dtype, form, tmp_
     assert np.array_equal(np.array(odd), before)
 
 
-@pytest.mark.parametrize("form", sorted(FORMS.keys() - {"unaligned"}))
+@every_form
 def test_compiled_code_is_asked_once_to_predict(form, tmp_path):
     one, asked = net(), []
     one.predict(X)
@@ -150,6 +152,42 @@ def test_compiled_code_is_asked_once_to_predict(form, tmp_path):
     one._predict_plan._predict = watched
     one.predict(in_form(form, X, tmp_path), threads=1)
     assert len(asked) == 1  # to refuse an array takes it many times as long
+
+
+FOREIGN = """
+import numpy as np, fastbp as fb
+
+def unaligned(a):
+    out = np.zeros(a.nbytes + 1, "u1")[1:].view(a.dtype).reshape(a.shape)
+    out[...] = a
+    assert not out.flags.aligned
+    return out
+
+def losses(X, y, loss):
+    trainer = fb.Trainer(fb.mlp([4, 3], seed=0), loss=loss, batch_size=32)
+    return [trainer.step(X, y) for _ in range(3)]
+
+X = np.random.default_rng(0).normal(size=(8, 4)).astype("f4")
+net, out = fb.mlp([4, 3], seed=0), np.zeros((8, 3), ">f4")
+wanted = net.predict(X)
+assert np.array_equal(net.predict(unaligned(X)), wanted)
+assert np.array_equal(net.predict(X.astype(">f4")), wanted)
+try:
+    net.predict(X, out=out)
+except fb.ShapeError:
+    assert not out.any()
+else:
+    raise AssertionError(out)
+for y, loss in ((wanted, "mse"), (np.arange(8) % 3, "cross_entropy")):
+    plain = losses(X, y, loss)
+    for change in (unaligned, lambda a: a.astype(a.dtype.newbyteorder(">"))):
+        assert losses(change(X), y, loss) == losses(X, change(y), loss) == plain
+"""
+
+
+def test_foreign_byte_order_is_not_mistaken_for_what_is_not_aligned():
+    """In a new process, as Numba keeps what it takes the first of the two for."""
+    subprocess.run([sys.executable, "-c", FOREIGN], check=True)
 
 
 def results(loss, x, y, dtype="float32"):

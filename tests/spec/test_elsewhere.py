@@ -8,7 +8,7 @@ import pytest
 import fastbp as fb
 from fastbp.config.check import checked
 from fastbp.config.text import parse
-from fastbp.spec.elsewhere import NAMES, NETWORK_WORDS, SWEEP_WORDS, TRAINER_WORDS, WORDS
+from fastbp.spec.elsewhere import NAMES, NETWORK_WORDS, PACK_WORDS, SWEEP_WORDS, TRAINER_WORDS, WORDS
 
 X = np.zeros((8, 4), np.float32)
 
@@ -66,9 +66,16 @@ def test_attributes_of_other_libraries_have_theirs(make, word):
     with pytest.raises(AttributeError) as info:
         getattr(one, word.theirs)
     kind = type(one).__name__
-    assert str(info.value) == f"'{kind}' object has no attribute '{word.theirs}'\nhint: {shown(word.python)}"
+    assert str(info.value) == f"'{kind}' object has no attribute '{word.theirs}', {shown(word.python)}"
     with pytest.raises(AttributeError, match=f"^'{kind}' object has no attribute 'xyzzy'$"):
         one.xyzzy  # noqa: B018
+
+
+@pytest.mark.parametrize("word", [*PACK_WORDS, WORDS[-1]], ids=lambda word: word.theirs)
+def test_arguments_of_trainers_are_answered_with_those_of_packs(word):
+    pack = fb.Pack(fb.mlp([4, 2]), n=2)
+    message = said(lambda: pack.fit(X, np.zeros(8), **{word.theirs: 1}))
+    assert message.endswith(f"got `{word.theirs}`\nhint: {shown(word.python)}")
 
 
 def shown(ours):
