@@ -135,7 +135,9 @@ of_one("over_slope", lambda x, a, b: -(a / x / x))
 
 @kernel(ColumnsOp)
 def branch_copy(op, me, r0, r1, z):
-    """`count` columns of A, from `first` on, to C from `to` on; other columns of C stay as they are."""
+    """`count` columns of A, from `first` on, to C from `to` on; other columns of C stay as they are, or where this
+    `closes` C are zeros up to the end of a panel.
+    """
     # A: (rows, ·) in   C: (rows, ·) in and out
     item = bytes_of(z)
     in_line = LINE // item
@@ -153,6 +155,10 @@ def branch_copy(op, me, r0, r1, z):
         at += count
         to += count
         left -= count
+    if op.closes != 0 and to % in_line > 0:
+        target = op.c.start + to // in_line * op.c.stride + to % in_line * item
+        for o in range(r0 * LINE, r1 * LINE, LINE):
+            store_first(target + o, in_line - to % in_line, fill(z))
     keep_largest(op, me, top)
 
 

@@ -138,6 +138,7 @@ class ColumnsOp(Op):
     first = Word("the first column of A")
     to = Word("the first column of C")
     count = Word("how many")
+    closes = Word("1: zeros go behind the last column copied, to the end of its panel")
     factor = Real("factor of sums and copies")
 
 

@@ -60,12 +60,13 @@ class PairRule(Rule):
 
 
 def copied(lo: Records, source: Buffer, target: Buffer, to: int) -> int:
-    """Copy all columns of `source` to those of `target` from `to` on."""
-    return lo.op("branch_copy", source, target, ColumnsOp(to=to, count=source.width))
+    """Copy all columns of `source` to those of `target` from `to` on; behind its last are zeros, as in all padding."""
+    closes = to + source.width == target.width
+    return lo.op("branch_copy", source, target, ColumnsOp(to=to, count=source.width, closes=closes))
 
 
 def cut(lo: Records, source: Buffer, first: int, width: int) -> Buffer:
-    return lo.made("branch_copy", source, width, ColumnsOp(first=first, count=width))
+    return lo.made("branch_copy", source, width, ColumnsOp(first=first, count=width, closes=True))
 
 
 class ConcatRule(Rule):

@@ -245,7 +245,8 @@ class BatchNorm(Layer):
     """Normalises each feature to mean 0 and variance 1 over the batch: y = γ ∘ (x - mean) / √(var + ε) + β.
 
     In training, mean and variance are the batch's (the output of one row is β); otherwise they are running averages,
-    which every batch moves by the fraction `momentum` towards its own, there with the unbiased variance.
+    which every batch moves by the fraction `momentum` towards its own, there with the unbiased variance; a batch of one
+    row, which has none, moves the mean alone.
 
     Parameters
     ----------

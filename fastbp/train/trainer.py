@@ -65,13 +65,15 @@ class Trainer(Stepping):
         A name such as "cosine", or one with settings. Multiplies the optimiser's learning rate at step t, counted over
         all steps of this trainer; without `steps` of its own it ends with the current `fit` or `run`.
     clip_norm : float, > 0, optional
-        Limit of the norm of all gradients together.
+        Limit of the norm of all gradients together, without those of what is `frozen`.
     clip_value : float, > 0, optional
-        Limit of the magnitude of each gradient.
+        Limit of the magnitude of each gradient, behind `clip_norm`.
     accumulate : int, >= 1
-        Number of batches to accumulate per optimiser step. A shorter group at the end of an epoch still makes a step.
+        Number of batches of an optimiser step, whose gradients are averaged, a batch of fewer rows counting as much. A
+        shorter group at the end of an epoch still makes a step.
     ema : float, 0 <= ema < 1, optional
-        Decay of a running average of the parameters in each step; validation uses the average, `averaged` returns it.
+        Decay of a running average of the parameters in each step, at first those behind the first step; validation uses
+        the average, `averaged` returns it.
     lr_factors, decay_factors : dict of str to float, optional
         Layer or parameter, "2" or "2.bias", or kind of layers, "scale" or "linear.bias", to the factor of its learning
         rate or weight decay. All parameters that `decay_factors` stands for decay, biases and norms too.
@@ -79,7 +81,8 @@ class Trainer(Stepping):
         Layers or parameters that are not trained.
     penalty : callable or str, or dict of str to such, optional
         A function r(w) such as ``lambda w: 1e-4 * abs(w)``, or "1e-4 * abs(w)"; its sum over the parameters that decay
-        without `decay_all`, or over those named in a dict, is added to the loss in training, but not in reports.
+        without `decay_all`, or over those named in a dict, is added to the loss of every batch in training, but not in
+        reports; of tables the rows that occur in the batch.
     schedules : dict of str to (str or Schedule), optional
         As `schedule`, of "dropout", "weight_decay" or "label_smoothing": they multiply the probabilities of all dropout
         layers, the optimiser's weight decay, or the label smoothing of the loss.

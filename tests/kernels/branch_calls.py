@@ -34,17 +34,29 @@ ALONE = ("branch_affine", "branch_times", "branch_over", "branch_over_slope")
 
 
 def copy(
-    m: Machine, x: Array, first: int, to: int, count: int, width: int, r0: int = 0, r1: int | None = None
+    m: Machine,
+    x: Array,
+    first: int,
+    to: int,
+    count: int,
+    width: int,
+    r0: int = 0,
+    r1: int | None = None,
+    closes: bool = False,
 ) -> Panels:
-    """Columns of x from `first` on to those from `to` on of a matrix of `width`, the others of which stay poison."""
+    """Columns of x from `first` on to those from `to` on of a matrix of `width`, the others of which stay poison.
+
+    Where it `closes` the matrix, what is behind them in their last panel is written, too.
+    """
     r1 = len(x) if r1 is None else r1
     source, target = m.given("a", x), m.panels("c", len(x), width)
+    end = -(-(to + count) // m.in_line) * m.in_line if closes else to + count
     columns = np.arange(target.count * m.in_line).reshape(target.count, 1, m.in_line)
     rows = np.arange(target.content.shape[1])[:, None]
-    target.may = (to <= columns) & (columns < to + count) & (r0 <= rows) & (rows < r1)
+    target.may = (to <= columns) & (columns < end) & (r0 <= rows) & (rows < r1)
     target.must = target.may
     sizes = {"panels": target.count, "width": source.width}
-    m.run("branch_copy", r0, r1, a=source, c=target, first=first, to=to, count=count, **sizes)
+    m.run("branch_copy", r0, r1, a=source, c=target, first=first, to=to, count=count, closes=closes, **sizes)
     return target
 
 

@@ -125,8 +125,10 @@ def gate_cases(dtype: str) -> Iterator[Case]:
                 run = lambda m, k=kernel, x=x, s=sloped: branch_calls.wave(m, k, x, 0.3, s)  # noqa: E731
                 yield Case(kernel, shape, run)
         for first, to, count, wide in ((0, 0, width, width), (0, 5, width, width + 9), (width // 2, 0, 1, 1)):
-            run = lambda m, x=x, cut=(first, to, count, wide): [branch_calls.copy(m, x, *cut).lines()]  # noqa: E731
-            yield Case("branch_copy", shape, run)
+            for closes in (False, True):
+                cut = first, to, count, wide, 0, None, closes
+                run = lambda m, x=x, cut=cut: [branch_calls.copy(m, x, *cut).lines()]  # noqa: E731
+                yield Case("branch_copy", shape, run)
         yield Case("branch_clear", shape, lambda m, s=shape: [branch_calls.clear(m, *s).lines()])
         yield Case("branch_row_sum", shape, lambda m, x=x: [branch_calls.row_sum(m, x, 0.3).lines()])
         run = lambda m, x=x, w=width: [branch_calls.repeat(m, x[:, :1], w, 0.3).lines()]  # noqa: E731

@@ -138,6 +138,17 @@ def test_columns_are_copied_from_anywhere_to_anywhere(dtype, count, to, first):
     assert (m.unwritten(), m.overrun()) == ([], [])
 
 
+@pytest.mark.parametrize("to", [0, 1, 15, 16])
+@pytest.mark.parametrize("count", [1, 7, 8, 15, 16, 17, 33])
+@every_dtype
+def test_a_copy_that_closes_pads_with_zeros(dtype, count, to):
+    x, m = normal(dtype, 5, count + 3), Machine(dtype)
+    out = branch_calls.copy(m, x, 2, to, count, to + count, r0=1, r1=4, closes=True)
+    assert same_bits(out.read()[1:4, to:], x[1:4, 2 : 2 + count])
+    assert not out.padding()[1:4].any()
+    assert (m.unwritten(), m.overrun()) == ([], [])
+
+
 @every_shape
 @every_dtype
 def test_rows_are_summed_without_what_pads_them(dtype, shape):

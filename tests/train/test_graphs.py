@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.engine.memory import view
 from fastbp.errors import DivergedError
 from fastbp.lowering import plans
 from fastbp.train.checkpoints import load_state, state_of
@@ -79,6 +80,35 @@ def test_batch_norm_in_a_branch_learns_the_statistics_of_what_it_reads():
     net = fb.Network(inputs=x, outputs=fb.Linear(4)(fb.BatchNorm()(2.0 * x, name="norm") + x), dtype="float64")
     fb.Trainer(net, batch_size=90).step(X, CLASSES)
     np.testing.assert_allclose(net.states["norm.running_mean"], 0.1 * 2.0 * X.mean(axis=0), rtol=1e-12)
+
+
+def read_twice(widths, dtype="float64"):
+    """Branches that are joined and read by two layers, so that their cotangents are cut out of a sum."""
+    x = fb.Input(7)
+    h = fb.concat([fb.Linear(width)(x) for width in widths])
+    return fb.Network(inputs=x, outputs=fb.Linear(4)(h) + fb.Linear(4)(h[:, 1:]), dtype=dtype, seed=3)
+
+
+@pytest.mark.parametrize("widths", [(3, 5), (5, 3), (1, 1), (8, 3), (17, 2, 6)], ids=str)
+@every_dtype
+def test_the_norm_that_is_clipped_is_of_the_gradients_alone(dtype, widths):
+    net, limit = read_twice(widths, dtype), 1e-3
+    _, gradients = net.loss_and_gradients(X, CLASSES)
+    norm = np.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in gradients.values()))
+    before = net.flat.astype(np.float64)
+    fb.Trainer(net, optimizer=fb.SGD(1.0), clip_norm=limit, threads=1).step(X, CLASSES)
+    np.testing.assert_allclose(np.linalg.norm(net.flat - before), limit * norm / (norm + 1e-6), rtol=1e-3)
+
+
+@pytest.mark.parametrize("words", [{"optimizer": "adam", "clip_norm": 0.01}, {"optimizer": "muon"}], ids=str)
+@pytest.mark.parametrize("widths", [(3, 5), (17, 2, 6)], ids=str)
+def test_what_pads_parameters_stays_zero(widths, words):
+    net = read_twice(widths)
+    trainer = fb.Trainer(net, threads=1, **words)
+    trainer.run(X, CLASSES, steps=3)
+    natural = net.flat
+    raw = view(net.parameters.block.address, (net.parameters.block.size // 8,), np.float64)
+    assert np.count_nonzero(raw) == np.count_nonzero(natural)
 
 
 def test_fit_validates_and_stops_a_network_with_several_outputs():

@@ -291,10 +291,10 @@ def over_slope(call: Call) -> list[Output]:
 @twin("branch_copy")
 def copy(call: Call) -> list[Output]:
     op = call.op
-    lanes = np.zeros(op.panels * call.in_line, bool)
-    lanes[op.to : op.to + op.count] = True
+    lanes, last = np.zeros(op.panels * call.in_line, bool), op.to + op.count
     must = np.zeros((call.rows, lanes.size))
-    must[:, lanes] = call.read(op.a, op.first + op.count)[:, op.first :]
+    must[:, op.to : last] = call.read(op.a, op.first + op.count)[:, op.first :]
+    lanes[op.to : -(-last // call.in_line) * call.in_line if op.closes else last] = True
     return [call.out(must, 0.0, lanes=lanes)]
 
 

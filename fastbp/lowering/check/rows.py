@@ -114,7 +114,10 @@ class Rows:
         """Buffers that an op writes, and which lanes."""
         if op.whole_columns or isinstance(op, JoinOp) or self._within(op.c.start) is None:
             return []
-        first, end = (op.to, op.to + op.count) if op.name == "branch_copy" else (0, op.panels * self.in_line)
+        first, end = 0, op.panels * self.in_line
+        if op.name == "branch_copy":
+            first, last = op.to, op.to + op.count
+            end = -(-last // self.in_line) * self.in_line if op.closes else last
         found = [op.c.start, op.y.start] if _has_second(op) and op.y.start != op.c.start else [op.c.start]
         out = []
         for address, at in filter(None, map(self._within, found)):
