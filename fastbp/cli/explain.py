@@ -10,6 +10,8 @@ import click
 from fastbp.cli.options import Command, json_option, quiet_option, refuse_beside
 from fastbp.cli.output import print_json, say, table
 
+SMALL = 0.001  # importance of which four places say little
+
 
 @click.command("explain", cls=Command)
 @click.argument("run")
@@ -90,18 +92,19 @@ def command(
 
 def text(found: dict[str, Any], top: int, width: int) -> str:
     """A line for each column, with a bar as long as it is important."""
-    from fastbp.cli.report import LONGEST
+    from fastbp.cli.report import LONGEST, amount
     from fastbp.pictures.page import short
 
     shown = found["columns"][:top]
+    large = any(abs(row["importance"]) >= SMALL for row in shown)
     answering = any(row["sensitivity"] is not None for row in found["columns"])
     rows = [["column", "importance", "", *(["sensitivity"] if answering else [])]]
     for row in shown:
         answer = "-" if row["sensitivity"] is None else f"{row['sensitivity']:.4g}"
-        worth = f"{row['importance']:.4f}" if abs(row["importance"]) < 1e4 else f"{row['importance']:.3e}"
+        worth, spread = (amount(row[name], 0.0 if large else SMALL) for name in ("importance", "spread"))
         worth = "0.0000" if worth == "-0.0000" else worth
         answers = [answer] if answering else []
-        rows.append([short(row["column"], LONGEST), worth, f"± {row['spread']:.4f}", *answers])
+        rows.append([short(row["column"], LONGEST), worth, f"± {spread}", *answers])
     lines = table(rows).split("\n")
     wide = max(map(len, lines))
     room, most = width - wide - 2, max((row["importance"] for row in shown), default=0.0)

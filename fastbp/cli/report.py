@@ -29,7 +29,8 @@ def paragraphs(report: dict[str, Any], width: int, part: str = "", whole: bool =
     head = f"{report['rows']:,} {rows}"
     if report["task"] == "numbers":
         named = ("rmse", "mae", "median_error", "r2")
-        return table([[head, *named], *([_cut(c["name"]), *(_said(c[n]) for n in named)] for c in report["columns"])])
+        each = [[_cut(c["name"]), *(amount(c[n]) for n in named[:-1]), _said(c["r2"])] for c in report["columns"]]
+        return table([[head, *named], *each])
     found = []
     if whole or len(report["each"]) <= MOST:
         found.append(_classes(report, head))
@@ -72,6 +73,11 @@ def _said(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.3e}"
+
+
+def amount(value: float, least: float = 0.01) -> str:
+    """A number in units of its own, of which four places say nothing where it is small."""
+    return _said(value) if value == 0.0 or abs(value) >= least else f"{value:.3e}"
 
 
 def _rows(value: float) -> str:

@@ -22,6 +22,7 @@ from fastbp.errors import DataError, visible
 Array = NDArray[Any]
 TASKS = ("classes", "labels", "numbers")
 ENDS = ("low", "high")
+HELD = 1e30  # deviation up to which float32 holds numbers, and those far from their mean
 
 
 @dataclass
@@ -144,16 +145,21 @@ class Outputs:
         """Whether a target has a transform."""
         return any(transform.name != "none" for transform in self.transforms)
 
+    @property
+    def narrow(self) -> bool:
+        """Whether float32 holds numbers in the units of the table; it rounds large centres, and ends near 1e38."""
+        near = np.abs(self.center) <= 100.0 * self.spread
+        return bool((near & (self.spread >= 1.0 / HELD) & (self.spread <= HELD)).all()) and not self.transformed
+
     def unscaled(self, numbers: Array) -> Array:
-        """Predicted numbers in the units of the table; float64 where float32 would round a large centre."""
+        """Predicted numbers in the units of the table; float64 where these are more than float32 holds."""
         if self.task != "numbers" or not (self.transformed or self.center.any() or (self.spread != 1.0).any()):
             return self._clamped(numbers)
         with np.errstate(over="ignore"):  # overflow to infinity is fine here
             found = numbers.astype(np.float64) * self.spread + self.center
             if self.transformed:
                 return self._clamped(self._each("back", found))
-            near = (np.abs(self.center) <= 100.0 * self.spread).all()
-            return self._clamped(found.astype(numbers.dtype) if near else found)
+            return self._clamped(found.astype(numbers.dtype) if self.narrow else found)
 
     def _clamped(self, numbers: Array) -> Array:
         """Numbers in the units of the table, kept between those of the training rows if they are to be."""

@@ -246,8 +246,7 @@ def _endings(outputs: Outputs) -> tuple[Ending, ...]:
     found: list[Ending] = []
     center, spread = outputs.center, outputs.spread
     if outputs.transformed or center.any() or (spread != 1.0).any():
-        near = bool((np.abs(center) <= 100.0 * spread).all()) and not outputs.transformed
-        found.append(Unscale(tuple(center.tolist()), tuple(spread.tolist()), near))
+        found.append(Unscale(tuple(center.tolist()), tuple(spread.tolist()), outputs.narrow))
     if outputs.transformed:
         found.append(Back(tuple(map(_way, outputs.transforms))))
     if len(outputs.low):

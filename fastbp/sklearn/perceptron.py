@@ -121,6 +121,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         if X_val is not None:
             with held_out_of(self, before):
                 held_out = self._rows(X_val, y_val, sample_weight_val, reset=False)
+                held_out.ready = self._ready(held_out, "validation")
         tasks.start()
         self._train(said, rows, held_out, said.epochs, early, going_on, tasks, folds)
         tasks.finish()
@@ -318,7 +319,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         outputs, y = self.recipe_.outputs, rows.y if rows.soft is None else rows.soft
         if outputs.task == "numbers":
             y = ((y - outputs.center) / outputs.spread).astype(self._dtype)
-        return self._matrix(rows.frame, part), y
+        return rows.ready or (self._matrix(rows.frame, part), y)
 
     def _units(self, y: Array) -> Any:
         """The units in which metrics are taken of these targets."""

@@ -46,6 +46,8 @@ class Rows:
     left_out : Frame, optional
     soft : array, optional
         Probabilities of the classes, which are trained on instead of y.
+    ready : tuple of arrays, optional
+        The rows as a network takes them, and their targets, where they were looked at before.
     """
 
     frame: Frame
@@ -54,6 +56,7 @@ class Rows:
     place: Array
     left_out: Frame | None = None
     soft: Array | None = None
+    ready: tuple[Any, Array] | None = None
 
     @property
     def classes(self) -> Array | None:

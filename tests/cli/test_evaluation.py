@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.cli.explain import text
 from fastbp.cli.main import main
 from fastbp.cli.report import paragraphs
 from fastbp.data.prepare import Part
@@ -103,6 +104,25 @@ def test_the_text_has_every_class_the_matrix_and_the_bins(here, capsys):
         assert [f"{b['predicted']:.4f}", f"{b['actual']:.4f}"] in [line[-2:] for line in lines]
     assert f"`yes` as the positive class: ROC AUC {found['binary']['roc_auc']:.4f}" in text
     assert f"Brier score {found['brier']:.4f}" in text
+
+
+def test_errors_in_small_units_are_shown():
+    each = {"name": "rate", "rmse": 6.524e-7, "mae": 4.904e-7, "median_error": 0.0, "r2": 0.00012}
+    report = {"task": "numbers", "part": "test", "rows": 60, "columns": [each]}
+    assert paragraphs(report, 80, "test").splitlines() == [
+        "60 test rows       rmse        mae  median_error      r2",
+        "rate          6.524e-07  4.904e-07        0.0000  0.0001",
+    ]
+
+
+def test_importances_in_small_units_are_shown():
+    def row(column, importance):
+        return {"column": column, "importance": importance, "spread": importance / 10, "sensitivity": None}
+
+    found = {"repeats": 5, "rows": 60, "of": 60, "part": "test", "metric": "mse", "score": 4e-13}
+    for large, shown in ((0.5, ["0.5000", "±", "0.0500"]), (5e-10, ["5.000e-10", "±", "5.000e-11"])):
+        lines = text(found | {"columns": [row("x", large), row("z", 1e-12)]}, 30, 80).splitlines()
+        assert next(line for line in lines if line.startswith("x ")).split()[1:4] == shown
 
 
 def test_the_summary_of_a_run_has_the_report_before_its_speed(here, capsys):

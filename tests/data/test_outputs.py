@@ -135,6 +135,14 @@ def test_numbers_are_scaled_and_come_back(dtype, center):
     assert (np.abs(back - y) <= tolerance * y.std(0) + 4 * np.spacing(np.abs(y))).all()
 
 
+@pytest.mark.parametrize("size", [1e-50, 1e50])
+def test_numbers_that_float32_does_not_hold_come_back(size):
+    y = np.random.default_rng(0).normal(size=500) * size
+    outputs = fitted(table(y=y), "numbers", "y")
+    back = outputs.unscaled(outputs.targets(table(y=y), np.float32))
+    np.testing.assert_allclose(back[:, 0], y, rtol=1e-5, atol=1e-6 * size)
+
+
 def test_numbers_that_are_not_scaled_stay_as_they_are():
     frame = table(y=[3, 5, 100])
     outputs = fitted(frame, "numbers", "y", scaled=False)

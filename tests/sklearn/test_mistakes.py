@@ -260,6 +260,10 @@ def test_an_estimator_is_as_it_was_where_rows_that_decide_when_to_stop_are_refus
     message = "`y_val` must have classes of the first fit, `0`, `1`, `2`, got `5`"
     assert said(lambda: found.fit(X, Y, X_val=X, y_val=Y + 5)) == message
     assert said(lambda: found.predict(X)).startswith("This MLPClassifier instance is not fitted yet.")
+    table = pytest.importorskip("pandas").DataFrame(X, columns=["a", "b", "c"])
+    message_of_row = "X_val: row 0: column `b` must be finite, got `inf`"
+    assert said(lambda: found.fit(table, Y, X_val=table.assign(b=np.inf), y_val=Y)).startswith(message_of_row)
+    assert said(lambda: found.predict(X)).startswith("This MLPClassifier instance is not fitted yet.")
     before = found.fit(X, Y).predict_proba(X)
     assert said(lambda: found.fit(-X, Y, X_val=X, y_val=Y + 5)) == message
     assert found.predict_proba(X).tobytes() == before.tobytes()
