@@ -271,9 +271,7 @@ class Trainer(Section):
         dict[str, float] | None,
         about("Layer, parameter or kind of layers, such as `2`, `2.bias` or `linear.bias` -> factor of its rate."),
     ] = None
-    decay_factors: Annotated[
-        dict[str, float] | None, about("The same for weight decay, which all that is named has.")
-    ] = None
+    decay_factors: Annotated[dict[str, float] | None, about("The same for weight decay; all named have it.")] = None
     frozen: Annotated[list[str], about("Layers or parameters that are not trained.")] = field(default_factory=list)
     penalty: Annotated[
         str | dict[str, str] | None,
