@@ -98,12 +98,8 @@ class Network(OfMembers):
         self._codes = graph.codes()
         for column, count in self._codes:
             if self.dtype.itemsize == 4 and count > 2**24:
-                raise ConfigError(
-                    f"Embedding.columns[{column}]",
-                    "must have at most 2**24 categories in float32",
-                    f"`{count}`",
-                    hint='dtype="float64" holds larger codes',
-                )
+                where, must = f"Embedding.columns[{column}]", "must have at most 2**24 categories in float32"
+                raise ConfigError(where, must, f"`{count}`", hint='dtype="float64" holds larger codes')
         graph.check_dtype(self.dtype)
         self.about: dict[str, Any] = {}  # other data of its file, as JSON
         self._inputs, self._outputs = graph.inputs, graph.outputs
@@ -112,6 +108,7 @@ class Network(OfMembers):
         self._plans: Recent[Any, Any] = Recent(PLANS)  # row plans by kind, and batch plans by (purpose, loss)
         self._share_lock(self._parameters.lock)
         self._predict_plan: RowPlan | None = None
+        self._converts = False  # whether the last rows to predict were read otherwise than they are
         self._own = frozenset(vars(self))  # what is set besides is a subclass's or the user's
 
     @classmethod
@@ -226,22 +223,26 @@ class Network(OfMembers):
                 self._predict_plan, plan.usual = plan, usual
         size: tuple[int, ...] = X.shape if type(X) is np.ndarray else ()
         if len(size) == 2 and size[1] == self._inputs and not self._codes:
-            if X.dtype != self.dtype or X.flags.num & arrays.READ != arrays.READ:
-                X = arrays.as_read(X, self.dtype)
-            # What is refused (TypeError) is explained below. `out` may be X, as blocks are read first.
             shape: tuple[int, ...] = (size[0], self._outputs)
-            y = np.empty(shape, self.dtype) if out is None else out
-            if out is None or (arrays.fits(out, shape, self.dtype) and plan.at_once(shape[0], count)):
+            real, x = self.dtype, X
+            if X.dtype is not real or self._converts:
+                x = arrays.as_read(X, real)
+                self._converts = x is not X
+            y = np.empty(shape, real) if out is None else out
+            # `out` may be X, as blocks are read first.
+            fits = out is None or (type(out) is np.ndarray and out.shape == shape and out.flags.aligned)
+            if fits and (out is None or plan.at_once(shape[0], count)):
                 with self.lock:
                     try:
-                        plan(X, y, count)
-                        return y if self._splits is None else self._apart(y)
-                    except TypeError:
-                        pass
+                        if y.dtype is x.dtype is real:
+                            plan(x, y, count)
+                            return y if self._splits is None else self._apart(y)
+                    except TypeError:  # explained below; to refuse takes long, so the next rows are looked at before
+                        self._converts = True
         elif out is None and size == (self._inputs,) and self._splits is None:
             return np.asarray(self.predict(X[None], None, threads)[0])
         X = self._side_by_side(X)
-        x: Any = arrays.of_coded("X", X, self.inputs, self.dtype) if isinstance(X, Coded) else self._rows(X)
+        x = arrays.of_coded("X", X, self.inputs, self.dtype) if isinstance(X, Coded) else self._rows(X)
         shape = (self.outputs,) if np.ndim(X) == 1 else (len(x), self.outputs)
         result = np.empty(shape, self.dtype) if out is None else arrays.output(out, shape, self.dtype)
         shared = out is not None and type(x) is np.ndarray and np.may_share_memory(x, out)

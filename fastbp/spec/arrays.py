@@ -16,8 +16,6 @@ from fastbp.engine.compiler import kernel_address, sweep
 from fastbp.errors import DataError, DataTypeError, ShapeError, not_one_of, visible
 from fastbp.spec.coded import Coded
 
-READ = 0x101  # the flags of arrays that are aligned and in C order
-
 
 def read(name: str, value: Any) -> NDArray[Any]:
     """Anything NumPy can read, as an array."""
@@ -255,11 +253,6 @@ def codes(name: str, array: NDArray[Any] | Coded, column: int, count: int) -> No
             f"must hold whole codes between 0 and {count - 1} in column {column}",
             f"`{values[at]}` at `[{at}, {column}]`",
         )
-
-
-def fits(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    """Whether compiled code can write its results there."""
-    return type(out) is np.ndarray and out.shape == shape and out.dtype == dtype and out.flags.carray
 
 
 def output(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

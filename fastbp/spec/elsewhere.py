@@ -261,14 +261,29 @@ class KnownWords:
             return super().__new__(cls)
 
 
+class Theirs:
+    """An attribute that another library has: there is none, and what it is called here is said.
+
+    `__getattr__` would say it, too, but a class that has it looks up every attribute in more time.
+    """
+
+    def __init__(self, name: str, said: str | None) -> None:
+        self.name, self.said = name, said
+
+    def __get__(self, one: Any, kind: type) -> Any:
+        raise AttributeError(f"{kind.__name__!r} object has no attribute {self.name!r}, {self.said}")
+
+
 class KnownAttributes:
     """A class whose instances say of an attribute that another library has what it is called here."""
 
     _theirs: tuple[Word, ...] = ()
 
-    if not TYPE_CHECKING:  # which would find any attribute
+    def __init_subclass__(cls, **words: Any) -> None:
+        super().__init_subclass__(**words)
+        for word in vars(cls).get("_theirs", ()):
+            setattr(cls, word.theirs, Theirs(word.theirs, hint(word.theirs, words=[word])))
 
-        def __getattr__(self, name):
-            said = hint(name, words=self._theirs)
-            said = "" if said is None else f", {said}"
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{said}", name=name, obj=self)
+    def __dir__(self) -> list[str]:
+        names = {word.theirs for word in self._theirs}
+        return [name for name in super().__dir__() if name not in names]

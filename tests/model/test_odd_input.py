@@ -150,8 +150,13 @@ def test_compiled_code_is_asked_once_to_predict(form, tmp_path):
         return entry(*arguments)
 
     one._predict_plan._predict = watched
-    one.predict(in_form(form, X, tmp_path), threads=1)
+    for _ in range(3):
+        asked.clear()
+        one.predict(in_form(form, X, tmp_path), threads=1)
     assert len(asked) == 1  # to refuse an array takes it many times as long
+    one.predict(X, threads=1)
+    one.predict(X, threads=1)
+    assert len(asked) == 3
 
 
 FOREIGN = """
