@@ -10,7 +10,7 @@
     ├── DivergedError      (FloatingPointError)    the run itself: a loss, gradient or update that is not finite
     ├── FileError          (OSError)               a file that cannot be written: a full disk, no permission
     ├── PlanError          (AssertionError)        compiled code: an op that differs from its twin in NumPy
-    ├── ForkError          (RuntimeError)          the process: forked beside threads that it would need
+    ├── ForkError          (RuntimeError)          the process: forked while a thread was writing
     └── DependencyError    (ImportError)           a package that an extra would have installed
 
 `DataWarning` is a warning: what was found in a table and was not refused.
@@ -269,7 +269,7 @@ class FileError(FastbpError, OSError):
 
 
 class ForkError(FastbpError, RuntimeError):
-    """A fork has lost threads that are needed, or left data half written."""
+    """A fork has left data half written."""
 
 
 class PlanError(FastbpError, AssertionError):

@@ -178,7 +178,7 @@ class Plan:
 
     def take_team(self, threads: int) -> int:
         """Let the next run be on this many threads, at most `workers`; returns how many."""
-        threads = min(threads, self.workers) if self.watcher is None else 1
+        threads = teams.usable(min(threads, self.workers)) if self.watcher is None else 1
         self.head.team.threads = threads
         return threads
 

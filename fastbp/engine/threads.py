@@ -1,8 +1,8 @@
 """The number of threads, and running a plan on them.
 
 Compiled code runs in one parallel region per call. To make that safe there is a lock where Numba's thread pool is not
-re-entrant (`workqueue`), a clear error in a process forked after the pool had started, and by default never more
-threads than processors.
+re-entrant (`workqueue`), and by default never more threads than processors. A process that was forked after the pool
+had started has no threads but its own, so all work is done on that one there, to the same bits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.engine.forks import CODE
-from fastbp.errors import ConfigError, ConfigTypeError, ForkError, brief, whole_number
+from fastbp.errors import ConfigError, ConfigTypeError, brief, whole_number
 from fastbp.kernels.records import MAX_THREADS
 
 PATIENCE = 4000  # looks of a thread of OpenMP for the next region, about 50 µs
@@ -50,13 +50,9 @@ def is_forked() -> bool:
     return _state["forked"]
 
 
-def check_fork() -> None:
-    """Raise if the thread pool did not survive a fork."""
-    if is_forked():
-        raise ForkError(
-            "this process was forked after fastbp had started its threads, so its kernels run on one thread only here",
-            hint='take `threads=1`, or start workers with multiprocessing.get_context("spawn") or "forkserver"',
-        )
+def usable(threads: int) -> int:
+    """So many threads, or one where the thread pool did not survive a fork."""
+    return 1 if is_forked() else threads
 
 
 def quota(root: str = "/sys/fs/cgroup", own: str = "/proc/self/cgroup") -> float:
@@ -141,8 +137,8 @@ class Lateness:
         self.until = 0.0
 
     def team(self, threads: int) -> int:
-        """The number of threads for the next call, of so many at most; in a forked process they are refused later."""
-        return 1 if self.until and time.perf_counter() < self.until and not is_forked() else threads
+        """The number of threads for the next call, of so many at most."""
+        return 1 if self.until and time.perf_counter() < self.until else threads
 
     def learn(self, work: int, threads: int, seconds: float) -> None:
         """Learn from the seconds that a team of so many threads took for so much work."""
@@ -193,7 +189,7 @@ def _layer_lock() -> Any:
 
 
 def run(head: int, zero: Any, threads: int, real: str) -> None:
-    """Run the plan at `head` on the number of threads in its head."""
+    """Run the plan at `head` on the number of threads in its head, which are `usable`."""
     from fastbp.engine.compiler import sweep
 
     if threads == 1:
@@ -203,13 +199,16 @@ def run(head: int, zero: Any, threads: int, real: str) -> None:
 
 
 def run_many(heads: Sequence[int], teams: Sequence[int], zero: Any, threads: int, real: str) -> None:
-    """Run the plans at these addresses, each on as many threads as its head and `teams` say, at most so many in all."""
+    """Run the plans at these addresses, each on as many threads as its head and `teams` say, at most so many in all.
+
+    The threads of each team are `usable`.
+    """
     from fastbp.engine.compiler import sweep
 
     if len(heads) == 1:
         run(heads[0], zero, teams[0], real)
         return
-    threads = min(threads, sum(teams))
+    threads = usable(min(threads, sum(teams)))
     if threads < 2:
         for head in heads:
             sweep("run_serial", real)(head, zero)
@@ -243,7 +242,6 @@ def _region(name: str, real: str, threads: int, *arguments: Any) -> None:
     """Call an entry that is a parallel region of so many threads."""
     from fastbp.engine.compiler import sweep
 
-    check_fork()
     numba: Any = import_module("numba")
     if not _state["launched"]:
         with CODE, _patient():  # no fork while threads are being launched

@@ -148,7 +148,7 @@ def seconds_of_phases(count: int, threads: int) -> float:
     head = table.records[0]
     head.phases, head.phase_count, head.data.rows = phases.address, count, threads
     add_team(arena, table, threads)
-    head.team.threads = threads
+    head.team.threads = threads = teams.usable(threads)
     head.team.begin, head.team.work = (kernel_address(name, REAL) for name in ("begin", "work"))
     return min(seconds_of(lambda: teams.run(table.address, ZERO, threads, REAL)) for _ in range(CALLS))
 

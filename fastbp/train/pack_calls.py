@@ -308,7 +308,7 @@ class Turns:
                     call.plan.run(call.team)
             else:
                 first = calls[0].plan
-                heads, teams = [call.plan.head_address for call in calls], [call.team for call in calls]
+                heads, teams = [call.plan.head_address for call in calls], [team.usable(call.team) for call in calls]
                 team.run_many(heads, teams, first.zero, self.threads, first.real)
         finally:
             for call in opened:

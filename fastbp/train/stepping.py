@@ -6,7 +6,6 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from fastbp.engine import threads as team
 from fastbp.engine.forks import Lock
 from fastbp.errors import ConfigError, brief
 from fastbp.lowering.batch_plan import BatchPlan
@@ -261,8 +260,6 @@ class Stepping(KnownAttributes, Together, Snapshots):
             plan = self._new_plan(before.batch, counts, before)
         else:
             plan = before
-        if self._pace.sizes[-1] > 1:
-            team.check_fork()  # before a step, not at the first that more threads take
         if fed:
             bind_feed(plan, x, training=True)
         else:

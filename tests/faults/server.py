@@ -1,7 +1,7 @@
 """Commands of fastbp and functions in forked processes, below a library that makes the Nth operation on files fail.
 
 `Server` starts one process, which has loaded everything once; each command is a fork of it, so that hundreds take a
-minute. It uses one thread itself, since a process whose threads have started cannot be forked.
+minute. It uses one thread itself, since forks of a process whose threads have started have no others.
 """
 
 from __future__ import annotations

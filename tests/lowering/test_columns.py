@@ -224,15 +224,6 @@ def test_no_team_rests_long_because_the_process_was_stopped(clock):
     assert late.team(2) == 2
 
 
-def test_a_team_that_rests_is_refused_in_a_forked_process(clock, monkeypatch):
-    late = Lateness()
-    late.learn(32, 2, 100e-6)
-    late.learn(32, 2, 10e-3)
-    assert late.team(2) == 1
-    monkeypatch.setitem(threads._state, "forked", True)
-    assert late.team(2) == 2
-
-
 def test_no_team_rests_where_all_threads_are_asked_for(clock, monkeypatch):
     monkeypatch.setattr(threads, "fixed", lambda: True)
     late = Lateness()
