@@ -225,18 +225,19 @@ class Network(OfMembers):
         if len(size) == 2 and size[1] == self._inputs and not self._codes:
             shape: tuple[int, ...] = (size[0], self._outputs)
             real, x = self.dtype, X
-            if X.dtype is not real or self._converts:
+            known = X.dtype is real or X.dtype == real
+            if self._converts or not known:
                 x = arrays.as_read(X, real)
-                self._converts = x is not X
+                self._converts, known = x is not X, x.dtype == real
             y = np.empty(shape, real) if out is None else out
-            # `out` may be X, as blocks are read first.
-            fits = out is None or (type(out) is np.ndarray and out.shape == shape and out.flags.aligned)
-            if fits and (out is None or plan.at_once(shape[0], count)):
+            if out is not None:  # which may be X, as blocks are read first
+                known = known and type(out) is np.ndarray and out.shape == shape and out.dtype == real
+                known = known and out.flags.aligned and plan.at_once(shape[0], count)
+            if known:
                 with self.lock:
                     try:
-                        if y.dtype is x.dtype is real:
-                            plan(x, y, count)
-                            return y if self._splits is None else self._apart(y)
+                        plan(x, y, count)
+                        return y if self._splits is None else self._apart(y)
                     except TypeError:  # explained below; to refuse takes long, so the next rows are looked at before
                         self._converts = True
         elif out is None and size == (self._inputs,) and self._splits is None:

@@ -15,7 +15,7 @@ from fastbp.errors import ConfigError, DataError, brief
 from fastbp.sklearn.callbacks import CallbackSupportMixin, Tasks, with_callbacks
 from fastbp.sklearn.explainable import Explainable
 from fastbp.sklearn.fitted import Fitted
-from fastbp.sklearn.rows import Rows, held_out_of
+from fastbp.sklearn.rows import Rows, restoring
 
 if TYPE_CHECKING:
     from fastbp.data.frame import Frame
@@ -119,7 +119,7 @@ class Perceptron(CallbackSupportMixin, Explainable, Fitted, BaseEstimator):  # t
         if not going_on:
             self._begin(X, y, rows, said, seed, folds)
         if X_val is not None:
-            with held_out_of(self, before):
+            with restoring(self, before):
                 held_out = self._rows(X_val, y_val, sample_weight_val, reset=False)
                 held_out.ready = self._ready(held_out, "validation")
         tasks.start()

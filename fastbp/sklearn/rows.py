@@ -21,11 +21,11 @@ Array = NDArray[Any]
 
 
 @contextmanager
-def held_out_of(estimator: Any, before: dict[str, Any]) -> Iterator[None]:
+def restoring(estimator: Any, before: dict[str, Any]) -> Iterator[None]:
     """Say of `X_val` and `y_val` what is wrong with them, and leave the estimator as it was before its fit."""
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
         vars(estimator).clear()
         vars(estimator).update(before)
         if isinstance(error, DataError):

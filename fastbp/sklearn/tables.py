@@ -137,7 +137,13 @@ def _of_matrix(estimator: Any, matrix: Array, reset: bool) -> Frame:
     """The rows of an array: a matrix, or columns where some are categories."""
     names = [f"x{i}" for i in range(matrix.shape[1])]
     if reset:
-        named = bool(_categories(estimator.categorical_features, names))
+        chosen = _categories(estimator.categorical_features, names) or set()
+        for name in sorted(chosen):
+            column = matrix[:, names.index(name)]
+            if (np.abs(column) >= EXACT).any():
+                must = "must be a table where categories are numbers from 2⁵³ on, of which an array has several as one"
+                raise DataError("X", must, f"`{column[np.abs(column) >= EXACT][0]:.0f}` in `{name}`")
+        named = bool(chosen)
     else:
         named = any(part.name is not None for part in estimator.recipe_.inputs.parts)
     frame = Frame(matrix, {}, "X")

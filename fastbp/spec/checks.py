@@ -116,7 +116,7 @@ def path_ending_in(where: str, value: Any, *endings: str) -> Path:
 def takes(function: Any, count: int) -> bool:
     """Whether a function may be given so many arguments; True of one that does not say."""
     try:
-        found = signature(function)
+        found = signature(function, follow_wrapped=False)
     except (TypeError, ValueError):  # a function of C
         return True
     try:

@@ -271,6 +271,10 @@ class Theirs:
         self.name, self.said = name, said
 
     def __get__(self, one: Any, kind: type) -> Any:
+        for base in kind.__mro__:  # a class that stands behind may have it
+            found = vars(base).get(self.name, self)
+            if not isinstance(found, Theirs):
+                return found.__get__(one, kind) if hasattr(found, "__get__") else found
         raise AttributeError(f"{kind.__name__!r} object has no attribute {self.name!r}, {self.said}")
 
 
@@ -286,4 +290,4 @@ class KnownAttributes:
 
     def __dir__(self) -> list[str]:
         names = {word.theirs for word in self._theirs}
-        return [name for name in super().__dir__() if name not in names]
+        return [name for name in super().__dir__() if name not in names or hasattr(self, name)]

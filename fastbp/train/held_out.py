@@ -58,7 +58,7 @@ class HeldOut:
         begun = time.perf_counter()
         loss = self.loss_of(net)
         found = self.metrics(net, [name.removeprefix("val_") for name in history.metrics])
-        history.val_loss.append(loss)  # all at once, or nothing
+        history.val_loss.append(loss)  # when all are known
         for name, values in history.metrics.items():
             values.append(found[name.removeprefix("val_")])
         self.pace.learn(1, time.perf_counter() - begun)

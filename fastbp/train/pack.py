@@ -30,7 +30,7 @@ from fastbp.train.pack_predictions import Predicting
 from fastbp.train.pack_settings import at, each, fitting, named, networks, row_lists, seeds_of, trainers, within
 from fastbp.train.schedules import Schedule
 from fastbp.train.selection import Greedy, Online
-from fastbp.train.settled import OF_A_PACK, refused
+from fastbp.train.settled import OF_A_PACK, is_ours, refused
 
 Several = Sequence[Any] | NDArray[Any]
 
@@ -164,7 +164,7 @@ class Pack(Predicting):
         save(self, path)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in OF_A_PACK:
+        if name in OF_A_PACK and is_ours(self):
             raise refused("Pack", name, value)
         super().__setattr__(name, value)
 

@@ -27,8 +27,13 @@ def refused(kind: str, name: str, value: Any) -> ConfigError:
     return ConfigError(f"{kind}.{name}", must, f"`{brief(value)}`")
 
 
+def is_ours(one: Any) -> bool:
+    """Whether this is of no user's subclass, to which its attributes belong."""
+    return type(one).__module__.partition(".")[0] == "fastbp"
+
+
 class Settled:
-    """A setting of a trainer, as it was given."""
+    """A setting of a trainer; a subclass may have an attribute of its own by that name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -38,10 +43,14 @@ class Settled:
 
         if trainer is None:
             return self
+        if self.name in vars(trainer):
+            return vars(trainer)[self.name]
         return trainer.optimizer.lr if self.name == "lr" else settings_of(trainer)[self.name]
 
     def __set__(self, trainer: Any, value: Any) -> None:
-        raise refused("Trainer", self.name, value)
+        if is_ours(trainer):
+            raise refused("Trainer", self.name, value)
+        vars(trainer)[self.name] = value
 
 
 def settled(kind: Kind) -> Kind:

@@ -176,12 +176,13 @@ class Stepping(KnownAttributes, Together, Snapshots):
         small = self._small and sample_weight is None and 0 <= self.steps_done < MOST_STEPS
         if plan is not None and small and fits_one_call(X, y, plan.batch, net.inputs, self._loss, net.outputs):
             kind, target = net.dtype, LABELS if self._loss.of_labels else net.dtype
-            before = self._converts or X.dtype is not kind or y.dtype is not target
+            known = (X.dtype is kind or X.dtype == kind) and (y.dtype is target or y.dtype == target)
+            before = self._converts or not known
             if not before and self._step_at_once(plan, X, y, lr):
                 return plan.loss
             read = arrays.as_read(X, kind), arrays.as_read(y, target)
             self._converts = read[0] is not X or read[1] is not y
-            same = read[0].dtype is kind and read[1].dtype is target
+            same = read[0].dtype == kind and read[1].dtype == target
             if same and (before or self._converts) and self._step_at_once(plan, *read, lr):
                 return plan.loss
         x, t, top = net.checked(X, y, self._loss, sample_weight)

@@ -5,6 +5,7 @@ tried on a trainer that has taken a step and on one that has not.
 """
 
 import array
+import pickle
 import subprocess
 import sys
 import warnings
@@ -157,6 +158,18 @@ def test_compiled_code_is_asked_once_to_predict(form, tmp_path):
     one.predict(X, threads=1)
     one.predict(X, threads=1)
     assert len(asked) == 3
+
+
+def test_arrays_that_were_pickled_are_read_as_they_are():
+    rows, out = (pickle.loads(pickle.dumps(a)) for a in (X, np.zeros((len(X), 2), np.float32)))
+    assert rows.dtype is not X.dtype  # and yet equal
+    one, asked = net(), []
+    expected = one.predict(X)
+    entry = one._predict_plan._predict
+    one._predict_plan._predict = lambda *arguments: (asked.append(arguments), entry(*arguments))
+    assert one.predict(rows, out=out) is out
+    assert out.tobytes() == expected.tobytes()
+    assert (asked[0][1] is rows, asked[0][2] is out, one._converts) == (True, True, False)
 
 
 FOREIGN = """

@@ -1,6 +1,7 @@
 """Tables with names and types, which the command line's preprocessing turns into inputs."""
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -16,7 +17,7 @@ import fastbp as fb
 from fastbp.data.columns import Reading
 from fastbp.data.frame import Frame
 from fastbp.data.tables import frame_of
-from fastbp.errors import DataWarning
+from fastbp.errors import DataError, DataWarning
 from fastbp.sklearn import MLPClassifier, MLPRegressor
 from fastbp.spec.bins import QuantileBins
 
@@ -118,6 +119,17 @@ def test_numbers_in_texts_are_read_as_those_of_training():
     found = MLPRegressor(**KW).fit(table, AGE)
     assert found.score(table, AGE) > 0.95
     assert found.predict(table[:1]) == found.predict(table)[:1]  # which alone may be read as thousands
+
+
+def test_long_codes_in_an_array_are_refused():
+    rows = np.column_stack([2**53 + np.arange(N) % 4, np.arange(N)])
+    message = (
+        "`X` must be a table where categories are numbers from 2⁵³ on, of which an array has several as one,"
+        f" got `{2**53}` in `x0`"
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        MLPClassifier(**KW, categorical_features=[0]).fit(rows, rows[:, 0] % 2)
+    MLPClassifier(**KW, categorical_features=[1]).fit(rows[:, ::-1] % 2**53, np.arange(N) % 2)
 
 
 @pytest.mark.parametrize("chosen", [[0], [-2], np.array([0]), [True, False], np.array([True, False]), ["x0"]])

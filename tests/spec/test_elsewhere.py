@@ -71,6 +71,22 @@ def test_attributes_of_other_libraries_have_theirs(make, word):
         one.xyzzy  # noqa: B018
 
 
+def test_attributes_that_a_class_behind_has_are_found():
+    class Mixed:
+        ready = True
+
+        def summary(self):
+            return "short"
+
+    class Net(fb.Network, Mixed):
+        fit = 3
+
+    one = Net([fb.Linear(2)], 4)
+    assert (one.summary(), one.fit, one.ready) == ("short", 3, True)
+    assert {"summary", "fit", "predict"} <= {*dir(one)}
+    assert not {"train", "state_dict"} & {*dir(one)}
+
+
 @pytest.mark.parametrize("word", [*PACK_WORDS, WORDS[-1]], ids=lambda word: word.theirs)
 def test_arguments_of_trainers_are_answered_with_those_of_packs(word):
     pack = fb.Pack(fb.mlp([4, 2]), n=2)

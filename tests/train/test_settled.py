@@ -1,6 +1,7 @@
 """Settings of trainers and packs that stay as they were given: read, and never assigned in silence."""
 
 import copy
+import functools
 import inspect
 import pickle
 
@@ -69,6 +70,42 @@ def test_settings_of_a_trainer_can_be_read():
         assert same.lr == 0.25
         assert same.clip_value is None
         assert same.penalty is None
+
+
+def test_attributes_of_a_subclass_are_its_own():
+    class Own(fb.Trainer):
+        def __init__(self, net, lr):
+            self.lr = lr
+            super().__init__(net, loss="mse", clip_norm=0.5)
+            self.schedule = "mine"
+
+    class OwnPack(fb.Pack):
+        def __init__(self, seed):
+            self.seed = seed
+            super().__init__(fb.mlp([2, 3, 1]), n=2, loss="mse")
+
+    one = Own(fb.mlp([2, 3, 1]), 0.25)
+    one.fit(X, y, 1)
+    assert (one.lr, one.schedule, one.clip_norm) == (0.25, "mine", 0.5)
+    assert OwnPack(7).seed == 7
+
+
+def test_decorated_functions_are_asked_for_their_own_arguments():
+    seen = []
+
+    def of_a_history(history):
+        seen.append(len(history.loss))
+
+    @functools.wraps(of_a_history)
+    def inner(trainer, history):
+        of_a_history(history)
+
+    @functools.wraps(np.hypot)
+    def squares(z, t):
+        return (z - t) * (z - t)
+
+    fb.Trainer(fb.mlp([2, 3, 1]), loss=fb.loss(squares)).fit(X, y, 2, callbacks=[inner])
+    assert seen == [1, 2]
 
 
 def test_what_is_ones_own_is_kept():
