@@ -14,7 +14,6 @@ from bench.check import RefusedError
 from bench.contenders import CONTENDERS
 from bench.remote import WorkerError
 from bench.session import Result, Session
-from fastbp.kernels import levels
 
 OURS = "fastbp"
 MODULES = {"train": cases, "predict": calls}
@@ -118,6 +117,8 @@ def main(arguments: list[str] | None = None, ours: str = OURS) -> int:
     if options.report and (options.cases or options.scaling or options.packs or set(options.tasks) < set(MODULES)):
         parser().error("`--report` must be of all cases, without `--cases`, `--tasks`, `--scaling` and `--packs`")
     if options.report:
+        from fastbp.kernels import levels  # no fastbp is imported in a worker of another
+
         if levels.level() != levels.runnable()[0]:
             parser().error("`--report` must be of the widest registers of the machine, without `FASTBP_LANES`")
         try:
